@@ -1,0 +1,335 @@
+"""Every error of this package, ordered by what the caller should do next.
+
+OmipayError
+├─ ConfigurationError          mend the set-up
+├─ InvalidRequest              mend the argument that it names; nothing was sent
+├─ SessionClosed               open a session
+├─ TransportError              a read got no answer: ask again
+│   └─ NotSent                 the gateway certainly never received the request
+├─ InvalidReply                a read was answered with something that is no reply
+├─ OutcomeUnknown              a money call may or may not have been acted on: never repeat it
+├─ APIError                    the gateway said FAIL
+│   ├─ AuthenticationError     key, clock or merchant number
+│   ├─ ParameterError          the gateway refused a value
+│   ├─ MerchantSetupError      something has to be registered with Omipay first
+│   ├─ PaymentDeclined         the customer needs another code or another card
+│   ├─ OrderStateError         the order is not in a state for this
+│   ├─ LookupFailed            no such order or refund, or another merchant's
+│   └─ GatewayError            SYSTEM_ERROR on a read: ask again
+├─ PaymentFailed               polling ended: the order will not be paid
+├─ RefundFailed                polling ended: the refund will not be paid out
+├─ PollTimeout                 polling stopped before anything final was seen
+├─ BackendError                the shared backend could not be asked
+└─ NotificationError           a notification not to be acted on
+    ├─ MalformedNotification
+    ├─ InvalidSignature
+    ├─ StaleNotification
+    ├─ ReflectedNotification
+    └─ UnconfirmedNotification
+
+``error.outcome`` says what became of the money: ``Outcome.NOT_DONE`` only where the reply or the transport proves
+that none moved by this call, ``Outcome.UNKNOWN`` where it may have, None where the error says nothing of money.
+
+No error holds an object of the HTTP library, a URL, the key, a signature or a live nonce; all of them pickle and copy.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .codes import ErrorCode
+    from .models import Order, Refund
+
+
+class Outcome(enum.StrEnum):
+    """What an error says of the money. A till charges again only on ``NOT_DONE``."""
+
+    NOT_DONE = "NOT_DONE"
+    """It is certain that no money moved by this call."""
+    UNKNOWN = "UNKNOWN"
+    """Money may have moved. Do not repeat the call: see "After UNKNOWN" in the README."""
+
+
+class OmipayError(Exception):
+    """The base of every error that this package raises."""
+
+    outcome: Outcome | None = None
+    """What became of the money, as far as this error can tell."""
+
+    def __init__(self, message: str = "", *, outcome: Outcome | None = None) -> None:
+        super().__init__(message)
+        if outcome is not None:
+            self.outcome = outcome
+
+    def __reduce__(self) -> tuple[Callable[..., OmipayError], tuple[Any, ...]]:
+        # Keyword-only fields and the cause do not survive BaseException's own __reduce__.
+        return _revive, (type(self), self.args, self.__dict__, self.__cause__)
+
+
+def _revive(
+    kind: type[OmipayError], args: tuple[Any, ...], fields: Mapping[str, Any], cause: BaseException | None
+) -> OmipayError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    error.__cause__ = cause
+    return error
+
+
+class ConfigurationError(OmipayError):
+    """The session cannot work as it was set up. The message names the option or the environment variable."""
+
+
+class InvalidRequest(OmipayError, ValueError):
+    """An argument was refused before anything was sent; the message names it and says what is wrong with it.
+
+    ``parameter`` is the argument's name.
+    """
+
+    outcome = Outcome.NOT_DONE
+
+    def __init__(self, message: str, *, parameter: str = "", outcome: Outcome | None = None) -> None:
+        super().__init__(message, outcome=outcome)
+        self.parameter = parameter
+
+
+class SessionClosed(OmipayError):
+    """The session was closed before or during the call; a call that ends so was not acted on.
+
+    A poll that ends so knows nothing of the money: it carries the ``order_no`` or ``refund_no`` to ask about later.
+    """
+
+    def __init__(
+        self,
+        message: str = "this session is closed",
+        *,
+        order_no: str | None = None,
+        refund_no: str | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(message, outcome=outcome)
+        self.order_no = order_no
+        self.refund_no = refund_no
+
+
+class TransportError(OmipayError):
+    """A read got no answer. It may be asked again."""
+
+    def __init__(self, message: str, *, endpoint: str = "", outcome: Outcome | None = None) -> None:
+        super().__init__(message, outcome=outcome)
+        self.endpoint = endpoint
+
+
+class NotSent(TransportError):
+    """The gateway certainly never received the request: no connection, no slot, or too little time left.
+
+    A money call that ends so moved nothing (``outcome`` is NOT_DONE) and may be made again.
+    """
+
+
+class InvalidReply(OmipayError):
+    """A read was answered with something that is no reply: an error page, a cut-off body, a field of the wrong kind.
+
+    ``status`` is the HTTP status, ``excerpt`` the beginning of the body with secrets removed, ``raw`` the JSON object
+    where the body was one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        endpoint: str = "",
+        status: int | None = None,
+        excerpt: str = "",
+        raw: Mapping[str, Any] | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(message, outcome=outcome)
+        self.endpoint = endpoint
+        self.status = status
+        self.excerpt = excerpt
+        self.raw = raw
+
+
+class OutcomeUnknown(OmipayError):
+    """A money call may or may not have been acted on. It was not repeated and must not be.
+
+    ``endpoint``, ``out_order_no``, ``out_refund_no`` and ``order_no`` say which call it was, ``raw`` what the gateway
+    said if it said anything, and ``__cause__`` why nobody knows. The README's "After UNKNOWN" says what to do.
+    """
+
+    outcome = Outcome.UNKNOWN
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        endpoint: str = "",
+        order_no: str | None = None,
+        out_order_no: str | None = None,
+        out_refund_no: str | None = None,
+        raw: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
+        self.order_no = order_no
+        self.out_order_no = out_order_no
+        self.out_refund_no = out_refund_no
+        self.raw = raw
+
+
+class APIError(OmipayError):
+    """The gateway answered ``return_code`` FAIL. A code that no document lists is a plain APIError.
+
+    ``error_code`` is an :class:`ErrorCode` or, unlisted, the string as received; ``error_msg`` is for people only:
+    its language follows the session's. ``order_no`` is set where the reply names an order, ``raw`` is the whole reply,
+    ``node`` the node that answered.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        endpoint: str = "",
+        error_code: ErrorCode | str = "",
+        error_msg: str | None = None,
+        order_no: str | None = None,
+        raw: Mapping[str, Any] | None = None,
+        node: str | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(message, outcome=outcome)
+        self.endpoint = endpoint
+        self.error_code = error_code
+        self.error_msg = error_msg
+        self.order_no = order_no
+        self.raw = raw
+        self.node = node
+
+
+class AuthenticationError(APIError):
+    """The gateway does not accept the merchant number, the key or the time: nothing was acted on."""
+
+
+class ParameterError(APIError):
+    """The gateway refused a value: a store, a currency, an amount, a missing parameter."""
+
+
+class MerchantSetupError(APIError):
+    """A web store, a WeChat store or a till has to be registered with Omipay first."""
+
+
+class PaymentDeclined(APIError):
+    """The customer's balance, card or payment code will not do: ask for another."""
+
+
+class OrderStateError(APIError):
+    """The order is paid, closed, not paid, or has too little left to refund."""
+
+
+class LookupFailed(APIError):
+    """There is no such order or refund, or it is another merchant's."""
+
+
+class GatewayError(APIError):
+    """SYSTEM_ERROR on a read. (On a money call it is :class:`OutcomeUnknown`, caused by this.)"""
+
+
+ERROR_CLASSES: dict[str, type[APIError]] = {
+    code: kind
+    for kind, codes in {
+        AuthenticationError: ("SIGN_ERROR", "SIGN_TIMEOUT", "MERCHANTNO_INVALID", "MERCHANTNO_DISABLE"),
+        ParameterError: ("PARAMETER_INVALID", "BRANCH_INVALID", "CURRENCY_ERROR", "AMOUNT_INVALID"),
+        MerchantSetupError: ("WEBSTORE_NOT_EXISTS", "WECHAT_STORE_NOT_EXISTS", "POS_NOT_REGISTERED"),
+        PaymentDeclined: ("NOT_ENOUGH", "CARD_NOT_SUPPORT", "QRCODE_EXPIRED", "QRCODE_ERROR"),
+        OrderStateError: ("ORDER_PAID", "ORDER_CLOSED", "ORDER_NOT_PAID", "AMOUNT_OVER_LIMIT"),
+        LookupFailed: ("PERMISSION_ERROR", "ORDER_NO_ERROR", "REFUND_NO_ERROR"),
+        GatewayError: ("SYSTEM_ERROR",),
+    }.items()
+    for code in codes
+}
+"""Which class each documented ``error_code`` is raised as."""
+
+
+class PaymentFailed(OmipayError):
+    """Polling ended in CANCELLED or FAILED: this order will not be paid. ``order`` is what the gateway said."""
+
+    outcome = Outcome.NOT_DONE
+
+    def __init__(self, message: str, *, order: Order, outcome: Outcome | None = None) -> None:
+        super().__init__(message, outcome=outcome)
+        self.order = order
+
+
+class RefundFailed(OmipayError):
+    """Polling ended in a failed refund status: no money goes back. ``refund`` is what the gateway said."""
+
+    outcome = Outcome.NOT_DONE
+
+    def __init__(self, message: str, *, refund: Refund, outcome: Outcome | None = None) -> None:
+        super().__init__(message, outcome=outcome)
+        self.refund = refund
+
+
+class PollTimeout(OmipayError):
+    """Polling stopped before a final status. It is no refusal: the customer may still pay.
+
+    ``order_no`` or ``refund_no`` is what to ask about later, ``order`` or ``refund`` the last state seen (None if none
+    was), ``last_error`` the last error met on the way. Not a ``TimeoutError``: that is an ``OSError``, which generic
+    code repeats on.
+    """
+
+    outcome = Outcome.UNKNOWN
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        order_no: str | None = None,
+        refund_no: str | None = None,
+        order: Order | None = None,
+        refund: Refund | None = None,
+        last_error: OmipayError | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.order_no = order_no
+        self.refund_no = refund_no
+        self.order = order
+        self.refund = refund
+        self.last_error = last_error
+
+
+class BackendError(OmipayError):
+    """The shared backend could not be asked: whether the handler may run is not known, so it did not."""
+
+
+class NotificationError(OmipayError):
+    """A notification that is not to be acted on."""
+
+
+class MalformedNotification(NotificationError):
+    """The body is no notification: not JSON, or a field is missing or of the wrong kind."""
+
+
+class InvalidSignature(NotificationError):
+    """The body was not signed with this merchant's key."""
+
+
+class StaleNotification(NotificationError):
+    """The body was signed longer ago than ``max_age``, or as far in the future."""
+
+
+class ReflectedNotification(NotificationError):
+    """The body is signed with a nonce that this merchant issued: somebody sends back a signature of ours."""
+
+
+class UnconfirmedNotification(NotificationError):
+    """The gateway does not say that this order is paid as the body claims. ``order`` is what it says, None if unknown."""
+
+    def __init__(self, message: str, *, order: Order | None = None, outcome: Outcome | None = None) -> None:
+        super().__init__(message, outcome=outcome)
+        self.order = order
