@@ -1,0 +1,222 @@
+"""What comes back: frozen values. Money is an ``int`` of minor units, times are aware or None, ``.raw`` is the reply.
+
+What a reply leaves out is None. ``.raw`` is no part of ``repr`` and of equality; secrets are no part of ``repr``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from .codes import ORDER_PHASES, REFUND_PHASES, Currency, OrderStatus, Phase, Platform, RefundStatus
+
+
+def _raw() -> Any:
+    return attrs.field(factory=dict, repr=False, eq=False, kw_only=True)
+
+
+@attrs.frozen
+class ExchangeRate:
+    """1 unit of ``currency`` in ``base_currency`` (CN 3.1, EN 2.1). Changes once a day; for reference only."""
+
+    rate: Decimal
+    platform: Platform | str | None = None
+    raw: dict[str, Any] = _raw()
+
+
+@attrs.frozen
+class QROrder:
+    """A QR order (CN 3.2). Show a QR code of ``qrcode``, or send the browser to ``pay_page_url(order)``."""
+
+    order_no: str
+    qrcode: str | None = attrs.field(default=None, repr=False)
+    """The text for the QR code that the customer scans."""
+    pay_url: str | None = None
+    """The gateway's page with that QR code; it needs ``AsyncOmipay.pay_page_url``."""
+    raw: dict[str, Any] = _raw()
+
+
+@attrs.frozen
+class JSAPIOrder:
+    """A JSAPI order (CN 3.3). Redirect the customer's browser to ``pay_url`` as it is, or show it as a QR code."""
+
+    order_no: str
+    pay_url: str | None = None
+    pc_pay_url: str | None = None
+    """The page for PC browsers, with ``show_pc_pay_url=True``; it needs ``AsyncOmipay.pay_page_url``."""
+    raw: dict[str, Any] = _raw()
+
+
+class _OrderVerdict:
+    """``is_paid``, ``is_failed``, ``is_final``: a status that no document lists is none of them."""
+
+    __slots__ = ()
+    status: OrderStatus | str
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the customer has paid."""
+        return ORDER_PHASES.get(self.status) is Phase.DONE
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the order will never be paid."""
+        return ORDER_PHASES.get(self.status) is Phase.FAILED
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the status is one to act on: paid, or failed."""
+        return self.is_paid or self.is_failed
+
+
+@attrs.frozen
+class ScanOrder(_OrderVerdict):
+    """A scan order (CN 3.4): PAID, or PAYING while the customer types a password; then ``poll_until_paid``."""
+
+    order_no: str
+    out_order_no: str | None
+    status: OrderStatus | str
+    order_time: datetime | None = None
+    """When it was **paid**; None while it is not."""
+    raw: dict[str, Any] = _raw()
+
+
+@attrs.frozen
+class OnlineOrder:
+    """An online order (CN 3.5). Redirect the customer's browser to ``pay_url`` as it is."""
+
+    order_no: str
+    pay_url: str | None = None
+    raw: dict[str, Any] = _raw()
+
+
+@attrs.frozen
+class AppOrder:
+    """An in-app order (CN 3.6). ``order_string`` goes to the platform's own SDK: a string, or JSON as text."""
+
+    order_no: str
+    order_string: str | None = attrs.field(default=None, repr=False)
+    raw: dict[str, Any] = _raw()
+
+
+@attrs.frozen
+class AppletOrder:
+    """A mini-program order (CN 3.7)."""
+
+    order_no: str
+    time_stamp: str | None = None
+    nonce_str: str | None = attrs.field(default=None, repr=False)
+    package: str | None = None
+    sign_type: str | None = None
+    pay_sign: str | None = attrs.field(default=None, repr=False)
+    raw: dict[str, Any] = _raw()
+
+    @property
+    def request_payment(self) -> dict[str, str | None]:
+        """The arguments of ``wx.requestPayment``, named as it wants them."""
+        return {
+            "timeStamp": self.time_stamp,
+            "nonceStr": self.nonce_str,
+            "package": self.package,
+            "signType": self.sign_type,
+            "paySign": self.pay_sign,
+        }
+
+
+@attrs.frozen
+class Order(_OrderVerdict):
+    """What the gateway says of an order (CN 3.8, EN 2.5). It always has its amount and its currency."""
+
+    order_no: str
+    status: OrderStatus | str
+    out_order_no: str | None
+    currency: Currency | str
+    amount: int
+    """In minor units of ``currency``."""
+    pay_currency: Currency | str | None = None
+    """What the customer paid in."""
+    pay_amount: int | None = None
+    """In minor units of ``pay_currency``. The documents' own examples do not agree with the rate: never check it."""
+    order_time: datetime | None = None
+    """When it was created."""
+    pay_time: datetime | None = None
+    """When it was paid; None while it is not."""
+    exchange_rate: Decimal | None = None
+    """From ``currency`` to ``pay_currency``."""
+    raw: dict[str, Any] = _raw()
+
+
+@attrs.frozen
+class RefundReceipt:
+    """A refund was accepted (CN 3.10). It may still fail: ``query_refund`` or ``poll_until_refunded`` tells."""
+
+    refund_no: str
+    currency: Currency | str | None = None
+    amount: int | None = None
+    """In minor units of ``currency``, of this refund."""
+    refund_time: datetime | None = None
+    raw: dict[str, Any] = _raw()
+
+
+@attrs.frozen
+class Refund:
+    """What the gateway says of a refund (CN 3.11, EN 2.8)."""
+
+    refund_no: str
+    status: RefundStatus | str
+    out_refund_no: str | None = None
+    currency: Currency | str | None = None
+    amount: int | None = None
+    """In minor units of ``currency``."""
+    refund_time: datetime | None = None
+    """When it was created."""
+    success_time: datetime | None = None
+    """When the money arrived; None until the refund is Closed."""
+    raw: dict[str, Any] = _raw()
+
+    @property
+    def is_refunded(self) -> bool:
+        """Whether the money has arrived with the customer."""
+        return REFUND_PHASES.get(self.status) is Phase.DONE
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the refund will never be paid out."""
+        return REFUND_PHASES.get(self.status) is Phase.FAILED
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the status is one to act on: refunded, or failed."""
+        return self.is_refunded or self.is_failed
+
+
+@attrs.frozen
+class WeChatUser:
+    """Who logged in with WeChat (EN 2.9)."""
+
+    openid: str = attrs.field(repr=False)
+    nickname: str | None = None
+    headimgurl: str | None = None
+    raw: dict[str, Any] = _raw()
+
+
+@attrs.frozen
+class Notification:
+    """A payment notification as its sender wrote it (CN 3.9, EN 2.6). It proves nothing about payment."""
+
+    order_no: str
+    out_order_no: str | None
+    currency: Currency | str | None
+    amount: int | None
+    """In minor units of ``currency``."""
+    order_time: datetime | None
+    pay_time: datetime | None
+    exchange_rate: Decimal | None
+    pay_currency: Currency | str | None
+    cny_amount: int | None
+    timestamp: int
+    """When it was signed, in milliseconds since the epoch."""
+    raw: dict[str, Any] = _raw()
