@@ -59,6 +59,10 @@ class Endpoint:
     path: str = attrs.field()
     """Below ``/omipay/api``."""
     takes_language: bool = True
+    unclear_codes: frozenset[ErrorCode] = frozenset()
+    """Codes after which money may have moved all the same: they speak of an order that exists already."""
+    unlisted_is_unclear: bool = False
+    """Whether a code that no document lists leaves it open if money moved."""
     number: str | None = None
     """The reply field that a success must carry, where the call moves money."""
     minimum_amounts: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
@@ -158,6 +162,8 @@ MAKE_SCAN_ORDER: Final = Endpoint(
         }
     ),
     number="order_no",
+    unclear_codes=frozenset({ErrorCode.ORDER_PAID, ErrorCode.ORDER_CLOSED}),
+    unlisted_is_unclear=True,
 )
 MAKE_ONLINE_ORDER: Final = Endpoint(
     "MakeOnlineOrder",
@@ -223,6 +229,7 @@ REFUND: Final = Endpoint(
         }
     ),
     number="refund_no",
+    unlisted_is_unclear=True,
 )
 QUERY_REFUND: Final = Endpoint(
     "QueryRefund",
