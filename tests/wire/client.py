@@ -1,0 +1,113 @@
+"""The session under test, on either transport, and what its calls came to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx_aiohttp
+
+from omipay_async import AsyncOmipay, RetryPolicy
+
+from .server import M_NUMBER, SECRET_KEY, Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from omipay_async import Event
+    from omipay_async.testing import ManualClock
+
+    Call = Callable[[AsyncOmipay, str], Coroutine[Any, Any, object]]
+    """One of the calls below: with a session, under a number."""
+
+
+class Transport(enum.StrEnum):
+    """Whose sockets the session uses."""
+
+    OWN = "own"
+    AIOHTTP = "aiohttp"
+
+
+HASTY: Final = RetryPolicy(base_delay=0.001, max_delay=0.002)
+"""The usual three attempts, without the usual waits."""
+
+
+def open_session(where: Gateway | str, transport: Transport = Transport.OWN, **options: Any) -> AsyncOmipay:
+    """A session with this gateway, or base URL."""
+    base_url = where if isinstance(where, str) else where.base_url
+    options = {"base_url": base_url, "retry": HASTY} | options
+    if transport is Transport.AIOHTTP:
+        options["transport"] = httpx_aiohttp.AiohttpTransport(verify=options.pop("verify", True))
+    return AsyncOmipay(M_NUMBER, SECRET_KEY, **options)
+
+
+async def scan(omipay: AsyncOmipay, number: str) -> object:
+    """A money call: the customer pays at the till."""
+    return await omipay.make_scan_order(
+        order_name="Flat white", amount=450, currency="AUD", out_order_no=number, qrcode="134567890", pos_no="till-1"
+    )
+
+
+async def qr(omipay: AsyncOmipay, number: str) -> object:
+    """A money call: an order for the customer to pay."""
+    return await omipay.make_qr_order(
+        order_name="Flat white", amount=450, currency="AUD", out_order_no=number, platform="WECHATPAY"
+    )
+
+
+async def refund(omipay: AsyncOmipay, number: str) -> object:
+    """A money call: money goes back to the customer."""
+    return await omipay.refund(order_no="OM-1", out_refund_no=number, amount=450)
+
+
+async def query(omipay: AsyncOmipay, number: str) -> object:
+    """A read."""
+    return await omipay.query_order(number)
+
+
+MONEY: Final[tuple[Call, ...]] = (scan, qr, refund)
+
+
+def named(events: list[Event], name: str) -> list[Event]:
+    """The events of one name."""
+    return [event for event in events if event.name == name]
+
+
+class ShiftedClock:
+    """The machine's clock, put forward or back by ``ahead_s`` as people do; timers can be hurried by ``skip``."""
+
+    def __init__(self, ahead_s: float = 0.0) -> None:
+        self.ahead_s = ahead_s
+        self.skipped_s = 0.0
+
+    def time_ms(self) -> int:
+        """Milliseconds since the epoch, by a clock that is wrong."""
+        return round((time.time() + self.ahead_s) * 1000)
+
+    def monotonic(self) -> float:
+        """Seconds, of which some never passed."""
+        return time.monotonic() + self.skipped_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Return ``seconds`` later."""
+        await asyncio.sleep(seconds)
+
+
+@contextlib.asynccontextmanager
+async def passing(clock: ManualClock, step_s: float = 0.1) -> AsyncIterator[None]:
+    """Let time pass on ``clock``, a step each millisecond, while the body waits for something."""
+
+    async def tick() -> None:
+        while True:
+            clock.advance(step_s)
+            await asyncio.sleep(0.001)
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)

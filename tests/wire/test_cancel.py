@@ -1,0 +1,136 @@
+"""Calls that are cancelled at any moment: the session goes on working, and the event says what became of the money."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from omipay_async import Outcome
+
+from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE, Behaviour
+from .client import Transport, named, open_session, query, scan
+from .server import Gateway, always, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from omipay_async import AsyncOmipay, Event
+
+    Cancel = Callable[[Coroutine[object, object, object], float], Coroutine[object, object, bool]]
+
+CALLS = 2_500
+AT_ONCE = 50
+
+
+async def cancel_task(call: Coroutine[object, object, object], moment_s: float) -> bool:
+    """Run the call in a task that is cancelled after a moment. Returns whether it ended before."""
+    task = asyncio.ensure_future(call)
+    await asyncio.wait([task], timeout=moment_s)
+    task.cancel()
+    await asyncio.wait([task])
+    return not task.cancelled() and task.exception() is None
+
+
+async def cancel_scope(call: Coroutine[object, object, object], moment_s: float) -> bool:
+    """Run the call in an anyio cancel scope with a deadline. Returns whether it ended before."""
+    with anyio.move_on_after(moment_s):
+        await call
+        return True
+    return False
+
+
+@pytest.mark.parametrize("behaviour", [HEALTHY, CLOSES_AFTER_REPLY], ids=str)
+@pytest.mark.parametrize("cancel", [cancel_task, cancel_scope])
+async def test_cancelled_at_random(
+    gateway: Gateway,
+    behaviour: Behaviour,
+    cancel: Cancel,
+) -> None:
+    """After thousands of calls cancelled at random moments the next ten succeed, and no task or connection is left."""
+    gateway.script = always(behaviour)
+    moments, events, tasks = random.Random(7), list["Event"](), asyncio.all_tasks()
+    left = iter(range(CALLS))
+
+    async def caller(omipay: AsyncOmipay) -> None:
+        for index in left:
+            call = scan if moments.random() < 0.5 else query
+            await cancel(call(omipay, str(index)), moments.uniform(0, 0.02))
+
+    async with open_session(gateway, max_in_flight=10, on_event=events.append) as omipay:
+        await asyncio.gather(*(caller(omipay) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(scan(omipay, f"after-{index}") for index in range(10)))
+        await until(lambda: gateway.open_connections <= 10, "the connections of cancelled calls to be closed")
+    await until(lambda: asyncio.all_tasks() - gateway._tasks == tasks, "the tasks of cancelled calls to end")
+    ends = named(events, "call")
+    assert len(ends) == CALLS + 10
+    assert max(gateway.acts.values()) == 1
+    not_done = {event.out_order_no for event in ends if event.outcome is Outcome.NOT_DONE}
+    assert not not_done & gateway.acts.keys()
+    assert all(gateway.acts[event.out_order_no] for event in ends if event.out_order_no and event.error is None)
+    assert min(sum(event.error is None for event in ends), len(not_done)) > CALLS / 50, "too little was cut short"
+
+
+async def test_cancelled_on_aiohttp(gateway: Gateway) -> None:
+    """The same holds, in small, on a transport that the user gave."""
+    moments, events = random.Random(8), list["Event"]()
+    async with open_session(gateway, Transport.AIOHTTP, max_in_flight=5, on_event=events.append) as omipay:
+        await asyncio.gather(*(cancel_task(scan(omipay, str(index)), moments.uniform(0, 0.05)) for index in range(500)))
+        await asyncio.gather(*(scan(omipay, f"after-{index}") for index in range(10)))
+    assert len(named(events, "call")) == 510
+    not_done = {event.out_order_no for event in named(events, "call") if event.outcome is Outcome.NOT_DONE}
+    assert not not_done & gateway.acts.keys()
+
+
+@pytest.mark.parametrize("cancel", [cancel_task, cancel_scope])
+async def test_money_cancelled_after_it_was_sent(
+    gateway: Gateway,
+    transport: Transport,
+    cancel: Cancel,
+) -> None:
+    """A money call that is cancelled after it was sent has one ``call`` event, and that says UNKNOWN."""
+    gateway.script = always(SILENCE)
+    events: list[Event] = []
+    async with open_session(gateway, transport, on_event=events.append) as omipay:
+        assert not await cancel(scan(omipay, "A-1"), 0.1)
+        gateway.script = always(HEALTHY)
+        await scan(omipay, "A-2")
+    (cancelled, _) = named(events, "call")
+    assert (cancelled.out_order_no, cancelled.outcome) == ("A-1", Outcome.UNKNOWN)
+    assert cancelled.error is not None
+    assert gateway.acts == {"A-1": 1, "A-2": 1}
+
+
+async def test_money_cancelled_while_waiting(gateway: Gateway, transport: Transport) -> None:
+    """A money call that is cancelled while it waits for a slot has one ``call`` event, and that says NOT_DONE."""
+    gateway.gate.clear()
+    events: list[Event] = []
+    async with open_session(gateway, transport, max_in_flight=1, on_event=events.append) as omipay:
+        first = asyncio.ensure_future(scan(omipay, "A-1"))
+        await until(lambda: gateway.under_way == 1)
+        assert not await cancel_task(scan(omipay, "A-2"), 0.005)
+        gateway.gate.set()
+        await first
+    assert [(event.out_order_no, event.outcome) for event in named(events, "call")] == [
+        ("A-2", Outcome.NOT_DONE),
+        ("A-1", None),
+    ]
+    assert gateway.numbers == ["A-1"]
+
+
+async def test_read_cancelled(gateway: Gateway, transport: Transport) -> None:
+    """A read that is cancelled has one ``call`` event, which says nothing of money."""
+    gateway.script = always(SILENCE)
+    events: list[Event] = []
+    async with open_session(gateway, transport, on_event=events.append) as omipay:
+        task = asyncio.ensure_future(query(omipay, "OM-1"))
+        await until(lambda: len(gateway.requests) == 1)
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+    (event,) = named(events, "call")
+    assert (event.order_no, event.outcome) == ("OM-1", None)
+    assert event.error is not None

@@ -1,0 +1,95 @@
+"""Clocks that are wrong: SIGN_TIMEOUT teaches the gateway's time, once, and a corrected clock is believed again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async import AuthenticationError, Outcome, OutcomeUnknown
+
+from . import behaviours
+from .behaviours import SIGN_TIMEOUT, SIGN_TIMEOUT_MISDATED, SIGN_TIMEOUT_UNDATED
+from .client import ShiftedClock, open_session, query, scan
+from .server import Gateway, always, in_turn
+
+if TYPE_CHECKING:
+    from .client import Call, Transport
+
+HOUR = 3600.0
+CALLS = pytest.mark.parametrize("call", [query, scan])
+
+
+@CALLS
+@pytest.mark.parametrize("ahead_s", [HOUR, -HOUR], ids=["fast", "slow"])
+async def test_learnt_once(gateway: Gateway, transport: Transport, call: Call, ahead_s: float) -> None:
+    """A machine whose clock is wrong pays one extra request, the first; later calls are signed with the time learnt."""
+    async with open_session(gateway, transport, clock=ShiftedClock(ahead_s)) as omipay:
+        for number in ("A-1", "A-2", "A-3"):
+            await call(omipay, number)
+    assert gateway.numbers == ["A-1", "A-1", "A-2", "A-3"]
+    assert max(gateway.acts.values()) == 1
+    assert len({request.query["nonce_str"] for request in gateway.requests}) == 4
+
+
+@CALLS
+async def test_never_content(gateway: Gateway, transport: Transport, call: Call) -> None:
+    """A gateway that always says SIGN_TIMEOUT gets one repeat, and then the caller an error: nothing was done."""
+    gateway.script = always(SIGN_TIMEOUT)
+    async with open_session(gateway, transport) as omipay:
+        with pytest.raises(AuthenticationError) as caught:
+            await call(omipay, "A-1")
+    assert caught.value.error_code == "SIGN_TIMEOUT"
+    assert caught.value.outcome is Outcome.NOT_DONE or call is query
+    assert gateway.numbers == ["A-1", "A-1"]
+
+
+@CALLS
+@pytest.mark.parametrize("behaviour", [SIGN_TIMEOUT_UNDATED, SIGN_TIMEOUT_MISDATED], ids=str)
+async def test_no_date(gateway: Gateway, transport: Transport, call: Call, behaviour: behaviours.Behaviour) -> None:
+    """Where no ``Date`` teaches the time, SIGN_TIMEOUT is not repeated."""
+    gateway.script = always(behaviour)
+    async with open_session(gateway, transport) as omipay:
+        with pytest.raises(AuthenticationError):
+            await call(omipay, "A-1")
+    assert gateway.numbers == ["A-1"]
+
+
+async def test_repeat_that_is_dropped(gateway: Gateway, transport: Transport) -> None:
+    """The repeat after SIGN_TIMEOUT is a money call like any other: dropped, it is unknown, not sent again."""
+    gateway.script = in_turn(SIGN_TIMEOUT, behaviours.ACT_CLOSE)
+    async with open_session(gateway, transport) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+    assert (len(gateway.requests), gateway.acts) == (2, {"A-1": 1})
+
+
+async def test_a_hundred_at_once(gateway: Gateway, transport: Transport) -> None:
+    """A hundred calls at once on a clock that is an hour off cost no more extra requests than there are slots."""
+    async with open_session(gateway, transport, clock=ShiftedClock(HOUR), max_in_flight=10) as omipay:
+        await asyncio.gather(*(scan(omipay, str(index)) for index in range(100)))
+    assert len(gateway.requests) <= 110
+    assert sorted(gateway.acts.values()) == [1] * 100
+
+
+async def test_clock_put_right(gateway: Gateway, transport: Transport) -> None:
+    """After the machine's clock is corrected the session signs with it again, and not a second beside it."""
+    clock = ShiftedClock(HOUR)
+    async with open_session(gateway, transport, clock=clock) as omipay:
+        await scan(omipay, "A-1")
+        clock.ahead_s = 0.0
+        before = clock.time_ms()
+        await scan(omipay, "A-2")
+        await scan(omipay, "A-3")
+        after = clock.time_ms()
+    assert gateway.numbers == ["A-1", "A-1", "A-2", "A-2", "A-3"]
+    assert all(before <= int(request.query["timestamp"]) <= after for request in gateway.requests[3:])
+
+
+async def test_time_far_off_is_no_harm(gateway: Gateway, transport: Transport) -> None:
+    """A gateway whose own clock is a day off is served by its own time."""
+    gateway.time_ms = lambda: ShiftedClock(24 * HOUR).time_ms()
+    async with open_session(gateway, transport) as omipay:
+        await scan(omipay, "A-1")
+    assert gateway.acts == {"A-1": 1}

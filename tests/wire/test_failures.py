@@ -1,0 +1,277 @@
+"""Each way a call can fail on the wire, on both transports: what the caller is told, and what the gateway did."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from omipay_async import (
+    GatewayError,
+    InvalidReply,
+    NotSent,
+    OmipayError,
+    Outcome,
+    OutcomeUnknown,
+    TransportError,
+)
+from omipay_async.testing import ManualClock
+
+from . import behaviours
+from .behaviours import ACCEPT_CLOSE, ACCEPT_HANG, ACCEPT_RESET, ACT_CLOSE, NO_TLS, SYSTEM_ERROR, Behaviour, either_way
+from .client import MONEY, named, open_session, passing, query, scan
+from .server import Gateway, always, in_turn, refusing_port, until, url_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from omipay_async import Event
+
+    from .client import Call, Transport
+
+ATTEMPTS = 3
+DROPPED = [*behaviours.BEFORE_READING, *either_way(behaviours.CUT)]
+TLS_FAILURES = [ACCEPT_CLOSE, ACCEPT_RESET, NO_TLS]
+
+
+async def failure_of(call: Awaitable[object]) -> OmipayError:
+    """The error that the call ends with."""
+    with pytest.raises(OmipayError) as caught:
+        await call
+    return caught.value
+
+
+def assert_never_sent(error: OmipayError, *, money: bool) -> None:
+    """The caller is told that nothing was received, and of a money call that nothing happened."""
+    assert type(error) is NotSent
+    assert error.outcome is (Outcome.NOT_DONE if money else None)
+
+
+def assert_unknown(error: OmipayError, number: str) -> None:
+    """The caller is told that nobody knows, of which call, and why."""
+    assert type(error) is OutcomeUnknown
+    assert error.outcome is Outcome.UNKNOWN
+    assert (error.endpoint, error.out_order_no) == ("MakeScanOrder", number)
+    assert error.__cause__ is not None
+
+
+# -- certainly never received -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
+async def test_refused(transport: Transport, call: Call, money: bool) -> None:
+    """A port where nobody listens is tried again, money too, and then certainly nothing was sent."""
+    events: list[Event] = []
+    with refusing_port() as port:
+        async with open_session(url_of(port.getsockname()[1]), transport, on_event=events.append) as omipay:
+            error = await failure_of(call(omipay, "A-1"))
+    assert_never_sent(error, money=money)
+    assert [event.attempt for event in named(events, "attempt")] == [1, 2, 3]
+    assert [event.outcome for event in named(events, "call")] == [error.outcome]
+
+
+@pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
+async def test_no_such_host(transport: Transport, call: Call, money: bool) -> None:
+    """A name that nobody knows is tried again, money too, and then certainly nothing was sent."""
+    events: list[Event] = []
+    url = "https://gateway.invalid/omipay/api"
+    async with open_session(url, transport, on_event=events.append) as omipay:
+        error = await failure_of(call(omipay, "A-1"))
+    assert_never_sent(error, money=money)
+    assert len(named(events, "attempt")) == ATTEMPTS
+
+
+@pytest.mark.parametrize("behaviour", TLS_FAILURES, ids=str)
+@pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
+async def test_no_tls(
+    gateway: Gateway,
+    transport: Transport,
+    call: Call,
+    money: bool,
+    behaviour: Behaviour,
+) -> None:
+    """A handshake that is cut, or answered in plain text, comes before any byte of the request: nothing was sent."""
+    gateway.script = always(behaviour)
+    async with open_session(url_of(gateway.port, "https"), transport) as omipay:
+        assert_never_sent(await failure_of(call(omipay, "A-1")), money=money)
+    assert not gateway.requests
+
+
+@pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
+async def test_certificate(transport: Transport, call: Call, money: bool) -> None:
+    """Nothing is sent to a gateway whose certificate is not to be trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with Gateway(tls=context) as gateway, open_session(gateway, transport) as omipay:
+        assert_never_sent(await failure_of(call(omipay, "A-1")), money=money)
+        assert not gateway.requests
+
+
+async def test_trusted_certificate(transport: Transport) -> None:
+    """A certificate of an authority that ``verify`` names is trusted: the refusals above are the certificate's."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    verify = ssl.create_default_context()
+    authority.configure_trust(verify)
+    async with Gateway(tls=context) as gateway, open_session(gateway, transport, verify=verify) as omipay:
+        await scan(omipay, "A-1")
+        assert gateway.acts == {"A-1": 1}
+
+
+# -- received, or perhaps received ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behaviour", DROPPED, ids=str)
+async def test_money_dropped(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """A money call whose connection ends without a whole reply is sent once, and nobody knows."""
+    gateway.script = always(behaviour)
+    events: list[Event] = []
+    async with open_session(gateway, transport, on_event=events.append) as omipay:
+        assert_unknown(await failure_of(scan(omipay, "A-1")), "A-1")
+    assert (gateway.connections, len(gateway.requests)) == (1, behaviour.reads is behaviours.Reads.WHOLE)
+    assert gateway.acts["A-1"] == (behaviour.acts is behaviours.Acts.YES)
+    assert [event.outcome for event in named(events, "call")] == [Outcome.UNKNOWN]
+    assert len(named(events, "attempt")) == 1
+
+
+@pytest.mark.parametrize("behaviour", [*behaviours.BEFORE_READING, *behaviours.CUT], ids=str)
+async def test_read_dropped(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """A read whose connection ends without a whole reply is asked again; in the end it is not said to be never sent."""
+    gateway.script = always(behaviour)
+    events: list[Event] = []
+    async with open_session(gateway, transport, on_event=events.append) as omipay:
+        error = await failure_of(query(omipay, "OM-1"))
+    assert isinstance(error, TransportError | InvalidReply)
+    assert not isinstance(error, NotSent)
+    assert error.outcome is None
+    assert len(named(events, "attempt")) == gateway.connections == ATTEMPTS
+
+
+@pytest.mark.parametrize("behaviour", either_way(behaviours.NO_REPLY), ids=str)
+async def test_money_without_reply(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """A money call answered with something that is no reply is sent once, and nobody knows."""
+    gateway.script = always(behaviour)
+    async with open_session(gateway, transport) as omipay:
+        assert_unknown(await failure_of(scan(omipay, "A-1")), "A-1")
+    assert gateway.numbers == ["A-1"]
+    assert gateway.acts["A-1"] == (behaviour.acts is behaviours.Acts.YES)
+
+
+@pytest.mark.parametrize("behaviour", behaviours.NO_REPLY, ids=str)
+async def test_read_without_reply(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """A read answered with something that is no reply is asked again, and ends as InvalidReply."""
+    gateway.script = always(behaviour)
+    async with open_session(gateway, transport) as omipay:
+        error = await failure_of(query(omipay, "OM-1"))
+    assert type(error) is InvalidReply
+    assert error.outcome is None
+    assert len(gateway.requests) == ATTEMPTS
+
+
+@pytest.mark.parametrize("behaviour", either_way([SYSTEM_ERROR]), ids=str)
+async def test_money_system_error(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """SYSTEM_ERROR says nothing of the money: a money call is sent once, and nobody knows."""
+    gateway.script = always(behaviour)
+    async with open_session(gateway, transport) as omipay:
+        error = await failure_of(scan(omipay, "A-1"))
+    assert_unknown(error, "A-1")
+    assert isinstance(error.__cause__, GatewayError)
+    assert gateway.numbers == ["A-1"]
+
+
+async def test_read_system_error(gateway: Gateway, transport: Transport) -> None:
+    """A read that meets SYSTEM_ERROR is asked again."""
+    gateway.script = always(SYSTEM_ERROR)
+    async with open_session(gateway, transport) as omipay:
+        assert type(await failure_of(query(omipay, "OM-1"))) is GatewayError
+    assert len(gateway.requests) == ATTEMPTS
+
+
+@pytest.mark.parametrize("call", MONEY)
+async def test_every_money_call(gateway: Gateway, transport: Transport, call: Call) -> None:
+    """An order or a refund whose reply is lost is sent once, as a POST, and nobody knows."""
+    gateway.script = always(ACT_CLOSE)
+    async with open_session(gateway, transport) as omipay:
+        error = await failure_of(call(omipay, "A-1"))
+    assert type(error) is OutcomeUnknown
+    assert "A-1" in {error.out_order_no, error.out_refund_no}
+    assert [request.method for request in gateway.requests] == ["POST"]
+    assert gateway.acts == {"A-1": 1}
+
+
+# -- no end in sight --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behaviour", [*either_way([behaviours.SILENCE, behaviours.DRIP]), ACCEPT_HANG], ids=str)
+async def test_money_unanswered(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """A gateway that takes a money call and does not answer in time: sent once, and nobody knows."""
+    gateway.script = always(behaviour)
+    clock = ManualClock(start=gateway.time_ms())
+    async with open_session(gateway, transport, clock=clock) as omipay, passing(clock):
+        assert_unknown(await failure_of(scan(omipay, "A-1")), "A-1")
+    assert gateway.connections == 1
+    assert gateway.acts["A-1"] == (behaviour.acts is behaviours.Acts.YES)
+
+
+@pytest.mark.parametrize("behaviour", [behaviours.SILENCE, behaviours.DRIP, ACCEPT_HANG], ids=str)
+async def test_read_unanswered(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """A read that is not answered is asked again while there is time, and was not "never sent"."""
+    gateway.script = always(behaviour)
+    clock = ManualClock(start=gateway.time_ms())
+    async with open_session(gateway, transport, clock=clock) as omipay, passing(clock):
+        error = await failure_of(query(omipay, "OM-1"))
+    assert type(error) is TransportError
+    assert 1 < gateway.connections <= ATTEMPTS
+
+
+# -- answered after all -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behaviour", behaviours.GOOD, ids=str)
+async def test_odd_but_good(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """Interim replies and connections that close after the reply are no failures, three calls in a row."""
+    gateway.script = always(behaviour)
+    async with open_session(gateway, transport) as omipay:
+        for number in ("A-1", "A-2", "A-3"):
+            await scan(omipay, number)
+            closes = behaviour.ends is behaviours.Ends.CLOSED
+            await until(lambda: not (closes and gateway.open_connections), "the connection to close")  # noqa: B023 - at once
+    assert gateway.acts == {"A-1": 1, "A-2": 1, "A-3": 1}
+    assert len(gateway.requests) == 3
+
+
+async def test_read_repeated(gateway: Gateway, transport: Transport) -> None:
+    """A read that was dropped once is asked again and answered, signed anew with a nonce of its own."""
+    gateway.script = in_turn(ACT_CLOSE)
+    async with open_session(gateway, transport) as omipay:
+        await query(omipay, "OM-1")
+    assert len({request.query["nonce_str"] for request in gateway.requests}) == 2
+
+
+@pytest.mark.parametrize("behaviour", DROPPED[3:], ids=str)
+async def test_kept_connection_dropped(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """A kept connection that ends on the next money call: sent once (no library below repeats it), and nobody knows."""
+    gateway.script = in_turn(behaviours.HEALTHY, behaviour)
+    async with open_session(gateway, transport) as omipay:
+        await scan(omipay, "A-1")
+        assert_unknown(await failure_of(scan(omipay, "A-2")), "A-2")
+        await scan(omipay, "A-3")
+    assert gateway.numbers == ["A-1", "A-2", "A-3"]
+
+
+async def test_closed_as_the_next_arrives(gateway: Gateway, transport: Transport) -> None:
+    """A kept connection that closes while the next money call leaves: answered or unknown, and never acted on twice."""
+    gateway.script = always(behaviours.CLOSES_UNANNOUNCED)
+    ended: list[tuple[str, OmipayError | None]] = []
+    async with open_session(gateway, transport) as omipay:
+        for number in map(str, range(50)):
+            try:
+                await scan(omipay, number)
+                ended.append((number, None))
+            except OutcomeUnknown as error:
+                ended.append((number, error))
+    assert all(gateway.acts[number] == 1 for number, error in ended if error is None)
+    assert max(gateway.acts.values()) == 1
+    assert len(gateway.numbers) == len(set(gateway.numbers))

@@ -1,0 +1,152 @@
+"""The life of a session: how it closes, what a closed one says, and what another event loop may do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async import NotSent, OmipayError, Outcome, RetryPolicy, SessionClosed
+
+from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE
+from .client import named, open_session, query, refund, scan
+from .server import Gateway, always, gateway_in_thread, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from omipay_async import Event
+
+    from .behaviours import Behaviour
+    from .client import Transport
+
+SLOW = RetryPolicy(base_delay=1e6, max_delay=1e6)
+
+
+# -- closing ----------------------------------------------------------------------------------------------------------
+
+
+async def test_close_lets_sent_money_end(gateway: Gateway, transport: Transport) -> None:
+    """Closing waits for money calls that were sent, and ends waiting calls and reads under way: nothing happened."""
+    gateway.gate.clear()
+    events: list[Event] = []
+    omipay = open_session(gateway, transport, max_in_flight=2, on_event=events.append)
+    sent = asyncio.ensure_future(scan(omipay, "sent"))
+    read = asyncio.ensure_future(query(omipay, "OM-1"))
+    await until(lambda: gateway.under_way == 2)
+    waiting = [asyncio.ensure_future(call(omipay, "waiting")) for call in (scan, query)]
+    await asyncio.sleep(0.002)
+    closing = asyncio.ensure_future(omipay.aclose())
+    ends = await asyncio.gather(read, *waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [SessionClosed] * 3
+    assert not sent.done()
+    assert not closing.done()
+    gateway.gate.set()
+    await sent
+    await closing
+    assert gateway.acts == {"sent": 1, "OM-1": 1}
+    outcomes = {event.out_order_no: event.outcome for event in named(events, "call") if event.out_order_no}
+    assert outcomes == {"sent": None, "waiting": Outcome.NOT_DONE}
+
+
+async def test_close_waits_no_longer_than_the_deadline(gateway: Gateway, transport: Transport) -> None:
+    """A money call that is never answered ends with its own deadline, and so does the closing."""
+    gateway.script = always(SILENCE)
+    omipay = open_session(gateway, transport, timeout=0.3)
+    sent = asyncio.ensure_future(scan(omipay, "A-1"))
+    await until(lambda: len(gateway.requests) == 1)
+    await asyncio.wait_for(omipay.aclose(), 5)
+    error = sent.exception()
+    assert isinstance(error, OmipayError)
+    assert error.outcome is Outcome.UNKNOWN
+
+
+async def test_closed(gateway: Gateway, transport: Transport) -> None:
+    """A closed session may be closed again, also twice at once, and whatever is called on it says that it is closed."""
+    omipay = open_session(gateway, transport)
+    await scan(omipay, "A-1")
+    await asyncio.gather(omipay.aclose(), omipay.aclose())
+    await omipay.aclose()
+    for call in (scan, query, refund):
+        with pytest.raises(SessionClosed):
+            await call(omipay, "A-2")
+    await until(lambda: gateway.open_connections == 0, "every connection to be closed")
+    assert gateway.numbers == ["A-1"]
+
+
+async def test_close_while_repeating(gateway: Gateway, transport: Transport) -> None:
+    """A read that waits for its next try ends as the session closes."""
+    gateway.refuse()
+    async with open_session(gateway, transport, retry=SLOW) as omipay:
+        read = asyncio.ensure_future(query(omipay, "OM-1"))
+        await asyncio.sleep(0.05)
+        assert not read.done()
+    with pytest.raises(SessionClosed):
+        await read
+
+
+@pytest.mark.parametrize("used", [False, True])
+async def test_forgotten(gateway: Gateway, used: bool) -> None:
+    """A session that is forgotten open is a ResourceWarning."""
+    gateway.script = always(CLOSES_AFTER_REPLY)
+    omipay = open_session(gateway)
+    if used:
+        await scan(omipay, "A-1")
+    with pytest.warns(ResourceWarning, match="AsyncOmipay"):  # noqa: PT031 - it is said when the last name goes
+        del omipay
+        gc.collect()
+
+
+# -- event loops ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Gateway]:
+    """A gateway that lives in a thread of its own."""
+    with gateway_in_thread() as gateway:
+        yield gateway
+
+
+@pytest.mark.parametrize("kept", [HEALTHY, CLOSES_AFTER_REPLY], ids=str)
+def test_loop_after_loop(elsewhere: Gateway, kept: Behaviour) -> None:
+    """One session serves one event loop after another."""
+    elsewhere.script = always(kept)
+    omipay = open_session(elsewhere)
+    for number in ("A-1", "A-2", "A-3"):
+        asyncio.run(scan(omipay, number))
+    asyncio.run(omipay.aclose())
+    assert elsewhere.acts == {"A-1": 1, "A-2": 1, "A-3": 1}
+
+
+def test_two_loops_at_once(elsewhere: Gateway) -> None:
+    """A session that has a call under way tells another event loop so, at once, and its own loop goes on."""
+    elsewhere.gate.clear()
+    omipay = open_session(elsewhere)
+    ended: list[object] = []
+    thread = threading.Thread(target=lambda: ended.append(asyncio.run(scan(omipay, "A-1"))))
+    thread.start()
+    try:
+        asyncio.run(_until_under_way(elsewhere))
+        for call in (query, scan):
+            with pytest.raises(OmipayError, match="loop") as caught:
+                asyncio.run(call(omipay, "A-2"))
+            assert not isinstance(caught.value, NotSent | SessionClosed)
+            assert caught.value.outcome in {None, Outcome.NOT_DONE}
+    finally:
+        _open(elsewhere)
+        thread.join()
+    asyncio.run(omipay.aclose())
+    assert len(ended) == 1
+    assert elsewhere.numbers == ["A-1"]
+
+
+async def _until_under_way(gateway: Gateway) -> None:
+    await until(lambda: gateway.under_way == 1)
+
+
+def _open(gateway: Gateway) -> None:
+    """Open the gate from another thread."""
+    gateway.loop.call_soon_threadsafe(gateway.gate.set)

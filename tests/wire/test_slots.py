@@ -1,0 +1,85 @@
+"""The slots: how many requests are under way, and who goes next."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from .client import Transport, open_session, query, scan
+from .server import Gateway, until
+
+
+async def test_burst(gateway: Gateway, transport: Transport) -> None:
+    """Five thousand questions at once on one session: all are answered, and never more than max_in_flight at a time."""
+    async with open_session(gateway, transport, timeout=120.0, max_in_flight=20) as omipay:
+        orders = await asyncio.gather(*(omipay.query_order(f"OM-{index}") for index in range(5_000)))
+    assert [order.order_no for order in orders] == [f"OM-{index}" for index in range(5_000)]
+    assert gateway.most_under_way <= 20
+    assert len(gateway.requests) == 5_000
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+async def test_money_before_reads(gateway: Gateway, transport: Transport, slots: int) -> None:
+    """When slots come free, waiting money calls go before reads that have waited longer, each class in its order."""
+    gateway.gate.clear()
+    async with open_session(gateway, transport, max_in_flight=slots) as omipay, asyncio.TaskGroup() as calls:
+        for index in range(slots):
+            calls.create_task(query(omipay, f"first-{index}"))
+        await until(lambda: gateway.under_way == slots)
+        waiting = [(query, "read-1"), (query, "read-2"), (scan, "money-1"), (query, "read-3"), (scan, "money-2")]
+        for call, number in waiting:
+            calls.create_task(call(omipay, number))
+        await asyncio.sleep(0.005)
+        assert gateway.under_way == slots
+        gateway.gate.set()
+    order = ["money-1", "money-2", "read-1", "read-2", "read-3"]
+    came = gateway.numbers[slots:]
+    # Requests that leave together on several connections may arrive in either order.
+    assert all(abs(came.index(number) - order.index(number)) < slots for number in order)
+    assert gateway.most_under_way == slots
+
+
+async def test_cancelled_waiter(gateway: Gateway, transport: Transport) -> None:
+    """A waiter that is cancelled frees its place in the queue: the next in line gets the slot."""
+    gateway.gate.clear()
+    async with open_session(gateway, transport, max_in_flight=1) as omipay:
+        first = asyncio.ensure_future(query(omipay, "first"))
+        await until(lambda: gateway.under_way == 1)
+        waiting = [asyncio.ensure_future(scan(omipay, f"A-{index}")) for index in range(3)]
+        await asyncio.sleep(0.002)
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        gateway.gate.set()
+        await asyncio.gather(first, *waiting[1:])
+    assert gateway.numbers == ["first", "A-1", "A-2"]
+
+
+async def test_slot_and_waiter_cancelled_at_once(gateway: Gateway, transport: Transport) -> None:
+    """A waiter that is cancelled in the very moment it is given the slot gives it back."""
+    gateway.gate.clear()
+    async with open_session(gateway, transport, max_in_flight=1) as omipay:
+        first = asyncio.ensure_future(query(omipay, "first"))
+        await until(lambda: gateway.under_way == 1)
+        second = asyncio.ensure_future(scan(omipay, "A-1"))
+        await asyncio.sleep(0.002)
+        first.add_done_callback(lambda _: second.cancel())
+        first.cancel()
+        await asyncio.wait([first, second])
+        gateway.gate.set()
+        await scan(omipay, "A-2")
+    assert gateway.acts == {"A-2": 1}
+
+
+async def test_signed_when_it_leaves(gateway: Gateway, transport: Transport) -> None:
+    """A request is signed after it waited for its slot, with the time at which it leaves."""
+    gateway.gate.clear()
+    async with open_session(gateway, transport, max_in_flight=1) as omipay:
+        calls = [asyncio.ensure_future(scan(omipay, "A-1"))]
+        await until(lambda: gateway.under_way == 1)
+        calls.append(asyncio.ensure_future(scan(omipay, "A-2")))
+        await asyncio.sleep(0.005)
+        opened_ms = int(gateway.time_ms())
+        gateway.gate.set()
+        await asyncio.gather(*calls)
+    assert int(gateway.requests[1].query["timestamp"]) >= opened_ms
