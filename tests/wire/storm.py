@@ -113,7 +113,9 @@ def event_complaints(storm: Storm) -> list[str]:
     told = Counter[tuple[str | None, str]]()
     for event in named(storm.events, "call"):
         told[event.out_order_no or event.out_refund_no, DONE if event.outcome is None else str(event.outcome)] += 1
-    held = Counter((number, belief) for number, beliefs in storm.beliefs.items() for belief in beliefs)
+    held = Counter[tuple[str | None, str]](
+        (number, belief) for number, beliefs in storm.beliefs.items() for belief in beliefs
+    )
     return [
         f"{entry}: {told[entry]} events of {held[entry]} calls" for entry in told | held if told[entry] != held[entry]
     ]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async import Outcome
+from omipay_async import Outcome, Safety
+from omipay_async.retries import REPEATED, Failure
 
 from .storm import DONE, Storm, complaints, event_complaints
 
@@ -30,3 +31,24 @@ async def test_storm(gateway: Gateway, transport: Transport, at_once: int) -> No
     assert min(ends[DONE], ends[Outcome.NOT_DONE] * 10, ends[Outcome.UNKNOWN]) > CALLS / 10, "the weather was too fair"
     nonces = [request.query["nonce_str"] for request in gateway.requests]
     assert len(set(nonces)) == len(nonces)
+
+
+async def test_storm_finds_a_broken_rule(
+    gateway: Gateway, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check above has teeth: a session that repeats money calls after a dropped reply is found out."""
+    monkeypatch.setitem(REPEATED, Safety.MONEY, REPEATED[Safety.MONEY] | {Failure.NO_ANSWER})
+    storm = Storm(seed=3)
+    await storm.rage(gateway, transport, calls=100, at_once=10)
+    assert [complaint for complaint in complaints(storm.beliefs, gateway.acts) if "times" in complaint]
+
+
+def test_complaints() -> None:
+    """The check tells each false belief from the others, and has nothing to say of true ones."""
+    beliefs = {"done": [DONE], "not": ["NOT_DONE"], "acted": ["UNKNOWN"], "idle": ["UNKNOWN"]}
+    assert complaints(beliefs, {"done": 1, "acted": 1}) == []
+    assert complaints(beliefs, {"done": 2, "acted": 1}) == ["done was acted on 2 times"]
+    assert complaints(beliefs, {"done": 1, "not": 1}) == ["not is held for not done and was"]
+    assert complaints(beliefs, {}) == ["done is held for done and was not"]
+    assert complaints({}, {"stray": 1}) == ["stray was acted on and never asked for"]
+    assert complaints({"twice": [DONE, "UNKNOWN"]}, {"twice": 1}) == ["twice ended as ['DONE', 'UNKNOWN']"]
