@@ -1,0 +1,38 @@
+"""The gateway that Omipay does not offer: an ASGI app with every endpoint, for programs and their tests.
+
+Written from the gateway's documents alone. It shares the words and the table of endpoints with the client, and neither
+checks nor signature nor decoding: two hands that make the same mistake would agree with each other.
+"""
+
+from .cards import CARDS, Card, PaymentCode, Plan
+from .customer import Customer
+from .faults import NOT_ACTED, Fault, Faults, Rule
+from .ledger import Call, Delivery, Ledger, Order, Refund
+from .life import ORDER_LIFE, REFUND_LIFE, IllegalMove
+from .merchants import TOY_M_NUMBER, TOY_SECRET_KEY, UNREGISTERED, Merchant
+from .sandbox import Sandbox
+
+__all__ = [
+    "CARDS",
+    "NOT_ACTED",
+    "ORDER_LIFE",
+    "REFUND_LIFE",
+    "TOY_M_NUMBER",
+    "TOY_SECRET_KEY",
+    "UNREGISTERED",
+    "Call",
+    "Card",
+    "Customer",
+    "Delivery",
+    "Fault",
+    "Faults",
+    "IllegalMove",
+    "Ledger",
+    "Merchant",
+    "Order",
+    "PaymentCode",
+    "Plan",
+    "Refund",
+    "Rule",
+    "Sandbox",
+]

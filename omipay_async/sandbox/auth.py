@@ -1,0 +1,121 @@
+"""Who is calling: the signature, its five minutes, and, for the log, what was wrong with it (CN 2.1, 2.3). No I/O.
+
+Written from the documents alone; the client signs with code of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING, Final
+
+from omipay_async.codes import ErrorCode
+
+from .refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from .merchants import Merchant
+
+WINDOW_MS: Final = 5 * 60 * 1000
+"""CN 2.1: the time between the timestamp and the gateway's clock must be less than five minutes."""
+
+FIELDS: Final = ("m_number", "timestamp", "nonce_str", "sign")
+
+_NONCE: Final = re.compile(r"[a-zA-Z0-9]{10,32}")
+_TIMESTAMP: Final = re.compile(r"[0-9]{1,16}")
+
+
+def sign(m_number: str, timestamp: object, nonce_str: str, secret_key: str) -> str:
+    """Upper-case MD5 of ``m_number&timestamp&nonce_str&secret_key`` (CN 2.3)."""
+    return _md5(f"{m_number}&{timestamp}&{nonce_str}&{secret_key}")
+
+
+def authenticate(
+    fields: Mapping[str, str], merchants: Mapping[str, Merchant], now_ms: int, *, window_ms: int | None = WINDOW_MS
+) -> Merchant:
+    """The merchant who signed, or a :class:`Refusal`. The order of the checks is the order of the answers.
+
+    Without ``window_ms`` the signature's age does not matter (a button on a page that was opened in time).
+    """
+    for name in FIELDS:
+        if not fields.get(name):
+            raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} is missing")
+    if not _TIMESTAMP.fullmatch(fields["timestamp"]):
+        raise Refusal(ErrorCode.PARAMETER_INVALID, "timestamp is no whole number of milliseconds")
+    if not _NONCE.fullmatch(fields["nonce_str"]):
+        raise Refusal(ErrorCode.PARAMETER_INVALID, "nonce_str is not 10 to 32 characters of a-z, A-Z, 0-9")
+    merchant = merchants.get(fields["m_number"])
+    if merchant is None:
+        raise Refusal(ErrorCode.MERCHANTNO_INVALID, _why_unknown(fields["m_number"], merchants))
+    if window_ms is not None:
+        _check_age(int(fields["timestamp"]), now_ms, window_ms)
+    expected = sign(fields["m_number"], fields["timestamp"], fields["nonce_str"], merchant.secret_key)
+    if not hmac.compare_digest(fields["sign"].encode(), expected.encode()):
+        raise Refusal(ErrorCode.SIGN_ERROR, explain(fields, merchant, merchants))
+    if merchant.disabled:
+        raise Refusal(ErrorCode.MERCHANTNO_DISABLE, "this merchant is disabled")
+    return merchant
+
+
+def explain(fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]) -> str:
+    """Which part of the signature string differs, as far as trying the usual slips can tell. Never shows the key."""
+    given = fields["sign"]
+    for slip, origin in _slips(fields, merchant, merchants):
+        if _md5(origin) == given.upper():
+            return slip
+    if not re.fullmatch("[0-9A-Fa-f]{32}", given):
+        return "sign is not 32 hexadecimal digits"
+    return "the key differs, or m_number, timestamp or nonce_str is not the one that was signed"
+
+
+def _slips(
+    fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]
+) -> Iterator[tuple[str, str]]:
+    number, timestamp, nonce, key = fields["m_number"], fields["timestamp"], fields["nonce_str"], merchant.secret_key
+
+    def origin(number: str = number, timestamp: str = timestamp, nonce: str = nonce, key: str = key) -> str:
+        return f"{number}&{timestamp}&{nonce}&{key}"
+
+    yield "sign must be in upper case", origin()
+    yield "m_number: it was signed without its leading zeros", origin(number=number.lstrip("0"))
+    yield "timestamp: it was signed in seconds", origin(timestamp=timestamp[:-3])
+    yield "nonce_str: it was signed in lower case", origin(nonce=nonce.lower())
+    yield "nonce_str: it was signed in upper case", origin(nonce=nonce.upper())
+    yield "key: it was signed with an empty one", origin(key="")
+    yield "key: it was signed in upper case", origin(key=key.upper())
+    yield "key: it was signed in lower case", origin(key=key.lower())
+    for space in (" ", "\n", "\r\n", "\t"):
+        yield "key: it was signed with white space after it", origin(key=key + space)
+    for other in merchants.values():
+        if other is not merchant:
+            yield f"key: it was signed with that of {other.m_number}", origin(key=other.secret_key)
+    yield "form: the parts were joined without &", f"{number}{timestamp}{nonce}{key}"
+    yield "form: nonce_str came before timestamp", f"{number}&{nonce}&{timestamp}&{key}"
+    yield (
+        "form: the parts were written with their names",
+        (f"m_number={number}&timestamp={timestamp}&nonce_str={nonce}&secret_key={key}"),
+    )
+
+
+def _check_age(timestamp_ms: int, now_ms: int, window_ms: int) -> None:
+    ahead_ms = timestamp_ms - now_ms
+    if abs(ahead_ms) < window_ms:
+        return
+    if abs(timestamp_ms * 1000 - now_ms) < window_ms:
+        raise Refusal(ErrorCode.SIGN_TIMEOUT, "timestamp is in seconds: milliseconds are wanted")
+    side = "ahead of" if ahead_ms > 0 else "behind"
+    raise Refusal(ErrorCode.SIGN_TIMEOUT, f"timestamp is {abs(ahead_ms) / 1000:.1f} s {side} the gateway's clock")
+
+
+def _why_unknown(number: str, merchants: Mapping[str, Merchant]) -> str:
+    stripped: Callable[[str], str] = lambda text: text.strip().lstrip("0")  # noqa: E731 - one word for one comparison
+    if any(stripped(number) == stripped(known) for known in merchants):
+        return "m_number differs from a known one by its leading zeros or by white space"
+    return "there is no such m_number"
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest().upper()

@@ -1,0 +1,256 @@
+"""What the gateway believes: its orders, its refunds, and every call and notification. No I/O, no loop.
+
+Tests read it: how often was this number acted on, how much was paid, was anybody charged twice? Time passes lazily:
+whatever reads an order first lets happen what by then has happened.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import attrs
+
+from omipay_async.codes import OrderStatus, RefundStatus
+
+from .life import ORDER_LIFE, REFUND_LIFE, road
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+
+    from .cards import Plan
+    from .times import Clock
+
+
+@attrs.define
+class Order:
+    """An order as the gateway keeps it. Amounts are minor units, ``..._ms`` is since the epoch."""
+
+    order_no: str
+    m_number: str
+    endpoint: str
+    out_order_no: str
+    order_name: str
+    currency: str
+    amount: int
+    platform: str
+    pay_currency: str
+    pay_amount: int
+    rate: Decimal
+    """1 ``currency`` in ``pay_currency``."""
+    created_ms: int
+    born_s: float
+    """When it was made, on the monotonic clock."""
+    language: str = ""
+    notify_url: str = ""
+    return_to: str = ""
+    """``redirect_url`` or ``return_url``: where the browser goes after payment."""
+    status: OrderStatus = OrderStatus.READY
+    paid_ms: int | None = None
+    plan: Plan | None = None
+    queries: int = 0
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the customer's money has moved."""
+        return self.status.is_paid
+
+
+@attrs.define
+class Refund:
+    """A refund as the gateway keeps it."""
+
+    refund_no: str
+    m_number: str
+    order_no: str
+    out_refund_no: str
+    currency: str
+    amount: int
+    created_ms: int
+    status: RefundStatus = RefundStatus.Applied
+    closed_ms: int | None = None
+
+
+@attrs.frozen
+class Call:
+    """One request to an endpoint, and what was wrong with it if it was refused.
+
+    ``fields`` are its parameters without ``sign``, ``nonce_str`` and what is a customer's secret; ``remarks`` what a
+    developer wants to know of it; ``acted`` whether an order or a refund was made; ``faults`` which ones befell it.
+    """
+
+    at_ms: int
+    endpoint: str
+    method: str
+    fields: dict[str, str]
+    error_code: str | None = None
+    remarks: tuple[str, ...] = ()
+    acted: bool = False
+    faults: tuple[str, ...] = ()
+    order_no: str | None = None
+    refund_no: str | None = None
+
+
+@attrs.frozen
+class Delivery:
+    """One try to deliver a notification. ``answer`` says what came back, ``accepted`` whether it was SUCCESS."""
+
+    at_ms: int
+    order_no: str
+    url: str
+    number: int
+    """1, 2 or 3."""
+    accepted: bool
+    answer: str
+
+
+@attrs.frozen
+class _Due:
+    """What a customer will have done by a certain time."""
+
+    order: Order
+    then: OrderStatus
+    at_s: float
+    at_ms: int
+
+
+@attrs.define
+class Ledger:
+    """The gateway's books. Reading them is for everybody, writing is for the gateway's own rules."""
+
+    clock: Clock = attrs.field(repr=False)
+    calls: list[Call] = attrs.field(factory=list, repr=False)
+    """Every request to an endpoint, oldest first."""
+    deliveries: list[Delivery] = attrs.field(factory=list, repr=False)
+    """Every try to deliver a notification, oldest first."""
+    on_paid: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)  # noqa: ARG005
+    """Called once for each order that becomes paid."""
+    on_planned: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)  # noqa: ARG005
+    """Called for each order whose customer will act after so many seconds."""
+    _orders: dict[str, Order] = attrs.field(factory=dict, init=False, repr=False)
+    _refunds: dict[str, Refund] = attrs.field(factory=dict, init=False, repr=False)
+    _ripening: dict[str, _Due] = attrs.field(factory=dict, init=False, repr=False)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """Every order by ``order_no``, oldest first, as of now."""
+        self.ripen()
+        return self._orders
+
+    @property
+    def refunds(self) -> dict[str, Refund]:
+        """Every refund by ``refund_no``, oldest first."""
+        return self._refunds
+
+    def orders_of(self, out_order_no: str, m_number: str | None = None) -> list[Order]:
+        """The orders made under the merchant's number, oldest first: more than one where a call was repeated."""
+        return [
+            order
+            for order in self.orders.values()
+            if order.out_order_no == out_order_no and m_number in {None, order.m_number}
+        ]
+
+    def refunds_of(self, order_no: str) -> list[Refund]:
+        """The refunds of one order, oldest first."""
+        return [refund for refund in self._refunds.values() if refund.order_no == order_no]
+
+    def acted(self, number: str) -> int:
+        """How many orders or refunds were made under this ``out_order_no`` or ``out_refund_no``."""
+        refunds = sum(refund.out_refund_no == number for refund in self._refunds.values())
+        return len(self.orders_of(number)) + refunds
+
+    def received(self, number: str) -> int:
+        """How many calls that create something came with this ``out_order_no`` or ``out_refund_no``, refused or not."""
+        return sum(number in {call.fields.get("out_order_no"), call.fields.get("out_refund_no")} for call in self.calls)
+
+    def paid_total(self, currency: str = "AUD") -> int:
+        """What customers have paid for orders in ``currency``, in minor units; refunds are not taken off."""
+        return sum(order.amount for order in self.orders.values() if order.is_paid and order.currency == currency)
+
+    def refunded_total(self, currency: str = "AUD") -> int:
+        """What goes or went back, in minor units: every refund that has not failed."""
+        return sum(r.amount for r in self._refunds.values() if not r.status.is_failed and r.currency == currency)
+
+    def left_to_refund(self, order_no: str) -> int:
+        """What of an order can still be refunded, in minor units."""
+        going = sum(refund.amount for refund in self.refunds_of(order_no) if not refund.status.is_failed)
+        return self.orders[order_no].amount - going
+
+    def charged_twice(self) -> list[str]:
+        """Every ``out_order_no`` under which a customer paid more than once."""
+        paid = Counter((order.m_number, order.out_order_no) for order in self.orders.values() if order.is_paid)
+        return [number for (_, number), times in paid.items() if times > 1]
+
+    def refunded_twice(self) -> list[str]:
+        """Every ``out_refund_no`` under which more than one refund stands."""
+        going = Counter((r.m_number, r.out_refund_no) for r in self._refunds.values() if not r.status.is_failed)
+        return [number for (_, number), times in going.items() if times > 1]
+
+    def refused(self) -> list[Call]:
+        """The calls that were answered with an error, oldest first."""
+        return [call for call in self.calls if call.error_code]
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def add_order(self, order: Order) -> None:
+        """Enter an order; one that is entered as paid counts as paid now."""
+        self._orders[order.order_no] = order
+        plan = order.plan
+        if plan is not None and plan.seconds is not None:
+            due = _Due(order, plan.then, order.born_s + plan.seconds, order.created_ms + round(plan.seconds * 1000))
+            self._ripening[order.order_no] = due
+            self.on_planned(order)
+        if order.is_paid:
+            self._pay(order, order.created_ms)
+
+    def add_refund(self, refund: Refund) -> None:
+        """Enter a refund."""
+        self._refunds[refund.refund_no] = refund
+
+    def move_order(self, order: Order, status: OrderStatus, at_ms: int | None = None) -> None:
+        """Let an order go to ``status``, by way of what lies between.
+
+        Raises :class:`IllegalMove` where the order's life has no such way.
+        """
+        for step in road(ORDER_LIFE, order.status, status):
+            order.status = step
+            if step is OrderStatus.PAID:
+                self._pay(order, self.clock.time_ms() if at_ms is None else at_ms)
+        if status.is_final:
+            self._ripening.pop(order.order_no, None)
+
+    def move_refund(self, refund: Refund, status: RefundStatus | None = None) -> None:
+        """Let a refund go on by one ordinary step, or to ``status`` by way of what lies between.
+
+        Raises :class:`IllegalMove` where the refund's life has no such way.
+        """
+        for step in road(REFUND_LIFE, refund.status, status):
+            refund.status = step
+        if refund.status is RefundStatus.Closed:
+            refund.closed_ms = self.clock.time_ms()
+
+    def count_query(self, order: Order) -> None:
+        """A QueryOrder asked for ``order``: customers who act after so many queries act now."""
+        order.queries += 1
+        plan = order.plan
+        if plan is not None and plan.queries is not None and order.queries >= plan.queries:
+            order.plan = None
+            if not order.status.is_final:
+                self.move_order(order, plan.then)
+
+    def ripen(self) -> None:
+        """Let happen what by now has happened: customers who act after so many seconds."""
+        now_s = self.clock.monotonic()
+        for due in [due for due in self._ripening.values() if due.at_s <= now_s]:
+            self.move_order(due.order, due.then, due.at_ms)
+
+    def log(self, call: Call) -> None:
+        """Write down a call."""
+        self.calls.append(call)
+
+    def _pay(self, order: Order, at_ms: int) -> None:
+        order.paid_ms = at_ms
+        self.on_paid(order)

@@ -1,0 +1,73 @@
+"""What may become of an order and of a refund: two tables, and the way through them. No I/O.
+
+In each row the ordinary next step comes first; a status without a next step is final.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from omipay_async.codes import OrderStatus as Order
+from omipay_async.codes import RefundStatus as Refund
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Status = TypeVar("Status", bound=str)
+
+ORDER_LIFE: Final[Mapping[Order, tuple[Order, ...]]] = MappingProxyType(
+    {
+        Order.READY: (Order.PAYING, Order.PAID, Order.CANCELLED, Order.FAILED),
+        Order.PAYING: (Order.PAID, Order.CANCELLED, Order.FAILED),
+        Order.PAID: (Order.SETTLED,),
+        Order.SETTLED: (),
+        Order.CANCELLED: (),
+        Order.FAILED: (),
+    }
+)
+
+REFUND_LIFE: Final[Mapping[Refund, tuple[Refund, ...]]] = MappingProxyType(
+    {
+        Refund.Applied: (
+            Refund.MerchantConfirmed,
+            Refund.MerchantRejected,
+            Refund.TimeoutClosed,
+            Refund.CustomerCancelled,
+        ),
+        Refund.MerchantConfirmed: (
+            Refund.OrganizationConfirmed,
+            Refund.OrganizationFailed,
+            Refund.TimeoutClosed,
+            Refund.CustomerCancelled,
+        ),
+        Refund.OrganizationConfirmed: (Refund.OrganizationPayback, Refund.OrganizationFailed),
+        Refund.OrganizationPayback: (Refund.Closed, Refund.OrganizationFailed),
+        Refund.Closed: (),
+        Refund.MerchantRejected: (),
+        Refund.TimeoutClosed: (),
+        Refund.OrganizationFailed: (),
+        Refund.CustomerCancelled: (),
+    }
+)
+
+
+class IllegalMove(ValueError):  # noqa: N818 - named for what was asked
+    """An order or a refund cannot go to that status from where it is."""
+
+
+def road(life: Mapping[Status, tuple[Status, ...]], start: Status, goal: Status | None = None) -> tuple[Status, ...]:
+    """The statuses to go through from ``start`` to ``goal``, or the ordinary next one where no goal is named.
+
+    Goes along the ordinary way until the goal is one step off it. Raises :class:`IllegalMove` where there is no way.
+    """
+    way: list[Status] = []
+    here = start
+    while life[here]:
+        step = life[here][0] if goal is None or goal not in life[here] else goal
+        way.append(step)
+        if goal in {None, step}:
+            return tuple(way)
+        here = step
+    message = f"{start} is final" if goal is None else f"there is no way from {start} to {goal}"
+    raise IllegalMove(message)

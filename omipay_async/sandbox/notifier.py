@@ -1,0 +1,231 @@
+"""Tells merchants that an order was paid: three tries to each order's ``notify_url`` (CN 3.9).
+
+Over HTTP, or into an ASGI app in memory. All waits go through the sandbox's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from .auth import sign
+from .faults import Fault, Faults
+from .ledger import Delivery, Ledger, Order
+from .money import wire_rate
+from .replies import encode, make_odd_notification
+from .times import Clock, wire_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+
+    import httpx
+
+    ASGIApp = Callable[[MutableMapping[str, Any], Callable[..., Any], Callable[..., Any]], Coroutine[Any, Any, None]]
+
+TRIES: Final = 3
+_TIMEOUT_S: Final = 10.0
+_HEADERS: Final = {"Content-Type": "application/json"}
+
+logger = logging.getLogger("omipay_async.sandbox")
+
+
+def absolute(url: str) -> str:
+    """A merchant's URL as the gateway reads it: the documents' examples leave out the scheme."""
+    url = url.strip()
+    return url if url.lower().startswith(("http://", "https://")) else f"http://{url}"
+
+
+def notification(order: Order) -> dict[str, Any]:
+    """What CN 3.9's table says of a paid order, without the signature."""
+    return {
+        "return_code": "SUCCESS",
+        "order_no": order.order_no,
+        "out_order_no": order.out_order_no,
+        "currency": order.currency,
+        "total_amount": order.amount,
+        "order_time": wire_time(order.created_ms),
+        "pay_time": wire_time(order.paid_ms),
+        "exchange_rate": wire_rate(order.rate),
+        "cny_amount": order.pay_amount,
+    }
+
+
+@attrs.define
+class Signer:
+    """Signs notifications with each merchant's key, a fresh nonce and the time."""
+
+    clock: Clock
+    nonce: Callable[[], str]
+    secret_key: Callable[[str], str] = attrs.field(repr=False)
+    """A merchant's key."""
+
+    def signed(self, m_number: str, fields: Mapping[str, Any], *, secret_key: str | None = None) -> dict[str, Any]:
+        """The fields with ``nonce_str``, ``timestamp`` and ``sign``, where they are not among them already."""
+        nonce = fields.get("nonce_str", self.nonce())
+        timestamp = fields.get("timestamp", self.clock.time_ms())
+        key = self.secret_key(m_number) if secret_key is None else secret_key
+        seal = {"nonce_str": nonce, "timestamp": timestamp, "sign": sign(m_number, timestamp, nonce, key)}
+        return {**seal, **fields}
+
+
+@attrs.define(eq=False)
+class Notifier:
+    """Delivers notifications in tasks of its own."""
+
+    clock: Clock
+    ledger: Ledger
+    faults: Faults
+    signer: Signer
+    app: ASGIApp | None = None
+    """Receives the notifications instead of HTTP."""
+    delay: float = 0.0
+    interval: float = 5.0
+    same_signature: bool = False
+    """Whether repeats carry the first try's nonce and timestamp: no document says."""
+    oddities: bool = False
+    _waiting: deque[Order] = attrs.field(factory=deque, init=False)
+    _deliveries: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+    _watches: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+
+    def paid(self, order: Order) -> None:
+        """An order became paid: its merchant is told, if it asked to be."""
+        if order.notify_url:
+            self._waiting.append(order)
+            self.start()
+
+    def planned(self, order: Order) -> None:
+        """An order will become paid by itself: somebody has to look when the time comes."""
+        if order.notify_url:
+            _spawn(self._watch(order), self._watches)
+
+    def start(self) -> None:
+        """Begin to deliver what waits. Outside an event loop (a test that reads the ledger) it goes on waiting."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        while self._waiting:
+            _spawn(self._deliver(self._waiting.popleft()), self._deliveries)
+
+    async def settle(self) -> None:
+        """Return when every notification that was begun is delivered, or given up after three tries."""
+        self.start()
+        while running := _of_this_loop(self._deliveries):
+            await asyncio.wait(running)
+
+    async def aclose(self) -> None:
+        """End every delivery and every watch."""
+        tasks = _of_this_loop(self._deliveries | self._watches)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, order: Order) -> None:
+        seconds = order.plan.seconds if order.plan else None
+        await self.clock.sleep(seconds or 0.0)
+        self.ledger.ripen()
+        self.start()
+
+    async def _deliver(self, order: Order) -> None:
+        await self.clock.sleep(self.delay)
+        seal: dict[str, Any] = {}
+        async with self._client(order.notify_url) as client:
+            for number in range(1, TRIES + 1):
+                if number > 1:
+                    await self.clock.sleep(self.interval)
+                body = self.body(order, seal)
+                if self.same_signature:
+                    seal = {"nonce_str": body["nonce_str"], "timestamp": body["timestamp"]}
+                if await self._try(client, order, number, body):
+                    return
+
+    def body(self, order: Order, changes: Mapping[str, Any], *, secret_key: str | None = None) -> dict[str, Any]:
+        """The signed fields of an order's notification, some of them changed."""
+        fields = notification(order)
+        odd = make_odd_notification(fields) if self.oddities else fields
+        return self.signer.signed(order.m_number, {**odd, **changes}, secret_key=secret_key)
+
+    async def _try(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
+        struck = self.faults.of_delivery(order.endpoint)
+        if late := struck.get(Fault.NOTIFICATION_REORDER):
+            await self.clock.sleep(late.seconds)
+        if Fault.NOTIFICATION_DROP in struck:
+            self._record(order, number, accepted=False, answer="lost on its way, by a fault")
+            return False
+        if Fault.NOTIFICATION_FORGE in struck:
+            await self._post(client, order, number, self.body(order, {}, secret_key="a forger's key"))  # noqa: S106 - nobody's
+        if Fault.NOTIFICATION_TAMPER in struck:
+            amount = "amount" if self.oddities else "total_amount"
+            await self._post(client, order, number, self.body(order, {amount: order.amount * 10}))
+        accepted = await self._post(client, order, number, body)
+        if Fault.NOTIFICATION_DUPLICATE in struck:
+            await self._post(client, order, number, body)
+        return accepted
+
+    async def _post(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
+        import httpx  # noqa: PLC0415 - the sandbox is importable without it
+
+        try:
+            response = await client.post(absolute(order.notify_url), content=encode(body), headers=_HEADERS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self._record(order, number, accepted=False, answer=f"{type(error).__name__}: {error}")
+            return False
+        refused = why_refused(response)
+        self._record(order, number, accepted=not refused, answer=refused or "SUCCESS")
+        return not refused
+
+    def _record(self, order: Order, number: int, *, accepted: bool, answer: str) -> None:
+        delivery = Delivery(self.clock.time_ms(), order.order_no, order.notify_url, number, accepted, answer)
+        self.ledger.deliveries.append(delivery)
+
+    def _client(self, url: str) -> httpx.AsyncClient:
+        import httpx  # noqa: PLC0415 - the sandbox is importable without it
+
+        if self.app is not None:
+            # The app's own errors are told in the log and are an answer of 500, as a server would make them.
+            transport = httpx.ASGITransport(app=_told(self.app, url), raise_app_exceptions=False)
+            return httpx.AsyncClient(transport=transport)
+        # Developers' machines have certificates of their own making, and nothing here is a secret.
+        return httpx.AsyncClient(verify=False, timeout=_TIMEOUT_S, trust_env=False)  # noqa: S501
+
+
+def why_refused(response: httpx.Response) -> str:
+    """Why an answer is not the SUCCESS that ends the deliveries (CN 3.9); empty if it is."""
+    if response.status_code != 200:
+        return f"HTTP {response.status_code}"
+    try:
+        answer = json.loads(response.content)
+    except ValueError:
+        return "the answer is no JSON"
+    if not isinstance(answer, dict) or answer.get("return_code") != "SUCCESS":
+        return "return_code is not SUCCESS"
+    kind = response.headers.get("content-type", "").partition(";")[0].strip()
+    return "" if kind == "application/json" else f"SUCCESS, but as {kind or 'nothing'}: application/json is wanted"
+
+
+def _told(app: ASGIApp, url: str) -> ASGIApp:
+    async def call(scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception:
+            logger.exception("the app that receives notifications at %s failed", url)
+            raise
+
+    return call
+
+
+def _spawn(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _of_this_loop(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    # A test's loop may be gone, and with it the tasks that ran on it.
+    loop = asyncio.get_running_loop()
+    return {task for task in tasks if task.get_loop() is loop}
