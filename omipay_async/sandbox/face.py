@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from omipay_async.codes import ErrorCode
 from omipay_async.endpoints import ENDPOINTS, Endpoint
 
-from . import gateway, replies
+from . import dashboard, gateway, paypage, replies
 from .faults import Fault, Rule
 from .notifier import absolute
 from .rules import parse_query
@@ -70,7 +70,7 @@ async def respond(sandbox: Sandbox, scope: Scope, receive: Receive, send: Send) 
     if scope["type"] == "lifespan":
         await _live(sandbox, receive, send)
         return
-    request = Request(scope)
+    request = Request(scope, receive)
     try:
         response = await _answer(sandbox, visit(request))
     except ConnectionDropped:
@@ -90,12 +90,13 @@ async def _live(sandbox: Sandbox, receive: Receive, send: Send) -> None:
 
 
 async def _answer(sandbox: Sandbox, where: Visit) -> Response:
-    endpoint = _BY_PATH.get(where.path) if where.is_api else None
-    if endpoint is None:
-        return PlainTextResponse("Not Found", 404)
     if where.request.method not in {"GET", "POST"}:
         return PlainTextResponse("Method Not Allowed", 405, {"Allow": "GET, POST"})
-    return await _call(sandbox, endpoint, where)
+    endpoint = _BY_PATH.get(where.path) if where.is_api else None
+    if endpoint is not None:
+        return await _call(sandbox, endpoint, where)
+    page = await paypage.respond(sandbox, where) or await dashboard.respond(sandbox, where)
+    return page or PlainTextResponse("Not Found", 404)
 
 
 async def _call(sandbox: Sandbox, endpoint: Endpoint, where: Visit) -> Response:

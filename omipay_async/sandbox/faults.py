@@ -6,12 +6,16 @@ What matters of a fault is on which side of the act it lies: whether the gateway
 from __future__ import annotations
 
 import enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from omipay_async.endpoints import ENDPOINTS
+
 if TYPE_CHECKING:
     import random
+    from collections.abc import Mapping
 
 
 class Fault(enum.StrEnum):
@@ -66,7 +70,7 @@ class Rule:
     endpoint: str | None = None
     times: int | None = None
     probability: float = 1.0
-    seconds: float = 600.0
+    seconds: float = 0.0
     hits: int = attrs.field(default=0, init=False)
 
     def strikes(self, endpoint: str | None, chance: random.Random) -> bool:
@@ -93,15 +97,18 @@ class Faults:
         endpoint: str | None = None,
         times: int | None = None,
         probability: float = 1.0,
-        seconds: float = 600.0,
+        seconds: float | None = None,
     ) -> Rule:
         """Let ``fault`` befall calls of ``endpoint`` (None: of all).
 
         It does so until it has done it ``times`` times (None: for ever).
         ``probability`` lets it strike some of them only. ``seconds`` is for the faults that name it. The rule that is
-        returned counts its ``hits``.
+        returned counts its ``hits``. Raises ValueError for a fault or an endpoint that there is not.
         """
-        rule = Rule(Fault(fault), endpoint, times, probability, seconds)
+        if endpoint is not None and endpoint not in ENDPOINTS:
+            raise ValueError(f"endpoint: there is no {endpoint}")
+        fault = Fault(fault)
+        rule = Rule(fault, endpoint, times, probability, SECONDS.get(fault, 0.0) if seconds is None else seconds)
         self.rules.append(rule)
         return rule
 
@@ -125,6 +132,11 @@ class Faults:
         concerned = [rule for rule in self.rules if rule.fault.is_of_notifications is of_notifications]
         return {rule.fault: rule for rule in concerned if rule.strikes(endpoint, self._random)}
 
+
+SECONDS: Final[Mapping[Fault, float]] = MappingProxyType(
+    {Fault.DELAY: 5.0, Fault.DELAY_REPLY: 5.0, Fault.SKEWED_CLOCK: 600.0, Fault.NOTIFICATION_REORDER: 10.0}
+)
+"""The faults that take ``seconds``, and how many where none are given."""
 
 NOT_ACTED: Final = frozenset({Fault.DROP_REQUEST, Fault.SYSTEM_ERROR, Fault.BAD_GATEWAY})
 """After these the gateway has certainly done nothing."""

@@ -1,0 +1,71 @@
+"""What the sandbox's pages say, in English and Chinese. No logic: English sentence to Chinese sentence."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from omipay_async.codes import Language
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Say = Callable[[str], str]
+
+
+def speaker(language: str) -> Say:
+    """A function that says an English sentence in ``language``."""
+    return _english if language == Language.EN else _chinese
+
+
+def _english(sentence: str) -> str:
+    return sentence
+
+
+def _chinese(sentence: str) -> str:
+    return CHINESE[sentence]
+
+
+CHINESE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "Omipay sandbox": "Omipay 沙箱",
+        "No real money moves here.": "此处不涉及真实资金。",
+        "Pay": "支付",
+        "Decline": "拒绝支付",
+        "Scan to pay": "扫码支付",
+        "You pay": "支付金额",
+        "Order": "订单编号",
+        "Shop order": "商户订单号",
+        "This order is paid.": "订单已支付。",
+        "This order was not paid.": "订单未支付成功。",
+        "This page cannot be shown": "无法显示该页面",
+        "There is no such order.": "订单不存在。",
+        "Orders": "订单",
+        "Refunds": "退款",
+        "Calls": "接口调用",
+        "Notifications": "支付通知",
+        "Payment codes": "付款码",
+        "Faults": "故障",
+        "None yet.": "暂无。",
+        "Goods": "商品",
+        "Amount": "金额",
+        "Status": "状态",
+        "Next": "操作",
+        "Time": "时间",
+        "Endpoint": "接口",
+        "Answer": "结果",
+        "Remarks": "说明",
+        "Refund": "退款单号",
+        "Address": "地址",
+        "Try": "次数",
+        "Merchant": "商户",
+        "Gateway": "网关地址",
+        "Let the next call fail": "让下一次调用出错",
+        "Any endpoint": "所有接口",
+        "Add": "添加",
+        "Clear": "清除",
+        "paid": "支付总额",
+        "refunded": "退款总额",
+        "Any other code is paid at once.": "其他付款码均立即支付成功。",
+    }
+)
