@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from omipay_async.codes import Language, OrderStatus, RefundStatus
+from omipay_async.codes import Language
 from omipay_async.endpoints import ENDPOINTS
 
 from . import html
@@ -74,9 +74,9 @@ async def _press(sandbox: Sandbox, where: Visit) -> Response:
 
 async def _do(sandbox: Sandbox, form: Mapping[str, str]) -> None:
     if "order_no" in form:
-        await sandbox.move_order(form["order_no"], OrderStatus(form["to"]))
+        await sandbox.move_order(form["order_no"], form["to"])
     elif "refund_no" in form:
-        await sandbox.advance_refund(form["refund_no"], RefundStatus(form["to"]))
+        await sandbox.advance_refund(form["refund_no"], form["to"])
     elif "fault" in form:
         sandbox.faults.add(Fault(form["fault"]), endpoint=form.get("endpoint"), times=1)
     else:

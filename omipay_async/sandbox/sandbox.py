@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, Self
 
+from omipay_async.codes import OrderStatus, RefundStatus
+
 from . import face
 from .customer import Customer
 from .faults import Faults
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     import httpx
 
     from omipay_async import AsyncOmipay
-    from omipay_async.codes import OrderStatus, RefundStatus
 
     from .notifier import ASGIApp
     from .times import Clock
@@ -162,17 +163,17 @@ class Sandbox:
         self.ledger.ripen()
         await self.notifier.settle()
 
-    async def move_order(self, order_no: str, status: OrderStatus) -> None:
-        """Let an order go to ``status``: SETTLED, once it is paid. Raises KeyError, or :class:`IllegalMove`."""
-        self.ledger.move_order(self.ledger.orders[order_no], status)
+    async def move_order(self, order_no: str, status: OrderStatus | str) -> None:
+        """Let an order go to ``status``: SETTLED, once it is paid. Raises KeyError, ValueError."""
+        self.ledger.move_order(self.ledger.orders[order_no], OrderStatus(status))
 
-    async def advance_refund(self, refund_no: str, status: RefundStatus | None = None) -> RefundStatus:
+    async def advance_refund(self, refund_no: str, status: RefundStatus | str | None = None) -> RefundStatus:
         """Let a refund go on by one step, or to ``status`` through all that lie between. The status that it has then.
 
         Raises KeyError for an unknown refund, and :class:`IllegalMove` where there is no way.
         """
         refund = self.ledger.refunds[refund_no]
-        self.ledger.move_refund(refund, status)
+        self.ledger.move_refund(refund, None if status is None else RefundStatus(status))
         return refund.status
 
     # -- notifications for unit tests -------------------------------------------------------------------------------

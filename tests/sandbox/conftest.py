@@ -1,0 +1,34 @@
+"""A sandbox on a clock that only moves when told, and a raw client of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.sandbox import Sandbox
+from omipay_async.testing import ManualClock
+
+from .raw import RawClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """2016-12-27 10:55:30 in Sydney: the documents' own moment."""
+    return ManualClock(1_482_796_530)
+
+
+@pytest.fixture
+async def sandbox(clock: ManualClock) -> AsyncIterator[Sandbox]:
+    async with Sandbox(clock=clock, seed=1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def raw(sandbox: Sandbox, clock: ManualClock) -> AsyncIterator[RawClient]:
+    client = RawClient(sandbox, clock)
+    async with client.http:
+        yield client
