@@ -1,0 +1,220 @@
+"""The asyncio SDK for Omipay: WeChat Pay, Alipay, UnionPay and POLi in Australia.
+
+Names are loaded when they are first used: the pytest plugin must not load httpx, nor a newcomer wait for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .backends import Backend, Claim, Listener, MemoryBackend
+    from .codes import (
+        Currency,
+        ErrorCode,
+        Language,
+        OnlineType,
+        OrderStatus,
+        Platform,
+        RefundStatus,
+        Region,
+        Safety,
+    )
+    from .errors import (
+        APIError,
+        AuthenticationError,
+        BackendError,
+        ConfigurationError,
+        GatewayError,
+        InvalidReply,
+        InvalidRequest,
+        InvalidSignature,
+        LookupFailed,
+        MalformedNotification,
+        MerchantSetupError,
+        NotificationError,
+        NotSent,
+        OmipayError,
+        OrderStateError,
+        Outcome,
+        OutcomeUnknown,
+        ParameterError,
+        PaymentDeclined,
+        PaymentFailed,
+        PollTimeout,
+        ReflectedNotification,
+        RefundFailed,
+        SessionClosed,
+        StaleNotification,
+        TransportError,
+        UnconfirmedNotification,
+    )
+    from .events import Event
+    from .models import (
+        AppletOrder,
+        AppOrder,
+        ExchangeRate,
+        JSAPIOrder,
+        Notification,
+        OnlineOrder,
+        Order,
+        QROrder,
+        Refund,
+        RefundReceipt,
+        ScanOrder,
+        WeChatUser,
+    )
+    from .money import from_minor, to_minor
+    from .notifications import NotificationReply
+    from .retries import RetryPolicy
+    from .session import AsyncOmipay
+    from .signing import Clock, NonceProvider, SystemClock, TaggedNonces
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "APIError",
+    "AppOrder",
+    "AppletOrder",
+    "AsyncOmipay",
+    "AuthenticationError",
+    "Backend",
+    "BackendError",
+    "Claim",
+    "Clock",
+    "ConfigurationError",
+    "Currency",
+    "ErrorCode",
+    "Event",
+    "ExchangeRate",
+    "GatewayError",
+    "InvalidReply",
+    "InvalidRequest",
+    "InvalidSignature",
+    "JSAPIOrder",
+    "Language",
+    "Listener",
+    "LookupFailed",
+    "MalformedNotification",
+    "MemoryBackend",
+    "MerchantSetupError",
+    "NonceProvider",
+    "NotSent",
+    "Notification",
+    "NotificationError",
+    "NotificationReply",
+    "OmipayError",
+    "OnlineOrder",
+    "OnlineType",
+    "Order",
+    "OrderStateError",
+    "OrderStatus",
+    "Outcome",
+    "OutcomeUnknown",
+    "ParameterError",
+    "PaymentDeclined",
+    "PaymentFailed",
+    "Platform",
+    "PollTimeout",
+    "QROrder",
+    "ReflectedNotification",
+    "Refund",
+    "RefundFailed",
+    "RefundReceipt",
+    "RefundStatus",
+    "Region",
+    "RetryPolicy",
+    "Safety",
+    "ScanOrder",
+    "SessionClosed",
+    "StaleNotification",
+    "SystemClock",
+    "TaggedNonces",
+    "TransportError",
+    "UnconfirmedNotification",
+    "WeChatUser",
+    "__version__",
+    "from_minor",
+    "to_minor",
+]
+
+_HOMES = {
+    "APIError": "errors",
+    "AppOrder": "models",
+    "AppletOrder": "models",
+    "AsyncOmipay": "session",
+    "AuthenticationError": "errors",
+    "Backend": "backends",
+    "BackendError": "errors",
+    "Claim": "backends",
+    "Clock": "signing",
+    "ConfigurationError": "errors",
+    "Currency": "codes",
+    "ErrorCode": "codes",
+    "Event": "events",
+    "ExchangeRate": "models",
+    "GatewayError": "errors",
+    "InvalidReply": "errors",
+    "InvalidRequest": "errors",
+    "InvalidSignature": "errors",
+    "JSAPIOrder": "models",
+    "Language": "codes",
+    "Listener": "backends",
+    "LookupFailed": "errors",
+    "MalformedNotification": "errors",
+    "MemoryBackend": "backends",
+    "MerchantSetupError": "errors",
+    "NonceProvider": "signing",
+    "NotSent": "errors",
+    "Notification": "models",
+    "NotificationError": "errors",
+    "NotificationReply": "notifications",
+    "OmipayError": "errors",
+    "OnlineOrder": "models",
+    "OnlineType": "codes",
+    "Order": "models",
+    "OrderStateError": "errors",
+    "OrderStatus": "codes",
+    "Outcome": "errors",
+    "OutcomeUnknown": "errors",
+    "ParameterError": "errors",
+    "PaymentDeclined": "errors",
+    "PaymentFailed": "errors",
+    "Platform": "codes",
+    "PollTimeout": "errors",
+    "QROrder": "models",
+    "ReflectedNotification": "errors",
+    "Refund": "models",
+    "RefundFailed": "errors",
+    "RefundReceipt": "models",
+    "RefundStatus": "codes",
+    "Region": "codes",
+    "RetryPolicy": "retries",
+    "Safety": "codes",
+    "ScanOrder": "models",
+    "SessionClosed": "errors",
+    "StaleNotification": "errors",
+    "SystemClock": "signing",
+    "TaggedNonces": "signing",
+    "TransportError": "errors",
+    "UnconfirmedNotification": "errors",
+    "WeChatUser": "models",
+    "from_minor": "money",
+    "to_minor": "money",
+}
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if not TYPE_CHECKING:  # for a type checker the imports above are all there is
+
+    def __getattr__(name: str) -> object:
+        home = _HOMES.get(name)
+        if home is None:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+        return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Final, NoReturn
@@ -54,13 +54,13 @@ class Received:
     node: str | None = None
 
 
-@attrs.frozen
+@attrs.define
 class Asked:
     """What a reply is read against: the endpoint, the numbers sent, and the values that no message may show."""
 
     endpoint: Endpoint
     numbers: Mapping[str, str] = attrs.field(factory=dict)
-    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+    secrets: list[str] = attrs.field(factory=list, repr=False)
     general: bool = False
     """Asked through ``AsyncOmipay.call``: the reply is handed over as it is."""
 
@@ -441,7 +441,7 @@ _SECRET_FIELDS: Final = re.compile(
 )
 
 
-def excerpt(body: bytes, secrets: tuple[str, ...] = ()) -> str:
+def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
     """The beginning of ``body`` as printable text, without the given secrets and without fields that hold some."""
     text = body[: 16 * _EXCERPT].decode(errors="replace")
     forms = {form for secret in secrets for form in (secret, quote(secret, safe=""))}

@@ -106,7 +106,7 @@ def _platforms(*platforms: Platform, required: bool = True) -> Parameter:
 
 
 # CN 3.5: "must be more than 1", read as minor units; assumed for MakeAPPOrder too (PROTOCOL 2).
-_POLI_MINIMUM: Final = MappingProxyType({Platform.POLI: 2})
+_POLI_MINIMUM: Final[Mapping[str, int]] = MappingProxyType({Platform.POLI: 2})
 
 GET_EXCHANGE_RATE: Final = Endpoint(
     "GetExchangeRate",

@@ -328,7 +328,7 @@ class ReflectedNotification(NotificationError):
 
 
 class UnconfirmedNotification(NotificationError):
-    """The gateway does not say that this order is paid as the body claims. ``order`` is what it says, None if unknown."""
+    """The gateway does not bear the body out; ``order`` is what it says instead, None if it does not know the order."""
 
     def __init__(self, message: str, *, order: Order | None = None, outcome: Outcome | None = None) -> None:
         super().__init__(message, outcome=outcome)

@@ -43,13 +43,14 @@ class Credentials:
         """Every key that a notification or a nonce may have been made with."""
         return (self.secret_key, *self.previous_secret_keys)
 
-    def query(self, time_ms: int, nonce_str: str) -> str:
-        """The four parameters that authorise a request or a pay page, as a piece of a query string."""
+    def query(self, time_ms: int, nonce_str: str) -> tuple[str, str]:
+        """The four parameters that authorise a request or a pay page, as query string; and the ``sign`` by itself."""
         sign = signature(self.m_number, str(time_ms), nonce_str, self.secret_key)
-        return f"m_number={quote(self.m_number, safe='')}&timestamp={time_ms}&nonce_str={nonce_str}&sign={sign}"
+        m_number = quote(self.m_number, safe="")
+        return f"m_number={m_number}&timestamp={time_ms}&nonce_str={nonce_str}&sign={sign}", sign
 
     def signed(self, timestamp: str, nonce_str: str, sign: str) -> bool:
-        """Whether ``sign`` was made with one of our keys: in constant time and on bytes, so that any text may be asked."""
+        """Whether ``sign`` was made with one of our keys: in constant time, on bytes, so that any text may be asked."""
         given = sign.encode(errors="surrogatepass")
         matches = [
             hmac.compare_digest(given, signature(self.m_number, timestamp, nonce_str, key).encode())
@@ -77,7 +78,7 @@ _NONCE: Final = re.compile(r"[a-zA-Z0-9]{10,32}")
 
 
 def checked_nonce(nonce: object) -> str:
-    """What a provider returned, or :class:`InvalidRequest` if it is no nonce. (The value is not shown: it may be live.)"""
+    """What a provider returned, or :class:`InvalidRequest` (which does not show it) if it is no nonce."""
     if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
         message = "nonces: the provider must return 10 to 32 characters of a-z, A-Z and 0-9"
         raise InvalidRequest(message, parameter="nonces")

@@ -21,8 +21,8 @@ class ManualClock:
     """A clock that stands still until ``advance(seconds)``.
 
     ``start`` is the time that ``time_ms()`` begins with: seconds since the epoch, milliseconds (a number too large for
-    seconds), or an aware ``datetime``. With ``auto`` the clock jumps to the next sleeper by itself once nothing else can
-    run: right for programs whose only I/O is the sandbox in memory, wrong as soon as a real socket is waited for.
+    seconds), or an aware ``datetime``. With ``auto`` the clock jumps to the next sleeper by itself once nothing else
+    can run: right for programs whose only I/O is the sandbox in memory, wrong as soon as a real socket is waited for.
     """
 
     def __init__(self, start: float | datetime = 1_700_000_000.0, *, auto: bool = False) -> None:
@@ -59,7 +59,7 @@ class ManualClock:
             await asyncio.sleep(0)
             return
         woken = asyncio.get_running_loop().create_future()
-        timer = self.call_later(seconds, lambda: woken.done() or woken.set_result(None))
+        timer = self.call_later(seconds, lambda: None if woken.done() else woken.set_result(None))
         try:
             await woken
         finally:

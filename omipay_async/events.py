@@ -1,0 +1,73 @@
+"""What the session tells about itself: one hook for metrics, tracing and audit, and the log. No URL in either."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .codes import ErrorCode, Safety
+    from .errors import Outcome
+
+logger: Final = logging.getLogger("omipay_async")
+logger.addHandler(logging.NullHandler())
+
+
+@attrs.frozen
+class Event:
+    """Something that the session did.
+
+    ``name`` is one of ``attempt`` (one try of a call), ``call`` (a whole call: exactly one for each, also when it was
+    cancelled), ``clock`` (an offset was learnt), ``node`` (another node is asked), ``poll`` (a poll ended),
+    ``notification`` (one was received).
+    """
+
+    name: str
+    endpoint: str | None = None
+    safety: Safety | None = None
+    attempt: int = 0
+    """Which try this was, counted from 1; of a ``call``, how many there were."""
+    duration_s: float = 0.0
+    """Seconds that it took, waiting included."""
+    waited_s: float = 0.0
+    """Seconds of that spent waiting for a slot."""
+    node: str | None = None
+    """``AU``, ``CN`` or a host."""
+    error: str | None = None
+    """The name of the error's class; None on success."""
+    outcome: Outcome | None = None
+    """What the error says of the money; None on success."""
+    error_code: ErrorCode | str | None = None
+    """What the gateway called it."""
+    order_no: str | None = None
+    out_order_no: str | None = None
+    out_refund_no: str | None = None
+    offset_s: float | None = None
+    """Of a ``clock``: how far the gateway's clock is ahead of this machine's, in seconds."""
+
+
+class Events:
+    """Hands events to the hook; what the hook raises is logged and dropped."""
+
+    __slots__ = ("_hook",)
+
+    def __init__(self, hook: Callable[[Event], None] | None) -> None:
+        self._hook = hook
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens: else no event needs to be made."""
+        return self._hook is not None
+
+    def emit(self, event: Event) -> None:
+        """Tell the hook."""
+        if self._hook is None:
+            return
+        try:
+            self._hook(event)
+        except Exception:  # the hook is the user's: whatever it raises must not become the call's outcome
+            logger.exception("on_event raised on a %s event", event.name)

@@ -1,0 +1,309 @@
+"""The once-guard: a handler per paid order, at least once, never beside itself, never after a recorded success.
+
+    FREE --claim--> HELD --finish--> DONE          ``backends.TRANSITIONS`` has every row
+      ^--release, lapse--'
+
+One *turn* is one attempt of this process: claim the key, run the handler, record its success or release the key. While
+the handler runs, the lease is renewed every third of it: a handler that is alive keeps its claim however long it takes.
+A lease that can no longer be proven cancels the handler: what may run elsewhere must not run here too. Runs of the same
+order in this process join the turn under way; those in other processes ask again with growing pauses.
+
+What this cannot promise is written in the README: a death between the handler's commit and the record of it runs the
+handler again, so a handler is one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import logging
+import secrets
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from .backends import Claim
+from .errors import BackendError, InvalidRequest
+from .signing import call_later
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+
+    from .backends import Backend
+    from .models import Order
+    from .signing import Clock
+
+    Handler = Callable[[Order], Awaitable[object]]
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger("omipay_async")
+
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+_GRACE_S: Final = 5.0
+"""How long a caller waits for a handler that was told to stop before it leaves it behind."""
+_MOST_UNRECORDED: Final = 10_000
+
+# AsyncMock, which users test their programs with, is known to the older of the two alone before 3.12.
+_is_async: Final = inspect.iscoroutinefunction if sys.version_info >= (3, 12) else asyncio.iscoroutinefunction
+
+
+class StillRunning(Exception):  # noqa: N818 - it is no error: the caller's patience ended first
+    """Another run of this order's handler has not ended within the caller's patience. Internal."""
+
+
+def checked_handler(handler: Any) -> Handler:
+    """The handler, or :class:`InvalidRequest` if calling it would run it at once instead of giving a coroutine.
+
+    Functions made by ``async def``, their partials, and objects with an async ``__call__`` are handlers.
+    """
+    called = handler
+    while isinstance(called, functools.partial):
+        called = called.func
+    if not (_is_async(called) or _is_async(getattr(type(called), "__call__", None))):  # noqa: B004 - the method itself is looked at
+        message = "handler must be an async def function that takes the order"
+        raise InvalidRequest(message, parameter="handler")
+    return handler  # type: ignore[no-any-return]  # it came in as Any to be looked at
+
+
+class OnceGuard:
+    """Runs handlers under the claims of a backend. One per session; cheap."""
+
+    def __init__(self, backend: Backend, clock: Clock, m_number: str) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._m_number = m_number
+        self._turns: dict[str, _Turn] = {}
+        self._unrecorded: dict[str, None] = {}
+
+    async def run(self, order: Order, handler: Handler, *, patience: float | None) -> bool:
+        """Run ``handler(order)`` unless it has succeeded. True: it ran here and its success is recorded.
+
+        False: it had succeeded before, here or elsewhere. ``patience``, in seconds, bounds the wait for another run of
+        the same order, not the handler's own; None waits for ever. A run that fails passes the turn to the next.
+
+        Cancelling this call cancels its handler and frees the order. Raises what the handler raised, ``BackendError``
+        when the claim could not be made, kept or recorded, ``StillRunning``, and ``InvalidRequest`` for a handler that
+        is not async. After a success that could not be recorded, this process records it at the next run instead of
+        running the handler again; another process, which cannot know, runs it.
+        """
+        checked_handler(handler)
+        key = f"{self._m_number}:{order.order_no}"
+        deadline = None if patience is None else self._clock.monotonic() + patience
+        while (turn := self._under_way(key)) is not None:
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            await _wait(self._clock, (turn.task,), left)
+            if not turn.task.done():
+                raise StillRunning
+            if turn.succeeded:
+                return False
+        turn = _Turn(self._backend, self._clock, key, self._unrecorded)
+        turn.start(functools.partial(handler, order), deadline)
+        self._turns[key] = turn
+        turn.task.add_done_callback(lambda _: self._turns.pop(key, None))
+        return await turn.led()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until no handler runs, ``timeout`` seconds at most; not for the one that calls this."""
+        deadline = self._clock.monotonic() + timeout
+        while tasks := [turn.task for turn in self._turns.values() if turn.work is not asyncio.current_task()]:
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return
+            await _wait(self._clock, tasks, left)
+
+    def _under_way(self, key: str) -> _Turn | None:
+        turn = self._turns.get(key)
+        # A loop that was closed over a running handler took the handler with it.
+        return None if turn is None or turn.task.get_loop().is_closed() else turn
+
+
+class _Turn:
+    """One attempt to bring an order's handler to success: claim, run, record or release."""
+
+    task: asyncio.Task[bool]
+
+    def __init__(self, backend: Backend, clock: Clock, key: str, unrecorded: dict[str, None]) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._key = key
+        self._owner = secrets.token_hex(16)
+        self._unrecorded = unrecorded
+        loop = asyncio.get_running_loop()
+        self._abandoned: asyncio.Future[None] = loop.create_future()
+        self._lost: asyncio.Future[None] = loop.create_future()
+        self.work: asyncio.Task[object] | None = None
+        self.succeeded = False
+
+    def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
+        self.task = asyncio.create_task(self._go(handler, deadline))
+        # Whoever led this turn may be gone when it ends in an exception.
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def led(self) -> bool:
+        """The turn's end, for the caller whose turn it is: cancelled, it ends the turn."""
+        try:
+            await _wait(self._clock, (self.task, self._lost))
+            await _wait(self._clock, (self.task,), _GRACE_S)
+        except asyncio.CancelledError:
+            self._abandon()
+            await self._see_out()
+            raise
+        if not self.task.done():
+            raise self._lease_lost()
+        return self.task.result()
+
+    def _abandon(self) -> None:
+        self._abandoned.set_result(None)
+        if self.work is not None:
+            self.work.cancel()
+
+    async def _see_out(self) -> None:
+        """Wait for the handler to clean up and for the release, for a grace: a handler may refuse to stop."""
+        grace = asyncio.ensure_future(_wait(self._clock, (self.task,), _GRACE_S))
+        while not grace.done():
+            # Cancelled already: further requests change nothing, CancelledError is raised in the end.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((grace,))
+
+    async def _go(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> bool:
+        lapse = await self._claim(deadline)
+        if lapse is None:
+            self._unrecorded.pop(self._key, None)
+            self.succeeded = True
+            return False
+        try:
+            ran = await self._run(handler, lapse)
+            await self._record()
+        finally:
+            if not self.succeeded and not self._lost.done():
+                await self._release()
+        return ran
+
+    async def _claim(self, deadline: float | None) -> float | None:
+        """When our lease would lapse, once we have one; None where success was recorded before."""
+        pause = _FIRST_PAUSE_S
+        while not self._abandoned.done():
+            asked = self._clock.monotonic()
+            claim = await self._ask(self._backend.claim(self._key, self._owner))
+            if claim is Claim.MINE:
+                return asked + self._backend.lease
+            if claim is Claim.DONE:
+                return None
+            left = pause if deadline is None else deadline - self._clock.monotonic()
+            if left <= 0:
+                raise StillRunning
+            await _wait(self._clock, (self._abandoned,), min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        raise asyncio.CancelledError
+
+    async def _run(self, handler: Callable[[], Awaitable[object]], lapse: float) -> bool:
+        """Run the handler to its end under the lease. False: it succeeded here before, which was not recorded."""
+        if self._abandoned.done():
+            raise asyncio.CancelledError
+        if self._key in self._unrecorded:
+            return False
+        self.work = work = asyncio.create_task(_awaited(handler))
+        try:
+            await self._keep_lease(work, lapse)
+        finally:
+            # Still running, where the lease was lost or the loop is being shut down.
+            if not work.done():
+                work.cancel()
+                await asyncio.wait((work,))
+        self._judge(work)
+        return True
+
+    async def _keep_lease(self, work: asyncio.Task[object], lapse: float) -> None:
+        """Renew until the handler ends; earlier, with ``_lost`` set, once the lease can no longer be proven."""
+        lease = self._backend.lease
+        due = lapse - lease * 2 / 3
+        while True:
+            await _wait(self._clock, (work,), due - self._clock.monotonic())
+            if work.done():
+                return
+            asked = self._clock.monotonic()
+            renewed = await self._renewed(min(lease / 6, lapse - asked if asked < lapse else lease / 6))
+            now = self._clock.monotonic()
+            if renewed:
+                lapse, due = asked + lease, asked + lease / 3
+            elif renewed is None and now < lapse:
+                due = min(now + lease / 12, lapse)
+            else:
+                self._lost.set_result(None)
+                return
+
+    async def _renewed(self, seconds: float) -> bool | None:
+        """Whether the lease was renewed, None if the backend could not be asked."""
+        try:
+            return await self._ask(self._backend.renew(self._key, self._owner), seconds)
+        except BackendError as error:
+            _log.warning("order %s: its claim could not be renewed: %s", self._key, error)
+            return None
+
+    def _judge(self, work: asyncio.Task[object]) -> None:
+        """Return if the handler succeeded, raise why not otherwise."""
+        error = None if work.cancelled() else work.exception()
+        if error is None and not work.cancelled():
+            return
+        if self._lost.done():
+            raise self._lease_lost() from error
+        if self._abandoned.done():
+            raise asyncio.CancelledError
+        if error is None:
+            # Not ours and not the caller's: to the caller a failure like any other, not its own cancellation.
+            message = "the handler was cancelled from within"
+            raise RuntimeError(message)
+        raise error
+
+    async def _record(self) -> None:
+        while len(self._unrecorded) >= _MOST_UNRECORDED:
+            del self._unrecorded[next(iter(self._unrecorded))]
+        self._unrecorded[self._key] = None
+        if not await self._ask(self._backend.finish(self._key, self._owner)):
+            raise self._lease_lost()
+        del self._unrecorded[self._key]
+        self.succeeded = True
+
+    async def _release(self) -> None:
+        try:
+            await self._ask(self._backend.release(self._key, self._owner))
+        except BackendError as error:
+            _log.warning("order %s: its claim lasts until it lapses: %s", self._key, error)
+
+    async def _ask(self, question: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+        """The backend's answer, or ``BackendError`` after a third of the lease."""
+        asking = asyncio.ensure_future(question)
+        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            await _wait(self._clock, (asking,), self._backend.lease / 3 if seconds is None else seconds)
+        finally:
+            asking.cancel()
+        if not asking.done():
+            message = "the backend did not answer in time"
+            raise BackendError(message)
+        return asking.result()
+
+    def _lease_lost(self) -> BackendError:
+        return BackendError(f"order {self._key}: the claim was lost while the handler ran; it may run again")
+
+
+async def _awaited(handler: Callable[[], Awaitable[object]]) -> object:
+    return await handler()
+
+
+async def _wait(clock: Clock, futures: Iterable[asyncio.Future[Any]], seconds: float | None = None) -> None:
+    """Return when one of ``futures`` is done, or ``seconds`` of ``clock`` have passed."""
+    if any(future.done() for future in futures) or (seconds is not None and seconds <= 0):
+        return
+    if seconds is None:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        return
+    alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = call_later(clock, seconds, alarm.cancel)
+    try:
+        await asyncio.wait((*futures, alarm), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()

@@ -1,0 +1,82 @@
+"""A stretch of a task that time, or the session's end, can cut short. No I/O.
+
+``asyncio.timeout`` on the session's clock instead of the loop's, and with a second reason to end: ``aclose()``.
+A cancellation from outside always wins and is never swallowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING, Self
+
+from .signing import call_later
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .signing import Clock, Timer
+
+
+class Why(enum.Enum):
+    """What cut a scope short."""
+
+    TIME = "time"
+    CLOSED = "closed"
+
+
+class ScopeEnded(Exception):  # noqa: N818 - no error: the end of a scope, always caught where the scope was opened
+    """Raised at the end of a scope that was cut short."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class Scope:
+    """``with Scope(clock) as scope:`` cuts its block short when ``scope.end(why)`` is called or its time is over."""
+
+    __slots__ = ("_cancelling", "_clock", "_seconds", "_task", "_timer", "_why")
+    _task: asyncio.Task[object]
+    _cancelling: int
+
+    def __init__(self, clock: Clock, seconds: float | None = None) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._why: Why | None = None
+        self._timer: Timer | None = None
+
+    def expire_in(self, seconds: float) -> None:
+        """Let the time be over in ``seconds`` from now, instead of what was set before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = call_later(self._clock, seconds, self._expire)
+
+    def _expire(self) -> None:
+        self.end(Why.TIME)
+
+    def end(self, why: Why) -> None:
+        """Cut the block short now; the first reason counts."""
+        if self._why is None:
+            self._why = why
+            self._task.cancel()
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            message = "a session's methods are awaited from a task"
+            raise RuntimeError(message)
+        self._task = task
+        self._cancelling = task.cancelling()
+        if self._seconds is not None:
+            self.expire_in(self._seconds)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        why, self._why = self._why, self._why or Why.TIME  # from here on end() does nothing
+        if why is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise ScopeEnded(why) from None

@@ -1,0 +1,447 @@
+"""The one place with network I/O, and the only one that knows httpx: connections, requests, exceptions.
+
+A request is signed at the moment it leaves, below everything that logs, follows redirects or keeps cookies, and on our
+own transports the signed target is not even on the request: it travels in ``extensions["target"]``, which only the
+connection reads. So neither httpx's log nor a tracer that reads ``request.url`` ever sees a signature.
+
+What a failure proves:
+
+- On our own transports, httpcore's trace events tell whether sending has begun. Before that nothing was sent.
+- Otherwise the exception must tell. httpx's connect errors are believed, except where ``__cause__`` says otherwise: the
+  aiohttp transport calls a hang-up after the request a ``ConnectTimeout`` too.
+- Everything else may have reached the gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import enum
+import functools
+import logging
+import re
+import ssl
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.request import getproxies, proxy_bypass
+
+import attrs
+import httpx
+
+from .decoding import LARGEST_REPLY, Received, excerpt
+from .errors import ConfigurationError, NotSent, OmipayError, SessionClosed, TransportError
+from .retries import Failure
+from .scopes import Scope, ScopeEnded, Why
+from .slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+
+_KEEPALIVE_S: Final = 30.0
+_FRESH_S: Final = 2.0
+"""Money rides no connection that was idle for longer: one that the server is about to close ends in OutcomeUnknown."""
+
+
+@attrs.frozen
+class Node:
+    """One address of the gateway."""
+
+    name: str
+    """``AU``, ``CN`` or a host: what events and errors call it."""
+    base_url: str
+    """Up to and including ``/omipay/api``."""
+
+
+@attrs.frozen
+class Failed:
+    """What became of a try that brought no reply, and the error to raise if it is the last one."""
+
+    failure: Failure
+    error: OmipayError
+
+
+class Progress(enum.Enum):
+    """How far a request has got."""
+
+    HERE = "not sent"
+    HANDED_OVER = "handed to the transport"
+    CONNECTING = "connecting"
+    SENT = "sent"
+
+
+@attrs.define
+class Trip:
+    """One request on its way: what it asks, how long it may take, how far it got."""
+
+    endpoint: str
+    method: str
+    node: Node
+    path: str
+    signed_query: Callable[[], str]
+    """Called once, when the request leaves."""
+    secrets: Iterable[str] = attrs.field(repr=False)
+    scope: Scope
+    monotonic: Callable[[], float]
+    until: float
+    """When the reply must be here, by ``monotonic``."""
+    connect_s: float
+    """How many seconds connecting may take, TLS included."""
+    send_by: float | None = None
+    """A money call is not sent after this time."""
+    progress: Progress = Progress.HERE
+    connection: Any = None
+    """The network stream of a connection that was opened for this trip."""
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the gateway may have received the request by now."""
+        return self.progress in (Progress.HANDED_OVER, Progress.SENT)
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow httpcore's trace events. An exception from here ends the request before it is sent."""
+        if event.endswith(".send_request_headers.started"):
+            # A proxy's CONNECT is a request too, but not ours.
+            if self.progress is Progress.CONNECTING and info["request"].method != b"CONNECT":
+                now = self.monotonic()
+                if self.send_by is not None and now > self.send_by:
+                    raise _TooLateError
+                self.scope.expire_in(self.until - now)
+            if info["request"].method != b"CONNECT":
+                self.progress = Progress.SENT
+        elif event == "connection.connect_tcp.started":
+            self.progress = Progress.CONNECTING
+            self.scope.expire_in(self.connect_s)
+        elif event == "connection.connect_tcp.complete":
+            self.connection = info["return_value"]
+
+
+class _TooLateError(Exception):
+    """Connecting took so long that a money call must not be sent any more."""
+
+
+@attrs.define(eq=False)
+class Slot:
+    """The right to have one request under way, and on our own transports the connection that goes with it."""
+
+    transport: httpx.AsyncBaseTransport | None = None
+    proxy: str | None = None
+    idle_since: float = 0.0
+
+
+class Wire:
+    """The slots with their connections, and the ``httpx.AsyncClient`` of the session."""
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        user_agent: str,
+        transport: httpx.AsyncBaseTransport | None,
+        proxy: str | httpx.URL | httpx.Proxy | None,
+        verify: ssl.SSLContext | str | bool,
+    ) -> None:
+        self._size = size
+        self._given = transport
+        self._verify = verify
+        self._proxies = Proxies(proxy, from_environment=transport is None)
+        self._closing: set[asyncio.Task[None]] = set()
+        self._headers = httpx.Headers(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # a compressed bomb would pass LARGEST_REPLY
+                "Content-Type": "application/json",  # CN 2.1, although the body is empty
+                "User-Agent": user_agent,
+            }
+        )
+        self.slots: Slots[Slot] = self._new_slots()
+        self.http = httpx.AsyncClient(transport=_Unsigned(self), headers=self._headers)
+
+    def _new_slots(self) -> Slots[Slot]:
+        return Slots([Slot() for _ in range(self._size)])
+
+    def move_to_another_loop(self) -> None:
+        """Forget every connection: they belong to the loop that was used before."""
+        self._closing = set()
+        self.slots = self._new_slots()
+
+    async def exchange(self, slot: Slot, trip: Trip) -> Received | Failed:
+        """Send the request, and return the reply or what its absence proves.
+
+        What is raised is a cancellation, or what the set-up or the nonce provider raised before anything was sent.
+        """
+        response: httpx.Response | None = None
+        whole = False
+        transport = self._given or self._own_transport(slot, trip)
+        request = self._request(trip)
+        quiet = _our_request.set(True)
+        try:
+            with trip.scope:
+                trip.progress = Progress.HANDED_OVER
+                response = await transport.handle_async_request(request)
+                received = await _read(response, trip.node)
+                whole = received.complete
+                return received
+        except ScopeEnded as ended:
+            return _cut_short(trip, ended.why)
+        except _TooLateError:
+            return too_late(trip.endpoint)
+        except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
+            return _failed(trip, error)
+        finally:
+            _our_request.reset(quiet)
+            if whole:
+                slot.idle_since = time.monotonic()
+            else:
+                self._discard(slot, trip, response)
+
+    def _request(self, trip: Trip) -> httpx.Request:
+        address = _address(trip.node.base_url, trip.path)
+        if self._given is None:
+            target = f"{address.raw_path.decode()}?{trip.signed_query()}".encode()
+            extensions = {"target": target, "trace": trip.trace}
+            return httpx.Request(trip.method, address, headers=self._headers, extensions=extensions)
+        url = httpx.URL(f"{trip.node.base_url}{trip.path}?{trip.signed_query()}")
+        left = max(0.001, trip.until - trip.monotonic())
+        connect = min(trip.connect_s, left)
+        timeout = {"connect": connect, "read": left, "write": left, "pool": connect}
+        return httpx.Request(trip.method, url, headers=self._headers, extensions={"timeout": timeout})
+
+    # -- connections ------------------------------------------------------------------------------------------------
+
+    def _own_transport(self, slot: Slot, trip: Trip) -> httpx.AsyncBaseTransport:
+        address = _address(trip.node.base_url, trip.path)
+        proxy = self._proxies.of(address)
+        stale = trip.send_by is not None and time.monotonic() - slot.idle_since > _FRESH_S
+        if slot.transport is not None and (stale or slot.proxy != proxy):
+            self._discard(slot, trip, None)
+        if slot.transport is None:
+            slot.transport, slot.proxy = self.new_transport(address, connections=1), proxy
+        return slot.transport
+
+    def new_transport(self, address: httpx.URL, *, connections: int) -> httpx.AsyncBaseTransport:
+        """The user's transport, or a new one of our own for ``address``."""
+        if self._given is not None:
+            return self._given
+        _keep_replies_out_of_the_log()
+        return httpx.AsyncHTTPTransport(
+            verify=ssl_context(self._verify),
+            limits=httpx.Limits(max_connections=connections, keepalive_expiry=_KEEPALIVE_S),
+            proxy=self._proxies.given or self._proxies.of(address),
+        )
+
+    def _discard(self, slot: Slot, trip: Trip, response: httpx.Response | None) -> None:
+        # After an exception or a cancellation a connection is of no use, and httpx's pool may be in any state.
+        if self._given is None and slot.transport is not None:
+            self._close(slot.transport.aclose())
+            slot.transport = None
+        if trip.progress is Progress.CONNECTING and trip.connection is not None:
+            self._close(trip.connection.aclose())
+        if response is not None:
+            self._close(response.aclose())
+
+    def _close(self, closing: Coroutine[Any, Any, None]) -> None:
+        # Beside, not here: whoever was cancelled must not wait, and a cancelled task could not.
+        task = asyncio.get_running_loop().create_task(_closed(closing))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for slot in self.slots.idle:
+            if slot.transport is not None:
+                await _closed(slot.transport.aclose())
+                slot.transport = None
+        await asyncio.gather(*self._closing)
+        await _closed(self.http.aclose())
+
+
+class _Unsigned(httpx.AsyncBaseTransport):
+    """What ``AsyncOmipay.http`` sends through when it is used directly: nothing is signed, no slot is taken."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._transports: dict[str, httpx.AsyncBaseTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host = f"{request.url.scheme}://{request.url.host}"
+        if host not in self._transports:
+            self._transports[host] = self._wire.new_transport(request.url, connections=10)
+        return await self._transports[host].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        given = [self._wire._given] if self._wire._given is not None else []  # noqa: SLF001 - one class in two parts
+        for transport in {*self._transports.values(), *given}:
+            await transport.aclose()
+
+
+async def _closed(closing: Coroutine[Any, Any, None]) -> None:
+    try:
+        await closing
+    except Exception as error:  # noqa: BLE001 - closing what failed may fail; nobody waits for it
+        logging.getLogger("omipay_async").debug("closing a connection failed: %s", type(error).__name__)
+
+
+@functools.lru_cache(maxsize=64)
+def _address(base_url: str, path: str) -> httpx.URL:
+    # Parsing a URL costs as much as signing a request ten times.
+    return httpx.URL(base_url + path)
+
+
+async def _read(response: httpx.Response, node: Node) -> Received:
+    if response.is_closed:  # made by a mock, or read already by a transport of the user's
+        body, complete = response.content, len(response.content) <= LARGEST_REPLY
+    else:
+        body, complete = await _body(response)
+        await response.aclose()
+    headers = response.headers
+    return Received(
+        status=response.status_code,
+        body=body[:LARGEST_REPLY],
+        date=headers.get("date"),
+        complete=complete,
+        encoding=headers.get("content-encoding"),
+        node=node.name,
+    )
+
+
+async def _body(response: httpx.Response) -> tuple[bytes, bool]:
+    chunks, size = [], 0
+    async for chunk in response.stream:  # type: ignore[union-attr]  # of an async transport
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > LARGEST_REPLY:
+            return b"".join(chunks), False
+    return b"".join(chunks), True
+
+
+# -- what a failure proves --------------------------------------------------------------------------------------------
+
+
+def too_late(endpoint: str) -> Failed:
+    """A money call that was not sent because too little of its time was left."""
+    message = f"{endpoint}: not sent, less than half of its time was left"
+    return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
+
+
+def _cut_short(trip: Trip, why: Why) -> Failed:
+    if why is Why.CLOSED:
+        return Failed(Failure.CLOSED, SessionClosed())
+    if trip.may_have_arrived:
+        message = f"{trip.endpoint}: no answer in time"
+        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=trip.endpoint))
+    message = f"{trip.endpoint}: no connection in time"
+    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=trip.endpoint))
+
+
+def _failed(trip: Trip, error: Exception) -> Failed:
+    said = _URL.sub("[URL]", excerpt(str(error).encode(errors="replace"), trip.secrets))
+    what = f"{type(error).__name__}{': ' if said else ''}{said}"
+    never = trip.progress is Progress.CONNECTING or (trip.progress is not Progress.SENT and never_sent(error))
+    if never:
+        message = f"{trip.endpoint}: not sent, {what}"
+        return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=trip.endpoint))
+    message = f"{trip.endpoint}: no answer, {what}"
+    return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=trip.endpoint))
+
+
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+# By name: aiohttp need not be installed. Each is raised before a connection is there.
+_AIOHTTP_NEVER_SENT: Final = frozenset(
+    {"ClientConnectorError", "ConnectionTimeoutError", "ClientHttpProxyError", "InvalidURL", "NonHttpUrlClientError"}
+)
+_BELIEVED: Final = frozenset({"httpcore", "builtins", "asyncio", "socket", "ssl"})
+
+
+def never_sent(error: Exception) -> bool:
+    """Whether ``error`` proves by itself that no byte of the request reached the gateway."""
+    if not isinstance(error, _NEVER_SENT):
+        return False
+    cause = error.__cause__
+    if cause is None:
+        return True
+    source = type(cause).__module__.partition(".")[0]
+    if source == "aiohttp":
+        return any(kind.__name__ in _AIOHTTP_NEVER_SENT for kind in type(cause).__mro__)
+    # Another transport may name a silence after the request so; a ConnectError is a ConnectError.
+    return source in _BELIEVED or not isinstance(error, httpx.TimeoutException)
+
+
+# -- TLS, proxies, log ------------------------------------------------------------------------------------------------
+
+
+def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
+    """The TLS context for ``verify``; one for each value in a process, since making one takes milliseconds."""
+    return verify if isinstance(verify, ssl.SSLContext) else _shared_ssl_context(verify)
+
+
+@functools.lru_cache(maxsize=8)
+def _shared_ssl_context(verify: str | bool) -> ssl.SSLContext:
+    if isinstance(verify, bool):
+        return httpx.create_ssl_context(verify=verify)
+    try:
+        if Path(verify).is_dir():
+            return ssl.create_default_context(capath=verify)
+        return ssl.create_default_context(cafile=verify)
+    except (OSError, ssl.SSLError) as error:
+        message = f"verify: no certificates can be read there ({type(error).__name__})"
+    raise ConfigurationError(message)
+
+
+class Proxies:
+    """Which proxy a node is reached through: the one given, or the environment's (HTTPS_PROXY, NO_PROXY, ...)."""
+
+    def __init__(self, given: str | httpx.URL | httpx.Proxy | None, *, from_environment: bool) -> None:
+        self._environment = getproxies() if given is None and from_environment else {}
+        self.given = self._proxy(given, "proxy") if given is not None else None
+        for scheme, url in self._environment.items():
+            if scheme in ("http", "https", "all"):
+                self._proxy(_with_scheme(url), f"{scheme.upper()}_PROXY")
+
+    def of(self, address: httpx.URL) -> str | None:
+        """The URL of the proxy from the environment for ``address``."""
+        url = self._environment.get(address.scheme) or self._environment.get("all")
+        return None if not url or proxy_bypass(address.host) else _with_scheme(url)
+
+    @staticmethod
+    def _proxy(given: str | httpx.URL | httpx.Proxy, name: str) -> httpx.Proxy:
+        trouble = "is not the URL of a proxy"
+        try:
+            proxy = given if isinstance(given, httpx.Proxy) else httpx.Proxy(given)
+            if proxy.url.scheme.startswith("socks"):
+                trouble = 'needs: pip install "httpx[socks]"'
+                __import__("socksio")
+        except (ValueError, TypeError, AttributeError, ImportError, httpx.InvalidURL):
+            proxy = None
+        if proxy is None:
+            message = f"{name} {trouble}"  # no value: it may hold a password
+            raise ConfigurationError(message)
+        return proxy
+
+
+def _with_scheme(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
+
+
+_our_request: contextvars.ContextVar[bool] = contextvars.ContextVar("omipay_async_request", default=False)
+
+
+@functools.lru_cache(maxsize=1)
+def _keep_replies_out_of_the_log() -> None:
+    """At DEBUG httpcore logs a reply's headers, where a server may echo the signed URL: not those of our requests."""
+
+    def without_headers(record: logging.LogRecord) -> bool:
+        if _our_request.get() and ".complete return_value=(" in str(record.msg):
+            record.msg, record.args = str(record.msg).partition(", [")[0], ()
+        return True
+
+    for name in ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
+        logging.getLogger(name).addFilter(without_headers)

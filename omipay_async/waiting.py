@@ -1,0 +1,188 @@
+"""Waiting for money as methods of the session: polls on their boards, woken by whoever confirms an order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from . import checks
+from .backends import Listener
+from .decoding import Asked
+from .endpoints import QUERY_ORDER, QUERY_REFUND
+from .errors import OmipayError, Outcome, PaymentFailed, RefundFailed
+from .events import Event
+from .polling import Board, Schedule, State
+from .slots import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .backends import Backend
+    from .calls import Caller
+    from .endpoints import Endpoint
+    from .events import Events
+    from .models import Order, Refund, RefundReceipt
+    from .sending import Wire
+
+S = TypeVar("S", bound=State)
+
+
+class WaitingMethods:
+    """What a session waits for."""
+
+    _backend: Backend
+    _caller: Caller
+    _events: Events
+    _listening: asyncio.Task[None] | None
+    _m_number: str
+    _orders: Board[Order]
+    _refunds: Board[Refund]
+    _timeout: float
+    _wire: Wire
+
+    async def poll_until_paid(
+        self,
+        order: object,
+        *,
+        first_wait: float = 5.0,
+        interval: float = 5.0,
+        timeout: float | None = 120.0,
+        on_status: Callable[[Order], Awaitable[object] | object] | None = None,
+    ) -> Order:
+        """Wait until an order is paid: ``first_wait`` seconds, then QueryOrder, then every ``interval`` seconds.
+
+        ``order`` is an order number or any order object; a ``ScanOrder`` that is paid already is asked for at once.
+        After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds bounds it all (None: for
+        ever). ``on_status(order)``, sync or async, is called on the first status seen and on each change; what it
+        raises ends this poll. Passing trouble is ridden out. A confirmed notification ends the wait at once. CN 3.4(6).
+
+        Raises:
+            PaymentFailed: the order will not be paid (``.order``).
+            PollTimeout: nothing final in time. The customer may still pay: ask ``query_order`` later.
+            AuthenticationError, LookupFailed, ParameterError: asking again would not help.
+            SessionClosed: with ``order_no``: the session was closed meanwhile.
+        """
+        number = getattr(order, "order_no", order)
+        if getattr(order, "is_paid", False):
+            first_wait = 0.0
+        paid = await self._poll(self._orders, number, first_wait, interval, timeout, on_status)
+        if paid.is_failed:
+            message = f"{paid.order_no}: the order is {paid.status}"
+            raise PaymentFailed(message, order=paid)
+        return paid
+
+    async def poll_until_refunded(
+        self,
+        refund: RefundReceipt | Refund | str,
+        *,
+        timeout: float | None,
+        first_wait: float = 5.0,
+        interval: float = 60.0,
+        on_status: Callable[[Refund], Awaitable[object] | object] | None = None,
+    ) -> Refund:
+        """Wait until a refund has arrived, as ``poll_until_paid`` waits for an order; refunds take days. CN 3.11.
+
+        ``refund`` is a refund number, a receipt or a refund. There is no default ``timeout`` (seconds; None: for ever).
+
+        Raises:
+            RefundFailed: the refund will not be paid out (``.refund``).
+            PollTimeout, AuthenticationError, LookupFailed, ParameterError, SessionClosed: as ``poll_until_paid``.
+        """
+        number = getattr(refund, "refund_no", refund)
+        done = await self._poll(self._refunds, number, first_wait, interval, timeout, on_status)
+        if done.is_failed:
+            message = f"{done.refund_no}: the refund is {done.status}"
+            raise RefundFailed(message, refund=done)
+        return done
+
+    async def _poll(  # noqa: PLR0917 - the arguments of two public methods, handed on
+        self,
+        board: Board[S],
+        number: object,
+        first_wait: float,
+        interval: float,
+        timeout: float | None,
+        on_status: Callable[[S], object] | None,
+        /,
+    ) -> S:
+        began = self._caller.clock.monotonic()
+        try:
+            schedule = Schedule(
+                began,
+                checks.seconds("first_wait", first_wait),
+                checks.seconds("interval", interval, above=True),
+                None if timeout is None else checks.seconds("timeout", timeout, above=True),
+            )
+            number = checks.text(board.kind, number)
+            if on_status is not None and not callable(on_status):
+                checks.refuse("on_status", "must be a function")
+            self._caller.enter()
+            self._caller.guests += 1
+            try:
+                self._listen()
+                state = await board.poll(number, schedule, on_status)
+            finally:
+                self._caller.guests -= 1
+        except OmipayError as error:
+            error.outcome = Outcome.UNKNOWN  # the order may be paid all the same
+            self._tell_poll(number, began, error)
+            raise
+        self._tell_poll(number, began, None)
+        return state
+
+    def _tell_poll(self, number: object, began: float, error: OmipayError | None) -> None:
+        if self._events.wanted:
+            event = Event(
+                "poll",
+                duration_s=self._caller.clock.monotonic() - began,
+                error=None if error is None else type(error).__name__,
+                outcome=None if error is None else error.outcome,
+                error_code=getattr(error, "error_code", None),
+                order_no=number if isinstance(number, str) else None,
+            )
+            self._events.emit(event)
+
+    def _boards(self) -> tuple[Board[Order], Board[Refund]]:
+        def board(kind: Literal["order", "refund"], endpoint: Endpoint, parameter: str) -> Any:
+            return Board(
+                self._question(endpoint, parameter),
+                kind=kind,
+                clock=self._caller.clock,
+                at_once=self._wire.slots.for_polls,
+                timeout=self._timeout,
+                primary_node=self._caller.nodes.primary.name,
+            )
+
+        return board("order", QUERY_ORDER, "order_no"), board("refund", QUERY_REFUND, "refund_no")
+
+    def _question(self, endpoint: Endpoint, parameter: str) -> Callable[[str, float], Awaitable[Any]]:
+        async def ask(number: str, timeout: float) -> Any:
+            numbers = {parameter: number}
+            query = self._with_language(endpoint, checks.query(endpoint, numbers))
+            asked = Asked(endpoint, numbers, list(self._caller.credentials.keys))
+            return await self._caller.call(asked, query, Priority.POLL, timeout)
+
+        return ask
+
+    def _with_language(self, endpoint: Endpoint, query: str) -> str:
+        raise NotImplementedError
+
+    # -- wake-ups from other processes ------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Be woken by other processes from the first poll on, where the backend is shared with some."""
+        backend = self._backend
+        listening = self._listening
+        loop = asyncio.get_running_loop()
+        if isinstance(backend, Listener) and (listening is None or listening.get_loop() is not loop):
+            self._listening = loop.create_task(self._hear(backend))
+
+    async def _hear(self, listener: Listener) -> None:
+        prefix = f"{self._m_number}:"
+
+        def wake(key: str) -> None:
+            if key.startswith(prefix):
+                self._orders.wake(key.removeprefix(prefix))
+
+        async with listener.listen(wake):
+            await asyncio.get_running_loop().create_future()
