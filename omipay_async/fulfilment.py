@@ -177,9 +177,10 @@ class _Turn:
         try:
             ran = await self._run(handler, lapse)
             await self._record()
-        finally:
-            if not self.succeeded and not self._lost.done():
+        except (Exception, asyncio.CancelledError):
+            if not self._lost.done():
                 await self._release()
+            raise
         return ran
 
     async def _claim(self, deadline: float | None) -> float | None:
@@ -208,11 +209,10 @@ class _Turn:
         self.work = work = asyncio.create_task(_awaited(handler))
         try:
             await self._keep_lease(work, lapse)
-        finally:
-            # Still running, where the lease was lost or the loop is being shut down.
-            if not work.done():
-                work.cancel()
-                await asyncio.wait((work,))
+        except (Exception, asyncio.CancelledError):
+            await _stopped(work)
+            raise
+        await _stopped(work)
         self._judge(work)
         return True
 
@@ -288,6 +288,12 @@ class _Turn:
 
     def _lease_lost(self) -> BackendError:
         return BackendError(f"order {self._key}: the claim was lost while the handler ran; it may run again")
+
+
+async def _stopped(work: asyncio.Task[object]) -> None:
+    """Stop a handler that may still be running, and wait until it has cleaned up."""
+    work.cancel()
+    await asyncio.wait((work,))
 
 
 async def _awaited(handler: Callable[[], Awaitable[object]]) -> object:
