@@ -1,18 +1,24 @@
 """For tests of programs that use this package: a clock that only moves when told, and a pytest plugin.
 
-Merely being installed, the plugin loads neither the session nor httpx: fixtures import what they need when asked for.
+Installed with the package, the plugin gives every test suite three plain fixtures: ``omipay_sandbox``, a gateway in
+memory; ``omipay``, a session wired to it; ``omipay_clock``, the time of both. They work in tests of pytest-asyncio, of
+anyio and in sync ones. Merely being installed it loads neither the session nor httpx: fixtures import what they need
+when they are asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
+
+    from .sandbox import Sandbox
 
 _SPINS_WITHOUT_SIGHT: Final = 1_000
 
@@ -177,3 +183,30 @@ class _Arrival:
         self._clock._arrivals.append(arrival)
         self._clock._step_when_idle()
         yield from arrival
+
+
+def assert_reconciled(sandbox: Sandbox, *, paid: Iterable[str], unknown: Iterable[str] = ()) -> None:
+    """Fail the test unless what your program believes of its money is what the gateway believes.
+
+    ``paid`` are the ``out_order_no`` that your program holds for paid, ``unknown`` those of which it knows that nobody
+    knows (``OutcomeUnknown``, ``PollTimeout``). Money that moved twice fails, and so does an unknown outcome that was
+    swallowed: an order that the gateway holds for paid and your program holds for nothing.
+    """
+    paid, unknown = set(paid), set(unknown)
+    ledger = sandbox.ledger
+    charged = {order.out_order_no for order in ledger.orders.values() if order.is_paid}
+    troubles = {
+        "charged twice": set(ledger.charged_twice()),
+        "refunded twice": set(ledger.refunded_twice()),
+        "paid at the gateway, but your program does not know": charged - paid - unknown,
+        "held for paid by your program, but not paid at the gateway": paid - charged,
+    }
+    found = [f"{what}: {', '.join(sorted(numbers))}" for what, numbers in troubles.items() if numbers]
+    if found:
+        raise AssertionError("; ".join(found))
+
+
+with contextlib.suppress(ModuleNotFoundError):  # the clock is of use without pytest too
+    from .fixtures import omipay, omipay_clock, omipay_sandbox
+
+__all__ = ["ManualClock", "assert_reconciled", "omipay", "omipay_clock", "omipay_sandbox"]
