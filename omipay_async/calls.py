@@ -307,9 +307,10 @@ class Caller:
             gateway_ms = round(date.timestamp() * 1000) + _HALF_A_SECOND_MS
         except (ValueError, TypeError, IndexError, OverflowError, OSError):
             return False
-        offset_ms = self.gateway_time.learn(gateway_ms)
-        logger.warning("this machine's clock is off: signing with an offset of %.1f s from now on", offset_ms / 1000)
-        self.events.emit(Event("clock", node=received.node, offset_s=offset_ms / 1000))
+        if self.gateway_time.learn(gateway_ms):
+            offset_s = self.gateway_time.offset_ms / 1000
+            logger.warning("this machine's clock is off: signing with an offset of %.1f s from now on", offset_s)
+            self.events.emit(Event("clock", node=received.node, offset_s=offset_s))
         return True
 
     def _decide(self, call: Call, failed: Failed) -> float | None:

@@ -42,8 +42,12 @@ class EndpointMethods:
       not call again then, the README's "After UNKNOWN" says what to do.
     """
 
-    async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # of the session
+
+        async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any: ...
+        async def _general_call(
+            self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, timeout: float | None
+        ) -> dict[str, Any]: ...
 
     async def get_exchange_rate(
         self,
@@ -311,11 +315,6 @@ class EndpointMethods:
         """
         user: WeChatUser = await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})
         return user
-
-    async def _general_call(
-        self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, timeout: float | None
-    ) -> dict[str, Any]:
-        raise NotImplementedError
 
     async def call(
         self,

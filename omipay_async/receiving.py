@@ -45,12 +45,10 @@ class ReceivingMethods:
     _guard: OnceGuard
     _orders: Board[Order]
 
-    async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order:
-        """See ``EndpointMethods``."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # of the session
 
-    def _zone(self) -> tzinfo:
-        raise NotImplementedError
+        async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order: ...
+        def _zone(self) -> tzinfo: ...
 
     def parse_notification(self, body: Body, *, max_age: float | None = 300.0) -> Notification:
         """What a notification says, once its signature, age and nonce are checked. CN 3.9, EN 2.6.

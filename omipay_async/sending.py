@@ -172,7 +172,7 @@ class Wire:
         """
         response: httpx.Response | None = None
         whole = False
-        transport = self._given or self._own_transport(slot, trip)
+        transport = self._own_transport(slot, trip) if self._given is None else self._given
         request = self._request(trip)
         quiet = _our_request.set(True)
         try:

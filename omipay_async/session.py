@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from . import checks, endpoints, options, pages
+from . import __version__, checks, endpoints, options, pages
 from .backends import Backend, MemoryBackend
 from .calls import Caller, Nodes
 from .codes import Language, Region, Safety
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .endpoints import Endpoint
     from .models import JSAPIOrder, QROrder, WeChatUser
 
-_USER_AGENT: Final = "omipay-async"
 _NUMBERS: Final = ("order_no", "out_order_no", "refund_no", "out_refund_no")
 
 
@@ -104,7 +103,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         self._events = Events(options.function(on_event, "on_event"))
         self._wire = Wire(
             size=options.count("max_in_flight", max_in_flight),
-            user_agent=_USER_AGENT,
+            user_agent=f"omipay-async/{__version__}",
             transport=transport,
             proxy=proxy,
             verify=verify,
@@ -185,9 +184,8 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         self._caller.close()
         self._orders.close()
         self._refunds.close()
-        if self._listening is not None:
-            self._listening.cancel()
         try:
+            await self._stop_listening()
             await self._guard.drain(self._timeout)
             await self._caller.ended()
         finally:

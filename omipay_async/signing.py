@@ -198,15 +198,17 @@ class GatewayTime:
         """Now, on the gateway's clock, in milliseconds since the epoch."""
         return self.clock.time_ms() + self.offset_ms
 
-    def learn(self, gateway_ms: int) -> int:
-        """Take over what the gateway's clock showed just now. Returns the new offset.
+    def learn(self, gateway_ms: int) -> bool:
+        """Take over what the gateway's clock showed just now. Whether that changed the offset.
 
         What the header's resolution cannot tell from zero is zero, so that a machine whose clock was put right again
         signs with its own time.
         """
         offset = gateway_ms - self.clock.time_ms()
-        self.offset_ms = 0 if abs(offset) <= _DATE_RESOLUTION_MS else offset
-        return self.offset_ms
+        offset = 0 if abs(offset) <= _DATE_RESOLUTION_MS else offset
+        changed = abs(offset - self.offset_ms) > _DATE_RESOLUTION_MS
+        self.offset_ms = offset
+        return changed
 
 
 _DATE_RESOLUTION_MS: Final = 2_000

@@ -9,8 +9,8 @@ from . import checks
 from .backends import Listener
 from .decoding import Asked
 from .endpoints import QUERY_ORDER, QUERY_REFUND
-from .errors import OmipayError, Outcome, PaymentFailed, RefundFailed
-from .events import Event
+from .errors import BackendError, OmipayError, Outcome, PaymentFailed, RefundFailed
+from .events import Event, logger
 from .polling import Board, Schedule, State
 from .slots import Priority
 
@@ -39,6 +39,10 @@ class WaitingMethods:
     _refunds: Board[Refund]
     _timeout: float
     _wire: Wire
+
+    if TYPE_CHECKING:  # of the session
+
+        def _with_language(self, endpoint: Endpoint, query: str) -> str: ...
 
     async def poll_until_paid(
         self,
@@ -164,9 +168,6 @@ class WaitingMethods:
 
         return ask
 
-    def _with_language(self, endpoint: Endpoint, query: str) -> str:
-        raise NotImplementedError
-
     # -- wake-ups from other processes ------------------------------------------------------------------------------
 
     def _listen(self) -> None:
@@ -174,7 +175,8 @@ class WaitingMethods:
         backend = self._backend
         listening = self._listening
         loop = asyncio.get_running_loop()
-        if isinstance(backend, Listener) and (listening is None or listening.get_loop() is not loop):
+        deaf = listening is None or listening.done() or listening.get_loop() is not loop
+        if deaf and isinstance(backend, Listener):
             self._listening = loop.create_task(self._hear(backend))
 
     async def _hear(self, listener: Listener) -> None:
@@ -184,5 +186,14 @@ class WaitingMethods:
             if key.startswith(prefix):
                 self._orders.wake(key.removeprefix(prefix))
 
-        async with listener.listen(wake):
-            await asyncio.get_running_loop().create_future()
+        try:
+            async with listener.listen(wake):
+                await asyncio.get_running_loop().create_future()
+        except BackendError as error:
+            logger.warning("wake-ups from other processes cannot be heard, polls go on by interval: %s", error)
+
+    async def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is not None and listening.get_loop() is asyncio.get_running_loop():
+            listening.cancel()
+            await asyncio.wait([listening])

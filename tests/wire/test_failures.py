@@ -21,7 +21,7 @@ from omipay_async.testing import ManualClock
 
 from . import behaviours
 from .behaviours import ACCEPT_CLOSE, ACCEPT_HANG, ACCEPT_RESET, ACT_CLOSE, NO_TLS, SYSTEM_ERROR, Behaviour, either_way
-from .client import MONEY, named, open_session, passing, query, scan
+from .client import MONEY, Transport, named, open_session, passing, query, scan
 from .server import Gateway, always, in_turn, refusing_port, until, url_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from omipay_async import Event
 
-    from .client import Call, Transport
+    from .client import Call
 
 ATTEMPTS = 3
 DROPPED = [*behaviours.BEFORE_READING, *either_way(behaviours.CUT)]
@@ -146,7 +146,12 @@ async def test_read_dropped(gateway: Gateway, transport: Transport, behaviour: B
     assert isinstance(error, TransportError | InvalidReply)
     assert not isinstance(error, NotSent)
     assert error.outcome is None
-    assert len(named(events, "attempt")) == gateway.connections == ATTEMPTS
+    assert len(named(events, "attempt")) == ATTEMPTS
+    # aiohttp asks a dropped GET once more by itself, which is why money calls are POSTs.
+    assert (
+        gateway.connections
+        in {Transport.OWN: [ATTEMPTS], Transport.AIOHTTP: range(ATTEMPTS, 2 * ATTEMPTS + 1)}[transport]
+    )
 
 
 @pytest.mark.parametrize("behaviour", either_way(behaviours.NO_REPLY), ids=str)
