@@ -1,0 +1,134 @@
+"""Trouble on demand: on which side of the act it lies, and what the caller sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from omipay_async.sandbox import NOT_ACTED, Fault, Faults, Sandbox
+from omipay_async.sandbox.face import ConnectionDropped
+
+from .raw import WANTED, RawClient
+
+if TYPE_CHECKING:
+    from omipay_async.testing import ManualClock
+
+OF_CALLS = [fault for fault in Fault if not fault.is_of_notifications]
+
+
+@pytest.mark.parametrize("fault", OF_CALLS)
+async def test_side_of_the_act(raw: RawClient, sandbox: Sandbox, clock: ManualClock, fault: Fault) -> None:
+    """Whether the gateway did what was asked is exactly what the fault's name promises, and the log says so."""
+    sandbox.faults.add(fault, endpoint="MakeScanOrder", times=1, seconds=0 if "DELAY" in fault else 60)
+    with contextlib.suppress(ConnectionDropped, ValueError, AssertionError):
+        await raw.ask("MakeScanOrder", out_order_no="T-1")
+    assert sandbox.ledger.acted("T-1") == (0 if fault in NOT_ACTED else 1)
+    call = sandbox.ledger.calls[-1]
+    assert (call.acted, call.faults, call.fields["out_order_no"]) == (fault not in NOT_ACTED, (fault,), "T-1")
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_REQUEST, Fault.DROP_REPLY])
+async def test_dropped_connection(raw: RawClient, sandbox: Sandbox, clock: ManualClock, fault: Fault) -> None:
+    """Through the sandbox's own transport a dropped connection is httpx.ReadError, whichever side it was dropped on."""
+    sandbox.faults.add(fault, times=1)
+    async with httpx.AsyncClient(transport=sandbox.transport(), base_url=sandbox.base_url) as http:
+        fields = {**raw.seal(), **WANTED["GetExchangeRate"]}
+        with pytest.raises(httpx.ReadError):
+            await http.get("/v2/GetExchangeRate", params=fields)
+        assert (await http.get("/v2/GetExchangeRate", params=fields)).json()["return_code"] == "SUCCESS"
+
+
+async def test_dropped_request_that_makes_no_sense(raw: RawClient, sandbox: Sandbox) -> None:
+    """A request is in the log even if nobody could have read it."""
+    sandbox.faults.add(Fault.DROP_REQUEST)
+    with pytest.raises(ConnectionDropped):
+        await raw.http.get("/omipay/api/v2/QueryOrder?a=%ff")
+    assert sandbox.ledger.calls[-1].fields == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "body"),
+    [
+        (Fault.BAD_GATEWAY, 502, b"502 Bad Gateway"),
+        (Fault.BAD_GATEWAY_ACTED, 502, b"502 Bad Gateway"),
+        (Fault.GARBAGE, 200, b"<!--"),
+        (Fault.CUT_OFF, 200, b'{"return_code": "SUCCESS"'),
+        (Fault.EMPTY, 200, b""),
+    ],
+)
+async def test_answers_that_are_none(raw: RawClient, sandbox: Sandbox, fault: Fault, status: int, body: bytes) -> None:
+    """What comes is no reply: not one of these bodies is JSON."""
+    sandbox.faults.add(fault)
+    response = await raw.send("GetExchangeRate", **WANTED["GetExchangeRate"])
+    assert response.status_code == status
+    assert body in response.content
+    with pytest.raises(ValueError):  # noqa: PT011 - JSON and UTF-8 errors alike
+        json.loads(response.content)
+
+
+async def test_system_error_after_the_act(raw: RawClient, sandbox: Sandbox) -> None:
+    """SYSTEM_ERROR says nothing of the money."""
+    sandbox.faults.add(Fault.SYSTEM_ERROR_ACTED)
+    assert (await raw.ask("MakeScanOrder"))["error_code"] == "SYSTEM_ERROR"
+    assert sandbox.ledger.paid_total() == 100
+
+
+@pytest.mark.parametrize(("fault", "paid"), [(Fault.DELAY, 0), (Fault.DELAY_REPLY, 100)])
+async def test_delays(raw: RawClient, sandbox: Sandbox, clock: ManualClock, fault: Fault, paid: int) -> None:
+    """A slow gateway is slow before it acts, or after."""
+    sandbox.faults.add(fault)
+    task = asyncio.create_task(raw.ask("MakeScanOrder"))
+    await clock.advance(0)
+    await clock.advance(4.9)
+    assert (task.done(), sandbox.ledger.paid_total()) == (False, paid)
+    await clock.advance(0.1)
+    assert (await task)["return_code"] == "SUCCESS"
+
+
+def struck(faults: Faults, calls: int = 100) -> int:
+    return sum(bool(faults.of_call("QueryOrder")) for _ in range(calls))
+
+
+def test_how_often() -> None:
+    """A fault strikes so often, and only the endpoint that is named; the rule counts."""
+    faults = Faults(random.Random(1))
+    rule = faults.add("EMPTY", endpoint="QueryOrder", times=3)
+    assert faults.of_call("Refund") == {}
+    assert struck(faults) == rule.hits == 3
+
+
+def test_probability_is_seeded() -> None:
+    """A fault of some probability strikes about so often, and with the same seed at the same calls."""
+    hits = []
+    for _ in range(2):
+        faults = Faults(random.Random(1))
+        faults.add(Fault.EMPTY, probability=0.1)
+        hits.append(struck(faults, 1000))
+    assert hits[0] == hits[1]
+    assert 50 < hits[0] < 150
+
+
+def test_taking_faults_back() -> None:
+    """Rules can be taken back one by one, or all."""
+    faults = Faults(random.Random(1))
+    rule = faults.add(Fault.EMPTY)
+    faults.add(Fault.GARBAGE)
+    faults.remove(rule)
+    assert list(faults.of_call("Refund")) == ["GARBAGE"]
+    faults.clear()
+    assert struck(faults) == 0
+
+
+def test_faults_that_there_are_not() -> None:
+    """A slip in a fault's or an endpoint's name is an error at once, not a test that passes for nothing."""
+    faults = Faults(random.Random(1))
+    with pytest.raises(ValueError, match="NO_SUCH"):
+        faults.add("NO_SUCH")
+    with pytest.raises(ValueError, match="MakeQRCode"):
+        faults.add(Fault.EMPTY, endpoint="MakeQRCode")

@@ -1,0 +1,219 @@
+"""What becomes of orders and refunds, and what the ledger says of it afterwards."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.codes import OrderStatus, RefundStatus
+from omipay_async.sandbox import CARDS, ORDER_LIFE, REFUND_LIFE, IllegalMove, PaymentCode, Sandbox
+from omipay_async.sandbox.life import road
+
+if TYPE_CHECKING:
+    from omipay_async.testing import ManualClock
+
+    from .raw import RawClient
+
+
+async def status(raw: RawClient, order_no: str) -> str:
+    return str((await raw.ask("QueryOrder", order_no=order_no))["result_code"])
+
+
+def test_lives_cover_every_status() -> None:
+    """Each status has its row, each step leads to a status, and no way leads back."""
+    assert set(ORDER_LIFE) == set(OrderStatus)
+    assert set(REFUND_LIFE) == set(RefundStatus)
+    assert not any(start in ORDER_LIFE[step] for start, steps in ORDER_LIFE.items() for step in steps)
+    assert not any(start in REFUND_LIFE[step] for start, steps in REFUND_LIFE.items() for step in steps)
+
+
+def test_final_statuses_of_the_documents() -> None:
+    """What can never be left again: settled or failed orders, closed or failed refunds."""
+    assert {word for word, steps in ORDER_LIFE.items() if not steps} == {"SETTLED", "CANCELLED", "FAILED"}
+    assert {word for word, steps in REFUND_LIFE.items() if not steps} == {
+        word for word in RefundStatus if word.is_final
+    }
+
+
+@pytest.mark.parametrize(
+    ("start", "goal", "way"),
+    [
+        ("Applied", None, ("MerchantConfirmed",)),
+        (
+            "Applied",
+            "Closed",
+            ("MerchantConfirmed", "OrganizationConfirmed", "OrganizationPayback", "Closed"),
+        ),
+        ("Applied", "MerchantRejected", ("MerchantRejected",)),
+        ("MerchantConfirmed", "OrganizationFailed", ("OrganizationFailed",)),
+    ],
+)
+def test_ways(start: str, goal: str | None, way: tuple[str, ...]) -> None:
+    """A refund goes on by one ordinary step, or through all steps to the one that is named."""
+    assert road(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None) == way
+
+
+@pytest.mark.parametrize(
+    ("start", "goal"), [("Closed", None), ("Closed", "Applied"), ("OrganizationPayback", "Applied")]
+)
+def test_ways_that_there_are_not(start: str, goal: str | None) -> None:
+    """What is final stays, and nothing goes back."""
+    with pytest.raises(IllegalMove, match=r"final|no way"):
+        road(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None)
+
+
+# -- payment codes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", PaymentCode)
+async def test_payment_codes(raw: RawClient, sandbox: Sandbox, code: PaymentCode) -> None:
+    """Each payment code is answered, and leaves the order, that its row says."""
+    card = CARDS[code]
+    reply = await raw.ask("MakeScanOrder", qrcode=code)
+    assert reply.get("error_code") == card.answer
+    assert [order.status for order in sandbox.ledger.orders.values()] == ([card.status] if card.status else [])
+    assert ("order_no" in reply) is (card.answer in {None, "USERPAYING"})
+    assert sandbox.ledger.calls[-1].acted is (card.status is not None)
+
+
+@pytest.mark.parametrize(("code", "end"), [("PAID_AFTER_QUERIES", "PAID"), ("DECLINED_AFTER_QUERIES", "FAILED")])
+async def test_after_queries(raw: RawClient, code: str, end: str) -> None:
+    """The customer acts between the first query and the second; nothing changes after that."""
+    number = await raw.scanned(qrcode=PaymentCode[code])
+    assert [await status(raw, number) for _ in range(3)] == ["PAYING", end, end]
+
+
+@pytest.mark.parametrize(("code", "end"), [("PAID_AFTER_SECONDS", "PAID"), ("DECLINED_AFTER_SECONDS", "FAILED")])
+async def test_after_seconds(raw: RawClient, sandbox: Sandbox, clock: ManualClock, code: str, end: str) -> None:
+    """The customer acts after ten seconds, whoever looks and whenever; the time of payment is then, not later."""
+    number = await raw.scanned(qrcode=PaymentCode[code])
+    await clock.advance(9.9)
+    assert await status(raw, number) == "PAYING"
+    await clock.advance(60)
+    assert sandbox.ledger.orders[number].status == end
+    reply = await raw.ask("QueryOrder", order_no=number)
+    assert reply["pay_time"] == ("20161227105540" if end == "PAID" else "")
+
+
+@pytest.mark.parametrize("code", ["PAID_AFTER_SECONDS", "PAID_AFTER_QUERIES"])
+async def test_customer_may_be_quicker(raw: RawClient, sandbox: Sandbox, clock: ManualClock, code: str) -> None:
+    """What the customer has done by hand is not done again by the plan."""
+    number = await raw.scanned(qrcode=PaymentCode[code])
+    await sandbox.customer.declines(number)
+    await clock.advance(60)
+    assert [await status(raw, number) for _ in range(3)] == ["FAILED"] * 3
+
+
+# -- a number that comes again --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [("PAID", "ORDER_PAID"), ("NOT_ENOUGH", "ORDER_CLOSED"), ("NEVER_PAYS", "USERPAYING")],
+)
+async def test_scan_again_finds_the_order(raw: RawClient, sandbox: Sandbox, code: str, answer: str) -> None:
+    """A scan order's number that comes again finds the old order, whatever code is held up now."""
+    first = await raw.ask("MakeScanOrder", out_order_no="T-1", qrcode=PaymentCode[code])
+    again = await raw.ask("MakeScanOrder", out_order_no="T-1")
+    assert again["error_code"] == answer
+    assert again.get("order_no") == (first["order_no"] if answer == "USERPAYING" else None)
+    assert (sandbox.ledger.acted("T-1"), sandbox.ledger.received("T-1")) == (1, 2)
+    assert sandbox.ledger.charged_twice() == []
+
+
+async def test_scan_again_may_charge_again(raw: RawClient, sandbox: Sandbox) -> None:
+    """On a gateway that does not look for old orders, a repeated call is seen in the ledger as what it is."""
+    sandbox.gateway.repeat_finds_order = False
+    await raw.scanned(out_order_no="T-1")
+    await raw.scanned(out_order_no="T-1")
+    await raw.scanned(out_order_no="T-2")
+    assert sandbox.ledger.charged_twice() == ["T-1"]
+    assert (sandbox.ledger.acted("T-1"), sandbox.ledger.paid_total()) == (2, 300)
+
+
+async def test_numbers_are_each_merchants_own(raw: RawClient, sandbox: Sandbox) -> None:
+    """Another merchant's order of the same number is no repetition."""
+    from .raw import RawClient as Client
+
+    sandbox.add_merchant("654321", "another-toy-key")
+    other = Client(sandbox, raw.clock, m_number="654321", secret_key="another-toy-key")
+    async with other.http:
+        await raw.scanned(out_order_no="T-1")
+        await other.scanned(out_order_no="T-1")
+    assert sandbox.ledger.charged_twice() == []
+    assert len(sandbox.ledger.orders_of("T-1")) == 2
+    assert len(sandbox.ledger.orders_of("T-1", "654321")) == 1
+
+
+# -- customers and the gateway's side -------------------------------------------------------------------------------
+
+
+async def test_customer_scans_then_pays(raw: RawClient, sandbox: Sandbox) -> None:
+    """A customer opens an order by its code or by its page, then pays; both name the same order."""
+    reply = await raw.ask("MakeQROrder")
+    number = reply["order_no"]
+    assert await sandbox.customer.scans(reply["qrcode"]) == number
+    assert await status(raw, number) == "PAYING"
+    assert await sandbox.customer.scans(reply["pay_url"]) == number
+    assert await sandbox.customer.scans(number) == number
+    await sandbox.customer.pays(SimpleNamespace(order_no=number))
+    assert await status(raw, number) == "PAID"
+    await sandbox.move_order(number, "SETTLED")
+    assert await status(raw, number) == "SETTLED"
+    assert sandbox.ledger.paid_total() == 100
+
+
+async def test_customer_does_not_pay(raw: RawClient, sandbox: Sandbox) -> None:
+    """Declined is FAILED, left is CANCELLED, and neither can be paid any more."""
+    declined = (await raw.ask("MakeQROrder"))["order_no"]
+    left = (await raw.ask("MakeQROrder"))["order_no"]
+    await sandbox.customer.declines(declined)
+    await sandbox.customer.cancels(left)
+    assert [await status(raw, declined), await status(raw, left)] == ["FAILED", "CANCELLED"]
+    with pytest.raises(IllegalMove):
+        await sandbox.customer.pays(declined)
+    with pytest.raises(KeyError):
+        await sandbox.customer.pays("TR0")
+    assert sandbox.ledger.paid_total() == 0
+
+
+# -- refunds --------------------------------------------------------------------------------------------------------
+
+
+async def test_refund_in_parts(raw: RawClient, sandbox: Sandbox) -> None:
+    """Parts may be refunded until the order's amount is reached; a refund that failed gives its part back."""
+    number = await raw.scanned()
+    first = await raw.ask("Refund", order_no=number, amount="60", out_refund_no="R-1")
+    assert (await raw.ask("Refund", order_no=number, amount="41"))["error_code"] == "AMOUNT_OVER_LIMIT"
+    assert sandbox.ledger.left_to_refund(number) == 40
+    assert await sandbox.advance_refund(first["refund_no"], "OrganizationFailed") == "OrganizationFailed"
+    assert (await raw.ask("Refund", order_no=number, amount="100"))["return_code"] == "SUCCESS"
+    assert sandbox.ledger.refunded_total() == 100
+    assert sandbox.ledger.refunded_twice() == []
+
+
+async def test_settled_orders_are_refunded_too(raw: RawClient, sandbox: Sandbox) -> None:
+    """Settling an order does not end the right to refund it."""
+    number = await raw.scanned()
+    await sandbox.move_order(number, "SETTLED")
+    assert (await raw.ask("Refund", order_no=number))["return_code"] == "SUCCESS"
+
+
+async def test_refund_again_is_another_refund(raw: RawClient, sandbox: Sandbox) -> None:
+    """A repeated ``out_refund_no`` refunds again, and the ledger shows it."""
+    number = await raw.scanned()
+    for _ in range(2):
+        await raw.ask("Refund", order_no=number, out_refund_no="R-1")
+    assert (sandbox.ledger.acted("R-1"), sandbox.ledger.refunded_twice()) == (2, ["R-1"])
+    assert len(sandbox.ledger.refunds_of(number)) == 2
+
+
+async def test_refund_goes_step_by_step(raw: RawClient, sandbox: Sandbox) -> None:
+    """Without a goal a refund goes one step; past the last there is none."""
+    refund = (await raw.ask("Refund", order_no=await raw.scanned()))["refund_no"]
+    seen = [await sandbox.advance_refund(refund) for _ in range(4)]
+    assert seen == ["MerchantConfirmed", "OrganizationConfirmed", "OrganizationPayback", "Closed"]
+    with pytest.raises(IllegalMove):
+        await sandbox.advance_refund(refund)

@@ -1,0 +1,293 @@
+"""Merchants are told of payments: three tries, rightly signed, to an app in memory or over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.responses import Response
+
+from omipay_async.sandbox import TOY_SECRET_KEY, Fault, PaymentCode, Sandbox
+from omipay_async.sandbox.server import serve
+
+from .raw import md5
+
+if TYPE_CHECKING:
+    from omipay_async.testing import ManualClock
+
+    from .raw import RawClient
+
+NOTIFY = "http://shop.test/omipay/notify"
+
+
+async def passing(clock: ManualClock, seconds: float) -> None:
+    """Let what runs already come to rest, and then time pass."""
+    await clock.advance(0)
+    await clock.advance(seconds)
+
+
+class Shop:
+    """A merchant's app: keeps what it is told, and answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.answers: list[Response | Exception] = []
+        self.told: list[dict[str, Any]] = []
+        self.paths: list[tuple[str, str, str]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"])
+        self.paths.append((scope["method"], scope["path"], headers[b"content-type"].decode()))
+        self.told.append(json.loads((await receive())["body"]))
+        answer = self.answers.pop(0) if self.answers else json_answer('{"return_code": "SUCCESS"}')
+        if isinstance(answer, Exception):
+            raise answer
+        await answer(scope, receive, send)
+
+
+def json_answer(text: str, status: int = 200, kind: str = "application/json") -> Response:
+    return Response(text, status, media_type=kind)
+
+
+@pytest.fixture
+def shop(sandbox: Sandbox) -> Shop:
+    shop = Shop()
+    sandbox.app = shop
+    return shop
+
+
+async def test_body(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
+    """The body has every field of CN 3.9, and a signature over a fresh nonce and the time."""
+    number = await raw.scanned(out_order_no="T-1", notify_url=NOTIFY)
+    await sandbox.settle()
+    [told] = shop.told
+    assert told["sign"] == md5("123456", told["timestamp"], told["nonce_str"], TOY_SECRET_KEY)
+    assert {name: told[name] for name in told if name not in {"sign", "nonce_str"}} == {
+        "return_code": "SUCCESS",
+        "timestamp": 1_482_796_530_000,
+        "order_no": number,
+        "out_order_no": "T-1",
+        "currency": "AUD",
+        "total_amount": 100,
+        "order_time": "20161227105530",
+        "pay_time": "20161227105530",
+        "exchange_rate": 501540000,
+        "cny_amount": 502,
+    }
+    assert shop.paths == [("POST", "/omipay/notify", "application/json")]
+    assert sandbox.app is shop
+
+
+async def test_only_paid_orders_that_asked(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
+    """No notification without a ``notify_url``, and none of what is not paid."""
+    await raw.scanned()
+    number = (await raw.ask("MakeQROrder", notify_url=NOTIFY))["order_no"]
+    await sandbox.customer.declines(number)
+    await sandbox.settle()
+    assert shop.told == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (json_answer("{}", 500), "HTTP 500"),
+        (json_answer("ok"), "the answer is no JSON"),
+        (json_answer('{"return_code": "FAIL"}'), "return_code is not SUCCESS"),
+        (json_answer("[]"), "return_code is not SUCCESS"),
+        (json_answer('{"return_code": "SUCCESS"}', kind="text/plain"), "application/json is wanted"),
+    ],
+)
+async def test_answers_that_are_not_success(
+    raw: RawClient,
+    sandbox: Sandbox,
+    shop: Shop,
+    clock: ManualClock,
+    *,
+    answer: Response,
+    said: str,
+) -> None:
+    """Whatever is not SUCCESS as JSON is asked again, and the ledger says what was wrong with it."""
+    shop.answers = [answer]
+    await raw.scanned(notify_url=NOTIFY)
+    await passing(clock, 5)
+    await sandbox.settle()
+    first, second = sandbox.ledger.deliveries
+    assert (first.accepted, second.accepted, second.number) == (False, True, 2)
+    assert said in first.answer
+
+
+async def test_three_tries_and_silence(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """Three tries, spaced, each freshly signed; after the third there is silence."""
+    shop.answers = [json_answer("{}") for _ in range(9)]
+    await raw.scanned(notify_url=NOTIFY)
+    await passing(clock, 3600)
+    await sandbox.settle()
+    assert [delivery.at_ms - 1_482_796_530_000 for delivery in sandbox.ledger.deliveries] == [0, 5_000, 10_000]
+    assert len({told["nonce_str"] for told in shop.told}) == 3
+
+
+async def test_repeats_may_be_word_for_word(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """Whether repeats are signed anew is not documented: the sandbox does either."""
+    sandbox.notifier.same_signature = True
+    shop.answers = [json_answer("{}"), json_answer("{}")]
+    await raw.scanned(notify_url=NOTIFY)
+    await passing(clock, 60)
+    assert len(shop.told) == 3
+    assert shop.told[0] == shop.told[1] == shop.told[2]
+
+
+async def test_app_that_fails(
+    raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A merchant's app that raises is an answer of 500, its traceback is in the log, and the next try reaches it."""
+    shop.answers = [ZeroDivisionError("in the shop")]
+    await raw.scanned(notify_url=NOTIFY)
+    await passing(clock, 5)
+    await sandbox.settle()
+    assert [delivery.answer for delivery in sandbox.ledger.deliveries] == ["HTTP 500", "SUCCESS"]
+    [record] = [record for record in caplog.records if record.name == "omipay_async.sandbox"]
+    assert (record.levelno, record.exc_info and record.exc_info[0]) == (logging.ERROR, ZeroDivisionError)
+
+
+async def test_delay(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """The first try goes out ``notify_delay`` seconds after payment."""
+    sandbox.notifier.delay = 2.0
+    await raw.scanned(notify_url="shop.test/no-scheme")
+    await passing(clock, 1.9)
+    assert shop.told == []
+    await passing(clock, 0.1)
+    assert [path for _, path, _ in shop.paths] == ["/no-scheme"]
+
+
+async def test_payment_that_time_brings(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """A customer who pays after ten seconds is told of at that time, though nobody asked in between."""
+    number = await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
+    await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS)
+    await passing(clock, 10)
+    assert [told["order_no"] for told in shop.told] == [number]
+    assert shop.told[0]["pay_time"] == "20161227105540"
+
+
+async def test_told_once(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """An order that the customer paid before its time is told of once."""
+    number = await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
+    await sandbox.customer.pays(number)
+    await passing(clock, 60)
+    await sandbox.settle()
+    assert len(shop.told) == 1
+
+
+def test_ledger_read_outside_the_loop(clock: ManualClock) -> None:
+    """A plain test may read the ledger between two loops; what is due goes out when a loop runs again."""
+    from .raw import RawClient as Client
+
+    shop = Shop()
+    sandbox = Sandbox(clock=clock, app=shop)
+
+    async def order() -> None:
+        raw = Client(sandbox, clock)
+        async with raw.http:
+            await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
+
+    asyncio.run(order())
+    clock.advance(10)
+    assert sandbox.ledger.paid_total() == 100
+    assert shop.told == []
+    asyncio.run(sandbox.settle())
+    assert len(shop.told) == 1
+
+
+async def test_closing_ends_deliveries(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """After ``aclose`` nothing is sent any more, and no task is left."""
+    shop.answers = [json_answer("{}")]
+    await raw.scanned(notify_url=NOTIFY)
+    await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
+    await passing(clock, 1)
+    await sandbox.aclose()
+    await sandbox.aclose()
+    await passing(clock, 60)
+    assert len(shop.told) == 1
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def until_tried(sandbox: Sandbox, deliveries: int) -> None:
+    """Real sockets take real turns of the loop."""
+    async with asyncio.timeout(10):
+        while len(sandbox.ledger.deliveries) < deliveries:  # noqa: ASYNC110 - the ledger has no event, and needs none
+            await asyncio.sleep(0.001)
+
+
+async def test_over_http(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
+    """Without an app the notification goes over HTTP; a server that is not there is an answer too."""
+    shop = Shop()
+    async with serve(shop, "127.0.0.1", 0) as url:
+        await raw.scanned(notify_url=url)
+        await raw.scanned(notify_url="http://shop.test:port")
+        await until_tried(sandbox, 2)
+    await raw.scanned(notify_url=url)
+    await until_tried(sandbox, 3)
+    said = sorted(delivery.answer.partition(":")[0] for delivery in sandbox.ledger.deliveries)
+    assert said == ["ConnectError", "InvalidURL", "SUCCESS"]
+    assert len(shop.told) == 1
+
+
+# -- for unit tests -------------------------------------------------------------------------------------------------
+
+
+def test_signing_helper(sandbox: Sandbox) -> None:
+    """A unit test gets a rightly signed notification of any fields; what it gives itself stays."""
+    signed = sandbox.sign_notification({"order_no": "TR1", "total_amount": 5})
+    assert signed["sign"] == md5("123456", signed["timestamp"], signed["nonce_str"], TOY_SECRET_KEY)
+    assert (signed["order_no"], signed["total_amount"]) == ("TR1", 5)
+    old = sandbox.sign_notification({"timestamp": 1})
+    assert old["sign"] == md5("123456", 1, old["nonce_str"], TOY_SECRET_KEY)
+    assert sandbox.sign_notification({"sign": "wrong"})["sign"] == "wrong"
+
+
+async def test_notification_of_an_order(raw: RawClient, sandbox: Sandbox) -> None:
+    """The body for an order of the ledger, with some fields changed."""
+    body = json.loads(sandbox.notification(await raw.scanned(), total_amount=1, out_order_no="X"))
+    assert (body["total_amount"], body["out_order_no"], body["cny_amount"]) == (1, "X", 502)
+    with pytest.raises(KeyError):
+        sandbox.notification("TR0")
+
+
+# -- faults of notifications ----------------------------------------------------------------------------------------
+
+
+async def test_drop(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """A notification that is lost counts as one of the three."""
+    sandbox.faults.add(Fault.NOTIFICATION_DROP, times=3)
+    await raw.scanned(notify_url=NOTIFY)
+    await passing(clock, 60)
+    assert shop.told == []
+    assert [delivery.accepted for delivery in sandbox.ledger.deliveries] == [False] * 3
+
+
+async def test_duplicate(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
+    """A notification may come twice, word for word, though the first was answered SUCCESS."""
+    sandbox.faults.add(Fault.NOTIFICATION_DUPLICATE, endpoint="MakeScanOrder")
+    await raw.scanned(notify_url=NOTIFY)
+    await sandbox.settle()
+    assert shop.told == [shop.told[0]] * 2
+
+
+async def test_reorder(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """A notification may come after that of a later order."""
+    sandbox.faults.add(Fault.NOTIFICATION_REORDER, times=1)
+    first, second = [await raw.scanned(notify_url=NOTIFY) for _ in range(2)]
+    await passing(clock, 60)
+    assert [told["order_no"] for told in shop.told] == [second, first]
+
+
+async def test_forge_and_tamper(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
+    """Before the true one come one with a wrong signature and one with a right signature over a wrong amount."""
+    sandbox.faults.add(Fault.NOTIFICATION_FORGE, times=1)
+    sandbox.faults.add(Fault.NOTIFICATION_TAMPER, times=1)
+    await raw.scanned(notify_url=NOTIFY)
+    await sandbox.settle()
+    right = [told["sign"] == md5("123456", told["timestamp"], told["nonce_str"], TOY_SECRET_KEY) for told in shop.told]
+    assert right == [False, True, True]
+    assert [told["total_amount"] for told in shop.told] == [100, 1000, 100]
