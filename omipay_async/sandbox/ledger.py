@@ -6,7 +6,7 @@ whatever reads an order first lets happen what by then has happened.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import attrs
@@ -130,6 +130,8 @@ class Ledger:
     """Called for each order whose customer will act after so many seconds."""
     _orders: dict[str, Order] = attrs.field(factory=dict, init=False, repr=False)
     _refunds: dict[str, Refund] = attrs.field(factory=dict, init=False, repr=False)
+    _by_number: dict[str, list[Order]] = attrs.field(factory=lambda: defaultdict(list), init=False, repr=False)
+    _by_order: dict[str, list[Refund]] = attrs.field(factory=lambda: defaultdict(list), init=False, repr=False)
     _ripening: dict[str, _Due] = attrs.field(factory=dict, init=False, repr=False)
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -147,15 +149,12 @@ class Ledger:
 
     def orders_of(self, out_order_no: str, m_number: str | None = None) -> list[Order]:
         """The orders made under the merchant's number, oldest first: more than one where a call was repeated."""
-        return [
-            order
-            for order in self.orders.values()
-            if order.out_order_no == out_order_no and m_number in {None, order.m_number}
-        ]
+        self.ripen()
+        return [order for order in self._by_number.get(out_order_no, []) if m_number in {None, order.m_number}]
 
     def refunds_of(self, order_no: str) -> list[Refund]:
         """The refunds of one order, oldest first."""
-        return [refund for refund in self._refunds.values() if refund.order_no == order_no]
+        return list(self._by_order.get(order_no, []))
 
     def acted(self, number: str) -> int:
         """How many orders or refunds were made under this ``out_order_no`` or ``out_refund_no``."""
@@ -198,6 +197,7 @@ class Ledger:
     def add_order(self, order: Order) -> None:
         """Enter an order; one that is entered as paid counts as paid now."""
         self._orders[order.order_no] = order
+        self._by_number[order.out_order_no].append(order)
         plan = order.plan
         if plan is not None and plan.seconds is not None:
             due = _Due(order, plan.then, order.born_s + plan.seconds, order.created_ms + round(plan.seconds * 1000))
@@ -209,6 +209,7 @@ class Ledger:
     def add_refund(self, refund: Refund) -> None:
         """Enter a refund."""
         self._refunds[refund.refund_no] = refund
+        self._by_order[refund.order_no].append(refund)
 
     def move_order(self, order: Order, status: OrderStatus, at_ms: int | None = None) -> None:
         """Let an order go to ``status``, by way of what lies between.

@@ -46,14 +46,11 @@ class Terms:
         """1 ``currency`` in ``base_currency``, with eight places; None where the pair has no rate."""
         if currency not in self.rates or base_currency not in self.rates:
             return None
-        return (self.rates[base_currency] / self.rates[currency]).quantize(_EIGHT_PLACES, ROUND_HALF_UP)
+        return self.known_rate(currency, base_currency)
 
     def known_rate(self, currency: str, base_currency: str) -> Decimal:
         """As :meth:`rate`, of two currencies that orders are made in. Raises KeyError without a rate."""
-        rate = self.rate(currency, base_currency)
-        if rate is None:
-            raise KeyError(currency, base_currency)
-        return rate
+        return (self.rates[base_currency] / self.rates[currency]).quantize(_EIGHT_PLACES, ROUND_HALF_UP)
 
 
 def convert(amount: int, rate: Decimal) -> int:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from omipay_async.codes import Currency
+
 from .auth import sign
 from .faults import Fault, Faults
 from .ledger import Delivery, Ledger, Order
@@ -41,7 +43,11 @@ def absolute(url: str) -> str:
 
 
 def notification(order: Order) -> dict[str, Any]:
-    """What CN 3.9's table says of a paid order, without the signature."""
+    """What CN 3.9's table says of a paid order, without the signature.
+
+    ``cny_amount`` is in yuan unless EN's ``pay_currency`` stands beside it.
+    """
+    other = {} if order.pay_currency == Currency.CNY else {"pay_currency": order.pay_currency}
     return {
         "return_code": "SUCCESS",
         "order_no": order.order_no,
@@ -52,6 +58,7 @@ def notification(order: Order) -> dict[str, Any]:
         "pay_time": wire_time(order.paid_ms),
         "exchange_rate": wire_rate(order.rate),
         "cny_amount": order.pay_amount,
+        **other,
     }
 
 

@@ -33,7 +33,7 @@ def make_odd(endpoint: str, reply: Mapping[str, Any]) -> Fields:
 
 def make_odd_notification(fields: Mapping[str, Any]) -> Fields:
     """A notification as EN's table has it: ``amount``, ``pay_currency``, ``cny_amount``, no ``return_code``."""
-    odd = _renamed({**fields, "pay_currency": "CNY"}, {"total_amount": "amount"})
+    odd = _renamed({"pay_currency": "CNY", **fields}, {"total_amount": "amount"})
     odd.pop("return_code")
     return {name: str(value) if type(value) is int else value for name, value in odd.items()}
 

@@ -80,6 +80,14 @@ async def test_body(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
     assert sandbox.app is shop
 
 
+async def test_order_in_dollars(raw: RawClient, sandbox: Sandbox) -> None:
+    """Where the customer pays in dollars, ``pay_currency`` says so: ``cny_amount`` alone would mean yuan."""
+    reply = await raw.ask("MakeOnlineOrder", platform="POLI")
+    for sandbox.notifier.oddities in (False, True):
+        body = json.loads(sandbox.notification(reply["order_no"]))
+        assert (body["pay_currency"], int(body["cny_amount"])) == ("AUD", 100)
+
+
 async def test_only_paid_orders_that_asked(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
     """No notification without a ``notify_url``, and none of what is not paid."""
     await raw.scanned()

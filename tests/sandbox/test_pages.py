@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
+from starlette.responses import Response
 
 from omipay_async.sandbox import ORDER_LIFE, Fault, PaymentCode, Sandbox
 from omipay_async.sandbox.words import CHINESE
@@ -198,7 +199,14 @@ async def test_buttons_of_other_sites(raw: RawClient, sandbox: Sandbox, headers:
 
 async def test_dashboard_shows_everything(raw: RawClient, sandbox: Sandbox) -> None:
     """Orders, refunds, calls with what was wrong, notifications, and the payment codes; the key nowhere."""
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        await Response(status_code=503)(scope, receive, send)
+
+    sandbox.app = deaf
     number = await raw.scanned(out_order_no="T-1", notify_url="http://shop.test/notify")
+    while not sandbox.ledger.deliveries:
+        await sandbox.clock.sleep(0)
     refund = (await raw.ask("Refund", order_no=number))["refund_no"]
     await raw.ask("QueryOrder", order_no=number, sign="x" * 32)
     sandbox.faults.add(Fault.DROP_REQUEST, times=1)
@@ -213,6 +221,8 @@ async def test_dashboard_shows_everything(raw: RawClient, sandbox: Sandbox) -> N
         "SIGN_ERROR",
         "not 32 hexadecimal digits",
         PaymentCode.NOT_ENOUGH,
+        "http://shop.test/notify",
+        "HTTP 503",
     ):
         assert piece in page.text
     assert "DROP_REQUEST Any endpoint: 0/1" in page.text

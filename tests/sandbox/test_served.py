@@ -62,7 +62,7 @@ async def test_unknown_servers_break_off(sandbox: Sandbox) -> None:
 
     scope = {"type": "http", "method": "GET", "path": "/omipay/api/v2/QueryOrder", "query_string": b"", "headers": []}
     with pytest.raises(ConnectionDropped):
-        await sandbox({**scope, "server": ("gateway.test", 80), "scheme": "http"}, lambda: None, send)  # type: ignore[arg-type]  # nothing is read
+        await sandbox({**scope, "server": ("gateway.test", 80), "scheme": "http"}, lambda: None, send)  # type: ignore[arg-type, return-value]  # nothing is read
     assert (b"content-length", b"1048576") in sent[0]["headers"]
     assert len(sent) == 1
 
