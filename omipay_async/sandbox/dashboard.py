@@ -6,12 +6,13 @@ Its buttons need no login, so nobody's page but its own may press them.
 from __future__ import annotations
 
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from omipay_async.codes import Language
+from omipay_async.codes import Language, OrderStatus
 from omipay_async.endpoints import ENDPOINTS
 
 from . import html
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 50
 """How many of each kind are shown, newest first."""
+
+_DEEDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        OrderStatus.PAYING: "Scan",
+        OrderStatus.PAID: "Pay",
+        OrderStatus.CANCELLED: "Cancel",
+        OrderStatus.FAILED: "Decline",
+        OrderStatus.SETTLED: "Settle",
+    }
+)
+"""What has to be done for an order to come to a status."""
 
 # Fetches the page anew and puts its live part in place, unless a button is being pressed.
 _SCRIPT: Final = """<script>
@@ -89,13 +101,13 @@ async def _do(sandbox: Sandbox, form: Mapping[str, str]) -> None:
 def _body(sandbox: Sandbox, where: Visit, say: Say) -> str:
     ledger = sandbox.ledger
     totals = " · ".join(
-        f"{currency}: {say('paid')} {html.money(ledger.paid_total(currency), '')}, "
-        f"{say('refunded')} {html.money(ledger.refunded_total(currency), '')}"
+        f"{say('paid')} {html.money(ledger.paid_total(currency), currency)}, "
+        f"{say('refunded')} {html.money(ledger.refunded_total(currency), currency)}"
         for currency in ("AUD", "CNY")
     )
     live = (
         f"<p>{totals}</p>"
-        + _section(say, "Orders", ("Order", "Shop order", "Goods", "Amount", "Status", "Next"), _orders(sandbox))
+        + _section(say, "Orders", ("Order", "Shop order", "Goods", "Amount", "Status", "Next"), _orders(sandbox, say))
         + _section(say, "Refunds", ("Refund", "Order", "Amount", "Status", "Next"), _refunds(sandbox))
         + _section(
             say, "Calls", ("Time", "Endpoint", "Answer", "Remarks"), map(_call, ledger.calls[: -_SHOWN - 1 : -1])
@@ -124,19 +136,19 @@ def _section(say: Say, title: str, heads: tuple[str, ...], rows: Iterator[tuple[
     return f"<h2>{say(title)}</h2>{html.table(map(say, heads), rows, say('None yet.'))}"
 
 
-def _orders(sandbox: Sandbox) -> Iterator[tuple[str, ...]]:
+def _orders(sandbox: Sandbox, say: Say) -> Iterator[tuple[str, ...]]:
     for order in list(sandbox.ledger.orders.values())[: -_SHOWN - 1 : -1]:
-        yield _order(order)
+        yield _order(order, say)
 
 
-def _order(order: Order) -> tuple[str, ...]:
+def _order(order: Order, say: Say) -> tuple[str, ...]:
     return (
         escape(order.order_no),
         escape(order.out_order_no),
         escape(order.order_name),
         html.money(order.amount, order.currency),
         escape(order.status),
-        _buttons("order_no", order.order_no, ORDER_LIFE[order.status]),
+        _buttons("order_no", order.order_no, {step: say(_DEEDS[step]) for step in ORDER_LIFE[order.status]}),
     )
 
 
@@ -151,13 +163,18 @@ def _refund(refund: Refund) -> tuple[str, ...]:
         escape(refund.order_no),
         html.money(refund.amount, refund.currency),
         escape(refund.status),
-        _buttons("refund_no", refund.refund_no, REFUND_LIFE[refund.status]),
+        _buttons("refund_no", refund.refund_no, {step: step for step in REFUND_LIFE[refund.status]}),
     )
 
 
-def _buttons(name: str, number: str, steps: tuple[str, ...]) -> str:
-    buttons = "".join(f'<button name="to" value="{step}">{step}</button>' for step in steps)
+def _buttons(name: str, number: str, labels: Mapping[str, str]) -> str:
+    buttons = "".join(f'<button name="to" value="{step}">{label}</button>' for step, label in labels.items())
     return f'<form method="post"><input type="hidden" name="{name}" value="{escape(number)}">{buttons}</form>'
+
+
+def _time(time_ms: int) -> str:
+    digits = wire_time(time_ms)
+    return f"{digits[8:10]}:{digits[10:12]}:{digits[12:]}"
 
 
 def _call(call: Call) -> tuple[str, ...]:
@@ -165,7 +182,7 @@ def _call(call: Call) -> tuple[str, ...]:
     remarks = [*call.remarks, *call.faults]
     tone = "FAIL" if call.error_code else ""
     return (
-        wire_time(call.at_ms),
+        _time(call.at_ms),
         escape(call.endpoint),
         f'<span class="{tone}">{escape(answer)}</span>',
         escape("; ".join(remarks)),
@@ -174,7 +191,7 @@ def _call(call: Call) -> tuple[str, ...]:
 
 def _delivery(delivery: Delivery) -> tuple[str, ...]:
     return (
-        wire_time(delivery.at_ms),
+        _time(delivery.at_ms),
         escape(delivery.order_no),
         escape(delivery.url),
         str(delivery.number),

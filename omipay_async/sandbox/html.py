@@ -28,7 +28,7 @@ h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.05rem; margin: 1.5rem 0 .
 .card h1, .amount, #qr { text-align: center; } .amount { font-size: 2rem; margin: .5rem 0; }
 #qr svg { max-width: 100%; height: auto; background: #fff; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; margin: 1rem 0; } dd { margin: 0; }
-dd, td { overflow-wrap: anywhere; }
+dd { overflow-wrap: anywhere; } td { overflow-wrap: break-word; max-width: 28rem; }
 button, select { font: inherit; padding: .3rem .7rem; border-radius: .4rem; border: 1px solid var(--line); }
 .card form { display: grid; gap: .5rem; } .card button { padding: .7rem; }
 #pay { background: var(--mark); color: #fff; border-color: transparent; }
@@ -36,6 +36,11 @@ button, select { font: inherit; padding: .3rem .7rem; border-radius: .4rem; bord
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td form { display: flex; flex-wrap: wrap; gap: .25rem; } code { overflow-wrap: anywhere; }
 .FAIL { color: #c33; }
+@media (max-width: 44rem) {
+  thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
+  td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; }
+  td::before { content: attr(data-head); flex: 0 0 6rem; opacity: .7; }
+}
 """
 
 
@@ -60,11 +65,17 @@ def problem(language: str, reason: str, *, status: int) -> HTMLResponse:
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]], empty: str) -> str:
     """A table. Cells are HTML, heads and ``empty`` are text."""
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    names = [escape(text) for text in heads]
+    body = "".join(f"<tr>{''.join(map(_cell, names, row))}</tr>" for row in rows)
     if not body:
         return f"<p><small>{escape(empty)}</small></p>"
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    head = "".join(f"<th>{name}</th>" for name in names)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(name: str, content: str) -> str:
+    # On a phone the columns stand below each other, each with its name before it.
+    return f'<td data-head="{name}">{content}</td>'
 
 
 def qr(text: str) -> str:
