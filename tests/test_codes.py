@@ -1,0 +1,117 @@
+"""The words of the wire: named and valued as the documents have them, and what each status comes down to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omipay_async import codes
+from omipay_async.codes import (
+    Currency,
+    ErrorCode,
+    Language,
+    OnlineType,
+    OrderStatus,
+    Platform,
+    RefundStatus,
+    Region,
+    Safety,
+)
+from omipay_async.endpoints import COMMON_ERROR_CODES, ENDPOINTS
+
+ORDER_STATUSES = {
+    "READY": "waiting",
+    "PAYING": "waiting",
+    "PAID": "paid",
+    "SETTLED": "paid",
+    "CANCELLED": "failed",
+    "FAILED": "failed",
+}
+REFUND_STATUSES = {
+    "Applied": "waiting",
+    "MerchantConfirmed": "waiting",
+    "OrganizationConfirmed": "waiting",
+    "OrganizationPayback": "waiting",
+    "Closed": "refunded",
+    "MerchantRejected": "failed",
+    "TimeoutClosed": "failed",
+    "OrganizationFailed": "failed",
+    "CustomerCancelled": "failed",
+}
+
+
+def test_every_word_of_the_documents_is_a_member() -> None:
+    """Members are named and valued as on the wire, so that a plain string does as well."""
+    assert [str(p) for p in Platform] == ["WECHATPAY", "ALIPAY", "UPI", "ALIPAYONLINE", "POLI"]
+    assert [str(c) for c in Currency] == ["AUD", "CNY"]
+    assert [str(w) for w in Language] == ["EN", "CHS"]
+    assert [str(r) for r in Region] == ["AU", "CN"]
+    assert {t.name: t.value for t in OnlineType} == {"WEB": "web", "WAP": "wap"}
+    assert [str(s) for s in Safety] == ["READ", "MONEY"]
+    assert [s.name for s in RefundStatus] == list(REFUND_STATUSES)
+    assert [s.value for s in RefundStatus] == list(REFUND_STATUSES)
+    assert all(member.name == member.value for member in (*OrderStatus, *ErrorCode, *Platform))
+
+
+def test_the_two_nodes_are_the_documents_addresses() -> None:
+    """AU and CN lead to the hosts that both documents print."""
+    assert Region.AU.base_url == "https://www.omipay.com.au/omipay/api"
+    assert Region.CN.base_url == "https://www.omipay.com.cn/omipay/api"
+
+
+def test_every_error_code_is_some_endpoints() -> None:
+    """No code is missing from the enum, and none is in it that no endpoint lists."""
+    listed = COMMON_ERROR_CODES.union(*(endpoint.error_codes for endpoint in ENDPOINTS.values()))
+    assert listed == set(ErrorCode)
+
+
+@pytest.mark.parametrize(("word", "meaning"), ORDER_STATUSES.items())
+def test_an_order_status_says_whether_to_ship(word: str, meaning: str) -> None:
+    """Paid means paid or settled; failed means never; all else waits."""
+    status = OrderStatus(word)
+    assert (status.is_paid, status.is_failed, status.is_final) == (
+        meaning == "paid",
+        meaning == "failed",
+        meaning != "waiting",
+    )
+
+
+@pytest.mark.parametrize(("word", "meaning"), REFUND_STATUSES.items())
+def test_a_refund_status_says_whether_the_money_arrived(word: str, meaning: str) -> None:
+    """Only Closed is refunded; OrganizationPayback is the platform's word and not final."""
+    status = RefundStatus(word)
+    assert (status.is_refunded, status.is_failed, status.is_final) == (
+        meaning == "refunded",
+        meaning == "failed",
+        meaning != "waiting",
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "member"),
+    [*((str(s), s) for s in OrderStatus), ("PAYED", OrderStatus.PAID), ("CLOSED", OrderStatus.SETTLED)],
+)
+def test_order_statuses_are_read_in_either_documents_spelling(word: str, member: OrderStatus) -> None:
+    """EN's PAYED is PAID, its CLOSED is SETTLED."""
+    assert codes.order_status(word) is member
+
+
+@pytest.mark.parametrize("member", RefundStatus)
+def test_refund_statuses_are_read_without_regard_to_case(member: RefundStatus) -> None:
+    """The refund examples write CLOSED where the table has Closed."""
+    assert {codes.refund_status(word) for word in (member.value, member.upper(), member.lower())} == {member}
+
+
+def test_a_misspelt_code_is_the_code_that_was_meant() -> None:
+    """SIGN_TIMEOUOT, in every failure example but one, is SIGN_TIMEOUT."""
+    assert codes.error_code("SIGN_TIMEOUOT") is ErrorCode.SIGN_TIMEOUT
+    assert all(codes.error_code(str(code)) is code for code in ErrorCode)
+
+
+@given(st.text())
+def test_a_word_that_no_document_lists_stays_as_it_came(word: str) -> None:
+    """A new status or code of the gateway's breaks no client."""
+    assert codes.order_status(word) == word or word in {"PAYED", "CLOSED"}
+    assert str(codes.refund_status(word)).casefold() == word.casefold()
+    assert codes.error_code(word) == word or word == "SIGN_TIMEOUOT"

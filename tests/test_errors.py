@@ -1,0 +1,176 @@
+"""The error tree: its shape, what each error carries, and that every one of them survives being pickled and copied."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+
+import omipay_async
+from omipay_async import errors
+from omipay_async.codes import ErrorCode, OrderStatus, RefundStatus
+from omipay_async.errors import ERROR_CLASSES, APIError, OmipayError, Outcome
+from omipay_async.models import Order, Refund
+
+ORDER = Order(order_no="TR1", status=OrderStatus.FAILED, out_order_no="A-1", currency="AUD", amount=100, raw={"x": 1})
+REFUND = Refund(refund_no="RF1", status=RefundStatus.TimeoutClosed, raw={"y": [2]})
+REPLY: dict[str, Any] = {"return_code": "FAIL", "error_code": "SYSTEM_ERROR"}
+API = {
+    "endpoint": "Refund",
+    "error_code": ErrorCode.SYSTEM_ERROR,
+    "error_msg": "服务器错误",
+    "order_no": "TR1",
+    "raw": REPLY,
+    "node": "AU",
+    "outcome": Outcome.UNKNOWN,
+}
+
+# One row for each class: its parent, what its outcome is unless it is told, and every field that it may be given.
+TREE: dict[str, tuple[str, Outcome | None, dict[str, Any]]] = {
+    "OmipayError": ("Exception", None, {"outcome": Outcome.UNKNOWN}),
+    "ConfigurationError": ("OmipayError", None, {}),
+    "InvalidRequest": ("OmipayError", Outcome.NOT_DONE, {"parameter": "amount"}),
+    "SessionClosed": ("OmipayError", None, {"order_no": "TR1", "refund_no": "RF1"}),
+    "TransportError": ("OmipayError", None, {"endpoint": "QueryOrder"}),
+    "NotSent": ("TransportError", None, {"endpoint": "QueryOrder", "outcome": Outcome.NOT_DONE}),
+    "InvalidReply": (
+        "OmipayError",
+        None,
+        {"endpoint": "QueryOrder", "status": 502, "excerpt": "<html>", "raw": {"rate": []}},
+    ),
+    "OutcomeUnknown": (
+        "OmipayError",
+        Outcome.UNKNOWN,
+        {"endpoint": "Refund", "order_no": "TR1", "out_order_no": "A-1", "out_refund_no": "R-1", "raw": REPLY},
+    ),
+    "APIError": ("OmipayError", None, API),
+    "AuthenticationError": ("APIError", None, API),
+    "ParameterError": ("APIError", None, API),
+    "MerchantSetupError": ("APIError", None, API),
+    "PaymentDeclined": ("APIError", None, API),
+    "OrderStateError": ("APIError", None, API),
+    "LookupFailed": ("APIError", None, API),
+    "GatewayError": ("APIError", None, API),
+    "PaymentFailed": ("OmipayError", Outcome.NOT_DONE, {"order": ORDER}),
+    "RefundFailed": ("OmipayError", Outcome.NOT_DONE, {"refund": REFUND}),
+    "PollTimeout": (
+        "OmipayError",
+        Outcome.UNKNOWN,
+        {"order_no": "TR1", "refund_no": "RF1", "order": ORDER, "refund": REFUND},
+    ),
+    "BackendError": ("OmipayError", None, {}),
+    "NotificationError": ("OmipayError", None, {}),
+    "MalformedNotification": ("NotificationError", None, {}),
+    "InvalidSignature": ("NotificationError", None, {}),
+    "StaleNotification": ("NotificationError", None, {}),
+    "ReflectedNotification": ("NotificationError", None, {}),
+    "UnconfirmedNotification": ("NotificationError", None, {"order": ORDER}),
+}
+REQUIRED = {"PaymentFailed": {"order": ORDER}, "RefundFailed": {"refund": REFUND}}
+CODES = {
+    "AuthenticationError": {"SIGN_ERROR", "SIGN_TIMEOUT", "MERCHANTNO_INVALID", "MERCHANTNO_DISABLE"},
+    "ParameterError": {"PARAMETER_INVALID", "BRANCH_INVALID", "CURRENCY_ERROR", "AMOUNT_INVALID"},
+    "MerchantSetupError": {"WEBSTORE_NOT_EXISTS", "WECHAT_STORE_NOT_EXISTS", "POS_NOT_REGISTERED"},
+    "PaymentDeclined": {"NOT_ENOUGH", "CARD_NOT_SUPPORT", "QRCODE_EXPIRED", "QRCODE_ERROR"},
+    "OrderStateError": {"ORDER_PAID", "ORDER_CLOSED", "ORDER_NOT_PAID", "AMOUNT_OVER_LIMIT"},
+    "LookupFailed": {"PERMISSION_ERROR", "ORDER_NO_ERROR", "REFUND_NO_ERROR"},
+    "GatewayError": {"SYSTEM_ERROR"},
+}
+
+
+def made(name: str) -> OmipayError:
+    """An error with every field set, and a cause."""
+    _, _, fields = TREE[name]
+    error: OmipayError = getattr(errors, name)("what happened", **fields)
+    error.__cause__ = ConnectionResetError(104, "cut")
+    return error
+
+
+def test_the_tree_has_these_classes_and_no_others() -> None:
+    """One class for each row of the contract's tree, and the drawing at the top of the module names them all."""
+    classes = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, OmipayError)}
+    assert classes == set(TREE)
+    assert all(f" {name}" in (errors.__doc__ or "") for name in TREE if name != "OmipayError")
+    assert all(name in omipay_async.__all__ for name in TREE)
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_each_class_hangs_where_the_tree_says(name: str) -> None:
+    """``except`` on a parent catches its children and nothing else, and each class says what it means."""
+    kind = getattr(errors, name)
+    assert kind.__bases__[0].__name__ == TREE[name][0]
+    assert kind.__doc__
+    assert not issubclass(kind, OSError)
+    assert issubclass(kind, ValueError) is (name == "InvalidRequest")
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_each_class_says_of_the_money_what_it_can(name: str) -> None:
+    """Unless the call says more, an error is NOT_DONE or UNKNOWN only where its kind alone proves it."""
+    error = getattr(errors, name)("what happened", **REQUIRED.get(name, {}))
+    assert error.outcome is TREE[name][1]
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_each_error_speaks_to_people_and_to_programs(name: str) -> None:
+    """``str`` is the sentence that was written, and every field can be read."""
+    error = made(name)
+    assert str(error) == "what happened"
+    assert {field: getattr(error, field) for field in TREE[name][2]} == TREE[name][2]
+
+
+@pytest.mark.parametrize("how", ["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize("name", TREE)
+def test_errors_survive_process_pools_and_task_queues(name: str, how: str) -> None:
+    """Pickled or copied, an error keeps its class, words, fields, outcome, notes and cause."""
+    error = made(name)
+    error.add_note("at till 3")
+    ways = {"pickle": lambda: pickle.loads(pickle.dumps(error)), "copy": lambda: copy.copy(error)}
+    twin = ways.get(how, lambda: copy.deepcopy(error))()
+    assert type(twin) is type(error)
+    assert twin is not error
+    assert (str(twin), twin.args, twin.outcome) == (str(error), error.args, error.outcome)
+    assert {field: getattr(twin, field) for field in TREE[name][2]} == TREE[name][2]
+    assert twin.__notes__ == ["at till 3"]
+    assert isinstance(twin.__cause__, ConnectionResetError)
+    assert twin.__cause__.args == (104, "cut")
+
+
+def test_a_chain_of_our_own_errors_survives_too() -> None:
+    """OutcomeUnknown goes through a pickle together with the error that says why."""
+    error = errors.OutcomeUnknown("nobody knows", endpoint="Refund")
+    error.__cause__ = made("GatewayError")
+    twin = pickle.loads(pickle.dumps(error))
+    assert isinstance(twin.__cause__, errors.GatewayError)
+    assert twin.__cause__.error_code is ErrorCode.SYSTEM_ERROR
+
+
+def test_a_poll_that_timed_out_keeps_the_last_trouble() -> None:
+    """``last_error`` survives a pickle: it says why nothing final was seen."""
+    error = errors.PollTimeout("too long", order_no="TR1", last_error=errors.TransportError("no answer"))
+    twin = pickle.loads(pickle.dumps(error))
+    assert isinstance(twin.last_error, errors.TransportError)
+    assert str(twin.last_error) == "no answer"
+
+
+def test_every_documented_code_has_its_class() -> None:
+    """The map is the contract's, row by row, and covers every code but USERPAYING, which is no error."""
+    by_class: dict[str, set[str]] = {}
+    for code, kind in ERROR_CLASSES.items():
+        by_class.setdefault(kind.__name__, set()).add(code)
+    assert by_class == CODES
+    assert set(ERROR_CLASSES) == set(ErrorCode) - {ErrorCode.USERPAYING}
+    assert all(issubclass(kind, APIError) for kind in ERROR_CLASSES.values())
+
+
+def test_outcomes_are_words() -> None:
+    """An outcome can be written into a database column as it is."""
+    assert [str(outcome) for outcome in Outcome] == ["NOT_DONE", "UNKNOWN"]
+
+
+def test_a_closed_session_explains_itself() -> None:
+    """SessionClosed needs no words of its own."""
+    assert str(errors.SessionClosed()) == "this session is closed"
