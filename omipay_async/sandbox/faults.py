@@ -44,7 +44,10 @@ class Fault(enum.StrEnum):
     EMPTY = "EMPTY"
     """The gateway acts, and the answer has no body."""
     SKEWED_CLOCK = "SKEWED_CLOCK"
-    """The gateway's clock is ``seconds`` ahead for this call, its ``Date`` header too."""
+    """The gateway's clock is ``seconds`` ahead for this call, its ``Date`` header too.
+
+    Without ``times`` it stays wrong, as a real clock does.
+    """
     NOTIFICATION_DROP = "NOTIFICATION_DROP"
     """A delivery is lost on its way, and counts as one of the three."""
     NOTIFICATION_DUPLICATE = "NOTIFICATION_DUPLICATE"
