@@ -38,10 +38,10 @@ HASTY: Final = RetryPolicy(base_delay=0.001, max_delay=0.002)
 def open_session(where: Gateway | str, transport: Transport = Transport.OWN, **options: Any) -> AsyncOmipay:
     """A session with this gateway, or base URL."""
     base_url = where if isinstance(where, str) else where.base_url
-    options = {"base_url": base_url, "retry": HASTY} | options
+    options.setdefault("retry", HASTY)
     if transport is Transport.AIOHTTP:
         options["transport"] = httpx_aiohttp.AiohttpTransport(verify=options.pop("verify", True))
-    return AsyncOmipay(M_NUMBER, SECRET_KEY, **options)
+    return AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=base_url, **options)
 
 
 async def scan(omipay: AsyncOmipay, number: str) -> object:

@@ -40,9 +40,14 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        try:
             await self._relay(reader, writer)
-        await _close(writer)
+        except ValueError:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client went away
+        finally:
+            await _close(writer)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
@@ -53,11 +58,13 @@ class Proxy:
             writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
             return
         address = urlsplit(f"//{target}" if method == "CONNECT" else target)
+        if not address.hostname:
+            raise ValueError(target)
         onward_reader, onward = await asyncio.open_connection(address.hostname, address.port)
         if method == "CONNECT":
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
-            path = target[target.index("/", len("http://")) :]
+            path = target[target.index(address.path) :]
             onward.write(head.replace(f"{method} {target} {version}", f"{method} {path} {version}", 1).encode())
         try:
             await asyncio.gather(_pump(reader, onward), _pump(onward_reader, writer))

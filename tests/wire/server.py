@@ -200,10 +200,10 @@ class Gateway:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away
         finally:
-            self._writers.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+            self._writers.discard(writer)
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         request = await _read_request(reader)
@@ -285,6 +285,12 @@ async def _drip(said: bytes, writer: asyncio.StreamWriter) -> None:
             return
         writer.write(said[index : index + 1])
         await asyncio.sleep(0.01)
+
+
+async def settled(gateway: Gateway) -> None:
+    """Return once every connection is closed, and the client could notice."""
+    await until(lambda: gateway.open_connections == 0, "every connection to be closed")
+    await asyncio.sleep(0.002)
 
 
 async def until(condition: Callable[[], bool], what: str = "the condition") -> None:

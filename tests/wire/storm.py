@@ -75,7 +75,7 @@ class Storm:
         """Make so many money calls, so many of them at a time."""
         gateway.script = self.behaviour
         numbers = iter([f"{self.seed}-{index}" for index in range(calls)])
-        options = {"timeout": 1.0, "on_event": self.events.append}
+        options = {"timeout": 0.6, "on_event": self.events.append}
 
         async def caller(omipay: AsyncOmipay) -> None:
             for number in numbers:

@@ -121,6 +121,7 @@ async def test_tunnel_refused(secure: Gateway, verify: ssl.SSLContext, proxy: Pr
             await scan(omipay, "A-1")
     assert caught.value.outcome is Outcome.NOT_DONE
     assert secure.connections == 0
+    assert not any("sign" in head for head in proxy.heads)
 
 
 async def test_proxy_gone(secure: Gateway, verify: ssl.SSLContext) -> None:
