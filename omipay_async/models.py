@@ -27,8 +27,35 @@ class ExchangeRate:
     raw: dict[str, Any] = _raw()
 
 
+class _Drawable:
+    """Draws, with the extra ``qr``, what the customer is to scan: ``qrcode``, else ``pay_url``.
+
+    Each raises ``InvalidRequest`` for an order that has neither, ``ConfigurationError`` without the extra.
+    """
+
+    __slots__ = ()
+
+    def qr_svg(self, *, scale: int = 8) -> str:
+        """The QR code as an SVG document, ``scale`` units a module: for a file or within HTML."""
+        from . import qr  # noqa: PLC0415 - models load nothing that draws
+
+        return qr.svg(qr.text_of(self), scale=scale)
+
+    def qr_png(self, *, scale: int = 8) -> bytes:
+        """The QR code as a PNG file, ``scale`` pixels a module."""
+        from . import qr  # noqa: PLC0415 - models load nothing that draws
+
+        return qr.png(qr.text_of(self), scale=scale)
+
+    def qr_terminal(self) -> str:
+        """The QR code as lines of characters to print in a terminal, black and white whatever its theme is."""
+        from . import qr  # noqa: PLC0415 - models load nothing that draws
+
+        return qr.terminal(qr.text_of(self))
+
+
 @attrs.frozen
-class QROrder:
+class QROrder(_Drawable):
     """A QR order (CN 3.2). Show a QR code of ``qrcode``, or send the browser to ``pay_page_url(order)``."""
 
     order_no: str
@@ -40,7 +67,7 @@ class QROrder:
 
 
 @attrs.frozen
-class JSAPIOrder:
+class JSAPIOrder(_Drawable):
     """A JSAPI order (CN 3.3). Redirect the customer's browser to ``pay_url`` as it is, or show it as a QR code."""
 
     order_no: str
@@ -85,7 +112,7 @@ class ScanOrder(_OrderVerdict):
 
 
 @attrs.frozen
-class OnlineOrder:
+class OnlineOrder(_Drawable):
     """An online order (CN 3.5). Redirect the customer's browser to ``pay_url`` as it is."""
 
     order_no: str

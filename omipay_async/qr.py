@@ -1,0 +1,72 @@
+"""Draws what a customer is to scan: as SVG, as PNG, and for a terminal. Extra ``qr``. No I/O."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import ConfigurationError, InvalidRequest
+
+if TYPE_CHECKING:
+    import segno
+
+_QUIET_ZONE: Final = 4
+"""Light modules around the code: what ISO 18004 asks for, and what makes it stand out from whatever is beside it."""
+_LIGHT_ON_BLACK: Final = "\x1b[38;5;231;48;5;16m"
+_RESET: Final = "\x1b[0m"
+
+
+def text_of(order: Any) -> str:
+    """What the QR code of an order says: its ``qrcode``, else its ``pay_url``.
+
+    Raises:
+        InvalidRequest: for an order that has neither.
+    """
+    text = getattr(order, "qrcode", None) or order.pay_url
+    if not text:
+        message = "order has nothing to draw: the gateway's reply held neither a qrcode nor a pay_url"
+        raise InvalidRequest(message, parameter="order")
+    return str(text)
+
+
+def svg(text: str, *, scale: int = 8) -> str:
+    """A QR code of ``text`` as an SVG document, black on white, ``scale`` units a module: for a file or within HTML.
+
+    Raises:
+        InvalidRequest: for a text that no QR code can hold.
+        ConfigurationError: if the extra ``qr`` is not installed.
+    """
+    out = io.BytesIO()
+    _code(text).save(out, kind="svg", scale=scale, border=_QUIET_ZONE, light="#fff", xmldecl=False, nl=False)
+    return out.getvalue().decode()
+
+
+def png(text: str, *, scale: int = 8) -> bytes:
+    """As :func:`svg`, as a PNG file, ``scale`` pixels a module."""
+    out = io.BytesIO()
+    _code(text).save(out, kind="png", scale=scale, border=_QUIET_ZONE)
+    return out.getvalue()
+
+
+def terminal(text: str) -> str:
+    """As :func:`svg`, as lines of block characters, two modules high each; black and white whatever the theme is.
+
+    Without its escape sequences, which programs that write into files strip, it is right on a dark background.
+    """
+    out = io.StringIO()
+    _code(text).terminal(out, border=_QUIET_ZONE, compact=True)
+    return "\n".join(f"{_LIGHT_ON_BLACK}{line}{_RESET}" for line in out.getvalue().splitlines())
+
+
+def _code(text: str) -> segno.QRCode:
+    try:
+        import segno  # noqa: PLC0415 - an extra, and nobody who draws nothing waits for it
+    except ImportError:
+        segno = None  # type: ignore[assignment]  # the error below has nothing to do with the one caught here
+    if segno is None:
+        raise ConfigurationError('drawing QR codes needs: pip install "omipay-async[qr]"')
+    try:
+        return segno.make(text, error="m", micro=False)
+    except ValueError as error:
+        message = f"qrcode cannot be drawn as a QR code of {len(text)} characters ({type(error).__name__})"
+    raise InvalidRequest(message, parameter="qrcode")
