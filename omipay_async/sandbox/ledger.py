@@ -237,10 +237,10 @@ class Ledger:
         """A QueryOrder asked for ``order``: customers who act after so many queries act now."""
         order.queries += 1
         plan = order.plan
-        if plan is not None and plan.queries is not None and order.queries >= plan.queries:
-            order.plan = None
-            if not order.status.is_final:
-                self.move_order(order, plan.then)
+        if plan is None or plan.queries is None or order.status.is_final:
+            return
+        if order.queries >= plan.queries:
+            self.move_order(order, plan.then)
 
     def ripen(self) -> None:
         """Let happen what by now has happened: customers who act after so many seconds."""

@@ -175,6 +175,7 @@ async def test_refund_below_a_cent(raw: RawClient) -> None:
     number = await raw.scanned(currency="CNY", amount="100")
     assert (await raw.ask("Refund", order_no=number, amount="5"))["error_code"] == "PARAMETER_INVALID"
     assert (await raw.ask("Refund", order_no=number, amount="6"))["return_code"] == "SUCCESS"
+    assert (await raw.ask("Refund", order_no=await raw.scanned(), amount="1"))["return_code"] == "SUCCESS"
 
 
 async def test_amount_below_the_smallest(raw: RawClient, sandbox: Sandbox) -> None:
