@@ -69,7 +69,7 @@ TREE: dict[str, tuple[str, Outcome | None, dict[str, Any]]] = {
     "ReflectedNotification": ("NotificationError", None, {}),
     "UnconfirmedNotification": ("NotificationError", None, {"order": ORDER}),
 }
-REQUIRED = {"PaymentFailed": {"order": ORDER}, "RefundFailed": {"refund": REFUND}}
+REQUIRED: dict[str, dict[str, Any]] = {"PaymentFailed": {"order": ORDER}, "RefundFailed": {"refund": REFUND}}
 CODES = {
     "AuthenticationError": {"SIGN_ERROR", "SIGN_TIMEOUT", "MERCHANTNO_INVALID", "MERCHANTNO_DISABLE"},
     "ParameterError": {"PARAMETER_INVALID", "BRANCH_INVALID", "CURRENCY_ERROR", "AMOUNT_INVALID"},
@@ -128,8 +128,7 @@ def test_errors_survive_process_pools_and_task_queues(name: str, how: str) -> No
     """Pickled or copied, an error keeps its class, words, fields, outcome, notes and cause."""
     error = made(name)
     error.add_note("at till 3")
-    ways = {"pickle": lambda: pickle.loads(pickle.dumps(error)), "copy": lambda: copy.copy(error)}
-    twin = ways.get(how, lambda: copy.deepcopy(error))()
+    twin: OmipayError = pickle.loads(pickle.dumps(error)) if how == "pickle" else getattr(copy, how)(error)
     assert type(twin) is type(error)
     assert twin is not error
     assert (str(twin), twin.args, twin.outcome) == (str(error), error.args, error.outcome)
