@@ -1,4 +1,4 @@
-"""A gateway in memory that answers as a test tells it, and a session with it. No sandbox: each byte is the test's own."""
+"""A gateway in memory that answers as a test tells it, and a session with it: each byte is the test's own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONCE: Final = RetryPolicy(attempts=1)
 """No repeats: each question of a poll is one request, and each failure is one failure."""
 
 Answer = dict[str, Any] | httpx.Response | Exception | Callable[["Request"], Any]
-"""A JSON object, a whole response, an exception of the transport, or a function (async too) that returns one of them."""
+"""A JSON object, a whole response, an exception of the transport, or a function (async too) that returns one."""
 
 
 @attrs.frozen
@@ -167,10 +167,11 @@ async def settle() -> None:
     await ManualClock().advance(0)
 
 
-async def begin(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """A task that has gone as far as it can."""
+async def begin(clock: ManualClock, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """A task that has gone as far as it can while no time passes."""
     task = asyncio.create_task(work)
     await settle()
+    await clock.advance(0)  # what is due at once
     return task
 
 
