@@ -188,6 +188,10 @@ def _member(enum: Mapping[str, Any]) -> Callable[[Any, Any], str]:
     return structure
 
 
+def _or_none(hook: Callable[[Any, Any], str]) -> Callable[[Any, Any], str | None]:
+    return lambda value, kind: None if value is None else hook(value, kind)
+
+
 def _word(read: Callable[[str], str]) -> Callable[[Any, Any], str]:
     return lambda value, _: read(_text(value).strip())
 
@@ -203,8 +207,8 @@ def converter(zone: tzinfo) -> cattrs.Converter:
         Decimal: _decimal,
         datetime: _time(zone),
         Currency | str: currency,
-        Currency | str | None: currency,
-        Platform | str | None: platform,
+        Currency | str | None: _or_none(currency),
+        Platform | str | None: _or_none(platform),
         OrderStatus | str: _word(order_status),
         RefundStatus | str: _word(refund_status),
     }
