@@ -139,6 +139,7 @@ CLOSES_AFTER_REPLY: Final = Behaviour("reply and close", says=_with_close_header
 CLOSES_UNANNOUNCED: Final = Behaviour("reply as if kept alive and close", ends=Ends.CLOSED)
 CONTINUE: Final = Behaviour("100 first", says=lambda reply: b"HTTP/1.1 100 Continue\r\n\r\n" + reply)
 EARLY_HINTS: Final = Behaviour("103 first", says=lambda reply: b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + reply)
+REPLIES_TWICE: Final = Behaviour("the reply twice", says=lambda reply: reply + reply)
 
 BEFORE_READING: Final = (ACCEPT_CLOSE, ACCEPT_RESET, READ_PART_CLOSE)
 """Dropped before the request was read: seen from the client, it may have been acted on all the same."""

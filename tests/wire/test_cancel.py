@@ -11,9 +11,9 @@ import pytest
 
 from omipay_async import Outcome
 
-from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE, Behaviour
+from .behaviours import ACCEPT_HANG, CLOSES_AFTER_REPLY, HEALTHY, SILENCE, Behaviour
 from .client import Transport, named, open_session, query, scan
-from .server import Gateway, always, until
+from .server import Gateway, always, settled, until, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -119,6 +119,21 @@ async def test_money_cancelled_while_waiting(gateway: Gateway, transport: Transp
         ("A-1", None),
     ]
     assert gateway.numbers == ["A-1"]
+
+
+async def test_money_cancelled_while_connecting(gateway: Gateway) -> None:
+    """A money call that is cancelled in the handshake was not sent, says so, and leaves no connection behind."""
+    gateway.script = always(ACCEPT_HANG)
+    events: list[Event] = []
+    async with open_session(url_of(gateway.port, "https"), on_event=events.append) as omipay:
+        task = asyncio.ensure_future(scan(omipay, "A-1"))
+        await until(lambda: gateway.open_connections == 1)
+        await asyncio.sleep(0.005)
+        task.cancel()
+        await asyncio.wait([task])
+        await settled(gateway)
+    assert task.cancelled()
+    assert [event.outcome for event in named(events, "call")] == [Outcome.NOT_DONE]
 
 
 async def test_read_cancelled(gateway: Gateway, transport: Transport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
@@ -241,6 +242,14 @@ async def test_read_unanswered(gateway: Gateway, transport: Transport, behaviour
     assert 1 < gateway.connections <= ATTEMPTS
 
 
+async def test_handshake_unanswered(gateway: Gateway, transport: Transport) -> None:
+    """A handshake that never ends comes before any byte of the request: nothing was sent."""
+    gateway.script = always(ACCEPT_HANG)
+    async with open_session(url_of(gateway.port, "https"), transport, timeout=0.6) as omipay:
+        assert_never_sent(await failure_of(scan(omipay, "A-1")), money=True)
+        await settled(gateway)
+
+
 # -- answered after all -----------------------------------------------------------------------------------------------
 
 
@@ -276,6 +285,19 @@ async def test_kept_connection_dropped(gateway: Gateway, transport: Transport, b
         await settled(gateway)
         await scan(omipay, "A-3")
     assert gateway.numbers == ["A-1", "A-2", "A-3"]
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.002])
+async def test_surplus_reply(gateway: Gateway, transport: Transport, gap_s: float) -> None:
+    """A reply that nobody asked for, left on a kept connection, is not taken for the reply to the next call."""
+    gateway.script = always(behaviours.REPLIES_TWICE)
+    async with open_session(gateway, transport) as omipay:
+        for number in ("A-1", "A-2", "A-3"):
+            order = await omipay.make_qr_order(
+                order_name="Tea", amount=400, currency="AUD", out_order_no=number, platform="ALIPAY"
+            )
+            assert order.order_no == f"OM-{number}"
+            await asyncio.sleep(gap_s)
 
 
 async def test_closed_as_the_next_arrives(gateway: Gateway, transport: Transport) -> None:

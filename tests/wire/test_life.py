@@ -13,7 +13,7 @@ import pytest
 from omipay_async import NotSent, OmipayError, Outcome, RetryPolicy, SessionClosed
 
 from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE
-from .client import named, open_session, query, refund, scan
+from .client import Transport, named, open_session, query, refund, scan
 from .server import Gateway, always, gateway_in_thread, until
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from omipay_async import Event
 
     from .behaviours import Behaviour
-    from .client import Transport
 
 SLOW = RetryPolicy(base_delay=1e6, max_delay=1e6)
 
@@ -115,6 +114,7 @@ def elsewhere() -> Iterator[Gateway]:
         gc.collect()
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # see the fixture
 @pytest.mark.parametrize("kept", [HEALTHY, CLOSES_AFTER_REPLY], ids=str)
 def test_loop_after_loop(elsewhere: Gateway, kept: Behaviour) -> None:
     """One session serves one event loop after another."""
@@ -124,6 +124,22 @@ def test_loop_after_loop(elsewhere: Gateway, kept: Behaviour) -> None:
         asyncio.run(scan(omipay, number))
     asyncio.run(omipay.aclose())
     assert elsewhere.acts == {"A-1": 1, "A-2": 1, "A-3": 1}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore:Unclosed:ResourceWarning")
+def test_given_transport_in_another_loop(elsewhere: Gateway) -> None:
+    """A transport that the user gave may be bound to its event loop: in another it works, or an error of ours says so."""
+    omipay, error = open_session(elsewhere, Transport.AIOHTTP), None
+    asyncio.run(scan(omipay, "A-1"))
+    try:
+        asyncio.run(asyncio.wait_for(scan(omipay, "A-2"), 10))
+    except OmipayError as caught:
+        error = caught
+    asyncio.run(omipay.aclose())
+    assert elsewhere.acts["A-2"] == (error is None)
+    if error is not None:
+        assert "event loop" in str(error)
+        assert error.outcome is Outcome.NOT_DONE
 
 
 def test_two_loops_at_once(elsewhere: Gateway) -> None:
