@@ -8,6 +8,7 @@ import enum
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import httpx_aiohttp
 
 from omipay_async import AsyncOmipay, RetryPolicy
@@ -16,12 +17,15 @@ from .server import M_NUMBER, SECRET_KEY, Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
+    from random import Random
 
     from omipay_async import Event
     from omipay_async.testing import ManualClock
 
     Call = Callable[[AsyncOmipay, str], Coroutine[Any, Any, object]]
     """One of the calls below: with a session, under a number."""
+    Cancel = Callable[[Coroutine[Any, Any, object], float], Coroutine[Any, Any, bool]]
+    """One of the ways to cancel below."""
 
 
 class Transport(enum.StrEnum):
@@ -74,6 +78,30 @@ MONEY: Final[tuple[Call, ...]] = (scan, qr, refund)
 def named(events: list[Event], name: str) -> list[Event]:
     """The events of one name."""
     return [event for event in events if event.name == name]
+
+
+def any_moment(random: Random) -> float:
+    """From a tenth of a millisecond to a tenth of a second, each decade as likely: whatever the machine, some calls
+    are cut short before they are sent, some after, and some not at all.
+    """
+    return float(10 ** random.uniform(-4, -1))
+
+
+async def cancel_task(call: Coroutine[Any, Any, object], moment_s: float) -> bool:
+    """Run the call in a task that is cancelled after a moment. Returns whether it ended before."""
+    task = asyncio.ensure_future(call)
+    await asyncio.wait([task], timeout=moment_s)
+    task.cancel()
+    await asyncio.wait([task])
+    return not task.cancelled() and task.exception() is None
+
+
+async def cancel_scope(call: Coroutine[Any, Any, object], moment_s: float) -> bool:
+    """Run the call in an anyio cancel scope with a deadline. Returns whether it ended before."""
+    with anyio.move_on_after(moment_s):
+        await call
+        return True
+    return False
 
 
 class ShiftedClock:

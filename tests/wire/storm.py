@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -108,14 +107,10 @@ def complaints(beliefs: Mapping[str, list[str]], acts: Mapping[str, int]) -> lis
     return found
 
 
-def event_complaints(storm: Storm) -> list[str]:
-    """Where the ``call`` events do not tell what the callers were told."""
-    told = Counter[tuple[str | None, str]]()
-    for event in named(storm.events, "call"):
-        told[event.out_order_no or event.out_refund_no, DONE if event.outcome is None else str(event.outcome)] += 1
-    held = Counter[tuple[str | None, str]](
-        (number, belief) for number, beliefs in storm.beliefs.items() for belief in beliefs
-    )
-    return [
-        f"{entry}: {told[entry]} events of {held[entry]} calls" for entry in told | held if told[entry] != held[entry]
-    ]
+def told(events: list[Event]) -> dict[str, list[str]]:
+    """What the ``call`` events say of each number."""
+    beliefs: dict[str, list[str]] = {}
+    for event in named(events, "call"):
+        number = event.out_order_no or event.out_refund_no or ""
+        beliefs.setdefault(number, []).append(DONE if event.outcome is None else str(event.outcome))
+    return beliefs

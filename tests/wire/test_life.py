@@ -128,7 +128,7 @@ def test_loop_after_loop(elsewhere: Gateway, kept: Behaviour) -> None:
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore:Unclosed:ResourceWarning")
 def test_given_transport_in_another_loop(elsewhere: Gateway) -> None:
-    """A transport that the user gave may be bound to its event loop: in another it works, or an error of ours says so."""
+    """A transport that the user gave may be bound to its event loop: it works in another, or says so."""
     omipay, error = open_session(elsewhere, Transport.AIOHTTP), None
     asyncio.run(scan(omipay, "A-1"))
     try:

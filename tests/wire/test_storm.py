@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async import Outcome, Safety
+from omipay_async import OmipayError, Outcome, Safety
 from omipay_async.retries import REPEATED, Failure
 
-from .storm import DONE, Storm, complaints, event_complaints
+from .client import MONEY, any_moment, cancel_scope, cancel_task, open_session
+from .storm import DONE, Storm, complaints, told
 
 if TYPE_CHECKING:
-    from .client import Transport
+    from omipay_async import AsyncOmipay
+
+    from .client import Cancel, Transport
     from .server import Gateway
 
 CALLS = 600
@@ -25,12 +30,48 @@ async def test_storm(gateway: Gateway, transport: Transport, at_once: int) -> No
     storm = Storm(seed=20_181_025 + at_once)
     await storm.rage(gateway, transport, calls=CALLS, at_once=at_once)
     assert complaints(storm.beliefs, gateway.acts) == []
-    assert event_complaints(storm) == []
+    assert told(storm.events) == storm.beliefs
     assert len(storm.beliefs) == CALLS
     ends = Counter(belief for held in storm.beliefs.values() for belief in held)
     assert min(ends[DONE], ends[Outcome.NOT_DONE] * 10, ends[Outcome.UNKNOWN]) > CALLS / 10, "the weather was too fair"
     nonces = [request.query["nonce_str"] for request in gateway.requests]
     assert len(set(nonces)) == len(nonces)
+
+
+@pytest.mark.parametrize("cancel", [cancel_task, cancel_scope])
+async def test_storm_with_cancellations(gateway: Gateway, transport: Transport, cancel: Cancel) -> None:
+    """Of calls that are cancelled in the storm the ``call`` events tell the truth, and each has one."""
+    storm, numbers = Storm(seed=9), iter([str(index) for index in range(CALLS)])
+    gateway.script = storm.behaviour
+
+    async def caller(omipay: AsyncOmipay) -> None:
+        for number in numbers:
+            with contextlib.suppress(OmipayError):
+                await cancel(storm.random.choice(MONEY)(omipay, number), any_moment(storm.random))
+
+    options = {"timeout": 0.6, "max_in_flight": 10, "on_event": storm.events.append}
+    async with open_session(gateway, transport, **options) as omipay:
+        await asyncio.gather(*(caller(omipay) for _ in range(30)))
+    beliefs = told(storm.events)
+    assert complaints(beliefs, gateway.acts) == []
+    assert len(beliefs) == CALLS
+    assert {event.error for event in storm.events} >= {"CancelledError", "OutcomeUnknown", None}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_storm_and_close(gateway: Gateway, transport: Transport, seed: int) -> None:
+    """When the session is closed in the middle of the storm, every call ends, and every belief is true."""
+    storm = Storm(seed)
+    gateway.script = storm.behaviour
+    options = {"timeout": 0.6, "max_in_flight": 10, "on_event": storm.events.append}
+    omipay = open_session(gateway, transport, **options)
+    calls = [asyncio.ensure_future(storm.one_call(omipay, str(index))) for index in range(100)]
+    await asyncio.sleep(storm.random.uniform(0.005, 0.03))
+    await omipay.aclose()
+    assert all(call.done() for call in calls)
+    assert complaints(storm.beliefs, gateway.acts) == []
+    assert told(storm.events) == storm.beliefs
+    assert any(event.error == "SessionClosed" for event in storm.events)
 
 
 async def test_storm_finds_a_broken_rule(
