@@ -1,0 +1,40 @@
+"""``omipay``: the command line. Parsing first, work after: a command becomes a ``Job``, which is then performed.
+
+Here is only what must work without the extra ``cli``: to say what to install.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from omipay_async.session import AsyncOmipay
+
+_EXTRA: Final = ("typer", "rich", "segno", "starlette", "uvicorn")
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, open_session: Callable[..., AsyncOmipay] | None = None
+) -> int | Any:
+    """Run ``omipay`` with ``arguments`` (None: those of the process) and return the exit code.
+
+    ``open_session(**options)`` makes the session; None: ``AsyncOmipay.from_env``. With ``Sandbox.session`` a program
+    that calls this is tested without a port.
+    """
+    if not all(map(_is_installed, _EXTRA)):
+        sys.stderr.write('omipay: the command line needs: pip install "omipay-async[cli]"\n')
+        return 2
+    from .commands import run  # noqa: PLC0415 - it needs the extra
+
+    return run(sys.argv[1:] if arguments is None else list(arguments), open_session)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ImportError:
+        return False

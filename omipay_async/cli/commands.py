@@ -1,0 +1,371 @@
+"""The commands and their arguments, in the order of the methods. A command only reads them and returns a ``Job``.
+
+Typer reads the annotations, so they are imported for good; what a job needs is imported when the job is asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from .running import Job, perform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from omipay_async.session import AsyncOmipay
+
+
+app: Final = typer.Typer(
+    name="omipay",
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# The class of every usage error; what Typer calls it differs between its versions.
+_UsageError: Final[Any] = typer.BadParameter.__bases__[0]
+
+
+def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -> int:
+    """Read the command line, do what it asks for, and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Chinese shows what it can
+    try:
+        job = typer.main.get_command(app).main(arguments, prog_name="omipay", standalone_mode=False)
+    except _UsageError as error:
+        said = " ".join(error.format_message().split())
+        path = error.ctx.command_path if error.ctx else "omipay"
+        typer.echo(f"omipay: {said} (see {path} --help)", err=True)
+        return 2
+    if isinstance(job, int):  # --help, --version
+        return job
+    return int(perform(job, open_session or _from_env))
+
+
+def _from_env(**options: Any) -> AsyncOmipay:
+    from omipay_async.session import AsyncOmipay  # noqa: PLC0415 - brings httpx, which --help does not wait for
+
+    return AsyncOmipay.from_env(**options)
+
+
+# -- kinds of arguments -----------------------------------------------------------------------------------------------
+
+
+def _minor_units(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        message = f"{text} is no whole number of minor units: A$4.50 is 450"
+        raise typer.BadParameter(message)
+    return int(text[:30])
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        message = f"{text} is no number of seconds above 0"
+        raise typer.BadParameter(message)
+    return seconds
+
+
+Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as integers, rates as strings.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where standard input is no terminal.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the status is final.")]
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", parser=_seconds, help="How long to wait for the payment at most.")
+]
+Amount = Annotated[int, typer.Argument(metavar="AMOUNT", parser=_minor_units, help="In minor units: A$4.50 is 450.")]
+Currency = Annotated[str, typer.Argument(help="Three capital letters: AUD, CNY.")]
+OrderName = Annotated[str, typer.Argument(help="What is sold: the customer reads it.")]
+OutOrderNo = Annotated[str, typer.Argument(help="Your own number of the sale: a new one for each order.")]
+OrderNo = Annotated[str, typer.Argument(help="The gateway's number of the order.")]
+NotifyUrl = Annotated[str | None, typer.Option(metavar="URL", help="Where the gateway tells of the payment.")]
+
+
+# -- the program itself -----------------------------------------------------------------------------------------------
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from omipay_async import __version__  # noqa: PLC0415 - known here without loading anything
+
+        typer.echo(f"omipay-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _program(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - the callback has dealt with it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Omipay from the command line: WeChat Pay, Alipay and UnionPay in Australia.
+
+    Try it first, without a merchant account:
+
+    \b
+      omipay demo                      the main job, told as a timeline
+      omipay sandbox                   a gateway of your own; it prints what to export
+
+    Configured by the environment, as programs are:
+
+    \b
+      OMIPAY_M_NUMBER    the merchant's number, with its leading zeros
+      OMIPAY_SECRET_KEY  the API key; asked for at a terminal if it is not set
+      OMIPAY_REGION      AU (default) or CN
+      OMIPAY_BASE_URL    another address, up to and including /omipay/api
+      OMIPAY_LANGUAGE    EN or CHS
+      OMIPAY_NOTIFY_URL  where the gateway tells of payments
+
+    Exit codes, errors are one line on standard error:
+
+    \b
+      0  done
+      1  refused by the gateway, failed or declined
+      2  bad input or configuration
+      3  nobody knows whether money moved: do not repeat it
+      4  no usable answer
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+@app.command()
+def demo(json: Json = False) -> Job:
+    """Watch the main job on a gateway in memory: no account, no network, two seconds.
+
+    A QR order is paid and fulfilled once, a scan payment goes through USERPAYING to PAID, a refund goes to Closed.
+    """
+    from . import demo as demonstration  # noqa: PLC0415 - here and below: nobody waits for what he does not use
+
+    return Job(demonstration.demo, json)
+
+
+@app.command()
+def sandbox(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    notify_delay: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Between a payment and its notification.")
+    ] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="The same numbers and faults in each run.")] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let other machines in: nobody has to log in to the dashboard.")
+    ] = False,
+    json: Json = False,
+) -> Job:
+    """Serve a gateway to develop against, until Ctrl-C. It prints the environment that leads to it.
+
+    It has every endpoint, pay pages for browsers, notifications, and a dashboard at its root. The merchant is that of
+    OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY if they are set, else a toy.
+
+    \b
+      omipay sandbox --port 8000
+      curl http://127.0.0.1:8000/                  the dashboard, or open it in a browser
+    """
+    from .serving import serve  # noqa: PLC0415
+
+    options: dict[str, Any] = {"notify_delay": notify_delay, "seed": seed}
+    return Job(lambda run: serve(run, host, port, allow_remote=allow_remote, **options), json)
+
+
+@app.command()
+def rate(
+    currency: Annotated[str, typer.Argument(help="Three capital letters: AUD.")],
+    base_currency: Annotated[str, typer.Argument(help="What one unit of it is told in: CNY.")],
+    platform: Annotated[str | None, typer.Option(help="WECHATPAY (default), ALIPAY, ...")] = None,
+    json: Json = False,
+) -> Job:
+    """Today's exchange rate, for reference.
+
+    \b
+      omipay rate AUD CNY
+      omipay rate AUD CNY --platform ALIPAY --json
+    """
+    from . import orders  # noqa: PLC0415
+
+    return Job(lambda run: orders.rate(run, currency, base_currency, platform=platform), json)
+
+
+@app.command()
+def qr(
+    *,
+    order_name: OrderName,
+    amount: Amount,
+    currency: Currency,
+    out_order_no: OutOrderNo,
+    platform: Annotated[str, typer.Argument(help="WECHATPAY, ALIPAY or UPI.")],
+    notify_url: NotifyUrl = None,
+    o_number: Annotated[str | None, typer.Option(help="The store.")] = None,
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the code into this file too.")] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the code into this file too.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Only make the order and draw its code.")] = False,
+    timeout: Timeout = 120.0,
+    json: Json = False,
+) -> Job:
+    """Make an order, draw its QR code, and wait until a customer has paid it.
+
+    Shows the order's number first: with it "omipay query" asks later. With --json each line is an object: first the
+    order with its qrcode, then what became of it.
+
+    \b
+      omipay qr "Flat white" 450 AUD T1-000231 WECHATPAY
+      omipay qr "Flat white" 450 AUD T1-000232 ALIPAY --png code.png --no-wait
+    """
+    from . import exits, orders  # noqa: PLC0415
+
+    values = {
+        "order_name": order_name,
+        "amount": amount,
+        "currency": currency,
+        "out_order_no": out_order_no,
+        "platform": platform,
+        "notify_url": notify_url,
+        "o_number": o_number,
+    }
+    return Job(lambda run: orders.qr(run, values, png=png, svg=svg, wait=not no_wait, timeout=timeout), json, exits.QR)
+
+
+@app.command()
+def scan(
+    *,
+    order_name: OrderName,
+    amount: Amount,
+    currency: Currency,
+    out_order_no: OutOrderNo,
+    qrcode: Annotated[
+        str, typer.Argument(help="The customer's payment code; - asks for it, or reads it from standard input.")
+    ],
+    pos_no: Annotated[str, typer.Argument(help="The till.")],
+    notify_url: NotifyUrl = None,
+    yes: Yes = False,
+    timeout: Timeout = 120.0,
+    json: Json = False,
+) -> Job:
+    """Charge the payment code that a customer shows, and wait while the customer types a password.
+
+    Whoever can run "ps" on this machine sees arguments: give - for the code where that matters.
+
+    \b
+      omipay scan "Flat white" 450 AUD T1-000231 280000000000000001 till-1
+      scanner | omipay scan "Flat white" 450 AUD T1-000231 - till-1 --yes --json
+
+    On exit code 3 nobody knows whether the customer was charged: do not scan again for this sale.
+    """
+    from . import exits, orders  # noqa: PLC0415
+
+    values = {
+        "order_name": order_name,
+        "amount": amount,
+        "currency": currency,
+        "out_order_no": out_order_no,
+        "qrcode": qrcode,
+        "pos_no": pos_no,
+        "notify_url": notify_url,
+    }
+    return Job(lambda run: orders.scan(run, values, yes=yes, timeout=timeout), json, exits.SCAN)
+
+
+@app.command()
+def query(order_no: OrderNo, wait: Wait = False, timeout: Timeout = 120.0, json: Json = False) -> Job:
+    """What the gateway says of an order: the only word on whether and how much was paid.
+
+    Exit code 0 means that the gateway answered, not that the order is paid: read "status", or "is_paid" with --json.
+    With --wait it means paid, and 1 that the order will not be.
+
+    \b
+      omipay query TR1812060010011263009795
+      omipay query TR1812060010011263009795 --wait --timeout 600
+    """
+    from . import orders  # noqa: PLC0415
+
+    return Job(lambda run: orders.query(run, order_no, wait=wait, timeout=timeout), json)
+
+
+@app.command()
+def refund(
+    order_no: OrderNo,
+    out_refund_no: Annotated[str, typer.Argument(help="Your own number of the refund: a new one for each.")],
+    amount: Amount,
+    yes: Yes = False,
+    json: Json = False,
+) -> Job:
+    """Give a paid order back, or a part of it, in the order's currency.
+
+    Exit code 0 means accepted: "omipay refund-status" tells when the money has arrived.
+
+    \b
+      omipay refund TR1812060010011263009795 R-000017 200
+
+    On exit code 3 nobody knows whether it was accepted: ask Omipay's back office before anything else.
+    """
+    from . import exits, orders  # noqa: PLC0415
+
+    values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
+    return Job(lambda run: orders.refund(run, values, yes=yes), json, exits.REFUND)
+
+
+@app.command()
+def refund_status(
+    refund_no: Annotated[str, typer.Argument(help="The gateway's number of the refund.")],
+    wait: Wait = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", parser=_seconds, help="How long to wait; refunds take days."),
+    ] = None,
+    json: Json = False,
+) -> Job:
+    """What the gateway says of a refund. Exit code 0 means that it answered; with --wait, that the money has arrived.
+
+    \b
+      omipay refund-status RF1812060010011263009795
+    """
+    from . import orders  # noqa: PLC0415
+
+    return Job(lambda run: orders.refund_status(run, refund_no, wait=wait, timeout=timeout), json)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path | None, typer.Argument(help="The body as received; without it standard input.")] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Ask the gateway: the only proof.")] = False,
+    max_age: Annotated[
+        float, typer.Option(metavar="SECONDS", parser=_seconds, help="How long ago it may have been signed.")
+    ] = 300.0,
+    json: Json = False,
+) -> Job:
+    """Explain a notification: which check it fails, and whether the gateway bears it out.
+
+    A valid signature proves nothing about payment: it covers no byte of the body. Without --confirm exit code 0 means
+    that every check passed, with it that the order is paid as the body says, however old the body is.
+
+    \b
+      omipay verify notification.json
+      pbpaste | omipay verify --confirm
+    """
+    from .verifying import verify as explain  # noqa: PLC0415
+
+    return Job(lambda run: explain(run, file, confirm=confirm, max_age=max_age), json)
+
+
+@app.command()
+def doctor(json: Json = False) -> Job:
+    """Check the way to the gateway: configuration, DNS, TLS, clock and key, by one harmless signed query.
+
+    \b
+      OMIPAY_M_NUMBER=000034 omipay doctor         asks for the key
+    """
+    from .doctoring import doctor as examine  # noqa: PLC0415
+
+    return Job(examine, json)

@@ -1,0 +1,139 @@
+"""The commands that ask the gateway for something: ``rate qr scan query refund refund-status``.
+
+The order's number is shown before anything is waited for: whatever happens then, it can be queried later.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from omipay_async import checks, endpoints
+from omipay_async.errors import InvalidReply, InvalidRequest
+
+from .running import Run, complain, hidden, is_interactive
+from .text import fields, money
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from omipay_async.models import Order, QROrder, ScanOrder
+    from omipay_async.session import AsyncOmipay
+
+
+def rate(run: Run, currency: str, base_currency: str, *, platform: str | None) -> None:
+    """GetExchangeRate."""
+    answer = run.ask(lambda omipay: omipay.get_exchange_rate(currency, base_currency, platform=platform))
+    document = {"currency": currency, "base_currency": base_currency, **fields(answer)}
+    through = f" ({answer.platform})" if answer.platform else ""
+    run.show(document, f"1 {currency} = {answer.rate:f} {base_currency}{through}")
+
+
+def query(run: Run, order_no: str, *, wait: bool, timeout: float) -> None:
+    """QueryOrder, once or until the order is paid."""
+
+    async def ask(omipay: AsyncOmipay) -> Order:
+        if not wait:
+            return await omipay.query_order(order_no)
+        return await _until_paid(run, omipay, order_no, timeout, first_wait=0.0)
+
+    run.show(fields(run.ask(ask)))
+
+
+def refund_status(run: Run, refund_no: str, *, wait: bool, timeout: float | None) -> None:
+    """QueryRefund, once or until the money has arrived."""
+
+    async def ask(omipay: AsyncOmipay) -> Any:
+        if not wait:
+            return await omipay.query_refund(refund_no)
+        with run.progress(refund_no) as tell:
+            return await omipay.poll_until_refunded(
+                refund_no, timeout=timeout, first_wait=0.0, on_status=lambda refund: tell(refund.status)
+            )
+
+    run.show(fields(run.ask(ask)))
+
+
+def refund(run: Run, values: Mapping[str, Any], *, yes: bool) -> None:
+    """Refund."""
+    checks.query(endpoints.REFUND, values)
+    run.confirm(f"Give {values['amount']} minor units of order {values['order_no']} back?", yes=yes)
+    receipt = run.ask(lambda omipay: omipay.refund(**values))
+    run.show(fields(receipt))
+    run.say(f"accepted, and not arrived yet: omipay refund-status {receipt.refund_no}")
+
+
+def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None:
+    """MakeScanOrder, and the wait while the customer types a password."""
+    if values["qrcode"] == "-":
+        values["qrcode"] = hidden("Payment code") if is_interactive() else sys.stdin.readline().strip()
+    checks.query(endpoints.MAKE_SCAN_ORDER, values)
+    amount = money(values["amount"], values["currency"])
+    run.confirm(f"Charge {amount} for {values['order_name']!r} as {values['out_order_no']}?", yes=yes)
+
+    async def charge(omipay: AsyncOmipay) -> ScanOrder | Order:
+        order = await omipay.make_scan_order(**values)
+        run.order_no = order.order_no
+        if order.is_paid:
+            return order
+        run.show(fields(order), f"order_no  {order.order_no}", "The customer is typing a password.")
+        return await _until_paid(run, omipay, order, timeout)
+
+    run.show(fields(run.ask(charge)))
+
+
+def qr(run: Run, values: Mapping[str, Any], *, png: Path | None, svg: Path | None, wait: bool, timeout: float) -> None:
+    """MakeQROrder, the drawing of its code, and the wait until somebody has paid."""
+    for path in filter(None, (png, svg)):
+        _check_writable(path)
+
+    async def sell(omipay: AsyncOmipay) -> None:
+        order = await omipay.make_qr_order(**values)
+        run.order_no = order.order_no
+        document = {name: value for name, value in fields(order).items() if name != "raw"}
+        run.show(document, f"order_no  {order.order_no}")
+        _draw(run, order, png, svg)
+        if wait:
+            run.show(fields(await _until_paid(run, omipay, order, timeout)))
+
+    run.ask(sell)
+
+
+def _draw(run: Run, order: QROrder, png: Path | None, svg: Path | None) -> None:
+    try:
+        drawing = order.qr_terminal()
+    except InvalidRequest as error:
+        message = f"MakeQROrder: the order stands, but nobody can pay it: {error}"
+    else:
+        run.say(drawing)
+        _write(png, order.qr_png)
+        _write(svg, lambda: order.qr_svg().encode())
+        return
+    raise InvalidReply(message, endpoint="MakeQROrder")
+
+
+def _write(path: Path | None, content: Any) -> None:
+    if path is None:
+        return
+    try:
+        path.write_bytes(content())
+    except OSError as error:  # the order stands and its code is in the terminal: the wait goes on
+        complain(f"{path} was not written: {error.strerror}")
+
+
+def _check_writable(path: Path) -> None:
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        message = f"{path} cannot be written: nothing was sent"
+        raise InvalidRequest(message)
+
+
+async def _until_paid(
+    run: Run, omipay: AsyncOmipay, order: object, timeout: float, *, first_wait: float = 5.0
+) -> Order:
+    number = getattr(order, "order_no", order)
+    with run.progress(str(number)) as tell:
+        return await omipay.poll_until_paid(
+            order, first_wait=first_wait, timeout=timeout, on_status=lambda seen: tell(seen.status)
+        )
