@@ -1,0 +1,470 @@
+"""Each endpoint on the wire: what is sent, to the letter, and what comes back, over httpx's own sockets and a mock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import attrs
+import httpx
+import pytest
+import respx
+
+from omipay_async import (
+    AppletOrder,
+    AppOrder,
+    AsyncOmipay,
+    ConfigurationError,
+    Currency,
+    ExchangeRate,
+    JSAPIOrder,
+    Language,
+    OnlineOrder,
+    OnlineType,
+    Order,
+    OrderStatus,
+    Platform,
+    QROrder,
+    Refund,
+    RefundReceipt,
+    RefundStatus,
+    Region,
+    ScanOrder,
+    WeChatUser,
+)
+
+from .answering import CALLS, ORDER, SIGNED, Gateway, open_session, response, success
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .answering import Call
+
+NAMED = ["order_name=%E6%B5%8B%E8%AF%95%20%E5%95%86%E5%93%81", "amount=100", "currency=AUD", "out_order_no=SEORD000001"]
+NOTIFY = "https://shop.example/notify?a=1&b=ü"
+SENT_NOTIFY = "notify_url=https%3A%2F%2Fshop.example%2Fnotify%3Fa%3D1%26b%3D%C3%BC"
+WHEN = datetime(2016, 12, 26, 23, 55, 30, tzinfo=UTC)
+
+
+class Exchange(NamedTuple):
+    """A call with everything it can be given, what it must put on the wire, and what its reply must become."""
+
+    call: Call
+    method: str
+    path: str
+    pairs: list[str]
+    reply: dict[str, Any]
+    model: Any
+
+
+EXCHANGES = {
+    "GetExchangeRate": Exchange(
+        lambda omipay: omipay.get_exchange_rate(Currency.AUD, "JPY", platform=Platform.ALIPAY),
+        "GET",
+        "/v2/GetExchangeRate",
+        ["currency=AUD", "base_currency=JPY", "platform=ALIPAY"],
+        {"rate": 5.0154, "platform": "ALIPAY"},
+        ExchangeRate(Decimal("5.0154"), Platform.ALIPAY),
+    ),
+    "MakeQROrder": Exchange(
+        lambda omipay: omipay.make_qr_order(**ORDER, platform=Platform.UPI, notify_url=NOTIFY, o_number="01"),
+        "POST",
+        "/v2/MakeQROrder",
+        [*NAMED, "platform=UPI", SENT_NOTIFY, "o_number=01"],
+        {"order_no": "TR1", "qrcode": "weixin://wxpay/1", "pay_url": "https://pay.example/?paycode=TR1"},
+        QROrder("TR1", "weixin://wxpay/1", "https://pay.example/?paycode=TR1"),
+    ),
+    "MakeJSAPIOrder": Exchange(
+        lambda omipay: omipay.make_jsapi_order(
+            **ORDER,
+            redirect_url="http://shop.example/back",
+            notify_url=NOTIFY,
+            direct_pay=True,
+            show_pc_pay_url=True,
+            o_number="01",
+            pos_no="till 1",
+        ),
+        "POST",
+        "/v2/MakeJSAPIOrder",
+        [
+            *NAMED,
+            "redirect_url=http%3A%2F%2Fshop.example%2Fback",
+            SENT_NOTIFY,
+            "direct_pay=1",
+            "show_pc_pay_url=1",
+            "o_number=01",
+            "pos_no=till%201",
+        ],
+        {"order_no": "TR1", "pay_url": "https://pay.example/1", "pc_pay_url": "https://pay.example/pc"},
+        JSAPIOrder("TR1", "https://pay.example/1", "https://pay.example/pc"),
+    ),
+    "MakeScanOrder": Exchange(
+        lambda omipay: omipay.make_scan_order(**ORDER, qrcode="13456/78+90", pos_no="till-1", notify_url=NOTIFY),
+        "POST",
+        "/v2/MakeScanOrder",
+        [*NAMED, "qrcode=13456%2F78%2B90", "pos_no=till-1", SENT_NOTIFY],
+        {"order_no": "TR1", "out_order_no": "SEORD000001", "order_time": "20161227105530"},
+        ScanOrder("TR1", "SEORD000001", OrderStatus.PAID, WHEN),
+    ),
+    "MakeOnlineOrder": Exchange(
+        lambda omipay: omipay.make_online_order(
+            **ORDER,
+            type=OnlineType.WAP,
+            platform="POLI",
+            return_url="https://shop.example/r",
+            notify_url=NOTIFY,
+            o_number="01",
+        ),
+        "POST",
+        "/v2/MakeOnlineOrder",
+        [
+            *NAMED,
+            "type=wap",
+            "platform=POLI",
+            "return_url=https%3A%2F%2Fshop.example%2Fr",
+            SENT_NOTIFY,
+            "o_number=01",
+        ],
+        {"order_no": "TR1", "pay_url": "https://pay.example/1"},
+        OnlineOrder("TR1", "https://pay.example/1"),
+    ),
+    "MakeAPPOrder": Exchange(
+        lambda omipay: omipay.make_app_order(
+            **ORDER, platform=Platform.WECHATPAY, app_id="wxc571", notify_url=NOTIFY, o_number="01"
+        ),
+        "POST",
+        "/v2/MakeAPPOrder",
+        [*NAMED, "platform=WECHATPAY", "app_id=wxc571", SENT_NOTIFY, "o_number=01"],
+        {"order_no": "TR1", "order_string": "app_id=1&sign=x"},
+        AppOrder("TR1", "app_id=1&sign=x"),
+    ),
+    "MakeAppletOrder": Exchange(
+        lambda omipay: omipay.make_applet_order(
+            **ORDER, app_id="wx20u82a9", customer_id="o98c8sq9xz0", notify_url=NOTIFY, o_number="01"
+        ),
+        "POST",
+        "/v2/MakeAppletOrder",
+        [*NAMED, "platform=WECHATPAY", "app_id=wx20u82a9", "customer_id=o98c8sq9xz0", SENT_NOTIFY, "o_number=01"],
+        {
+            "order_no": "TR1",
+            "timeStamp": "1482796530",
+            "nonceStr": "n0",
+            "Package": "prepay_id=1",
+            "signType": "MD5",
+            "paySign": "F00",
+        },
+        AppletOrder("TR1", "1482796530", "n0", "prepay_id=1", "MD5", "F00"),
+    ),
+    "QueryOrder": Exchange(
+        lambda omipay: omipay.query_order("TR1"),
+        "GET",
+        "/v2/QueryOrder",
+        ["order_no=TR1"],
+        {
+            "result_code": "READY",
+            "out_order_no": "SEORD000001",
+            "currency": "CNY",
+            "amount": 100,
+            "pay_currency": "AUD",
+            "pay_amount": 20,
+            "order_time": "20161227105530",
+            "pay_time": "",
+            "exchange_rate": 20000000,
+        },
+        Order("TR1", OrderStatus.READY, "SEORD000001", Currency.CNY, 100, Currency.AUD, 20, WHEN, None, Decimal("0.2")),
+    ),
+    "Refund": Exchange(
+        lambda omipay: omipay.refund(order_no="TR1", out_refund_no="R-1", amount=60),
+        "POST",
+        "/v2/Refund",
+        ["order_no=TR1", "out_refund_no=R-1", "amount=60"],
+        {"refund_no": "RF1", "currency": "AUD", "amount": 60, "refund_time": "20161227105530"},
+        RefundReceipt("RF1", Currency.AUD, 60, WHEN),
+    ),
+    "QueryRefund": Exchange(
+        lambda omipay: omipay.query_refund("RF1"),
+        "GET",
+        "/v2/QueryRefund",
+        ["refund_no=RF1"],
+        {
+            "result_code": "OrganizationPayback",
+            "out_refund_no": "R-1",
+            "currency": "AUD",
+            "amount": 60,
+            "refund_time": "20161227105530",
+            "success_time": "",
+        },
+        Refund("RF1", RefundStatus.OrganizationPayback, "R-1", Currency.AUD, 60, WHEN, None),
+    ),
+    "GetUserInfo": Exchange(
+        lambda omipay: omipay.get_user_info("https://shop.example/login?to=购物"),
+        "GET",
+        "/auth/GetUserInfo",
+        ["redirect_uri=https%3A%2F%2Fshop.example%2Flogin%3Fto%3D%E8%B4%AD%E7%89%A9"],
+        {"openid": "o98c8sq9xz0", "nickname": "小明", "headimgurl": "https://img.example/1"},
+        WeChatUser("o98c8sq9xz0", "小明", "https://img.example/1"),
+    ),
+    "call, money": Exchange(
+        lambda omipay: omipay.call("ConfirmCheckOut", {"token": "tok 1", "amount": 5, "memo": None}),
+        "POST",
+        "/v2/ConfirmCheckOut",
+        ["token=tok%201", "amount=5"],
+        {"rate": 1.50, "x": [None, {"y": "z"}]},
+        {"return_code": "SUCCESS", "rate": Decimal("1.5"), "x": [None, {"y": "z"}]},
+    ),
+    "call, read": Exchange(
+        lambda omipay: omipay.call("vip/QueryCard", {}, safety="READ"),
+        "GET",
+        "/v2/vip/QueryCard",
+        [],
+        {},
+        {"return_code": "SUCCESS"},
+    ),
+}
+# The least that each call may be given: what is not given is not on the wire.
+LEAST = {
+    "GetExchangeRate": ["currency=AUD", "base_currency=CNY"],
+    "MakeQROrder": [*NAMED, "platform=ALIPAY"],
+    "MakeJSAPIOrder": [*NAMED, "redirect_url=https%3A%2F%2Fshop.example%2Fback"],
+    "MakeScanOrder": [*NAMED, "qrcode=134567890", "pos_no=till-1"],
+    "MakeOnlineOrder": [*NAMED, "type=web"],
+    "MakeAPPOrder": [*NAMED, "platform=ALIPAYONLINE"],
+    "MakeAppletOrder": [*NAMED, "platform=WECHATPAY", "app_id=wx20u82a9", "customer_id=o98c8sq9xz0"],
+    "QueryOrder": ["order_no=TR1"],
+    "Refund": ["order_no=TR1", "out_refund_no=R-1", "amount=100"],
+    "QueryRefund": ["refund_no=RF1"],
+    "GetUserInfo": ["redirect_uri=https%3A%2F%2Fshop.example%2Flogin"],
+}
+TAKES_NOTIFY_URL = [name for name in LEAST if name.startswith("Make")]
+
+
+@pytest.fixture
+def wire() -> Iterator[respx.Router]:
+    """httpx's own connections, caught at the socket: no byte leaves."""
+    with respx.mock(assert_all_called=False) as router:
+        yield router
+
+
+def check(request: httpx.Request, exchange: Exchange, host: str) -> None:
+    """The request is exactly what the documents want."""
+    path, _, query = request.url.raw_path.decode("ascii").partition("?")
+    assert request.method == exchange.method
+    assert request.url.host == host
+    assert path == f"/omipay/api{exchange.path}"
+    assert sorted(query.split("&")) == sorted([*exchange.pairs, *SIGNED])
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["Accept-Encoding"] == "identity"
+    assert request.headers["Host"] == host
+    assert "Authorization" not in request.headers
+    assert "Cookie" not in request.headers
+    assert request.headers.get("Content-Length", "0") == "0"
+    assert request.content == b""
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_each_call_over_httpx_own_sockets(wire: respx.Router, name: str) -> None:
+    """Method, path, query and headers as they reach the connection; the reply becomes its model."""
+    exchange = EXCHANGES[name]
+    route = wire.route(host="www.omipay.com.au").mock(
+        return_value=httpx.Response(200, json={"return_code": "SUCCESS", **exchange.reply})
+    )
+    async with open_session(None) as omipay:
+        assert await exchange.call(omipay) == exchange.model
+    assert route.call_count == 1
+    check(route.calls.last.request, exchange, "www.omipay.com.au")
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_each_call_over_a_transport_of_the_users(name: str) -> None:
+    """A mock, or any other transport, sees the very same request."""
+    exchange = EXCHANGES[name]
+    gateway = Gateway({"return_code": "SUCCESS", **exchange.reply})
+    async with open_session(gateway, region=Region.CN) as omipay:
+        assert await exchange.call(omipay) == exchange.model
+    assert len(gateway.requests) == 1
+    check(gateway.requests[0], exchange, "www.omipay.com.cn")
+
+
+@pytest.mark.parametrize("name", LEAST)
+async def test_what_is_not_given_is_not_sent(name: str) -> None:
+    """No empty parameters: an absent option is absent. The gateway's default language is left to it."""
+    gateway = Gateway(success(name))
+    async with open_session(gateway) as omipay:
+        await CALLS[name](omipay)
+    assert gateway.pairs == sorted([*LEAST[name], *SIGNED])
+
+
+@pytest.mark.parametrize("name", LEAST)
+async def test_the_sessions_language_is_sent_where_the_documents_have_it(name: str) -> None:
+    """Everywhere but on GetUserInfo, whose table has no ``language``."""
+    gateway = Gateway(success(name))
+    async with open_session(gateway, language=Language.EN) as omipay:
+        await CALLS[name](omipay)
+    language = [] if name == "GetUserInfo" else ["language=EN"]
+    assert gateway.pairs == sorted([*LEAST[name], *SIGNED, *language])
+
+
+@pytest.mark.parametrize("name", LEAST)
+async def test_the_sessions_notify_url_is_the_default_of_every_order(name: str) -> None:
+    """Orders are notified there unless the call says otherwise; other calls know no such parameter."""
+    gateway = Gateway(success(name))
+    async with open_session(gateway, notify_url="https://shop.example/n") as omipay:
+        await CALLS[name](omipay)
+    notify = ["notify_url=https%3A%2F%2Fshop.example%2Fn"] if name in TAKES_NOTIFY_URL else []
+    assert gateway.pairs == sorted([*LEAST[name], *SIGNED, *notify])
+
+
+@pytest.mark.parametrize("name", TAKES_NOTIFY_URL)
+async def test_a_calls_own_notify_url_counts_first(name: str) -> None:
+    """One ``notify_url`` goes out: the call's."""
+    gateway = Gateway({"return_code": "SUCCESS", **EXCHANGES[name].reply})
+    async with open_session(gateway, notify_url="https://shop.example/n") as omipay:
+        await EXCHANGES[name].call(omipay)
+    assert gateway.pairs == sorted([*EXCHANGES[name].pairs, *SIGNED])
+
+
+async def test_a_general_calls_own_language_counts_first() -> None:
+    """The session's language is put on where the parameters have none."""
+    gateway = Gateway({})
+    async with open_session(gateway, language="EN") as omipay:
+        await omipay.call("X", {"language": "CHS"})
+        assert "language=CHS" in gateway.pairs
+        assert "language=EN" not in gateway.pairs
+        await omipay.call("X", {"language": None})
+        assert "language=EN" in gateway.pairs
+        await omipay.call("X", {})
+        assert "language=EN" in gateway.pairs
+
+
+async def test_a_general_call_accepts_an_object_without_return_code() -> None:
+    """What an undocumented endpoint answers is handed over as it is."""
+    async with open_session(Gateway({"anything": 1})) as omipay:
+        assert await omipay.call("X", {}) == {"anything": 1}
+
+
+@pytest.mark.parametrize("platform", ["WECHATPAY", "ALIPAY", "UPI"])
+async def test_plain_strings_do_as_well_as_members(platform: str) -> None:
+    """``"UPI"`` and ``Platform.UPI`` are the same on the wire."""
+    gateway = Gateway(success("MakeQROrder"))
+    async with open_session(gateway) as omipay:
+        await omipay.make_qr_order(**ORDER, platform=platform)
+        as_text = gateway.pairs
+        await omipay.make_qr_order(**{**ORDER, "currency": Currency.AUD}, platform=Platform(platform))
+    assert gateway.pairs == as_text
+
+
+async def test_each_request_bears_a_nonce_of_its_own() -> None:
+    """By default nonces are fresh: two calls never share a signature."""
+    gateway = Gateway(success("QueryOrder"))
+    async with open_session(gateway, nonces=None) as omipay:
+        for _ in range(20):
+            await omipay.query_order("TR1")
+    nonces = {request.url.params["nonce_str"] for request in gateway.requests}
+    signs = {request.url.params["sign"] for request in gateway.requests}
+    assert len(nonces) == len(signs) == 20
+
+
+async def test_a_base_url_replaces_the_host_and_its_path(wire: respx.Router) -> None:
+    """Up to and including ``/omipay/api``, with or without a slash at its end, port and prefix kept."""
+    route = wire.route(host="127.0.0.1", port=8080).mock(return_value=response(success("QueryOrder")))
+    for base_url in ("http://127.0.0.1:8080/mirror/omipay/api", "http://127.0.0.1:8080/mirror/omipay/api/"):
+        async with open_session(None, base_url=base_url) as omipay:
+            await omipay.query_order("TR1")
+        assert route.calls.last.request.url.path == "/mirror/omipay/api/v2/QueryOrder"
+
+
+async def test_the_sessions_own_client_signs_nothing(wire: respx.Router) -> None:
+    """``omipay.http`` goes wherever it is sent, without a signature, and is closed with the session."""
+    route = wire.get("https://www.omipay.com.au/status").mock(return_value=httpx.Response(204))
+    async with open_session(None) as omipay:
+        assert (await omipay.http.get("https://www.omipay.com.au/status")).status_code == 204
+        assert route.calls.last.request.url.query == b""
+    assert omipay.http.is_closed
+
+
+# -- time zones -------------------------------------------------------------------------------------------------------
+
+
+async def times(reply: dict[str, Any], **options: Any) -> Order:
+    """The order that such a reply becomes in a session with these options."""
+    async with open_session(Gateway(success("QueryOrder", **reply)), **options) as omipay:
+        return await omipay.query_order("TR1")
+
+
+@pytest.mark.parametrize(
+    ("word", "utc"),
+    [
+        ("20161227105530", "2016-12-26T23:55:30"),  # summer, UTC+11
+        ("20160627105530", "2016-06-27T00:55:30"),  # winter, UTC+10
+        ("20170402023000", "2017-04-01T15:30:00"),  # came twice: the first one counts
+        ("20161002023000", "2016-10-01T16:30:00"),  # never came: read by the offset before the change
+    ],
+)
+async def test_the_gateways_times_are_sydneys(word: str, utc: str) -> None:
+    """Aware datetimes on Sydney's clock; a doubled hour is its first, a missing one still a time."""
+    order = await times({"order_time": word})
+    assert order.order_time is not None
+    assert order.order_time.astimezone(UTC).replace(tzinfo=None).isoformat() == utc
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", timezone(timedelta(hours=8))])
+async def test_a_session_may_be_given_another_zone(zone: Any) -> None:
+    """A name, or a tzinfo."""
+    order = await times({"order_time": "20161227105530"}, timezone=zone)
+    assert order.order_time == datetime(2016, 12, 27, 2, 55, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Atlantis", "../etc/passwd", "", "a\x00b"])
+async def test_a_machine_without_the_zone_hears_of_it_before_anything_is_sent(zone: str) -> None:
+    """ConfigurationError that says ``tzdata``: a paid order whose reply cannot be read would help nobody."""
+    gateway = Gateway(success("MakeScanOrder"))
+    async with open_session(gateway, timezone=zone) as omipay:
+        with pytest.raises(ConfigurationError, match="tzdata"):
+            await CALLS["MakeScanOrder"](omipay)
+        with pytest.raises(ConfigurationError, match="tzdata"):
+            omipay.parse_notification(b"{}")
+    assert not gateway.requests
+
+
+def test_a_session_is_made_without_a_time_zone_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zone is looked up at first use, not when the session is made."""
+
+    def missing(name: str) -> None:
+        raise AssertionError(name)
+
+    monkeypatch.setattr("zoneinfo.ZoneInfo", missing)
+    omipay = open_session(Gateway({}))
+    omipay._closed = True  # never opened: nothing to close
+    assert isinstance(omipay, AsyncOmipay)
+
+
+# -- what replies are -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in EXCHANGES if not name.startswith("call")])
+async def test_replies_are_frozen_values(name: str) -> None:
+    """No attribute can be changed or added; ``raw`` is everything that was said, and no part of repr or equality."""
+    exchange = EXCHANGES[name]
+    reply = {"return_code": "SUCCESS", **exchange.reply, "error_msg": None, "success": True, "unheard_of": [1]}
+    async with open_session(Gateway(reply)) as omipay:
+        model = await exchange.call(omipay)
+    assert model == exchange.model
+    assert hash(model) == hash(exchange.model)
+    assert model.raw["unheard_of"] == [1]
+    assert "unheard_of" not in repr(model)
+    assert not hasattr(model, "__dict__")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        model.raw = {}
+
+
+async def test_an_applet_orders_fields_go_to_wechat_as_it_names_them() -> None:
+    """``request_payment`` is the argument of wx.requestPayment, ``package`` in small letters."""
+    exchange = EXCHANGES["MakeAppletOrder"]
+    assert exchange.model.request_payment == {
+        "timeStamp": "1482796530",
+        "nonceStr": "n0",
+        "package": "prepay_id=1",
+        "signType": "MD5",
+        "paySign": "F00",
+    }
