@@ -1,0 +1,197 @@
+"""The once-guard when the backend fails: what is not known is not run, and never passed off as done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+
+from omipay_async import fulfilment
+from omipay_async.backends import Claim
+from omipay_async.errors import BackendError
+from omipay_async.fulfilment import OnceGuard
+from omipay_async.models import Order
+from omipay_async.testing import ManualClock
+
+from .guarding import KEY, ORDER, FaultyBackend, Shop, begin, gone, hanging, no
+
+if TYPE_CHECKING:
+    from omipay_async.backends import Backend
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def backend(clock: ManualClock) -> FaultyBackend:
+    return FaultyBackend(clock)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
+    return OnceGuard(backend, clock, "123456")
+
+
+@pytest.fixture
+def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
+    """The guard of another process with the same backend."""
+    return OnceGuard(backend, clock, "123456")
+
+
+# -- a backend that fails -------------------------------------------------------------------------------------------
+
+
+async def test_without_a_claim_no_handler_runs(guard: OnceGuard, backend: FaultyBackend, shop: Shop) -> None:
+    """Backend gone: BackendError, and nothing was run."""
+    backend.faults["claim"] = gone
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, patience=10)
+    assert shop.started == 0
+
+
+async def test_a_backend_that_hangs_is_given_a_third_of_the_lease(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """A silent backend is a failed one, not a wait without end."""
+    backend.faults["claim"] = hanging
+    run = await begin(guard, shop)
+    await clock.advance(9.9)
+    assert not run.done()
+    await clock.advance(0.1)
+    with pytest.raises(BackendError, match="in time"):
+        await run
+    assert shop.started == 0
+
+
+@pytest.mark.parametrize("fault", [gone, hanging])
+async def test_a_passing_failure_to_renew_is_ridden_out(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, fault: Any
+) -> None:
+    """A backend that comes back before the lease lapses has interrupted nothing."""
+    backend.faults["renew"] = fault
+    run = await begin(guard, shop)
+    await clock.advance(24)
+    backend.faults.clear()
+    await clock.advance(100)
+    shop.go.set()
+    assert await run is True
+    assert shop.ended == ["done"]
+
+
+@pytest.mark.parametrize("fault", [gone, hanging])
+async def test_a_lease_that_can_no_longer_be_proven_stops_the_handler(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, fault: Any
+) -> None:
+    """When the lease may have lapsed another may run: this one is cancelled by then, and not a moment later."""
+    backend.faults["renew"] = fault
+    run = await begin(guard, shop)
+    await clock.advance(29.9)
+    assert not run.done()
+    await clock.advance(0.1)
+    with pytest.raises(BackendError, match="may run again"):
+        await run
+    assert shop.ended == ["cancelled"]
+
+
+async def test_a_lease_that_was_taken_stops_the_handler(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """``renew`` says False: cancelled at once, and the new owner's claim stays untouched."""
+    backend.faults["renew"] = no
+    run = await begin(guard, shop)
+    await clock.advance(10)
+    with pytest.raises(BackendError):
+        await run
+    assert shop.ended == ["cancelled"]
+    assert "release" not in backend.asked
+
+
+async def test_a_success_whose_record_failed_is_recorded_at_the_next_delivery(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop
+) -> None:
+    """The caller is not told of a success that nobody else knows of; the handler is not run again for it here."""
+    shop.go.set()
+    backend.faults["finish"] = gone
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, patience=10)
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, patience=10)
+    backend.faults.clear()
+    assert await guard.run(ORDER, shop, patience=10) is False
+    assert await backend.claim(KEY, "anybody") is Claim.DONE
+    assert shop.started == 1
+
+
+async def test_another_process_runs_again_what_was_not_recorded(
+    guard: OnceGuard, elsewhere: OnceGuard, backend: FaultyBackend, shop: Shop
+) -> None:
+    """At least once: a success that was not recorded did not happen for the others."""
+    shop.go.set()
+    backend.faults["finish"] = gone
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, patience=10)
+    backend.faults.clear()
+    assert await elsewhere.run(ORDER, shop, patience=10) is True
+    assert shop.started == 2
+    assert await guard.run(ORDER, shop, patience=10) is False
+
+
+async def test_the_memory_of_unrecorded_successes_is_bounded(
+    backend: FaultyBackend, guard: OnceGuard, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend that is away for days does not fill the memory."""
+    monkeypatch.setattr(fulfilment, "_MOST_UNRECORDED", 2)
+    backend.faults["finish"] = gone
+    for number in range(5):
+        order = Order(order_no=f"TR{number}", status="PAID", out_order_no=None, currency="AUD", amount=1)
+        with pytest.raises(BackendError):
+            await guard.run(order, mock.AsyncMock(), patience=10)
+    assert list(guard._unrecorded) == ["123456:TR3", "123456:TR4"]
+
+
+async def test_a_record_that_is_denied_is_no_success(guard: OnceGuard, backend: FaultyBackend, shop: Shop) -> None:
+    """Another owner's lease holds when the handler ends: BackendError, not True."""
+    shop.go.set()
+    backend.faults["finish"] = no
+    with pytest.raises(BackendError, match="lost"):
+        await guard.run(ORDER, shop, patience=10)
+
+
+@pytest.mark.parametrize("fault", [gone, hanging])
+async def test_a_failed_release_hides_nothing(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, fault: Any
+) -> None:
+    """The handler's own exception comes out; the claim lapses by itself."""
+    shop.go.set()
+    shop.fail = [ValueError("no stock")]
+    backend.faults["release"] = fault
+    run = await begin(guard, shop)
+    await clock.advance(10)
+    with pytest.raises(ValueError, match="no stock"):
+        await run
+    await clock.advance(20)
+    assert await guard.run(ORDER, shop, patience=0) is True
+
+
+async def test_a_backend_that_breaks_its_contract_does_not_leave_the_handler_running(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """An exception that no backend may raise comes out as it is, after the handler was stopped."""
+
+    async def broken() -> None:
+        raise KeyError("renew")
+
+    backend.faults["renew"] = broken
+    run = await begin(guard, shop)
+    await clock.advance(10)
+    with pytest.raises(KeyError):
+        await run
+    assert shop.ended == ["cancelled"]
