@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 import httpx
 
-from omipay_async import AsyncOmipay
+from omipay_async import AsyncOmipay, Safety
+from omipay_async.decoding import Asked, Received, decode
+from omipay_async.endpoints import ENDPOINTS
 from omipay_async.testing import ManualClock
 
 from . import vectors
@@ -112,3 +115,18 @@ def success(endpoint: str, **fields: Any) -> dict[str, Any]:
 def fail(code: str, **fields: Any) -> dict[str, Any]:
     """A FAIL with ``code``."""
     return {"return_code": "FAIL", "error_code": code, "error_msg": "Nein.", **fields}
+
+
+# -- replies without a session ----------------------------------------------------------------------------------------
+
+SYDNEY: Final = ZoneInfo("Australia/Sydney")
+READS: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.READ]
+MONEY: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.MONEY]
+NUMBERS: Final = {"order_no": "TR1", "refund_no": "RF1"}
+"""What is asked about."""
+
+
+def read(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Any:
+    """What the client makes of such a reply."""
+    body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+    return decode(Asked(ENDPOINTS[endpoint], NUMBERS), Received(status, body, **received), SYDNEY)
