@@ -66,7 +66,8 @@ class Gateway(httpx.AsyncBaseTransport):
         params = dict(request.url.params)
         asked = Request(self.clock.monotonic(), endpoint, params, request.url.host, request.method)
         self.asked.append(asked)
-        script = self._scripts.get(asked.number) or self._scripts.get(endpoint) or [fail("PERMISSION_ERROR")]
+        of_number = self._scripts.get(asked.number) if request.method == "GET" else None
+        script = of_number or self._scripts.get(endpoint) or [fail("PERMISSION_ERROR")]
         answer: Any = script.pop(0) if len(script) > 1 else script[0]
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
