@@ -43,6 +43,7 @@ class Storm:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        self.flaps = random.Random(self.seed)
 
     def behaviour(self, request: Request | None) -> Behaviour:
         """The gateway's script: half of all is well."""
@@ -65,9 +66,9 @@ class Storm:
     async def flap(self, gateway: Gateway) -> None:
         """Refuse connections now and then, for a moment."""
         while True:
-            await asyncio.sleep(self.random.uniform(0.002, 0.01))
+            await asyncio.sleep(self.flaps.uniform(0.002, 0.01))
             gateway.refuse()
-            await asyncio.sleep(self.random.uniform(0.001, 0.004))
+            await asyncio.sleep(self.flaps.uniform(0.001, 0.004))
             await gateway.listen()
 
     async def rage(self, gateway: Gateway, transport: Transport, *, calls: int, at_once: int) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .client import Transport, open_session, query, scan
-from .server import Gateway, until
+from .client import open_session, query, scan
+from .server import until
+
+if TYPE_CHECKING:
+    from omipay_async import Event
+
+    from .client import Transport
+    from .server import Gateway
 
 
 async def test_burst(gateway: Gateway, transport: Transport) -> None:
@@ -72,20 +79,25 @@ async def test_cancelled_waiter(gateway: Gateway, transport: Transport) -> None:
     assert gateway.numbers == ["first", "A-1", "A-2"]
 
 
-async def test_slot_and_waiter_cancelled_at_once(gateway: Gateway, transport: Transport) -> None:
-    """A waiter that is cancelled in the very moment it is given the slot gives it back."""
+async def test_waiter_cancelled_as_its_turn_comes(gateway: Gateway, transport: Transport) -> None:
+    """A waiter that is cancelled in the very moment it is given the slot gives it back to the next in line."""
     gateway.gate.clear()
-    async with open_session(gateway, transport, max_in_flight=1) as omipay:
-        first = asyncio.ensure_future(query(omipay, "first"))
+    calls: list[asyncio.Future[object]] = []
+
+    def cancel_the_second(event: Event) -> None:
+        if event.name == "attempt" and event.order_no == "first":
+            calls[1].cancel()
+
+    async with open_session(gateway, transport, max_in_flight=1, on_event=cancel_the_second) as omipay:
+        calls.append(asyncio.ensure_future(query(omipay, "first")))
         await until(lambda: gateway.under_way == 1)
-        second = asyncio.ensure_future(scan(omipay, "A-1"))
+        calls += [asyncio.ensure_future(scan(omipay, number)) for number in ("A-1", "A-2")]
         await asyncio.sleep(0.002)
-        first.add_done_callback(lambda _: second.cancel())
-        first.cancel()
-        await asyncio.wait([first, second])
         gateway.gate.set()
-        await scan(omipay, "A-2")
-    assert (gateway.acts["A-1"], gateway.acts["A-2"]) == (0, 1)
+        await asyncio.wait(calls, timeout=5)
+        assert [call.done() and call.cancelled() for call in calls] == [False, True, False]
+        await asyncio.wait_for(scan(omipay, "A-3"), 5)
+    assert gateway.numbers == ["first", "A-2", "A-3"]
 
 
 async def test_signed_when_it_leaves(gateway: Gateway, transport: Transport) -> None:

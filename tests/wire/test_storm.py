@@ -33,7 +33,8 @@ async def test_storm(gateway: Gateway, transport: Transport, at_once: int) -> No
     assert told(storm.events) == storm.beliefs
     assert len(storm.beliefs) == CALLS
     ends = Counter(belief for held in storm.beliefs.values() for belief in held)
-    assert min(ends[DONE], ends[Outcome.NOT_DONE] * 10, ends[Outcome.UNKNOWN]) > CALLS / 10, "the weather was too fair"
+    assert min(ends[DONE], ends[Outcome.UNKNOWN]) > CALLS / 10, "the weather was too fair, or too foul"
+    assert ends[Outcome.NOT_DONE]
     nonces = [request.query["nonce_str"] for request in gateway.requests]
     assert len(set(nonces)) == len(nonces)
 
