@@ -83,10 +83,12 @@ Timeout = Annotated[
     float, typer.Option(metavar="SECONDS", parser=_seconds, help="How long to wait for the payment at most.")
 ]
 Amount = Annotated[int, typer.Argument(metavar="AMOUNT", parser=_minor_units, help="In minor units: A$4.50 is 450.")]
-Currency = Annotated[str, typer.Argument(help="Three capital letters: AUD, CNY.")]
-OrderName = Annotated[str, typer.Argument(help="What is sold: the customer reads it.")]
-OutOrderNo = Annotated[str, typer.Argument(help="Your own number of the sale: a new one for each order.")]
-OrderNo = Annotated[str, typer.Argument(help="The gateway's number of the order.")]
+Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="Three capital letters: AUD, CNY.")]
+OrderName = Annotated[str, typer.Argument(metavar="ORDER_NAME", help="What is sold: the customer reads it.")]
+OutOrderNo = Annotated[
+    str, typer.Argument(metavar="OUT_ORDER_NO", help="Your own number of the sale: a new one for each.")
+]
+OrderNo = Annotated[str, typer.Argument(metavar="ORDER_NO", help="The gateway's number of the order.")]
 NotifyUrl = Annotated[str | None, typer.Option(metavar="URL", help="Where the gateway tells of the payment.")]
 
 
@@ -112,13 +114,11 @@ def _program(
 
     Try it first, without a merchant account:
 
-    \b
-      omipay demo                      the main job, told as a timeline
-      omipay sandbox                   a gateway of your own; it prints what to export
+      omipay demo      the main job, told as a timeline
+      omipay sandbox   a gateway of your own; it prints what to export
 
     Configured by the environment, as programs are:
 
-    \b
       OMIPAY_M_NUMBER    the merchant's number, with its leading zeros
       OMIPAY_SECRET_KEY  the API key; asked for at a terminal if it is not set
       OMIPAY_REGION      AU (default) or CN
@@ -128,7 +128,6 @@ def _program(
 
     Exit codes, errors are one line on standard error:
 
-    \b
       0  done
       1  refused by the gateway, failed or declined
       2  bad input or configuration
@@ -142,9 +141,12 @@ def _program(
 
 @app.command()
 def demo(json: Json = False) -> Job:
-    """Watch the main job on a gateway in memory: no account, no network, two seconds.
+    """Watch the main job on a gateway in memory: no account, no network.
 
-    A QR order is paid and fulfilled once, a scan payment goes through USERPAYING to PAID, a refund goes to Closed.
+    A QR order is paid and fulfilled once, a scan payment goes through USERPAYING
+    to PAID, and a part is given back. Its clock jumps over every wait.
+
+      omipay demo
     """
     from . import demo as demonstration  # noqa: PLC0415 - here and below: nobody waits for what he does not use
 
@@ -165,14 +167,13 @@ def sandbox(
     ] = False,
     json: Json = False,
 ) -> Job:
-    """Serve a gateway to develop against, until Ctrl-C. It prints the environment that leads to it.
+    """Serve a gateway to develop against, and print the environment that leads to it.
 
-    It has every endpoint, pay pages for browsers, notifications, and a dashboard at its root. The merchant is that of
+    It has every endpoint, pay pages for browsers, notifications, and at its root
+    a dashboard to pay, decline and settle with. The merchant is that of
     OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY if they are set, else a toy.
 
-    \b
-      omipay sandbox --port 8000
-      curl http://127.0.0.1:8000/                  the dashboard, or open it in a browser
+      omipay sandbox --port 8000 --notify-delay 2
     """
     from .serving import serve  # noqa: PLC0415
 
@@ -182,16 +183,15 @@ def sandbox(
 
 @app.command()
 def rate(
-    currency: Annotated[str, typer.Argument(help="Three capital letters: AUD.")],
-    base_currency: Annotated[str, typer.Argument(help="What one unit of it is told in: CNY.")],
+    currency: Annotated[str, typer.Argument(metavar="CURRENCY", help="Three capital letters: AUD.")],
+    base_currency: Annotated[str, typer.Argument(metavar="BASE_CURRENCY", help="What one unit of it is told in: CNY.")],
     platform: Annotated[str | None, typer.Option(help="WECHATPAY (default), ALIPAY, ...")] = None,
     json: Json = False,
 ) -> Job:
     """Today's exchange rate, for reference.
 
-    \b
-      omipay rate AUD CNY
-      omipay rate AUD CNY --platform ALIPAY --json
+    omipay rate AUD CNY
+    omipay rate AUD CNY --platform ALIPAY --json
     """
     from . import orders  # noqa: PLC0415
 
@@ -205,7 +205,7 @@ def qr(
     amount: Amount,
     currency: Currency,
     out_order_no: OutOrderNo,
-    platform: Annotated[str, typer.Argument(help="WECHATPAY, ALIPAY or UPI.")],
+    platform: Annotated[str, typer.Argument(metavar="PLATFORM", help="WECHATPAY, ALIPAY or UPI.")],
     notify_url: NotifyUrl = None,
     o_number: Annotated[str | None, typer.Option(help="The store.")] = None,
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the code into this file too.")] = None,
@@ -214,12 +214,11 @@ def qr(
     timeout: Timeout = 120.0,
     json: Json = False,
 ) -> Job:
-    """Make an order, draw its QR code, and wait until a customer has paid it.
+    """Make an order, draw its QR code, and wait until it is paid.
 
-    Shows the order's number first: with it "omipay query" asks later. With --json each line is an object: first the
-    order with its qrcode, then what became of it.
+    Shows the order's number first: with it "omipay query" asks later. With --json
+    each line is an object: first the order with its qrcode, then what became of it.
 
-    \b
       omipay qr "Flat white" 450 AUD T1-000231 WECHATPAY
       omipay qr "Flat white" 450 AUD T1-000232 ALIPAY --png code.png --no-wait
     """
@@ -245,23 +244,25 @@ def scan(
     currency: Currency,
     out_order_no: OutOrderNo,
     qrcode: Annotated[
-        str, typer.Argument(help="The customer's payment code; - asks for it, or reads it from standard input.")
+        str,
+        typer.Argument(metavar="QRCODE", help="The customer's payment code; - asks for it, or reads standard input."),
     ],
-    pos_no: Annotated[str, typer.Argument(help="The till.")],
+    pos_no: Annotated[str, typer.Argument(metavar="POS_NO", help="The till.")],
     notify_url: NotifyUrl = None,
     yes: Yes = False,
     timeout: Timeout = 120.0,
     json: Json = False,
 ) -> Job:
-    """Charge the payment code that a customer shows, and wait while the customer types a password.
+    """Charge the payment code that a customer shows; wait while a password is typed.
 
-    Whoever can run "ps" on this machine sees arguments: give - for the code where that matters.
+    Whoever can run "ps" on this machine sees arguments: give - for the code where
+    that matters.
 
-    \b
       omipay scan "Flat white" 450 AUD T1-000231 280000000000000001 till-1
       scanner | omipay scan "Flat white" 450 AUD T1-000231 - till-1 --yes --json
 
-    On exit code 3 nobody knows whether the customer was charged: do not scan again for this sale.
+    On exit code 3 nobody knows whether the customer was charged: do not scan again
+    for this sale. With --json the last line tells what became of it.
     """
     from . import exits, orders  # noqa: PLC0415
 
@@ -279,12 +280,12 @@ def scan(
 
 @app.command()
 def query(order_no: OrderNo, wait: Wait = False, timeout: Timeout = 120.0, json: Json = False) -> Job:
-    """What the gateway says of an order: the only word on whether and how much was paid.
+    """What the gateway says of an order: the only word on what was paid.
 
-    Exit code 0 means that the gateway answered, not that the order is paid: read "status", or "is_paid" with --json.
-    With --wait it means paid, and 1 that the order will not be.
+    Exit code 0 means that the gateway answered, not that the order is paid: read
+    "status", or "is_paid" with --json. With --wait it means paid, and 1 that the
+    order will not be.
 
-    \b
       omipay query TR1812060010011263009795
       omipay query TR1812060010011263009795 --wait --timeout 600
     """
@@ -296,7 +297,9 @@ def query(order_no: OrderNo, wait: Wait = False, timeout: Timeout = 120.0, json:
 @app.command()
 def refund(
     order_no: OrderNo,
-    out_refund_no: Annotated[str, typer.Argument(help="Your own number of the refund: a new one for each.")],
+    out_refund_no: Annotated[
+        str, typer.Argument(metavar="OUT_REFUND_NO", help="Your own number of the refund: a new one for each.")
+    ],
     amount: Amount,
     yes: Yes = False,
     json: Json = False,
@@ -305,10 +308,9 @@ def refund(
 
     Exit code 0 means accepted: "omipay refund-status" tells when the money has arrived.
 
-    \b
       omipay refund TR1812060010011263009795 R-000017 200
 
-    On exit code 3 nobody knows whether it was accepted: ask Omipay's back office before anything else.
+    On exit code 3 nobody knows whether it was accepted: ask Omipay's back office.
     """
     from . import exits, orders  # noqa: PLC0415
 
@@ -318,7 +320,7 @@ def refund(
 
 @app.command()
 def refund_status(
-    refund_no: Annotated[str, typer.Argument(help="The gateway's number of the refund.")],
+    refund_no: Annotated[str, typer.Argument(metavar="REFUND_NO", help="The gateway's number of the refund.")],
     wait: Wait = False,
     timeout: Annotated[
         float | None,
@@ -326,9 +328,10 @@ def refund_status(
     ] = None,
     json: Json = False,
 ) -> Job:
-    """What the gateway says of a refund. Exit code 0 means that it answered; with --wait, that the money has arrived.
+    """What the gateway says of a refund.
 
-    \b
+    Exit code 0 means that it answered; with --wait, that the money has arrived.
+
       omipay refund-status RF1812060010011263009795
     """
     from . import orders  # noqa: PLC0415
@@ -338,19 +341,21 @@ def refund_status(
 
 @app.command()
 def verify(
-    file: Annotated[Path | None, typer.Argument(help="The body as received; without it standard input.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The body as received; without it standard input.")
+    ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Ask the gateway: the only proof.")] = False,
     max_age: Annotated[
         float, typer.Option(metavar="SECONDS", parser=_seconds, help="How long ago it may have been signed.")
     ] = 300.0,
     json: Json = False,
 ) -> Job:
-    """Explain a notification: which check it fails, and whether the gateway bears it out.
+    """Explain a notification: which check it fails, and what the gateway says of it.
 
-    A valid signature proves nothing about payment: it covers no byte of the body. Without --confirm exit code 0 means
-    that every check passed, with it that the order is paid as the body says, however old the body is.
+    A valid signature proves nothing about payment: it covers no byte of the body.
+    Without --confirm exit code 0 means that every check passed; with it, that the
+    order is paid as the body says, however old the body is.
 
-    \b
       omipay verify notification.json
       pbpaste | omipay verify --confirm
     """
@@ -361,10 +366,11 @@ def verify(
 
 @app.command()
 def doctor(json: Json = False) -> Job:
-    """Check the way to the gateway: configuration, DNS, TLS, clock and key, by one harmless signed query.
+    """Check the way to the gateway, by one harmless signed query.
 
-    \b
-      OMIPAY_M_NUMBER=000034 omipay doctor         asks for the key
+    Configuration, DNS, TLS, this machine's clock, the key: each with advice.
+
+      omipay doctor
     """
     from .doctoring import doctor as examine  # noqa: PLC0415
 

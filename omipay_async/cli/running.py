@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -173,7 +174,10 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
         return _fail(run, exits.line_of(error, job.move, run.order_no), exits.document_of(error, code))
     except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: one line for each, and the truth about the money
         code = Exit.UNKNOWN if run.call is not None else Exit.NO_ANSWER
-        line = plain(f"{type(error).__name__}: {error}")
+        made = f" (order {run.order_no})" if run.order_no else ""
+        line = plain(f"{type(error).__name__}: {error}{made}")
+        if isinstance(error, BrokenPipeError):
+            sys.stdout = io.StringIO()  # nobody reads on: the interpreter's last flush must not fail as well
         return _fail(run, line, {"error": type(error).__name__, "message": line, "exit_code": int(code)})
 
 

@@ -1,0 +1,423 @@
+"""The commands that ask the gateway for something, against the sandbox in memory."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING
+
+import pytest
+import segno
+
+from omipay_async import QROrder
+from omipay_async.sandbox import Fault, PaymentCode
+
+from .conftest import press_ctrl_c
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Cli
+
+SCAN = ("scan", "Flat white", "450", "AUD", "T1")
+QR = ("qr", "Flat white", "450", "AUD", "T1", "WECHATPAY")
+
+
+def scan(code: str, *options: str) -> tuple[str, ...]:
+    return (*SCAN, code, "till-1", *options)
+
+
+# -- rate -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rate_is_told_in_one_sentence(cli: Cli) -> None:
+    """People read what one unit is in the other currency, with all its decimals."""
+    ended = cli("rate", "AUD", "CNY")
+    assert (ended.code, ended.out, ended.err) == (0, "1 AUD = 5.01540000 CNY (WECHATPAY)\n", "")
+
+
+def test_a_rate_is_a_string_for_machines(cli: Cli) -> None:
+    """No JSON parser can round it."""
+    ended = cli("rate", "AUD", "CNY", "--platform", "ALIPAY", "--json")
+    assert ended.document == {"currency": "AUD", "base_currency": "CNY", "rate": "5.01540000", "platform": "ALIPAY"}
+
+
+def test_a_rate_without_a_platform_is_told_without_one(cli: Cli) -> None:
+    """The Chinese document's reply has none."""
+    cli.sandbox.oddities = True
+    assert cli("rate", "AUD", "CNY").out.startswith("1 AUD = 5.0154")
+
+
+def test_a_pair_without_a_rate_is_refused_by_the_gateway(cli: Cli) -> None:
+    """Exit code 1, and the gateway's own code in the one line."""
+    ended = cli("rate", "AUD", "ZZZ")
+    assert ended.code == 1
+    assert "CURRENCY_ERROR" in ended.complaint
+
+
+def test_a_gateway_that_gives_no_usable_answer_is_exit_code_4(cli: Cli) -> None:
+    """Whether it answers nothing, garbage or SYSTEM_ERROR: it refused nothing, ask again."""
+    for fault in (Fault.DROP_REQUEST, Fault.GARBAGE, Fault.SYSTEM_ERROR):
+        cli.sandbox.faults.clear()
+        cli.sandbox.faults.add(fault)
+        ended = cli("rate", "AUD", "CNY")
+        assert (ended.code, ended.out) == (4, ""), fault
+        assert ended.complaint.startswith("omipay: GetExchangeRate: ")
+
+
+# -- qr ---------------------------------------------------------------------------------------------------------------
+
+
+def test_qr_shows_the_number_first_then_the_code_then_what_became_of_it(cli: Cli) -> None:
+    """Whatever happens later, the order can be queried; and the code is the one that the customer is to scan."""
+    cli.customer_pays_after(7)
+    ended = cli(*QR)
+    (order,) = cli.sandbox.ledger.orders.values()
+    lines = ended.out.splitlines()
+    assert ended.code == 0
+    assert lines[0] == f"order_no  {order.order_no}"
+    code = QROrder("", f"http://sandbox.test/omipay/api/pay/wallet?paycode={order.order_no}").qr_terminal()
+    assert code.replace("\x1b[38;5;231;48;5;16m", "").replace("\x1b[0m", "") in ended.out
+    assert f"{order.order_no}: PAID" in lines
+    assert "amount         450 (AUD 4.50)" in lines
+
+
+def test_qr_tells_machines_the_order_before_it_is_paid(cli: Cli) -> None:
+    """The first line has the code to show, the last one what became of it: money in integers, times in ISO 8601."""
+    cli.customer_pays_after(7)
+    ended = cli(*QR, "--json")
+    order, paid = ended.documents
+    assert list(order) == ["order_no", "qrcode", "pay_url"]
+    assert paid["order_no"] == order["order_no"]
+    assert (paid["status"], paid["is_paid"], paid["amount"], paid["exchange_rate"]) == ("PAID", True, 450, "5.01540000")
+    assert paid["pay_time"].startswith("2023-11-15T09:13:27+11:00")
+
+
+def test_qr_draws_into_files_too(cli: Cli, tmp_path: Path) -> None:
+    """A PNG and an SVG of the same code; without waiting nobody needs to pay."""
+    png, svg = tmp_path / "code.png", tmp_path / "code.svg"
+    ended = cli(*QR, "--png", str(png), "--svg", str(svg), "--no-wait", "--json")
+    order = QROrder("", ended.document["qrcode"])
+    assert ended.code == 0
+    assert png.read_bytes() == order.qr_png()
+    assert svg.read_text() == order.qr_svg()
+    assert segno.make(order.qrcode).version is not None
+
+
+def test_qr_sends_nothing_if_its_files_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
+    """An order whose picture is lost helps nobody: the directory is looked at first."""
+    for path in (tmp_path, tmp_path / "nowhere" / "code.png"):
+        ended = cli(*QR, "--png", str(path))
+        assert ended.code == 2
+        assert "cannot be written: nothing was sent" in ended.complaint
+    assert not cli.sandbox.ledger.calls
+
+
+def test_qr_goes_on_when_a_file_cannot_be_written_after_all(cli: Cli, tmp_path: Path) -> None:
+    """The order stands and its code is in the terminal: somebody may pay it."""
+    path = tmp_path / "code.png"
+    cli.after("MakeQROrder", lambda _: path.mkdir())
+    cli.customer_pays_after(7)
+    ended = cli(*QR, "--png", str(path))
+    assert ended.code == 0
+    assert ended.complaint == f"omipay: {path} was not written: Is a directory"
+
+
+def test_qr_that_is_not_paid_in_time_is_unknown(cli: Cli) -> None:
+    """Exit code 3, and what to type later: the customer may still pay."""
+    ended = cli(*QR, "--timeout", "20", "--json")
+    (order_no,) = cli.sandbox.ledger.orders
+    assert ended.code == 3
+    assert ended.complaint.endswith(f"omipay query {order_no} --wait")
+    order, error = ended.documents
+    assert order["order_no"] == order_no
+    assert (error["error"], error["exit_code"], error["outcome"]) == ("PollTimeout", 3, "UNKNOWN")
+    assert (error["order_no"], error["status"]) == (order_no, "READY")
+
+
+def test_qr_whose_wait_ends_in_an_error_is_unknown_too(cli: Cli) -> None:
+    """The key was changed meanwhile: the order stands all the same."""
+    cli.after("MakeQROrder", lambda _: setattr(cli.sandbox.merchant, "secret_key", "another"))
+    ended = cli(*QR)
+    (order_no,) = cli.sandbox.ledger.orders
+    assert ended.code == 3
+    assert f"order {order_no} stands and may still be paid: omipay query {order_no} --wait" in ended.complaint
+
+
+def test_qr_that_the_customer_declines_is_a_failure(cli: Cli) -> None:
+    """Exit code 1: it will not be paid."""
+    cli.after("MakeQROrder", lambda event: cli.moves(event.order_no, "FAILED"))
+    ended = cli(*QR)
+    assert ended.code == 1
+    assert ended.complaint.endswith("the order is FAILED")
+
+
+def test_qr_whose_reply_is_lost_says_that_nobody_can_pay_it(cli: Cli) -> None:
+    """Exit code 3, as for every money call of which nobody knows, with the way on."""
+    cli.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeQROrder")
+    ended = cli(*QR, "--json")
+    assert ended.code == 3
+    assert ended.complaint.endswith("make a new order under a new OUT_ORDER_NO")
+    assert (ended.document["error"], ended.document["out_order_no"]) == ("OutcomeUnknown", "T1")
+
+
+def test_qr_without_a_code_is_no_usable_answer(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply with nothing to draw: nobody can pay the order, so nobody waits for it."""
+    open_session = cli.open_session
+
+    def without_code(**options: object) -> object:
+        session = open_session(**options)  # type: ignore[arg-type]  # what the command line gives
+
+        async def make_qr_order(**values: object) -> QROrder:
+            return QROrder("TR1")
+
+        monkeypatch.setattr(type(session), "make_qr_order", staticmethod(make_qr_order))
+        return session
+
+    monkeypatch.setattr(type(cli), "open_session", staticmethod(without_code))
+    ended = cli(*QR)
+    assert ended.code == 4
+    assert "the order stands, but nobody can pay it" in ended.complaint
+
+
+def test_a_terminal_shows_a_progress_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names what is waited for and its status, and is gone when the wait is over."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    cli.customer_pays_after(7)
+    ended = cli(*QR)
+    assert ended.code == 0
+    assert "PAID" in ended.out.partition("order_no  ")[2]
+
+
+# -- scan -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_scan_that_is_paid_at_once_is_done(cli: Cli) -> None:
+    """One line for machines, with its number and its time."""
+    ended = cli(*scan(PaymentCode.PAID, "--yes", "--json"))
+    assert ended.code == 0
+    assert (ended.document["status"], ended.document["is_paid"], ended.document["out_order_no"]) == ("PAID", True, "T1")
+
+
+def test_a_scan_waits_while_the_customer_types_a_password(cli: Cli) -> None:
+    """The number is shown before the wait, and PAID at its end is exit code 0."""
+    ended = cli(*scan(PaymentCode.PAID_AFTER_QUERIES, "--yes"))
+    (order_no,) = cli.sandbox.ledger.orders
+    lines = ended.out.splitlines()
+    assert ended.code == 0
+    assert lines[:2] == [f"order_no  {order_no}", "The customer is typing a password."]
+    assert lines[2:4] == [f"{order_no}: PAYING", f"{order_no}: PAID"]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "word"),
+    [
+        (PaymentCode.NOT_ENOUGH, 1, "NOT_ENOUGH"),
+        (PaymentCode.DECLINED_AFTER_QUERIES, 1, "FAILED"),
+        (PaymentCode.ORDER_PAID, 3, "ORDER_PAID"),
+        (PaymentCode.NEVER_PAYS, 3, "PAYING"),
+        (PaymentCode.SYSTEM_ERROR_ACTED, 3, "SYSTEM_ERROR"),
+    ],
+)
+def test_how_a_scan_ends_is_its_exit_code(cli: Cli, code: str, expected: int, word: str) -> None:
+    """1 only where no money moved for certain, 3 where nobody knows."""
+    ended = cli(*scan(code, "--yes"))
+    assert ended.code == expected
+    assert word in ended.complaint
+
+
+def test_a_scan_that_was_never_sent_is_exit_code_4(cli: Cli) -> None:
+    """No connection, so nothing happened: it may be made again."""
+    cli.options = {"transport": None, "base_url": "http://127.0.0.1:9/omipay/api"}
+    ended = cli(*scan(PaymentCode.PAID, "--yes", "--json"))
+    assert ended.code == 4
+    assert (ended.document["error"], ended.document["outcome"]) == ("NotSent", "NOT_DONE")
+
+
+def test_a_lost_scan_says_never_to_scan_again(cli: Cli) -> None:
+    """The most expensive mistake at a till is named in the line that the cashier sees."""
+    cli.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeScanOrder")
+    ended = cli(*scan(PaymentCode.PAID, "--yes"))
+    assert ended.code == 3
+    assert "do not scan again for this sale" in ended.complaint
+
+
+def test_a_scan_asks_a_person_and_takes_no_for_an_answer(cli: Cli) -> None:
+    """The question names the amount as people write it; anything but yes sends nothing."""
+    for answer in ("n\n", "\n", "", "yeah\n"):
+        ended = cli(*scan(PaymentCode.PAID), stdin=answer, terminal=True)
+        assert ended.code == 2
+        assert "Charge AUD 4.50 for 'Flat white' as T1? [y/N]" in ended.err
+    assert not cli.sandbox.ledger.calls
+    assert cli(*scan(PaymentCode.PAID), stdin="Y\n", terminal=True).code == 0
+    assert cli.sandbox.ledger.paid_total() == 450
+
+
+def test_a_script_must_say_yes(cli: Cli) -> None:
+    """Where nobody can be asked, money moves on --yes alone."""
+    for arguments in (scan(PaymentCode.PAID), ("refund", "TR1", "R1", "200")):
+        ended = cli(*arguments, stdin="y\n")
+        assert ended.code == 2
+        assert "--yes is wanted" in ended.complaint
+    assert not cli.sandbox.ledger.calls
+
+
+def test_a_payment_code_can_come_from_standard_input(cli: Cli) -> None:
+    """A scanner is piped in, so that no list of processes shows the code."""
+    assert cli(*scan("-", "--yes"), stdin=f"{PaymentCode.NOT_ENOUGH}\n").code == 1
+    assert cli(*scan("-", "--yes"), stdin="").complaint == "omipay: qrcode must not be empty"
+
+
+def test_a_payment_code_is_asked_for_without_being_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal the scanner types into a hidden prompt; who ends it instead has sent nothing."""
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: f"{PaymentCode.NOT_ENOUGH} ")
+    assert "NOT_ENOUGH" in cli(*scan("-", "--yes"), terminal=True).complaint
+
+    def ends(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", ends)
+    ended = cli(*scan("-", "--yes"), terminal=True)
+    assert (ended.code, ended.complaint) == (2, "omipay: Payment code is wanted")
+
+
+# -- query, refund, refund-status -------------------------------------------------------------------------------------
+
+
+def test_query_tells_an_order_by_the_documents_names(cli: Cli) -> None:
+    """One field a line, absent ones left out; verdicts are for machines."""
+    order_no = cli.sold()
+    ended = cli("query", order_no)
+    assert ended.code == 0
+    assert ended.out.splitlines()[:2] == [f"order_no       {order_no}", "status         PAID"]
+    assert "pay_amount     2257 (CNY 22.57)" in ended.out
+    assert "is_paid" not in ended.out
+    assert cli("query", order_no, "--json").document["is_final"] is True
+
+
+def test_query_of_an_unknown_order_is_refused(cli: Cli) -> None:
+    """Exit code 1, also when waiting: no money call of this command left anything unknown."""
+    for options in ([], ["--wait"]):
+        ended = cli("query", "TR1", *options)
+        assert ended.code == 1
+        assert "PERMISSION_ERROR" in ended.complaint
+
+
+def test_query_can_wait(cli: Cli) -> None:
+    """It asks at once, then until the order is final; what is not final in time is exit code 3."""
+    ended = cli(*scan(PaymentCode.NEVER_PAYS, "--yes", "--timeout", "1"))
+    (order_no,) = cli.sandbox.ledger.orders
+    assert ended.code == 3
+    assert cli("query", order_no, "--wait", "--timeout", "30").code == 3
+    cli.moves(order_no, "PAID")
+    assert cli("query", order_no, "--wait", "--json").document["status"] == "PAID"
+
+
+def test_a_refund_asks_and_is_accepted(cli: Cli) -> None:
+    """Its number is shown, and how to follow it."""
+    order_no = cli.sold()
+    ended = cli("refund", order_no, "R1", "200", stdin="yes\n", terminal=True)
+    (refund_no,) = cli.sandbox.ledger.refunds
+    assert ended.code == 0
+    assert ended.err == f"Give 200 minor units of order {order_no} back? [y/N] "
+    assert ended.out.splitlines()[0] == f"refund_no    {refund_no}"
+    assert "amount       200 (AUD 2.00)" in ended.out
+    assert ended.out.endswith(f"omipay refund-status {refund_no}\n")
+
+
+def test_a_refund_beyond_the_order_is_refused(cli: Cli) -> None:
+    """Exit code 1 and the code; for machines, that it is certain that nothing happened."""
+    ended = cli("refund", cli.sold(), "R1", "451", "--yes", "--json")
+    assert ended.code == 1
+    assert (ended.document["error_code"], ended.document["outcome"]) == ("AMOUNT_OVER_LIMIT", "NOT_DONE")
+
+
+def test_a_lost_refund_says_who_can_tell(cli: Cli) -> None:
+    """There is neither a look-up nor a notification: the back office."""
+    order_no = cli.sold()
+    cli.sandbox.faults.add(Fault.GARBAGE, endpoint="Refund")
+    ended = cli("refund", order_no, "R1", "200", "--yes")
+    assert ended.code == 3
+    assert "back office tells" in ended.complaint
+
+
+def test_a_refund_s_status_is_told_once_or_until_the_money_has_arrived(cli: Cli) -> None:
+    """Without --wait it is what it is; with it, Closed is 0, a failed one 1, and one that takes too long 3."""
+    refund_no = cli.refunded()
+    assert cli("refund-status", refund_no, "--json").document["status"] == "Applied"
+    late = cli("refund-status", refund_no, "--wait", "--timeout", "120")
+    assert late.code == 3
+    assert late.complaint.endswith(f"omipay refund-status {refund_no} --wait")
+    ledger = cli.sandbox.ledger
+    for status, code in (("Closed", 0), ("OrganizationFailed", 1)):
+        ledger.refunds[refund_no].status = type(ledger.refunds[refund_no].status)(status)
+        assert cli("refund-status", refund_no, "--wait").code == code
+
+
+# -- Ctrl-C -----------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_at_the_question_sends_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it says so: no money moved."""
+
+    class Impatient:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tests.cli.conftest.Keyboard", lambda *_, **__: Impatient())
+    ended = cli(*scan(PaymentCode.PAID))
+    assert ended.code == 130
+    assert ended.err.endswith("omipay: interrupted before anything was sent: no money moved\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (scan(PaymentCode.PAID, "--yes"), "do not scan again for this sale"),
+        (QR, "make a new order"),
+        (("refund", "TR1", "R1", "200", "--yes"), "back office"),
+    ],
+)
+def test_ctrl_c_while_money_is_on_its_way_says_that_nobody_knows(
+    cli: Cli, arguments: tuple[str, ...], advice: str
+) -> None:
+    """The request was being sent: exit code 130, and what not to do next."""
+
+    def nonce() -> str:
+        press_ctrl_c()
+        return "0123456789abcdef"
+
+    cli.options = {"nonces": nonce}
+    cli.sandbox.faults.add(Fault.DELAY_REPLY)
+    ended = cli(*arguments, "--json")
+    assert (ended.code, ended.document["exit_code"], ended.document["error"]) == (130, 130, "Interrupted")
+    assert "nobody knows whether it acted" in ended.complaint
+    assert advice in ended.complaint
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "advice"),
+    [
+        ("MakeQROrder", QR, "order {} stands and may still be paid: omipay query {} --wait"),
+        ("MakeScanOrder", scan(PaymentCode.NEVER_PAYS, "--yes"), "order {} may be paid: omipay query {} --wait"),
+    ],
+)
+def test_ctrl_c_during_the_wait_tells_what_stands(
+    cli: Cli, endpoint: str, arguments: tuple[str, ...], advice: str
+) -> None:
+    """The order is there, and its number with it."""
+    cli.after(endpoint, press_ctrl_c)
+    ended = cli(*arguments)
+    (order_no,) = cli.sandbox.ledger.orders
+    assert ended.code == 130
+    assert advice.format(order_no, order_no) in ended.complaint
+
+
+def test_ctrl_c_of_a_question_is_just_that(cli: Cli) -> None:
+    """No money is spoken of where none could move."""
+    cli.sandbox.faults.add(Fault.DELAY, seconds=1)
+    cli.options = {"nonces": lambda: press_ctrl_c() or "0123456789abcdef"}
+    ended = cli("rate", "AUD", "CNY")
+    assert (ended.code, ended.complaint) == (130, "omipay: interrupted")
