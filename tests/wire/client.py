@@ -104,6 +104,19 @@ async def cancel_scope(call: Coroutine[Any, Any, object], moment_s: float) -> bo
     return False
 
 
+async def cancel_timeout(call: Coroutine[Any, Any, object], moment_s: float) -> bool:
+    """Run the call in an ``asyncio.timeout``. Returns whether it ended before."""
+    try:
+        async with asyncio.timeout(moment_s):
+            await call
+    except TimeoutError:
+        return False
+    return True
+
+
+CANCELS: Final[tuple[Cancel, ...]] = (cancel_task, cancel_scope, cancel_timeout)
+
+
 class ShiftedClock:
     """The machine's clock, put forward or back by ``ahead_s`` as people do; timers can be hurried by ``skip``."""
 

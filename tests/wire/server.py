@@ -180,6 +180,12 @@ class Gateway:
             self._server.close()
             self._server = None
 
+    def say_unasked(self, said: bytes) -> None:
+        """Send something on every open connection, and close it."""
+        for writer in self._writers:
+            writer.write(said)
+            writer.close()
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.create_task(self._serve(reader, writer))

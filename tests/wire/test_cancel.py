@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from omipay_async import Outcome
+from omipay_async.testing import ManualClock
 
 from .behaviours import ACCEPT_HANG, CLOSES_AFTER_REPLY, HEALTHY, SILENCE, Behaviour
-from .client import Transport, any_moment, cancel_scope, cancel_task, named, open_session, query, scan
+from .client import CANCELS, Transport, any_moment, cancel_task, named, open_session, query, scan
 from .server import Gateway, always, settled, until, url_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ AT_ONCE = 50
 
 
 @pytest.mark.parametrize("behaviour", [HEALTHY, CLOSES_AFTER_REPLY], ids=str)
-@pytest.mark.parametrize("cancel", [cancel_task, cancel_scope])
+@pytest.mark.parametrize("cancel", CANCELS)
 async def test_cancelled_at_random(gateway: Gateway, behaviour: Behaviour, cancel: Cancel) -> None:
     """After thousands of calls cancelled at random moments the next ten succeed, and no task or connection is left."""
     gateway.script = always(behaviour)
@@ -63,7 +64,7 @@ async def test_cancelled_on_aiohttp(gateway: Gateway) -> None:
     assert not not_done & gateway.acts.keys()
 
 
-@pytest.mark.parametrize("cancel", [cancel_task, cancel_scope])
+@pytest.mark.parametrize("cancel", CANCELS)
 async def test_money_cancelled_after_it_was_sent(gateway: Gateway, transport: Transport, cancel: Cancel) -> None:
     """A money call that is cancelled after it was sent has one ``call`` event, and that says UNKNOWN."""
     gateway.script = always(SILENCE)
@@ -76,6 +77,24 @@ async def test_money_cancelled_after_it_was_sent(gateway: Gateway, transport: Tr
     assert (cancelled.out_order_no, cancelled.outcome) == ("A-1", Outcome.UNKNOWN)
     assert cancelled.error is not None
     assert gateway.acts == {"A-1": 1, "A-2": 1}
+
+
+@pytest.mark.parametrize("cancelled_first", [True, False])
+async def test_cancelled_at_the_deadline(gateway: Gateway, transport: Transport, cancelled_first: bool) -> None:
+    """A call that is cancelled in the very moment its time is over is cancelled: that is never swallowed."""
+    gateway.script = always(SILENCE)
+    clock, events = ManualClock(start=gateway.time_ms()), list[Any]()
+    async with open_session(gateway, transport, clock=clock, on_event=events.append) as omipay:
+        task = asyncio.ensure_future(scan(omipay, "A-1"))
+        await until(lambda: len(gateway.requests) == 1)
+        if cancelled_first:
+            task.cancel()
+        clock.advance(30.0)
+        if not cancelled_first:
+            task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert [event.outcome for event in named(events, "call")] == [Outcome.UNKNOWN]
 
 
 async def test_money_cancelled_while_waiting(gateway: Gateway, transport: Transport) -> None:

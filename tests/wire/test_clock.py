@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async import AuthenticationError, Outcome, OutcomeUnknown
+from omipay_async import AuthenticationError, Outcome, OutcomeUnknown, RetryPolicy
 
 from . import behaviours
 from .behaviours import SIGN_TIMEOUT, SIGN_TIMEOUT_MISDATED, SIGN_TIMEOUT_UNDATED
@@ -31,6 +31,14 @@ async def test_learnt_once(gateway: Gateway, transport: Transport, call: Call, a
     assert gateway.numbers == ["A-1", "A-1", "A-2", "A-3"]
     assert max(gateway.acts.values()) == 1
     assert len({request.query["nonce_str"] for request in gateway.requests}) == 4
+
+
+@CALLS
+async def test_learnt_whatever_the_policy(gateway: Gateway, transport: Transport, call: Call) -> None:
+    """The one repeat that SIGN_TIMEOUT asks for is made with ``attempts=1`` too."""
+    async with open_session(gateway, transport, clock=ShiftedClock(HOUR), retry=RetryPolicy(attempts=1)) as omipay:
+        await call(omipay, "A-1")
+    assert gateway.numbers == ["A-1", "A-1"]
 
 
 @CALLS

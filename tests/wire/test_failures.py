@@ -16,6 +16,7 @@ from omipay_async import (
     OmipayError,
     Outcome,
     OutcomeUnknown,
+    RetryPolicy,
     TransportError,
 )
 from omipay_async.testing import ManualClock
@@ -217,6 +218,20 @@ async def test_every_money_call(gateway: Gateway, transport: Transport, call: Ca
     assert gateway.acts == {"A-1": 1}
 
 
+async def test_one_attempt(gateway: Gateway, transport: Transport) -> None:
+    """With ``attempts=1`` nothing is repeated, neither a read nor what was refused."""
+    gateway.script = always(HTML_502)
+    events: list[Event] = []
+    async with open_session(gateway, transport, retry=RetryPolicy(attempts=1), on_event=events.append) as omipay:
+        await failure_of(query(omipay, "OM-1"))
+        gateway.refuse()
+        gateway.say_unasked(b"")
+        await settled(gateway)
+        assert_never_sent(await failure_of(scan(omipay, "A-1")), money=True)
+    assert gateway.numbers == ["OM-1"]
+    assert [event.attempt for event in named(events, "attempt")] == [1, 1]
+
+
 # -- no end in sight --------------------------------------------------------------------------------------------------
 
 
@@ -298,6 +313,16 @@ async def test_surplus_reply(gateway: Gateway, transport: Transport, gap_s: floa
             )
             assert order.order_no == f"OM-{number}"
             await asyncio.sleep(gap_s)
+
+
+async def test_idle_connection_told_to_go(gateway: Gateway, transport: Transport) -> None:
+    """A load balancer's 408 on an idle connection is not taken for the reply to the next call."""
+    async with open_session(gateway, transport) as omipay:
+        await scan(omipay, "A-1")
+        gateway.say_unasked(behaviours.message(b"", "408 Request Timeout", "Connection: close"))
+        await settled(gateway)
+        await scan(omipay, "A-2")
+    assert gateway.acts == {"A-1": 1, "A-2": 1}
 
 
 async def test_closed_as_the_next_arrives(gateway: Gateway, transport: Transport) -> None:

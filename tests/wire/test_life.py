@@ -14,7 +14,7 @@ from omipay_async import NotSent, OmipayError, Outcome, RetryPolicy, SessionClos
 
 from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE
 from .client import Transport, named, open_session, query, refund, scan
-from .server import Gateway, always, gateway_in_thread, until
+from .server import Gateway, always, gateway_in_thread, settled, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +64,23 @@ async def test_close_waits_no_longer_than_the_deadline(gateway: Gateway, transpo
     assert error.outcome is Outcome.UNKNOWN
 
 
+async def test_closing_cancelled(gateway: Gateway, transport: Transport) -> None:
+    """Whoever loses patience with the closing may cancel it; what was sent goes on, and closing again ends it."""
+    gateway.gate.clear()
+    omipay = open_session(gateway, transport)
+    sent = asyncio.ensure_future(scan(omipay, "A-1"))
+    await until(lambda: gateway.under_way == 1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(omipay.aclose(), 0.01)
+    with pytest.raises(SessionClosed):
+        await scan(omipay, "A-2")
+    gateway.gate.set()
+    await sent
+    await omipay.aclose()
+    await settled(gateway)
+    assert gateway.acts == {"A-1": 1}
+
+
 async def test_closed(gateway: Gateway, transport: Transport) -> None:
     """A closed session may be closed again, also twice at once, and whatever is called on it says that it is closed."""
     omipay = open_session(gateway, transport)
@@ -73,7 +90,7 @@ async def test_closed(gateway: Gateway, transport: Transport) -> None:
     for call in (scan, query, refund):
         with pytest.raises(SessionClosed):
             await call(omipay, "A-2")
-    await until(lambda: gateway.open_connections == 0, "every connection to be closed")
+    await settled(gateway)
     assert gateway.numbers == ["A-1"]
 
 

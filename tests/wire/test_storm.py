@@ -12,7 +12,7 @@ import pytest
 from omipay_async import OmipayError, Outcome, Safety
 from omipay_async.retries import REPEATED, Failure
 
-from .client import MONEY, any_moment, cancel_scope, cancel_task, open_session
+from .client import CANCELS, MONEY, any_moment, open_session
 from .storm import DONE, Storm, complaints, told
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def test_storm(gateway: Gateway, transport: Transport, at_once: int) -> No
     assert len(set(nonces)) == len(nonces)
 
 
-@pytest.mark.parametrize("cancel", [cancel_task, cancel_scope])
+@pytest.mark.parametrize("cancel", CANCELS)
 async def test_storm_with_cancellations(gateway: Gateway, transport: Transport, cancel: Cancel) -> None:
     """Of calls that are cancelled in the storm the ``call`` events tell the truth, and each has one."""
     storm, numbers = Storm(seed=9), iter([str(index) for index in range(CALLS)])
