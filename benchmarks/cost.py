@@ -1,0 +1,89 @@
+"""What one call costs this process: CPU time per QueryOrder, and of the steps that need no network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import timeit
+import zoneinfo
+from typing import TYPE_CHECKING
+
+from omipay_async import decoding, endpoints
+from omipay_async.signing import Credentials, TaggedNonces, signature
+
+from . import comparators, server
+from .comparators import SIDES
+from .measure import cpu_per_call, in_turn
+from .report import Row, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .measure import Effort
+
+
+async def query_order(effort: Effort) -> list[Row]:
+    """CPU per call, one call at a time; signed and read by all, typed and checked by us and openai-python alone."""
+    missing = []
+    with server.running() as url:
+        async with contextlib.AsyncExitStack() as stack:
+            blocks = {}
+            for side in (
+                "naive httpx",
+                *(side for side in SIDES if side not in ("naive httpx", "naive httpx, semaphore")),
+            ):
+                try:
+                    ask = await stack.enter_async_context(SIDES[side](url))
+                except ImportError:
+                    missing.append(f"{side} is not installed and was left out.")
+                    continue
+                await cpu_per_call(ask, 40)()
+                blocks[side] = cpu_per_call(ask, effort.of(150, 40))
+            figures = await in_turn(blocks, effort.of(25, 3))
+    base = "naive httpx"
+    ratios = "; ".join(f"{side} {figures.ratio(side, base):.2f}" for side in blocks if side != base)
+    return [
+        Row(
+            "CPU per query_order, own transport / naive httpx",
+            figures.ratio("omipay_async", base),
+            target=Target(0.80),
+            sides=figures.medians(),
+            note=" ".join([f"Ratios: {ratios}.", *missing]),
+        ),
+        Row(
+            "CPU per query_order, AiohttpTransport / naive httpx",
+            figures.ratio("omipay_async over aiohttp", base),
+            target=Target(0.50),
+        ),
+    ]
+
+
+async def steps(effort: Effort) -> list[Row]:
+    """Microseconds of the steps around a request, alone. In a call, caches cold, each costs 2 to 3 times as much."""
+    key, zone = comparators.SECRET_KEY, zoneinfo.ZoneInfo("Australia/Sydney")
+    credentials, nonces = Credentials(comparators.M_NUMBER, key), TaggedNonces([key])
+    asked = decoding.Asked(endpoints.QUERY_ORDER, {"order_no": comparators.ORDER_NO}, [key])
+    received = decoding.Received(200, json.dumps(dict(server.ORDER)).encode())
+    session = comparators.session("http://127.0.0.1:9")
+    body = notification()
+    calls = effort.of(2_000, 200)
+    rows = [
+        Row("sign a request (nonce, signature, query)", _us(lambda: credentials.query(1, nonces()), calls), "us"),
+        Row("verify and read a notification", _us(lambda: session.parse_notification(body, max_age=None), calls), "us"),
+        Row("decode a QueryOrder reply", _us(lambda: decoding.decode(asked, received, zone), calls), "us"),
+    ]
+    await session.aclose()
+    return rows
+
+
+def notification() -> bytes:
+    """A body as the gateway sends it."""
+    timestamp, nonce = "1540426523000", "313644f42ecd4758b5e23b80e86efdc4"
+    sign = signature(comparators.M_NUMBER, timestamp, nonce, comparators.SECRET_KEY)
+    order = {**server.ORDER, "order_no": comparators.ORDER_NO, "total_amount": 450, "cny_amount": 2156}
+    return json.dumps({**order, "timestamp": timestamp, "nonce_str": nonce, "sign": sign}).encode()
+
+
+def _us(step: Callable[[], object], calls: int) -> float:
+    # The fastest of the repeats: whatever else the machine does only ever adds.
+    return min(timeit.repeat(step, number=calls, repeat=15)) / calls * 1e6
