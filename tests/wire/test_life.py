@@ -64,10 +64,10 @@ async def test_close_waits_no_longer_than_the_deadline(gateway: Gateway, transpo
     assert error.outcome is Outcome.UNKNOWN
 
 
-async def test_closing_cancelled(gateway: Gateway, transport: Transport) -> None:
+async def test_closing_cancelled(gateway: Gateway) -> None:
     """Whoever loses patience with the closing may cancel it; what was sent goes on, and closing again ends it."""
     gateway.gate.clear()
-    omipay = open_session(gateway, transport)
+    omipay = open_session(gateway)
     sent = asyncio.ensure_future(scan(omipay, "A-1"))
     await until(lambda: gateway.under_way == 1)
     with pytest.raises(TimeoutError):
@@ -79,6 +79,22 @@ async def test_closing_cancelled(gateway: Gateway, transport: Transport) -> None
     await omipay.aclose()
     await settled(gateway)
     assert gateway.acts == {"A-1": 1}
+
+
+async def test_closed_twice_at_once(gateway: Gateway, transport: Transport) -> None:
+    """Two tasks that close the session while a money call is out both return once that has ended."""
+    gateway.gate.clear()
+    omipay = open_session(gateway, transport)
+    sent = asyncio.ensure_future(scan(omipay, "A-1"))
+    await until(lambda: gateway.under_way == 1)
+    closing = [asyncio.ensure_future(omipay.aclose()) for _ in range(2)]
+    await asyncio.sleep(0.005)
+    gateway.gate.set()
+    await sent
+    _, late = await asyncio.wait(closing, timeout=2)
+    for task in late:
+        task.cancel()
+    assert not late
 
 
 async def test_closed(gateway: Gateway, transport: Transport) -> None:
