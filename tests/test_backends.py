@@ -72,12 +72,13 @@ async def test_a_renewed_lease_lasts_from_the_renewal() -> None:
     """A handler that goes on renewing keeps the others out."""
     clock = ManualClock()
     backend = MemoryBackend(lease=30, clock=clock)
-    await backend.claim("other key", "me")
     await backend.claim(KEY, "me")
+    await backend.claim("dead owner's", "me")
     await clock.advance(20)
     assert await backend.renew(KEY, "me")
-    assert await backend.renew("other key", "me")
-    await clock.advance(29)
+    await clock.advance(10)
+    assert await backend.claim("dead owner's", "you") is Claim.MINE
+    await clock.advance(19)
     assert await backend.claim(KEY, "you") is Claim.BUSY
     await clock.advance(1)
     assert await backend.claim(KEY, "you") is Claim.MINE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -101,6 +103,65 @@ async def test_a_lease_that_can_no_longer_be_proven_stops_the_handler(
     assert shop.ended == ["cancelled"]
 
 
+async def test_a_last_attempt_to_renew_does_not_outlast_the_lease(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """A backend that falls silent just before the lapse is not waited for beyond it."""
+    backend.faults["renew"] = gone
+    run = await begin(guard, shop)
+    await clock.advance(26)
+    backend.faults["renew"] = hanging
+    await clock.advance(3.9)
+    assert not run.done()
+    await clock.advance(0.1)
+    assert run.done()
+    with pytest.raises(BackendError, match="may run again"):
+        await run
+
+
+async def test_a_lease_counts_from_the_question_and_not_from_the_answer(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """The backend may have begun to count when claim or renewal reached it, however late its answer came."""
+    backend.faults = {"claim": lambda: clock.sleep(9), "renew": lambda: clock.sleep(4)}
+    run = await begin(guard, shop)
+    await clock.advance(14.5)
+    backend.faults["renew"] = gone
+    await clock.advance(25.4)
+    assert not run.done()
+    await clock.advance(0.1)
+    assert run.done()
+    with pytest.raises(BackendError, match="may run again"):
+        await run
+
+
+async def test_a_backend_that_did_not_answer_is_no_longer_asked(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """The question is cancelled, and what it says to that is nobody's affair any more."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    ended = []
+
+    async def hanging() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise BackendError("interrupted") from None
+
+    backend.faults["claim"] = hanging
+    run = await begin(guard, shop)
+    await clock.advance(10)
+    with pytest.raises(BackendError, match="in time"):
+        await run
+    del run
+    gc.collect()
+    await asyncio.sleep(0)
+    assert ended == ["cancelled"]
+    assert not complaints
+
+
 async def test_a_lease_that_was_taken_stops_the_handler(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
@@ -142,6 +203,7 @@ async def test_another_process_runs_again_what_was_not_recorded(
     assert await elsewhere.run(ORDER, shop, patience=10) is True
     assert shop.started == 2
     assert await guard.run(ORDER, shop, patience=10) is False
+    assert not guard._unrecorded
 
 
 async def test_the_memory_of_unrecorded_successes_is_bounded(
