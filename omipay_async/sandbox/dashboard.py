@@ -44,13 +44,14 @@ _DEEDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What has to be done for an order to come to a status."""
 
-# Fetches the page anew and puts its live part in place, unless a button is being pressed.
+# Fetches the page anew and puts its live part in place, unless a button is being pressed, or was while it was fetched.
 _SCRIPT: Final = """<script>
 setInterval(async () => {
   const live = document.querySelector("#live");
-  if (live.contains(document.activeElement)) return;
+  const isBusy = () => live.contains(document.activeElement) || live.matches(":active");
+  if (isBusy()) return;
   const text = await (await fetch(location.href)).text();
-  live.replaceWith(new DOMParser().parseFromString(text, "text/html").querySelector("#live"));
+  if (!isBusy()) live.replaceWith(new DOMParser().parseFromString(text, "text/html").querySelector("#live"));
 }, 2000);
 </script>"""
 

@@ -21,24 +21,25 @@ if TYPE_CHECKING:
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --mark: #07a35a; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 72rem; font: 16px/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; padding: 1rem; max-width: 72rem; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; }
 h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; } small { opacity: .7; }
 .card { max-width: 24rem; margin: 1rem auto; padding: 1.25rem; border: 1px solid var(--line); border-radius: .75rem; }
-.card h1, .amount, #qr { text-align: center; } .amount { font-size: 2rem; margin: .5rem 0; }
-#qr svg { max-width: 100%; height: auto; background: #fff; }
-dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; margin: 1rem 0; } dd { margin: 0; }
-dd { overflow-wrap: anywhere; } td { overflow-wrap: break-word; max-width: 28rem; }
+.card h1, .card p, #qr { text-align: center; } .amount { font-size: 2rem; margin: .5rem 0; }
+#qr svg { width: 100%; max-width: 15rem; background: #fff; shape-rendering: crispEdges; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; margin: 1rem 0; font-size: .9rem; }
+dd { margin: 0; } td { overflow-wrap: break-word; max-width: 28rem; }
 button, select { font: inherit; padding: .3rem .7rem; border-radius: .4rem; border: 1px solid var(--line); }
 .card form { display: grid; gap: .5rem; } .card button { padding: .7rem; }
 #pay { background: var(--mark); color: #fff; border-color: transparent; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td form { display: flex; flex-wrap: wrap; gap: .25rem; } code { overflow-wrap: anywhere; }
+td form { display: flex; flex-wrap: wrap; gap: .25rem; }
 .FAIL { color: #c33; }
 @media (max-width: 44rem) {
   thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
-  td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; }
+  td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere; }
+  td:empty { display: none; }
   td::before { content: attr(data-head); flex: 0 0 6rem; opacity: .7; }
 }
 """
@@ -49,7 +50,7 @@ def page(title: str, body: str, language: str, *, status: int = 200) -> HTMLResp
     tag = "en" if language == Language.EN else "zh-CN"
     html = (
         f'<!doctype html>\n<html lang="{tag}">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
     # A signed page's address is a live signature: it must not travel on to the merchant's page as its referrer.
@@ -80,7 +81,8 @@ def _cell(name: str, content: str) -> str:
 
 def qr(text: str) -> str:
     """A QR code, as an SVG within the page."""
-    drawing = segno.make(text, error="m", micro=False).svg_inline(scale=5, border=4)
+    # Without a size of its own the drawing is scaled to the screen; with one, a narrow screen would cut it off.
+    drawing = segno.make(text, error="m", micro=False).svg_inline(border=4, omitsize=True)
     return f'<div id="qr" data-text="{escape(text)}">{drawing}</div>'
 
 

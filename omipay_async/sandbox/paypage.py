@@ -86,8 +86,8 @@ def _target(sandbox: Sandbox, where: Visit, order: Order, fields: Mapping[str, s
     """Where the browser goes after payment; empty: nowhere. Raises :class:`Refusal` for what is not rightly signed."""
     if not signed:
         return absolute(order.return_to) if order.return_to else ""
-    # A button may be pressed later than a page may be opened.
-    window_ms = None if where.request.method == "POST" else WINDOW_MS
+    # A button may be pressed later than a page may be opened, and what it did has to be shown then.
+    window_ms = None if where.request.method == "POST" or order.status.is_final else WINDOW_MS
     merchants = sandbox.gateway.merchants
     merchant = authenticate(fields, merchants, sandbox.clock.time_ms(), window_ms=window_ms)
     if merchant.m_number != order.m_number:

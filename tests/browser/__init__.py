@@ -1,0 +1,1 @@
+"""The sandbox's pages in a real browser."""
