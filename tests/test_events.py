@@ -1,0 +1,277 @@
+"""What the session tells of itself: one hook, one log, one ``call`` event for each call however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import httpx
+import pytest
+
+from omipay_async import ErrorCode, Event, InvalidRequest, OmipayError, Outcome, RetryPolicy, Safety
+from omipay_async.events import Events
+from omipay_async.testing import ManualClock
+
+from .answering import CALLS, MONEY, READS, Gateway, fail, open_session, response, success
+from .vectors import TIMESTAMP
+
+if TYPE_CHECKING:
+    from .answering import Answer
+
+Told = list[Event]
+
+
+async def told(name: str, *answers: Answer, **options: Any) -> Told:
+    """The events of one call of an endpoint that the gateway answers so."""
+    events: Told = []
+    async with open_session(Gateway(*answers), on_event=events.append, **options) as omipay:
+        try:
+            await CALLS[name](omipay)
+        except OmipayError as error:
+            assert events[-1].error == type(error).__name__  # noqa: PT017 - the event is what is tested
+            assert events[-1].outcome is error.outcome  # noqa: PT017 - likewise
+    return events
+
+
+def named(events: Told, name: str) -> Told:
+    """Those of one name."""
+    return [event for event in events if event.name == name]
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_a_call_that_went_well_is_told_once(name: str) -> None:
+    """An attempt, then the call: endpoint, safety, node, no error."""
+    events = await told(name, success(name))
+    assert [event.name for event in events] == ["attempt", "call"]
+    for event in events:
+        assert (event.endpoint, event.attempt, event.node) == (name, 1, "AU")
+        assert event.safety is (Safety.READ if name in READS else Safety.MONEY)
+        assert (event.error, event.outcome, event.error_code) == (None, None, None)
+
+
+async def test_the_numbers_of_a_call_are_told() -> None:
+    """What was sent, and what the reply named: enough to find the sale in one's own books."""
+    call = (await told("MakeScanOrder", success("MakeScanOrder")))[-1]
+    assert (call.order_no, call.out_order_no, call.out_refund_no) == ("TR1", "SEORD000001", None)
+    call = (await told("Refund", success("Refund")))[-1]
+    assert (call.order_no, call.out_order_no, call.out_refund_no) == ("TR1", None, "R-1")
+    call = (await told("QueryOrder", fail("PERMISSION_ERROR", order_no="TR9")))[-1]
+    assert call.order_no == "TR9"
+
+
+async def test_a_customer_typing_a_password_is_told_as_no_error() -> None:
+    """The code is there for those who count."""
+    call = (await told("MakeScanOrder", fail("USERPAYING", order_no="TR1")))[-1]
+    assert (call.error, call.outcome, call.error_code, call.order_no) == (None, None, ErrorCode.USERPAYING, "TR1")
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        fail("SIGN_ERROR"),
+        fail("SYSTEM_ERROR"),
+        fail("NEW_ONE"),
+        b"<html>",
+        httpx.ReadError("cut"),
+        httpx.ConnectError("no"),
+    ],
+    ids=str,
+)
+async def test_a_call_that_failed_is_told_once_with_its_outcome(name: str, answer: Answer) -> None:
+    """``error`` and ``outcome`` are the error's own; each try is an attempt, counted from 1."""
+    events = await told(name, answer)
+    attempts, calls = named(events, "attempt"), named(events, "call")
+    assert len(calls) == 1
+    assert events[-1] is calls[0]
+    assert [event.attempt for event in attempts] == list(range(1, calls[0].attempt + 1))
+    assert calls[0].error is not None
+
+
+async def test_the_gateways_code_is_told() -> None:
+    """As a member where it is documented."""
+    assert (await told("MakeQROrder", fail("AMOUNT_INVALID")))[-1].error_code is ErrorCode.AMOUNT_INVALID
+    assert (await told("MakeQROrder", fail("NEW_ONE")))[-1].error_code == "NEW_ONE"
+
+
+@pytest.mark.parametrize("call", ["make_scan_order", "call"])
+async def test_a_refused_call_is_told_too(call: str) -> None:
+    """Nothing was sent, and there was no attempt: NOT_DONE."""
+    events: Told = []
+    async with open_session(Gateway({}), on_event=events.append) as omipay:
+        arguments: dict[str, Any] = {"endpoint": "X", "params": {"sign": "x"}}
+        if call == "make_scan_order":
+            arguments = dict.fromkeys(("order_name", "currency", "out_order_no", "qrcode", "pos_no"), "AUD") | {
+                "amount": 0
+            }
+        with pytest.raises(InvalidRequest):
+            await getattr(omipay, call)(**arguments)
+    assert [(event.name, event.attempt, event.error) for event in events] == [("call", 0, "InvalidRequest")]
+    assert events[0].outcome is Outcome.NOT_DONE
+
+
+async def test_a_call_after_the_end_is_told_too() -> None:
+    """SessionClosed is an ending like any other."""
+    events: Told = []
+    async with open_session(Gateway({}), on_event=events.append) as omipay:
+        pass
+    for name in ("Refund", "QueryOrder"):
+        with pytest.raises(OmipayError):
+            await CALLS[name](omipay)
+    assert [(event.name, event.error) for event in events] == [("call", "SessionClosed")] * 2
+    assert [event.outcome for event in events] == [Outcome.NOT_DONE, None]
+
+
+class Hanging(httpx.AsyncBaseTransport):
+    """Takes a request and never answers."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Hang."""
+        self.reached.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@pytest.mark.parametrize("name", ["Refund", "QueryOrder"])
+async def test_a_call_cancelled_after_it_was_sent_is_told_as_unknown(name: str) -> None:
+    """The money may have moved although nobody waits for it any more; a read says nothing of money."""
+    events: Told = []
+    transport = Hanging()
+    async with open_session(transport, on_event=events.append, clock=ManualClock(TIMESTAMP)) as omipay:
+        task = asyncio.ensure_future(CALLS[name](omipay))
+        await transport.reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    (call,) = named(events, "call")
+    assert (call.error, call.outcome) == ("CancelledError", Outcome.UNKNOWN if name == "Refund" else None)
+
+
+async def test_a_call_cancelled_in_the_queue_is_told_as_not_done() -> None:
+    """It never left: the wait for a slot is told, the money is safe."""
+    events: Told = []
+    transport, clock = Hanging(), ManualClock(TIMESTAMP)
+    async with open_session(transport, on_event=events.append, clock=clock, max_in_flight=1) as omipay:
+        first = asyncio.ensure_future(CALLS["Refund"](omipay))
+        await transport.reached.wait()
+        second = asyncio.ensure_future(CALLS["MakeScanOrder"](omipay))
+        await asyncio.sleep(0)
+        await clock.advance(3)
+        for task in (second, first):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    in_queue, sent = named(events, "call")
+    assert (in_queue.endpoint, in_queue.outcome, in_queue.waited_s) == ("MakeScanOrder", Outcome.NOT_DONE, 3)
+    assert (sent.endpoint, sent.outcome, sent.duration_s) == ("Refund", Outcome.UNKNOWN, 3)
+
+
+async def test_times_are_told_in_seconds_of_the_clock() -> None:
+    """A call that was repeated took its waits too."""
+    clock = ManualClock(TIMESTAMP, auto=True)
+    policy = RetryPolicy(base_delay=1.0, max_delay=1.0)
+    events = await told("QueryOrder", b"", success("QueryOrder"), clock=clock, retry=policy)
+    assert events[-1].duration_s == clock.monotonic()
+    assert 0 <= events[-1].duration_s < 1
+
+
+async def test_a_learnt_offset_is_told() -> None:
+    """How wrong this machine's clock is, in seconds, and who said so."""
+    ahead = "Tue, 27 Dec 2016 04:20:36 GMT"  # the documents' moment and 400 seconds
+    refusal = response('{"return_code":"FAIL","error_code":"SIGN_TIMEOUT"}', Date=ahead)
+    events = await told("MakeQROrder", refusal, success("MakeQROrder"))
+    assert [event.name for event in events] == ["attempt", "clock", "attempt", "call"]
+    assert events[1].node == "AU"
+    assert events[1].offset_s == pytest.approx(400, abs=1)
+    assert events[-1].attempt == 2
+
+
+async def test_another_node_is_told() -> None:
+    """The first could not be reached: which one is asked instead."""
+    events = await told("QueryOrder", httpx.ConnectError("refused"), success("QueryOrder"), fallback="CN")
+    assert [(event.name, event.node) for event in events] == [
+        ("attempt", "AU"),
+        ("node", "CN"),
+        ("attempt", "CN"),
+        ("call", "CN"),
+    ]
+
+
+async def test_a_hook_that_raises_changes_no_call(caplog: pytest.LogCaptureFixture) -> None:
+    """What it raises is logged and dropped."""
+
+    def hook(event: Event) -> None:
+        raise LookupError(event.name)
+
+    async with open_session(Gateway(success("MakeQROrder")), on_event=hook) as omipay:
+        assert (await CALLS["MakeQROrder"](omipay)).order_no == "TR1"
+    complaints = [record for record in caplog.records if "on_event raised" in record.getMessage()]
+    assert len(complaints) == 2
+    assert all(record.exc_info for record in complaints)
+
+
+def test_a_hook_that_is_cancelled_or_interrupted_is_not_silenced() -> None:
+    """Only exceptions are dropped, not KeyboardInterrupt."""
+
+    def hook(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Events(hook).emit(Event("call"))
+
+
+def test_without_a_hook_nothing_is_told() -> None:
+    """And no event needs to be made."""
+    events = Events(None)
+    assert not events.wanted
+    events.emit(Event("call"))
+
+
+def test_an_event_is_a_frozen_value_with_these_fields() -> None:
+    """The contract's thirteen, and the offset of a ``clock``."""
+    names = [field.name for field in attrs.fields(Event)]
+    assert names == [
+        *("name", "endpoint", "safety", "attempt", "duration_s", "waited_s", "node", "error", "outcome", "error_code"),
+        *("order_no", "out_order_no", "out_refund_no", "offset_s"),
+    ]
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        Event("call").name = "x"  # type: ignore[misc]  # what is tested
+
+
+# -- the log ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_log_has_a_level_for_each_reader(caplog: pytest.LogCaptureFixture) -> None:
+    """Attempts are DEBUG, repeats WARNING, an unknown outcome ERROR; a refusal is the caller's business."""
+    caplog.set_level(logging.DEBUG, "omipay_async")
+    await told("QueryOrder", b"", success("QueryOrder"))
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "WARNING", "DEBUG"]
+    caplog.clear()
+    await told("Refund", b"")
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "ERROR"]
+    assert "nobody knows" in caplog.records[-1].getMessage()
+    caplog.clear()
+    await told("Refund", fail("ORDER_NOT_PAID"))
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]
+    assert {record.name for record in caplog.records} == {"omipay_async"}
+
+
+@pytest.mark.parametrize("name", MONEY)
+async def test_no_url_is_in_the_log(caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """Endpoint, node, attempt, duration, error: no address and no parameter."""
+    caplog.set_level(logging.DEBUG)
+    for answer in (success(name), b"<html>", httpx.ReadError("https://www.omipay.com.au/?sign=1")):
+        await told(name, answer)
+    assert caplog.records
+    assert not any("://" in record.getMessage() for record in caplog.records)
+
+
+def test_a_program_that_sets_up_no_logging_sees_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """The logger has a handler of its own that does nothing."""
+    handlers = logging.getLogger("omipay_async").handlers
+    assert any(isinstance(handler, logging.NullHandler) for handler in handlers)
