@@ -93,7 +93,7 @@ class Backend(Protocol):
     """
 
     lease: float
-    """Seconds that a claim holds without being renewed."""
+    """Seconds that a claim holds without being renewed. A question that takes a third of it counts as not answered."""
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
