@@ -1,0 +1,250 @@
+"""The session's life: opened, closed, moved to another loop, and what is found out at its first call."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from omipay_async import (
+    AsyncOmipay,
+    ConfigurationError,
+    InvalidRequest,
+    QROrder,
+    SessionClosed,
+)
+from omipay_async.sending import ssl_context
+from omipay_async.testing import ManualClock
+
+from .scripted_gateway import BASE_URL, M_NUMBER, SECRET_KEY, Gateway, Held, begin, order, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    gateway = Gateway(clock)
+    gateway.on("QueryOrder", order("PAID"))
+    return gateway
+
+
+# -- life -------------------------------------------------------------------------------------------------------------
+
+
+async def handler(_: object) -> None:
+    """Fulfil nothing."""
+
+
+CALLS: dict[str, Callable[[AsyncOmipay], Coroutine[Any, Any, object]]] = {
+    "query_order": lambda omipay: omipay.query_order("TR1"),
+    "refund": lambda omipay: omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1),
+    "call": lambda omipay: omipay.call("ConfirmCheckOut", {}),
+    "poll_until_paid": lambda omipay: omipay.poll_until_paid("TR1"),
+    "poll_until_refunded": lambda omipay: omipay.poll_until_refunded("RF1", timeout=None),
+    "fulfil": lambda omipay: omipay.fulfil("TR1", handler),
+    "aenter": lambda omipay: omipay.__aenter__(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_a_closed_session_says_so(gateway: Gateway, call: Callable[[AsyncOmipay], Any]) -> None:
+    """Whatever is called after the end is SessionClosed, and nothing is sent."""
+    async with gateway.session() as omipay:
+        await omipay.query_order("TR1")
+    with pytest.raises(SessionClosed):
+        await call(omipay)
+    assert len(gateway.asked) == 1
+
+
+async def test_pages_of_a_closed_session(gateway: Gateway) -> None:
+    """No signature leaves a session that is closed."""
+    omipay = gateway.session()
+    await omipay.aclose()
+    with pytest.raises(SessionClosed):
+        omipay.pay_page_url(QROrder("TR1", pay_url="https://pay.example/"), redirect_url="https://shop.example/")
+    with pytest.raises(SessionClosed):
+        omipay.wechat_login_url("https://shop.example/")
+
+
+async def test_closing_is_idempotent(gateway: Gateway) -> None:
+    """Closed once, twice, several times at once, inside ``async with``: harmless, and the transport is closed."""
+    async with gateway.session() as omipay:
+        await omipay.query_order("TR1")
+        await asyncio.gather(omipay.aclose(), omipay.aclose())
+        await omipay.aclose()
+        assert gateway.closed >= 1
+    assert omipay.http.is_closed
+
+
+async def test_an_exception_in_the_body_closes_and_is_raised(gateway: Gateway) -> None:
+    """``async with`` hides nothing."""
+    with pytest.raises(ZeroDivisionError):
+        async with gateway.session() as omipay:
+            raise ZeroDivisionError
+    assert "closed" in repr(omipay)
+
+
+async def test_a_cancelled_closing_can_be_repeated(clock: ManualClock, gateway: Gateway) -> None:
+    """Whoever loses patience with a money call under way leaves a session that takes no more calls."""
+    held = Held({"return_code": "SUCCESS", "refund_no": "RF1"})
+    gateway.on("Refund", held)
+    omipay = gateway.session()
+    money = await begin(clock, omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1))
+    closing = await begin(clock, omipay.aclose())
+    assert not closing.done()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with pytest.raises(SessionClosed):
+        await omipay.query_order("TR1")
+    held.release.set()
+    assert (await outcome(money)).refund_no == "RF1"
+    await omipay.aclose()
+
+
+def test_made_without_a_loop_and_used_in_two(gateway: Gateway) -> None:
+    """A module-level session serves one ``asyncio.run`` after another: calls, polls, handlers; then it is closed."""
+    omipay = gateway.session(clock=ManualClock(auto=True), timeout=5)
+
+    async def use() -> None:
+        assert (await omipay.query_order("TR1")).is_paid
+        assert (await omipay.poll_until_paid("TR1")).is_paid
+        assert (await omipay.fulfil("TR1", handler)).is_paid
+        poll = asyncio.create_task(omipay.poll_until_paid("TR2", timeout=None))
+        await asyncio.sleep(0)
+        poll.cancel()
+
+    asyncio.run(use())
+    asyncio.run(use())
+    asyncio.run(omipay.aclose())
+
+
+@pytest.fixture
+def other_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Another event loop of this thread, closed afterwards."""
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.mark.parametrize("under_way", ["query_order", "poll_until_paid", "fulfil"])
+def test_two_loops_at_once(gateway: Gateway, other_loop: asyncio.AbstractEventLoop, under_way: str) -> None:
+    """While a call, a poll or a handler is under way in one loop, another loop is told so: never a hang."""
+    omipay = gateway.session()
+    gateway.on("TR1", Held(order("PAID")) if under_way == "query_order" else order("PAID"))
+
+    async def hang(_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def use() -> asyncio.Task[Any]:
+        work: Coroutine[Any, Any, object] = CALLS[under_way](omipay)
+        if under_way == "fulfil":
+            work.close()
+            work = omipay.fulfil("TR1", hang)
+        task = asyncio.create_task(work)
+        await asyncio.sleep(0.001)
+        return task
+
+    async def end(task: asyncio.Task[Any]) -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (await omipay.query_order("TR2")).is_paid
+        await omipay.aclose()
+
+    task = other_loop.run_until_complete(use())
+    for call in ("query_order", "poll_until_paid"):
+        with pytest.raises(ConfigurationError, match="event loop"):
+            asyncio.run(CALLS[call](omipay))
+    other_loop.run_until_complete(end(task))
+
+
+# -- what it shows ----------------------------------------------------------------------------------------------------
+
+
+async def test_repr_shows_no_secret(gateway: Gateway) -> None:
+    """Which merchant, which node, open or closed; no key."""
+    omipay = gateway.session(previous_secret_keys=["the old key"])
+    assert repr(omipay) == "<AsyncOmipay m_number='000034' node=gateway.test open>"
+    await omipay.aclose()
+    assert repr(omipay) == "<AsyncOmipay m_number='000034' node=gateway.test closed>"
+    for part in (omipay._caller, omipay._caller.credentials, omipay._wire, omipay._backend, omipay._caller.nonces):
+        assert SECRET_KEY not in repr(part)
+        assert "the old key" not in repr(part)
+    broken = AsyncOmipay.__new__(AsyncOmipay)
+    broken._closed = True
+    assert "AsyncOmipay" in repr(broken)
+
+
+def test_sessions_share_the_tls_context() -> None:
+    """One for each value of ``verify`` in a process: it takes milliseconds to make. One's own is used as it is."""
+    assert ssl_context(True) is ssl_context(True)
+    own = ssl.create_default_context()
+    assert ssl_context(own) is own
+
+
+async def test_the_client_of_the_session_signs_nothing(gateway: Gateway) -> None:
+    """``omipay.http`` is a plain client through the same transport."""
+    async with gateway.session(max_in_flight=1) as omipay:
+        assert isinstance(omipay.http, httpx.AsyncClient)
+        await omipay.http.get(f"{BASE_URL}/v2/QueryOrder", params={"order_no": "TR1"})
+    assert gateway.asked[0].params == {"order_no": "TR1"}
+
+
+# -- what is found out at the first call -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verify", ["/no/such/certificates.pem", 7, None])
+async def test_certificates_that_cannot_be_read(verify: Any) -> None:
+    """Told as a ConfigurationError that names ``verify``, at the latest when the first call is made."""
+    with pytest.raises(ConfigurationError, match="verify"):
+        async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url="https://127.0.0.1:9", verify=verify) as omipay:
+            await omipay.query_order("TR1")
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("Australia/Sydney", datetime(2018, 10, 25, 12, tzinfo=ZoneInfo("Australia/Sydney"))),
+        ("UTC", datetime(2018, 10, 25, 12, tzinfo=UTC)),
+        (timezone(timedelta(hours=10)), datetime(2018, 10, 25, 2, tzinfo=UTC)),
+    ],
+)
+async def test_times_are_of_the_sessions_zone(gateway: Gateway, zone: Any, expected: datetime) -> None:
+    """A name or a ``tzinfo``."""
+    gateway.on("TR1", order("PAID", pay_time="20181025120000"))
+    async with gateway.session(timezone=zone) as omipay:
+        assert (await omipay.query_order("TR1")).pay_time == expected
+
+
+@pytest.mark.parametrize("name", ["Atlantis/Poseidonis", "", "Australia", "../../etc/passwd"])
+async def test_a_zone_that_this_machine_does_not_know(gateway: Gateway, name: str) -> None:
+    """Told at first use, before anything is sent, with what to install; the session itself can be made and closed."""
+    async with gateway.session(timezone=name) as omipay:
+        for call in (CALLS["query_order"], CALLS["refund"]):
+            with pytest.raises(ConfigurationError, match="tzdata"):
+                await call(omipay)
+        with pytest.raises(ConfigurationError, match="tzdata"):
+            omipay.parse_wechat_login("openid=o1")
+    assert gateway.asked == []
+
+
+@pytest.mark.parametrize("nonce", ["short", "a" * 33, "with space 12", "umlautäöü123", 1234567890, None])
+async def test_a_nonce_that_is_none_is_never_sent(gateway: Gateway, nonce: Any) -> None:
+    """A provider of one's own is held to the documents' rule; what it returned is not shown."""
+    async with gateway.session(nonces=lambda: nonce) as omipay:
+        for call in (CALLS["query_order"], CALLS["refund"]):
+            with pytest.raises(InvalidRequest, match="nonces") as caught:
+                await call(omipay)
+            assert str(nonce) not in str(caught.value)
+    assert gateway.asked == []
