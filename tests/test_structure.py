@@ -1,0 +1,216 @@
+"""The house plan: which module may know of which, what each optional package is needed for, what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import omipay_async
+
+ROOT = Path(omipay_async.__file__).parent
+PACKAGE = "omipay_async"
+
+# From the ground up: each module may import those of the rows above its own, and no other of this package.
+ROWS = (
+    "errors codes slots",
+    "money signing endpoints events qr",
+    "models checks scopes backends retries",
+    "decoding methods fulfilment polling",
+    "notifications pages sending redis",
+    "options calls receiving waiting bodies",
+    "session",
+    "fastapi aiohttp",
+    "fixtures",
+    "testing",
+)
+ROW = {name: number for number, row in enumerate(ROWS) for name in row.split()}
+# What is asked for late, where a name above is needed only when it is used.
+LATE = {"models": {"qr"}, "fixtures": {"testing", "sandbox"}}
+SANDBOX_MAY_KNOW = {"codes", "endpoints", "errors"}
+
+# Which module needs which package that is not Python's own; "late": only inside of a function.
+THIRD_PARTY = {
+    "httpx": {"sending", "sandbox.transport", "sandbox.notifier late"},
+    "cattrs": {"decoding"},
+    "redis": {"redis late"},
+    "fastapi": {"fastapi"},
+    "aiohttp": {"aiohttp"},
+    "starlette": {"fastapi", "sandbox.face", "sandbox.html", "sandbox.paypage", "sandbox.dashboard"},
+    "uvicorn": {"sandbox.server"},
+    "segno": {"qr late", "sandbox.html"},
+    "pytest": {"fixtures"},
+}
+EVERYWHERE = {"attrs"}
+
+
+class Import(NamedTuple):
+    """One import statement that is run, and whether only when a function is called."""
+
+    target: str
+    late: bool
+
+
+def is_for_type_checkers(node: ast.AST) -> bool:
+    """Whether it is ``if TYPE_CHECKING:``."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def absolute(module: str, node: ast.ImportFrom, is_package: bool) -> str:
+    """What a ``from`` imports from, written out."""
+    if not node.level:
+        return node.module or ""
+    parts = f"{PACKAGE}.{module}".split(".") if module else [PACKAGE]
+    base = parts[: len(parts) - node.level + is_package]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def is_module(target: str) -> bool:
+    """Whether it is a file of this package, not a name in one."""
+    return (ROOT / f"{target.removeprefix(f'{PACKAGE}.').replace('.', '/')}.py").exists()
+
+
+def imports_of(path: Path) -> list[Import]:
+    """Every import that running the module, or its functions, makes."""
+    is_package = path.name == "__init__.py"
+    module = name_of(path)
+    found: list[Import] = []
+
+    def walk(node: ast.AST, late: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if is_for_type_checkers(child):
+                continue
+            if isinstance(child, ast.Import):
+                found.extend(Import(alias.name, late) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = absolute(module, child, is_package)
+                names = [f"{base}.{alias.name}" for alias in child.names]
+                are_modules = all(
+                    (ROOT / f"{n.removeprefix(PACKAGE + '.').replace('.', '/')}.py").exists() for n in names
+                )
+                found.extend(Import(target, late) for target in (names if are_modules else [base]))
+            walk(child, late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
+
+    walk(ast.parse(path.read_text(encoding="utf-8")), late=False)
+    return found
+
+
+def name_of(path: Path) -> str:
+    """``sandbox.ledger`` for ``sandbox/ledger.py``; a package by its own name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): imports_of(path) for path in sorted(ROOT.rglob("*.py"))}
+CLIENT = [name for name in MODULES if name in ROW]
+SANDBOX = [name for name in MODULES if name.split(".")[0] == "sandbox"]
+CLI = [name for name in MODULES if name.split(".")[0] in {"cli", "__main__"}]
+
+
+def own(name: str, *, late: bool) -> set[str]:
+    """What a module imports of this package."""
+    targets = {found.target for found in MODULES[name] if found.late is late}
+    return {target.removeprefix(PACKAGE).removeprefix(".") for target in targets if target.split(".")[0] == PACKAGE}
+
+
+def test_every_module_has_its_place() -> None:
+    """A new module is put into a row of the plan, or into the sandbox or the command line."""
+    assert sorted(MODULES) == sorted(["", *CLIENT, *SANDBOX, *CLI])
+    assert set(ROW) == set(CLIENT)
+
+
+@pytest.mark.parametrize("name", CLIENT)
+def test_imports_run_one_way(name: str) -> None:
+    """Each module knows only of what lies below it; no circles, no late imports that hide one."""
+    known = own(name, late=False) - {""}  # "" is the version number
+    assert {target: ROW[target] for target in known if ROW[target] >= ROW[name]} == {}
+    assert own(name, late=True) == LATE.get(name, set())
+
+
+@pytest.mark.parametrize("name", SANDBOX)
+def test_the_sandbox_is_written_without_the_client(name: str) -> None:
+    """Two hands that make the same mistake agree: it shares words and tables, not checks, signing or decoding."""
+    known = {target for target in own(name, late=False) if target.split(".")[0] != "sandbox"}
+    assert known <= SANDBOX_MAY_KNOW
+    late = {target for target in own(name, late=True) if target.split(".")[0] != "sandbox"}
+    assert late == ({""} if name == "sandbox.sandbox" else set())  # session() makes an AsyncOmipay
+
+
+def test_nothing_but_the_edges_knows_the_sandbox_or_the_command_line() -> None:
+    """The client does not need what is built upon it."""
+    for name in CLIENT:
+        above = {target.split(".")[0] for target in own(name, late=False) | own(name, late=True)}
+        assert not above & {"cli", "__main__"}
+        assert "sandbox" not in above or name == "fixtures"
+    assert not any(target.startswith("cli") for name in SANDBOX for target in own(name, late=False))
+
+
+def test_other_peoples_packages_are_needed_only_where_they_are_used() -> None:
+    """httpx has one home in the client; an extra is imported by the modules that its users ask for."""
+    found: dict[str, set[str]] = {}
+    for name in CLIENT + SANDBOX:
+        for target, late in MODULES[name]:
+            package = target.split(".")[0]
+            if package not in sys.stdlib_module_names | EVERYWHERE | {PACKAGE}:
+                found.setdefault(package, set()).add(f"{name} late" if late else name)
+    assert found == THIRD_PARTY
+    assert {name for name in CLI for found in MODULES[name] if found.target == "httpx"} <= {"cli.doctoring"}
+
+
+@pytest.mark.parametrize("modules", ["omipay_async", "omipay_async.testing", "omipay_async.errors, omipay_async.codes"])
+def test_importing_costs_next_to_nothing(modules: str) -> None:
+    """No httpx, no time zone data, no extra, no client: the pytest plugin is loaded in every suite of its users."""
+    heavy = {"httpcore", "zoneinfo", "tzdata", "typer", "rich", *THIRD_PARTY} - {"pytest"}
+    code = f"import sys, {modules}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "omipay_async" in loaded
+    assert not heavy & {module.split(".")[0] for module in loaded}
+    assert f"{PACKAGE}.session" not in loaded
+
+
+# -- the public names -------------------------------------------------------------------------------------------------
+
+
+def test_the_public_names_are_sorted_and_each_can_be_imported() -> None:
+    """``from omipay_async import NAME`` gives the object that its own module defines."""
+    assert omipay_async.__all__ == sorted(omipay_async.__all__)
+    assert len(set(omipay_async.__all__)) == len(omipay_async.__all__)
+    assert sorted(omipay_async._HOMES) == [name for name in omipay_async.__all__ if name != "__version__"]
+    for name, home in omipay_async._HOMES.items():
+        assert getattr(omipay_async, name) is getattr(importlib.import_module(f"{PACKAGE}.{home}"), name)
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    """What is loaded late is written out once more for them."""
+    tree = ast.parse(Path(omipay_async.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if is_for_type_checkers(node))
+    seen = {
+        alias.name: node.module for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert seen == omipay_async._HOMES
+
+
+def test_every_error_and_every_reply_is_a_public_name() -> None:
+    """Whatever a user can be handed can be imported from the top."""
+    for home in ("errors", "models", "codes"):
+        module = importlib.import_module(f"{PACKAGE}.{home}")
+        defined = {n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__}
+        assert {n for n in defined if not n.startswith("_")} - {"Phase"} <= set(omipay_async.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """With the usual words, so that ``hasattr`` and IDEs work."""
+    with pytest.raises(AttributeError, match="module 'omipay_async' has no attribute 'Nothing'"):
+        _ = omipay_async.Nothing  # type: ignore[attr-defined]  # what is tested
+    assert dir(omipay_async) == omipay_async.__all__
+
+
+def test_every_module_states_its_rule() -> None:
+    """A docstring at the top of each."""
+    for path in ROOT.rglob("*.py"):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
