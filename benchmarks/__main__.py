@@ -40,7 +40,6 @@ def main(arguments: list[str] | None = None) -> list[Row]:
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    _without_proxies()
     rows: list[Row] = []
     for name in options.parts or PARTS:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
@@ -71,4 +70,5 @@ def _without_proxies() -> None:
 
 
 if __name__ == "__main__":
+    _without_proxies()
     main()

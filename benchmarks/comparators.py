@@ -145,7 +145,9 @@ async def raw_aiohttp(server: str) -> AsyncIterator[Ask]:
 
 @contextlib.asynccontextmanager
 async def openai(server: str) -> AsyncIterator[Ask]:
-    """openai-python's async client, which too makes a typed value of a small JSON object. Its own, unsigned route.
+    """openai-python's async client, which too makes a typed value of a small JSON object, on a route of its own.
+
+    It is httpx underneath, or since its 3.x a fork of it.
 
     Raises:
         ImportError: it is not installed; it is no dependency of anything here.
