@@ -128,8 +128,7 @@ async def test_two_may_wait_for_the_same_time() -> None:
         await clock.advance(2)
         return clock.monotonic()
 
-    reached: list[float] = await asyncio.gather(stride(), stride())
-    assert reached == [4.0, 4.0]
+    assert set(await asyncio.gather(stride(), stride())) == {4.0}
     assert log == [("1", 1.0)]
 
 
