@@ -1,0 +1,1 @@
+"""What type checkers show to users. Nothing here is run."""
