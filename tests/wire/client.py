@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from omipay_async import Event
     from omipay_async.testing import ManualClock
 
-    Call = Callable[[AsyncOmipay, str], Coroutine[Any, Any, object]]
-    """One of the calls below: with a session, under a number."""
+    Call = Callable[..., Coroutine[Any, Any, object]]
+    """One of the calls below: with a session, under a number, within a time."""
     Cancel = Callable[[Coroutine[Any, Any, object], float], Coroutine[Any, Any, bool]]
     """One of the ways to cancel below."""
 
@@ -48,28 +48,39 @@ def open_session(where: Gateway | str, transport: Transport = Transport.OWN, **o
     return AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=base_url, **options)
 
 
-async def scan(omipay: AsyncOmipay, number: str) -> object:
+async def scan(omipay: AsyncOmipay, number: str, timeout: float | None = None) -> object:
     """A money call: the customer pays at the till."""
     return await omipay.make_scan_order(
-        order_name="Flat white", amount=450, currency="AUD", out_order_no=number, qrcode="134567890", pos_no="till-1"
+        order_name="Flat white",
+        amount=450,
+        currency="AUD",
+        out_order_no=number,
+        qrcode="134567890",
+        pos_no="till-1",
+        timeout=timeout,
     )
 
 
-async def qr(omipay: AsyncOmipay, number: str) -> object:
+async def qr(omipay: AsyncOmipay, number: str, timeout: float | None = None) -> object:
     """A money call: an order for the customer to pay."""
     return await omipay.make_qr_order(
-        order_name="Flat white", amount=450, currency="AUD", out_order_no=number, platform="WECHATPAY"
+        order_name="Flat white",
+        amount=450,
+        currency="AUD",
+        out_order_no=number,
+        platform="WECHATPAY",
+        timeout=timeout,
     )
 
 
-async def refund(omipay: AsyncOmipay, number: str) -> object:
+async def refund(omipay: AsyncOmipay, number: str, timeout: float | None = None) -> object:
     """A money call: money goes back to the customer."""
-    return await omipay.refund(order_no="OM-1", out_refund_no=number, amount=450)
+    return await omipay.refund(order_no="OM-1", out_refund_no=number, amount=450, timeout=timeout)
 
 
-async def query(omipay: AsyncOmipay, number: str) -> object:
+async def query(omipay: AsyncOmipay, number: str, timeout: float | None = None) -> object:
     """A read."""
-    return await omipay.query_order(number)
+    return await omipay.query_order(number, timeout=timeout)
 
 
 MONEY: Final[tuple[Call, ...]] = (scan, qr, refund)
@@ -81,10 +92,10 @@ def named(events: list[Event], name: str) -> list[Event]:
 
 
 def any_moment(random: Random) -> float:
-    """From a tenth of a millisecond to a tenth of a second, each decade as likely: whatever the machine, some calls
-    are cut short before they are sent, some after, and some not at all.
+    """From a tenth of a millisecond to a tenth of a second, each decade as likely, or not at all: whatever the machine,
+    some calls are cut short before they are sent, some after, and some are not.
     """
-    return float(10 ** random.uniform(-4, -1))
+    return 60.0 if random.random() < 0.1 else float(10 ** random.uniform(-4, -1))
 
 
 async def cancel_task(call: Coroutine[Any, Any, object], moment_s: float) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,7 @@ from .behaviours import HEALTHY, Behaviour, either_way
 from .client import MONEY, Transport, named, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from omipay_async import AsyncOmipay, Event
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 DONE: Final = "DONE"
 """What a caller who got a reply believes; the others are ``Outcome``'s members."""
 
+_UNANSWERED: Final = "-unanswered"
 _GOOD: Final = [HEALTHY, behaviours.CLOSES_AFTER_REPLY, behaviours.CLOSES_UNANNOUNCED, behaviours.CONTINUE]
 _ANSWERED_AT_ONCE: Final = [behaviours.SIGN_TIMEOUT, behaviours.SIGN_TIMEOUT_UNDATED]
 _TROUBLE: Final = [
@@ -40,24 +40,34 @@ class Storm:
     beliefs: dict[str, list[str]] = field(default_factory=dict)
     """What the caller of each number was told, once per call."""
     events: list[Event] = field(default_factory=list)
+    over: bool = False
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.flaps = random.Random(self.seed)
 
     def behaviour(self, request: Request | None) -> Behaviour:
-        """The gateway's script: half of all is well."""
+        """The gateway's script: half of all is well, and some are never answered."""
         if request is None:
             return self.random.choice(behaviours.BEFORE_READING) if self.random.random() < 0.1 else HEALTHY
-        lot = self.random.random()
-        if lot < 0.5:
-            return self.random.choice(_GOOD)
-        return behaviours.SILENCE if lot < 0.504 else self.random.choice(_TROUBLE)
+        if request.number.endswith(_UNANSWERED):
+            return behaviours.SILENCE
+        return self.random.choice(_GOOD if self.random.random() < 0.5 else _TROUBLE)
+
+    def numbers(self, count: int) -> Iterator[str]:
+        """Numbers for so many calls; a few of them will get no answer."""
+        for index in range(count):
+            yield f"{self.seed}-{index}{_UNANSWERED if index % 150 == 75 else ''}"
+
+    async def call(self, omipay: AsyncOmipay, number: str) -> object:
+        """Make one money call. Whoever gets no answer does not wait long; all others have all the time they need."""
+        timeout = 0.3 if number.endswith(_UNANSWERED) else None
+        return await self.random.choice(MONEY)(omipay, number, timeout)
 
     async def one_call(self, omipay: AsyncOmipay, number: str) -> None:
         """Make one money call and note what its caller believes."""
         try:
-            await self.random.choice(MONEY)(omipay, number)
+            await self.call(omipay, number)
             belief = DONE
         except OmipayError as error:
             belief = str(error.outcome)
@@ -65,7 +75,7 @@ class Storm:
 
     async def flap(self, gateway: Gateway) -> None:
         """Refuse connections now and then, for a moment."""
-        while True:
+        while not self.over:
             await asyncio.sleep(self.flaps.uniform(0.002, 0.01))
             gateway.refuse()
             await asyncio.sleep(self.flaps.uniform(0.001, 0.004))
@@ -74,8 +84,7 @@ class Storm:
     async def rage(self, gateway: Gateway, transport: Transport, *, calls: int, at_once: int) -> None:
         """Make so many money calls, so many of them at a time."""
         gateway.script = self.behaviour
-        numbers = iter([f"{self.seed}-{index}" for index in range(calls)])
-        options = {"timeout": 0.6, "on_event": self.events.append}
+        numbers = self.numbers(calls)
 
         async def caller(omipay: AsyncOmipay) -> None:
             for number in numbers:
@@ -83,12 +92,11 @@ class Storm:
 
         flapping = asyncio.create_task(self.flap(gateway))
         try:
-            async with open_session(gateway, transport, **options) as omipay:
+            async with open_session(gateway, transport, on_event=self.events.append) as omipay:
                 await asyncio.gather(*(caller(omipay) for _ in range(at_once)))
         finally:
-            flapping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await flapping
+            self.over = True
+            await flapping
 
 
 def complaints(beliefs: Mapping[str, list[str]], acts: Mapping[str, int]) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from omipay_async import OmipayError, Outcome, Safety
 from omipay_async.retries import REPEATED, Failure
 
-from .client import CANCELS, MONEY, any_moment, open_session
+from .client import CANCELS, any_moment, open_session
 from .storm import DONE, Storm, complaints, told
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ async def test_storm(gateway: Gateway, transport: Transport, at_once: int) -> No
 @pytest.mark.parametrize("cancel", CANCELS)
 async def test_storm_with_cancellations(gateway: Gateway, transport: Transport, cancel: Cancel) -> None:
     """Of calls that are cancelled in the storm the ``call`` events tell the truth, and each has one."""
-    storm, numbers = Storm(seed=9), iter([str(index) for index in range(CALLS)])
-    gateway.script = storm.behaviour
+    storm = Storm(seed=9)
+    gateway.script, numbers = storm.behaviour, storm.numbers(CALLS)
 
     async def caller(omipay: AsyncOmipay) -> None:
         for number in numbers:
             with contextlib.suppress(OmipayError):
-                await cancel(storm.random.choice(MONEY)(omipay, number), any_moment(storm.random))
+                await cancel(storm.call(omipay, number), any_moment(storm.random))
 
-    options = {"timeout": 0.6, "max_in_flight": 10, "on_event": storm.events.append}
+    options = {"max_in_flight": 10, "on_event": storm.events.append}
     async with open_session(gateway, transport, **options) as omipay:
         await asyncio.gather(*(caller(omipay) for _ in range(30)))
     beliefs = told(storm.events)
@@ -64,9 +64,9 @@ async def test_storm_and_close(gateway: Gateway, transport: Transport, seed: int
     """When the session is closed in the middle of the storm, every call ends, and every belief is true."""
     storm = Storm(seed)
     gateway.script = storm.behaviour
-    options = {"timeout": 0.6, "max_in_flight": 10, "on_event": storm.events.append}
+    options = {"max_in_flight": 10, "on_event": storm.events.append}
     omipay = open_session(gateway, transport, **options)
-    calls = [asyncio.ensure_future(storm.one_call(omipay, str(index))) for index in range(100)]
+    calls = [asyncio.ensure_future(storm.one_call(omipay, number)) for number in storm.numbers(100)]
     await asyncio.sleep(storm.random.uniform(0.005, 0.03))
     await omipay.aclose()
     assert all(call.done() for call in calls)
