@@ -1,9 +1,8 @@
-"""Many polls at once: what they share, what wakes them, how they end together, and ten thousand of them."""
+"""Many polls at once: what they tell, what they share, how they end together, and ten thousand of them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ import pytest
 
 from omipay_async import (
     AuthenticationError,
-    MemoryBackend,
     Order,
     OrderStatus,
     Outcome,
@@ -26,7 +24,7 @@ from omipay_async.testing import ManualClock
 from .scripted_gateway import Gateway, Held, Request, begin, fail, named, notification, order, outcome, refund
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay, Event
 
@@ -193,6 +191,38 @@ async def test_polls_cancelled_as_they_fall_due_leave_room_for_others(
     assert (await outcome(poll)).is_paid
 
 
+async def test_a_poll_cancelled_in_the_queue_is_not_asked_for(clock: ManualClock, gateway: Gateway) -> None:
+    """Who left before its turn came costs no request."""
+    held = Held(order("PAID"))
+    gateway.on("TR1", held)
+    async with gateway.session(max_in_flight=3) as omipay:
+        first = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+        second = await begin(clock, omipay.poll_until_paid("TR2", first_wait=0))
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        held.release.set()
+        assert (await outcome(first)).is_paid
+    assert gateway.times("TR2") == []
+
+
+async def test_a_poll_that_joins_in_the_queue_costs_no_second_question(clock: ManualClock, gateway: Gateway) -> None:
+    """An order that waits for its turn is asked about once, however many came to wait for it meanwhile."""
+    held = Held(order("PAID"))
+    gateway.on("TR1", held)
+    gateway.on("TR2", order("PAYING"), order("PAID"))
+    async with gateway.session(max_in_flight=3) as omipay:
+        await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+        polls = [await begin(clock, omipay.poll_until_paid("TR2", first_wait=1))]
+        await clock.advance(2)
+        polls.append(await begin(clock, omipay.poll_until_paid("TR2", first_wait=1)))
+        await clock.advance(2)
+        held.release.set()
+        await clock.advance(0)
+        await clock.advance(5)
+        assert all([(await outcome(poll)).is_paid for poll in polls])
+    assert gateway.times("TR2") == [4, 9]
+
+
 async def test_orders_and_refunds_are_told_apart(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
     """An order and a refund that bear one number are two things."""
     gateway.on("QueryOrder", order("PAID"))
@@ -203,176 +233,6 @@ async def test_orders_and_refunds_are_told_apart(clock: ManualClock, gateway: Ga
     assert (await outcome(paid)).is_paid
     await clock.advance(55)
     assert isinstance(await outcome(refunded), PollTimeout)
-
-
-# -- wake-ups ---------------------------------------------------------------------------------------------------------
-
-
-async def test_a_confirmed_notification_ends_the_wait(
-    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
-) -> None:
-    """Between two questions: every poll of the order ends at once, by the answer that confirmed it, and no other."""
-    gateway.on("TR1", order("PAID", out_order_no="T1-000231"))
-    gateway.on("TR2", order("PAYING"))
-    polls = [await begin(clock, omipay.poll_until_paid("TR1")) for _ in range(2)]
-    other = await begin(clock, omipay.poll_until_paid("TR2", timeout=60))
-    await clock.advance(1)
-    confirmed = await omipay.confirm_notification(notification(clock))
-    assert [await outcome(poll) for poll in polls] == [confirmed, confirmed]
-    assert gateway.times("TR1") == [1]
-    await clock.advance(59)
-    assert isinstance(await outcome(other), PollTimeout)
-
-
-async def test_a_notification_during_a_question_ends_it_too(
-    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
-) -> None:
-    """In the middle of a question that hangs: the poll does not wait for it."""
-    hanging = Held(order("PAYING"))
-    gateway.on("TR1", hanging, order("PAID"))
-    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
-    await omipay.confirm_notification(notification(clock))
-    assert (await outcome(poll)).is_paid
-    assert hanging.cancelled == 1
-
-
-async def test_fulfilling_an_order_ends_its_polls(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """The sweep that finds an order paid tells those who wait for it; one that finds it unpaid does not."""
-
-    async def handler(_: Order) -> None:
-        """Fulfil nothing."""
-
-    gateway.on("TR1", order("PAYING"), order("PAID"))
-    poll = await begin(clock, omipay.poll_until_paid("TR1"))
-    assert not (await omipay.fulfil("TR1", handler)).is_paid
-    assert not poll.done()
-    await omipay.fulfil("TR1", handler)
-    assert (await outcome(poll)).is_paid
-
-
-async def test_a_forged_notification_wakes_nobody(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """Without the gateway's word nothing changes for those who wait."""
-    gateway.on("TR1", order("PAYING"))
-    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=60))
-
-    async def handler(_: Order) -> None:
-        raise AssertionError
-
-    for body in (notification(clock, key="a forger's"), notification(clock)):
-        assert (await omipay.receive_notification(body, handler)).status >= 400
-    assert not poll.done()
-    await clock.advance(60)
-    assert isinstance(await outcome(poll), PollTimeout)
-
-
-class Wire:
-    """What several processes share: whoever is woken is woken everywhere."""
-
-    def __init__(self) -> None:
-        self.listeners: list[Callable[[str], object]] = []
-        self.listened = 0
-
-
-class SharedBackend(MemoryBackend):
-    """A backend that processes share, as the one on Redis is."""
-
-    def __init__(self, wire: Wire, clock: ManualClock) -> None:
-        super().__init__(clock=clock)
-        self._wire = wire
-
-    async def wake(self, key: str) -> None:
-        """Tell every listener."""
-        for on_wake in self._wire.listeners:
-            on_wake(key)
-
-    @contextlib.asynccontextmanager
-    async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
-        """Hear of every wake while open."""
-        self._wire.listeners.append(on_wake)
-        self._wire.listened += 1
-        try:
-            yield
-        finally:
-            await asyncio.sleep(0)
-            self._wire.listeners.remove(on_wake)
-
-
-@pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
-async def test_a_notification_in_another_process_ends_the_wait(
-    clock: ManualClock, gateway: Gateway, wire: Wire
-) -> None:
-    """Through a shared backend: the other process's word is asked about at once, not believed, and wakes no other."""
-    gateway.on("TR1", order("PAYING"), order("PAID"))
-    async with (
-        gateway.session(backend=SharedBackend(wire, clock)) as here,
-        gateway.session(backend=SharedBackend(wire, clock)) as there,
-    ):
-        poll = await begin(clock, here.poll_until_paid("TR1", first_wait=1, interval=50))
-        other = await begin(clock, here.poll_until_paid("TR2"))
-        await clock.advance(3)
-        await there.confirm_notification(notification(clock))
-        await clock.advance(0)
-        assert (await outcome(poll)).is_paid
-        assert gateway.times("TR1") == [1, 3, 3]
-        assert gateway.times("TR2") == []
-        assert wire.listened == 1
-        other.cancel()
-
-
-async def test_a_wake_during_a_question_asks_once_more(clock: ManualClock, gateway: Gateway, wire: Wire) -> None:
-    """The question under way may have been answered before the payment: its "not yet" is not the last word."""
-    held = Held(order("PAYING"))
-    gateway.on("TR1", held, order("PAID"))
-    backend = SharedBackend(wire, clock)
-    async with gateway.session(backend=backend) as omipay:
-        poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=1, interval=50))
-        await clock.advance(1)
-        await backend.wake("000034:TR1")
-        held.release.set()
-        await clock.advance(0)
-        assert (await outcome(poll)).is_paid
-        assert gateway.times("TR1") == [1, 1]
-
-
-async def test_other_merchants_wakes_are_not_ours(clock: ManualClock, gateway: Gateway, wire: Wire) -> None:
-    """Merchants may share a backend: an order's number is not enough."""
-    gateway.on("TR1", order("PAID"))
-    backend = SharedBackend(wire, clock)
-    async with gateway.session(backend=backend) as omipay:
-        poll = await begin(clock, omipay.poll_until_paid("TR1"))
-        await backend.wake("000035:TR1")
-        await backend.wake("000034:TR2")
-        await clock.advance(4)
-        assert not poll.done()
-        await clock.advance(1)
-        assert (await outcome(poll)).is_paid
-
-
-async def test_a_wake_after_the_last_question_asks_again(clock: ManualClock, gateway: Gateway, wire: Wire) -> None:
-    """In the last second, when no question was due any more, a payment in another process still counts."""
-    gateway.on("TR1", order("PAYING"), order("PAID"))
-    backend = SharedBackend(wire, clock)
-    async with gateway.session(backend=backend) as omipay:
-        poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=5))
-        await clock.advance(4.9)
-        assert gateway.times("TR1") == [4.5]
-        await backend.wake("000034:TR1")
-        await clock.advance(0)
-        assert (await outcome(poll)).is_paid
-
-
-async def test_closing_ends_the_listening(clock: ManualClock, gateway: Gateway, wire: Wire) -> None:
-    """When ``aclose`` has returned nothing of the session is left in the shared backend."""
-    gateway.on("TR1", order("PAID"))
-    omipay = gateway.session(backend=SharedBackend(wire, clock))
-    await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
-    assert len(wire.listeners) == 1
-    await omipay.aclose()
-    assert wire.listeners == []
 
 
 # -- the session's end ------------------------------------------------------------------------------------------------
