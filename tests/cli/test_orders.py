@@ -6,7 +6,6 @@ import getpass
 from typing import TYPE_CHECKING
 
 import pytest
-import segno
 
 from omipay_async import QROrder
 from omipay_async.sandbox import Fault, PaymentCode
@@ -88,7 +87,7 @@ def test_qr_tells_machines_the_order_before_it_is_paid(cli: Cli) -> None:
     order, paid = ended.documents
     assert list(order) == ["order_no", "qrcode", "pay_url"]
     assert paid["order_no"] == order["order_no"]
-    assert (paid["status"], paid["is_paid"], paid["amount"], paid["exchange_rate"]) == ("PAID", True, 450, "5.01540000")
+    assert (paid["status"], paid["is_paid"], paid["amount"], paid["exchange_rate"]) == ("PAID", True, 450, "5.0154")
     assert paid["pay_time"].startswith("2023-11-15T09:13:27+11:00")
 
 
@@ -100,7 +99,6 @@ def test_qr_draws_into_files_too(cli: Cli, tmp_path: Path) -> None:
     assert ended.code == 0
     assert png.read_bytes() == order.qr_png()
     assert svg.read_text() == order.qr_svg()
-    assert segno.make(order.qrcode).version is not None
 
 
 def test_qr_sends_nothing_if_its_files_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
@@ -372,6 +370,12 @@ def test_ctrl_c_at_the_question_sends_nothing(cli: Cli, monkeypatch: pytest.Monk
     assert ended.err.endswith("omipay: interrupted before anything was sent: no money moved\n")
 
 
+def nonce_and_ctrl_c() -> str:
+    """Ctrl-C in the moment in which a request is signed and leaves."""
+    press_ctrl_c()
+    return "0123456789abcdef"
+
+
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
@@ -384,12 +388,7 @@ def test_ctrl_c_while_money_is_on_its_way_says_that_nobody_knows(
     cli: Cli, arguments: tuple[str, ...], advice: str
 ) -> None:
     """The request was being sent: exit code 130, and what not to do next."""
-
-    def nonce() -> str:
-        press_ctrl_c()
-        return "0123456789abcdef"
-
-    cli.options = {"nonces": nonce}
+    cli.options = {"nonces": nonce_and_ctrl_c}
     cli.sandbox.faults.add(Fault.DELAY_REPLY)
     ended = cli(*arguments, "--json")
     assert (ended.code, ended.document["exit_code"], ended.document["error"]) == (130, 130, "Interrupted")
@@ -418,6 +417,6 @@ def test_ctrl_c_during_the_wait_tells_what_stands(
 def test_ctrl_c_of_a_question_is_just_that(cli: Cli) -> None:
     """No money is spoken of where none could move."""
     cli.sandbox.faults.add(Fault.DELAY, seconds=1)
-    cli.options = {"nonces": lambda: press_ctrl_c() or "0123456789abcdef"}
+    cli.options = {"nonces": nonce_and_ctrl_c}
     ended = cli("rate", "AUD", "CNY")
     assert (ended.code, ended.complaint) == (130, "omipay: interrupted")

@@ -1,0 +1,69 @@
+"""The demonstration tells the truth: it ends as told, or says what did not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.cli import demo
+from omipay_async.cli.exits import Exit
+from omipay_async.cli.running import Run
+from omipay_async.sandbox import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from omipay_async.sandbox import Sandbox
+
+    from .conftest import Cli
+
+
+def test_the_demo_tells_the_main_job(cli: Cli) -> None:
+    """A QR code, its payment, the notification twice and the handler once, USERPAYING to PAID, a refund to Closed."""
+    ended = cli("demo")
+    assert (ended.code, ended.err) == (0, "")
+    acts = ["MakeQROrder", "▄▄▄▄▄", "customer: pays", "handler ran; answered 200", "not again; answered 200"]
+    acts += ["USERPAYING", "QueryOrder: PAYING", "QueryOrder: PAID", "accepted", "QueryRefund: Applied"]
+    acts += ["QueryRefund: Closed", "AUD 16.80 paid, AUD 4.30 of it given back"]
+    place = 0
+    for act in acts:
+        place = ended.out.index(act, place)
+    assert ended.out.count("goods are shipped") == 1
+    assert "clock jumps over every wait" in ended.out
+
+
+def test_the_demo_is_a_document_for_machines(cli: Cli) -> None:
+    """With each step and the second of the demo's clock in which it was taken."""
+    ended = cli("demo", "--json")
+    assert ended.code == 0
+    assert (ended.document["ok"], ended.document["paid"], ended.document["refunded"]) == (True, 1680, 430)
+    times = [step["at_s"] for step in ended.document["timeline"]]
+    assert times == sorted(times)
+    assert times[-1] > 86_400, "a day and more has passed on its clock"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda sandbox: sandbox.faults.add(Fault.NOTIFICATION_DROP), "fulfilled is []"),
+        (lambda sandbox: sandbox.faults.add(Fault.DROP_REPLY, endpoint="Refund"), "OutcomeUnknown"),
+        (lambda sandbox: sandbox.faults.add(Fault.NOTIFICATION_FORGE, times=1), ""),
+    ],
+)
+def test_the_demo_exits_with_0_only_if_it_ended_as_told(
+    capsys: pytest.CaptureFixture[str], spoil: Callable[[Sandbox], object], said: str
+) -> None:
+    """A payment that nobody was told of and a lost refund are exit code 1; a forged notification does no harm."""
+
+    async def set_up(sandbox: Sandbox) -> None:
+        spoil(sandbox)
+
+    for json in (False, True):
+        run = Run(lambda: pytest.fail("the demo opens a session of its own"), json=json)
+        code = asyncio.run(demo.play(run, set_up))
+        out, err = capsys.readouterr()
+        assert code is (Exit.REFUSED if said else Exit.DONE)
+        assert said in err
+        assert ("InvalidSignature" in out or "not signed with this merchant's key" in out) is (not said)

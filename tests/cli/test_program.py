@@ -1,0 +1,252 @@
+"""The program itself: its help, its errors, its configuration, and what it does without its extra."""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import importlib
+import io
+import os
+import runpy
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import omipay_async
+from omipay_async import InvalidReply, NotSent, OutcomeUnknown, PollTimeout, Refund, SessionClosed
+from omipay_async.cli import exits, main, text
+from omipay_async.cli.exits import Exit
+from omipay_async.errors import Outcome
+from omipay_async.events import Event
+
+if TYPE_CHECKING:
+    from .conftest import Cli
+
+COMMANDS = ("demo", "sandbox", "rate", "qr", "scan", "query", "refund", "refund-status", "verify", "doctor")
+
+
+# -- help and usage ---------------------------------------------------------------------------------------------------
+
+
+def test_help_teaches(cli: Cli) -> None:
+    """Every command, every variable and every exit code, and where to begin without an account."""
+    ended = cli("--help")
+    assert ended.code == 0
+    for word in (*COMMANDS, "OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY", "OMIPAY_BASE_URL", "nobody knows", "omipay demo"):
+        assert word in ended.out, word
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_s_help_has_an_example_and_json(cli: Cli, command: str) -> None:
+    """Whoever asks for help can copy a line that works."""
+    ended = cli(command, "--help")
+    assert ended.code == 0
+    assert "--json" in ended.out
+    assert any(f"omipay {command}" in line and "Usage" not in line for line in ended.out.splitlines())
+
+
+def test_the_version_is_told(cli: Cli) -> None:
+    """As the package has it."""
+    assert cli("--version").out.startswith("omipay-async ")
+
+
+def test_no_command_is_answered_with_the_help(cli: Cli) -> None:
+    """A person reads on, a script sees exit code 2."""
+    ended = cli()
+    assert ended.code == 2
+    assert "Usage: omipay" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bogus"], "No such command 'bogus'"),
+        (["rate", "AUD"], "BASE_CURRENCY"),
+        (["rate", "AUD", "CNY", "--bogus"], "--bogus"),
+        (["refund", "TR1", "R1", "4.50"], "A$4.50 is 450"),
+        (["refund", "TR1", "R1", "٤"], "no whole number"),
+        (["query", "TR1", "--timeout", "0"], "no number of seconds above 0"),
+        (["query", "TR1", "--timeout", "soon"], "no number of seconds above 0"),
+        (["sandbox", "--port", "70000"], "--port"),
+        (["rate", "aud", "CNY"], "currency must be three capital letters"),
+        (["refund", "TR1", "R1", "0", "--yes"], "amount must be at least 1 minor unit"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, arguments: list[str], said: str) -> None:
+    """Typer's own errors as ours; nothing is sent."""
+    ended = cli(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.complaint
+    assert not cli.sandbox.ledger.calls
+
+
+# -- configuration ----------------------------------------------------------------------------------------------------
+
+
+def test_a_variable_that_is_missing_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is that of the environment; without it exit code 2 says what to set, and nobody is asked."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    for name in ("OMIPAY_SECRET_KEY", "OMIPAY_M_NUMBER"):
+        monkeypatch.delenv(name)
+        assert main(["rate", "AUD", "CNY"]) == 2
+        assert capsys.readouterr().err == f"omipay: {name} is not set\n"
+
+
+def test_a_missing_key_is_asked_for_without_being_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, at a terminal, and only where the merchant's number is set; no argument ever takes it."""
+    asked = []
+
+    def prompt(words: str) -> str:
+        asked.append(words)
+        return "another key"
+
+    monkeypatch.setattr(getpass, "getpass", prompt)
+    monkeypatch.delenv("OMIPAY_SECRET_KEY")
+    ended = cli("rate", "AUD", "CNY", terminal=True)
+    assert asked == ["Secret key of merchant 123456: "]
+    assert ended.code == 1
+    assert "SIGN_ERROR" in ended.complaint
+    assert "another key" not in ended.err
+    monkeypatch.delenv("OMIPAY_M_NUMBER")
+    assert cli("rate", "AUD", "CNY", terminal=True).code == 0
+    assert len(asked) == 1
+
+
+# -- what goes wrong outside of the gateway ---------------------------------------------------------------------------
+
+
+class Broken(io.StringIO):
+    """Standard output that nobody reads, or that is full."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def flush(self) -> None:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_result_that_cannot_be_told_is_no_traceback(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, number: int, options: list[str]
+) -> None:
+    """One line; where money has moved the exit code does not say that it has not, and the order is named."""
+    monkeypatch.setattr(sys, "stdout", Broken(number))
+    assert cli("rate", "AUD", "CNY", *options).code == 4
+    monkeypatch.setattr(sys, "stdout", Broken(number))
+    ended = cli("scan", "Flat white", "450", "AUD", "T1", "280000000000000000", "till-1", "--yes", *options)
+    (order_no,) = cli.sandbox.ledger.orders
+    assert ended.code == 3
+    assert ended.complaint.endswith(f"(order {order_no})")
+
+
+def test_output_that_is_no_text_file_is_left_as_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that call main() may have put anything in its place."""
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert cli("rate", "AUD", "CNY").code == 0
+    assert out.getvalue().startswith("1 AUD = ")
+
+
+# -- without the extra ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["typer", "rich", "segno", "starlette", "uvicorn"])
+def test_without_the_extra_it_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """One line and exit code 2, for the script and for python -m alike."""
+    monkeypatch.setitem(sys.modules, name, None)
+    ended = cli("--help")
+    assert (ended.code, ended.complaint) == (2, 'omipay: the command line needs: pip install "omipay-async[cli]"')
+
+
+def test_a_blocked_import_counts_as_not_installed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Import hooks refuse in their own way."""
+
+    class Refuses:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name == "segno":
+                raise ImportError(name)
+
+    monkeypatch.delitem(sys.modules, "segno", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
+    assert cli("--help").code == 2
+
+
+def test_python_m_is_the_same_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """``python -m omipay_async`` exits as ``omipay`` does; importing it does nothing."""
+    monkeypatch.setattr(sys, "argv", ["omipay_async", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(Path(omipay_async.__file__).with_name("__main__.py")), run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("omipay-async ")
+    importlib.import_module("omipay_async.__main__")
+
+
+def test_help_loads_no_http_library() -> None:
+    """Whoever asks for help does not wait for what it does not need."""
+    program = (
+        "import sys; from omipay_async.cli import main; main(['rate', '--help']); "
+        "sys.exit(any(name in sys.modules for name in ('httpx', 'starlette', 'uvicorn', 'segno')))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+# -- exit codes and words ---------------------------------------------------------------------------------------------
+
+
+def test_unknown_counts_only_where_money_moves() -> None:
+    """A lookup that fails in a poll leaves nothing unknown that a query has done; a timeout is unknown anywhere."""
+    lost = OutcomeUnknown("lost")
+    assert exits.code_of(lost, exits.SCAN) is exits.code_of(lost, None) is Exit.UNKNOWN
+    assert exits.code_of(PollTimeout("late"), None) is Exit.UNKNOWN
+    assert exits.code_of(NotSent("never", outcome=Outcome.NOT_DONE), exits.SCAN) is Exit.NO_ANSWER
+    assert exits.code_of(InvalidReply("junk"), None) is Exit.NO_ANSWER
+    assert exits.code_of(SessionClosed(), None) is Exit.NO_ANSWER
+    assert exits.code_of(SessionClosed(outcome=Outcome.UNKNOWN), exits.QR) is Exit.UNKNOWN
+
+
+def test_ctrl_c_before_the_gateway_acted_moved_nothing() -> None:
+    """The call was still waiting for its turn, or was refused."""
+    call = Event("call", error="CancelledError", outcome=Outcome.NOT_DONE)
+    assert exits.interruption(exits.REFUND, call) == "interrupted before the gateway acted: no money moved"
+    accepted = Event("call", order_no="TR1")
+    assert exits.interruption(exits.REFUND, accepted) == "interrupted: the refund of order TR1 was accepted"
+
+
+def test_an_error_is_one_harmless_line() -> None:
+    """What the gateway says may hold line breaks and escape sequences: a terminal obeys neither."""
+    line = exits.line_of(InvalidReply("a\nb\x1b[2J\u202e"), None, None)
+    assert line == "a b\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
+    assert exits.line_of(InvalidReply(""), None, None) == "InvalidReply"
+
+
+def test_a_machine_reads_which_refund_is_not_known() -> None:
+    """With the last status that was seen."""
+    error = PollTimeout("late", refund_no="RF1", refund=Refund("RF1", "Applied"))
+    document = exits.document_of(error, Exit.UNKNOWN)
+    assert document["refund_no"] == "RF1"
+    assert document["status"] == "Applied"
+
+
+def test_amounts_are_written_as_people_write_them() -> None:
+    """Also where the gateway leaves the currency out, or names one that is none."""
+    assert text.money(450, "AUD") == "AUD 4.50"
+    assert text.money(450, "JPY") == "JPY 450"
+    assert text.money(450, None) == "450 minor units"
+    assert text.money(450, "Aud") == "450 minor units of Aud"
+    assert text.money(None, "AUD") == ""
+    assert text.as_lines({"rate": Decimal("1E-8"), "amount": None}) == ["rate  0.00000001"]
+    assert text.as_lines({}) == []
+
+
+def test_json_takes_nothing_that_it_has_no_form_for() -> None:
+    """No object slips into a machine's input as its repr."""
+    with pytest.raises(TypeError, match="object has no form in JSON"):
+        text.as_json({"field": object()})

@@ -1,0 +1,101 @@
+"""``omipay sandbox`` prints what leads to it, ends on Ctrl-C, and lets nobody else in."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.sandbox import TOY_SECRET_KEY
+
+from .conftest import press_ctrl_c
+
+if TYPE_CHECKING:
+    from .conftest import Cli
+
+
+class Interrupting(io.StringIO):
+    """Standard output whose reader presses Ctrl-C as soon as there is something to read."""
+
+    pressed = False
+
+    def flush(self) -> None:
+        if not self.pressed and self.getvalue():
+            self.pressed = True
+            press_ctrl_c()
+
+
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Interrupting:
+    """Called by the test itself: pytest puts its own standard output in place after the fixtures."""
+    out = Interrupting()
+    monkeypatch.setattr(sys, "stdout", out)
+    return out
+
+
+def test_it_prints_an_environment_to_paste(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the toy merchant where the environment has none; Ctrl-C is exit code 130 and no traceback."""
+    printed = interrupting(monkeypatch)
+    monkeypatch.delenv("OMIPAY_M_NUMBER")
+    monkeypatch.delenv("OMIPAY_SECRET_KEY")
+    ended = cli("sandbox", "--port", "0", "--seed", "1", "--notify-delay", "0.5")
+    exports = [line for line in printed.getvalue().splitlines() if line.startswith("export ")]
+    assert (ended.code, ended.complaint) == (130, "omipay: interrupted")
+    assert exports[0].startswith("export OMIPAY_BASE_URL=http://127.0.0.1:")
+    assert exports[0].endswith("/omipay/api")
+    assert exports[1:] == ["export OMIPAY_M_NUMBER=123456", f"export OMIPAY_SECRET_KEY={TOY_SECRET_KEY}"]
+
+
+def test_the_environment_s_own_key_is_not_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the real one."""
+    printed = interrupting(monkeypatch)
+    monkeypatch.setenv("OMIPAY_M_NUMBER", "000034")
+    monkeypatch.setenv("OMIPAY_SECRET_KEY", "a real key")
+    assert cli("sandbox", "--port", "0").code == 130
+    assert "OMIPAY_M_NUMBER=000034" in printed.getvalue()
+    assert "a real key" not in printed.getvalue()
+
+
+def test_machines_read_where_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, then it serves; on IPv6's loopback address too."""
+    printed = interrupting(monkeypatch)
+    host = "::1" if _has_ipv6() else "localhost"
+    cli("sandbox", "--port", "0", "--host", host, "--json")
+    document = json.loads(printed.getvalue().splitlines()[0])
+    assert document["base_url"] == f"{document['dashboard']}omipay/api"
+    assert document["m_number"] == "123456"
+    assert document["secret_key"] is None
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
+def test_other_machines_are_let_in_only_on_purpose(cli: Cli, host: str) -> None:
+    """Whoever reaches the dashboard may press every button."""
+    ended = cli("sandbox", "--host", host, "--port", "0")
+    assert ended.code == 2
+    assert "--allow-remote" in ended.complaint
+
+
+def test_other_machines_can_be_let_in(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the flag it listens wherever it is told to."""
+    printed = interrupting(monkeypatch)
+    assert cli("sandbox", "--host", "0.0.0.0", "--port", "0", "--allow-remote").code == 130
+    assert "http://0.0.0.0:" in printed.getvalue()
+
+
+def test_a_port_that_is_taken_is_bad_input(cli: Cli) -> None:
+    """With the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = cli("sandbox", "--port", str(taken.getsockname()[1]))
+    assert ended.code == 2
+    assert "--port 0 takes any free one" in ended.complaint
