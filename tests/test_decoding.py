@@ -143,7 +143,16 @@ def test_order_numbers_have_any_length() -> None:
     )
 
 
-@pytest.mark.parametrize("where", [{"error_code": "USERPAYING", "return_code": "FAIL"}, {"return_code": "USERPAYING"}])
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"return_code": "FAIL", "error_code": "USERPAYING"},
+        {"return_code": "FAIL", "error_code": "USERPAYING "},
+        {"return_code": "USERPAYING"},
+        {"return_code": "USERPAYING", "error_code": "USERPAYING"},
+        {"return_code": "SUCCESS", "error_code": "USERPAYING"},
+    ],
+)
 def test_a_customer_typing_a_password_is_no_error(where: dict[str, str]) -> None:
     """USERPAYING, as error_code or (EN) as return_code: an order in PAYING, which is not paid yet."""
     result = read("MakeScanOrder", {**where, "order_no": "TR1", "order_time": "20161227105530"})

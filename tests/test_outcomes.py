@@ -30,7 +30,9 @@ def expected(endpoint: str, code: str | None) -> Outcome | None:
     listed = code in ErrorCode.__members__ or code == "SIGN_TIMEOUOT"
     if endpoint == "MakeScanOrder" and (code in UNCLEAR_SCAN or not listed):
         return Outcome.UNKNOWN
-    if (endpoint == "Refund" and not listed) or code in {"SYSTEM_ERROR", "USERPAYING"}:
+    if endpoint == "Refund" and (code == "USERPAYING" or not listed):  # it speaks of a payment: as good as unlisted
+        return Outcome.UNKNOWN
+    if code == "SYSTEM_ERROR":
         return Outcome.UNKNOWN
     return Outcome.NOT_DONE
 

@@ -127,6 +127,19 @@ async def test_an_error_of_the_block_wins_over_the_end(clock: ManualClock) -> No
     await asyncio.sleep(0)
 
 
+async def test_a_block_that_is_over_before_it_feels_its_end_is_left_alone(clock: ManualClock) -> None:
+    """Time that went on inside of the block itself must not cancel what comes after it."""
+    with Scope(clock, 1) as scope:
+        scope.end(Why.TIME)
+    with Scope(clock, 1):
+        clock.advance(2)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
 async def test_scopes_nest(clock: ManualClock) -> None:
     """The inner one's end is not the outer one's."""
     with Scope(clock, 50) as outer:
