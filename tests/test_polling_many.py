@@ -112,6 +112,15 @@ async def test_a_slow_on_status_loses_no_verdict(clock: ManualClock, gateway: Ga
     assert seen == ["PAYING", "PAID"]
 
 
+async def test_nothing_is_asked_after_a_final_status(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """However long a display takes to show that it is paid, the gateway has said its last word."""
+    gateway.on("QueryOrder", order("PAYING"), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", on_status=lambda _: clock.sleep(22)))
+    await clock.advance(60)
+    assert (await outcome(poll)).is_paid
+    assert gateway.times("TR1") == [5, 10]
+
+
 # -- sharing ----------------------------------------------------------------------------------------------------------
 
 
@@ -353,7 +362,7 @@ async def test_ten_thousand_polls_all_end_as_their_customers_do() -> None:
         async def wait(number: str) -> None:
             fate = crowd.fates[number][1]
             try:
-                ended[(await omipay.poll_until_paid(number, interval=240, timeout=900)).status] += fate == "PAID"
+                ended[(await omipay.poll_until_paid(number, interval=300, timeout=1200)).status] += fate == "PAID"
             except PaymentFailed as failed:
                 ended[failed.order.status] += fate == "FAILED"
 
@@ -371,5 +380,5 @@ async def test_ten_thousand_polls_all_end_as_their_customers_do() -> None:
     fates = Counter(fate for _, fate in crowd.fates.values())
     assert ended == {OrderStatus.PAID: fates["PAID"], OrderStatus.FAILED: fates["FAILED"]}
     assert gateway.most_under_way <= 20
-    assert crowd.faults > 500
+    assert crowd.faults > 300
     assert sales == [pytest.approx(0.25)] * 20

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import pytest
 
@@ -22,6 +23,7 @@ from omipay_async import (
     PollTimeout,
     QROrder,
     RefundReceipt,
+    SystemClock,
     TransportError,
 )
 from omipay_async.testing import ManualClock
@@ -238,3 +240,34 @@ async def test_a_timeout_of_ones_own_works_around_a_poll(gateway: Gateway, omipa
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):
             await omipay.poll_until_paid("TR1", first_wait=0)
+
+
+class ThreeMethods:
+    """A clock with nothing but what the contract asks for."""
+
+    def time_ms(self) -> int:
+        """As the machine's."""
+        return SystemClock().time_ms()
+
+    def monotonic(self) -> float:
+        """A thousand times as fast."""
+        return SystemClock().monotonic() * 1000
+
+    async def sleep(self, seconds: float) -> None:
+        """As fast."""
+        await asyncio.sleep(seconds / 1000)
+
+
+async def test_a_clock_of_ones_own_needs_three_methods() -> None:
+    """Polls, deadlines and cancel scopes work on it, and leave no task behind."""
+    gateway = Gateway(ThreeMethods())
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    gateway.on("TR2", order("PAYING"))
+    before = asyncio.all_tasks()
+    async with gateway.session() as omipay:
+        assert (await omipay.poll_until_paid("TR1", first_wait=1, interval=1)).is_paid
+        with anyio.move_on_after(0.003) as scope:
+            await omipay.poll_until_paid("TR2", first_wait=1, interval=1)
+    assert scope.cancelled_caught
+    await asyncio.sleep(0.001)
+    assert asyncio.all_tasks() == before

@@ -21,7 +21,7 @@ from omipay_async import (
 from omipay_async.sending import ssl_context
 from omipay_async.testing import ManualClock
 
-from .scripted_gateway import BASE_URL, M_NUMBER, SECRET_KEY, Gateway, Held, begin, order, outcome
+from .scripted_gateway import BASE_URL, M_NUMBER, SECRET_KEY, Gateway, Held, begin, notification, order, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -236,6 +236,7 @@ async def test_a_zone_that_this_machine_does_not_know(gateway: Gateway, name: st
                 await call(omipay)
         with pytest.raises(ConfigurationError, match="tzdata"):
             omipay.parse_wechat_login("openid=o1")
+        assert (await omipay.receive_notification(notification(gateway.clock), handler)).status == 503
     assert gateway.asked == []
 
 
