@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,8 +14,6 @@ import respx
 from omipay_async import (
     AppletOrder,
     AppOrder,
-    AsyncOmipay,
-    ConfigurationError,
     Currency,
     ExchangeRate,
     JSAPIOrder,
@@ -381,62 +379,6 @@ async def test_the_sessions_own_client_signs_nothing(wire: respx.Router) -> None
         assert (await omipay.http.get("https://www.omipay.com.au/status")).status_code == 204
         assert route.calls.last.request.url.query == b""
     assert omipay.http.is_closed
-
-
-# -- time zones -------------------------------------------------------------------------------------------------------
-
-
-async def times(reply: dict[str, Any], **options: Any) -> Order:
-    """The order that such a reply becomes in a session with these options."""
-    async with open_session(Gateway(success("QueryOrder", **reply)), **options) as omipay:
-        return await omipay.query_order("TR1")
-
-
-@pytest.mark.parametrize(
-    ("word", "utc"),
-    [
-        ("20161227105530", "2016-12-26T23:55:30"),  # summer, UTC+11
-        ("20160627105530", "2016-06-27T00:55:30"),  # winter, UTC+10
-        ("20170402023000", "2017-04-01T15:30:00"),  # came twice: the first one counts
-        ("20161002023000", "2016-10-01T16:30:00"),  # never came: read by the offset before the change
-    ],
-)
-async def test_the_gateways_times_are_sydneys(word: str, utc: str) -> None:
-    """Aware datetimes on Sydney's clock; a doubled hour is its first, a missing one still a time."""
-    order = await times({"order_time": word})
-    assert order.order_time is not None
-    assert order.order_time.astimezone(UTC).replace(tzinfo=None).isoformat() == utc
-
-
-@pytest.mark.parametrize("zone", ["Asia/Shanghai", timezone(timedelta(hours=8))])
-async def test_a_session_may_be_given_another_zone(zone: Any) -> None:
-    """A name, or a tzinfo."""
-    order = await times({"order_time": "20161227105530"}, timezone=zone)
-    assert order.order_time == datetime(2016, 12, 27, 2, 55, 30, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("zone", ["Nowhere/Atlantis", "../etc/passwd", "", "a\x00b"])
-async def test_a_machine_without_the_zone_hears_of_it_before_anything_is_sent(zone: str) -> None:
-    """ConfigurationError that says ``tzdata``: a paid order whose reply cannot be read would help nobody."""
-    gateway = Gateway(success("MakeScanOrder"))
-    async with open_session(gateway, timezone=zone) as omipay:
-        with pytest.raises(ConfigurationError, match="tzdata"):
-            await CALLS["MakeScanOrder"](omipay)
-        with pytest.raises(ConfigurationError, match="tzdata"):
-            omipay.parse_notification(b"{}")
-    assert not gateway.requests
-
-
-def test_a_session_is_made_without_a_time_zone_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The zone is looked up at first use, not when the session is made."""
-
-    def missing(name: str) -> None:
-        raise AssertionError(name)
-
-    monkeypatch.setattr("zoneinfo.ZoneInfo", missing)
-    omipay = open_session(Gateway({}))
-    omipay._closed = True  # never opened: nothing to close
-    assert isinstance(omipay, AsyncOmipay)
 
 
 # -- what replies are -------------------------------------------------------------------------------------------------
