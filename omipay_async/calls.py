@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -55,6 +56,8 @@ class Call:
     started: float
     """By the clock's ``monotonic``, as ``deadline``."""
     attempt: int = 0
+    tried: float = 0.0
+    """When the last try began, as ``started``."""
     resigned: bool = False
     """Whether it was signed anew after a SIGN_TIMEOUT."""
     waited_s: float = 0.0
@@ -158,7 +161,7 @@ class Caller:
         return result
 
     def refused(self, asked: Asked, error: OmipayError) -> None:
-        """Tell of a call whose arguments were refused."""
+        """Tell of a call whose arguments were refused. Of a read the refusal says nothing of money."""
         if asked.endpoint.safety is Safety.READ:
             error.outcome = None
         self._tell(Call(asked, "", Priority.READ, 0.0, self.clock.monotonic()), error)
@@ -189,9 +192,13 @@ class Caller:
             got = await self._ask_the_nodes(call)
             if isinstance(got, Received):
                 try:
-                    return decode(call.asked, got, zone)
+                    result = decode(call.asked, got, zone)
                 except (InvalidReply, APIError) as error:
                     got = Failed(self._kind_of(error, got), error)
+                else:
+                    self._tell_attempt(call, None)
+                    return result
+            self._tell_attempt(call, got.error)
             delay = self._decide(call, got)
             if delay is None:
                 raise self._verdict(call, got)
@@ -209,8 +216,10 @@ class Caller:
             if not isinstance(got, Failed) or got.failure is not Failure.NEVER_SENT:
                 break
             self.nodes.failed(node)
-            if node is nodes[-1] or self._time_left(call) <= 0:
+            asked_enough = call.attempt - call.resigned >= max(self.policy.attempts, len(nodes))
+            if node is nodes[-1] or asked_enough or self._time_left(call) <= 0:
                 break
+            self._tell_attempt(call, got.error)
             logger.warning("%s: %s cannot be reached, asking the other node", call.asked.endpoint.name, node.name)
             self.events.emit(Event("node", endpoint=call.asked.endpoint.name, node=nodes[-1].name))
         return got
@@ -218,7 +227,7 @@ class Caller:
     async def _try(self, call: Call, node: Node) -> Received | Failed:
         call.attempt += 1
         call.node = node
-        began = self.clock.monotonic()
+        call.tried = self.clock.monotonic()
         slot = self.wire.slots.take(call.priority) or await self._wait_for_a_slot(call)
         if isinstance(slot, Failed):
             return slot
@@ -227,8 +236,6 @@ class Caller:
         finally:
             self.wire.slots.give_back(slot, call.priority)
         call.trip = None
-        if self.events.wanted or logger.isEnabledFor(10):
-            self._tell_attempt(call, got, self.clock.monotonic() - began)
         return got
 
     async def _wait_for_a_slot(self, call: Call) -> Slot | Failed:
@@ -346,9 +353,10 @@ class Caller:
 
     # -- what is told -----------------------------------------------------------------------------------------------
 
-    def _tell_attempt(self, call: Call, got: Received | Failed, duration_s: float) -> None:
-        error = got.error if isinstance(got, Failed) else None
-        event = self._event(call, "attempt", duration_s, error)
+    def _tell_attempt(self, call: Call, error: OmipayError | None) -> None:
+        if not self.events.wanted and not logger.isEnabledFor(logging.DEBUG):
+            return
+        event = self._event(call, "attempt", self.clock.monotonic() - call.tried, error)
         logger.debug(
             "%s: try %d on %s took %.3f s: %s",
             event.endpoint,
@@ -403,5 +411,5 @@ class Caller:
     async def ended(self) -> None:
         """Return once no call is under way; their deadlines bound this."""
         if self._calls and self._loop is asyncio.get_running_loop():
-            self._ended = asyncio.Event()
+            self._ended = self._ended or asyncio.Event()
             await self._ended.wait()

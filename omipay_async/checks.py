@@ -5,7 +5,6 @@ Every refusal names the parameter and says what is wrong with it; no message sho
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -22,6 +21,9 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _ENDPOINT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 _LARGEST_AMOUNT: Final = 2**63 - 1
+_LONGEST_TIME_S: Final = 100 * 366 * 86_400.0
+_LONGEST_TEXT: Final = 4096
+_LONGEST_QUERY: Final = 32 * 1024
 _SIGNATURE_PARAMETERS: Final = frozenset({"m_number", "timestamp", "nonce_str", "sign"})
 
 
@@ -47,7 +49,14 @@ def query(endpoint: Endpoint, values: Mapping[str, Any]) -> str:
         text = _CHECKS[parameter.kind](parameter, value)
         parts.append(f"{parameter.name}={text}")
     _check_together(endpoint, values)
-    return "&".join(parts)
+    return _joined(parts)
+
+
+def _joined(parts: list[str]) -> str:
+    joined = "&".join(parts)
+    if len(joined) > _LONGEST_QUERY:
+        refuse(max(parts, key=len).partition("=")[0], "is too long: the whole request does not fit into a URL")
+    return joined
 
 
 _WRONG_BOOL: Final = "must not be a bool"
@@ -68,6 +77,8 @@ def text(name: str, value: object) -> str:
         refuse(name, f"must be a string, not {type(value).__name__}")
     if not value or value.isspace():
         refuse(name, "must not be empty")
+    if len(value) > _LONGEST_TEXT:
+        refuse(name, f"must not be longer than {_LONGEST_TEXT} characters")
     if _UNPRINTABLE.search(value):
         refuse(name, "must not hold control characters or lone surrogates")
     return value
@@ -88,8 +99,10 @@ def url(name: str, value: object) -> str:
 
 def seconds(name: str, value: object, *, least: float = 0.0, above: bool = False) -> float:
     """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         refuse(name, f"must be a number of seconds, not {type(value).__name__}")
+    if not -_LONGEST_TIME_S <= value <= _LONGEST_TIME_S:  # neither is NaN
+        refuse(name, "must be a finite number of seconds, or None where that is allowed")
     if value < least or (above and value == least):
         refuse(name, f"must be {'more than' if above else 'at least'} {least:g} seconds")
     return float(value)
@@ -158,6 +171,11 @@ def general_endpoint(name: object, safety: object) -> Endpoint:
     return Endpoint(name, Safety(safety), (), reply="dict")
 
 
+def unknown_endpoint(safety: object) -> Endpoint:
+    """What a call is told of as whose endpoint is refused."""
+    return Endpoint("call", Safety.READ if safety == Safety.READ else Safety.MONEY, (), reply="dict")
+
+
 def general_query(params: object) -> tuple[str, bool]:
     """The query string of ``call()``, and whether it holds a ``language`` of its own."""
     if not isinstance(params, Mapping):
@@ -170,7 +188,7 @@ def general_query(params: object) -> tuple[str, bool]:
             refuse(f"params[{name!r}]", "is put on by the session")
         if value is not None:
             parts.append(f"{name}={_general_value(name, value)}")
-    return "&".join(parts), params.get("language") is not None
+    return _joined(parts), params.get("language") is not None
 
 
 def _general_value(name: str, value: object) -> str:

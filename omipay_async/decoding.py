@@ -2,15 +2,14 @@
 
 Strict by default: a field of the wrong kind is an error of ours. Each leniency is a hook that cites the documents.
 What is a reply at all is decided here too: a JSON object with ``return_code`` SUCCESS (and an HTTP status that agrees),
-or FAIL with an ``error_code`` (whatever the status: the documents do not say which one a FAIL has).
+or FAIL with any status below 500: the documents do not say which one a FAIL has.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Final, NoReturn
@@ -152,9 +151,13 @@ def _decimal(value: Any, _: Any = None) -> Decimal:
     return Decimal(value)
 
 
-def _scaled_rate(value: Any, _: Any = None) -> Decimal:
-    # "10^8 times of real exchange rate value" (CN 3.8, EN 2.5).
-    return Decimal(_whole(value)) / 100_000_000
+def _scaled_rate(value: Any, _: Any = None) -> Decimal | None:
+    # "10^8 times of real exchange rate value" (CN 3.8, EN 2.5). Through text: arithmetic would follow the application's
+    # decimal context.
+    if value is None:
+        return None
+    whole, fraction = divmod(_whole(value), 100_000_000)
+    return Decimal(f"{whole}.{fraction:08d}".rstrip("0").rstrip("."))
 
 
 def _time(zone: tzinfo) -> Callable[[Any, Any], datetime]:
@@ -196,9 +199,23 @@ def _word(read: Callable[[str], str]) -> Callable[[Any, Any], str]:
     return lambda value, _: read(_text(value).strip())
 
 
-@functools.lru_cache(maxsize=8)
+_converters: dict[int, tuple[tzinfo, cattrs.Converter]] = {}
+
+
 def converter(zone: tzinfo) -> cattrs.Converter:
     """The one strict converter, for replies whose times are of ``zone``."""
+    known = _converters.get(id(zone))  # by identity: a tzinfo need not be hashable
+    if known is None:
+        if len(_converters) >= _MOST_ZONES:
+            _converters.clear()
+        known = _converters[id(zone)] = (zone, _new_converter(zone))  # with the zone, so that its id stays its own
+    return known[1]
+
+
+_MOST_ZONES: Final = 8
+
+
+def _new_converter(zone: tzinfo) -> cattrs.Converter:
     made = cattrs.Converter(detailed_validation=True)
     currency, platform = _member(Currency.__members__), _member(Platform.__members__)
     hooks: dict[Any, Callable[[Any, Any], Any]] = {
@@ -296,19 +313,24 @@ def _troubles(error: cattrs.ClassValidationError) -> dict[str, str]:
     return found
 
 
-def _structure_what_is_clear(model: type[Any], fields: dict[str, Any], number: str, zone: tzinfo) -> Any:
-    """As :func:`_structure`, for a success of a money call: it happened, whatever a lesser field looks like.
+def structure_what_is_clear(
+    model: type[Any], raw: Mapping[str, Any], zone: tzinfo, needed: Collection[str], **known: Any
+) -> Any:
+    """As :func:`structure`, but of the fields only those ``needed`` must be readable; any other is None then.
 
-    A field that cannot be read is None, and stays in ``.raw``. The number may not be missing.
+    For a success of a money call, which happened, whatever a lesser field looks like; it stays in ``.raw``.
     """
+    fields = _fields(model, raw, known)
     try:
         return converter(zone).structure(fields, model)
     except cattrs.ClassValidationError as error:
         troubles = _troubles(error)
-    if number in troubles:
-        message = f"{number} {troubles[number]}"
-        raise ValueError(message)
-    return _structure(model, {name: value for name, value in fields.items() if name not in troubles}, zone)
+    grave = [f"{name} {what}" for name, what in troubles.items() if name in needed]
+    if grave:
+        raise ValueError("; ".join(grave))
+    nullable = _MAY_BE_MISSING.get(model, ())
+    readable = {name: value for name, value in fields.items() if name not in troubles}
+    return _structure(model, {**dict.fromkeys(nullable), **readable}, zone)
 
 
 # -- whole replies ----------------------------------------------------------------------------------------------------
@@ -323,10 +345,13 @@ def decode(asked: Asked, received: Received, zone: tzinfo) -> Any:
     """
     raw = _object(asked, received)
     verdict = raw.get("return_code") or None
+    if received.status >= 500:
+        # Whatever it says: a server that failed is not believed about money.
+        raise _invalid(asked, received, f"it came with HTTP status {received.status}", raw)
     if verdict == "FAIL":
         return _fail(asked, received, raw, zone)
-    if verdict == "USERPAYING" and asked.endpoint is MAKE_SCAN_ORDER:
-        # EN 2.4's flow text has it as the return_code.
+    if asked.endpoint is MAKE_SCAN_ORDER and "USERPAYING" in (verdict, raw.get("error_code")):
+        # EN 2.4's flow text has it as the return_code. With SUCCESS beside it, it is the safer of two readings.
         return _scan_order(asked, received, raw, OrderStatus.PAYING, zone)
     may_lack_verdict = asked.general or not asked.endpoint.takes_language
     if verdict != "SUCCESS" and not (verdict is None and may_lack_verdict):
@@ -359,7 +384,7 @@ def _success(asked: Asked, received: Received, raw: dict[str, Any], zone: tzinfo
     model = getattr(models, endpoint.reply)
     try:
         if endpoint.number is not None:
-            return _structure_what_is_clear(model, _fields(model, raw, {}), endpoint.number, zone)
+            return structure_what_is_clear(model, raw, zone, {endpoint.number})
         return structure(model, raw, zone, **_number_asked_for(asked, raw))
     except ValueError as error:
         what = str(error)
@@ -379,11 +404,9 @@ def _number_asked_for(asked: Asked, raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _scan_order(asked: Asked, received: Received, raw: dict[str, Any], status: OrderStatus, zone: tzinfo) -> Any:
-    fields = _fields(models.ScanOrder, raw, {"status": status})
-    if status is OrderStatus.PAYING:
-        fields.pop("order_time", None)
+    unpaid: dict[str, Any] = {"order_time": None} if status is OrderStatus.PAYING else {}  # it is the time paid
     try:
-        return _structure_what_is_clear(models.ScanOrder, fields, "order_no", zone)
+        return structure_what_is_clear(models.ScanOrder, raw, zone, {"order_no"}, status=status, **unpaid)
     except ValueError as error:
         what = str(error)
     raise _invalid(asked, received, what, raw)
@@ -394,10 +417,9 @@ def _fail(asked: Asked, received: Received, raw: dict[str, Any], zone: tzinfo) -
     code = error_code(word.strip()) if isinstance(word, str) else ""
     if code is ErrorCode.USERPAYING and asked.endpoint is MAKE_SCAN_ORDER:
         return _scan_order(asked, received, raw, OrderStatus.PAYING, zone)
-    if received.status >= 500 and not isinstance(code, ErrorCode):
-        raise _invalid(asked, received, f"it came with HTTP status {received.status}", raw)
     said = raw.get("error_msg")
-    message = f"{asked.endpoint.name}: {code or 'FAIL without an error_code'}"
+    shown = excerpt(code.encode(errors="replace"), asked.secrets)
+    message = f"{asked.endpoint.name}: {shown or 'FAIL without an error_code'}"
     if isinstance(said, str) and said:
         message += f" ({excerpt(said.encode(errors='replace'), asked.secrets)})"
     order_no = raw.get("order_no")
@@ -420,7 +442,7 @@ def outcome(asked: Asked, code: ErrorCode | str) -> Outcome | None:
         return None
     if asked.general:
         certain = code == ErrorCode.PARAMETER_INVALID or ERROR_CLASSES.get(code) is AuthenticationError
-    elif code == ErrorCode.USERPAYING or code in endpoint.unclear_codes:
+    elif code in endpoint.unclear_codes:
         certain = False
     else:
         certain = isinstance(code, ErrorCode) or not endpoint.unlisted_is_unclear
@@ -438,6 +460,8 @@ def _invalid(asked: Asked, received: Received, what: str, raw: dict[str, Any] | 
 
 
 _EXCERPT: Final = 200
+_SHORTEST_SECRET: Final = 4  # what is shorter would be found in half the words
+_LONGEST_SECRET: Final = 256
 _SECRET_FIELDS: Final = re.compile(
     r"""(?P<name>["']?\b(?:sign|nonce_str|nonceStr|paySign|pay_sign|openid|customer_id|order_string|qrcode|secret_key)
         \s*["']?\s*[:=]\s*)(?P<value>"(?:[^"\\]|\\.)*"?|'[^']*'?|\{[^}]*\}?|[^&\s"'<>,}]+)""",
@@ -447,10 +471,14 @@ _SECRET_FIELDS: Final = re.compile(
 
 def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
     """The beginning of ``body`` as printable text, without the given secrets and without fields that hold some."""
-    text = body[: 16 * _EXCERPT].decode(errors="replace")
-    forms = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, "[removed]")
+    window = 16 * _EXCERPT
+    text = body[:window].decode(errors="replace")
+    if len(body) > window:
+        text = text[:-_LONGEST_SECRET]  # one that was cut in two would not be found
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in (secret, quote(secret, safe=""))}
+    if forms:
+        longest_first = sorted(forms, key=len, reverse=True)
+        text = re.sub("|".join(map(re.escape, longest_first)), "[removed]", text, flags=re.IGNORECASE)
     text = _SECRET_FIELDS.sub(r"\g<name>[removed]", text)
     text = "".join(character if character.isprintable() else " " for character in text)
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

@@ -229,6 +229,7 @@ REFUND: Final = Endpoint(
         }
     ),
     number="refund_no",
+    unclear_codes=frozenset({ErrorCode.USERPAYING}),  # it speaks of a payment: as good as unlisted here
     unlisted_is_unclear=True,
 )
 QUERY_REFUND: Final = Endpoint(

@@ -20,11 +20,10 @@ import functools
 import inspect
 import logging
 import secrets
-import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .backends import Claim
-from .errors import BackendError, InvalidRequest
+from .backends import DEFAULT_LEASE_S, Claim
+from .errors import BackendError, InvalidRequest, OmipayError
 from .signing import call_later
 
 if TYPE_CHECKING:
@@ -46,24 +45,15 @@ _GRACE_S: Final = 5.0
 """How long a caller waits for a handler that was told to stop before it leaves it behind."""
 _MOST_UNRECORDED: Final = 10_000
 
-# AsyncMock, which users test their programs with, is known to the older of the two alone before 3.12.
-_is_async: Final = inspect.iscoroutinefunction if sys.version_info >= (3, 12) else asyncio.iscoroutinefunction
-
 
 class StillRunning(Exception):  # noqa: N818 - it is no error: the caller's patience ended first
     """Another run of this order's handler has not ended within the caller's patience. Internal."""
 
 
 def checked_handler(handler: Any) -> Handler:
-    """The handler, or :class:`InvalidRequest` if calling it would run it at once instead of giving a coroutine.
-
-    Functions made by ``async def``, their partials, and objects with an async ``__call__`` are handlers.
-    """
-    called = handler
-    while isinstance(called, functools.partial):
-        called = called.func
-    if not (_is_async(called) or _is_async(getattr(type(called), "__call__", None))):  # noqa: B004 - the method itself is looked at
-        message = "handler must be an async def function that takes the order"
+    """The handler, or :class:`InvalidRequest` if it cannot be called. Whether it is async shows when it is."""
+    if not callable(handler):
+        message = "handler must be an async function that takes the order"
         raise InvalidRequest(message, parameter="handler")
     return handler  # type: ignore[no-any-return]  # it came in as Any to be looked at
 
@@ -77,6 +67,7 @@ class OnceGuard:
         self._m_number = m_number
         self._turns: dict[str, _Turn] = {}
         self._unrecorded: dict[str, None] = {}
+        self._waking: set[asyncio.Task[None]] = set()
 
     async def run(self, order: Order, handler: Handler, *, patience: float | None) -> bool:
         """Run ``handler(order)`` unless it has succeeded. True: it ran here and its success is recorded.
@@ -93,6 +84,9 @@ class OnceGuard:
         key = f"{self._m_number}:{order.order_no}"
         deadline = None if patience is None else self._clock.monotonic() + patience
         while (turn := self._under_way(key)) is not None:
+            if turn.work is asyncio.current_task():
+                message = f"order {key}: its own handler asks for it to be fulfilled"
+                raise BackendError(message)
             left = None if deadline is None else deadline - self._clock.monotonic()
             await _wait(self._clock, (turn.task,), left)
             if not turn.task.done():
@@ -102,13 +96,26 @@ class OnceGuard:
         turn = _Turn(self._backend, self._clock, key, self._unrecorded)
         turn.start(functools.partial(handler, order), deadline)
         self._turns[key] = turn
-        turn.task.add_done_callback(lambda _: self._turns.pop(key, None))
+        turn.task.add_done_callback(lambda _: self._ended(key, turn))
         return await turn.led()
+
+    def wake(self, order_no: str) -> None:
+        """Tell the pollers of other processes, beside whatever goes on here."""
+        task = asyncio.create_task(self._wake(f"{self._m_number}:{order_no}"))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
+
+    async def _wake(self, key: str) -> None:
+        try:
+            await _asked(self._clock, self._backend.wake(key), _lease(self._backend) / 3)
+        except BackendError as error:
+            _log.warning("pollers in other processes were not woken, they go on by interval: %s", error)
 
     async def drain(self, timeout: float) -> None:
         """Wait until no handler runs, ``timeout`` seconds at most; not for the one that calls this."""
         deadline = self._clock.monotonic() + timeout
-        while tasks := [turn.task for turn in self._turns.values() if turn.work is not asyncio.current_task()]:
+        here = asyncio.current_task()
+        while tasks := [*self._waking, *(turn.task for turn in self._turns.values() if turn.work is not here)]:
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return
@@ -116,8 +123,14 @@ class OnceGuard:
 
     def _under_way(self, key: str) -> _Turn | None:
         turn = self._turns.get(key)
-        # A loop that was closed over a running handler took the handler with it.
-        return None if turn is None or turn.task.get_loop().is_closed() else turn
+        # A loop that was closed over a running handler took the handler with it. A turn that failed passes on at once,
+        # although its end may not have been noted yet.
+        over = turn is None or turn.task.get_loop().is_closed() or (turn.task.done() and not turn.succeeded)
+        return None if over else turn
+
+    def _ended(self, key: str, turn: _Turn) -> None:
+        if self._turns.get(key) is turn:
+            del self._turns[key]
 
 
 class _Turn:
@@ -161,8 +174,10 @@ class _Turn:
             self.work.cancel()
 
     async def _see_out(self) -> None:
-        """Wait for the handler to clean up and for the release, for a grace: a handler may refuse to stop."""
-        grace = asyncio.ensure_future(_wait(self._clock, (self.task,), _GRACE_S))
+        """Wait for the handler to clean up, for a grace: it may refuse to stop. The release goes on beside."""
+        if self.work is None:
+            return
+        grace = asyncio.ensure_future(_wait(self._clock, (self.work,), _GRACE_S))
         while not grace.done():
             # Cancelled already: further requests change nothing, CancelledError is raised in the end.
             with contextlib.suppress(asyncio.CancelledError):
@@ -176,11 +191,11 @@ class _Turn:
             return False
         try:
             ran = await self._run(handler, lapse)
-            await self._record()
         except (Exception, asyncio.CancelledError):
             if not self._lost.done():
                 await self._release()
             raise
+        await self._record()  # a success that cannot be recorded is not released: nobody may run it again at once
         return ran
 
     async def _claim(self, deadline: float | None) -> float | None:
@@ -190,7 +205,7 @@ class _Turn:
             asked = self._clock.monotonic()
             claim = await self._ask(self._backend.claim(self._key, self._owner))
             if claim is Claim.MINE:
-                return asked + self._backend.lease
+                return asked + _lease(self._backend)
             if claim is Claim.DONE:
                 return None
             left = pause if deadline is None else deadline - self._clock.monotonic()
@@ -218,7 +233,7 @@ class _Turn:
 
     async def _keep_lease(self, work: asyncio.Task[object], lapse: float) -> None:
         """Renew until the handler ends; earlier, with ``_lost`` set, once the lease can no longer be proven."""
-        lease = self._backend.lease
+        lease = _lease(self._backend)
         due = lapse - lease * 2 / 3
         while True:
             await _wait(self._clock, (work,), due - self._clock.monotonic())
@@ -275,16 +290,7 @@ class _Turn:
 
     async def _ask(self, question: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
         """The backend's answer, or ``BackendError`` after a third of the lease."""
-        asking = asyncio.ensure_future(question)
-        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        try:
-            await _wait(self._clock, (asking,), self._backend.lease / 3 if seconds is None else seconds)
-        finally:
-            asking.cancel()
-        if not asking.done():
-            message = "the backend did not answer in time"
-            raise BackendError(message)
-        return asking.result()
+        return await _asked(self._clock, question, _lease(self._backend) / 3 if seconds is None else seconds)
 
     def _lease_lost(self) -> BackendError:
         return BackendError(f"order {self._key}: the claim was lost while the handler ran; it may run again")
@@ -297,7 +303,37 @@ async def _stopped(work: asyncio.Task[object]) -> None:
 
 
 async def _awaited(handler: Callable[[], Awaitable[object]]) -> object:
-    return await handler()
+    result = handler()
+    if not inspect.isawaitable(result):
+        message = "handler must be async: it returned nothing that can be awaited"
+        raise InvalidRequest(message, parameter="handler")
+    return await result
+
+
+def _lease(backend: Backend) -> float:
+    lease: float = getattr(backend, "lease", DEFAULT_LEASE_S)
+    return lease
+
+
+async def _asked(clock: Clock, question: Awaitable[T], seconds: float) -> T:
+    """What a backend answers, or ``BackendError`` if it does not within ``seconds`` or raises anything else."""
+    asking = asyncio.ensure_future(question)
+    asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        await _wait(clock, (asking,), seconds)
+    finally:
+        asking.cancel()
+    if not asking.done():
+        message = "the backend did not answer in time"
+        raise BackendError(message)
+    if asking.cancelled():
+        message = "the backend gave up"
+        raise BackendError(message)
+    error = asking.exception()
+    if error is None or isinstance(error, OmipayError):
+        return asking.result()
+    message = f"the backend raised {type(error).__name__}"
+    raise BackendError(message) from error
 
 
 async def _wait(clock: Clock, futures: Iterable[asyncio.Future[Any]], seconds: float | None = None) -> None:

@@ -19,6 +19,7 @@ _DECIMALS: Final[dict[str, int]] = {
     )
     for code in codes
 }
+_LARGEST: Final = 10**60
 _PLAIN_NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
@@ -54,6 +55,8 @@ def from_minor(amount: int, currency: str) -> Decimal:
     if isinstance(amount, bool) or not isinstance(amount, int):
         message = f"amount must be an int of minor units, not {type(amount).__name__}"
         raise InvalidRequest(message, parameter="amount")
+    if abs(amount) > _LARGEST:
+        raise InvalidRequest("amount is too large", parameter="amount")
     digits = tuple(int(digit) for digit in str(abs(amount)).rjust(decimals + 1, "0"))
     return Decimal((int(amount < 0), digits, -decimals))
 

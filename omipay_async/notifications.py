@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from .decoding import cleaned, json_object, structure
+from . import checks
+from .decoding import cleaned, json_object, structure_what_is_clear
 from .errors import (
     InvalidSignature,
     MalformedNotification,
@@ -73,13 +74,18 @@ def parse(
         message = "the notification bears a nonce that this merchant issued: a signature of ours was sent back"
         raise ReflectedNotification(message)
     try:
-        notification: Notification = structure(Notification, raw, zone)
+        notification: Notification = structure_what_is_clear(Notification, raw, zone, _NEEDED)
+        checks.text("order_no", notification.order_no)
     except ValueError as error:
         what = str(error)
     else:
         return notification
     message = f"the notification cannot be read: {what}"
     raise MalformedNotification(message)
+
+
+# What is compared with the gateway's own word must be readable. The rest is never believed: unreadable, it is None.
+_NEEDED: Final = frozenset({"order_no", "timestamp", "out_order_no", "currency", "amount"})
 
 
 def check_age(notification: Notification, now_ms: int, max_age: float | None) -> None:

@@ -8,10 +8,12 @@ import zoneinfo
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+import attrs
+
 from . import checks
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
-from .sending import Node
+from .sending import Node, can_be_asked
 
 if TYPE_CHECKING:
     import ssl
@@ -104,6 +106,8 @@ def nodes(region: object, base_url: object, fallback: object, *, plain_http: boo
         second = _node("fallback", fallback, plain_http=plain_http)
     if second.base_url == first.base_url:
         _refuse("fallback", "must be another node than the first")
+    if second.name == first.name:  # one host, two ports
+        first, second = (attrs.evolve(node, name=urlsplit(node.base_url).netloc) for node in (first, second))
     return [first, second]
 
 
@@ -112,9 +116,11 @@ def _node(name: str, value: object, *, plain_http: bool) -> Node:
     parts = urlsplit(address)
     if parts.query or parts.fragment or parts.username is not None:
         _refuse(name, "must be an address up to and including /omipay/api: no query, no fragment, no user")
+    if not can_be_asked(address):
+        _refuse(name, "is no URL that can be sent to")
     if parts.scheme != "https" and not plain_http and not is_loopback(address):
         _refuse(name, "must be https: only a loopback address may be plain http")
-    return Node(parts.netloc, address)
+    return Node(parts.hostname or parts.netloc, address)
 
 
 def is_loopback(address: str) -> bool:

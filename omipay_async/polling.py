@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import copy
+import functools
 import heapq
 import inspect
 import itertools
@@ -31,6 +33,7 @@ from .errors import (
     TransportError,
 )
 from .events import logger
+from .scopes import Scope, ScopeEnded
 from .signing import call_later
 
 if TYPE_CHECKING:
@@ -45,6 +48,11 @@ class State(Protocol):
     @property
     def status(self) -> str:
         """The word of the status tables."""
+        ...
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ends badly."""
         ...
 
     @property
@@ -77,7 +85,7 @@ class Schedule:
     @property
     def last_question(self) -> float:
         """When to ask for the last time."""
-        return math.inf if self.timeout is None else self.deadline - min(1.0, self.timeout / 10)
+        return math.inf if self.timeout is None else self.deadline - min(0.5, self.timeout / 20)
 
     def due(self, answered: float | None) -> float:
         """When to ask next, after the answer (or failure) at ``answered``; infinity if the last question was asked."""
@@ -111,7 +119,8 @@ class _Poller(Generic[S]):
         self.future: asyncio.Future[None] | None = None
 
     def tell(self, news: S) -> None:
-        self.news = news
+        if self.news is None or not self.news.is_final:  # an answer from before a confirmed payment takes nothing back
+            self.news = news
         self._wake()
 
     def fail(self, error: Exception) -> None:
@@ -191,9 +200,7 @@ class Board(Generic[S]):
                 if news is None:
                     raise self._ending(poller, last)
                 if on_status is not None and (last is None or news.status != last.status):
-                    told = on_status(news)
-                    if inspect.isawaitable(told):
-                        await told
+                    await self._tell(on_status, news, schedule)
                 last = news
                 if news.is_final:
                     return news
@@ -201,6 +208,14 @@ class Board(Generic[S]):
             if expiry is not None:
                 expiry.cancel()
             self._leave(poller)
+
+    async def _tell(self, on_status: Callable[[S], object], news: S, schedule: Schedule) -> None:
+        told = on_status(news)
+        if inspect.isawaitable(told):
+            left = None if schedule.timeout is None else schedule.deadline - self._clock.monotonic()
+            # Past the time limit the poll ends as it would have without the callback.
+            with contextlib.suppress(ScopeEnded), Scope(self._clock, left):
+                await told
 
     def _ending(self, poller: _Poller[S], last: S | None) -> Exception:
         number = poller.watch.number
@@ -210,7 +225,9 @@ class Board(Generic[S]):
             error: Exception = PollTimeout(what, last_error=poller.watch.trouble)
             setattr(error, self.kind, last)
         else:
-            error = copy.copy(poller.error or SessionClosed())  # each poller raises one of its own
+            error = poller.error or SessionClosed()
+            if isinstance(error, OmipayError):
+                error = copy.copy(error)  # each poller raises one of its own
         if isinstance(error, OmipayError):
             error.outcome = Outcome.UNKNOWN
         if isinstance(error, PollTimeout | SessionClosed):
@@ -299,6 +316,15 @@ class Board(Generic[S]):
                 self._asking += 1
                 watch.woken = False
                 watch.question = asyncio.get_running_loop().create_task(self._question(watch))
+                watch.question.add_done_callback(functools.partial(self._asked, watch))
+
+    def _asked(self, watch: _Watch[S], _: asyncio.Task[None]) -> None:
+        # Not in the task itself: one that is cancelled before its first step never gets to any clean-up.
+        self._asking -= 1
+        watch.question = None
+        if watch.pollers:
+            self._plan(watch)
+        self._ask_what_is_ready()
 
     async def _question(self, watch: _Watch[S]) -> None:
         left = max(poller.schedule.deadline for poller in watch.pollers) - self._clock.monotonic()
@@ -309,12 +335,6 @@ class Board(Generic[S]):
         else:
             for poller in watch.pollers:
                 poller.tell(news)
-        finally:
-            self._asking -= 1
-            watch.question = None
-            if watch.pollers:
-                self._plan(watch)
-            self._ask_what_is_ready()
 
     def _had_trouble(self, watch: _Watch[S], error: Exception) -> None:
         if isinstance(error, OmipayError) and passes(error, self._primary_node):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import checks, notifications
+from .endpoints import QUERY_ORDER
 from .errors import (
     BackendError,
     LookupFailed,
@@ -16,6 +17,7 @@ from .errors import (
     NotificationError,
     OmipayError,
     SessionClosed,
+    TransportError,
     UnconfirmedNotification,
 )
 from .events import Event, Events, logger
@@ -49,6 +51,7 @@ class ReceivingMethods:
 
         async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order: ...
         def _zone(self) -> tzinfo: ...
+        def _check_open(self) -> None: ...
 
     def parse_notification(self, body: Body, *, max_age: float | None = 300.0) -> Notification:
         """What a notification says, once its signature, age and nonce are checked. CN 3.9, EN 2.6.
@@ -64,6 +67,7 @@ class ReceivingMethods:
         """
         if max_age is not None:
             checks.seconds("max_age", max_age)
+        self._check_open()
         notification = self._parse(body)
         notifications.check_age(notification, self._caller.gateway_time.time_ms(), max_age)
         return notification
@@ -88,23 +92,24 @@ class ReceivingMethods:
             UnconfirmedNotification: the gateway does not bear it out, or does not know the order.
             TransportError: the gateway could not be asked: no verdict. (``InvalidReply``, ``GatewayError`` likewise.)
         """
+        self._check_open()
         notification = self._parse(body)
         try:
             order = await self.query_order(notification.order_no, timeout=timeout)
-        except LookupFailed:
-            order = None
+        except LookupFailed as error:
+            order, node = None, error.node
         if order is None:
+            if node != self._caller.nodes.primary.name:
+                message = "only the second node could be asked, and it does not know this order yet"
+                raise TransportError(message, endpoint=QUERY_ORDER.name)
             raise UnconfirmedNotification("the gateway does not know this order, or says that it is another merchant's")
         notifications.compare(notification, order)
-        await self._wake(order)
+        self._wake(order)
         return order
 
-    async def _wake(self, order: Order) -> None:
+    def _wake(self, order: Order) -> None:
         self._orders.wake(order.order_no, order)
-        try:
-            await self._backend.wake(f"{self._m_number}:{order.order_no}")
-        except BackendError as error:
-            logger.warning("pollers in other processes were not woken, they go on by interval: %s", error)
+        self._guard.wake(order.order_no)
 
     async def receive_notification(self, body: Body, handler: Handler, *, timeout: float = 10.0) -> NotificationReply:
         """The whole duty of a ``notify_url`` in one call: confirm, run ``await handler(order)`` once, answer.
@@ -175,7 +180,7 @@ class ReceivingMethods:
         checked_handler(handler)
         order = await self.query_order(order_no, timeout=timeout)
         if order.is_paid:
-            await self._wake(order)
+            self._wake(order)
             await self._run_once(order, handler, None)
         return order
 

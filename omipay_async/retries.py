@@ -17,7 +17,6 @@ CLOSED: the session was closed meanwhile      SessionClosed        SessionClosed
 from __future__ import annotations
 
 import enum
-import math
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
@@ -52,6 +51,9 @@ UNCLEAR: Final = frozenset({Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYSTEM
 """What leaves it open whether a money call was acted on."""
 
 
+_LONGEST_S: Final = 100 * 366 * 86_400.0
+
+
 def _refuse(name: str, what: str) -> NoReturn:
     message = f"RetryPolicy.{name} must be {what}"
     raise ConfigurationError(message)
@@ -63,7 +65,7 @@ def _count(_: object, attribute: attrs.Attribute[int], value: object) -> None:
 
 
 def _seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_S:
         _refuse(attribute.name, "a finite number of seconds, not negative")
 
 

@@ -36,7 +36,7 @@ class ScopeEnded(Exception):  # noqa: N818 - no error: the end of a scope, alway
 class Scope:
     """``with Scope(clock) as scope:`` cuts its block short when ``scope.end(why)`` is called or its time is over."""
 
-    __slots__ = ("_cancelling", "_clock", "_seconds", "_task", "_timer", "_why")
+    __slots__ = ("_cancelled", "_cancelling", "_clock", "_later", "_over", "_seconds", "_task", "_timer", "_why")
     _task: asyncio.Task[object]
     _cancelling: int
 
@@ -45,6 +45,9 @@ class Scope:
         self._seconds = seconds
         self._why: Why | None = None
         self._timer: Timer | None = None
+        self._later: asyncio.Handle | None = None
+        self._cancelled = False
+        self._over = False
 
     def expire_in(self, seconds: float) -> None:
         """Let the time be over in ``seconds`` from now, instead of what was set before."""
@@ -57,9 +60,18 @@ class Scope:
 
     def end(self, why: Why) -> None:
         """Cut the block short now; the first reason counts."""
-        if self._why is None:
+        if self._why is None and not self._over:
             self._why = why
-            self._task.cancel()
+            if asyncio.current_task() is self._task:
+                # Time went on inside the block itself. A task that cancels itself would feel it at its next await,
+                # which may lie after the block.
+                self._later = asyncio.get_running_loop().call_soon(self._cancel)
+            else:
+                self._cancel()
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        self._task.cancel()
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -75,8 +87,10 @@ class Scope:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        why, self._why = self._why, self._why or Why.TIME  # from here on end() does nothing
-        if why is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise ScopeEnded(why) from None
+        self._over = True
+        for handle in (self._timer, self._later):
+            if handle is not None:
+                handle.cancel()
+        ours = self._cancelled and self._task.uncancel() <= self._cancelling
+        if ours and self._why is not None and kind is asyncio.CancelledError:
+            raise ScopeEnded(self._why) from None

@@ -17,11 +17,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import enum
+import errno
 import functools
 import logging
+import math
 import re
+import socket
 import ssl
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies, proxy_bypass
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
 
 _KEEPALIVE_S: Final = 30.0
+_LONGEST_KEEPALIVE_S: Final = 60.0
+"""After this long without an answer no transport has a kept-alive connection left."""
 _FRESH_S: Final = 2.0
 """Money rides no connection that was idle for longer: one that the server is about to close ends in OutcomeUnknown."""
 
@@ -141,11 +145,17 @@ class Wire:
         proxy: str | httpx.URL | httpx.Proxy | None,
         verify: ssl.SSLContext | str | bool,
     ) -> None:
+        if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
+            raise ConfigurationError("transport must be an httpx.AsyncBaseTransport")
+        if not isinstance(verify, bool | str | ssl.SSLContext):
+            raise ConfigurationError("verify must be an ssl.SSLContext, a path to CA certificates, or True")
         self._size = size
         self._given = transport
         self._verify = verify
         self._proxies = Proxies(proxy, from_environment=transport is None)
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._answered: dict[str, float] = {}
         self._headers = httpx.Headers(
             {
                 "Accept": "application/json",
@@ -155,15 +165,27 @@ class Wire:
             }
         )
         self.slots: Slots[Slot] = self._new_slots()
-        self.http = httpx.AsyncClient(transport=_Unsigned(self), headers=self._headers)
+        self._unsigned = _Unsigned(self)
+        self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._headers)
 
     def _new_slots(self) -> Slots[Slot]:
         return Slots([Slot() for _ in range(self._size)])
 
     def move_to_another_loop(self) -> None:
-        """Forget every connection: they belong to the loop that was used before."""
+        """Forget every connection: they belong to the loop that was used before.
+
+        Raises:
+            ConfigurationError: the connections are those of a transport that the user gave.
+        """
+        given = self._given
+        loop_free = isinstance(given, httpx.MockTransport | httpx.ASGITransport) or getattr(given, "any_loop", False)
+        if given is not None and not loop_free:
+            message = "transport belongs to the event loop that it was first used in: use one session for each loop"
+            raise ConfigurationError(message)
         self._closing = set()
+        self._answered.clear()
         self.slots = self._new_slots()
+        self._unsigned.forget()
 
     async def exchange(self, slot: Slot, trip: Trip) -> Received | Failed:
         """Send the request, and return the reply or what its absence proves.
@@ -180,27 +202,37 @@ class Wire:
                 trip.progress = Progress.HANDED_OVER
                 response = await transport.handle_async_request(request)
                 received = await _read(response, trip.node)
-                whole = received.complete
+                whole = received.complete and not self._closed and not _surplus(slot.transport)
+                self._answered[trip.node.base_url] = trip.monotonic()
                 return received
         except ScopeEnded as ended:
             return _cut_short(trip, ended.why)
         except _TooLateError:
             return too_late(trip.endpoint)
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
-            return _failed(trip, error)
+            return _failed(trip, error, certain=not self._may_be_a_second_try(trip, error))
         finally:
             _our_request.reset(quiet)
             if whole:
-                slot.idle_since = time.monotonic()
+                slot.idle_since = trip.monotonic()
             else:
                 self._discard(slot, trip, response)
+
+    def _may_be_a_second_try(self, trip: Trip, error: Exception) -> bool:
+        # aiohttp repeats a GET by itself when a kept-alive connection drops: that its second try was refused proves
+        # nothing of the first.
+        source = type(error.__cause__).__module__.partition(".")[0]
+        if source != "aiohttp" or trip.method != "GET":
+            return False
+        return trip.monotonic() - self._answered.get(trip.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
 
     def _request(self, trip: Trip) -> httpx.Request:
         address = _address(trip.node.base_url, trip.path)
         if self._given is None:
+            request = httpx.Request(trip.method, address, headers=self._headers)
             target = f"{address.raw_path.decode()}?{trip.signed_query()}".encode()
-            extensions = {"target": target, "trace": trip.trace}
-            return httpx.Request(trip.method, address, headers=self._headers, extensions=extensions)
+            request.extensions = _TargetOnce(target=target, trace=trip.trace)
+            return request
         url = httpx.URL(f"{trip.node.base_url}{trip.path}?{trip.signed_query()}")
         left = max(0.001, trip.until - trip.monotonic())
         connect = min(trip.connect_s, 0.9 * left)  # before our own deadline: its end would prove nothing
@@ -212,7 +244,7 @@ class Wire:
     def _own_transport(self, slot: Slot, trip: Trip) -> httpx.AsyncBaseTransport:
         address = _address(trip.node.base_url, trip.path)
         proxy = self._proxies.of(address)
-        stale = trip.send_by is not None and time.monotonic() - slot.idle_since > _FRESH_S
+        stale = trip.send_by is not None and trip.monotonic() - slot.idle_since > _FRESH_S
         if slot.transport is not None and (stale or slot.proxy != proxy):
             self._discard(slot, trip, None)
         if slot.transport is None:
@@ -246,8 +278,13 @@ class Wire:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
+    def close(self) -> None:
+        """Keep no connection from now on: each is closed when its request ends."""
+        self._closed = True
+
     async def aclose(self) -> None:
         """Close every connection."""
+        self.close()
         for slot in self.slots.idle:
             if slot.transport is not None:
                 await _closed(slot.transport.aclose())
@@ -256,12 +293,32 @@ class Wire:
         await _closed(self.http.aclose())
 
 
+class _TargetOnce(dict[str, Any]):
+    """Request extensions whose ``target`` is there for the first who looks.
+
+    That is httpcore making the request proper. Through a proxy it makes a second one of the same extensions, the
+    CONNECT, which would carry the signed target in the clear and in place of the gateway's address.
+    """
+
+    looked_at = False
+
+    def __contains__(self, key: object) -> bool:
+        if key == "target":
+            first, self.looked_at = not self.looked_at, True
+            return first
+        return super().__contains__(key)
+
+
 class _Unsigned(httpx.AsyncBaseTransport):
     """What ``AsyncOmipay.http`` sends through when it is used directly: nothing is signed, no slot is taken."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._transports: dict[str, httpx.AsyncBaseTransport] = {}
+
+    def forget(self) -> None:
+        """Another event loop takes over."""
+        self._transports.clear()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host = f"{request.url.scheme}://{request.url.host}"
@@ -280,6 +337,29 @@ async def _closed(closing: Coroutine[Any, Any, None]) -> None:
         await closing
     except Exception as error:  # noqa: BLE001 - closing what failed may fail; nobody waits for it
         logging.getLogger("omipay_async").debug("closing a connection failed: %s", type(error).__name__)
+
+
+def can_be_asked(address: str) -> bool:
+    """Whether a URL can be sent to at all."""
+    try:
+        return bool(httpx.URL(address).host)
+    except httpx.InvalidURL:
+        return False
+
+
+def _surplus(transport: httpx.AsyncBaseTransport | None) -> bool:
+    """Whether a server sent more than its reply, which httpcore would take for the beginning of the next one.
+
+    Neither httpx nor httpcore shows this, so it is looked for where h11 keeps it.
+    """
+    for outer in getattr(getattr(transport, "_pool", None), "connections", ()):
+        connection = outer
+        while (inner := getattr(connection, "_connection", None)) is not None:
+            connection = inner
+        state = getattr(connection, "_h11_state", None)
+        if state is not None and state.trailing_data[0]:
+            return True
+    return False
 
 
 @functools.lru_cache(maxsize=64)
@@ -334,11 +414,10 @@ def _cut_short(trip: Trip, why: Why) -> Failed:
     return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=trip.endpoint))
 
 
-def _failed(trip: Trip, error: Exception) -> Failed:
+def _failed(trip: Trip, error: Exception, *, certain: bool) -> Failed:
     said = _URL.sub("[URL]", excerpt(str(error).encode(errors="replace"), trip.secrets))
     what = f"{type(error).__name__}{': ' if said else ''}{said}"
-    never = trip.progress is Progress.CONNECTING or (trip.progress is not Progress.SENT and never_sent(error))
-    if never:
+    if trip.progress is Progress.CONNECTING or (certain and trip.progress is not Progress.SENT and never_sent(error)):
         message = f"{trip.endpoint}: not sent, {what}"
         return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=trip.endpoint))
     message = f"{trip.endpoint}: no answer, {what}"
@@ -354,11 +433,20 @@ _NEVER_SENT: Final = (
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
 )
-# By name: aiohttp need not be installed. Each is raised before a connection is there.
-_AIOHTTP_NEVER_SENT: Final = frozenset(
-    {"ClientConnectorError", "ConnectionTimeoutError", "ClientHttpProxyError", "InvalidURL", "NonHttpUrlClientError"}
-)
-_BELIEVED: Final = frozenset({"httpcore", "builtins", "asyncio", "socket", "ssl"})
+# What is raised before a connection is there, by name: neither library need be imported, or installed, for this.
+_CONNECTING: Final = {
+    "aiohttp": frozenset(
+        {
+            "ClientConnectorError",
+            "ConnectionTimeoutError",
+            "ClientHttpProxyError",
+            "InvalidURL",
+            "NonHttpUrlClientError",
+        }
+    ),
+    "httpcore": frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}),
+}
+_UNREACHABLE: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 
 def never_sent(error: Exception) -> bool:
@@ -366,13 +454,18 @@ def never_sent(error: Exception) -> bool:
     if not isinstance(error, _NEVER_SENT):
         return False
     cause = error.__cause__
-    if cause is None:
+    if cause is None and not error.__suppress_context__:
+        cause = error.__context__
+    return cause is None or _before_connected(cause)
+
+
+def _before_connected(cause: BaseException) -> bool:
+    names = _CONNECTING.get(type(cause).__module__.partition(".")[0])
+    if names is not None:
+        return any(kind.__name__ in names for kind in type(cause).__mro__)
+    if isinstance(cause, socket.gaierror | ssl.SSLError):
         return True
-    source = type(cause).__module__.partition(".")[0]
-    if source == "aiohttp":
-        return any(kind.__name__ in _AIOHTTP_NEVER_SENT for kind in type(cause).__mro__)
-    # Another transport may name a silence after the request so; a ConnectError is a ConnectError.
-    return source in _BELIEVED or not isinstance(error, httpx.TimeoutException)
+    return isinstance(cause, OSError) and cause.errno in _UNREACHABLE
 
 
 # -- TLS, proxies, log ------------------------------------------------------------------------------------------------
@@ -436,12 +529,14 @@ _our_request: contextvars.ContextVar[bool] = contextvars.ContextVar("omipay_asyn
 
 @functools.lru_cache(maxsize=1)
 def _keep_replies_out_of_the_log() -> None:
-    """At DEBUG httpcore logs a reply's headers, where a server may echo the signed URL: not those of our requests."""
+    """At DEBUG httpcore logs what a server says, which may echo the signed URL: not what it says to our requests."""
 
-    def without_headers(record: logging.LogRecord) -> bool:
-        if _our_request.get() and ".complete return_value=(" in str(record.msg):
-            record.msg, record.args = str(record.msg).partition(", [")[0], ()
+    def without_the_reply(record: logging.LogRecord) -> bool:
+        if _our_request.get():
+            event, _, said = str(record.msg).partition(" ")
+            if event.endswith((".complete", ".failed")) and said:
+                record.msg, record.args = event, ()
         return True
 
     for name in ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
-        logging.getLogger(name).addFilter(without_headers)
+        logging.getLogger(name).addFilter(without_the_reply)

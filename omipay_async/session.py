@@ -182,6 +182,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         """
         self._closed = True
         self._caller.close()
+        self._wire.close()
         self._orders.close()
         self._refunds.close()
         try:
@@ -214,9 +215,9 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
     async def _general_call(
         self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, timeout: float | None
     ) -> dict[str, Any]:
-        general = checks.general_endpoint(endpoint, safety)
-        asked = Asked(general, general=True)
+        asked = Asked(checks.unknown_endpoint(safety), general=True)
         try:
+            general = asked.endpoint = checks.general_endpoint(endpoint, safety)
             query, has_language = checks.general_query(params)
             limit = self._limit(timeout)
         except InvalidRequest as error:
@@ -284,6 +285,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
             APIError: the fields tell of a failure.
             InvalidReply: they tell of nobody.
         """
+        self._check_open()
         return pages.parse_wechat_login(url_or_query, self._zone())
 
     def _signed_query(self) -> str:

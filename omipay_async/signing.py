@@ -216,7 +216,10 @@ _DATE_RESOLUTION_MS: Final = 2_000
 
 def checked_credentials(m_number: object, secret_key: object, previous_secret_keys: Iterable[object]) -> Credentials:
     """The credentials, or a :class:`ConfigurationError` that names what is wrong and shows no key."""
-    previous = (previous_secret_keys,) if isinstance(previous_secret_keys, str) else tuple(previous_secret_keys)
+    try:
+        previous = (previous_secret_keys,) if isinstance(previous_secret_keys, str) else tuple(previous_secret_keys)
+    except TypeError:
+        previous = (None,)
     named = [("m_number", m_number), ("secret_key", secret_key)]
     named += [(f"previous_secret_keys[{index}]", key) for index, key in enumerate(previous)]
     for name, value in named:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import checks
 from .backends import Listener
+from .codes import Safety
 from .decoding import Asked
 from .endpoints import QUERY_ORDER, QUERY_REFUND
 from .errors import BackendError, OmipayError, Outcome, PaymentFailed, RefundFailed
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from .sending import Wire
 
 S = TypeVar("S", bound=State)
+
+
+def _unless_failed(state: S, failed: Callable[[S], OmipayError]) -> S:
+    if state.is_failed:
+        raise failed(state)
+    return state
 
 
 class WaitingMethods:
@@ -69,11 +76,11 @@ class WaitingMethods:
         number = getattr(order, "order_no", order)
         if getattr(order, "is_paid", False):
             first_wait = 0.0
-        paid = await self._poll(self._orders, number, first_wait, interval, timeout, on_status)
-        if paid.is_failed:
-            message = f"{paid.order_no}: the order is {paid.status}"
-            raise PaymentFailed(message, order=paid)
-        return paid
+
+        def failed(order: Order) -> PaymentFailed:
+            return PaymentFailed(f"{order.order_no}: the order is {order.status}", order=order)
+
+        return await self._poll(self._orders, number, first_wait, interval, timeout, on_status, failed)
 
     async def poll_until_refunded(
         self,
@@ -93,11 +100,11 @@ class WaitingMethods:
             PollTimeout, AuthenticationError, LookupFailed, ParameterError, SessionClosed: as ``poll_until_paid``.
         """
         number = getattr(refund, "refund_no", refund)
-        done = await self._poll(self._refunds, number, first_wait, interval, timeout, on_status)
-        if done.is_failed:
-            message = f"{done.refund_no}: the refund is {done.status}"
-            raise RefundFailed(message, refund=done)
-        return done
+
+        def failed(refund: Refund) -> RefundFailed:
+            return RefundFailed(f"{refund.refund_no}: the refund is {refund.status}", refund=refund)
+
+        return await self._poll(self._refunds, number, first_wait, interval, timeout, on_status, failed)
 
     async def _poll(  # noqa: PLR0917 - the arguments of two public methods, handed on
         self,
@@ -107,9 +114,11 @@ class WaitingMethods:
         interval: float,
         timeout: float | None,
         on_status: Callable[[S], object] | None,
+        failed: Callable[[S], OmipayError],
         /,
     ) -> S:
         began = self._caller.clock.monotonic()
+        error: BaseException | None = None
         try:
             schedule = Schedule(
                 began,
@@ -120,29 +129,39 @@ class WaitingMethods:
             number = checks.text(board.kind, number)
             if on_status is not None and not callable(on_status):
                 checks.refuse("on_status", "must be a function")
-            self._caller.enter()
-            self._caller.guests += 1
-            try:
-                self._listen()
-                state = await board.poll(number, schedule, on_status)
-            finally:
-                self._caller.guests -= 1
-        except OmipayError as error:
-            error.outcome = Outcome.UNKNOWN  # the order may be paid all the same
-            self._tell_poll(number, began, error)
+            state = await self._poll_as_guest(board, number, schedule, on_status)
+            return _unless_failed(state, failed)
+        except BaseException as caught:
+            error = caught
+            if isinstance(error, OmipayError) and not isinstance(error, PaymentFailed | RefundFailed):
+                error.outcome = Outcome.UNKNOWN  # the order may be paid all the same
             raise
-        self._tell_poll(number, began, None)
-        return state
+        finally:
+            self._tell_poll(board, number, began, error)
 
-    def _tell_poll(self, number: object, began: float, error: OmipayError | None) -> None:
+    async def _poll_as_guest(
+        self, board: Board[S], number: str, schedule: Schedule, on_status: Callable[[S], object] | None
+    ) -> S:
+        self._caller.enter()
+        self._caller.guests += 1
+        try:
+            self._listen()
+            return await board.poll(number, schedule, on_status)
+        finally:
+            self._caller.guests -= 1
+
+    def _tell_poll(self, board: Board[Any], number: object, began: float, error: BaseException | None) -> None:
         if self._events.wanted:
+            unclear = None if error is None else Outcome.UNKNOWN
             event = Event(
                 "poll",
+                endpoint=QUERY_ORDER.name if board.kind == "order" else QUERY_REFUND.name,
+                safety=Safety.READ,
                 duration_s=self._caller.clock.monotonic() - began,
                 error=None if error is None else type(error).__name__,
-                outcome=None if error is None else error.outcome,
+                outcome=getattr(error, "outcome", unclear),
                 error_code=getattr(error, "error_code", None),
-                order_no=number if isinstance(number, str) else None,
+                order_no=number if board.kind == "order" and isinstance(number, str) else None,
             )
             self._events.emit(event)
 

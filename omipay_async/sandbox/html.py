@@ -38,9 +38,10 @@ td form { display: flex; flex-wrap: wrap; gap: .25rem; }
 .FAIL { color: #c33; }
 @media (max-width: 44rem) {
   thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
-  td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere; }
+  td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere;
+    font-size: .9rem; }
   td:empty { display: none; }
-  td::before { content: attr(data-head); flex: 0 0 6rem; opacity: .7; }
+  td::before { content: attr(data-head); flex: 0 0 6rem; font-size: .8rem; opacity: .7; }
 }
 """
 

@@ -37,13 +37,14 @@ _NEEDS_SIGNATURE: Final = MappingProxyType(
 
 _BUTTONS: Final[Mapping[str, OrderStatus]] = MappingProxyType({"pay": OrderStatus.PAID, "decline": OrderStatus.FAILED})
 
-# Goes on when the order is final: somebody may have paid it on a phone.
+# Somebody may have paid or declined on a phone: the page of a final order leads on, or says what became of it.
 _SCRIPT: Final = """<script>
 const page = document.querySelector("main");
-setInterval(async () => {
+const timer = setInterval(async () => {
   const state = await (await fetch(page.dataset.state)).json();
   if (!state.is_final) return;
-  if (state.is_paid && page.dataset.target) location.replace(page.dataset.target); else location.reload();
+  clearInterval(timer);  // or a shop that takes longer than this to answer is asked anew each time
+  location.reload();
 }, 2000);
 </script>"""
 
@@ -72,7 +73,7 @@ def _show(where: Visit, order: Order, target: str) -> Response:
     if order.is_paid and target:
         return RedirectResponse(target, 303)
     say = speaker(order.language)
-    return html.page(say("Omipay sandbox"), _body(where, order, target, say), order.language)
+    return html.page(say("Omipay sandbox"), _body(where, order, say), order.language)
 
 
 def _fields(where: Visit) -> dict[str, str]:
@@ -110,10 +111,10 @@ async def _press(sandbox: Sandbox, where: Visit, order: Order) -> Response:
     return RedirectResponse(where.request.url, 303)
 
 
-def _body(where: Visit, order: Order, target: str, say: Say) -> str:
+def _body(where: Visit, order: Order, say: Say) -> str:
     state = f"{where.base_url}/pay/state?paycode={order.order_no}"
     return (
-        f'<main class="card" data-state="{escape(state)}" data-target="{escape(target)}">'
+        f'<main class="card" data-state="{escape(state)}">'
         f"<h1>{escape(order.order_name)}</h1>"
         f'<p class="amount" id="amount">{html.money(order.amount, order.currency)}</p>'
         f"{_middle(where, order, say)}<dl>"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 class SandboxTransport(httpx.AsyncBaseTransport):
     """Sends each request into an ASGI app; a dropped connection looks as it does on a real one."""
 
+    any_loop = True
+    """It holds no connection: a session may use it from one event loop after another."""
+
     def __init__(self, app: ASGIApp) -> None:
         self._inner = httpx.ASGITransport(app=app)
 
