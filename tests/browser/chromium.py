@@ -41,13 +41,14 @@ _FLAGS = (
 # Pages look every two seconds for what is new: here twenty times as often, so that nobody waits.
 _HURRY = "const unhurried = setInterval; window.setInterval = (act, ms) => unhurried(act, ms / 20);"
 _MODULES = """
+const [picture, count] = arguments;
 return (async () => {
-  const png = Uint8Array.from(atob("PICTURE"), letter => letter.charCodeAt(0));
+  const png = Uint8Array.from(atob(picture), letter => letter.charCodeAt(0));
   const image = await createImageBitmap(new Blob([png], {type: "image/png"}));
   const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
   canvas.drawImage(image, 0, 0);
   const dark = (x, y) => canvas.getImageData(x, y, 1, 1).data[1] < 128 ? 1 : 0;
-  const middles = length => Array.from({length: COUNT}, (_, index) => Math.floor((index + 0.5) * length / COUNT));
+  const middles = length => Array.from({length: count}, (_, index) => Math.floor((index + 0.5) * length / count));
   return middles(image.height).map(y => middles(image.width).map(x => dark(x, y)));
 })();
 """
@@ -85,6 +86,7 @@ class Browser:
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
+        driver.set_page_load_timeout(_PATIENCE_S)
         self._devtools("Page.addScriptToEvaluateOnNewDocument", {"source": _HURRY})
 
     # -- doing ------------------------------------------------------------------------------------------------------
@@ -164,15 +166,16 @@ class Browser:
 
     def text(self, css: str) -> str:
         """What can be read there now."""
-        return self.driver.find_element(By.CSS_SELECTOR, css).text
+        return self._of(css, "element.innerText")
 
     def attribute(self, css: str, name: str) -> str:
         """An attribute of what ``css`` finds."""
-        return self.driver.find_element(By.CSS_SELECTOR, css).get_attribute(name) or ""
+        return self._of(css, f"element.getAttribute('{name}')")
 
     def shows(self, css: str) -> bool:
         """Whether the page has such an element, and it can be seen, now."""
-        return any(element.is_displayed() for element in self.driver.find_elements(By.CSS_SELECTOR, css))
+        script = "return [...document.querySelectorAll(arguments[0])].some(element => element.checkVisibility())"
+        return bool(self.evaluate(script, css))
 
     @property
     def source(self) -> str:
@@ -198,13 +201,20 @@ class Browser:
     def modules(self, css: str, count: int) -> list[list[int]]:
         """The pixels of what ``css`` finds, as the screen shows them: a grid of ``count`` by ``count``, 1 for dark."""
         picture = self.driver.find_element(By.CSS_SELECTOR, css).screenshot_as_base64
-        script = _MODULES.replace("PICTURE", picture).replace("COUNT", str(count))
-        found: list[list[int]] = self.evaluate(script)
+        found: list[list[int]] = self.evaluate(_MODULES, picture, count)
         return found
 
-    def evaluate(self, script: str) -> Any:
-        """What a script returns that runs in the page."""
-        return self.driver.execute_script(script)
+    def evaluate(self, script: str, *values: Any) -> Any:
+        """What a script returns that runs in the page; ``values`` are its arguments."""
+        return self.driver.execute_script(script, *values)
+
+    def _of(self, css: str, expression: str) -> str:
+        # At one go: between two questions a page may put a new element in the place of the old one.
+        script = f"const element = document.querySelector(arguments[0]); return element && {expression}"
+        found: str | None = self.evaluate(script, css)
+        if found is None:
+            raise NoSuchElementException(css)
+        return found
 
     def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
         self.driver.execute_cdp_cmd(command, parameters)

@@ -72,9 +72,8 @@ def test_what_was_wrong_with_a_call(browser: Browser, town: Town) -> None:
     merchant = town.sandbox.merchant
     browser.open(town.gateway)
     omipay = AsyncOmipay(merchant.m_number, merchant.secret_key.upper(), base_url=f"{town.gateway}/omipay/api")
-    with pytest.raises(AuthenticationError):
+    with town.portal.wrap_async_context_manager(omipay), pytest.raises(AuthenticationError):
         town.order("make_qr_order", omipay=omipay, platform=Platform.ALIPAY)
-    town.do(omipay.aclose)
     browser.reads("SIGN_ERROR", "#live")
     browser.reads("key: it was signed in upper case", "#live")
     for secret in (merchant.secret_key, merchant.secret_key.upper()):
@@ -92,6 +91,7 @@ def test_fault_button(browser: Browser, town: Town) -> None:
     town.do(town.omipay.get_exchange_rate, "AUD", "CNY")
     assert [call.faults for call in town.sandbox.ledger.calls] == [("EMPTY",), ()]
     browser.reads("EMPTY", "#live")
+    browser.reads("SUCCESS", "#live")
     browser.press("#clear")
     browser.sees(lambda: "EMPTY GetExchangeRate" not in browser.text("main"), "an empty list of faults")
     assert town.sandbox.faults.rules == []

@@ -50,12 +50,11 @@ def test_qr_code_of_a_long_address(browser: Browser, town: Town) -> None:
     merchant = town.sandbox.merchant
     far_away = f"{town.gateway}/{'tunnel/' * 40}omipay/api"
     omipay = AsyncOmipay(merchant.m_number, merchant.secret_key, base_url=far_away)
-    order = town.order("make_qr_order", omipay=omipay, platform=Platform.ALIPAY)
-    with browser.on_a_phone():
+    with town.portal.wrap_async_context_manager(omipay), browser.on_a_phone():
+        order = town.order("make_qr_order", omipay=omipay, platform=Platform.ALIPAY)
         browser.open(omipay.pay_page_url(order, redirect_url=town.thanks))
         code = segno.make(order.qrcode, error="m", micro=False)
         assert browser.modules("#qr svg", len(code.matrix) + 8) == [list(row) for row in code.matrix_iter(border=4)]
-    town.do(omipay.aclose)
 
 
 def test_decline(browser: Browser, town: Town) -> None:
@@ -115,6 +114,16 @@ def test_paid_on_a_phone(browser: Browser, town: Town) -> None:
     browser.arrives(town.thanks)
     town.do(town.sandbox.settle)
     assert [order.order_no for order in town.fulfilled] == [town.only_order()]
+
+
+def test_shop_that_is_slow(browser: Browser, town: Town) -> None:
+    """A shop that takes longer to answer than the page takes to look again is visited once."""
+    order = town.order("make_qr_order", platform=Platform.ALIPAY)
+    thanks = f"{town.thanks}?seconds=0.4"
+    browser.open(town.omipay.pay_page_url(order, redirect_url=thanks))
+    town.do(town.sandbox.customer.pays, order)
+    browser.arrives(thanks)
+    assert town.thanked == [0.4]
 
 
 def test_declined_on_a_phone(browser: Browser, town: Town) -> None:

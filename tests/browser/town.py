@@ -1,6 +1,7 @@
 """A served sandbox and a merchant's shop on real ports, in an event loop of their own beside the browser's test."""
 # No `from __future__ import annotations`: FastAPI reads the signatures of the shop's endpoints.
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,12 +27,15 @@ class Shop:
 
     app: FastAPI
     fulfilled: list[Order]
+    thanked: list[float]
+    """How long each visitor of the page that thanks had to wait, in seconds."""
 
 
 def shop(factory: Callable[[], AsyncOmipay]) -> Shop:
     """The program, as its README would have it."""
     app = FastAPI(lifespan=lifespan(factory))
     fulfilled: list[Order] = []
+    thanked: list[float] = []
 
     async def fulfil(order: Order) -> None:
         fulfilled.append(order)
@@ -51,10 +55,12 @@ def shop(factory: Callable[[], AsyncOmipay]) -> Shop:
         return RedirectResponse(omipay.pay_page_url(order, redirect_url=f"{request.base_url}thanks"), 303)
 
     @app.get("/thanks")
-    async def thanks() -> HTMLResponse:
+    async def thanks(seconds: float = 0.0) -> HTMLResponse:
+        thanked.append(seconds)
+        await asyncio.sleep(seconds)
         return HTMLResponse("<!doctype html><title>Shop</title><h1>Thank you</h1>")
 
-    return Shop(app, fulfilled)
+    return Shop(app, fulfilled, thanked)
 
 
 @attrs.define
@@ -67,6 +73,7 @@ class Town:
     gateway: str
     shop_url: str
     fulfilled: list[Order]
+    thanked: list[float]
 
     @property
     def thanks(self) -> str:
@@ -149,4 +156,5 @@ def opened(street: Street, language: Language = Language.EN, **options: Any) -> 
         street.portal.wrap_async_context_manager(lifespan_of_shop),
     ):
         omipay = program.app.state.omipay
-        yield Town(street.portal, sandbox, omipay, street.gateway_url, street.shop_url, program.fulfilled)
+        told = (program.fulfilled, program.thanked)
+        yield Town(street.portal, sandbox, omipay, street.gateway_url, street.shop_url, *told)
