@@ -169,10 +169,9 @@ def _refund(refund: Refund) -> tuple[str, ...]:
 
 
 def _buttons(name: str, number: str, labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
     buttons = "".join(f'<button name="to" value="{step}">{label}</button>' for step, label in labels.items())
-    return f'<form method="post"><input type="hidden" name="{name}" value="{escape(number)}">{buttons}</form>'
+    hidden = f'<input type="hidden" name="{name}" value="{escape(number)}">'
+    return f'<form method="post">{hidden}{buttons}</form>' if buttons else ""
 
 
 def _time(time_ms: int) -> str:
