@@ -66,9 +66,8 @@ class Finding:
     def line(self) -> str:
         """For people."""
         word = {True: "ok", False: "failed", None: "?"}[self.ok]
-        return plain(f"{self.detail}; {self.advice}" if self.advice else self.detail).join(
-            (f"{self.name:<13}  {word:<6}  ", "")
-        )
+        said = plain(f"{self.detail}; {self.advice}" if self.advice else self.detail)
+        return f"{self.name:<13}  {word:<6}  {said}"
 
 
 def doctor(run: Run) -> Exit:
@@ -117,12 +116,18 @@ def proxy_of(address: SplitResult) -> str | None:
 async def dns(address: SplitResult) -> Finding:
     """Whether the host's name is known."""
     host = address.hostname or ""
-    try:
-        infos = await asyncio.get_running_loop().getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    known = await asyncio.to_thread(_addresses, host)
+    if not known:
         advice = "check OMIPAY_BASE_URL, this machine's network and its name server"
         return Finding("DNS", False, f"{host} is not known", advice, Exit.NO_ANSWER)
-    return Finding("DNS", True, f"{host} is {infos[0][4][0]}")
+    return Finding("DNS", True, f"{host} is {known[0]}")
+
+
+def _addresses(host: str) -> list[str]:
+    try:
+        return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):  # a label of more than 63 characters is the latter
+        return []
 
 
 async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:

@@ -137,8 +137,28 @@ def test_a_proxy_is_asked_for_names_and_for_connections(doctored: Cli, monkeypat
     monkeypatch.setenv("no_proxy", "")
     ended = doctored("doctor")
     assert ended.code == 4
-    assert [line.split()[-0] for line in ended.out.splitlines()] == ["configuration", "DNS,", "clock", "key"]
+    assert [line.split()[0] for line in ended.out.splitlines()] == ["configuration", "DNS,", "clock", "key"]
     assert "not known: the gateway did not answer" in ended.out
+
+
+def test_behind_a_proxy_that_answers_all_is_well(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only the proxy knows is a question mark, and no failure."""
+    cli.sandbox = Sandbox()
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    ended = cli("doctor")
+    assert (ended.code, ended.err) == (0, "")
+    assert "DNS, TLS       ?       left to the proxy" in ended.out
+
+
+def test_a_clock_that_is_off_is_told_although_the_session_can_live_with_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1 and what to do; the session learns the offset from the refusal, and its key is found good."""
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    ended = cli("doctor")
+    assert ended.code == 1
+    assert "let NTP set it" in ended.out
+    assert "key            ok" in ended.out
 
 
 def test_a_host_that_needs_no_proxy_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -13,16 +14,16 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OMIPAY = (sys.executable, "-m", "omipay_async")
 SCAN = ("scan", "Flat white", "450", "AUD")
-UNREACHABLE = {"OMIPAY_BASE_URL": "http://127.0.0.1:9/omipay/api"}
 
 Environment = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def environment_of_sandbox() -> Iterator[Environment]:
+def served() -> Iterator[Environment]:
     """What ``omipay sandbox`` prints, while it runs; Ctrl-C ends it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OMIPAY_")}
     clean |= {"PYTHONUNBUFFERED": "1", "NO_PROXY": "*"}
@@ -42,18 +43,85 @@ def environment_of_sandbox() -> Iterator[Environment]:
     assert (server.returncode, complaint) == (130, "omipay: interrupted\n")
 
 
-@pytest.fixture
-def omipay(environment_of_sandbox: Environment):
+class Omipay:
     """Runs ``omipay`` with arguments as a process."""
 
-    def run(*arguments: str, stdin: str = "", **changes: str) -> subprocess.CompletedProcess[str]:
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    def __call__(self, *arguments: str, stdin: str = "", **changes: str) -> subprocess.CompletedProcess[str]:
+        environment = self.environment | changes
         return subprocess.run(
-            [*OMIPAY, *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            input=stdin,
-            env=environment_of_sandbox | changes,
+            [*OMIPAY, *arguments], check=False, capture_output=True, text=True, input=stdin, env=environment
         )
 
-    return run
+
+@pytest.fixture
+def omipay(served: Environment) -> Omipay:
+    return Omipay(served)
+
+
+def field(out: str, name: str) -> str:
+    """The value of a field in the output for people."""
+    match = re.search(rf"^{name} +(\S+)", out, re.MULTILINE)
+    assert match is not None, out
+    return match[1]
+
+
+def test_a_day_at_the_till(omipay: Omipay, tmp_path: Path) -> None:
+    """Every command that ends well exits with 0, and what one prints the next one takes."""
+    assert omipay("doctor").returncode == 0
+    assert omipay("rate", "AUD", "CNY").stdout == "1 AUD = 5.01540000 CNY (WECHATPAY)\n"
+    sold = omipay(*SCAN, "T1", "280000000000000000", "till-1", "--yes")
+    order_no = field(sold.stdout, "order_no")
+    assert field(omipay("query", order_no, "--wait").stdout, "status") == "PAID"
+    given_back = omipay("refund", order_no, "R1", "200", "--yes")
+    assert field(omipay("refund-status", field(given_back.stdout, "refund_no")).stdout, "status") == "Applied"
+    code = tmp_path / "code.svg"
+    assert omipay("qr", "Flat white", "450", "AUD", "T2", "WECHATPAY", "--no-wait", "--svg", str(code)).returncode == 0
+    assert code.read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((*SCAN, "T3", "280000000000000010", "till-1", "--yes"), 1, "NOT_ENOUGH"),
+        (("verify",), 1, "MalformedNotification"),
+        ((*SCAN, "T4", "280000000000000000", "till-1"), 2, "--yes is wanted"),
+        ((*SCAN, "T5", "280000000000000021", "till-1", "--yes"), 3, "do not scan again"),
+        (("query", "TR1"), 1, "PERMISSION_ERROR"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_its_exit_code(
+    omipay: Omipay, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """As a shell script sees it."""
+    ended = omipay(*arguments, stdin="{}")
+    (line,) = ended.stderr.splitlines()
+    assert (ended.returncode, said in line) == (code, True), line
+
+
+def test_a_gateway_that_cannot_be_reached_is_exit_code_4(omipay: Omipay) -> None:
+    """The request was never sent."""
+    ended = omipay("rate", "AUD", "CNY", OMIPAY_BASE_URL="http://127.0.0.1:9/omipay/api")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (4, 1)
+
+
+def test_the_demo_needs_no_environment(omipay: Omipay) -> None:
+    """It has a gateway and a merchant of its own."""
+    ended = omipay("demo", OMIPAY_BASE_URL="", OMIPAY_M_NUMBER="", OMIPAY_SECRET_KEY="")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "QueryRefund: Closed" in ended.stdout
+
+
+def test_ctrl_c_while_qr_waits(served: Environment) -> None:
+    """Its first line names the order; Ctrl-C then says that it still stands."""
+    arguments = [*OMIPAY, "qr", "Flat white", "450", "AUD", "T6", "WECHATPAY", "--json"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=served) as waiting:
+        assert waiting.stdout is not None
+        order_no = json.loads(waiting.stdout.readline())["order_no"]
+        waiting.send_signal(signal.SIGINT)
+        out, complaint = waiting.communicate(timeout=10)
+    assert waiting.returncode == 130
+    assert f"order {order_no} stands and may still be paid" in complaint
+    assert json.loads(out)["error"] == "Interrupted"
