@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 VARIABLES = ("M_NUMBER", "SECRET_KEY", "REGION", "BASE_URL", "LANGUAGE", "NOTIFY_URL")
 
 
+QR = ("qr", "Flat white", "450", "AUD", "T1", "WECHATPAY")
+
+
+def scan(code: str, *options: str) -> tuple[str, ...]:
+    """The arguments that charge a payment code."""
+    return ("scan", "Flat white", "450", "AUD", "T1", code, "till-1", *options)
+
+
 class Keyboard(io.StringIO):
     """Standard input: a terminal, or a file."""
 

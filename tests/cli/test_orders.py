@@ -10,19 +10,12 @@ import pytest
 from omipay_async import QROrder
 from omipay_async.sandbox import Fault, PaymentCode
 
-from .conftest import press_ctrl_c
+from .conftest import QR, scan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .conftest import Cli
-
-SCAN = ("scan", "Flat white", "450", "AUD", "T1")
-QR = ("qr", "Flat white", "450", "AUD", "T1", "WECHATPAY")
-
-
-def scan(code: str, *options: str) -> tuple[str, ...]:
-    return (*SCAN, code, "till-1", *options)
 
 
 # -- rate -------------------------------------------------------------------------------------------------------------
@@ -307,7 +300,9 @@ def test_query_can_wait(cli: Cli) -> None:
     assert ended.code == 3
     assert cli("query", order_no, "--wait", "--timeout", "30").code == 3
     cli.moves(order_no, "PAID")
+    now = cli.clock.monotonic()
     assert cli("query", order_no, "--wait", "--json").document["status"] == "PAID"
+    assert cli.clock.monotonic() == now, "it asked at once"
 
 
 def test_a_refund_asks_and_is_accepted(cli: Cli) -> None:
@@ -349,74 +344,3 @@ def test_a_refund_s_status_is_told_once_or_until_the_money_has_arrived(cli: Cli)
     for status, code in (("Closed", 0), ("OrganizationFailed", 1)):
         ledger.refunds[refund_no].status = type(ledger.refunds[refund_no].status)(status)
         assert cli("refund-status", refund_no, "--wait").code == code
-
-
-# -- Ctrl-C -----------------------------------------------------------------------------------------------------------
-
-
-def test_ctrl_c_at_the_question_sends_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And it says so: no money moved."""
-
-    class Impatient:
-        def isatty(self) -> bool:
-            return True
-
-        def readline(self) -> str:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("tests.cli.conftest.Keyboard", lambda *_, **__: Impatient())
-    ended = cli(*scan(PaymentCode.PAID))
-    assert ended.code == 130
-    assert ended.err.endswith("omipay: interrupted before anything was sent: no money moved\n")
-
-
-def nonce_and_ctrl_c() -> str:
-    """Ctrl-C in the moment in which a request is signed and leaves."""
-    press_ctrl_c()
-    return "0123456789abcdef"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "advice"),
-    [
-        (scan(PaymentCode.PAID, "--yes"), "do not scan again for this sale"),
-        (QR, "make a new order"),
-        (("refund", "TR1", "R1", "200", "--yes"), "back office"),
-    ],
-)
-def test_ctrl_c_while_money_is_on_its_way_says_that_nobody_knows(
-    cli: Cli, arguments: tuple[str, ...], advice: str
-) -> None:
-    """The request was being sent: exit code 130, and what not to do next."""
-    cli.options = {"nonces": nonce_and_ctrl_c}
-    cli.sandbox.faults.add(Fault.DELAY_REPLY)
-    ended = cli(*arguments, "--json")
-    assert (ended.code, ended.document["exit_code"], ended.document["error"]) == (130, 130, "Interrupted")
-    assert "nobody knows whether it acted" in ended.complaint
-    assert advice in ended.complaint
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "arguments", "advice"),
-    [
-        ("MakeQROrder", QR, "order {} stands and may still be paid: omipay query {} --wait"),
-        ("MakeScanOrder", scan(PaymentCode.NEVER_PAYS, "--yes"), "order {} may be paid: omipay query {} --wait"),
-    ],
-)
-def test_ctrl_c_during_the_wait_tells_what_stands(
-    cli: Cli, endpoint: str, arguments: tuple[str, ...], advice: str
-) -> None:
-    """The order is there, and its number with it."""
-    cli.after(endpoint, press_ctrl_c)
-    ended = cli(*arguments)
-    (order_no,) = cli.sandbox.ledger.orders
-    assert ended.code == 130
-    assert advice.format(order_no, order_no) in ended.complaint
-
-
-def test_ctrl_c_of_a_question_is_just_that(cli: Cli) -> None:
-    """No money is spoken of where none could move."""
-    cli.sandbox.faults.add(Fault.DELAY, seconds=1)
-    cli.options = {"nonces": nonce_and_ctrl_c}
-    ended = cli("rate", "AUD", "CNY")
-    assert (ended.code, ended.complaint) == (130, "omipay: interrupted")
