@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import httpx
 
-from omipay_async import AsyncOmipay, Clock, Event, RetryPolicy
+from omipay_async import AsyncOmipay, Clock, Event, NotificationReply, Order, RetryPolicy
 from omipay_async.signing import signature
 from omipay_async.testing import ManualClock
 
@@ -63,7 +63,8 @@ class Gateway(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The next answer of the script."""
         endpoint = request.url.path.rpartition("/")[2]
-        params = dict(request.url.params)
+        target = request.extensions.get("target")  # on our own transports the query is not in the URL
+        params = dict(request.url.params if target is None else httpx.URL(target.decode()).params)
         asked = Request(self.clock.monotonic(), endpoint, params, request.url.host, request.method)
         self.asked.append(asked)
         of_number = self._scripts.get(asked.number) if request.method == "GET" else None
@@ -181,3 +182,32 @@ async def outcome(task: asyncio.Task[Any]) -> Any:
     await settle()
     assert task.done(), "it is still waiting"
     return task.exception() or task.result()
+
+
+class Shop:
+    """A handler that counts its orders, and raises or waits when told."""
+
+    def __init__(self) -> None:
+        self.fulfilled: list[str] = []
+        self.failing: list[Exception] = []
+        self.go = asyncio.Event()
+        self.go.set()
+        self.running = 0
+
+    async def handle(self, order: Order) -> None:
+        """Fulfil one order."""
+        self.running += 1
+        try:
+            await self.go.wait()
+            if self.failing:
+                raise self.failing.pop()
+            self.fulfilled.append(order.order_no)
+        finally:
+            self.running -= 1
+
+
+def check_answer(reply: NotificationReply, status: int) -> None:
+    """The answer is the documented JSON, to the byte, with its type."""
+    assert reply.status == status
+    assert reply.body == b'{"return_code": "%b"}' % (b"SUCCESS" if status == 200 else b"FAIL")
+    assert dict(reply.headers) == {"Content-Type": "application/json"}

@@ -17,13 +17,14 @@ from omipay_async import (
     InvalidRequest,
     Notification,
     OrderStatus,
+    SessionClosed,
     StaleNotification,
     TransportError,
     UnconfirmedNotification,
 )
 from omipay_async.testing import ManualClock
 
-from .scripted_gateway import Gateway, Held, begin, fail, notification, order, outcome
+from .scripted_gateway import Gateway, Held, Request, Shop, begin, check_answer, fail, notification, order, outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -196,3 +197,27 @@ async def test_a_gateway_that_cannot_be_asked_is_no_verdict(
     confirming = await begin(clock, omipay.confirm_notification(notification(clock), timeout=3))
     await clock.advance(3)
     assert isinstance(await outcome(confirming), TransportError)
+
+
+async def test_a_second_node_that_does_not_know_the_order_is_no_verdict(clock: ManualClock, gateway: Gateway) -> None:
+    """It may be behind the first, which could not be asked: another delivery is wanted, nothing is refused."""
+
+    def by_host(asked: Request) -> Any:
+        return httpx.ConnectError("refused") if asked.host == "gateway.test" else fail("PERMISSION_ERROR")
+
+    gateway.on("TR1", by_host)
+    async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
+        with pytest.raises(TransportError):
+            await omipay.confirm_notification(notification(clock))
+        reply = await omipay.receive_notification(notification(clock), Shop().handle)
+        check_answer(reply, 503)
+
+
+async def test_a_closed_session_reads_nothing(clock: ManualClock, gateway: Gateway) -> None:
+    """SessionClosed, as everything else."""
+    omipay = gateway.session()
+    await omipay.aclose()
+    with pytest.raises(SessionClosed):
+        omipay.parse_notification(notification(clock))
+    with pytest.raises(SessionClosed):
+        await omipay.confirm_notification(notification(clock))

@@ -88,16 +88,19 @@ async def test_the_last_question_comes_a_moment_before_the_end(
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12))
     await clock.advance(12)
     assert (await outcome(poll)).is_paid
-    assert gateway.times("QueryOrder") == [5, 10, 11]
+    *others, last = gateway.times("QueryOrder")
+    assert others == [5, 10]
+    assert 11 <= last < 12
 
 
 async def test_a_short_poll_asks_once_before_its_end(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """A timeout shorter than the first wait still asks, a tenth of the time before it ends."""
+    """A timeout shorter than the first wait still asks, in time for an answer."""
     gateway.on("QueryOrder", order("PAYING"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=2))
     await clock.advance(60)
     assert isinstance(await outcome(poll), PollTimeout)
-    assert gateway.times("QueryOrder") == [pytest.approx(1.8)]
+    (asked,) = gateway.times("QueryOrder")
+    assert 1.5 < asked < 2
 
 
 async def test_the_timeout_ends_the_poll_on_the_second(

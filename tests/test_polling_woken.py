@@ -197,7 +197,7 @@ async def test_a_wake_after_the_last_question_asks_again(clock: ManualClock, gat
     async with gateway.session(backend=backend) as omipay:
         poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=5))
         await clock.advance(4.9)
-        assert gateway.times("TR1") == [4.5]
+        assert len(gateway.times("TR1")) == 1
         await backend.wake("000034:TR1")
         await clock.advance(0)
         assert (await outcome(poll)).is_paid

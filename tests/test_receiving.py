@@ -21,15 +21,13 @@ from omipay_async import (
 )
 from omipay_async.testing import ManualClock
 
-from .scripted_gateway import Gateway, Held, begin, fail, named, notification, order, outcome
+from .scripted_gateway import Gateway, Held, Shop, begin, check_answer, fail, named, notification, order, outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay, Event, Order
 
-SUCCESS = b'{"return_code": "SUCCESS"}'
-FAIL = b'{"return_code": "FAIL"}'
 PAID = order("PAID", out_order_no="T1-000231")
 
 
@@ -54,38 +52,9 @@ async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOm
         yield omipay
 
 
-class Shop:
-    """A handler that counts its orders, and raises or waits when told."""
-
-    def __init__(self) -> None:
-        self.fulfilled: list[str] = []
-        self.failing: list[Exception] = []
-        self.go = asyncio.Event()
-        self.go.set()
-        self.running = 0
-
-    async def handle(self, order: Order) -> None:
-        """Fulfil one order."""
-        self.running += 1
-        try:
-            await self.go.wait()
-            if self.failing:
-                raise self.failing.pop()
-            self.fulfilled.append(order.order_no)
-        finally:
-            self.running -= 1
-
-
 @pytest.fixture
 def shop() -> Shop:
     return Shop()
-
-
-def check_answer(reply: NotificationReply, status: int) -> None:
-    """The answer is the documented JSON, to the byte, with its type."""
-    assert reply.status == status
-    assert reply.body == (SUCCESS if status == 200 else FAIL)
-    assert dict(reply.headers) == {"Content-Type": "application/json"}
 
 
 # -- receiving --------------------------------------------------------------------------------------------------------
@@ -246,8 +215,22 @@ async def test_a_handler_may_use_the_session(
     assert refunds == ["RF1", "RF1"]
 
 
-@pytest.mark.parametrize("handler", [print, None, "ship", lambda order: None])
-async def test_a_handler_that_is_not_async_is_refused(
+@pytest.mark.parametrize("handler", [print, lambda _: None])
+async def test_a_handler_that_turns_out_not_to_be_async(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, handler: Any
+) -> None:
+    """It is told as what it is, with FAIL, and recorded as no success."""
+    gateway.on("TR1", PAID)
+    for _ in range(2):
+        reply = await omipay.receive_notification(notification(clock), handler)
+        check_answer(reply, 500)
+        assert isinstance(reply.error, InvalidRequest)
+        with pytest.raises(InvalidRequest, match="handler"):
+            await omipay.fulfil("TR1", handler)
+
+
+@pytest.mark.parametrize("handler", [None, "ship"])
+async def test_a_handler_that_is_none_is_refused(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, handler: Any
 ) -> None:
     """A slip in the set-up is raised, not answered; nothing is asked."""

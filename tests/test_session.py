@@ -113,9 +113,11 @@ async def test_a_cancelled_closing_can_be_repeated(clock: ManualClock, gateway: 
     await omipay.aclose()
 
 
-def test_made_without_a_loop_and_used_in_two(gateway: Gateway) -> None:
+def test_made_without_a_loop_and_used_in_two(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module-level session serves one ``asyncio.run`` after another: calls, polls, handlers; then it is closed."""
-    omipay = gateway.session(clock=ManualClock(auto=True), timeout=5)
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", lambda **_: gateway)  # connections of our own may be made anew
+    clock = ManualClock(auto=True)
+    omipay = AsyncOmipay(M_NUMBER, SECRET_KEY, base_url="http://127.0.0.1:9/omipay/api", clock=clock, timeout=5)
 
     async def use() -> None:
         assert (await omipay.query_order("TR1")).is_paid
@@ -127,6 +129,19 @@ def test_made_without_a_loop_and_used_in_two(gateway: Gateway) -> None:
 
     asyncio.run(use())
     asyncio.run(use())
+    asyncio.run(omipay.aclose())
+
+
+def test_a_transport_of_ones_own_stays_with_its_loop(gateway: Gateway) -> None:
+    """Its connections cannot be made anew by us: the second loop is told so."""
+    omipay = gateway.session()
+
+    async def use() -> None:
+        await omipay.query_order("TR1")
+
+    asyncio.run(use())
+    with pytest.raises(ConfigurationError, match="event loop"):
+        asyncio.run(use())
     asyncio.run(omipay.aclose())
 
 

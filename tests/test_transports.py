@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -103,11 +105,14 @@ def from_module(name: str, kind: str) -> Exception:
         (httpx.ConnectError, from_module("aiohttp.client", "ClientConnectorError"), True),
         (httpx.ConnectTimeout, from_module("aiohttp.client", "ServerDisconnectedError"), False),
         (httpx.ConnectTimeout, from_module("elsewhere", "Silence"), False),
-        (httpx.ConnectError, from_module("elsewhere", "Refused"), True),
+        (httpx.ConnectError, from_module("elsewhere", "Refused"), False),
+        (httpx.ConnectError, ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
+        (httpx.ConnectError, ConnectionResetError(errno.ECONNRESET, "reset"), False),
+        (httpx.ConnectError, socket.gaierror(), True),
     ],
 )
 def test_what_proves_that_nothing_was_sent(error: type[Exception], cause: Exception | None, *, never: bool) -> None:
-    """The exception by its name, except where its cause says otherwise: a silence after the request is no proof."""
+    """A cause that may come after the request is no proof, however the exception is called."""
     raised = error("what happened")
     raised.__cause__ = cause
     assert never_sent(raised) is never
