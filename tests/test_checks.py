@@ -39,6 +39,7 @@ NOT_TEXT: tuple[Any, ...] = (
     "a\u2029b",
     "a\ud800b",
     "\udfff",
+    "长" * 4097,
 )
 NOT_AMOUNTS: tuple[Any, ...] = (0, -1, 1.0, 1.5, "100", True, False, 2**63, 10**5000)
 NOT_CURRENCIES: tuple[Any, ...] = ("aud", "AU", "AUDX", "A1D", "澳大利", "", 36, "AUD ", "AUD\n")
@@ -59,7 +60,7 @@ NOT_URLS: tuple[Any, ...] = (
     "http://shop.example/\n",
     80,
 )
-NOT_SECONDS: tuple[Any, ...] = (0, -1, float("nan"), float("inf"), "5", True, timedelta(seconds=5))
+NOT_SECONDS: tuple[Any, ...] = (0, -1, float("nan"), float("inf"), 1e12, 10**400, "5", True, timedelta(seconds=5))
 
 TEXTS = {
     "make_qr_order": (QR, ("order_name", "out_order_no", "o_number")),
@@ -243,6 +244,13 @@ async def test_a_general_call_takes_text_and_ints(value: Any) -> None:
 async def test_a_general_call_takes_a_mapping_of_names(params: Any) -> None:
     """A name that would break out of the query string is refused."""
     await refused("call", {"endpoint": "X", "params": params}, "params")
+
+
+async def test_what_does_not_fit_into_a_url_is_refused() -> None:
+    """Each value alone would pass; the longest one is named."""
+    params = {"a": "长" * 2000, "b": "长" * 4000, "c": "x" * 4096}
+    await refused("call", {"endpoint": "X", "params": params}, "b")
+    await refused("make_qr_order", {**QR, "order_name": "长" * 4096, "out_order_no": "x" * 4096}, "order_name")
 
 
 @pytest.mark.parametrize("name", [name for name, e in ENDPOINTS.items() if e.safety is Safety.MONEY])

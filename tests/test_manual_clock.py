@@ -181,6 +181,20 @@ async def test_a_timer_can_be_called_off_before_and_after() -> None:
     assert log == ["overdue", "kept"]
 
 
+async def test_a_timer_called_off_by_another_of_the_same_moment_does_not_ring() -> None:
+    """The first of two may make the second pointless."""
+    clock, log = ManualClock(), list[str]()
+
+    def first() -> None:
+        log.append("first")
+        second.cancel()
+
+    clock.call_later(1, first)
+    second = clock.call_later(1, lambda: log.append("second"))
+    await clock.advance(2)
+    assert log == ["first"]
+
+
 async def test_auto_jumps_to_the_next_sleeper_once_nothing_else_can_run() -> None:
     """An hour of waiting takes no time; what can run runs first."""
     clock, order = ManualClock(auto=True), list[str]()

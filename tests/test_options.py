@@ -9,9 +9,19 @@ import warnings
 from datetime import timedelta, timezone
 from typing import Any
 
+import httpx
 import pytest
 
-from omipay_async import AsyncOmipay, ConfigurationError, Language, MemoryBackend, Region, RetryPolicy, SystemClock
+from omipay_async import (
+    AsyncOmipay,
+    ConfigurationError,
+    Event,
+    Language,
+    MemoryBackend,
+    Region,
+    RetryPolicy,
+    SystemClock,
+)
 
 from .answering import CALLS, Gateway, open_session, success
 
@@ -122,6 +132,8 @@ def test_a_clock_says_which_of_its_methods_is_missing() -> None:
         "https://omipay.example/omipay/api#x",
         "https://user:hunter2@omipay.example/omipay/api",
         "ftp://omipay.example/omipay/api",
+        "https://\N{SNOWMAN}.example/omipay/api",
+        "https://xn--/omipay/api",
         "https://",
         "",
         5,
@@ -156,6 +168,16 @@ def test_with_a_transport_of_the_users_any_address_will_do() -> None:
 def test_the_fallback_is_another_node(fallback: str) -> None:
     """The same one twice would be asked twice."""
     assert refused(fallback=fallback).startswith("fallback must be another node")
+
+
+async def test_two_nodes_on_one_host_are_told_apart() -> None:
+    """By their ports, in events and errors."""
+    ports = {"base_url": "http://127.0.0.1:81/omipay/api", "fallback": "http://127.0.0.1:82/omipay/api"}
+    events: list[Event] = []
+    gateway = Gateway(httpx.ConnectError("refused"), success("QueryOrder"))
+    async with open_session(gateway, **ports, on_event=events.append) as omipay:
+        await omipay.query_order("TR1")
+    assert {event.node for event in events} == {"127.0.0.1:81", "127.0.0.1:82"}
 
 
 def test_every_option_takes_what_the_contract_says() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -63,3 +63,30 @@ def test_a_session_is_made_without_a_time_zone_database(monkeypatch: pytest.Monk
     omipay = open_session(Gateway({}))
     omipay._closed = True  # never opened: nothing to close
     assert isinstance(omipay, AsyncOmipay)
+
+
+class Unhashable(tzinfo):
+    """A zone of the user's, as odd as Python allows."""
+
+    __hash__ = None  # type: ignore[assignment]  # what is tested
+
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        """Five hours and forty-five minutes."""
+        return timedelta(hours=5, minutes=45)
+
+    def dst(self, when: datetime | None) -> timedelta | None:
+        """Nobody knows."""
+        return None
+
+    def tzname(self, when: datetime | None) -> str | None:
+        """Without a name."""
+        return None
+
+
+async def test_any_zone_will_do_and_none_is_mixed_up_with_another() -> None:
+    """However many sessions with zones of their own there are in a process."""
+    zones = [Unhashable(), *(timezone(timedelta(minutes=minute)) for minute in range(40)), Unhashable()]
+    for zone in [*zones, *zones]:
+        order = await times({"order_time": "20161227105530"}, timezone=zone)
+        assert order.order_time is not None
+        assert order.order_time.utcoffset() == zone.utcoffset(None)
