@@ -216,13 +216,16 @@ async def test_a_poll_cancelled_in_the_queue_is_not_asked_for(clock: ManualClock
     """Who left before its turn came costs no request."""
     held = Held(order("PAID"))
     gateway.on("TR1", held)
+    gateway.on("TR3", order("PAID"))
     async with gateway.session(max_in_flight=3) as omipay:
         first = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
         second = await begin(clock, omipay.poll_until_paid("TR2", first_wait=0))
+        third = await begin(clock, omipay.poll_until_paid("TR3", first_wait=0))
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
         held.release.set()
         assert (await outcome(first)).is_paid
+        assert (await outcome(third)).is_paid
     assert gateway.times("TR2") == []
 
 
