@@ -150,7 +150,9 @@ class Caller:
             self._calls.add(call)
             result = await self._until_answered(call)
         except BaseException as error:
-            if isinstance(error, OmipayError) and error.outcome is None and call.moves_money:
+            if isinstance(error, OmipayError) and not call.moves_money:
+                error.outcome = None  # of a read no error says anything of money
+            elif isinstance(error, OmipayError) and error.outcome is None:
                 error.outcome = Outcome.NOT_DONE  # what leaves it open says so itself
             self._tell(call, error)
             raise

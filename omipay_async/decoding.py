@@ -329,7 +329,8 @@ def structure_what_is_clear(
     if grave:
         raise ValueError("; ".join(grave))
     nullable = _MAY_BE_MISSING.get(model, ())
-    readable = {name: value for name, value in fields.items() if name not in troubles}
+    on_the_wire = {_WIRE_NAMES[model].get(name, {}).get("rename", name) for name in troubles}
+    readable = {name: value for name, value in fields.items() if name not in on_the_wire}
     return _structure(model, {**dict.fromkeys(nullable), **readable}, zone)
 
 
@@ -350,7 +351,7 @@ def decode(asked: Asked, received: Received, zone: tzinfo) -> Any:
         raise _invalid(asked, received, f"it came with HTTP status {received.status}", raw)
     if verdict == "FAIL":
         return _fail(asked, received, raw, zone)
-    if asked.endpoint is MAKE_SCAN_ORDER and "USERPAYING" in (verdict, raw.get("error_code")):
+    if asked.endpoint is MAKE_SCAN_ORDER and ErrorCode.USERPAYING in (verdict, _code(raw)):
         # EN 2.4's flow text has it as the return_code. With SUCCESS beside it, it is the safer of two readings.
         return _scan_order(asked, received, raw, OrderStatus.PAYING, zone)
     may_lack_verdict = asked.general or not asked.endpoint.takes_language
@@ -412,9 +413,13 @@ def _scan_order(asked: Asked, received: Received, raw: dict[str, Any], status: O
     raise _invalid(asked, received, what, raw)
 
 
-def _fail(asked: Asked, received: Received, raw: dict[str, Any], zone: tzinfo) -> Any:
+def _code(raw: Mapping[str, Any]) -> ErrorCode | str:
     word = raw.get("error_code")
-    code = error_code(word.strip()) if isinstance(word, str) else ""
+    return error_code(word.strip()) if isinstance(word, str) else ""
+
+
+def _fail(asked: Asked, received: Received, raw: dict[str, Any], zone: tzinfo) -> Any:
+    code = _code(raw)
     if code is ErrorCode.USERPAYING and asked.endpoint is MAKE_SCAN_ORDER:
         return _scan_order(asked, received, raw, OrderStatus.PAYING, zone)
     said = raw.get("error_msg")

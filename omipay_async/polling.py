@@ -108,7 +108,7 @@ def passes(error: OmipayError, primary_node: str) -> bool:
 class _Poller(Generic[S]):
     """One caller who waits."""
 
-    __slots__ = ("due", "error", "future", "news", "schedule", "watch")
+    __slots__ = ("due", "error", "future", "news", "schedule", "settled", "watch")
 
     def __init__(self, watch: _Watch[S], schedule: Schedule) -> None:
         self.watch = watch
@@ -117,11 +117,18 @@ class _Poller(Generic[S]):
         self.news: S | None = None
         self.error: Exception | None = None
         self.future: asyncio.Future[None] | None = None
+        self.settled = False
+        """Whether it was told a final state: then nothing more is asked for it."""
 
     def tell(self, news: S) -> None:
-        if self.news is None or not self.news.is_final:  # an answer from before a confirmed payment takes nothing back
-            self.news = news
+        if self.settled:
+            return  # an answer from before a confirmed payment takes nothing back
+        self.news = news
+        self.settled = news.is_final
         self._wake()
+
+    def answered(self, now: float) -> None:
+        self.due = math.inf if self.settled else self.schedule.due(now)
 
     def fail(self, error: Exception) -> None:
         self.error = self.error or error
@@ -141,7 +148,7 @@ _EXPIRED: Final = PollTimeout("")
 class _Watch(Generic[S]):
     """One order or refund that is waited for."""
 
-    __slots__ = ("due", "number", "pollers", "question", "trouble", "woken")
+    __slots__ = ("due", "number", "pollers", "question", "queued", "trouble", "woken")
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -150,6 +157,8 @@ class _Watch(Generic[S]):
         self.question: asyncio.Task[None] | None = None
         self.trouble: OmipayError | None = None
         self.woken = False
+        self.queued = False
+        """Whether it waits for its turn to be asked about."""
 
 
 class Board(Generic[S]):
@@ -268,6 +277,7 @@ class Board(Generic[S]):
         if news is not None and news.is_final:
             for poller in watch.pollers:
                 poller.tell(news)
+            watch.due = math.inf
         elif watch.question is not None:
             watch.woken = True  # the question under way may have been answered before the payment
         else:
@@ -303,8 +313,9 @@ class Board(Generic[S]):
         now = self._clock.monotonic()
         while self._schedule and self._schedule[0][0] <= now:
             due, _, watch = heapq.heappop(self._schedule)
-            if watch.due == due and watch.question is None:  # else it was asked or woken meanwhile
+            if watch.due == due and watch.question is None and not watch.queued:  # else it was, or will be, asked
                 watch.due = math.inf
+                watch.queued = True
                 self._ready.append(watch)
         self._set_timer()
         self._ask_what_is_ready()
@@ -312,7 +323,8 @@ class Board(Generic[S]):
     def _ask_what_is_ready(self) -> None:
         while self._ready and self._asking < self._at_once:
             watch = self._ready.popleft()
-            if watch.pollers and watch.question is None:
+            watch.queued = False
+            if watch.pollers:
                 self._asking += 1
                 watch.woken = False
                 watch.question = asyncio.get_running_loop().create_task(self._question(watch))
@@ -335,6 +347,9 @@ class Board(Generic[S]):
         else:
             for poller in watch.pollers:
                 poller.tell(news)
+        now = self._clock.monotonic()
+        for poller in watch.pollers:
+            poller.answered(now)
 
     def _had_trouble(self, watch: _Watch[S], error: Exception) -> None:
         if isinstance(error, OmipayError) and passes(error, self._primary_node):
@@ -346,8 +361,5 @@ class Board(Generic[S]):
                 poller.fail(error)
 
     def _plan(self, watch: _Watch[S]) -> None:
-        now = self._clock.monotonic()
-        for poller in watch.pollers:
-            poller.due = poller.schedule.due(now)
         due = min(poller.due for poller in watch.pollers)
-        self._enter(watch, now if watch.woken else due)
+        self._enter(watch, min(due, self._clock.monotonic()) if watch.woken else due)

@@ -37,6 +37,8 @@ class ManualClock:
         self._epoch_ms = round(start) if start > 1e11 else round(start * 1000)
         self._now = 0.0
         self._target = 0.0
+        self._ahead = False
+        """Whether time was let pass that nothing has felt yet."""
         self._auto = auto
         self._timers: list[tuple[float, int, _Timer]] = []
         self._order = itertools.count()
@@ -49,10 +51,12 @@ class ManualClock:
 
     def time_ms(self) -> int:
         """Milliseconds since the epoch."""
-        return self._epoch_ms + round(self._now * 1000)
+        return self._epoch_ms + round(self.monotonic() * 1000)
 
     def monotonic(self) -> float:
         """Seconds that have been let pass since the clock was made."""
+        if self._ahead:
+            self._rush()
         return self._now
 
     def shift(self, seconds: float) -> None:
@@ -74,7 +78,7 @@ class ManualClock:
     def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
         """Call ``callback`` once ``seconds`` have been let pass."""
         timer = _Timer(callback)
-        heapq.heappush(self._timers, (self._now + max(0.0, seconds), next(self._order), timer))
+        heapq.heappush(self._timers, (self.monotonic() + max(0.0, seconds), next(self._order), timer))
         if self._auto:
             self._step_when_idle()
         return timer
@@ -89,23 +93,30 @@ class ManualClock:
             message = "seconds: time only goes forward; shift() puts the wall clock back"
             raise ValueError(message)
         self._target = max(self._target, self._now) + seconds
-        self._step()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._rush()
+            return _Arrival(self)
+        # Who asks for the time before anything else runs is told the new one; whoever is woken is told its own.
+        loop.call_soon(self._felt)
+        due = self._next_due()
+        if self._stepper is None and due is not None and due <= self._target:
+            self._fire(due)
+        self._ahead = True
+        self._step_when_idle()
         return _Arrival(self)
 
     # Timers are fired one time at a time: between two, whatever was woken runs until nothing can.
 
-    def _step(self) -> None:
-        due = self._next_due()
-        running = asyncio._get_running_loop() is not None
-        while due is not None and due <= self._target:
+    def _felt(self) -> None:
+        self._ahead = False
+
+    def _rush(self) -> None:
+        self._ahead = False
+        while (due := self._next_due()) is not None and due <= self._target:
             self._fire(due)
-            if running:
-                self._step_when_idle()
-                return
-            due = self._next_due()
         self._now = max(self._now, self._target)
-        if self._arrivals:
-            self._step_when_idle()
 
     def _fire(self, due: float) -> None:
         self._now = max(self._now, due)
@@ -130,19 +141,22 @@ class ManualClock:
         self._stepper = None
         due = self._next_due()
         if due is not None and due <= self._target:
-            self._step()
+            self._fire(due)
         elif self._now < self._target:
             self._now = self._target
-            self._step_when_idle()
         elif self._arrivals:
             for arrival in self._arrivals:
                 if not arrival.done():
                     arrival.set_result(None)
             self._arrivals.clear()
-            self._step_when_idle()
+            if not self._auto:
+                return
         elif self._auto and due is not None:
             self._target = due
-            self._step()
+            self._fire(due)
+        else:
+            return
+        self._step_when_idle()
 
 
 def _others_can_run(loop: asyncio.AbstractEventLoop, spins: int) -> bool:
@@ -179,6 +193,7 @@ class _Arrival:
         self._clock = clock
 
     def __await__(self) -> Generator[object, None, None]:
+        self._clock._ahead = False
         arrival = asyncio.get_running_loop().create_future()
         self._clock._arrivals.append(arrival)
         self._clock._step_when_idle()
