@@ -8,7 +8,7 @@ import timeit
 import zoneinfo
 from typing import TYPE_CHECKING
 
-from omipay_async import decoding, endpoints
+from omipay_async import decoding, endpoints, trips
 from omipay_async.signing import Credentials, TaggedNonces, signature
 
 from . import comparators, server
@@ -63,7 +63,7 @@ async def steps(effort: Effort) -> list[Row]:
     key, zone = comparators.SECRET_KEY, zoneinfo.ZoneInfo("Australia/Sydney")
     credentials, nonces = Credentials(comparators.M_NUMBER, key), TaggedNonces([key])
     asked = decoding.Asked(endpoints.QUERY_ORDER, {"order_no": comparators.ORDER_NO}, [key])
-    received = decoding.Received(200, json.dumps(dict(server.ORDER)).encode())
+    received = trips.Received(200, json.dumps(dict(server.ORDER)).encode())
     session = comparators.session("http://127.0.0.1:9")
     body = notification()
     calls = effort.of(2_000, 200)

@@ -15,7 +15,7 @@ import attrs
 
 from . import retries
 from .codes import ErrorCode, OrderStatus, Safety
-from .decoding import Asked, Received, decode
+from .decoding import Asked, decode
 from .errors import (
     APIError,
     ConfigurationError,
@@ -30,18 +30,18 @@ from .errors import (
 from .events import Event, Events, logger
 from .retries import UNCLEAR, Failure, RetryPolicy
 from .scopes import Scope, ScopeEnded, Why
-from .sending import Failed, Node, Slot, Trip, Wire, too_late
 from .signing import Clock, Credentials, GatewayTime, NonceProvider, checked_nonce
 from .slots import Priority
+from .trips import Failed, Node, Nodes, Received, Trip, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import tzinfo
 
+    from .sending import Slot, Wire
+
 _CONNECT_S: Final = 5.0
 """Connecting gets a third of a call's time, and never more than this: a repeat or the second node has its turn."""
-_NODE_REST_S: Final = 30.0
-"""A node that could not be reached is asked last for this long, then first again."""
 _HALF_A_SECOND_MS: Final = 500  # a Date header stands for the second that began with it
 
 
@@ -86,31 +86,6 @@ class Call:
     def may_have_arrived(self) -> bool:
         """Whether the gateway may have received a request of which nobody has seen a reply."""
         return self.trip is not None and self.trip.may_have_arrived
-
-
-class Nodes:
-    """The nodes in the order to ask them: one that could not be reached rests, behind the other."""
-
-    def __init__(self, nodes: list[Node], clock: Clock) -> None:
-        self._nodes = nodes
-        self._clock = clock
-        self._rest_until = dict.fromkeys(nodes, float("-inf"))
-
-    @property
-    def primary(self) -> Node:
-        """The node that is asked while it can be reached."""
-        return self._nodes[0]
-
-    def in_order(self) -> list[Node]:
-        """First those that are not resting."""
-        if len(self._nodes) == 1:
-            return self._nodes
-        now = self._clock.monotonic()
-        return sorted(self._nodes, key=lambda node: self._rest_until[node] > now)
-
-    def failed(self, node: Node) -> None:
-        """``node`` could not be reached."""
-        self._rest_until[node] = self._clock.monotonic() + _NODE_REST_S
 
 
 @attrs.define(eq=False)

@@ -7,13 +7,11 @@ or FAIL with any status below 500: the documents do not say which one a FAIL has
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, tzinfo
 from decimal import Decimal
-from typing import Any, Final, NoReturn
-from urllib.parse import quote
+from typing import Any, Final
 
 import attrs
 import cattrs
@@ -33,24 +31,9 @@ from .codes import (
 )
 from .endpoints import MAKE_SCAN_ORDER, Endpoint
 from .errors import ERROR_CLASSES, APIError, AuthenticationError, InvalidReply, Outcome
-
-LARGEST_REPLY: Final = 1024 * 1024
-"""In bytes; real replies have some hundred."""
-
-
-@attrs.frozen
-class Received:
-    """What came back over the wire, before anything was made of it."""
-
-    status: int
-    body: bytes = attrs.field(repr=False)
-    date: str | None = None
-    """The ``Date`` header, from which the clock's offset is learnt."""
-    complete: bool = True
-    """False where the body was cut off at LARGEST_REPLY."""
-    encoding: str | None = None
-    """``Content-Encoding``, although none was accepted."""
-    node: str | None = None
+from .excerpts import excerpt
+from .jsontext import json_object, json_text
+from .trips import LARGEST_REPLY, Received
 
 
 @attrs.define
@@ -62,58 +45,6 @@ class Asked:
     secrets: list[str] = attrs.field(factory=list, repr=False)
     general: bool = False
     """Asked through ``AsyncOmipay.call``: the reply is handed over as it is."""
-
-
-# -- JSON -----------------------------------------------------------------------------------------------------------
-
-
-def _refuse_constant(word: str) -> NoReturn:
-    message = f"{word} is no JSON"
-    raise ValueError(message)
-
-
-# One decoder: json.loads(parse_float=...) would build one on each call. Rates never pass through binary floats.
-_JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
-
-
-def json_object(body: bytes, decoder: json.JSONDecoder = _JSON) -> dict[str, Any]:
-    """The JSON object in ``body``, its keys without stray spaces (``"refund_no "`` in both documents' examples).
-
-    Raises:
-        ValueError: if it is none; the message shows nothing of the body.
-    """
-    try:
-        value = decoder.decode(body.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except (ValueError, ArithmeticError):
-        raise ValueError("it is not JSON" if body.strip() else "it is empty") from None
-    if not isinstance(value, dict):
-        raise ValueError("it is JSON, but no object")  # noqa: TRY004 - one kind of error for one kind of trouble
-    return cleaned(value)
-
-
-def cleaned(value: Mapping[str, Any]) -> dict[str, Any]:
-    """``value`` with stray spaces taken off its keys; a key that had none wins over one that had."""
-    result = {key.strip(): item for key, item in value.items()}
-    if len(result) != len(value):
-        result.update((key, item) for key, item in value.items() if key in result)
-    return result
-
-
-def _json_text(value: Any) -> str:
-    # `order_string` may be a JSON value (CN 3.6): back to text, with its numbers as they were written.
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, list):
-        return f"[{','.join(map(_json_text, value))}]"
-    if isinstance(value, dict):
-        return (
-            "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_json_text(v)}" for key, v in value.items()) + "}"
-        )
-    return json.dumps(value, ensure_ascii=False)
 
 
 # -- single values ----------------------------------------------------------------------------------------------------
@@ -179,7 +110,7 @@ def _text_or_number(value: Any, _: Any = None) -> str:
 
 
 def _text_or_json(value: Any, _: Any = None) -> str:
-    return value if isinstance(value, str) else _json_text(value)
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _member(enum: Mapping[str, Any]) -> Callable[[Any, Any], str]:
@@ -462,28 +393,3 @@ def _invalid(asked: Asked, received: Received, what: str, raw: dict[str, Any] | 
         excerpt=excerpt(received.body, asked.secrets),
         raw=raw,
     )
-
-
-_EXCERPT: Final = 200
-_SHORTEST_SECRET: Final = 4  # what is shorter would be found in half the words
-_LONGEST_SECRET: Final = 256
-_SECRET_FIELDS: Final = re.compile(
-    r"""(?P<name>["']?\b(?:sign|nonce_str|nonceStr|paySign|pay_sign|openid|customer_id|order_string|qrcode|secret_key)
-        \s*["']?\s*[:=]\s*)(?P<value>"(?:[^"\\]|\\.)*"?|'[^']*'?|\{[^}]*\}?|[^&\s"'<>,}]+)""",
-    re.VERBOSE | re.IGNORECASE,
-)
-
-
-def excerpt(body: bytes, secrets: Iterable[str] = ()) -> str:
-    """The beginning of ``body`` as printable text, without the given secrets and without fields that hold some."""
-    window = 16 * _EXCERPT
-    text = body[:window].decode(errors="replace")
-    if len(body) > window:
-        text = text[:-_LONGEST_SECRET]  # one that was cut in two would not be found
-    forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in (secret, quote(secret, safe=""))}
-    if forms:
-        longest_first = sorted(forms, key=len, reverse=True)
-        text = re.sub("|".join(map(re.escape, longest_first)), "[removed]", text, flags=re.IGNORECASE)
-    text = _SECRET_FIELDS.sub(r"\g<name>[removed]", text)
-    text = "".join(character if character.isprintable() else " " for character in text)
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from . import checks
-from .decoding import cleaned, json_object, structure_what_is_clear
+from .decoding import structure_what_is_clear
 from .errors import (
     InvalidSignature,
     MalformedNotification,
@@ -26,6 +26,7 @@ from .errors import (
     StaleNotification,
     UnconfirmedNotification,
 )
+from .jsontext import cleaned, json_object, refuse_constant
 from .models import Notification, Order
 
 if TYPE_CHECKING:
@@ -46,12 +47,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _refuse_constant(word: str) -> Any:
-    message = f"{word} is no JSON"
-    raise ValueError(message)
-
-
-_JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates)
+_JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=refuse_constant, object_pairs_hook=_no_duplicates)
 
 
 def parse(

@@ -13,7 +13,8 @@ import attrs
 from . import checks
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
-from .sending import Node, can_be_asked
+from .sending import can_be_asked
+from .trips import Node
 
 if TYPE_CHECKING:
     import ssl

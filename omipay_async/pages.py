@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl, quote
 
 from . import checks
 from .codes import error_code
-from .decoding import excerpt, structure
+from .decoding import structure
 from .endpoints import GET_USER_INFO
 from .errors import ERROR_CLASSES, APIError, InvalidReply
+from .excerpts import excerpt
 from .models import JSAPIOrder, QROrder, WeChatUser
 
 if TYPE_CHECKING:

@@ -15,8 +15,6 @@ What a failure proves:
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import enum
 import errno
 import functools
 import logging
@@ -26,19 +24,21 @@ import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.request import getproxies, proxy_bypass
 
 import attrs
 import httpx
 
-from .decoding import LARGEST_REPLY, Received, excerpt
-from .errors import ConfigurationError, NotSent, OmipayError, SessionClosed, TransportError
+from .errors import ConfigurationError, NotSent, TransportError
+from .excerpts import excerpt
+from .proxies import Proxies
+from .quirks import TargetOnce, keep_replies_out_of_the_log, our_request, surplus
 from .retries import Failure
-from .scopes import Scope, ScopeEnded, Why
+from .scopes import ScopeEnded
 from .slots import Slots
+from .trips import LARGEST_REPLY, Failed, Node, Progress, Received, TooLateError, Trip, cut_short, too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Coroutine
 
 _KEEPALIVE_S: Final = 30.0
 _LONGEST_KEEPALIVE_S: Final = 60.0
@@ -47,91 +47,13 @@ _FRESH_S: Final = 2.0
 """Money rides no connection that was idle for longer: one that the server is about to close ends in OutcomeUnknown."""
 
 
-@attrs.frozen
-class Node:
-    """One address of the gateway."""
-
-    name: str
-    """``AU``, ``CN`` or a host: what events and errors call it."""
-    base_url: str
-    """Up to and including ``/omipay/api``."""
-
-
-@attrs.frozen
-class Failed:
-    """What became of a try that brought no reply, and the error to raise if it is the last one."""
-
-    failure: Failure
-    error: OmipayError
-
-
-class Progress(enum.Enum):
-    """How far a request has got."""
-
-    HERE = "not sent"
-    HANDED_OVER = "handed to the transport"
-    CONNECTING = "connecting"
-    SENT = "sent"
-
-
-@attrs.define
-class Trip:
-    """One request on its way: what it asks, how long it may take, how far it got."""
-
-    endpoint: str
-    method: str
-    node: Node
-    path: str
-    signed_query: Callable[[], str]
-    """Called once, when the request leaves."""
-    secrets: Iterable[str] = attrs.field(repr=False)
-    scope: Scope
-    monotonic: Callable[[], float]
-    until: float
-    """When the reply must be here, by ``monotonic``."""
-    connect_s: float
-    """How many seconds connecting may take, TLS included."""
-    send_by: float | None = None
-    """A money call is not sent after this time."""
-    progress: Progress = Progress.HERE
-    connection: Any = None
-    """The network stream of a connection that was opened for this trip."""
-
-    @property
-    def may_have_arrived(self) -> bool:
-        """Whether the gateway may have received the request by now."""
-        return self.progress in (Progress.HANDED_OVER, Progress.SENT)
-
-    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow httpcore's trace events. An exception from here ends the request before it is sent."""
-        if self.progress is Progress.SENT:
-            return
-        if event.endswith(".send_request_headers.started"):
-            # A proxy's CONNECT is a request too, but not ours.
-            if self.progress is Progress.CONNECTING and info["request"].method != b"CONNECT":
-                now = self.monotonic()
-                if self.send_by is not None and now > self.send_by:
-                    raise _TooLateError
-                self.scope.expire_in(self.until - now)
-            if info["request"].method != b"CONNECT":
-                self.progress = Progress.SENT
-        elif event == "connection.connect_tcp.started":
-            self.progress = Progress.CONNECTING
-            self.scope.expire_in(self.connect_s)
-        elif event == "connection.connect_tcp.complete":
-            self.connection = info["return_value"]
-
-
-class _TooLateError(Exception):
-    """Connecting took so long that a money call must not be sent any more."""
-
-
 @attrs.define(eq=False)
 class Slot:
     """The right to have one request under way, and on our own transports the connection that goes with it."""
 
     transport: httpx.AsyncBaseTransport | None = None
-    proxy: str | None = None
+    proxy: Any = None
+    """Which proxy that connection goes through."""
     idle_since: float = 0.0
 
 
@@ -151,7 +73,7 @@ class Wire:
             raise ConfigurationError("transport must be an httpx.AsyncBaseTransport")
         if not isinstance(verify, bool | str | ssl.SSLContext):
             raise ConfigurationError("verify must be an ssl.SSLContext, a path to CA certificates, or True")
-        _keep_replies_out_of_the_log()
+        keep_replies_out_of_the_log()
         self._size = size
         self._given = transport
         self._verify = verify
@@ -199,24 +121,24 @@ class Wire:
         response: httpx.Response | None = None
         whole = False
         transport = self._own_transport(slot, trip) if self._given is None else self._given
-        request = self._request(trip, self._proxies.given or slot.proxy)
-        quiet = _our_request.set(True)
+        request = self._request(trip, slot.proxy)
+        quiet = our_request.set(True)
         try:
             with trip.scope:
                 trip.progress = Progress.HANDED_OVER
                 response = await transport.handle_async_request(request)
                 received = await _read(response, trip.node)
-                whole = received.complete and not self._closed and not _surplus(slot.transport)
+                whole = received.complete and not self._closed and not surplus(slot.transport)
                 self._answered[trip.node.base_url] = trip.monotonic()
                 return received
         except ScopeEnded as ended:
-            return _cut_short(trip, ended.why)
-        except _TooLateError:
+            return cut_short(trip, ended.why)
+        except TooLateError:
             return too_late(trip.endpoint)
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             return _failed(trip, error, certain=not self._may_be_a_second_try(trip, error))
         finally:
-            _our_request.reset(quiet)
+            our_request.reset(quiet)
             if whole:
                 slot.idle_since = trip.monotonic()
             else:
@@ -235,7 +157,7 @@ class Wire:
         if self._given is None:
             request = self._bare_request(trip.method, address)
             target = f"{address.raw_path.decode()}?{trip.signed_query()}".encode()
-            kind = dict if proxy is None else _TargetOnce
+            kind = dict if proxy is None else TargetOnce
             request.extensions = kind(target=target, trace=trip.trace)
             return request
         url = httpx.URL(f"{trip.node.base_url}{trip.path}?{trip.signed_query()}")
@@ -261,7 +183,7 @@ class Wire:
 
     def _own_transport(self, slot: Slot, trip: Trip) -> httpx.AsyncBaseTransport:
         address = _address(trip.node.base_url, trip.path)
-        proxy = self._proxies.of(address)
+        proxy = self._proxies.of(address.scheme, address.host)
         stale = trip.send_by is not None and trip.monotonic() - slot.idle_since > _FRESH_S
         if slot.transport is not None and (stale or slot.proxy != proxy):
             self._discard(slot, trip, None)
@@ -276,7 +198,7 @@ class Wire:
         return httpx.AsyncHTTPTransport(
             verify=ssl_context(self._verify),
             limits=httpx.Limits(max_connections=connections, keepalive_expiry=_KEEPALIVE_S),
-            proxy=self._proxies.given or self._proxies.of(address),
+            proxy=self._proxies.of(address.scheme, address.host),
         )
 
     def _discard(self, slot: Slot, trip: Trip, response: httpx.Response | None) -> None:
@@ -308,22 +230,6 @@ class Wire:
                 slot.transport = None
         await asyncio.gather(*self._closing)
         await _closed(self.http.aclose())
-
-
-class _TargetOnce(dict[str, Any]):
-    """Request extensions whose ``target`` is there for the first who looks.
-
-    That is httpcore making the request proper. Through a proxy it makes a second one of the same extensions, the
-    CONNECT, which would carry the signed target in the clear and in place of the gateway's address.
-    """
-
-    looked_at = False
-
-    def __contains__(self, key: object) -> bool:
-        if key == "target":
-            first, self.looked_at = not self.looked_at, True
-            return first
-        return super().__contains__(key)
 
 
 class _Unsigned(httpx.AsyncBaseTransport):
@@ -364,21 +270,6 @@ def can_be_asked(address: str) -> bool:
         return False
 
 
-def _surplus(transport: httpx.AsyncBaseTransport | None) -> bool:
-    """Whether a server sent more than its reply, which httpcore would take for the beginning of the next one.
-
-    Neither httpx nor httpcore shows this, so it is looked for where h11 keeps it.
-    """
-    for outer in getattr(getattr(transport, "_pool", None), "connections", ()):
-        connection = outer
-        while (inner := getattr(connection, "_connection", None)) is not None:
-            connection = inner
-        state = getattr(connection, "_h11_state", None)
-        if state is not None and state.trailing_data[0]:
-            return True
-    return False
-
-
 @functools.lru_cache(maxsize=64)
 def _address(base_url: str, path: str) -> httpx.URL:
     # Parsing a URL costs as much as signing a request ten times.
@@ -413,22 +304,6 @@ async def _body(response: httpx.Response) -> tuple[bytes, bool]:
 
 
 # -- what a failure proves --------------------------------------------------------------------------------------------
-
-
-def too_late(endpoint: str) -> Failed:
-    """A money call that was not sent because too little of its time was left."""
-    message = f"{endpoint}: not sent, less than half of its time was left"
-    return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
-
-
-def _cut_short(trip: Trip, why: Why) -> Failed:
-    if why is Why.CLOSED:
-        return Failed(Failure.CLOSED, SessionClosed())
-    if trip.may_have_arrived:
-        message = f"{trip.endpoint}: no answer in time"
-        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=trip.endpoint))
-    message = f"{trip.endpoint}: no connection in time"
-    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=trip.endpoint))
 
 
 def _failed(trip: Trip, error: Exception, *, certain: bool) -> Failed:
@@ -485,7 +360,7 @@ def _before_connected(cause: BaseException) -> bool:
     return isinstance(cause, OSError) and cause.errno in _UNREACHABLE
 
 
-# -- TLS, proxies, log ------------------------------------------------------------------------------------------------
+# -- TLS --------------------------------------------------------------------------------------------------------------
 
 
 def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
@@ -504,56 +379,3 @@ def _shared_ssl_context(verify: str | bool) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         message = f"verify: no certificates can be read there ({type(error).__name__})"
     raise ConfigurationError(message)
-
-
-class Proxies:
-    """Which proxy a node is reached through: the one given, or the environment's (HTTPS_PROXY, NO_PROXY, ...)."""
-
-    def __init__(self, given: str | httpx.URL | httpx.Proxy | None, *, from_environment: bool) -> None:
-        self._environment = getproxies() if given is None and from_environment else {}
-        self.given = self._proxy(given, "proxy") if given is not None else None
-        for scheme, url in self._environment.items():
-            if scheme in ("http", "https", "all"):
-                self._proxy(_with_scheme(url), f"{scheme.upper()}_PROXY")
-
-    def of(self, address: httpx.URL) -> str | None:
-        """The URL of the proxy from the environment for ``address``."""
-        url = self._environment.get(address.scheme) or self._environment.get("all")
-        return None if not url or proxy_bypass(address.host) else _with_scheme(url)
-
-    @staticmethod
-    def _proxy(given: str | httpx.URL | httpx.Proxy, name: str) -> httpx.Proxy:
-        trouble = "is not the URL of a proxy"
-        try:
-            proxy = given if isinstance(given, httpx.Proxy) else httpx.Proxy(given)
-            if proxy.url.scheme.startswith("socks"):
-                trouble = 'needs: pip install "httpx[socks]"'
-                __import__("socksio")
-        except (ValueError, TypeError, AttributeError, ImportError, httpx.InvalidURL):
-            proxy = None
-        if proxy is None:
-            message = f"{name} {trouble}"  # no value: it may hold a password
-            raise ConfigurationError(message)
-        return proxy
-
-
-def _with_scheme(url: str) -> str:
-    return url if "://" in url else f"http://{url}"
-
-
-_our_request: contextvars.ContextVar[bool] = contextvars.ContextVar("omipay_async_request", default=False)
-
-
-@functools.lru_cache(maxsize=1)
-def _keep_replies_out_of_the_log() -> None:
-    """At DEBUG httpcore logs what a server says, which may echo the signed URL: not what it says to our requests."""
-
-    def without_the_reply(record: logging.LogRecord) -> bool:
-        if _our_request.get():
-            event, _, said = str(record.msg).partition(" ")
-            if event.endswith((".complete", ".failed")) and said:
-                record.msg, record.args = event, ()
-        return True
-
-    for name in ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
-        logging.getLogger(name).addFilter(without_the_reply)

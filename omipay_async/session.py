@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import __version__, checks, endpoints, options, pages
 from .backends import Backend, MemoryBackend
-from .calls import Caller, Nodes
+from .calls import Caller
 from .codes import Language, Region, Safety
 from .decoding import Asked
 from .errors import ConfigurationError, InvalidRequest, SessionClosed
@@ -23,6 +23,7 @@ from .retries import RetryPolicy
 from .sending import Wire
 from .signing import Clock, GatewayTime, NonceProvider, SystemClock, TaggedNonces, checked_credentials, checked_nonce
 from .slots import Priority
+from .trips import Nodes
 from .waiting import WaitingMethods
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from omipay_async import AsyncOmipay, Safety
-from omipay_async.decoding import Asked, Received, decode
+from omipay_async.decoding import Asked, decode
 from omipay_async.endpoints import ENDPOINTS
 from omipay_async.testing import ManualClock
+from omipay_async.trips import Received
 
 from . import vectors
 

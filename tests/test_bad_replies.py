@@ -18,8 +18,9 @@ from omipay_async import (
     OrderStatus,
     OutcomeUnknown,
 )
-from omipay_async.decoding import LARGEST_REPLY, Asked, Received, decode
+from omipay_async.decoding import Asked, decode
 from omipay_async.endpoints import ENDPOINTS
+from omipay_async.trips import LARGEST_REPLY, Received
 
 from .answering import CALLS, MONEY, NUMBERS, READS, SYDNEY, Gateway, fail, open_session, read, response, success
 

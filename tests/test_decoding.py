@@ -16,8 +16,9 @@ from omipay_async import (
     Platform,
     RefundStatus,
 )
-from omipay_async.decoding import excerpt, json_object
 from omipay_async.endpoints import ENDPOINTS
+from omipay_async.excerpts import excerpt
+from omipay_async.jsontext import json_object
 
 from .answering import MONEY, NUMBERS, read, success
 

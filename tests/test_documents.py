@@ -28,8 +28,9 @@ from omipay_async import (
     models,
 )
 from omipay_async.codes import ORDER_STATUS_VARIANTS
-from omipay_async.decoding import Asked, Received, decode
+from omipay_async.decoding import Asked, decode
 from omipay_async.endpoints import COMMON_ERROR_CODES, ENDPOINTS
+from omipay_async.trips import Received
 
 from .answering import CALLS, SIGNED, Gateway, open_session, success
 from .vectors import FAILURES, ORDER_NO, REQUESTS, SUCCESSES

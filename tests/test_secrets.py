@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from omipay_async import AsyncOmipay, Event, JSAPIOrder, OmipayError, RetryPolicy, sending
+from omipay_async import AsyncOmipay, Event, JSAPIOrder, OmipayError, RetryPolicy, quirks
 from omipay_async.signing import signature
 
 from .answering import MONEY, ORDER, READS
@@ -147,13 +147,13 @@ async def gateway() -> AsyncIterator[Echo]:
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """Everything that any logger says, at DEBUG, in a process whose first session is this test's."""
     caplog.set_level(logging.DEBUG)
-    sending._keep_replies_out_of_the_log.cache_clear()
+    quirks.keep_replies_out_of_the_log.cache_clear()
     for name in [*logging.Logger.manager.loggerDict]:
         if name.startswith(("httpx", "httpcore", "asyncio", "omipay_async")):
             caplog.set_level(logging.DEBUG, name)
             logging.getLogger(name).filters.clear()
     yield caplog
-    sending._keep_replies_out_of_the_log.cache_clear()
+    quirks.keep_replies_out_of_the_log.cache_clear()
 
 
 def told_by(log: pytest.LogCaptureFixture) -> list[str]:

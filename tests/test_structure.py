@@ -18,10 +18,11 @@ PACKAGE = "omipay_async"
 
 # From the ground up: each module may import those of the rows above its own, and no other of this package.
 ROWS = (
-    "errors codes slots",
-    "money signing endpoints events qr",
+    "errors codes slots excerpts jsontext quirks",
+    "money signing endpoints events qr proxies",
     "models checks scopes backends retries",
-    "decoding methods fulfilment polling",
+    "fulfilment polling trips",
+    "decoding methods",
     "notifications pages sending redis",
     "options calls receiving waiting bodies",
     "session",

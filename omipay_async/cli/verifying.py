@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.decoding import json_object
+from omipay_async.jsontext import json_object
 from omipay_async.errors import (
     InvalidRequest,
     InvalidSignature,
