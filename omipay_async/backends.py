@@ -9,7 +9,6 @@ and a recorded success is forgotten after ``keep`` (``DONE`` to ``FREE``).
 from __future__ import annotations
 
 import enum
-import math
 from collections import OrderedDict
 from datetime import timedelta
 from types import MappingProxyType
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_LEASE_S: Final = 30.0
 DEFAULT_KEEP: Final = timedelta(days=30)
+_LONGEST_S: Final = timedelta.max.total_seconds()
+"""As milliseconds this still fits where backends count them."""
 
 
 class Claim(enum.Enum):
@@ -132,8 +133,8 @@ class Listener(Protocol):
 def checked_seconds(name: str, value: object) -> float:
     """A duration in seconds, given as a number or a ``timedelta``; :class:`ConfigurationError` that names it if not."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        message = f"{name} must be a number of seconds above 0, not {value!r}"
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_S:
+        message = f"{name} must be a number of seconds above 0, or such a timedelta"
         raise ConfigurationError(message)
     return float(seconds)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import inspect
 import logging
@@ -27,7 +28,7 @@ from .errors import BackendError, InvalidRequest, OmipayError
 from .signing import call_later
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from .backends import Backend
     from .models import Order
@@ -66,7 +67,7 @@ class OnceGuard:
         self._clock = clock
         self._m_number = m_number
         self._turns: dict[str, _Turn] = {}
-        self._unrecorded: dict[str, None] = {}
+        self._unrecorded: dict[str, str] = {}
         self._waking: set[asyncio.Task[None]] = set()
 
     async def run(self, order: Order, handler: Handler, *, patience: float | None) -> bool:
@@ -84,7 +85,7 @@ class OnceGuard:
         key = f"{self._m_number}:{order.order_no}"
         deadline = None if patience is None else self._clock.monotonic() + patience
         while (turn := self._under_way(key)) is not None:
-            if turn.work is asyncio.current_task():
+            if turn in _within.get():
                 message = f"order {key}: its own handler asks for it to be fulfilled"
                 raise BackendError(message)
             left = None if deadline is None else deadline - self._clock.monotonic()
@@ -107,19 +108,24 @@ class OnceGuard:
 
     async def _wake(self, key: str) -> None:
         try:
-            await _asked(self._clock, self._backend.wake(key), _lease(self._backend) / 3)
+            await _asked(self._clock, lambda: self._backend.wake(key), _lease(self._backend) / 3)
         except BackendError as error:
             _log.warning("pollers in other processes were not woken, they go on by interval: %s", error)
 
     async def drain(self, timeout: float) -> None:
         """Wait until no handler runs, ``timeout`` seconds at most; not for the one that calls this."""
         deadline = self._clock.monotonic() + timeout
-        here = asyncio.current_task()
-        while tasks := [*self._waking, *(turn.task for turn in self._turns.values() if turn.work is not here)]:
+        while tasks := [task for task in self._others() if not (task.done() or task.get_loop().is_closed())]:
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return
             await _wait(self._clock, tasks, left)
+
+    def _others(self) -> Iterator[asyncio.Task[Any]]:
+        yield from self._waking
+        for turn in self._turns.values():
+            if turn not in _within.get():
+                yield turn.task
 
     def _under_way(self, key: str) -> _Turn | None:
         turn = self._turns.get(key)
@@ -138,11 +144,12 @@ class _Turn:
 
     task: asyncio.Task[bool]
 
-    def __init__(self, backend: Backend, clock: Clock, key: str, unrecorded: dict[str, None]) -> None:
+    def __init__(self, backend: Backend, clock: Clock, key: str, unrecorded: dict[str, str]) -> None:
         self._backend = backend
         self._clock = clock
         self._key = key
-        self._owner = secrets.token_hex(16)
+        # The claim of a success that could not be recorded is still ours: who records it is the owner that had it.
+        self._owner = unrecorded.get(key) or secrets.token_hex(16)
         self._unrecorded = unrecorded
         loop = asyncio.get_running_loop()
         self._abandoned: asyncio.Future[None] = loop.create_future()
@@ -203,7 +210,7 @@ class _Turn:
         pause = _FIRST_PAUSE_S
         while not self._abandoned.done():
             asked = self._clock.monotonic()
-            claim = await self._ask(self._backend.claim(self._key, self._owner))
+            claim = await self._ask(self._backend.claim)
             if claim is Claim.MINE:
                 return asked + _lease(self._backend)
             if claim is Claim.DONE:
@@ -217,10 +224,11 @@ class _Turn:
 
     async def _run(self, handler: Callable[[], Awaitable[object]], lapse: float) -> bool:
         """Run the handler to its end under the lease. False: it succeeded here before, which was not recorded."""
-        if self._abandoned.done():
-            raise asyncio.CancelledError
         if self._key in self._unrecorded:
             return False
+        if self._abandoned.done():
+            raise asyncio.CancelledError
+        _within.set((*_within.get(), self))
         self.work = work = asyncio.create_task(_awaited(handler))
         try:
             await self._keep_lease(work, lapse)
@@ -253,7 +261,7 @@ class _Turn:
     async def _renewed(self, seconds: float) -> bool | None:
         """Whether the lease was renewed, None if the backend could not be asked."""
         try:
-            return await self._ask(self._backend.renew(self._key, self._owner), seconds)
+            return await self._ask(self._backend.renew, seconds)
         except BackendError as error:
             _log.warning("order %s: its claim could not be renewed: %s", self._key, error)
             return None
@@ -276,24 +284,29 @@ class _Turn:
     async def _record(self) -> None:
         while len(self._unrecorded) >= _MOST_UNRECORDED:
             del self._unrecorded[next(iter(self._unrecorded))]
-        self._unrecorded[self._key] = None
-        if not await self._ask(self._backend.finish(self._key, self._owner)):
+        self._unrecorded[self._key] = self._owner
+        if not await self._ask(self._backend.finish):
             raise self._lease_lost()
-        del self._unrecorded[self._key]
+        self._unrecorded.pop(self._key, None)  # it may have made room for others meanwhile
         self.succeeded = True
 
     async def _release(self) -> None:
         try:
-            await self._ask(self._backend.release(self._key, self._owner))
+            await self._ask(self._backend.release)
         except BackendError as error:
             _log.warning("order %s: its claim lasts until it lapses: %s", self._key, error)
 
-    async def _ask(self, question: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+    async def _ask(self, question: Callable[[str, str], Awaitable[T]], seconds: float | None = None) -> T:
         """The backend's answer, or ``BackendError`` after a third of the lease."""
-        return await _asked(self._clock, question, _lease(self._backend) / 3 if seconds is None else seconds)
+        limit = _lease(self._backend) / 3 if seconds is None else seconds
+        return await _asked(self._clock, lambda: question(self._key, self._owner), limit)
 
     def _lease_lost(self) -> BackendError:
         return BackendError(f"order {self._key}: the claim was lost while the handler ran; it may run again")
+
+
+_within: Final[contextvars.ContextVar[tuple[_Turn, ...]]] = contextvars.ContextVar("omipay_turns", default=())
+"""The turns whose handlers this code runs in, tasks that they started included."""
 
 
 async def _stopped(work: asyncio.Task[object]) -> None:
@@ -315,9 +328,9 @@ def _lease(backend: Backend) -> float:
     return lease
 
 
-async def _asked(clock: Clock, question: Awaitable[T], seconds: float) -> T:
+async def _asked(clock: Clock, question: Callable[[], Awaitable[T]], seconds: float) -> T:
     """What a backend answers, or ``BackendError`` if it does not within ``seconds`` or raises anything else."""
-    asking = asyncio.ensure_future(question)
+    asking = asyncio.create_task(_answer(question))
     asking.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
         await _wait(clock, (asking,), seconds)
@@ -334,6 +347,10 @@ async def _asked(clock: Clock, question: Awaitable[T], seconds: float) -> T:
         return asking.result()
     message = f"the backend raised {type(error).__name__}"
     raise BackendError(message) from error
+
+
+async def _answer(question: Callable[[], Awaitable[T]]) -> T:
+    return await question()  # a backend may fail before there is anything to await
 
 
 async def _wait(clock: Clock, futures: Iterable[asyncio.Future[Any]], seconds: float | None = None) -> None:

@@ -64,7 +64,7 @@ async def other(server: RedisServer) -> AsyncIterator[RedisBackend]:
 
 @contextlib.contextmanager
 def worker(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, WORKER, *arguments]
+    command = [sys.executable, "-P", WORKER, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
