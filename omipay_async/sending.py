@@ -228,7 +228,8 @@ class Wire:
             if slot.transport is not None:
                 await _closed(slot.transport.aclose())
                 slot.transport = None
-        await asyncio.gather(*self._closing)
+        here = asyncio.get_running_loop()
+        await asyncio.gather(*(task for task in self._closing if task.get_loop() is here))
         await _closed(self.http.aclose())
 
 
