@@ -76,10 +76,11 @@ class OnceGuard:
         False: it had succeeded before, here or elsewhere. ``patience``, in seconds, bounds the wait for another run of
         the same order, not the handler's own; None waits for ever. A run that fails passes the turn to the next.
 
-        Cancelling this call cancels its handler and frees the order. Raises what the handler raised, ``BackendError``
-        when the claim could not be made, kept or recorded, ``StillRunning``, and ``InvalidRequest`` for a handler that
-        is not async. After a success that could not be recorded, this process records it at the next run instead of
-        running the handler again; another process, which cannot know, runs it.
+        Cancelling this call cancels its handler, waits for its clean-up and frees the order, beside. Raises what the
+        handler raised, ``BackendError`` when the claim could not be made, kept or recorded, or when a handler asks for
+        the order that it is fulfilling, ``StillRunning``, and ``InvalidRequest`` for a handler that is not async. After
+        a success that could not be recorded, this process records it at the next run instead of running the handler
+        again; another process, which cannot know, runs it once the lease has lapsed.
         """
         checked_handler(handler)
         key = f"{self._m_number}:{order.order_no}"

@@ -27,6 +27,7 @@ class FaultyBackend(MemoryBackend):
         super().__init__(lease=30, clock=clock)
         self.faults: dict[str, Callable[[], Any]] = {}
         self.asked: list[str] = []
+        self.woken: list[str] = []
 
     async def _fault(self, method: str) -> Any:
         self.asked.append(method)
@@ -53,10 +54,30 @@ class FaultyBackend(MemoryBackend):
         await self._fault("release")
         await super().release(key, owner)
 
+    async def wake(self, key: str) -> None:
+        """As told, else as in memory."""
+        self.woken.append(key)
+        await self._fault("wake")
+
 
 async def gone() -> None:
     """A backend that cannot be reached."""
     raise BackendError("no backend")
+
+
+async def broken() -> None:
+    """A backend that breaks its contract: it raises what no backend may."""
+    raise KeyError("a secret of its own")
+
+
+async def giving_up() -> None:
+    """A backend whose own time limits come out as cancellations."""
+    raise asyncio.CancelledError
+
+
+def not_async() -> bool:
+    """A backend whose answer cannot be awaited."""
+    return True
 
 
 async def hanging() -> None:
@@ -67,6 +88,16 @@ async def hanging() -> None:
 async def no() -> bool:
     """A backend that denies."""
     return False
+
+
+async def yes() -> bool:
+    """A backend that does as it is asked."""
+    return True
+
+
+async def mine() -> Claim:
+    """A backend that gives the claim to whoever asks."""
+    return Claim.MINE
 
 
 class Shop:

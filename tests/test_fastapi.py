@@ -204,10 +204,11 @@ def test_what_is_neither_session_nor_dependency_is_refused_when_the_app_is_made(
         notification_route(wrong, handler)
 
 
-def test_a_handler_that_is_not_async_is_refused_when_the_app_is_made(session: Any) -> None:
+@pytest.mark.parametrize("wrong", [None, "handler"])
+def test_what_is_no_handler_is_refused_when_the_app_is_made(session: Any, wrong: Any) -> None:
     """Not at the first notification."""
     with pytest.raises(InvalidRequest, match="handler"):
-        notification_route(session, cast("Any", print))
+        notification_route(session, wrong)
 
 
 @pytest.fixture

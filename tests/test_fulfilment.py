@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
 
 from omipay_async.backends import Claim
-from omipay_async.errors import BackendError, InvalidRequest
-from omipay_async.fulfilment import OnceGuard, StillRunning, checked_handler
+from omipay_async.errors import BackendError
+from omipay_async.fulfilment import OnceGuard, StillRunning
 from omipay_async.testing import ManualClock
 
 from .guarding import KEY, ORDER, FaultyBackend, Shop, begin
@@ -253,34 +252,14 @@ async def test_a_handler_may_close_the_session(guard: OnceGuard) -> None:
     assert await guard.run(ORDER, closes, patience=10) is True
 
 
-# -- handlers -------------------------------------------------------------------------------------------------------
-
-
-def sync_handler(order: Order) -> None:
-    raise AssertionError("it was called")
-
-
-class SyncObject:
-    def __call__(self, order: Order) -> None:
-        raise AssertionError("it was called")
-
-
-@pytest.mark.parametrize(
-    "handler",
-    [sync_handler, functools.partial(sync_handler), SyncObject(), Shop, lambda order: None, print, None, "handler"],
-)
-async def test_a_handler_that_is_not_async_is_refused_unrun(guard: OnceGuard, handler: Any) -> None:
-    """Calling it would run it outside the guard; the error names the argument."""
-    with pytest.raises(InvalidRequest, match="handler") as caught:
-        await guard.run(ORDER, handler, patience=10)
-    assert caught.value.parameter == "handler"
-
-
-async def test_every_async_callable_is_a_handler(shop: Shop) -> None:
-    """Functions, methods, partials of them, objects, and the mocks of tests."""
-
-    async def function(order: Order, *, database: object = None) -> None: ...
-
-    partial = functools.partial(functools.partial(function, database=1), database=2)
-    for handler in (function, shop.__call__, partial, shop, mock.AsyncMock()):
-        assert checked_handler(handler) is handler
+async def test_drain_waits_for_wake_ups(guard: OnceGuard, backend: FaultyBackend, clock: ManualClock) -> None:
+    """The other processes are told before the session is closed."""
+    told = asyncio.Event()
+    backend.faults["wake"] = told.wait
+    guard.wake("TR1")
+    closing = asyncio.create_task(guard.drain(60))
+    await clock.advance(5)
+    assert backend.woken == [KEY]
+    assert not closing.done()
+    told.set()
+    await closing

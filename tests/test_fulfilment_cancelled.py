@@ -10,13 +10,13 @@ from unittest import mock
 import anyio
 import pytest
 
-from omipay_async.backends import MemoryBackend
+from omipay_async.backends import Claim, MemoryBackend
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment import OnceGuard, StillRunning
 from omipay_async.signing import SystemClock
 from omipay_async.testing import ManualClock
 
-from .guarding import KEY, ORDER, FaultyBackend, Shop, Stubborn, begin, gone, no
+from .guarding import KEY, ORDER, FaultyBackend, Shop, Stubborn, begin, gone, hanging, no
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,7 +91,7 @@ async def test_cancelling_a_joiner_leaves_the_handler_alone(guard: OnceGuard, sh
 async def test_a_caller_cancelled_before_its_claim_is_answered_frees_what_it_claimed(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """The answer that comes too late is given back, and no handler runs."""
+    """The caller does not wait; the answer that comes too late is given back, and no handler runs."""
     answer = asyncio.Event()
 
     async def late() -> None:
@@ -101,11 +101,63 @@ async def test_a_caller_cancelled_before_its_claim_is_answered_frees_what_it_cla
     run = await begin(guard, shop)
     run.cancel()
     await clock.advance(0)
+    assert run.cancelled()
     answer.set()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+    await guard.drain(1)
     assert backend.asked == ["claim", "release"]
     assert shop.started == 0
+    assert await backend.claim(KEY, "the next") is Claim.MINE
+
+
+@pytest.mark.parametrize("method", ["claim", "finish", "release"])
+async def test_a_cancelled_caller_does_not_wait_for_a_backend_that_hangs(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, method: str
+) -> None:
+    """It leaves once its handler has ended; no time need pass."""
+    backend.faults[method] = hanging
+    if method == "finish":
+        shop.go.set()
+    run = await begin(guard, shop)
+    run.cancel()
+    await clock.advance(0)
+    assert run.cancelled()
+    assert backend.asked[-1] == method
+    assert shop.running == 0
+    await clock.advance(10)
+    assert not guard._turns
+
+
+async def test_a_success_is_recorded_although_its_caller_left(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """Cancelled while the backend is told: the record is made beside, and the handler never runs again."""
+    backend.faults["finish"] = lambda: clock.sleep(5)
+    shop.go.set()
+    run = await begin(guard, shop)
+    run.cancel()
+    await clock.advance(0)
+    assert run.cancelled()
+    await clock.advance(5)
+    assert await backend.claim(KEY, "anybody") is Claim.DONE
+
+
+async def test_a_success_that_is_still_to_be_recorded_is_not_freed_by_a_caller_who_leaves(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """The next delivery is cut off while it claims: it records all the same, and gives nothing back."""
+    backend.faults["finish"] = gone
+    shop.go.set()
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, patience=10)
+    backend.faults = {"claim": lambda: clock.sleep(5)}
+    run = await begin(guard, shop)
+    run.cancel()
+    await clock.advance(5)
+    assert run.cancelled()
+    backend.faults.clear()
+    assert "release" not in backend.asked
+    assert await backend.claim(KEY, "anybody") is Claim.DONE
+    assert shop.started == 1
 
 
 async def test_a_caller_cancelled_while_another_process_runs_stops_asking(
@@ -249,6 +301,19 @@ def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_order() -> None
     assert asyncio.run(guard.run(ORDER, mock.AsyncMock(), patience=0)) is True
     for task in forgotten:  # they were never told to end, which is the point, and asyncio complains of
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # a private switch
+
+
+def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_session() -> None:
+    """Closing it in a new loop waits for nothing that will never end."""
+    clock = ManualClock()
+    guard = OnceGuard(FaultyBackend(clock), clock, "123456")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin(guard, Shop()))
+    forgotten = asyncio.all_tasks(loop)
+    loop.close()
+    asyncio.run(guard.drain(60))
+    for task in forgotten:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # as above
 
 
 def test_shutting_the_loop_down_frees_the_order() -> None:

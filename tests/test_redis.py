@@ -18,7 +18,7 @@ import redis.asyncio
 
 from omipay_async import redis as backend_module
 from omipay_async.backends import TRANSITIONS, Backend, Claim, Listener, State, Step
-from omipay_async.errors import BackendError, ConfigurationError
+from omipay_async.errors import BackendError
 from omipay_async.fulfilment import OnceGuard, StillRunning
 from omipay_async.models import Order
 from omipay_async.redis import RedisBackend
@@ -152,7 +152,8 @@ async def test_a_wake_up_crosses_processes(server: RedisServer, backend: RedisBa
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with backend.listen(woken.put_nowait):
         with worker(server.url, "wake", KEY) as process:
-            assert await woken.get() == KEY
+            async with asyncio.timeout(10):
+                assert await woken.get() == KEY
             await asyncio.to_thread(process.wait)
 
 
@@ -197,7 +198,7 @@ async def test_a_redis_that_restarts_is_used_again(fragile: RedisServer) -> None
 
 async def test_a_handler_outlives_a_restart_of_redis(fragile: RedisServer) -> None:
     """Its renewals are repeated, and put the claim back that Redis forgot."""
-    async with RedisBackend(fragile.url, lease=3) as backend:
+    async with RedisBackend(fragile.url, lease=2) as backend:
         guard = OnceGuard(backend, SystemClock(), "123456")
         go = asyncio.Event()
 
@@ -263,13 +264,41 @@ async def test_a_listener_survives_a_restart_and_complains_once(
         await wake_until_heard(backend, woken)
         fragile.kill()
         await logged(caplog)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.2)
         assert len(caplog.records) == 1
         fragile.start()
         while not woken.empty():
             woken.get_nowait()
         await wake_until_heard(backend, woken)
     assert [(record.levelno, record.name) for record in caplog.records] == [(logging.WARNING, "omipay_async")]
+
+
+class Away:
+    """A client whose Redis stays away."""
+
+    eval = None
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.third = asyncio.Event()
+
+    def pubsub(self) -> None:
+        """Fail, as a connection does."""
+        self.attempts += 1
+        if self.attempts == 3:
+            self.third.set()
+        raise redis.ConnectionError
+
+
+async def test_a_listener_complains_once_of_a_redis_that_stays_away(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it tries."""
+    monkeypatch.setattr(backend_module, "_FIRST_PAUSE_S", 0.001)
+    client: Any = Away()
+    async with RedisBackend(client).listen(print), asyncio.timeout(10):
+        await client.third.wait()
+    assert len(caplog.records) == 1
 
 
 async def test_a_listener_without_redis_enters_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
@@ -309,53 +338,3 @@ async def test_a_callback_that_raises_ends_nothing(backend: RedisBackend) -> Non
             await backend.wake(f"123456:TR{number}")
             assert await woken.get() == f"123456:TR{number}"
     assert [str(context["exception"]) for context in complaints] == ["123456:TR0", "123456:TR1"]
-
-
-# -- clients, loops, options ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("decode_responses", [True, False])
-@pytest.mark.parametrize("protocol", [2, 3])
-async def test_a_client_of_ones_own_is_used_as_it_is_and_not_closed(
-    server: RedisServer, backend: RedisBackend, decode_responses: bool, protocol: int
-) -> None:
-    """Whatever it decodes and speaks; closing it stays its owner's affair."""
-    woken: asyncio.Queue[str] = asyncio.Queue()
-    async with redis.asyncio.Redis(port=server.port, decode_responses=decode_responses, protocol=protocol) as client:
-        async with RedisBackend(client) as own, own.listen(woken.put_nowait):
-            assert await own.claim(KEY, "me") is Claim.MINE
-            assert await own.renew(KEY, "me")
-            assert await own.finish(KEY, "me")
-            await own.wake(KEY)
-            assert await woken.get() == KEY
-        assert client.connection_pool._available_connections
-        assert await own.claim(KEY, "me") is Claim.DONE
-
-
-def test_a_backend_goes_on_in_another_loop(server: RedisServer) -> None:
-    """Scripts that call ``asyncio.run`` more than once may keep it."""
-    backend = RedisBackend(server.url, prefix="loops:")
-
-    async def claim(owner: str) -> Claim:
-        async with backend:
-            return await backend.claim(KEY, owner)
-
-    assert [asyncio.run(claim("me")), asyncio.run(claim("you"))] == [Claim.MINE, Claim.BUSY]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    ["hunter2", "http://:hunter2@host", "redis://:hunter2@host:port", "redis://h?db=hunter2", None, redis.Redis()],
-)
-def test_what_is_no_redis_is_refused_without_showing_it(wrong: Any) -> None:
-    """A URL may hold a password, and a client that is not awaited would block the loop."""
-    with pytest.raises(ConfigurationError, match="url_or_client") as caught:
-        RedisBackend(wrong)
-    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
-
-
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says what to install."""
-    monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(ConfigurationError, match=r"omipay-async\[redis\]"):
-        RedisBackend("redis://127.0.0.1")
