@@ -81,7 +81,7 @@ def notification_route(
     See ``AsyncOmipay.receive_notification`` for what the handler may rely on. The raw bytes are passed on; bodies over
     64 KiB are answered 413 and FAIL before they are read whole.
 
-    Raises ``InvalidRequest`` for a handler that is not async, ``ConfigurationError`` for any other first argument.
+    Raises ``InvalidRequest`` for a handler that cannot be called, ``ConfigurationError`` for any other first argument.
     """
     checked_handler(handler)
     dependency = _dependency(omipay_or_dependency)

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from .errors import ConfigurationError
 
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+
+
+class Address(Protocol):
+    """What of a URL decides about its proxy."""
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """The name or the address."""
+        ...
 
 
 class Proxies:
@@ -26,12 +40,12 @@ class Proxies:
             for scheme, url in self._environment.items():
                 _check(f"{scheme.upper()}_PROXY", url)
 
-    def of(self, scheme: str, host: str) -> Any:
+    def of(self, address: Address) -> Any:
         """The proxy for an address, or None."""
-        if self.given is not None:
+        if self.given is not None or not self._environment:
             return self.given
-        url = self._environment.get(scheme) or self._environment.get("all")
-        return None if url is None or proxy_bypass(host) else url
+        url = self._environment.get(address.scheme) or self._environment.get("all")
+        return None if url is None or proxy_bypass(address.host) else url
 
 
 def _check(name: str, url: str) -> None:

@@ -31,7 +31,7 @@ import httpx
 from .errors import ConfigurationError, NotSent, TransportError
 from .excerpts import excerpt
 from .proxies import Proxies
-from .quirks import TargetOnce, keep_replies_out_of_the_log, our_request, surplus
+from .quirks import TargetOnce, keep_replies_out_of_the_log, our_request, surplus, with_query
 from .retries import Failure
 from .scopes import ScopeEnded
 from .slots import Slots
@@ -89,7 +89,7 @@ class Wire:
                 "User-Agent": user_agent,
             }
         )
-        self._complete_headers: dict[tuple[str, bytes], httpx.Headers] = {}
+        self._complete_headers: dict[tuple[str, str], httpx.Headers] = {}
         self.slots: Slots[Slot] = self._new_slots()
         self._unsigned = _Unsigned(self)
         self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._headers)
@@ -155,35 +155,35 @@ class Wire:
     def _request(self, trip: Trip, proxy: object) -> httpx.Request:
         address = _address(trip.node.base_url, trip.path)
         if self._given is None:
-            request = self._bare_request(trip.method, address)
-            target = f"{address.raw_path.decode()}?{trip.signed_query()}".encode()
+            request = self._bare_request(trip, address)
+            target = f"{_target(trip.node.base_url, trip.path)}?{trip.signed_query()}".encode()
             kind = dict if proxy is None else TargetOnce
             request.extensions = kind(target=target, trace=trip.trace)
             return request
-        url = httpx.URL(f"{trip.node.base_url}{trip.path}?{trip.signed_query()}")
+        url = with_query(address, trip.signed_query())
         left = max(0.001, trip.until - trip.monotonic())
         connect = min(trip.connect_s, 0.9 * left)  # before our own deadline: its end would prove nothing
         timeout = {"connect": connect, "read": left, "write": left, "pool": connect}
-        request = self._bare_request(trip.method, url)
+        request = self._bare_request(trip, url)
         request.extensions = {"timeout": timeout}
         request.read()  # some transports want its content, which is empty
         return request
 
-    def _bare_request(self, method: str, url: httpx.URL) -> httpx.Request:
+    def _bare_request(self, trip: Trip, url: httpx.URL) -> httpx.Request:
         # With its headers complete and its stream given, httpx has nothing to work out: a sixth of the time.
-        host = url.netloc
-        headers = self._complete_headers.get((method, host))
+        key = trip.method, trip.node.base_url
+        headers = self._complete_headers.get(key)
         if headers is None:
-            length = [("Content-Length", "0")] if method == "POST" else []
-            headers = httpx.Headers([("Host", host.decode()), *length, *self._headers.multi_items()])
-            self._complete_headers[method, host] = headers
-        return httpx.Request(method, url, headers=headers, stream=httpx.ByteStream(b""))
+            length = [("Content-Length", "0")] if trip.method == "POST" else []
+            headers = httpx.Headers([("Host", url.netloc.decode()), *length, *self._headers.multi_items()])
+            self._complete_headers[key] = headers
+        return httpx.Request(trip.method, url, headers=headers, stream=httpx.ByteStream(b""))
 
     # -- connections ------------------------------------------------------------------------------------------------
 
     def _own_transport(self, slot: Slot, trip: Trip) -> httpx.AsyncBaseTransport:
         address = _address(trip.node.base_url, trip.path)
-        proxy = self._proxies.of(address.scheme, address.host)
+        proxy = self._proxies.of(address)
         stale = trip.send_by is not None and trip.monotonic() - slot.idle_since > _FRESH_S
         if slot.transport is not None and (stale or slot.proxy != proxy):
             self._discard(slot, trip, None)
@@ -198,7 +198,7 @@ class Wire:
         return httpx.AsyncHTTPTransport(
             verify=ssl_context(self._verify),
             limits=httpx.Limits(max_connections=connections, keepalive_expiry=_KEEPALIVE_S),
-            proxy=self._proxies.of(address.scheme, address.host),
+            proxy=self._proxies.of(address),
         )
 
     def _discard(self, slot: Slot, trip: Trip, response: httpx.Response | None) -> None:
@@ -275,6 +275,11 @@ def can_be_asked(address: str) -> bool:
 def _address(base_url: str, path: str) -> httpx.URL:
     # Parsing a URL costs as much as signing a request ten times.
     return httpx.URL(base_url + path)
+
+
+@functools.lru_cache(maxsize=64)
+def _target(base_url: str, path: str) -> str:
+    return _address(base_url, path).raw_path.decode()
 
 
 async def _read(response: httpx.Response, node: Node) -> Received:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.jsontext import json_object
 from omipay_async.errors import (
     InvalidRequest,
     InvalidSignature,
@@ -17,6 +16,7 @@ from omipay_async.errors import (
     ReflectedNotification,
     StaleNotification,
 )
+from omipay_async.jsontext import json_object
 from omipay_async.sandbox.auth import explain
 from omipay_async.sandbox.merchants import Merchant
 
