@@ -124,8 +124,8 @@ class ReceivingMethods:
         let it be one transaction that inserts ``order.order_no`` under a unique key.
 
         Raises:
-            InvalidRequest: for a handler that cannot be called, or a wrong ``timeout``. (One that is not async shows when
-                it is called: the answer is 500 then, each time.)
+            InvalidRequest: for a handler that cannot be called, or a wrong ``timeout``. (One that is not async shows
+                when it is called: the answer is 500 then, each time.)
         """
         checked_handler(handler)
         limit = checks.seconds("timeout", timeout, above=True)
