@@ -70,6 +70,16 @@ if TYPE_CHECKING:
     from .retries import RetryPolicy
     from .session import AsyncOmipay
     from .signing import Clock, NonceProvider, SystemClock, TaggedNonces
+else:  # for a type checker the imports above are all there is
+
+    def __getattr__(name: str) -> object:
+        home = _HOMES.get(name)
+        if home is None:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+        return value
+
 
 __version__ = "0.1.0"
 
@@ -207,14 +217,3 @@ _HOMES = {
 
 def __dir__() -> list[str]:
     return __all__
-
-
-if not TYPE_CHECKING:  # for a type checker the imports above are all there is
-
-    def __getattr__(name: str) -> object:
-        home = _HOMES.get(name)
-        if home is None:
-            message = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(message)
-        value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
-        return value
