@@ -187,18 +187,20 @@ class Caller:
                 raise self._verdict(call, closed)
 
     async def _ask_the_nodes(self, call: Call) -> Received | Failed:
-        nodes = self.nodes.in_order()
-        for node in nodes:
-            got = await self._try(call, node)
-            if not isinstance(got, Failed) or got.failure is not Failure.NEVER_SENT:
-                break
-            self.nodes.failed(node)
-            asked_enough = call.attempt - call.resigned >= max(self.policy.attempts, len(nodes))
-            if node is nodes[-1] or asked_enough or self._time_left(call) <= 0:
-                break
-            self._tell_attempt(call, got.error)
-            logger.warning("%s: %s cannot be reached, asking the other node", call.asked.endpoint.name, node.name)
-            self.events.emit(Event("node", endpoint=call.asked.endpoint.name, node=nodes[-1].name))
+        node, *others = self.nodes.in_order()
+        got = await self._try(call, node)
+        if not isinstance(got, Failed) or got.failure is not Failure.NEVER_SENT:
+            return got
+        self.nodes.failed(node)
+        asked_enough = call.attempt - call.resigned >= max(self.policy.attempts, 2)
+        if not others or asked_enough or self._time_left(call) <= 0:
+            return got
+        self._tell_attempt(call, got.error)
+        logger.warning("%s: %s cannot be reached, asking the other node", call.asked.endpoint.name, node.name)
+        self.events.emit(Event("node", endpoint=call.asked.endpoint.name, node=others[0].name))
+        got = await self._try(call, others[0])
+        if isinstance(got, Failed) and got.failure is Failure.NEVER_SENT:
+            self.nodes.failed(others[0])
         return got
 
     async def _try(self, call: Call, node: Node) -> Received | Failed:

@@ -14,7 +14,7 @@ from aiohttp import test_utils
 
 from omipay_async import AsyncOmipay, Event, Outcome
 from omipay_async.sandbox import Sandbox
-from omipay_async.testing import ManualClock
+from omipay_async.testing import ManualClock, assert_reconciled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,3 +199,14 @@ async def test_storm(sandbox: Sandbox) -> None:
 async def test_plugin(omipay: AsyncOmipay, omipay_sandbox: Sandbox) -> None:
     """The test of a till passes with the plugin's fixtures."""
     await run("plugin")["test_my_till"](omipay, omipay_sandbox)
+
+
+async def test_a_payment_that_nobody_knows_of_is_found(omipay: AsyncOmipay, omipay_sandbox: Sandbox) -> None:
+    """A test that swallows an unknown outcome, or believes in money that is not there, fails and says why."""
+    await omipay.make_scan_order(
+        order_name="x", amount=1, currency="AUD", out_order_no="S-1", qrcode="1", pos_no="till-1"
+    )
+    assert_reconciled(omipay_sandbox, paid=[], unknown=["S-1"])
+    with pytest.raises(AssertionError, match="your program does not know: S-1") as found:
+        assert_reconciled(omipay_sandbox, paid=["S-2"])
+    assert "not paid at the gateway: S-2" in str(found.value)
