@@ -251,6 +251,17 @@ def test_time_only_goes_forward() -> None:
         ManualClock().advance(-1)
 
 
+async def test_who_asks_at_once_is_told_the_new_time() -> None:
+    """``advance`` need not be awaited to count: what is due on the way happens at its own time, first."""
+    clock, log = ManualClock(), list[float]()
+    for due in (1, 2, 9):
+        clock.call_later(due, lambda: log.append(clock.monotonic()))
+    clock.advance(5)
+    assert (clock.monotonic(), log) == (5, [1.0, 2.0])
+    await clock.advance(4)
+    assert log == [1.0, 2.0, 9.0]
+
+
 def test_without_a_loop_the_time_is_reached_at_once() -> None:
     """Sync tests can move it too, and whatever is due happens."""
     clock, log = ManualClock(), list[float]()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import inspect
 import math
+import sys
 import warnings
 from datetime import timedelta, timezone
 from typing import Any
@@ -92,13 +94,24 @@ def test_the_signature_is_the_contracts() -> None:
         *[("clock", value) for value in (5, object())],
         *[("backend", value) for value in (5, object())],
         *[("previous_secret_keys", value) for value in (("",), (None,), [b"k"])],
-        *[("proxy", value) for value in ("", "not a url", 5)],
+        *[
+            ("proxy", value)
+            for value in ("", "not a url", 5, "http://[::1", "http://proxy.test:99999", "ftp://proxy.test")
+        ],
         ("verify", False),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
     """ConfigurationError when the session is made, not when the first customer pays."""
     assert refused(**{name: value}).startswith(name)
+
+
+def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named when the session is made, with what to install."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    assert refused(proxy="socks5://proxy.test:1080") == 'proxy needs: pip install "httpx[socks]"'
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    made(proxy="socks5://proxy.test:1080")
 
 
 @pytest.mark.parametrize("value", [5, None])

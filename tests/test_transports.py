@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from omipay_async import (
+    NotSent,
     OmipayError,
     OutcomeUnknown,
     RetryPolicy,
@@ -116,6 +117,26 @@ def test_what_proves_that_nothing_was_sent(error: type[Exception], cause: Except
     raised = error("what happened")
     raised.__cause__ = cause
     assert never_sent(raised) is never
+
+
+@pytest.mark.parametrize(("idle", "error"), [(None, NotSent), (59, TransportError), (61, NotSent)])
+async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
+    clock: ManualClock, gateway: Gateway, idle: float | None, error: type[OmipayError]
+) -> None:
+    """It repeats a read by itself when a kept-alive connection drops, so for a minute a refusal proves nothing."""
+    refused = httpx.ConnectError("refused")
+    refused.__cause__ = from_module("aiohttp.client", "ClientConnectorError")
+    async with gateway.session() as omipay:
+        if idle is not None:
+            await omipay.query_order("TR1")
+            await clock.advance(idle)
+        gateway.on("QueryOrder", refused)
+        gateway.on("Refund", refused)
+        with pytest.raises(OmipayError) as caught:
+            await omipay.query_order("TR1")
+        with pytest.raises(NotSent):
+            await refund(omipay)
+    assert type(caught.value) is error
 
 
 def test_certificates_of_ones_own(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from omipay_async.codes import OrderStatus, RefundStatus
 from omipay_async.sandbox import CARDS, ORDER_LIFE, REFUND_LIFE, IllegalMove, PaymentCode, Sandbox
 from omipay_async.sandbox.life import road
+from omipay_async.testing import assert_reconciled
 
 if TYPE_CHECKING:
     from omipay_async.testing import ManualClock
@@ -217,3 +218,43 @@ async def test_refund_goes_step_by_step(raw: RawClient, sandbox: Sandbox) -> Non
     assert seen == ["MerchantConfirmed", "OrganizationConfirmed", "OrganizationPayback", "Closed"]
     with pytest.raises(IllegalMove):
         await sandbox.advance_refund(refund)
+
+
+# -- the books of both sides ----------------------------------------------------------------------------------------
+
+
+async def test_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
+    """What was paid is known to be paid, or known to be unknown; what nobody paid is in neither list."""
+    for number, code in (("known", PaymentCode.PAID), ("lost", PaymentCode.PAID), ("waits", PaymentCode.NEVER_PAYS)):
+        await raw.ask("MakeScanOrder", out_order_no=number, qrcode=code)
+    assert_reconciled(sandbox, paid=["known"], unknown=iter(["lost", "waits"]))
+    assert_reconciled(sandbox, paid=["known", "lost"])
+
+
+@pytest.mark.parametrize(
+    ("paid", "trouble"),
+    [
+        (["S-1"], "paid at the gateway, but your program does not know: S-2"),
+        ([], "paid at the gateway, but your program does not know: S-1, S-2"),
+        (["S-1", "S-2", "S-3"], "held for paid by your program, but not paid at the gateway: S-3"),
+    ],
+)
+async def test_books_that_disagree(raw: RawClient, sandbox: Sandbox, paid: list[str], trouble: str) -> None:
+    """Money that one side alone knows of fails a user's test, which names the orders."""
+    for number in ("S-1", "S-2"):
+        await raw.scanned(out_order_no=number)
+    await raw.ask("MakeQROrder", out_order_no="S-3")
+    with pytest.raises(AssertionError) as caught:
+        assert_reconciled(sandbox, paid=paid)
+    assert str(caught.value) == trouble
+
+
+async def test_money_that_moved_twice_is_never_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
+    """A sale charged twice and a refund paid twice are both named, whatever the program knows of them."""
+    sandbox.gateway.repeat_finds_order = False
+    for _ in range(2):
+        number = await raw.scanned(out_order_no="S-1")
+        await raw.ask("Refund", order_no=number, out_refund_no="R-1")
+    with pytest.raises(AssertionError) as caught:
+        assert_reconciled(sandbox, paid=["S-1"], unknown=["S-1"])
+    assert str(caught.value) == "charged twice: S-1; refunded twice: R-1"
