@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import inspect
 import math
-import sys
 import warnings
 from datetime import timedelta, timezone
 from typing import Any
@@ -104,14 +102,6 @@ def test_the_signature_is_the_contracts() -> None:
 def test_an_option_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
     """ConfigurationError when the session is made, not when the first customer pays."""
     assert refused(**{name: value}).startswith(name)
-
-
-def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Named when the session is made, with what to install."""
-    monkeypatch.setitem(sys.modules, "socksio", None)
-    assert refused(proxy="socks5://proxy.test:1080") == 'proxy needs: pip install "httpx[socks]"'
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    made(proxy="socks5://proxy.test:1080")
 
 
 @pytest.mark.parametrize("value", [5, None])
