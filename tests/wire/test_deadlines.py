@@ -76,14 +76,14 @@ async def test_connecting_ends_after_five_seconds(second: Gateway, clock: Manual
     assert second.numbers == ["A-1"]
 
 
-@pytest.mark.parametrize("timeout", [1.0, 30.0, 300.0])
+@pytest.mark.parametrize("timeout", [1.0, 30.0, 60.0])
 async def test_timeout_bounds_the_call(
     gateway: Gateway, transport: Transport, clock: ManualClock, timeout: float
 ) -> None:
     """However many tries a read may have, the call ends with its ``timeout``."""
     gateway.script = always(SILENCE)
     patient = RetryPolicy(attempts=1_000, base_delay=0.001, max_delay=0.002, try_timeout=timeout / 4)
-    async with open_session(gateway, transport, clock=clock, retry=patient) as omipay, passing(clock, timeout / 100):
+    async with open_session(gateway, transport, clock=clock, retry=patient) as omipay, passing(clock, timeout / 400):
         before = clock.monotonic()
         with pytest.raises(TransportError):
             await omipay.query_order("OM-1", timeout=timeout)
