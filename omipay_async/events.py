@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from .codes import ErrorCode, Safety
+from .errors import Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from .codes import ErrorCode, Safety
-    from .errors import Outcome
 
 logger: Final = logging.getLogger("omipay_async")
 logger.addHandler(logging.NullHandler())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import typing
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -276,3 +277,10 @@ def test_a_program_that_sets_up_no_logging_sees_nothing(capfd: pytest.CaptureFix
     """The logger has a handler of its own that does nothing."""
     handlers = logging.getLogger("omipay_async").handlers
     assert any(isinstance(handler, logging.NullHandler) for handler in handlers)
+
+
+def test_an_event_tells_the_types_of_its_fields() -> None:
+    """Whoever stores events, by cattrs or pydantic, can ask for them at run time."""
+    types = typing.get_type_hints(Event)
+    assert types["error_code"] == ErrorCode | str | None
+    assert types["duration_s"] is float
