@@ -32,7 +32,7 @@ from .retries import UNCLEAR, Failure, RetryPolicy
 from .scopes import Scope, ScopeEnded, Why
 from .signing import Clock, Credentials, GatewayTime, NonceProvider, checked_nonce
 from .slots import Priority
-from .trips import Failed, Node, Nodes, Received, Trip, too_late
+from .trips import Failed, Node, Nodes, Received, Trip, session_closed, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,17 +191,13 @@ class Caller:
         got = await self._try(call, node)
         if not isinstance(got, Failed) or got.failure is not Failure.NEVER_SENT:
             return got
-        self.nodes.failed(node)
         asked_enough = call.attempt - call.resigned >= max(self.policy.attempts, 2)
         if not others or asked_enough or self._time_left(call) <= 0:
             return got
         self._tell_attempt(call, got.error)
         logger.warning("%s: %s cannot be reached, asking the other node", call.asked.endpoint.name, node.name)
         self.events.emit(Event("node", endpoint=call.asked.endpoint.name, node=others[0].name))
-        got = await self._try(call, others[0])
-        if isinstance(got, Failed) and got.failure is Failure.NEVER_SENT:
-            self.nodes.failed(others[0])
-        return got
+        return await self._try(call, others[0])
 
     async def _try(self, call: Call, node: Node) -> Received | Failed:
         call.attempt += 1
@@ -215,6 +211,8 @@ class Caller:
         finally:
             self.wire.slots.give_back(slot, call.priority)
         call.trip = None
+        if isinstance(got, Failed) and got.failure is Failure.NEVER_SENT:
+            self.nodes.failed(node)
         return got
 
     async def _wait_for_a_slot(self, call: Call) -> Slot | Failed:
@@ -228,7 +226,7 @@ class Caller:
         finally:
             call.waited_s += self.clock.monotonic() - began
         if why is Why.CLOSED:
-            return Failed(Failure.CLOSED, SessionClosed())
+            return session_closed()
         message = f"{endpoint}: not sent, no slot came free in time (max_in_flight requests are under way)"
         return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
 
@@ -238,7 +236,7 @@ class Caller:
         if send_by is not None and now > send_by:
             return too_late(endpoint.name)
         if self.closed:
-            return Failed(Failure.CLOSED, SessionClosed())
+            return session_closed()
         until = call.deadline if call.moves_money else min(call.deadline, now + self.policy.try_timeout)
         connect_s = min(_CONNECT_S, call.timeout / 3, (until if send_by is None else send_by) - now)
         call.scope = Scope(self.clock, until - now)
@@ -268,7 +266,7 @@ class Caller:
             with Scope(self.clock) as call.scope:
                 await self.clock.sleep(delay)
         except ScopeEnded:
-            return Failed(Failure.CLOSED, SessionClosed())
+            return session_closed()
         return None
 
     def _time_left(self, call: Call) -> float:
@@ -312,9 +310,7 @@ class Caller:
 
     def _verdict(self, call: Call, failed: Failed) -> OmipayError:
         error = failed.error
-        if not call.moves_money:
-            return error
-        if failed.failure not in UNCLEAR:
+        if not call.moves_money or failed.failure not in UNCLEAR:
             return error
         raw = getattr(error, "raw", None)
         order_no = call.asked.numbers.get("order_no") or (raw or {}).get("order_no")

@@ -13,12 +13,12 @@ from urllib.parse import quote, urlsplit
 from .codes import Platform, Safety
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
 from .errors import InvalidRequest
+from .money import CURRENCY_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _ENDPOINT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 _LARGEST_AMOUNT: Final = 2**63 - 1
 _LONGEST_TIME_S: Final = 100 * 366 * 86_400.0
@@ -42,9 +42,9 @@ def query(endpoint: Endpoint, values: Mapping[str, Any]) -> str:
     parts = []
     for parameter in endpoint.parameters:
         value = values.get(parameter.name)
-        if value is None or value is False:
-            if parameter.required or (value is False and parameter.kind is not Kind.FLAG):
-                refuse(parameter.name, "must be given" if value is None else _WRONG_BOOL)
+        if value is None and parameter.required:
+            refuse(parameter.name, "must be given")
+        if value is None or (value is False and parameter.kind is Kind.FLAG):
             continue
         text = _CHECKS[parameter.kind](parameter, value)
         parts.append(f"{parameter.name}={text}")
@@ -57,9 +57,6 @@ def _joined(parts: list[str]) -> str:
     if len(joined) > _LONGEST_QUERY:
         refuse(max(parts, key=len).partition("=")[0], "is too long: the whole request does not fit into a URL")
     return joined
-
-
-_WRONG_BOOL: Final = "must not be a bool"
 
 
 def _check_together(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
@@ -125,7 +122,7 @@ def _amount(parameter: Parameter, value: object) -> str:
 
 def _currency(parameter: Parameter, value: object) -> str:
     code = text(parameter.name, value)
-    if not _CURRENCY.fullmatch(code):
+    if not CURRENCY_CODE.fullmatch(code):
         refuse(parameter.name, "must be three capital letters, such as AUD")
     return str(code)
 

@@ -21,7 +21,7 @@ _DECIMALS: Final[dict[str, int]] = {
 }
 _LARGEST: Final = 10**60
 _PLAIN_NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+CURRENCY_CODE: Final = re.compile(r"[A-Z]{3}")
 
 
 def to_minor(amount: str | int | Decimal, currency: str) -> int:
@@ -62,7 +62,7 @@ def from_minor(amount: int, currency: str) -> Decimal:
 
 
 def _decimals(currency: object) -> int:
-    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+    if not isinstance(currency, str) or not CURRENCY_CODE.fullmatch(currency):
         raise InvalidRequest("currency must be three capital letters, such as AUD", parameter="currency")
     return _DECIMALS.get(currency, 2)
 

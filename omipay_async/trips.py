@@ -149,9 +149,14 @@ def too_late(endpoint: str) -> Failed:
     return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
 
 
+def session_closed() -> Failed:
+    """A try that the session's end cut short: it was a read, or was not sent yet."""
+    return Failed(Failure.CLOSED, SessionClosed())
+
+
 def cut_short(trip: Trip, why: Why) -> Failed:
     if why is Why.CLOSED:
-        return Failed(Failure.CLOSED, SessionClosed())
+        return session_closed()
     if trip.may_have_arrived:
         message = f"{trip.endpoint}: no answer in time"
         return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=trip.endpoint))
