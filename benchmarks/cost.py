@@ -8,8 +8,9 @@ import timeit
 import zoneinfo
 from typing import TYPE_CHECKING
 
-from omipay_async import decoding, endpoints, trips
-from omipay_async.signing import Credentials, TaggedNonces, signature
+from omipay_async.protocol import decoding, endpoints
+from omipay_async.protocol.reply import Received
+from omipay_async.protocol.signing import Credentials, TaggedNonces, signature
 
 from . import comparators, server
 from .comparators import SIDES
@@ -62,8 +63,8 @@ async def steps(effort: Effort) -> list[Row]:
     """Microseconds of the steps around a request, alone. In a call, caches cold, each costs 2 to 3 times as much."""
     key, zone = comparators.SECRET_KEY, zoneinfo.ZoneInfo("Australia/Sydney")
     credentials, nonces = Credentials(comparators.M_NUMBER, key), TaggedNonces([key])
-    asked = decoding.Asked(endpoints.QUERY_ORDER, {"order_no": comparators.ORDER_NO}, [key])
-    received = trips.Received(200, json.dumps(dict(server.ORDER)).encode())
+    asked = decoding.RequestContext(endpoints.QUERY_ORDER, {"order_no": comparators.ORDER_NO}, [key])
+    received = Received(200, json.dumps(dict(server.ORDER)).encode())
     session = comparators.session("http://127.0.0.1:9")
     body = notification()
     calls = effort.of(2_000, 200)

@@ -9,18 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .backends import Backend, Claim, Listener, MemoryBackend
-    from .codes import (
-        Currency,
-        ErrorCode,
-        Language,
-        OnlineType,
-        OrderStatus,
-        Platform,
-        RefundStatus,
-        Region,
-        Safety,
-    )
+    from .calls.retries import RetryPolicy
+    from .clock import Clock, SystemClock
+    from .codes import Currency, ErrorCode, Language, OnlineType, OrderStatus, Platform, RefundStatus, Region, Safety
     from .errors import (
         APIError,
         AuthenticationError,
@@ -30,6 +21,7 @@ if TYPE_CHECKING:
         InvalidReply,
         InvalidRequest,
         InvalidSignature,
+        JournalError,
         LookupFailed,
         MalformedNotification,
         MerchantSetupError,
@@ -45,12 +37,15 @@ if TYPE_CHECKING:
         PollTimeout,
         ReflectedNotification,
         RefundFailed,
+        ReplayedNotification,
         SessionClosed,
         StaleNotification,
         TransportError,
         UnconfirmedNotification,
     )
     from .events import Event
+    from .fulfilment.backends import Backend, Claim, Listener, MemoryBackend
+    from .journal import Journal, JournalEntry, JournalOutcome
     from .models import (
         AppletOrder,
         AppOrder,
@@ -65,11 +60,10 @@ if TYPE_CHECKING:
         ScanOrder,
         WeChatUser,
     )
-    from .money import from_minor, to_minor
-    from .notifications import NotificationReply
-    from .retries import RetryPolicy
+    from .protocol.money import from_minor, to_minor
+    from .protocol.notifications import NotificationReply
+    from .protocol.signing import NonceProvider, TaggedNonces
     from .session import AsyncOmipay
-    from .signing import Clock, NonceProvider, SystemClock, TaggedNonces
 else:  # for a type checker the imports above are all there is
 
     def __getattr__(name: str) -> object:
@@ -103,6 +97,10 @@ __all__ = [
     "InvalidRequest",
     "InvalidSignature",
     "JSAPIOrder",
+    "Journal",
+    "JournalEntry",
+    "JournalError",
+    "JournalOutcome",
     "Language",
     "Listener",
     "LookupFailed",
@@ -134,6 +132,7 @@ __all__ = [
     "RefundReceipt",
     "RefundStatus",
     "Region",
+    "ReplayedNotification",
     "RetryPolicy",
     "Safety",
     "ScanOrder",
@@ -155,10 +154,10 @@ _HOMES = {
     "AppletOrder": "models",
     "AsyncOmipay": "session",
     "AuthenticationError": "errors",
-    "Backend": "backends",
+    "Backend": "fulfilment.backends",
     "BackendError": "errors",
-    "Claim": "backends",
-    "Clock": "signing",
+    "Claim": "fulfilment.backends",
+    "Clock": "clock",
     "ConfigurationError": "errors",
     "Currency": "codes",
     "ErrorCode": "codes",
@@ -169,17 +168,21 @@ _HOMES = {
     "InvalidRequest": "errors",
     "InvalidSignature": "errors",
     "JSAPIOrder": "models",
+    "Journal": "journal",
+    "JournalEntry": "journal",
+    "JournalError": "errors",
+    "JournalOutcome": "journal",
     "Language": "codes",
-    "Listener": "backends",
+    "Listener": "fulfilment.backends",
     "LookupFailed": "errors",
     "MalformedNotification": "errors",
-    "MemoryBackend": "backends",
+    "MemoryBackend": "fulfilment.backends",
     "MerchantSetupError": "errors",
-    "NonceProvider": "signing",
+    "NonceProvider": "protocol.signing",
     "NotSent": "errors",
     "Notification": "models",
     "NotificationError": "errors",
-    "NotificationReply": "notifications",
+    "NotificationReply": "protocol.notifications",
     "OmipayError": "errors",
     "OnlineOrder": "models",
     "OnlineType": "codes",
@@ -200,18 +203,19 @@ _HOMES = {
     "RefundReceipt": "models",
     "RefundStatus": "codes",
     "Region": "codes",
-    "RetryPolicy": "retries",
+    "ReplayedNotification": "errors",
+    "RetryPolicy": "calls.retries",
     "Safety": "codes",
     "ScanOrder": "models",
     "SessionClosed": "errors",
     "StaleNotification": "errors",
-    "SystemClock": "signing",
-    "TaggedNonces": "signing",
+    "SystemClock": "clock",
+    "TaggedNonces": "protocol.signing",
     "TransportError": "errors",
     "UnconfirmedNotification": "errors",
     "WeChatUser": "models",
-    "from_minor": "money",
-    "to_minor": "money",
+    "from_minor": "protocol.money",
+    "to_minor": "protocol.money",
 }
 
 

@@ -16,16 +16,16 @@ except ImportError:
     message = 'omipay_async.aiohttp needs aiohttp: pip install "omipay-async[aiohttp]"'
     raise ImportError(message) from None
 
-from . import bodies
+from . import asgi
 from .errors import ConfigurationError
-from .fulfilment import checked_handler
+from .fulfilment.guard import checked_handler
 from .session import AsyncOmipay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from .models import Order
-    from .notifications import NotificationReply
+    from .protocol.notifications import NotificationReply
 
 __all__ = ["OMIPAY", "notification_handler", "session_context"]
 
@@ -42,7 +42,7 @@ def session_context(
     """
 
     async def context(app: web.Application) -> AsyncIterator[None]:
-        async with await bodies.made(factory) as omipay:
+        async with await asgi.made(factory) as omipay:
             app[OMIPAY] = omipay
             yield
 
@@ -65,13 +65,13 @@ def notification_handler(
     find = _finder(omipay)
 
     async def notify(request: web.Request) -> web.Response:
-        session = await bodies.made(find, request)
+        session = await asgi.made(find, request)
         try:
-            body = await bodies.read(request.content.iter_any(), request.headers.get("Content-Length"))
-        except bodies.TooLong:
-            return _closing(bodies.too_long())
+            body = await asgi.read(request.content.iter_any(), request.headers.get("Content-Length"))
+        except asgi.BodyTooLarge:
+            return _closing(asgi.too_long())
         except (web.RequestPayloadError, ConnectionError):
-            return _closing(bodies.cut_off())
+            return _closing(asgi.cut_off())
         return _response(await session.receive_notification(body, handler))
 
     return notify

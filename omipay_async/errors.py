@@ -20,11 +20,13 @@ OmipayError
 ├─ RefundFailed                polling ended: the refund will not be paid out
 ├─ PollTimeout                 polling stopped before anything final was seen
 ├─ BackendError                the shared backend could not be asked
+├─ JournalError                the journal could not be written
 └─ NotificationError           a notification not to be acted on
     ├─ MalformedNotification
     ├─ InvalidSignature
     ├─ StaleNotification
     ├─ ReflectedNotification
+    ├─ ReplayedNotification
     └─ UnconfirmedNotification
 
 ``error.outcome`` says what became of the money: ``Outcome.NOT_DONE`` only where the reply or the transport proves
@@ -307,6 +309,13 @@ class BackendError(OmipayError):
     """The shared backend could not be asked: whether the handler may run is not known, so it did not."""
 
 
+class JournalError(OmipayError):
+    """The journal could not be written.
+
+    A money call was not sent (``NotSent`` has this as its cause), or its outcome could not be written down.
+    """
+
+
 class NotificationError(OmipayError):
     """A notification that is not to be acted on."""
 
@@ -325,6 +334,10 @@ class StaleNotification(NotificationError):
 
 class ReflectedNotification(NotificationError):
     """The body is signed with a nonce that this merchant issued: somebody sends back a signature of ours."""
+
+
+class ReplayedNotification(NotificationError):
+    """The signature's nonce was confirmed for another order before: somebody uses a captured signature again."""
 
 
 class UnconfirmedNotification(NotificationError):

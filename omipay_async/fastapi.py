@@ -23,11 +23,11 @@ except ImportError:
     message = 'omipay_async.fastapi needs FastAPI: pip install "omipay-async[fastapi]"'
     raise ImportError(message) from None
 
-from . import bodies
+from . import asgi
 from .errors import ConfigurationError
-from .fulfilment import checked_handler
+from .fulfilment.guard import checked_handler
 from .models import Order
-from .notifications import NotificationReply
+from .protocol.notifications import NotificationReply
 from .session import AsyncOmipay
 
 __all__ = ["OmipayDep", "get_omipay", "lifespan", "notification_route"]
@@ -44,7 +44,7 @@ def lifespan(
 
     @contextlib.asynccontextmanager
     async def context(app: FastAPI) -> AsyncIterator[None]:
-        async with await bodies.made(factory) as omipay:
+        async with await asgi.made(factory) as omipay:
             app.state.omipay = omipay
             try:
                 yield
@@ -90,11 +90,11 @@ def notification_route(
     @router.post(path, include_in_schema=False)
     async def notify(request: Request, omipay: Annotated[Any, Depends(dependency)]) -> Response:
         try:
-            body = await bodies.read(request.stream(), request.headers.get("content-length"))
-        except bodies.TooLong:
-            return _response(bodies.too_long(), request)
+            body = await asgi.read(request.stream(), request.headers.get("content-length"))
+        except asgi.BodyTooLarge:
+            return _response(asgi.too_long(), request)
         except ClientDisconnect:
-            return _response(bodies.cut_off(), request)
+            return _response(asgi.cut_off(), request)
         return _response(await omipay.receive_notification(body, handler))
 
     return router

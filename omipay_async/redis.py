@@ -17,8 +17,8 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .backends import DEFAULT_KEEP, DEFAULT_LEASE_S, Claim, checked_seconds
 from .errors import BackendError, ConfigurationError
+from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, Claim, checked_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

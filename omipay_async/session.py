@@ -9,22 +9,24 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from . import __version__, checks, endpoints, options, pages
-from .backends import Backend, MemoryBackend
-from .calls import Caller
+from . import __version__, config
+from .api import EndpointMethods
+from .calls.executor import CallExecutor
+from .calls.nodes import Nodes
+from .calls.retries import RetryPolicy
+from .clock import Clock, GatewayTime, SystemClock
 from .codes import Language, Region, Safety
-from .decoding import Asked
 from .errors import ConfigurationError, InvalidRequest, SessionClosed
 from .events import Event, Events
-from .fulfilment import OnceGuard
-from .methods import EndpointMethods
-from .receiving import ReceivingMethods
-from .retries import RetryPolicy
-from .sending import Wire
-from .signing import Clock, GatewayTime, NonceProvider, SystemClock, TaggedNonces, checked_credentials, checked_nonce
-from .slots import Priority
-from .trips import Nodes
-from .waiting import WaitingMethods
+from .fulfilment.backends import Backend, MemoryBackend
+from .fulfilment.guard import OnceGuard
+from .fulfilment.receiver import ReceivingMethods
+from .polling.service import WaitingMethods
+from .protocol import endpoints, pages, validation
+from .protocol.decoding import RequestContext
+from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
+from .transport.client import HTTPClient
+from .transport.pool import Priority
 
 if TYPE_CHECKING:
     import ssl
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from .endpoints import Endpoint
     from .models import JSAPIOrder, QROrder, WeChatUser
+    from .protocol.endpoints import Endpoint
 
 _NUMBERS: Final = ("order_no", "out_order_no", "refund_no", "out_refund_no")
 
@@ -93,35 +95,35 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
     ) -> None:
         self._closed = True  # until everything below went well
         credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
-        clock = options.having(clock or SystemClock(), "clock", "time_ms", "monotonic", "sleep")
-        nodes = options.nodes(region, base_url, fallback, plain_http=transport is not None)
-        options.verification(verify, nodes)
+        clock = config.having(clock or SystemClock(), "clock", "time_ms", "monotonic", "sleep")
+        nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
+        config.verification(verify, nodes)
         self._m_number = credentials.m_number
-        self._language = None if language is None else options.member(Language, "language", language)
-        self._notify_url = options.url("notify_url", notify_url)
-        self._timeout = options.seconds("timeout", timeout)
-        self._timezone: str | tzinfo = options.instance(timezone, "timezone", str, tzinfo)
-        self._events = Events(options.function(on_event, "on_event"))
-        self._wire = Wire(
-            size=options.count("max_in_flight", max_in_flight),
+        self._language = None if language is None else config.member(Language, "language", language)
+        self._notify_url = config.url("notify_url", notify_url)
+        self._timeout = config.seconds("timeout", timeout)
+        self._timezone: str | tzinfo = config.instance(timezone, "timezone", str, tzinfo)
+        self._events = Events(config.function(on_event, "on_event"))
+        self._wire = HTTPClient(
+            size=config.count("max_in_flight", max_in_flight),
             user_agent=f"omipay-async/{__version__}",
             transport=transport,
             proxy=proxy,
             verify=verify,
         )
-        self._caller = Caller(
+        self._caller = CallExecutor(
             wire=self._wire,
             nodes=Nodes(nodes, clock),
             credentials=credentials,
-            nonces=options.function(nonces, "nonces") or TaggedNonces(credentials.keys),
+            nonces=config.function(nonces, "nonces") or TaggedNonces(credentials.keys),
             gateway_time=GatewayTime(clock),
-            policy=options.instance(retry, "retry", RetryPolicy),
+            policy=config.instance(retry, "retry", RetryPolicy),
             events=self._events,
             zone=self._zone,
             random=random.random,
         )
         backend = MemoryBackend(clock=clock) if backend is None else backend
-        self._backend = options.having(backend, "backend", "claim", "renew", "finish", "release", "wake")
+        self._backend = config.having(backend, "backend", "claim", "renew", "finish", "release", "wake")
         self._guard = OnceGuard(self._backend, clock, self._m_number)
         self._orders, self._refunds = self._boards()
         self._listening = None
@@ -202,9 +204,9 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
     async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any:
         if self._notify_url is not None and values.get("notify_url", "") is None:
             values = {**values, "notify_url": self._notify_url}
-        asked = Asked(endpoint, _numbers(values), self._secrets(endpoint, values))
+        asked = RequestContext(endpoint, _numbers(values), self._secrets(endpoint, values))
         try:
-            query = checks.query(endpoint, values)
+            query = validation.query(endpoint, values)
             limit = self._limit(timeout)
         except InvalidRequest as error:
             self._caller.refused(asked, error)
@@ -216,10 +218,10 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
     async def _general_call(
         self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, timeout: float | None
     ) -> dict[str, Any]:
-        asked = Asked(checks.unknown_endpoint(safety), general=True)
+        asked = RequestContext(validation.unknown_endpoint(safety), general=True)
         try:
-            general = asked.endpoint = checks.general_endpoint(endpoint, safety)
-            query, has_language = checks.general_query(params)
+            general = asked.endpoint = validation.general_endpoint(endpoint, safety)
+            query, has_language = validation.general_query(params)
             limit = self._limit(timeout)
         except InvalidRequest as error:
             self._caller.refused(asked, error)
@@ -245,11 +247,11 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         return [*self._caller.credentials.keys, *(value for value in secret if isinstance(value, str) and value)]
 
     def _limit(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else checks.seconds("timeout", timeout, above=True)
+        return self._timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
 
     def _zone(self) -> tzinfo:
         if isinstance(self._timezone, str):
-            self._timezone = options.zone(self._timezone)
+            self._timezone = config.zone(self._timezone)
         return self._timezone
 
     # -- pages: no network ------------------------------------------------------------------------------------------
@@ -273,7 +275,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         ``redirect_uri`` must lie under the URL of the merchant's WESTORE. The URL is signed: see ``pay_page_url``.
         """
         self._check_open()
-        query = checks.query(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri})
+        query = validation.query(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri})
         base_url = self._caller.nodes.in_order()[0].base_url
         return f"{base_url}{endpoints.GET_USER_INFO.path}?{query}&{self._signed_query()}"
 

@@ -15,7 +15,7 @@ from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
 from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest
 from omipay_async.sandbox import Sandbox
 
-from .raw_http import FAIL, ORDER, SUCCESS, Handler, Session, chunked, exchange
+from .support.raw_http import FAIL, ORDER, SUCCESS, Handler, Session, chunked, exchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

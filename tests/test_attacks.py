@@ -19,7 +19,7 @@ from omipay_async import (
 )
 from omipay_async.testing import ManualClock
 
-from .scripted_gateway import SECRET_KEY, Gateway, notification, order
+from .support.scripted_gateway import SECRET_KEY, Gateway, notification, order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -75,12 +75,12 @@ async def test_canned_server_answers_each_request() -> None:
     """Requests that arrive cut in two or two at once are answered one by one: no side waits for a reply for ever."""
     written: list[bytes] = []
 
-    class Wire:
+    class HTTPClient:
         def write(self, data: bytes) -> None:
             written.append(data)
 
     canned = Canned(0.0)
-    canned._transport = Wire()  # type: ignore[assignment]  # all that it uses of a transport
+    canned._transport = HTTPClient()  # type: ignore[assignment]  # all that it uses of a transport
     canned.data_received(b"GET /omipay/api/v2/QueryOrder?a=1 HTTP/1.1\r\nHost: h\r\n")
     assert not written
     canned.data_received(b"\r\nGET /v1/models/m HTTP/1.1\r\n\r\n")

@@ -18,7 +18,7 @@ from omipay_async.codes import (
     Region,
     Safety,
 )
-from omipay_async.endpoints import COMMON_ERROR_CODES, ENDPOINTS
+from omipay_async.protocol.endpoints import COMMON_ERROR_CODES, ENDPOINTS
 
 ORDER_STATUSES = {
     "READY": "waiting",

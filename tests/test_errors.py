@@ -62,11 +62,13 @@ TREE: dict[str, tuple[str, Outcome | None, dict[str, Any]]] = {
         {"order_no": "TR1", "refund_no": "RF1", "order": ORDER, "refund": REFUND},
     ),
     "BackendError": ("OmipayError", None, {}),
+    "JournalError": ("OmipayError", None, {}),
     "NotificationError": ("OmipayError", None, {}),
     "MalformedNotification": ("NotificationError", None, {}),
     "InvalidSignature": ("NotificationError", None, {}),
     "StaleNotification": ("NotificationError", None, {}),
     "ReflectedNotification": ("NotificationError", None, {}),
+    "ReplayedNotification": ("NotificationError", None, {}),
     "UnconfirmedNotification": ("NotificationError", None, {"order": ORDER}),
 }
 REQUIRED: dict[str, dict[str, Any]] = {"PaymentFailed": {"order": ORDER}, "RefundFailed": {"refund": REFUND}}

@@ -15,11 +15,11 @@ from omipay_async import ErrorCode, Event, InvalidRequest, OmipayError, Outcome,
 from omipay_async.events import Events
 from omipay_async.testing import ManualClock
 
-from .answering import CALLS, MONEY, READS, Gateway, fail, open_session, response, success
-from .vectors import TIMESTAMP
+from .support.canned_gateway import CALLS, MONEY, READS, Gateway, fail, open_session, response, success
+from .support.vectors import TIMESTAMP
 
 if TYPE_CHECKING:
-    from .answering import Answer
+    from .support.canned_gateway import Answer
 
 Told = list[Event]
 

@@ -18,7 +18,7 @@ from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest
 from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route
 from omipay_async.sandbox import Sandbox
 
-from .raw_http import FAIL, ORDER, SUCCESS, Handler, Session, answer, chunked, exchange
+from .support.raw_http import FAIL, ORDER, SUCCESS, Handler, Session, answer, chunked, exchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -140,7 +140,11 @@ async def found() -> Session:
 FOUND = Session()
 
 
-@pytest.mark.parametrize("dependency", [found, lambda: FOUND, Annotated[Any, fastapi.Depends(found)], FOUND], ids=str)
+@pytest.mark.parametrize(
+    "dependency",
+    [found, lambda: FOUND, Annotated[Any, fastapi.Depends(found)], FOUND],
+    ids=["function", "lambda", "annotated", "session"],
+)
 def test_the_session_may_come_from_a_dependency(dependency: Any, handler: Handler) -> None:
     """A function, sync or async, an annotation, or the session itself; and the path may be chosen."""
     FOUND.bodies.clear()

@@ -17,10 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from omipay_async import AsyncOmipay, Event, JSAPIOrder, OmipayError, RetryPolicy, quirks
-from omipay_async.signing import signature
+from omipay_async import AsyncOmipay, Event, JSAPIOrder, OmipayError, RetryPolicy
+from omipay_async.protocol.signing import signature
+from omipay_async.transport import quirks
 
-from .answering import MONEY, ORDER, READS
+from .support.canned_gateway import MONEY, ORDER, READS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator

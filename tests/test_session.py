@@ -11,17 +11,11 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from omipay_async import (
-    AsyncOmipay,
-    ConfigurationError,
-    InvalidRequest,
-    QROrder,
-    SessionClosed,
-)
-from omipay_async.sending import ssl_context
+from omipay_async import AsyncOmipay, ConfigurationError, InvalidRequest, QROrder, SessionClosed
 from omipay_async.testing import ManualClock
+from omipay_async.transport.client import ssl_context
 
-from .scripted_gateway import BASE_URL, M_NUMBER, SECRET_KEY, Gateway, Held, begin, notification, order, outcome
+from .support.scripted_gateway import BASE_URL, M_NUMBER, SECRET_KEY, Gateway, Held, begin, notification, order, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -9,7 +9,7 @@ import pytest
 
 from omipay_async import AsyncOmipay, ConfigurationError, Order
 
-from .answering import CALLS, Gateway, open_session, success
+from .support.canned_gateway import CALLS, Gateway, open_session, success
 
 
 async def times(reply: dict[str, Any], **options: Any) -> Order:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from .running import Job, perform
+from .runner import Job, perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,7 +175,7 @@ def sandbox(
 
       omipay sandbox --port 8000 --notify-delay 2
     """
-    from .serving import serve  # noqa: PLC0415
+    from .serve import serve  # noqa: PLC0415
 
     options: dict[str, Any] = {"notify_delay": notify_delay, "seed": seed}
     return Job(lambda run: serve(run, host, port, allow_remote=allow_remote, **options), json)
@@ -222,7 +222,7 @@ def qr(
       omipay qr "Flat white" 450 AUD T1-000231 WECHATPAY
       omipay qr "Flat white" 450 AUD T1-000232 ALIPAY --png code.png --no-wait
     """
-    from . import exits, orders  # noqa: PLC0415
+    from . import exit_codes, orders  # noqa: PLC0415
 
     values = {
         "order_name": order_name,
@@ -233,7 +233,9 @@ def qr(
         "notify_url": notify_url,
         "o_number": o_number,
     }
-    return Job(lambda run: orders.qr(run, values, png=png, svg=svg, wait=not no_wait, timeout=timeout), json, exits.QR)
+    return Job(
+        lambda run: orders.qr(run, values, png=png, svg=svg, wait=not no_wait, timeout=timeout), json, exit_codes.QR
+    )
 
 
 @app.command()
@@ -264,7 +266,7 @@ def scan(
     On exit code 3 nobody knows whether the customer was charged: do not scan again
     for this sale. With --json the last line tells what became of it.
     """
-    from . import exits, orders  # noqa: PLC0415
+    from . import exit_codes, orders  # noqa: PLC0415
 
     values = {
         "order_name": order_name,
@@ -275,7 +277,7 @@ def scan(
         "pos_no": pos_no,
         "notify_url": notify_url,
     }
-    return Job(lambda run: orders.scan(run, values, yes=yes, timeout=timeout), json, exits.SCAN)
+    return Job(lambda run: orders.scan(run, values, yes=yes, timeout=timeout), json, exit_codes.SCAN)
 
 
 @app.command()
@@ -312,10 +314,10 @@ def refund(
 
     On exit code 3 nobody knows whether it was accepted: ask Omipay's back office.
     """
-    from . import exits, orders  # noqa: PLC0415
+    from . import exit_codes, orders  # noqa: PLC0415
 
     values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
-    return Job(lambda run: orders.refund(run, values, yes=yes), json, exits.REFUND)
+    return Job(lambda run: orders.refund(run, values, yes=yes), json, exit_codes.REFUND)
 
 
 @app.command()
@@ -359,7 +361,7 @@ def verify(
       omipay verify notification.json
       pbpaste | omipay verify --confirm
     """
-    from .verifying import verify as explain  # noqa: PLC0415
+    from .verify import verify as explain  # noqa: PLC0415
 
     return Job(lambda run: explain(run, file, confirm=confirm, max_age=max_age), json)
 
@@ -372,6 +374,6 @@ def doctor(json: Json = False) -> Job:
 
       omipay doctor
     """
-    from .doctoring import doctor as examine  # noqa: PLC0415
+    from .doctor import doctor as examine  # noqa: PLC0415
 
     return Job(examine, json)

@@ -19,9 +19,9 @@ from omipay_async.errors import OmipayError
 from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 from omipay_async.testing import ManualClock
 
-from .exits import Exit
-from .running import complain
-from .text import elapsed, money, plain
+from .exit_codes import Exit
+from .formatting import elapsed, money, plain
+from .runner import complain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from omipay_async.models import Order
     from omipay_async.session import AsyncOmipay
 
-    from .running import Run
+    from .runner import Run
 
 _QR_AMOUNT: Final = 1230
 _SCAN_AMOUNT: Final = 450

@@ -9,11 +9,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from omipay_async import checks, endpoints
 from omipay_async.errors import InvalidReply, InvalidRequest
+from omipay_async.protocol import endpoints, validation
 
-from .running import Run, complain, hidden, is_interactive
-from .text import fields, money
+from .formatting import fields, money
+from .runner import Run, complain, hidden, is_interactive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def refund_status(run: Run, refund_no: str, *, wait: bool, timeout: float | None
 
 def refund(run: Run, values: Mapping[str, Any], *, yes: bool) -> None:
     """Refund."""
-    checks.query(endpoints.REFUND, values)
+    validation.query(endpoints.REFUND, values)
     run.confirm(f"Give {values['amount']} minor units of order {values['order_no']} back?", yes=yes)
     receipt = run.ask(lambda omipay: omipay.refund(**values))
     run.show(fields(receipt))
@@ -69,7 +69,7 @@ def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None
     """MakeScanOrder, and the wait while the customer types a password."""
     if values["qrcode"] == "-":
         values["qrcode"] = hidden("Payment code") if is_interactive() else sys.stdin.readline().strip()
-    checks.query(endpoints.MAKE_SCAN_ORDER, values)
+    validation.query(endpoints.MAKE_SCAN_ORDER, values)
     amount = money(values["amount"], values["currency"])
     run.confirm(f"Charge {amount} for {values['order_name']!r} as {values['out_order_no']}?", yes=yes)
 

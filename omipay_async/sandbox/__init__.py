@@ -4,12 +4,12 @@ Written from the gateway's documents alone. It shares the words and the table of
 checks nor signature nor decoding: two hands that make the same mistake would agree with each other.
 """
 
-from .cards import CARDS, Card, PaymentCode, Plan
 from .customer import Customer
 from .faults import NOT_ACTED, Fault, Faults, Rule
 from .ledger import Call, Delivery, Ledger, Order, Refund
-from .life import ORDER_LIFE, REFUND_LIFE, IllegalMove
+from .lifecycle import ORDER_LIFE, REFUND_LIFE, IllegalMove
 from .merchants import TOY_M_NUMBER, TOY_SECRET_KEY, UNREGISTERED, Merchant
+from .payment_codes import CARDS, Card, PaymentCode, Plan
 from .sandbox import Sandbox
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from omipay_async.codes import ErrorCode
 
-from .refusals import Refusal
+from .errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

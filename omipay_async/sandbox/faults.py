@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from omipay_async.endpoints import ENDPOINTS
+from omipay_async.protocol.endpoints import ENDPOINTS
 
 if TYPE_CHECKING:
     import random

@@ -12,22 +12,22 @@ import attrs
 
 from omipay_async.codes import ErrorCode
 
-from . import rules
-from .acts import ACTS
+from . import validation
 from .auth import authenticate
+from .clock import wire_time
+from .errors import Refusal, message
+from .handlers import ACTS
 from .ledger import Call, Ledger
-from .money import Terms
-from .refusals import Refusal, message
-from .times import wire_time
+from .rates import Terms
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Mapping
 
-    from omipay_async.endpoints import Endpoint
+    from omipay_async.protocol.endpoints import Endpoint
 
+    from .clock import Clock
     from .merchants import Merchant
-    from .times import Clock
 
 _NONCE_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -76,11 +76,11 @@ class Gateway:
         refusal = None
         before = self._made()
         try:
-            fields = rules.parse_query(request.query)
+            fields = validation.parse_query(request.query)
             reply = self._act(request, fields, skew_ms=skew_ms, broken=broken)
         except Refusal as refused:
             refusal = refused
-            reply = _fail(refused, rules.language_of(endpoint, fields))
+            reply = _fail(refused, validation.language_of(endpoint, fields))
         self._log(request, fields, reply, refusal, faults, acted=self._made() > before)
         return reply
 
@@ -90,11 +90,11 @@ class Gateway:
     def _act(self, request: Request, fields: dict[str, str], *, skew_ms: int, broken: bool) -> dict[str, Any]:
         endpoint = request.endpoint
         merchant = authenticate(fields, self.merchants, self.clock.time_ms() + skew_ms)
-        rules.check(endpoint, fields)
+        validation.check(endpoint, fields)
         if broken:
             raise Refusal(ErrorCode.SYSTEM_ERROR, "asked for by a fault; nothing was done")
-        language = rules.language_of(endpoint, fields)
-        success = ACTS[endpoint.name](self, rules.Asked(endpoint, merchant, fields, language, request.base_url))
+        language = validation.language_of(endpoint, fields)
+        success = ACTS[endpoint.name](self, validation.Asked(endpoint, merchant, fields, language, request.base_url))
         return success if endpoint.name == "GetUserInfo" else {"return_code": "SUCCESS", **success}
 
     def _log(
@@ -108,13 +108,13 @@ class Gateway:
         acted: bool,
     ) -> None:
         remarks = [refusal.detail] if refusal and refusal.detail else []
-        remarks += rules.remarks(request.endpoint, fields)
+        remarks += validation.remarks(request.endpoint, fields)
         self.ledger.log(
             Call(
                 self.clock.time_ms(),
                 request.endpoint.name,
                 request.method,
-                rules.loggable(request.endpoint, fields),
+                validation.loggable(request.endpoint, fields),
                 refusal.code if refusal else None,
                 tuple(remarks),
                 acted=acted,
@@ -127,7 +127,7 @@ class Gateway:
     def never_acted(self, request: Request, faults: tuple[str, ...]) -> None:
         """A request that a fault stopped before the gateway saw it is in the log all the same."""
         try:
-            fields = rules.parse_query(request.query)
+            fields = validation.parse_query(request.query)
         except Refusal:
             fields = {}
         self._log(request, fields, {}, None, faults, acted=False)

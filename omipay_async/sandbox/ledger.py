@@ -13,14 +13,14 @@ import attrs
 
 from omipay_async.codes import OrderStatus, RefundStatus
 
-from .life import ORDER_LIFE, REFUND_LIFE, road
+from .lifecycle import ORDER_LIFE, REFUND_LIFE, road
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
-    from .cards import Plan
-    from .times import Clock
+    from .clock import Clock
+    from .payment_codes import Plan
 
 
 @attrs.define

@@ -16,11 +16,11 @@ import attrs
 from omipay_async.codes import Currency
 
 from .auth import sign
+from .clock import Clock, wire_time
 from .faults import Fault, Faults
 from .ledger import Delivery, Ledger, Order
-from .money import wire_rate
+from .rates import wire_rate
 from .replies import encode, make_odd_notification
-from .times import Clock, wire_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, MutableMapping

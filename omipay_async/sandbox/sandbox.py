@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from omipay_async.codes import OrderStatus, RefundStatus
 
-from . import face
+from .clock import WallClock
 from .customer import Customer
 from .faults import Faults
 from .gateway import Gateway
@@ -15,7 +15,7 @@ from .ledger import Ledger
 from .merchants import TOY_M_NUMBER, TOY_SECRET_KEY, Merchant
 from .notifier import Notifier, Signer
 from .replies import encode
-from .times import WallClock
+from .web import app
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from omipay_async import AsyncOmipay
 
+    from .clock import Clock
     from .notifier import ASGIApp
-    from .times import Clock
 
 
 class Sandbox:
@@ -93,10 +93,10 @@ class Sandbox:
 
     # -- running ----------------------------------------------------------------------------------------------------
 
-    async def __call__(self, scope: face.Scope, receive: face.Receive, send: face.Send) -> None:
+    async def __call__(self, scope: app.Scope, receive: app.Receive, send: app.Send) -> None:
         """Answer as an ASGI app."""
         self.notifier.start()
-        await face.respond(self, scope, receive, send)
+        await app.respond(self, scope, receive, send)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from .face import API, ConnectionDropped
+from .web.app import API, ConnectionDropped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from .face import ASGIApp, Receive, Scope, Send
+    from .web.app import ASGIApp, Receive, Scope, Send
 
 
 @contextlib.asynccontextmanager

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from .face import ConnectionDropped
+from .web.app import ConnectionDropped
 
 if TYPE_CHECKING:
-    from .face import ASGIApp
+    from .web.app import ASGIApp
 
 
 class SandboxTransport(httpx.AsyncBaseTransport):

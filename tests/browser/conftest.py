@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from . import chromium
-from .town import Street, Town, opened, street
+from .browser_env import Street, Town, opened, street
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,8 @@ import pytest
 from omipay_async import AsyncOmipay, AuthenticationError, Platform
 
 if TYPE_CHECKING:
+    from .browser_env import Town
     from .chromium import Browser
-    from .town import Town
 
 
 def button(number: str, to: str) -> str:

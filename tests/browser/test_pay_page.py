@@ -15,8 +15,8 @@ from omipay_async.testing import ManualClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .browser_env import Town
     from .chromium import Browser
-    from .town import Town
 
 
 def test_from_the_shop_and_back(browser: Browser, town: Town) -> None:

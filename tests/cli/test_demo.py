@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async.cli import demo
-from omipay_async.cli.exits import Exit
-from omipay_async.cli.running import Run
+from omipay_async.cli.exit_codes import Exit
+from omipay_async.cli.runner import Run
 from omipay_async.sandbox import Fault
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from omipay_async import AsyncOmipay
-from omipay_async.cli import doctoring
-from omipay_async.cli.exits import Exit
+from omipay_async.cli import doctor
+from omipay_async.cli.exit_codes import Exit
 from omipay_async.sandbox import Fault, Sandbox
 from omipay_async.testing import ManualClock
 
@@ -165,9 +165,9 @@ def test_a_host_that_needs_no_proxy_has_none(monkeypatch: pytest.MonkeyPatch) ->
     """NO_PROXY counts."""
     address = urlsplit("https://gateway.example/omipay/api")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    assert doctoring.proxy_of(address) == "http://127.0.0.1:9"
+    assert doctor.proxy_of(address) == "http://127.0.0.1:9"
     monkeypatch.setenv("no_proxy", "gateway.example")
-    assert doctoring.proxy_of(address) is None
+    assert doctor.proxy_of(address) is None
 
 
 # -- TLS and clock by themselves --------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ async def test_a_certificate_is_looked_at(trusted: bool) -> None:
 
     async with await asyncio.start_server(hang_up, "localhost", 0, ssl=server_side) as server:
         port = server.sockets[0].getsockname()[1]
-        finding = await doctoring.tls(urlsplit(f"https://localhost:{port}/omipay/api"), client_side)
+        finding = await doctor.tls(urlsplit(f"https://localhost:{port}/omipay/api"), client_side)
     assert finding.ok is trusted
     if trusted:
         assert "certificate valid until" in finding.detail
@@ -216,6 +216,6 @@ async def test_the_clock_is_compared_with_the_gateway_s(date: str | None, ok: bo
         return httpx.Response(405, headers={"Date": date} if date else {})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-        finding = await doctoring.clock(http, "https://gateway.example/omipay/api", ManualClock())
+        finding = await doctor.clock(http, "https://gateway.example/omipay/api", ManualClock())
     assert finding.ok is ok
     assert said in finding.detail

@@ -18,8 +18,8 @@ import pytest
 
 import omipay_async
 from omipay_async import InvalidReply, NotSent, OutcomeUnknown, PollTimeout, Refund, SessionClosed
-from omipay_async.cli import exits, main, text
-from omipay_async.cli.exits import Exit
+from omipay_async.cli import exit_codes, formatting, main
+from omipay_async.cli.exit_codes import Exit
 from omipay_async.errors import Outcome
 from omipay_async.events import Event
 
@@ -204,49 +204,49 @@ def test_help_loads_no_http_library() -> None:
 def test_unknown_counts_only_where_money_moves() -> None:
     """A lookup that fails in a poll leaves nothing unknown that a query has done; a timeout is unknown anywhere."""
     lost = OutcomeUnknown("lost")
-    assert exits.code_of(lost, exits.SCAN) is exits.code_of(lost, None) is Exit.UNKNOWN
-    assert exits.code_of(PollTimeout("late"), None) is Exit.UNKNOWN
-    assert exits.code_of(NotSent("never", outcome=Outcome.NOT_DONE), exits.SCAN) is Exit.NO_ANSWER
-    assert exits.code_of(InvalidReply("junk"), None) is Exit.NO_ANSWER
-    assert exits.code_of(SessionClosed(), None) is Exit.NO_ANSWER
-    assert exits.code_of(SessionClosed(outcome=Outcome.UNKNOWN), exits.QR) is Exit.UNKNOWN
+    assert exit_codes.code_of(lost, exit_codes.SCAN) is exit_codes.code_of(lost, None) is Exit.UNKNOWN
+    assert exit_codes.code_of(PollTimeout("late"), None) is Exit.UNKNOWN
+    assert exit_codes.code_of(NotSent("never", outcome=Outcome.NOT_DONE), exit_codes.SCAN) is Exit.NO_ANSWER
+    assert exit_codes.code_of(InvalidReply("junk"), None) is Exit.NO_ANSWER
+    assert exit_codes.code_of(SessionClosed(), None) is Exit.NO_ANSWER
+    assert exit_codes.code_of(SessionClosed(outcome=Outcome.UNKNOWN), exit_codes.QR) is Exit.UNKNOWN
 
 
 def test_ctrl_c_before_the_gateway_acted_moved_nothing() -> None:
     """The call was still waiting for its turn, or was refused."""
     call = Event("call", error="CancelledError", outcome=Outcome.NOT_DONE)
-    assert exits.interruption(exits.REFUND, call) == "interrupted before the gateway acted: no money moved"
+    assert exit_codes.interruption(exit_codes.REFUND, call) == "interrupted before the gateway acted: no money moved"
     accepted = Event("call", order_no="TR1")
-    assert exits.interruption(exits.REFUND, accepted) == "interrupted: the refund of order TR1 was accepted"
+    assert exit_codes.interruption(exit_codes.REFUND, accepted) == "interrupted: the refund of order TR1 was accepted"
 
 
 def test_an_error_is_one_harmless_line() -> None:
     """What the gateway says may hold line breaks and escape sequences: a terminal obeys neither."""
-    line = exits.line_of(InvalidReply("a\nb\x1b[2J\u202e"), None, None)
+    line = exit_codes.line_of(InvalidReply("a\nb\x1b[2J\u202e"), None, None)
     assert line == "a b\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
-    assert exits.line_of(InvalidReply(""), None, None) == "InvalidReply"
+    assert exit_codes.line_of(InvalidReply(""), None, None) == "InvalidReply"
 
 
 def test_a_machine_reads_which_refund_is_not_known() -> None:
     """With the last status that was seen."""
     error = PollTimeout("late", refund_no="RF1", refund=Refund("RF1", "Applied"))
-    document = exits.document_of(error, Exit.UNKNOWN)
+    document = exit_codes.document_of(error, Exit.UNKNOWN)
     assert document["refund_no"] == "RF1"
     assert document["status"] == "Applied"
 
 
 def test_amounts_are_written_as_people_write_them() -> None:
     """Also where the gateway leaves the currency out, or names one that is none."""
-    assert text.money(450, "AUD") == "AUD 4.50"
-    assert text.money(450, "JPY") == "JPY 450"
-    assert text.money(450, None) == "450 minor units"
-    assert text.money(450, "Aud") == "450 minor units of Aud"
-    assert text.money(None, "AUD") == ""
-    assert text.as_lines({"rate": Decimal("1E-8"), "amount": None}) == ["rate  0.00000001"]
-    assert text.as_lines({}) == []
+    assert formatting.money(450, "AUD") == "AUD 4.50"
+    assert formatting.money(450, "JPY") == "JPY 450"
+    assert formatting.money(450, None) == "450 minor units"
+    assert formatting.money(450, "Aud") == "450 minor units of Aud"
+    assert formatting.money(None, "AUD") == ""
+    assert formatting.as_lines({"rate": Decimal("1E-8"), "amount": None}) == ["rate  0.00000001"]
+    assert formatting.as_lines({}) == []
 
 
 def test_json_takes_nothing_that_it_has_no_form_for() -> None:
     """No object slips into a machine's input as its repr."""
     with pytest.raises(TypeError, match="object has no form in JSON"):
-        text.as_json({"field": object()})
+        formatting.as_json({"field": object()})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from omipay_async import TaggedNonces
-from omipay_async.cli.verifying import PROVES_NOTHING
+from omipay_async.cli.verify import PROVES_NOTHING
 from omipay_async.sandbox import TOY_SECRET_KEY, Fault
 
 if TYPE_CHECKING:

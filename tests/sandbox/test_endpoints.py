@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from omipay_async.endpoints import ENDPOINTS
+from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox import PaymentCode, Sandbox
 from omipay_async.testing import ManualClock
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from omipay_async.codes import ErrorCode
-from omipay_async.endpoints import COMMON_ERROR_CODES, ENDPOINTS
+from omipay_async.protocol.endpoints import COMMON_ERROR_CODES, ENDPOINTS
 from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 
 from .raw import RawClient

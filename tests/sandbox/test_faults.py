@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from omipay_async.sandbox import NOT_ACTED, Fault, Faults, Sandbox
-from omipay_async.sandbox.face import ConnectionDropped
+from omipay_async.sandbox.web.app import ConnectionDropped
 
 from .raw import WANTED, RawClient
 

@@ -9,7 +9,7 @@ import pytest
 
 from omipay_async.codes import OrderStatus, RefundStatus
 from omipay_async.sandbox import CARDS, ORDER_LIFE, REFUND_LIFE, IllegalMove, PaymentCode, Sandbox
-from omipay_async.sandbox.life import road
+from omipay_async.sandbox.lifecycle import road
 from omipay_async.testing import assert_reconciled
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import Response
 
 from omipay_async.sandbox import ORDER_LIFE, Fault, PaymentCode, Sandbox
-from omipay_async.sandbox.words import CHINESE
+from omipay_async.sandbox.web.translations import CHINESE
 
 from .raw import RawClient
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from omipay_async.sandbox import Fault, Sandbox, times
-from omipay_async.sandbox.face import ConnectionDropped
+from omipay_async.sandbox import Fault, Sandbox, clock
 from omipay_async.sandbox.server import serve
+from omipay_async.sandbox.web.app import ConnectionDropped
 
 from .raw import WANTED, RawClient
 
@@ -104,8 +104,9 @@ def test_importing_loads_no_client() -> None:
     """Importing the sandbox loads neither httpx nor the client: its rules are written without them."""
     code = (
         "import sys, omipay_async.sandbox; "
-        "print([name for name in ('httpx', 'uvicorn', 'zoneinfo', 'omipay_async.session', 'omipay_async.signing', "
-        "'omipay_async.checks', 'omipay_async.decoding', 'omipay_async.sending') if name in sys.modules])"
+        "print([name for name in ('httpx', 'uvicorn', 'zoneinfo', 'omipay_async.session', "
+        "'omipay_async.protocol.signing', 'omipay_async.protocol.validation', 'omipay_async.protocol.decoding', "
+        "'omipay_async.transport.client') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -118,10 +119,10 @@ def test_machine_without_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
         raise zoneinfo.ZoneInfoNotFoundError(name)
 
     monkeypatch.setattr(zoneinfo, "ZoneInfo", none)
-    times._zone.cache_clear()
+    clock._zone.cache_clear()
     with pytest.raises(RuntimeError, match="pip install tzdata"):
-        times.wire_time(0)
-    times._zone.cache_clear()
+        clock.wire_time(0)
+    clock._zone.cache_clear()
 
 
 async def test_server_that_cannot_start() -> None:

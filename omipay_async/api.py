@@ -1,0 +1,335 @@
+"""The endpoints as coroutine methods (CN 3, EN 2): each names its parameters and hands them on. No I/O of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .codes import Platform, Safety
+from .protocol import endpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .codes import Currency, OnlineType
+    from .models import (
+        AppletOrder,
+        AppOrder,
+        ExchangeRate,
+        JSAPIOrder,
+        OnlineOrder,
+        Order,
+        QROrder,
+        Refund,
+        RefundReceipt,
+        ScanOrder,
+        WeChatUser,
+    )
+    from .protocol.endpoints import Endpoint
+
+
+class EndpointMethods:
+    """What the gateway can be asked to do.
+
+    Amounts are ints of the currency's minor unit (A$1.00 is 100: see ``to_minor``); every method takes ``timeout``,
+    the seconds that this one call may take in all. Every method raises, besides what its own text names:
+
+    - ``InvalidRequest`` before anything is sent, naming the parameter;
+    - ``SessionClosed``;
+    - ``AuthenticationError``, ``ParameterError`` and other ``APIError`` when the gateway says FAIL;
+    - reads: ``TransportError`` (or ``NotSent``), ``InvalidReply``, ``GatewayError``, after the repeats of
+      ``RetryPolicy``;
+    - money calls: ``NotSent`` when it is certain that nothing was sent, and ``OutcomeUnknown`` when nobody knows: do
+      not call again then, the README's "After UNKNOWN" says what to do.
+    """
+
+    if TYPE_CHECKING:  # of the session
+
+        async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any: ...
+        async def _general_call(
+            self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, timeout: float | None
+        ) -> dict[str, Any]: ...
+
+    async def get_exchange_rate(
+        self,
+        currency: Currency | str,
+        base_currency: Currency | str,
+        *,
+        platform: Platform | str | None = None,
+        timeout: float | None = None,
+    ) -> ExchangeRate:
+        """What 1 ``currency`` is in ``base_currency`` (ISO 4217 codes) today, on ``platform`` (default WECHATPAY).
+
+        For reference only: orders are converted by the platform. CN 3.1, EN 2.1.
+
+        Raises:
+            ParameterError: CURRENCY_ERROR, a misspelt currency or a pair without a rate.
+        """
+        values = {"currency": currency, "base_currency": base_currency, "platform": platform}
+        rate: ExchangeRate = await self._call(endpoints.GET_EXCHANGE_RATE, timeout, values)
+        return rate
+
+    async def make_qr_order(
+        self,
+        *,
+        order_name: str,
+        amount: int,
+        currency: Currency | str,
+        out_order_no: str,
+        platform: Platform | str,
+        notify_url: str | None = None,
+        o_number: str | None = None,
+        timeout: float | None = None,
+    ) -> QROrder:
+        """An order that the customer pays by scanning a QR code of ``qrcode``. CN 3.2, EN 2.2.
+
+        ``platform`` is WECHATPAY, ALIPAY or UPI; ``o_number`` the store; ``notify_url`` defaults to the session's.
+        Store ``out_order_no`` before the call, and let it be a new one for each order. Next: show the code (or send the
+        browser to ``pay_page_url(order)``), then ``poll_until_paid(order)`` or wait for the notification.
+
+        Raises:
+            MerchantSetupError: WEBSTORE_NOT_EXISTS.
+            ParameterError: AMOUNT_INVALID, above the platform's largest payment or below its smallest.
+        """
+        values = {
+            "order_name": order_name,
+            "amount": amount,
+            "currency": currency,
+            "out_order_no": out_order_no,
+            "platform": platform,
+            "notify_url": notify_url,
+            "o_number": o_number,
+        }
+        order: QROrder = await self._call(endpoints.MAKE_QR_ORDER, timeout, values)
+        return order
+
+    async def make_jsapi_order(
+        self,
+        *,
+        order_name: str,
+        amount: int,
+        currency: Currency | str,
+        out_order_no: str,
+        redirect_url: str,
+        notify_url: str | None = None,
+        direct_pay: bool = False,
+        show_pc_pay_url: bool = False,
+        o_number: str | None = None,
+        pos_no: str | None = None,
+        timeout: float | None = None,
+    ) -> JSAPIOrder:
+        """An order whose ``pay_url`` WeChat and Alipay can both open. CN 3.3, EN 2.3.
+
+        After payment the browser goes to ``redirect_url``; arriving there proves nothing. ``direct_pay`` skips the
+        gateway's own page; ``show_pc_pay_url`` asks for ``pc_pay_url`` too. Next: redirect the browser to ``pay_url``
+        as it is, or show it as a QR code.
+
+        Raises:
+            MerchantSetupError: WECHAT_STORE_NOT_EXISTS.
+            ParameterError: AMOUNT_INVALID.
+        """
+        values = {
+            "order_name": order_name,
+            "amount": amount,
+            "currency": currency,
+            "out_order_no": out_order_no,
+            "redirect_url": redirect_url,
+            "notify_url": notify_url,
+            "direct_pay": direct_pay,
+            "show_pc_pay_url": show_pc_pay_url,
+            "o_number": o_number,
+            "pos_no": pos_no,
+        }
+        order: JSAPIOrder = await self._call(endpoints.MAKE_JSAPI_ORDER, timeout, values)
+        return order
+
+    async def make_scan_order(
+        self,
+        *,
+        order_name: str,
+        amount: int,
+        currency: Currency | str,
+        out_order_no: str,
+        qrcode: str,
+        pos_no: str,
+        notify_url: str | None = None,
+        timeout: float | None = None,
+    ) -> ScanOrder:
+        """Charge the payment code that the customer shows. CN 3.4, EN 2.4.
+
+        ``qrcode`` is that code as the till's scanner read it, ``pos_no`` the till. The order comes back PAID, or PAYING
+        while the customer types a password (USERPAYING): then ``poll_until_paid(order)``.
+
+        Raises:
+            PaymentDeclined: NOT_ENOUGH, CARD_NOT_SUPPORT, QRCODE_EXPIRED, QRCODE_ERROR: ask for another code.
+            OrderStateError: ORDER_PAID, ORDER_CLOSED: an order with this number exists already (``outcome`` UNKNOWN).
+            MerchantSetupError: POS_NOT_REGISTERED.
+            ParameterError: AMOUNT_INVALID.
+            OutcomeUnknown: never scan again for this sale; a notification or the back office tells.
+        """
+        values = {
+            "order_name": order_name,
+            "amount": amount,
+            "currency": currency,
+            "out_order_no": out_order_no,
+            "qrcode": qrcode,
+            "pos_no": pos_no,
+            "notify_url": notify_url,
+        }
+        order: ScanOrder = await self._call(endpoints.MAKE_SCAN_ORDER, timeout, values)
+        return order
+
+    async def make_online_order(
+        self,
+        *,
+        order_name: str,
+        amount: int,
+        currency: Currency | str,
+        out_order_no: str,
+        type: OnlineType | str,  # noqa: A002 - the documents' own name
+        platform: Platform | str | None = None,
+        return_url: str | None = None,
+        notify_url: str | None = None,
+        o_number: str | None = None,
+        timeout: float | None = None,
+    ) -> OnlineOrder:
+        """An Alipay or POLi payment on a web site: redirect the browser to ``pay_url``. CN 3.5.
+
+        ``type`` is ``web`` for PC browsers, ``wap`` for mobile ones; ``platform`` ALIPAYONLINE (default) or POLI, whose
+        amounts are at least 2. ``return_url`` is where the browser goes after payment; arriving there proves nothing.
+        """
+        values = {
+            "order_name": order_name,
+            "amount": amount,
+            "currency": currency,
+            "out_order_no": out_order_no,
+            "type": type,
+            "platform": platform,
+            "return_url": return_url,
+            "notify_url": notify_url,
+            "o_number": o_number,
+        }
+        order: OnlineOrder = await self._call(endpoints.MAKE_ONLINE_ORDER, timeout, values)
+        return order
+
+    async def make_app_order(
+        self,
+        *,
+        order_name: str,
+        amount: int,
+        currency: Currency | str,
+        out_order_no: str,
+        platform: Platform | str,
+        app_id: str | None = None,
+        notify_url: str | None = None,
+        o_number: str | None = None,
+        timeout: float | None = None,
+    ) -> AppOrder:
+        """A payment inside an Android or iOS app: hand ``order_string`` to the platform's SDK. CN 3.6.
+
+        ``platform`` is ALIPAYONLINE, WECHATPAY (``app_id`` is required then) or POLI (amounts of at least 2).
+        """
+        values = {
+            "order_name": order_name,
+            "amount": amount,
+            "currency": currency,
+            "out_order_no": out_order_no,
+            "platform": platform,
+            "app_id": app_id,
+            "notify_url": notify_url,
+            "o_number": o_number,
+        }
+        order: AppOrder = await self._call(endpoints.MAKE_APP_ORDER, timeout, values)
+        return order
+
+    async def make_applet_order(
+        self,
+        *,
+        order_name: str,
+        amount: int,
+        currency: Currency | str,
+        out_order_no: str,
+        app_id: str,
+        customer_id: str,
+        platform: Platform | str = Platform.WECHATPAY,
+        notify_url: str | None = None,
+        o_number: str | None = None,
+        timeout: float | None = None,
+    ) -> AppletOrder:
+        """A payment inside a WeChat mini program: hand ``order.request_payment`` to ``wx.requestPayment``. CN 3.7.
+
+        ``app_id`` is the mini program's, ``customer_id`` the customer's openid there.
+        """
+        values = {
+            "order_name": order_name,
+            "amount": amount,
+            "currency": currency,
+            "out_order_no": out_order_no,
+            "platform": platform,
+            "app_id": app_id,
+            "customer_id": customer_id,
+            "notify_url": notify_url,
+            "o_number": o_number,
+        }
+        order: AppletOrder = await self._call(endpoints.MAKE_APPLET_ORDER, timeout, values)
+        return order
+
+    async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order:
+        """What the gateway says of an order: the only word on whether and how much was paid. CN 3.8, EN 2.5.
+
+        Raises:
+            LookupFailed: PERMISSION_ERROR, the order is another merchant's or unknown.
+        """
+        order: Order = await self._call(endpoints.QUERY_ORDER, timeout, {"order_no": order_no})
+        return order
+
+    async def refund(
+        self, *, order_no: str, out_refund_no: str, amount: int, timeout: float | None = None
+    ) -> RefundReceipt:
+        """Give ``amount`` of a paid order back, in the order's currency; in parts, if you like. CN 3.10, EN 2.7.
+
+        Success means accepted: the refund may still fail. Next: ``poll_until_refunded(receipt, timeout=...)`` or, days
+        later, ``query_refund(receipt.refund_no)``.
+
+        Raises:
+            OrderStateError: ORDER_NOT_PAID, AMOUNT_OVER_LIMIT.
+            LookupFailed: ORDER_NO_ERROR, PERMISSION_ERROR.
+        """
+        values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
+        receipt: RefundReceipt = await self._call(endpoints.REFUND, timeout, values)
+        return receipt
+
+    async def query_refund(self, refund_no: str, *, timeout: float | None = None) -> Refund:
+        """What the gateway says of a refund. CN 3.11, EN 2.8.
+
+        Raises:
+            LookupFailed: REFUND_NO_ERROR, PERMISSION_ERROR.
+        """
+        refund: Refund = await self._call(endpoints.QUERY_REFUND, timeout, {"refund_no": refund_no})
+        return refund
+
+    async def get_user_info(self, redirect_uri: str, *, timeout: float | None = None) -> WeChatUser:
+        """WeChat login answered as JSON. EN 2.9.
+
+        ``redirect_uri`` must lie under the URL of the merchant's WESTORE. For the way through the customer's browser
+        see ``wechat_login_url`` and ``parse_wechat_login``.
+        """
+        user: WeChatUser = await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})
+        return user
+
+    async def call(
+        self,
+        endpoint: str,
+        params: Mapping[str, str | int | None],
+        *,
+        safety: Safety | str = Safety.MONEY,
+        timeout: float | None = None,
+    ) -> dict[str, Any]:
+        """Any endpoint under ``/v2/`` that this library does not know, such as ``ConfirmCheckOut``.
+
+        The request is signed, the reply checked for FAIL.
+
+        ``params`` are sent as given, with the session's language. Only what is ``Safety.READ`` is ever repeated.
+        Returns the reply as it is. Of a money call every FAIL but PARAMETER_INVALID and ``AuthenticationError`` has
+        ``outcome`` UNKNOWN: what an undocumented endpoint means by its codes, nobody knows.
+        """
+        return await self._general_call(endpoint, params, safety, timeout)

@@ -1,0 +1,1 @@
+"""One call, from its first attempt to its verdict."""

@@ -1,0 +1,192 @@
+"""``omipay doctor``: each step on the way to the gateway, with advice where it fails.
+
+Nothing but one exchange rate is asked for with a signature; the gateway's time is read from an unsigned HEAD request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import os
+import socket
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import attrs
+import httpx
+
+from omipay_async.clock import SystemClock
+from omipay_async.codes import ErrorCode, Region
+from omipay_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigurationError,
+    GatewayError,
+    InvalidReply,
+    TransportError,
+)
+from omipay_async.transport.client import ssl_context
+
+from .exit_codes import Exit
+from .formatting import plain
+from .runner import Run, complain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from urllib.parse import SplitResult
+
+    from omipay_async.clock import Clock
+    from omipay_async.session import AsyncOmipay
+
+_PATIENCE_S: Final = 10.0
+_LARGEST_OFFSET_S: Final = 60.0
+"""The gateway refuses five minutes (CN 2.1); whoever is one minute off has no NTP and will be there some day."""
+
+_KEY_ADVICE: Final[dict[str, str]] = {
+    ErrorCode.SIGN_ERROR: "OMIPAY_SECRET_KEY is not this merchant's key: copy it again, without spaces or quotes",
+    ErrorCode.SIGN_TIMEOUT: "let NTP set this machine's clock",
+    ErrorCode.MERCHANTNO_INVALID: "OMIPAY_M_NUMBER is no merchant's number: mind its leading zeros",
+    ErrorCode.MERCHANTNO_DISABLE: "the merchant is disabled: ask Omipay",
+}
+
+
+@attrs.frozen
+class Finding:
+    """What one step showed. ``ok`` is None where it could not be told."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    advice: str = ""
+    exit_code: Exit = Exit.DONE
+
+    def line(self) -> str:
+        """For people."""
+        word = {True: "ok", False: "failed", None: "?"}[self.ok]
+        said = plain(f"{self.detail}; {self.advice}" if self.advice else self.detail)
+        return f"{self.name:<13}  {word:<6}  {said}"
+
+
+def doctor(run: Run) -> Exit:
+    """Examine the way to the gateway, step by step."""
+    findings: list[Finding] = []
+
+    def found(finding: Finding) -> bool:
+        findings.append(finding)
+        run.say(finding.line())
+        return finding.ok is not False
+
+    try:
+        run.ask(lambda omipay: _examine(omipay, found))
+    except ConfigurationError as error:
+        advice = "set it in the environment: omipay --help lists the names"
+        found(Finding("configuration", False, str(error), advice, Exit.BAD_INPUT))
+    bad = next((finding for finding in findings if finding.ok is False), None)
+    if run.json:
+        run.show({"ok": bad is None, "checks": [attrs.asdict(finding) for finding in findings]})
+    if bad is None:
+        return Exit.DONE
+    complain(plain(f"{bad.name}: {bad.detail}"))
+    return bad.exit_code
+
+
+async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool]) -> None:
+    region = os.environ.get("OMIPAY_REGION", "").strip() or Region.AU
+    base_url = os.environ.get("OMIPAY_BASE_URL", "").strip() or Region(region).base_url
+    found(Finding("configuration", True, f"merchant {os.environ.get('OMIPAY_M_NUMBER', '').strip()}, {base_url}"))
+    address = urlsplit(base_url)
+    if proxy_of(address) is not None:
+        found(Finding("DNS, TLS", None, "left to the proxy that the environment names"))
+    elif not (found(await dns(address)) and found(await tls(address, ssl_context(True)))):
+        return
+    found(await clock(omipay.http, base_url, SystemClock()))
+    found(await key(omipay))
+
+
+def proxy_of(address: SplitResult) -> str | None:
+    """The environment's proxy for an address: who goes through one asks no DNS of his own."""
+    proxies = getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all")
+    return None if not proxy or proxy_bypass(address.hostname or "") else proxy
+
+
+async def dns(address: SplitResult) -> Finding:
+    """Whether the host's name is known."""
+    host = address.hostname or ""
+    known = await asyncio.to_thread(_addresses, host)
+    if not known:
+        advice = "check OMIPAY_BASE_URL, this machine's network and its name server"
+        return Finding("DNS", False, f"{host} is not known", advice, Exit.NO_ANSWER)
+    return Finding("DNS", True, f"{host} is {known[0]}")
+
+
+def _addresses(host: str) -> list[str]:
+    try:
+        return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):  # a label of more than 63 characters is the latter
+        return []
+
+
+async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
+    """Whether a connection can be made, and who is at its other end."""
+    host, secure = address.hostname or "", address.scheme == "https"
+    port = address.port or (443 if secure else 80)
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=context if secure else None)
+    except ssl.SSLError as error:
+        advice = "the CA certificates are out of date, somebody reads along, or this machine's clock is wrong"
+        return Finding("TLS", False, getattr(error, "verify_message", "") or str(error.reason), advice, Exit.NO_ANSWER)
+    except OSError as error:  # TimeoutError is one
+        advice = "a firewall, or nothing listens there"
+        return Finding("TLS", False, f"no connection to {host}, port {port}: {error}", advice, Exit.NO_ANSWER)
+    end = writer.get_extra_info("ssl_object")
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    if end is None:
+        return Finding("TLS", True, "none is needed: the address is on this machine")
+    return Finding("TLS", True, f"{end.version()}, certificate valid until {end.getpeercert()['notAfter']}")
+
+
+async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding:
+    """How far this machine's clock is off, by the ``Date`` header of a reply."""
+    began = clock.time_ms()
+    try:
+        reply = await http.head(base_url, timeout=_PATIENCE_S)
+    except httpx.HTTPError:
+        return Finding("clock", None, "not known: the gateway did not answer")
+    offset_s = offset(reply.headers.get("date"), (began + clock.time_ms()) / 2)
+    if offset_s is None:
+        return Finding("clock", None, "not known: the reply bears no date")
+    side = f"{abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the gateway's"
+    if abs(offset_s) >= _LARGEST_OFFSET_S:
+        return Finding("clock", False, side, "let NTP set it: from 5 minutes on, calls are refused", Exit.REFUSED)
+    return Finding("clock", True, side)
+
+
+def offset(date: str | None, now_ms: float) -> float | None:
+    """How many seconds the clock that wrote ``date`` is ahead of ``now_ms``; None if that is no date.
+
+    A date stands for the second that began with it: half of one is added.
+    """
+    try:
+        return email.utils.parsedate_to_datetime(date or "").timestamp() + 0.5 - now_ms / 1000
+    except (ValueError, OverflowError):
+        return None
+
+
+async def key(omipay: AsyncOmipay) -> Finding:
+    """Whether the gateway accepts the signature, by one exchange rate."""
+    try:
+        rate: Any = await omipay.get_exchange_rate("AUD", "CNY")
+    except AuthenticationError as error:
+        return Finding("key", False, str(error), _KEY_ADVICE.get(error.error_code, ""), Exit.REFUSED)
+    except (TransportError, InvalidReply, GatewayError) as error:
+        return Finding("key", False, str(error), "no usable answer: ask again later", Exit.NO_ANSWER)
+    except APIError as error:
+        return Finding("key", True, f"accepted, although the gateway tells no rate: {error.error_code}")
+    return Finding("key", True, f"accepted: 1 AUD = {rate.rate:f} CNY")

@@ -1,0 +1,126 @@
+"""What an error means for a shell: an exit code and one line, with what to do next. Pure.
+
+The order of the questions matters: whether nobody knows comes before whether somebody refused.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from omipay_async.errors import (
+    APIError,
+    ConfigurationError,
+    GatewayError,
+    InvalidRequest,
+    NotificationError,
+    OmipayError,
+    Outcome,
+    OutcomeUnknown,
+    PaymentFailed,
+    PollTimeout,
+    RefundFailed,
+)
+
+from .formatting import plain
+
+if TYPE_CHECKING:
+    from omipay_async.events import Event
+
+
+class Exit(enum.IntEnum):
+    """The exit codes."""
+
+    DONE = 0
+    REFUSED = 1
+    """Refused by the gateway, failed or declined."""
+    BAD_INPUT = 2
+    """Bad input or configuration; nothing was sent."""
+    UNKNOWN = 3
+    """Nobody knows whether money moved."""
+    NO_ANSWER = 4
+    """No usable answer."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+
+
+@attrs.frozen
+class MoneyMove:
+    """A command that moves money, and what to say when its end is not known."""
+
+    lost: str
+    """After a call of which nobody knows whether it was acted on."""
+    stands: str
+    """After a call that was acted on, when the wait for what comes of it was cut short. ``{}``: the order's number."""
+
+
+QR: Final = MoneyMove(
+    "nobody has its code, so nobody can pay it: make a new order under a new OUT_ORDER_NO",
+    "order {} stands and may still be paid: omipay query {} --wait",
+)
+SCAN: Final = MoneyMove(
+    "do not scan again for this sale: only a notification or Omipay's back office tells",
+    "do not scan again for this sale, order {} may be paid: omipay query {} --wait",
+)
+REFUND: Final = MoneyMove(
+    "Omipay's back office tells; a full refund may be repeated by a person after some minutes, a part may not",
+    "the refund of order {} was accepted",
+)
+
+_CODES: Final = (
+    ((ConfigurationError, InvalidRequest), Exit.BAD_INPUT),
+    ((OutcomeUnknown,), Exit.UNKNOWN),
+    ((GatewayError,), Exit.NO_ANSWER),  # SYSTEM_ERROR on a read is no refusal: ask again
+    ((APIError, PaymentFailed, RefundFailed, NotificationError), Exit.REFUSED),
+    ((OmipayError,), Exit.NO_ANSWER),
+)
+
+
+def code_of(error: OmipayError, move: MoneyMove | None) -> Exit:
+    """The exit code for ``error``; outside of a command that moves money no call left anything unknown."""
+    if isinstance(error, PollTimeout) or (move is not None and error.outcome is Outcome.UNKNOWN):
+        return Exit.UNKNOWN
+    return next(code for kinds, code in _CODES if isinstance(error, kinds))
+
+
+def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> str:
+    """What went wrong and what to do next, on one line. ``order_no`` is the order that this command has made."""
+    next_step = ""
+    if isinstance(error, PollTimeout):
+        query = "query" if error.order_no else "refund-status"
+        next_step = f"omipay {query} {error.order_no or error.refund_no} --wait"
+    elif move is not None and error.outcome is Outcome.UNKNOWN:
+        next_step = move.stands.format(order_no, order_no) if order_no else move.lost
+    said = str(error) or type(error).__name__
+    return plain(f"{said}; {next_step}" if next_step else said)
+
+
+def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
+    """The same for machines."""
+    names = ("error_code", "order_no", "out_order_no", "refund_no", "out_refund_no")
+    known = {name: value for name in names if (value := getattr(error, name, None))}
+    state = getattr(error, "order", None) or getattr(error, "refund", None)
+    if state is not None:
+        known["status"] = state.status
+    return {
+        "error": type(error).__name__,
+        "message": plain(error),
+        "outcome": error.outcome,
+        "exit_code": int(code),
+        **known,
+    }
+
+
+def interruption(move: MoneyMove | None, call: Event | None) -> str:
+    """What Ctrl-C leaves behind. ``call`` tells of the money call, None if none was made."""
+    if move is None:
+        return "interrupted"
+    if call is None:
+        return "interrupted before anything was sent: no money moved"
+    if call.error is None:
+        return f"interrupted: {move.stands.format(call.order_no, call.order_no)}"
+    if call.outcome is Outcome.NOT_DONE:
+        return "interrupted before the gateway acted: no money moved"
+    return f"interrupted while the gateway was asked, nobody knows whether it acted: {move.lost}"

@@ -1,0 +1,78 @@
+"""Values as people and as machines read them. Pure.
+
+Whatever the gateway said is made harmless for a terminal: an ``error_msg`` may hold escape sequences.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from omipay_async.errors import InvalidRequest
+from omipay_async.protocol.money import from_minor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VERDICTS: Final = ("is_paid", "is_refunded", "is_failed", "is_final")
+
+
+def plain(text: object) -> str:
+    """``text`` as one printable line."""
+    line = " ".join(str(text).split())
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
+def money(amount: int | None, currency: str | None) -> str:
+    """An amount of minor units as people write it: ``AUD 4.50``."""
+    if amount is None or currency is None:
+        return "" if amount is None else f"{amount} minor units"
+    try:
+        return f"{currency} {from_minor(amount, currency)}"
+    except InvalidRequest:  # a currency that is none, in a reply
+        return f"{amount} minor units of {currency}"
+
+
+def elapsed(seconds: float) -> str:
+    """A duration as ``h:mm:ss``."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def fields(model: Any) -> dict[str, Any]:
+    """What a reply says, by the names of the documents, with its verdicts."""
+    own = {field.name: getattr(model, field.name) for field in attrs.fields(type(model)) if field.name != "raw"}
+    return own | {name: getattr(model, name) for name in _VERDICTS if hasattr(model, name)}
+
+
+def as_json(document: Mapping[str, Any]) -> str:
+    """One line of JSON: money as integers, rates as strings, times as ISO 8601."""
+    return json.dumps(document, default=_json_value)
+
+
+def _json_value(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    message = f"{type(value).__name__} has no form in JSON"
+    raise TypeError(message)
+
+
+def as_lines(document: Mapping[str, Any]) -> list[str]:
+    """The same for people: a name and a value on each line, what is absent left out."""
+    shown = {name: value for name, value in document.items() if value is not None and name not in _VERDICTS}
+    width = max((len(name) for name in shown), default=0)
+    return [f"{name:<{width}}  {_for_people(name, value, document)}" for name, value in shown.items()]
+
+
+def _for_people(name: str, value: object, document: Mapping[str, Any]) -> str:
+    if isinstance(value, int) and name.endswith("amount"):
+        return f"{value} ({money(value, document.get(name.replace('amount', 'currency')))})"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return plain(format(value, "f") if isinstance(value, Decimal) else value)

@@ -1,0 +1,189 @@
+"""A job and its run: the session it asks, what it says and where, and what it exits with.
+
+Results go to standard output, one JSON object a line with ``--json``; errors and questions go to standard error.
+Work is done outside of Typer and questions are asked outside of the event loop: in either, Ctrl-C would not arrive as
+itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import typer
+
+from omipay_async.codes import Safety
+from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
+
+from . import exit_codes
+from .exit_codes import Exit
+from .formatting import as_json, as_lines, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from omipay_async.events import Event
+    from omipay_async.session import AsyncOmipay
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Job:
+    """What a command line asks for."""
+
+    work: Callable[[Run], Exit | None]
+    json: bool = False
+    move: exit_codes.MoneyMove | None = None
+    """Set where money moves."""
+
+
+@attrs.define
+class Run:
+    """One job being done."""
+
+    open_session: Callable[..., AsyncOmipay]
+    json: bool = False
+    move: exit_codes.MoneyMove | None = None
+    order_no: str | None = None
+    """The order that this run has made."""
+    call: Event | None = None
+    """What became of this run's money call."""
+    _typed_key: str | None = attrs.field(default=None, repr=False)
+
+    # -- the gateway ------------------------------------------------------------------------------------------------
+
+    def ask(self, work: Callable[[AsyncOmipay], Awaitable[T]]) -> T:
+        """What ``work`` returns of a session that is open while it runs."""
+        self.secret_key()  # asked for here: within the event loop Ctrl-C would not reach the prompt
+        options = {} if self._typed_key is None else {"secret_key": self._typed_key}
+
+        async def with_session() -> T:
+            async with self.open_session(on_event=self._note, **options) as omipay:
+                return await work(omipay)
+
+        return asyncio.run(with_session())
+
+    def _note(self, event: Event) -> None:
+        if event.name == "call" and event.safety is Safety.MONEY:
+            self.call = event
+
+    def secret_key(self) -> str:
+        """The key of the environment, or what was typed into a hidden prompt; empty if there is neither.
+
+        Asked for only where the rest is set: who has set nothing at all wants to be told so.
+        """
+        key = os.environ.get("OMIPAY_SECRET_KEY", "").strip() or self._typed_key or ""
+        m_number = os.environ.get("OMIPAY_M_NUMBER", "").strip()
+        if not key and m_number and is_interactive():
+            key = self._typed_key = hidden(f"Secret key of merchant {m_number}")
+        return key
+
+    # -- people and machines ----------------------------------------------------------------------------------------
+
+    def show(self, document: Mapping[str, Any], *lines: str) -> None:
+        """A result: ``document`` for machines; for people ``lines``, or the document's fields if there are none."""
+        if self.json:
+            typer.echo(as_json(document))
+        else:
+            for line in lines or as_lines(document):
+                typer.echo(line)
+        sys.stdout.flush()
+
+    def say(self, line: str = "") -> None:
+        """Something that only people want to read."""
+        if not self.json:
+            typer.echo(line)
+
+    @contextlib.contextmanager
+    def progress(self, waits_for: str) -> Iterator[Callable[[str], None]]:
+        """A line that tells how long has been waited and for what; yields what changes it.
+
+        Where no terminal shows it, each change is a line of its own; with ``--json`` there is none.
+        """
+        from rich.console import Console  # noqa: PLC0415 - a fifth of a second, for waits only
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        console = Console()
+        if self.json or not console.is_terminal:
+            yield lambda status: self.say(f"{waits_for}: {plain(status)}")
+            return
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            line = bar.add_task(waits_for)
+            yield lambda status: bar.update(line, description=f"{waits_for}: {plain(status)}")
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Return if ``yes``, or if a person at a terminal says so.
+
+        Raises:
+            InvalidRequest: otherwise; nothing was sent.
+        """
+        if yes:
+            return
+        if not is_interactive():
+            raise InvalidRequest("this moves money: --yes is wanted where standard input is no terminal")
+        sys.stderr.write(f"{plain(question)} [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise InvalidRequest("not confirmed: nothing was sent")
+
+
+def is_interactive() -> bool:
+    """Whether a person can answer."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def hidden(prompt: str) -> str:
+    """What is typed without being shown.
+
+    Raises:
+        ConfigurationError: if the input ends instead.
+    """
+    try:
+        return getpass.getpass(f"{plain(prompt)}: ").strip()
+    except EOFError:
+        message = f"{plain(prompt)} is wanted"
+    raise ConfigurationError(message)
+
+
+def complain(line: str) -> None:
+    """One line on standard error."""
+    typer.echo(f"omipay: {line}", err=True)
+
+
+# -- doing it ---------------------------------------------------------------------------------------------------------
+
+
+def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
+    """Do the job and tell what went wrong: the exit code. Nothing but this comes out, and never a traceback."""
+    run = Run(open_session, json=job.json, move=job.move)
+    try:
+        return job.work(run) or Exit.DONE
+    except KeyboardInterrupt:
+        line, code = exit_codes.interruption(job.move, run.call), Exit.INTERRUPTED
+        return _fail(run, line, {"error": "Interrupted", "message": line, "exit_code": int(code)})
+    except OmipayError as error:
+        code = exit_codes.code_of(error, job.move)
+        return _fail(run, exit_codes.line_of(error, job.move, run.order_no), exit_codes.document_of(error, code))
+    except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: one line for each, and the truth about the money
+        code = Exit.UNKNOWN if run.call is not None else Exit.NO_ANSWER
+        made = f" (order {run.order_no})" if run.order_no else ""
+        line = plain(f"{type(error).__name__}: {error}{made}")
+        if isinstance(error, BrokenPipeError):
+            sys.stdout = io.StringIO()  # nobody reads on: the interpreter's last flush must not fail as well
+        return _fail(run, line, {"error": type(error).__name__, "message": line, "exit_code": int(code)})
+
+
+def _fail(run: Run, line: str, document: Mapping[str, Any]) -> Exit:
+    complain(line)
+    if run.json:
+        with contextlib.suppress(OSError):  # it may be standard output itself that failed
+            run.show(document)
+    return Exit(document["exit_code"])

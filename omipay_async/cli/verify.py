@@ -1,0 +1,132 @@
+"""``omipay verify``: which check a notification fails, and, asked for, what the gateway says of it (CN 3.9)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from omipay_async.errors import (
+    InvalidRequest,
+    InvalidSignature,
+    MalformedNotification,
+    NotificationError,
+    ReflectedNotification,
+    StaleNotification,
+)
+from omipay_async.protocol.jsontext import json_object
+from omipay_async.sandbox.auth import explain
+from omipay_async.sandbox.merchants import Merchant
+
+from . import exit_codes
+from .exit_codes import Exit
+from .formatting import as_lines, fields, plain
+from .runner import Run, complain, is_interactive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omipay_async.models import Notification, Order
+    from omipay_async.session import AsyncOmipay
+
+PROVES_NOTHING: Final = (
+    "A valid signature proves nothing about payment: it covers no byte of the body. Only the gateway knows: --confirm"
+)
+
+# In the order in which they are made: the one that fails is the last one made.
+_CHECKS: Final = (
+    ("body", MalformedNotification, "a JSON object with what a notification must have"),
+    ("signature", InvalidSignature, "made with this merchant's key"),
+    ("nonce", ReflectedNotification, "not one that this merchant issued"),
+    ("age", StaleNotification, "signed a short while ago"),
+)
+
+
+@attrs.define
+class Examination:
+    """What was found out about a body."""
+
+    checks: list[dict[str, Any]] = attrs.field(factory=list)
+    notification: Notification | None = None
+    order: Order | None = None
+    error: NotificationError | None = None
+
+    def document(self) -> dict[str, Any]:
+        """For machines."""
+        found: dict[str, Any] = {"checks": self.checks}
+        found["notification"] = None if self.notification is None else fields(self.notification)
+        found["order"] = None if self.order is None else fields(self.order)
+        return found if self.error is None else found | exit_codes.document_of(self.error, Exit.REFUSED)
+
+
+def verify(run: Run, file: Path | None, *, confirm: bool, max_age: float) -> Exit:
+    """Explain the notification in ``file``; None: on standard input."""
+    body = _body(file)
+    key = run.secret_key()
+
+    async def examine(omipay: AsyncOmipay) -> Examination:
+        found = _examined(omipay, body, max_age, key)
+        for check in found.checks:
+            run.say(f"{check['name']:<9}  {'ok' if check['ok'] else 'failed':<6}  {check['detail']}")
+        if confirm and (found.error is None or isinstance(found.error, StaleNotification)):
+            found.error = None  # repeats may come late: the gateway's word outweighs the age
+            try:
+                found.order = await omipay.confirm_notification(body)
+            except NotificationError as error:
+                found.error = error
+        return found
+
+    found = run.ask(examine)
+    if run.json:
+        run.show(found.document())
+    _conclude(run, found)
+    return Exit.DONE if found.error is None else Exit.REFUSED
+
+
+def _conclude(run: Run, found: Examination) -> None:
+    if found.error is not None:
+        complain(f"{type(found.error).__name__}: {plain(found.error)}")
+    elif found.order is not None:
+        run.say("confirmed  by the gateway, which says:")
+        for line in as_lines(fields(found.order)):
+            run.say(f"  {line}")
+    if found.order is None:
+        run.say(PROVES_NOTHING)
+
+
+def _body(file: Path | None) -> bytes:
+    if file is None:
+        if is_interactive():
+            sys.stderr.write("Paste the body, then press Ctrl-D:\n")
+        return sys.stdin.read().encode(errors="surrogateescape")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        message = f"{file} cannot be read: {error.strerror}"
+    raise InvalidRequest(message, parameter="file")
+
+
+def _examined(omipay: AsyncOmipay, body: bytes, max_age: float, key: str) -> Examination:
+    found = Examination()
+    try:
+        found.notification = omipay.parse_notification(body, max_age=None)
+        found.notification = omipay.parse_notification(body, max_age=max_age)
+    except NotificationError as error:
+        found.error = error
+    for name, kind, good in _CHECKS:
+        ok = not isinstance(found.error, kind)
+        found.checks.append({"name": name, "ok": ok, "detail": good if ok else _why(found.error, body, key)})
+        if not ok:
+            break
+    return found
+
+
+def _why(error: NotificationError | None, body: bytes, key: str) -> str:
+    if not isinstance(error, InvalidSignature):
+        return plain(error)
+    received = json_object(body)
+    texts = {name: str(received[name]).encode(errors="replace").decode() for name in ("timestamp", "nonce_str", "sign")}
+    merchant = Merchant(os.environ.get("OMIPAY_M_NUMBER", "").strip(), key)
+    return plain(explain({"m_number": merchant.m_number, **texts}, merchant, {}))

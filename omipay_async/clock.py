@@ -1,0 +1,108 @@
+"""The clock that every wait and every timestamp comes from, its timers, and the gateway's clock as we know it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Where every wait and every timestamp of the library comes from.
+
+    A clock may also have ``call_later(seconds, callback)`` that returns something with ``cancel()``; without it a
+    deadline costs a task that sleeps.
+    """
+
+    def time_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, never going back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return ``seconds`` later."""
+        ...
+
+
+class Timer(Protocol):
+    """Something that will happen unless it is cancelled."""
+
+    def cancel(self) -> Any:
+        """Let it not happen."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    __slots__ = ()
+
+    def time_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, never going back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return ``seconds`` later."""
+        await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` after ``seconds``."""
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+def call_later(clock: Clock, seconds: float, callback: Callable[[], object]) -> Timer:
+    """Call ``callback`` after ``seconds`` of ``clock``, whether or not the clock has timers of its own."""
+    own = getattr(clock, "call_later", None)
+    if own is not None:
+        timer: Timer = own(max(0.0, seconds), callback)
+        return timer
+
+    async def wait() -> None:
+        await clock.sleep(max(0.0, seconds))
+        callback()
+
+    return asyncio.get_running_loop().create_task(wait())
+
+
+@attrs.define
+class GatewayTime:
+    """The gateway's clock as this process knows it: our own, corrected by what SIGN_TIMEOUT replies taught.
+
+    ``Date`` headers have a resolution of one second, so after a correction an error of up to a second and the time of
+    the reply's travel remain: nothing against the five minutes that the gateway allows (CN 2.1).
+    """
+
+    clock: Clock
+    offset_ms: int = 0
+
+    def time_ms(self) -> int:
+        """Now, on the gateway's clock, in milliseconds since the epoch."""
+        return self.clock.time_ms() + self.offset_ms
+
+    def learn(self, gateway_ms: int) -> bool:
+        """Take over what the gateway's clock showed just now. Whether that changed the offset.
+
+        What the header's resolution cannot tell from zero is zero, so that a machine whose clock was put right again
+        signs with its own time.
+        """
+        offset = gateway_ms - self.clock.time_ms()
+        offset = 0 if abs(offset) <= _DATE_RESOLUTION_MS else offset
+        changed = abs(offset - self.offset_ms) > _DATE_RESOLUTION_MS
+        self.offset_ms = offset
+        return changed
+
+
+_DATE_RESOLUTION_MS: Final = 2_000

@@ -1,0 +1,1 @@
+"""Notifications, and the handler that runs once per paid order."""

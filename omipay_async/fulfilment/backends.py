@@ -1,0 +1,206 @@
+"""What is remembered of orders being fulfilled, and by whom: the contract of a backend, and the one in memory.
+
+A key is ``"{m_number}:{order_no}"``, an owner is one run of a handler. As an owner sees it, a key is in one of four
+states, and each question has one answer and one state after it; ``TRANSITIONS`` is that table, the code below reads it,
+and every backend is tested against it. Time adds two rows: a lease that is not renewed lapses (``HELD`` to ``FREE``),
+and a recorded success is forgotten after ``keep`` (``DONE`` to ``FREE``).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from omipay_async.clock import SystemClock
+from omipay_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from omipay_async.clock import Clock
+
+DEFAULT_LEASE_S: Final = 30.0
+DEFAULT_KEEP: Final = timedelta(days=30)
+_LONGEST_S: Final = timedelta.max.total_seconds()
+"""As milliseconds this still fits where backends count them."""
+
+
+class Claim(enum.Enum):
+    """The answer to a claim."""
+
+    MINE = "MINE"
+    """The lease is the asker's: it may run the handler."""
+    BUSY = "BUSY"
+    """Another owner's lease holds."""
+    DONE = "DONE"
+    """Success was recorded: never run the handler again."""
+
+
+class ClaimState(enum.StrEnum):
+    """A key, as the owner that asks sees it."""
+
+    FREE = "FREE"
+    HELD = "HELD"
+    """The asker's own lease holds."""
+    OTHERS = "OTHERS"
+    """Another owner's lease holds."""
+    DONE = "DONE"
+
+
+class Step(enum.StrEnum):
+    """What an owner may ask of a key."""
+
+    CLAIM = "CLAIM"
+    RENEW = "RENEW"
+    FINISH = "FINISH"
+    RELEASE = "RELEASE"
+
+
+TRANSITIONS: Final[Mapping[tuple[ClaimState, Step], tuple[ClaimState, Claim | bool | None]]] = MappingProxyType(
+    {
+        (ClaimState.FREE, Step.CLAIM): (ClaimState.HELD, Claim.MINE),
+        # A lapsed lease that nobody took is as good as held: its owner was slow, or the backend forgot it.
+        (ClaimState.FREE, Step.RENEW): (ClaimState.HELD, True),
+        (ClaimState.FREE, Step.FINISH): (ClaimState.DONE, True),
+        (ClaimState.FREE, Step.RELEASE): (ClaimState.FREE, None),
+        # RequestContext again, because the first answer was lost.
+        (ClaimState.HELD, Step.CLAIM): (ClaimState.HELD, Claim.MINE),
+        (ClaimState.HELD, Step.RENEW): (ClaimState.HELD, True),
+        (ClaimState.HELD, Step.FINISH): (ClaimState.DONE, True),
+        (ClaimState.HELD, Step.RELEASE): (ClaimState.FREE, None),
+        (ClaimState.OTHERS, Step.CLAIM): (ClaimState.OTHERS, Claim.BUSY),
+        (ClaimState.OTHERS, Step.RENEW): (ClaimState.OTHERS, False),
+        (ClaimState.OTHERS, Step.FINISH): (ClaimState.OTHERS, False),
+        (ClaimState.OTHERS, Step.RELEASE): (ClaimState.OTHERS, None),
+        (ClaimState.DONE, Step.CLAIM): (ClaimState.DONE, Claim.DONE),
+        (ClaimState.DONE, Step.RENEW): (ClaimState.DONE, False),
+        (ClaimState.DONE, Step.FINISH): (ClaimState.DONE, True),
+        (ClaimState.DONE, Step.RELEASE): (ClaimState.DONE, None),
+    }
+)
+"""(state, question) to (state after it, answer)."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Where claims on orders are kept, shared by all that must not run a handler beside each other.
+
+    Each method is atomic, answers as ``TRANSITIONS`` says, may be asked again when its answer was lost, and raises
+    :class:`BackendError` for every trouble of its own. Keys hold the ``m_number``, so merchants may share a backend.
+    """
+
+    lease: float
+    """Seconds that a claim holds without being renewed. A question that takes a third of it counts as not answered."""
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
+        ...
+
+    async def renew(self, key: str, owner: str) -> bool:
+        """Let the lease last ``lease`` seconds from now. False: it is no longer ``owner``'s."""
+        ...
+
+    async def finish(self, key: str, owner: str) -> bool:
+        """Record success. False, and nothing recorded: another owner's lease holds."""
+        ...
+
+    async def release(self, key: str, owner: str) -> None:
+        """Free ``key`` for the next delivery, if ``owner`` holds it."""
+        ...
+
+    async def wake(self, key: str) -> None:
+        """Tell the pollers of ``key`` in every process that the order was confirmed."""
+        ...
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """What a backend that is shared by processes has besides."""
+
+    def listen(self, on_wake: Callable[[str], object]) -> AbstractAsyncContextManager[None]:
+        """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
+
+        Entering never fails for want of the backend: connections are made again with growing pauses, and a wake that
+        falls into one is missed. Pollers that hear nothing go on by interval.
+        """
+        ...
+
+
+def checked_seconds(name: str, value: object) -> float:
+    """A duration in seconds, given as a number or a ``timedelta``; :class:`ConfigurationError` that names it if not."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_S:
+        message = f"{name} must be a number of seconds above 0, or such a timedelta"
+        raise ConfigurationError(message)
+    return float(seconds)
+
+
+class MemoryBackend:
+    """Guards one process until it restarts; what was claimed or recorded is lost with the process.
+
+    ``lease`` is in seconds. Recorded successes are forgotten after ``keep``, seconds or a ``timedelta``, so memory is
+    bounded. Sessions of one event loop may share it. Several processes need ``omipay_async.redis.RedisBackend``.
+    """
+
+    def __init__(
+        self, *, lease: float = DEFAULT_LEASE_S, keep: float | timedelta = DEFAULT_KEEP, clock: Clock | None = None
+    ) -> None:
+        self.lease = checked_seconds("lease", lease)
+        self._keep_s = checked_seconds("keep", keep)
+        self._clock = SystemClock() if clock is None else clock
+        # Each holds entries of one lifetime, the last renewed last: the first is always the first to expire.
+        self._held: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._done: OrderedDict[str, float] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<MemoryBackend: {len(self._held)} held, {len(self._done)} done>"
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
+        return Claim(self._take(Step.CLAIM, key, owner))
+
+    async def renew(self, key: str, owner: str) -> bool:
+        """Let the lease last ``lease`` seconds from now. False: it is no longer ``owner``'s."""
+        return bool(self._take(Step.RENEW, key, owner))
+
+    async def finish(self, key: str, owner: str) -> bool:
+        """Record success. False, and nothing recorded: another owner's lease holds."""
+        return bool(self._take(Step.FINISH, key, owner))
+
+    async def release(self, key: str, owner: str) -> None:
+        """Free ``key`` for the next delivery, if ``owner`` holds it."""
+        self._take(Step.RELEASE, key, owner)
+
+    async def wake(self, key: str) -> None:
+        """Nothing: a session wakes the pollers of its own process itself."""
+
+    def _take(self, step: Step, key: str, owner: str) -> Claim | bool | None:
+        now = self._clock.monotonic()
+        self._forget_expired(now)
+        before = self._state(key, owner)
+        after, answer = TRANSITIONS[before, step]
+        if after is ClaimState.HELD:
+            self._held[key] = (now + self.lease, owner)
+            self._held.move_to_end(key)
+        elif before is ClaimState.HELD:
+            del self._held[key]
+        if after is ClaimState.DONE and before is not ClaimState.DONE:
+            self._done[key] = now + self._keep_s
+        return answer
+
+    def _state(self, key: str, owner: str) -> ClaimState:
+        if key in self._done:
+            return ClaimState.DONE
+        if key not in self._held:
+            return ClaimState.FREE
+        return ClaimState.HELD if self._held[key][1] == owner else ClaimState.OTHERS
+
+    def _forget_expired(self, now: float) -> None:
+        while self._held and next(iter(self._held.values()))[0] <= now:
+            self._held.popitem(last=False)
+        while self._done and next(iter(self._done.values())) <= now:
+            self._done.popitem(last=False)

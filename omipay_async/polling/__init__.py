@@ -1,0 +1,1 @@
+"""Waiting until an order is paid or a refund has arrived."""

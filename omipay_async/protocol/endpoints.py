@@ -1,0 +1,272 @@
+"""The endpoints as data (PROTOCOL 2): name, path, safety, parameters, reply and error codes.
+
+The client checks its input by this table, the sandbox its callers'. A new endpoint is a new row.
+"""
+
+from __future__ import annotations
+
+import enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from omipay_async.codes import ErrorCode, OnlineType, Platform, Safety
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Kind(enum.Enum):
+    """What a parameter's value must be."""
+
+    TEXT = "text"
+    """A name or a number: not empty, no control characters; leading zeros kept."""
+    AMOUNT = "amount"
+    """A whole number of the currency's minor unit, at least 1."""
+    CURRENCY = "currency"
+    """Three capital letters (ISO 4217)."""
+    URL = "url"
+    """An absolute http or https URL."""
+    FLAG = "flag"
+    """Sent as 1, or left out."""
+
+
+@attrs.frozen
+class Parameter:
+    """One parameter of an endpoint, named as on the wire."""
+
+    name: str
+    kind: Kind = Kind.TEXT
+    required: bool = True
+    choices: tuple[str, ...] = ()
+    """The words that the documents allow; empty: any."""
+    secret: bool = False
+    """Whether the value stays out of logs, excerpts and reprs."""
+
+
+@attrs.frozen
+class Endpoint:
+    """One endpoint of the gateway."""
+
+    name: str
+    safety: Safety
+    parameters: tuple[Parameter, ...]
+    reply: str
+    """The name of the model that a success becomes."""
+    error_codes: frozenset[ErrorCode] = frozenset()
+    """What it may answer beyond COMMON_ERROR_CODES."""
+    path: str = attrs.field()
+    """Below ``/omipay/api``."""
+    takes_language: bool = True
+    unclear_codes: frozenset[ErrorCode] = frozenset()
+    """Codes after which money may have moved all the same: they speak of an order that exists already."""
+    unlisted_is_unclear: bool = False
+    """Whether a code that no document lists leaves it open if money moved."""
+    number: str | None = None
+    """The reply field that a success must carry, where the call moves money."""
+    minimum_amounts: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
+    """Platforms whose smallest amount is above 1."""
+
+    @path.default
+    def _v2_path(self) -> str:
+        return f"/v2/{self.name}"
+
+    @property
+    def method(self) -> str:
+        """Reads are GET; money is POST, which no proxy, pool or HTTP library repeats on its own."""
+        return "GET" if self.safety is Safety.READ else "POST"
+
+
+COMMON_ERROR_CODES: Final = frozenset(
+    {
+        ErrorCode.PARAMETER_INVALID,
+        ErrorCode.SIGN_TIMEOUT,
+        ErrorCode.MERCHANTNO_INVALID,
+        ErrorCode.SIGN_ERROR,
+        ErrorCode.SYSTEM_ERROR,
+        ErrorCode.MERCHANTNO_DISABLE,
+        ErrorCode.BRANCH_INVALID,
+    }
+)
+
+_ORDER: Final = (
+    Parameter("order_name"),
+    Parameter("currency", Kind.CURRENCY),
+    Parameter("amount", Kind.AMOUNT),
+    Parameter("out_order_no"),
+)
+# CN's tables do not mark notify_url as optional, but CN 3.9 says "if notify_url was given".
+_NOTIFY_URL: Final = Parameter("notify_url", Kind.URL, required=False)
+_O_NUMBER: Final = Parameter("o_number", required=False)
+
+
+def _platforms(*platforms: Platform, required: bool = True) -> Parameter:
+    return Parameter("platform", required=required, choices=platforms)
+
+
+# CN 3.5: "must be more than 1", read as minor units; assumed for MakeAPPOrder too (PROTOCOL 2).
+_POLI_MINIMUM: Final[Mapping[str, int]] = MappingProxyType({Platform.POLI: 2})
+
+GET_EXCHANGE_RATE: Final = Endpoint(
+    "GetExchangeRate",
+    Safety.READ,
+    (
+        Parameter("currency", Kind.CURRENCY),
+        Parameter("base_currency", Kind.CURRENCY),
+        _platforms(*Platform, required=False),
+    ),
+    reply="ExchangeRate",
+    error_codes=frozenset({ErrorCode.CURRENCY_ERROR}),
+)
+MAKE_QR_ORDER: Final = Endpoint(
+    "MakeQROrder",
+    Safety.MONEY,
+    (*_ORDER, _platforms(Platform.WECHATPAY, Platform.ALIPAY, Platform.UPI), _NOTIFY_URL, _O_NUMBER),
+    reply="QROrder",
+    error_codes=frozenset({ErrorCode.WEBSTORE_NOT_EXISTS, ErrorCode.AMOUNT_INVALID}),
+    number="order_no",
+)
+MAKE_JSAPI_ORDER: Final = Endpoint(
+    "MakeJSAPIOrder",
+    Safety.MONEY,
+    (
+        *_ORDER,
+        Parameter("redirect_url", Kind.URL),
+        _NOTIFY_URL,
+        Parameter("direct_pay", Kind.FLAG, required=False),
+        Parameter("show_pc_pay_url", Kind.FLAG, required=False),
+        _O_NUMBER,
+        Parameter("pos_no", required=False),
+    ),
+    reply="JSAPIOrder",
+    error_codes=frozenset({ErrorCode.WECHAT_STORE_NOT_EXISTS, ErrorCode.AMOUNT_INVALID}),
+    number="order_no",
+)
+MAKE_SCAN_ORDER: Final = Endpoint(
+    "MakeScanOrder",
+    Safety.MONEY,
+    (*_ORDER, Parameter("qrcode", secret=True), Parameter("pos_no"), _NOTIFY_URL),
+    reply="ScanOrder",
+    error_codes=frozenset(
+        {
+            ErrorCode.USERPAYING,
+            ErrorCode.ORDER_PAID,
+            ErrorCode.POS_NOT_REGISTERED,
+            ErrorCode.NOT_ENOUGH,
+            ErrorCode.CARD_NOT_SUPPORT,
+            ErrorCode.ORDER_CLOSED,
+            ErrorCode.QRCODE_EXPIRED,
+            ErrorCode.QRCODE_ERROR,
+            ErrorCode.AMOUNT_INVALID,
+        }
+    ),
+    number="order_no",
+    unclear_codes=frozenset({ErrorCode.ORDER_PAID, ErrorCode.ORDER_CLOSED}),
+    unlisted_is_unclear=True,
+)
+MAKE_ONLINE_ORDER: Final = Endpoint(
+    "MakeOnlineOrder",
+    Safety.MONEY,
+    (
+        *_ORDER,
+        Parameter("type", choices=tuple(OnlineType)),
+        _platforms(Platform.ALIPAYONLINE, Platform.POLI, required=False),
+        Parameter("return_url", Kind.URL, required=False),
+        _NOTIFY_URL,
+        _O_NUMBER,
+    ),
+    reply="OnlineOrder",
+    number="order_no",
+    minimum_amounts=_POLI_MINIMUM,
+)
+MAKE_APP_ORDER: Final = Endpoint(
+    "MakeAPPOrder",
+    Safety.MONEY,
+    (
+        *_ORDER,
+        _platforms(Platform.ALIPAYONLINE, Platform.WECHATPAY, Platform.POLI),
+        Parameter("app_id", required=False),
+        _NOTIFY_URL,
+        _O_NUMBER,
+    ),
+    reply="AppOrder",
+    number="order_no",
+    minimum_amounts=_POLI_MINIMUM,
+)
+MAKE_APPLET_ORDER: Final = Endpoint(
+    "MakeAppletOrder",
+    Safety.MONEY,
+    (
+        *_ORDER,
+        _platforms(Platform.WECHATPAY),
+        Parameter("app_id"),
+        Parameter("customer_id", secret=True),
+        _NOTIFY_URL,
+        _O_NUMBER,
+    ),
+    reply="AppletOrder",
+    number="order_no",
+)
+QUERY_ORDER: Final = Endpoint(
+    "QueryOrder",
+    Safety.READ,
+    (Parameter("order_no"),),
+    reply="Order",
+    error_codes=frozenset({ErrorCode.PERMISSION_ERROR}),
+)
+REFUND: Final = Endpoint(
+    "Refund",
+    Safety.MONEY,
+    (Parameter("order_no"), Parameter("out_refund_no"), Parameter("amount", Kind.AMOUNT)),
+    reply="RefundReceipt",
+    error_codes=frozenset(
+        {
+            ErrorCode.PERMISSION_ERROR,
+            ErrorCode.ORDER_NO_ERROR,
+            ErrorCode.ORDER_NOT_PAID,
+            ErrorCode.AMOUNT_OVER_LIMIT,
+        }
+    ),
+    number="refund_no",
+    unclear_codes=frozenset({ErrorCode.USERPAYING}),  # it speaks of a payment: as good as unlisted here
+    unlisted_is_unclear=True,
+)
+QUERY_REFUND: Final = Endpoint(
+    "QueryRefund",
+    Safety.READ,
+    (Parameter("refund_no"),),
+    reply="Refund",
+    error_codes=frozenset({ErrorCode.PERMISSION_ERROR, ErrorCode.REFUND_NO_ERROR}),
+)
+# EN 2.9. The address line's path, not the example's /v1/GetUserInfo; no language in either document.
+GET_USER_INFO: Final = Endpoint(
+    "GetUserInfo",
+    Safety.READ,
+    (Parameter("redirect_uri", Kind.URL),),
+    reply="WeChatUser",
+    path="/auth/GetUserInfo",
+    takes_language=False,
+)
+
+ENDPOINTS: Final[Mapping[str, Endpoint]] = MappingProxyType(
+    {
+        endpoint.name: endpoint
+        for endpoint in (
+            GET_EXCHANGE_RATE,
+            MAKE_QR_ORDER,
+            MAKE_JSAPI_ORDER,
+            MAKE_SCAN_ORDER,
+            MAKE_ONLINE_ORDER,
+            MAKE_APP_ORDER,
+            MAKE_APPLET_ORDER,
+            QUERY_ORDER,
+            REFUND,
+            QUERY_REFUND,
+            GET_USER_INFO,
+        )
+    }
+)
+
+NEVER_SENT: Final = frozenset({"MakeQRCode", "MakeQRCodeOrder"})
+"""EN's misspellings of MakeQROrder (EN 2.2)."""

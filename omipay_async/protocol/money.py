@@ -1,0 +1,80 @@
+"""Between amounts as people write them and the minor units of the wire (CN 2.2(1), EN 1.2(1)). Exact: no floats."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final
+
+from omipay_async.errors import InvalidRequest
+
+# ISO 4217: how many decimals a currency has, where that is not two.
+_DECIMALS: Final[dict[str, int]] = {
+    code: decimals
+    for decimals, codes in (
+        (0, ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW")),
+        (0, ("PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")),
+        (3, ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")),
+        (4, ("CLF", "UYW")),
+    )
+    for code in codes
+}
+_LARGEST: Final = 10**60
+_PLAIN_NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+CURRENCY_CODE: Final = re.compile(r"[A-Z]{3}")
+
+
+def to_minor(amount: str | int | Decimal, currency: str) -> int:
+    """``amount`` in minor units: ``to_minor("12.30", "AUD") == 1230``.
+
+    ``amount`` is a plain decimal number as text, a ``Decimal``, or whole units as an ``int``.
+
+    Raises:
+        InvalidRequest: for a float (it does not hold the number that was written), for anything that is no plain
+            number, and for more decimals than the currency has.
+    """
+    decimals = _decimals(currency)
+    number = _exact(amount)
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int) or len(digits) + abs(exponent) > 60:
+        raise InvalidRequest("amount must be a plain number", parameter="amount")
+    if -exponent > decimals:
+        message = f"amount has {-exponent} decimals, {currency} has {decimals}"
+        raise InvalidRequest(message, parameter="amount")
+    units = int("".join(map(str, digits)))
+    return int(units * 10 ** (decimals + exponent)) * (-1 if number.is_signed() else 1)
+
+
+def from_minor(amount: int, currency: str) -> Decimal:
+    """``amount`` minor units in whole units, with the currency's decimals: ``from_minor(1230, "AUD")`` is 12.30.
+
+    Raises:
+        InvalidRequest: if ``amount`` is no ``int``.
+    """
+    decimals = _decimals(currency)
+    if isinstance(amount, bool) or not isinstance(amount, int):
+        message = f"amount must be an int of minor units, not {type(amount).__name__}"
+        raise InvalidRequest(message, parameter="amount")
+    if abs(amount) > _LARGEST:
+        raise InvalidRequest("amount is too large", parameter="amount")
+    digits = tuple(int(digit) for digit in str(abs(amount)).rjust(decimals + 1, "0"))
+    return Decimal((int(amount < 0), digits, -decimals))
+
+
+def _decimals(currency: object) -> int:
+    if not isinstance(currency, str) or not CURRENCY_CODE.fullmatch(currency):
+        raise InvalidRequest("currency must be three capital letters, such as AUD", parameter="currency")
+    return _DECIMALS.get(currency, 2)
+
+
+def _exact(amount: object) -> Decimal:
+    if isinstance(amount, Decimal):
+        return amount
+    if isinstance(amount, int) and not isinstance(amount, bool):
+        return Decimal(amount)
+    if isinstance(amount, str):
+        if _PLAIN_NUMBER.fullmatch(amount):
+            return Decimal(amount)
+        raise InvalidRequest("amount must be a plain number such as 12.30", parameter="amount")
+    message = f"amount must be text, a Decimal or an int, not {type(amount).__name__}"
+    raise InvalidRequest(message, parameter="amount")

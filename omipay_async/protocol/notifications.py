@@ -1,0 +1,181 @@
+"""What arrives at a merchant's notify_url (CN 3.9, EN 2.6): read it, check it, never believe it. No I/O.
+
+The signature covers no byte of the body. It proves that somebody recently saw a signature of this merchant; whether and
+how much was paid, only QueryOrder tells. So a body is parsed and checked here, and then compared with the gateway's own
+word; nothing of it ever becomes part of an :class:`Order`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from omipay_async.errors import (
+    InvalidSignature,
+    MalformedNotification,
+    NotificationError,
+    ReflectedNotification,
+    StaleNotification,
+    UnconfirmedNotification,
+)
+from omipay_async.models import Notification, Order
+
+from . import validation
+from .decoding import structure_what_is_clear
+from .jsontext import cleaned, json_object, refuse_constant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import tzinfo
+
+    from .signing import Credentials
+
+LARGEST_BODY: Final = 64 * 1024
+"""In bytes; real notifications have some hundred."""
+_LONGEST_FIELD: Final = 256
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key stands in it twice")
+    return fields
+
+
+_JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=refuse_constant, object_pairs_hook=_no_duplicates)
+
+
+def parse(
+    body: bytes | bytearray | str | Mapping[str, Any],
+    *,
+    credentials: Credentials,
+    issued: Callable[[str], bool] | None,
+    zone: tzinfo,
+) -> Notification:
+    """The notification in ``body``: its signature is this merchant's, and its nonce is not one that we issued.
+
+    Raises:
+        MalformedNotification, InvalidSignature, ReflectedNotification
+    """
+    raw = _object(body)
+    nonce, sign, timestamp = (_scalar(raw, name) for name in ("nonce_str", "sign", "timestamp"))
+    if not credentials.signed(timestamp, nonce, sign):
+        raise InvalidSignature("the notification is not signed with this merchant's key")
+    if issued is not None and issued(nonce):
+        message = "the notification bears a nonce that this merchant issued: a signature of ours was sent back"
+        raise ReflectedNotification(message)
+    try:
+        notification: Notification = structure_what_is_clear(Notification, raw, zone, _NEEDED)
+        validation.text("order_no", notification.order_no)
+    except ValueError as error:
+        what = str(error)
+    else:
+        return notification
+    message = f"the notification cannot be read: {what}"
+    raise MalformedNotification(message)
+
+
+# What is compared with the gateway's own word must be readable. The rest is never believed: unreadable, it is None.
+_NEEDED: Final = frozenset({"order_no", "timestamp", "out_order_no", "currency", "amount"})
+
+
+def check_age(notification: Notification, now_ms: int, max_age: float | None) -> None:
+    """Refuse what was signed more than ``max_age`` seconds before or after ``now_ms``.
+
+    Raises:
+        StaleNotification
+    """
+    if max_age is None:
+        return
+    age_s = (now_ms - notification.timestamp) / 1000
+    if abs(age_s) > max_age:
+        when = f"{abs(age_s):.0f} s {'ago' if age_s > 0 else 'in the future'}"
+        message = f"the notification was signed {when}; at most {max_age:g} s are accepted"
+        raise StaleNotification(message)
+
+
+def compare(notification: Notification, order: Order) -> None:
+    """Refuse a body that the gateway's own word does not bear out. What either side leaves out does not disagree.
+
+    Raises:
+        UnconfirmedNotification
+    """
+    if not order.is_paid:
+        message = f"the gateway says that the order is {order.status}, not paid"
+        raise UnconfirmedNotification(message, order=order)
+    for name in ("order_no", "out_order_no", "currency", "amount"):
+        claimed, true = getattr(notification, name), getattr(order, name)
+        if claimed is not None and true is not None and claimed != true:
+            message = f"the notification's {name} is not the order's"
+            raise UnconfirmedNotification(message, order=order)
+
+
+def _object(body: object) -> dict[str, Any]:
+    if isinstance(body, str):
+        body = body.encode(errors="surrogatepass")
+    if isinstance(body, bytes | bytearray | memoryview):
+        if len(body) > LARGEST_BODY:
+            message = f"the body is longer than {LARGEST_BODY} bytes"
+            raise MalformedNotification(message)
+        try:
+            return json_object(bytes(body), _JSON)
+        except ValueError as error:
+            what = str(error)
+        message = f"the body is no notification: {what}"
+        raise MalformedNotification(message)
+    if isinstance(body, Mapping) and all(isinstance(key, str) for key in body):
+        return cleaned(body)
+    message = f"the body must be bytes, text or a mapping with text keys, not {type(body).__name__}"
+    raise MalformedNotification(message)
+
+
+def _scalar(raw: Mapping[str, Any], name: str) -> str:
+    # `timestamp` is a Long (CN 3.9); seen as text. What else these three may be is no notification.
+    value = raw.get(name)
+    if isinstance(value, int) and not isinstance(value, bool) and name == "timestamp" and abs(value) < 10**20:
+        value = str(value)
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_FIELD:
+        message = f"the notification has no {name}"
+        raise MalformedNotification(message)
+    return value
+
+
+@attrs.frozen
+class NotificationReply:
+    """What to answer the gateway with, and what came of the notification."""
+
+    status: int
+    """The HTTP status."""
+    body: bytes
+    """The documented JSON: ``{"return_code": "SUCCESS"}``, or FAIL."""
+    headers: Mapping[str, str]
+    order: Order | None = None
+    """The order as the gateway confirmed it; None if it did not."""
+    ran: bool = False
+    """Whether the handler ran, and succeeded, by this delivery."""
+    error: BaseException | None = None
+    """Why the answer is FAIL."""
+
+
+_HEADERS: Final = MappingProxyType({"Content-Type": "application/json"})
+
+
+def success(order: Order, *, ran: bool) -> NotificationReply:
+    """No further delivery is wanted."""
+    return NotificationReply(200, b'{"return_code": "SUCCESS"}', _HEADERS, order, ran)
+
+
+def failure(status: int, error: BaseException, order: Order | None = None) -> NotificationReply:
+    """Another delivery is wanted (5xx), or the body is refused (4xx)."""
+    return NotificationReply(status, b'{"return_code": "FAIL"}', _HEADERS, order, error=error)
+
+
+def log_refusal(error: NotificationError) -> None:
+    """Tell the log of a body that was refused; its own words are not quoted."""
+    logging.getLogger("omipay_async").warning("a notification was refused: %s: %s", type(error).__name__, error)

@@ -1,0 +1,95 @@
+"""What is handed to the customer's browser: signed pay pages (CN 3.2, 3.3) and WeChat login (EN 2.9). No network.
+
+A signed URL is a signature that anybody who sees it may use for five minutes, on any endpoint (the signature binds
+nothing): hand one out only when the browser goes there now.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, quote
+
+from omipay_async.codes import error_code
+from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
+from omipay_async.models import JSAPIOrder, QROrder, WeChatUser
+
+from . import validation
+from .decoding import structure
+from .endpoints import GET_USER_INFO
+from .redaction import excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import tzinfo
+
+
+def pay_page(order_or_url: QROrder | JSAPIOrder | str) -> str:
+    """The page of an order that needs a signature.
+
+    Raises:
+        InvalidRequest: for an order that has no such page.
+    """
+    page: str | None
+    match order_or_url:
+        case str():
+            page, why = order_or_url, ""
+        case QROrder():
+            page, why = order_or_url.pay_url, "has no pay_url: the gateway's reply left it out"
+        case JSAPIOrder():
+            page, why = order_or_url.pc_pay_url, "has no pc_pay_url: make the order with show_pc_pay_url=True"
+        case _:
+            page, why = None, "must be a QROrder, a JSAPIOrder or a URL: no other order has a page to sign"
+    if page is None:
+        validation.refuse("order_or_url", why)
+    return validation.url("order_or_url", page)
+
+
+def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object) -> str:
+    """``page`` with the signature and ``redirect_url`` appended, by ``?`` or ``&`` as the URL requires."""
+    target = quote(validation.url("redirect_url", redirect_url), safe="")
+    address, _, fragment = page.partition("#")
+    joint = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"
+    return f"{address}{joint}{signed_query()}&redirect_url={target}{'#' if fragment else ''}{fragment}"
+
+
+_LARGEST_QUERY: Final = 64 * 1024
+
+
+def parse_wechat_login(url_or_query: object, zone: tzinfo) -> WeChatUser:
+    """Who logged in, from the URL that the gateway redirected the browser to (or its query string).
+
+    Raises:
+        APIError: if the fields tell of a failure.
+        InvalidReply: if they tell of nobody.
+    """
+    fields = _query_fields(url_or_query)
+    name = GET_USER_INFO.name
+    if fields.get("return_code") == "FAIL" or (fields.get("error_code") and not fields.get("openid")):
+        code = error_code(fields.get("error_code", ""))
+        said = fields.get("error_msg")
+        message = f"{name}: {code or 'FAIL without an error_code'}"
+        if said:
+            message += f" ({excerpt(said.encode(errors='replace'))})"
+        raise ERROR_CLASSES.get(code, APIError)(
+            message, endpoint=name, error_code=code, error_msg=said, raw=dict(fields)
+        )
+    try:
+        user: WeChatUser = structure(WeChatUser, fields, zone)
+    except ValueError as error:
+        what = str(error)
+    else:
+        return user
+    message = f"{name}: the redirect cannot be used: {what}"
+    raise InvalidReply(message, endpoint=name, raw=dict(fields))
+
+
+def _query_fields(url_or_query: object) -> dict[str, str]:
+    if not isinstance(url_or_query, str):
+        validation.refuse("url_or_query", f"must be a string, not {type(url_or_query).__name__}")
+    query = url_or_query
+    if "://" in url_or_query.partition("?")[0] or url_or_query.startswith("/"):
+        query = url_or_query.partition("?")[2]
+    query = query.partition("#")[0].lstrip("?")
+    if len(query) > _LARGEST_QUERY:
+        validation.refuse("url_or_query", "is too long")
+    return {key.strip(): value for key, value in parse_qsl(query, keep_blank_values=True)}

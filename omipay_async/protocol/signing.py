@@ -1,0 +1,131 @@
+"""Who signs and with what: credentials, the signature, nonces. No I/O.
+
+The signature (CN 2.3, EN 1.3) covers the merchant number, the time and the nonce, and nothing else: not the endpoint,
+not a parameter, not a body. PROTOCOL 1 says what follows from that; the keyed nonces below are our half of an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from urllib.parse import quote
+
+import attrs
+
+from omipay_async.errors import ConfigurationError, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def signature(m_number: str, timestamp: str, nonce_str: str, secret_key: str) -> str:
+    """``MD5("m_number&timestamp&nonce_str&secret_key")`` in upper-case hex (CN 2.3(2))."""
+    text = f"{m_number}&{timestamp}&{nonce_str}&{secret_key}"
+    # surrogatepass: what a stranger sends as a nonce may be no valid text, and is then simply a wrong one.
+    return hashlib.md5(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest().upper()
+
+
+@attrs.frozen
+class Credentials:
+    """A merchant's number and keys: the current one signs, the previous ones are still recognised."""
+
+    m_number: str
+    secret_key: str = attrs.field(repr=False)
+    previous_secret_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that a notification or a nonce may have been made with."""
+        return (self.secret_key, *self.previous_secret_keys)
+
+    def query(self, time_ms: int, nonce_str: str) -> tuple[str, str]:
+        """The four parameters that authorise a request or a pay page, as query string; and the ``sign`` by itself."""
+        sign = signature(self.m_number, str(time_ms), nonce_str, self.secret_key)
+        m_number = quote(self.m_number, safe="")
+        return f"m_number={m_number}&timestamp={time_ms}&nonce_str={nonce_str}&sign={sign}", sign
+
+    def signed(self, timestamp: str, nonce_str: str, sign: str) -> bool:
+        """Whether ``sign`` was made with one of our keys: in constant time, on bytes, so that any text may be asked."""
+        given = sign.encode(errors="surrogatepass")
+        matches = [
+            hmac.compare_digest(given, signature(self.m_number, timestamp, nonce_str, key).encode())
+            for key in self.keys
+        ]
+        return any(matches)
+
+
+# -- nonces ---------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class NonceProvider(Protocol):
+    """A callable that returns a fresh nonce: 10 to 32 unpredictable characters of ``a-z A-Z 0-9`` (CN 2.2(5)).
+
+    A provider that also has ``issued(nonce) -> bool`` lets notifications that bear one of its nonces be refused.
+    """
+
+    def __call__(self) -> str:
+        """A nonce that was never returned before."""
+        ...
+
+
+_NONCE: Final = re.compile(r"[a-zA-Z0-9]{10,32}")
+
+
+def checked_nonce(nonce: object) -> str:
+    """What a provider returned, or :class:`InvalidRequest` (which does not show it) if it is no nonce."""
+    if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+        message = "nonces: the provider must return 10 to 32 characters of a-z, A-Z and 0-9"
+        raise InvalidRequest(message, parameter="nonces")
+    return nonce
+
+
+class TaggedNonces:
+    """The default nonces: 16 random hex characters and 16 of a keyed tag of them.
+
+    Whoever holds the key can tell that such a nonce was issued by this merchant, in any process and without storing it:
+    a customer who posts the signature of a pay page back as a notification is found out by it.
+    """
+
+    __slots__ = ("_tag_keys",)
+
+    def __init__(self, secret_keys: Iterable[str]) -> None:
+        self._tag_keys = tuple(
+            hashlib.blake2b(key.encode(), digest_size=32, person=b"omipay nonce tag").digest() for key in secret_keys
+        )
+
+    def __call__(self) -> str:
+        """A fresh nonce, tagged with the first key."""
+        random = secrets.token_hex(8)
+        return random + _tag(random, self._tag_keys[0])
+
+    def issued(self, nonce: str) -> bool:
+        """Whether ``nonce`` bears the tag of one of the keys."""
+        random, tag = nonce[:16], nonce[16:].encode(errors="surrogatepass")
+        matches = [hmac.compare_digest(tag, _tag(random, key).encode()) for key in self._tag_keys]
+        return any(matches)
+
+
+def _tag(random: str, tag_key: bytes) -> str:
+    return hashlib.blake2b(random.encode(errors="surrogatepass"), key=tag_key, digest_size=8).hexdigest()
+
+
+def checked_credentials(m_number: object, secret_key: object, previous_secret_keys: Iterable[object]) -> Credentials:
+    """The credentials, or a :class:`ConfigurationError` that names what is wrong and shows no key."""
+    try:
+        previous = (previous_secret_keys,) if isinstance(previous_secret_keys, str) else tuple(previous_secret_keys)
+    except TypeError:
+        previous = (None,)
+    named = [("m_number", m_number), ("secret_key", secret_key)]
+    named += [(f"previous_secret_keys[{index}]", key) for index, key in enumerate(previous)]
+    for name, value in named:
+        if not isinstance(value, str) or not value.strip():
+            message = f"{name} must be a string that is not empty"
+            raise ConfigurationError(message)
+        if not value.isprintable():
+            message = f"{name} holds a character that cannot be printed: was it copied with a line break?"
+            raise ConfigurationError(message)
+    return Credentials(str(m_number), str(secret_key), tuple(str(key) for key in previous))

@@ -1,0 +1,199 @@
+"""What may be sent: the caller's arguments in, the query string out, or :class:`InvalidRequest`. No I/O.
+
+Every refusal names the parameter and says what is wrong with it; no message shows a value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from urllib.parse import quote, urlsplit
+
+from omipay_async.codes import Platform, Safety
+from omipay_async.errors import InvalidRequest
+
+from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
+from .money import CURRENCY_CODE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ENDPOINT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
+_LARGEST_AMOUNT: Final = 2**63 - 1
+_LONGEST_TIME_S: Final = 100 * 366 * 86_400.0
+_LONGEST_TEXT: Final = 4096
+_LONGEST_QUERY: Final = 32 * 1024
+_SIGNATURE_PARAMETERS: Final = frozenset({"m_number", "timestamp", "nonce_str", "sign"})
+
+
+def refuse(parameter: str, what: str) -> NoReturn:
+    """Raise the :class:`InvalidRequest` that names ``parameter`` and says ``what`` is wrong."""
+    message = f"{parameter} {what}"
+    raise InvalidRequest(message, parameter=parameter)
+
+
+def query(endpoint: Endpoint, values: Mapping[str, Any]) -> str:
+    """The parameters of a call as a query string: checked, percent-encoded UTF-8, absent ones absent.
+
+    Raises:
+        InvalidRequest: for the first value that may not be sent.
+    """
+    parts = []
+    for parameter in endpoint.parameters:
+        value = values.get(parameter.name)
+        if value is None and parameter.required:
+            refuse(parameter.name, "must be given")
+        if value is None or (value is False and parameter.kind is Kind.FLAG):
+            continue
+        text = _CHECKS[parameter.kind](parameter, value)
+        parts.append(f"{parameter.name}={text}")
+    _check_together(endpoint, values)
+    return _joined(parts)
+
+
+def _joined(parts: list[str]) -> str:
+    joined = "&".join(parts)
+    if len(joined) > _LONGEST_QUERY:
+        refuse(max(parts, key=len).partition("=")[0], "is too long: the whole request does not fit into a URL")
+    return joined
+
+
+def _check_together(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
+    platform = values.get("platform")
+    least = endpoint.minimum_amounts.get(platform, 1) if platform is not None else 1
+    if least > 1 and values["amount"] < least:
+        refuse("amount", f"must be at least {least} when platform is {platform!s}")
+    if endpoint is MAKE_APP_ORDER and platform == Platform.WECHATPAY and values.get("app_id") is None:
+        refuse("app_id", "must be given when platform is WECHATPAY")
+
+
+def text(name: str, value: object) -> str:
+    """``value`` if it is a string that may be sent: not blank, no control characters, no lone surrogates."""
+    if not isinstance(value, str):
+        refuse(name, f"must be a string, not {type(value).__name__}")
+    if not value or value.isspace():
+        refuse(name, "must not be empty")
+    if len(value) > _LONGEST_TEXT:
+        refuse(name, f"must not be longer than {_LONGEST_TEXT} characters")
+    if _UNPRINTABLE.search(value):
+        refuse(name, "must not hold control characters or lone surrogates")
+    return value
+
+
+def url(name: str, value: object) -> str:
+    """``value`` if it is an absolute http or https URL."""
+    address = text(name, value)
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid or any(character.isspace() for character in address):
+        refuse(name, "must be an absolute http or https URL")
+    return address
+
+
+def seconds(name: str, value: object, *, least: float = 0.0, above: bool = False) -> float:
+    """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        refuse(name, f"must be a number of seconds, not {type(value).__name__}")
+    if not -_LONGEST_TIME_S <= value <= _LONGEST_TIME_S:  # neither is NaN
+        refuse(name, "must be a finite number of seconds, or None where that is allowed")
+    if value < least or (above and value == least):
+        refuse(name, f"must be {'more than' if above else 'at least'} {least:g} seconds")
+    return float(value)
+
+
+def _text(parameter: Parameter, value: object) -> str:
+    word = text(parameter.name, value)
+    if parameter.choices and word not in parameter.choices:
+        refuse(parameter.name, f"must be one of {', '.join(parameter.choices)}")
+    return quote(word, safe="")
+
+
+def _amount(parameter: Parameter, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int):
+        refuse(parameter.name, f"must be an int of minor units (A$1.00 is 100), not {type(value).__name__}")
+    if not 1 <= value <= _LARGEST_AMOUNT:
+        refuse(parameter.name, "must be at least 1 minor unit" if value < 1 else "is too large")
+    return f"{value:d}"
+
+
+def _currency(parameter: Parameter, value: object) -> str:
+    code = text(parameter.name, value)
+    if not CURRENCY_CODE.fullmatch(code):
+        refuse(parameter.name, "must be three capital letters, such as AUD")
+    return str(code)
+
+
+def _url(parameter: Parameter, value: object) -> str:
+    return quote(url(parameter.name, value), safe="")
+
+
+def _flag(parameter: Parameter, value: object) -> str:
+    if value is not True:
+        refuse(parameter.name, f"must be True or False, not {type(value).__name__}")
+    return "1"
+
+
+_CHECKS: Final[dict[Kind, Callable[[Parameter, object], str]]] = {
+    Kind.TEXT: _text,
+    Kind.AMOUNT: _amount,
+    Kind.CURRENCY: _currency,
+    Kind.URL: _url,
+    Kind.FLAG: _flag,
+}
+
+
+# -- AsyncOmipay.call: endpoints that this library does not know ------------------------------------------------------
+
+
+def general_endpoint(name: object, safety: object) -> Endpoint:
+    """The endpoint under ``/v2/`` that ``call()`` was asked for.
+
+    Raises:
+        InvalidRequest: for a name that is none, and for a known endpoint that moves money called as a read, which
+            would let it be repeated.
+    """
+    if not isinstance(name, str) or not _ENDPOINT_NAME.fullmatch(name):
+        refuse("endpoint", "must be the name of an endpoint under /v2/, such as ConfirmCheckOut")
+    if name in NEVER_SENT:
+        refuse("endpoint", "is a slip of the English document: the endpoint is MakeQROrder")
+    if not isinstance(safety, str) or safety not in tuple(Safety):
+        refuse("safety", "must be Safety.READ or Safety.MONEY")
+    known = ENDPOINTS.get(name)
+    if known is not None and known.safety is Safety.MONEY and safety == Safety.READ:
+        refuse("safety", f"must be Safety.MONEY: {name} moves money")
+    return Endpoint(name, Safety(safety), (), reply="dict")
+
+
+def unknown_endpoint(safety: object) -> Endpoint:
+    """What a call is told of as whose endpoint is refused."""
+    return Endpoint("call", Safety.READ if safety == Safety.READ else Safety.MONEY, (), reply="dict")
+
+
+def general_query(params: object) -> tuple[str, bool]:
+    """The query string of ``call()``, and whether it holds a ``language`` of its own."""
+    if not isinstance(params, Mapping):
+        refuse("params", f"must be a mapping, not {type(params).__name__}")
+    parts = []
+    for name, value in params.items():
+        if not isinstance(name, str) or not name or not name.isidentifier() or not name.isascii():
+            refuse("params", "must have parameter names as keys")
+        if name in _SIGNATURE_PARAMETERS:
+            refuse(f"params[{name!r}]", "is put on by the session")
+        if value is not None:
+            parts.append(f"{name}={_general_value(name, value)}")
+    return _joined(parts), params.get("language") is not None
+
+
+def _general_value(name: str, value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > _LARGEST_AMOUNT:
+            refuse(f"params[{name!r}]", "is too large")
+        return f"{value:d}"
+    if not isinstance(value, str):
+        refuse(f"params[{name!r}]", f"must be a string or an int, not {type(value).__name__}")
+    return quote(text(f"params[{name!r}]", value), safe="")

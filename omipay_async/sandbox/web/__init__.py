@@ -1,0 +1,1 @@
+"""The sandbox as people see it: the dashboard and the pay page."""

@@ -1,0 +1,191 @@
+"""A clock for tests: it moves only when it is told to, or by itself once nothing else can run."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+_SPINS_WITHOUT_SIGHT: Final = 1_000
+
+
+class ManualClock:
+    """A clock that stands still until ``advance(seconds)``.
+
+    ``start`` is the time that ``time_ms()`` begins with: seconds since the epoch, milliseconds (a number too large for
+    seconds), or an aware ``datetime``. With ``auto`` the clock jumps to the next sleeper by itself once nothing else
+    can run: right for programs whose only I/O is the sandbox in memory, wrong as soon as a real socket is waited for.
+    """
+
+    def __init__(self, start: float | datetime = 1_700_000_000.0, *, auto: bool = False) -> None:
+        if isinstance(start, datetime):
+            start = start.timestamp()
+        self._epoch_ms = round(start) if start > 1e11 else round(start * 1000)
+        self._now = 0.0
+        self._target = 0.0
+        self._ahead = False
+        """Whether time was let pass that nothing has felt yet."""
+        self._auto = auto
+        self._timers: list[tuple[float, int, _Timer]] = []
+        self._order = itertools.count()
+        self._stepper: asyncio.Handle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._arrivals: list[asyncio.Future[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<ManualClock at {self._now:g} s, {len(self._timers)} waiting>"
+
+    def time_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return self._epoch_ms + round(self.monotonic() * 1000)
+
+    def monotonic(self) -> float:
+        """Seconds that have been let pass since the clock was made."""
+        if self._ahead:
+            self._rush()
+        return self._now
+
+    def shift(self, seconds: float) -> None:
+        """Put ``time_ms()`` forward or back without letting time pass, as a corrected system clock does."""
+        self._epoch_ms += round(seconds * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once ``seconds`` have been let pass."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.get_running_loop().create_future()
+        timer = self.call_later(seconds, lambda: None if woken.done() else woken.set_result(None))
+        try:
+            await woken
+        finally:
+            timer.cancel()
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
+        """Call ``callback`` once ``seconds`` have been let pass."""
+        timer = _Timer(callback)
+        heapq.heappush(self._timers, (self.monotonic() + max(0.0, seconds), next(self._order), timer))
+        if self._auto:
+            self._step_when_idle()
+        return timer
+
+    def advance(self, seconds: float) -> _Arrival:
+        """Let ``seconds`` pass, waking sleepers in order, each at its own time.
+
+        Await the result to return when the time is reached and every sleeper woken on the way has gone on as far as it
+        can. Without awaiting, time goes on as the event loop does; without a running loop it is reached at once.
+        """
+        if seconds < 0:
+            message = "seconds: time only goes forward; shift() puts the wall clock back"
+            raise ValueError(message)
+        self._target = max(self._target, self._now) + seconds
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._rush()
+            return _Arrival(self)
+        # Who asks for the time before anything else runs is told the new one; whoever is woken is told its own.
+        loop.call_soon(self._felt)
+        due = self._next_due()
+        if self._stepper is None and due is not None and due <= self._target:
+            self._fire(due)
+        self._ahead = True
+        self._step_when_idle()
+        return _Arrival(self)
+
+    # Timers are fired one time at a time: between two, whatever was woken runs until nothing can.
+
+    def _felt(self) -> None:
+        self._ahead = False
+
+    def _rush(self) -> None:
+        self._ahead = False
+        while (due := self._next_due()) is not None and due <= self._target:
+            self._fire(due)
+        self._now = max(self._now, self._target)
+
+    def _fire(self, due: float) -> None:
+        self._now = max(self._now, due)
+        while self._timers and self._timers[0][0] <= due:
+            heapq.heappop(self._timers)[2].fire()
+
+    def _next_due(self) -> float | None:
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def _step_when_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._stepper is None or self._loop is not loop:
+            self._loop = loop
+            self._stepper = loop.call_soon(self._look, loop, 0)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, spins: int) -> None:
+        if _others_can_run(loop, spins):
+            self._stepper = loop.call_soon(self._look, loop, spins + 1)
+            return
+        self._stepper = None
+        due = self._next_due()
+        if due is not None and due <= self._target:
+            self._fire(due)
+        elif self._now < self._target:
+            self._now = self._target
+        elif self._arrivals:
+            for arrival in self._arrivals:
+                if not arrival.done():
+                    arrival.set_result(None)
+            self._arrivals.clear()
+            if not self._auto:
+                return
+        elif self._auto and due is not None:
+            self._target = due
+            self._fire(due)
+        else:
+            return
+        self._step_when_idle()
+
+
+def _others_can_run(loop: asyncio.AbstractEventLoop, spins: int) -> bool:
+    # asyncio's own loops show what is ready to run; for others a generous number of turns has to do.
+    ready = getattr(loop, "_ready", None)
+    if ready is None:
+        return spins < _SPINS_WITHOUT_SIGHT
+    looks = ManualClock._look
+    return any(getattr(handle._callback, "__func__", None) is not looks for handle in ready if not handle._cancelled)
+
+
+class _Timer:
+    __slots__ = ("callback", "cancelled")
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def fire(self) -> None:
+        if not self.cancelled:
+            self.cancelled = True
+            self.callback()
+
+
+class _Arrival:
+    """What ``advance()`` returns: awaited, it returns when the time is reached and all has settled."""
+
+    __slots__ = ("_clock",)
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+
+    def __await__(self) -> Generator[object, None, None]:
+        self._clock._ahead = False
+        arrival = asyncio.get_running_loop().create_future()
+        self._clock._arrivals.append(arrival)
+        self._clock._step_when_idle()
+        yield from arrival

@@ -1,0 +1,51 @@
+"""The fixtures of the pytest plugin ``omipay_async.testing``. What they need is imported when they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from omipay_async import AsyncOmipay
+    from omipay_async.sandbox import Sandbox
+
+    from . import ManualClock
+
+
+@pytest.fixture
+def omipay_clock() -> ManualClock:
+    """The time of ``omipay_sandbox`` and ``omipay``: it jumps over every wait once nothing else can run."""
+    from . import ManualClock
+
+    return ManualClock(auto=True)
+
+
+@pytest.fixture
+def omipay_sandbox(omipay_clock: ManualClock) -> Iterator[Sandbox]:
+    """A gateway in memory, with the same numbers in each run. Set ``omipay_sandbox.app`` to have it notify your app."""
+    from omipay_async.sandbox import Sandbox
+
+    sandbox = Sandbox(clock=omipay_clock, seed=0)
+    yield sandbox
+    _finish(sandbox.aclose())
+
+
+@pytest.fixture
+def omipay(omipay_sandbox: Sandbox) -> Iterator[AsyncOmipay]:
+    """A session wired to ``omipay_sandbox``."""
+    session = omipay_sandbox.session()
+    yield session
+    _finish(session.aclose())
+
+
+def _finish(closing: Coroutine[Any, Any, None]) -> None:
+    # The test's own event loop is closed by now, or about to be; and asyncio.run() would unset the suite's.
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(closing)
+    finally:
+        loop.close()

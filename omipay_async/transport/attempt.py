@@ -1,0 +1,116 @@
+"""One try on its way to a node: where it goes, how far it has got, what comes back or what its end proves. No I/O."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from omipay_async.errors import NotSent, OmipayError, SessionClosed, TransportError
+
+from .cancellation import CancelReason, CancelScope
+from .failures import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+
+@attrs.frozen
+class Node:
+    """One address of the gateway."""
+
+    name: str
+    """``AU``, ``CN`` or a host: what events and errors call it."""
+    base_url: str
+    """Up to and including ``/omipay/api``."""
+
+
+@attrs.frozen
+class Failed:
+    """What became of a try that brought no reply, and the error to raise if it is the last one."""
+
+    failure: Failure
+    error: OmipayError
+
+
+class Progress(enum.Enum):
+    """How far a request has got."""
+
+    NOT_SENT = "not sent"
+    HANDED_OVER = "handed to the transport"
+    CONNECTING = "connecting"
+    SENT = "sent"
+
+
+@attrs.define
+class Attempt:
+    """One request on its way: what it asks, how long it may take, how far it got."""
+
+    endpoint: str
+    method: str
+    node: Node
+    path: str
+    signed_query: Callable[[], str]
+    """Called once, when the request leaves."""
+    secrets: Iterable[str] = attrs.field(repr=False)
+    scope: CancelScope
+    monotonic: Callable[[], float]
+    until: float
+    """When the reply must be here, by ``monotonic``."""
+    connect_s: float
+    """How many seconds connecting may take, TLS included."""
+    send_by: float | None = None
+    """A money call is not sent after this time."""
+    progress: Progress = Progress.NOT_SENT
+    connection: Any = None
+    """The network stream of a connection that was opened for this trip."""
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the gateway may have received the request by now."""
+        return self.progress in (Progress.HANDED_OVER, Progress.SENT)
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow httpcore's trace events. An exception from here ends the request before it is sent."""
+        if self.progress is Progress.SENT:
+            return
+        if event.endswith(".send_request_headers.started"):
+            # A proxy's CONNECT is a request too, but not ours.
+            if self.progress is Progress.CONNECTING and info["request"].method != b"CONNECT":
+                now = self.monotonic()
+                if self.send_by is not None and now > self.send_by:
+                    raise TooLateError
+                self.scope.expire_in(self.until - now)
+            if info["request"].method != b"CONNECT":
+                self.progress = Progress.SENT
+        elif event == "connection.connect_tcp.started":
+            self.progress = Progress.CONNECTING
+            self.scope.expire_in(self.connect_s)
+        elif event == "connection.connect_tcp.complete":
+            self.connection = info["return_value"]
+
+
+class TooLateError(Exception):
+    """Connecting took so long that a money call must not be sent any more."""
+
+
+def too_late(endpoint: str) -> Failed:
+    """A money call that was not sent because too little of its time was left."""
+    message = f"{endpoint}: not sent, less than half of its time was left"
+    return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
+
+
+def session_closed() -> Failed:
+    """A try that the session's end cut short: it was a read, or was not sent yet."""
+    return Failed(Failure.CLOSED, SessionClosed())
+
+
+def cut_short(trip: Attempt, why: CancelReason) -> Failed:
+    if why is CancelReason.CLOSED:
+        return session_closed()
+    if trip.may_have_arrived:
+        message = f"{trip.endpoint}: no answer in time"
+        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=trip.endpoint))
+    message = f"{trip.endpoint}: no connection in time"
+    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=trip.endpoint))

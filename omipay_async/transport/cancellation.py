@@ -1,0 +1,96 @@
+"""A stretch of a task that time, or the session's end, can cut short. No I/O.
+
+``asyncio.timeout`` on the session's clock instead of the loop's, and with a second reason to end: ``aclose()``.
+A cancellation from outside always wins and is never swallowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING, Self
+
+from omipay_async.clock import call_later
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from omipay_async.clock import Clock, Timer
+
+
+class CancelReason(enum.Enum):
+    """What cut a scope short."""
+
+    TIME = "time"
+    CLOSED = "closed"
+
+
+class ScopeCancelled(Exception):  # noqa: N818 - no error: the end of a scope, always caught where the scope was opened
+    """Raised at the end of a scope that was cut short."""
+
+    def __init__(self, why: CancelReason) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+class CancelScope:
+    """``with CancelScope(clock) as scope:`` cuts its block short at ``scope.end(why)``, or when its time is over."""
+
+    __slots__ = ("_cancelled", "_cancelling", "_clock", "_later", "_over", "_seconds", "_task", "_timer", "_why")
+    _task: asyncio.Task[object]
+    _cancelling: int
+
+    def __init__(self, clock: Clock, seconds: float | None = None) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._why: CancelReason | None = None
+        self._timer: Timer | None = None
+        self._later: asyncio.Handle | None = None
+        self._cancelled = False
+        self._over = False
+
+    def expire_in(self, seconds: float) -> None:
+        """Let the time be over in ``seconds`` from now, instead of what was set before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = call_later(self._clock, seconds, self._expire)
+
+    def _expire(self) -> None:
+        self.end(CancelReason.TIME)
+
+    def end(self, why: CancelReason) -> None:
+        """Cut the block short now; the first reason counts."""
+        if self._why is None and not self._over:
+            self._why = why
+            if asyncio.current_task() is self._task:
+                # Time went on inside the block itself. A task that cancels itself would feel it at its next await,
+                # which may lie after the block.
+                self._later = asyncio.get_running_loop().call_soon(self._cancel)
+            else:
+                self._cancel()
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        self._task.cancel()
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            message = "a session's methods are awaited from a task"
+            raise RuntimeError(message)
+        self._task = task
+        self._cancelling = task.cancelling()
+        if self._seconds is not None:
+            self.expire_in(self._seconds)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over = True
+        for handle in (self._timer, self._later):
+            if handle is not None:
+                handle.cancel()
+        ours = self._cancelled and self._task.uncancel() <= self._cancelling
+        if ours and self._why is not None and kind is asyncio.CancelledError:
+            raise ScopeCancelled(self._why) from None

@@ -1,0 +1,354 @@
+"""A call from its first try to its verdict, second by second on a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from omipay_async import (
+    AuthenticationError,
+    NotSent,
+    OmipayError,
+    Outcome,
+    OutcomeUnknown,
+    RetryPolicy,
+    SessionClosed,
+    TransportError,
+)
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from omipay_async import AsyncOmipay, Event
+
+REFUSED = httpx.ConnectError("refused")
+REFUNDED = {"return_code": "SUCCESS", "refund_no": "RF1"}
+AT_ONCE = RetryPolicy(base_delay=0)
+"""The usual three attempts, without waits between them."""
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    gateway = Gateway(clock)
+    gateway.on("QueryOrder", order("PAID"))
+    gateway.on("Refund", REFUNDED)
+    return gateway
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+def refund(omipay: AsyncOmipay, **options: Any) -> Coroutine[Any, Any, Any]:
+    """A money call."""
+    return omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1, **options)
+
+
+# -- time -------------------------------------------------------------------------------------------------------------
+
+
+async def test_each_try_of_a_read_has_its_own_time(clock: ManualClock, gateway: Gateway) -> None:
+    """Ten seconds a try, and at most thirty in all: a gateway that hangs once costs a read ten seconds, not thirty."""
+    gateway.on("QueryOrder", Held(order("PAID")), order("PAID"))
+    async with gateway.session(retry=AT_ONCE) as omipay:
+        read = await begin(clock, omipay.query_order("TR1"))
+        await clock.advance(10)
+        assert (await outcome(read)).is_paid
+        gateway.asked.clear()
+        gateway.on("QueryOrder", Held(order("PAID")))
+        read = await begin(clock, omipay.query_order("TR1", timeout=25))
+        await clock.advance(24.5)
+        assert not read.done()
+        await clock.advance(0.5)
+        error = await outcome(read)
+    assert type(error) is TransportError
+    assert error.outcome is None
+    assert gateway.times("TR1") == [10, 20, 30]
+
+
+async def test_a_money_call_waits_for_its_answer_to_the_end(clock: ManualClock, gateway: Gateway) -> None:
+    """It has one try, and all the time of the call for it; then nobody knows."""
+    gateway.on("Refund", Held(REFUNDED))
+    async with gateway.session(retry=AT_ONCE) as omipay:
+        call = await begin(clock, refund(omipay))
+        await clock.advance(29.999)
+        assert not call.done()
+        await clock.advance(0.001)
+        error = await outcome(call)
+    assert isinstance(error, OutcomeUnknown)
+    assert (error.outcome, error.out_refund_no, error.order_no) == (Outcome.UNKNOWN, "R-1", "TR1")
+    assert isinstance(error.__cause__, TransportError)
+    assert len(gateway.asked) == 1
+
+
+async def test_no_slot_in_time(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
+    """A read waits for its whole time, money for half of it: what gets no slot was never sent, and is not repeated."""
+    gateway.on("QueryOrder", Held(order("PAID")))
+    async with gateway.session(max_in_flight=1, on_event=events.append, retry=AT_ONCE) as omipay:
+        holder = await begin(clock, omipay.query_order("TR0", timeout=100))
+        read = await begin(clock, omipay.query_order("TR1", timeout=8))
+        money = await begin(clock, refund(omipay, timeout=8))
+        await clock.advance(3.999)
+        assert not money.done()
+        await clock.advance(0.001)
+        error = await outcome(money)
+        assert type(error) is NotSent
+        assert error.outcome is Outcome.NOT_DONE
+        await clock.advance(3.999)
+        assert not read.done()
+        await clock.advance(0.001)
+        assert type(await outcome(read)) is NotSent
+        holder.cancel()
+    assert len(gateway.asked) == 1
+    told = {event.endpoint: event for event in named(events, "call") if event.error == "NotSent"}
+    assert (told["Refund"].waited_s, told["QueryOrder"].waited_s) == (4, 8)
+    assert (told["Refund"].outcome, told["QueryOrder"].outcome) == (Outcome.NOT_DONE, None)
+
+
+class LeapingClock(ManualClock):
+    """A clock that can leap without a timer being fired: as when the machine, or the loop, was stopped."""
+
+    leapt_s = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds, the leap among them."""
+        return super().monotonic() + self.leapt_s
+
+
+async def test_a_machine_that_stood_still_does_not_send_money_late() -> None:
+    """The slot came in time, but by the time the call could use it there was too little left: not sent."""
+    clock = LeapingClock()
+    gateway = Gateway(clock)
+    held = Held(order("PAID"))
+    gateway.on("QueryOrder", held)
+
+    def stand_still(event: Event) -> None:
+        clock.leapt_s = 16 if event.name == "attempt" else clock.leapt_s
+
+    async with gateway.session(max_in_flight=1, on_event=stand_still) as omipay:
+        first = await begin(clock, omipay.query_order("TR1"))
+        money = await begin(clock, refund(omipay))
+        held.release.set()
+        error = await outcome(money)
+        await outcome(first)
+    assert type(error) is NotSent
+    assert error.outcome is Outcome.NOT_DONE
+    assert [asked.endpoint for asked in gateway.asked] == ["QueryOrder"]
+
+
+# -- repeats ----------------------------------------------------------------------------------------------------------
+
+
+async def test_waits_between_repeats_go_through_the_clock(
+    clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.2 and then 0.4 seconds at most: reads, and money that was never sent."""
+    async with gateway.session(retry=RetryPolicy()) as omipay:
+        monkeypatch.setattr(omipay._caller, "random", lambda: 0.5)
+        for name, answer, call in (
+            ("QueryOrder", order("PAID"), omipay.query_order("TR1")),
+            ("Refund", REFUNDED, refund(omipay)),
+        ):
+            gateway.asked.clear()
+            gateway.on(name, REFUSED, REFUSED, answer)
+            task = await begin(clock, call)
+            await clock.advance(1)
+            await outcome(task)
+            first = gateway.asked[0].at
+            assert [asked.at - first for asked in gateway.asked] == pytest.approx([0, 0.1, 0.3])
+            assert len({asked.params["nonce_str"] for asked in gateway.asked}) == 3
+
+
+async def test_no_repeat_that_would_come_too_late(
+    clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the wait is longer than the time left, the error comes at once."""
+    gateway.on("QueryOrder", REFUSED)
+    async with gateway.session(retry=RetryPolicy(base_delay=2)) as omipay:
+        monkeypatch.setattr(omipay._caller, "random", lambda: 0.99)
+        read = await begin(clock, omipay.query_order("TR1", timeout=1))
+        assert type(await outcome(read)) is NotSent
+
+
+async def test_closing_ends_what_waits(
+    clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, events: list[Event]
+) -> None:
+    """In line for a slot, under way as a read, between two tries: SessionClosed, and of money certainly nothing."""
+    gateway.on("QueryOrder", Held(order("PAID")))
+    gateway.on("Refund", REFUSED)
+    async with gateway.session(retry=RetryPolicy(base_delay=2), on_event=events.append, max_in_flight=1) as omipay:
+        monkeypatch.setattr(omipay._caller, "random", lambda: 0.5)
+        between = await begin(clock, refund(omipay))
+        under_way = await begin(clock, omipay.query_order("TR1"))
+        in_line = await begin(clock, refund(omipay))
+        await omipay.aclose()
+        errors = [await outcome(task) for task in (between, under_way, in_line)]
+    assert [type(error) for error in errors] == [SessionClosed] * 3
+    assert [error.outcome for error in errors] == [Outcome.NOT_DONE, None, Outcome.NOT_DONE]
+    assert len(gateway.asked) == 2
+    assert [event.error for event in named(events, "call")] == ["SessionClosed"] * 3
+
+
+async def test_money_that_turns_out_unsent_while_closing_is_not_sent_again(
+    clock: ManualClock, gateway: Gateway
+) -> None:
+    """It is let end; that it was refused would mean a repeat, but the session is closed: nothing happened."""
+    held = Held(REFUSED)
+    gateway.on("Refund", held, REFUNDED)
+    omipay = gateway.session(retry=AT_ONCE)
+    money = await begin(clock, refund(omipay))
+    closing = await begin(clock, omipay.aclose())
+    assert not closing.done()
+    held.release.set()
+    error = await outcome(money)
+    assert isinstance(error, SessionClosed)
+    assert error.outcome is Outcome.NOT_DONE
+    assert await outcome(closing) is None
+    assert len(gateway.asked) == 1
+
+
+async def test_closing_is_bounded_by_the_deadline_of_money(clock: ManualClock, gateway: Gateway) -> None:
+    """A refund that was sent has its time to be heard, and no more."""
+    gateway.on("Refund", Held(REFUNDED))
+    omipay = gateway.session(timeout=20)
+    money = await begin(clock, refund(omipay))
+    await clock.advance(5)
+    closing = await begin(clock, omipay.aclose())
+    await clock.advance(14.999)
+    assert not closing.done()
+    await clock.advance(0.001)
+    assert isinstance(await outcome(money), OutcomeUnknown)
+    assert await outcome(closing) is None
+
+
+# -- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def by_host(answers: dict[str, Any]) -> Any:
+    """Each node's own answer."""
+    return lambda asked: answers[asked.host]
+
+
+async def test_a_node_that_cannot_be_reached_rests(
+    clock: ManualClock, gateway: Gateway, events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other is asked at once, and first for thirty seconds; then it is the first one's turn again."""
+    answers = {"gateway.test": REFUSED, "second.test": REFUNDED}
+    gateway.on("Refund", by_host(answers))
+    async with gateway.session(fallback="http://second.test/omipay/api", on_event=events.append) as omipay:
+        with caplog.at_level(logging.WARNING, "omipay_async"):
+            await refund(omipay)
+        assert [event.node for event in named(events, "attempt")] == ["gateway.test", "second.test"]
+        assert [event.node for event in named(events, "node")] == ["second.test"]
+        assert any("gateway.test cannot be reached" in record.getMessage() for record in caplog.records)
+        answers["gateway.test"] = REFUNDED
+        await clock.advance(29.999)
+        await refund(omipay)
+        await clock.advance(0.001)
+        await refund(omipay)
+    assert [asked.host for asked in gateway.asked] == ["gateway.test", "second.test", "second.test", "gateway.test"]
+
+
+async def test_where_both_nodes_refuse_nothing_was_sent(clock: ManualClock, gateway: Gateway) -> None:
+    """A resting node is asked all the same when the other refuses; the time of the call bounds it."""
+    gateway.on("Refund", REFUSED)
+    async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
+        for _ in range(2):
+            with pytest.raises(NotSent) as caught:
+                await refund(omipay)
+            assert caught.value.outcome is Outcome.NOT_DONE
+    assert len(gateway.asked) == 4
+
+
+async def test_what_the_first_node_may_have_received_is_not_for_the_second(
+    clock: ManualClock, gateway: Gateway
+) -> None:
+    """A connection that was dropped, a page that is no reply, an answer that does not come: reads and money alike."""
+    troubles: tuple[Any, ...] = (httpx.RemoteProtocolError("cut"), httpx.Response(502), fail("SYSTEM_ERROR"))
+    async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
+        for trouble in troubles:
+            gateway.on("Refund", trouble)
+            gateway.on("QueryOrder", trouble)
+            with pytest.raises(OutcomeUnknown):
+                await refund(omipay)
+            with pytest.raises(OmipayError):
+                await omipay.query_order("TR1")
+    assert {asked.host for asked in gateway.asked} == {"gateway.test"}
+
+
+async def test_no_time_left_for_the_second_node(clock: ManualClock, gateway: Gateway) -> None:
+    """Half the time went by in refusing: a money call does not go to the second node any more."""
+    gateway.on("Refund", gateway.after(15, REFUSED))
+    async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
+        call = await begin(clock, refund(omipay))
+        await clock.advance(15)
+        assert type(await outcome(call)) is NotSent
+    assert len(gateway.asked) == 1
+
+
+# -- the clock's offset -----------------------------------------------------------------------------------------------
+
+
+def sign_timeout(date: str | None) -> httpx.Response:
+    """A SIGN_TIMEOUT, as of ``date`` by the gateway's clock."""
+    return httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers={} if date is None else {"Date": date})
+
+
+async def test_the_offset_is_learnt_and_kept(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
+    """A clock that is an hour off costs one more request, once; the log and one event tell of it."""
+    late = sign_timeout("Tue, 14 Nov 2023 23:13:20 GMT")
+    gateway.on("Refund", late, REFUNDED)
+    async with gateway.session(on_event=events.append) as omipay:
+        await refund(omipay)
+        await refund(omipay)
+    sent = [(int(asked.params["timestamp"]) - clock.time_ms()) / 1000 for asked in gateway.asked]
+    assert sent == [0, pytest.approx(3600, abs=1), pytest.approx(3600, abs=1)]
+    assert len(named(events, "clock")) == 1
+    assert named(events, "call")[0].attempt == 2
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Nov 2023 23:13:20 GMT", "Thu, 01 Jan 99999 00:00:00"])
+async def test_without_a_date_there_is_nothing_to_learn(clock: ManualClock, gateway: Gateway, date: str | None) -> None:
+    """AuthenticationError, at once: signing anew by the same clock is no use."""
+    gateway.on("Refund", sign_timeout(date))
+    async with gateway.session() as omipay:
+        with pytest.raises(AuthenticationError) as caught:
+            await refund(omipay)
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert len(gateway.asked) == 1
+
+
+async def test_a_gateway_that_is_never_content(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
+    """One repeat, not one after the other; where its clock agrees with ours there is no offset to tell of."""
+    gateway.on("Refund", sign_timeout("Tue, 14 Nov 2023 22:13:20 GMT"))
+    async with gateway.session(on_event=events.append) as omipay:
+        with pytest.raises(AuthenticationError):
+            await refund(omipay)
+    assert len(gateway.asked) == 2
+    assert named(events, "clock") == []
+
+
+async def test_a_cancelled_call_frees_its_slot(clock: ManualClock, gateway: Gateway) -> None:
+    """However many are cancelled, in line and under way, the session goes on working."""
+    gateway.on("QueryOrder", Held(order("PAID")))
+    async with gateway.session(max_in_flight=2) as omipay:
+        for _ in range(50):
+            tasks = [asyncio.create_task(omipay.query_order("TR1")) for _ in range(4)]
+            await settle()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert gateway.under_way == 0
+        assert (await refund(omipay)).refund_no == "RF1"

@@ -1,0 +1,200 @@
+"""The once-guard over a backend that breaks its contract, and the wake-ups that it passes on."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async.errors import BackendError, ConfigurationError
+from omipay_async.fulfilment.backends import Claim
+from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.testing import ManualClock
+from tests.support.fulfilment_doubles import (
+    KEY,
+    ORDER,
+    FaultyBackend,
+    Shop,
+    begin,
+    broken,
+    giving_up,
+    gone,
+    hanging,
+    mine,
+    not_async,
+    yes,
+)
+
+if TYPE_CHECKING:
+    from omipay_async.fulfilment.backends import Backend
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def backend(clock: ManualClock) -> FaultyBackend:
+    return FaultyBackend(clock)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
+    return OnceGuard(backend, clock, "123456")
+
+
+# -- a backend that breaks its contract -----------------------------------------------------------------------------
+
+FOREIGN = [broken, giving_up, not_async]
+
+
+@pytest.mark.parametrize("fault", FOREIGN)
+async def test_a_claim_that_ends_in_any_other_way_is_no_claim(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, monkeypatch: pytest.MonkeyPatch, fault: Any
+) -> None:
+    """Whatever a backend raises, sooner or later, is a BackendError: no handler runs, and nobody is cancelled."""
+    monkeypatch.setattr(backend, "claim", lambda key, owner: fault())
+    with pytest.raises(BackendError, match="the backend"):
+        await guard.run(ORDER, shop, patience=10)
+    assert shop.started == 0
+
+
+@pytest.mark.parametrize("fault", [broken, giving_up])
+async def test_a_renewal_that_ends_in_any_other_way_is_ridden_out(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, fault: Any
+) -> None:
+    """Nobody knows whether the lease was renewed: it is asked again, until it would lapse."""
+    backend.faults["renew"] = fault
+    run = await begin(guard, shop)
+    await clock.advance(29.9)
+    assert backend.asked.count("renew") > 1
+    assert not run.done()
+    await clock.advance(0.1)
+    with pytest.raises(BackendError, match="may run again"):
+        await run
+    assert shop.ended == ["cancelled"]
+
+
+@pytest.mark.parametrize("fault", [broken, giving_up])
+async def test_a_record_that_ends_in_any_other_way_is_made_at_the_next_delivery(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, fault: Any
+) -> None:
+    """As if the backend had said that it failed."""
+    shop.go.set()
+    backend.faults["finish"] = fault
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, patience=10)
+    backend.faults.clear()
+    assert await guard.run(ORDER, shop, patience=10) is False
+    assert shop.started == 1
+
+
+@pytest.mark.parametrize("fault", [broken, giving_up])
+async def test_a_release_that_ends_in_any_other_way_hides_nothing(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, fault: Any
+) -> None:
+    """The handler's own exception comes out."""
+    shop.go.set()
+    shop.fail = [ValueError("no stock")]
+    backend.faults["release"] = fault
+    with pytest.raises(ValueError, match="no stock"):
+        await guard.run(ORDER, shop, patience=10)
+
+
+async def test_what_a_backend_raised_is_the_cause_of_what_the_caller_sees(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop
+) -> None:
+    """Whoever writes a backend finds the mistake; its own words, which may hold secrets, are in no message."""
+    backend.faults["claim"] = broken
+    with pytest.raises(BackendError, match="KeyError") as caught:
+        await guard.run(ORDER, shop, patience=10)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert "secret" not in str(caught.value)
+
+
+async def test_an_error_of_this_package_comes_out_as_it_is(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop
+) -> None:
+    """A backend made late may find its options wrong."""
+
+    async def misconfigured() -> None:
+        raise ConfigurationError("no url")
+
+    backend.faults["claim"] = misconfigured
+    with pytest.raises(ConfigurationError, match="no url"):
+        await guard.run(ORDER, shop, patience=10)
+
+
+async def test_a_renewal_that_raises_such_an_error_does_not_leave_the_handler_running(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """It comes out after the handler was stopped, and the order is free."""
+
+    async def misconfigured() -> None:
+        raise ConfigurationError("no url")
+
+    backend.faults["renew"] = misconfigured
+    run = await begin(guard, shop)
+    await clock.advance(10)
+    with pytest.raises(ConfigurationError):
+        await run
+    assert shop.ended == ["cancelled"]
+    assert await backend.claim(KEY, "the next") is Claim.MINE
+
+
+async def test_a_backend_without_a_lease_is_given_the_usual_one(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """Thirty seconds: renewed after ten."""
+    del backend.lease
+    backend.faults = dict.fromkeys(("claim", "renew", "finish"), yes)
+    backend.faults["claim"] = mine
+    run = await begin(guard, shop)
+    await clock.advance(9.9)
+    assert "renew" not in backend.asked
+    await clock.advance(0.1)
+    assert backend.asked[-1] == "renew"
+    shop.go.set()
+    assert await run is True
+
+
+# -- wake-ups -------------------------------------------------------------------------------------------------------
+
+
+async def test_other_processes_are_told_beside(guard: OnceGuard, backend: FaultyBackend, clock: ManualClock) -> None:
+    """Nobody waits for it, and a backend that hangs is given up after a third of the lease."""
+    backend.faults["wake"] = hanging
+    guard.wake("TR1")
+    await clock.advance(9.9)
+    assert backend.woken == [KEY]
+    assert guard._waking
+    await clock.advance(0.1)
+    assert not guard._waking
+
+
+@pytest.mark.parametrize("fault", [gone, *FOREIGN])
+async def test_a_wake_up_that_fails_is_logged_and_nothing_else(
+    guard: OnceGuard,
+    backend: FaultyBackend,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Any,
+) -> None:
+    """Polls go on by interval."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    monkeypatch.setattr(backend, "wake", lambda key: fault())
+    guard.wake("TR1")
+    await guard.drain(1)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert "not woken" in caplog.text
+    assert complaints == []

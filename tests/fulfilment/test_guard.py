@@ -1,0 +1,264 @@
+"""The once-guard: at least once, never beside itself, never after a recorded success."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import pytest
+
+from omipay_async.errors import BackendError
+from omipay_async.fulfilment.backends import Claim
+from omipay_async.fulfilment.guard import OnceGuard, StillRunning
+from omipay_async.testing import ManualClock
+from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, begin
+
+if TYPE_CHECKING:
+    from omipay_async.fulfilment.backends import Backend
+    from omipay_async.models import Order
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def backend(clock: ManualClock) -> FaultyBackend:
+    return FaultyBackend(clock)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
+    return OnceGuard(backend, clock, "123456")
+
+
+@pytest.fixture
+def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
+    """The guard of another process with the same backend."""
+    return OnceGuard(backend, clock, "123456")
+
+
+# -- once -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_success_is_recorded_and_never_repeated(guard: OnceGuard, elsewhere: OnceGuard, shop: Shop) -> None:
+    """The second delivery finds the order fulfilled, whichever process it reaches."""
+    shop.go.set()
+    assert await guard.run(ORDER, shop, patience=10) is True
+    assert await guard.run(ORDER, shop, patience=10) is False
+    assert await elsewhere.run(ORDER, shop, patience=0) is False
+    assert shop.started == 1
+
+
+async def test_a_failure_is_raised_and_the_next_delivery_runs_again(
+    guard: OnceGuard, elsewhere: OnceGuard, shop: Shop
+) -> None:
+    """A handler that raised has not fulfilled anything: its own exception comes out, and the order is free."""
+    shop.go.set()
+    shop.fail = [ValueError("no stock")]
+    with pytest.raises(ValueError, match="no stock"):
+        await guard.run(ORDER, shop, patience=10)
+    assert await elsewhere.run(ORDER, shop, patience=0) is True
+    assert shop.started == 2
+
+
+async def test_concurrent_duplicates_share_one_run(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+    """A poll and two notifications that arrive together: one handler, one True."""
+    runs = [await begin(guard, shop) for _ in range(3)]
+    await clock.advance(1)
+    shop.go.set()
+    assert sorted(await asyncio.gather(*runs)) == [False, False, True]
+    assert shop.started == 1
+
+
+async def test_a_joiner_takes_the_turn_after_a_failure(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+    """The failure is the leader's; who waited with it tries itself, and the third shares that success."""
+    shop.fail = [ValueError("once")]
+    runs = [await begin(guard, shop) for _ in range(3)]
+    await clock.advance(1)
+    shop.go.set()
+    first, second, third = await asyncio.gather(*runs, return_exceptions=True)
+    assert isinstance(first, ValueError)
+    assert sorted([second, third], key=bool) == [False, True]
+    assert shop.started == 2
+
+
+async def test_patience_bounds_the_wait_and_not_the_handler(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+    """A duplicate is told that the handler still runs; the handler's own caller waits as long as it takes."""
+    leader, joiner = await begin(guard, shop, patience=1), await begin(guard, shop, patience=5)
+    await clock.advance(4.9)
+    assert not joiner.done()
+    await clock.advance(0.1)
+    with pytest.raises(StillRunning):
+        await joiner
+    await clock.advance(1000)
+    shop.go.set()
+    assert await leader is True
+
+
+async def test_without_patience_nothing_is_waited_for(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+    """Patience 0 asks once, patience None for ever."""
+    leader, eager, calm = [await begin(guard, shop, patience) for patience in (0, 0, None)]
+    with pytest.raises(StillRunning):
+        await eager
+    await clock.advance(3600)
+    assert not calm.done()
+    shop.go.set()
+    assert (await leader, await calm) == (True, False)
+
+
+async def test_orders_and_merchants_do_not_stand_in_each_others_way(
+    guard: OnceGuard, backend: Backend, shop: Shop, clock: ManualClock
+) -> None:
+    """The guard is per order of a merchant: the same number of another merchant is another order."""
+    first = await begin(guard, shop)
+    other = mock.AsyncMock()
+    assert await OnceGuard(backend, clock, "999999").run(ORDER, other, patience=0) is True
+    other.assert_awaited_once_with(ORDER)
+    shop.go.set()
+    assert await first is True
+
+
+# -- other processes ------------------------------------------------------------------------------------------------
+
+
+async def test_another_process_waits_for_the_lease_with_growing_pauses(
+    guard: OnceGuard, elsewhere: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """It learns of the success within a second, without asking the backend a hundred times."""
+    first = await begin(guard, shop)
+    second = await begin(elsewhere, shop)
+    await clock.advance(8)
+    assert 5 < backend.asked.count("claim") < 20
+    shop.go.set()
+    assert await first is True
+    await clock.advance(1)
+    assert second.done()
+    assert await second is False
+    assert shop.started == 1
+
+
+async def test_another_process_gives_up_when_its_patience_ends(
+    guard: OnceGuard, elsewhere: OnceGuard, shop: Shop, clock: ManualClock
+) -> None:
+    """To be told FAIL is right: the gateway delivers again."""
+    first = await begin(guard, shop)
+    second = await begin(elsewhere, shop, patience=3)
+    patient = await begin(elsewhere, shop, patience=None)
+    await clock.advance(3)
+    with pytest.raises(StillRunning):
+        await second
+    assert not patient.done()
+    shop.go.set()
+    assert await first is True
+    await clock.advance(1)
+    assert await patient is False
+
+
+async def test_the_death_of_an_owner_passes_the_order_on(
+    guard: OnceGuard, backend: Backend, clock: ManualClock
+) -> None:
+    """A process that died inside its handler holds the order for one lease."""
+    assert await backend.claim(KEY, "the dead") is Claim.MINE
+    handler = mock.AsyncMock()
+    run = await begin(guard, handler, patience=60)
+    await clock.advance(29)
+    assert not handler.called
+    await clock.advance(2)
+    assert await run is True
+
+
+async def test_a_handler_that_is_alive_keeps_its_lease(
+    guard: OnceGuard, elsewhere: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """However long it takes: an hour is 120 leases."""
+    first = await begin(guard, shop)
+    await clock.advance(3600)
+    with pytest.raises(StillRunning):
+        await elsewhere.run(ORDER, shop, patience=0)
+    assert backend.asked.count("renew") == 360
+    shop.go.set()
+    assert await first is True
+    assert shop.started == 1
+
+
+async def test_a_process_that_was_stopped_longer_than_its_lease_goes_on_if_nobody_took_over(
+    guard: OnceGuard, shop: Shop, backend: FaultyBackend, clock: ManualClock
+) -> None:
+    """A suspended machine or a blocked loop is no death as long as no other process thinks so."""
+    first = await begin(guard, shop)
+    clock._now += 100  # time passed, and nothing ran
+    await clock.advance(1)
+    shop.go.set()
+    assert await first is True
+    assert shop.ended == ["done"]
+
+
+async def test_a_process_that_was_stopped_does_not_run_beside_its_successor(
+    guard: OnceGuard, shop: Shop, backend: FaultyBackend, clock: ManualClock
+) -> None:
+    """Who took over meanwhile keeps the order; the sleeper is cancelled and its caller told."""
+    first = await begin(guard, shop)
+    clock._now += 100
+    assert await backend.claim(KEY, "successor") is Claim.MINE
+    await clock.advance(0)
+    with pytest.raises(BackendError, match="lost"):
+        await first
+    assert shop.ended == ["cancelled"]
+    assert await backend.finish(KEY, "successor")
+
+
+# -- drain ----------------------------------------------------------------------------------------------------------
+
+
+async def test_drain_waits_for_running_handlers(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+    """Closing a session lets handlers end and record their success."""
+    run = await begin(guard, shop)
+    closing = asyncio.create_task(guard.drain(60))
+    await clock.advance(0)
+    await clock.advance(10)
+    assert not closing.done()
+    shop.go.set()
+    await closing
+    assert run.done()
+    await guard.drain(60)
+
+
+async def test_drain_is_bounded(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+    """A handler that takes longer is left to go on."""
+    run = await begin(guard, shop)
+    closing = asyncio.create_task(guard.drain(60))
+    await clock.advance(0)
+    await clock.advance(60)
+    assert closing.done()
+    shop.go.set()
+    assert await run is True
+
+
+async def test_a_handler_may_close_the_session(guard: OnceGuard) -> None:
+    """``drain`` does not wait for the handler that called it."""
+
+    async def closes(order: Order) -> None:
+        await guard.drain(60)
+
+    assert await guard.run(ORDER, closes, patience=10) is True
+
+
+async def test_drain_waits_for_wake_ups(guard: OnceGuard, backend: FaultyBackend, clock: ManualClock) -> None:
+    """The other processes are told before the session is closed."""
+    told = asyncio.Event()
+    backend.faults["wake"] = told.wait
+    guard.wake("TR1")
+    closing = asyncio.create_task(guard.drain(60))
+    await clock.advance(5)
+    assert backend.woken == [KEY]
+    assert not closing.done()
+    told.set()
+    await closing

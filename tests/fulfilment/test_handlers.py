@@ -1,0 +1,185 @@
+"""The once-guard and its handlers: what may be one, what it may ask for, and how its turn passes on."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+
+from omipay_async.errors import BackendError, InvalidRequest
+from omipay_async.fulfilment.guard import OnceGuard, checked_handler
+from omipay_async.models import Order
+from omipay_async.testing import ManualClock
+from tests.support.fulfilment_doubles import ORDER, FaultyBackend, Shop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async.fulfilment.backends import Backend
+
+OTHER = Order(order_no="TR2", status="PAID", out_order_no=None, currency="AUD", amount=1)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def backend(clock: ManualClock) -> FaultyBackend:
+    return FaultyBackend(clock)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
+    return OnceGuard(backend, clock, "123456")
+
+
+@pytest.fixture
+def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
+    """The guard of another process with the same backend."""
+    return OnceGuard(backend, clock, "123456")
+
+
+# -- handlers -------------------------------------------------------------------------------------------------------
+
+
+def sync_handler(order: Order) -> None: ...
+
+
+async def generating_handler(order: Order) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("handler", [None, "handler", 3])
+async def test_what_cannot_be_called_is_refused_at_once(guard: OnceGuard, backend: FaultyBackend, handler: Any) -> None:
+    """Before the backend is asked; the error names the argument."""
+    with pytest.raises(InvalidRequest, match="handler") as caught:
+        await guard.run(ORDER, handler, patience=10)
+    assert caught.value.parameter == "handler"
+    assert backend.asked == []
+
+
+@pytest.mark.parametrize("handler", [sync_handler, lambda order: order, print, mock.Mock(), generating_handler])
+async def test_a_handler_that_gives_nothing_to_await_has_fulfilled_nothing(
+    guard: OnceGuard, elsewhere: OnceGuard, handler: Any
+) -> None:
+    """The run fails, the error names the argument, and the order is free for the handler that was meant."""
+    with pytest.raises(InvalidRequest, match="async") as caught:
+        await guard.run(ORDER, handler, patience=10)
+    assert caught.value.parameter == "handler"
+    assert await elsewhere.run(ORDER, mock.AsyncMock(), patience=0) is True
+
+
+async def fulfils(order: Order, done: list[Order]) -> None:
+    done.append(order)
+
+
+def test_every_callable_may_be_a_handler(guard: OnceGuard, shop: Shop) -> None:
+    """It is handed on as it is: whether it is async shows when it is called."""
+    for handler in (sync_handler, shop, shop.__call__, functools.partial(fulfils, done=[]), mock.AsyncMock()):
+        assert checked_handler(handler) is handler
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda done: functools.partial(functools.partial(fulfils, done=[]), done=done),
+        lambda done: lambda order: fulfils(order, done),
+        lambda done: lambda order: asyncio.ensure_future(fulfils(order, done)),
+        lambda done: mock.AsyncMock(side_effect=done.append),
+        lambda done: functools.wraps(fulfils)(lambda order: fulfils(order, done)),
+    ],
+    ids=["partial", "lambda", "future", "mock", "decorated"],
+)
+async def test_whatever_returns_something_to_await_is_a_handler(guard: OnceGuard, make: Any) -> None:
+    """Lambdas, decorated functions, partials, the mocks of tests: the success is what was awaited."""
+    done: list[Order] = []
+    assert await guard.run(ORDER, make(done), patience=10) is True
+    assert done == [ORDER]
+
+
+# -- turns that end -------------------------------------------------------------------------------------------------
+
+STEPS = range(40)
+"""More turns of the loop than a run that fails takes: somewhere among them the next meets it at its very end."""
+
+
+async def after(steps: int) -> None:
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_a_run_that_failed_passes_on_whenever_the_next_one_comes(
+    guard: OnceGuard, shop: Shop, steps: int
+) -> None:
+    """At no moment of its end is it waited for in vain, and its end forgets nobody but itself."""
+    failing = mock.AsyncMock(side_effect=ValueError)
+    first = asyncio.create_task(guard.run(ORDER, failing, patience=None))
+    await after(steps)
+    second = asyncio.create_task(guard.run(ORDER, shop, patience=None))
+    await after(len(STEPS))
+    closing = asyncio.create_task(guard.drain(60))
+    await after(len(STEPS))
+    assert shop.running == 1
+    assert not closing.done()
+    shop.go.set()
+    assert await second is True
+    await closing
+    with pytest.raises(ValueError, match=r"^$"):
+        await first
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_drain_ends_whenever_it_is_called(guard: OnceGuard, steps: int) -> None:
+    """At no moment of a run's end is it waited for in vain."""
+    run = asyncio.create_task(guard.run(ORDER, mock.AsyncMock(side_effect=ValueError), patience=None))
+    guard.wake("TR1")
+    await after(steps)
+    await guard.drain(60)
+    with pytest.raises(ValueError, match=r"^$"):
+        await run
+
+
+# -- handlers that ask for their own order --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patience", [0, None])
+async def test_a_handler_that_asks_for_its_own_order_is_told_so(guard: OnceGuard, patience: float | None) -> None:
+    """It would wait for itself for ever."""
+
+    async def fulfil(order: Order) -> None:
+        await guard.run(order, fulfil, patience=patience)
+
+    with pytest.raises(BackendError, match="its own handler"):
+        await guard.run(ORDER, fulfil, patience=None)
+
+
+async def test_a_handler_that_asks_for_its_own_order_by_detours_is_told_so(guard: OnceGuard) -> None:
+    """Through a task of its own and another order's handler."""
+
+    async def fulfil(order: Order) -> None:
+        following = OTHER if order is ORDER else ORDER
+        await asyncio.gather(guard.run(following, fulfil, patience=None))
+
+    with pytest.raises(BackendError, match="123456:TR1: its own handler"):
+        await guard.run(ORDER, fulfil, patience=None)
+
+
+async def test_a_handler_may_ask_for_another_order(guard: OnceGuard, shop: Shop) -> None:
+    """Two orders paid as one: each has its own turn."""
+    shop.go.set()
+
+    async def fulfil(order: Order) -> None:
+        assert await guard.run(ORDER, shop, patience=None) is True
+
+    assert await guard.run(OTHER, fulfil, patience=None) is True

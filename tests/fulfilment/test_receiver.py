@@ -1,0 +1,386 @@
+"""The whole duty of a notify_url, and of a sweep: confirm, run the handler once, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from omipay_async import (
+    BackendError,
+    Claim,
+    InvalidRequest,
+    MemoryBackend,
+    NotificationReply,
+    OrderStatus,
+    SessionClosed,
+)
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import (
+    Gateway,
+    Held,
+    Shop,
+    begin,
+    check_answer,
+    fail,
+    named,
+    notification,
+    order,
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay, Event, Order
+
+PAID = order("PAID", out_order_no="T1-000231")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session(on_event=events.append) as omipay:
+        yield omipay
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+# -- receiving --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_whole_duty(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, events: list[Event]
+) -> None:
+    """One call confirms, runs the handler and answers; the repeats, minutes or days later, are told SUCCESS too."""
+    gateway.on("TR1", PAID)
+    reply = await omipay.receive_notification(json.dumps(notification(clock)).encode(), shop.handle)
+    check_answer(reply, 200)
+    assert (reply.ran, reply.error) == (True, None)
+    assert reply.order is not None
+    assert reply.order.order_no == "TR1"
+    for wait in (0, 60, 400, 86_400):
+        await clock.advance(wait)
+        for nonce in ("313644f42ecd4758b5e23b80e86efdc4", "anothernonce1234567890"):
+            again = await omipay.receive_notification(notification(clock, nonce_str=nonce), shop.handle)
+            check_answer(again, 200)
+            assert (again.ran, again.error, again.order) == (False, None, reply.order)
+    assert shop.fulfilled == ["TR1"]
+    first = named(events, "notification")[0]
+    assert (first.order_no, first.out_order_no, first.error) == ("TR1", "T1-000231", None)
+
+
+async def test_a_handler_that_raises_is_run_again(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gateway is told FAIL, the log gets the traceback, the next delivery reaches the handler."""
+    gateway.on("TR1", PAID)
+    shop.failing = [ZeroDivisionError("the shop's database")]
+    reply = await omipay.receive_notification(notification(clock), shop.handle)
+    check_answer(reply, 500)
+    assert isinstance(reply.error, ZeroDivisionError)
+    assert (reply.ran, reply.order is not None) == (False, True)
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.name == "omipay_async"
+    assert "TR1" in record.getMessage()
+    check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_duplicates_that_arrive_together(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """One handler; nobody is told SUCCESS before it has ended, and everybody after."""
+    gateway.on("TR1", PAID)
+    shop.go.clear()
+    deliveries = [await begin(clock, omipay.receive_notification(notification(clock), shop.handle)) for _ in range(3)]
+    await clock.advance(5)
+    assert not any(delivery.done() for delivery in deliveries)
+    shop.go.set()
+    replies = [await outcome(delivery) for delivery in deliveries]
+    for reply in replies:
+        check_answer(reply, 200)
+    assert [reply.ran for reply in replies] == [True, False, False]
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_a_duplicate_is_told_fail_while_the_handler_runs_on(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """``timeout`` does not bound the handler, and a duplicate that has waited so long is told FAIL, never SUCCESS."""
+    gateway.on("TR1", PAID)
+    shop.go.clear()
+    first = await begin(clock, omipay.receive_notification(notification(clock), shop.handle, timeout=2))
+    second = await begin(clock, omipay.receive_notification(notification(clock), shop.handle, timeout=2))
+    await clock.advance(2)
+    reply = await outcome(second)
+    check_answer(reply, 503)
+    assert "still running" in str(reply.error)
+    await clock.advance(3600)
+    shop.go.set()
+    check_answer(await outcome(first), 200)
+
+
+async def test_a_poll_a_sweep_and_a_notification_that_arrive_together(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """Over every road that leads to it the handler runs once."""
+    gateway.on("TR1", PAID)
+
+    async def checkout() -> Order:
+        paid = await omipay.poll_until_paid("TR1", first_wait=1)
+        return await omipay.fulfil(paid.order_no, shop.handle)
+
+    async def delivery() -> NotificationReply:
+        await clock.sleep(1)
+        return await omipay.receive_notification(notification(clock), shop.handle)
+
+    async def sweep() -> Order:
+        await clock.sleep(1)
+        return await omipay.fulfil("TR1", shop.handle)
+
+    tasks = [await begin(clock, road) for road in (checkout(), delivery(), sweep(), checkout())]
+    await clock.advance(1)
+    orders = [await outcome(task) for task in tasks]
+    check_answer(orders.pop(1), 200)
+    assert all(order.is_paid for order in orders)
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_an_unpaid_order_is_not_fulfilled(gateway: Gateway, omipay: AsyncOmipay, shop: Shop) -> None:
+    """The sweep gets the order as it is; a handler's own exception is raised, and the next sweep runs it again."""
+    gateway.on("TR1", order("PAYING"), PAID)
+    assert (await omipay.fulfil("TR1", shop.handle)).status is OrderStatus.PAYING
+    assert shop.fulfilled == []
+    shop.failing = [ZeroDivisionError()]
+    with pytest.raises(ZeroDivisionError):
+        await omipay.fulfil("TR1", shop.handle)
+    assert (await omipay.fulfil("TR1", shop.handle)).is_paid
+    assert shop.fulfilled == ["TR1"]
+
+
+@pytest.mark.parametrize(
+    "trouble", [httpx.ConnectError("refused"), httpx.Response(502), fail("SYSTEM_ERROR"), fail("SIGN_ERROR")]
+)
+async def test_without_the_gateways_word_another_delivery_is_wanted(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, trouble: Any
+) -> None:
+    """A gateway that cannot be asked: 503 and FAIL, no handler; the next delivery finds it up again."""
+    gateway.on("TR1", trouble, PAID)
+    reply = await omipay.receive_notification(notification(clock), shop.handle)
+    check_answer(reply, 503)
+    assert (reply.order, reply.ran) == (None, False)
+    assert shop.fulfilled == []
+    check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
+
+
+async def test_the_confirmation_is_bounded_by_its_timeout(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """A gateway that hangs: FAIL after ten seconds, before the sender's own patience ends."""
+    gateway.on("TR1", Held(PAID))
+    delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
+    await clock.advance(9.999)
+    assert not delivery.done()
+    await clock.advance(0.001)
+    check_answer(await outcome(delivery), 503)
+
+
+async def test_a_handler_may_use_the_session(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """Asking, polling and refunding from inside a handler is ordinary, also with one slot only."""
+    gateway.on("TR1", PAID)
+    gateway.on("Refund", {"return_code": "SUCCESS", "refund_no": "RF1"})
+    refunds: list[str] = []
+
+    async def handler(order: Order) -> None:
+        await omipay.query_order(order.order_no)
+        refunds.append((await omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1)).refund_no)
+
+    check_answer(await omipay.receive_notification(notification(clock), handler), 200)
+    async with gateway.session(max_in_flight=1) as narrow:
+        check_answer(await narrow.receive_notification(notification(clock), handler), 200)
+    assert refunds == ["RF1", "RF1"]
+
+
+@pytest.mark.parametrize("handler", [print, lambda _: None])
+async def test_a_handler_that_turns_out_not_to_be_async(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, handler: Any
+) -> None:
+    """It is told as what it is, with FAIL, and recorded as no success."""
+    gateway.on("TR1", PAID)
+    for _ in range(2):
+        reply = await omipay.receive_notification(notification(clock), handler)
+        check_answer(reply, 500)
+        assert isinstance(reply.error, InvalidRequest)
+        with pytest.raises(InvalidRequest, match="handler"):
+            await omipay.fulfil("TR1", handler)
+
+
+@pytest.mark.parametrize("handler", [None, "ship"])
+async def test_a_handler_that_is_none_is_refused(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, handler: Any
+) -> None:
+    """A slip in the set-up is raised, not answered; nothing is asked."""
+    with pytest.raises(InvalidRequest, match="handler"):
+        await omipay.receive_notification(notification(clock), handler)
+    with pytest.raises(InvalidRequest, match="handler"):
+        await omipay.fulfil("TR1", handler)
+    with pytest.raises(InvalidRequest, match="timeout"):
+        await omipay.receive_notification(notification(clock), Shop().handle, timeout=0)
+    assert gateway.asked == []
+
+
+# -- the backend ------------------------------------------------------------------------------------------------------
+
+
+class LostBackend(MemoryBackend):
+    """A backend that may be gone, or hang."""
+
+    gone = True
+    hangs = False
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """As in memory, if it is there."""
+        if self.gone:
+            raise BackendError("the backend cannot be reached")
+        return await super().claim(key, owner)
+
+    async def wake(self, key: str) -> None:
+        """Fails with the rest, or hangs."""
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.gone:
+            raise BackendError("the backend cannot be reached")
+
+
+async def test_without_the_backend_no_handler_runs(
+    clock: ManualClock, gateway: Gateway, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether it ran elsewhere is not known: 503 and FAIL, ``BackendError`` from fulfil; polls go on, and are woken."""
+    gateway.on("TR1", PAID)
+    backend = LostBackend(clock=clock)
+    async with gateway.session(backend=backend) as omipay:
+        poll = await begin(clock, omipay.poll_until_paid("TR1"))
+        with caplog.at_level(logging.WARNING, "omipay_async"):
+            reply = await omipay.receive_notification(notification(clock), shop.handle)
+        check_answer(reply, 503)
+        assert isinstance(reply.error, BackendError)
+        assert reply.order is not None
+        assert (await outcome(poll)).is_paid
+        assert any("not woken" in record.getMessage() for record in caplog.records)
+        with pytest.raises(BackendError):
+            await omipay.fulfil("TR1", shop.handle)
+        assert (shop.fulfilled, shop.running) == ([], 0)
+        backend.gone = False
+        check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_a_backend_that_hangs_does_not_hold_the_answer(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
+    """Waking other processes is a courtesy: a backend that hangs in it holds the confirmation for its time at most."""
+    gateway.on("TR1", PAID)
+    backend = LostBackend(clock=clock)
+    backend.gone, backend.hangs = False, True
+    async with gateway.session(backend=backend) as omipay:
+        delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
+        await clock.advance(10)
+        try:
+            assert delivery.done()
+        finally:
+            delivery.cancel()
+
+
+async def test_sessions_that_share_a_backend_share_the_guard(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
+    """Two sessions of one merchant in one loop run the handler once; another merchant's order is another order."""
+    gateway.on("TR1", PAID)
+    backend = MemoryBackend(clock=clock)
+    async with gateway.session(backend=backend) as one, gateway.session(backend=backend) as two:
+        check_answer(await one.receive_notification(notification(clock), shop.handle), 200)
+        reply = await two.receive_notification(notification(clock), shop.handle)
+        check_answer(reply, 200)
+        assert not reply.ran
+    assert shop.fulfilled == ["TR1"]
+
+
+# -- the session's end ------------------------------------------------------------------------------------------------
+
+
+async def test_closing_waits_for_a_handler_that_runs(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """A deployment in the middle of a fulfilment: the handler ends, its success is recorded, SUCCESS is answered."""
+    gateway.on("TR1", PAID)
+    shop.go.clear()
+    delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
+    closing = await begin(clock, omipay.aclose())
+    assert not closing.done()
+    shop.go.set()
+    assert await outcome(closing) is None
+    check_answer(await outcome(delivery), 200)
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_closing_waits_no_longer_than_the_deadline(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
+    """A handler that hangs does not hold the process for ever."""
+    gateway.on("TR1", PAID)
+    shop.go.clear()
+    omipay = gateway.session(timeout=8)
+    delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
+    closing = await begin(clock, omipay.aclose())
+    await clock.advance(7.999)
+    assert not closing.done()
+    await clock.advance(0.001)
+    assert await outcome(closing) is None
+    assert shop.running == 1
+    shop.go.set()
+    check_answer(await outcome(delivery), 200)
+
+
+async def test_after_closing_another_delivery_is_wanted(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """A closed session answers 503, whether it was closed before the delivery or while the gateway was asked."""
+    gateway.on("TR1", Held(PAID))
+    delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
+    await omipay.aclose()
+    for reply in (await outcome(delivery), await omipay.receive_notification(notification(clock), shop.handle)):
+        check_answer(reply, 503)
+        assert isinstance(reply.error, SessionClosed)
+    with pytest.raises(SessionClosed):
+        await omipay.fulfil("TR1", shop.handle)
+    assert shop.fulfilled == []
+
+
+async def test_a_handler_may_close_the_session(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """It does not wait for itself."""
+    gateway.on("TR1", PAID)
+
+    async def last(_: Order) -> None:
+        await omipay.aclose()
+
+    check_answer(await omipay.receive_notification(notification(clock), last), 200)

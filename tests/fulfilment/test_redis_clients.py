@@ -1,0 +1,108 @@
+"""Which clients, URLs, loops and durations the backend in Redis takes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import traceback
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import redis.asyncio
+
+from omipay_async.errors import ConfigurationError
+from omipay_async.fulfilment.backends import Claim, MemoryBackend
+from omipay_async.redis import RedisBackend
+from tests.support.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+KEY = "123456:TR1"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+async def backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        await client.flushall()
+    async with RedisBackend(server.url) as backend:
+        yield backend
+
+
+@pytest.mark.parametrize("decode_responses", [True, False])
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_a_client_of_ones_own_is_used_as_it_is_and_not_closed(
+    server: RedisServer, backend: RedisBackend, decode_responses: bool, protocol: int
+) -> None:
+    """Whatever it decodes and speaks; closing it stays its owner's affair."""
+    woken: asyncio.Queue[str] = asyncio.Queue()
+    async with redis.asyncio.Redis(port=server.port, decode_responses=decode_responses, protocol=protocol) as client:
+        async with RedisBackend(client) as own, own.listen(woken.put_nowait):
+            assert await own.claim(KEY, "me") is Claim.MINE
+            assert await own.renew(KEY, "me")
+            assert await own.finish(KEY, "me")
+            await own.wake(KEY)
+            assert await woken.get() == KEY
+        assert client.connection_pool._available_connections
+        assert await own.claim(KEY, "me") is Claim.DONE
+
+
+def test_a_backend_goes_on_in_another_loop(server: RedisServer) -> None:
+    """Scripts that call ``asyncio.run`` more than once may keep it."""
+    backend = RedisBackend(server.url, prefix="loops:")
+
+    async def claim(owner: str) -> Claim:
+        async with backend:
+            return await backend.claim(KEY, owner)
+
+    assert [asyncio.run(claim("me")), asyncio.run(claim("you"))] == [Claim.MINE, Claim.BUSY]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["hunter2", "http://:hunter2@host", "redis://:hunter2@host:port", "redis://h?db=hunter2", None, redis.Redis()],
+)
+def test_what_is_no_redis_is_refused_without_showing_it(wrong: Any) -> None:
+    """A URL may hold a password, and a client that is not awaited would block the loop."""
+    with pytest.raises(ConfigurationError, match="url_or_client") as caught:
+        RedisBackend(wrong)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("option", ["lease", "keep"])
+@pytest.mark.parametrize(
+    "value", [10**400, 10**5000, 1e300, float("inf"), float("nan"), 0, "30"], ids=lambda value: type(value).__name__
+)
+def test_durations_that_nobody_can_count_are_refused(option: str, value: Any) -> None:
+    """By name, when the backend is made, and not by an overflow at the first claim."""
+    for make in (functools.partial(RedisBackend, "redis://127.0.0.1"), MemoryBackend):
+        with pytest.raises(ConfigurationError, match=option):
+            make(**{option: value})
+
+
+def test_the_longest_duration_is_one_that_redis_can_count(server: RedisServer) -> None:
+    """Whoever never wants to forget gives ``timedelta.max``."""
+
+    async def claim() -> Claim:
+        async with RedisBackend(server.url, prefix="long:", lease=1e13, keep=timedelta.max) as backend:
+            assert await backend.claim(KEY, "me") is Claim.MINE
+            assert await backend.finish(KEY, "me")
+            return await backend.claim(KEY, "you")
+
+    assert asyncio.run(claim()) is Claim.DONE
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to install."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError, match=r"omipay-async\[redis\]"):
+        RedisBackend("redis://127.0.0.1")

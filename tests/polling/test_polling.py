@@ -1,0 +1,297 @@
+"""Waiting for money, minute by minute on a clock that stands still: when questions are asked, and how a poll ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async import (
+    AppletOrder,
+    AppOrder,
+    GatewayError,
+    JSAPIOrder,
+    OnlineOrder,
+    Order,
+    OrderStatus,
+    Outcome,
+    PaymentFailed,
+    PollTimeout,
+    QROrder,
+    Refund,
+    RefundFailed,
+    RefundReceipt,
+    RefundStatus,
+    ScanOrder,
+)
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome, refund
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay, Event
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session(on_event=events.append) as omipay:
+        yield omipay
+
+
+# -- when questions are asked -----------------------------------------------------------------------------------------
+
+
+async def test_asks_after_five_seconds_and_then_every_five(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """The documents' advice is the default: wait 5 seconds, ask, and ask again every 5 until it is paid."""
+    gateway.on("QueryOrder", order("READY"), order("PAYING"), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1"))
+    await clock.advance(60)
+    paid = await outcome(poll)
+    assert paid == Order("TR1", OrderStatus.PAID, None, "AUD", 450)
+    assert gateway.times("QueryOrder") == [5, 10, 15]
+    assert [asked.method for asked in gateway.asked] == ["GET"] * 3
+
+
+async def test_the_interval_begins_with_each_answer(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """A slow gateway is not asked the more: the wait begins when its answer has come."""
+    gateway.on("QueryOrder", gateway.after(2, order("PAYING")), gateway.after(3, order("PAYING")), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=1, interval=4))
+    await clock.advance(60)
+    assert (await outcome(poll)).is_paid
+    assert gateway.times("QueryOrder") == [1, 7, 14]
+
+
+async def test_the_last_question_comes_a_moment_before_the_end(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """A payment in the last seconds is still seen: one more question than the interval asks for, in time to answer."""
+    gateway.on("QueryOrder", order("PAYING"), order("PAYING"), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12))
+    await clock.advance(12)
+    assert (await outcome(poll)).is_paid
+    *others, last = gateway.times("QueryOrder")
+    assert others == [5, 10]
+    assert 11 <= last < 12
+
+
+async def test_a_short_poll_asks_once_before_its_end(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """A timeout shorter than the first wait still asks, in time for an answer."""
+    gateway.on("QueryOrder", order("PAYING"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=2))
+    await clock.advance(60)
+    assert isinstance(await outcome(poll), PollTimeout)
+    (asked,) = gateway.times("QueryOrder")
+    assert 1.5 < asked < 2
+
+
+async def test_the_timeout_ends_the_poll_on_the_second(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Not a moment earlier, not a moment later: whoever waits for 12 seconds waits for 12 seconds."""
+    gateway.on("QueryOrder", order("PAYING"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12))
+    await clock.advance(11.999)
+    assert not poll.done()
+    await clock.advance(0.001)
+    assert isinstance(await outcome(poll), PollTimeout)
+
+
+async def test_the_timeout_bounds_a_request_that_hangs(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """A gateway that does not answer does not hold the poll beyond its time, and the request ends with it."""
+    held = Held(order("PAID"))
+    gateway.on("QueryOrder", held)
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=8))
+    await clock.advance(7.999)
+    assert gateway.under_way == 1
+    await clock.advance(0.001)
+    assert isinstance(await outcome(poll), PollTimeout)
+    assert (gateway.under_way, held.cancelled) == (0, 1)
+
+
+async def test_without_a_timeout_it_goes_on(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """``timeout=None`` waits for ever."""
+    gateway.on("QueryOrder", order("PAYING"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=None, interval=600))
+    await clock.advance(86_400)
+    gateway.on("QueryOrder", order("PAID"))
+    await clock.advance(600)
+    assert (await outcome(poll)).is_paid
+
+
+async def test_a_scan_order_that_is_paid_is_asked_for_at_once(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """The till that always polls loses no time on customers who paid without a password."""
+    gateway.on("QueryOrder", order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid(ScanOrder("TR1", "T1-000231", OrderStatus.PAID)))
+    assert (await outcome(poll)).is_paid
+    assert gateway.times("QueryOrder") == [0]
+
+
+async def test_after_a_restart_it_asks_at_once(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """``first_wait=0`` asks now, and then by interval."""
+    gateway.on("QueryOrder", order("PAYING"), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+    assert gateway.times("TR1") == [0]
+    await clock.advance(5)
+    assert (await outcome(poll)).is_paid
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "TR1",
+        QROrder("TR1"),
+        JSAPIOrder("TR1"),
+        ScanOrder("TR1", None, OrderStatus.PAYING),
+        OnlineOrder("TR1"),
+        AppOrder("TR1"),
+        AppletOrder("TR1"),
+        Order("TR1", OrderStatus.READY, None, "AUD", 450),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+async def test_every_order_can_be_waited_for(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, given: object
+) -> None:
+    """Whatever made the order, its object is enough, and so is its number."""
+    gateway.on("TR1", order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid(given))
+    assert gateway.asked == []
+    await clock.advance(5)
+    assert (await outcome(poll)).order_no == "TR1"
+
+
+# -- statuses ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["PAID", "SETTLED", "PAYED", "CLOSED"])
+async def test_paid_statuses_end_it(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str) -> None:
+    """Paid is paid in every word that the documents have for it."""
+    gateway.on("QueryOrder", order(status))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+    assert (await outcome(poll)).is_paid
+
+
+@pytest.mark.parametrize("status", ["CANCELLED", "FAILED"])
+async def test_failed_statuses_are_payment_failed(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event], status: str
+) -> None:
+    """A till may charge again: this order will not be paid, and the error says so."""
+    gateway.on("QueryOrder", order(status))
+    error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
+    assert isinstance(error, PaymentFailed)
+    assert (error.order.status, error.order.order_no, error.outcome) == (status, "TR1", Outcome.NOT_DONE)
+    assert "TR1" in str(error)
+
+
+@pytest.mark.parametrize("status", ["READY", "PAYING", "REVERSING", "paid", ""])
+async def test_other_statuses_wait(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str) -> None:
+    """Not paid yet, or a word that no document lists: neither paid nor failed, so the poll goes on."""
+    gateway.on("QueryOrder", order(status), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+    assert not poll.done()
+    await clock.advance(5)
+    assert (await outcome(poll)).is_paid
+
+
+@pytest.mark.parametrize("status", ["Closed", "CLOSED", "closed"])
+async def test_refunds_arrive(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str) -> None:
+    """A refund is waited for by minutes, through all its stations, until it is Closed."""
+    waiting = ["Applied", "MerchantConfirmed", "OrganizationConfirmed", "OrganizationPayback", "SomethingNew"]
+    gateway.on("QueryRefund", *map(refund, waiting), refund(status))
+    seen: list[str] = []
+    poll = await begin(
+        clock,
+        omipay.poll_until_refunded(RefundReceipt("RF1"), timeout=None, on_status=lambda now: seen.append(now.status)),
+    )
+    await clock.advance(600)
+    assert (await outcome(poll)).is_refunded
+    assert gateway.times("RF1") == [5, 65, 125, 185, 245, 305]
+    assert seen == [*waiting, RefundStatus.Closed]
+
+
+@pytest.mark.parametrize("status", ["MerchantRejected", "TimeoutClosed", "OrganizationFailed", "CustomerCancelled"])
+async def test_failed_refunds(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event], status: str
+) -> None:
+    """A refund that will not be paid out is an error that holds it."""
+    gateway.on("QueryRefund", refund(status))
+    waiting = Refund("RF1", RefundStatus.Applied)
+    error = await outcome(await begin(clock, omipay.poll_until_refunded(waiting, first_wait=0, timeout=60)))
+    assert isinstance(error, RefundFailed)
+    assert (error.refund.status, error.refund.refund_no, error.outcome) == (status, "RF1", Outcome.NOT_DONE)
+
+
+async def test_the_poll_event_tells_how_it_ended(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
+) -> None:
+    """Metrics count paid orders apart from failed ones: a ``poll`` event names the error that was raised."""
+    gateway.on("TR1", order("PAID"))
+    gateway.on("TR2", order("FAILED"))
+    gateway.on("RF1", refund("TimeoutClosed"))
+    for poll in (
+        omipay.poll_until_paid("TR1", first_wait=0),
+        omipay.poll_until_paid("TR2", first_wait=0),
+        omipay.poll_until_refunded("RF1", first_wait=0, timeout=9),
+    ):
+        await outcome(await begin(clock, poll))
+    assert [(event.error, event.outcome) for event in named(events, "poll")] == [
+        (None, None),
+        ("PaymentFailed", Outcome.NOT_DONE),
+        ("RefundFailed", Outcome.NOT_DONE),
+    ]
+
+
+# -- the end of the time ----------------------------------------------------------------------------------------------
+
+
+async def test_poll_timeout_says_what_it_knows(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
+) -> None:
+    """The customer may still pay: the error has the number to ask about later, the last state and the last trouble."""
+    gateway.on("QueryOrder", order("PAYING"), fail("SYSTEM_ERROR"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12))
+    await clock.advance(12)
+    error = await outcome(poll)
+    assert isinstance(error, PollTimeout)
+    assert not isinstance(error, OSError)
+    assert (error.order_no, error.refund_no, error.refund) == ("TR1", None, None)
+    assert error.order is not None
+    assert error.order.status is OrderStatus.PAYING
+    assert isinstance(error.last_error, GatewayError)
+    assert error.outcome is Outcome.UNKNOWN
+    (event,) = named(events, "poll")
+    assert (event.error, event.outcome, event.duration_s) == ("PollTimeout", Outcome.UNKNOWN, 12)
+
+
+async def test_poll_timeout_of_a_refund(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """Of a refund it carries the refund; where nothing was seen and nothing went wrong it carries neither."""
+    gateway.on("RF1", refund("Applied"))
+    gateway.on("RF2", Held(refund("Applied")))
+    polls = [await begin(clock, omipay.poll_until_refunded(number, timeout=12)) for number in ("RF1", "RF2")]
+    await clock.advance(12)
+    seen, unseen = [await outcome(poll) for poll in polls]
+    assert (seen.refund_no, seen.order_no, seen.order, seen.last_error) == ("RF1", None, None, None)
+    assert seen.refund.status is RefundStatus.Applied
+    assert (unseen.refund_no, unseen.refund, unseen.last_error) == ("RF2", None, None)

@@ -1,0 +1,401 @@
+"""Many polls at once: what they tell, what they share, how they end together, and ten thousand of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from omipay_async import AuthenticationError, Order, OrderStatus, Outcome, PaymentFailed, PollTimeout, SessionClosed
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import (
+    Gateway,
+    Held,
+    Request,
+    begin,
+    fail,
+    named,
+    notification,
+    order,
+    outcome,
+    refund,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay, Event
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session(on_event=events.append) as omipay:
+        yield omipay
+
+
+# -- on_status --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_on_status_is_told_the_first_status_and_each_change(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, *, is_async: bool
+) -> None:
+    """A display follows the customer: once for each change, not once for each question, sync or async."""
+    gateway.on("QueryOrder", *map(order, ["READY", "READY", "PAYING", "PAYING", "PAID"]))
+    seen: list[tuple[float, str]] = []
+
+    def told(now: Order) -> None:
+        seen.append((clock.monotonic(), now.status))
+
+    async def told_later(now: Order) -> None:
+        await asyncio.sleep(0)
+        told(now)
+
+    poll = await begin(clock, omipay.poll_until_paid("TR1", on_status=told_later if is_async else told))
+    await clock.advance(60)
+    assert (await outcome(poll)).is_paid
+    assert seen == [(5, "READY"), (15, "PAYING"), (25, "PAID")]
+
+
+@pytest.mark.parametrize("status", ["PAYING", "PAID"])
+async def test_what_on_status_raises_ends_that_poll_only(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str
+) -> None:
+    """A display that breaks ends its own poll with its own exception; another poll of the order goes on."""
+    gateway.on("QueryOrder", order(status), order("PAID"))
+
+    def broken(_: Order) -> None:
+        raise ZeroDivisionError
+
+    async def broken_later(_: Order) -> None:
+        raise ZeroDivisionError
+
+    first = await begin(clock, omipay.poll_until_paid("TR1", on_status=broken))
+    second = await begin(clock, omipay.poll_until_paid("TR1", on_status=broken_later))
+    third = await begin(clock, omipay.poll_until_paid("TR1"))
+    await clock.advance(5)
+    assert isinstance(await outcome(first), ZeroDivisionError)
+    assert isinstance(await outcome(second), ZeroDivisionError)
+    await clock.advance(5)
+    assert (await outcome(third)).is_paid
+
+
+async def test_a_slow_on_status_loses_no_verdict(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """While one status is still being told, the next answer is kept; paid stays paid after the time is over."""
+    gateway.on("QueryOrder", order("PAYING"), order("PAID"))
+    seen: list[str] = []
+
+    async def slow(now: Order) -> None:
+        seen.append(now.status)
+        await clock.sleep(20)
+
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12, on_status=slow))
+    await clock.advance(60)
+    assert (await outcome(poll)).is_paid
+    assert seen == ["PAYING", "PAID"]
+
+
+async def test_an_on_status_that_hangs_does_not_outlast_the_poll(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """The time limit bounds the whole poll, its callback included."""
+    gateway.on("QueryOrder", order("PAYING"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12, on_status=lambda _: asyncio.Event().wait()))
+    await clock.advance(12)
+    error = await outcome(poll)
+    assert isinstance(error, PollTimeout)
+    assert error.order is not None
+
+
+async def test_nothing_is_asked_after_a_final_status(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """However long a display takes to show that it is paid, the gateway has said its last word."""
+    gateway.on("QueryOrder", order("PAYING"), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", on_status=lambda _: clock.sleep(22)))
+    await clock.advance(60)
+    assert (await outcome(poll)).is_paid
+    assert gateway.times("TR1") == [5, 10]
+
+
+# -- sharing ----------------------------------------------------------------------------------------------------------
+
+
+async def test_pollers_of_one_order_share_each_question(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
+) -> None:
+    """A hundred browsers wait for one order: the gateway is asked once, and all of them hear of it."""
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    polls = [await begin(clock, omipay.poll_until_paid("TR1")) for _ in range(100)]
+    await clock.advance(10)
+    assert all([(await outcome(poll)).is_paid for poll in polls])
+    assert gateway.times("TR1") == [5, 10]
+    assert len(named(events, "call")) == 2
+    assert len(named(events, "poll")) == 100
+
+
+async def test_pollers_keep_their_own_times(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """The most impatient poller sets the pace, each ends at its own limit, and what each raises is its own object."""
+    gateway.on("TR1", order("PAYING"))
+    patient = await begin(clock, omipay.poll_until_paid("TR1", first_wait=20, interval=20, timeout=100))
+    hasty = await begin(clock, omipay.poll_until_paid("TR1", first_wait=1, interval=2, timeout=10))
+    await clock.advance(10)
+    assert gateway.times("TR1")[:5] == [1, 3, 5, 7, 9]
+    assert isinstance(await outcome(hasty), PollTimeout)
+    await clock.advance(30)
+    assert len(gateway.times("TR1")) == 7
+    gateway.on("TR1", fail("SIGN_ERROR"))
+    other = await begin(clock, omipay.poll_until_paid("TR1"))
+    await clock.advance(20)
+    errors = [await outcome(patient), await outcome(other)]
+    assert [type(error) for error in errors] == [AuthenticationError, AuthenticationError]
+    assert errors[0] is not errors[1]
+
+
+async def test_a_poller_that_joins_a_question_gets_its_answer(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Who comes while the gateway is being asked does not ask again."""
+    held = Held(order("PAID"))
+    gateway.on("TR1", held)
+    first = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+    second = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+    held.release.set()
+    assert await outcome(first) == await outcome(second)
+    assert len(gateway.asked) == 1
+
+
+async def test_cancelling_one_poller_leaves_the_others_alone(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """The browser that closed takes nothing with it, whether it was the first or the last, even in mid-request."""
+    held = Held(order("PAID"))
+    gateway.on("TR1", held)
+    polls = [await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)) for _ in range(3)]
+    for leaving in (polls[0], polls[2]):
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+    held.release.set()
+    assert (await outcome(polls[1])).is_paid
+    assert (held.cancelled, len(gateway.asked)) == (0, 1)
+
+
+async def test_polls_cancelled_as_they_fall_due_leave_room_for_others(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """However many polls are cancelled in the very moment of their question, later polls are still asked for."""
+    gateway.on("QueryOrder", order("PAID"))
+    for number in range(40):
+        poll = asyncio.create_task(omipay.poll_until_paid(f"TR{number}", first_wait=1))
+        clock.call_later(1, poll.cancel)  # before the poll has begun: its question falls due after this
+        await clock.advance(0)
+        await clock.advance(1)
+        assert poll.cancelled()
+    poll = await begin(clock, omipay.poll_until_paid("TR99", first_wait=1))
+    await clock.advance(1)
+    assert (await outcome(poll)).is_paid
+
+
+async def test_a_poll_cancelled_in_the_queue_is_not_asked_for(clock: ManualClock, gateway: Gateway) -> None:
+    """Who left before its turn came costs no request."""
+    held = Held(order("PAID"))
+    gateway.on("TR1", held)
+    gateway.on("TR3", order("PAID"))
+    async with gateway.session(max_in_flight=3) as omipay:
+        first = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+        second = await begin(clock, omipay.poll_until_paid("TR2", first_wait=0))
+        third = await begin(clock, omipay.poll_until_paid("TR3", first_wait=0))
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        held.release.set()
+        assert (await outcome(first)).is_paid
+        assert (await outcome(third)).is_paid
+    assert gateway.times("TR2") == []
+
+
+async def test_a_poll_that_joins_in_the_queue_costs_no_second_question(clock: ManualClock, gateway: Gateway) -> None:
+    """An order that waits for its turn is asked about once, however many came to wait for it meanwhile."""
+    held = Held(order("PAID"))
+    gateway.on("TR1", held)
+    gateway.on("TR2", order("PAYING"), order("PAID"))
+    async with gateway.session(max_in_flight=3) as omipay:
+        await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+        polls = [await begin(clock, omipay.poll_until_paid("TR2", first_wait=1))]
+        await clock.advance(2)
+        polls.append(await begin(clock, omipay.poll_until_paid("TR2", first_wait=1)))
+        await clock.advance(2)
+        held.release.set()
+        await clock.advance(0)
+        await clock.advance(5)
+        assert all([(await outcome(poll)).is_paid for poll in polls])
+    assert gateway.times("TR2") == [4, 9]
+
+
+async def test_orders_and_refunds_are_told_apart(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """An order and a refund that bear one number are two things."""
+    gateway.on("QueryOrder", order("PAID"))
+    gateway.on("QueryRefund", refund("Applied"))
+    paid = await begin(clock, omipay.poll_until_paid("1"))
+    refunded = await begin(clock, omipay.poll_until_refunded("1", timeout=60))
+    await clock.advance(5)
+    assert (await outcome(paid)).is_paid
+    await clock.advance(55)
+    assert isinstance(await outcome(refunded), PollTimeout)
+
+
+# -- the session's end ------------------------------------------------------------------------------------------------
+
+
+async def test_closing_ends_every_poll_with_its_number(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
+) -> None:
+    """Between questions, in one, and waiting for a slot: SessionClosed tells which order to ask about later."""
+    gateway.on("QueryOrder", Held(order("PAID")))
+    polls = [await begin(clock, omipay.poll_until_paid(f"TR{n}", first_wait=0)) for n in range(30)]
+    polls.append(await begin(clock, omipay.poll_until_paid("TR30")))
+    refunds = await begin(clock, omipay.poll_until_refunded("RF1", timeout=None))
+    assert gateway.under_way == 18
+    await omipay.aclose()
+    errors = [await outcome(poll) for poll in polls]
+    assert all(isinstance(error, SessionClosed) for error in errors)
+    assert [error.order_no for error in errors] == [f"TR{n}" for n in range(31)]
+    assert {error.outcome for error in errors} == {Outcome.UNKNOWN}
+    closed = await outcome(refunds)
+    assert (closed.order_no, closed.refund_no, closed.outcome) == (None, "RF1", Outcome.UNKNOWN)
+    assert gateway.under_way == 0
+    assert {event.error for event in named(events, "poll")} == {"SessionClosed"}
+
+
+async def test_a_paid_answer_counts_although_the_session_closes(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """What the gateway has said before the end is not thrown away."""
+    gateway.on("TR1", order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1"))
+    await omipay.confirm_notification(notification(clock))
+    await omipay.aclose()
+    assert (await outcome(poll)).is_paid
+
+
+# -- ten thousand -----------------------------------------------------------------------------------------------------
+
+
+async def test_polls_leave_two_slots_to_the_till(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """With a thousand polls hanging in a gateway that does not answer, a new order goes out at once."""
+    gateway.on("QueryOrder", Held(order("PAYING")))
+    gateway.on("MakeScanOrder", {"return_code": "SUCCESS", "order_no": "TR9"})
+    polls = [asyncio.create_task(omipay.poll_until_paid(f"TR{n}", first_wait=1)) for n in range(1000)]
+    await clock.advance(0)
+    await clock.advance(1)
+    assert gateway.under_way == 18
+    scan = await begin(clock, omipay.make_scan_order(**SCAN))
+    assert (await outcome(scan)).is_paid
+    for poll in polls:
+        poll.cancel()
+
+
+async def test_the_oldest_due_poll_goes_first(clock: ManualClock, gateway: Gateway) -> None:
+    """Polls that fall due together are not fired in one instant, and none starves: first due, first asked."""
+    gateway.on("QueryOrder", gateway.after(1, order("PAID")))
+    async with gateway.session(max_in_flight=4) as omipay:
+        late = [await begin(clock, omipay.poll_until_paid(f"B{n}", first_wait=6)) for n in range(4)]
+        early = [await begin(clock, omipay.poll_until_paid(f"A{n}", first_wait=5)) for n in range(6)]
+        await clock.advance(60)
+        assert all([(await outcome(poll)).is_paid for poll in early + late])
+    assert [asked.number for asked in gateway.asked] == ["A0", "A1", "A2", "A3", "A4", "A5", "B0", "B1", "B2", "B3"]
+    assert [asked.at for asked in gateway.asked] == [5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
+    assert gateway.most_under_way == 2
+
+
+SCAN: dict[str, Any] = {
+    "order_name": "Flat white",
+    "amount": 450,
+    "currency": "AUD",
+    "out_order_no": "T1-000231",
+    "qrcode": "134567890123456789",
+    "pos_no": "till-1",
+}
+
+
+class Crowd:
+    """Ten thousand customers who pay, or fail to, at random moments of ten minutes; a gateway that stumbles."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        chance = random.Random(seed)
+        self.chance = chance
+        self.fates = {
+            f"TR{n}": (chance.uniform(0, 600), "FAILED" if chance.random() < 0.05 else "PAID") for n in range(size)
+        }
+        self.faults = 0
+
+    def answer(self, asked: Request) -> Any:
+        """What the gateway says of an order now: in one of fifty cases nothing that can be used."""
+        if self.chance.random() < 0.02:
+            self.faults += 1
+            troubles = (httpx.ReadTimeout("slow"), httpx.Response(502), fail("SYSTEM_ERROR"))
+            return self.chance.choice(troubles)
+        moment, fate = self.fates[asked.number]
+        return order(fate if asked.at >= moment else "PAYING")
+
+
+async def test_ten_thousand_polls_all_end_as_their_customers_do() -> None:
+    """All right states, never more than ``max_in_flight`` requests, and tills that sell meanwhile are not held up."""
+    clock = ManualClock(auto=True)
+    crowd = Crowd(10_000, seed=4)
+    gateway = Gateway(clock)
+
+    async def answer(asked: Request) -> Any:
+        await clock.sleep(0.05)
+        return crowd.answer(asked)
+
+    async def sell(_: Request) -> Any:
+        await clock.sleep(0.25)
+        return {"return_code": "SUCCESS", "order_no": "TR-sold"}
+
+    gateway.on("QueryOrder", answer)
+    gateway.on("MakeScanOrder", sell)
+    ended: Counter[str] = Counter()
+    sales: list[float] = []
+    async with gateway.session() as omipay:
+
+        async def wait(number: str) -> None:
+            fate = crowd.fates[number][1]
+            try:
+                ended[(await omipay.poll_until_paid(number, interval=300, timeout=1200)).status] += fate == "PAID"
+            except PaymentFailed as failed:
+                ended[failed.order.status] += fate == "FAILED"
+
+        async def till() -> None:
+            for _ in range(20):
+                await clock.sleep(30)
+                began = clock.monotonic()
+                await omipay.make_scan_order(**SCAN)
+                sales.append(clock.monotonic() - began)
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in crowd.fates:
+                tasks.create_task(wait(number))
+            tasks.create_task(till())
+    fates = Counter(fate for _, fate in crowd.fates.values())
+    assert ended == {OrderStatus.PAID: fates["PAID"], OrderStatus.FAILED: fates["FAILED"]}
+    assert gateway.most_under_way <= 20
+    assert crowd.faults > 300
+    assert sales == [pytest.approx(0.25)] * 20

@@ -1,0 +1,272 @@
+"""What goes wrong while money is waited for: trouble that passes, errors that last, slips, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+import pytest
+
+from omipay_async import (
+    AuthenticationError,
+    ConfigurationError,
+    GatewayError,
+    InvalidReply,
+    InvalidRequest,
+    LookupFailed,
+    OmipayError,
+    Outcome,
+    ParameterError,
+    PollTimeout,
+    QROrder,
+    RefundReceipt,
+    SystemClock,
+    TransportError,
+)
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import Gateway, Held, begin, fail, order, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay, Event
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session(on_event=events.append) as omipay:
+        yield omipay
+
+
+# -- trouble ----------------------------------------------------------------------------------------------------------
+
+PASSING = {
+    "no answer": httpx.ReadTimeout("slow"),
+    "cut": httpx.RemoteProtocolError("cut"),
+    "refused": httpx.ConnectError("refused"),
+    "bad gateway": httpx.Response(502, text="<html>"),
+    "empty": httpx.Response(200),
+    "no order": {"return_code": "SUCCESS"},
+    "system error": fail("SYSTEM_ERROR"),
+    "unlisted": fail("BUSY_TRY_LATER"),
+}
+
+
+@pytest.mark.parametrize("trouble", PASSING.values(), ids=PASSING.keys())
+async def test_passing_trouble_is_ridden_out(
+    clock: ManualClock,
+    gateway: Gateway,
+    omipay: AsyncOmipay,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Any,
+) -> None:
+    """A gateway that stumbles costs no sale: the poll goes on by interval and tells the log once, not each time."""
+    gateway.on("QueryOrder", trouble, trouble, trouble, order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1"))
+    with caplog.at_level(logging.WARNING, "omipay_async"):
+        await clock.advance(60)
+    assert (await outcome(poll)).is_paid
+    assert gateway.times("QueryOrder") == [5, 10, 15, 20]
+    assert len([record for record in caplog.records if "polling" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        (httpx.ReadTimeout("slow"), TransportError),
+        (httpx.Response(502, text="<html>"), InvalidReply),
+        (fail("SYSTEM_ERROR"), GatewayError),
+    ],
+)
+async def test_trouble_that_does_not_pass_is_the_last_error(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, trouble: Any, kind: type[Exception]
+) -> None:
+    """A poll that saw nothing but trouble says which."""
+    gateway.on("QueryOrder", trouble)
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=60))
+    await clock.advance(60)
+    error = await outcome(poll)
+    assert isinstance(error, PollTimeout)
+    assert isinstance(error.last_error, kind)
+    assert error.order is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("SIGN_ERROR", AuthenticationError),
+        ("MERCHANTNO_DISABLE", AuthenticationError),
+        ("SIGN_TIMEOUT", AuthenticationError),
+        ("PERMISSION_ERROR", LookupFailed),
+        ("PARAMETER_INVALID", ParameterError),
+    ],
+)
+async def test_lasting_errors_are_raised_at_once(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, code: str, kind: type[OmipayError]
+) -> None:
+    """Where asking again would not help nobody waits two minutes; whether the customer pays is unknown all the same."""
+    gateway.on("QueryOrder", fail(code))
+    error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
+    assert type(error) is kind
+    assert error.outcome is Outcome.UNKNOWN
+    assert len(gateway.asked) == 1
+
+
+async def test_an_order_that_the_second_node_does_not_know_yet(clock: ManualClock, gateway: Gateway) -> None:
+    """The other node may be behind: its "no such order" passes, the first node's does not."""
+
+    def by_node(asked: Any) -> Any:
+        if clock.monotonic() < 40:
+            return httpx.ConnectError("refused") if asked.host == "gateway.test" else fail("PERMISSION_ERROR")
+        return fail("ORDER_NO_ERROR")
+
+    gateway.on("QueryOrder", by_node)
+    async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
+        poll = await begin(clock, omipay.poll_until_paid("TR1"))
+        await clock.advance(30)
+        assert not poll.done()
+        assert {asked.host for asked in gateway.asked} == {"gateway.test", "second.test"}
+        await clock.advance(40)
+        error = await outcome(poll)
+    assert isinstance(error, LookupFailed)
+    assert error.node == "gateway.test"
+
+
+async def test_a_set_up_that_cannot_work_ends_it(clock: ManualClock, gateway: Gateway) -> None:
+    """A time zone that this machine does not know is no passing trouble."""
+    gateway.on("QueryOrder", order("PAID"))
+    async with gateway.session(timezone="Atlantis/Poseidonis") as omipay:
+        error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
+    assert isinstance(error, ConfigurationError)
+    assert "tzdata" in str(error)
+
+
+class OddError(Exception):
+    """An exception that cannot be copied: it wants two arguments and keeps one."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one + two)
+
+
+async def test_what_the_users_own_code_raises_reaches_the_poller(clock: ManualClock, gateway: Gateway) -> None:
+    """A nonce provider that fails is not hidden, whatever it raises."""
+
+    def broken() -> str:
+        raise OddError("no", "nonce")
+
+    async with gateway.session(nonces=broken) as omipay:
+        polls = [await begin(clock, omipay.poll_until_paid("TR1", first_wait=1)) for _ in range(2)]
+        await clock.advance(1)
+        assert [type(await outcome(poll)) for poll in polls] == [OddError, OddError]
+
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [
+        ({"order": ""}, "order"),
+        ({"order": None}, "order"),
+        ({"order": 7}, "order"),
+        ({"order": "TR\x001"}, "order"),
+        ({"order": RefundReceipt("RF1")}, "order"),
+        ({"first_wait": -1}, "first_wait"),
+        ({"first_wait": "5"}, "first_wait"),
+        ({"interval": 0}, "interval"),
+        ({"interval": True}, "interval"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"timeout": float("inf")}, "timeout"),
+        ({"on_status": "print"}, "on_status"),
+    ],
+)
+async def test_bad_arguments_are_named(
+    gateway: Gateway, omipay: AsyncOmipay, arguments: dict[str, Any], parameter: str
+) -> None:
+    """A slip is told at once, by name, and nothing is asked."""
+    with pytest.raises(InvalidRequest, match=parameter) as caught:
+        await omipay.poll_until_paid(**{"order": "TR1", **arguments})
+    assert caught.value.parameter == parameter
+    assert gateway.asked == []
+
+
+async def test_a_refund_is_waited_for_by_its_own_number(omipay: AsyncOmipay) -> None:
+    """An order given as the refund is a slip, and a refund's time limit is the caller's decision."""
+    with pytest.raises(InvalidRequest, match="refund"):
+        await omipay.poll_until_refunded(QROrder("TR1"), timeout=None)  # type: ignore[arg-type]  # the slip
+    with pytest.raises(TypeError, match="timeout"):
+        await omipay.poll_until_refunded("RF1")  # type: ignore[call-arg]  # the slip
+
+
+async def test_a_poll_is_cancelled_as_any_task_is(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """Between two questions and in the middle of one: at once, as CancelledError, and the request ends too."""
+    gateway.on("TR1", order("PAYING"))
+    held = Held(order("PAYING"))
+    gateway.on("TR2", held)
+    waiting = await begin(clock, omipay.poll_until_paid("TR1"))
+    asking = await begin(clock, omipay.poll_until_paid("TR2", first_wait=0))
+    assert gateway.under_way == 1
+    for poll in (waiting, asking):
+        poll.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await poll
+    await clock.advance(60)
+    assert (gateway.under_way, held.cancelled, len(gateway.asked)) == (0, 1, 1)
+
+
+async def test_a_timeout_of_ones_own_works_around_a_poll(gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """``asyncio.timeout`` sees its own cancellation: nothing swallowed it."""
+    gateway.on("TR1", Held(order("PAYING")))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await omipay.poll_until_paid("TR1", first_wait=0)
+
+
+class ThreeMethods:
+    """A clock with nothing but what the contract asks for."""
+
+    def time_ms(self) -> int:
+        """As the machine's."""
+        return SystemClock().time_ms()
+
+    def monotonic(self) -> float:
+        """A thousand times as fast."""
+        return SystemClock().monotonic() * 1000
+
+    async def sleep(self, seconds: float) -> None:
+        """As fast."""
+        await asyncio.sleep(seconds / 1000)
+
+
+async def test_a_clock_of_ones_own_needs_three_methods() -> None:
+    """Polls, deadlines and cancel scopes work on it, and leave no task behind."""
+    gateway = Gateway(ThreeMethods())
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    gateway.on("TR2", order("PAYING"))
+    before = asyncio.all_tasks()
+    async with gateway.session() as omipay:
+        assert (await omipay.poll_until_paid("TR1", first_wait=1, interval=1)).is_paid
+        with anyio.move_on_after(0.003) as scope:
+            await omipay.poll_until_paid("TR2", first_wait=1, interval=1)
+    assert scope.cancelled_caught
+    await asyncio.sleep(0.001)
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,232 @@
+"""Polls that need not wait for their next question: woken by what this process or another has confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async import BackendError, MemoryBackend, Order, PollTimeout
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import Gateway, Held, begin, notification, order, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from omipay_async import AsyncOmipay, Event
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session(on_event=events.append) as omipay:
+        yield omipay
+
+
+async def test_a_confirmed_notification_ends_the_wait(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Between two questions: every poll of the order ends at once, by the answer that confirmed it, and no other."""
+    gateway.on("TR1", order("PAID", out_order_no="T1-000231"))
+    gateway.on("TR2", order("PAYING"))
+    polls = [await begin(clock, omipay.poll_until_paid("TR1")) for _ in range(2)]
+    other = await begin(clock, omipay.poll_until_paid("TR2", timeout=60))
+    await clock.advance(1)
+    confirmed = await omipay.confirm_notification(notification(clock))
+    assert [await outcome(poll) for poll in polls] == [confirmed, confirmed]
+    assert gateway.times("TR1") == [1]
+    await clock.advance(59)
+    assert isinstance(await outcome(other), PollTimeout)
+
+
+async def test_a_notification_during_a_question_ends_it_too(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """In the middle of a question that hangs: the poll does not wait for it."""
+    hanging = Held(order("PAYING"))
+    gateway.on("TR1", hanging, order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+    await omipay.confirm_notification(notification(clock))
+    assert (await outcome(poll)).is_paid
+    assert hanging.cancelled == 1
+
+
+async def test_fulfilling_an_order_ends_its_polls(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """The sweep that finds an order paid tells those who wait for it; one that finds it unpaid does not."""
+
+    async def handler(_: Order) -> None:
+        """Fulfil nothing."""
+
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1"))
+    assert not (await omipay.fulfil("TR1", handler)).is_paid
+    assert not poll.done()
+    await omipay.fulfil("TR1", handler)
+    assert (await outcome(poll)).is_paid
+
+
+async def test_a_forged_notification_wakes_nobody(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """Without the gateway's word nothing changes for those who wait."""
+    gateway.on("TR1", order("PAYING"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=60))
+
+    async def handler(_: Order) -> None:
+        raise AssertionError
+
+    for body in (notification(clock, key="a forger's"), notification(clock)):
+        assert (await omipay.receive_notification(body, handler)).status >= 400
+    assert not poll.done()
+    await clock.advance(60)
+    assert isinstance(await outcome(poll), PollTimeout)
+
+
+class HTTPClient:
+    """What several processes share: whoever is woken is woken everywhere."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[str], object]] = []
+        self.listened = 0
+
+
+class SharedBackend(MemoryBackend):
+    """A backend that processes share, as the one on Redis is."""
+
+    def __init__(self, wire: HTTPClient, clock: ManualClock) -> None:
+        super().__init__(clock=clock)
+        self._wire = wire
+
+    async def wake(self, key: str) -> None:
+        """Tell every listener."""
+        for on_wake in self._wire.listeners:
+            on_wake(key)
+
+    @contextlib.asynccontextmanager
+    async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
+        """Hear of every wake while open."""
+        self._wire.listeners.append(on_wake)
+        self._wire.listened += 1
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            self._wire.listeners.remove(on_wake)
+
+
+@pytest.fixture
+def wire() -> HTTPClient:
+    return HTTPClient()
+
+
+async def test_a_notification_in_another_process_ends_the_wait(
+    clock: ManualClock, gateway: Gateway, wire: HTTPClient
+) -> None:
+    """Through a shared backend: the other process's word is asked about at once, not believed, and wakes no other."""
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    async with (
+        gateway.session(backend=SharedBackend(wire, clock)) as here,
+        gateway.session(backend=SharedBackend(wire, clock)) as there,
+    ):
+        poll = await begin(clock, here.poll_until_paid("TR1", first_wait=1, interval=50))
+        other = await begin(clock, here.poll_until_paid("TR2"))
+        await clock.advance(3)
+        await there.confirm_notification(notification(clock))
+        await clock.advance(0)
+        assert (await outcome(poll)).is_paid
+        assert gateway.times("TR1") == [1, 3, 3]
+        assert gateway.times("TR2") == []
+        assert wire.listened == 1
+        other.cancel()
+
+
+async def test_a_wake_during_a_question_asks_once_more(clock: ManualClock, gateway: Gateway, wire: HTTPClient) -> None:
+    """The question under way may have been answered before the payment: its "not yet" is not the last word."""
+    held = Held(order("PAYING"))
+    gateway.on("TR1", held, order("PAID"))
+    backend = SharedBackend(wire, clock)
+    async with gateway.session(backend=backend) as omipay:
+        poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=1, interval=50))
+        await clock.advance(1)
+        await backend.wake("000034:TR1")
+        held.release.set()
+        await clock.advance(0)
+        assert (await outcome(poll)).is_paid
+        assert gateway.times("TR1") == [1, 1]
+
+
+async def test_other_merchants_wakes_are_not_ours(clock: ManualClock, gateway: Gateway, wire: HTTPClient) -> None:
+    """Merchants may share a backend: an order's number is not enough."""
+    gateway.on("TR1", order("PAID"))
+    backend = SharedBackend(wire, clock)
+    async with gateway.session(backend=backend) as omipay:
+        poll = await begin(clock, omipay.poll_until_paid("TR1"))
+        await backend.wake("000035:TR1")
+        await backend.wake("000034:TR2")
+        await clock.advance(4)
+        assert not poll.done()
+        await clock.advance(1)
+        assert (await outcome(poll)).is_paid
+
+
+async def test_a_wake_after_the_last_question_asks_again(
+    clock: ManualClock, gateway: Gateway, wire: HTTPClient
+) -> None:
+    """In the last second, when no question was due any more, a payment in another process still counts."""
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    backend = SharedBackend(wire, clock)
+    async with gateway.session(backend=backend) as omipay:
+        poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=5))
+        await clock.advance(4.9)
+        assert len(gateway.times("TR1")) == 1
+        await backend.wake("000034:TR1")
+        await clock.advance(0)
+        assert (await outcome(poll)).is_paid
+
+
+class DeafBackend(SharedBackend):
+    """A shared backend that cannot be listened to."""
+
+    @contextlib.asynccontextmanager
+    async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
+        """Fail."""
+        raise BackendError("no subscription")
+        yield
+
+
+async def test_without_wake_ups_polls_go_on_by_interval(
+    clock: ManualClock, gateway: Gateway, wire: HTTPClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A shared backend that cannot be heard is told to the log, and costs the wake-ups only."""
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    async with gateway.session(backend=DeafBackend(wire, clock)) as omipay:
+        with caplog.at_level(logging.WARNING, "omipay_async"):
+            poll = await begin(clock, omipay.poll_until_paid("TR1"))
+            await clock.advance(10)
+        assert (await outcome(poll)).is_paid
+    assert [record.getMessage() for record in caplog.records if "wake-ups" in record.getMessage()]
+
+
+async def test_closing_ends_the_listening(clock: ManualClock, gateway: Gateway, wire: HTTPClient) -> None:
+    """When ``aclose`` has returned nothing of the session is left in the shared backend."""
+    gateway.on("TR1", order("PAID"))
+    omipay = gateway.session(backend=SharedBackend(wire, clock))
+    await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
+    assert len(wire.listeners) == 1
+    await omipay.aclose()
+    assert wire.listeners == []

@@ -1,0 +1,242 @@
+"""Bodies that are no notification: JSON bombs, fields of the wrong kind, anything at all. Ours are the only errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omipay_async import MalformedNotification, NotificationError
+from omipay_async.protocol.signing import signature
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import M_NUMBER, SECRET_KEY, Gateway, fail, notification, order
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay, Order
+
+NONCE = "313644f42ecd4758b5e23b80e86efdc4"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    gateway = Gateway(clock)
+    gateway.on("TR1", order("PAID", out_order_no="T1-000231"))
+    gateway.on("TR2", order("READY", out_order_no="T1-000232"))
+    return gateway
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session() as omipay:
+        yield omipay
+
+
+async def never(order: Order) -> None:
+    """A handler that no attack may reach."""
+    message = f"{order.order_no} was fulfilled"
+    raise AssertionError(message)
+
+
+async def refused(omipay: AsyncOmipay, body: Any, kind: type[NotificationError], status: int) -> None:
+    """``body`` is refused for the right reason by every method that takes one, and reaches no handler."""
+    with pytest.raises(kind) as caught:
+        await omipay.confirm_notification(body)
+    assert type(caught.value) is kind
+    reply = await omipay.receive_notification(body, never)
+    assert (reply.status, reply.body, reply.ran) == (status, b'{"return_code": "FAIL"}', False)
+    assert type(reply.error) is kind
+
+
+# -- bodies that are none ---------------------------------------------------------------------------------------------
+
+BOMBS: dict[str, Any] = {
+    "empty": b"",
+    "blank": b" \n ",
+    "no JSON": b"return_code=SUCCESS&order_no=TR1",
+    "cut off": b'{"order_no": "TR1"',
+    "two": b"{}{}",
+    "null": b"null",
+    "list": b"[]",
+    "text": b'"TR1"',
+    "number": b"1",
+    "object": b"{}",
+    "deep list": b"[" * 60_000,
+    "deep object": b'{"a":' * 10_000,
+    "deep and closed": b"[" * 30_000 + b"]" * 30_000,
+    "deep in a field": b'{"order_no":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    "long": b'{"order_no": "' + b"9" * 70_000 + b'"}',
+    "long number": b'{"timestamp": ' + b"9" * 60_000 + b"}",
+    "large exponent": b'{"timestamp": 1e999999999999999999999}',
+    "NaN": b'{"timestamp": NaN}',
+    "Infinity": b'{"timestamp": -Infinity}',
+    "duplicate keys": b'{"order_no": "TR1", "order_no": "TR2"}',
+    "not UTF-8": b'{"order_no": "\xff\xfe"}',
+    "UTF-16": '{"order_no": "TR1"}'.encode("utf-16"),
+    "surrogate bytes": b'{"order_no": "\xed\xa0\x80"}',
+    "lone surrogate in text": '{"order_no": "\ud800"}',
+    "NUL": "\x00",
+    "None": None,
+    "int": 7,
+    "list of pairs": [("order_no", "TR1")],
+    "keys that are no text": {1: 2},
+    "fields": {"order_no": "TR1"},
+}
+
+
+@pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
+async def test_bodies_that_are_no_notification(gateway: Gateway, omipay: AsyncOmipay, body: Any) -> None:
+    """Whatever it is, it is a MalformedNotification and an answer of 400, at once, and nothing is asked."""
+    with pytest.raises(MalformedNotification):
+        omipay.parse_notification(body)
+    await refused(omipay, body, MalformedNotification, 400)
+    assert gateway.asked == []
+
+
+async def test_duplicate_keys_are_refused_however_well_signed(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """Two parsers may read such a body in two ways: nobody has to."""
+    text = json.dumps(notification(clock))
+    twice = text[:-1] + ', "order_no": "TR2"}'
+    await refused(omipay, twice, MalformedNotification, 400)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"order_no": None},
+        {"order_no": ""},
+        {"order_no": "   "},
+        {"order_no": 7},
+        {"order_no": ["TR1"]},
+        {"order_no": {"a": "TR1"}},
+        {"order_no": "TR\x001"},
+        {"order_no": "TR\ud800"},
+        {"order_no": "订" * 10_000},
+        {"total_amount": True},
+        {"total_amount": -450},
+        {"total_amount": 4.5},
+        {"total_amount": "4.50"},
+        {"total_amount": "４５０"},
+        {"total_amount": "9" * 5_000},
+        {"currency": 36},
+        {"timestamp": -1},
+        {"timestamp": "0x10"},
+        {"timestamp": "1" * 200},
+    ],
+    ids=lambda changes: str(changes)[:40],
+)
+async def test_fields_of_the_wrong_kind(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, changes: dict[str, Any]
+) -> None:
+    """A good signature under fields that make no sense: refused with 4xx, as JSON and as a mapping."""
+    body = notification(clock, **changes)
+    for form in (body, json.dumps(body)):
+        reply = await omipay.receive_notification(form, never)
+        assert isinstance(reply.error, NotificationError)
+        assert 400 <= reply.status < 500
+        with pytest.raises(NotificationError):
+            await omipay.confirm_notification(form)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"order_time": "20181332250000"}, {"pay_time": 20181025120000}, {"exchange_rate": "six"}, {"cny_amount": []}],
+    ids=str,
+)
+async def test_fields_that_nobody_believes_may_be_anything(
+    clock: ManualClock, omipay: AsyncOmipay, changes: dict[str, Any]
+) -> None:
+    """What is not compared with the gateway's word is None where it cannot be read: no payment is lost over it."""
+    body = notification(clock, **changes)
+    assert getattr(omipay.parse_notification(body), next(iter(changes))) is None
+    assert (await omipay.confirm_notification(body)).is_paid
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sign": 7},
+        {"sign": None},
+        {"sign": ["A"]},
+        {"nonce_str": None},
+        {"nonce_str": 12},
+        {"nonce_str": "a" * 300},
+        {"timestamp": None},
+        {"timestamp": True},
+        {"timestamp": 1.7e12},
+        {"timestamp": Decimal(1700000000000)},
+        {"timestamp": 10**5000},
+    ],
+    ids=lambda changes: str(changes.keys()),
+)
+async def test_signature_fields_of_the_wrong_kind(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, changes: dict[str, Any]
+) -> None:
+    """What the signature is made of is text, or the time as a whole number."""
+    body = {name: value for name, value in (notification(clock) | changes).items() if value is not None}
+    await refused(omipay, body, MalformedNotification, 400)
+    assert gateway.asked == []
+
+
+# -- anything at all --------------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = ["order_no", "out_order_no", "currency", "total_amount", "amount", "order_time", "pay_time", "exchange_rate"]
+FIELDS = st.dictionaries(st.sampled_from([*NAMES, "pay_currency", "cny_amount", "return_code", " order_no", "x"]), JSON)
+SEALS = st.fixed_dictionaries({"nonce_str": st.text(), "timestamp": st.integers() | st.text()})
+
+
+def only_our_errors(gateway: Gateway, body: Any) -> None:
+    """``body`` gives a notification or one of our errors, and an answer."""
+
+    async def offer() -> None:
+        async with gateway.session() as omipay:
+            with contextlib.suppress(NotificationError):
+                omipay.parse_notification(body)
+            reply = await omipay.receive_notification(body, never)
+            assert 400 <= reply.status < 600
+
+    asyncio.run(offer())
+
+
+def nothing_paid() -> Gateway:
+    """A gateway that knows no order."""
+    gateway = Gateway(ManualClock())
+    gateway.on("QueryOrder", fail("PERMISSION_ERROR"))
+    return gateway
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary() | st.text(alphabet=st.characters(exclude_categories=())) | JSON)
+def test_any_body_gives_one_of_our_errors(body: Any) -> None:
+    """Arbitrary bytes, text and objects."""
+    only_our_errors(nothing_paid(), body)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FIELDS, SEALS)
+def test_any_signed_fields_give_one_of_our_errors(fields: dict[str, Any], seal: dict[str, Any]) -> None:
+    """Arbitrary fields under a signature that is right, and a time and a nonce that may be anything."""
+    sign = signature(M_NUMBER, str(seal["timestamp"]), seal["nonce_str"], SECRET_KEY)
+    gateway = nothing_paid()
+    body = {**fields, **seal, "sign": sign}
+    only_our_errors(gateway, body)
+    only_our_errors(gateway, json.dumps(body))
+    if "NaN" not in json.dumps(body):
+        only_our_errors(gateway, {**fields, "nonce_str": NONCE, "timestamp": 1_700_000_000_000, "sign": sign})

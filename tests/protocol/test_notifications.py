@@ -1,0 +1,233 @@
+"""What a notification says, and what the gateway says of it: read, then confirmed."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from omipay_async import (
+    InvalidReply,
+    InvalidRequest,
+    Notification,
+    OrderStatus,
+    SessionClosed,
+    StaleNotification,
+    TransportError,
+    UnconfirmedNotification,
+)
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import (
+    Gateway,
+    Held,
+    Request,
+    Shop,
+    begin,
+    check_answer,
+    fail,
+    notification,
+    order,
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay
+
+SYDNEY = ZoneInfo("Australia/Sydney")
+PAID = order("PAID", out_order_no="T1-000231")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session() as omipay:
+        yield omipay
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_chinese_documents_body(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """CN 3.9: every field, its times in Sydney's zone, its rate exact, what was received in ``raw``."""
+    body = notification(clock)
+    read = omipay.parse_notification(body)
+    assert read == Notification(
+        order_no="TR1",
+        out_order_no="T1-000231",
+        currency="AUD",
+        amount=450,
+        order_time=datetime(2018, 10, 25, 12, tzinfo=SYDNEY),
+        pay_time=datetime(2018, 10, 25, 12, 1, 2, tzinfo=SYDNEY),
+        exchange_rate=Decimal("6.5"),
+        pay_currency=None,
+        cny_amount=2925,
+        timestamp=clock.time_ms(),
+    )
+    assert read.raw == body
+
+
+async def test_the_english_documents_body(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """EN 2.6: ``amount`` instead of ``total_amount``, a ``pay_currency``, no ``return_code``."""
+    body = notification(clock, total_amount=None, amount=450, pay_currency="CNY", return_code=None)
+    read = omipay.parse_notification(body)
+    assert (read.amount, read.pay_currency, read.cny_amount) == (450, "CNY", 2925)
+
+
+async def test_every_form_of_a_body(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """Raw bytes, text, a parsed object: whatever the web framework hands over."""
+    body = notification(clock, timestamp=str(clock.time_ms()), total_amount="450")
+    text = json.dumps(body, ensure_ascii=False)
+    encoded = text.encode()
+    forms: list[Any] = [body, MappingProxyType(body), text, encoded, bytearray(encoded), b"\xef\xbb\xbf" + encoded]
+    assert {omipay.parse_notification(form) for form in forms} == {omipay.parse_notification(body)}
+
+
+async def test_a_body_of_signed_fields_only(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """What a body leaves out, or leaves empty, is None; stray spaces round keys are none of ours."""
+    fields = dict.fromkeys(["currency", "total_amount", "order_time", "pay_time", "exchange_rate", "cny_amount"], "")
+    body = notification(clock, out_order_no=None, return_code=None, **fields)
+    body["order_no "] = body.pop("order_no")
+    read = omipay.parse_notification(json.dumps({**body, "pay_time": None}))
+    assert (read.order_no, read.out_order_no, read.amount, read.pay_time) == ("TR1", None, None, None)
+
+
+@pytest.mark.parametrize(("age", "accepted"), [(300, True), (300.001, False), (-300, True), (-300.001, False)])
+async def test_age_counts_in_both_directions(
+    clock: ManualClock, omipay: AsyncOmipay, *, age: float, accepted: bool
+) -> None:
+    """Five minutes old is fresh; older is stale, and so is what comes from the future."""
+    body = notification(clock, timestamp=clock.time_ms() - round(age * 1000))
+    if accepted:
+        assert omipay.parse_notification(body).order_no == "TR1"
+    else:
+        with pytest.raises(StaleNotification, match="300 s"):
+            omipay.parse_notification(body)
+    assert omipay.parse_notification(body, max_age=None).order_no == "TR1"
+    with pytest.raises(StaleNotification):
+        omipay.parse_notification(body, max_age=299)
+
+
+async def test_age_is_measured_by_the_gateways_clock(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """A machine that is an hour slow has learnt it from a SIGN_TIMEOUT, and takes the gateway's notifications."""
+    clock.shift(3600)
+    fresh = notification(clock)
+    clock.shift(-3600)
+    with pytest.raises(StaleNotification, match="future"):
+        omipay.parse_notification(fresh)
+    date = {"Date": "Tue, 14 Nov 2023 23:13:20 GMT"}
+    gateway.on("QueryOrder", httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers=date), PAID)
+    await omipay.query_order("TR1")
+    assert omipay.parse_notification(fresh).order_no == "TR1"
+
+
+@pytest.mark.parametrize("max_age", [-1, "300", True, float("nan")])
+async def test_a_bad_max_age_is_named(clock: ManualClock, omipay: AsyncOmipay, max_age: Any) -> None:
+    """A slip in one's own code is not the sender's fault."""
+    with pytest.raises(InvalidRequest, match="max_age"):
+        omipay.parse_notification(notification(clock), max_age=max_age)
+
+
+# -- confirming -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_gateways_word_counts(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """The order is what QueryOrder says; nothing of the body gets into it. Repeats may come days late."""
+    gateway.on("TR1", PAID)
+    body = notification(clock)
+    await clock.advance(86_400)
+    confirmed = await omipay.confirm_notification(json.dumps(body).encode())
+    assert (confirmed.order_no, confirmed.status, confirmed.amount) == ("TR1", OrderStatus.PAID, 450)
+    assert (confirmed.pay_time, confirmed.pay_amount, confirmed.exchange_rate) == (None, None, None)
+    assert confirmed.raw == PAID
+
+
+@pytest.mark.parametrize(
+    ("body", "reply"),
+    [
+        ({}, order("SETTLED")),
+        ({"out_order_no": None, "currency": None, "total_amount": None}, PAID),
+        ({"currency": "AUD", "total_amount": None, "amount": "450"}, PAID),
+    ],
+)
+async def test_what_either_side_omits_does_not_disagree(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, body: dict[str, Any], reply: dict[str, Any]
+) -> None:
+    """Both documents' examples leave fields out."""
+    gateway.on("TR1", reply)
+    assert (await omipay.confirm_notification(notification(clock, **body))).is_paid
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (order("PAYING"), "PAYING"),
+        (order("READY"), "READY"),
+        (order("CANCELLED"), "CANCELLED"),
+        (order("REVERSED"), "REVERSED"),
+        (fail("PERMISSION_ERROR"), None),
+        (fail("ORDER_NO_ERROR"), None),
+    ],
+)
+async def test_what_the_gateway_does_not_bear_out(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, reply: dict[str, Any], status: str | None
+) -> None:
+    """Not paid, or not known: a verdict, with what the gateway says instead."""
+    gateway.on("TR1", reply)
+    with pytest.raises(UnconfirmedNotification) as caught:
+        await omipay.confirm_notification(notification(clock))
+    assert (caught.value.order.status if caught.value.order else None) == status
+
+
+async def test_a_gateway_that_cannot_be_asked_is_no_verdict(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Silence proves nothing about a notification, and is not waited for longer than ``timeout``."""
+    gateway.on("TR1", httpx.ConnectError("refused"), httpx.Response(502), Held(PAID))
+    with pytest.raises(TransportError):
+        await omipay.confirm_notification(notification(clock))
+    with pytest.raises(InvalidReply):
+        await omipay.confirm_notification(notification(clock))
+    confirming = await begin(clock, omipay.confirm_notification(notification(clock), timeout=3))
+    await clock.advance(3)
+    assert isinstance(await outcome(confirming), TransportError)
+
+
+async def test_a_second_node_that_does_not_know_the_order_is_no_verdict(clock: ManualClock, gateway: Gateway) -> None:
+    """It may be behind the first, which could not be asked: another delivery is wanted, nothing is refused."""
+
+    def by_host(asked: Request) -> Any:
+        return httpx.ConnectError("refused") if asked.host == "gateway.test" else fail("PERMISSION_ERROR")
+
+    gateway.on("TR1", by_host)
+    async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
+        with pytest.raises(TransportError):
+            await omipay.confirm_notification(notification(clock))
+        reply = await omipay.receive_notification(notification(clock), Shop().handle)
+        check_answer(reply, 503)
+
+
+async def test_a_closed_session_reads_nothing(clock: ManualClock, gateway: Gateway) -> None:
+    """SessionClosed, as everything else."""
+    omipay = gateway.session()
+    await omipay.aclose()
+    with pytest.raises(SessionClosed):
+        omipay.parse_notification(notification(clock))
+    with pytest.raises(SessionClosed):
+        await omipay.confirm_notification(notification(clock))

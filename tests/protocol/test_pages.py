@@ -1,0 +1,207 @@
+"""Pay pages and WeChat login: signed URLs out, the customer's fields in. No network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omipay_async import (
+    APIError,
+    AppletOrder,
+    AppOrder,
+    AsyncOmipay,
+    AuthenticationError,
+    ErrorCode,
+    GatewayError,
+    InvalidReply,
+    InvalidRequest,
+    JSAPIOrder,
+    OmipayError,
+    OnlineOrder,
+    QROrder,
+    ScanOrder,
+    SessionClosed,
+    WeChatUser,
+)
+from omipay_async.protocol.pages import parse_wechat_login
+from tests.support.canned_gateway import SIGNED, SYDNEY, Gateway, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PAGE = "https://www.omipay.com.au/Omipay/pay/qrpay?paycode=xxxxxxxxx"
+BACK = "https://shop.example/thanks?order=7&lang=中文"
+SENT_BACK = "redirect_url=https%3A%2F%2Fshop.example%2Fthanks%3Forder%3D7%26lang%3D%E4%B8%AD%E6%96%87"
+APPENDED = f"{'&'.join(SIGNED)}&{SENT_BACK}"
+
+
+@pytest.fixture
+async def omipay() -> AsyncIterator[AsyncOmipay]:
+    """The documents' merchant at the documents' moment."""
+    async with open_session(Gateway({})) as session:
+        yield session
+
+
+# -- pay pages --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("page", "signed"),
+    [
+        (PAGE, f"{PAGE}&{APPENDED}"),
+        ("https://pay.example/x", f"https://pay.example/x?{APPENDED}"),
+        ("https://pay.example/x?", f"https://pay.example/x?{APPENDED}"),
+        ("https://pay.example/x?a=1&", f"https://pay.example/x?a=1&{APPENDED}"),
+        ("https://pay.example/x#top", f"https://pay.example/x?{APPENDED}#top"),
+        ("https://pay.example/x?a=1#?b", f"https://pay.example/x?a=1&{APPENDED}#?b"),
+    ],
+)
+def test_a_page_is_signed_by_question_mark_or_ampersand(omipay: AsyncOmipay, page: str, signed: str) -> None:
+    """Whatever the URL has already: the five parameters that CN 3.2 wants are appended, nothing is lost."""
+    assert omipay.pay_page_url(page, redirect_url=BACK) == signed
+
+
+def test_the_page_of_a_qr_order_is_its_pay_url(omipay: AsyncOmipay) -> None:
+    """CN 3.2."""
+    assert omipay.pay_page_url(QROrder("TR1", "qr", PAGE), redirect_url=BACK) == f"{PAGE}&{APPENDED}"
+
+
+def test_the_page_of_a_jsapi_order_is_the_one_for_pcs(omipay: AsyncOmipay) -> None:
+    """CN 3.3: ``pay_url`` is used as it comes, ``pc_pay_url`` is signed."""
+    order = JSAPIOrder("TR1", "https://pay.example/unsigned", PAGE)
+    assert omipay.pay_page_url(order, redirect_url=BACK) == f"{PAGE}&{APPENDED}"
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        (QROrder("TR1", "qr", None), "has no pay_url"),
+        (JSAPIOrder("TR1", "https://pay.example/1"), "show_pc_pay_url=True"),
+        (OnlineOrder("TR1", "https://pay.example/1"), "no other order"),
+        (ScanOrder("TR1", None, "PAID"), "no other order"),
+        (AppOrder("TR1", "x"), "no other order"),
+        (AppletOrder("TR1"), "no other order"),
+        (None, "no other order"),
+        (b"https://pay.example", "no other order"),
+        ("", "must not be empty"),
+        ("/Omipay/pay/qrpay", "must be an absolute"),
+        (QROrder("TR1", "qr", "javascript:alert(1)"), "must be an absolute"),
+    ],
+)
+def test_an_order_without_such_a_page_is_refused_with_the_reason(omipay: AsyncOmipay, order: Any, why: str) -> None:
+    """InvalidRequest says what would help."""
+    with pytest.raises(InvalidRequest, match=why) as refusal:
+        omipay.pay_page_url(order, redirect_url=BACK)
+    assert refusal.value.parameter == "order_or_url"
+
+
+@pytest.mark.parametrize("target", ["shop.example", "", None, "ftp://shop.example"])
+def test_a_page_leads_back_to_an_absolute_url(omipay: AsyncOmipay, target: Any) -> None:
+    """``redirect_url`` is required on the page."""
+    with pytest.raises(InvalidRequest) as refusal:
+        omipay.pay_page_url(PAGE, redirect_url=target)
+    assert refusal.value.parameter == "redirect_url"
+
+
+async def test_every_page_bears_a_fresh_signature() -> None:
+    """Two visits, two nonces: one URL is not handed out twice."""
+    async with open_session(Gateway({}), nonces=None) as omipay:
+        pages = {omipay.pay_page_url(PAGE, redirect_url=BACK) for _ in range(10)}
+    assert len({dict(parse_qsl(urlsplit(page).query))["nonce_str"] for page in pages}) == 10
+
+
+# -- WeChat login -----------------------------------------------------------------------------------------------------
+
+
+def test_the_login_url_is_signed_and_names_no_language() -> None:
+    """EN 2.9, on the path of its address line; no network is asked, no loop needed."""
+    omipay = open_session(Gateway({}), language="EN")
+    url = omipay.wechat_login_url("https://shop.example/in")
+    address, _, query = url.partition("?")
+    assert address == "https://www.omipay.com.au/omipay/api/auth/GetUserInfo"
+    assert sorted(query.split("&")) == sorted(["redirect_uri=https%3A%2F%2Fshop.example%2Fin", *SIGNED])
+    with pytest.raises(InvalidRequest, match="redirect_uri"):
+        omipay.wechat_login_url("shop.example/in")
+    omipay._closed = True  # never opened: nothing to close
+
+
+FIELDS = "openid=o98c8sq9xz0&nickname=%E5%B0%8F%E6%98%8E+Ming&headimgurl=https%3A%2F%2Fimg.example%2F1"
+USER = WeChatUser("o98c8sq9xz0", "小明 Ming", "https://img.example/1")
+
+
+@pytest.mark.parametrize(
+    "came", [f"https://shop.example/in?{FIELDS}", f"/in?{FIELDS}", f"?{FIELDS}", FIELDS, f"{FIELDS}#top"]
+)
+def test_who_logged_in_is_read_from_the_url_or_its_query(omipay: AsyncOmipay, came: str) -> None:
+    """As the web framework hands it over."""
+    user = omipay.parse_wechat_login(came)
+    assert user == USER
+    assert user.raw["nickname"] == "小明 Ming"
+    assert "o98c8sq9xz0" not in repr(user)
+
+
+def test_a_login_may_name_nobody_but_the_openid(omipay: AsyncOmipay) -> None:
+    """The rest is None."""
+    assert omipay.parse_wechat_login("openid=o9&nickname=&return_code=SUCCESS") == WeChatUser("o9")
+
+
+@pytest.mark.parametrize("came", ["", "?", "https://shop.example/in", "openid=", "nickname=x", "https://openid=x/"])
+def test_a_login_that_names_nobody_is_no_reply(omipay: AsyncOmipay, came: str) -> None:
+    """InvalidReply, never a user without an openid."""
+    with pytest.raises(InvalidReply, match="openid is missing"):
+        omipay.parse_wechat_login(came)
+
+
+@pytest.mark.parametrize(
+    ("came", "kind", "code"),
+    [
+        ("return_code=FAIL&error_code=SIGN_ERROR&error_msg=bad+sign", AuthenticationError, ErrorCode.SIGN_ERROR),
+        ("error_code=SYSTEM_ERROR", GatewayError, ErrorCode.SYSTEM_ERROR),
+        ("return_code=FAIL&error_code=NEW_ONE&openid=o9", APIError, "NEW_ONE"),
+        ("return_code=FAIL", APIError, ""),
+    ],
+)
+def test_a_login_that_failed_is_the_error_that_its_fields_tell_of(
+    omipay: AsyncOmipay, came: str, kind: type[APIError], code: str
+) -> None:
+    """As a JSON reply would be; it says nothing of money."""
+    with pytest.raises(APIError) as failure:
+        omipay.parse_wechat_login(came)
+    assert type(failure.value) is kind
+    assert failure.value.error_code == code
+    assert failure.value.endpoint == "GetUserInfo"
+    assert failure.value.outcome is None
+    assert str(failure.value).startswith(f"GetUserInfo: {code or 'FAIL without an error_code'}")
+
+
+@pytest.mark.parametrize("came", [None, 5, b"openid=x", "a" * 70_000])
+def test_what_is_no_query_is_refused(omipay: AsyncOmipay, came: Any) -> None:
+    """Bytes, or more than any browser sends."""
+    with pytest.raises(InvalidRequest) as refusal:
+        omipay.parse_wechat_login(came)
+    assert refusal.value.parameter == "url_or_query"
+
+
+@given(st.text())
+def test_whatever_a_browser_brings_nothing_but_our_errors_goes_out(came: str) -> None:
+    """A stranger writes this URL."""
+    try:
+        user = parse_wechat_login(came, SYDNEY)
+    except OmipayError as error:
+        assert str(error)  # noqa: PT017 - either way out is right
+    else:
+        assert user.openid
+
+
+async def test_a_closed_session_signs_no_page() -> None:
+    """Everything called after ``aclose`` is SessionClosed."""
+    async with open_session(Gateway({})) as omipay:
+        pass
+    with pytest.raises(SessionClosed):
+        omipay.pay_page_url(PAGE, redirect_url=BACK)
+    with pytest.raises(SessionClosed):
+        omipay.wechat_login_url("https://shop.example/in")

@@ -1,0 +1,234 @@
+"""Signature, nonces, credentials, and the gateway's time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omipay_async import ConfigurationError, InvalidRequest
+from omipay_async.clock import Clock, GatewayTime, SystemClock, call_later
+from omipay_async.protocol.signing import (
+    Credentials,
+    NonceProvider,
+    TaggedNonces,
+    checked_credentials,
+    checked_nonce,
+    signature,
+)
+from omipay_async.testing import ManualClock
+from tests.support.vectors import M_NUMBER, NONCE, SECRET_KEY, SIGN, TIMESTAMP
+
+MERCHANT = Credentials(M_NUMBER, SECRET_KEY)
+
+
+# -- the signature ----------------------------------------------------------------------------------------------------
+
+
+def test_the_signature_is_the_one_that_both_documents_print() -> None:
+    """CN 2.3 and EN 1.3 work one example through."""
+    assert signature(M_NUMBER, str(TIMESTAMP), NONCE, SECRET_KEY) == SIGN
+
+
+def test_the_signed_query_is_the_one_that_both_documents_print() -> None:
+    """The four parameters in the documents' order; the key is not among them."""
+    query, sign = MERCHANT.query(TIMESTAMP, NONCE)
+    assert query == f"m_number=123456&timestamp=1482812036067&nonce_str={NONCE}&sign={SIGN}"
+    assert sign == SIGN
+    assert SECRET_KEY not in query
+
+
+def test_a_merchant_number_keeps_its_leading_zeros() -> None:
+    """000034 is a string, and anything odd in it is percent-encoded."""
+    assert Credentials("000034", "k").query(1, NONCE)[0].startswith("m_number=000034&")
+    assert Credentials("a&b=c", "k").query(1, NONCE)[0].startswith("m_number=a%26b%3Dc&")
+
+
+def test_a_previous_key_is_recognised_and_never_signs() -> None:
+    """On the day a key is changed, notifications signed with the old one are still the gateway's."""
+    changed = Credentials(M_NUMBER, "new key", (SECRET_KEY,))
+    assert changed.signed(str(TIMESTAMP), NONCE, SIGN)
+    assert SIGN not in changed.query(TIMESTAMP, NONCE)[0]
+    assert not Credentials(M_NUMBER, "new key").signed(str(TIMESTAMP), NONCE, SIGN)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "nonce", "sign"),
+    [
+        (str(TIMESTAMP), NONCE, SIGN.lower()),
+        (str(TIMESTAMP), NONCE, SIGN[1:]),
+        (str(TIMESTAMP), NONCE, SIGN + " "),
+        (str(TIMESTAMP), NONCE, ""),
+        (str(TIMESTAMP + 1), NONCE, SIGN),
+        (str(TIMESTAMP), NONCE[::-1], SIGN),
+        (str(TIMESTAMP), "随机", "签名"),
+        (str(TIMESTAMP), "\ud800", "\udfff"),
+    ],
+)
+def test_whatever_is_not_exactly_the_signature_is_none(timestamp: str, nonce: str, sign: str) -> None:
+    """Wrong, shortened, or no text at all: the answer is False, never an exception."""
+    assert MERCHANT.signed(timestamp, nonce, sign) is False
+
+
+@given(st.text(), st.text(), st.text(alphabet=st.characters()))
+def test_no_text_is_too_strange_to_be_checked(timestamp: str, nonce: str, sign: str) -> None:
+    """Strangers send what they like; only the right signature is right."""
+    assert MERCHANT.signed(timestamp, nonce, sign) is (sign == signature(M_NUMBER, timestamp, nonce, SECRET_KEY))
+
+
+@pytest.mark.parametrize(
+    ("m_number", "secret_key", "previous", "named"),
+    [
+        ("", "k", (), "m_number"),
+        ("  ", "k", (), "m_number"),
+        (34, "k", (), "m_number"),
+        (None, "k", (), "m_number"),
+        ("000034\n", "k", (), "m_number"),
+        ("000034", "", (), "secret_key"),
+        ("000034", b"k", (), "secret_key"),
+        ("000034", "hunter2\n", (), "secret_key"),
+        ("000034", "k", ("",), "previous_secret_keys[0]"),
+        ("000034", "k", ("hunter2", "hunter2\r"), "previous_secret_keys[1]"),
+    ],
+)
+def test_credentials_that_cannot_work_are_refused_by_name(
+    m_number: Any, secret_key: Any, previous: tuple[Any, ...], named: str
+) -> None:
+    """The message names the argument and shows no key."""
+    with pytest.raises(ConfigurationError) as refusal:
+        checked_credentials(m_number, secret_key, previous)
+    assert str(refusal.value).startswith(f"{named} ")
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_one_previous_key_need_not_stand_in_a_list() -> None:
+    """A bare string is one key, not as many as it has letters."""
+    assert checked_credentials("1", "new", "old").keys == ("new", "old")
+    assert checked_credentials("1", "new", ["old", "older"]).keys == ("new", "old", "older")
+
+
+def test_credentials_print_no_key() -> None:
+    """A repr in a log names the merchant at most."""
+    assert repr(Credentials("123456", "hunter2", ("hunter1",))) == "Credentials(m_number='123456')"
+
+
+# -- nonces -----------------------------------------------------------------------------------------------------------
+
+
+def test_nonces_are_fresh_and_well_formed() -> None:
+    """32 characters of the alphabet that the documents allow, never twice."""
+    nonces = TaggedNonces(["key"])
+    made = [nonces() for _ in range(500)]
+    assert len(set(made)) == 500
+    assert all(re.fullmatch("[a-zA-Z0-9]{10,32}", nonce) for nonce in made)
+    assert isinstance(nonces, NonceProvider)
+
+
+def test_any_process_with_the_key_knows_its_own_nonces() -> None:
+    """The tag needs no storage: another process, and one with a changed key, recognise it; others do not."""
+    nonce = TaggedNonces(["key"])()
+    assert TaggedNonces(["key"]).issued(nonce)
+    assert TaggedNonces(["new key", "key"]).issued(nonce)
+    assert not TaggedNonces(["other"]).issued(nonce)
+
+
+@given(st.text())
+def test_a_strangers_nonce_is_never_taken_for_ours(nonce: str) -> None:
+    """Whatever text comes: False, never an exception."""
+    assert not TaggedNonces(["key"]).issued(nonce)
+
+
+def test_one_changed_character_is_not_our_nonce() -> None:
+    """Every position counts."""
+    nonces = TaggedNonces(["key"])
+    nonce = nonces()
+    assert not any(nonces.issued(nonce[:at] + "z" + nonce[at + 1 :]) for at in range(32))
+    assert not nonces.issued(nonce + "0")
+
+
+@pytest.mark.parametrize("nonce", ["a" * 10, "Z9" * 16, NONCE])
+def test_a_providers_nonce_of_the_documents_form_is_used(nonce: str) -> None:
+    """10 to 32 letters and digits."""
+    assert checked_nonce(nonce) == nonce
+
+
+@pytest.mark.parametrize(
+    "nonce", ["a" * 9, "a" * 33, "a" * 9 + "-", "a" * 9 + "é", "٣" * 12, "a" * 12 + "\n", None, 1234567890]
+)
+def test_a_providers_nonce_of_another_form_is_refused(nonce: Any) -> None:
+    """The refusal names ``nonces`` and does not show what came."""
+    with pytest.raises(InvalidRequest, match=r"^nonces: ") as refusal:
+        checked_nonce(nonce)
+    assert refusal.value.parameter == "nonces"
+    assert str(nonce) not in str(refusal.value)
+
+
+# -- time -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_system_clock_is_the_machines() -> None:
+    """Milliseconds since the epoch, and a monotonic clock."""
+    clock = SystemClock()
+    assert isinstance(clock, Clock)
+    before, shown, after = time.time_ns() // 10**6, clock.time_ms(), time.time_ns() // 10**6
+    assert before <= shown <= after
+    assert clock.monotonic() <= clock.monotonic() <= time.monotonic()
+
+
+async def test_the_system_clock_sleeps_and_wakes() -> None:
+    """Both ways to wait end."""
+    clock = SystemClock()
+    await clock.sleep(0)
+    rung = asyncio.Event()
+    clock.call_later(0, rung.set)
+    await asyncio.wait_for(rung.wait(), 1)
+
+
+class SleepOnly:
+    """A clock with the three methods that a clock must have."""
+
+    def __init__(self) -> None:
+        self.inner = ManualClock()
+
+    def time_ms(self) -> int:
+        """As told."""
+        return self.inner.time_ms()
+
+    def monotonic(self) -> float:
+        """As told."""
+        return self.inner.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """As told."""
+        await self.inner.sleep(seconds)
+
+
+async def test_a_clock_without_timers_of_its_own_will_do() -> None:
+    """A user's clock needs three methods; deadlines work on it, and can be called off."""
+    clock = SleepOnly()
+    rung: list[str] = []
+    call_later(clock, 2, lambda: rung.append("kept"))
+    call_later(clock, 1, lambda: rung.append("called off")).cancel()
+    call_later(clock, -1, lambda: rung.append("at once"))
+    await clock.inner.advance(0)
+    assert rung == ["at once"]
+    await clock.inner.advance(5)
+    assert rung == ["at once", "kept"]
+
+
+def test_the_gateways_clock_is_learnt_and_unlearnt() -> None:
+    """An offset is kept and a change of it told; a machine put right again signs with its own time."""
+    clock = ManualClock(1_000_000.0)
+    gateway = GatewayTime(clock)
+    assert gateway.time_ms() == 1_000_000_000
+    assert gateway.learn(1_000_400_000)
+    assert gateway.time_ms() == 1_000_400_000
+    assert not gateway.learn(1_000_401_000)
+    clock.shift(400)
+    assert gateway.learn(1_000_401_000)
+    assert gateway.time_ms() == clock.time_ms() == 1_000_400_000

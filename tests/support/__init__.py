@@ -1,0 +1,1 @@
+"""Doubles, vectors and servers that several tests share."""

@@ -1,0 +1,133 @@
+"""A gateway that answers as it is told and keeps every request, and one good call of each endpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from omipay_async import AsyncOmipay, Safety
+from omipay_async.protocol.decoding import RequestContext, decode
+from omipay_async.protocol.endpoints import ENDPOINTS
+from omipay_async.protocol.reply import Received
+from omipay_async.testing import ManualClock
+
+from . import vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    Answer = httpx.Response | Exception | bytes | str | Mapping[str, Any]
+    Call = Callable[[AsyncOmipay], Coroutine[Any, Any, Any]]
+
+
+class Gateway(httpx.MockTransport):
+    """Gives one answer after the other, the last one for ever."""
+
+    def __init__(self, *answers: Answer) -> None:
+        super().__init__(self._answer)
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, httpx.Response) else response(answer)
+
+    @property
+    def pairs(self) -> list[str]:
+        """What the last request asked for: ``name=value`` as on the wire, sorted."""
+        return sorted(self.requests[-1].url.query.decode("ascii").split("&"))
+
+
+def response(body: bytes | str | Mapping[str, Any], status: int = 200, **headers: str) -> httpx.Response:
+    """A reply; a mapping as JSON."""
+    content = body if isinstance(body, bytes | str) else json.dumps(body, ensure_ascii=False)
+    return httpx.Response(status, content=content, headers=headers)
+
+
+def open_session(transport: httpx.AsyncBaseTransport | None, **options: Any) -> AsyncOmipay:
+    """The documents' merchant at the documents' moment, with the documents' nonce; time passes by itself."""
+    given: dict[str, Any] = {
+        "m_number": vectors.M_NUMBER,
+        "secret_key": vectors.SECRET_KEY,
+        "clock": ManualClock(vectors.TIMESTAMP, auto=True),
+        "nonces": lambda: vectors.NONCE,
+        "transport": transport,
+    }
+    return AsyncOmipay(**(given | options))
+
+
+SIGNED: Final = (
+    f"m_number={vectors.M_NUMBER}",
+    f"timestamp={vectors.TIMESTAMP}",
+    f"nonce_str={vectors.NONCE}",
+    f"sign={vectors.SIGN}",
+)
+"""What authorises each of that session's requests."""
+
+ORDER: Final[dict[str, Any]] = {
+    "order_name": "测试 商品",
+    "amount": 100,
+    "currency": "AUD",
+    "out_order_no": "SEORD000001",
+}
+
+CALLS: Final[dict[str, Call]] = {
+    "GetExchangeRate": lambda omipay: omipay.get_exchange_rate("AUD", "CNY"),
+    "MakeQROrder": lambda omipay: omipay.make_qr_order(**ORDER, platform="ALIPAY"),
+    "MakeJSAPIOrder": lambda omipay: omipay.make_jsapi_order(**ORDER, redirect_url="https://shop.example/back"),
+    "MakeScanOrder": lambda omipay: omipay.make_scan_order(**ORDER, qrcode="134567890", pos_no="till-1"),
+    "MakeOnlineOrder": lambda omipay: omipay.make_online_order(**ORDER, type="web"),
+    "MakeAPPOrder": lambda omipay: omipay.make_app_order(**ORDER, platform="ALIPAYONLINE"),
+    "MakeAppletOrder": lambda omipay: omipay.make_applet_order(**ORDER, app_id="wx20u82a9", customer_id="o98c8sq9xz0"),
+    "QueryOrder": lambda omipay: omipay.query_order("TR1"),
+    "Refund": lambda omipay: omipay.refund(order_no="TR1", out_refund_no="R-1", amount=100),
+    "QueryRefund": lambda omipay: omipay.query_refund("RF1"),
+    "GetUserInfo": lambda omipay: omipay.get_user_info("https://shop.example/login"),
+}
+"""One call of each endpoint."""
+
+SUCCESS: Final[dict[str, dict[str, Any]]] = {
+    "GetExchangeRate": {"rate": "5.01540000"},
+    "MakeQROrder": {"order_no": "TR1"},
+    "MakeJSAPIOrder": {"order_no": "TR1"},
+    "MakeScanOrder": {"order_no": "TR1"},
+    "MakeOnlineOrder": {"order_no": "TR1"},
+    "MakeAPPOrder": {"order_no": "TR1"},
+    "MakeAppletOrder": {"order_no": "TR1"},
+    "QueryOrder": {"result_code": "PAID", "currency": "AUD", "amount": 100},
+    "Refund": {"refund_no": "RF1"},
+    "QueryRefund": {"result_code": "Applied"},
+    "GetUserInfo": {"openid": "o98c8sq9xz0"},
+}
+"""The least that each may answer with, ``return_code`` aside."""
+
+
+def success(endpoint: str, **fields: Any) -> dict[str, Any]:
+    """A success of ``endpoint``, with these fields changed."""
+    return {"return_code": "SUCCESS", **SUCCESS[endpoint], **fields}
+
+
+def fail(code: str, **fields: Any) -> dict[str, Any]:
+    """A FAIL with ``code``."""
+    return {"return_code": "FAIL", "error_code": code, "error_msg": "Nein.", **fields}
+
+
+# -- replies without a session ----------------------------------------------------------------------------------------
+
+SYDNEY: Final = ZoneInfo("Australia/Sydney")
+READS: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.READ]
+MONEY: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.MONEY]
+NUMBERS: Final = {"order_no": "TR1", "refund_no": "RF1"}
+"""What is asked about."""
+
+
+def read(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Any:
+    """What the client makes of such a reply."""
+    body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+    return decode(RequestContext(ENDPOINTS[endpoint], NUMBERS), Received(status, body, **received), SYDNEY)

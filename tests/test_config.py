@@ -1,0 +1,304 @@
+"""What a session may be set up with: each option checked by name when the session is made, none of them shown."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import math
+import warnings
+from datetime import timedelta, timezone
+from typing import Any
+
+import httpx
+import pytest
+
+from omipay_async import (
+    AsyncOmipay,
+    ConfigurationError,
+    Event,
+    Language,
+    MemoryBackend,
+    Region,
+    RetryPolicy,
+    SystemClock,
+)
+
+from .support.canned_gateway import CALLS, Gateway, open_session, success
+
+KEY = "hunter2hunter2"
+ENVIRONMENT = {
+    "OMIPAY_M_NUMBER": "000034",
+    "OMIPAY_SECRET_KEY": KEY,
+    "OMIPAY_REGION": "CN",
+    "OMIPAY_LANGUAGE": "EN",
+    "OMIPAY_NOTIFY_URL": "https://shop.example/n",
+}
+
+
+def refused(**options: Any) -> str:
+    """Why such a session cannot be made."""
+    with pytest.raises(ConfigurationError) as refusal:
+        AsyncOmipay(**({"m_number": "000034", "secret_key": KEY} | options))
+    assert KEY not in str(refusal.value)
+    return str(refusal.value)
+
+
+def made(**options: Any) -> AsyncOmipay:
+    """A session that is made and never used."""
+    omipay = AsyncOmipay(**({"m_number": "000034", "secret_key": KEY} | options))
+    omipay._closed = True  # never opened: nothing to close
+    return omipay
+
+
+def test_the_signature_is_the_contracts() -> None:
+    """Every option, its place and its default, as other people's programs are written against it."""
+    parameters = list(inspect.signature(AsyncOmipay).parameters.values())
+    assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == ["m_number", "secret_key"]
+    assert {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} == {
+        "region": Region.AU,
+        "base_url": None,
+        "fallback": None,
+        "language": None,
+        "notify_url": None,
+        "timezone": "Australia/Sydney",
+        "timeout": 30.0,
+        "max_in_flight": 20,
+        "retry": RetryPolicy(),
+        "nonces": None,
+        "clock": None,
+        "backend": None,
+        "previous_secret_keys": (),
+        "on_event": None,
+        "transport": None,
+        "proxy": None,
+        "verify": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("m_number", value) for value in ("", 34, None)],
+        *[("secret_key", value) for value in ("", None, b"k")],
+        *[("region", value) for value in ("UK", "au", None, 1)],
+        *[("language", value) for value in ("DE", "en", 1)],
+        *[("notify_url", value) for value in ("baidu.com", "", 5)],
+        *[("timeout", value) for value in (0, -1, math.nan, math.inf, "30", None, True)],
+        *[("max_in_flight", value) for value in (0, -1, 1.5, "20", None, True)],
+        *[("retry", value) for value in (3, None, {"attempts": 3})],
+        *[("timezone", value) for value in (10, None, timedelta(hours=10))],
+        *[("nonces", value) for value in ("abc", 5)],
+        *[("on_event", value) for value in ("print", 5)],
+        *[("clock", value) for value in (5, object())],
+        *[("backend", value) for value in (5, object())],
+        *[("previous_secret_keys", value) for value in (("",), (None,), [b"k"])],
+        *[
+            ("proxy", value)
+            for value in ("", "not a url", 5, "http://[::1", "http://proxy.test:99999", "ftp://proxy.test")
+        ],
+        ("verify", False),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
+    """ConfigurationError when the session is made, not when the first customer pays."""
+    assert refused(**{name: value}).startswith(name)
+
+
+@pytest.mark.parametrize("value", [5, None])
+def test_previous_keys_that_are_no_keys_are_refused_by_name(value: Any) -> None:
+    """Not even a sequence."""
+    assert refused(previous_secret_keys=value).startswith("previous_secret_keys")
+
+
+def test_a_transport_that_is_none_is_refused_by_name() -> None:
+    """When the session is made: with a transport that cannot send, each money call would be OutcomeUnknown."""
+    assert refused(transport=object()).startswith("transport")
+
+
+def test_a_clock_says_which_of_its_methods_is_missing() -> None:
+    """``time_ms``, ``monotonic`` and ``sleep`` are what a clock must have."""
+
+    class Half:
+        def time_ms(self) -> int:
+            return 0
+
+    assert refused(clock=Half()) == "clock has no method monotonic()"
+
+
+@pytest.mark.parametrize("name", ["base_url", "fallback"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "omipay.example/omipay/api",
+        "http://omipay.example/omipay/api",
+        "https://omipay.example/omipay/api?x=1",
+        "https://omipay.example/omipay/api#x",
+        "https://user:hunter2@omipay.example/omipay/api",
+        "ftp://omipay.example/omipay/api",
+        "https://\N{SNOWMAN}.example/omipay/api",
+        "https://xn--/omipay/api",
+        "https://",
+        "",
+        5,
+    ],
+)
+def test_an_address_is_https_and_nothing_but_an_address(name: str, address: Any) -> None:
+    """A key never goes out over plain http; no query, no fragment, no user."""
+    message = refused(**{name: address})
+    assert message.startswith(name)
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "gateway.localhost"])
+def test_loopback_may_be_plain_http(host: str) -> None:
+    """A sandbox on this machine; certificates need not be checked there either."""
+    made(base_url=f"http://{host}:8080/omipay/api", verify=False)
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "127.0.0.1.example", "10.0.0.1", "notlocalhost", "[::2]"])
+def test_what_only_looks_like_loopback_may_not(host: str) -> None:
+    """The name's end counts."""
+    assert refused(base_url=f"http://{host}/omipay/api").startswith("base_url")
+    assert refused(base_url=f"https://{host}/omipay/api", verify=False).startswith("verify")
+
+
+def test_with_a_transport_of_the_users_any_address_will_do() -> None:
+    """It decides where the bytes go."""
+    made(base_url="http://sandbox.test/omipay/api", transport=Gateway({}))
+
+
+@pytest.mark.parametrize("fallback", ["AU", Region.AU, Region.AU.base_url, Region.AU.base_url + "/"])
+def test_the_fallback_is_another_node(fallback: str) -> None:
+    """The same one twice would be asked twice."""
+    assert refused(fallback=fallback).startswith("fallback must be another node")
+
+
+async def test_two_nodes_on_one_host_are_told_apart() -> None:
+    """By their ports, in events and errors."""
+    ports = {"base_url": "http://127.0.0.1:81/omipay/api", "fallback": "http://127.0.0.1:82/omipay/api"}
+    events: list[Event] = []
+    gateway = Gateway(httpx.ConnectError("refused"), success("QueryOrder"))
+    async with open_session(gateway, **ports, on_event=events.append) as omipay:
+        await omipay.query_order("TR1")
+    assert {event.node for event in events} == {"127.0.0.1:81", "127.0.0.1:82"}
+
+
+def test_every_option_takes_what_the_contract_says() -> None:
+    """Members and strings, names and objects."""
+    made(region="CN", language="CHS", fallback="AU")
+    made(region=Region.CN, language=Language.EN, fallback="https://third.example/omipay/api")
+    made(timezone=timezone(timedelta(hours=10)), timeout=5, max_in_flight=1, retry=RetryPolicy(attempts=1))
+    made(clock=SystemClock(), backend=MemoryBackend(), nonces=lambda: "x" * 10, on_event=print)
+    made(previous_secret_keys=["old", "older"], proxy="http://127.0.0.1:3128")
+
+
+def test_a_session_prints_no_secret() -> None:
+    """Merchant, node, state."""
+    omipay = open_session(Gateway({}), m_number="000034", secret_key=KEY, region="CN")
+    assert repr(omipay) == "<AsyncOmipay m_number='000034' node=CN open>"
+    omipay._closed = True  # never opened: nothing to close
+    assert repr(omipay) == "<AsyncOmipay m_number='000034' node=CN closed>"
+
+
+def test_a_session_that_could_not_be_made_is_not_complained_about() -> None:
+    """The error is enough: no ResourceWarning for what never was."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert refused(timeout=0)
+        assert refused(m_number="")
+        gc.collect()
+
+
+def test_a_session_forgotten_open_is_complained_about() -> None:
+    """ResourceWarning, with the session's own words."""
+
+    def forget() -> None:
+        open_session(Gateway({}))
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match=r"unclosed <AsyncOmipay m_number='123456'"):
+        forget()
+
+
+# -- the environment --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Every variable set."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("OMIPAY_BASE_URL", raising=False)
+    return monkeypatch
+
+
+async def test_a_session_is_set_up_by_its_environment(environment: pytest.MonkeyPatch) -> None:
+    """All six variables reach the wire."""
+    gateway = Gateway(success("MakeQROrder"))
+    async with AsyncOmipay.from_env(transport=gateway) as omipay:
+        await CALLS["MakeQROrder"](omipay)
+    url = gateway.requests[0].url
+    assert url.host == "www.omipay.com.cn"
+    assert {"m_number=000034", "language=EN", "notify_url=https%3A%2F%2Fshop.example%2Fn"} <= set(gateway.pairs)
+    environment.setenv("OMIPAY_BASE_URL", "http://127.0.0.1:1/omipay/api")
+    async with AsyncOmipay.from_env(transport=gateway) as omipay:
+        await CALLS["MakeQROrder"](omipay)
+    assert gateway.requests[1].url.host == "127.0.0.1"
+
+
+async def test_arguments_count_before_the_environment(environment: pytest.MonkeyPatch) -> None:
+    """And may stand in for a variable that is not set."""
+    environment.delenv("OMIPAY_M_NUMBER")
+    gateway = Gateway(success("MakeQROrder"))
+    async with AsyncOmipay.from_env(transport=gateway, m_number="7", region="AU", notify_url=None) as omipay:
+        await CALLS["MakeQROrder"](omipay)
+    assert gateway.requests[0].url.host == "www.omipay.com.au"
+    assert "m_number=7" in gateway.pairs
+    assert not any(pair.startswith("notify_url=") for pair in gateway.pairs)
+
+
+@pytest.mark.parametrize("name", ["OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY"])
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_variable_that_is_missing_is_named(environment: pytest.MonkeyPatch, name: str, value: str | None) -> None:
+    """Empty is missing."""
+    if value is None:
+        environment.delenv(name)
+    else:
+        environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"^{name} is not set$"):
+        AsyncOmipay.from_env()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OMIPAY_REGION", "UK"),
+        ("OMIPAY_LANGUAGE", "german"),
+        ("OMIPAY_NOTIFY_URL", "shop.example"),
+        ("OMIPAY_BASE_URL", "http://omipay.example/omipay/api"),
+        ("OMIPAY_SECRET_KEY", "hunter2\x01hunter2"),
+        ("OMIPAY_M_NUMBER", "0\x01"),
+    ],
+)
+def test_a_variable_that_is_wrong_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Not only the argument it becomes; and its value is not shown."""
+    environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"^{name}: ") as refusal:
+        AsyncOmipay.from_env()
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_an_argument_that_is_wrong_is_not_blamed_on_the_environment(environment: pytest.MonkeyPatch) -> None:
+    """The message names what the caller gave."""
+    for options in ({"timeout": 0}, {"region": "UK"}):
+        with pytest.raises(ConfigurationError, match=f"^{next(iter(options))} "):
+            AsyncOmipay.from_env(**options)
+
+
+def test_empty_optional_variables_are_not_set(environment: pytest.MonkeyPatch) -> None:
+    """``OMIPAY_REGION=`` in a file of settings means the default."""
+    environment.setenv("OMIPAY_REGION", " ")
+    environment.setenv("OMIPAY_LANGUAGE", "")
+    omipay = AsyncOmipay.from_env()
+    omipay._closed = True  # never opened: nothing to close
+    assert "node=AU" in repr(omipay)

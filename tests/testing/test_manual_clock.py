@@ -1,0 +1,308 @@
+"""The clock that users test their programs with: it moves when told, wakes sleepers in order, and never otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omipay_async import Clock
+from omipay_async.clock import call_later
+from omipay_async.testing import ManualClock
+from omipay_async.testing import clock as clock_module
+
+
+async def sleepers(clock: ManualClock, log: list[tuple[str, float]], *naps: float) -> list[asyncio.Task[None]]:
+    """Tasks that sleep so long and then note the time."""
+
+    async def nap(seconds: float) -> None:
+        await clock.sleep(seconds)
+        log.append((f"{seconds:g}", clock.monotonic()))
+
+    tasks = [asyncio.create_task(nap(seconds)) for seconds in naps]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_it_is_a_clock() -> None:
+    """It satisfies the protocol that a session asks for, timers included."""
+    assert isinstance(ManualClock(), Clock)
+    assert callable(ManualClock().call_later)
+
+
+@pytest.mark.parametrize(
+    "start", [1482812036.067, 1482812036067, datetime(2016, 12, 27, 4, 13, 56, 67000, tzinfo=UTC)], ids=str
+)
+def test_it_starts_when_told(start: Any) -> None:
+    """Seconds, milliseconds, or an aware datetime; ``monotonic`` starts at 0."""
+    clock = ManualClock(start)
+    assert clock.time_ms() == 1482812036067
+    assert clock.monotonic() == 0
+
+
+async def test_time_stands_still_by_itself() -> None:
+    """However much goes on."""
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    (task,) = await sleepers(clock, log, 0.001)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert (clock.monotonic(), log, task.done()) == (0, [], False)
+    await clock.advance(1)
+    assert task.done()
+
+
+async def test_sleepers_wake_in_order_each_at_its_own_time() -> None:
+    """One stride over three sleepers: each finds the clock at its own second."""
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    await sleepers(clock, log, 3, 1, 2)
+    await clock.advance(10)
+    assert log == [("1", 1.0), ("2", 2.0), ("3", 3.0)]
+    assert clock.monotonic() == 10
+
+
+async def test_sleepers_of_one_moment_wake_in_the_order_they_lay_down() -> None:
+    """Nothing is left to chance."""
+    clock, log = ManualClock(), list[int]()
+    for number in range(20):
+        clock.call_later(5, lambda number=number: log.append(number))  # type: ignore[misc]  # bound now, not later
+    await clock.advance(5)
+    assert log == list(range(20))
+
+
+async def test_what_a_sleeper_does_next_happens_within_the_same_stride() -> None:
+    """A poll of five minutes passes in one ``advance``: waking, working, sleeping again."""
+    clock, seen = ManualClock(), list[float]()
+
+    async def poll() -> None:
+        for _ in range(60):
+            await clock.sleep(5)
+            await asyncio.sleep(0)
+            seen.append(clock.monotonic())
+
+    task = asyncio.create_task(poll())
+    await asyncio.sleep(0)
+    await clock.advance(300)
+    assert task.done()
+    assert seen == [5.0 * n for n in range(1, 61)]
+
+
+async def test_a_sleeper_wakes_no_moment_too_early() -> None:
+    """Strides add up."""
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    await sleepers(clock, log, 5)
+    await clock.advance(4.999)
+    assert not log
+    await clock.advance(0.001)
+    assert log == [("5", 5.0)]
+
+
+async def test_without_await_time_goes_on_as_the_loop_does() -> None:
+    """``advance`` may be called from a callback or a sync helper."""
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    tasks = await sleepers(clock, log, 1, 2)
+    clock.advance(2)
+    assert not log
+    await asyncio.gather(*tasks)
+    assert log == [("1", 1.0), ("2", 2.0)]
+
+
+async def test_strides_that_are_not_awaited_add_up() -> None:
+    """Two strides of one second are two seconds."""
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    tasks = await sleepers(clock, log, 0.5, 2)
+    clock.advance(1)
+    clock.advance(1)
+    await asyncio.gather(*tasks)
+    assert log == [("0.5", 0.5), ("2", 2.0)]
+
+
+async def test_two_may_wait_for_the_same_time() -> None:
+    """Both get there."""
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    await sleepers(clock, log, 1)
+
+    async def stride() -> float:
+        await clock.advance(2)
+        return clock.monotonic()
+
+    assert set(await asyncio.gather(stride(), stride())) == {4.0}
+    assert log == [("1", 1.0)]
+
+
+async def test_whoever_is_cancelled_while_time_passes_holds_nobody_up() -> None:
+    """An ``advance`` that nobody waits for any more is still time."""
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    await sleepers(clock, log, 1)
+
+    async def stride() -> None:
+        await clock.advance(5)
+
+    task = asyncio.create_task(stride())
+    await asyncio.sleep(0)
+    task.cancel()
+    await clock.advance(5)
+    assert task.cancelled()
+    assert clock.monotonic() == 10
+    assert log == [("1", 1.0)]
+
+
+async def test_a_cancelled_sleeper_is_forgotten() -> None:
+    """It wakes nobody, and the clock does not stop at its time."""
+    clock, log = ManualClock(auto=True), list[tuple[str, float]]()
+    first, second = await sleepers(clock, log, 1, 2)
+    first.cancel()
+    await second
+    assert log == [("2", 2.0)]
+    assert first.cancelled()
+
+
+async def test_no_wait_at_all_lets_others_run() -> None:
+    """``sleep(0)``, and less, is a turn of the loop and needs no time."""
+    clock = ManualClock()
+    await clock.sleep(0)
+    await clock.sleep(-5)
+    assert clock.monotonic() == 0
+
+
+async def test_a_timer_can_be_called_off_before_and_after() -> None:
+    """As asyncio's can."""
+    clock, log = ManualClock(), list[str]()
+    clock.call_later(1, lambda: log.append("called off")).cancel()
+    kept = clock.call_later(1, lambda: log.append("kept"))
+    overdue = clock.call_later(-3, lambda: log.append("overdue"))
+    await clock.advance(0)
+    assert log == ["overdue"]
+    await clock.advance(1)
+    kept.cancel()
+    overdue.cancel()
+    assert log == ["overdue", "kept"]
+
+
+async def test_a_timer_called_off_by_another_of_the_same_moment_does_not_ring() -> None:
+    """The first of two may make the second pointless."""
+    clock, log = ManualClock(), list[str]()
+
+    def first() -> None:
+        log.append("first")
+        second.cancel()
+
+    clock.call_later(1, first)
+    second = clock.call_later(1, lambda: log.append("second"))
+    await clock.advance(2)
+    assert log == ["first"]
+
+
+async def test_auto_jumps_to_the_next_sleeper_once_nothing_else_can_run() -> None:
+    """An hour of waiting takes no time; what can run runs first."""
+    clock, order = ManualClock(auto=True), list[str]()
+
+    async def busy() -> None:
+        for turn in range(50):
+            await asyncio.sleep(0)
+            order.append(f"busy {turn}")
+
+    async def waits() -> None:
+        await clock.sleep(3600)
+        order.append("woken")
+
+    await asyncio.gather(waits(), busy())
+    assert order[-1] == "woken"
+    assert len(order) == 51
+    assert clock.monotonic() == 3600
+
+
+async def test_auto_can_be_advanced_too() -> None:
+    """Past its sleepers, in order."""
+    clock, log = ManualClock(auto=True), list[tuple[str, float]]()
+    await sleepers(clock, log, 2, 1)
+    await clock.advance(5)
+    assert log == [("1", 1.0), ("2", 2.0)]
+    assert clock.monotonic() == 5
+
+
+async def test_two_clocks_on_one_loop_do_not_wait_for_each_other() -> None:
+    """Each looks whether others can run; the other's look does not count."""
+    one, other = ManualClock(auto=True), ManualClock(auto=True)
+    await asyncio.gather(one.sleep(5), other.sleep(7))
+    assert one.monotonic() == 5
+    assert other.monotonic() == 7
+
+
+async def test_the_wall_clock_is_put_right_without_time_passing() -> None:
+    """``shift`` is a corrected system clock: timestamps jump, timers do not."""
+    clock, log = ManualClock(1_000_000.0), list[tuple[str, float]]()
+    await sleepers(clock, log, 1)
+    clock.shift(3600)
+    assert clock.time_ms() == 1_003_600_000
+    clock.shift(-7200)
+    assert clock.time_ms() == 996_400_000
+    assert clock.monotonic() == 0
+    assert not log
+    await clock.advance(1)
+    assert clock.time_ms() == 996_401_000
+
+
+def test_time_only_goes_forward() -> None:
+    """A negative stride is a mistake; the message names the way back."""
+    with pytest.raises(ValueError, match="shift"):
+        ManualClock().advance(-1)
+
+
+async def test_who_asks_at_once_is_told_the_new_time() -> None:
+    """``advance`` need not be awaited to count: what is due on the way happens at its own time, first."""
+    clock, log = ManualClock(), list[float]()
+    for due in (1, 2, 9):
+        clock.call_later(due, lambda: log.append(clock.monotonic()))
+    clock.advance(5)
+    assert (clock.monotonic(), log) == (5, [1.0, 2.0])
+    await clock.advance(4)
+    assert log == [1.0, 2.0, 9.0]
+
+
+def test_without_a_loop_the_time_is_reached_at_once() -> None:
+    """Sync tests can move it too, and whatever is due happens."""
+    clock, log = ManualClock(), list[float]()
+    clock.call_later(2, lambda: log.append(clock.monotonic()))
+    clock.call_later(1, lambda: log.append(clock.monotonic()))
+    clock.call_later(9, lambda: log.append(clock.monotonic()))
+    clock.advance(5)
+    assert log == [1.0, 2.0]
+    assert clock.monotonic() == 5
+    assert repr(clock) == "<ManualClock at 5 s, 1 waiting>"
+
+
+def test_one_clock_serves_one_loop_after_the_other() -> None:
+    """Each test has its own loop; a clock may outlive one."""
+    clock = ManualClock(auto=True)
+    for expected in (5, 10):
+        asyncio.run(clock.sleep(5))
+        assert clock.monotonic() == expected
+
+
+def test_a_loop_that_does_not_show_what_is_ready_is_given_many_turns() -> None:
+    """Loops written in C have no such face: then a thousand turns have to do."""
+    loop: Any = object()
+    assert clock_module._others_can_run(loop, 0)
+    assert clock_module._others_can_run(loop, 999)
+    assert not clock_module._others_can_run(loop, 1000)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=12), st.lists(st.floats(0, 50), max_size=6))
+def test_whatever_the_naps_and_strides_everybody_wakes_on_time(naps: list[float], strides: list[float]) -> None:
+    """Order, moments, and nobody forgotten."""
+
+    async def play() -> None:
+        clock, woken = ManualClock(), list[float]()
+        for nap in naps:
+            call_later(clock, nap, lambda: woken.append(clock.monotonic()))
+        for stride in (0, *strides):
+            await clock.advance(stride)
+        assert woken == sorted(nap for nap in naps if nap <= clock.monotonic())
+        await clock.advance(101)
+        assert woken == sorted(naps)
+
+    asyncio.run(play())

@@ -1,0 +1,193 @@
+"""A stretch of a task that ends early: by time, by the session's end, and never at the cost of a cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from omipay_async.testing import ManualClock
+from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still."""
+    return ManualClock()
+
+
+async def ended_at_once(clock: ManualClock) -> None:
+    """A stretch that is cut short where it stands."""
+    with CancelScope(clock) as scope:
+        scope.end(CancelReason.CLOSED)
+        await asyncio.sleep(0)
+
+
+async def test_a_block_that_ends_in_time_is_left_alone(clock: ManualClock) -> None:
+    """And nothing of the scope stays behind: a later ``end`` touches nobody."""
+    with CancelScope(clock, 5) as scope:
+        await asyncio.sleep(0)
+    scope.end(CancelReason.CLOSED)
+    await clock.advance(10)
+    await asyncio.sleep(0)
+
+
+async def test_time_cuts_a_block_short(clock: ManualClock) -> None:
+    """At its second, not before."""
+
+    async def stretch() -> None:
+        with CancelScope(clock, 5):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stretch())
+    await asyncio.sleep(0)
+    await clock.advance(4.9)
+    assert not task.done()
+    await clock.advance(0.2)
+    with pytest.raises(ScopeCancelled) as end:
+        await task
+    assert end.value.why is CancelReason.TIME
+    assert task.cancelling() == 0
+
+
+async def test_the_time_may_be_set_anew(clock: ManualClock) -> None:
+    """Connecting has its limit, then the reply has another."""
+
+    async def stretch() -> None:
+        with CancelScope(clock, 5) as scope:
+            scope.expire_in(20)
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stretch())
+    await asyncio.sleep(0)
+    await clock.advance(19)
+    assert not task.done()
+    await clock.advance(2)
+    assert isinstance(task.exception(), ScopeCancelled)
+
+
+async def test_without_a_time_only_the_sessions_end_cuts_it_short(clock: ManualClock) -> None:
+    """The first reason counts."""
+    scopes: list[CancelScope] = []
+
+    async def stretch() -> None:
+        with CancelScope(clock) as scope:
+            scopes.append(scope)
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stretch())
+    await asyncio.sleep(0)
+    await clock.advance(1e9)
+    assert not task.done()
+    scopes[0].end(CancelReason.CLOSED)
+    scopes[0].end(CancelReason.TIME)
+    with pytest.raises(ScopeCancelled) as end:
+        await task
+    assert end.value.why is CancelReason.CLOSED
+
+
+async def test_a_cancellation_from_outside_is_never_swallowed(clock: ManualClock) -> None:
+    """Whoever cancels the task gets CancelledError, also when the time ran out in the same instant, in either order."""
+    for outside_first in (True, False):
+        scopes: list[CancelScope] = []
+
+        async def stretch(scopes: list[CancelScope] = scopes) -> None:
+            with CancelScope(clock) as scope:
+                scopes.append(scope)
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(stretch())
+        await asyncio.sleep(0)
+        if outside_first:
+            task.cancel()
+        scopes[0].end(CancelReason.TIME)
+        if not outside_first:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+
+async def test_an_error_of_the_block_wins_over_the_end(clock: ManualClock) -> None:
+    """What clean-up raised is what is seen, and the task is not left cancelled."""
+
+    async def stretch() -> None:
+        with CancelScope(clock) as scope:
+            scope.end(CancelReason.TIME)
+            try:
+                await asyncio.sleep(0)
+            finally:
+                raise KeyError
+
+    with pytest.raises(KeyError):
+        await stretch()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def test_a_block_that_is_over_before_it_feels_its_end_is_left_alone(clock: ManualClock) -> None:
+    """Time that went on inside of the block itself must not cancel what comes after it."""
+    with CancelScope(clock, 1) as scope:
+        scope.end(CancelReason.TIME)
+    with CancelScope(clock, 1):
+        clock.advance(2)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_scopes_nest(clock: ManualClock) -> None:
+    """The inner one's end is not the outer one's."""
+    with CancelScope(clock, 50) as outer:
+        with pytest.raises(ScopeCancelled):
+            await ended_at_once(clock)
+        outer.expire_in(5)
+        clock.advance(1)
+        await asyncio.sleep(0)
+
+
+async def test_a_task_that_was_cancelled_before_can_still_use_a_scope(clock: ManualClock) -> None:
+    """Clean-up code in a cancelled task has time limits too."""
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            with pytest.raises(ScopeCancelled):
+                await ended_at_once(clock)
+            ended.append(True)
+            raise
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == [True]
+
+
+def test_a_scope_needs_a_task(clock: ManualClock) -> None:
+    """Outside of one there is nothing to cut short: a clear error."""
+
+    async def nothing() -> None:
+        """Make a loop to run a callback on."""
+
+    loop = asyncio.new_event_loop()
+    caught: list[BaseException] = []
+
+    def callback() -> None:
+        try:
+            with CancelScope(clock):
+                pass
+        except RuntimeError as error:
+            caught.append(error)
+
+    loop.call_soon(callback)
+    loop.run_until_complete(nothing())
+    loop.close()
+    assert "awaited from a task" in str(caught[0])

@@ -1,0 +1,141 @@
+"""The session's own connections, over a network in memory: what is sent on which, and when one is given up."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import AsyncOmipay, NotSent, Outcome
+from omipay_async.testing import ManualClock
+from tests.support.network import TUNNEL, Network, reply
+from tests.support.scripted_gateway import M_NUMBER, ONCE, SECRET_KEY, begin, order, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+PAID = reply(order("PAID"))
+REFUNDED = reply({"return_code": "SUCCESS", "refund_no": "RF1"})
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    network = Network()
+    network.carries(monkeypatch)
+    monkeypatch.setattr("omipay_async.transport.proxies.getproxies", dict)  # the machine's own are none of ours
+    return network
+
+
+def session(clock: ManualClock, **options: Any) -> AsyncOmipay:
+    """A session whose connections are its own."""
+    wired: dict[str, Any] = {"base_url": "https://gateway.test/omipay/api", "clock": clock, "retry": ONCE}
+    return AsyncOmipay(M_NUMBER, SECRET_KEY, **wired, **options)
+
+
+def refund(omipay: AsyncOmipay) -> Coroutine[Any, Any, Any]:
+    """A money call."""
+    return omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1)
+
+
+class HeldUpClock(ManualClock):
+    """The clock of a process that was held up for so long: its timers have yet to notice."""
+
+    held_up_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.held_up_s
+
+    def hold_up(self) -> None:
+        self.held_up_s = 16
+
+
+async def test_money_is_not_sent_once_half_its_time_went_into_connecting(network: Network) -> None:
+    """A process that was held up while it connected sends nothing late: the money has not moved, and it knows."""
+    clock = HeldUpClock()
+    network.connecting = clock.hold_up
+    async with session(clock, timeout=30) as omipay:
+        with pytest.raises(NotSent, match="less than half of its time was left") as caught:
+            await refund(omipay)
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert [(stream.sent, stream.closed) for stream in network.streams] == [(b"", True)]
+
+
+async def test_a_handshake_that_hangs_is_given_up(clock: ManualClock, network: Network) -> None:
+    """After the time for connecting nothing was sent, and the half-open connection is closed."""
+    network.tls_hangs = True
+    async with session(clock, timeout=30) as omipay:
+        money = await begin(clock, refund(omipay))
+        await clock.advance(5)
+        assert isinstance(await outcome(money), NotSent)
+    assert [(stream.sent, stream.closed) for stream in network.streams] == [(b"", True)]
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(1, 1), (3, 2)])
+async def test_money_rides_no_connection_that_was_idle_for_long(
+    clock: ManualClock, network: Network, idle: float, connections: int
+) -> None:
+    """The server may be about to close it, which would leave the money unknown; a read may find out."""
+    network.replies = [PAID, REFUNDED, PAID]
+    async with session(clock) as omipay:
+        await omipay.query_order("TR1")
+        await clock.advance(idle)
+        await refund(omipay)
+        await clock.advance(idle)
+        await omipay.query_order("TR1")
+    assert len(network.streams) == connections
+    assert all(stream.closed for stream in network.streams)
+
+
+async def test_what_a_server_says_beyond_its_reply_answers_nothing(clock: ManualClock, network: Network) -> None:
+    """The next request goes over another connection: a surplus reply must not be taken for its own."""
+    network.replies = [reply(order("READY"), then=PAID), reply(order("READY"))]
+    async with session(clock) as omipay:
+        assert not (await omipay.query_order("TR1")).is_paid
+        assert not (await omipay.query_order("TR2")).is_paid
+    assert len(network.streams) == 2
+
+
+async def test_a_proxy_is_asked_for_a_tunnel_and_sees_no_signature(clock: ManualClock, network: Network) -> None:
+    """The CONNECT names the gateway alone; what is signed goes through the tunnel."""
+    network.replies = [TUNNEL, REFUNDED]
+    async with session(clock, proxy="http://proxy.test:3128") as omipay:
+        assert (await refund(omipay)).refund_no == "RF1"
+    connect, _, through = network.streams[0].sent.partition(b"\r\n\r\n")
+    assert connect.startswith(b"CONNECT gateway.test:443 HTTP/1.1\r\n")
+    assert b"sign" not in connect
+    assert through.startswith(b"POST /omipay/api/v2/Refund?")
+    assert b"&sign=" in through
+
+
+async def test_the_client_of_the_session_keeps_its_connections(clock: ManualClock, network: Network) -> None:
+    """``session.http`` sends what one likes, unsigned, and one connection serves two requests."""
+    network.replies = [PAID, PAID]
+    async with session(clock) as omipay:
+        for _ in range(2):
+            assert (await omipay.http.get("https://gateway.test/health")).json() == order("PAID")
+    (stream,) = network.streams
+    assert stream.sent.count(b"GET /health HTTP/1.1") == 2
+    assert b"sign" not in stream.sent
+
+
+async def test_the_log_keeps_what_other_programs_hear(
+    clock: ManualClock, network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    """httpcore's log of our own requests lacks the replies, which may echo a signature; all else is as it was."""
+    network.replies = [PAID, PAID]
+    caplog.set_level(logging.DEBUG, "httpcore")
+
+    def headers_heard() -> list[str]:
+        return [said for said in caplog.messages if said.startswith("receive_response_headers.complete")]
+
+    async with session(clock) as omipay:
+        await omipay.query_order("TR1")
+        assert headers_heard() == ["receive_response_headers.complete"]
+        await omipay.http.get("https://gateway.test/health")
+    assert "Content-Length" in headers_heard()[1]

@@ -1,0 +1,97 @@
+"""Two thousand money calls and more under every fault at once: no charge twice, and no false belief."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async import OmipayError, Outcome, Safety
+from omipay_async.calls.retries import REPEATED
+from omipay_async.transport.failures import Failure
+
+from .client import CANCELS, any_moment, open_session
+from .storm import DONE, Storm, complaints, told
+
+if TYPE_CHECKING:
+    from omipay_async import AsyncOmipay
+
+    from .client import Cancel, Transport
+    from .server import Gateway
+
+CALLS = 600
+
+
+@pytest.mark.parametrize("at_once", [1, 50])
+async def test_storm(gateway: Gateway, transport: Transport, at_once: int) -> None:
+    """Whatever happens on the wire, nothing is acted on twice and every caller's belief fits what the gateway did."""
+    storm = Storm(seed=20_181_025 + at_once)
+    await storm.rage(gateway, transport, calls=CALLS, at_once=at_once)
+    assert complaints(storm.beliefs, gateway.acts) == []
+    assert told(storm.events) == storm.beliefs
+    assert len(storm.beliefs) == CALLS
+    ends = Counter(belief for held in storm.beliefs.values() for belief in held)
+    assert min(ends[DONE], ends[Outcome.UNKNOWN]) > CALLS / 10, "the weather was too fair, or too foul"
+    assert ends[Outcome.NOT_DONE]
+    nonces = [request.query["nonce_str"] for request in gateway.requests]
+    assert len(set(nonces)) == len(nonces)
+
+
+@pytest.mark.parametrize("cancel", CANCELS)
+async def test_storm_with_cancellations(gateway: Gateway, transport: Transport, cancel: Cancel) -> None:
+    """Of calls that are cancelled in the storm the ``call`` events tell the truth, and each has one."""
+    storm = Storm(seed=9)
+    gateway.script, numbers = storm.behaviour, storm.numbers(CALLS)
+
+    async def caller(omipay: AsyncOmipay) -> None:
+        for number in numbers:
+            with contextlib.suppress(OmipayError):
+                await cancel(storm.call(omipay, number), any_moment(storm.random))
+
+    options = {"max_in_flight": 10, "on_event": storm.events.append}
+    async with open_session(gateway, transport, **options) as omipay:
+        await asyncio.gather(*(caller(omipay) for _ in range(30)))
+    beliefs = told(storm.events)
+    assert complaints(beliefs, gateway.acts) == []
+    assert len(beliefs) == CALLS
+    assert {event.error for event in storm.events} >= {"CancelledError", "OutcomeUnknown", None}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_storm_and_close(gateway: Gateway, transport: Transport, seed: int) -> None:
+    """When the session is closed in the middle of the storm, every call ends, and every belief is true."""
+    storm = Storm(seed)
+    gateway.script = storm.behaviour
+    options = {"max_in_flight": 10, "on_event": storm.events.append}
+    omipay = open_session(gateway, transport, **options)
+    calls = [asyncio.ensure_future(storm.one_call(omipay, number)) for number in storm.numbers(100)]
+    await asyncio.sleep(storm.random.uniform(0.005, 0.03))
+    await omipay.aclose()
+    assert all(call.done() for call in calls)
+    assert complaints(storm.beliefs, gateway.acts) == []
+    assert told(storm.events) == storm.beliefs
+    assert any(event.error == "SessionClosed" for event in storm.events)
+
+
+async def test_storm_finds_a_broken_rule(
+    gateway: Gateway, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check above has teeth: a session that repeats money calls after a dropped reply is found out."""
+    monkeypatch.setitem(REPEATED, Safety.MONEY, REPEATED[Safety.MONEY] | {Failure.NO_ANSWER})
+    storm = Storm(seed=3)
+    await storm.rage(gateway, transport, calls=100, at_once=10)
+    assert [complaint for complaint in complaints(storm.beliefs, gateway.acts) if "times" in complaint]
+
+
+def test_complaints() -> None:
+    """The check tells each false belief from the others, and has nothing to say of true ones."""
+    beliefs = {"done": [DONE], "not": ["NOT_DONE"], "acted": ["UNKNOWN"], "idle": ["UNKNOWN"]}
+    assert complaints(beliefs, {"done": 1, "acted": 1}) == []
+    assert complaints(beliefs, {"done": 2, "acted": 1}) == ["done was acted on 2 times"]
+    assert complaints(beliefs, {"done": 1, "not": 1}) == ["not is held for not done and was"]
+    assert complaints(beliefs, {}) == ["done is held for done and was not"]
+    assert complaints({}, {"stray": 1}) == ["stray was acted on and never asked for"]
+    assert complaints({"twice": [DONE, "UNKNOWN"]}, {"twice": 1}) == ["twice ended as ['DONE', 'UNKNOWN']"]

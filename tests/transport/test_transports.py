@@ -1,0 +1,141 @@
+"""Transports of the user's own, which may raise anything: what a failure proves, and what it does not."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from omipay_async import NotSent, OmipayError, OutcomeUnknown, RetryPolicy, TransportError
+from omipay_async.errors import ConfigurationError
+from omipay_async.testing import ManualClock
+from omipay_async.transport.client import never_sent, ssl_context
+from tests.support.scripted_gateway import Gateway, order
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from omipay_async import AsyncOmipay, Event
+
+REFUSED = httpx.ConnectError("refused")
+REFUNDED = {"return_code": "SUCCESS", "refund_no": "RF1"}
+AT_ONCE = RetryPolicy(base_delay=0)
+"""The usual three attempts, without waits between them."""
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    gateway = Gateway(clock)
+    gateway.on("QueryOrder", order("PAID"))
+    gateway.on("Refund", REFUNDED)
+    return gateway
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+def refund(omipay: AsyncOmipay, **options: Any) -> Coroutine[Any, Any, Any]:
+    """A money call."""
+    return omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1, **options)
+
+
+async def test_a_request_that_is_too_long_for_the_transport(gateway: Gateway) -> None:
+    """httpx takes no URL beyond 64 KiB: an error of ours, before anything was sent."""
+    async with gateway.session() as omipay:
+        for call in (omipay.query_order, lambda number: omipay.refund(order_no=number, out_refund_no="R-1", amount=1)):
+            with pytest.raises(OmipayError) as caught:
+                await call("订" * 10_000)
+            assert not isinstance(caught.value, OutcomeUnknown)
+    assert gateway.asked == []
+
+
+async def test_whatever_a_transport_raises(gateway: Gateway) -> None:
+    """It may have sent the request before it broke: nobody knows of money, a read got no answer."""
+    gateway.on("Refund", ZeroDivisionError())
+    gateway.on("QueryOrder", ZeroDivisionError())
+    async with gateway.session() as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await refund(omipay)
+        with pytest.raises(TransportError, match="ZeroDivisionError"):
+            await omipay.query_order("TR1")
+
+
+async def test_a_transport_that_cannot_be_closed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session is closed all the same."""
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(gateway, "aclose", broken)
+    async with gateway.session() as omipay:
+        await omipay.query_order("TR1")
+    assert "closed" in repr(omipay)
+
+
+def from_module(name: str, kind: str) -> Exception:
+    """An exception of a library that need not be installed."""
+    return type(kind, (Exception,), {"__module__": name})()  # type: ignore[no-any-return]  # it is one
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "never"),
+    [
+        (httpx.ConnectError, None, True),
+        (httpx.ConnectTimeout, None, True),
+        (httpx.ReadTimeout, None, False),
+        (ZeroDivisionError, None, False),
+        (httpx.ConnectTimeout, from_module("httpcore", "ConnectTimeout"), True),
+        (httpx.ConnectError, from_module("aiohttp.client", "ClientConnectorError"), True),
+        (httpx.ConnectTimeout, from_module("aiohttp.client", "ServerDisconnectedError"), False),
+        (httpx.ConnectTimeout, from_module("elsewhere", "Silence"), False),
+        (httpx.ConnectError, from_module("elsewhere", "Refused"), False),
+        (httpx.ConnectError, ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
+        (httpx.ConnectError, ConnectionResetError(errno.ECONNRESET, "reset"), False),
+        (httpx.ConnectError, socket.gaierror(), True),
+    ],
+)
+def test_what_proves_that_nothing_was_sent(error: type[Exception], cause: Exception | None, *, never: bool) -> None:
+    """A cause that may come after the request is no proof, however the exception is called."""
+    raised = error("what happened")
+    raised.__cause__ = cause
+    assert never_sent(raised) is never
+
+
+@pytest.mark.parametrize(("idle", "error"), [(None, NotSent), (59, TransportError), (61, NotSent)])
+async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
+    clock: ManualClock, gateway: Gateway, idle: float | None, error: type[OmipayError]
+) -> None:
+    """It repeats a read by itself when a kept-alive connection drops, so for a minute a refusal proves nothing."""
+    refused = httpx.ConnectError("refused")
+    refused.__cause__ = from_module("aiohttp.client", "ClientConnectorError")
+    async with gateway.session() as omipay:
+        if idle is not None:
+            await omipay.query_order("TR1")
+            await clock.advance(idle)
+        gateway.on("QueryOrder", refused)
+        gateway.on("Refund", refused)
+        with pytest.raises(OmipayError) as caught:
+            await omipay.query_order("TR1")
+        with pytest.raises(NotSent):
+            await refund(omipay)
+    assert type(caught.value) is error
+
+
+def test_certificates_of_ones_own(tmp_path: Path) -> None:
+    """A directory or a file; what cannot be read is named, without its path."""
+    assert ssl_context(str(tmp_path)) is ssl_context(str(tmp_path))
+    nonsense = tmp_path / "ca.pem"
+    nonsense.write_text("no certificate")
+    with pytest.raises(ConfigurationError, match="verify"):
+        ssl_context(str(nonsense))
