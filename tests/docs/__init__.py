@@ -1,0 +1,1 @@
+"""Tests of the README and the guides: their programs run as printed, their links lead somewhere."""
