@@ -1,6 +1,6 @@
 """Code blocks and links of a Markdown page, as a reader finds them.
 
-A block that begins with a comment that is a file's name (``# shop.py``) is that file: a reader saves it under this name.
+A block that begins with a comment that is a file name (``# shop.py``) is that file: a reader saves it so.
 """
 
 from __future__ import annotations
