@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Any
 
-from .codes import Platform, Safety
+from .codes import Platform
 from .protocol import endpoints
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .protocol.endpoints import Endpoint
 
 
-class EndpointMethods:
+class EndpointMethods(abc.ABC):
     """What the gateway can be asked to do.
 
     Amounts are ints of the currency's minor unit (A$1.00 is 100: see ``to_minor``); every method takes ``timeout``,
@@ -42,12 +43,9 @@ class EndpointMethods:
       not call again then, the README's "After UNKNOWN" says what to do.
     """
 
-    if TYPE_CHECKING:  # of the session
-
-        async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any: ...
-        async def _general_call(
-            self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, timeout: float | None
-        ) -> dict[str, Any]: ...
+    @abc.abstractmethod
+    async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any:
+        """Ask ``endpoint`` with these ``values``; the reply's model. ``timeout`` None is the session's."""
 
     async def get_exchange_rate(
         self,
@@ -315,21 +313,3 @@ class EndpointMethods:
         """
         user: WeChatUser = await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})
         return user
-
-    async def call(
-        self,
-        endpoint: str,
-        params: Mapping[str, str | int | None],
-        *,
-        safety: Safety | str = Safety.MONEY,
-        timeout: float | None = None,
-    ) -> dict[str, Any]:
-        """Any endpoint under ``/v2/`` that this library does not know, such as ``ConfirmCheckOut``.
-
-        The request is signed, the reply checked for FAIL.
-
-        ``params`` are sent as given, with the session's language. Only what is ``Safety.READ`` is ever repeated.
-        Returns the reply as it is. Of a money call every FAIL but PARAMETER_INVALID and ``AuthenticationError`` has
-        ``outcome`` UNKNOWN: what an undocumented endpoint means by its codes, nobody knows.
-        """
-        return await self._general_call(endpoint, params, safety, timeout)

@@ -7,26 +7,26 @@ import random
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from . import __version__, config
 from .api import EndpointMethods
 from .calls.executor import CallExecutor
+from .calls.gateway import Gateway
+from .calls.lifecycle import Lifecycle
 from .calls.nodes import Nodes
 from .calls.retries import RetryPolicy
 from .clock import Clock, GatewayTime, SystemClock
 from .codes import Language, Region, Safety
-from .errors import ConfigurationError, InvalidRequest, SessionClosed
+from .errors import ConfigurationError
 from .events import Event, Events
 from .fulfilment.backends import Backend, MemoryBackend
 from .fulfilment.guard import OnceGuard
 from .fulfilment.receiver import ReceivingMethods
 from .polling.service import WaitingMethods
 from .protocol import endpoints, pages, validation
-from .protocol.decoding import RequestContext
 from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
 from .transport.client import HTTPClient
-from .transport.pool import Priority
 
 if TYPE_CHECKING:
     import ssl
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from .models import JSAPIOrder, QROrder, WeChatUser
     from .protocol.endpoints import Endpoint
-
-_NUMBERS: Final = ("order_no", "out_order_no", "refund_no", "out_refund_no")
 
 
 class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
@@ -93,14 +91,11 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         proxy: str | httpx.URL | httpx.Proxy | None = None,
         verify: ssl.SSLContext | str | bool = True,
     ) -> None:
-        self._closed = True  # until everything below went well
         credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
         clock = config.having(clock or SystemClock(), "clock", "time_ms", "monotonic", "sleep")
         nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
         config.verification(verify, nodes)
         self._m_number = credentials.m_number
-        self._language = None if language is None else config.member(Language, "language", language)
-        self._notify_url = config.url("notify_url", notify_url)
         self._timeout = config.seconds("timeout", timeout)
         self._timezone: str | tzinfo = config.instance(timezone, "timezone", str, tzinfo)
         self._events = Events(config.function(on_event, "on_event"))
@@ -111,7 +106,9 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
             proxy=proxy,
             verify=verify,
         )
+        life = Lifecycle(self._wire.move_to_another_loop)
         self._caller = CallExecutor(
+            life=life,
             wire=self._wire,
             nodes=Nodes(nodes, clock),
             credentials=credentials,
@@ -122,12 +119,18 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
             zone=self._zone,
             random=random.random,
         )
+        self._gateway = Gateway(
+            self._caller,
+            language=None if language is None else config.member(Language, "language", language),
+            notify_url=config.url("notify_url", notify_url),
+            timeout=self._timeout,
+        )
         backend = MemoryBackend(clock=clock) if backend is None else backend
         self._backend = config.having(backend, "backend", "claim", "renew", "finish", "release", "wake")
         self._guard = OnceGuard(self._backend, clock, self._m_number)
         self._orders, self._refunds = self._boards()
         self._listening = None
-        self._closed = False
+        self._life = life  # last: a session that could not be made need not be closed
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -157,10 +160,15 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
 
     def __repr__(self) -> str:
         node = self._caller.nodes.primary.name if hasattr(self, "_caller") else "?"
-        state = "closed" if self._closed else "open"
+        state = "closed" if self._is_closed() else "open"
         return f"<{type(self).__name__} m_number={getattr(self, '_m_number', '?')!r} node={node} {state}>"
 
     # -- life -------------------------------------------------------------------------------------------------------
+
+    @property
+    def m_number(self) -> str:
+        """The number of the merchant whose session this is."""
+        return self._m_number
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -168,7 +176,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         return self._wire.http
 
     async def __aenter__(self) -> Self:
-        self._caller.enter()
+        self._life.ensure_usable()
         return self
 
     async def __aexit__(
@@ -183,7 +191,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         calls and reads end with ``SessionClosed``: nothing happened. Polls end with a ``SessionClosed`` that carries
         the number to ask about later.
         """
-        self._closed = True
+        self._life.close()
         self._caller.close()
         self._wire.close()
         self._orders.close()
@@ -196,58 +204,35 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
             await self._wire.aclose()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        if not self._is_closed():
             warnings.warn(f"unclosed {self!r}: use `async with` or `await aclose()`", ResourceWarning, 2, self)
+
+    def _is_closed(self) -> bool:
+        life: Lifecycle | None = getattr(self, "_life", None)
+        return life is None or life.closed
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
     async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any:
-        if self._notify_url is not None and values.get("notify_url", "") is None:
-            values = {**values, "notify_url": self._notify_url}
-        asked = RequestContext(endpoint, _numbers(values), self._secrets(endpoint, values))
-        try:
-            query = validation.query(endpoint, values)
-            limit = self._limit(timeout)
-        except InvalidRequest as error:
-            self._caller.refused(asked, error)
-            raise
-        query = self._with_language(endpoint, query)
-        priority = Priority.READ if endpoint.safety is Safety.READ else Priority.MONEY
-        return await self._caller.call(asked, query, priority, limit)
+        return await self._gateway.call(endpoint, values, timeout=timeout)
 
-    async def _general_call(
-        self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, timeout: float | None
+    async def call(
+        self,
+        endpoint: str,
+        params: Mapping[str, str | int | None],
+        *,
+        safety: Safety | str = Safety.MONEY,
+        timeout: float | None = None,
     ) -> dict[str, Any]:
-        asked = RequestContext(validation.unknown_endpoint(safety), general=True)
-        try:
-            general = asked.endpoint = validation.general_endpoint(endpoint, safety)
-            query, has_language = validation.general_query(params)
-            limit = self._limit(timeout)
-        except InvalidRequest as error:
-            self._caller.refused(asked, error)
-            raise
-        asked.numbers = _numbers(params)
-        asked.secrets = [
-            *self._caller.credentials.keys,
-            *(value for value in params.values() if isinstance(value, str)),
-        ]
-        if not has_language:
-            query = self._with_language(general, query)
-        priority = Priority.READ if general.safety is Safety.READ else Priority.MONEY
-        reply: dict[str, Any] = await self._caller.call(asked, query, priority, limit)
-        return reply
+        """Any endpoint under ``/v2/`` that this library does not know, such as ``ConfirmCheckOut``.
 
-    def _with_language(self, endpoint: Endpoint, query: str) -> str:
-        if self._language is None or not endpoint.takes_language:
-            return query
-        return f"{query}&language={self._language}" if query else f"language={self._language}"
+        The request is signed, the reply checked for FAIL.
 
-    def _secrets(self, endpoint: Endpoint, values: Mapping[str, Any]) -> list[str]:
-        secret = [values.get(parameter.name) for parameter in endpoint.parameters if parameter.secret]
-        return [*self._caller.credentials.keys, *(value for value in secret if isinstance(value, str) and value)]
-
-    def _limit(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
+        ``params`` are sent as given, with the session's language. Only what is ``Safety.READ`` is ever repeated.
+        Returns the reply as it is. Of a money call every FAIL but PARAMETER_INVALID and ``AuthenticationError`` has
+        ``outcome`` UNKNOWN: what an undocumented endpoint means by its codes, nobody knows.
+        """
+        return await self._gateway.call_unknown(endpoint, params, safety, timeout=timeout)
 
     def _zone(self) -> tzinfo:
         if isinstance(self._timezone, str):
@@ -266,7 +251,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         Raises:
             InvalidRequest: for an order that has no such page.
         """
-        self._check_open()
+        self._life.ensure_open()
         return pages.signed_page(pages.pay_page(order_or_url), self._signed_query, redirect_url)
 
     def wechat_login_url(self, redirect_uri: str) -> str:
@@ -274,7 +259,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
 
         ``redirect_uri`` must lie under the URL of the merchant's WESTORE. The URL is signed: see ``pay_page_url``.
         """
-        self._check_open()
+        self._life.ensure_open()
         query = validation.query(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri})
         base_url = self._caller.nodes.in_order()[0].base_url
         return f"{base_url}{endpoints.GET_USER_INFO.path}?{query}&{self._signed_query()}"
@@ -288,7 +273,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
             APIError: the fields tell of a failure.
             InvalidReply: they tell of nobody.
         """
-        self._check_open()
+        self._life.ensure_open()
         return pages.parse_wechat_login(url_or_query, self._zone())
 
     def _signed_query(self) -> str:
@@ -296,11 +281,3 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
             self._caller.gateway_time.time_ms(), checked_nonce(self._caller.nonces())
         )
         return query
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise SessionClosed
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: value for name in _NUMBERS if isinstance(value := values.get(name), str)}

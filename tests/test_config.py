@@ -46,7 +46,7 @@ def refused(**options: Any) -> str:
 def made(**options: Any) -> AsyncOmipay:
     """A session that is made and never used."""
     omipay = AsyncOmipay(**({"m_number": "000034", "secret_key": KEY} | options))
-    omipay._closed = True  # never opened: nothing to close
+    omipay._life.close()  # never opened: nothing to close
     return omipay
 
 
@@ -196,7 +196,7 @@ def test_a_session_prints_no_secret() -> None:
     """Merchant, node, state."""
     omipay = open_session(Gateway({}), m_number="000034", secret_key=KEY, region="CN")
     assert repr(omipay) == "<AsyncOmipay m_number='000034' node=CN open>"
-    omipay._closed = True  # never opened: nothing to close
+    omipay._life.close()  # never opened: nothing to close
     assert repr(omipay) == "<AsyncOmipay m_number='000034' node=CN closed>"
 
 
@@ -300,5 +300,5 @@ def test_empty_optional_variables_are_not_set(environment: pytest.MonkeyPatch) -
     environment.setenv("OMIPAY_REGION", " ")
     environment.setenv("OMIPAY_LANGUAGE", "")
     omipay = AsyncOmipay.from_env()
-    omipay._closed = True  # never opened: nothing to close
+    omipay._life.close()  # never opened: nothing to close
     assert "node=AU" in repr(omipay)

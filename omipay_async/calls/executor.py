@@ -16,14 +16,12 @@ import attrs
 from omipay_async.codes import ErrorCode, OrderStatus, Safety
 from omipay_async.errors import (
     APIError,
-    ConfigurationError,
     GatewayError,
     InvalidReply,
     NotSent,
     OmipayError,
     Outcome,
     OutcomeUnknown,
-    SessionClosed,
 )
 from omipay_async.events import Event, Events, logger
 from omipay_async.protocol.decoding import RequestContext, decode
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock, GatewayTime
     from omipay_async.transport.client import HTTPClient, Slot
 
+    from .lifecycle import Lifecycle
     from .nodes import Nodes
 
 _CONNECT_S: Final = 5.0
@@ -98,6 +97,7 @@ class CallState:
 class CallExecutor:
     """Makes calls, many at once, until it is closed."""
 
+    life: Lifecycle
     wire: HTTPClient
     nodes: Nodes
     credentials: Credentials
@@ -107,11 +107,7 @@ class CallExecutor:
     events: Events
     zone: Callable[[], tzinfo]
     random: Callable[[], float]
-    closed: bool = False
-    guests: int = 0
-    """Polls and handlers under way: between their calls the session is in use too."""
     _calls: set[CallState] = attrs.field(factory=set)
-    _loop: asyncio.AbstractEventLoop | None = None
     _ended: asyncio.Event | None = None
 
     @property
@@ -127,9 +123,9 @@ class CallExecutor:
         """
         call = CallState(asked, query, priority, timeout, self.clock.monotonic())
         try:
-            self.enter()
-            self._calls.add(call)
-            result = await self._until_answered(call)
+            with self.life.in_use():
+                self._calls.add(call)
+                result = await self._until_answered(call)
         except BaseException as error:
             if isinstance(error, OmipayError) and not call.moves_money:
                 error.outcome = None  # of a read no error says anything of money
@@ -143,24 +139,11 @@ class CallExecutor:
             self._tell(call, None, result)
         return result
 
-    def refused(self, asked: RequestContext, error: OmipayError) -> None:
+    def report_rejected(self, asked: RequestContext, error: OmipayError) -> None:
         """Tell of a call whose arguments were refused. Of a read the refusal says nothing of money."""
         if asked.endpoint.safety is Safety.READ:
             error.outcome = None
         self._tell(CallState(asked, "", Priority.READ, 0.0, self.clock.monotonic()), error)
-
-    def enter(self) -> None:
-        """Check that a call may be made here and now: the session is open, and no other event loop is using it."""
-        if self.closed:
-            raise SessionClosed
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            if self._calls or self.guests:
-                message = "this session has calls under way in another event loop: use one session for each loop"
-                raise ConfigurationError(message)
-            if self._loop is not None:
-                self.wire.move_to_another_loop()
-            self._loop = loop
 
     def _leave(self, call: CallState) -> None:
         self._calls.discard(call)
@@ -241,7 +224,7 @@ class CallExecutor:
         now, send_by = self.clock.monotonic(), call.send_by
         if send_by is not None and now > send_by:
             return too_late(endpoint.name)
-        if self.closed:
+        if self.life.closed:
             return session_closed()
         until = call.deadline if call.moves_money else min(call.deadline, now + self.policy.try_timeout)
         connect_s = min(_CONNECT_S, call.timeout / 3, (until if send_by is None else send_by) - now)
@@ -383,14 +366,13 @@ class CallExecutor:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Take no more calls, and end those of which nothing can have reached the gateway, and reads."""
-        self.closed = True
+        """End the calls of which nothing can have reached the gateway, and reads."""
         for call in self._calls:
             if call.scope is not None and not (call.moves_money and call.may_have_arrived):
                 call.scope.end(CancelReason.CLOSED)
 
     async def ended(self) -> None:
         """Return once no call is under way; their deadlines bound this."""
-        if self._calls and self._loop is asyncio.get_running_loop():
+        if self._calls and self.life.is_here():
             self._ended = self._ended or asyncio.Event()
             await self._ended.wait()

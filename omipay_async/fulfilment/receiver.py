@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from omipay_async.calls.executor import CallExecutor
+    from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.models import Notification, Order
     from omipay_async.polling.poller import Poller
     from omipay_async.protocol.notifications import NotificationReply
@@ -47,13 +48,13 @@ class ReceivingMethods:
     _caller: CallExecutor
     _events: Events
     _guard: OnceGuard
+    _life: Lifecycle
     _orders: Poller[Order]
 
     if TYPE_CHECKING:  # of the session
 
         async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order: ...
         def _zone(self) -> tzinfo: ...
-        def _check_open(self) -> None: ...
 
     def parse_notification(self, body: Body, *, max_age: float | None = 300.0) -> Notification:
         """What a notification says, once its signature, age and nonce are checked. CN 3.9, EN 2.6.
@@ -69,7 +70,7 @@ class ReceivingMethods:
         """
         if max_age is not None:
             validation.seconds("max_age", max_age)
-        self._check_open()
+        self._life.ensure_open()
         notification = self._parse(body)
         notifications.check_age(notification, self._caller.gateway_time.time_ms(), max_age)
         return notification
@@ -94,7 +95,7 @@ class ReceivingMethods:
             UnconfirmedNotification: the gateway does not bear it out, or does not know the order.
             TransportError: the gateway could not be asked: no verdict. (``InvalidReply``, ``GatewayError`` likewise.)
         """
-        self._check_open()
+        self._life.ensure_open()
         notification = self._parse(body)
         try:
             order = await self.query_order(notification.order_no, timeout=timeout)
@@ -188,9 +189,5 @@ class ReceivingMethods:
         return order
 
     async def _run_once(self, order: Order, handler: Handler, patience: float | None) -> bool:
-        self._caller.enter()
-        self._caller.guests += 1
-        try:
+        with self._life.in_use():
             return await self._guard.run(order, handler, patience=patience)
-        finally:
-            self._caller.guests -= 1

@@ -10,7 +10,6 @@ from omipay_async.errors import BackendError, OmipayError, Outcome, PaymentFaile
 from omipay_async.events import Event, logger
 from omipay_async.fulfilment.backends import Listener
 from omipay_async.protocol import validation
-from omipay_async.protocol.decoding import RequestContext
 from omipay_async.protocol.endpoints import QUERY_ORDER, QUERY_REFUND
 from omipay_async.transport.pool import Priority
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from omipay_async.calls.executor import CallExecutor
+    from omipay_async.calls.gateway import Gateway
+    from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.events import Events
     from omipay_async.fulfilment.backends import Backend
     from omipay_async.models import Order, Refund, RefundReceipt
@@ -41,16 +42,14 @@ class WaitingMethods:
     _backend: Backend
     _caller: CallExecutor
     _events: Events
+    _gateway: Gateway
+    _life: Lifecycle
     _listening: asyncio.Task[None] | None
     _m_number: str
     _orders: Poller[Order]
     _refunds: Poller[Refund]
     _timeout: float
     _wire: HTTPClient
-
-    if TYPE_CHECKING:  # of the session
-
-        def _with_language(self, endpoint: Endpoint, query: str) -> str: ...
 
     async def poll_until_paid(
         self,
@@ -143,13 +142,9 @@ class WaitingMethods:
     async def _poll_as_guest(
         self, board: Poller[S], number: str, schedule: Schedule, on_status: Callable[[S], object] | None
     ) -> S:
-        self._caller.enter()
-        self._caller.guests += 1
-        try:
+        with self._life.in_use():
             self._listen()
             return await board.poll(number, schedule, on_status)
-        finally:
-            self._caller.guests -= 1
 
     def _tell_poll(self, board: Poller[Any], number: object, began: float, error: BaseException | None) -> None:
         if self._events.wanted:
@@ -181,10 +176,7 @@ class WaitingMethods:
 
     def _question(self, endpoint: Endpoint, parameter: str) -> Callable[[str, float], Awaitable[Any]]:
         async def ask(number: str, timeout: float) -> Any:
-            numbers = {parameter: number}
-            query = self._with_language(endpoint, validation.query(endpoint, numbers))
-            asked = RequestContext(endpoint, numbers, list(self._caller.credentials.keys))
-            return await self._caller.call(asked, query, Priority.POLL, timeout)
+            return await self._gateway.call(endpoint, {parameter: number}, timeout=timeout, priority=Priority.POLL)
 
         return ask
 

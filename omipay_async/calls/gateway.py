@@ -1,0 +1,105 @@
+"""One question to the gateway, from the arguments of a method to the executor: checks, defaults, numbers. No I/O.
+
+Every component that asks the gateway something asks here: the endpoint methods, polls, confirmations of notifications.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from omipay_async.codes import Safety
+from omipay_async.errors import InvalidRequest
+from omipay_async.protocol import validation
+from omipay_async.protocol.decoding import RequestContext
+from omipay_async.transport.pool import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from omipay_async.codes import Language
+    from omipay_async.protocol.endpoints import Endpoint
+
+    from .executor import CallExecutor
+
+_NUMBERS: Final = ("order_no", "out_order_no", "refund_no", "out_refund_no")
+
+
+@attrs.frozen
+class Gateway:
+    """Asks the gateway, with the defaults of the session."""
+
+    executor: CallExecutor
+    language: Language | None
+    notify_url: str | None
+    timeout: float
+    """Seconds for a call that does not say otherwise."""
+
+    async def call(
+        self,
+        endpoint: Endpoint,
+        values: Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        priority: Priority | None = None,
+    ) -> Any:
+        """The reply's model. ``priority`` is that of the endpoint's safety unless it is given.
+
+        Raises:
+            InvalidRequest: a value or ``timeout`` was refused; nothing was sent.
+            OmipayError: as the table in ``retries`` has it.
+        """
+        if self.notify_url is not None and values.get("notify_url", "") is None:
+            values = {**values, "notify_url": self.notify_url}
+        request = RequestContext(endpoint, _numbers(values), self._secrets(endpoint, values))
+        try:
+            query = validation.query(endpoint, values)
+            limit = self._limit(timeout)
+        except InvalidRequest as error:
+            self.executor.report_rejected(request, error)
+            raise
+        query = self._with_language(endpoint, query)
+        return await self.executor.call(request, query, _priority(endpoint) if priority is None else priority, limit)
+
+    async def call_unknown(
+        self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, *, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """The reply of an endpoint that this library does not know, as it is."""
+        request = RequestContext(validation.unknown_endpoint(safety), general=True)
+        try:
+            general = request.endpoint = validation.general_endpoint(endpoint, safety)
+            query, has_language = validation.general_query(params)
+            limit = self._limit(timeout)
+        except InvalidRequest as error:
+            self.executor.report_rejected(request, error)
+            raise
+        request.numbers = _numbers(params)
+        request.secrets = [
+            *self.executor.credentials.keys,
+            *(value for value in params.values() if isinstance(value, str)),
+        ]
+        if not has_language:
+            query = self._with_language(general, query)
+        reply: dict[str, Any] = await self.executor.call(request, query, _priority(general), limit)
+        return reply
+
+    def _with_language(self, endpoint: Endpoint, query: str) -> str:
+        if self.language is None or not endpoint.takes_language:
+            return query
+        return f"{query}&language={self.language}" if query else f"language={self.language}"
+
+    def _secrets(self, endpoint: Endpoint, values: Mapping[str, Any]) -> list[str]:
+        secret = [values.get(parameter.name) for parameter in endpoint.parameters if parameter.secret]
+        return [*self.executor.credentials.keys, *(value for value in secret if isinstance(value, str) and value)]
+
+    def _limit(self, timeout: float | None) -> float:
+        return self.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
+
+
+def _priority(endpoint: Endpoint) -> Priority:
+    return Priority.READ if endpoint.safety is Safety.READ else Priority.MONEY
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name in _NUMBERS if isinstance(value := values.get(name), str)}

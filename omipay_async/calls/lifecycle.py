@@ -1,0 +1,109 @@
+"""The life of a session, kept in one place: whether it is open, in which event loop it is used, and by how many.
+
+    NEW --first use--> OPEN --close--> CLOSED
+
+Every component that begins something holds ``in_use()`` while it lasts. So a session notices that it is used from
+another event loop: it can move there when nothing is under way, and refuses clearly when something is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING
+
+from omipay_async.errors import ConfigurationError, SessionClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+
+class LifeState(enum.Enum):
+    """Where in its life a session is."""
+
+    NEW = "new"
+    """It was never used: it belongs to no event loop yet."""
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Usage:
+    """Counts what is under way in one event loop. A context manager that may be entered many times at once."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.count -= 1
+
+
+class Lifecycle:
+    """The life of one session.
+
+    Args:
+        leave_loop: Called before the session is used in another event loop than until now. What it raises is raised
+            to whoever wanted to use the session there.
+    """
+
+    __slots__ = ("_leave_loop", "_loop", "_usage", "state")
+
+    def __init__(self, leave_loop: Callable[[], None]) -> None:
+        self.state = LifeState.NEW
+        self._leave_loop = leave_loop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._usage = Usage()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session was closed."""
+        return self.state is LifeState.CLOSED
+
+    def ensure_open(self) -> None:
+        """Raise :class:`SessionClosed` if it was closed. Needs no running event loop."""
+        if self.state is LifeState.CLOSED:
+            raise SessionClosed
+
+    def ensure_usable(self) -> None:
+        """Check that something may be begun here and now.
+
+        Raises:
+            SessionClosed: it was closed.
+            ConfigurationError: it has calls, polls or handlers under way in another event loop.
+        """
+        self.ensure_open()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._enter_loop(loop)
+
+    def _enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        previous = self._loop
+        if previous is not None:
+            # A loop that was closed took with it whatever was under way there.
+            if self._usage.count and not previous.is_closed():
+                message = "this session has calls under way in another event loop: use one session for each loop"
+                raise ConfigurationError(message)
+            self._leave_loop()
+            self._usage = Usage()
+        self._loop = loop
+        self.state = LifeState.OPEN
+
+    def in_use(self) -> Usage:
+        """``with life.in_use():`` around whatever takes time. Raises what ``ensure_usable`` raises."""
+        self.ensure_usable()
+        return self._usage
+
+    def is_here(self) -> bool:
+        """Whether the session is used in the event loop that is running now."""
+        return self._loop is asyncio.get_running_loop()
+
+    def close(self) -> None:
+        """From now on nothing can be begun."""
+        self.state = LifeState.CLOSED
