@@ -192,13 +192,13 @@ class CallExecutor:
         call.attempt += 1
         call.node = node
         call.tried = self.clock.monotonic()
-        slot = self.wire.slots.take(call.priority) or await self._wait_for_a_slot(call)
+        slot = self.wire.slots.acquire_nowait(call.priority) or await self._wait_for_a_slot(call)
         if isinstance(slot, Failed):
             return slot
         try:
             got = await self._send(call, node, slot)
         finally:
-            self.wire.slots.give_back(slot, call.priority)
+            self.wire.slots.release(slot, call.priority)
         call.trip = None
         if isinstance(got, Failed) and got.failure is Failure.NEVER_SENT:
             self.nodes.failed(node)
@@ -209,7 +209,7 @@ class CallExecutor:
         endpoint = call.asked.endpoint.name
         try:
             with CancelScope(self.clock, self._time_left(call)) as call.scope:
-                return await self.wire.slots.wait(call.priority)
+                return await self.wire.slots.acquire(call.priority)
         except ScopeCancelled as ended:
             why = ended.why
         finally:

@@ -167,7 +167,7 @@ class WaitingMethods:
                 self._question(endpoint, parameter),
                 kind=kind,
                 clock=self._caller.clock,
-                at_once=self._wire.slots.for_polls,
+                at_once=self._wire.slots.limits[Priority.POLL],
                 timeout=self._timeout,
                 primary_node=self._caller.nodes.primary.name,
             )

@@ -54,7 +54,7 @@ class Slot:
     """The right to have one request under way, and on our own transports the connection that goes with it."""
 
     transport: httpx.AsyncBaseTransport | None = None
-    proxy: Any = None
+    proxy: Any = attrs.field(default=None, repr=False)
     """Which proxy that connection goes through."""
     idle_since: float = 0.0
 

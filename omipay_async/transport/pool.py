@@ -1,7 +1,18 @@
 """At most so many requests under way; the rest wait in order, outside of httpx's connection pool. No I/O.
 
-httpx's own pool cannot do this: it searches all its waiters on each step, and tasks cancelled while they wait leave it
-unusable. Here a slot *is* a connection: whoever holds it has it alone.
+httpx's own pool cannot do this: it searches all its waiters on each step, and tasks that are cancelled while they wait
+leave it unusable. Here a slot *is* a connection: whoever holds it has it alone.
+
+Who may hold how many slots, and who goes first when one comes free:
+
+==============  ==========  ===========================================================================
+priority        goes        holds at most
+==============  ==========  ===========================================================================
+MONEY           first       all slots
+READ            second      all slots
+CONFIRMATION    third       a quarter (at least 1): strangers cause confirmations of notifications
+POLL            last        all but two (at least 1): polls that hang must not hold up a till
+==============  ==========  ===========================================================================
 """
 
 from __future__ import annotations
@@ -19,21 +30,28 @@ class Priority(enum.IntEnum):
 
     MONEY = 0
     READ = 1
-    POLL = 2
+    CONFIRMATION = 2
+    POLL = 3
 
 
 class ConnectionPool(Generic[T]):
-    """Lends out ``slots``, the last one used first; money calls before reads, reads before polls.
-
-    Polls leave two slots to the others (but may have one if there are no more), so that hung polls hold up no till.
-    """
+    """Lends out ``slots``, the one that was used last first. The module's table says who gets one."""
 
     def __init__(self, slots: list[T]) -> None:
+        size = len(slots)
         self._free = slots
-        self._size = len(slots)
-        self.for_polls = max(1, self._size - 2)
-        self._polls = 0
-        self._waiting: dict[Priority, collections.deque[asyncio.Future[T]]] = {p: collections.deque() for p in Priority}
+        self._size = size
+        self.limits: dict[Priority, int] = {
+            Priority.MONEY: size,
+            Priority.READ: size,
+            Priority.CONFIRMATION: max(1, size // 4),
+            Priority.POLL: max(1, size - 2),
+        }
+        """How many slots each priority holds at most."""
+        self._lent = dict.fromkeys(Priority, 0)
+        self._waiting: dict[Priority, collections.OrderedDict[asyncio.Future[T], None]] = {
+            priority: collections.OrderedDict() for priority in Priority
+        }
 
     @property
     def under_way(self) -> int:
@@ -45,41 +63,40 @@ class ConnectionPool(Generic[T]):
         """The slots that nobody has."""
         return self._free
 
-    def take(self, priority: Priority) -> T | None:
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return sum(len(line) for line in self._waiting.values())
+
+    def acquire_nowait(self, priority: Priority) -> T | None:
         """A slot if one may be had at once."""
-        if not self._free or (priority is Priority.POLL and not self._may_poll()):
+        if not self._free or self._lent[priority] >= self.limits[priority]:
             return None
         return self._lend(priority)
 
-    async def wait(self, priority: Priority) -> T:
-        """A slot as soon as it is this one's turn. Cancelled, it gives up its place."""
-        place: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting[priority].append(place)
+    async def acquire(self, priority: Priority) -> T:
+        """A slot as soon as it is this one's turn. Whoever is cancelled leaves the line, and nothing behind."""
+        turn: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        line = self._waiting[priority]
+        line[turn] = None
         try:
-            return await place
+            return await turn
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.give_back(place.result(), priority)
+            line.pop(turn, None)
+            if not turn.cancelled():  # it was given a slot in the same moment
+                self.release(turn.result(), priority)
             raise
 
-    def give_back(self, slot: T, priority: Priority) -> None:
+    def release(self, slot: T, priority: Priority) -> None:
         """Return a slot; it goes to the next in line."""
         self._free.append(slot)
-        if priority is Priority.POLL:
-            self._polls -= 1
-        for turn, line in self._waiting.items():
-            while line and self._free:
-                if line[0].done():
-                    line.popleft()
-                elif turn is Priority.POLL and not self._may_poll():
-                    break
-                else:
-                    line.popleft().set_result(self._lend(turn))
-
-    def _may_poll(self) -> bool:
-        return self._polls < self.for_polls
+        self._lent[priority] -= 1
+        for following, line in self._waiting.items():
+            while line and self._free and self._lent[following] < self.limits[following]:
+                turn, _ = line.popitem(last=False)
+                if not turn.done():  # else it was cancelled, and has yet to notice
+                    turn.set_result(self._lend(following))
 
     def _lend(self, priority: Priority) -> T:
-        if priority is Priority.POLL:
-            self._polls += 1
+        self._lent[priority] += 1
         return self._free.pop()

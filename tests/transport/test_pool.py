@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from omipay_async.transport.pool import ConnectionPool, Priority
 
-MONEY, READ, POLL = Priority
+MONEY, READ, CONFIRMATION, POLL = Priority
 
 
 async def started(slots: ConnectionPool[int], *priorities: Priority) -> list[asyncio.Task[int]]:
     """Tasks that wait in this order."""
     tasks = []
     for priority in priorities:
-        tasks.append(asyncio.create_task(slots.wait(priority)))
+        tasks.append(asyncio.create_task(slots.acquire(priority)))
         await asyncio.sleep(0)
     return tasks
 
@@ -32,86 +32,109 @@ async def done(tasks: list[asyncio.Task[int]]) -> list[int]:
 def test_the_slot_used_last_is_lent_first() -> None:
     """Its connection is the warmest."""
     slots = ConnectionPool([1, 2, 3])
-    first = slots.take(READ)
-    second = slots.take(READ)
+    first = slots.acquire_nowait(READ)
+    second = slots.acquire_nowait(READ)
     assert (first, second, slots.under_way) == (3, 2, 2)
-    slots.give_back(3, READ)
-    assert slots.take(READ) == 3
+    slots.release(3, READ)
+    assert slots.acquire_nowait(READ) == 3
     assert slots.idle == [1]
 
 
 def test_what_is_not_there_is_not_lent() -> None:
     """None says: wait."""
     slots = ConnectionPool([1])
-    assert slots.take(MONEY) == 1
-    assert slots.take(MONEY) is None
+    assert slots.acquire_nowait(MONEY) == 1
+    assert slots.acquire_nowait(MONEY) is None
 
 
 @pytest.mark.parametrize(("size", "for_polls"), [(1, 1), (2, 1), (3, 1), (4, 2), (20, 18)])
 def test_polls_leave_two_slots_to_the_tills(size: int, for_polls: int) -> None:
     """However many polls hang, two calls can go out beside them; at least one poll may."""
     slots = ConnectionPool(list(range(size)))
-    assert slots.for_polls == for_polls
-    lent = [slots.take(POLL) for _ in range(size)]
+    assert slots.limits[POLL] == for_polls
+    lent = [slots.acquire_nowait(POLL) for _ in range(size)]
     assert sum(slot is not None for slot in lent) == for_polls
     assert slots.under_way == for_polls
-    assert (slots.take(MONEY) is not None) is (size > for_polls)
+    assert (slots.acquire_nowait(MONEY) is not None) is (size > for_polls)
 
 
-async def test_money_goes_before_reads_and_reads_before_polls() -> None:
+@pytest.mark.parametrize(("size", "limit"), [(1, 1), (3, 1), (4, 1), (8, 2), (20, 5)])
+def test_confirmations_hold_a_quarter_of_the_slots(size: int, limit: int) -> None:
+    """However many notifications strangers send, three quarters of the slots are left to the merchant's own calls."""
+    slots = ConnectionPool(list(range(size)))
+    lent = [slots.acquire_nowait(CONFIRMATION) for _ in range(size)]
+    assert sum(slot is not None for slot in lent) == slots.under_way == limit
+    assert sum(slots.acquire_nowait(READ) is not None for _ in range(size)) == size - limit
+
+
+async def test_money_goes_before_reads_then_confirmations_then_polls() -> None:
     """Among equals the order is that of arrival."""
     slots = ConnectionPool([1])
-    slots.take(READ)
-    tasks = await started(slots, POLL, READ, POLL, MONEY, READ, MONEY)
+    slots.acquire_nowait(READ)
+    waiting = (POLL, CONFIRMATION, READ, POLL, MONEY, READ, MONEY)
+    tasks = await started(slots, *waiting)
+    assert slots.waiting == 7
     turns: list[int] = []
     held = READ
     for _ in tasks:
-        slots.give_back(1, held)
+        slots.release(1, held)
         (turn,) = set(await done(tasks)) - set(turns)
         turns.append(turn)
-        held = (POLL, READ, POLL, MONEY, READ, MONEY)[turn]
-    assert turns == [3, 5, 1, 4, 0, 2]
+        held = waiting[turn]
+    assert turns == [4, 6, 2, 5, 1, 0, 3]
+    assert slots.waiting == 0
 
 
 async def test_a_waiting_poll_does_not_take_a_tills_slot() -> None:
     """A slot comes free, but polls have their share already: it stays free for whoever else comes."""
     slots = ConnectionPool([1, 2, 3])
-    poll = slots.take(POLL)
+    poll = slots.acquire_nowait(POLL)
     assert poll is not None
-    money = slots.take(MONEY)
+    money = slots.acquire_nowait(MONEY)
     assert money is not None
     tasks = await started(slots, POLL)
-    slots.give_back(money, MONEY)
+    slots.release(money, MONEY)
     assert await done(tasks) == []
-    assert slots.take(MONEY) is not None
-    slots.give_back(poll, POLL)
+    assert slots.acquire_nowait(MONEY) is not None
+    slots.release(poll, POLL)
     assert await done(tasks) == [0]
 
 
 async def test_a_place_in_line_is_given_up_by_cancellation() -> None:
     """The next in line moves up."""
     slots = ConnectionPool([1])
-    slots.take(MONEY)
+    slots.acquire_nowait(MONEY)
     tasks = await started(slots, MONEY, MONEY)
     tasks[0].cancel()
     await asyncio.sleep(0)
-    slots.give_back(1, MONEY)
+    slots.release(1, MONEY)
     await done(tasks)
     assert tasks[0].cancelled()
     assert await tasks[1] == 1
 
 
+async def test_many_who_leave_the_line_leave_nothing_behind() -> None:
+    """Polls that have their share already may be cancelled by the thousand before a slot comes free for one."""
+    slots = ConnectionPool([1])
+    slots.acquire_nowait(POLL)
+    tasks = await started(slots, *[POLL] * 1_000)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert slots.waiting == 0
+
+
 async def test_a_slot_lent_in_the_instant_of_a_cancellation_is_not_lost() -> None:
     """Whoever was cancelled just after it was handed the slot hands it on."""
     slots = ConnectionPool([1])
-    slots.take(POLL)
+    slots.acquire_nowait(POLL)
     tasks = await started(slots, POLL, READ)
-    slots.give_back(1, POLL)  # lent to the read
+    slots.release(1, POLL)  # lent to the read
     tasks[1].cancel()
     await done(tasks)
     assert tasks[1].cancelled()
     assert await tasks[0] == 1
-    slots.give_back(1, POLL)
+    slots.release(1, POLL)
     assert slots.under_way == 0
 
 
@@ -135,22 +158,23 @@ def test_no_order_of_events_loses_or_doubles_a_slot(size: int, steps: list[tuple
                 if not entry[0].cancelled():
                     held.append((entry[0].result(), entry[1]))
             assert len({slot for slot, _ in held}) == len(held) == slots.under_way
-            assert sum(priority is POLL for _, priority in held) <= slots.for_polls
+            for limited in Priority:
+                assert sum(priority is limited for _, priority in held) <= slots.limits[limited]
 
         for step, priority in steps:
             if step == "wait":
-                slot = slots.take(priority)
+                slot = slots.acquire_nowait(priority)
                 if slot is None:
-                    waiting.append((asyncio.create_task(slots.wait(priority)), priority))
+                    waiting.append((asyncio.create_task(slots.acquire(priority)), priority))
                 else:
                     held.append((slot, priority))
             elif step == "give" and held:
-                slots.give_back(*held.pop(0))
+                slots.release(*held.pop(0))
             elif step == "cancel" and waiting:
                 waiting[0][0].cancel()
             await settle()
         while held:
-            slots.give_back(*held.pop(0))
+            slots.release(*held.pop(0))
             await settle()
         assert not waiting
         assert sorted(slots.idle) == list(range(size))
