@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         UnconfirmedNotification,
     )
     from .events import Event
-    from .fulfilment.backends import Backend, Claim, Listener, MemoryBackend
+    from .fulfilment.backends import Backend, Claim, Listener, MemoryBackend, NoteKeeper
     from .journal import Journal, JournalEntry, JournalOutcome
     from .models import (
         AppletOrder,
@@ -109,6 +109,7 @@ __all__ = [
     "MerchantSetupError",
     "NonceProvider",
     "NotSent",
+    "NoteKeeper",
     "Notification",
     "NotificationError",
     "NotificationReply",
@@ -180,6 +181,7 @@ _HOMES = {
     "MerchantSetupError": "errors",
     "NonceProvider": "protocol.signing",
     "NotSent": "errors",
+    "NoteKeeper": "fulfilment.backends",
     "Notification": "models",
     "NotificationError": "errors",
     "NotificationReply": "protocol.notifications",

@@ -18,7 +18,7 @@ import random
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from .errors import BackendError, ConfigurationError
-from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, Claim, checked_seconds
+from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim, checked_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -131,6 +131,19 @@ class RedisBackend:
             async with asyncio.timeout(_ANSWER_S):
                 await self._redis().publish(self._channel, key)
 
+    async def note(self, key: str, text: str) -> None:
+        """Remember ``text`` under ``key`` for a quarter of an hour."""
+        with self._translated():
+            async with asyncio.timeout(_ANSWER_S):
+                await self._redis().set(self._note_key(key), text, px=round(NOTES_KEPT_S * 1000))
+
+    async def noted(self, key: str) -> str | None:
+        """The text that is remembered under ``key``, None if there is none."""
+        with self._translated():
+            async with asyncio.timeout(_ANSWER_S):
+                text = await self._redis().get(self._note_key(key))
+        return None if text is None else _text(text)
+
     @contextlib.asynccontextmanager
     async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
         """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
@@ -150,6 +163,9 @@ class RedisBackend:
     @property
     def _channel(self) -> str:
         return f"{self._prefix}wake"
+
+    def _note_key(self, key: str) -> str:
+        return f"{self._prefix}note:{key}"
 
     async def _eval(self, script: str, key: str, owner: str, *values: int) -> Any:
         with self._translated():

@@ -130,6 +130,35 @@ class Listener(Protocol):
         ...
 
 
+@runtime_checkable
+class NoteKeeper(Protocol):
+    """What a backend may have besides: it remembers, for a while, which orders were confirmed as paid.
+
+    A session writes one note for each order that was confirmed and that bears an ``out_order_no``, and then calls
+    ``wake(key)`` with the note's key, so that ``wait_for_notification`` in another process finds the note without
+    asking the gateway. The key is ``"{m_number}:out_order_no:{out_order_no}"``, the text is the confirmed order as
+    JSON (its ``order_no`` and the gateway's reply). Notes and claims are kept apart: one key may have both.
+
+    With a backend that does not have these two methods, ``wait_for_notification`` only hears of what was confirmed in
+    its own process.
+    """
+
+    async def note(self, key: str, text: str) -> None:
+        """Remember ``text`` under ``key`` for ten minutes at least, in place of what was remembered before.
+
+        It may be asked again when its answer was lost. Raises :class:`BackendError` for every trouble of its own.
+        """
+        ...
+
+    async def noted(self, key: str) -> str | None:
+        """The text that is remembered under ``key``, None if there is none. Raises :class:`BackendError`."""
+        ...
+
+
+NOTES_KEPT_S: Final = 900.0
+"""For how many seconds the backends of this package remember a note: ten minutes at least, and some for slow clocks."""
+
+
 def checked_seconds(name: str, value: object) -> float:
     """A duration in seconds, given as a number or a ``timedelta``; :class:`ConfigurationError` that names it if not."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
@@ -155,6 +184,7 @@ class MemoryBackend:
         # Each holds entries of one lifetime, the last renewed last: the first is always the first to expire.
         self._held: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._done: OrderedDict[str, float] = OrderedDict()
+        self._notes: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<MemoryBackend: {len(self._held)} held, {len(self._done)} done>"
@@ -177,6 +207,19 @@ class MemoryBackend:
 
     async def wake(self, key: str) -> None:
         """Nothing: a session wakes the pollers of its own process itself."""
+
+    async def note(self, key: str, text: str) -> None:
+        """Remember ``text`` under ``key`` for a quarter of an hour."""
+        now = self._clock.monotonic()
+        self._forget_expired(now)
+        self._notes[key] = (now + NOTES_KEPT_S, text)
+        self._notes.move_to_end(key)
+
+    async def noted(self, key: str) -> str | None:
+        """The text that is remembered under ``key``, None if there is none."""
+        self._forget_expired(self._clock.monotonic())
+        note = self._notes.get(key)
+        return None if note is None else note[1]
 
     def _take(self, step: Step, key: str, owner: str) -> Claim | bool | None:
         now = self._clock.monotonic()
@@ -204,3 +247,5 @@ class MemoryBackend:
             self._held.popitem(last=False)
         while self._done and next(iter(self._done.values())) <= now:
             self._done.popitem(last=False)
+        while self._notes and next(iter(self._notes.values()))[0] <= now:
+            self._notes.popitem(last=False)

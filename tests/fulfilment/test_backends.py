@@ -7,7 +7,16 @@ from datetime import timedelta
 import pytest
 
 from omipay_async.errors import ConfigurationError
-from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, MemoryBackend, Step
+from omipay_async.fulfilment.backends import (
+    TRANSITIONS,
+    Backend,
+    Claim,
+    ClaimState,
+    Listener,
+    MemoryBackend,
+    NoteKeeper,
+    Step,
+)
 from omipay_async.testing import ManualClock
 
 KEY = "123456:TR1"
@@ -108,6 +117,26 @@ async def test_the_memory_backend_needs_no_clock_and_has_nobody_else_to_wake() -
     await backend.wake(KEY)
     assert isinstance(backend, Backend)
     assert not isinstance(backend, Listener)
+
+
+async def test_a_note_is_remembered_for_ten_minutes_at_least_and_not_for_ever() -> None:
+    """The last text counts, the notes of other keys are their own, and a claim under the same key is another thing."""
+    clock = ManualClock()
+    backend = MemoryBackend(clock=clock)
+    assert isinstance(backend, NoteKeeper)
+    await backend.claim(KEY, "me")
+    assert await backend.noted(KEY) is None
+    await backend.note(KEY, "first")
+    await clock.advance(600)
+    await backend.note("another", "text")
+    await backend.note(KEY, "second")
+    await clock.advance(600)
+    assert await backend.noted(KEY) == "second"
+    await clock.advance(3600)
+    assert await backend.noted(KEY) is None
+    await backend.note("third", "text")
+    assert len(backend._notes) == 1
+    assert await backend.claim(KEY, "you") is Claim.MINE
 
 
 @pytest.mark.parametrize("option", ["lease", "keep"])

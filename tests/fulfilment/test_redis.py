@@ -19,7 +19,7 @@ import redis.asyncio
 from omipay_async import redis as backend_module
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, Step
+from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, NoteKeeper, Step
 from omipay_async.fulfilment.guard import OnceGuard, StillRunning
 from omipay_async.models import Order
 from omipay_async.redis import RedisBackend
@@ -121,6 +121,18 @@ async def test_it_is_a_backend_that_listens(backend: RedisBackend) -> None:
     """Sessions find out by the protocols what a backend can do."""
     assert isinstance(backend, Backend)
     assert isinstance(backend, Listener)
+    assert isinstance(backend, NoteKeeper)
+
+
+async def test_a_note_crosses_processes_and_is_forgotten_by_itself(backend: RedisBackend, other: RedisBackend) -> None:
+    """Written here it is read there, for more than ten minutes; a claim under the same key is another thing."""
+    assert await other.noted(KEY) is None
+    assert await other.claim(KEY, "me") is Claim.MINE
+    await backend.note(KEY, "first")
+    await backend.note(KEY, '{"order_no": "TR1", "raw": "茶"}')
+    assert await other.noted(KEY) == '{"order_no": "TR1", "raw": "茶"}'
+    assert 600_000 < await backend._redis().pttl(f"omipay:note:{KEY}") <= 1_000_000
+    assert await other.renew(KEY, "me")
 
 
 # -- processes ------------------------------------------------------------------------------------------------------
@@ -167,14 +179,15 @@ async def test_a_wake_up_crosses_processes(server: RedisServer, backend: RedisBa
 async def ask_everything(backend: RedisBackend) -> list[BaseException | object]:
     questions = (backend.claim, backend.renew, backend.finish, backend.release)
     answers = [question(KEY, "me") for question in questions]
-    return await asyncio.gather(*answers, backend.wake(KEY), return_exceptions=True)
+    notes = backend.note(KEY, "text"), backend.noted(KEY)
+    return await asyncio.gather(*answers, *notes, backend.wake(KEY), return_exceptions=True)
 
 
 async def test_without_redis_every_question_is_a_backend_error_that_hides_the_password() -> None:
     """Nobody knows whether the handler may run; and the URL's password is in no traceback."""
     async with RedisBackend(f"redis://user:hunter2@127.0.0.1:{free_port()}") as backend:
         errors = await ask_everything(backend)
-        assert [type(error) for error in errors] == [BackendError] * 5
+        assert [type(error) for error in errors] == [BackendError] * 7
         for error in errors:
             assert isinstance(error, BackendError)
             assert "hunter2" not in "".join(traceback.format_exception(error)) + repr(backend)
@@ -234,7 +247,7 @@ async def test_a_redis_that_hangs_is_a_backend_error(fragile: RedisServer, monke
         fragile.freeze()
         for backend in backends:
             errors = await ask_everything(backend)
-            assert [type(error) for error in errors] == [BackendError] * 5
+            assert [type(error) for error in errors] == [BackendError] * 7
         fragile.thaw()
         monkeypatch.undo()
         for backend in backends:
