@@ -357,10 +357,10 @@ def _fail(asked: RequestContext, received: Received, raw: dict[str, Any], zone: 
     if code is ErrorCode.USERPAYING and asked.endpoint is MAKE_SCAN_ORDER:
         return _scan_order(asked, received, raw, OrderStatus.PAYING, zone)
     said = raw.get("error_msg")
-    shown = excerpt(code.encode(errors="replace"), asked.secrets)
+    shown = excerpt(code, asked.secrets)
     message = f"{asked.endpoint.name}: {shown or 'FAIL without an error_code'}"
     if isinstance(said, str) and said:
-        message += f" ({excerpt(said.encode(errors='replace'), asked.secrets)})"
+        message += f" ({excerpt(said, asked.secrets)})"
     order_no = raw.get("order_no")
     raise ERROR_CLASSES.get(code, APIError)(
         message,

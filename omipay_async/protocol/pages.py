@@ -67,9 +67,9 @@ def parse_wechat_login(url_or_query: object, zone: tzinfo) -> WeChatUser:
     if fields.get("return_code") == "FAIL" or (fields.get("error_code") and not fields.get("openid")):
         code = error_code(fields.get("error_code", ""))
         said = fields.get("error_msg")
-        message = f"{name}: {code or 'FAIL without an error_code'}"
+        message = f"{name}: {excerpt(code) or 'FAIL without an error_code'}"
         if said:
-            message += f" ({excerpt(said.encode(errors='replace'))})"
+            message += f" ({excerpt(said)})"
         raise ERROR_CLASSES.get(code, APIError)(
             message, endpoint=name, error_code=code, error_msg=said, raw=dict(fields)
         )

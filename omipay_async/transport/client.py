@@ -315,7 +315,7 @@ async def _body(response: httpx.Response) -> tuple[bytes, bool]:
 
 
 def _failed(trip: Attempt, error: Exception, *, certain: bool) -> Failed:
-    said = _URL.sub("[URL]", excerpt(str(error).encode(errors="replace"), trip.secrets))
+    said = _URL.sub("[URL]", excerpt(str(error), trip.secrets))
     what = f"{type(error).__name__}{': ' if said else ''}{said}"
     if trip.progress is Progress.CONNECTING or (certain and trip.progress is not Progress.SENT and never_sent(error)):
         message = f"{trip.endpoint}: not sent, {what}"

@@ -11,7 +11,6 @@ import pytest
 from omipay_async import Currency, InvalidReply, Order, OrderStatus, Platform, RefundStatus
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.protocol.jsontext import json_object
-from omipay_async.protocol.redaction import excerpt
 from tests.support.canned_gateway import MONEY, NUMBERS, read, success
 
 
@@ -236,31 +235,3 @@ def test_json_object_says_what_is_wrong_and_shows_nothing() -> None:
         with pytest.raises(ValueError, match=r"^it is ") as failure:
             json_object(body)
         assert "canary" not in str(failure.value)
-
-
-# -- excerpts ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("body", "shown"),
-    [
-        (b"<html>\n502\x00</html>", "<html> 502 </html>"),
-        (b"x" * 500, "x" * 200 + "..."),
-        (b"\xff\xfe", "\ufffd\ufffd"),
-        (b'{"sign": "ABC", "rate": 1}', '{"sign": [removed], "rate": 1}'),
-        (b"?a=1&sign=ABC&nonce_str=n0&b=2", "?a=1&sign=[removed]&nonce_str=[removed]&b=2"),
-        (
-            b'{"openid":"o9","order_string":{"a":1},"paySign":"F',
-            '{"openid":[removed],"order_string":[removed],"paySign":[removed]',
-        ),
-        (b"the key is s3cret/+, or s3cret%2F%2B", "the key is [removed], or [removed]"),
-    ],
-)
-def test_an_excerpt_is_printable_short_and_without_secrets(body: bytes, shown: str) -> None:
-    """What a person needs to see whose page it was, and no more."""
-    assert excerpt(body, ["s3cret/+"]) == shown
-
-
-def test_an_excerpt_stays_small_whatever_is_secret() -> None:
-    """Secrets that occur in the mark that replaces them do not blow it up."""
-    assert len(excerpt(b"remove the d" * 200, list("removed[]"))) <= 203

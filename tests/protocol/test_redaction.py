@@ -1,0 +1,119 @@
+"""Foreign text is shown on one line, bounded, without secrets, and without characters that a terminal obeys."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omipay_async.protocol.redaction import escape_controls, excerpt, printable
+
+SECRET = "s3cret/+"
+
+# C0, DEL, C1, separators of lines and paragraphs, embeddings, overrides and isolates, and what cannot be written.
+CONTROLS = [
+    *(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))),
+    *"\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\ud800\udfff",
+]
+
+
+@pytest.mark.parametrize("character", CONTROLS, ids=lambda character: f"U+{ord(character):04X}")
+def test_control_characters_are_escaped(character: str) -> None:
+    """In a message, in an excerpt and in JSON text; the JSON still says the same."""
+    for shown in (printable(f"a{character}b"), excerpt(f"a{character}b")):
+        assert character not in shown
+        assert shown.startswith("a\\")
+        assert shown.endswith("b")
+    document = json.dumps({"said": f"a{character}b"}, ensure_ascii=False)
+    assert character not in escape_controls(document)
+    assert json.loads(escape_controls(document)) == {"said": f"a{character}b"}
+
+
+@pytest.mark.parametrize(
+    "text", ["余额不足", "Flat white, A$4.50", "👩\u200d🍳", "naïve", "C:\\temp", "\u3000全角\xa0"]
+)
+def test_text_that_people_write_is_shown_as_it_is(text: str) -> None:
+    """Escapes are for what does more than being seen."""
+    assert printable(text) == excerpt(text) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"<html>\n502\x00</html>", r"<html>\n502\u0000</html>"),
+        (b"x" * 500, "x" * 200 + "..."),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b'{"sign": "ABC", "rate": 1}', '{"sign": [removed], "rate": 1}'),
+        (b"?a=1&sign=ABC&nonce_str=n0&b=2", "?a=1&sign=[removed]&nonce_str=[removed]&b=2"),
+        (
+            b'{"openid":"o9","order_string":{"a":1},"paySign":"F',
+            '{"openid":[removed],"order_string":[removed],"paySign":[removed]',
+        ),
+        (rb'{"echo":"{\"sign\":\"ABC\",\"a\":1}"}', r'{"echo":"{\"sign\":[removed]\",\"a\":1}"}'),
+        (b"back=%2Fpay%3Fb%3D1%26sign%3DABC%26a%3D2", "back=%2Fpay%3Fb%3D1%26sign%3D[removed]"),
+        (b"%7B%22sign%22%3A%22ABC%22%7D", "%7B%22sign%22%3A[removed]%22%7D"),
+        (b"sign='ABC' design=flat", "sign=[removed] design=flat"),
+        (b"the key is s3cret/+, or s3cret%2F%2B", "the key is [removed], or [removed]"),
+        (rb"in JSON s3cret\/+, in a form S3CRET%2f%2b", "in JSON [removed], in a form [removed]"),
+    ],
+)
+def test_an_excerpt_is_one_short_line_without_secrets(body: bytes, shown: str) -> None:
+    """A person sees whose page it was, and no more. Text is treated as its bytes are."""
+    assert excerpt(body, [SECRET]) == shown
+    assert excerpt(body.decode(errors="replace"), [SECRET]) == shown
+
+
+def test_an_excerpt_stays_small_whatever_is_secret() -> None:
+    """Secrets that occur in the mark that replaces them do not blow it up."""
+    assert len(excerpt(b"remove the d" * 200, list("removed[]"))) <= 203
+
+
+def test_a_secret_that_the_bound_cuts_in_two_is_not_shown() -> None:
+    """Whatever is shown was searched together with what follows it."""
+    for start in range(150, 210):
+        assert "s3c" not in excerpt("x" * start + SECRET + "x" * 5000, [SECRET])
+    removed = "".join(f"sign={SECRET}&" for _ in range(400))
+    assert "s3c" not in excerpt(removed, [SECRET])
+
+
+def test_other_values_are_shown_by_their_text() -> None:
+    """Numbers, None and bytes may stand where a text was expected."""
+    assert printable(502) == "502"
+    assert printable(b"a\nb") == r"a\nb"
+    assert printable("abcdef", limit=3) == "abc..."
+    assert printable("abc", limit=3) == "abc"
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "sign" + " " * 200_000,
+        "sign " * 40_000,
+        'sign="' + "\\" * 200_000,
+        "\\" * 200_000 + "sign",
+        "sign:{" * 30_000,
+        "%22" * 70_000,
+        "sign=%22" * 25_000,
+        "sign\\" * 40_000,
+        "\x1b" * 200_000,
+    ],
+    ids=lambda evil: evil[:8],
+)
+def test_the_work_is_linear_in_what_is_looked_at(evil: str) -> None:
+    """Nobody makes an excerpt slow: even one of 200,000 characters is a matter of milliseconds."""
+    began = time.process_time()
+    assert len(excerpt(evil, [SECRET], limit=200_000 // 16)) <= 200_000
+    assert time.process_time() - began < 1.0
+
+
+@given(st.text("ab=\"' \n\x1b\u2028\ud800"), st.text("XYZ/+&\u202e", min_size=4, max_size=40))
+def test_an_excerpt_is_safe_whatever_the_text_and_the_secret(text: str, secret: str) -> None:
+    """The secret is not in it, nor a control character, and its length is bounded."""
+    shown = excerpt(f"{text}{secret}{text}{secret}", [secret])
+    assert len(shown) <= 203
+    assert escape_controls(shown) == shown
+    assert secret not in shown
+    assert escape_controls(secret) not in shown
