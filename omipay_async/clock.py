@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 
 import attrs
 
@@ -75,6 +76,31 @@ def call_later(clock: Clock, seconds: float, callback: Callable[[], object]) -> 
         callback()
 
     return asyncio.get_running_loop().create_task(wait())
+
+
+@attrs.frozen
+class Deadline:
+    """An instant, by both clocks: over when either of them says so.
+
+    The monotonic clock may stand still while the machine sleeps, then the wall clock tells; the wall clock may be set
+    back, then the monotonic one does. (A wall clock that is put forward looks like a machine that slept: accepted.)
+    """
+
+    monotonic_s: float
+    wall_ms: int
+
+    @classmethod
+    def after(cls, clock: Clock, seconds: float) -> Self:
+        """``seconds`` from now."""
+        return cls(clock.monotonic() + seconds, clock.time_ms() + math.ceil(seconds * 1000))
+
+    def seconds_left(self, clock: Clock) -> float:
+        """How many seconds are left; less than 0 once it is over."""
+        return min(self.monotonic_s - clock.monotonic(), (self.wall_ms - clock.time_ms()) / 1000)
+
+    def is_over(self, clock: Clock) -> bool:
+        """Whether it has passed."""
+        return self.seconds_left(clock) < 0
 
 
 @attrs.define

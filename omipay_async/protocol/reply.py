@@ -23,3 +23,7 @@ class Received:
     encoding: str | None = None
     """``Content-Encoding``, although none was accepted."""
     node: str | None = None
+    retry_after: str | None = None
+    """The ``Retry-After`` header of a reply that asks to wait."""
+    location: str | None = None
+    """The ``Location`` header of a redirect, which is never followed."""

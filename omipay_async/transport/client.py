@@ -298,6 +298,8 @@ async def _read(response: httpx.Response, node: Node) -> Received:
         complete=complete,
         encoding=headers.get("content-encoding"),
         node=node.name,
+        retry_after=headers.get("retry-after"),
+        location=headers.get("location"),
     )
 
 

@@ -1,0 +1,51 @@
+"""What a reply's ``Date`` and ``Retry-After`` say, if they say anything to be believed. No I/O.
+
+HTTP writes times in three forms (RFC 9110, 5.6.7), always in UTC::
+
+    Sun, 06 Nov 1994 08:49:37 GMT
+    Sunday, 06-Nov-94 08:49:37 GMT
+    Sun Nov  6 08:49:37 1994
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+_YEAR_2000_MS: Final = 946_684_800_000
+_FURTHEST_MS: Final = 30 * 86_400_000
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+
+
+def parse_http_date(text: str | None) -> int | None:
+    """Milliseconds since the Unix epoch, or None if ``text`` is not a time in one of the three forms."""
+    parts = email.utils.parsedate_tz(text or "")
+    if parts is None or parts[9]:  # a zone other than UTC: not one of the three forms
+        return None
+    try:
+        return round(datetime(*parts[:6], tzinfo=UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def believable_date_ms(text: str | None, now_ms: int) -> int | None:
+    """What a ``Date`` header shows, in milliseconds since the epoch; None if it teaches nothing about our own clock.
+
+    A time before 2000, or more than 30 days from our own clock, is a fault of the header rather than of the clock.
+    """
+    date_ms = parse_http_date(text)
+    if date_ms is None or date_ms < _YEAR_2000_MS or abs(date_ms - now_ms) > _FURTHEST_MS:
+        return None
+    return date_ms
+
+
+def retry_after_s(text: str | None, now_ms: int) -> float | None:
+    """How many seconds a ``Retry-After`` header asks to wait: it holds a number of seconds, or a time."""
+    if text is None:
+        return None
+    if _SECONDS.fullmatch(text.strip()):
+        return float(text)
+    date_ms = parse_http_date(text)
+    return None if date_ms is None else max(0.0, (date_ms - now_ms) / 1000)

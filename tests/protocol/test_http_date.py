@@ -1,0 +1,87 @@
+"""``Date`` and ``Retry-After``: three forms of one time, and what is not to be believed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.protocol.http_date import believable_date_ms, parse_http_date, retry_after_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOMENT = 784_111_777_000
+FORMS = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+NOW = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
+DAY = 86_400_000
+
+
+@pytest.fixture(params=["UTC", "Australia/Sydney"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's own time zone."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_three_forms_of_one_time(zone: None, text: str) -> None:
+    """Always UTC, wherever the machine stands."""
+    assert parse_http_date(text) == MOMENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", " ", "yesterday", "0", "1700000000", "Tue, 99 Nov 2023 23:13:20 GMT", "Thu, 01 Jan 99999 00:00:00"),
+        *("Tue, 14 Nov 2023 25:13:20 GMT", "Tue, 14 Nov 2023 22:13:20 +1000", "Tue, 14 Nov 2023 22:13:20 EST", "\x00"),
+    ],
+)
+def test_what_is_not_such_a_time(text: str | None) -> None:
+    """It says nothing, and raises nothing."""
+    assert parse_http_date(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", NOW),
+        ("Tue, 14 Nov 2023 23:13:20 GMT", NOW + 3_600_000),
+        ("Thu, 14 Dec 2023 22:13:20 GMT", NOW + 30 * DAY),
+        ("Thu, 14 Dec 2023 22:13:21 GMT", None),
+        ("Sun, 15 Oct 2023 22:13:20 GMT", NOW - 30 * DAY),
+        ("Sun, 15 Oct 2023 22:13:19 GMT", None),
+        (FORMS[0], None),
+        (None, None),
+    ],
+)
+def test_a_date_far_from_our_own_clock_teaches_nothing(text: str | None, expected: int | None) -> None:
+    """Up to thirty days are believed."""
+    assert believable_date_ms(text, NOW) == expected
+
+
+def test_a_date_before_2000_teaches_nothing() -> None:
+    """Not even to a machine whose own clock stands there."""
+    assert believable_date_ms("Fri, 31 Dec 1999 23:59:59 GMT", 946_684_799_000) is None
+    assert believable_date_ms("Sat, 01 Jan 2000 00:00:00 GMT", 946_684_799_000) == 946_684_800_000
+    assert believable_date_ms("Wed, 31 Dec 1969 23:59:59 GMT", 0) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
+        ("Tue, 14 Nov 2023 22:12:20 GMT", 0.0),
+        (FORMS[2], 0.0),
+        *((text, None) for text in (None, "", "soon", "-5", "1.5", "1" * 10, "١٢")),
+    ],
+)
+def test_how_long_a_server_asks_to_wait(text: str | None, expected: float | None) -> None:
+    """Seconds, or until a time that may have passed; anything else asks for nothing."""
+    assert retry_after_s(text, NOW) == expected
