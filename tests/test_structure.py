@@ -26,6 +26,7 @@ ROWS = (
     "transport",
     "calls",
     "fulfilment",
+    "sql",
     "polling",
     "api config",
     "session redis",
@@ -43,6 +44,13 @@ THIRD_PARTY = {
     "httpx": {"transport.client", "transport.proxies", "transport.tls", "sandbox.transport", "sandbox.notifier late"},
     "cattrs": {"protocol.decoding"},
     "redis": {"redis late"},
+    "sqlalchemy": {
+        f"sql.{name}"
+        for name in (
+            ["books", "claims", "database", "effects", "engines", "entries", "listening", "sweeping", "tables"]
+        )
+    },
+    "asyncpg": {"sql.database"},
     "fastapi": {"fastapi"},
     "aiohttp": {"aiohttp"},
     "starlette": {
