@@ -37,8 +37,9 @@ No error holds an object of the HTTP library, a URL, the key, a signature or a l
 
 from __future__ import annotations
 
+import copy
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,6 +67,12 @@ class OmipayError(Exception):
         super().__init__(message)
         if outcome is not None:
             self.outcome = outcome
+
+    def with_outcome(self, outcome: Outcome | None) -> Self:
+        """A new error that is like this one and says ``outcome`` of the money. This one stays as it was raised."""
+        error = copy.copy(self)
+        error.outcome = outcome
+        return error
 
     def __reduce__(self) -> tuple[Callable[..., OmipayError], tuple[Any, ...]]:
         # Keyword-only fields and the cause do not survive BaseException's own __reduce__.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,11 +23,13 @@ from .events import Event, Events
 from .fulfilment.backends import Backend, MemoryBackend
 from .fulfilment.guard import OnceGuard
 from .fulfilment.receiver import ReceivingMethods
-from .polling.service import WaitingMethods
+from .fulfilment.wakeups import WakeUps
+from .polling.methods import PollMethods
+from .polling.service import PollingService
 from .protocol import endpoints, pages, validation
 from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
-from .text import concealed, concealed_all
 from .transport.client import HTTPClient
+from .transport.pool import Priority
 
 if TYPE_CHECKING:
     import ssl
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from .protocol.endpoints import Endpoint
 
 
-class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
+class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
     """A session with the Omipay gateway, for the life of a process and for many tasks at once.
 
     Args:
@@ -52,7 +54,7 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
             request. A node that could not be reached rests for 30 seconds, then it is asked first again.
         language: EN or CHS, of the gateway's messages and pages.
         notify_url: Where orders are notified to unless a call says otherwise.
-        timezone: The zone of the gateway's times, a name or a ``tzinfo``; a name is looked up at first use.
+        timezone: The zone of the gateway's times, a name or a ``tzinfo``.
         timeout: Seconds for a whole call: the wait for a slot, connecting, the reply, every repeat.
         max_in_flight: How many requests are under way at most; the rest wait in order.
         retry: How reads are repeated, and money calls that never left.
@@ -62,9 +64,8 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         previous_secret_keys: Accepted in notifications, never used to sign: for the day a key is changed.
         on_event: Called with each ``Event``; for metrics, tracing, audit.
         transport: Any ``httpx.AsyncBaseTransport``; the session closes it.
-        proxy: The URL of a proxy, for every address. Without it, and without ``transport``, HTTPS_PROXY and NO_PROXY
-            are honoured for all but loopback addresses.
-        verify: As for httpx: an ``ssl.SSLContext``, a path to CA certificates (``str`` or ``os.PathLike``), or True.
+        proxy: The URL of a proxy. Without it, and without ``transport``, HTTPS_PROXY and NO_PROXY are honoured.
+        verify: As for httpx: an ``ssl.SSLContext``, a path to CA certificates, or True.
 
     Raises:
         ConfigurationError: naming the argument that will not do.
@@ -87,29 +88,28 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         nonces: NonceProvider | None = None,
         clock: Clock | None = None,
         backend: Backend | None = None,
-        previous_secret_keys: Sequence[str] = (),
+        previous_secret_keys: tuple[str, ...] | list[str] = (),
         on_event: Callable[[Event], None] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         proxy: str | httpx.URL | httpx.Proxy | None = None,
-        verify: ssl.SSLContext | str | os.PathLike[str] | bool = True,
+        verify: ssl.SSLContext | str | bool = True,
     ) -> None:
-        secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
         credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
         clock = config.having(clock or SystemClock(), "clock", "time_ms", "monotonic", "sleep")
         nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
-        verify = config.verification(verify, nodes)
+        config.verification(verify, nodes)
         self._m_number = credentials.m_number
         self._timeout = config.seconds("timeout", timeout)
-        self._timezone: str | tzinfo = config.timezone(timezone)
+        self._timezone: str | tzinfo = config.instance(timezone, "timezone", str, tzinfo)
         self._events = Events(config.function(on_event, "on_event"))
         self._wire = HTTPClient(
             size=config.count("max_in_flight", max_in_flight),
             user_agent=f"omipay-async/{__version__}",
             transport=transport,
-            proxies=config.proxies(proxy, nodes, from_environment=transport is None),
+            proxy=proxy,
             verify=verify,
         )
-        life = Lifecycle(self._wire.move_to_another_loop)
+        life = Lifecycle(self._leave_loop)
         self._caller = CallExecutor(
             life=life,
             wire=self._wire,
@@ -131,8 +131,16 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         backend = MemoryBackend(clock=clock) if backend is None else backend
         self._backend = config.having(backend, "backend", "claim", "renew", "finish", "release", "wake")
         self._guard = OnceGuard(self._backend, clock, self._m_number)
-        self._orders, self._refunds = self._boards()
-        self._listening = None
+        self._wake_ups = WakeUps(self._backend, m_number=self._m_number, clock=clock)
+        self._polling = PollingService(
+            gateway=self._gateway,
+            life=life,
+            events=self._events,
+            clock=clock,
+            wake_ups=self._wake_ups,
+            at_once=self._wire.slots.limits[Priority.POLL],
+            primary_node=self._caller.nodes.primary.name,
+        )
         self._life = life  # last: a session that could not be made need not be closed
 
     @classmethod
@@ -143,14 +151,22 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         Raises:
             ConfigurationError: naming the variable that is missing or wrong.
         """
-        overrides = config.conceal_arguments(overrides)
-        given = config.from_environment(overrides)
+        given = dict(overrides)
+        for name in ("m_number", "secret_key", "region", "base_url", "language", "notify_url"):
+            variable = f"OMIPAY_{name.upper()}"
+            value = os.environ.get(variable, "").strip()
+            if value and name not in given:
+                given[name] = value
+            if name in ("m_number", "secret_key") and name not in given:
+                message = f"{variable} is not set"
+                raise ConfigurationError(message)
         try:
             return cls(**given)
         except ConfigurationError as error:
-            message = config.blamed_on_environment(error, given.keys() - overrides.keys())
-            if message is None:
+            parameter = str(error).split(" ", 1)[0].strip(":")
+            if parameter in overrides or parameter not in given:
                 raise
+            message = f"OMIPAY_{parameter.upper()}: {error}"
         raise ConfigurationError(message)
 
     def __repr__(self) -> str:
@@ -189,10 +205,10 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
         self._life.close()
         self._caller.close()
         self._wire.close()
-        self._orders.close()
-        self._refunds.close()
+        self._polling.close()
         try:
-            await self._stop_listening()
+            await self._wake_ups.aclose()
+            await self._polling.aclose()
             await self._guard.drain(self._timeout)
             await self._caller.ended()
         finally:
@@ -201,6 +217,10 @@ class AsyncOmipay(EndpointMethods, WaitingMethods, ReceivingMethods):
     def __del__(self) -> None:
         if not self._is_closed():
             warnings.warn(f"unclosed {self!r}: use `async with` or `await aclose()`", ResourceWarning, 2, self)
+
+    def _leave_loop(self) -> None:
+        self._wire.move_to_another_loop()
+        self._polling.leave_loop()
 
     def _is_closed(self) -> bool:
         life: Lifecycle | None = getattr(self, "_life", None)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from omipay_async.calls.executor import CallExecutor
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.models import Notification, Order
-    from omipay_async.polling.poller import Poller
+    from omipay_async.polling.service import PollingService
     from omipay_async.protocol.notifications import NotificationReply
 
     from .backends import Backend
@@ -49,7 +49,7 @@ class ReceivingMethods:
     _events: Events
     _guard: OnceGuard
     _life: Lifecycle
-    _orders: Poller[Order]
+    _polling: PollingService
 
     if TYPE_CHECKING:  # of the session
 
@@ -111,7 +111,7 @@ class ReceivingMethods:
         return order
 
     def _wake(self, order: Order) -> None:
-        self._orders.wake(order.order_no, order)
+        self._polling.confirmed(order)
         self._guard.wake(order.order_no)
 
     async def receive_notification(self, body: Body, handler: Handler, *, timeout: float = 10.0) -> NotificationReply:

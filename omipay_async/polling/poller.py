@@ -1,365 +1,263 @@
-"""Waiting until an order is paid or a refund has arrived (CN 3.4(6)): the schedule, pure, and its driver. No I/O.
+"""Waiting until orders are paid and refunds have arrived (CN 3.4(6)): drives the scheduler. No I/O of its own.
 
-One board serves every poll of a session. A poll that waits is a future and an entry in a heap; a request is made only
-for what is due, the oldest first and a few at a time, so that ten thousand polls are ordinary and never go out in one
-instant. Pollers of one order share each question: an answer is an answer for all of them.
+One poller serves every poll of a session. A poll that waits is a future, an entry in a timetable and a place in a list
+of its subject. There is one timer for all of them, and a task for each question that is under way, never more of them
+than polls may have slots. So a hundred thousand polls wait at no cost, and one that is cancelled leaves nothing behind.
+
+What happens to many polls at once, the end of the session or a deadline that they share, happens to a few hundred in
+one turn of the event loop, so that the others get their turns between.
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
-import copy
 import functools
-import heapq
 import inspect
 import itertools
 import math
-from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.clock import call_later
-from omipay_async.codes import ErrorCode
-from omipay_async.errors import (
-    APIError,
-    GatewayError,
-    InvalidReply,
-    LookupFailed,
-    OmipayError,
-    Outcome,
-    PollTimeout,
-    SessionClosed,
-    TransportError,
-)
-from omipay_async.events import logger
+from omipay_async.errors import OmipayError
 from omipay_async.transport.cancellation import CancelScope, ScopeCancelled
 
+from .scheduler import Scheduler
+from .subject import End, Instant, S, Subject, Topic, Waiter, passes
+from .timetable import Timetable
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from omipay_async.clock import Clock, Timer
 
+    from .expectation import Expectation
+    from .scheduler import Schedule
 
-class PollState(Protocol):
-    """An Order or a Refund: what a question is answered with."""
-
-    @property
-    def status(self) -> str:
-        """The word of the status tables."""
-        ...
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether it ends badly."""
-        ...
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the poll ends."""
-        ...
+_AT_A_TIME: Final = 200
+"""How many polls something happens to in one turn of the event loop."""
+_SHORTEST_QUESTION_S: Final = 0.001
 
 
-S = TypeVar("S", bound=PollState)
-
-
-@attrs.frozen
-class Schedule:
-    """When to ask. All in seconds, by one monotonic clock.
-
-    First ``first_wait`` after the beginning, then ``interval`` after each answer. The last question comes a moment
-    before the end, so that it can still be answered within the time limit, which bounds the whole poll.
-    """
-
-    began: float
-    first_wait: float
-    interval: float
-    timeout: float | None
-
-    @property
-    def deadline(self) -> float:
-        """When the poll is over."""
-        return math.inf if self.timeout is None else self.began + self.timeout
-
-    @property
-    def last_question(self) -> float:
-        """When to ask for the last time."""
-        return math.inf if self.timeout is None else self.deadline - min(0.5, self.timeout / 20)
-
-    def due(self, answered: float | None) -> float:
-        """When to ask next, after the answer (or failure) at ``answered``; infinity if the last question was asked."""
-        if answered is None:
-            return min(self.began + self.first_wait, self.last_question)
-        if answered >= self.last_question:
-            return math.inf
-        return min(answered + self.interval, self.last_question)
-
-
-def passes(error: OmipayError, primary_node: str) -> bool:
-    """Whether a poll rides ``error`` out: trouble of the moment, or a second node that does not know the order yet."""
-    if isinstance(error, LookupFailed):
-        return error.node is not None and error.node != primary_node
-    if isinstance(error, TransportError | InvalidReply | GatewayError):
-        return True
-    return type(error) is APIError and not isinstance(error.error_code, ErrorCode)
-
-
-class _Waiter(Generic[S]):
-    """One caller who waits."""
-
-    __slots__ = ("due", "error", "future", "news", "schedule", "settled", "watch")
-
-    def __init__(self, watch: _Subject[S], schedule: Schedule) -> None:
-        self.watch = watch
-        self.schedule = schedule
-        self.due = schedule.due(None)
-        self.news: S | None = None
-        self.error: Exception | None = None
-        self.future: asyncio.Future[None] | None = None
-        self.settled = False
-        """Whether it was told a final state: then nothing more is asked for it."""
-
-    def tell(self, news: S) -> None:
-        if self.settled:
-            return  # an answer from before a confirmed payment takes nothing back
-        self.news = news
-        self.settled = news.is_final
-        self._wake()
-
-    def answered(self, now: float) -> None:
-        self.due = math.inf if self.settled else self.schedule.due(now)
-
-    def fail(self, error: Exception) -> None:
-        self.error = self.error or error
-        self._wake()
-
-    def expire(self) -> None:
-        self.fail(_EXPIRED)
-
-    def _wake(self) -> None:
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
-
-
-_EXPIRED: Final = PollTimeout("")
-
-
-class _Subject(Generic[S]):
-    """One order or refund that is waited for."""
-
-    __slots__ = ("due", "number", "pollers", "question", "queued", "trouble", "woken")
-
-    def __init__(self, number: str) -> None:
-        self.number = number
-        self.pollers: list[_Waiter[S]] = []
-        self.due = math.inf
-        self.question: asyncio.Task[None] | None = None
-        self.trouble: OmipayError | None = None
-        self.woken = False
-        self.queued = False
-        """Whether it waits for its turn to be asked about."""
-
-
-class Poller(Generic[S]):
+class Poller:
     """Everything that is waited for, and when it is asked about next."""
 
     def __init__(
-        self,
-        ask: Callable[[str, float], Awaitable[S]],
-        *,
-        kind: Literal["order", "refund"],
-        clock: Clock,
-        at_once: int,
-        timeout: float,
-        primary_node: str,
+        self, topics: Sequence[Topic[Any]], *, clock: Clock, at_once: int, timeout: float, primary_node: str
     ) -> None:
-        self._ask = ask
-        self.kind = kind
+        self._topics = topics
         self._clock = clock
         self._at_once = at_once
         self._timeout = timeout
         self._primary_node = primary_node
-        self._watches: dict[str, _Subject[S]] = {}
-        self._schedule: list[tuple[float, int, _Subject[S]]] = []
-        self._order = itertools.count()
-        self._ready: collections.deque[_Subject[S]] = collections.deque()
-        self._asking = 0
+        self._closed: asyncio.Event | None = None
+        """Set once every poll was told that the session is closed; None while it is open."""
+        self.leave_loop()
+
+    def leave_loop(self) -> None:
+        """Forget everything: the event loop that it was of has ended, and with it whoever waited there."""
+        for topic in self._topics:
+            topic.subjects.clear()
+        self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._at_once)
+        self._instants: Timetable[Waiter[Any]] = Timetable()
+        self._waiting = 0
         self._timer: Timer | None = None
         self._timer_due = math.inf
 
-    async def poll(self, number: str, schedule: Schedule, on_status: Callable[[S], object] | None) -> S:
+    async def poll(
+        self,
+        topic: Topic[S],
+        number: str,
+        schedule: Schedule,
+        expected: Expectation,
+        on_status: Callable[[S], object] | None,
+    ) -> S:
         """The first final state of ``number``.
 
         Raises:
             PollTimeout: after ``schedule``'s time.
             OmipayError: what is no passing trouble.
         """
-        poller = self._join(number, schedule)
-        expiry = None
-        if schedule.timeout is not None:
-            expiry = call_later(self._clock, schedule.deadline - self._clock.monotonic(), poller.expire)
+        waiter = self._join(topic, number, schedule, expected)
         last: S | None = None
         try:
             while True:
-                if poller.news is None and poller.error is None:
-                    poller.future = asyncio.get_running_loop().create_future()
-                    await poller.future
-                news, poller.news = poller.news, None
-                if news is None:
-                    raise self._ending(poller, last)
-                if on_status is not None and (last is None or news.status != last.status):
-                    await self._tell(on_status, news, schedule)
-                last = news
-                if news.is_final:
-                    return news
+                if waiter.latest is None and waiter.end is None:
+                    waiter.future = asyncio.get_running_loop().create_future()
+                    await waiter.future
+                state = waiter.take_latest()
+                if state is None:
+                    raise waiter.failure(last)
+                if on_status is not None and (last is None or state.status != last.status):
+                    await self._report(on_status, state, schedule)
+                last = state
+                if state.is_final:
+                    return state
         finally:
-            if expiry is not None:
-                expiry.cancel()
-            self._leave(poller)
+            self._leave(waiter)
 
-    async def _tell(self, on_status: Callable[[S], object], news: S, schedule: Schedule) -> None:
-        told = on_status(news)
-        if inspect.isawaitable(told):
+    async def _report(self, on_status: Callable[[S], object], state: S, schedule: Schedule) -> None:
+        result = on_status(state)
+        if inspect.isawaitable(result):
             left = None if schedule.timeout is None else schedule.deadline - self._clock.monotonic()
             # Past the time limit the poll ends as it would have without the callback.
             with contextlib.suppress(ScopeCancelled), CancelScope(self._clock, left):
-                await told
+                await result
 
-    def _ending(self, poller: _Waiter[S], last: S | None) -> Exception:
-        number = poller.watch.number
-        if poller.error is _EXPIRED:
-            seen = f"the last status was {last.status}" if last is not None else "no status was seen"
-            what = f"{number}: nothing final within {poller.schedule.timeout:g} s, {seen}; ask again later"
-            error: Exception = PollTimeout(what, last_error=poller.watch.trouble)
-            setattr(error, self.kind, last)
-        else:
-            error = poller.error or SessionClosed()
-            if isinstance(error, OmipayError):
-                error = copy.copy(error)  # each poller raises one of its own
-        if isinstance(error, OmipayError):
-            error.outcome = Outcome.UNKNOWN
-        if isinstance(error, PollTimeout | SessionClosed):
-            setattr(error, f"{self.kind}_no", number)
-        return error
+    # -- who waits ----------------------------------------------------------------------------------------------------
 
-    # -- who waits --------------------------------------------------------------------------------------------------
+    def _join(self, topic: Topic[S], number: str, schedule: Schedule, expected: Expectation) -> Waiter[S]:
+        subject = topic.subjects.get(number)
+        if subject is None:
+            subject = topic.subjects[number] = Subject(topic, number)
+        waiter = Waiter(subject, schedule, expected)
+        subject.join(waiter)
+        self._waiting += 1
+        self._list(waiter)
+        self._set_timer(self._clock.monotonic())
+        return waiter
 
-    def _join(self, number: str, schedule: Schedule) -> _Waiter[S]:
-        watch = self._watches.get(number)
-        if watch is None:
-            watch = self._watches[number] = _Subject(number)
-        poller = _Waiter(watch, schedule)
-        watch.pollers.append(poller)
-        if poller.due < watch.due and watch.question is None:
-            self._enter(watch, poller.due)
-        return poller
+    def _leave(self, waiter: Waiter[Any]) -> None:
+        subject = waiter.subject
+        subject.leave(waiter)
+        self._waiting -= 1
+        if waiter.listed_at is not None:
+            self._instants.remove(waiter, waiter.listed_at)
+        if not subject.waiters:
+            self._scheduler.discard(subject)
+            if subject.topic.subjects.get(subject.number) is subject:
+                del subject.topic.subjects[subject.number]
+            if subject.question is not None:
+                subject.question.cancel()
+        if not self._waiting:
+            self._drop_timer()  # none may outlive the event loop that it is of
 
-    def _leave(self, poller: _Waiter[S]) -> None:
-        watch = poller.watch
-        watch.pollers.remove(poller)
-        if not watch.pollers:
-            watch.due = math.inf
-            self._watches.pop(watch.number, None)
-            if watch.question is not None:
-                watch.question.cancel()
-        if not self._watches:
-            # Nobody waits: no timer may outlive the event loop that it is of.
-            self._schedule.clear()
-            self._ready.clear()
-            self._set_timer()
-
-    def wake(self, number: str, news: S | None = None) -> None:
-        """``number`` is said to be paid: end its polls with ``news`` if the gateway said so, else ask at once."""
-        watch = self._watches.get(number)
-        if watch is None:
+    def _list(self, waiter: Waiter[Any]) -> None:
+        """Put a waiter where its next instant is in the timetable."""
+        time = waiter.next_time
+        if waiter.listed_at == time:
             return
-        if news is not None and news.is_final:
-            for poller in watch.pollers:
-                poller.tell(news)
-            watch.due = math.inf
-        elif watch.question is not None:
-            watch.woken = True  # the question under way may have been answered before the payment
-        else:
-            self._enter(watch, self._clock.monotonic())
+        if waiter.listed_at is not None:
+            self._instants.remove(waiter, waiter.listed_at)
+        waiter.listed_at = None if time == math.inf else time
+        if waiter.listed_at is not None:
+            self._instants.add(waiter, time)
 
-    def close(self) -> None:
-        """End every poll with :class:`SessionClosed`."""
-        for watch in self._watches.values():
-            for poller in watch.pollers:
-                poller.fail(SessionClosed(f"this session was closed while the {self.kind} was polled"))
-
-    # -- what is due ------------------------------------------------------------------------------------------------
-
-    def _enter(self, watch: _Subject[S], due: float) -> None:
-        watch.due = due
-        if due < math.inf:
-            heapq.heappush(self._schedule, (due, next(self._order), watch))
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        due = self._schedule[0][0] if self._schedule else math.inf
-        if due == self._timer_due:
+    def wake(self, topic: Topic[S], number: str, state: S | None = None) -> None:
+        """``number`` is said to be paid: tell its polls of ``state`` if the gateway said so, else ask at once."""
+        subject = topic.subjects.get(number)
+        if subject is None:
             return
+        if state is not None:
+            subject.tell(state)
+            for waiter in subject.waiters:
+                self._list(waiter)
+            if subject.is_settled:
+                self._scheduler.discard(subject)
+        elif subject.question is not None:
+            subject.is_woken = True  # the question under way may have been answered before the payment
+        elif not subject.is_settled:
+            self._scheduler.ask_first(subject)
+            self._set_timer(self._clock.monotonic())
+
+    # -- what is due --------------------------------------------------------------------------------------------------
+
+    def _set_timer(self, now: float) -> None:
+        """Look again when something is due next. A timer that comes too early does no harm: it is set again then."""
+        due = min(self._instants.next_time(), self._scheduler.next_time(now))
+        if due < self._timer_due:
+            self._drop_timer()
+            self._timer = call_later(self._clock, due - now, self._look)
+            self._timer_due = due
+
+    def _drop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        self._timer_due = due
-        if due < math.inf:
-            self._timer = call_later(self._clock, due - self._clock.monotonic(), self._look)
+            self._timer, self._timer_due = None, math.inf
 
     def _look(self) -> None:
         self._timer, self._timer_due = None, math.inf
         now = self._clock.monotonic()
-        while self._schedule and self._schedule[0][0] <= now:
-            due, _, watch = heapq.heappop(self._schedule)
-            if watch.due == due and watch.question is None and not watch.queued:  # else it was, or will be, asked
-                watch.due = math.inf
-                watch.queued = True
-                self._ready.append(watch)
-        self._set_timer()
-        self._ask_what_is_ready()
+        for _ in range(_AT_A_TIME):
+            found = self._instants.first(now)
+            if found is None:
+                break
+            self._pass_instant(found[1])
+        self._ask(now)
 
-    def _ask_what_is_ready(self) -> None:
-        while self._ready and self._asking < self._at_once:
-            watch = self._ready.popleft()
-            watch.queued = False
-            if watch.pollers:
-                self._asking += 1
-                watch.woken = False
-                watch.question = asyncio.get_running_loop().create_task(self._question(watch))
-                watch.question.add_done_callback(functools.partial(self._asked, watch))
+    def _pass_instant(self, waiter: Waiter[Any]) -> None:
+        passed = waiter.pass_instant()
+        self._list(waiter)
+        if waiter.subject.question is not None:
+            return  # this question is the one
+        if passed is Instant.FIRST:
+            self._scheduler.ask_first(waiter.subject)
+        elif passed is Instant.LAST:
+            self._scheduler.ask_last(waiter.subject)
 
-    def _asked(self, watch: _Subject[S], _: asyncio.Task[None]) -> None:
-        # Not in the task itself: one that is cancelled before its first step never gets to any clean-up.
-        self._asking -= 1
-        watch.question = None
-        if watch.pollers:
-            self._plan(watch)
-        self._ask_what_is_ready()
+    def _ask(self, now: float) -> None:
+        loop = asyncio.get_running_loop()
+        while (subject := self._scheduler.take(now)) is not None:
+            subject.is_woken = False
+            limit = min(self._timeout, max(subject.deadline - now, _SHORTEST_QUESTION_S))
+            subject.question = loop.create_task(subject.topic.ask(subject.number, limit))
+            # Not in the task itself: one that is cancelled before its first step never gets to any clean-up.
+            subject.question.add_done_callback(functools.partial(self._question_ended, subject))
+        self._set_timer(now)
 
-    async def _question(self, watch: _Subject[S]) -> None:
-        left = max(poller.schedule.deadline for poller in watch.pollers) - self._clock.monotonic()
-        try:
-            news = await self._ask(watch.number, min(self._timeout, max(left, 0.001)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for the answer get it
-            self._had_trouble(watch, error)
+    def _question_ended(self, subject: Subject[S], question: asyncio.Future[S]) -> None:
+        subject.question = None
+        self._scheduler.answered()
+        if not question.cancelled():
+            self._tell(subject, question)
+        if self._closed is None:
+            now = self._clock.monotonic()
+            if subject.waiters:
+                self._plan(subject, now)
+            self._ask(now)
+
+    def _tell(self, subject: Subject[S], question: asyncio.Future[S]) -> None:
+        error = question.exception()
+        if error is None:
+            subject.tell(question.result())
+        elif isinstance(error, OmipayError) and passes(error, self._primary_node):
+            subject.note_trouble(error)
         else:
-            for poller in watch.pollers:
-                poller.tell(news)
-        now = self._clock.monotonic()
-        for poller in watch.pollers:
-            poller.answered(now)
+            subject.fail(error)
 
-    def _had_trouble(self, watch: _Subject[S], error: Exception) -> None:
-        if isinstance(error, OmipayError) and passes(error, self._primary_node):
-            if watch.trouble is None:
-                logger.warning("polling goes on through trouble: %s", error)
-            watch.trouble = error
+    def _plan(self, subject: Subject[Any], now: float) -> None:
+        for waiter in subject.waiters:
+            waiter.asked(now)
+            self._list(waiter)
+        if subject.is_woken and not subject.is_settled:
+            self._scheduler.ask_first(subject)
+        elif (interval := subject.interval) < math.inf:
+            self._scheduler.repeat(subject, interval, now)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Ask nothing more, and end every poll with ``SessionClosed``: some now, the others soon, by themselves."""
+        if self._closed is None:
+            self._closed = asyncio.Event()
+            self._drop_timer()
+            self._end_some(self._everybody(), self._closed)
+
+    def _everybody(self) -> Iterator[Waiter[Any]]:
+        for topic in self._topics:
+            for subject in list(topic.subjects.values()):
+                yield from list(subject.waiters)
+
+    def _end_some(self, waiters: Iterator[Waiter[Any]], ended: asyncio.Event) -> None:
+        some = list(itertools.islice(waiters, _AT_A_TIME))
+        for waiter in some:
+            waiter.end_with(End.CLOSED)
+        if some:
+            asyncio.get_running_loop().call_soon(self._end_some, waiters, ended)
         else:
-            for poller in watch.pollers:
-                poller.fail(error)
+            ended.set()
 
-    def _plan(self, watch: _Subject[S]) -> None:
-        due = min(poller.due for poller in watch.pollers)
-        self._enter(watch, min(due, self._clock.monotonic()) if watch.woken else due)
+    async def wait_closed(self) -> None:
+        """Return once every poll was told that the session is closed."""
+        if self._closed is not None:
+            await self._closed.wait()

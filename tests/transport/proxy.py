@@ -1,4 +1,4 @@
-"""A real HTTP proxy on the loopback: CONNECT for https, absolute targets for http; it alone knows names in .test."""
+"""A real HTTP proxy on the loopback: CONNECT for https, absolute targets for http."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class Proxy:
     refuses: bool = False
     asked: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
-    connections: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
@@ -36,7 +35,6 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -62,8 +60,7 @@ class Proxy:
         address = urlsplit(f"//{target}" if method == "CONNECT" else target)
         if not address.hostname:
             raise ValueError(target)
-        host = "127.0.0.1" if address.hostname.endswith(".test") else address.hostname
-        onward_reader, onward = await asyncio.open_connection(host, address.port)
+        onward_reader, onward = await asyncio.open_connection(address.hostname, address.port)
         if method == "CONNECT":
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:

@@ -1,0 +1,71 @@
+"""Polls as methods of the session: what users read, and nothing else. ``service`` does the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from omipay_async.models import Order, Refund, RefundReceipt
+
+    from .service import PollingService
+
+
+class PollMethods:
+    """What a session waits for, by means of its ``PollingService``."""
+
+    _polling: PollingService
+
+    async def poll_until_paid(
+        self,
+        order: object,
+        *,
+        first_wait: float = 5.0,
+        interval: float = 5.0,
+        timeout: float | None = 120.0,
+        on_status: Callable[[Order], Awaitable[object] | object] | None = None,
+    ) -> Order:
+        """Wait until an order is paid: ``first_wait`` seconds, then QueryOrder, then again ``interval`` seconds later.
+
+        ``order`` is an order number or any order object. A ``ScanOrder`` that is paid already is asked about at once.
+        After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds bounds the whole call
+        (None: for ever). Passing trouble does not end the wait; a confirmed notification ends it at once. CN 3.4(6).
+
+        ``on_status(order)``, sync or async, is called with the first status that is seen and with each change. What it
+        raises ends this poll only.
+
+        An answer whose ``out_order_no``, currency or amount are not those of the order object is about another sale: it
+        is never taken for this order's state, but logged, and remembered as ``last_error``.
+
+        Raises:
+            PaymentFailed: the order will not be paid (``.order``). Every other error leaves it open: ``outcome`` is
+                UNKNOWN.
+            PollTimeout: nothing final was seen in time. The customer may still pay: ask ``query_order`` later.
+            AuthenticationError, LookupFailed, ParameterError: asking again would not help.
+            SessionClosed: with ``order_no``: the session was closed meanwhile.
+        """
+        if getattr(order, "is_paid", False):
+            first_wait = 0.0
+        return await self._polling.poll(self._polling.orders, order, first_wait, interval, timeout, on_status)
+
+    async def poll_until_refunded(
+        self,
+        refund: RefundReceipt | Refund | str,
+        *,
+        timeout: float | None,
+        first_wait: float = 5.0,
+        interval: float = 60.0,
+        on_status: Callable[[Refund], Awaitable[object] | object] | None = None,
+    ) -> Refund:
+        """Wait until a refund has arrived, as ``poll_until_paid`` waits for an order. CN 3.11.
+
+        ``refund`` is a refund number, a receipt or a refund. ``timeout`` in seconds has no default, since refunds take
+        days (None: for ever). An answer with another ``out_refund_no`` than the receipt's is not taken.
+
+        Raises:
+            RefundFailed: the refund will not be paid out (``.refund``).
+            PollTimeout, AuthenticationError, LookupFailed, ParameterError, SessionClosed: as ``poll_until_paid``, with
+                ``refund_no``.
+        """
+        return await self._polling.poll(self._polling.refunds, refund, first_wait, interval, timeout, on_status)

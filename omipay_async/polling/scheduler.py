@@ -1,0 +1,154 @@
+"""Who is asked about next: pure, without a clock of its own, without I/O.
+
+``Schedule`` says when one poll wants its order asked about. ``Scheduler`` decides between all of them when more is due
+than may be under way at once:
+
+1. Orders that nobody has asked about yet, or of which another process says that they are paid, go first: in the order
+   in which they fell due. When they are many, as after a restart, every second turn goes to the one that came last:
+   a customer who has just ordered does not wait until thousands of older orders were asked about.
+2. Last questions, before a poll's time is over, and repeats take turns.
+
+Repeats follow a clock of their own, which stands still while one of them is overdue. So under load every interval is
+stretched by the same factor, whether it is a second or an hour, and nobody is left out.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from .timetable import Timetable
+
+_LAST_QUESTION_S: Final = 0.5
+"""How long before the end of a poll it asks for the last time; a twentieth of its whole time if that is less."""
+_TOLERANCE_S: Final = 1e-6
+"""More than adding and subtracting of instants can be off by."""
+_ROUNDS: Final = 4
+"""First questions are many when they fill more than so many rounds of all the questions that may be under way."""
+
+
+@attrs.frozen
+class Schedule:
+    """When one poll asks. All in seconds, the instants by one monotonic clock.
+
+    First ``first_wait`` after the beginning, then ``interval`` after each answer. The last question comes a moment
+    before the end, so that it can still be answered within the time limit, which bounds the whole poll.
+    """
+
+    interval: float
+    timeout: float | None
+    first: float
+    """When to ask for the first time."""
+    last: float
+    """When to ask for the last time; infinity without a time limit."""
+    deadline: float
+    """When the poll is over; infinity without a time limit."""
+
+    @classmethod
+    def begin(cls, now: float, *, first_wait: float, interval: float, timeout: float | None) -> Schedule:
+        """The schedule of a poll that begins ``now``."""
+        if timeout is None:
+            return cls(interval, None, now + first_wait, math.inf, math.inf)
+        deadline = now + timeout
+        last = deadline - min(_LAST_QUESTION_S, timeout / 20)
+        return cls(interval, timeout, min(now + first_wait, last), last, deadline)
+
+
+class Scheduled:
+    """What can be asked about. Its fields belong to the :class:`Scheduler`."""
+
+    __slots__ = ("is_queued", "repeat_at")
+
+    def __init__(self) -> None:
+        self.repeat_at: float | None = None
+        """When to repeat the question, by the clock of the repeats."""
+        self.is_queued = False
+        """Whether it waits for its turn among the first or the last questions."""
+
+
+T = TypeVar("T", bound=Scheduled)
+
+
+class Scheduler(Generic[T]):
+    """Gives out the next subject to ask about, at most ``at_once`` at a time."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self.under_way = 0
+        self._first: collections.OrderedDict[T, None] = collections.OrderedDict()
+        self._last: collections.OrderedDict[T, None] = collections.OrderedDict()
+        self._repeats: Timetable[T] = Timetable()
+        self._lag = 0.0
+        """How far the clock of the repeats is behind the real one."""
+        self._newest_next = False
+        self._repeat_next = True
+
+    def ask_first(self, subject: T) -> None:
+        """Let ``subject`` be asked about before all repeats."""
+        if subject.is_queued:
+            self._last.pop(subject, None)
+        subject.is_queued = True
+        self._first[subject] = None
+
+    def ask_last(self, subject: T) -> None:
+        """Let ``subject`` be asked about for the last time, before the time of a poll is over."""
+        if not subject.is_queued:
+            subject.is_queued = True
+            self._last[subject] = None
+
+    def repeat(self, subject: T, interval: float, now: float) -> None:
+        """Let ``subject``, which was just answered, be asked about again after ``interval`` seconds."""
+        clock = now - self._lag
+        overdue = self._repeats.first(clock)
+        subject.repeat_at = (clock if overdue is None else overdue[0]) + interval
+        self._repeats.add(subject, subject.repeat_at)
+
+    def discard(self, subject: T) -> None:
+        """Nobody waits for ``subject`` any more, or it is asked about now."""
+        if subject.is_queued:
+            subject.is_queued = False
+            self._first.pop(subject, None)
+            self._last.pop(subject, None)
+        if subject.repeat_at is not None:
+            self._repeats.remove(subject, subject.repeat_at)
+            subject.repeat_at = None
+
+    def take(self, now: float) -> T | None:
+        """What to ask about now; None if nothing is due, or enough is under way."""
+        if self.under_way >= self._at_once:
+            return None
+        subject = self._first_question() if self._first else self._last_question_or_repeat(now)
+        if subject is not None:
+            self.discard(subject)
+            self.under_way += 1
+        return subject
+
+    def answered(self) -> None:
+        """A question has ended, whether or not it was answered."""
+        self.under_way -= 1
+
+    def next_time(self, now: float) -> float:
+        """When there will be something to take that ``take`` does not give now; infinity while enough is under way."""
+        if self.under_way >= self._at_once:
+            return math.inf
+        return now if self._first or self._last else self._repeats.next_time() + self._lag
+
+    def _first_question(self) -> T:
+        many = len(self._first) > _ROUNDS * self._at_once
+        newest, self._newest_next = self._newest_next and many, not self._newest_next and many
+        return next(reversed(self._first)) if newest else next(iter(self._first))
+
+    def _last_question_or_repeat(self, now: float) -> T | None:
+        overdue = self._repeats.first(now - self._lag + _TOLERANCE_S)
+        if self._last and (overdue is None or not self._repeat_next):
+            self._repeat_next = True
+            return next(iter(self._last))
+        if overdue is None:
+            return None
+        self._repeat_next = False
+        time, subject = overdue
+        self._lag = max(self._lag, now - time)
+        return subject
