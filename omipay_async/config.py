@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-import ipaddress
+import os
 import zoneinfo
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from datetime import tzinfo
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -13,16 +14,26 @@ import attrs
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
 from .protocol import validation
+from .text import Secret, concealed, concealed_all, plain_text
 from .transport.attempt import Node
-from .transport.client import can_be_asked
+from .transport.client import can_be_asked, to_url
+from .transport.proxies import Proxies
+from .transport.proxies import is_loopback as is_loopback_host
+from .transport.tls import checked_verify
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
-    from datetime import tzinfo
+    from collections.abc import Collection, Iterable, Mapping
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)
+
+VARIABLES: Final = {
+    name: f"OMIPAY_{name.upper()}"
+    for name in ("m_number", "secret_key", "region", "base_url", "language", "notify_url")
+}
+"""Which variable of the environment stands for which argument."""
+_QUOTES: Final = ('""', "''", "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", "``")
 
 
 def _refuse(name: str, what: str) -> NoReturn:
@@ -54,9 +65,9 @@ def instance(value: Any, name: str, *kinds: type[Any]) -> Any:
 
 def member(kind: type[E], name: str, value: object) -> E:
     """``value`` as a member of the enum ``kind``."""
-    if not isinstance(value, str) or value not in tuple(kind):
+    if not isinstance(value, str) or plain_text(value) not in tuple(kind):
         _refuse(name, f"must be one of {', '.join(kind)}")
-    return kind(value)
+    return kind(plain_text(value))
 
 
 def count(name: str, value: object) -> int:
@@ -86,6 +97,16 @@ def url(name: str, value: object) -> str | None:
     raise ConfigurationError(message)
 
 
+def timezone(value: object) -> str | tzinfo:
+    """``value`` if it is a ``tzinfo``, or the name of a zone; a name is resolved at first use, by :func:`zone`."""
+    if not isinstance(value, str | tzinfo):
+        _refuse("timezone", "must be the name of a time zone, or a tzinfo")
+    name = value if isinstance(value, str) else getattr(value, "key", getattr(value, "zone", None))  # zoneinfo, pytz
+    if isinstance(name, str) and plain_text(name).strip().upper() == "EST":
+        _refuse("timezone", "'EST' is the eastern time of America: that of Sydney and Melbourne is Australia/Sydney")
+    return plain_text(value) if isinstance(value, str) else value
+
+
 def zone(name: str) -> tzinfo:
     """The time zone called ``name``."""
     try:
@@ -101,8 +122,9 @@ def nodes(region: object, base_url: object, fallback: object, *, plain_http: boo
     first = Node(own, own.base_url) if base_url is None else _node("base_url", base_url, plain_http=plain_http)
     if fallback is None:
         return [first]
-    if isinstance(fallback, str) and fallback in tuple(Region):
-        second = Node(Region(fallback), Region(fallback).base_url)
+    if isinstance(fallback, str) and plain_text(fallback) in tuple(Region):
+        other = member(Region, "fallback", fallback)
+        second = Node(other, other.base_url)
     else:
         second = _node("fallback", fallback, plain_http=plain_http)
     if second.base_url == first.base_url:
@@ -126,14 +148,52 @@ def _node(name: str, value: object, *, plain_http: bool) -> Node:
 
 def is_loopback(address: str) -> bool:
     """Whether a URL leads to this machine."""
-    host = urlsplit(address).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return is_loopback_host(urlsplit(address).hostname or "")
 
 
-def verification(verify: ssl.SSLContext | str | bool, nodes: Iterable[Node]) -> None:
-    """Refuse to switch TLS verification off for anything but this machine."""
+def verification(verify: object, nodes: Iterable[Node]) -> ssl.SSLContext | str | bool:
+    """``verify``, checked: TLS verification is not switched off for anything but this machine."""
     if verify is False and not all(is_loopback(node.base_url) for node in nodes):
         _refuse("verify", "must not be False: give an ssl.SSLContext or a path to CA certificates")
+    return checked_verify(verify)
+
+
+def proxies(given: object, nodes: Iterable[Node], *, from_environment: bool) -> Proxies:
+    """The proxies of a session: one that a node would be reached through can be used."""
+    found = Proxies(given, from_environment=from_environment)
+    for node in nodes:
+        found.of(to_url(node.base_url))
+    return found
+
+
+# -- secrets and the environment --------------------------------------------------------------------------------------
+
+
+def conceal_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a session whose keys no frame shows."""
+    hidden = {"secret_key": concealed, "previous_secret_keys": concealed_all}
+    return {name: hidden[name](value) if name in hidden else value for name, value in arguments.items()}
+
+
+def from_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a session that the environment gives, and ``overrides``, which count first."""
+    given = dict(overrides)
+    for name, variable in VARIABLES.items():
+        if name in given:
+            continue
+        value = Secret(os.environ.get(variable, "").strip())
+        if value[:1] + value[1:][-1:] in _QUOTES:
+            message = f"{variable}: the value stands in quotes: set it without them"
+            raise ConfigurationError(message)
+        if value:
+            given[name] = value if name == "secret_key" else plain_text(value)
+        elif name in ("m_number", "secret_key"):
+            message = f"{variable} is not set"
+            raise ConfigurationError(message)
+    return given
+
+
+def blamed_on_environment(error: ConfigurationError, from_variables: Collection[str]) -> str | None:
+    """What to say if ``error`` is about an argument that a variable gave, which is then named; else None."""
+    parameter = str(error).split(" ", 1)[0].strip(":")
+    return f"{VARIABLES[parameter]}: {error}" if parameter in from_variables else None

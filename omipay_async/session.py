@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +28,7 @@ from .polling.methods import PollMethods
 from .polling.service import PollingService
 from .protocol import endpoints, pages, validation
 from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
+from .text import concealed, concealed_all
 from .transport.client import HTTPClient
 from .transport.pool import Priority
 
@@ -54,7 +55,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
             request. A node that could not be reached rests for 30 seconds, then it is asked first again.
         language: EN or CHS, of the gateway's messages and pages.
         notify_url: Where orders are notified to unless a call says otherwise.
-        timezone: The zone of the gateway's times, a name or a ``tzinfo``.
+        timezone: The zone of the gateway's times, a name or a ``tzinfo``; a name is looked up at first use.
         timeout: Seconds for a whole call: the wait for a slot, connecting, the reply, every repeat.
         max_in_flight: How many requests are under way at most; the rest wait in order.
         retry: How reads are repeated, and money calls that never left.
@@ -64,8 +65,9 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         previous_secret_keys: Accepted in notifications, never used to sign: for the day a key is changed.
         on_event: Called with each ``Event``; for metrics, tracing, audit.
         transport: Any ``httpx.AsyncBaseTransport``; the session closes it.
-        proxy: The URL of a proxy. Without it, and without ``transport``, HTTPS_PROXY and NO_PROXY are honoured.
-        verify: As for httpx: an ``ssl.SSLContext``, a path to CA certificates, or True.
+        proxy: The URL of a proxy, for every address. Without it, and without ``transport``, HTTPS_PROXY and NO_PROXY
+            are honoured for all but loopback addresses.
+        verify: As for httpx: an ``ssl.SSLContext``, a path to CA certificates (``str`` or ``os.PathLike``), or True.
 
     Raises:
         ConfigurationError: naming the argument that will not do.
@@ -88,25 +90,26 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         nonces: NonceProvider | None = None,
         clock: Clock | None = None,
         backend: Backend | None = None,
-        previous_secret_keys: tuple[str, ...] | list[str] = (),
+        previous_secret_keys: Sequence[str] = (),
         on_event: Callable[[Event], None] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         proxy: str | httpx.URL | httpx.Proxy | None = None,
-        verify: ssl.SSLContext | str | bool = True,
+        verify: ssl.SSLContext | str | os.PathLike[str] | bool = True,
     ) -> None:
+        secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
         credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
         clock = config.having(clock or SystemClock(), "clock", "time_ms", "monotonic", "sleep")
         nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
-        config.verification(verify, nodes)
+        verify = config.verification(verify, nodes)
         self._m_number = credentials.m_number
         self._timeout = config.seconds("timeout", timeout)
-        self._timezone: str | tzinfo = config.instance(timezone, "timezone", str, tzinfo)
+        self._timezone: str | tzinfo = config.timezone(timezone)
         self._events = Events(config.function(on_event, "on_event"))
         self._wire = HTTPClient(
             size=config.count("max_in_flight", max_in_flight),
             user_agent=f"omipay-async/{__version__}",
             transport=transport,
-            proxy=proxy,
+            proxies=config.proxies(proxy, nodes, from_environment=transport is None),
             verify=verify,
         )
         life = Lifecycle(self._leave_loop)
@@ -151,22 +154,14 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         Raises:
             ConfigurationError: naming the variable that is missing or wrong.
         """
-        given = dict(overrides)
-        for name in ("m_number", "secret_key", "region", "base_url", "language", "notify_url"):
-            variable = f"OMIPAY_{name.upper()}"
-            value = os.environ.get(variable, "").strip()
-            if value and name not in given:
-                given[name] = value
-            if name in ("m_number", "secret_key") and name not in given:
-                message = f"{variable} is not set"
-                raise ConfigurationError(message)
+        overrides = config.conceal_arguments(overrides)
+        given = config.from_environment(overrides)
         try:
             return cls(**given)
         except ConfigurationError as error:
-            parameter = str(error).split(" ", 1)[0].strip(":")
-            if parameter in overrides or parameter not in given:
+            message = config.blamed_on_environment(error, given.keys() - overrides.keys())
+            if message is None:
                 raise
-            message = f"OMIPAY_{parameter.upper()}: {error}"
         raise ConfigurationError(message)
 
     def __repr__(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import gc
 import inspect
 import math
 import warnings
 from datetime import timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -22,8 +24,14 @@ from omipay_async import (
     RetryPolicy,
     SystemClock,
 )
+from omipay_async.sandbox import Sandbox
 
 from .support.canned_gateway import CALLS, Gateway, open_session, success
+from .support.frames import shown_by
+from .support.raw_http import Handler
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = "hunter2hunter2"
 ENVIRONMENT = {
@@ -86,7 +94,7 @@ def test_the_signature_is_the_contracts() -> None:
         *[("timeout", value) for value in (0, -1, math.nan, math.inf, "30", None, True)],
         *[("max_in_flight", value) for value in (0, -1, 1.5, "20", None, True)],
         *[("retry", value) for value in (3, None, {"attempts": 3})],
-        *[("timezone", value) for value in (10, None, timedelta(hours=10))],
+        *[("timezone", value) for value in (10, None, timedelta(hours=10), "EST", "est", ZoneInfo("EST"))],
         *[("nonces", value) for value in ("abc", 5)],
         *[("on_event", value) for value in ("print", 5)],
         *[("clock", value) for value in (5, object())],
@@ -96,7 +104,7 @@ def test_the_signature_is_the_contracts() -> None:
             ("proxy", value)
             for value in ("", "not a url", 5, "http://[::1", "http://proxy.test:99999", "ftp://proxy.test")
         ],
-        ("verify", False),
+        *[("verify", value) for value in (False, "", b"/certificates", 5, None)],
     ],
 )
 def test_an_option_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
@@ -147,6 +155,18 @@ def test_an_address_is_https_and_nothing_but_an_address(name: str, address: Any)
     message = refused(**{name: address})
     assert message.startswith(name)
     assert "hunter2" not in message
+
+
+def test_est_is_told_to_be_the_wrong_one() -> None:
+    """The error names the zone that was meant: in America's the day is another."""
+    assert "Australia/Sydney" in refused(timezone="EST")
+
+
+def test_a_zone_that_this_machine_does_not_know_is_refused_at_first_use() -> None:
+    """Naming ``tzdata``: making the session reads no database."""
+    omipay = made(timezone="Atlantis/Capital")
+    with pytest.raises(ConfigurationError, match="tzdata"):
+        omipay._zone()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "gateway.localhost"])
@@ -220,6 +240,170 @@ def test_a_session_forgotten_open_is_complained_about() -> None:
         forget()
 
 
+# -- what a string says -----------------------------------------------------------------------------------------------
+
+
+class Masked(str):
+    """A secret as some libraries have it, or a member of an enum: it prints something else than it holds."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "****"
+
+    def __repr__(self) -> str:
+        return "****"
+
+    def __format__(self, _: str) -> str:
+        return "****"
+
+
+class Word(str, enum.Enum):  # noqa: UP042 - the older kind, whose ``str()`` is the member's name
+    """Options of a user's own."""
+
+    M_NUMBER = "000034"
+    KEY = KEY
+    REGION = "CN"
+    LANGUAGE = "EN"
+    NOTIFY_URL = "https://shop.example/n"
+    TIMEZONE = "Australia/Sydney"
+    FALLBACK = "AU"
+
+
+@pytest.mark.parametrize("kind", [Masked, Word])
+async def test_a_string_counts_by_its_content(kind: Any) -> None:
+    """Each option of a subclass of ``str`` does what the plain string does: every byte on the wire is the same."""
+    plain = {
+        "m_number": "000034",
+        "secret_key": KEY,
+        "region": "CN",
+        "language": "EN",
+        "notify_url": "https://shop.example/n",
+        "timezone": "Australia/Sydney",
+        "fallback": "AU",
+    }
+    subclassed: dict[str, Any] = {name: kind(value) for name, value in plain.items()}
+    urls = []
+    for options in (plain, subclassed):
+        gateway = Gateway(success("MakeQROrder"))
+        async with open_session(gateway, **options) as omipay:
+            await CALLS["MakeQROrder"](omipay)
+            assert type(omipay.m_number) is str
+            assert "node=CN" in repr(omipay)
+        urls.append(str(gateway.requests[0].url))
+    assert urls[0] == urls[1]
+
+
+async def test_base_urls_count_by_their_content() -> None:
+    """And so do previous keys."""
+    address = "https://third.example/omipay/api"
+    gateway = Gateway(success("MakeQROrder"))
+    async with open_session(gateway, base_url=Masked(address), previous_secret_keys=[Masked("old")]) as omipay:
+        await CALLS["MakeQROrder"](omipay)
+        assert omipay._caller.credentials.previous_secret_keys == ("old",)
+    assert gateway.requests[0].url.host == "third.example"
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 0},
+        {"m_number": ""},
+        {"secret_key": f"{KEY}\n"},
+        {"secret_key": KEY.encode()},
+        {"secret_key": [KEY]},
+        {"previous_secret_keys": [f"{KEY}\n"]},
+        {"previous_secret_keys": KEY.encode()},
+        {"region": "UK"},
+        {"transport": 5},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+@pytest.mark.parametrize("make", [AsyncOmipay, AsyncOmipay.from_env], ids=["session", "environment"])
+def test_no_frame_of_a_configuration_error_shows_the_key(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], make: Any
+) -> None:
+    """Whoever captures local variables (Sentry, pytest's --showlocals, rich) does not learn it."""
+    given: dict[str, Any] = {"m_number": "000034", "secret_key": KEY} | options
+    with pytest.raises(ConfigurationError) as refusal:
+        make(**given)
+    frames = shown_by(refusal.value)
+    assert any("__init__" in frame for frame in frames)
+    assert KEY not in "".join(frames)
+
+
+@pytest.mark.parametrize("variable", ["OMIPAY_SECRET_KEY", "OMIPAY_REGION", "OMIPAY_NOTIFY_URL"])
+@pytest.mark.parametrize("wrong", ["hunter2\x01hunter2", "'hunter2hunter2'"])
+def test_no_frame_shows_a_key_of_the_environment(monkeypatch: pytest.MonkeyPatch, variable: str, wrong: str) -> None:
+    """Nor is it shown when another variable is wrong."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(variable, wrong)
+    with pytest.raises(ConfigurationError) as refusal:
+        AsyncOmipay.from_env()
+    frames = "".join(shown_by(refusal.value))
+    assert "from_env" in frames
+    assert KEY not in frames
+    assert variable != "OMIPAY_SECRET_KEY" or "hunter2" not in frames
+
+
+# -- certificates -----------------------------------------------------------------------------------------------------
+
+
+async def read(omipay: AsyncOmipay) -> None:
+    await omipay.query_order("TR1")
+
+
+async def fetch(omipay: AsyncOmipay) -> None:
+    await omipay.http.get("https://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"])
+@pytest.mark.parametrize("call", [read, CALLS["MakeScanOrder"], CALLS["Refund"], fetch])
+async def test_a_stale_variable_for_certificates_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, call: Any
+) -> None:
+    """ConfigurationError by the first call, never an error of ssl's; nothing was sent."""
+    clear_certificates(monkeypatch)
+    monkeypatch.setenv(variable, str(tmp_path / "was here" / "once"))
+    async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
+        with pytest.raises(ConfigurationError, match=f"^{variable}: ") as refusal:
+            await call(omipay)
+    assert KEY not in "".join(shown_by(refusal.value))
+
+
+async def test_a_file_without_certificates_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is there but is no certificate is as good as missing."""
+    clear_certificates(monkeypatch)
+    (tmp_path / "empty.pem").write_bytes(b"")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
+    async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
+        with pytest.raises(ConfigurationError, match=r"^SSL_CERT_FILE: "):
+            await read(omipay)
+
+
+async def test_a_notification_is_answered_503_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The gateway is to deliver it again, when the machine is mended."""
+    clear_certificates(monkeypatch)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    async with Sandbox(secret_key=KEY) as sandbox, sandbox.session() as customer:
+        order = await customer.make_qr_order(
+            order_name="Tea", amount=1, currency="AUD", out_order_no="A-1", platform="ALIPAY"
+        )
+        body = sandbox.notification(order.order_no)
+    async with AsyncOmipay("123456", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
+        reply = await omipay.receive_notification(body, Handler())
+    assert (reply.status, type(reply.error)) == (503, ConfigurationError)
+
+
+def clear_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 # -- the environment --------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +470,33 @@ def test_a_variable_that_is_wrong_is_named(environment: pytest.MonkeyPatch, name
     with pytest.raises(ConfigurationError, match=f"^{name}: ") as refusal:
         AsyncOmipay.from_env()
     assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("quotes", ['""', "''", "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"])
+@pytest.mark.parametrize("variable", [*ENVIRONMENT, "OMIPAY_BASE_URL"])
+def test_a_variable_with_its_quotes_is_named(environment: pytest.MonkeyPatch, variable: str, quotes: str) -> None:
+    """Some readers of settings files hand them on: a key with quotes would sign everything wrong."""
+    environment.setenv(variable, quotes[0] + ENVIRONMENT.get(variable, "https://x.example/omipay/api") + quotes[1])
+    with pytest.raises(ConfigurationError, match=rf"^{variable}: .*quotes"):
+        AsyncOmipay.from_env()
+
+
+def test_a_quotation_mark_within_a_key_is_a_part_of_it(environment: pytest.MonkeyPatch) -> None:
+    """Only a pair around the whole value is refused."""
+    environment.setenv("OMIPAY_SECRET_KEY", 'hunter"2"')
+    omipay = AsyncOmipay.from_env(transport=Gateway({}))
+    omipay._life.close()  # never opened: nothing to close
+    assert omipay._caller.credentials.secret_key == 'hunter"2"'
+
+
+def test_a_broken_proxy_is_named_when_the_session_is_made(environment: pytest.MonkeyPatch) -> None:
+    """Not when the first customer pays; and not where a transport or a proxy is given."""
+    environment.setenv("HTTPS_PROXY", "http://[proxy")
+    environment.delenv("https_proxy", raising=False)
+    with pytest.raises(ConfigurationError, match=r"^HTTPS_PROXY "):
+        AsyncOmipay.from_env()
+    made(transport=Gateway({}))
+    made(proxy="http://proxy.test:1")
 
 
 def test_an_argument_that_is_wrong_is_not_blamed_on_the_environment(environment: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from omipay_async import AsyncOmipay, ConfigurationError, InvalidRequest, QROrder, SessionClosed
 from omipay_async.testing import ManualClock
-from omipay_async.transport.client import ssl_context
+from omipay_async.transport.tls import ssl_context
 
 from .support.scripted_gateway import BASE_URL, M_NUMBER, SECRET_KEY, Gateway, Held, begin, notification, order, outcome
 

@@ -19,13 +19,14 @@ PACKAGE = "omipay_async"
 # From the ground up: each folder may import from itself and from the rows below its own. The modules of the root are
 # folders of their own here.
 ROWS = (
-    "errors codes",
+    "errors codes text",
     "clock events qr",
     "models journal",
     "protocol",
     "transport",
     "calls",
     "fulfilment",
+    "sql",
     "polling",
     "api config",
     "session redis",
@@ -40,9 +41,16 @@ SANDBOX_MAY_KNOW = {"codes", "errors", "protocol.endpoints"}
 
 # Which module needs which package that is not Python's own; "late": only inside of a function.
 THIRD_PARTY = {
-    "httpx": {"transport.client", "sandbox.transport", "sandbox.notifier late"},
+    "httpx": {"transport.client", "transport.proxies", "transport.tls", "sandbox.transport", "sandbox.notifier late"},
     "cattrs": {"protocol.decoding"},
     "redis": {"redis late"},
+    "sqlalchemy": {
+        f"sql.{name}"
+        for name in (
+            ["books", "claims", "database", "effects", "engines", "entries", "listening", "sweeping", "tables"]
+        )
+    },
+    "asyncpg": {"sql.database"},
     "fastapi": {"fastapi"},
     "aiohttp": {"aiohttp"},
     "starlette": {

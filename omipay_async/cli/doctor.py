@@ -13,7 +13,6 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import attrs
 import httpx
@@ -28,7 +27,9 @@ from omipay_async.errors import (
     InvalidReply,
     TransportError,
 )
-from omipay_async.transport.client import ssl_context
+from omipay_async.transport.client import to_url
+from omipay_async.transport.proxies import Proxies
+from omipay_async.transport.tls import ssl_context
 
 from .exit_codes import Exit
 from .formatting import plain
@@ -98,19 +99,12 @@ async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool]) -> Non
     base_url = os.environ.get("OMIPAY_BASE_URL", "").strip() or Region(region).base_url
     found(Finding("configuration", True, f"merchant {os.environ.get('OMIPAY_M_NUMBER', '').strip()}, {base_url}"))
     address = urlsplit(base_url)
-    if proxy_of(address) is not None:
+    if Proxies(None, from_environment=True).of(to_url(base_url)) is not None:  # which asks no DNS of ours
         found(Finding("DNS, TLS", None, "left to the proxy that the environment names"))
     elif not (found(await dns(address)) and found(await tls(address, ssl_context(True)))):
         return
     found(await clock(omipay.http, base_url, SystemClock()))
     found(await key(omipay))
-
-
-def proxy_of(address: SplitResult) -> str | None:
-    """The environment's proxy for an address: who goes through one asks no DNS of his own."""
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all")
-    return None if not proxy or proxy_bypass(address.hostname or "") else proxy
 
 
 async def dns(address: SplitResult) -> Finding:

@@ -160,6 +160,11 @@ class _Run:
         self.work: asyncio.Task[object] | None = None
         self.succeeded = False
 
+    @property
+    def key(self) -> str:
+        """What the backend is asked about."""
+        return self._key
+
     def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
         self.task = asyncio.create_task(self._go(handler, deadline))
         # Whoever led this turn may be gone when it ends in an exception.
@@ -310,6 +315,12 @@ class _Run:
 
 _within: Final[contextvars.ContextVar[tuple[_Run, ...]]] = contextvars.ContextVar("omipay_turns", default=())
 """The turns whose handlers this code runs in, tasks that they started included."""
+
+
+def running_key() -> str | None:
+    """The backend's key of the order whose handler this code runs in, None outside of handlers."""
+    within = _within.get()
+    return within[-1].key if within else None
 
 
 async def _stopped(work: asyncio.Task[object]) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import attrs
 
 from omipay_async.errors import ConfigurationError, InvalidRequest
+from omipay_async.text import concealed, concealed_all, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,19 +114,20 @@ def _tag(random: str, tag_key: bytes) -> str:
     return hashlib.blake2b(random.encode(errors="surrogatepass"), key=tag_key, digest_size=8).hexdigest()
 
 
-def checked_credentials(m_number: object, secret_key: object, previous_secret_keys: Iterable[object]) -> Credentials:
-    """The credentials, or a :class:`ConfigurationError` that names what is wrong and shows no key."""
-    try:
-        previous = (previous_secret_keys,) if isinstance(previous_secret_keys, str) else tuple(previous_secret_keys)
-    except TypeError:
-        previous = (None,)
+def checked_credentials(m_number: object, secret_key: object, previous_secret_keys: object) -> Credentials:
+    """The credentials, or a :class:`ConfigurationError` that names what is wrong; no frame of it shows a key."""
+    secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)
     named = [("m_number", m_number), ("secret_key", secret_key)]
-    named += [(f"previous_secret_keys[{index}]", key) for index, key in enumerate(previous)]
-    for name, value in named:
-        if not isinstance(value, str) or not value.strip():
-            message = f"{name} must be a string that is not empty"
-            raise ConfigurationError(message)
-        if not value.isprintable():
-            message = f"{name} holds a character that cannot be printed: was it copied with a line break?"
-            raise ConfigurationError(message)
-    return Credentials(str(m_number), str(secret_key), tuple(str(key) for key in previous))
+    named += [(f"previous_secret_keys[{index}]", key) for index, key in enumerate(previous_secret_keys)]
+    texts = [_checked_credential(name, value) for name, value in named]
+    return Credentials(plain_text(texts[0]), plain_text(texts[1]), tuple(plain_text(key) for key in texts[2:]))
+
+
+def _checked_credential(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        message = f"{name} must be a string that is not empty"
+        raise ConfigurationError(message)
+    if not value.isprintable():
+        message = f"{name} holds a character that cannot be printed: was it copied with a line break?"
+        raise ConfigurationError(message)
+    return value

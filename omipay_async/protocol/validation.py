@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
+from omipay_async.text import plain_text
 
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
 from .money import CURRENCY_CODE
@@ -79,7 +80,7 @@ def text(name: str, value: object) -> str:
         refuse(name, f"must not be longer than {_LONGEST_TEXT} characters")
     if _UNPRINTABLE.search(value):
         refuse(name, "must not hold control characters or lone surrogates")
-    return value
+    return plain_text(value)
 
 
 def url(name: str, value: object) -> str:

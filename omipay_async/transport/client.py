@@ -22,7 +22,6 @@ import math
 import re
 import socket
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -36,11 +35,13 @@ from .attempt import Attempt, Failed, Node, Progress, TooLateError, cut_short, t
 from .cancellation import ScopeCancelled
 from .failures import Failure
 from .pool import ConnectionPool
-from .proxies import Proxies
 from .quirks import TargetOnce, keep_replies_out_of_the_log, our_request, surplus, with_query
+from .tls import ssl_context
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from .proxies import Proxies
 
 _KEEPALIVE_S: Final = 30.0
 _LONGEST_KEEPALIVE_S: Final = 60.0
@@ -68,18 +69,16 @@ class HTTPClient:
         size: int,
         user_agent: str,
         transport: httpx.AsyncBaseTransport | None,
-        proxy: str | httpx.URL | httpx.Proxy | None,
+        proxies: Proxies,
         verify: ssl.SSLContext | str | bool,
     ) -> None:
         if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
             raise ConfigurationError("transport must be an httpx.AsyncBaseTransport")
-        if not isinstance(verify, bool | str | ssl.SSLContext):
-            raise ConfigurationError("verify must be an ssl.SSLContext, a path to CA certificates, or True")
         keep_replies_out_of_the_log()
         self._size = size
         self._given = transport
         self._verify = verify
-        self._proxies = Proxies(proxy, from_environment=transport is None)
+        self._proxies = proxies
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self._answered: dict[str, float] = {}
@@ -265,10 +264,15 @@ async def _closed(closing: Coroutine[Any, Any, None]) -> None:
         logging.getLogger("omipay_async").debug("closing a connection failed: %s", type(error).__name__)
 
 
+def to_url(address: str) -> httpx.URL:
+    """A URL, taken apart."""
+    return httpx.URL(address)
+
+
 def can_be_asked(address: str) -> bool:
     """Whether a URL can be sent to at all."""
     try:
-        return bool(httpx.URL(address).host)
+        return bool(to_url(address).host)
     except (httpx.InvalidURL, ValueError):  # a ValueError is what is wrong with an international name
         return False
 
@@ -368,24 +372,3 @@ def _before_connected(cause: BaseException) -> bool:
     if isinstance(cause, socket.gaierror | ssl.SSLError):
         return True
     return isinstance(cause, OSError) and cause.errno in _UNREACHABLE
-
-
-# -- TLS --------------------------------------------------------------------------------------------------------------
-
-
-def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
-    """The TLS context for ``verify``; one for each value in a process, since making one takes milliseconds."""
-    return verify if isinstance(verify, ssl.SSLContext) else _shared_ssl_context(verify)
-
-
-@functools.lru_cache(maxsize=8)
-def _shared_ssl_context(verify: str | bool) -> ssl.SSLContext:
-    if isinstance(verify, bool):
-        return httpx.create_ssl_context(verify=verify)
-    try:
-        if Path(verify).is_dir():
-            return ssl.create_default_context(capath=verify)
-        return ssl.create_default_context(cafile=verify)
-    except (OSError, ssl.SSLError) as error:
-        message = f"verify: no certificates can be read there ({type(error).__name__})"
-    raise ConfigurationError(message)

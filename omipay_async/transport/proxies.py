@@ -1,15 +1,35 @@
-"""Which proxy a node is reached through: the one given, or the environment's (HTTPS_PROXY, NO_PROXY, ...). No I/O."""
+"""Which proxy a node is reached through: the one given, or the environment's (HTTPS_PROXY, NO_PROXY, ...). No I/O.
+
+Only the proxy that an address would be reached through is looked at: whatever else the environment says is somebody
+else's affair. The environment's proxy is never used for a loopback address, whose signature must not leave the machine.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Final, Protocol
+import ipaddress
+import os
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import httpx
+
 from omipay_async.errors import ConfigurationError
+from omipay_async.text import plain_text
 
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+
+
+class ProxyURL(str):
+    """The URL of a proxy, which may hold a password: it is used as text, and shown without user and password."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Scheme, host and port."""
+        scheme, _, rest = plain_text(self).partition("://")
+        return repr(f"{scheme}://{rest.rpartition('@')[2]}")
 
 
 class Address(Protocol):
@@ -29,38 +49,75 @@ class Address(Protocol):
 class Proxies:
     """The proxies of a session. A transport that the user gives has none: HTTP libraries leave it alone too."""
 
-    def __init__(self, given: Any, *, from_environment: bool) -> None:
-        self.given = given
-        self._environment: dict[str, str] = {}
+    def __init__(self, given: object, *, from_environment: bool) -> None:
+        self.given: ProxyURL | httpx.Proxy | None = None
+        self._environment: dict[str, ProxyURL] = {}
         if given is not None:
-            _check("proxy", str(getattr(given, "url", given)))
+            self.given = _given(given)
         elif from_environment:
-            found = {scheme: url for scheme, url in getproxies().items() if scheme in ("http", "https", "all")}
-            self._environment = {scheme: _with_scheme(url) for scheme, url in found.items() if url}
-            for scheme, url in self._environment.items():
-                _check(f"{scheme.upper()}_PROXY", url)
+            self._environment = {scheme: ProxyURL(url) for scheme, url in getproxies().items() if url}
+        self._usable: dict[str, ProxyURL] = {}
 
-    def of(self, address: Address) -> Any:
-        """The proxy for an address, or None."""
-        if self.given is not None or not self._environment:
+    def of(self, address: Address) -> ProxyURL | httpx.Proxy | None:
+        """The proxy for an address, or None.
+
+        Raises:
+            ConfigurationError: the environment names one for it that cannot be used.
+        """
+        if self.given is not None or not self._environment or is_loopback(address.host):
             return self.given
-        url = self._environment.get(address.scheme) or self._environment.get("all")
-        return None if url is None or proxy_bypass(address.host) else url
+        scheme = address.scheme if address.scheme in self._environment else "all"
+        if scheme not in self._environment or proxy_bypass(address.host):
+            return None
+        if scheme not in self._usable:
+            self._usable[scheme] = _checked(_variable(scheme), _with_scheme(self._environment[scheme]))
+        return self._usable[scheme]
 
 
-def _check(name: str, url: str) -> None:
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is always this machine's own: 127.0.0.0/8, ::1, localhost and its subdomains."""
+    name = host.strip("[]").rstrip(".").lower()
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _given(proxy: object) -> ProxyURL | httpx.Proxy:
+    if isinstance(proxy, httpx.Proxy):
+        _checked("proxy", ProxyURL(proxy.url))
+        return proxy
+    if not isinstance(proxy, str | httpx.URL):
+        raise ConfigurationError("proxy must be the URL of a proxy, or an httpx.Proxy")
+    return _checked("proxy", ProxyURL(plain_text(proxy) if isinstance(proxy, str) else proxy))
+
+
+def _checked(name: str, url: ProxyURL) -> ProxyURL:
+    """``url`` as it can be used; ``socks://``, as GNOME and others write it, is socks5."""
+    if url.lower().startswith("socks://"):
+        url = ProxyURL(f"socks5{url[len('socks') :]}")
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
+        scheme = parts.scheme
+        valid = scheme in _SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0 and bool(httpx.URL(url).host)
+    except (ValueError, httpx.InvalidURL):
         valid = False
     if not valid:
         message = f"{name} is not the URL of a proxy"  # no value: it may hold a password
         raise ConfigurationError(message)
-    if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+    if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         message = f'{name} needs: pip install "httpx[socks]"'
         raise ConfigurationError(message)
+    return url
 
 
-def _with_scheme(url: str) -> str:
-    return url if "://" in url else f"http://{url}"
+def _variable(scheme: str) -> str:
+    """The name of the variable as it is set; the one in small letters counts first, as with curl."""
+    small = f"{scheme}_proxy"
+    return small if os.environ.get(small) else small.upper()
+
+
+def _with_scheme(url: ProxyURL) -> ProxyURL:
+    return url if "://" in url else ProxyURL(f"http://{plain_text(url)}")

@@ -1,4 +1,4 @@
-"""A real HTTP proxy on the loopback: CONNECT for https, absolute targets for http."""
+"""A real HTTP proxy on the loopback: CONNECT for https, absolute targets for http; it alone knows names in .test."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Proxy:
     refuses: bool = False
     asked: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
+    connections: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
@@ -35,6 +36,7 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -60,7 +62,8 @@ class Proxy:
         address = urlsplit(f"//{target}" if method == "CONNECT" else target)
         if not address.hostname:
             raise ValueError(target)
-        onward_reader, onward = await asyncio.open_connection(address.hostname, address.port)
+        host = "127.0.0.1" if address.hostname.endswith(".test") else address.hostname
+        onward_reader, onward = await asyncio.open_connection(host, address.port)
         if method == "CONNECT":
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:

@@ -1,11 +1,14 @@
-"""Which proxy a node is reached through. (That it is really used, tests/wire shows over sockets.)"""
+"""Which proxy a node is reached through. That it is really used, test_proxy.py shows over sockets."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import httpx
 import pytest
 
 from omipay_async import ConfigurationError
+from omipay_async.transport.client import Slot
 from omipay_async.transport.proxies import Proxies
 
 GATEWAY = httpx.URL("https://www.omipay.com.au/omipay/api")
@@ -50,19 +53,89 @@ def test_what_is_no_proxy_is_refused_without_showing_it(wrong: str) -> None:
         Proxies(wrong, from_environment=True)
 
 
-def test_a_wrong_proxy_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its variable."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://[proxy")
-    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
-        Proxies(None, from_environment=True)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("value", ["http://[proxy", "'http://proxy.test:3128'", "gopher://proxy.test", "http://xn--:1"])
+def test_a_wrong_proxy_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """By its variable, when an address would be reached through it."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"^{variable} is not the URL of a proxy$"):
+        Proxies(None, from_environment=True).of(GATEWAY)
+
+
+def test_only_the_proxy_that_would_be_used_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken one for other schemes, other hosts, or that NO_PROXY takes away, is somebody else's affair."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("HTTP_PROXY", "gopher://[broken")
+    monkeypatch.setenv("ALL_PROXY", "socks://proxy.test:1080")
+    assert Proxies(None, from_environment=True).of(GATEWAY) == "http://proxy.test:3128"
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://[broken")
+    monkeypatch.setenv("NO_PROXY", "omipay.com.au")
+    assert Proxies(None, from_environment=True).of(GATEWAY) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.8.9.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "LOCALHOST", "localhost.", "api.localhost"],
+)
+def test_loopback_is_reached_directly(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Whatever the environment says, even where it is broken; but a proxy that is given counts."""
+    monkeypatch.setenv("HTTP_PROXY", "gopher://[broken")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    for scheme in ("http", "https"):
+        address = httpx.URL(f"{scheme}://{host}:8000/omipay/api")
+        assert Proxies(None, from_environment=True).of(address) is None
+        assert Proxies("http://given.test:1", from_environment=True).of(address) == "http://given.test:1"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1.example", "localhost.example", "[::2]", "10.0.0.1", "notlocalhost"])
+def test_what_only_looks_like_loopback_is_not(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """The end of a name counts."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    assert Proxies(None, from_environment=True).of(httpx.URL(f"https://{host}/")) == "http://proxy.test:3128"
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_socks_needs_its_package(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
-    """The error says what to install, before any money is at stake."""
+@pytest.mark.parametrize("given", ["socks5://proxy.test:1080", "socks://proxy.test:1080", "SOCKS://proxy.test:1080"])
+def test_socks_needs_its_package(monkeypatch: pytest.MonkeyPatch, installed: bool, given: str) -> None:
+    """``socks://`` is socks5; the error says what to install, and only where such a proxy would be used."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
+    monkeypatch.setenv("ALL_PROXY", given)
+    environment = Proxies(None, from_environment=True)
     if installed:
-        assert Proxies("socks5://proxy.test:1080", from_environment=True).of(GATEWAY) == "socks5://proxy.test:1080"
+        assert environment.of(GATEWAY) == "socks5://proxy.test:1080"
+        assert Proxies(given, from_environment=True).of(GATEWAY) == "socks5://proxy.test:1080"
         return
-    with pytest.raises(ConfigurationError, match=r"httpx\[socks\]"):
-        Proxies("socks5://proxy.test:1080", from_environment=True)
+    with pytest.raises(ConfigurationError, match=r"^ALL_PROXY needs: pip install \"httpx\[socks\]\""):
+        environment.of(GATEWAY)
+    with pytest.raises(ConfigurationError, match=r"^proxy needs: pip install"):
+        Proxies(given, from_environment=True)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    assert Proxies(None, from_environment=True).of(GATEWAY) == "http://proxy.test:3128"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["http://user:hunter2@proxy.test:1", httpx.URL("http://user:hunter2@proxy.test:1"), None],
+    ids=["text", "URL", "environment"],
+)
+def test_a_password_is_used_and_not_shown(monkeypatch: pytest.MonkeyPatch, given: Any) -> None:
+    """In no ``repr``: whoever prints a connection or captures local variables does not learn it."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@proxy.test:1")
+    proxy = Proxies(given, from_environment=True).of(GATEWAY)
+    assert isinstance(proxy, str)
+    assert httpx.Proxy(proxy).raw_auth == (b"user", b"hunter2")
+    assert repr(proxy) == repr("http://proxy.test:1")
+    assert "hunter2" not in repr(Slot(proxy=proxy))
+    assert "hunter2" not in repr(httpx.Proxy("http://user:hunter2@proxy.test:1"))
+
+
+def test_a_masked_string_is_a_proxy_too() -> None:
+    """What it holds counts, not what it prints."""
+
+    class Masked(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "****"
+
+    assert Proxies(Masked("http://proxy.test:1"), from_environment=True).of(GATEWAY) == "http://proxy.test:1"

@@ -18,6 +18,7 @@ from .server import SECRET_KEY, Gateway, always, refusing_port
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+UNSIGNED = "order_no=OM-1&timestamp=1&nonce_str=1234567890&sign=none"
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -54,55 +55,80 @@ def verify(authority: trustme.CA) -> ssl.SSLContext:
 async def secure(authority: trustme.CA) -> AsyncIterator[Gateway]:
     """A gateway that speaks TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("127.0.0.1", "localhost", "gateway.test").configure_cert(context)
     async with Gateway(tls=context) as gateway:
         yield gateway
 
 
+def public(gateway: Gateway) -> str:
+    """The gateway under a name that is not this machine's own, which the proxy can resolve and nobody else."""
+    return gateway.base_url.replace("127.0.0.1", "gateway.test")
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 async def test_https_proxy(
-    secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """HTTPS_PROXY is asked for a tunnel, and sees neither the query nor the signature."""
-    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    async with open_session(secure, verify=verify) as omipay:
+    """The environment's proxy is asked for a tunnel, and sees neither the query nor the signature."""
+    monkeypatch.setenv(variable, proxy.url)
+    async with open_session(public(secure), verify=verify) as omipay:
         await scan(omipay, "A-1")
         await query(omipay, "OM-1")
-    assert set(proxy.asked) == {f"CONNECT 127.0.0.1:{secure.port} HTTP/1.1"}
+    assert set(proxy.asked) == {f"CONNECT gateway.test:{secure.port} HTTP/1.1"}
     assert secure.numbers == ["A-1", "OM-1"]
     assert not any("sign" in head or SECRET_KEY in head for head in proxy.heads)
 
 
+async def test_a_broken_proxy_for_other_addresses_is_no_trouble(
+    secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the node is not reached through is not looked at."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("HTTP_PROXY", "gopher://[broken")
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
+    async with open_session(public(secure), verify=verify) as omipay:
+        await scan(omipay, "A-1")
+    assert secure.acts == {"A-1": 1}
+
+
 async def test_http_proxy(gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP_PROXY is asked for what goes out in plain text."""
+    """HTTP_PROXY is asked for what goes out in plain text, which is nothing but the user's own requests."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     async with open_session(gateway) as omipay:
-        await scan(omipay, "A-1")
+        await omipay.http.get(f"{public(gateway)}/v2/QueryOrder?{UNSIGNED}")
     (asked,) = proxy.asked
-    assert asked.startswith(f"POST {gateway.base_url}/v2/MakeScanOrder?")
-    assert gateway.acts == {"A-1": 1}
+    assert asked == f"GET {public(gateway)}/v2/QueryOrder?{UNSIGNED} HTTP/1.1"
+
+
+@pytest.fixture
+def every_proxy(monkeypatch: pytest.MonkeyPatch, proxy: Proxy) -> None:
+    """An environment that sends everything through the proxy."""
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, proxy.url)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.usefixtures("every_proxy")
+async def test_loopback_never_goes_through_the_environments_proxy(
+    gateway: Gateway, secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, host: str
+) -> None:
+    """A proxy that listens sees not even a connection: the signature stays on this machine."""
+    for node in (gateway, secure):
+        async with open_session(node.base_url.replace("127.0.0.1", host), verify=verify) as omipay:
+            await scan(omipay, "A-1")
+            await omipay.http.get(f"{node.base_url}/v2/QueryOrder?{UNSIGNED}")
+        assert (proxy.connections, node.acts) == (0, {"A-1": 1})
 
 
 async def test_proxy_given(
     secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``proxy`` goes before the environment, NO_PROXY included."""
+    """``proxy`` goes before the environment, NO_PROXY included, and is used for loopback addresses too."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "*")
     async with open_session(secure, verify=verify, proxy=proxy.url) as omipay:
         await scan(omipay, "A-1")
     assert proxy.asked == [f"CONNECT 127.0.0.1:{secure.port} HTTP/1.1"]
-
-
-@pytest.mark.parametrize("value", ["127.0.0.1", "*", "example.com,127.0.0.1"])
-async def test_no_proxy(
-    secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, value: str
-) -> None:
-    """A host that NO_PROXY names is asked directly."""
-    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    monkeypatch.setenv("NO_PROXY", value)
-    async with open_session(secure, verify=verify) as omipay:
-        await scan(omipay, "A-1")
-    assert (proxy.asked, secure.acts) == ([], {"A-1": 1})
 
 
 async def test_transport_given(gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

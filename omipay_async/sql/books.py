@@ -1,0 +1,279 @@
+"""``Books``: what users hold. It puts the other modules together; how each does its work is written there."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from sqlalchemy import func, select
+
+from omipay_async.errors import InvalidRequest, JournalError, OmipayError, SessionClosed
+from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim, checked_seconds
+from omipay_async.fulfilment.guard import checked_handler
+from omipay_async.protocol import validation
+
+from .claims import Claims
+from .database import Database
+from .effects import Effects, lock_number
+from .entries import Entries
+from .listening import Listening
+from .sweeping import Sweeping, SweepReport
+from .tables import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from omipay_async.journal import JournalEntry, JournalOutcome
+    from omipay_async.models import Order
+    from omipay_async.session import AsyncOmipay
+
+    from .effects import TransactionalHandler
+    from .tables import WaitingOrder
+
+_log: Final = logging.getLogger("omipay_async")
+
+_CREATION_S: Final = 30.0
+"""How long creating the tables may take: another process may be at it."""
+_LARGEST_LIMIT: Final = 1_000_000
+
+
+class Books:
+    """Money calls, orders and what was done about them, in a database: a ``Journal`` and a ``Backend``.
+
+        async with Books("sqlite:///omipay.db") as books:
+            await books.create_tables()
+            async with AsyncOmipay.from_env(journal=books, backend=books) as omipay: ...
+
+    Args:
+        url_or_engine: ``sqlite:///FILE`` for the processes of one machine, ``postgresql://user:password@host/name``
+            for several machines, or an ``AsyncEngine`` of your own over aiosqlite or asyncpg, which you close yourself.
+        lease: How long, in seconds, an order waits after the death of the process that was fulfilling it.
+
+    Nothing is connected before the first use. Books belong to one event loop. Several sessions, of several merchants
+    too, may share them; so may any number of processes.
+
+    Whatever goes wrong with the database is a ``JournalError``, or in the methods of a backend a ``BackendError``,
+    after five seconds at most: then no money call is sent and no handler runs.
+
+    Raises:
+        ConfigurationError: for a URL, an engine or a lease that will not do, and for use in a second event loop.
+    """
+
+    def __init__(self, url_or_engine: str | AsyncEngine, *, lease: float = DEFAULT_LEASE_S) -> None:
+        self.lease = checked_seconds("lease", lease)
+        self._database = Database(url_or_engine)
+        self._claims = Claims(self._database, self.lease)
+        self._entries = Entries(self._database)
+        self._effects = Effects(self._database, self._claims)
+        self._sweeping = Sweeping(self._database, self._entries, self._claims)
+        self._listening = Listening(self._database)
+
+    def __repr__(self) -> str:
+        return f"<Books: {self._database!r}, lease {self.lease:g} s>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections of an engine that was made from a URL. A later use connects again."""
+        await self._listening.stop()
+        await self._database.aclose()
+
+    async def create_tables(self) -> None:
+        """Create what is not there yet of the two tables and their indexes. Several processes may do so at once.
+
+        For databases that change by migrations, ``omipay_async.sql.metadata`` is there for Alembic instead.
+
+        Raises:
+            JournalError: the database could not be asked, or the user of the URL may not create tables.
+        """
+
+        async def ask(connection: AsyncConnection) -> None:
+            if not self._database.dialect.is_sqlite:
+                await connection.execute(select(func.pg_advisory_xact_lock(lock_number(("create", "tables")))))
+            await connection.run_sync(metadata.create_all)
+
+        await self._database.write(ask, JournalError, limit=_CREATION_S)
+
+    # -- the journal ------------------------------------------------------------------------------------------------
+
+    async def opening(self, entry: JournalEntry) -> None:
+        """Write down that a money call is about to be sent. Raises ``JournalError``: then it is not sent."""
+        await self._entries.opening(entry)
+
+    async def closing(self, entry: JournalEntry) -> None:
+        """Write down how a money call ended; a DONE is never taken back. Raises ``JournalError``."""
+        await self._entries.closing(entry)
+
+    async def confirmed(self, m_number: str, order: Order) -> None:
+        """Write down that an order is paid, and resolve the call that made it. Raises ``JournalError``."""
+        await self._entries.confirmed(m_number, order)
+
+    async def unresolved(self, *, in_flight: bool = False, m_number: str | None = None) -> list[JournalEntry]:
+        """The money calls of which nobody knows what became of them, oldest first; those of dead processes too.
+
+        For people to read, not for programs to act on: most of these calls never reached the gateway. With
+        ``in_flight`` also the calls that are under way now; ``m_number`` leaves other merchants' out.
+
+        Raises:
+            JournalError: the database could not be asked.
+        """
+        return await self._entries.unresolved(m_number, in_flight=in_flight)
+
+    async def resolve(
+        self, entry_or_id: JournalEntry | str, outcome: JournalOutcome | str, *, order_no: str | None = None
+    ) -> None:
+        """Write down what a person found out in Omipay's back office about a call that is unresolved.
+
+        ``outcome`` is ``DONE`` or ``NOT_DONE`` (or ``UNKNOWN``, to take a mistake back). With the gateway's
+        ``order_no`` of an order that was made, the next sweep asks about it and fulfils it if it is paid.
+
+        Raises:
+            InvalidRequest: no such entry or outcome, or the gateway's own word says already what happened.
+            JournalError: the database could not be asked.
+        """
+        await self._entries.resolve(entry_or_id, outcome, order_no)
+
+    async def prune(self, older_than: float | timedelta) -> int:
+        """Forget calls and orders that were closed more than ``older_than`` ago: seconds, or a ``timedelta``.
+
+        What is open is never forgotten: unresolved calls, orders that may still be paid, paid orders that are not
+        fulfilled. A notification that comes after its order was forgotten runs the handler again, so keep a month.
+        Returns how many rows were removed.
+
+        Raises:
+            InvalidRequest: for a duration that is none.
+            JournalError: the database could not be asked.
+        """
+        given = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
+        return await self._entries.prune(timedelta(seconds=validation.seconds("older_than", given)))
+
+    # -- the backend ------------------------------------------------------------------------------------------------
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
+        return await self._claims.claim(key, owner)
+
+    async def renew(self, key: str, owner: str) -> bool:
+        """Let the lease last ``lease`` seconds from now. False: it is no longer ``owner``'s."""
+        if self._effects.needs_no_lease(key):
+            return True
+        return await self._claims.claim(key, owner) is Claim.MINE
+
+    async def finish(self, key: str, owner: str) -> bool:
+        """Record success. False, and nothing recorded: another owner's lease holds."""
+        return await self._claims.finish(key, owner)
+
+    async def release(self, key: str, owner: str) -> None:
+        """Free ``key`` for the next delivery, if ``owner`` holds it."""
+        await self._claims.release(key, owner)
+
+    async def wake(self, key: str) -> None:
+        """Tell the pollers of ``key`` in every process that listens."""
+        await self._claims.wake(key)
+
+    async def note(self, key: str, text: str) -> None:
+        """Remember ``text`` under ``key`` until it is pruned, a quarter of an hour at least."""
+        await self._claims.note(key, text)
+
+    async def noted(self, key: str) -> str | None:
+        """The text that is remembered under ``key``, None if there is none."""
+        return await self._claims.noted(key)
+
+    def listen(self, on_wake: Callable[[str], object]) -> AbstractAsyncContextManager[None]:
+        """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
+
+        PostgreSQL tells at once, SQLite is looked at every second. Entering never fails for want of the database.
+        """
+        return self._listening.listen(on_wake)
+
+    # -- fulfilment -------------------------------------------------------------------------------------------------
+
+    def transactional(self, handler: TransactionalHandler) -> Callable[[Order], Awaitable[None]]:
+        """A handler for ``receive_notification``, ``fulfil``, ``settle`` and ``sweep`` that runs in a transaction.
+
+        ``async def handler(order, connection)`` works through SQLAlchemy's ``AsyncConnection``, and leaves committing
+        to the books: its statements and the record of its success are committed together. In this database the effect
+        happens once, over kill -9 at any moment, lost leases, handlers that block, and two processes at once. What the
+        handler does elsewhere (mail, HTTP) is not part of that: write an outbox row instead.
+
+        It runs again from its beginning where PostgreSQL took the transaction back because of another one. On SQLite
+        nobody else can write while it runs: keep it short, and make no money calls in it.
+
+        Raises (from the handler that is returned):
+            BackendError: the database could not be asked, or nobody knows whether the commit was made: the next
+                delivery finds out.
+            InvalidRequest: it was not called by a session, or it ended the transaction itself.
+        """
+        checked_handler(handler)
+
+        @functools.wraps(handler, updated=())
+        async def run(order: Order) -> None:
+            await self._effects.run(order, handler)
+
+        return run
+
+    async def sweep(
+        self, omipay: AsyncOmipay, handler: Callable[[Order], Awaitable[object]] | None, *, limit: int = 1000
+    ) -> SweepReport:
+        """Ask about the orders of ``omipay`` that are due, and fulfil what is paid.
+
+        An order is due ten seconds after it was made, and then whenever its age has doubled, until it is paid and
+        fulfilled, or failed. ``handler`` is what ``fulfil`` is given; None only marks what is paid, and the next sweep
+        with a handler fulfils it. Processes that sweep at the same time share the work. ``limit`` bounds how many
+        orders are asked about.
+
+        What one order's question or handler raises is logged and counted, and the order is asked about again within a
+        minute. Cancelling a sweep cancels its handlers, and lets what it had not asked about be due at once.
+
+        Raises:
+            InvalidRequest: for a handler that cannot be called, or a wrong ``limit``.
+            JournalError: the books could not be read or written.
+            SessionClosed: the session was closed.
+        """
+        if handler is not None:
+            checked_handler(handler)
+        _check_limit(limit)
+        return await self._sweeping.sweep(omipay, handler, limit)
+
+    async def run(
+        self, omipay: AsyncOmipay, handler: Callable[[Order], Awaitable[object]], *, every: float = 5.0
+    ) -> None:
+        """Sweep every ``every`` seconds until this is cancelled: a worker in one line.
+
+        A database that cannot be asked is logged, and asked again.
+
+        Raises:
+            InvalidRequest: for a handler that cannot be called, or a wrong ``every``.
+            SessionClosed: the session was closed.
+        """
+        checked_handler(handler)
+        pause = validation.seconds("every", every, above=True)
+        while True:
+            try:
+                await self.sweep(omipay, handler)
+            except (SessionClosed, InvalidRequest):
+                raise
+            except OmipayError as error:
+                _log.warning("the sweep could not be finished: %s", error)
+            await asyncio.sleep(pause)
+
+    async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
+        """The orders that sweeps are still to ask about, the next due first. Raises ``JournalError``."""
+        _check_limit(limit)
+        return await self._sweeping.waiting(m_number, limit)
+
+
+def _check_limit(limit: Any) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= _LARGEST_LIMIT:
+        message = f"limit must be a number of orders, from 1 to {_LARGEST_LIMIT:,}"
+        raise InvalidRequest(message, parameter="limit")

@@ -1,0 +1,130 @@
+"""The once-guard's questions, as ``backends.TRANSITIONS`` has them, each one statement on one row of ``omipay_order``.
+
+FREE is a row without an owner, or whose lease has lapsed, or no row at all; DONE is a row with ``done_at``. Leases are
+by the database's clock. Notes and wake-ups are here too: they are what a backend has besides.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, func, null, or_, select, update
+
+from omipay_async.errors import BackendError
+from omipay_async.fulfilment.backends import Claim
+
+from .tables import ORDER, split_key
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from .database import Database
+
+WAKE_CHANNEL: Final = "omipay_wake"
+
+
+class Claims:
+    """Who is fulfilling which order."""
+
+    def __init__(self, database: Database, lease: float) -> None:
+        self._database = database
+        self._dialect = database.dialect
+        self._lease = timedelta(seconds=lease)
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """Take ``key`` for ``owner`` if nobody holds it and no success is recorded."""
+        values = {"owner": owner, "lease_until": self._dialect.now(self._lease)}
+        taken, done = await self._set_if_free(key, owner, values)
+        return Claim.MINE if taken else Claim.DONE if done else Claim.BUSY
+
+    async def finish(self, key: str, owner: str) -> bool:
+        """Record success, unless another owner's lease holds."""
+        taken, done = await self._set_if_free(key, owner, self.done())
+        return taken or done
+
+    def recorded(self, row: tuple[str, str]) -> Any:
+        """The statement that records success, whoever holds the row."""
+        m_number, row_key = row
+        inserting = self._dialect.insert(ORDER).values(
+            m_number=m_number, key=row_key, made_at=self._dialect.now(), **self.done()
+        )
+        return inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=self.done())
+
+    def done(self) -> dict[str, Any]:
+        """What a recorded success sets."""
+        now = self._dialect.now()
+        return {"done_at": now, "closed_at": now, "due_at": null(), "owner": null(), "lease_until": null()}
+
+    async def _set_if_free(self, key: str, owner: str, values: dict[str, Any]) -> tuple[bool, bool]:
+        """Whether the row was free or ``owner``'s and was set, and if not, whether a success is recorded."""
+        m_number, row_key = split_key(key)
+        now = self._dialect.now()
+        free = or_(ORDER.c.owner.is_(None), ORDER.c.owner == owner, ORDER.c.lease_until <= now)
+        taking = (
+            self._dialect.insert(ORDER)
+            .values(m_number=m_number, key=row_key, made_at=now, **values)
+            .on_conflict_do_update(
+                index_elements=[ORDER.c.m_number, ORDER.c.key], set_=values, where=and_(ORDER.c.done_at.is_(None), free)
+            )
+            .returning(ORDER.c.key)
+        )
+        looking = select(ORDER.c.done_at).where(ORDER.c.m_number == m_number, ORDER.c.key == row_key)
+
+        async def ask(connection: AsyncConnection) -> tuple[bool, bool]:
+            if (await connection.execute(taking)).first() is not None:
+                return True, False
+            return False, (await connection.execute(looking)).scalar() is not None
+
+        return await self._database.write(ask, BackendError)
+
+    async def release(self, key: str, owner: str) -> None:
+        """Free ``key`` if ``owner`` holds it."""
+        m_number, row_key = split_key(key)
+        mine = and_(ORDER.c.m_number == m_number, ORDER.c.key == row_key, ORDER.c.owner == owner)
+        await self._execute(update(ORDER).where(mine).values(owner=null(), lease_until=null()))
+
+    # -- notes and wake-ups -----------------------------------------------------------------------------------------
+
+    async def note(self, key: str, text: str) -> None:
+        """Remember ``text`` under ``key`` until it is pruned."""
+        now = self._dialect.now()
+        await self._execute(self._upsert(key, {"note": text, "closed_at": now}))
+
+    async def noted(self, key: str) -> str | None:
+        """The text that is remembered under ``key``."""
+        m_number, row_key = split_key(key)
+        asking = select(ORDER.c.note).where(ORDER.c.m_number == m_number, ORDER.c.key == row_key)
+
+        async def ask(connection: AsyncConnection) -> str | None:
+            text: str | None = (await connection.execute(asking)).scalar()
+            return text
+
+        return await self._database.read(ask, BackendError)
+
+    async def wake(self, key: str) -> None:
+        """Tell every process that listens. SQLite has no messages: listeners look for the row every second."""
+        if self._dialect.is_sqlite:
+            await self._execute_late(key)
+        else:
+            await self._execute(select(func.pg_notify(WAKE_CHANNEL, key)))
+
+    async def _execute_late(self, key: str) -> None:
+        async def ask(connection: AsyncConnection) -> None:
+            # The time is taken by the one writer, so that no wake-up is committed with a time that others have passed.
+            await connection.execute(self._upsert(key, {"woken_at": self._dialect.now(), "wake_key": key}))
+
+        await self._database.write(ask, BackendError)
+
+    def _upsert(self, key: str, values: dict[str, Any]) -> Any:
+        m_number, row_key = split_key(key)
+        inserting = self._dialect.insert(ORDER).values(
+            m_number=m_number, key=row_key, made_at=self._dialect.now(), **values
+        )
+        return inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=values)
+
+    async def _execute(self, statement: Any) -> None:
+        async def ask(connection: AsyncConnection) -> None:
+            await connection.execute(statement)
+
+        await self._database.write(ask, BackendError)

@@ -1,0 +1,215 @@
+"""One question to the database: bounded in time, repeated where nothing was done, every trouble one clear error.
+
+Each question is a function of a connection that is run within a transaction of its own, and may be run again: all
+statements of the books can be repeated. It runs in a task beside its caller, so that a caller who is cancelled or whose
+time is up leaves at once, while the task gives its connection back; ``aclose`` waits for such tasks.
+
+SQLite has one writer at a time. Writers of this process stand in line at a lock of our own, which is fair and costs
+nothing; the database's own lock is left for other processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import random
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import asyncpg  # type: ignore[import-untyped]  # it has no types
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from omipay_async.errors import BackendError, ConfigurationError, JournalError
+
+from .engines import Dialect, begin_immediately, checked_engine, made_engine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+T = TypeVar("T")
+DatabaseError = type[BackendError] | type[JournalError]
+
+ANSWER_S: Final = 5.0
+"""How long any question may take, connecting and repeating included."""
+_ATTEMPTS: Final = 4
+_LONGEST_REASON: Final = 200
+TROUBLES: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What a lost, full, wrong or overloaded database raises. (A ``TimeoutError`` is an ``OSError``.)"""
+_TAKEN_BACK: Final = frozenset({"40001", "40P01"})
+"""PostgreSQL's serialization failure and deadlock."""
+
+_within_effect: Final[contextvars.ContextVar[object]] = contextvars.ContextVar("omipay_books_effect", default=None)
+
+
+class Database:
+    """The engine, made or given, and how it is asked."""
+
+    def __init__(self, url_or_engine: str | AsyncEngine) -> None:
+        self._owned = isinstance(url_or_engine, str)
+        engine = made_engine(url_or_engine) if isinstance(url_or_engine, str) else checked_engine(url_or_engine)
+        self.dialect: Final = Dialect(engine)
+        self._engine = engine.execution_options(**self.dialect.options)
+        self._writing = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asking: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return self._engine.url.render_as_string(hide_password=True)
+
+    async def aclose(self) -> None:
+        """Wait for questions under way, and close the connections of an engine that was made from a URL."""
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=ANSWER_S)
+        if self._owned:
+            with contextlib.suppress(*TROUBLES):
+                await self._engine.dispose()
+
+    # -- questions --------------------------------------------------------------------------------------------------
+
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError) -> T:
+        """What ``work`` finds out, or ``error`` after five seconds."""
+        return await self._ask(lambda: self._repeated(lambda: self._once(work)), error, ANSWER_S)
+
+    async def write(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, limit: float = ANSWER_S
+    ) -> T:
+        """What ``work`` returns, committed; or ``error`` after ``limit`` seconds."""
+        if self.dialect.is_sqlite and _within_effect.get() is self:
+            message = "SQLite has one writer, which is the transactional handler that asks for this: do it after it"
+            raise error(message)
+        return await self._ask(lambda: self._repeated(lambda: self._once_written(work)), error, limit)
+
+    async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self._engine.connect() as connection:
+            return await work(connection)
+
+    async def _once_written(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self.writer(), self._engine.connect() as connection:
+            await self.begin(connection)
+            result = await work(connection)
+            await connection.commit()
+            return result
+
+    @contextlib.asynccontextmanager
+    async def writer(self) -> AsyncIterator[None]:
+        """While open, no other writer of this process is at work, where the database has only one."""
+        if not self.dialect.is_sqlite:
+            yield
+            return
+        async with self._writing:
+            yield
+
+    async def _repeated(self, ask: Callable[[], Awaitable[T]]) -> T:
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return await ask()
+            except DBAPIError as error:
+                if not (is_taken_back(error) or is_lost(error)):
+                    raise
+            await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # noqa: S311 - so that two do not meet again
+        return await ask()
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float) -> T:
+        with translated(error):
+            return await self.bounded(ask, error, limit)
+
+    async def bounded(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float = ANSWER_S) -> T:
+        """What ``ask`` returns or raises, or ``error`` after ``limit`` seconds."""
+        self.check_loop()
+        task = asyncio.create_task(_awaited(ask))
+        self._asking.add(task)
+        task.add_done_callback(self._asked)
+        try:
+            await asyncio.wait((task,), timeout=limit)
+        finally:
+            task.cancel()
+        if not task.done():
+            message = f"the database did not answer within {limit:g} seconds"
+            raise error(message)
+        if task.cancelled():  # not by the caller: by a driver whose connection went away
+            message = "the database was lost"
+            raise error(message)
+        return task.result()
+
+    def _asked(self, task: asyncio.Task[Any]) -> None:
+        self._asking.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone
+
+    def check_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            message = "these books were used in another event loop before: make Books for each event loop"
+            raise ConfigurationError(message)
+
+    # -- what lasts longer than a question --------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def connected(self, error: DatabaseError) -> AsyncIterator[AsyncConnection]:
+        """A connection for as long as it is needed. On leaving, what was not committed is taken back, beside."""
+        connection = await self._ask(self._connected, error, ANSWER_S)
+        try:
+            yield connection
+        finally:
+            with contextlib.suppress(BackendError, JournalError):
+                await self._ask(connection.close, error, ANSWER_S)
+
+    async def _connected(self) -> AsyncConnection:
+        return await self._engine.connect()
+
+    async def on(
+        self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
+    ) -> T:
+        """What ``work`` returns on a connection that is held, or ``error`` after five seconds."""
+        return await self._ask(lambda: work(connection), error, ANSWER_S)
+
+    async def begin(self, connection: AsyncConnection) -> None:
+        """Begin a transaction that writes, where its beginning has to be said."""
+        if self.dialect.is_sqlite:
+            await begin_immediately(connection)
+
+    @contextlib.contextmanager
+    def inside_effect(self) -> Iterator[None]:
+        """What runs within is a transactional handler: it may not wait for the writer that it is."""
+        token = _within_effect.set(self)
+        try:
+            yield
+        finally:
+            _within_effect.reset(token)
+
+
+async def _awaited(ask: Callable[[], Awaitable[T]]) -> T:
+    return await ask()
+
+
+def is_taken_back(error: BaseException) -> bool:
+    """Whether PostgreSQL took the transaction back because of another, so that it may be tried again."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _TAKEN_BACK
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection was lost: nobody knows what became of a commit that was under way."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+@contextlib.contextmanager
+def translated(kind: DatabaseError) -> Iterator[None]:
+    """Raise ``kind`` for whatever goes wrong with the database, with its reason."""
+    try:
+        yield
+    except TROUBLES as error:
+        message = f"the database could not be asked: {reason(error)}"
+        raise kind(message) from None  # the original holds statements and drivers' objects, which do not pickle
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, on one line of bounded length. Databases quote no passwords in their messages."""
+    origin = getattr(error, "orig", None) or error
+    origin = getattr(origin, "__cause__", None) or origin  # a driver's error, within SQLAlchemy's copy of it
+    said = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]
+    missing = " (was create_tables() called?)" if "no such table" in said or "does not exist" in said else ""
+    return f"{type(origin).__name__}: {said}{missing}" if said else type(origin).__name__

@@ -1,0 +1,117 @@
+"""Which engine a URL stands for, and what of SQLite and PostgreSQL differs. Nothing is connected here."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import DateTime, Interval, event, func, literal
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from omipay_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+BUSY_S: Final = 4.0
+"""How long SQLite waits for another writer; less than any question may take."""
+_CONNECT_S: Final = 4.0
+_DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
+_ISOLATION: Final = {"sqlite": None, "postgresql": "READ COMMITTED"}
+
+
+def made_engine(url: str) -> AsyncEngine:
+    """An engine for ``sqlite:///FILE`` or ``postgresql://...``.
+
+    Raises:
+        ConfigurationError: for any other URL. It is not shown: it may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        message = "url_or_engine: not a database URL, such as sqlite:///omipay.db or postgresql://user@host/name"
+        raise ConfigurationError(message) from None
+    name = "postgresql" if parsed.get_backend_name() == "postgres" else parsed.get_backend_name()
+    driver = _DRIVERS.get(name)
+    given = parsed.drivername.partition("+")[2]
+    if driver is None or given not in {"", driver}:
+        message = f"url_or_engine: {parsed.drivername} is not supported: use sqlite:///FILE or postgresql://..."
+        raise ConfigurationError(message)
+    parsed = parsed.set(drivername=f"{name}+{driver}")
+    return _sqlite_engine(parsed) if name == "sqlite" else _postgresql_engine(parsed)
+
+
+def _sqlite_engine(url: URL) -> AsyncEngine:
+    if sqlite3.sqlite_version_info < (3, 35):
+        message = f"this Python has SQLite {sqlite3.sqlite_version}: the books need 3.35 or later"
+        raise ConfigurationError(message)
+    if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
+        message = "url_or_engine: a database in memory is lost with the process: give a file, sqlite:///omipay.db"
+        raise ConfigurationError(message)
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_S}, pool_timeout=BUSY_S)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _: object) -> None:
+        cursor = connection.cursor()
+        # The mode stays in the file. Whoever changes it needs the file alone for a moment; others find it changed.
+        with contextlib.suppress(sqlite3.OperationalError):
+            cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> AsyncEngine:
+    if "sslmode" in url.query:  # libpq's name, which hosting services write into their URLs
+        query = dict(url.query)
+        query["ssl"] = query.pop("sslmode")
+        url = url.set(query=query)
+    return create_async_engine(url, connect_args={"timeout": _CONNECT_S}, pool_timeout=_CONNECT_S)
+
+
+def checked_engine(engine: object) -> AsyncEngine:
+    """The user's own engine, if the books can work with it."""
+    if not isinstance(engine, AsyncEngine):
+        message = f"url_or_engine must be a URL or an AsyncEngine of SQLAlchemy, not {type(engine).__name__}"
+        raise ConfigurationError(message)
+    driver = _DRIVERS.get(engine.dialect.name)
+    if engine.dialect.driver != driver:
+        message = f"url_or_engine: {engine.dialect.name} with {engine.dialect.driver} is not supported: use "
+        raise ConfigurationError(message + "sqlite+aiosqlite or postgresql+asyncpg")
+    return engine
+
+
+class Dialect:
+    """What statements are written with; the differences between the two databases."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.is_sqlite: Final = engine.dialect.name == "sqlite"
+        self.options: Final = {} if self.is_sqlite else {"isolation_level": _ISOLATION["postgresql"]}
+
+    def now(self, plus: timedelta = timedelta(0)) -> Any:
+        """The database's time, as an expression. SQLite's clock is this machine's."""
+        if self.is_sqlite:
+            return literal(datetime.now(UTC) + plus, DateTime(timezone=True))
+        # Not clock_timestamp(): what may change within a statement cannot be looked up in an index.
+        now = func.statement_timestamp(type_=DateTime(timezone=True))
+        return now + literal(plus, Interval()) if plus else now
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT that can say what happens on a conflict."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+
+async def begin_immediately(connection: AsyncConnection) -> None:
+    """Begin a transaction of SQLite that holds the one writer's place from its first statement on."""
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    if driver.in_transaction:  # the engine begins transactions by an event of its user's
+        await connection.exec_driver_sql("COMMIT")
+    await connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,319 @@
+"""What became of money calls: the journal's three moments, what people find out, and what is forgotten.
+
+Three rules, each of which somebody lost money without:
+- Closing never takes back a DONE. Two may write of one call: the process that made it, and whoever heard by a
+  notification that the order exists. That it exists is the better news.
+- An ``out_order_no`` is tied to an order's number only by QueryOrder's word, and only if currency and amount agree.
+- What is not known to be done and not known to be not done stays open, whoever closes it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from sqlalchemy import and_, case, delete, func, literal, null, or_, select, update
+
+from omipay_async.errors import InvalidRequest, JournalError
+from omipay_async.fulfilment.backends import NOTES_KEPT_S
+from omipay_async.journal import JournalEntry, JournalOutcome
+
+from .schedule import FIRST
+from .tables import CALL, ORDER, entry_columns, entry_of, order_key, values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from omipay_async.models import Order
+
+    from .database import Database
+
+_CERTAIN: Final = (JournalOutcome.DONE, JournalOutcome.NOT_DONE)
+_LONGEST_ORDER_NO: Final = 64
+
+
+class Entries:
+    """The rows of ``omipay_call``, and of ``omipay_order`` as far as they say that an order exists."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._dialect = database.dialect
+
+    # -- the journal's moments --------------------------------------------------------------------------------------
+
+    async def opening(self, entry: JournalEntry) -> None:
+        """Write an entry down, once."""
+        _check(entry)
+        values = values_of(entry) | {"expires_at": self._expiry(entry)}
+
+        async def ask(connection: AsyncConnection) -> None:
+            await connection.execute(self._dialect.insert(CALL).values(values).on_conflict_do_nothing())
+
+        limit = (entry.until - entry.started_at).total_seconds()
+        await self._database.write(ask, JournalError, limit=max(limit, 0.001))
+
+    def _expiry(self, entry: JournalEntry) -> Any:
+        """``until`` by the database's clock: what is left of the call's time, added to the database's time."""
+        return self._dialect.now(entry.until - datetime.now(UTC))
+
+    async def closing(self, entry: JournalEntry) -> None:
+        """Write down how a call ended, and that its order exists if it has a number."""
+        _check(entry)
+
+        async def ask(connection: AsyncConnection) -> None:
+            await connection.execute(self._closing(entry))
+            if entry.outcome != JournalOutcome.NOT_DONE and entry.order_no and not entry.out_refund_no:
+                await connection.execute(self._made(entry.m_number, entry.order_no, entry.status))
+
+        await self._database.write(ask, JournalError)
+
+    def _closing(self, entry: JournalEntry) -> Any:
+        now = self._dialect.now()
+        is_certain = entry.outcome in _CERTAIN
+        values = values_of(entry) | {"closed_at": now if is_certain else null()}
+        # What is certain already is only ever changed to DONE, and what is known is not forgotten.
+        may_change = literal(value=True) if entry.outcome == JournalOutcome.DONE else CALL.c.closed_at.is_(None)
+        numbers = {
+            name: func.coalesce(CALL.c[name], values[name]) for name in ("order_no", "refund_no", "status", "currency")
+        }
+        verdict = {
+            name: case((and_(may_change, _is_not_done()), values[name]), else_=CALL.c[name])
+            for name in ("outcome", "error", "closed_at")
+        }
+        inserting = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
+        return inserting.on_conflict_do_update(index_elements=[CALL.c.id, CALL.c.m_number], set_=numbers | verdict)
+
+    def _made(self, m_number: str, order_no: str, status: str | None) -> Any:
+        """The order exists: a sweep asks about it in ten seconds, unless it is heard of earlier."""
+        now = self._dialect.now()
+        known = {"order_no": order_no, "status": _plain(status), "due_at": self._dialect.now(FIRST)}
+        inserting = self._dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
+        heard = {name: func.coalesce(ORDER.c[name], inserting.excluded[name]) for name in known}
+        return inserting.on_conflict_do_update(
+            index_elements=[ORDER.c.m_number, ORDER.c.key], set_=heard, where=ORDER.c.closed_at.is_(None)
+        )
+
+    async def confirmed(self, m_number: str, order: Order) -> None:
+        """The gateway says that an order is paid. It is to be fulfilled, and its call is resolved."""
+
+        async def ask(connection: AsyncConnection) -> None:
+            await self.observe(connection, m_number, order, self._dialect.now(FIRST))
+
+        await self._database.write(ask, JournalError)
+
+    async def observe(self, connection: AsyncConnection, m_number: str, order: Order, due_at: Any) -> None:
+        """Write down what QueryOrder said of an order, and resolve the call that made it."""
+        now = self._dialect.now()
+        heard = {
+            "order_no": _plain(order.order_no),
+            "out_order_no": _plain(order.out_order_no),
+            "amount": order.amount,
+            "currency": _plain(order.currency),
+            "status": _plain(order.status),
+            "due_at": null() if order.is_failed else due_at,
+            "closed_at": now if order.is_failed else null(),
+        }
+        if order.is_paid:
+            heard["paid_at"] = now
+        inserting = self._dialect.insert(ORDER).values(
+            m_number=m_number, key=order_key(order.order_no), made_at=now, **heard
+        )
+        if order.is_paid:
+            heard["paid_at"] = func.coalesce(ORDER.c.paid_at, now)
+        is_done = ORDER.c.done_at.is_not(None)
+        kept = {name: case((is_done, ORDER.c[name]), else_=heard[name]) for name in ("due_at", "closed_at")}
+        await connection.execute(
+            inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=heard | kept)
+        )
+        if order.out_order_no is not None:
+            await self._resolve_call_of(connection, m_number, order)
+
+    async def _resolve_call_of(self, connection: AsyncConnection, m_number: str, order: Order) -> None:
+        """Close the call that made ``order`` as DONE, if it is one of which that was not known.
+
+        Of several calls under one number each order proves only one, and which does not matter: they are alike.
+        """
+        order_no = _plain(order.order_no)
+        looking = (
+            select(CALL.c.id, CALL.c.order_no, CALL.c.outcome, CALL.c.closed_at)
+            .where(
+                CALL.c.m_number == m_number,
+                CALL.c.out_order_no == _plain(order.out_order_no),
+                CALL.c.amount == order.amount,
+                CALL.c.currency == _plain(order.currency),
+                CALL.c.out_refund_no.is_(None),
+                # What a person took for not done may turn out to be wrong; what the gateway refused may not.
+                or_(CALL.c.closed_at.is_(None), CALL.c.outcome == JournalOutcome.DONE, CALL.c.resolved_at.is_not(None)),
+            )
+            .order_by(CALL.c.started_at)
+        )
+        calls = (await connection.execute(looking)).all()
+        known = [
+            call for call in calls if call.order_no is not None and order_key(call.order_no) == order_key(order_no)
+        ]
+        if any(call.outcome == JournalOutcome.DONE for call in known):
+            return
+        unknown = [call for call in calls if call.outcome != JournalOutcome.DONE and call.order_no is None]
+        candidates = known or [call for call in unknown if call.closed_at is None] or unknown
+        if not candidates:
+            return
+        values = {
+            "outcome": str(JournalOutcome.DONE),
+            "order_no": order_no,
+            "status": _plain(order.status),
+            "closed_at": self._dialect.now(),
+        }
+        await connection.execute(
+            update(CALL).where(CALL.c.id == candidates[0].id, CALL.c.m_number == m_number).values(values)
+        )
+
+    # -- what people ask and find out -------------------------------------------------------------------------------
+
+    async def unresolved(self, m_number: str | None, *, in_flight: bool) -> list[JournalEntry]:
+        """The open entries, oldest first."""
+        asking = select(*entry_columns()).where(*self._open(m_number, in_flight=in_flight))
+
+        async def ask(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(asking.order_by(CALL.c.started_at))).mappings().all()
+
+        return [entry_of(row) for row in await self._database.read(ask, JournalError)]
+
+    async def count_unresolved(self, m_number: str) -> int:
+        """How many of a merchant's entries are open and not in flight."""
+        asking = select(func.count()).select_from(CALL).where(*self._open(m_number, in_flight=False))
+
+        async def ask(connection: AsyncConnection) -> int:
+            return int((await connection.execute(asking)).scalar_one())
+
+        return await self._database.read(ask, JournalError)
+
+    def _open(self, m_number: str | None, *, in_flight: bool) -> list[Any]:
+        conditions: list[Any] = [CALL.c.closed_at.is_(None)]
+        if not in_flight:
+            conditions.append(or_(CALL.c.outcome.is_not(None), CALL.c.expires_at <= self._dialect.now()))
+        if m_number is not None:
+            conditions.append(CALL.c.m_number == m_number)
+        return conditions
+
+    async def resolve(
+        self, entry_or_id: JournalEntry | str, outcome: JournalOutcome | str, order_no: str | None
+    ) -> None:
+        """Write down what a person found out about a call."""
+        verdict = _checked_outcome(outcome)
+        number = _checked_order_no(order_no, verdict)
+        entry_id, m_number = _checked_id(entry_or_id)
+
+        async def ask(connection: AsyncConnection) -> str:
+            named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
+            columns = (CALL.c.m_number, CALL.c.closed_at, CALL.c.resolved_at, CALL.c.out_refund_no)
+            rows = (await connection.execute(select(*columns).where(*named))).all()
+            problem = _problem(rows)
+            if not problem:
+                await self._resolve(connection, entry_id, rows[0], verdict, number)
+            return problem
+
+        if problem := await self._database.write(ask, JournalError):
+            raise InvalidRequest(problem, parameter="entry_or_id")
+
+    async def _resolve(
+        self, connection: AsyncConnection, entry_id: str, row: Any, outcome: JournalOutcome, order_no: str | None
+    ) -> None:
+        now = self._dialect.now()
+        values = {
+            "outcome": str(outcome),
+            "closed_at": now if outcome in _CERTAIN else null(),
+            "resolved_at": now,
+            **({} if order_no is None else {"order_no": order_no}),
+        }
+        this = and_(CALL.c.id == entry_id, CALL.c.m_number == row.m_number)
+        await connection.execute(update(CALL).where(this).values(values))
+        if order_no is not None and row.out_refund_no is None:
+            await connection.execute(self._made(row.m_number, order_no, None))
+
+    async def prune(self, older_than: timedelta) -> int:
+        """Forget what was closed that long ago, and notes that nobody can be waiting for. How many rows."""
+        before = self._dialect.now(-older_than)
+        notes_before = self._dialect.now(-max(older_than, timedelta(seconds=NOTES_KEPT_S)))
+        calls = delete(CALL).where(CALL.c.closed_at <= before)
+        orders = delete(ORDER).where(
+            ORDER.c.closed_at <= before, or_(ORDER.c.note.is_(None), ORDER.c.closed_at <= notes_before)
+        )
+
+        async def ask(connection: AsyncConnection) -> int:
+            forgotten = [(await connection.execute(statement)).rowcount for statement in (calls, orders)]
+            return sum(forgotten)
+
+        return await self._database.write(ask, JournalError)
+
+
+def _is_not_done() -> Any:
+    return or_(CALL.c.outcome.is_(None), CALL.c.outcome != JournalOutcome.DONE)
+
+
+@overload
+def _plain(text: str) -> str: ...
+
+
+@overload
+def _plain(text: None) -> None: ...
+
+
+@overload
+def _plain(text: str | None) -> str | None: ...
+
+
+def _plain(text: str | None) -> str | None:
+    """A string's content, whatever subclass it is of: a database driver wants to be told of no enum."""
+    return None if text is None else str.__str__(text)
+
+
+def _check(entry: JournalEntry) -> None:
+    if ":" in entry.m_number:
+        message = "the books cannot tell merchants apart whose numbers hold a colon"
+        raise JournalError(message)
+
+
+def _checked_outcome(outcome: object) -> JournalOutcome:
+    try:
+        return JournalOutcome(str.__str__(outcome) if isinstance(outcome, str) else "")
+    except ValueError:
+        message = f"outcome must be one of {', '.join(JournalOutcome)}"
+        raise InvalidRequest(message, parameter="outcome") from None
+
+
+def _checked_order_no(order_no: object, outcome: JournalOutcome) -> str | None:
+    if order_no is None:
+        return None
+    if (
+        not isinstance(order_no, str)
+        or not order_no.isprintable()
+        or not 0 < len(order_no.strip()) <= _LONGEST_ORDER_NO
+    ):
+        message = "order_no must be the gateway's number of the order, a string of 64 characters at most"
+        raise InvalidRequest(message, parameter="order_no")
+    if outcome is JournalOutcome.NOT_DONE:
+        message = "order_no: an order that has a number was made, so the outcome is not NOT_DONE"
+        raise InvalidRequest(message, parameter="order_no")
+    return str.__str__(order_no).strip()
+
+
+def _checked_id(entry_or_id: object) -> tuple[str, str | None]:
+    if isinstance(entry_or_id, JournalEntry):
+        return entry_or_id.id, entry_or_id.m_number
+    if isinstance(entry_or_id, str) and "\0" not in entry_or_id:
+        return str.__str__(entry_or_id), None
+    message = "entry_or_id must be a JournalEntry or its id"
+    raise InvalidRequest(message, parameter="entry_or_id")
+
+
+def _problem(rows: Sequence[Any]) -> str:
+    """Why a person may not resolve what was found; empty if it may be done."""
+    if not rows:
+        return "entry_or_id: no such entry in these books"
+    if len(rows) > 1:
+        return "entry_or_id: two merchants have an entry of this id: give the entry itself"
+    if rows[0].closed_at is not None and rows[0].resolved_at is None:
+        return "entry_or_id: the gateway's own word says what became of this call"
+    return ""

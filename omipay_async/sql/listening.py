@@ -1,0 +1,168 @@
+"""Wake-ups from other processes: LISTEN on PostgreSQL, a look every second on SQLite.
+
+One task of the books hears for all sessions that use them, from the first listener to the last. It comes back after
+every trouble, with growing pauses; wake-ups that fall into one are missed, and pollers go on by interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func, select, text
+
+from omipay_async.errors import BackendError
+
+from .claims import WAKE_CHANNEL
+from .database import TROUBLES, reason
+from .tables import ORDER, aware
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from .database import Database
+
+_log: Final = logging.getLogger("omipay_async")
+
+LOOK_S: Final = 1.0
+"""How often the rows of SQLite are looked at."""
+PULSE_S: Final = 10.0
+"""After this much silence PostgreSQL is asked whether the connection is still alive."""
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 5.0
+
+
+class Listening:
+    """Hears wake-ups and passes them on to every listener."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners: dict[object, Callable[[str], object]] = {}
+        self._hearing: asyncio.Task[None] | None = None
+        self._tried: asyncio.Event | None = None
+
+    @contextlib.asynccontextmanager
+    async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
+        """While open, ``on_wake(key)`` is called for each wake-up. Entering waits for the first attempt to listen."""
+        self._database.check_loop()
+        token = object()
+        self._listeners[token] = on_wake
+        try:
+            if self._hearing is None or self._hearing.done():
+                self._tried = asyncio.Event()
+                self._hearing = asyncio.create_task(self._hear(self._tried))
+            if self._tried is not None:
+                await self._tried.wait()
+            yield
+        finally:
+            del self._listeners[token]
+            if not self._listeners:
+                await self.stop()
+
+    async def stop(self) -> None:
+        """Hear no more."""
+        hearing, self._hearing = self._hearing, None
+        if hearing is not None:
+            hearing.cancel()
+            await asyncio.wait((hearing,))
+
+    def _pass_on(self, key: str) -> None:
+        # From the loop, so that what a listener raises is reported there and ends nothing here.
+        for on_wake in self._listeners.values():
+            asyncio.get_running_loop().call_soon(on_wake, key)
+
+    async def _hear(self, tried: asyncio.Event) -> None:
+        attend = self._look if self._database.dialect.is_sqlite else self._attend
+        pauses = _Pauses()
+        while True:
+            try:
+                await attend(tried, pauses)
+            except (BackendError, *TROUBLES) as error:
+                if pauses.first:
+                    said = str(error) if isinstance(error, BackendError) else reason(error)
+                    _log.warning("wake-ups from other processes are missed: %s", said)
+            finally:
+                tried.set()
+            await asyncio.sleep(pauses.next())
+
+    # -- PostgreSQL -------------------------------------------------------------------------------------------------
+
+    async def _attend(self, tried: asyncio.Event, pauses: _Pauses) -> None:
+        """Listen until the connection is lost."""
+        async with self._database.connected(BackendError) as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            lost = asyncio.Event()
+
+            def heard(_: object, __: int, ___: str, payload: str) -> None:
+                self._pass_on(payload)
+
+            def ended(_: object) -> None:
+                lost.set()
+
+            await self._database.bounded(lambda: driver.add_listener(WAKE_CHANNEL, heard), BackendError)
+            driver.add_termination_listener(ended)
+            try:
+                tried.set()
+                pauses.reset()
+                while not lost.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(lost.wait(), PULSE_S)
+                    await self._database.on(connection, _pulse, BackendError)
+            finally:
+                driver.remove_termination_listener(ended)
+                await connection.invalidate()  # a connection that listens is not for others
+
+    # -- SQLite -----------------------------------------------------------------------------------------------------
+
+    async def _look(self, tried: asyncio.Event, pauses: _Pauses) -> None:
+        """Look for rows that were woken since the last look."""
+        seen = await self._database.read(_last_woken, BackendError)
+        while True:
+            tried.set()
+            pauses.reset()
+            await asyncio.sleep(LOOK_S)
+            looking = functools.partial(_woken_since, since=seen)
+            for key, woken_at in await self._database.read(looking, BackendError):
+                seen = woken_at if seen is None else max(seen, woken_at)
+                self._pass_on(key)
+
+
+class _Pauses:
+    """How long to wait before the next attempt: longer each time, until one has worked."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._pause = FIRST_PAUSE_S
+        self.first = True
+
+    def next(self) -> float:
+        pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come back at once
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
+        self.first = False
+        return pause
+
+
+async def _pulse(connection: AsyncConnection) -> None:
+    await connection.execute(text("SELECT 1"))
+    await connection.commit()  # a transaction that stays open would hear nothing
+
+
+async def _last_woken(connection: AsyncConnection) -> datetime | None:
+    latest = (await connection.execute(select(func.max(ORDER.c.woken_at)))).scalar()
+    return None if latest is None else aware(latest)
+
+
+async def _woken_since(connection: AsyncConnection, since: datetime | None) -> list[tuple[str, datetime]]:
+    new = ORDER.c.woken_at.is_not(None) if since is None else ORDER.c.woken_at > since
+    asking = select(ORDER.c.m_number, ORDER.c.wake_key, ORDER.c.woken_at).where(new).order_by(ORDER.c.woken_at)
+    return [(row.wake_key, aware(row.woken_at)) for row in await connection.execute(asking)]

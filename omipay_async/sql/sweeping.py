@@ -1,0 +1,234 @@
+"""Sweeps: asking about every order that has a number and is not settled, and fulfilling what turns out to be paid.
+
+A row is taken by putting its ``due_at`` off, so that sweeps of several processes share the work, and what a process
+took that was killed is due again after a minute. PostgreSQL skips rows that another sweep is taking just now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from sqlalchemy import and_, or_, select, update
+
+from omipay_async.errors import InvalidRequest, JournalError, OmipayError, SessionClosed
+
+from . import schedule
+from .tables import ORDER, WaitingOrder, aware, waiting_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from omipay_async.models import Order
+    from omipay_async.session import AsyncOmipay
+
+    from .claims import Claims
+    from .database import Database
+    from .entries import Entries
+
+    Handler = Callable[[Order], Awaitable[object]]
+
+_log: Final = logging.getLogger("omipay_async")
+
+_WORKERS: Final = 8
+_HOLD: Final = timedelta(seconds=60)
+"""For how long a row that was taken is not due: a question and its handler, of a process that was killed meanwhile."""
+
+
+@attrs.frozen(kw_only=True)
+class SweepReport:
+    """What one sweep did, in numbers of orders. What went wrong with which order is in the log."""
+
+    fulfilled: int = 0
+    """Paid, and their handler has succeeded, now or before."""
+    waiting: int = 0
+    """Neither paid nor failed yet, or paid and waiting for a sweep that has a handler."""
+    failed: int = 0
+    """Will not be paid."""
+    errors: int = 0
+    """The gateway gave no answer, or the handler raised. They are asked about again within a minute."""
+    unresolved: int = 0
+    """Money calls of this merchant of which nobody knows what became of them: ``books.unresolved()`` lists them."""
+
+
+@attrs.frozen
+class _Taken:
+    """An order that this sweep asks about."""
+
+    key: str
+    order_no: str
+    made_at: datetime
+
+
+class Sweeping:
+    """Finds what is due, and puts off what was asked."""
+
+    def __init__(self, database: Database, entries: Entries, claims: Claims) -> None:
+        self._database = database
+        self._dialect = database.dialect
+        self._entries = entries
+        self._claims = claims
+
+    async def sweep(self, omipay: AsyncOmipay, handler: Handler | None, limit: int) -> SweepReport:
+        """Ask about ``limit`` orders at most, several at a time."""
+        sweep = _Sweep(self, omipay, handler, limit)
+        await sweep.run()
+        unresolved = await self._entries.count_unresolved(omipay.m_number)
+        return SweepReport(**sweep.counts, unresolved=unresolved)
+
+    async def take(self, m_number: str, count: int, *, paid_too: bool) -> list[_Taken]:
+        """Take ``count`` orders at most that are due, the longest due first."""
+        now = self._dialect.now()
+        due = [ORDER.c.m_number == m_number, ORDER.c.due_at <= now, ORDER.c.order_no.is_not(None)]
+        due.append(or_(ORDER.c.owner.is_(None), ORDER.c.lease_until <= now))  # whoever holds it is at work on it
+        if not paid_too:
+            due.append(ORDER.c.paid_at.is_(None))
+        keys = select(ORDER.c.key).where(*due).order_by(ORDER.c.due_at).limit(count).with_for_update(skip_locked=True)
+        taking = (
+            update(ORDER)
+            .where(ORDER.c.m_number == m_number, ORDER.c.key.in_(keys))
+            .values(due_at=self._dialect.now(_HOLD))
+            .returning(ORDER.c.key, ORDER.c.order_no, ORDER.c.made_at)
+        )
+
+        async def ask(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(taking)).all()
+
+        rows = await self._database.write(ask, JournalError)
+        return [_Taken(row.key, row.order_no, aware(row.made_at)) for row in rows]
+
+    async def give_back(self, m_number: str, keys: Sequence[str]) -> None:
+        """Let orders be due at once that were taken and not asked about."""
+        await self._put_off(m_number, keys, self._dialect.now())
+
+    async def tell(self, m_number: str, taken: _Taken, order: Order) -> None:
+        """Write down what the gateway said. What is paid is due at once, for a sweep with a handler."""
+        age = await self._age(taken)
+        due_at = self._dialect.now() if order.is_paid else self._dialect.now(schedule.next_question(age) - age)
+
+        async def ask(connection: AsyncConnection) -> None:
+            await self._entries.observe(connection, m_number, order, due_at)
+
+        await self._database.write(ask, JournalError)
+
+    async def done(self, m_number: str, taken: _Taken) -> None:
+        """Record success, where the session's backend is not these books."""
+        this = and_(ORDER.c.m_number == m_number, ORDER.c.key == taken.key, ORDER.c.done_at.is_(None))
+
+        async def ask(connection: AsyncConnection) -> None:
+            await connection.execute(update(ORDER).where(this).values(self._claims.done()))
+
+        await self._database.write(ask, JournalError)
+
+    async def try_again(self, m_number: str, taken: _Taken) -> None:
+        """Let it be due again soon."""
+        age = await self._age(taken)
+        await self._put_off(m_number, [taken.key], self._dialect.now(schedule.next_attempt(age) - age))
+
+    async def _put_off(self, m_number: str, keys: Sequence[str], due_at: Any) -> None:
+        these = and_(ORDER.c.m_number == m_number, ORDER.c.key.in_(keys), ORDER.c.due_at.is_not(None))
+
+        async def ask(connection: AsyncConnection) -> None:
+            await connection.execute(update(ORDER).where(these).values(due_at=due_at))
+
+        await self._database.write(ask, JournalError)
+
+    async def _age(self, taken: _Taken) -> timedelta:
+        async def ask(connection: AsyncConnection) -> datetime:
+            return aware((await connection.execute(select(self._dialect.now()))).scalar_one())
+
+        return await self._database.read(ask, JournalError) - taken.made_at
+
+    async def waiting(self, m_number: str | None, limit: int) -> list[WaitingOrder]:
+        """What is still to be asked about, the next due first."""
+        columns = [ORDER.c[field.name] for field in attrs.fields(WaitingOrder)]
+        asking = select(*columns).where(ORDER.c.due_at.is_not(None), ORDER.c.order_no.is_not(None))
+        if m_number is not None:
+            asking = asking.where(ORDER.c.m_number == m_number)
+
+        async def ask(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(asking.order_by(ORDER.c.due_at).limit(limit))).mappings().all()
+
+        return [waiting_of(row) for row in await self._database.read(ask, JournalError)]
+
+
+class _Sweep:
+    """One sweep under way."""
+
+    def __init__(self, sweeping: Sweeping, omipay: AsyncOmipay, handler: Handler | None, limit: int) -> None:
+        self._sweeping = sweeping
+        self._omipay = omipay
+        self._handler = handler
+        self._left = limit
+        self._held: dict[str, _Taken] = {}
+        """Taken, and nothing written down of it yet."""
+        self._next: list[_Taken] = []
+        self._taking = asyncio.Lock()
+        self.counts = {"fulfilled": 0, "waiting": 0, "failed": 0, "errors": 0}
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(_WORKERS, self._left)):
+                    group.create_task(self._work())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            if self._held:
+                await self._give_back()
+
+    async def _give_back(self) -> None:
+        try:
+            await self._sweeping.give_back(self._omipay.m_number, list(self._held))
+        except JournalError as error:
+            _log.warning("what this sweep had taken is due again in a minute: %s", error)
+
+    async def _work(self) -> None:
+        while (taken := await self._take()) is not None:
+            await self._ask(taken)
+            self._held.pop(taken.key, None)
+
+    async def _take(self) -> _Taken | None:
+        async with self._taking:
+            if not self._next and self._left > 0:
+                count = min(_WORKERS, self._left)
+                paid_too = self._handler is not None
+                self._next = await self._sweeping.take(self._omipay.m_number, count, paid_too=paid_too)
+                self._left = self._left - len(self._next) if self._next else 0
+                self._held.update((taken.key, taken) for taken in self._next)
+            return self._next.pop() if self._next else None
+
+    async def _ask(self, taken: _Taken) -> None:
+        """Ask about one order, fulfil it if it is paid, and write down what came of it."""
+        m_number = self._omipay.m_number
+        try:
+            if self._handler is None:
+                order = await self._omipay.query_order(taken.order_no)
+            else:
+                order = await self._omipay.fulfil(taken.order_no, self._handler)
+        except (SessionClosed, InvalidRequest):
+            raise
+        except OmipayError as error:
+            _log.warning("order %s: the sweep asks again soon: %s", taken.order_no, error)
+        except Exception:  # noqa: BLE001 - the handler is the user's; whatever it raises, it runs again
+            _log.exception("order %s: the handler raised; a sweep runs it again", taken.order_no)
+        else:
+            await self._sweeping.tell(m_number, taken, order)
+            if order.is_paid and self._handler is not None:
+                await self._sweeping.done(m_number, taken)
+            self.counts[_what(order, self._handler)] += 1
+            return
+        self.counts["errors"] += 1
+        await self._sweeping.try_again(m_number, taken)
+
+
+def _what(order: Order, handler: Handler | None) -> str:
+    if order.is_paid:
+        return "waiting" if handler is None else "fulfilled"
+    return "failed" if order.is_failed else "waiting"

@@ -1,0 +1,164 @@
+"""The two tables, in plain column types, so that a migration which Alembic writes imports nothing of this package.
+
+``omipay_call`` has one row for each money call. It is open while ``closed_at`` is empty: nobody knows yet whether the
+call was acted on. ``omipay_order`` has one row for each order that has a number: what the gateway last said of it, who
+is fulfilling it (``owner``, until ``lease_until``), and since when its handler has succeeded (``done_at``). Two more
+kinds of rows in it have no ``order_no``: a claim of an order that the journal has not heard of, and a note that one
+process leaves for the others (``note``).
+
+Every time is in UTC. ``started_at`` and ``until`` are by the clock of the machine that made the call, everything else
+is by the database's clock, so that machines whose clocks differ may share the books.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, PrimaryKeyConstraint, String, Table, Text
+
+from omipay_async.journal import JournalEntry, JournalOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+metadata: Final = MetaData()
+"""For Alembic: ``target_metadata``."""
+
+
+def _time(name: str, *, nullable: bool = True) -> Column[datetime]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+CALL: Final = Table(
+    "omipay_call",
+    metadata,
+    Column("m_number", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("out_order_no", Text),
+    Column("out_refund_no", Text),
+    Column("order_no", Text),
+    Column("refund_no", Text),
+    Column("amount", BigInteger),
+    Column("currency", Text),
+    _time("started_at", nullable=False),
+    _time("until", nullable=False),
+    Column("outcome", String(16)),
+    Column("status", Text),
+    Column("error", Text),
+    _time("expires_at", nullable=False),
+    _time("closed_at"),
+    _time("resolved_at"),
+    PrimaryKeyConstraint("id", "m_number", name="pk_omipay_call"),
+)
+"""``expires_at`` is ``until`` by the database's clock, ``resolved_at`` is set where a person said what happened."""
+
+ORDER: Final = Table(
+    "omipay_order",
+    metadata,
+    Column("m_number", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("order_no", Text),
+    Column("out_order_no", Text),
+    Column("amount", BigInteger),
+    Column("currency", Text),
+    Column("status", Text),
+    _time("made_at", nullable=False),
+    _time("due_at"),
+    _time("paid_at"),
+    _time("done_at"),
+    _time("closed_at"),
+    Column("owner", Text),
+    _time("lease_until"),
+    Column("note", Text),
+    Column("wake_key", Text),
+    _time("woken_at"),
+    PrimaryKeyConstraint("m_number", "key", name="pk_omipay_order"),
+)
+"""``out_order_no``, ``amount`` and ``currency`` are QueryOrder's words; ``due_at`` is when a sweep asks again."""
+
+_UNRESOLVED: Final = CALL.c.closed_at.is_(None)
+_DUE: Final = ORDER.c.due_at.is_not(None)
+_WOKEN: Final = ORDER.c.woken_at.is_not(None)
+
+Index(
+    "ix_omipay_call_unresolved",
+    CALL.c.started_at,
+    CALL.c.m_number,
+    postgresql_where=_UNRESOLVED,
+    sqlite_where=_UNRESOLVED,
+)
+Index("ix_omipay_call_out_order_no", CALL.c.m_number, CALL.c.out_order_no)
+Index("ix_omipay_call_closed", CALL.c.closed_at, CALL.c.m_number)
+Index("ix_omipay_order_due", ORDER.c.m_number, ORDER.c.due_at, postgresql_where=_DUE, sqlite_where=_DUE)
+Index("ix_omipay_order_closed", ORDER.c.closed_at, ORDER.c.m_number)
+Index("ix_omipay_order_woken", ORDER.c.woken_at, ORDER.c.m_number, postgresql_where=_WOKEN, sqlite_where=_WOKEN)
+
+
+@attrs.frozen(kw_only=True)
+class WaitingOrder:
+    """An order that a sweep is still to ask about: not final, or paid and not fulfilled."""
+
+    m_number: str
+    order_no: str
+    out_order_no: str | None = None
+    """As QueryOrder said it; None until it has been asked."""
+    amount: int | None = None
+    """In the currency's minor unit."""
+    currency: str | None = None
+    status: str | None = None
+    made_at: datetime
+    """When the books first heard of it."""
+    due_at: datetime
+    """When a sweep will ask about it."""
+
+
+_ENTRY_FIELDS: Final = tuple(field.name for field in attrs.fields(JournalEntry))
+
+
+def entry_columns() -> list[Any]:
+    """The columns that make up a ``JournalEntry``."""
+    return [CALL.c[name] for name in _ENTRY_FIELDS]
+
+
+def entry_of(row: Mapping[str, Any]) -> JournalEntry:
+    """A row of ``omipay_call`` as the entry that it was written from."""
+    values = {name: row[name] for name in _ENTRY_FIELDS}
+    values["started_at"] = aware(values["started_at"])
+    values["until"] = aware(values["until"])
+    values["outcome"] = None if values["outcome"] is None else JournalOutcome(values["outcome"])
+    return JournalEntry(**values)
+
+
+def values_of(entry: JournalEntry) -> dict[str, Any]:
+    """An entry as values for ``omipay_call``. Members of an enum count by their content."""
+    values = {name: getattr(entry, name) for name in _ENTRY_FIELDS}
+    plain = {name: str.__str__(value) if isinstance(value, str) else value for name, value in values.items()}
+    return plain | {"started_at": entry.started_at.astimezone(UTC), "until": entry.until.astimezone(UTC)}
+
+
+def waiting_of(row: Mapping[str, Any]) -> WaitingOrder:
+    """A row of ``omipay_order`` as people are shown it."""
+    values = {field.name: row[field.name] for field in attrs.fields(WaitingOrder)}
+    return WaitingOrder(**{**values, "made_at": aware(values["made_at"]), "due_at": aware(values["due_at"])})
+
+
+def aware(time: datetime) -> datetime:
+    """A time as the database gave it, in UTC: SQLite leaves the zone out."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def order_key(order_no: str) -> str:
+    """What an order is found by: the gateway may ignore the case of its own numbers, so the books do.
+
+    A colon is in no order's number: what holds one is the key of a note, which has the merchant's own number in it.
+    """
+    return order_no if ":" in order_no else order_no.casefold()
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The ``m_number`` of a backend's key, and what is unique within it."""
+    m_number, _, rest = key.partition(":")
+    return m_number, order_key(rest)

@@ -1,0 +1,45 @@
+"""What a string says, and what it shows: content by its characters, secrets without them. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def plain_text(value: str) -> str:
+    """``value`` as an exact ``str`` of the same characters.
+
+    A member of ``class Cur(str, Enum)`` prints as ``Cur.AUD``, and a masked secret as ``****``: what counts is what
+    they hold, so ``__str__``, ``__repr__`` and ``__format__`` of the subclass are never asked.
+    """
+    return str.__str__(value)
+
+
+class Secret(str):
+    """A string that cannot be printed: whoever shows local variables, logs or formats it sees that it is a secret.
+
+    Its characters are there for whoever asks with :func:`plain_text`, ``encode`` or a comparison.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Not the characters."""
+        return "[secret]"
+
+    __str__ = __repr__
+
+    def __format__(self, _: str) -> str:
+        """Not the characters either."""
+        return repr(self)
+
+
+def concealed(value: object) -> Secret:
+    """``value`` as a secret; an empty one for what is not a string (it may be a key all the same, as bytes for one)."""
+    return Secret(plain_text(value) if isinstance(value, str) else "")
+
+
+def concealed_all(value: object) -> tuple[Secret, ...]:
+    """One string, or several, as secrets; what is neither is one empty secret."""
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return tuple(concealed(key) for key in value)
+    return (concealed(value),)

@@ -1,0 +1,108 @@
+"""Which certificates are trusted: what ``verify`` says, or the machine's own settings. It reads files, no network.
+
+A file or a folder that cannot be used is a :class:`ConfigurationError` that names the argument or the variable, before
+anything is sent.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx
+
+from omipay_async.errors import ConfigurationError
+from omipay_async.text import plain_text
+
+_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+"""What OpenSSL, Python and httpx read when a context is made, in the order in which they are read."""
+
+
+class _Environment(NamedTuple):
+    """The variables that decide about a context. SSL_CERT_DIR is read only where SSL_CERT_FILE is not set."""
+
+    file: str
+    folders: str
+    key_log: str
+
+
+def checked_verify(verify: object) -> ssl.SSLContext | str | bool:
+    """``verify`` if it is something that says whom to trust: a path becomes its text.
+
+    Raises:
+        ConfigurationError: it is something else. Whether there are certificates at a path is looked at later, by
+            :func:`ssl_context`.
+    """
+    if isinstance(verify, ssl.SSLContext | bool):
+        return verify
+    path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
+    if not isinstance(path, str) or not path:
+        raise ConfigurationError("verify must be an ssl.SSLContext, a path to CA certificates, or True")
+    return plain_text(path)
+
+
+def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
+    """The TLS context for ``verify``; one for each value in a process, since making one takes milliseconds.
+
+    Raises:
+        ConfigurationError: no certificates can be read where ``verify``, or a variable of the environment, points to.
+    """
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    return _shared(verify, _Environment(*(os.environ.get(name, "") for name in _VARIABLES)))
+
+
+@functools.lru_cache(maxsize=8)
+def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
+    culprit = _broken_variable(verify, environment)
+    if culprit is None:
+        try:
+            return _made(verify)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a path with a null character: ValueError
+            culprit, reason = ("verify" if isinstance(verify, str) else "the CA certificates"), type(error).__name__
+    else:
+        reason = "is it out of date?"
+    message = f"{culprit}: no certificates can be read there ({reason})"
+    if culprit == "SSLKEYLOGFILE":
+        message = f"{culprit}: the file cannot be written to"
+    raise ConfigurationError(message)
+
+
+def _made(verify: str | bool) -> ssl.SSLContext:
+    if isinstance(verify, bool):
+        return httpx.create_ssl_context(verify=verify)
+    if Path(verify).is_dir():
+        return ssl.create_default_context(capath=verify)
+    return ssl.create_default_context(cafile=verify)
+
+
+def _broken_variable(verify: str | bool, environment: _Environment) -> str | None:
+    """The variable that would be read for ``verify`` and cannot be used, if there is one."""
+    if environment.key_log and verify is not False and not _is_writable(environment.key_log):
+        return "SSLKEYLOGFILE"
+    if verify is not True:
+        return None
+    if environment.file:
+        return None if _holds_certificates(environment.file) else "SSL_CERT_FILE"
+    # OpenSSL skips folders that are missing, and trusts nobody if all of them are.
+    folders = environment.folders.split(os.pathsep)
+    return "SSL_CERT_DIR" if environment.folders and not any(Path(folder).is_dir() for folder in folders) else None
+
+
+def _holds_certificates(path: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_writable(path: str) -> bool:
+    try:
+        with Path(path).open("ab"):
+            return True
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,92 @@
+"""The books as a backend: the table of states on both databases, leases, several processes, notes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, NoteKeeper, Step
+from omipay_async.journal import Journal
+from omipay_async.sql import Books
+from tests.fulfilment.test_backends import KEY, asked, brought_to, seen
+from tests.support.entries import execute
+
+
+@pytest.mark.parametrize(("state", "step"), TRANSITIONS)
+async def test_the_books_follow_the_table(books: Books, state: ClaimState, step: Step) -> None:
+    """Each row of the table holds: the answer, and the state after it."""
+    await brought_to(books, state)
+    after, answer = TRANSITIONS[state, step]
+    assert await asked(books, step) is answer
+    assert await seen(books) is after
+
+
+async def test_books_are_everything_that_a_session_can_use(books: Books) -> None:
+    """Sessions find out by the protocols what a backend and a journal can do."""
+    for protocol in (Backend, Listener, NoteKeeper, Journal):
+        assert isinstance(books, protocol)
+
+
+async def test_a_lease_lapses_and_the_former_owner_changes_nothing(url: str, books: Books) -> None:
+    """After a death another takes over, and the dead owner, back again, is told."""
+    async with Books(url, lease=0.05) as short:
+        assert await short.claim(KEY, "first") is Claim.MINE
+        await asyncio.sleep(0.1)
+        assert await books.claim(KEY, "second") is Claim.MINE
+        assert not await short.renew(KEY, "first")
+        assert not await short.finish(KEY, "first")
+        await short.release(KEY, "first")
+        assert await books.claim(KEY, "first") is Claim.BUSY
+
+
+async def test_a_renewed_lease_lasts_from_the_renewal(url: str, books: Books) -> None:
+    """A handler that goes on renewing keeps the others out."""
+    async with Books(url, lease=0.6) as short:
+        await short.claim(KEY, "me")
+        for _ in range(4):
+            await asyncio.sleep(0.25)
+            assert await short.renew(KEY, "me")
+        assert await books.claim(KEY, "you") is Claim.BUSY
+
+
+async def test_one_of_many_gets_the_claim(books: Books, other: Books) -> None:
+    """Sixty claims at once, over two engines: one is MINE."""
+    claims = await asyncio.gather(*((books, other)[n % 2].claim(KEY, f"owner {n}") for n in range(60)))
+    assert Counter(claims) == {Claim.MINE: 1, Claim.BUSY: 59}
+
+
+async def test_the_case_of_an_order_number_makes_no_difference(books: Books) -> None:
+    """A gateway that ignores case must not let a handler run twice for one order."""
+    assert await books.claim("123456:TR1", "me") is Claim.MINE
+    assert await books.claim("123456:tr1", "you") is Claim.BUSY
+
+
+async def test_merchants_do_not_see_each_others_orders(books: Books) -> None:
+    """The same order number of two merchants is two orders."""
+    assert await books.claim("111:TR1", "me") is Claim.MINE
+    assert await books.claim("222:TR1", "you") is Claim.MINE
+
+
+async def test_notes_are_apart_from_claims_and_keep_their_case(books: Books, other: Books) -> None:
+    """A note is remembered word for word, in place of the one before; a merchant's own number has its case."""
+    key = "123456:out_order_no:T1"
+    assert await books.noted(key) is None
+    await books.note(key, "first")
+    await books.note(key, '{"order_no": "TR1"}')
+    assert await other.noted(key) == '{"order_no": "TR1"}'
+    assert await other.noted(key.lower()) is None
+    assert await books.claim(key, "me") is Claim.MINE
+    assert await books.noted(key) == '{"order_no": "TR1"}'
+
+
+async def test_notes_outlive_an_eager_pruning(books: Books) -> None:
+    """Whoever waits for a notification finds the note for a quarter of an hour, whatever is pruned."""
+    key = "123456:out_order_no:T1"
+    await books.note(key, "here")
+    await books.prune(0)
+    assert await books.noted(key) == "here"
+    await execute(books, "UPDATE omipay_order SET closed_at = '2020-01-01 00:00:00.000000'")
+    assert await books.prune(0) == 1
+    assert await books.noted(key) is None

@@ -1,0 +1,271 @@
+"""The books as a journal: what is written down of money calls, what resolves them, what is forgotten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from omipay_async.errors import ConfigurationError, InvalidRequest, JournalError
+from omipay_async.sql import Books
+from tests.support.entries import DONE, NOT_DONE, UNKNOWN, M, entry, execute, order
+
+
+async def outcomes(books: Books) -> list[tuple[Any, ...]]:
+    """Every call's outcome and numbers, oldest first."""
+    rows = await execute(books, "SELECT outcome, order_no, status, error FROM omipay_call ORDER BY started_at")
+    return [tuple(row) for row in rows]
+
+
+async def test_an_open_entry_is_in_flight_until_its_time_is_over(books: Books) -> None:
+    """Then its process died or hangs, and nobody knows what became of the call. It comes back as it was written."""
+    now, dead = entry("T1"), entry("T2", age=60)
+    await books.opening(now)
+    await books.opening(dead)
+    assert await books.unresolved() == [dead]
+    assert await books.unresolved(in_flight=True) == [dead, now]
+
+
+@pytest.mark.parametrize(("outcome", "open_"), [(DONE, False), (NOT_DONE, False), (UNKNOWN, True)])
+async def test_closing_says_how_a_call_ended(books: Books, outcome: Any, open_: bool) -> None:
+    """What nobody knows stays on the list, what is certain leaves it."""
+    call = entry(status=None, error=None)
+    await books.opening(call)
+    closed = attrs.evolve(call, outcome=outcome, error="OutcomeUnknown" if open_ else None)
+    await books.closing(closed)
+    assert await books.unresolved() == ([closed] if open_ else [])
+
+
+async def test_a_call_is_written_down_once_however_often_it_is_opened(books: Books) -> None:
+    """An opening whose answer was lost may be asked again, after the closing too."""
+    call = entry()
+    await books.opening(call)
+    await books.closing(attrs.evolve(call, outcome=DONE, order_no="TR1", status="PAID"))
+    await books.opening(call)
+    assert await outcomes(books) == [("DONE", "TR1", "PAID", None)]
+
+
+async def test_a_closing_without_an_opening_is_kept(books: Books) -> None:
+    """The opening may have been given up by its caller and come to nothing."""
+    await books.closing(entry(outcome=UNKNOWN))
+    assert len(await books.unresolved()) == 1
+
+
+@pytest.mark.parametrize("late", [UNKNOWN, NOT_DONE, DONE])
+async def test_closing_never_takes_back_a_done(books: Books, late: Any) -> None:
+    """The notification came before the reply: that the order exists is known, whatever the reply is."""
+    call = entry()
+    await books.opening(call)
+    await books.confirmed(M, order())
+    await books.closing(
+        attrs.evolve(call, outcome=late, error="OutcomeUnknown", order_no="OTHER" if late == DONE else None)
+    )
+    assert (await outcomes(books))[0][:3] == ("DONE", "TR1", "PAID")
+    assert await books.unresolved() == []
+
+
+async def test_what_the_gateway_refused_is_not_opened_again_but_may_turn_out_done(books: Books) -> None:
+    """An UNKNOWN that comes late does not undo a NOT_DONE; a DONE does."""
+    call = entry(outcome=NOT_DONE)
+    await books.closing(call)
+    await books.closing(attrs.evolve(call, outcome=UNKNOWN))
+    assert (await outcomes(books))[0][0] == "NOT_DONE"
+    await books.closing(attrs.evolve(call, outcome=DONE, order_no="TR1"))
+    assert (await outcomes(books))[0][:2] == ("DONE", "TR1")
+
+
+# -- confirmed orders -------------------------------------------------------------------------------------------------
+
+
+async def test_a_confirmed_order_resolves_its_call(books: Books) -> None:
+    """The reply was lost; the notification, confirmed by QueryOrder, bears the number of the sale."""
+    await books.closing(entry("T1", outcome=UNKNOWN, error="OutcomeUnknown"))
+    await books.closing(entry("T2", outcome=UNKNOWN))
+    await books.confirmed(M, order("TR1", "T1"))
+    assert [call.out_order_no for call in await books.unresolved()] == ["T2"]
+    assert (await outcomes(books))[0][:3] == ("DONE", "TR1", "PAID")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"amount": 451}, {"currency": "CNY"}, {"out_order_no": "T9"}, {"out_order_no": "t1"}, {"out_order_no": None}],
+    ids=str,
+)
+async def test_an_order_that_differs_resolves_nothing(books: Books, other: dict[str, Any]) -> None:
+    """The number alone is not enough: currency and amount must agree."""
+    await books.closing(entry(outcome=UNKNOWN))
+    await books.confirmed(M, attrs.evolve(order(), **other))
+    assert len(await books.unresolved()) == 1
+
+
+async def test_another_merchants_order_resolves_nothing(books: Books) -> None:
+    """Two merchants may number their sales alike."""
+    await books.closing(entry(outcome=UNKNOWN))
+    await books.confirmed("999", order())
+    assert len(await books.unresolved()) == 1
+    assert await books.unresolved(m_number="999") == []
+
+
+async def test_each_order_resolves_one_call_of_several_under_one_number(books: Books) -> None:
+    """A sale that was sent twice under one number may have been charged twice: one order proves one of them."""
+    for _ in range(2):
+        await books.closing(entry(outcome=UNKNOWN))
+    for _ in range(2):
+        await books.confirmed(M, order("TR1"))
+        assert len(await books.unresolved()) == 1
+    await books.confirmed(M, order("TR2"))
+    assert await books.unresolved() == []
+
+
+async def test_an_order_that_is_known_already_resolves_no_other_call(books: Books) -> None:
+    """The second try under the same number got its order; the first is still unknown."""
+    await books.closing(entry(outcome=UNKNOWN))
+    await books.closing(entry(outcome=DONE, order_no="TR2"))
+    await books.confirmed(M, order("TR2"))
+    assert [row[0] for row in await outcomes(books)] == ["UNKNOWN", "DONE"]
+
+
+async def test_the_call_that_names_the_order_is_the_one_that_is_resolved(books: Books) -> None:
+    """SYSTEM_ERROR with an order's number: that call, not an older one under the same number."""
+    await books.closing(entry(outcome=UNKNOWN))
+    await books.closing(entry(outcome=UNKNOWN, order_no="TR7"))
+    await books.confirmed(M, order("tr7"))
+    assert [row[0] for row in await outcomes(books)] == ["UNKNOWN", "DONE"]
+
+
+async def test_a_refund_is_not_resolved_by_the_order_that_it_is_of(books: Books) -> None:
+    """Only the back office tells of a lost refund."""
+    await books.closing(entry("T1", outcome=UNKNOWN, endpoint="Refund", out_refund_no="R1", order_no="TR1"))
+    await books.confirmed(M, order())
+    assert [call.out_refund_no for call in await books.unresolved()] == ["R1"]
+
+
+async def test_the_gateways_refusal_stands_when_an_order_of_that_number_appears(books: Books) -> None:
+    """A declined try, and another under the same number that was made elsewhere."""
+    await books.closing(entry(outcome=NOT_DONE))
+    await books.confirmed(M, order())
+    assert (await outcomes(books))[0][0] == "NOT_DONE"
+
+
+# -- people -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_person_resolves_by_entry_or_by_id(books: Books) -> None:
+    """What the back office says; with a number the order is waited for."""
+    first, second = entry("T1", outcome=UNKNOWN), entry("T2", age=60)
+    await books.closing(first)
+    await books.opening(second)
+    await books.resolve(first, "NOT_DONE")
+    await books.resolve(second.id, DONE, order_no="TR2")
+    assert await books.unresolved() == []
+    assert [waiting.order_no for waiting in await books.waiting()] == ["TR2"]
+
+
+async def test_a_person_may_be_wrong(books: Books) -> None:
+    """A mistake can be taken back, and a confirmed order corrects it by itself."""
+    call = entry(outcome=UNKNOWN)
+    await books.closing(call)
+    await books.resolve(call, "NOT_DONE")
+    await books.resolve(call, "UNKNOWN")
+    assert len(await books.unresolved()) == 1
+    await books.resolve(call, "NOT_DONE")
+    await books.confirmed(M, order())
+    assert (await outcomes(books))[0][:2] == ("DONE", "TR1")
+
+
+async def test_a_refund_that_a_person_resolves_makes_no_order_to_ask_about(books: Books) -> None:
+    """Its number is the order's that was refunded."""
+    call = entry(None, endpoint="Refund", out_refund_no="R1", order_no="TR1", outcome=UNKNOWN)
+    await books.closing(call)
+    await books.resolve(call, DONE, order_no="TR1")
+    assert await books.waiting() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [
+        (("nobody", "DONE"), "entry_or_id"),
+        ((7, "DONE"), "entry_or_id"),
+        (("nul\0", "DONE"), "entry_or_id"),
+        (("known", "PERHAPS"), "outcome"),
+        (("known", None), "outcome"),
+        (("known", "DONE", ""), "order_no"),
+        (("known", "DONE", "x" * 65), "order_no"),
+        (("known", "DONE", "a\nb"), "order_no"),
+        (("known", "NOT_DONE", "TR1"), "order_no"),
+        (("closed", "NOT_DONE"), "entry_or_id"),
+        (("twice", "DONE"), "entry_or_id"),
+    ],
+)
+async def test_what_cannot_be_resolved_is_named(books: Books, arguments: tuple[Any, ...], parameter: str) -> None:
+    """An unknown entry or outcome, a number that is none, or what the gateway itself has said."""
+    await books.closing(entry(id="known", outcome=UNKNOWN))
+    await books.closing(entry(id="closed", outcome=DONE))
+    for m_number in ("111", "222"):
+        await books.closing(entry(id="twice", m_number=m_number, outcome=UNKNOWN))
+    target, outcome, *rest = arguments
+    with pytest.raises(InvalidRequest) as caught:
+        await books.resolve(target, outcome, order_no=rest[0] if rest else None)
+    assert caught.value.parameter == parameter
+    assert parameter in str(caught.value)
+
+
+# -- what is forgotten ------------------------------------------------------------------------------------------------
+
+
+async def test_pruning_takes_what_is_closed_and_old(books: Books) -> None:
+    """Nothing that is open, however old: unresolved calls, orders not paid, paid orders not fulfilled."""
+    await books.opening(entry("open", age=9e6))
+    await books.closing(entry("unknown", outcome=UNKNOWN, age=9e6))
+    await books.closing(entry("refused", outcome=NOT_DONE))
+    await books.closing(entry("waiting", outcome=DONE, order_no="TR-waiting"))
+    await books.confirmed(M, order("TR-paid", "paid"))
+    await books.finish(f"{M}:TR-done", "me")
+    assert await books.prune(timedelta(days=30)) == 0
+    await execute(books, "UPDATE omipay_call SET closed_at = '2020-01-01 00:00:00.000000' WHERE closed_at IS NOT NULL")
+    await execute(books, "UPDATE omipay_order SET closed_at = '2020-01-01 00:00:00.000000' WHERE closed_at IS NOT NULL")
+    assert await books.prune(30 * 86_400) == 3  # "refused", "waiting", whose order stays, and TR-done
+    assert {call.out_order_no for call in await books.unresolved()} == {"open", "unknown"}
+    assert {waiting.order_no for waiting in await books.waiting()} == {"TR-waiting", "TR-paid"}
+
+
+@pytest.mark.parametrize("older_than", [-1, float("nan"), True, "30 days", timedelta(days=-1)])
+async def test_a_duration_that_is_none_is_named(books: Books, older_than: Any) -> None:
+    """Before anything is removed."""
+    with pytest.raises(InvalidRequest, match="older_than"):
+        await books.prune(older_than)
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_merchant_number_with_a_colon_is_refused(books: Books) -> None:
+    """It could be taken for another merchant's order."""
+    with pytest.raises(JournalError, match="colon"):
+        await books.opening(entry(m_number="12:34"))
+    with pytest.raises(JournalError, match="colon"):
+        await books.closing(entry(m_number="12:34", outcome=DONE))
+
+
+async def test_books_that_were_closed_connect_again(books: Books) -> None:
+    """Closing gives connections back and forgets nothing."""
+    await books.opening(entry(age=60))
+    await books.aclose()
+    assert len(await books.unresolved()) == 1
+
+
+def test_books_belong_to_one_event_loop(sqlite_url: str) -> None:
+    """A second loop is told so at once, and does not hang."""
+    import asyncio
+
+    books = Books(sqlite_url)
+
+    async def first() -> None:
+        async with books:
+            await books.create_tables()
+
+    asyncio.run(first())
+    with pytest.raises(ConfigurationError, match="event loop"):
+        asyncio.run(books.create_tables())

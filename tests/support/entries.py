@@ -1,0 +1,59 @@
+"""Entries and orders as the books are given them."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from omipay_async.journal import JournalEntry, JournalOutcome
+from omipay_async.models import Order
+
+if TYPE_CHECKING:
+    from omipay_async.sql import Books
+
+M = "123456"
+_ids = itertools.count(1)
+
+
+def entry(
+    out_order_no: str | None = "T1", *, m_number: str = M, seconds: float = 30, age: float = 0, **fields: Any
+) -> JournalEntry:
+    """A charge that began ``age`` seconds ago and may take ``seconds``."""
+    began = datetime.now(UTC) - timedelta(seconds=age)
+    defaults: dict[str, Any] = {
+        "id": f"call-{next(_ids)}",
+        "m_number": m_number,
+        "endpoint": "MakeScanOrder",
+        "out_order_no": out_order_no,
+        "amount": 450,
+        "currency": "AUD",
+        "started_at": began,
+        "until": began + timedelta(seconds=seconds),
+    }
+    return JournalEntry(**{**defaults, **fields})
+
+
+def order(order_no: str = "TR1", out_order_no: str | None = "T1", status: str = "PAID", **fields: Any) -> Order:
+    """What QueryOrder says."""
+    defaults: dict[str, Any] = {"currency": "AUD", "amount": 450}
+    return Order(order_no=order_no, status=status, out_order_no=out_order_no, **{**defaults, **fields})
+
+
+DONE, NOT_DONE, UNKNOWN = JournalOutcome.DONE, JournalOutcome.NOT_DONE, JournalOutcome.UNKNOWN
+
+
+async def execute(books: Books, statement: str, **values: Any) -> list[Any]:
+    """Run a statement on the database of ``books``, committed, and return what rows it has."""
+    async with books._database._engine.connect() as connection:
+        result = await connection.execute(text(statement), values)
+        rows = list(result.all()) if result.returns_rows else []
+        await connection.commit()
+        return rows
+
+
+async def make_due(books: Books) -> None:
+    """Let every order that waits be due now, as if its time had passed."""
+    await execute(books, "UPDATE omipay_order SET due_at = '2020-01-01 00:00:00.000000' WHERE due_at IS NOT NULL")

@@ -1,0 +1,22 @@
+"""What somebody sees who captures an exception with the local variables of its frames, as Sentry does."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import omipay_async
+
+ROOT = str(Path(omipay_async.__file__).parent)
+
+
+def shown_by(error: BaseException) -> list[str]:
+    """Each frame of ours in the traceback of ``error`` and of what caused it: its name, and its variables' reprs."""
+    frames = []
+    seen: BaseException | None = error
+    while seen is not None:
+        for frame, _ in traceback.walk_tb(seen.__traceback__):
+            if frame.f_code.co_filename.startswith(ROOT):
+                frames.append(f"{frame.f_code.co_name} {frame.f_locals!r}")
+        seen = seen.__cause__ or seen.__context__
+    return frames

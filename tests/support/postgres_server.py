@@ -1,0 +1,133 @@
+"""A private PostgreSQL cluster on loopback, for the tests that need one. The server refuses to run as root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from .redis_server import free_port
+
+_INSTALLED = "/usr/lib/postgresql/*/bin"
+
+
+def binaries() -> Path | None:
+    """The folder of the newest ``initdb`` and ``postgres``, None if there is none."""
+    found = [path.parent for path in sorted(Path("/").glob(f"{_INSTALLED[1:]}/initdb"), key=_version)]
+    if on_path := shutil.which("initdb"):
+        found.insert(0, Path(on_path).resolve().parent)
+    complete = [folder for folder in found if (folder / "postgres").exists()]
+    return complete[-1] if complete else None
+
+
+def _version(path: Path) -> int:
+    return int(path.parts[-3]) if path.parts[-3].isdigit() else 0
+
+
+class PostgresServer:
+    """Started on entering, killed on leaving; it can be stopped, frozen and restarted in between."""
+
+    def __init__(self, directory: Path) -> None:
+        folder = binaries()
+        if folder is None:
+            message = "PostgreSQL is not installed: what machines share was not tested"
+            if os.environ.get("CI") == "true":
+                pytest.fail(message)
+            pytest.skip(message)
+        self._binaries = folder
+        self._data = directory / "pg"
+        self.port = free_port()
+        self._databases = 0
+        self._user = _other_user() if os.geteuid() == 0 else None
+
+    def __enter__(self) -> Self:
+        self._data.mkdir()
+        if self._user is not None:
+            os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
+            for parent in self._data.parents:  # pytest's folders are for their owner alone
+                if parent.owner() == "root" and parent.stat().st_mode & 0o005 != 0o005:
+                    parent.chmod(parent.stat().st_mode | 0o011)
+        self._run("initdb", "-D", str(self._data), "-U", "books", "-A", "trust", "--no-sync", "-E", "UTF8")
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def _run(self, *command: str) -> None:
+        program = str(self._binaries / command[0])
+        subprocess.run([program, *command[1:]], check=True, capture_output=True, cwd="/", **self._as_user())
+
+    def _as_user(self) -> dict[str, Any]:
+        return {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+    def start(self, **settings: str) -> None:
+        """Start, with its memory, and wait until connections are accepted."""
+        options = {"fsync": "off", "unix_socket_directories": str(self._data), "listen_addresses": "127.0.0.1"}
+        options |= {"port": str(self.port), "max_connections": "60", "shared_buffers": "16MB", **settings}
+        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        command = [str(self._binaries / "postgres"), "-D", str(self._data), *flags]
+        log = (self._data / "server.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self._as_user())
+        deadline = time.monotonic() + 30
+        ready = [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        while subprocess.run(ready, check=False).returncode != 0:
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                pytest.fail(f"PostgreSQL did not start: {(self._data / 'server.log').read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        self._databases += 1
+        name = f"books{self._databases}"
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "books", "-T", "template0", name)
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """The URL of a database."""
+        return f"postgresql://books@127.0.0.1:{self.port}/{name}"
+
+    def stop(self) -> None:
+        """End every connection at once, and the server, as a machine that reboots does."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait()
+
+    def kill(self) -> None:
+        """End it, frozen or not."""
+        self.thaw()
+        self.stop()
+
+    def freeze(self) -> None:
+        """Let it answer nothing, the processes of its connections included."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it answer again."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+            for pid in (self._process.pid, *map(int, children)):
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    continue
+
+
+def _other_user() -> pwd.struct_passwd:
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    pytest.skip("PostgreSQL refuses to run as root, and there is no other user")
