@@ -6,10 +6,11 @@ by the database's clock. Notes and wake-ups are here too: they are what a backen
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, func, null, or_, select, update
+from sqlalchemy import BigInteger, and_, func, literal, null, or_, select, update
 
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim
@@ -105,16 +106,9 @@ class Claims:
     async def wake(self, key: str) -> None:
         """Tell every process that listens. SQLite has no messages: listeners look for the row every second."""
         if self._dialect.is_sqlite:
-            await self._execute_late(key)
+            await self._execute(self._upsert(key, {"woken": _next_place(), "wake_key": key}))
         else:
             await self._execute(select(func.pg_notify(WAKE_CHANNEL, key)))
-
-    async def _execute_late(self, key: str) -> None:
-        async def ask(connection: AsyncConnection) -> None:
-            # The time is taken by the one writer, so that no wake-up is committed with a time that others have passed.
-            await connection.execute(self._upsert(key, {"woken_at": self._dialect.now(), "wake_key": key}))
-
-        await self._database.write(ask, BackendError)
 
     def _upsert(self, key: str, values: dict[str, Any]) -> Any:
         m_number, row_key = split_key(key)
@@ -128,3 +122,9 @@ class Claims:
             await connection.execute(statement)
 
         await self._database.write(ask, BackendError)
+
+
+def _next_place() -> Any:
+    """A number above that of every wake-up before, whatever the clock shows. Read and written by the one writer."""
+    last = select(func.coalesce(func.max(ORDER.c.woken), 0)).scalar_subquery()
+    return func.max(last + 1, literal(time.time_ns() // 1000, BigInteger()))

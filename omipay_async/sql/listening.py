@@ -19,11 +19,10 @@ from omipay_async.errors import BackendError
 
 from .claims import WAKE_CHANNEL
 from .database import TROUBLES, reason
-from .tables import ORDER, aware
+from .tables import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -129,9 +128,8 @@ class Listening:
             tried.set()
             pauses.reset()
             await asyncio.sleep(LOOK_S)
-            looking = functools.partial(_woken_since, since=seen)
-            for key, woken_at in await self._database.read(looking, BackendError):
-                seen = woken_at if seen is None else max(seen, woken_at)
+            for key, place in await self._database.read(functools.partial(_woken_since, since=seen), BackendError):
+                seen = place
                 self._pass_on(key)
 
 
@@ -157,12 +155,10 @@ async def _pulse(connection: AsyncConnection) -> None:
     await connection.commit()  # a transaction that stays open would hear nothing
 
 
-async def _last_woken(connection: AsyncConnection) -> datetime | None:
-    latest = (await connection.execute(select(func.max(ORDER.c.woken_at)))).scalar()
-    return None if latest is None else aware(latest)
+async def _last_woken(connection: AsyncConnection) -> int:
+    return (await connection.execute(select(func.max(ORDER.c.woken)))).scalar() or 0
 
 
-async def _woken_since(connection: AsyncConnection, since: datetime | None) -> list[tuple[str, datetime]]:
-    new = ORDER.c.woken_at.is_not(None) if since is None else ORDER.c.woken_at > since
-    asking = select(ORDER.c.m_number, ORDER.c.wake_key, ORDER.c.woken_at).where(new).order_by(ORDER.c.woken_at)
-    return [(row.wake_key, aware(row.woken_at)) for row in await connection.execute(asking)]
+async def _woken_since(connection: AsyncConnection, since: int) -> list[tuple[str, int]]:
+    asking = select(ORDER.c.wake_key, ORDER.c.woken).where(ORDER.c.woken > since).order_by(ORDER.c.woken)
+    return [(row.wake_key, row.woken) for row in await connection.execute(asking)]

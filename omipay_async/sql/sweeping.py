@@ -90,9 +90,10 @@ class Sweeping:
         if not paid_too:
             due.append(ORDER.c.paid_at.is_(None))
         keys = select(ORDER.c.key).where(*due).order_by(ORDER.c.due_at).limit(count).with_for_update(skip_locked=True)
+        found = keys.cte("due")  # evaluated once: a subquery may be run again and again, and its limit with it
         taking = (
             update(ORDER)
-            .where(ORDER.c.m_number == m_number, ORDER.c.key.in_(keys))
+            .where(ORDER.c.m_number == m_number, ORDER.c.key.in_(select(found.c.key)))
             .values(due_at=self._dialect.now(_HOLD))
             .returning(ORDER.c.key, ORDER.c.order_no, ORDER.c.made_at)
         )

@@ -74,14 +74,17 @@ ORDER: Final = Table(
     _time("lease_until"),
     Column("note", Text),
     Column("wake_key", Text),
-    _time("woken_at"),
+    Column("woken", BigInteger),
     PrimaryKeyConstraint("m_number", "key", name="pk_omipay_order"),
 )
-"""``out_order_no``, ``amount`` and ``currency`` are QueryOrder's words; ``due_at`` is when a sweep asks again."""
+"""``out_order_no``, ``amount`` and ``currency`` are QueryOrder's words; ``due_at`` is when a sweep asks again.
+
+``wake_key`` and ``woken`` are for SQLite, which has no messages: a wake-up's key, and its place in the order of all.
+"""
 
 _UNRESOLVED: Final = CALL.c.closed_at.is_(None)
 _DUE: Final = ORDER.c.due_at.is_not(None)
-_WOKEN: Final = ORDER.c.woken_at.is_not(None)
+_WOKEN: Final = ORDER.c.woken.is_not(None)
 
 Index(
     "ix_omipay_call_unresolved",
@@ -94,7 +97,7 @@ Index("ix_omipay_call_out_order_no", CALL.c.m_number, CALL.c.out_order_no)
 Index("ix_omipay_call_closed", CALL.c.closed_at, CALL.c.m_number)
 Index("ix_omipay_order_due", ORDER.c.m_number, ORDER.c.due_at, postgresql_where=_DUE, sqlite_where=_DUE)
 Index("ix_omipay_order_closed", ORDER.c.closed_at, ORDER.c.m_number)
-Index("ix_omipay_order_woken", ORDER.c.woken_at, ORDER.c.m_number, postgresql_where=_WOKEN, sqlite_where=_WOKEN)
+Index("ix_omipay_order_woken", ORDER.c.woken, ORDER.c.m_number, postgresql_where=_WOKEN, sqlite_where=_WOKEN)
 
 
 @attrs.frozen(kw_only=True)

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
         yield server
 
 
 @pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[PostgresServer]:
+def fragile() -> Iterator[PostgresServer]:
     """A server that the test may stop, freeze and restart."""
-    with PostgresServer(tmp_path) as server:
+    with PostgresServer() as server:
         yield server
 
 
@@ -40,8 +40,8 @@ def postgres_url(server: PostgresServer) -> str:
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest) -> str:
     """An empty database, one after the other of both kinds."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -34,7 +35,7 @@ def _version(path: Path) -> int:
 class PostgresServer:
     """Started on entering, killed on leaving; it can be stopped, frozen and restarted in between."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self) -> None:
         folder = binaries()
         if folder is None:
             message = "PostgreSQL is not installed: what machines share was not tested"
@@ -42,18 +43,15 @@ class PostgresServer:
                 pytest.fail(message)
             pytest.skip(message)
         self._binaries = folder
-        self._data = directory / "pg"
         self.port = free_port()
         self._databases = 0
         self._user = _other_user() if os.geteuid() == 0 else None
 
     def __enter__(self) -> Self:
-        self._data.mkdir()
+        # Not in a folder of pytest's, which are for their owner alone.
+        self._data = Path(tempfile.mkdtemp(prefix="omipay-postgres-"))
         if self._user is not None:
             os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
-            for parent in self._data.parents:  # pytest's folders are for their owner alone
-                if parent.owner() == "root" and parent.stat().st_mode & 0o005 != 0o005:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         self._run("initdb", "-D", str(self._data), "-U", "books", "-A", "trust", "--no-sync", "-E", "UTF8")
         self.start()
         return self
@@ -64,7 +62,11 @@ class PostgresServer:
 
     def _run(self, *command: str) -> None:
         program = str(self._binaries / command[0])
-        subprocess.run([program, *command[1:]], check=True, capture_output=True, cwd="/", **self._as_user())
+        done = subprocess.run(
+            [program, *command[1:]], check=False, capture_output=True, text=True, cwd="/", **self._as_user()
+        )
+        if done.returncode:
+            pytest.fail(f"{command[0]}: {done.stdout[-1000:]} {done.stderr[-1000:]}")
 
     def _as_user(self) -> dict[str, Any]:
         return {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}

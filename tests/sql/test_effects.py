@@ -1,0 +1,312 @@
+"""Transactional handlers: in the books' database the effect happens once, whatever happens to processes and leases."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from omipay_async.clock import SystemClock
+from omipay_async.errors import BackendError, InvalidRequest, JournalError
+from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.sql import Books
+from tests.support.entries import M, entry, execute, order
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from omipay_async.models import Order
+
+ORDER = order()
+KEY = f"{M}:TR1"
+INSERT = text("INSERT INTO outbox (order_no) VALUES (:order_no)")
+
+
+@pytest.fixture
+async def books(books: Books) -> Books:
+    """Books in the same database as a shop's own table, which bears a repeat: only the books keep it from happening."""
+    await execute(books, "CREATE TABLE outbox (order_no TEXT)")
+    return books
+
+
+async def ship(order: Order, connection: AsyncConnection) -> None:
+    await connection.execute(INSERT, {"order_no": order.order_no})
+
+
+async def effects(books: Books) -> int:
+    rows = await execute(books, "SELECT count(*) FROM outbox")
+    return int(rows[0][0])
+
+
+async def run(books: Books, handler: Callable[[Order], Awaitable[object]], patience: float | None = 10) -> bool:
+    return await OnceGuard(books, SystemClock(), M).run(ORDER, handler, patience=patience)
+
+
+async def test_an_effect_and_its_record_are_committed_together(books: Books, other: Books) -> None:
+    """Once it has happened it never happens again, over whichever session and process."""
+    assert await run(books, books.transactional(ship)) is True
+    assert await run(other, other.transactional(ship)) is False
+    assert await effects(books) == 1
+
+
+async def test_a_handler_that_raises_leaves_nothing_behind(books: Books) -> None:
+    """Its statements are taken back, and the next delivery runs it again."""
+
+    async def fail(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        raise ValueError(order.order_no)
+
+    with pytest.raises(ValueError, match="TR1"):
+        await run(books, books.transactional(fail))
+    assert await effects(books) == 0
+    assert await run(books, books.transactional(ship)) is True
+    assert await effects(books) == 1
+
+
+async def test_the_databases_own_errors_reach_the_caller(books: Books) -> None:
+    """A unique key that is there already is the handler's failure, not the books'."""
+    await execute(books, "CREATE TABLE sale (number TEXT PRIMARY KEY)")
+
+    async def twice(order: Order, connection: AsyncConnection) -> None:
+        for _ in range(2):
+            await connection.execute(text("INSERT INTO sale (number) VALUES ('T1')"))
+
+    with pytest.raises(IntegrityError):
+        await run(books, books.transactional(twice))
+    assert await execute(books, "SELECT * FROM sale") == []
+
+
+async def test_the_record_of_a_process_that_died_after_its_commit_is_found(books: Books, other: Books) -> None:
+    """Killed between the commit and the guard's own record: the next run does nothing, and says that it is done."""
+    ended = asyncio.Event()
+
+    class Killed(Books):
+        async def finish(self, key: str, owner: str) -> bool:
+            ended.set()
+            await asyncio.Event().wait()
+            return False
+
+    books.__class__ = Killed
+    dying = asyncio.create_task(run(books, books.transactional(ship)))
+    await ended.wait()
+    assert await run(other, other.transactional(ship)) is False
+    assert await effects(books) == 1
+    dying.cancel()
+    await asyncio.wait([dying])
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_the_second_of_two_owners_waits_for_the_first_and_finds_its_record(
+    url: str, books: Books, other: Books
+) -> None:
+    """A lease was lost over a handler that blocks: the effect does not rest on leases."""
+    inside, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        inside.set()
+        await go.wait()
+
+    async def quick(order: Order, connection: AsyncConnection) -> None:
+        raise AssertionError
+
+    first = asyncio.create_task(run(books, books.transactional(slow)))
+    await inside.wait()
+    await execute(other, "UPDATE omipay_order SET lease_until = '2020-01-01', owner = NULL")
+    second = asyncio.create_task(run(other, other.transactional(quick)))
+    await asyncio.sleep(0.2)
+    assert not second.done()
+    go.set()
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert await second is True  # its handler was called, and had nothing to do
+    assert await effects(books) == 1
+
+
+async def test_a_handler_that_blocks_its_process_over_its_lease_has_its_effect_once(url: str, books: Books) -> None:
+    """``time.sleep`` in a handler: another process takes the claim over, and finds the effect or makes it, alone."""
+    async with Books(url, lease=0.3) as first, Books(url, lease=0.3) as second:
+
+        async def blocking(order: Order, connection: AsyncConnection) -> None:
+            await ship(order, connection)
+            time.sleep(0.7)  # noqa: ASYNC251 - what is tested
+
+        runs = (run(each, each.transactional(blocking)) for each in (first, second))
+        await asyncio.gather(*runs, return_exceptions=True)
+        await run(books, books.transactional(ship))
+    assert await effects(books) == 1
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback"])
+async def test_a_handler_that_ends_the_transaction_itself_is_told(books: Books, ending: str) -> None:
+    """The record would not be committed with its statements: it is not written, and the handler's author hears why."""
+
+    async def wrong(order: Order, connection: AsyncConnection) -> None:
+        await getattr(connection, ending)()
+
+    with pytest.raises(InvalidRequest, match="ended the transaction"):
+        await run(books, books.transactional(wrong))
+
+
+async def test_a_savepoint_is_no_end_of_the_transaction(books: Books) -> None:
+    """A part of a handler may be taken back by itself."""
+
+    async def careful(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        savepoint = await connection.begin_nested()
+        await ship(order, connection)
+        await savepoint.rollback()
+
+    assert await run(books, books.transactional(careful)) is True
+    assert await effects(books) == 1
+
+
+async def test_a_handler_that_is_cancelled_has_no_effect(books: Books) -> None:
+    """Cancelling the run takes its statements back."""
+    inside = asyncio.Event()
+
+    async def hang(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        inside.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(run(books, books.transactional(hang)))
+    await inside.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await effects(books) == 0
+    assert await run(books, books.transactional(ship)) is True
+
+
+async def test_a_handler_that_is_slower_than_its_lease_keeps_it(url: str, books: Books) -> None:
+    """Renewals go on while it runs; on SQLite nobody could take the claim from the one writer."""
+    async with Books(url, lease=0.6) as short:
+
+        async def slow(order: Order, connection: AsyncConnection) -> None:
+            await ship(order, connection)
+            await asyncio.sleep(1.2)
+
+        assert await run(short, short.transactional(slow)) is True
+    assert await effects(books) == 1
+
+
+async def test_a_plain_handler_runs_under_the_books_claim(books: Books, other: Books) -> None:
+    """Without a transaction the once-guard does what it does with every backend."""
+    ran: list[str] = []
+
+    async def plain(order: Order) -> None:
+        ran.append(order.order_no)
+
+    assert await run(books, plain) is True
+    assert await run(other, plain) is False
+    assert ran == ["TR1"]
+
+
+async def test_a_transactional_handler_is_for_sessions(books: Books) -> None:
+    """Called by hand it does not know whose order it is; what cannot be called or awaited is named."""
+    with pytest.raises(InvalidRequest, match="session"):
+        await books.transactional(ship)(ORDER)
+    with pytest.raises(InvalidRequest, match="handler"):
+        books.transactional("ship")  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(InvalidRequest, match="async"):
+        await run(books, books.transactional(lambda order, connection: None))  # type: ignore[arg-type,return-value]  # wrong on purpose
+
+
+async def test_a_transactional_handler_keeps_its_name(books: Books) -> None:
+    """For logs and for frameworks that look at it."""
+    assert books.transactional(ship).__name__ == "ship"
+
+
+async def test_on_sqlite_a_handler_cannot_wait_for_itself(sqlite_url: str) -> None:
+    """A money call within it would wait for the one writer, which it is: that is said at once."""
+    async with Books(sqlite_url) as books:
+        await books.create_tables()
+
+        async def charging(order: Order, connection: AsyncConnection) -> None:
+            await books.opening(entry())
+
+        with pytest.raises(JournalError, match="one writer"):
+            await run(books, books.transactional(charging))
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_a_handler_runs_again_after_a_deadlock(url: str, books: Books) -> None:
+    """PostgreSQL took one of two transactions back: nothing was done by it, so it is simply repeated."""
+    await execute(books, "CREATE TABLE stock (item TEXT PRIMARY KEY, pieces INT)")
+    await execute(books, "INSERT INTO stock VALUES ('a', 9), ('b', 9)")
+    met = asyncio.Barrier(2)
+    calls = 0
+
+    def taking(*items: str) -> Any:
+        async def handler(order: Order, connection: AsyncConnection) -> None:
+            nonlocal calls
+            calls += 1
+            first, second = items
+            take = text("UPDATE stock SET pieces = pieces - 1 WHERE item = :item")
+            await connection.execute(take, {"item": first})
+            if calls <= 2:
+                await met.wait()
+            await connection.execute(take, {"item": second})
+
+        return books.transactional(handler)
+
+    guard = OnceGuard(books, SystemClock(), M)
+    await asyncio.gather(
+        guard.run(order("TR1"), taking("a", "b"), patience=20), guard.run(order("TR2"), taking("b", "a"), patience=20)
+    )
+    assert calls == 3
+    assert await execute(books, "SELECT pieces FROM stock") == [(7,), (7,)]
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_a_handler_that_always_loses_gives_up(url: str, books: Books) -> None:
+    """A serialization failure each time is a failure in the end: the next delivery tries again."""
+    calls = 0
+
+    async def unlucky(order: Order, connection: AsyncConnection) -> None:
+        nonlocal calls
+        calls += 1
+        await connection.execute(text("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$"))
+
+    with pytest.raises(Exception, match="no"):
+        await run(books, books.transactional(unlucky))
+    assert calls == 5
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_a_connection_lost_in_a_handler_is_a_backend_error(url: str, books: Books) -> None:
+    """Nothing was committed; the notification is answered 503 and delivered again."""
+
+    async def cut_off(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar()
+        await execute(books, "SELECT pg_terminate_backend(:pid)", pid=pid)
+        await asyncio.sleep(0.05)
+        await ship(order, connection)
+
+    with pytest.raises(BackendError, match="lost in its handler"):
+        await run(books, books.transactional(cut_off))
+    assert await effects(books) == 0
+    assert await run(books, books.transactional(ship)) is True
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_a_connection_lost_before_the_commit_is_a_backend_error(url: str, books: Books) -> None:
+    """The handler is through, its commit is not: no effect, and the next delivery makes it."""
+
+    async def cut_off(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar()
+        await execute(books, "SELECT pg_terminate_backend(:pid)", pid=pid)
+
+    with pytest.raises(BackendError):
+        await run(books, books.transactional(cut_off))
+    assert await effects(books) == 0
+    assert await run(books, books.transactional(ship)) is True
+    assert await effects(books) == 1

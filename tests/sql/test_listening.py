@@ -1,0 +1,142 @@
+"""Wake-ups between processes: LISTEN on PostgreSQL, a look at the rows on SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async.errors import BackendError
+from omipay_async.sql import Books, listening
+from tests.support.entries import execute
+
+if TYPE_CHECKING:
+    from tests.support.postgres_server import PostgresServer
+
+KEY = "123456:TR1"
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "LOOK_S", 0.02)
+    monkeypatch.setattr(listening, "LONGEST_PAUSE_S", 0.05)
+
+
+async def heard(woken: asyncio.Queue[str]) -> str:
+    async with asyncio.timeout(10):
+        return await woken.get()
+
+
+async def logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with asyncio.timeout(20):
+        while not caplog.records:  # noqa: ASYNC110 - logging has no event
+            await asyncio.sleep(0.01)
+
+
+async def wake_until_heard(books: Books, woken: asyncio.Queue[str]) -> None:
+    async with asyncio.timeout(20):
+        while woken.empty():
+            with contextlib.suppress(BackendError):
+                await books.wake(KEY)
+            await asyncio.sleep(0.02)
+
+
+async def test_a_wake_up_reaches_every_listener_word_for_word(books: Books, other: Books) -> None:
+    """Of the process that woke and of others; an order's number keeps its spelling, a note's key too."""
+    here, there = asyncio.Queue[str](), asyncio.Queue[str]()
+    async with books.listen(here.put_nowait), books.listen(here.put_nowait), other.listen(there.put_nowait):
+        for key in (KEY, "123456:out_order_no:T1"):
+            await books.wake(key)
+            assert [await heard(here), await heard(here), await heard(there)] == [key] * 3
+
+
+async def test_the_same_key_wakes_again(books: Books) -> None:
+    """Each time."""
+    woken = asyncio.Queue[str]()
+    async with books.listen(woken.put_nowait):
+        for _ in range(3):
+            await books.wake(KEY)
+            assert await heard(woken) == KEY
+
+
+async def test_what_was_woken_before_is_not_heard(books: Books) -> None:
+    """A listener begins with now."""
+    await books.wake("123456:OLD")
+    woken = asyncio.Queue[str]()
+    async with books.listen(woken.put_nowait):
+        await books.wake(KEY)
+        assert await heard(woken) == KEY
+
+
+async def test_a_callback_that_raises_ends_nothing(books: Books) -> None:
+    """It is reported to the loop, and the next wake-up is heard."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    woken = asyncio.Queue[str]()
+
+    def on_wake(key: str) -> None:
+        woken.put_nowait(key)
+        raise ValueError(key)
+
+    async with books.listen(on_wake):
+        for number in range(2):
+            await books.wake(f"123456:TR{number}")
+            assert await heard(woken) == f"123456:TR{number}"
+    assert len(complaints) == 2
+
+
+async def test_a_listener_comes_back_by_itself(fragile: PostgresServer, caplog: pytest.LogCaptureFixture) -> None:
+    """A database that restarts: one complaint, and wake-ups are heard again without anybody's doing."""
+    woken = asyncio.Queue[str]()
+    async with Books(fragile.database()) as books, books.listen(woken.put_nowait):
+        await wake_until_heard(books, woken)
+        fragile.stop()
+        await logged(caplog)
+        await asyncio.sleep(0.2)
+        assert [(record.levelno, record.name) for record in caplog.records] == [(logging.WARNING, "omipay_async")]
+        fragile.start()
+        while not woken.empty():
+            woken.get_nowait()
+        await wake_until_heard(books, woken)
+    assert len(caplog.records) == 1
+
+
+async def test_a_listener_tells_silence_from_a_dead_connection(
+    fragile: PostgresServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quiet hours are none of its business; a connection that died without a word is found out."""
+    from omipay_async.sql import database
+
+    monkeypatch.setattr(listening, "PULSE_S", 0.05)
+    monkeypatch.setattr(database, "ANSWER_S", 0.3)
+    woken = asyncio.Queue[str]()
+    async with Books(fragile.database()) as books, books.listen(woken.put_nowait):
+        await asyncio.sleep(0.3)
+        assert not caplog.records
+        fragile.freeze()
+        await logged(caplog)
+        fragile.thaw()
+        monkeypatch.setattr(database, "ANSWER_S", 5.0)
+        await wake_until_heard(books, woken)
+
+
+async def test_a_listener_without_a_database_enters_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """A poll does not fail because nobody can wake it."""
+    async with Books("postgresql://nobody@127.0.0.1:1/none") as books, books.listen(print):
+        pass
+    assert "wake-ups" in caplog.text
+
+
+async def test_a_clock_that_was_put_back_does_not_make_sqlite_deaf(sqlite_url: str) -> None:
+    """A wake-up of the future, by a clock that was wrong, is not waited for."""
+    async with Books(sqlite_url) as books:
+        await books.create_tables()
+        await books.wake("123456:FUTURE")
+        await execute(books, "UPDATE omipay_order SET woken = 9000000000000000")
+        woken = asyncio.Queue[str]()
+        async with books.listen(woken.put_nowait):
+            await books.wake(KEY)
+            assert await heard(woken) == KEY

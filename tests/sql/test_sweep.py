@@ -1,0 +1,316 @@
+"""Sweeps: what is due is asked about, what is paid is fulfilled once, several processes share the work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async.errors import InvalidRequest, JournalError, SessionClosed
+from omipay_async.sandbox import Sandbox
+from omipay_async.sql import Books, SweepReport
+from tests.support.entries import DONE, UNKNOWN, M, entry, execute, make_due
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay, Order
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def omipay(sandbox: Sandbox, books: Books) -> AsyncIterator[AsyncOmipay]:
+    async with sandbox.session(backend=books) as omipay:
+        yield omipay
+
+
+@pytest.fixture
+def fulfilled() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def handler(fulfilled: list[str]) -> Any:
+    async def fulfil(order: Order) -> None:
+        fulfilled.append(order.order_no)
+
+    return fulfil
+
+
+async def sold(omipay: AsyncOmipay, books: Books, count: int = 1) -> list[str]:
+    """Orders that were made and written down, as a journal does; all due now."""
+    numbers = []
+    for number in range(count):
+        made = await omipay.make_qr_order(
+            order_name="Tea", amount=450, currency="AUD", out_order_no=f"T{number}", platform="WECHATPAY"
+        )
+        await books.closing(entry(f"T{number}", outcome=DONE, order_no=made.order_no))
+        numbers.append(made.order_no)
+    await make_due(books)
+    return numbers
+
+
+async def test_a_sweep_fulfils_what_is_paid_and_waits_for_the_rest(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """One report tells what became of each."""
+    paid, failed, waiting = await sold(omipay, books, 3)
+    await sandbox.customer.pays(paid)
+    await sandbox.customer.declines(failed)
+    await books.closing(entry("T9", outcome=UNKNOWN))
+    await books.closing(entry("T9", m_number="999", outcome=UNKNOWN))
+    report = await books.sweep(omipay, handler)
+    assert report == SweepReport(fulfilled=1, waiting=1, failed=1, errors=0, unresolved=1)
+    assert fulfilled == [paid]
+    assert [(left.order_no, left.out_order_no) for left in await books.waiting()] == [(waiting, "T2")]
+    await make_due(books)
+    assert await books.sweep(omipay, handler) == SweepReport(waiting=1, unresolved=1)
+
+
+async def test_nothing_is_asked_about_before_its_time(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any
+) -> None:
+    """Ten seconds after it was made, and then whenever its age has doubled."""
+    await sold(omipay, books)
+    await execute(books, "UPDATE omipay_order SET made_at = '2026-01-01 00:00:00.000000'")
+    assert (await books.sweep(omipay, handler)).waiting == 1
+    (waiting,) = await books.waiting()
+    age = datetime.now(UTC) - waiting.made_at
+    assert waiting.due_at - waiting.made_at == pytest.approx(2 * age, abs=timedelta(seconds=20))
+    assert (await books.sweep(omipay, handler)) == SweepReport()
+    assert sum(call.endpoint == "QueryOrder" for call in sandbox.ledger.calls) == 1
+
+
+async def test_an_order_of_today_is_due_when_its_age_has_doubled(
+    omipay: AsyncOmipay, books: Books, handler: Any
+) -> None:
+    """Asked at an age of some seconds, it is due at ten."""
+    await sold(omipay, books)
+    await books.sweep(omipay, handler)
+    (waiting,) = await books.waiting()
+    assert 9.9 < (waiting.due_at - waiting.made_at).total_seconds() < 12
+
+
+async def test_a_transactional_handler_and_sweeps_of_several_processes(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, other: Books
+) -> None:
+    """Thirty paid orders, four sweeps at once over two engines: thirty effects, and each order asked about once."""
+    await execute(books, "CREATE TABLE outbox (order_no TEXT)")
+    for number in await sold(omipay, books, 30):
+        await sandbox.customer.pays(number)
+
+    async def ship(order: Order, connection: Any) -> None:
+        from sqlalchemy import text
+
+        await connection.execute(text("INSERT INTO outbox VALUES (:number)"), {"number": order.order_no})
+
+    async with sandbox.session(backend=other) as second:
+        reports = await asyncio.gather(
+            books.sweep(omipay, books.transactional(ship)),
+            books.sweep(omipay, books.transactional(ship)),
+            other.sweep(second, other.transactional(ship)),
+            other.sweep(second, other.transactional(ship)),
+        )
+    assert sum(report.fulfilled for report in reports) == 30
+    rows = await execute(books, "SELECT order_no FROM outbox")
+    assert len(rows) == len(set(rows)) == 30
+    assert sum(call.endpoint == "QueryOrder" for call in sandbox.ledger.calls) == 30
+    assert await books.waiting() == []
+
+
+async def test_a_sweep_without_handler_marks_and_the_next_one_fulfils(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """The command line asks and marks; what it found paid is due at once for a worker."""
+    (number,) = await sold(omipay, books)
+    await sandbox.customer.pays(number)
+    assert await books.sweep(omipay, None) == SweepReport(waiting=1)
+    assert [waiting.status for waiting in await books.waiting()] == ["PAID"]
+    assert await books.sweep(omipay, None) == SweepReport()
+    assert await books.sweep(omipay, handler) == SweepReport(fulfilled=1)
+    assert fulfilled == [number]
+
+
+async def test_an_order_that_was_paid_at_the_till_is_fulfilled_too(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """A scan order's reply says PAID; if the till dies then, a sweep fulfils the order."""
+    (number,) = await sold(omipay, books)
+    await sandbox.customer.pays(number)
+    await execute(books, "UPDATE omipay_order SET status = 'PAID'")
+    assert (await books.sweep(omipay, handler)).fulfilled == 1
+    assert fulfilled == [number]
+
+
+async def test_a_handler_that_raises_is_run_again_soon(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Within a minute, with its traceback in the log; the others are not held up."""
+    for number in await sold(omipay, books, 2):
+        await sandbox.customer.pays(number)
+    calls = 0
+
+    async def fail_once(order: Order) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ValueError("out of stock")
+
+    report = await books.sweep(omipay, fail_once)
+    assert (report.fulfilled, report.errors) == (1, 1)
+    assert "out of stock" in caplog.text
+    (waiting,) = await books.waiting()
+    assert (waiting.due_at - waiting.made_at).total_seconds() < 61
+    await make_due(books)
+    assert (await books.sweep(omipay, fail_once)).fulfilled == 1
+
+
+async def test_a_gateway_without_answer_is_counted(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unknown order, a gateway in trouble: the sweep goes on."""
+    await books.closing(entry("T8", outcome=DONE, order_no="NOBODYS"))
+    await sold(omipay, books, 2)
+    report = await books.sweep(omipay, handler)
+    assert (report.waiting, report.errors) == (2, 1)
+    assert "NOBODYS" in caplog.text
+
+
+async def test_the_limit_bounds_a_sweep(omipay: AsyncOmipay, books: Books, handler: Any) -> None:
+    """The longest due come first; the rest wait for the next sweep."""
+    await sold(omipay, books, 11)
+    assert (await books.sweep(omipay, handler, limit=9)).waiting == 9
+    assert (await books.sweep(omipay, handler)).waiting == 2
+
+
+async def test_an_order_that_somebody_is_fulfilling_is_left_alone(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any
+) -> None:
+    """Its owner's lease holds; after it the sweep looks after the order."""
+    (number,) = await sold(omipay, books)
+    await sandbox.customer.pays(number)
+    await books.claim(f"{M}:{number}", "a receiver")
+    assert await books.sweep(omipay, handler) == SweepReport()
+    await books.release(f"{M}:{number}", "a receiver")
+    assert (await books.sweep(omipay, handler)).fulfilled == 1
+
+
+async def test_a_cancelled_sweep_ends_its_handlers_and_gives_its_orders_back(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """Whoever sweeps next takes them at once."""
+    for number in await sold(omipay, books, 12):
+        await sandbox.customer.pays(number)
+    inside, ended = asyncio.Event(), []
+
+    async def hang(order: Order) -> None:
+        inside.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(order.order_no)
+
+    sweeping = asyncio.create_task(books.sweep(omipay, hang))
+    await inside.wait()
+    sweeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeping
+    assert ended
+    assert (await books.sweep(omipay, handler)).fulfilled == 12
+    assert len(fulfilled) == 12
+
+
+async def test_with_another_backend_the_sweep_records_success_itself(
+    sandbox: Sandbox, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """Books that are a journal only: a fulfilled order is not asked about for ever."""
+    async with sandbox.session() as omipay:
+        (number,) = await sold(omipay, books)
+        await sandbox.customer.pays(number)
+        assert (await books.sweep(omipay, handler)).fulfilled == 1
+        assert await books.waiting() == []
+
+
+async def test_a_closed_session_ends_a_sweep(omipay: AsyncOmipay, books: Books, handler: Any) -> None:
+    """And its orders are due for whoever sweeps next."""
+    await sold(omipay, books, 3)
+    await omipay.aclose()
+    with pytest.raises(SessionClosed):
+        await books.sweep(omipay, handler)
+    assert len(await books._sweeping.take(M, 9, paid_too=True)) == 3
+
+
+async def test_run_sweeps_until_it_is_cancelled(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """A worker in one line."""
+    running = asyncio.create_task(books.run(omipay, handler, every=0.02))
+    (number,) = await sold(omipay, books)
+    await sandbox.customer.pays(number)
+    async with asyncio.timeout(10):
+        while not fulfilled:
+            await make_due(books)
+            await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert fulfilled == [number]
+
+
+async def test_run_outlives_a_database_in_trouble_and_ends_with_its_session(
+    sandbox: Sandbox, sqlite_url: str, handler: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trouble is logged, and the next sweep tries again; a closed session is the end."""
+    async with Books(sqlite_url) as books, sandbox.session(backend=books) as omipay:
+        running = asyncio.create_task(books.run(omipay, handler, every=0.01))
+        async with asyncio.timeout(10):
+            while "create_tables" not in caplog.text:  # noqa: ASYNC110 - logging has no event
+                await asyncio.sleep(0.01)
+        assert {record.levelno for record in caplog.records} == {logging.WARNING}
+        await books.create_tables()
+        await sold(omipay, books)
+        await omipay.aclose()
+        await make_due(books)
+        with pytest.raises(SessionClosed):
+            await running
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [
+        ({"handler": "fulfil"}, "handler"),
+        ({"limit": 0}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"limit": 1.5}, "limit"),
+        ({"every": 0}, "every"),
+        ({"every": "5"}, "every"),
+        ({"handler": None, "every": 1}, "handler"),
+    ],
+    ids=str,
+)
+async def test_wrong_arguments_are_named(
+    omipay: AsyncOmipay, books: Books, handler: Any, arguments: dict[str, Any], parameter: str
+) -> None:
+    """Before anything is asked."""
+    sweep: Any = books.run if "every" in arguments else books.sweep
+    with pytest.raises(InvalidRequest, match=parameter):
+        await sweep(omipay, **{"handler": handler, **arguments})
+
+
+async def test_a_sweep_over_lost_books_says_so(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any
+) -> None:
+    """No tables: nothing is asked, and the error says what is missing."""
+    await execute(books, "DROP TABLE omipay_order")
+    with pytest.raises(JournalError, match="create_tables"):
+        await books.sweep(omipay, handler)
+    with pytest.raises(InvalidRequest, match="limit"):
+        await books.waiting(limit=0)
