@@ -59,7 +59,7 @@ class Events:
         self._hook = hook
 
     @property
-    def wanted(self) -> bool:
+    def enabled(self) -> bool:
         """Whether anybody listens: else no event needs to be made."""
         return self._hook is not None
 

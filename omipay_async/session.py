@@ -13,8 +13,10 @@ from . import __version__, config
 from .api import EndpointMethods
 from .calls.executor import CallExecutor
 from .calls.gateway import Gateway
+from .calls.journaling import CallJournal
 from .calls.lifecycle import Lifecycle
 from .calls.nodes import Nodes
+from .calls.observer import CallObserver
 from .calls.retries import RetryPolicy
 from .clock import Clock, GatewayTime, SystemClock
 from .codes import Language, Region, Safety
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from .journal import Journal
     from .models import JSAPIOrder, QROrder, WeChatUser
     from .protocol.endpoints import Endpoint
 
@@ -62,6 +65,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         nonces: A callable that returns a fresh nonce of 10 to 32 letters and digits.
         clock: Where every wait and every timestamp comes from.
         backend: Where fulfilled orders are remembered; ``omipay_async.redis.RedisBackend`` for many processes.
+        journal: Where money calls are written down before they are sent; ``omipay_async.sql.Books`` keeps one.
         previous_secret_keys: Accepted in notifications, never used to sign: for the day a key is changed.
         on_event: Called with each ``Event``; for metrics, tracing, audit.
         transport: Any ``httpx.AsyncBaseTransport``; the session closes it.
@@ -90,6 +94,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         nonces: NonceProvider | None = None,
         clock: Clock | None = None,
         backend: Backend | None = None,
+        journal: Journal | None = None,
         previous_secret_keys: Sequence[str] = (),
         on_event: Callable[[Event], None] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -99,6 +104,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
         credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
         clock = config.having(clock or SystemClock(), "clock", "time_ms", "monotonic", "sleep")
+        if journal is not None:
+            config.having(journal, "journal", "opening", "closing", "confirmed")
         nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
         verify = config.verification(verify, nodes)
         self._m_number = credentials.m_number
@@ -121,9 +128,10 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
             nonces=config.function(nonces, "nonces") or TaggedNonces(credentials.keys),
             gateway_time=GatewayTime(clock),
             policy=config.instance(retry, "retry", RetryPolicy),
-            events=self._events,
+            observer=CallObserver(self._events, clock),
             zone=self._zone,
             random=random.random,
+            journal=None if journal is None else CallJournal(journal, clock, self._m_number),
         )
         self._gateway = Gateway(
             self._caller,

@@ -75,6 +75,7 @@ def test_the_signature_is_the_contracts() -> None:
         "nonces": None,
         "clock": None,
         "backend": None,
+        "journal": None,
         "previous_secret_keys": (),
         "on_event": None,
         "transport": None,

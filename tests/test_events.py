@@ -230,7 +230,7 @@ def test_a_hook_that_is_cancelled_or_interrupted_is_not_silenced() -> None:
 def test_without_a_hook_nothing_is_told() -> None:
     """And no event needs to be made."""
     events = Events(None)
-    assert not events.wanted
+    assert not events.enabled
     events.emit(Event("call"))
 
 

@@ -1,30 +1,20 @@
-"""A call from its first try to its verdict: deadline, slots, repeats, nodes, the clock's offset. No I/O of its own.
+"""A call from its first attempt to its end: deadline, slots, repeats, nodes, the clock's offset. No I/O of its own.
 
-Before each try the question is: if this fails here, what does the caller believe, and is it true? ``retries`` holds the
-table of answers; ``sending`` tells what happened to a try; here one follows from the other.
+Before each attempt the question is: if this fails here, what does the caller believe, and is it true? ``retries`` holds
+the table of what is repeated, ``outcomes`` that of what is believed; the transport tells what happened to an attempt,
+and here one follows from the other. Failures are values until the end of the call, and raised once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.codes import ErrorCode, OrderStatus, Safety
-from omipay_async.errors import (
-    APIError,
-    GatewayError,
-    InvalidReply,
-    NotSent,
-    OmipayError,
-    Outcome,
-    OutcomeUnknown,
-)
-from omipay_async.events import Event, Events, logger
-from omipay_async.protocol.decoding import RequestContext, decode
+from omipay_async.errors import APIError, GatewayError, InvalidReply, NotSent, OmipayError
+from omipay_async.protocol.decoding import decode
+from omipay_async.protocol.http_date import believable_date_ms
 from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, NonceProvider, checked_nonce
 from omipay_async.transport.attempt import Attempt, Failed, Node, session_closed, too_late
@@ -32,18 +22,22 @@ from omipay_async.transport.cancellation import CancelReason, CancelScope, Scope
 from omipay_async.transport.failures import Failure
 from omipay_async.transport.pool import Priority
 
-from . import retries
-from .retries import AMBIGUOUS, RetryPolicy
+from . import outcomes, retries
+from .call_state import CallState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import tzinfo
 
     from omipay_async.clock import Clock, GatewayTime
+    from omipay_async.protocol.decoding import RequestContext
     from omipay_async.transport.client import HTTPClient, Slot
 
+    from .journaling import CallJournal
     from .lifecycle import Lifecycle
     from .nodes import Nodes
+    from .observer import CallObserver
+    from .retries import RetryPolicy
 
 _CONNECT_S: Final = 5.0
 """Connecting gets a third of a call's time, and never more than this: a repeat or the second node has its turn."""
@@ -51,51 +45,8 @@ _HALF_A_SECOND_MS: Final = 500  # a Date header stands for the second that began
 
 
 @attrs.define(eq=False)
-class CallState:
-    """One call under way."""
-
-    asked: RequestContext
-    query: str = attrs.field(repr=False)
-    priority: Priority
-    timeout: float
-    started: float
-    """By the clock's ``monotonic``, as ``deadline``."""
-    attempt: int = 0
-    tried: float = 0.0
-    """When the last try began, as ``started``."""
-    resigned: bool = False
-    """Whether it was signed anew after a SIGN_TIMEOUT."""
-    waited_s: float = 0.0
-    node: Node | None = None
-    scope: CancelScope | None = None
-    """What ``aclose()`` can end."""
-    trip: Attempt | None = None
-    """The request that is on its way now."""
-
-    @property
-    def deadline(self) -> float:
-        """When the whole call is over."""
-        return self.started + self.timeout
-
-    @property
-    def moves_money(self) -> bool:
-        """Whether repeating it could move money twice."""
-        return self.asked.endpoint.safety is Safety.MONEY
-
-    @property
-    def send_by(self) -> float | None:
-        """A money call is not sent with less than half its time left: the reply must have a chance to be heard."""
-        return self.started + self.timeout / 2 if self.moves_money else None
-
-    @property
-    def may_have_arrived(self) -> bool:
-        """Whether the gateway may have received a request of which nobody has seen a reply."""
-        return self.trip is not None and self.trip.may_have_arrived
-
-
-@attrs.define(eq=False)
 class CallExecutor:
-    """Makes calls, many at once, until it is closed."""
+    """Makes calls, many at once, until the session is closed."""
 
     life: Lifecycle
     wire: HTTPClient
@@ -104,9 +55,10 @@ class CallExecutor:
     nonces: NonceProvider
     gateway_time: GatewayTime
     policy: RetryPolicy
-    events: Events
+    observer: CallObserver
     zone: Callable[[], tzinfo]
     random: Callable[[], float]
+    journal: CallJournal | None = None
     _calls: set[CallState] = attrs.field(factory=set)
     _ended: asyncio.Event | None = None
 
@@ -115,100 +67,107 @@ class CallExecutor:
         """Where every wait comes from."""
         return self.gateway_time.clock
 
-    async def call(self, asked: RequestContext, query: str, priority: Priority, timeout: float) -> Any:
+    async def call(self, request: RequestContext, query: str, priority: Priority, timeout: float) -> Any:
         """The reply's model.
 
         Raises:
-            OmipayError: as the table in ``retries`` has it.
+            OmipayError: as the tables in ``retries`` and ``outcomes`` have it.
         """
-        call = CallState(asked, query, priority, timeout, self.clock.monotonic())
+        call = CallState.begin(self.clock, request, query, priority, timeout)
         try:
             with self.life.in_use():
                 self._calls.add(call)
-                result = await self._until_answered(call)
-        except BaseException as error:
-            if isinstance(error, OmipayError) and not call.moves_money:
-                error.outcome = None  # of a read no error says anything of money
-            elif isinstance(error, OmipayError) and error.outcome is None:
-                error.outcome = Outcome.NOT_DONE  # what leaves it open says so itself
-            self._tell(call, error)
+                ended = await self._until_answered(call)
+                error = ended.error if isinstance(ended, Failed) else None
+        except OmipayError as refusal:  # of the set-up or of a nonce: nothing was sent
+            error = outcomes.stated(request, refusal)
+        except BaseException as interruption:
+            self._interrupted(call, interruption)
             raise
+        try:
+            return await self._end(call, error, ended if error is None else None)
         finally:
             self._leave(call)
-        if self.events.wanted:
-            self._tell(call, None, result)
+
+    async def _end(self, call: CallState, error: OmipayError | None, result: Any) -> Any:
+        self.observer.call_ended(call, error, result)
+        if self.journal is not None:
+            await self.journal.close(call, error, result)
+        if error is not None:
+            raise error
         return result
 
-    def report_rejected(self, asked: RequestContext, error: OmipayError) -> None:
-        """Tell of a call whose arguments were refused. Of a read the refusal says nothing of money."""
-        if asked.endpoint.safety is Safety.READ:
-            error.outcome = None
-        self._tell(CallState(asked, "", Priority.READ, 0.0, self.clock.monotonic()), error)
+    def _interrupted(self, call: CallState, error: BaseException) -> None:
+        self.observer.call_ended(call, error)
+        if self.journal is not None:
+            self.journal.close_beside(call, error)
+        self._leave(call)
+
+    def report_rejected(self, request: RequestContext, error: OmipayError) -> OmipayError:
+        """Tell of a call whose arguments were refused. Returns the error to raise: its outcome follows the endpoint."""
+        stated = outcomes.restated(error, outcomes.of_call(request, error))
+        self.observer.call_ended(CallState.begin(self.clock, request, "", Priority.READ, 0.0), stated)
+        return stated
 
     def _leave(self, call: CallState) -> None:
         self._calls.discard(call)
         if self._ended is not None and not self._calls:
             self._ended.set()
 
-    # -- tries ------------------------------------------------------------------------------------------------------
+    # -- attempts ---------------------------------------------------------------------------------------------------
 
-    async def _until_answered(self, call: CallState) -> Any:
-        zone = self.zone()  # before anything is sent: a reply that cannot be read for want of a time zone helps nobody
+    async def _until_answered(self, call: CallState) -> Any | Failed:
+        self.zone()  # before anything is sent: a reply that cannot be read for want of a time zone helps nobody
+        nodes = self.nodes.in_order()
         while True:
-            got = await self._ask_the_nodes(call)
-            if isinstance(got, Received):
-                try:
-                    result = decode(call.asked, got, zone)
-                except (InvalidReply, APIError) as error:
-                    got = Failed(self._kind_of(error, got), error)
-                else:
-                    self._tell_attempt(call, None)
-                    return result
-            self._tell_attempt(call, got.error)
-            delay = self._decide(call, got)
-            if delay is None:
-                raise self._verdict(call, got)
-            call.resigned = call.resigned or got.failure is Failure.SIGN_TIMEOUT
-            logger.warning(
-                "%s: try %d failed (%s), repeating", call.asked.endpoint.name, call.attempt, got.failure.value
-            )
-            if delay and (closed := await self._pause(call, delay)):
-                raise self._verdict(call, closed)
+            got = await self._attempt(call, nodes[0])
+            self.observer.attempt_ended(call, got if isinstance(got, Failed) else None)
+            if not isinstance(got, Failed):
+                return got
+            repeat = retries.decide(self.policy, self._situation(call, got, len(nodes) > 1), self.random)
+            if repeat is None:
+                return Failed(got.failure, outcomes.verdict(call.request, got))
+            call.signed_again = call.signed_again or got.failure is Failure.SIGN_TIMEOUT
+            nodes = nodes[1:] if repeat.on_another_node else self.nodes.in_order()
+            if repeat.on_another_node:
+                self.observer.node_changed(call, nodes[0].name)
+            else:
+                self.observer.repeating(call, got.failure, repeat.delay)
+            if repeat.delay and (closed := await self._pause(call, repeat.delay)):
+                return Failed(closed.failure, outcomes.verdict(call.request, closed))
 
-    async def _ask_the_nodes(self, call: CallState) -> Received | Failed:
-        node, *others = self.nodes.in_order()
-        got = await self._try(call, node)
-        if not isinstance(got, Failed) or got.failure is not Failure.NEVER_SENT:
-            return got
-        asked_enough = call.attempt - call.resigned >= max(self.policy.attempts, 2)
-        if not others or asked_enough or self._time_left(call) <= 0:
-            return got
-        self._tell_attempt(call, got.error)
-        logger.warning("%s: %s cannot be reached, asking the other node", call.asked.endpoint.name, node.name)
-        self.events.emit(Event("node", endpoint=call.asked.endpoint.name, node=others[0].name))
-        return await self._try(call, others[0])
+    def _situation(self, call: CallState, failed: Failed, another_node: bool) -> retries.Situation:
+        return retries.Situation(
+            safety=call.request.endpoint.safety,
+            failure=failed.failure,
+            attempts=call.attempts - call.signed_again,
+            time_left=call.time_left(self.clock),
+            signed_again=call.signed_again,
+            another_node=another_node,
+            retry_after=call.retry_after,
+        )
 
-    async def _try(self, call: CallState, node: Node) -> Received | Failed:
-        call.attempt += 1
+    async def _attempt(self, call: CallState, node: Node) -> Any | Failed:
+        call.attempts += 1
         call.node = node
-        call.tried = self.clock.monotonic()
-        slot = self.wire.slots.acquire_nowait(call.priority) or await self._wait_for_a_slot(call)
+        call.retry_after = None
+        call.attempt_started = self.clock.monotonic()
+        slots = self.wire.slots
+        slot = slots.acquire_nowait(call.priority) or await self._wait_for_slot(call)
         if isinstance(slot, Failed):
             return slot
         try:
-            got = await self._send(call, node, slot)
+            got = await self._write_down(call) or await self._send(call, node, slot)
+            call.attempt = None
+            return self._read(call, got, slot) if isinstance(got, Received) else self._note(node, got)
         finally:
-            self.wire.slots.release(slot, call.priority)
-        call.trip = None
-        if isinstance(got, Failed) and got.failure is Failure.NEVER_SENT:
-            self.nodes.failed(node)
-        return got
+            slots.release(slot, call.priority)
 
-    async def _wait_for_a_slot(self, call: CallState) -> Slot | Failed:
+    async def _wait_for_slot(self, call: CallState) -> Slot | Failed:
         began = self.clock.monotonic()
-        endpoint = call.asked.endpoint.name
+        endpoint = call.request.endpoint.name
         try:
-            with CancelScope(self.clock, self._time_left(call)) as call.scope:
+            with CancelScope(self.clock, call.time_left(self.clock)) as call.scope:
                 return await self.wire.slots.acquire(call.priority)
         except ScopeCancelled as ended:
             why = ended.why
@@ -219,35 +178,44 @@ class CallExecutor:
         message = f"{endpoint}: not sent, no slot came free in time (max_in_flight requests are under way)"
         return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
 
+    async def _write_down(self, call: CallState) -> Failed | None:
+        if self.journal is None or not call.moves_money or call.entry is not None:
+            return None
+        return self._no_longer(call) or await self.journal.open(call)
+
+    def _no_longer(self, call: CallState) -> Failed | None:
+        """Why a request that could leave now must not, if so."""
+        if call.send_by is not None and call.send_by.is_over(self.clock):
+            return too_late(call.request.endpoint.name)
+        return session_closed() if self.life.closed else None
+
     async def _send(self, call: CallState, node: Node, slot: Slot) -> Received | Failed:
-        endpoint = call.asked.endpoint
-        now, send_by = self.clock.monotonic(), call.send_by
-        if send_by is not None and now > send_by:
-            return too_late(endpoint.name)
-        if self.life.closed:
-            return session_closed()
+        refused = self._no_longer(call)
+        if refused is not None:
+            return refused
+        now, endpoint = self.clock.monotonic(), call.request.endpoint
         until = call.deadline if call.moves_money else min(call.deadline, now + self.policy.try_timeout)
-        connect_s = min(_CONNECT_S, call.timeout / 3, (until if send_by is None else send_by) - now)
         call.scope = CancelScope(self.clock, until - now)
-        call.trip = Attempt(
+        call.attempt = Attempt(
             endpoint.name,
             endpoint.method,
             node,
             endpoint.path,
             signed_query=lambda: self._sign(call),
-            secrets=call.asked.secrets,
+            secrets=call.request.secrets,
             scope=call.scope,
-            monotonic=self.clock.monotonic,
+            clock=self.clock,
             until=until,
-            connect_s=connect_s,
-            send_by=send_by,
+            connect_s=min(_CONNECT_S, call.timeout / 3, call.time_left(self.clock), until - now),
+            send_by=call.send_by,
         )
-        return await self.wire.exchange(slot, call.trip)
+        return await self.wire.exchange(slot, call.attempt)
 
     def _sign(self, call: CallState) -> str:
         nonce = checked_nonce(self.nonces())
-        query, sign = self.credentials.query(self.gateway_time.time_ms(), nonce)
-        call.asked.secrets += (nonce, sign)
+        call.signed_ms = self.gateway_time.time_ms()
+        query, sign = self.credentials.query(call.signed_ms, nonce)
+        call.request.secrets += (nonce, sign)
         return f"{call.query}&{query}" if call.query else query
 
     async def _pause(self, call: CallState, delay: float) -> Failed | None:
@@ -258,110 +226,38 @@ class CallExecutor:
             return session_closed()
         return None
 
-    def _time_left(self, call: CallState) -> float:
-        end = call.deadline if call.send_by is None else call.send_by
-        return end - self.clock.monotonic()
+    # -- what came back ---------------------------------------------------------------------------------------------
 
-    # -- verdicts ---------------------------------------------------------------------------------------------------
+    def _note(self, node: Node, failed: Failed) -> Failed:
+        if failed.failure is Failure.NEVER_SENT:
+            self.nodes.failed(node)
+        return failed
 
-    def _kind_of(self, error: InvalidReply | APIError, received: Received) -> Failure:
-        if isinstance(error, InvalidReply):
-            return Failure.BAD_REPLY
+    def _read(self, call: CallState, received: Received, slot: Slot) -> Any | Failed:
+        try:
+            return decode(call.request, received, self.zone())
+        except InvalidReply as error:
+            failed = Failed(Failure.BAD_REPLY, error)
+        except APIError as error:
+            failed = Failed(self._failure_of(call, error, received), error)
+        if failed.failure is Failure.BAD_REPLY:
+            self.wire.distrust(slot)  # whose reply it was is not known, nor whose comes next
+        call.retry_after = retries.told_to_wait(received, self.clock.time_ms())
+        return failed
+
+    def _failure_of(self, call: CallState, error: APIError, received: Received) -> Failure:
         if isinstance(error, GatewayError):
             return Failure.SYSTEM_ERROR
-        if error.error_code == ErrorCode.SIGN_TIMEOUT and self._learn(received):
-            return Failure.SIGN_TIMEOUT
-        return Failure.REFUSED
+        date_ms = believable_date_ms(received.date, self.clock.time_ms())
+        failure = retries.failure_of_refusal(call.request.endpoint.safety, error, date_ms, call.signed_ms)
+        if failure is Failure.SIGN_TIMEOUT and date_ms is not None:
+            self._learn(date_ms, received.node)
+        return failure
 
-    def _learn(self, received: Received) -> bool:
-        """Take the gateway's clock from the ``Date`` header. False if there is none: then signing anew is no use."""
-        try:
-            date = email.utils.parsedate_to_datetime(received.date or "")
-            gateway_ms = round(date.timestamp() * 1000) + _HALF_A_SECOND_MS
-        except (ValueError, TypeError, IndexError, OverflowError, OSError):
-            return False
-        if self.gateway_time.learn(gateway_ms):
-            offset_s = self.gateway_time.offset_ms / 1000
-            logger.warning("this machine's clock is off: signing with an offset of %.1f s from now on", offset_s)
-            self.events.emit(Event("clock", node=received.node, offset_s=offset_s))
-        return True
-
-    def _decide(self, call: CallState, failed: Failed) -> float | None:
-        delay = retries.decide(
-            self.policy,
-            call.asked.endpoint.safety,
-            failed.failure,
-            attempt=call.attempt - call.resigned,
-            resigned=call.resigned,
-            random=self.random,
-        )
-        return delay if delay is not None and delay < self._time_left(call) else None
-
-    def _verdict(self, call: CallState, failed: Failed) -> OmipayError:
-        error = failed.error
-        if not call.moves_money or failed.failure not in AMBIGUOUS:
-            return error
-        raw = getattr(error, "raw", None)
-        order_no = call.asked.numbers.get("order_no") or (raw or {}).get("order_no")
-        endpoint = call.asked.endpoint.name
-        unknown = OutcomeUnknown(
-            f"{endpoint}: nobody knows whether it was acted on; do not repeat it ({error})",
-            endpoint=endpoint,
-            order_no=order_no if isinstance(order_no, str) and order_no else None,
-            out_order_no=call.asked.numbers.get("out_order_no"),
-            out_refund_no=call.asked.numbers.get("out_refund_no"),
-            raw=raw,
-        )
-        unknown.__cause__ = error
-        return unknown
-
-    # -- what is told -----------------------------------------------------------------------------------------------
-
-    def _tell_attempt(self, call: CallState, error: OmipayError | None) -> None:
-        if not self.events.wanted and not logger.isEnabledFor(logging.DEBUG):
-            return
-        event = self._event(call, "attempt", self.clock.monotonic() - call.tried, error)
-        logger.debug(
-            "%s: try %d on %s took %.3f s: %s",
-            event.endpoint,
-            event.attempt,
-            event.node,
-            event.duration_s,
-            event.error or "answered",
-        )
-        self.events.emit(event)
-
-    def _tell(self, call: CallState, error: BaseException | None, result: Any = None) -> None:
-        if isinstance(error, OutcomeUnknown):
-            logger.error("%s", error)
-        if not self.events.wanted:
-            return
-        event = self._event(call, "call", self.clock.monotonic() - call.started, error)
-        if getattr(result, "status", None) is OrderStatus.PAYING and call.moves_money:
-            event = attrs.evolve(event, error_code=ErrorCode.USERPAYING)
-        order_no = getattr(result, "order_no", None) or event.order_no
-        self.events.emit(attrs.evolve(event, order_no=order_no))
-
-    def _event(self, call: CallState, name: str, duration_s: float, error: BaseException | None) -> Event:
-        outcome = getattr(error, "outcome", None)
-        if error is not None and not isinstance(error, OmipayError) and call.moves_money:
-            outcome = Outcome.UNKNOWN if call.may_have_arrived else Outcome.NOT_DONE
-        numbers = call.asked.numbers
-        return Event(
-            name,
-            endpoint=call.asked.endpoint.name,
-            safety=call.asked.endpoint.safety,
-            attempt=call.attempt,
-            duration_s=duration_s,
-            waited_s=call.waited_s,
-            node=call.node.name if call.node is not None else None,
-            error=None if error is None else type(error).__name__,
-            outcome=outcome,
-            error_code=getattr(error, "error_code", None),
-            order_no=getattr(error, "order_no", None) or numbers.get("order_no"),
-            out_order_no=numbers.get("out_order_no"),
-            out_refund_no=numbers.get("out_refund_no"),
-        )
+    def _learn(self, date_ms: int, node: str | None) -> None:
+        """Take the gateway's clock from the ``Date`` of its reply."""
+        if self.gateway_time.learn(date_ms + _HALF_A_SECOND_MS):
+            self.observer.clock_learnt(node, self.gateway_time.offset_ms / 1000)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -376,3 +272,5 @@ class CallExecutor:
         if self._calls and self.life.is_here():
             self._ended = self._ended or asyncio.Event()
             await self._ended.wait()
+        if self.journal is not None:
+            await self.journal.drain()

@@ -53,12 +53,12 @@ class Gateway:
         if self.notify_url is not None and values.get("notify_url", "") is None:
             values = {**values, "notify_url": self.notify_url}
         request = RequestContext(endpoint, _numbers(values), self._secrets(endpoint, values))
+        _note_money(request, values)
         try:
             query = validation.query(endpoint, values)
             limit = self._limit(timeout)
         except InvalidRequest as error:
-            self.executor.report_rejected(request, error)
-            raise
+            raise self.executor.report_rejected(request, error) from None
         query = self._with_language(endpoint, query)
         return await self.executor.call(request, query, _priority(endpoint) if priority is None else priority, limit)
 
@@ -72,9 +72,9 @@ class Gateway:
             query, has_language = validation.general_query(params)
             limit = self._limit(timeout)
         except InvalidRequest as error:
-            self.executor.report_rejected(request, error)
-            raise
+            raise self.executor.report_rejected(request, error) from None
         request.numbers = _numbers(params)
+        _note_money(request, params)
         request.secrets = [
             *self.executor.credentials.keys,
             *(value for value in params.values() if isinstance(value, str)),
@@ -102,4 +102,10 @@ def _priority(endpoint: Endpoint) -> Priority:
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: value for name in _NUMBERS if isinstance(value := values.get(name), str)}
+    return {name: str.__str__(values[name]) for name in _NUMBERS if isinstance(values.get(name), str)}
+
+
+def _note_money(request: RequestContext, values: Mapping[str, Any]) -> None:
+    amount, currency = values.get("amount"), values.get("currency")
+    request.amount = amount if isinstance(amount, int) and not isinstance(amount, bool) else None
+    request.currency = str.__str__(currency) if isinstance(currency, str) else None

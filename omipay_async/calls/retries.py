@@ -1,17 +1,21 @@
-"""Whether a failed try is repeated, and after how long: a pure decision, tabled. The loop is in ``sending``.
+"""Whether a failed attempt is repeated, where, and after how long: a pure decision, tabled. ``executor`` has the loop.
 
 ============================================  ===================  ===================================
-what happened to the try                      a read               a call that moves money
+what happened to the attempt                  a read               a call that moves money
 ============================================  ===================  ===================================
 NEVER_SENT: refused, no name, TLS             repeated             repeated: no byte has arrived
 NO_SLOT: no place or too little time left     NotSent              NotSent
+NO_JOURNAL: it could not be written down      (is not)             NotSent
 NO_ANSWER: cut, silent, timed out             repeated             OutcomeUnknown
 BAD_REPLY: 5xx, HTML, empty, cut off          repeated             OutcomeUnknown
 SYSTEM_ERROR                                  repeated             OutcomeUnknown
-SIGN_TIMEOUT, the reply has a ``Date``        once, signed anew    once: refused before it was acted on
+SIGN_TIMEOUT that may be signed again         once, at once        once: refused before it was acted on
 REFUSED: any other FAIL                       the APIError         the APIError
 CLOSED: the session was closed meanwhile      SessionClosed        SessionClosed, if it was not sent yet
 ============================================  ===================  ===================================
+
+What was NEVER_SENT is first asked of the other node, at once, if there is one that was not tried in this round. A read
+that was told to wait (``Retry-After`` of 429 and 503) waits as long, or ends at once if its time does not suffice.
 """
 
 from __future__ import annotations
@@ -20,12 +24,18 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
 
-from omipay_async.codes import Safety
+from omipay_async.codes import ErrorCode, Safety
 from omipay_async.errors import ConfigurationError
+from omipay_async.protocol.http_date import retry_after_s
 from omipay_async.transport.failures import Failure
+
+from .outcomes import names_a_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from omipay_async.errors import APIError
+    from omipay_async.protocol.reply import Received
 
 
 REPEATED: Final[dict[Safety, frozenset[Failure]]] = {
@@ -34,10 +44,9 @@ REPEATED: Final[dict[Safety, frozenset[Failure]]] = {
 }
 """What is repeated within ``RetryPolicy.attempts``. (SIGN_TIMEOUT is apart: once, whatever the policy.)"""
 
-AMBIGUOUS: Final = frozenset({Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYSTEM_ERROR})
-"""What leaves it open whether a money call was acted on."""
-
-
+_ASKED_TO_WAIT: Final = (429, 503)
+_CLEARLY_OFF_MS: Final = 4 * 60 * 1000
+"""The gateway refuses what is five minutes off (PROTOCOL 1); a refusal of what is less than four refutes itself."""
 _LONGEST_S: Final = 100 * 366 * 86_400.0
 
 
@@ -77,23 +86,67 @@ class RetryPolicy:
     try_timeout: float = attrs.field(default=10.0, validator=_some_seconds)
 
 
-def decide(
-    policy: RetryPolicy,
-    safety: Safety,
-    failure: Failure,
-    *,
-    attempt: int,
-    resigned: bool,
-    random: Callable[[], float],
-) -> float | None:
-    """The seconds after which to try again, or None to stop.
+@attrs.frozen
+class Situation:
+    """What a decision rests on, after a failed attempt."""
 
-    ``attempt`` is the number of tries so far, one for SIGN_TIMEOUT aside; ``resigned`` whether that one was used.
-    ``random`` returns a number from 0 up to 1.
-    """
-    if failure is Failure.SIGN_TIMEOUT:
-        return None if resigned else 0.0
-    if failure not in REPEATED[safety] or attempt >= policy.attempts:
+    safety: Safety
+    failure: Failure
+    attempts: int
+    """How many were made so far, the one after a SIGN_TIMEOUT aside."""
+    time_left: float
+    """Seconds within which the next attempt must leave."""
+    signed_again: bool = False
+    """Whether the one repeat after a SIGN_TIMEOUT was made."""
+    another_node: bool = False
+    """Whether there is a node that was not asked in this round."""
+    retry_after: float | None = None
+    """Seconds that a read was told to wait."""
+
+
+@attrs.frozen
+class Repeat:
+    """Try again, after ``delay`` seconds."""
+
+    delay: float = 0.0
+    on_another_node: bool = False
+
+
+def decide(policy: RetryPolicy, now: Situation, random: Callable[[], float]) -> Repeat | None:
+    """Whether to try again, or None to stop. ``random`` returns a number from 0 up to 1."""
+    repeat = _wanted(policy, now, random)
+    return repeat if repeat is not None and repeat.delay < now.time_left else None
+
+
+def _wanted(policy: RetryPolicy, now: Situation, random: Callable[[], float]) -> Repeat | None:
+    if now.failure is Failure.SIGN_TIMEOUT:
+        return None if now.signed_again else Repeat()
+    if now.failure is Failure.NEVER_SENT and now.another_node and now.attempts < max(policy.attempts, 2):
+        return Repeat(on_another_node=True)
+    if now.failure not in REPEATED[now.safety] or now.attempts >= policy.attempts:
         return None
-    longest = min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt - 1, 60))
-    return random() * longest
+    longest = min(policy.max_delay, policy.base_delay * 2.0 ** min(now.attempts - 1, 60))
+    return Repeat(max(random() * longest, now.retry_after or 0.0))
+
+
+def failure_of_refusal(safety: Safety, error: APIError, date_ms: int | None, signed_ms: int) -> Failure:
+    """What a FAIL other than SYSTEM_ERROR is to the table above.
+
+    A SIGN_TIMEOUT may be signed again only if the reply's ``Date`` teaches what time it is (``date_ms``, milliseconds
+    since the epoch; None if it teaches nothing). Money goes out again only where the refusal bears itself out: the
+    ``Date`` shows the timestamp that was sent (``signed_ms``) to have been four minutes off or more, and no number of
+    an order or refund is named.
+    """
+    if error.error_code != ErrorCode.SIGN_TIMEOUT:
+        return Failure.REFUSED
+    if safety is Safety.MONEY:
+        if names_a_number(error.raw or {}):
+            return Failure.BAD_REPLY
+        if date_ms is None or abs(date_ms - signed_ms) < _CLEARLY_OFF_MS:
+            return Failure.REFUSED
+    return Failure.REFUSED if date_ms is None else Failure.SIGN_TIMEOUT
+
+
+def told_to_wait(received: Received, now_ms: int) -> float | None:
+    """The seconds of a ``Retry-After`` that came with a status which may have one."""
+    return retry_after_s(received.retry_after, now_ms) if received.status in _ASKED_TO_WAIT else None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from omipay_async.calls import outcomes
 from omipay_async.codes import Safety
-from omipay_async.errors import OmipayError, Outcome, PaymentFailed, RefundFailed
+from omipay_async.errors import OmipayError, PaymentFailed, RefundFailed
 from omipay_async.events import Event
 from omipay_async.protocol import validation
 from omipay_async.protocol.endpoints import QUERY_ORDER, QUERY_REFUND
@@ -103,7 +104,7 @@ class PollingService:
                 return state
             error = topic.failed(state)
         except OmipayError as caught:
-            error = caught if caught.outcome is Outcome.UNKNOWN else caught.with_outcome(Outcome.UNKNOWN)
+            error = outcomes.restated(caught, outcomes.of_poll(caught))
         except BaseException as caught:
             error = caught
             raise
@@ -114,9 +115,9 @@ class PollingService:
     def _report(
         self, topic: Topic[Any], subject: object, number: object, began: float, error: BaseException | None
     ) -> None:
-        if not self._events.wanted:
+        if not self._events.enabled:
             return
-        unclear = None if error is None else Outcome.UNKNOWN
+        unclear = None if error is None else outcomes.of_poll(error)
         self._events.emit(
             Event(
                 "poll",

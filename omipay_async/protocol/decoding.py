@@ -24,12 +24,11 @@ from omipay_async.codes import (
     OrderStatus,
     Platform,
     RefundStatus,
-    Safety,
     error_code,
     order_status,
     refund_status,
 )
-from omipay_async.errors import ERROR_CLASSES, APIError, AuthenticationError, InvalidReply, Outcome
+from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
 from .endpoints import MAKE_SCAN_ORDER, Endpoint
 from .jsontext import json_object, json_text
@@ -46,6 +45,9 @@ class RequestContext:
     secrets: list[str] = attrs.field(factory=list, repr=False)
     general: bool = False
     """Asked through ``AsyncOmipay.call``: the reply is handed over as it is."""
+    amount: int | None = None
+    """In minor units of ``currency``."""
+    currency: str | None = None
 
 
 # -- single values ----------------------------------------------------------------------------------------------------
@@ -370,22 +372,7 @@ def _fail(asked: RequestContext, received: Received, raw: dict[str, Any], zone: 
         order_no=order_no if isinstance(order_no, str) and order_no else None,
         raw=raw,
         node=received.node,
-        outcome=outcome(asked, code),
     )
-
-
-def outcome(asked: RequestContext, code: ErrorCode | str) -> Outcome | None:
-    """What a FAIL with ``code`` says of the money; None for a read."""
-    endpoint = asked.endpoint
-    if endpoint.safety is Safety.READ:
-        return None
-    if asked.general:
-        certain = code == ErrorCode.PARAMETER_INVALID or ERROR_CLASSES.get(code) is AuthenticationError
-    elif code in endpoint.unclear_codes:
-        certain = False
-    else:
-        certain = isinstance(code, ErrorCode) or not endpoint.unlisted_is_unclear
-    return Outcome.NOT_DONE if certain else Outcome.UNKNOWN
 
 
 def _invalid(asked: RequestContext, received: Received, what: str, raw: dict[str, Any] | None = None) -> InvalidReply:

@@ -15,6 +15,8 @@ from .failures import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from omipay_async.clock import Clock, Deadline
+
 
 @attrs.frozen
 class Node:
@@ -55,13 +57,13 @@ class Attempt:
     """Called once, when the request leaves."""
     secrets: Iterable[str] = attrs.field(repr=False)
     scope: CancelScope
-    monotonic: Callable[[], float]
+    clock: Clock
     until: float
-    """When the reply must be here, by ``monotonic``."""
+    """When the reply must be here, by the clock's ``monotonic``."""
     connect_s: float
     """How many seconds connecting may take, TLS included."""
-    send_by: float | None = None
-    """A money call is not sent after this time."""
+    send_by: Deadline | None = None
+    """A money call is not sent after this instant; of a read None."""
     progress: Progress = Progress.NOT_SENT
     connection: Any = None
     """The network stream of a connection that was opened for this trip."""
@@ -78,10 +80,9 @@ class Attempt:
         if event.endswith(".send_request_headers.started"):
             # A proxy's CONNECT is a request too, but not ours.
             if self.progress is Progress.CONNECTING and info["request"].method != b"CONNECT":
-                now = self.monotonic()
-                if self.send_by is not None and now > self.send_by:
+                if self.send_by is not None and self.send_by.is_over(self.clock):
                     raise TooLateError
-                self.scope.expire_in(self.until - now)
+                self.scope.expire_in(self.until - self.clock.monotonic())
             if info["request"].method != b"CONNECT":
                 self.progress = Progress.SENT
         elif event == "connection.connect_tcp.started":

@@ -130,7 +130,7 @@ class HTTPClient:
                 response = await transport.handle_async_request(request)
                 received = await _read(response, trip.node)
                 whole = received.complete and not self._closed and not surplus(slot.transport)
-                self._answered[trip.node.base_url] = trip.monotonic()
+                self._answered[trip.node.base_url] = trip.clock.monotonic()
                 return received
         except ScopeCancelled as ended:
             return cut_short(trip, ended.why)
@@ -141,7 +141,7 @@ class HTTPClient:
         finally:
             our_request.reset(quiet)
             if whole:
-                slot.idle_since = trip.monotonic()
+                slot.idle_since = trip.clock.monotonic()
             else:
                 self._discard(slot, trip, response)
 
@@ -151,7 +151,7 @@ class HTTPClient:
         source = type(error.__cause__).__module__.partition(".")[0]
         if source != "aiohttp" or trip.method != "GET":
             return False
-        return trip.monotonic() - self._answered.get(trip.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
+        return trip.clock.monotonic() - self._answered.get(trip.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
 
     def _request(self, trip: Attempt, proxy: object) -> httpx.Request:
         address = _address(trip.node.base_url, trip.path)
@@ -162,7 +162,7 @@ class HTTPClient:
             request.extensions = kind(target=target, trace=trip.trace)
             return request
         url = with_query(address, trip.signed_query())
-        left = max(0.001, trip.until - trip.monotonic())
+        left = max(0.001, trip.until - trip.clock.monotonic())
         connect = min(trip.connect_s, 0.9 * left)  # before our own deadline: its end would prove nothing
         timeout = {"connect": connect, "read": left, "write": left, "pool": connect}
         request = self._bare_request(trip, url)
@@ -185,7 +185,7 @@ class HTTPClient:
     def _own_transport(self, slot: Slot, trip: Attempt) -> httpx.AsyncBaseTransport:
         address = _address(trip.node.base_url, trip.path)
         proxy = self._proxies.of(address)
-        stale = trip.send_by is not None and trip.monotonic() - slot.idle_since > _FRESH_S
+        stale = trip.send_by is not None and trip.clock.monotonic() - slot.idle_since > _FRESH_S
         if slot.transport is not None and (stale or slot.proxy != proxy):
             self._discard(slot, trip, None)
         if slot.transport is None:
@@ -211,6 +211,12 @@ class HTTPClient:
             self._close(trip.connection.aclose())
         if response is not None:
             self._close(response.aclose())
+
+    def distrust(self, slot: Slot) -> None:
+        """Close the connection of ``slot``: over it came what cannot be the reply to what was asked."""
+        if slot.transport is not None:
+            self._close(slot.transport.aclose())
+            slot.transport = None
 
     def _close(self, closing: Coroutine[Any, Any, None]) -> None:
         # Beside, not here: whoever was cancelled must not wait, and a cancelled task could not.

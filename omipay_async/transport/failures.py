@@ -10,6 +10,7 @@ class Failure(enum.Enum):
 
     NEVER_SENT = "never sent"
     NO_SLOT = "no slot"
+    NO_JOURNAL = "no journal"
     NO_ANSWER = "no answer"
     BAD_REPLY = "bad reply"
     SYSTEM_ERROR = "system error"

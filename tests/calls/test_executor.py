@@ -11,6 +11,7 @@ import pytest
 
 from omipay_async import (
     AuthenticationError,
+    InvalidReply,
     NotSent,
     OmipayError,
     Outcome,
@@ -332,12 +333,81 @@ async def test_without_a_date_there_is_nothing_to_learn(clock: ManualClock, gate
 
 async def test_a_gateway_that_is_never_content(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
     """One repeat, not one after the other; where its clock agrees with ours there is no offset to tell of."""
-    gateway.on("Refund", sign_timeout("Tue, 14 Nov 2023 22:13:20 GMT"))
+    gateway.on("TR1", sign_timeout("Tue, 14 Nov 2023 22:13:20 GMT"))
+    gateway.on("Refund", sign_timeout("Tue, 14 Nov 2023 23:13:20 GMT"))
     async with gateway.session(on_event=events.append) as omipay:
         with pytest.raises(AuthenticationError):
+            await omipay.query_order("TR1")
+        assert len(gateway.asked) == 2
+        assert named(events, "clock") == []
+        with pytest.raises(AuthenticationError) as caught:
             await refund(omipay)
-    assert len(gateway.asked) == 2
-    assert named(events, "clock") == []
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert len(gateway.asked) == 4
+    assert len(named(events, "clock")) == 1
+
+
+@pytest.mark.parametrize(
+    ("date", "repeated"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", False),
+        ("Tue, 14 Nov 2023 22:17:19 GMT", False),
+        ("Tue, 14 Nov 2023 22:17:20 GMT", True),
+        ("Tue, 14 Nov 2023 22:09:21 GMT", False),
+        ("Tue Nov 14 22:09:20 2023", True),
+        ("Thu, 14 Dec 2023 22:13:21 GMT", False),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", False),
+    ],
+)
+async def test_money_goes_out_again_only_if_the_refusal_bears_itself_out(
+    clock: ManualClock, gateway: Gateway, date: str, repeated: bool
+) -> None:
+    """The Date beside it shows that our timestamp was four minutes off or more; else it may be a reply to another."""
+    gateway.on("Refund", sign_timeout(date), REFUNDED)
+    async with gateway.session() as omipay:
+        call = await begin(clock, refund(omipay))
+        ended = await outcome(call)
+    assert len(gateway.asked) == 1 + repeated
+    assert isinstance(ended, AuthenticationError) is not repeated
+    if not repeated:
+        assert ended.outcome is Outcome.NOT_DONE
+
+
+async def test_a_sign_timeout_that_names_a_number_leaves_it_open(clock: ManualClock, gateway: Gateway) -> None:
+    """A gateway that knows a refund's number did more than look at the time: unknown, not sent again."""
+    refused = fail("SIGN_TIMEOUT", refund_no="RF1")
+    gateway.on("Refund", httpx.Response(200, json=refused, headers={"Date": "Tue, 14 Nov 2023 23:13:20 GMT"}), REFUNDED)
+    async with gateway.session() as omipay:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await refund(omipay)
+    assert isinstance(caught.value.__cause__, AuthenticationError)
+    assert caught.value.raw == refused
+    assert len(gateway.asked) == 1
+
+
+async def test_a_read_waits_as_long_as_it_is_told(clock: ManualClock, gateway: Gateway) -> None:
+    """``Retry-After`` of 429 and 503, in seconds or as a time; one that is longer than the call's time ends it."""
+    busy = httpx.Response(503, text="busy", headers={"Retry-After": "7"})
+    many = httpx.Response(429, text="slow down", headers={"Retry-After": "Tue, 14 Nov 2023 22:13:36 GMT"})
+    gateway.on("TR1", busy, many, order("PAID"))
+    async with gateway.session(retry=AT_ONCE) as omipay:
+        read = await begin(clock, omipay.query_order("TR1"))
+        await clock.advance(20)
+        assert (await outcome(read)).is_paid
+        assert gateway.times("TR1") == [0, 7, 16]
+        gateway.on("TR1", busy)
+        read = await begin(clock, omipay.query_order("TR1", timeout=7))
+        assert isinstance(await outcome(read), InvalidReply)
+    assert len(gateway.asked) == 4
+
+
+async def test_money_is_not_sent_again_when_it_is_told_to_wait(clock: ManualClock, gateway: Gateway) -> None:
+    """Nothing says that a 429 or 503 was answered before anything was acted on."""
+    gateway.on("Refund", httpx.Response(429, text="slow down", headers={"Retry-After": "1"}))
+    async with gateway.session(retry=AT_ONCE) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await refund(omipay)
+    assert len(gateway.asked) == 1
 
 
 async def test_a_cancelled_call_frees_its_slot(clock: ManualClock, gateway: Gateway) -> None:

@@ -23,7 +23,7 @@ def expected(endpoint: str, code: str | None) -> Outcome | None:
         return Outcome.UNKNOWN
     if endpoint == "Refund" and (code == "USERPAYING" or not listed):  # it speaks of a payment: as good as unlisted
         return Outcome.UNKNOWN
-    if code == "SYSTEM_ERROR":
+    if code in {"SYSTEM_ERROR", "SIGN_TIMEOUT", "SIGN_TIMEOUOT"}:  # the reply of this test names a number
         return Outcome.UNKNOWN
     return Outcome.NOT_DONE
 
@@ -40,7 +40,7 @@ async def test_every_refusal_of_every_endpoint_says_what_became_of_the_money(nam
             await CALLS[name](omipay)
     error = caught.value
     assert error.outcome is expected(name, code)
-    if code == "SYSTEM_ERROR" and name in MONEY:
+    if code in {"SYSTEM_ERROR", "SIGN_TIMEOUT", "SIGN_TIMEOUOT"} and name in MONEY:
         assert isinstance(error, OutcomeUnknown)
         error = error.__cause__  # type: ignore[assignment]  # checked on the next line
     assert isinstance(error, APIError)

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omipay_async import ConfigurationError, RetryPolicy, Safety
-from omipay_async.calls.retries import AMBIGUOUS, decide
+from omipay_async import AuthenticationError, ConfigurationError, RetryPolicy, Safety
+from omipay_async.calls.outcomes import AMBIGUOUS
+from omipay_async.calls.retries import Repeat, Situation, decide, failure_of_refusal, told_to_wait
+from omipay_async.codes import error_code
+from omipay_async.protocol.reply import Received
 from omipay_async.transport.failures import Failure
 
 ALWAYS = {Failure.SIGN_TIMEOUT}
@@ -19,10 +22,17 @@ ON_READS = {Failure.NEVER_SENT, Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SY
 ON_MONEY = {Failure.NEVER_SENT}
 
 
+def decided(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) -> Repeat | None:
+    """The decision, with the longest of the random waits and all the time in the world."""
+    chance = more.pop("random", lambda: 1.0)
+    given: dict[str, Any] = {"attempts": 1, "time_left": math.inf}
+    return decide(policy, Situation(safety, failure, **(given | more)), chance)
+
+
 def delay(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) -> float | None:
-    """The decision, with the longest of the random waits."""
-    given: dict[str, Any] = {"attempt": 1, "resigned": False, "random": lambda: 1.0}
-    return decide(policy, safety, failure, **(given | more))
+    """After how many seconds it is tried again."""
+    repeat = decided(policy, safety, failure, **more)
+    return None if repeat is None else repeat.delay
 
 
 @pytest.mark.parametrize("failure", Failure)
@@ -35,28 +45,127 @@ def test_only_what_certainly_never_arrived_is_repeated_with_money(safety: Safety
 
 def test_nothing_that_leaves_the_outcome_open_is_repeated_with_money() -> None:
     """The two tables cannot contradict each other."""
-    assert all(delay(RetryPolicy(), Safety.MONEY, failure) is None for failure in AMBIGUOUS)
+    assert all(delay(RetryPolicy(), Safety.MONEY, failure, another_node=True) is None for failure in AMBIGUOUS)
 
 
 @pytest.mark.parametrize("safety", Safety)
-def test_attempts_count_the_first_try(safety: Safety) -> None:
+def test_attempts_count_the_first_one(safety: Safety) -> None:
     """Three attempts are two repeats; one attempt repeats nothing."""
-    assert delay(RetryPolicy(attempts=3), safety, Failure.NEVER_SENT, attempt=2) is not None
-    assert delay(RetryPolicy(attempts=3), safety, Failure.NEVER_SENT, attempt=3) is None
-    assert delay(RetryPolicy(attempts=1), safety, Failure.NEVER_SENT, attempt=1) is None
+    assert delay(RetryPolicy(attempts=3), safety, Failure.NEVER_SENT, attempts=2) is not None
+    assert delay(RetryPolicy(attempts=3), safety, Failure.NEVER_SENT, attempts=3) is None
+    assert delay(RetryPolicy(attempts=1), safety, Failure.NEVER_SENT, attempts=1) is None
 
 
 @pytest.mark.parametrize("safety", Safety)
 def test_a_wrong_clock_is_corrected_once_whatever_the_policy(safety: Safety) -> None:
     """SIGN_TIMEOUT is answered before the gateway acts: signed anew at once, and not a second time."""
     assert delay(RetryPolicy(attempts=1), safety, Failure.SIGN_TIMEOUT) == 0
-    assert delay(RetryPolicy(attempts=9), safety, Failure.SIGN_TIMEOUT, resigned=True) is None
+    assert delay(RetryPolicy(attempts=9), safety, Failure.SIGN_TIMEOUT, signed_again=True) is None
+
+
+# -- nodes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", Failure)
+@pytest.mark.parametrize("safety", Safety)
+def test_another_node_is_asked_only_what_the_first_never_received(safety: Safety, failure: Failure) -> None:
+    """At once, and whatever the policy: a connection that was accepted and dropped may have brought the request."""
+    repeat = decided(RetryPolicy(attempts=1), safety, failure, another_node=True)
+    expected = Repeat(on_another_node=True) if failure is Failure.NEVER_SENT else None
+    assert repeat == (Repeat() if failure is Failure.SIGN_TIMEOUT else expected)
+
+
+def test_two_nodes_have_no_more_attempts_than_one() -> None:
+    """But each is asked once, also where the policy repeats nothing."""
+    assert decided(RetryPolicy(attempts=1), Safety.MONEY, Failure.NEVER_SENT, attempts=2, another_node=True) is None
+    assert decided(RetryPolicy(attempts=4), Safety.MONEY, Failure.NEVER_SENT, attempts=3, another_node=True) == Repeat(
+        on_another_node=True
+    )
+    assert decided(RetryPolicy(attempts=3), Safety.MONEY, Failure.NEVER_SENT, attempts=3, another_node=True) is None
+
+
+# -- time -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [Failure.NEVER_SENT, Failure.SIGN_TIMEOUT])
+@pytest.mark.parametrize("another_node", [False, True])
+@pytest.mark.parametrize("time_left", [0, -1])
+def test_without_time_nothing_is_repeated(failure: Failure, another_node: bool, time_left: float) -> None:
+    """Neither here nor on another node, nor after the clock was learnt."""
+    now = {"another_node": another_node, "time_left": time_left}
+    assert decided(RetryPolicy(base_delay=0), Safety.READ, failure, **now) is None
+
+
+@pytest.mark.parametrize(("retry_after", "expected"), [(None, 0.2), (0.0, 0.2), (0.1, 0.2), (7.0, 7.0), (9.99, 9.99)])
+def test_a_read_that_was_told_to_wait_waits(retry_after: float | None, expected: float) -> None:
+    """No shorter than its own back-off, and beyond ``max_delay`` if it was told so."""
+    more = {"retry_after": retry_after, "time_left": 10}
+    assert delay(RetryPolicy(), Safety.READ, Failure.BAD_REPLY, **more) == pytest.approx(expected)
+
+
+def test_a_read_that_is_told_to_wait_too_long_ends_at_once() -> None:
+    """Asking earlier than told is no use, and waiting for nothing neither."""
+    assert delay(RetryPolicy(), Safety.READ, Failure.BAD_REPLY, retry_after=10.0, time_left=10) is None
+
+
+# -- SIGN_TIMEOUT -----------------------------------------------------------------------------------------------------
+
+FOUR_MINUTES_MS = 240_000
+
+
+def refusal(code: str = "SIGN_TIMEOUT", **raw: Any) -> AuthenticationError:
+    """A FAIL."""
+    return AuthenticationError("", error_code=error_code(code), raw={"return_code": "FAIL", "error_code": code, **raw})
+
+
+@pytest.mark.parametrize("off_ms", [FOUR_MINUTES_MS, -FOUR_MINUTES_MS, 10**9])
+@pytest.mark.parametrize("safety", Safety)
+def test_a_refusal_that_bears_itself_out_is_signed_again(safety: Safety, off_ms: int) -> None:
+    """The Date shows that the timestamp was four minutes off or more, in either direction."""
+    assert failure_of_refusal(safety, refusal(), 10**12 + off_ms, 10**12) is Failure.SIGN_TIMEOUT
+
+
+@pytest.mark.parametrize("off_ms", [0, 1_000, FOUR_MINUTES_MS - 1, 1 - FOUR_MINUTES_MS])
+def test_a_refusal_that_refutes_itself_sends_no_money_again(off_ms: int) -> None:
+    """By the Date beside it our timestamp was right: it may be a reply to something else. A read may ask again."""
+    assert failure_of_refusal(Safety.MONEY, refusal(), 10**12 + off_ms, 10**12) is Failure.REFUSED
+    assert failure_of_refusal(Safety.READ, refusal(), 10**12 + off_ms, 10**12) is Failure.SIGN_TIMEOUT
+
+
+@pytest.mark.parametrize("safety", Safety)
+def test_without_a_date_nothing_is_signed_again(safety: Safety) -> None:
+    """Signing anew by the same clock is no use."""
+    assert failure_of_refusal(safety, refusal(), None, 10**12) is Failure.REFUSED
+
+
+@pytest.mark.parametrize("name", ["order_no", "out_order_no", "refund_no", "out_refund_no"])
+@pytest.mark.parametrize("date_ms", [None, 10**12, 2 * 10**12])
+def test_a_refusal_that_names_a_number_leaves_it_open(name: str, date_ms: int | None) -> None:
+    """Whoever knows a number has looked further than the signature. An empty one is none."""
+    assert failure_of_refusal(Safety.MONEY, refusal(**{name: "TR1"}), date_ms, 10**12) is Failure.BAD_REPLY
+    assert failure_of_refusal(Safety.MONEY, refusal(**{name: ""}), 2 * 10**12, 10**12) is Failure.SIGN_TIMEOUT
+    assert failure_of_refusal(Safety.READ, refusal(**{name: "TR1"}), 2 * 10**12, 10**12) is Failure.SIGN_TIMEOUT
+
+
+@pytest.mark.parametrize("code", ["SIGN_ERROR", "MERCHANTNO_INVALID"])
+def test_other_refusals_are_refusals(code: str) -> None:
+    """Whatever their Date says."""
+    assert failure_of_refusal(Safety.READ, refusal(code), 2 * 10**12, 10**12) is Failure.REFUSED
+
+
+@pytest.mark.parametrize(("status", "expected"), [(429, 7.0), (503, 7.0), (200, None), (500, None), (302, None)])
+def test_only_two_statuses_tell_to_wait(status: int, expected: float | None) -> None:
+    """429 and 503."""
+    assert told_to_wait(Received(status, b"", retry_after="7"), 0) == expected
+
+
+# -- the back-off -----------------------------------------------------------------------------------------------------
 
 
 def test_the_wait_doubles_up_to_its_limit() -> None:
     """0.2, 0.4, 0.8, 1.6, then 2 seconds at most; a huge number of attempts overflows nothing."""
     policy = RetryPolicy(attempts=10**9)
-    waits = [delay(policy, Safety.READ, Failure.NO_ANSWER, attempt=n) for n in (1, 2, 3, 4, 5, 6, 10**8)]
+    waits = [delay(policy, Safety.READ, Failure.NO_ANSWER, attempts=n) for n in (1, 2, 3, 4, 5, 6, 10**8)]
     assert waits == pytest.approx([0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0])
 
 
@@ -64,7 +173,7 @@ def test_the_wait_doubles_up_to_its_limit() -> None:
 def test_the_wait_is_anywhere_up_to_that(attempt: int, chance: float) -> None:
     """Full jitter: clients that failed together do not come back together."""
     policy = RetryPolicy(attempts=101)
-    wait = delay(policy, Safety.READ, Failure.NO_ANSWER, attempt=attempt, random=lambda: chance)
+    wait = delay(policy, Safety.READ, Failure.NO_ANSWER, attempts=attempt, random=lambda: chance)
     assert wait == chance * min(2.0, 0.2 * 2 ** (attempt - 1))
 
 

@@ -45,7 +45,7 @@ async def test_learnt_whatever_the_policy(gateway: Gateway, transport: Transport
 async def test_never_content(gateway: Gateway, transport: Transport, call: Call) -> None:
     """A gateway that always says SIGN_TIMEOUT gets one repeat, and then the caller an error: nothing was done."""
     gateway.script = always(SIGN_TIMEOUT)
-    async with open_session(gateway, transport) as omipay:
+    async with open_session(gateway, transport, clock=ShiftedClock(HOUR)) as omipay:
         with pytest.raises(AuthenticationError) as caught:
             await call(omipay, "A-1")
     assert caught.value.error_code == "SIGN_TIMEOUT"
@@ -67,7 +67,7 @@ async def test_no_date(gateway: Gateway, transport: Transport, call: Call, behav
 async def test_repeat_that_is_dropped(gateway: Gateway, transport: Transport) -> None:
     """The repeat after SIGN_TIMEOUT is a money call like any other: dropped, it is unknown, not sent again."""
     gateway.script = in_turn(SIGN_TIMEOUT, behaviours.ACT_CLOSE)
-    async with open_session(gateway, transport) as omipay:
+    async with open_session(gateway, transport, clock=ShiftedClock(HOUR)) as omipay:
         with pytest.raises(OutcomeUnknown):
             await scan(omipay, "A-1")
     assert (len(gateway.requests), gateway.acts) == (2, {"A-1": 1})

@@ -1,0 +1,74 @@
+"""One call under way: what it asks, how much time it has, how far it has got. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from omipay_async.clock import Deadline
+from omipay_async.codes import Safety
+
+if TYPE_CHECKING:
+    from omipay_async.clock import Clock
+    from omipay_async.journal import JournalEntry
+    from omipay_async.protocol.decoding import RequestContext
+    from omipay_async.transport.attempt import Attempt, Node
+    from omipay_async.transport.cancellation import CancelScope
+    from omipay_async.transport.pool import Priority
+
+
+@attrs.define(eq=False)
+class CallState:
+    """One call under way. Times are by the clock's ``monotonic``, in seconds."""
+
+    request: RequestContext
+    query: str = attrs.field(repr=False)
+    priority: Priority
+    timeout: float
+    started: float
+    started_ms: int
+    """By the wall clock, in milliseconds since the epoch."""
+    send_by: Deadline | None = None
+    """A money call is not sent with less than half its time left: the reply must have a chance to be heard."""
+    attempts: int = 0
+    attempt_started: float = 0.0
+    signed_again: bool = False
+    """Whether the one repeat after a SIGN_TIMEOUT was made."""
+    signed_ms: int = 0
+    """The timestamp of the last signature."""
+    retry_after: float | None = None
+    """Seconds that the last reply asked to wait."""
+    waited_s: float = 0.0
+    node: Node | None = None
+    scope: CancelScope | None = None
+    """What ``aclose()`` can end."""
+    attempt: Attempt | None = None
+    """The request that is on its way now."""
+    entry: JournalEntry | None = None
+    """What was written down of it."""
+
+    @classmethod
+    def begin(cls, clock: Clock, request: RequestContext, query: str, priority: Priority, timeout: float) -> CallState:
+        """A call that begins now and may take ``timeout`` seconds in all."""
+        send_by = Deadline.after(clock, timeout / 2) if request.endpoint.safety is Safety.MONEY else None
+        return cls(request, query, priority, timeout, clock.monotonic(), clock.time_ms(), send_by)
+
+    @property
+    def deadline(self) -> float:
+        """When the whole call is over."""
+        return self.started + self.timeout
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether repeating it could move money twice."""
+        return self.send_by is not None
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the gateway may have received a request of which nobody has seen a reply."""
+        return self.attempt is not None and self.attempt.may_have_arrived
+
+    def time_left(self, clock: Clock) -> float:
+        """Seconds within which a request may still leave."""
+        return self.deadline - clock.monotonic() if self.send_by is None else self.send_by.seconds_left(clock)

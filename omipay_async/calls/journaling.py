@@ -1,0 +1,202 @@
+"""Writes money calls down in the user's journal: before they are sent, and when they ended.
+
+    no slot yet -> opening() -> sent ... -> closing()        one entry for a call, whatever its repeats
+
+``opening`` is awaited by the call and bounded by its time: without it nothing is sent. ``closing`` runs in a task of
+its own, so that a cancelled call does not wait for it; a call that ended otherwise waits, at most ``CLOSING_S``. Where
+nobody knows whether ``opening`` took effect (it hung, or the call was cancelled in it), the entry is closed as NOT_DONE
+beside: nothing was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from omipay_async.clock import call_later
+from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
+from omipay_async.journal import JournalEntry, JournalOutcome
+from omipay_async.transport.attempt import Failed, session_closed
+from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
+from omipay_async.transport.failures import Failure
+
+from .observer import log_call
+from .outcomes import of_interruption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from omipay_async.clock import Clock
+    from omipay_async.journal import Journal
+
+    from .call_state import CallState
+
+CLOSING_S: Final = 5.0
+"""How long a journal may take to close an entry."""
+
+
+class CallJournal:
+    """Keeps the journal of one session's money calls."""
+
+    def __init__(self, journal: Journal, clock: Clock, m_number: str) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._m_number = m_number
+        self._beside: set[asyncio.Task[None]] = set()
+
+    async def open(self, call: CallState) -> Failed | None:
+        """Write down that a call is about to be sent; a failure keeps it from being sent."""
+        entry = self._entry_of(call)
+        opening = asyncio.create_task(_run(self._journal.opening, entry))
+        opening.add_done_callback(_retrieve)
+        try:
+            with CancelScope(self._clock, call.time_left(self._clock)) as call.scope:
+                await asyncio.wait((opening,))
+        except ScopeCancelled as ended:
+            self._take_back(opening, entry, call)
+            if ended.why is CancelReason.CLOSED:
+                return session_closed()
+            return _not_written(call, JournalError("the journal did not answer in time"))
+        except asyncio.CancelledError:
+            self._take_back(opening, entry, call)
+            raise
+        if (error := _error_of(opening)) is not None:
+            return _not_written(call, error)
+        call.entry = entry
+        return None
+
+    async def close(self, call: CallState, error: BaseException | None, result: Any = None) -> None:
+        """Write down how a call ended. Cancelled, this goes on beside."""
+        if call.entry is not None:
+            await asyncio.wait((self._close_beside(_closed(call.entry, call, error, result), call),))
+
+    def close_beside(self, call: CallState, error: BaseException) -> None:
+        """Write down that a call was cancelled, without waiting for it."""
+        if call.entry is not None:
+            self._close_beside(_closed(call.entry, call, error, None), call)
+
+    async def drain(self) -> None:
+        """Return once every entry is closed that is being closed; ``CLOSING_S`` bounds each."""
+        here = asyncio.get_running_loop()
+        while tasks := [task for task in self._beside if task.get_loop() is here]:
+            await asyncio.wait(tasks)
+
+    def _take_back(self, opening: asyncio.Task[None], entry: JournalEntry, call: CallState) -> None:
+        opening.cancel()
+        closed = attrs.evolve(entry, outcome=JournalOutcome.NOT_DONE, error=NotSent.__name__)
+        self._close_beside(closed, call, after=opening)
+
+    def _close_beside(
+        self, entry: JournalEntry, call: CallState, *, after: asyncio.Task[None] | None = None
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._close(entry, call, after))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
+
+    async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
+        closing = asyncio.create_task(_close_after(after, self._journal, entry))
+        closing.add_done_callback(_retrieve)
+        alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = call_later(self._clock, CLOSING_S, alarm.cancel)
+        try:
+            await asyncio.wait((closing, alarm), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            closing.cancel()
+        if (error := _error_of(closing)) is not None:
+            text = f"the journal's entry {entry.id} stays open, it could not be closed as {entry.outcome}: {error}"
+            outcome = None if entry.outcome is JournalOutcome.DONE else Outcome(str(entry.outcome))
+            log_call(logging.ERROR, call.request, text, outcome=outcome, exc_info=error)
+
+    def _entry_of(self, call: CallState) -> JournalEntry:
+        request = call.request
+        started = datetime.fromtimestamp(call.started_ms / 1000, UTC)
+        return JournalEntry(
+            id=uuid.uuid4().hex,
+            m_number=self._m_number,
+            endpoint=request.endpoint.name,
+            out_order_no=request.numbers.get("out_order_no"),
+            out_refund_no=request.numbers.get("out_refund_no"),
+            order_no=request.numbers.get("order_no"),
+            refund_no=request.numbers.get("refund_no"),
+            amount=request.amount,
+            currency=request.currency,
+            started_at=started,
+            until=started + timedelta(seconds=call.timeout),
+        )
+
+
+async def _run(step: Any, entry: JournalEntry) -> None:
+    await step(entry)  # in a task of its own: a journal may fail before there is anything to await
+
+
+async def _close_after(after: asyncio.Task[None] | None, journal: Journal, entry: JournalEntry) -> None:
+    if after is not None:
+        await asyncio.wait((after,))  # what is still being opened could not be found
+    await journal.closing(entry)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _error_of(task: asyncio.Task[None]) -> JournalError | None:
+    """What a step of the journal raised, as an error of ours."""
+    if not task.done() or task.cancelled():
+        return JournalError("the journal did not answer in time")
+    error = task.exception()
+    if error is None or isinstance(error, JournalError):
+        return error
+    made = JournalError(f"the journal raised {type(error).__name__}")
+    made.__cause__ = error
+    return made
+
+
+def _not_written(call: CallState, error: JournalError) -> Failed:
+    endpoint = call.request.endpoint.name
+    not_sent = NotSent(f"{endpoint}: not sent, it could not be written down first: {error}", endpoint=endpoint)
+    not_sent.__cause__ = error
+    return Failed(Failure.NO_JOURNAL, not_sent)
+
+
+def _closed(entry: JournalEntry, call: CallState, error: BaseException | None, result: Any) -> JournalEntry:
+    if error is not None:
+        return attrs.evolve(
+            entry,
+            outcome=JournalOutcome(_outcome_of(call, error)),
+            error=type(error).__name__,
+            order_no=_text(getattr(error, "order_no", None)) or entry.order_no,
+        )
+    told = functools.partial(_told, result)
+    status = told("status")
+    return attrs.evolve(
+        entry,
+        outcome=JournalOutcome.DONE,
+        order_no=told("order_no") or entry.order_no,
+        refund_no=told("refund_no") or entry.refund_no,
+        status=None if status is None else str(status),
+    )
+
+
+def _outcome_of(call: CallState, error: BaseException) -> Outcome:
+    if isinstance(error, OmipayError) and error.outcome is not None:
+        return error.outcome
+    may_have_arrived = call.may_have_arrived
+    return of_interruption(call.request.endpoint, may_have_arrived=may_have_arrived) or Outcome.UNKNOWN
+
+
+def _told(result: Mapping[str, Any] | Any, name: str) -> str | None:
+    # Of an endpoint that this library does not know the reply is a dict.
+    return _text(result.get(name) if isinstance(result, dict) else getattr(result, name, None))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,117 @@
+"""What is told of calls: events for the hook, records for the log. Neither holds a URL.
+
+Every record about a call has the numbers of the order or refund in its text, and with the endpoint as ``extra``:
+``omipay_endpoint``, ``omipay_order_no``, ``omipay_out_order_no``, ``omipay_out_refund_no``, ``omipay_outcome``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from omipay_async.codes import ErrorCode, OrderStatus
+from omipay_async.errors import OmipayError, Outcome, OutcomeUnknown
+from omipay_async.events import Event, logger
+
+from .outcomes import of_failed, of_interruption, with_numbers
+
+if TYPE_CHECKING:
+    from omipay_async.clock import Clock
+    from omipay_async.events import Events
+    from omipay_async.protocol.decoding import RequestContext
+    from omipay_async.transport.attempt import Failed
+    from omipay_async.transport.failures import Failure
+
+    from .call_state import CallState
+
+
+class CallObserver:
+    """Tells of calls."""
+
+    __slots__ = ("_clock", "_events")
+
+    def __init__(self, events: Events, clock: Clock) -> None:
+        self._events = events
+        self._clock = clock
+
+    def attempt_ended(self, call: CallState, failed: Failed | None) -> None:
+        """An attempt brought a reply (``failed`` None) or failed."""
+        if not self._events.enabled and not logger.isEnabledFor(logging.DEBUG):
+            return
+        error = None if failed is None else failed.error
+        outcome = None if failed is None else of_failed(call.request, failed)
+        event = self._event(call, "attempt", call.attempt_started, error, outcome)
+        text = f"attempt {event.attempt} on {event.node} took {event.duration_s:.3f} s: {event.error or 'answered'}"
+        log_call(logging.DEBUG, call.request, text)
+        self._events.emit(event)
+
+    def repeating(self, call: CallState, failure: Failure, delay: float) -> None:
+        """A failed attempt is repeated after ``delay`` seconds."""
+        text = f"attempt {call.attempts} failed ({failure.value}), repeating in {delay:.3f} s"
+        log_call(logging.WARNING, call.request, text)
+
+    def node_changed(self, call: CallState, name: str) -> None:
+        """The node that was asked cannot be reached: another one is asked, called ``name``."""
+        reached = call.node.name if call.node is not None else "the node"
+        log_call(logging.WARNING, call.request, f"{reached} cannot be reached, asking {name}")
+        self._events.emit(Event("node", endpoint=call.request.endpoint.name, node=name))
+
+    def clock_learnt(self, node: str | None, offset_s: float) -> None:
+        """The gateway's clock is ``offset_s`` seconds ahead of this machine's."""
+        logger.warning("this machine's clock is off: signing with an offset of %.1f s from now on", offset_s)
+        self._events.emit(Event("clock", node=node, offset_s=offset_s))
+
+    def call_ended(self, call: CallState, error: BaseException | None, result: Any = None) -> None:
+        """A call ended, whatever ended it: told exactly once."""
+        if isinstance(error, OutcomeUnknown):
+            log_call(logging.ERROR, call.request, str(error), outcome=error.outcome)
+        if not self._events.enabled:
+            return
+        outcome = _outcome(call, error)
+        event = self._event(call, "call", call.started, error, outcome)
+        if call.moves_money and getattr(result, "status", None) is OrderStatus.PAYING:
+            event = attrs.evolve(event, error_code=ErrorCode.USERPAYING)
+        self._events.emit(attrs.evolve(event, order_no=getattr(result, "order_no", None) or event.order_no))
+
+    def _event(
+        self, call: CallState, name: str, began: float, error: BaseException | None, outcome: Outcome | None
+    ) -> Event:
+        numbers = call.request.numbers
+        return Event(
+            name,
+            endpoint=call.request.endpoint.name,
+            safety=call.request.endpoint.safety,
+            attempt=call.attempts,
+            duration_s=self._clock.monotonic() - began,
+            waited_s=call.waited_s,
+            node=call.node.name if call.node is not None else None,
+            error=None if error is None else type(error).__name__,
+            outcome=outcome,
+            error_code=getattr(error, "error_code", None),
+            order_no=getattr(error, "order_no", None) or numbers.get("order_no"),
+            out_order_no=numbers.get("out_order_no"),
+            out_refund_no=numbers.get("out_refund_no"),
+        )
+
+
+def _outcome(call: CallState, error: BaseException | None) -> Outcome | None:
+    if error is None or isinstance(error, OmipayError):
+        return getattr(error, "outcome", None)
+    return of_interruption(call.request.endpoint, may_have_arrived=call.may_have_arrived)
+
+
+def log_call(level: int, request: RequestContext, text: str, *, outcome: Outcome | None = None, **more: Any) -> None:
+    """Log a record about a call."""
+    numbers = request.numbers
+    extra = {
+        "omipay_endpoint": request.endpoint.name,
+        "omipay_order_no": numbers.get("order_no"),
+        "omipay_out_order_no": numbers.get("out_order_no"),
+        "omipay_out_refund_no": numbers.get("out_refund_no"),
+        "omipay_outcome": outcome,
+    }
+    name = request.endpoint.name
+    shown = text if text.startswith(f"{name}:") else f"{name}: {text}"
+    logger.log(level, "%s", with_numbers(shown, numbers), extra=extra, **more)
