@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from .models import Order
-    from .protocol.notifications import NotificationReply
 
 __all__ = ["OMIPAY", "notification_handler", "session_context"]
 
@@ -34,16 +33,26 @@ OMIPAY: Final = web.AppKey("OMIPAY", AsyncOmipay)
 
 
 def session_context(
-    factory: Callable[[], AsyncOmipay | Awaitable[AsyncOmipay]],
+    factory: Callable[[], AsyncOmipay | Awaitable[AsyncOmipay]], key: web.AppKey[AsyncOmipay] = OMIPAY
 ) -> Callable[[web.Application], AsyncIterator[None]]:
-    """For ``app.cleanup_ctx``: keeps the session that ``factory()`` returns as ``app[OMIPAY]``, closes it at the end.
+    """For ``app.cleanup_ctx``: keeps the session that ``factory()`` returns as ``app[key]``, closes it at the end.
 
-    ``factory`` is sync or async, ``AsyncOmipay.from_env`` for one.
+    ``factory`` is sync or async, ``AsyncOmipay.from_env`` for one. Several merchants: a context for each, under keys of
+    their own (``PERTH = web.AppKey("PERTH", AsyncOmipay)``). Sub-applications find it in ``request.config_dict[key]``.
+
+    Raises:
+        ConfigurationError: ``key`` is not an ``AppKey``; at the start of the app, ``app[key]`` is taken.
     """
+    if not isinstance(key, web.AppKey):
+        raise ConfigurationError("key must be an aiohttp.web.AppKey")
+    kept: AsyncOmipay | None = None
 
     async def context(app: web.Application) -> AsyncIterator[None]:
-        async with await asgi.made(factory) as omipay:
-            app[OMIPAY] = omipay
+        nonlocal kept
+        if app.get(key) is not kept:
+            raise asgi.name_taken(f"app[{key!r}]", "session_context(factory, key=...)")
+        async with await asgi.resolve_session(factory) as omipay:
+            app[key] = kept = omipay
             yield
 
     return context
@@ -65,22 +74,32 @@ def notification_handler(
     find = _finder(omipay)
 
     async def notify(request: web.Request) -> web.Response:
-        session = await asgi.made(find, request)
-        try:
-            body = await asgi.read(request.content.iter_any(), request.headers.get("Content-Length"))
-        except asgi.BodyTooLarge:
-            return _closing(asgi.too_long())
-        except (web.RequestPayloadError, ConnectionError):
-            return _closing(asgi.cut_off())
-        return _response(await session.receive_notification(body, handler))
+        session = await asgi.resolve_session(find, request)
+        answered = await asgi.answer(session, handler, _chunks(request), request.headers.get("Content-Length"))
+        reply = answered.reply
+        response = web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+        if answered.close:
+            response.force_close()
+        return response
 
     return notify
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    try:
+        if request.content.at_eof():
+            yield await request.read()  # what a middleware has read before us is kept there
+            return
+        async for chunk in request.content.iter_any():
+            yield chunk
+    except (web.RequestPayloadError, ConnectionError):
+        raise asgi.BodyCutOff from None
 
 
 def _finder(omipay: Any) -> Callable[[web.Request], Any]:
     if isinstance(omipay, web.AppKey):
         return lambda request: _kept(request, omipay)
-    if hasattr(omipay, "receive_notification"):
+    if hasattr(omipay, "receive_notification") and not isinstance(omipay, type):
         return lambda _: omipay
     if not callable(omipay):
         message = "omipay must be a session, the AppKey of one, or a function that finds it for a request"
@@ -93,13 +112,3 @@ def _kept(request: web.Request, key: web.AppKey[AsyncOmipay]) -> AsyncOmipay:
         message = f"app[{key!r}] is missing: app.cleanup_ctx.append(session_context(factory)) keeps a session there"
         raise ConfigurationError(message)
     return request.config_dict[key]
-
-
-def _response(reply: NotificationReply) -> web.Response:
-    return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
-
-
-def _closing(reply: NotificationReply) -> web.Response:
-    response = _response(reply)
-    response.force_close()
-    return response

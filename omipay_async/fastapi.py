@@ -11,9 +11,9 @@ Needs the extra ``fastapi``.
 # No `from __future__ import annotations`: FastAPI reads the signatures below, and one of them is made at run time.
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 try:
     from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -27,47 +27,83 @@ from . import asgi
 from .errors import ConfigurationError
 from .fulfilment.guard import checked_handler
 from .models import Order
-from .protocol.notifications import NotificationReply
 from .session import AsyncOmipay
 
-__all__ = ["OmipayDep", "get_omipay", "lifespan", "notification_route"]
+__all__ = ["OmipayDep", "get_omipay", "lifespan", "notification_route", "omipay_dep"]
 
 
 def lifespan(
-    factory: Callable[[], AsyncOmipay | Awaitable[AsyncOmipay]],
+    factory: Callable[[], AsyncOmipay | Awaitable[AsyncOmipay]], name: str = "omipay"
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """A lifespan that keeps the session ``factory()`` returns on ``app.state.omipay``, and closes it at the end.
+    """A lifespan that keeps the session ``factory()`` returns on ``app.state.<name>``, and closes it at the end.
 
-    ``factory`` is sync or async, ``AsyncOmipay.from_env`` for one. Within a lifespan of your own:
-    ``async with lifespan(factory)(app): yield``.
+    ``factory`` is sync or async, ``AsyncOmipay.from_env`` for one. Sub-applications that are mounted in ``app`` have it
+    on their state too. Within a lifespan of your own: ``async with lifespan(factory)(app): yield``; with several
+    merchants: ``async with lifespan(sydney, "sydney")(app), lifespan(perth, "perth")(app): yield``.
+
+    Raises:
+        ConfigurationError: ``name`` is not a name; at the start of the app, ``app.state.<name>`` is taken.
     """
+    asgi.checked_name(name)
 
     @contextlib.asynccontextmanager
     async def context(app: FastAPI) -> AsyncIterator[None]:
-        async with await asgi.made(factory) as omipay:
-            app.state.omipay = omipay
+        if getattr(app.state, name, None) is not None:
+            raise asgi.name_taken(f"app.state.{name}", "lifespan(factory, name=...)")
+        async with await asgi.resolve_session(factory) as omipay:
+            # A mounted app does not know its parent, and its own lifespan is not run.
+            apps = [app, *(inner for inner in _mounted(app) if getattr(inner.state, name, None) is None)]
+            for each in apps:
+                setattr(each.state, name, omipay)
             try:
                 yield
             finally:
-                del app.state.omipay
+                for each in apps:
+                    delattr(each.state, name)
 
     return context
 
 
-async def get_omipay(connection: HTTPConnection) -> AsyncOmipay:
-    """The dependency behind ``OmipayDep``: the session on ``app.state.omipay``, for requests and WebSockets.
+def _mounted(app: Any) -> Iterator[Any]:
+    """The applications that are mounted in ``app``, at any depth."""
+    for route in getattr(app, "routes", None) or ():
+        inner = getattr(route, "app", None)
+        if hasattr(inner, "state") and hasattr(inner, "routes"):
+            yield inner
+        if inner is not None:
+            yield from _mounted(inner if hasattr(inner, "routes") else route)
 
-    Raises ``ConfigurationError`` where nobody put one there.
-    """
-    omipay = getattr(connection.app.state, "omipay", None)
-    if omipay is None:
-        message = "app.state.omipay is missing: FastAPI(lifespan=omipay_async.fastapi.lifespan(factory)) keeps it there"
-        raise ConfigurationError(message)
-    return omipay  # type: ignore[no-any-return]  # a state holds anything
 
+def _getter(name: str) -> Callable[[HTTPConnection], Awaitable[AsyncOmipay]]:
+    async def get(connection: HTTPConnection) -> AsyncOmipay:
+        kept = getattr(connection.app.state, name, None) or (connection.scope.get("state") or {}).get(name)
+        if kept is None:
+            options = "" if name == "omipay" else f", name={name!r}"
+            message = f"app.state.{name} is missing: FastAPI(lifespan=omipay_async.fastapi.lifespan(factory{options}))"
+            raise ConfigurationError(f"{message} keeps it there")
+        return kept  # type: ignore[no-any-return]  # a state holds anything
+
+    return get
+
+
+get_omipay: Final = _getter("omipay")
+"""The dependency behind ``OmipayDep``: the session on ``app.state.omipay``, for requests and WebSockets.
+
+It is found where ``lifespan`` keeps it, in mounted sub-applications too, and where ``session_app`` of
+``omipay_async.asgi`` does. Raises ``ConfigurationError`` where nobody put one.
+"""
 
 OmipayDep = Annotated[AsyncOmipay, Depends(get_omipay)]
 """For the signature of an endpoint: ``async def pay(omipay: OmipayDep): ...``"""
+
+
+def omipay_dep(name: str) -> Any:
+    """``OmipayDep`` for the session that ``lifespan(factory, name)`` keeps: an ``Annotated`` for signatures.
+
+    A type checker that is to know the type wants it spelt out:
+    ``PerthDep = Annotated[AsyncOmipay, omipay_dep("perth").__metadata__[0]]``.
+    """
+    return Annotated[AsyncOmipay, Depends(_getter(asgi.checked_name(name)))]
 
 
 def notification_route(
@@ -77,9 +113,10 @@ def notification_route(
 ) -> APIRouter:
     """A router whose ``POST path`` is a notify_url: it confirms, runs ``await handler(order)`` once, answers. CN 3.9.
 
-    The first argument is a session, or a FastAPI dependency that returns one: ``get_omipay``, ``OmipayDep``, your own.
-    See ``AsyncOmipay.receive_notification`` for what the handler may rely on. The raw bytes are passed on; bodies over
-    64 KiB are answered 413 and FAIL before they are read whole.
+    The first argument is a session, or a FastAPI dependency that returns one: ``get_omipay``, ``OmipayDep``,
+    ``omipay_dep("sydney")``, your own. See ``AsyncOmipay.receive_notification`` for what the handler may rely on. The
+    raw bytes are passed on; bodies over 64 KiB are answered 413 and FAIL before they are read whole. A slash at the end
+    of ``path`` may be there or not: FastAPI would answer 307, and nothing says that the gateway follows it.
 
     Raises ``InvalidRequest`` for a handler that cannot be called, ``ConfigurationError`` for any other first argument.
     """
@@ -87,30 +124,33 @@ def notification_route(
     dependency = _dependency(omipay_or_dependency)
     router = APIRouter()
 
-    @router.post(path, include_in_schema=False)
     async def notify(request: Request, omipay: Annotated[Any, Depends(dependency)]) -> Response:
-        try:
-            body = await asgi.read(request.stream(), request.headers.get("content-length"))
-        except asgi.BodyTooLarge:
-            return _response(asgi.too_long(), request)
-        except ClientDisconnect:
-            return _response(asgi.cut_off(), request)
-        return _response(await omipay.receive_notification(body, handler))
+        answered = await asgi.answer(omipay, handler, _chunks(request), request.headers.get("content-length"))
+        response = Response(answered.reply.body, answered.reply.status, dict(answered.reply.headers))
+        if answered.close and request.scope["http_version"].startswith("1"):
+            response.headers["Connection"] = "close"  # or the server goes on receiving what nobody reads
+        return response
 
+    bare = path.rstrip("/")
+    for each in (path, f"{bare}/" if path == bare else bare) if bare else (path,):
+        router.add_api_route(each, notify, methods=["POST"], include_in_schema=False)
     return router
 
 
-def _response(reply: NotificationReply, unread: Request | None = None) -> Response:
-    response = Response(reply.body, reply.status, dict(reply.headers))
-    if unread is not None and unread.scope["http_version"].startswith("1"):
-        response.headers["Connection"] = "close"  # or the server goes on receiving what nobody reads
-    return response
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():  # what `await request.body()` has cached, if somebody asked it
+            yield chunk
+    except ClientDisconnect:
+        raise asgi.BodyCutOff from None
+    except RuntimeError:  # the stream was read by hand, or as a form: Starlette keeps no bytes then
+        raise asgi.BodyTaken from None
 
 
 def _dependency(omipay: Any) -> Callable[..., Any]:
     if get_origin(omipay) is Annotated:
         omipay = next((part.dependency for part in get_args(omipay) if hasattr(part, "dependency")), None)
-    elif hasattr(omipay, "receive_notification"):
+    elif hasattr(omipay, "receive_notification") and not isinstance(omipay, type):
         return _always(omipay)
     if not callable(omipay):
         message = "omipay_or_dependency must be a session or a FastAPI dependency that returns one"

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import importlib
 import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiohttp import web
 
+from omipay_async import AsyncOmipay
 from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
 from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest
 from omipay_async.sandbox import Sandbox
@@ -151,6 +153,71 @@ async def test_the_context_keeps_the_session_and_closes_it(session: Session, han
         assert cast("object", app[OMIPAY]) is session
         assert (await exchange(port, b"{}", path="/payments/omipay/notify")).body == SUCCESS
     assert (session.opened, session.closed) == (1, 1)
+
+
+async def test_several_merchants_live_in_one_app(session: Session, handler: Handler) -> None:
+    """Each under a key of its own."""
+    perth, key = Session(), web.AppKey("PERTH", AsyncOmipay)
+    app = shop(OMIPAY, handler)
+    app.router.add_post("/perth", notification_handler(key, handler))
+    app.cleanup_ctx.append(session_context(lambda: cast("Any", session)))
+    app.cleanup_ctx.append(session_context(lambda: cast("Any", perth), key))
+    async with served(app) as port:
+        await exchange(port, b"sydney")
+        await exchange(port, b"perth", path="/perth")
+    assert (session.bodies, perth.bodies) == ([b"sydney"], [b"perth"])
+    assert (session.closed, perth.closed) == (1, 1)
+
+
+async def test_a_second_session_under_one_key_is_refused_at_the_start(session: Session, handler: Handler) -> None:
+    """It would take the first merchant's notifications; the first one is closed, the second never made."""
+    second, app = Session(), shop(OMIPAY, handler)
+    app.cleanup_ctx.append(session_context(lambda: cast("Any", session)))
+    app.cleanup_ctx.append(session_context(lambda: cast("Any", second)))
+    runner = web.AppRunner(app)
+    with pytest.raises(ConfigurationError, match="OMIPAY"):
+        await runner.setup()
+    await app.cleanup()
+    assert (session.closed, second.opened) == (1, 0)
+
+
+@pytest.mark.parametrize("key", ["omipay", None])
+def test_a_key_is_an_app_key(key: Any) -> None:
+    """A plain string would be found by nobody."""
+    with pytest.raises(ConfigurationError, match="key"):
+        session_context(cast("Any", Session), key)
+
+
+# -- bodies that somebody has read already ----------------------------------------------------------------------------
+
+
+def reading(read: str) -> Any:
+    """A middleware that reads the body, as one that writes an audit log does."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Any) -> Any:
+        await attrgetter(read)(request)()
+        return await handler(request)
+
+    return middleware
+
+
+@pytest.mark.parametrize(("read", "status"), [("read", 200), ("text", 200), ("post", 200), ("content.read", 500)])
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+async def test_a_body_that_was_read_already_is_taken_from_where_it_is_kept(
+    caplog: pytest.LogCaptureFixture, read: str, status: int, content_type: str
+) -> None:
+    """What aiohttp keeps is used; what is kept nowhere is an error that says what to do, and not a forged body."""
+
+    session = Session()
+    app = shop(session, Handler())
+    app.middlewares.append(reading(read))
+    body = b'{"order_no": "TR1"}'
+    headers = f"Content-Length: {len(body)}\r\nContent-Type: {content_type}\r\nConnection: close\r\n"
+    async with served(app) as port:
+        answered = await exchange(port, body, headers=headers)
+    assert (answered.status, session.bodies) == (status, [body] if status == 200 else [])
+    assert ("middleware" in caplog.text) is (status == 500)
 
 
 async def test_a_forgotten_context_is_named(handler: Handler, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,15 +1,21 @@
-"""Bodies are read raw and within bounds, whatever the server in front lets through."""
+"""The ASGI adapter: bodies raw and within bounds, whatever is in front; a session that lives as long as its app."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from omipay_async import asgi
+from omipay_async import AsyncOmipay, asgi
+from omipay_async.asgi import get_omipay, notification_app, omipay_getter, session_app
+from omipay_async.errors import ConfigurationError, InvalidRequest
+
+from .support.raw_http import FAIL, SUCCESS, Handler, Session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, MutableMapping
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -20,6 +26,14 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 async def endless() -> AsyncIterator[bytes]:
     while True:
         yield b"x" * 1000
+
+
+@pytest.mark.parametrize("declared", ["5", "65536"])
+async def test_a_body_of_which_nothing_comes_was_taken_by_somebody(declared: str) -> None:
+    """The length says that there was one."""
+    with pytest.raises(asgi.BodyTaken):
+        await asgi.read(chunks(b""), declared)
+    assert await asgi.read(chunks(b""), "0") == b""
 
 
 @pytest.mark.parametrize("declared", [None, "5", "-5", "junk", "", "٣"])
@@ -43,3 +57,362 @@ async def test_what_comes_is_counted(declared: str | None) -> None:
         await asgi.read(chunks(b"x" * 65_536, b"x"), declared)
     with pytest.raises(asgi.BodyTooLarge):
         await asgi.read(endless(), declared)
+
+
+# -- the notify_url ---------------------------------------------------------------------------------------------------
+
+
+class Client:
+    """A server in front of an ASGI app, one request at a time; it keeps the messages that were sent."""
+
+    def __init__(self, app: Any, **scope: Any) -> None:
+        self.app = app
+        self.scope = scope
+        self.sent: list[MutableMapping[str, Any]] = []
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.sent.append(message)
+
+    async def post(self, *parts: bytes, path: str = "/omipay/notify", method: str = "POST", **scope: Any) -> int:
+        """The status of the answer; its body and headers are kept. Without parts the client hangs up."""
+        self.sent.clear()
+        left = list(parts)
+
+        async def receive() -> dict[str, Any]:
+            if not left:
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+        await self.app(self.http(path, method) | scope, receive, self.send)
+        start, *bodies = self.sent
+        self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
+        self.body = b"".join(message["body"] for message in bodies)
+        return int(start["status"])
+
+    def http(self, path: str, method: str) -> dict[str, Any]:
+        return {"type": "http", "method": method, "path": path, "headers": [], "http_version": "1.1"} | self.scope
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+@pytest.fixture
+def handler() -> Handler:
+    return Handler()
+
+
+async def test_the_raw_bytes_reach_the_session_and_its_answer_the_gateway(session: Any, handler: Handler) -> None:
+    """With the documented JSON, and its length."""
+    client = Client(notification_app(session, handler))
+    assert await client.post(b'{"a" :', b" 1}") == 200
+    assert (client.body, session.bodies, len(handler.orders)) == (SUCCESS, [b'{"a" : 1}'], 1)
+    assert client.headers == {"content-length": str(len(SUCCESS)), "content-type": "application/json"}
+
+
+async def test_a_failure_is_passed_on(session: Any, handler: Handler) -> None:
+    """Status and FAIL, so that the gateway delivers again."""
+    session.error = ConfigurationError("no certificates")
+    client = Client(notification_app(session, handler))
+    assert (await client.post(b"{}"), client.body) == (503, FAIL)
+
+
+@pytest.mark.parametrize(("version", "closed"), [("1.1", True), ("2", False)])
+async def test_what_was_not_read_whole_ends_the_connection(
+    session: Any, handler: Handler, version: str, closed: bool
+) -> None:
+    """413 and FAIL; HTTP/2 knows no such header."""
+    client = Client(notification_app(session, handler), http_version=version)
+    assert (await client.post(b"x" * 65_537), client.body) == (413, FAIL)
+    assert ("connection" in client.headers) is closed
+    assert await client.post(headers=[(b"content-length", b"70000")]) == 413
+    assert session.bodies == []
+
+
+async def test_a_sender_that_hangs_up_is_no_notification(session: Any, handler: Handler) -> None:
+    """Whatever came before."""
+    client = Client(notification_app(session, handler))
+    assert (await client.post(), session.bodies) == (400, [])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+async def test_a_notification_is_posted(session: Any, handler: Handler, method: str) -> None:
+    """Whoever looks with a browser sees 405."""
+    client = Client(notification_app(session, handler))
+    assert await client.post(b"{}", method=method) == 405
+    assert (client.headers["allow"], client.body, session.bodies) == ("POST", b"", [])
+
+
+async def test_a_body_that_was_drained_is_a_mistake_that_is_named(
+    session: Any, handler: Handler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 and FAIL within a bounded time, and an ERROR that says what to do, where the gateway would wait in vain."""
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    app = asgi.NotificationApp(session, handler, body_timeout=0.01)
+    client = Client(app)
+    await app(client.http("/", "POST"), never, client.send)
+    assert client.sent[0]["status"] == 500
+    assert await client.post(b"", headers=[(b"Content-Length", b"5")]) == 500
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert all("middleware" in record.getMessage() for record in caplog.records)
+    assert session.bodies == []
+
+
+async def test_it_may_be_served_by_itself(session: Any, handler: Handler) -> None:
+    """With an empty lifespan; WebSockets are closed, and what nobody knows is an error."""
+    app = notification_app(session, handler)
+    server = Server(app)
+    async with server:
+        assert server.said == ["lifespan.startup.complete"]
+    client = Client(app)
+    await app({"type": "websocket"}, server.receive, client.send)
+    assert client.sent == [{"type": "websocket.close", "code": 1000}]
+    with pytest.raises(ValueError, match="telegraph"):
+        await app({"type": "telegraph"}, server.receive, client.send)
+
+
+async def test_the_session_may_be_found_for_each_request(session: Any, handler: Handler) -> None:
+    """By a function, sync or async, that gets the scope if it takes an argument."""
+
+    async def later() -> Any:
+        return session
+
+    async def later_by_scope(scope: Any) -> Any:
+        return scope["mine"]
+
+    class Finder:
+        def find(self, scope: Any) -> Any:
+            return scope["mine"]
+
+    for getter in (lambda: session, later, lambda scope: scope["mine"], later_by_scope, Finder().find):
+        assert await Client(notification_app(getter, handler)).post(b"{}", mine=session) == 200
+    assert len(session.bodies) == 5
+
+
+@pytest.mark.parametrize("wrong", [None, "session", AsyncOmipay])
+def test_what_is_neither_session_nor_getter_is_refused_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
+    """Not at the first notification."""
+    with pytest.raises(ConfigurationError, match="omipay_or_getter"):
+        notification_app(wrong, handler)
+    with pytest.raises(InvalidRequest, match="handler"):
+        notification_app(lambda: None, wrong if wrong is not AsyncOmipay else None)  # type: ignore[arg-type]  # tested
+
+
+# -- the session ------------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A server that knows the lifespan of apps."""
+
+    def __init__(self, app: Any, state: dict[str, Any] | None = None) -> None:
+        self.said: list[str] = []
+        self.failure = ""
+        self._app = app
+        self._changed = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._asked = 0
+        self.scope: dict[str, Any] = {"type": "lifespan"} | ({} if state is None else {"state": state})
+
+    async def receive(self) -> dict[str, Any]:
+        self._asked += 1
+        if self._asked == 1:
+            return {"type": "lifespan.startup"}
+        await self._ending.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.said.append(message["type"])
+        self.failure = message.get("message", "")
+        self._changed.set()
+
+    async def __aenter__(self) -> Self:
+        self.task = asyncio.ensure_future(self._app(self.scope, self.receive, self.send))
+        changed = asyncio.ensure_future(self._changed.wait())
+        await asyncio.wait([self.task, changed], return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+        if self.task.done():
+            await self.task
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ending.set()
+        await self.task
+
+
+class App:
+    """An app that says what it was asked, with a lifespan of its own."""
+
+    def __init__(self, *, fails: str = "") -> None:
+        self.fails = fails
+        self.seen: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            self.seen.append(scope["state"]["omipay"])
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            return
+        for phase in ("startup", "shutdown"):
+            self.seen.append((await receive())["type"])
+            if self.fails == phase:
+                await send({"type": f"lifespan.{phase}.failed", "message": "broken"})
+                raise OSError(phase)
+            await send({"type": f"lifespan.{phase}.complete"})
+
+
+@pytest.mark.parametrize("state", [None, {}])
+async def test_the_session_lives_as_long_as_the_app(session: Any, state: Any) -> None:
+    """Opened before the app starts, in the state of each request, closed after the app has ended."""
+    app = App()
+    whole = session_app(app, lambda: session)
+    server = Server(whole, state)
+    async with server:
+        assert (session.opened, session.closed) == (1, 0)
+        assert server.scope["state"]["omipay"] is session
+        assert await Client(whole).post(b"{}") == 204
+        assert await Client(whole).post(b"{}", state={"other": 1}) == 204
+    assert app.seen == ["lifespan.startup", session, session, "lifespan.shutdown"]
+    assert server.said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert (session.opened, session.closed) == (1, 1)
+
+
+async def test_the_server_is_told_of_the_end_after_the_session_was_closed(session: Any) -> None:
+    """It stops the event loop then."""
+    server = Server(session_app(App(), lambda: session))
+    told_when_closed: list[int] = []
+    said = server.send
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        told_when_closed.append(session.closed)
+        await said(message)
+
+    server.send = send  # type: ignore[method-assign]  # to look on
+    async with server:
+        pass
+    assert told_when_closed == [0, 1]
+
+
+async def raising(scope: Any, receive: Any, send: Any) -> None:
+    raise ValueError("only HTTP")  # as Django does
+
+
+async def silent(scope: Any, receive: Any, send: Any) -> None:
+    pass
+
+
+async def answering(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+
+
+@pytest.mark.parametrize("app", [raising, silent, answering])
+async def test_an_app_without_lifespan_has_a_session_all_the_same(session: Any, app: Any) -> None:
+    """Whatever it does where a lifespan is offered to it."""
+    server = Server(session_app(app, lambda: session))
+    async with server:
+        assert (session.opened, session.closed) == (1, 0)
+    assert server.said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert session.closed == 1
+
+
+@pytest.mark.parametrize("phase", ["startup", "shutdown"])
+async def test_an_app_that_fails_is_told_as_it_is(session: Any, phase: str) -> None:
+    """And the session is closed."""
+    server = Server(session_app(App(fails=phase), lambda: session))
+    with pytest.raises(OSError, match=phase):
+        async with server:
+            assert phase == "shutdown"
+    assert session.closed == 1
+    assert server.said == (["lifespan.startup.failed"] if phase == "startup" else ["lifespan.startup.complete"])
+
+
+async def test_a_session_that_cannot_be_made_ends_the_start() -> None:
+    """The server is told why."""
+
+    def factory() -> Any:
+        raise ConfigurationError("OMIPAY_M_NUMBER is not set")
+
+    server = Server(session_app(App(), factory))
+    with pytest.raises(ConfigurationError):
+        async with server:
+            raise AssertionError("it started")
+    assert (server.said, server.failure) == (["lifespan.startup.failed"], "OMIPAY_M_NUMBER is not set")
+
+
+async def test_a_second_session_under_one_name_is_refused_at_the_start(session: Any) -> None:
+    """It would answer for the other merchant; under a name of its own it lives beside."""
+    inner = session_app(App(), Session, name="omipay")  # type: ignore[arg-type]  # a double
+    with pytest.raises(ConfigurationError, match=r'scope\["state"\]\["omipay"\]'):
+        async with Server(session_app(inner, lambda: session)):
+            raise AssertionError("it started")
+    assert session.closed == 1
+    perth = Session()
+    whole = session_app(session_app(App(), lambda: perth, name="perth"), lambda: session)  # type: ignore[arg-type, return-value]  # a double
+    async with Server(whole) as server:
+        assert server.scope["state"] == {"omipay": session, "perth": perth}
+
+
+def test_on_a_server_without_lifespan_the_first_request_opens_the_session(session: Any, handler: Handler) -> None:
+    """Once, however many come at the same time; it is closed with the event loop, and the next loop has its own."""
+    made: list[Session] = []
+
+    async def factory() -> Any:
+        await asyncio.sleep(0)
+        made.append(Session())
+        return made[-1]
+
+    whole = session_app(App(), factory, {"/omipay/notify": notification_app(get_omipay, handler)})
+
+    async def serve() -> None:
+        statuses = await asyncio.gather(*(Client(whole).post(b"{}") for _ in range(3)))
+        assert statuses == [200] * 3
+        assert (made[-1].opened, made[-1].closed, len(made[-1].bodies)) == (1, 0, 3)
+
+    for number in (1, 2):
+        asyncio.run(serve())
+        assert [session.closed for session in made] == [1] * number
+
+
+async def test_routes_are_answered_with_or_without_a_slash_and_before_the_app(session: Any, handler: Handler) -> None:
+    """No router redirects them, and a root path that the server adds to the path is none of theirs."""
+    app = App()
+    whole = session_app(app, lambda: session, {"/omipay/notify": notification_app(get_omipay, handler)})
+    async with Server(whole):
+        for path, root in [
+            ("/omipay/notify", ""),
+            ("/omipay/notify/", ""),
+            ("/shop/omipay/notify", "/shop"),
+            ("/omipay/notify/", "/shop"),
+        ]:
+            assert await Client(whole).post(b"{}", path=path, root_path=root) == 200
+        for path in ("/omipay", "/omipay/notify/more", "/omipay/notifyx", "/", "/shop/omipay/notify"):
+            assert await Client(whole).post(b"{}", path=path, root_path="/shops") == 204
+    assert len(session.bodies) == 4
+
+
+async def test_a_session_that_nobody_keeps_is_named(handler: Handler) -> None:
+    """Each getter says what to write."""
+    for getter, name in ((get_omipay, "omipay"), (omipay_getter("perth"), "perth")):
+        with pytest.raises(ConfigurationError, match=f'session_app.*name="{name}"'):
+            await Client(notification_app(getter, handler)).post(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("app", {"app": None}),
+        ("factory", {"factory": Session()}),
+        ("routes", {"routes": ["/omipay/notify"]}),
+        ("routes", {"routes": {"omipay/notify": silent}}),
+        ("routes", {"routes": {b"/omipay/notify": silent}}),
+        ("routes", {"routes": {"/omipay/notify": None}}),
+        ("name", {"name": "my shop"}),
+        ("name", {"name": None}),
+    ],
+)
+def test_what_will_not_do_is_refused_when_the_app_is_made(name: str, arguments: dict[str, Any]) -> None:
+    """Naming the argument."""
+    with pytest.raises(ConfigurationError, match=f"^{name}"):
+        session_app(**({"app": silent, "factory": Session} | arguments))  # type: ignore[arg-type]  # what is tested

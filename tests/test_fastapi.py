@@ -13,9 +13,11 @@ import fastapi
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from starlette.routing import Mount
 
+from omipay_async.asgi import session_app
 from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest
-from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route
+from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route, omipay_dep
 from omipay_async.sandbox import Sandbox
 
 from .support.raw_http import FAIL, ORDER, SUCCESS, Handler, Session, answer, chunked, exchange
@@ -191,6 +193,156 @@ def test_the_lifespan_keeps_the_session_and_closes_it(
             assert connection.receive_json() is True
     assert (session.opened, session.closed) == (1, 1)
     assert not hasattr(app.state, "omipay")
+
+
+def keeping(session: Any, name: str = "omipay") -> Any:
+    """The lifespan for a session that is only looked at."""
+    return lifespan(lambda: session, name)
+
+
+PerthDep = Annotated[Any, omipay_dep("perth").__metadata__[0]]
+
+
+def test_several_merchants_live_in_one_app(session: Session, handler: Handler) -> None:
+    """Each under a name of its own, found by its own dependency."""
+    perth = Session()
+
+    @contextlib.asynccontextmanager
+    async def both(app: fastapi.FastAPI) -> AsyncIterator[None]:
+        async with keeping(session)(app), keeping(perth, name="perth")(app):
+            yield
+
+    app = fastapi.FastAPI(lifespan=both)
+    app.include_router(notification_route(OmipayDep, handler))
+    app.include_router(notification_route(omipay_dep("perth"), handler, "/perth/notify"))
+
+    @app.get("/")
+    async def endpoint(sydney: OmipayDep, omipay: PerthDep) -> list[bool]:
+        return [cast("object", sydney) is session, omipay is perth]
+
+    with TestClient(app) as client:
+        assert client.get("/").json() == [True, True]
+        client.post("/omipay/notify", content=b"sydney")
+        client.post("/perth/notify", content=b"perth")
+    assert (session.bodies, perth.bodies) == ([b"sydney"], [b"perth"])
+    assert (session.closed, perth.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["omipay", "perth"])
+def test_a_second_session_under_one_name_is_refused_at_the_start(session: Session, name: str) -> None:
+    """It would take the first merchant's notifications; the first one is closed, the second never made."""
+    second = Session()
+
+    @contextlib.asynccontextmanager
+    async def both(app: fastapi.FastAPI) -> AsyncIterator[None]:
+        async with keeping(session, name)(app), keeping(second, name)(app):
+            yield
+
+    with pytest.raises(ConfigurationError, match=f"app.state.{name}"), TestClient(fastapi.FastAPI(lifespan=both)):
+        raise AssertionError("it started")
+    assert (session.closed, second.opened) == (1, 0)
+
+
+def test_an_app_may_start_again(session: Session) -> None:
+    """What the first life kept is gone."""
+    app = fastapi.FastAPI(lifespan=keeping(session))
+    for _ in range(2):
+        with TestClient(app):
+            pass
+    assert (session.opened, session.closed) == (2, 2)
+
+
+def test_mounted_applications_find_their_parents_session(session: Session, handler: Handler) -> None:
+    """At any depth, through routers too; one that has a session of its own keeps it."""
+    parent, child, grandchild, other = (fastapi.FastAPI() for _ in range(4))
+    parent.router.lifespan_context = cast("Any", keeping(session))
+    own = Session()
+    other.state.omipay = own
+    for app in (child, grandchild, other):
+        app.include_router(notification_route(OmipayDep, handler))
+    child.mount("/grandchild", grandchild)
+    parent.mount("/child", child)
+    parent.router.routes.append(Mount("/group", routes=[Mount("/other", app=other)]))
+    with TestClient(parent) as client:
+        assert client.post("/child/omipay/notify", content=b"1").content == SUCCESS
+        assert client.post("/child/grandchild/omipay/notify", content=b"2").content == SUCCESS
+        assert client.post("/group/other/omipay/notify", content=b"3").content == SUCCESS
+    assert (session.bodies, own.bodies) == ([b"1", b"2"], [b"3"])
+    assert not hasattr(grandchild.state, "omipay")
+
+
+def test_the_session_of_an_asgi_wrapper_is_found(session: Any, handler: Handler) -> None:
+    """``omipay_async.asgi.session_app`` keeps it in the scope."""
+    app = fastapi.FastAPI()
+    app.include_router(notification_route(OmipayDep, handler))
+    with TestClient(session_app(app, lambda: session)) as client:
+        assert client.post("/omipay/notify", content=b"{}").content == SUCCESS
+    assert session.closed == 1
+
+
+@pytest.mark.parametrize("path", ["/omipay/notify", "/omipay/notify/"])
+@pytest.mark.parametrize("asked", ["/omipay/notify", "/omipay/notify/"])
+def test_a_slash_at_the_end_redirects_nobody(session: Any, handler: Handler, path: str, asked: str) -> None:
+    """FastAPI would answer 307, and the notification would be lost."""
+    app = fastapi.FastAPI()
+    app.include_router(notification_route(session, handler, path))
+    with TestClient(app, follow_redirects=False) as client:
+        assert client.post(asked, content=b"{}").status_code == 200
+
+
+def test_the_root_may_be_the_path(session: Any, handler: Handler) -> None:
+    """Of an application that is mounted for nothing else."""
+    app = fastapi.FastAPI()
+    app.include_router(notification_route(session, handler, "/"))
+    with TestClient(app) as client:
+        assert client.post("/", content=b"{}").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["my shop", "", None])
+def test_a_name_is_a_name(name: Any) -> None:
+    """An attribute is called so."""
+    with pytest.raises(ConfigurationError, match="name"):
+        lifespan(cast("Any", Session), name)
+    with pytest.raises(ConfigurationError, match="name"):
+        omipay_dep(name)
+
+
+# -- bodies that somebody has read already ----------------------------------------------------------------------------
+
+
+async def reads_body(request: fastapi.Request) -> None:
+    await request.body()
+
+
+async def reads_json(request: fastapi.Request) -> None:
+    await request.json()
+
+
+async def drains(request: fastapi.Request) -> None:
+    async for _ in request.stream():
+        pass
+
+
+@pytest.mark.parametrize(("reader", "status"), [(reads_body, 200), (reads_json, 200), (drains, 500)])
+@pytest.mark.parametrize("where", ["dependency", "middleware"])
+def test_a_body_that_was_read_already_is_taken_from_where_it_is_kept(
+    caplog: pytest.LogCaptureFixture, reader: Any, status: int, where: str
+) -> None:
+    """What Starlette keeps is used; what is kept nowhere is an error that says what to do, and not a forged body."""
+    session: Any = Session()
+    app = fastapi.FastAPI(dependencies=[fastapi.Depends(reader)] if where == "dependency" else [])
+    if where == "middleware":
+
+        @app.middleware("http")
+        async def middleware(request: fastapi.Request, call_next: Any) -> Any:
+            await reader(request)
+            return await call_next(request)
+
+    app.include_router(notification_route(session, Handler()))
+    with TestClient(app) as client:
+        answered = client.post("/omipay/notify", content=b'{"order_no": "TR1"}')
+    assert (answered.status_code, session.bodies) == (status, [b'{"order_no": "TR1"}'] if status == 200 else [])
+    assert ("middleware" in caplog.text) is (status == 500)
 
 
 def test_a_forgotten_lifespan_is_named(handler: Handler) -> None:
