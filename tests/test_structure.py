@@ -41,7 +41,20 @@ SANDBOX_MAY_KNOW = {"codes", "errors", "protocol.endpoints"}
 
 # Which module needs which package that is not Python's own; "late": only inside of a function.
 THIRD_PARTY = {
-    "httpx": {"transport.client", "transport.proxies", "transport.tls", "sandbox.transport", "sandbox.notifier late"},
+    "h11": {"transport.connection"},
+    "httpcore": {"transport.http_transport"},
+    "httpx": {
+        "transport.client",
+        "transport.connection",
+        "transport.evidence",
+        "transport.http_transport",
+        "transport.network",
+        "transport.proxies",
+        "transport.tls",
+        "transport.unsigned",
+        "sandbox.transport",
+        "sandbox.notifier late",
+    },
     "cattrs": {"protocol.decoding"},
     "redis": {"redis late"},
     "sqlalchemy": {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from omipay_async.clock import Clock, Deadline
 
+    from .connection import Connection
+
 
 @attrs.frozen
 class Node:
@@ -45,7 +47,7 @@ class Progress(enum.Enum):
     SENT = "sent"
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Attempt:
     """One request on its way: what it asks, how long it may take, how far it got."""
 
@@ -53,7 +55,7 @@ class Attempt:
     method: str
     node: Node
     path: str
-    signed_query: Callable[[], str]
+    signed_query: Callable[[], str] = attrs.field(repr=False)
     """Called once, when the request leaves."""
     secrets: Iterable[str] = attrs.field(repr=False)
     scope: CancelScope
@@ -63,37 +65,61 @@ class Attempt:
     connect_s: float
     """How many seconds connecting may take, TLS included."""
     send_by: Deadline | None = None
-    """A money call is not sent after this instant; of a read None."""
+    """A money call is not sent after this moment. A read has none."""
     progress: Progress = Progress.NOT_SENT
-    connection: Any = None
-    """The network stream of a connection that was opened for this trip."""
+    connection: Connection | None = None
+    """The connection of our own that the request goes over."""
+    stream: Any = None
+    """On httpcore's path, the network stream of a connection that was opened for this attempt."""
+
+    @property
+    def travels_alone(self) -> bool:
+        """Whether it needs a connection of its own, as money calls do."""
+        return self.send_by is not None
 
     @property
     def may_have_arrived(self) -> bool:
         """Whether the gateway may have received the request by now."""
         return self.progress in (Progress.HANDED_OVER, Progress.SENT)
 
+    @property
+    def is_too_late(self) -> bool:
+        """Whether it is a money call whose time to be sent is over."""
+        return self.send_by is not None and self.send_by.is_over(self.clock)
+
+    def begin_connecting(self) -> None:
+        """Nothing is sent as long as this lasts; it has a time limit of its own."""
+        self.progress = Progress.CONNECTING
+        self.scope.expire_in(self.connect_s)
+
+    def begin_sending(self) -> None:
+        """The next that happens is that the request is written.
+
+        Raises:
+            TooLateError: it must not be.
+        """
+        if self.is_too_late:
+            raise TooLateError
+        if self.progress is Progress.CONNECTING:
+            self.scope.expire_in(self.until - self.clock.monotonic())
+        self.progress = Progress.SENT
+
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow httpcore's trace events. An exception from here ends the request before it is sent."""
+        """Follow httpcore's trace events, on its path. An exception from here ends the request before it is sent."""
         if self.progress is Progress.SENT:
             return
         if event.endswith(".send_request_headers.started"):
             # A proxy's CONNECT is a request too, but not ours.
-            if self.progress is Progress.CONNECTING and info["request"].method != b"CONNECT":
-                if self.send_by is not None and self.send_by.is_over(self.clock):
-                    raise TooLateError
-                self.scope.expire_in(self.until - self.clock.monotonic())
             if info["request"].method != b"CONNECT":
-                self.progress = Progress.SENT
+                self.begin_sending()
         elif event == "connection.connect_tcp.started":
-            self.progress = Progress.CONNECTING
-            self.scope.expire_in(self.connect_s)
+            self.begin_connecting()
         elif event == "connection.connect_tcp.complete":
-            self.connection = info["return_value"]
+            self.stream = info["return_value"]
 
 
 class TooLateError(Exception):
-    """Connecting took so long that a money call must not be sent any more."""
+    """Signing or connecting took so long that a money call must not be sent any more."""
 
 
 def too_late(endpoint: str) -> Failed:
@@ -107,11 +133,11 @@ def session_closed() -> Failed:
     return Failed(Failure.CLOSED, SessionClosed())
 
 
-def cut_short(trip: Attempt, why: CancelReason) -> Failed:
+def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
     if why is CancelReason.CLOSED:
         return session_closed()
-    if trip.may_have_arrived:
-        message = f"{trip.endpoint}: no answer in time"
-        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=trip.endpoint))
-    message = f"{trip.endpoint}: no connection in time"
-    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=trip.endpoint))
+    if attempt.may_have_arrived:
+        message = f"{attempt.endpoint}: no answer in time"
+        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
+    message = f"{attempt.endpoint}: no connection in time"
+    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))

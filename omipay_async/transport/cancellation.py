@@ -2,20 +2,29 @@
 
 ``asyncio.timeout`` on the session's clock instead of the loop's, and with a second reason to end: ``aclose()``.
 A cancellation from outside always wins and is never swallowed.
+
+When time is up, what was waited for may be there already: in the socket, or halfway to the block. (Something held up
+the event loop.) So time ends the block only after the loop had some turns to deliver what it has, and as long as bytes
+go on coming in these turns, it waits for more of them; up to a limit, since a server may drip.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from omipay_async.clock import call_later
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from omipay_async.clock import Clock, Timer
+
+
+_LAST_TURNS: Final = 10
+_MOST_TURNS: Final = 100
 
 
 class CancelReason(enum.Enum):
@@ -36,7 +45,18 @@ class ScopeCancelled(Exception):  # noqa: N818 - no error: the end of a scope, a
 class CancelScope:
     """``with CancelScope(clock) as scope:`` cuts its block short at ``scope.end(why)``, or when its time is over."""
 
-    __slots__ = ("_cancelled", "_cancelling", "_clock", "_later", "_over", "_seconds", "_task", "_timer", "_why")
+    __slots__ = (
+        "_cancelled",
+        "_cancelling",
+        "_clock",
+        "_later",
+        "_over",
+        "_received",
+        "_seconds",
+        "_task",
+        "_timer",
+        "_why",
+    )
     _task: asyncio.Task[object]
     _cancelling: int
 
@@ -46,6 +66,7 @@ class CancelScope:
         self._why: CancelReason | None = None
         self._timer: Timer | None = None
         self._later: asyncio.Handle | None = None
+        self._received: Callable[[], int] = int  # nothing
         self._cancelled = False
         self._over = False
 
@@ -53,10 +74,25 @@ class CancelScope:
         """Let the time be over in ``seconds`` from now, instead of what was set before."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._later is not None and self._why is None:
+            self._later.cancel()
         self._timer = call_later(self._clock, seconds, self._expire)
 
+    def watch(self, received: Callable[[], int]) -> None:
+        """Let ``received()`` tell how many bytes have come of what the block waits for."""
+        self._received = received
+
     def _expire(self) -> None:
-        self.end(CancelReason.TIME)
+        self._look_again(_LAST_TURNS, _MOST_TURNS, self._received())
+
+    def _look_again(self, turns: int, most: int, before: int) -> None:
+        received = self._received()
+        if received != before:
+            turns = _LAST_TURNS
+        if turns and most:
+            self._later = asyncio.get_running_loop().call_soon(self._look_again, turns - 1, most - 1, received)
+        else:
+            self.end(CancelReason.TIME)
 
     def end(self, why: CancelReason) -> None:
         """Cut the block short now; the first reason counts."""

@@ -1,63 +1,77 @@
-"""The one place with network I/O, and the only one that knows httpx: connections, requests, exceptions.
+"""The one place with network I/O, and the only package that knows httpx: connections, requests, replies.
 
 A request is signed at the moment it leaves, below everything that logs, follows redirects or keeps cookies, and on our
 own transports the signed target is not even on the request: it travels in ``extensions["target"]``, which only the
 connection reads. So neither httpx's log nor a tracer that reads ``request.url`` ever sees a signature.
 
-What a failure proves:
+There are three ways to the gateway:
 
-- On our own transports, httpcore's trace events tell whether sending has begun. Before that nothing was sent.
-- Otherwise the exception must tell. httpx's connect errors are believed, except where ``__cause__`` says otherwise: the
-  aiohttp transport calls a hang-up after the request a ``ConnectTimeout`` too.
-- Everything else may have reached the gateway.
+- Directly, over connections of our own (``connection``). Reads keep theirs; **money travels alone**: each money call
+  goes out on a connection over which nothing was sent before, and which is closed after its reply.
+- Through a proxy, over httpx's own transport.
+- Over a transport that the user gave.
+
+On the last two nobody can see what else comes over a connection, so none is used twice: each request is sent with
+``Connection: close``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import logging
 import math
-import re
-import socket
-import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import httpx
 
-from omipay_async.errors import ConfigurationError, NotSent, TransportError
-from omipay_async.protocol.redaction import excerpt
+from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Failed, Node, Progress, TooLateError, cut_short, too_late
 from .cancellation import ScopeCancelled
-from .failures import Failure
+from .evidence import failed
+from .http_transport import ATTEMPT, HTTPTransport
+from .httpcore_path import TargetOnce, keep_replies_out_of_the_log, our_request
+from .network import Network
 from .pool import ConnectionPool
-from .quirks import TargetOnce, keep_replies_out_of_the_log, our_request, surplus, with_query
 from .tls import ssl_context
+from .unsigned import UnsignedTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    import ssl
+    from collections.abc import Callable, Coroutine
 
+    from .connection import Connection
     from .proxies import Proxies
 
 _KEEPALIVE_S: Final = 30.0
 _LONGEST_KEEPALIVE_S: Final = 60.0
 """After this long without an answer no transport has a kept-alive connection left."""
-_FRESH_S: Final = 2.0
-"""Money rides no connection that was idle for longer: one that the server is about to close ends in OutcomeUnknown."""
 
 
 @attrs.define(eq=False)
 class Slot:
-    """The right to have one request under way, and on our own transports the connection that goes with it."""
+    """The right to have one request under way, and the connection of our own that was kept for the next read."""
 
-    transport: httpx.AsyncBaseTransport | None = None
-    proxy: Any = attrs.field(default=None, repr=False)
-    """Which proxy that connection goes through."""
-    idle_since: float = 0.0
+    connection: Connection | None = None
+
+    def close(self) -> None:
+        """Close the connection that was kept."""
+        if self.connection is not None:
+            self.connection.abort()
+            self.connection = None
+
+    def take_connection(self, base_url: str, now: float) -> Connection | None:
+        """The connection that was kept, if it leads to ``base_url`` and is not too old."""
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return None
+        if connection.base_url != base_url or now - connection.idle_since > _KEEPALIVE_S:
+            connection.abort()
+            return None
+        return connection
 
 
 class HTTPClient:
@@ -79,6 +93,8 @@ class HTTPClient:
         self._given = transport
         self._verify = verify
         self._proxies = proxies
+        self._network = Network()
+        self._own: HTTPTransport | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self._answered: dict[str, float] = {}
@@ -90,9 +106,9 @@ class HTTPClient:
                 "User-Agent": user_agent,
             }
         )
-        self._complete_headers: dict[tuple[str, str], httpx.Headers] = {}
+        self._complete_headers: dict[tuple[str, str, bool], httpx.Headers] = {}
         self.slots: ConnectionPool[Slot] = self._new_slots()
-        self._unsigned = _Unsigned(self)
+        self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
         self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._headers)
 
     def _new_slots(self) -> ConnectionPool[Slot]:
@@ -109,114 +125,135 @@ class HTTPClient:
         if given is not None and not loop_free:
             message = "transport belongs to the event loop that it was first used in: use one session for each loop"
             raise ConfigurationError(message)
+        self._network.abandon()
+        self._network, self._own = Network(), None
         self._closing = set()
         self._answered.clear()
         self.slots = self._new_slots()
         self._unsigned.forget()
 
-    async def exchange(self, slot: Slot, trip: Attempt) -> Received | Failed:
+    # -- three ways to the gateway -----------------------------------------------------------------------------------
+
+    async def exchange(self, slot: Slot, attempt: Attempt) -> Received | Failed:
         """Send the request, and return the reply or what its absence proves.
 
         What is raised is a cancellation, or what the set-up or the nonce provider raised before anything was sent.
         """
+        if self._given is not None:
+            return await self._exchange(attempt, self._given, self._whole_request)
+        proxy = self._proxies.of(_address(attempt.node.base_url, attempt.path))
+        if proxy is None:
+            return await self._exchange_directly(slot, attempt)
+        return await self._exchange_through(proxy, attempt)
+
+    async def _exchange_directly(self, slot: Slot, attempt: Attempt) -> Received | Failed:
+        if self._own is None:
+            self._own = HTTPTransport(self._network, ssl_context(self._verify))
+        if not attempt.travels_alone:
+            attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock.monotonic())
+        got: Received | Failed | None = None
+        try:
+            got = await self._exchange(attempt, self._own, self._request)
+        finally:
+            connection = attempt.connection
+            if connection is not None:
+                if isinstance(got, Received) and connection.is_idle and not attempt.travels_alone and not self._closed:
+                    connection.idle_since = attempt.clock.monotonic()
+                    slot.connection = connection
+                else:
+                    connection.abort()
+        return got
+
+    async def _exchange_through(self, proxy: Any, attempt: Attempt) -> Received | Failed:
+        # After an exception or a cancellation httpcore's pool may be in any state: each request has its own.
+        transport = self._httpx_transport(proxy, httpx.Limits(max_keepalive_connections=0))
+        try:
+            return await self._exchange(attempt, transport, self._proxied_request)
+        finally:
+            self._close(transport.aclose())
+            if attempt.progress is Progress.CONNECTING and attempt.stream is not None:
+                self._close(attempt.stream.aclose())
+
+    async def _exchange(
+        self,
+        attempt: Attempt,
+        transport: httpx.AsyncBaseTransport,
+        request_of: Callable[[Attempt, str], httpx.Request],
+    ) -> Received | Failed:
+        query = attempt.signed_query()
+        if attempt.is_too_late:
+            return too_late(attempt.endpoint)
         response: httpx.Response | None = None
-        whole = False
-        transport = self._own_transport(slot, trip) if self._given is None else self._given
-        request = self._request(trip, slot.proxy)
         quiet = our_request.set(True)
         try:
-            with trip.scope:
-                trip.progress = Progress.HANDED_OVER
+            request = request_of(attempt, query)
+            with attempt.scope:
+                attempt.progress = Progress.HANDED_OVER
                 response = await transport.handle_async_request(request)
-                received = await _read(response, trip.node)
-                whole = received.complete and not self._closed and not surplus(slot.transport)
-                self._answered[trip.node.base_url] = trip.clock.monotonic()
+                received = await _read(response, attempt.node)
+                self._answered[attempt.node.base_url] = attempt.clock.monotonic()
+                response = None
                 return received
         except ScopeCancelled as ended:
-            return cut_short(trip, ended.why)
+            return cut_short(attempt, ended.why)
         except TooLateError:
-            return too_late(trip.endpoint)
+            return too_late(attempt.endpoint)
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
-            return _failed(trip, error, certain=not self._may_be_a_second_try(trip, error))
+            return failed(attempt, error, certain=not self._may_be_a_second_try(attempt, error))
         finally:
             our_request.reset(quiet)
-            if whole:
-                slot.idle_since = trip.clock.monotonic()
-            else:
-                self._discard(slot, trip, response)
+            if response is not None:
+                self._close(response.aclose())
 
-    def _may_be_a_second_try(self, trip: Attempt, error: Exception) -> bool:
+    def distrust(self, slot: Slot) -> None:
+        """Close the connection over which a reply came that cannot be believed."""
+        slot.close()
+
+    def _may_be_a_second_try(self, attempt: Attempt, error: Exception) -> bool:
         # aiohttp repeats a GET by itself when a kept-alive connection drops: that its second try was refused proves
         # nothing of the first.
         source = type(error.__cause__).__module__.partition(".")[0]
-        if source != "aiohttp" or trip.method != "GET":
+        if source != "aiohttp" or attempt.method != "GET":
             return False
-        return trip.clock.monotonic() - self._answered.get(trip.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
+        return attempt.clock.monotonic() - self._answered.get(attempt.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
 
-    def _request(self, trip: Attempt, proxy: object) -> httpx.Request:
-        address = _address(trip.node.base_url, trip.path)
-        if self._given is None:
-            request = self._bare_request(trip, address)
-            target = f"{_target(trip.node.base_url, trip.path)}?{trip.signed_query()}".encode()
-            kind = dict if proxy is None else TargetOnce
-            request.extensions = kind(target=target, trace=trip.trace)
-            return request
-        url = with_query(address, trip.signed_query())
-        left = max(0.001, trip.until - trip.clock.monotonic())
-        connect = min(trip.connect_s, 0.9 * left)  # before our own deadline: its end would prove nothing
-        timeout = {"connect": connect, "read": left, "write": left, "pool": connect}
-        request = self._bare_request(trip, url)
-        request.extensions = {"timeout": timeout}
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def _request(self, attempt: Attempt, query: str) -> httpx.Request:
+        request = self._bare_request(attempt, _address(attempt.node.base_url, attempt.path))
+        request.extensions = {ATTEMPT: attempt, "target": _target(attempt, query), "trace": attempt.trace}
+        return request
+
+    def _proxied_request(self, attempt: Attempt, query: str) -> httpx.Request:
+        request = self._bare_request(attempt, _address(attempt.node.base_url, attempt.path), closes=True)
+        request.extensions = TargetOnce(target=_target(attempt, query), trace=attempt.trace)
+        return request
+
+    def _whole_request(self, attempt: Attempt, query: str) -> httpx.Request:
+        url = httpx.URL(f"{attempt.node.base_url}{attempt.path}?{query}")
+        left = max(0.001, attempt.until - attempt.clock.monotonic())
+        connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline: its end would prove nothing
+        request = self._bare_request(attempt, url, closes=True)
+        request.extensions = {"timeout": {"connect": connect, "read": left, "write": left, "pool": connect}}
         request.read()  # some transports want its content, which is empty
         return request
 
-    def _bare_request(self, trip: Attempt, url: httpx.URL) -> httpx.Request:
+    def _bare_request(self, attempt: Attempt, url: httpx.URL, *, closes: bool = False) -> httpx.Request:
         # With its headers complete and its stream given, httpx has nothing to work out: a sixth of the time.
-        key = trip.method, trip.node.base_url
+        closes = closes or attempt.travels_alone
+        key = attempt.method, attempt.node.base_url, closes
         headers = self._complete_headers.get(key)
         if headers is None:
-            length = [("Content-Length", "0")] if trip.method == "POST" else []
-            headers = httpx.Headers([("Host", url.netloc.decode()), *length, *self._headers.multi_items()])
+            more = [("Content-Length", "0")] if attempt.method == "POST" else []
+            more += [("Connection", "close")] if closes else []
+            headers = httpx.Headers([("Host", url.netloc.decode()), *more, *self._headers.multi_items()])
             self._complete_headers[key] = headers
-        return httpx.Request(trip.method, url, headers=headers, stream=httpx.ByteStream(b""))
+        return httpx.Request(attempt.method, url, headers=headers, stream=httpx.ByteStream(b""))
 
-    # -- connections ------------------------------------------------------------------------------------------------
+    def _httpx_transport(self, proxy: Any, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(verify=ssl_context(self._verify), limits=limits, proxy=proxy)
 
-    def _own_transport(self, slot: Slot, trip: Attempt) -> httpx.AsyncBaseTransport:
-        address = _address(trip.node.base_url, trip.path)
-        proxy = self._proxies.of(address)
-        stale = trip.send_by is not None and trip.clock.monotonic() - slot.idle_since > _FRESH_S
-        if slot.transport is not None and (stale or slot.proxy != proxy):
-            self._discard(slot, trip, None)
-        if slot.transport is None:
-            slot.transport, slot.proxy = self.new_transport(address, connections=1), proxy
-        return slot.transport
-
-    def new_transport(self, address: httpx.URL, *, connections: int) -> httpx.AsyncBaseTransport:
-        """The user's transport, or a new one of our own for ``address``."""
-        if self._given is not None:
-            return self._given
-        return httpx.AsyncHTTPTransport(
-            verify=ssl_context(self._verify),
-            limits=httpx.Limits(max_connections=connections, keepalive_expiry=_KEEPALIVE_S),
-            proxy=self._proxies.of(address),
-        )
-
-    def _discard(self, slot: Slot, trip: Attempt, response: httpx.Response | None) -> None:
-        # After an exception or a cancellation a connection is of no use, and httpx's pool may be in any state.
-        if self._given is None and slot.transport is not None:
-            self._close(slot.transport.aclose())
-            slot.transport = None
-        if trip.progress is Progress.CONNECTING and trip.connection is not None:
-            self._close(trip.connection.aclose())
-        if response is not None:
-            self._close(response.aclose())
-
-    def distrust(self, slot: Slot) -> None:
-        """Close the connection of ``slot``: over it came what cannot be the reply to what was asked."""
-        if slot.transport is not None:
-            self._close(slot.transport.aclose())
-            slot.transport = None
+    # -- the end -----------------------------------------------------------------------------------------------------
 
     def _close(self, closing: Coroutine[Any, Any, None]) -> None:
         # Beside, not here: whoever was cancelled must not wait, and a cancelled task could not.
@@ -231,36 +268,12 @@ class HTTPClient:
     async def aclose(self) -> None:
         """Close every connection."""
         self.close()
-        for slot in self.slots.idle:
-            if slot.transport is not None:
-                await _closed(slot.transport.aclose())
-                slot.transport = None
+        await self._network.aclose()
+        if self._own is not None:
+            await _closed(self._own.aclose())
         here = asyncio.get_running_loop()
         await asyncio.gather(*(task for task in self._closing if task.get_loop() is here))
         await _closed(self.http.aclose())
-
-
-class _Unsigned(httpx.AsyncBaseTransport):
-    """What ``AsyncOmipay.http`` sends through when it is used directly: nothing is signed, no slot is taken."""
-
-    def __init__(self, wire: HTTPClient) -> None:
-        self._wire = wire
-        self._transports: dict[str, httpx.AsyncBaseTransport] = {}
-
-    def forget(self) -> None:
-        """Another event loop takes over."""
-        self._transports.clear()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        host = f"{request.url.scheme}://{request.url.host}"
-        if host not in self._transports:
-            self._transports[host] = self._wire.new_transport(request.url, connections=10)
-        return await self._transports[host].handle_async_request(request)
-
-    async def aclose(self) -> None:
-        given = [self._wire._given] if self._wire._given is not None else []  # noqa: SLF001 - one class in two parts
-        for transport in {*self._transports.values(), *given}:
-            await transport.aclose()
 
 
 async def _closed(closing: Coroutine[Any, Any, None]) -> None:
@@ -289,9 +302,8 @@ def _address(base_url: str, path: str) -> httpx.URL:
     return httpx.URL(base_url + path)
 
 
-@functools.lru_cache(maxsize=64)
-def _target(base_url: str, path: str) -> str:
-    return _address(base_url, path).raw_path.decode()
+def _target(attempt: Attempt, query: str) -> bytes:
+    return b"%b?%b" % (_address(attempt.node.base_url, attempt.path).raw_path, query.encode("ascii"))
 
 
 async def _read(response: httpx.Response, node: Node) -> Received:
@@ -321,60 +333,3 @@ async def _body(response: httpx.Response) -> tuple[bytes, bool]:
         if size > LARGEST_REPLY:
             return b"".join(chunks), False
     return b"".join(chunks), True
-
-
-# -- what a failure proves --------------------------------------------------------------------------------------------
-
-
-def _failed(trip: Attempt, error: Exception, *, certain: bool) -> Failed:
-    said = _URL.sub("[URL]", excerpt(str(error), trip.secrets))
-    what = f"{type(error).__name__}{': ' if said else ''}{said}"
-    if trip.progress is Progress.CONNECTING or (certain and trip.progress is not Progress.SENT and never_sent(error)):
-        message = f"{trip.endpoint}: not sent, {what}"
-        return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=trip.endpoint))
-    message = f"{trip.endpoint}: no answer, {what}"
-    return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=trip.endpoint))
-
-
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
-_NEVER_SENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
-)
-# What is raised before a connection is there, by name: neither library need be imported, or installed, for this.
-_CONNECTING: Final = {
-    "aiohttp": frozenset(
-        {
-            "ClientConnectorError",
-            "ConnectionTimeoutError",
-            "ClientHttpProxyError",
-            "InvalidURL",
-            "NonHttpUrlClientError",
-        }
-    ),
-    "httpcore": frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}),
-}
-_UNREACHABLE: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
-
-
-def never_sent(error: Exception) -> bool:
-    """Whether ``error`` proves by itself that no byte of the request reached the gateway."""
-    if not isinstance(error, _NEVER_SENT):
-        return False
-    cause = error.__cause__
-    if cause is None and not error.__suppress_context__:
-        cause = error.__context__
-    return cause is None or _before_connected(cause)
-
-
-def _before_connected(cause: BaseException) -> bool:
-    names = _CONNECTING.get(type(cause).__module__.partition(".")[0])
-    if names is not None:
-        return any(kind.__name__ in names for kind in type(cause).__mro__)
-    if isinstance(cause, socket.gaierror | ssl.SSLError):
-        return True
-    return isinstance(cause, OSError) and cause.errno in _UNREACHABLE

@@ -12,7 +12,7 @@ import pytest
 from omipay_async import NotSent, OmipayError, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.errors import ConfigurationError
 from omipay_async.testing import ManualClock
-from omipay_async.transport.client import never_sent
+from omipay_async.transport.evidence import never_sent
 from omipay_async.transport.tls import ssl_context
 from tests.support.scripted_gateway import Gateway, order
 

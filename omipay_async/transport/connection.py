@@ -1,0 +1,275 @@
+"""One HTTP/1.1 connection of our own: an asyncio protocol whose replies h11 reads.
+
+It sees every byte as it arrives, in plain TCP and under TLS, and that is what it is for:
+
+- *What was sent.* ``send`` writes the whole request in one call. Before it nothing can have reached the server, after
+  it everything may have.
+- *What came unasked.* A byte that arrives while no request is under way, a lone line break included, answers nothing.
+  It ends the connection, so that no later request can take it for its own reply. So does what follows a reply.
+- *Whether it is still there.* ``is_usable`` also looks into the socket, where bytes or the server's goodbye may lie
+  that the event loop has not delivered yet. The request is written without an await in between.
+
+The states, and what they are left by:
+
+=========  =============================  =========================================================
+state      meaning                        left by
+=========  =============================  =========================================================
+FRESH      connected, nothing was sent    ``send`` (to BUSY)
+BUSY       one request is under way       a complete reply (to IDLE, or to CLOSED if it is the last)
+IDLE       may be used again              ``send`` (to BUSY), any byte (to CLOSED)
+CLOSED     of no use any more             nothing
+=========  =============================  =========================================================
+
+From every state ``abort`` leads to CLOSED, and so does the loss of the connection. Whoever has a request under way that
+fails or is cancelled aborts the connection. Closing is abrupt, as in httpx: nobody waits for a server to agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import functools
+import re
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import h11
+import httpx
+
+from omipay_async.protocol.reply import LARGEST_REPLY
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    Headers = list[tuple[bytes, bytes]]
+
+_LONGEST_HEAD: Final = 100 * 1024
+_END: Final = h11.EndOfMessage()
+_TARGET: Final = re.compile(rb"[!-~]+")
+
+
+class ConnectionState(enum.Enum):
+    """Where in its life a connection is."""
+
+    FRESH = "fresh"
+    BUSY = "busy"
+    IDLE = "idle"
+    CLOSED = "closed"
+
+
+@attrs.frozen
+class Reply:
+    """One reply as it came. A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere behind them."""
+
+    status: int
+    headers: Any
+    """The pairs of names and values, bytes."""
+    body: bytes
+
+
+@attrs.define(eq=False)
+class _Exchange:
+    """The request that is under way, and what has come of its reply."""
+
+    reply: asyncio.Future[Reply]
+    response: h11.Response = attrs.field(init=False)
+    body: list[bytes] = attrs.field(factory=list)
+    size: int = 0
+
+
+class Connection(asyncio.Protocol):
+    """One connection to ``base_url``'s server. ``closed`` is called once, when it is gone."""
+
+    __slots__ = (
+        "_closed",
+        "_ended",
+        "_exchange",
+        "_h11",
+        "_received",
+        "_socket",
+        "_tls",
+        "_transport",
+        "base_url",
+        "gone",
+        "idle_since",
+        "loop",
+        "state",
+    )
+    _transport: asyncio.Transport
+
+    def __init__(
+        self, sock: socket.socket, base_url: str, closed: Callable[[Connection], object], *, tls: bool
+    ) -> None:
+        self.base_url = base_url
+        self.loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self.loop.create_future()
+        """Done when the socket is closed."""
+        self.state = ConnectionState.FRESH
+        self.idle_since = 0.0
+        self._received = 0
+        self._socket = sock
+        self._closed = closed
+        self._tls = tls
+        self._ended = False
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._exchange: _Exchange | None = None
+
+    # -- asked by whoever has it ------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may be used again, as far as the event loop has been told."""
+        return self.state is ConnectionState.IDLE
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way."""
+        return self.state is ConnectionState.BUSY
+
+    def is_usable(self) -> bool:
+        """Whether a request may be sent: the server has neither closed the connection nor said anything unasked."""
+        if not self._is_connected():
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _is_connected(self) -> bool:
+        return self.state is not ConnectionState.CLOSED and not self._transport.is_closing()
+
+    def send(self, method: bytes, target: bytes, headers: Headers) -> asyncio.Future[Reply]:
+        """Write a request without a body. What is returned becomes its reply, or an ``httpx.TransportError``.
+
+        Raises:
+            httpx.LocalProtocolError: it is not a request; nothing was sent.
+            httpx.RemoteProtocolError: the server closed the connection before; nothing was sent.
+        """
+        if not self._is_connected():
+            raise httpx.RemoteProtocolError("the server closed the connection at once")
+        if _TARGET.fullmatch(target) is None:
+            raise httpx.LocalProtocolError("the target of a request must be visible ASCII characters")
+        head = self._h11.send(_head(method, tuple(headers)))
+        self._h11.send(_END)
+        reply: asyncio.Future[Reply] = self.loop.create_future()
+        self._exchange = _Exchange(reply)
+        self.state = ConnectionState.BUSY
+        self._transport.write(b"".join((method, b" ", target, head[len(method) + 2 :])))
+        if self._ended:
+            self.eof_received()
+        return reply
+
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Agree on TLS with a server whose certificate must be ``host``'s. Whatever ends this closes the connection."""
+        plain = self._transport
+        try:
+            transport = await self.loop.start_tls(plain, self, context, server_hostname=host)
+        except BaseException:
+            plain.abort()
+            raise
+        if transport is None or transport.is_closing():
+            plain.abort()
+            raise ConnectionResetError("the connection was closed in the TLS handshake")
+        self._transport = transport
+
+    def count_received(self) -> int:
+        """How many bytes have come so far."""
+        return self._received
+
+    def abort(self) -> None:
+        """Close the connection at once, whatever is under way on it."""
+        self.state = ConnectionState.CLOSED
+        if not self.gone.done():
+            self._transport.abort()
+
+    def abandon(self) -> None:
+        """Close the socket alone: the event loop that the connection belonged to is gone."""
+        self.state = ConnectionState.CLOSED
+        self._socket.close()
+
+    # -- called by the event loop -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TCP has connected."""
+        self._transport = transport  # type: ignore[assignment]  # it is a stream's
+        if self._tls:
+            self._transport.pause_reading()  # what comes before TLS is TLS's to read
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._received += len(data)
+        if self._exchange is None:
+            self.abort()  # nobody asked
+            return
+        self._h11.receive_data(data)
+        self._read(self._exchange)
+
+    def eof_received(self) -> bool:
+        """The server says nothing more. True keeps our half of a plain connection open."""
+        self._ended = True
+        if self.state is ConnectionState.FRESH and not self._tls:
+            # It may be listening still: a request that is sent now and not answered may have been acted on.
+            return True
+        if self._exchange is not None:
+            self._h11.receive_data(b"")
+            self._read(self._exchange)
+        self.state = ConnectionState.CLOSED
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed, by either side."""
+        self.state = ConnectionState.CLOSED
+        why = "" if exc is None else f" ({type(exc).__name__})"
+        self._fail(httpx.ReadError(f"the connection was lost{why}"))
+        self.gone.set_result(None)
+        self._closed(self)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def _read(self, exchange: _Exchange) -> None:
+        try:
+            while exchange.size <= LARGEST_REPLY:
+                event: Any = self._h11.next_event()
+                kind = type(event)
+                if kind is h11.Data:
+                    exchange.body.append(event.data)
+                    exchange.size += len(event.data)
+                elif kind is h11.Response:
+                    exchange.response = event
+                elif kind is h11.EndOfMessage:
+                    break
+                elif kind is not h11.InformationalResponse:
+                    return  # there is more to come
+        except h11.RemoteProtocolError as error:
+            self._fail(httpx.RemoteProtocolError(str(error)))
+        else:
+            self._end(exchange)
+
+    def _end(self, exchange: _Exchange) -> None:
+        reader = self._h11
+        if reader.our_state is reader.their_state is h11.DONE and not reader.trailing_data[0]:
+            reader.start_next_cycle()
+            self.state = ConnectionState.IDLE
+        else:
+            self.state = ConnectionState.CLOSED
+        self._exchange = None
+        if not exchange.reply.done():
+            response = exchange.response
+            exchange.reply.set_result(Reply(response.status_code, response.headers, b"".join(exchange.body)))
+
+    def _fail(self, error: Exception) -> None:
+        self.state = ConnectionState.CLOSED
+        if self._exchange is not None and not self._exchange.reply.done():
+            self._exchange.reply.set_exception(error)
+        self._exchange = None
+
+
+@functools.lru_cache(maxsize=64)
+def _head(method: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> h11.Request:
+    # With the shortest target, which is replaced as the request is written: what is checked once need not be again.
+    return h11.Request(method=method, target=b"/", headers=list(headers))

@@ -1,0 +1,79 @@
+"""What a failure proves: whether any byte of a request can have reached the gateway. No I/O.
+
+- On our own connections, and through a proxy, the attempt knows whether sending has begun. Before that nothing was
+  sent.
+- On a transport that the user gave, the exception must tell. httpx's connect errors are believed, except where
+  ``__cause__`` says otherwise: the aiohttp transport calls a hang-up after the request a ``ConnectTimeout`` too.
+- Everything else may have reached the gateway.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+from typing import Final
+
+import httpx
+
+from omipay_async.errors import NotSent, TransportError
+from omipay_async.protocol.redaction import excerpt
+
+from .attempt import Attempt, Failed, Progress
+from .failures import Failure
+
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+# What is raised before a connection is there, by name: neither library need be imported, or installed, for this.
+_CONNECTING: Final = {
+    "aiohttp": frozenset(
+        {
+            "ClientConnectorError",
+            "ConnectionTimeoutError",
+            "ClientHttpProxyError",
+            "InvalidURL",
+            "NonHttpUrlClientError",
+        }
+    ),
+    "httpcore": frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}),
+}
+_UNREACHABLE: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+
+
+def failed(attempt: Attempt, error: Exception, *, certain: bool = True) -> Failed:
+    """What ``error`` makes of the attempt. ``certain`` is false where it may be about a second request of its own."""
+    said = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
+    what = f"{type(error).__name__}{': ' if said else ''}{said}"
+    unsent = certain and attempt.progress is not Progress.SENT and never_sent(error)
+    if unsent or attempt.progress is Progress.CONNECTING:
+        message = f"{attempt.endpoint}: not sent, {what}"
+        return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))
+    message = f"{attempt.endpoint}: no answer, {what}"
+    return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
+
+
+def never_sent(error: Exception) -> bool:
+    """Whether ``error`` proves by itself that no byte of the request reached the gateway."""
+    if not isinstance(error, _NEVER_SENT):
+        return False
+    cause = error.__cause__
+    if cause is None and not error.__suppress_context__:
+        cause = error.__context__
+    return cause is None or _before_connected(cause)
+
+
+def _before_connected(cause: BaseException) -> bool:
+    names = _CONNECTING.get(type(cause).__module__.partition(".")[0])
+    if names is not None:
+        return any(kind.__name__ in names for kind in type(cause).__mro__)
+    if isinstance(cause, socket.gaierror | ssl.SSLError):
+        return True
+    return isinstance(cause, OSError) and cause.errno in _UNREACHABLE

@@ -1,0 +1,79 @@
+"""Our own transport: an ``httpx.AsyncHTTPTransport`` of which one thing is replaced, the connection pool below it.
+
+So whatever patches ``httpx.AsyncHTTPTransport.handle_async_request`` (OpenTelemetry's instrumentation, pytest-httpx)
+sees the session's requests. Where the methods of httpcore are patched (respx), the pool steps aside and lets httpcore's
+own have the request: a suite that believes it mocks the gateway must never reach the real one.
+
+``_pool`` is the one private name of httpx that is used here; a test fails when httpx calls it otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import httpcore
+import httpx
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .attempt import Attempt
+    from .network import Network
+
+ATTEMPT: Final = "omipay_attempt"
+"""The key of the request's :class:`Attempt` in its ``extensions``."""
+
+_PATCHED_BY_MOCKS: Final = (httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection)
+
+
+class HTTPTransport(httpx.AsyncHTTPTransport):
+    """Sends the requests of a session over connections of ``network``."""
+
+    def __init__(self, network: Network, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context, limits=httpx.Limits(max_keepalive_connections=0))
+        context.set_alpn_protocols(["http/1.1"])
+        self._pool: Any = _Pool(self._pool, network, context)
+
+
+class _Pool:
+    """What httpx needs of a connection pool. Which connection a request goes over, its attempt says."""
+
+    def __init__(self, below: httpcore.AsyncConnectionPool, network: Network, context: ssl.SSLContext) -> None:
+        self._below = below
+        self._network = network
+        self._context = context
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        if httpcore_is_patched():
+            return await self._below.handle_async_request(request)
+        attempt: Attempt = request.extensions[ATTEMPT]
+        connection = attempt.connection
+        if connection is not None and not connection.is_usable():
+            connection.abort()
+            connection = None
+        if connection is None:
+            attempt.connection = None
+            attempt.begin_connecting()
+            connection = await self._network.connect(attempt.node.base_url, request.url, self._context)
+            attempt.connection = connection
+        # No await from here to the write: what was looked at is still so.
+        attempt.begin_sending()
+        attempt.scope.watch(connection.count_received)
+        reply = await connection.send(request.method, request.url.target, request.headers)
+        return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
+
+    async def aclose(self) -> None:
+        await self._below.aclose()
+        await self._network.aclose()
+
+
+def httpcore_is_patched() -> bool:
+    """Whether another program has put itself in the place of httpcore's methods.
+
+    What was written beside the rest of its class is httpcore's own, also when this module is first imported while a
+    mock is active.
+    """
+    return any(
+        getattr(kind.handle_async_request, "__globals__", None) is not kind.__init__.__globals__
+        for kind in _PATCHED_BY_MOCKS
+    )

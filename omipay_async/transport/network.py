@@ -1,0 +1,152 @@
+"""How a connection of our own comes about: the name, its addresses in turn, TLS. Nothing is leaked by a cancellation.
+
+``loop.create_connection`` could do all of this, but with ``happy_eyeballs_delay`` it loses sockets when it is cancelled
+(seen in CPython 3.11.7), and with ``ssl`` in its first moment. So the addresses are tried here: those of both families
+alternately, each a quarter of a second after the one before or when that has failed; the first that connects counts
+(RFC 8305). TLS is begun by ``start_tls`` on a connection that is there already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import httpx
+
+from .connection import Connection
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpcore
+
+_NEXT_ADDRESS_S: Final = 0.25
+
+
+@attrs.frozen
+class Address:
+    """One address of a host, as the system's resolver gives it."""
+
+    family: int
+    sockaddr: tuple[Any, ...]
+
+
+class Network:
+    """Opens the connections of a session in one event loop, and knows which of them are there."""
+
+    def __init__(self) -> None:
+        self.connections: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def connect(self, base_url: str, url: httpcore.URL, context: ssl.SSLContext) -> Connection:
+        """A connection to the server of ``url``, over which nothing was sent yet.
+
+        Raises:
+            httpx.ConnectError: there is no such name, nobody listens, or the certificate is not to be trusted.
+        """
+        self._loop = loop = asyncio.get_running_loop()
+        tls = url.scheme == b"https"
+        host = url.host.decode("ascii")
+        try:
+            sock = await open_socket(host, url.port or (443 if tls else 80))
+            connection = Connection(sock, base_url, self.connections.discard, tls=tls)
+            await loop.create_connection(lambda: connection, sock=sock)
+            if tls:
+                await connection.start_tls(context, host)
+        except (OSError, ValueError) as error:  # a ValueError is what is wrong with a name
+            message = f"{type(error).__name__}: {error}"
+            raise httpx.ConnectError(message) from error
+        self.connections.add(connection)
+        return connection
+
+    async def aclose(self) -> None:
+        """Close every connection over which no request is under way, and return when they are gone."""
+        if self._loop is not asyncio.get_running_loop():
+            self.abandon()
+            return
+        unused = [connection for connection in self.connections if not connection.is_busy]
+        for connection in unused:
+            connection.abort()
+        if unused:
+            await asyncio.wait([connection.gone for connection in unused])
+
+    def abandon(self) -> None:
+        """Close every connection from another event loop than theirs, which may be gone."""
+        for connection in self.connections:
+            if connection.loop.is_closed():
+                connection.abandon()
+            else:
+                connection.loop.call_soon_threadsafe(connection.abort)
+
+
+async def open_socket(host: str, port: int) -> socket.socket:
+    """A socket that is connected to the first address of ``host`` that answers.
+
+    Raises:
+        OSError: no address answers (of several failures the first), or there is none.
+    """
+    addresses = alternating(await _resolved(host, port))
+    if len(addresses) == 1:
+        return await _connected(addresses[0])
+    return await _race(addresses)
+
+
+async def _resolved(host: str, port: int) -> list[Address]:
+    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)  # an address needs no resolver
+    except socket.gaierror:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
+
+
+def alternating(addresses: list[Address]) -> list[Address]:
+    """``addresses`` in their order, but of each family in turn, so that a family without a way out costs one delay."""
+    families: dict[int, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address.family, []).append(address)
+    rounds = itertools.zip_longest(*families.values())
+    return [address for one in rounds for address in one if address is not None]
+
+
+async def _connected(address: Address) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _race(addresses: list[Address]) -> socket.socket:
+    failures: list[BaseException] = []
+    tries: set[asyncio.Task[socket.socket]] = set()
+    waiting = list(reversed(addresses))
+    try:
+        while waiting or tries:
+            if waiting:
+                tries.add(asyncio.create_task(_connected(waiting.pop())))
+            delay = _NEXT_ADDRESS_S if waiting else None
+            done, tries = await asyncio.wait(tries, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                if (failure := attempt.exception()) is None:
+                    done.discard(attempt)
+                    tries |= done
+                    return attempt.result()
+                failures.append(failure)
+    finally:
+        for attempt in tries:
+            attempt.add_done_callback(_close_late)
+            attempt.cancel()
+    raise failures[0]
+
+
+def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
+    # It may have connected in the moment in which another did, or in which the caller was cancelled.
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()

@@ -1,0 +1,51 @@
+"""What ``AsyncOmipay.http`` sends through when it is used directly: nothing is signed, no slot is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=10, keepalive_expiry=30.0)
+
+
+class UnsignedTransport(httpx.AsyncBaseTransport):
+    """The user's transport, or httpx's own: one for each proxy that the environment names, so there are few.
+
+    Args:
+        given: The transport that the user gave. Closing this closes it.
+        proxy_of: Which proxy a URL is reached through, or None.
+        new: Makes a transport for a proxy.
+    """
+
+    def __init__(
+        self,
+        given: httpx.AsyncBaseTransport | None,
+        proxy_of: Callable[[httpx.URL], Any],
+        new: Callable[[Any, httpx.Limits], httpx.AsyncBaseTransport],
+    ) -> None:
+        self._given = given
+        self._proxy_of = proxy_of
+        self._new = new
+        self._transports: dict[Any, httpx.AsyncBaseTransport] = {}
+
+    def forget(self) -> None:
+        """Another event loop takes over."""
+        self._transports.clear()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it as it is."""
+        if self._given is not None:
+            return await self._given.handle_async_request(request)
+        proxy = self._proxy_of(request.url)
+        if proxy not in self._transports:
+            self._transports[proxy] = self._new(proxy, _LIMITS)
+        return await self._transports[proxy].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every transport."""
+        for transport in [*self._transports.values(), *([] if self._given is None else [self._given])]:
+            await transport.aclose()
