@@ -1,9 +1,9 @@
 """What is remembered of orders being fulfilled, and by whom: the contract of a backend, and the one in memory.
 
-A key is ``"{m_number}:{order_no}"``, an owner is one run of a handler. As an owner sees it, a key is in one of four
-states, and each question has one answer and one state after it; ``TRANSITIONS`` is that table, the code below reads it,
-and every backend is tested against it. Time adds two rows: a lease that is not renewed lapses (``HELD`` to ``FREE``),
-and a recorded success is forgotten after ``keep`` (``DONE`` to ``FREE``).
+A key is ``"{m_number}:{order_no}"`` (see :func:`claim_key`), an owner is one run of a handler. As an owner sees it, a
+key is in one of four states, and each question has one answer and one state after it; ``TRANSITIONS`` is that table,
+the code below reads it, and every backend is tested against it. Time adds two rows: a lease that is not renewed ends
+(``HELD`` to ``FREE``), and a recorded success is forgotten after ``keep`` (``DONE`` to ``FREE``).
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class Step(enum.StrEnum):
 TRANSITIONS: Final[Mapping[tuple[ClaimState, Step], tuple[ClaimState, Claim | bool | None]]] = MappingProxyType(
     {
         (ClaimState.FREE, Step.CLAIM): (ClaimState.HELD, Claim.MINE),
-        # A lapsed lease that nobody took is as good as held: its owner was slow, or the backend forgot it.
+        # A lease that ended and that nobody took is as good as held: its owner was slow, or the backend forgot it.
         (ClaimState.FREE, Step.RENEW): (ClaimState.HELD, True),
         (ClaimState.FREE, Step.FINISH): (ClaimState.DONE, True),
         (ClaimState.FREE, Step.RELEASE): (ClaimState.FREE, None),
-        # RequestContext again, because the first answer was lost.
+        # Asked again, because the first answer was lost.
         (ClaimState.HELD, Step.CLAIM): (ClaimState.HELD, Claim.MINE),
         (ClaimState.HELD, Step.RENEW): (ClaimState.HELD, True),
         (ClaimState.HELD, Step.FINISH): (ClaimState.DONE, True),
@@ -157,6 +157,11 @@ class NoteKeeper(Protocol):
 
 NOTES_KEPT_S: Final = 900.0
 """For how many seconds the backends of this package remember a note: ten minutes at least, and some for slow clocks."""
+
+
+def claim_key(m_number: str, order_no: str) -> str:
+    """The key of an order's claim: however its number is spelt, with capital letters or not, it is one order."""
+    return f"{m_number}:{order_no.upper()}"
 
 
 def checked_seconds(name: str, value: object) -> float:

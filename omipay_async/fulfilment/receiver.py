@@ -157,15 +157,14 @@ class ReceivingMethods:
         except OmipayError as error:
             logger.warning("a notification could not be confirmed, the gateway is to deliver it again: %s", error)
             return notifications.failure(503, error)
-        patience = max(0.0, began + limit - self._caller.clock.monotonic())
+        wait_timeout = max(0.0, began + limit - self._caller.clock.monotonic())
         try:
-            ran = await self._run_once(order, handler, patience)
+            ran = await self._run_once(order, handler, wait_timeout)
         except (BackendError, SessionClosed) as error:
             logger.warning("order %s: the handler did not run or is not recorded: %s", order.order_no, error)
             return notifications.failure(503, error, order)
-        except StillRunning:
-            still = BackendError("the handler is still running for an earlier delivery")
-            return notifications.failure(503, still, order)
+        except StillRunning as running:
+            return notifications.failure(503, BackendError(_why_not_run(running)), order)
         except Exception as error:  # noqa: BLE001 - the handler is the user's; whatever it raises means FAIL
             logger.exception("order %s: the handler raised; the next delivery runs it again", order.order_no)
             return notifications.failure(500, error, order)
@@ -188,6 +187,15 @@ class ReceivingMethods:
             await self._run_once(order, handler, None)
         return order
 
-    async def _run_once(self, order: Order, handler: Handler, patience: float | None) -> bool:
+    async def _run_once(self, order: Order, handler: Handler, wait_timeout: float | None) -> bool:
         with self._life.in_use():
-            return await self._guard.run(order, handler, patience=patience)
+            return await self._guard.run(order, handler, wait_timeout=wait_timeout)
+
+
+def _why_not_run(running: StillRunning) -> str:
+    if running.here:
+        return "the handler is still running for an earlier delivery"
+    return (
+        "another process holds the claim on this order: its handler has not ended, "
+        "or that process died less than a lease ago"
+    )

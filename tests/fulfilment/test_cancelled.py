@@ -63,7 +63,7 @@ async def test_cancelling_the_caller_cancels_its_handler_and_frees_the_order(
         await run
     assert shop.ended == ["cancelled"]
     shop.go.set()
-    assert await elsewhere.run(ORDER, shop, patience=0) is True
+    assert await elsewhere.run(ORDER, shop, wait_timeout=0) is True
 
 
 async def test_a_joiner_takes_over_from_a_cancelled_leader(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
@@ -123,7 +123,7 @@ async def test_a_cancelled_caller_does_not_wait_for_a_backend_that_hangs(
     assert backend.asked[-1] == method
     assert shop.running == 0
     await clock.advance(10)
-    assert not guard._turns
+    assert not guard._runs
 
 
 async def test_a_success_is_recorded_although_its_caller_left(
@@ -143,12 +143,12 @@ async def test_a_success_is_recorded_although_its_caller_left(
 async def test_a_success_that_is_still_to_be_recorded_is_not_freed_by_a_caller_who_leaves(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """The next delivery is cut off while it claims: it records all the same, and gives nothing back."""
+    """The next delivery is cut off while it asks: it records all the same, and gives nothing back."""
     backend.faults["finish"] = gone
     shop.go.set()
     with pytest.raises(BackendError):
-        await guard.run(ORDER, shop, patience=10)
-    backend.faults = {"claim": lambda: clock.sleep(5)}
+        await guard.run(ORDER, shop, wait_timeout=10)
+    backend.faults = {"finish": lambda: clock.sleep(5)}
     run = await begin(guard, shop)
     run.cancel()
     await clock.advance(5)
@@ -178,14 +178,14 @@ async def test_a_timeout_around_the_call_works_as_everywhere(guard: OnceGuard, s
     """``asyncio.timeout`` sees its own cancellation again: nothing swallowed it."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):
-            await guard.run(ORDER, shop, patience=None)
+            await guard.run(ORDER, shop, wait_timeout=None)
     assert shop.ended == ["cancelled"]
 
 
 async def test_a_cancel_scope_around_the_call_works_as_everywhere(guard: OnceGuard, shop: Shop) -> None:
     """anyio repeats its cancellation until the block is left: the handler cleans up once, and the scope ends."""
     with anyio.move_on_after(0.001) as scope:
-        await guard.run(ORDER, shop, patience=None)
+        await guard.run(ORDER, shop, wait_timeout=None)
     assert scope.cancelled_caught
     assert shop.ended == ["cancelled"]
 
@@ -231,11 +231,11 @@ async def test_a_handler_that_refuses_to_stop_does_not_hold_its_cancelled_caller
     assert run.cancelled()
     await clock.advance(100)
     with pytest.raises(StillRunning):
-        await guard.run(ORDER, stubborn, patience=0)
+        await guard.run(ORDER, stubborn, wait_timeout=0)
     with pytest.raises(StillRunning):
-        await elsewhere.run(ORDER, stubborn, patience=0)
+        await elsewhere.run(ORDER, stubborn, wait_timeout=0)
     stubborn.go.set()
-    assert await guard.run(ORDER, stubborn, patience=1) is False
+    assert await guard.run(ORDER, stubborn, wait_timeout=1) is False
     assert stubborn.started == 1
 
 
@@ -249,7 +249,7 @@ async def test_a_handler_that_refuses_to_stop_does_not_hide_its_lost_lease(
     with pytest.raises(BackendError, match="lost"):
         await run
     with pytest.raises(StillRunning):
-        await guard.run(ORDER, stubborn, patience=0)
+        await guard.run(ORDER, stubborn, wait_timeout=0)
     stubborn.go.set()
     await guard.drain(1)
     assert stubborn.started == 1
@@ -265,7 +265,7 @@ async def test_a_handler_cancelled_from_within_is_a_failure_like_any_other(guard
         await asyncio.sleep(0)
 
     with pytest.raises(RuntimeError, match="cancelled from within"):
-        await guard.run(ORDER, cancels_itself, patience=10)
+        await guard.run(ORDER, cancels_itself, wait_timeout=10)
 
 
 async def test_a_failure_after_the_caller_left_is_not_reported_as_forgotten(
@@ -297,7 +297,7 @@ def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_order() -> None
     forgotten = asyncio.all_tasks(loop)
     loop.close()
     clock.advance(31)
-    assert asyncio.run(guard.run(ORDER, mock.AsyncMock(), patience=0)) is True
+    assert asyncio.run(guard.run(ORDER, mock.AsyncMock(), wait_timeout=0)) is True
     for task in forgotten:  # they were never told to end, which is the point, and asyncio complains of
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # a private switch
 

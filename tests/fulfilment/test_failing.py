@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment import guard as guard_module
+from omipay_async.fulfilment import leases
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard, StillRunning
 from omipay_async.models import Order
@@ -54,7 +54,7 @@ async def test_without_a_claim_no_handler_runs(guard: OnceGuard, backend: Faulty
     """Backend gone: BackendError, and nothing was run."""
     backend.faults["claim"] = gone
     with pytest.raises(BackendError):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
     assert shop.started == 0
 
 
@@ -181,11 +181,11 @@ async def test_a_success_whose_record_failed_is_recorded_at_the_next_delivery(
     shop.go.set()
     backend.faults["finish"] = gone
     with pytest.raises(BackendError):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
     with pytest.raises(BackendError):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
     backend.faults.clear()
-    assert await guard.run(ORDER, shop, patience=10) is False
+    assert await guard.run(ORDER, shop, wait_timeout=10) is False
     assert await backend.claim(KEY, "anybody") is Claim.DONE
     assert shop.started == 1
 
@@ -197,42 +197,43 @@ async def test_another_process_runs_what_was_not_recorded_once_the_lease_has_lap
     shop.go.set()
     backend.faults["finish"] = gone
     with pytest.raises(BackendError):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
     backend.faults.clear()
     assert "release" not in backend.asked
     with pytest.raises(StillRunning):
-        await elsewhere.run(ORDER, shop, patience=0)
+        await elsewhere.run(ORDER, shop, wait_timeout=0)
     await clock.advance(30)
-    assert await elsewhere.run(ORDER, shop, patience=0) is True
+    assert await elsewhere.run(ORDER, shop, wait_timeout=0) is True
     assert shop.started == 2
-    assert await guard.run(ORDER, shop, patience=0) is False
-    assert not guard._unrecorded
+    assert await guard.run(ORDER, shop, wait_timeout=0) is False
+    assert not len(guard._unsettled)
 
 
 async def test_a_success_that_is_being_recorded_may_be_crowded_out_of_memory(
     backend: FaultyBackend, guard: OnceGuard, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More records under way than are remembered: each is made, and each caller is told so."""
-    monkeypatch.setattr(guard_module, "_MOST_UNRECORDED", 1)
+    monkeypatch.setattr(leases, "_MOST_KEYS", 1)
     backend.faults["finish"] = lambda: clock.sleep(1)
     orders = [Order(order_no=f"TR{n}", status="PAID", out_order_no=None, currency="AUD", amount=1) for n in range(3)]
-    runs = [asyncio.create_task(guard.run(order, mock.AsyncMock(), patience=10)) for order in orders]
+    runs = [asyncio.create_task(guard.run(order, mock.AsyncMock(), wait_timeout=10)) for order in orders]
     await clock.advance(1)
     assert await asyncio.gather(*runs) == [True] * 3
-    assert not guard._unrecorded
+    assert not len(guard._unsettled)
 
 
 async def test_the_memory_of_unrecorded_successes_is_bounded(
     backend: FaultyBackend, guard: OnceGuard, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backend that is away for days does not fill the memory."""
-    monkeypatch.setattr(guard_module, "_MOST_UNRECORDED", 2)
+    monkeypatch.setattr(leases, "_MOST_KEYS", 2)
     backend.faults["finish"] = gone
     for number in range(5):
         order = Order(order_no=f"TR{number}", status="PAID", out_order_no=None, currency="AUD", amount=1)
         with pytest.raises(BackendError):
-            await guard.run(order, mock.AsyncMock(), patience=10)
-    assert list(guard._unrecorded) == ["123456:TR3", "123456:TR4"]
+            await guard.run(order, mock.AsyncMock(), wait_timeout=10)
+    assert list(guard._unsettled._unrecorded) == ["123456:TR3", "123456:TR4"]
+    assert len(guard._unsettled) == 4
 
 
 async def test_a_record_that_is_denied_is_no_success(guard: OnceGuard, backend: FaultyBackend, shop: Shop) -> None:
@@ -240,7 +241,7 @@ async def test_a_record_that_is_denied_is_no_success(guard: OnceGuard, backend: 
     shop.go.set()
     backend.faults["finish"] = no
     with pytest.raises(BackendError, match="lost"):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
 
 
 @pytest.mark.parametrize("fault", [gone, hanging])
@@ -256,4 +257,4 @@ async def test_a_failed_release_hides_nothing(
     with pytest.raises(ValueError, match="no stock"):
         await run
     await clock.advance(20)
-    assert await guard.run(ORDER, shop, patience=0) is True
+    assert await guard.run(ORDER, shop, wait_timeout=0) is True

@@ -63,7 +63,7 @@ async def test_a_claim_that_ends_in_any_other_way_is_no_claim(
     """Whatever a backend raises, sooner or later, is a BackendError: no handler runs, and nobody is cancelled."""
     monkeypatch.setattr(backend, "claim", lambda key, owner: fault())
     with pytest.raises(BackendError, match="the backend"):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
     assert shop.started == 0
 
 
@@ -91,9 +91,9 @@ async def test_a_record_that_ends_in_any_other_way_is_made_at_the_next_delivery(
     shop.go.set()
     backend.faults["finish"] = fault
     with pytest.raises(BackendError):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
     backend.faults.clear()
-    assert await guard.run(ORDER, shop, patience=10) is False
+    assert await guard.run(ORDER, shop, wait_timeout=10) is False
     assert shop.started == 1
 
 
@@ -106,7 +106,7 @@ async def test_a_release_that_ends_in_any_other_way_hides_nothing(
     shop.fail = [ValueError("no stock")]
     backend.faults["release"] = fault
     with pytest.raises(ValueError, match="no stock"):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
 
 
 async def test_what_a_backend_raised_is_the_cause_of_what_the_caller_sees(
@@ -115,7 +115,7 @@ async def test_what_a_backend_raised_is_the_cause_of_what_the_caller_sees(
     """Whoever writes a backend finds the mistake; its own words, which may hold secrets, are in no message."""
     backend.faults["claim"] = broken
     with pytest.raises(BackendError, match="KeyError") as caught:
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
     assert isinstance(caught.value.__cause__, KeyError)
     assert "secret" not in str(caught.value)
 
@@ -130,7 +130,7 @@ async def test_an_error_of_this_package_comes_out_as_it_is(
 
     backend.faults["claim"] = misconfigured
     with pytest.raises(ConfigurationError, match="no url"):
-        await guard.run(ORDER, shop, patience=10)
+        await guard.run(ORDER, shop, wait_timeout=10)
 
 
 async def test_a_renewal_that_raises_such_an_error_does_not_leave_the_handler_running(

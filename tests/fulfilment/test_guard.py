@@ -51,9 +51,9 @@ def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
 async def test_a_success_is_recorded_and_never_repeated(guard: OnceGuard, elsewhere: OnceGuard, shop: Shop) -> None:
     """The second delivery finds the order fulfilled, whichever process it reaches."""
     shop.go.set()
-    assert await guard.run(ORDER, shop, patience=10) is True
-    assert await guard.run(ORDER, shop, patience=10) is False
-    assert await elsewhere.run(ORDER, shop, patience=0) is False
+    assert await guard.run(ORDER, shop, wait_timeout=10) is True
+    assert await guard.run(ORDER, shop, wait_timeout=10) is False
+    assert await elsewhere.run(ORDER, shop, wait_timeout=0) is False
     assert shop.started == 1
 
 
@@ -64,8 +64,8 @@ async def test_a_failure_is_raised_and_the_next_delivery_runs_again(
     shop.go.set()
     shop.fail = [ValueError("no stock")]
     with pytest.raises(ValueError, match="no stock"):
-        await guard.run(ORDER, shop, patience=10)
-    assert await elsewhere.run(ORDER, shop, patience=0) is True
+        await guard.run(ORDER, shop, wait_timeout=10)
+    assert await elsewhere.run(ORDER, shop, wait_timeout=0) is True
     assert shop.started == 2
 
 
@@ -90,9 +90,11 @@ async def test_a_joiner_takes_the_turn_after_a_failure(guard: OnceGuard, shop: S
     assert shop.started == 2
 
 
-async def test_patience_bounds_the_wait_and_not_the_handler(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+async def test_wait_timeout_bounds_the_wait_and_not_the_handler(
+    guard: OnceGuard, shop: Shop, clock: ManualClock
+) -> None:
     """A duplicate is told that the handler still runs; the handler's own caller waits as long as it takes."""
-    leader, joiner = await begin(guard, shop, patience=1), await begin(guard, shop, patience=5)
+    leader, joiner = await begin(guard, shop, wait_timeout=1), await begin(guard, shop, wait_timeout=5)
     await clock.advance(4.9)
     assert not joiner.done()
     await clock.advance(0.1)
@@ -103,9 +105,9 @@ async def test_patience_bounds_the_wait_and_not_the_handler(guard: OnceGuard, sh
     assert await leader is True
 
 
-async def test_without_patience_nothing_is_waited_for(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
-    """Patience 0 asks once, patience None for ever."""
-    leader, eager, calm = [await begin(guard, shop, patience) for patience in (0, 0, None)]
+async def test_without_a_wait_timeout_nothing_is_waited_for(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+    """Patience 0 asks once, wait_timeout None for ever."""
+    leader, eager, calm = [await begin(guard, shop, wait_timeout) for wait_timeout in (0, 0, None)]
     with pytest.raises(StillRunning):
         await eager
     await clock.advance(3600)
@@ -120,7 +122,7 @@ async def test_orders_and_merchants_do_not_stand_in_each_others_way(
     """The guard is per order of a merchant: the same number of another merchant is another order."""
     first = await begin(guard, shop)
     other = mock.AsyncMock()
-    assert await OnceGuard(backend, clock, "999999").run(ORDER, other, patience=0) is True
+    assert await OnceGuard(backend, clock, "999999").run(ORDER, other, wait_timeout=0) is True
     other.assert_awaited_once_with(ORDER)
     shop.go.set()
     assert await first is True
@@ -150,8 +152,8 @@ async def test_another_process_gives_up_when_its_patience_ends(
 ) -> None:
     """To be told FAIL is right: the gateway delivers again."""
     first = await begin(guard, shop)
-    second = await begin(elsewhere, shop, patience=3)
-    patient = await begin(elsewhere, shop, patience=None)
+    second = await begin(elsewhere, shop, wait_timeout=3)
+    patient = await begin(elsewhere, shop, wait_timeout=None)
     await clock.advance(3)
     with pytest.raises(StillRunning):
         await second
@@ -168,7 +170,7 @@ async def test_the_death_of_an_owner_passes_the_order_on(
     """A process that died inside its handler holds the order for one lease."""
     assert await backend.claim(KEY, "the dead") is Claim.MINE
     handler = mock.AsyncMock()
-    run = await begin(guard, handler, patience=60)
+    run = await begin(guard, handler, wait_timeout=60)
     await clock.advance(29)
     assert not handler.called
     await clock.advance(2)
@@ -182,7 +184,7 @@ async def test_a_handler_that_is_alive_keeps_its_lease(
     first = await begin(guard, shop)
     await clock.advance(3600)
     with pytest.raises(StillRunning):
-        await elsewhere.run(ORDER, shop, patience=0)
+        await elsewhere.run(ORDER, shop, wait_timeout=0)
     assert backend.asked.count("renew") == 360
     shop.go.set()
     assert await first is True
@@ -248,7 +250,7 @@ async def test_a_handler_may_close_the_session(guard: OnceGuard) -> None:
     async def closes(order: Order) -> None:
         await guard.drain(60)
 
-    assert await guard.run(ORDER, closes, patience=10) is True
+    assert await guard.run(ORDER, closes, wait_timeout=10) is True
 
 
 async def test_drain_waits_for_wake_ups(guard: OnceGuard, backend: FaultyBackend, clock: ManualClock) -> None:

@@ -63,7 +63,7 @@ async def generating_handler(order: Order) -> AsyncIterator[None]:
 async def test_what_cannot_be_called_is_refused_at_once(guard: OnceGuard, backend: FaultyBackend, handler: Any) -> None:
     """Before the backend is asked; the error names the argument."""
     with pytest.raises(InvalidRequest, match="handler") as caught:
-        await guard.run(ORDER, handler, patience=10)
+        await guard.run(ORDER, handler, wait_timeout=10)
     assert caught.value.parameter == "handler"
     assert backend.asked == []
 
@@ -74,9 +74,9 @@ async def test_a_handler_that_gives_nothing_to_await_has_fulfilled_nothing(
 ) -> None:
     """The run fails, the error names the argument, and the order is free for the handler that was meant."""
     with pytest.raises(InvalidRequest, match="async") as caught:
-        await guard.run(ORDER, handler, patience=10)
+        await guard.run(ORDER, handler, wait_timeout=10)
     assert caught.value.parameter == "handler"
-    assert await elsewhere.run(ORDER, mock.AsyncMock(), patience=0) is True
+    assert await elsewhere.run(ORDER, mock.AsyncMock(), wait_timeout=0) is True
 
 
 async def fulfils(order: Order, done: list[Order]) -> None:
@@ -103,7 +103,7 @@ def test_every_callable_may_be_a_handler(guard: OnceGuard, shop: Shop) -> None:
 async def test_whatever_returns_something_to_await_is_a_handler(guard: OnceGuard, make: Any) -> None:
     """Lambdas, decorated functions, partials, the mocks of tests: the success is what was awaited."""
     done: list[Order] = []
-    assert await guard.run(ORDER, make(done), patience=10) is True
+    assert await guard.run(ORDER, make(done), wait_timeout=10) is True
     assert done == [ORDER]
 
 
@@ -124,9 +124,9 @@ async def test_a_run_that_failed_passes_on_whenever_the_next_one_comes(
 ) -> None:
     """At no moment of its end is it waited for in vain, and its end forgets nobody but itself."""
     failing = mock.AsyncMock(side_effect=ValueError)
-    first = asyncio.create_task(guard.run(ORDER, failing, patience=None))
+    first = asyncio.create_task(guard.run(ORDER, failing, wait_timeout=None))
     await after(steps)
-    second = asyncio.create_task(guard.run(ORDER, shop, patience=None))
+    second = asyncio.create_task(guard.run(ORDER, shop, wait_timeout=None))
     await after(len(STEPS))
     closing = asyncio.create_task(guard.drain(60))
     await after(len(STEPS))
@@ -142,7 +142,7 @@ async def test_a_run_that_failed_passes_on_whenever_the_next_one_comes(
 @pytest.mark.parametrize("steps", STEPS)
 async def test_drain_ends_whenever_it_is_called(guard: OnceGuard, steps: int) -> None:
     """At no moment of a run's end is it waited for in vain."""
-    run = asyncio.create_task(guard.run(ORDER, mock.AsyncMock(side_effect=ValueError), patience=None))
+    run = asyncio.create_task(guard.run(ORDER, mock.AsyncMock(side_effect=ValueError), wait_timeout=None))
     guard.wake("TR1")
     await after(steps)
     await guard.drain(60)
@@ -153,15 +153,15 @@ async def test_drain_ends_whenever_it_is_called(guard: OnceGuard, steps: int) ->
 # -- handlers that ask for their own order --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("patience", [0, None])
-async def test_a_handler_that_asks_for_its_own_order_is_told_so(guard: OnceGuard, patience: float | None) -> None:
+@pytest.mark.parametrize("wait_timeout", [0, None])
+async def test_a_handler_that_asks_for_its_own_order_is_told_so(guard: OnceGuard, wait_timeout: float | None) -> None:
     """It would wait for itself for ever."""
 
     async def fulfil(order: Order) -> None:
-        await guard.run(order, fulfil, patience=patience)
+        await guard.run(order, fulfil, wait_timeout=wait_timeout)
 
     with pytest.raises(BackendError, match="its own handler"):
-        await guard.run(ORDER, fulfil, patience=None)
+        await guard.run(ORDER, fulfil, wait_timeout=None)
 
 
 async def test_a_handler_that_asks_for_its_own_order_by_detours_is_told_so(guard: OnceGuard) -> None:
@@ -169,10 +169,10 @@ async def test_a_handler_that_asks_for_its_own_order_by_detours_is_told_so(guard
 
     async def fulfil(order: Order) -> None:
         following = OTHER if order is ORDER else ORDER
-        await asyncio.gather(guard.run(following, fulfil, patience=None))
+        await asyncio.gather(guard.run(following, fulfil, wait_timeout=None))
 
     with pytest.raises(BackendError, match="123456:TR1: its own handler"):
-        await guard.run(ORDER, fulfil, patience=None)
+        await guard.run(ORDER, fulfil, wait_timeout=None)
 
 
 async def test_a_handler_may_ask_for_another_order(guard: OnceGuard, shop: Shop) -> None:
@@ -180,6 +180,6 @@ async def test_a_handler_may_ask_for_another_order(guard: OnceGuard, shop: Shop)
     shop.go.set()
 
     async def fulfil(order: Order) -> None:
-        assert await guard.run(ORDER, shop, patience=None) is True
+        assert await guard.run(ORDER, shop, wait_timeout=None) is True
 
-    assert await guard.run(OTHER, fulfil, patience=None) is True
+    assert await guard.run(OTHER, fulfil, wait_timeout=None) is True

@@ -157,10 +157,10 @@ async def test_another_takes_over_from_a_process_killed_in_its_handler(
     with worker(server.url, "hang", "TR1") as process:
         assert await line_of(process) == "began TR1"
         with pytest.raises(StillRunning):
-            await guard.run(ORDER, succeed, patience=0.8)
+            await guard.run(ORDER, succeed, wait_timeout=0.8)
         process.kill()
         process.wait()
-        assert await guard.run(ORDER, succeed, patience=10) is True
+        assert await guard.run(ORDER, succeed, wait_timeout=10) is True
 
 
 async def test_a_wake_up_crosses_processes(server: RedisServer, backend: RedisBackend) -> None:
@@ -222,7 +222,7 @@ async def test_a_handler_outlives_a_restart_of_redis(fragile: RedisServer) -> No
         async def handler(order: Order) -> None:
             await go.wait()
 
-        run = asyncio.create_task(guard.run(ORDER, handler, patience=1))
+        run = asyncio.create_task(guard.run(ORDER, handler, wait_timeout=1))
         while await backend.claim(KEY, "other") is Claim.MINE:
             await backend.release(KEY, "other")
         fragile.kill()

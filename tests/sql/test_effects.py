@@ -44,8 +44,8 @@ async def effects(books: Books) -> int:
     return int(rows[0][0])
 
 
-async def run(books: Books, handler: Callable[[Order], Awaitable[object]], patience: float | None = 10) -> bool:
-    return await OnceGuard(books, SystemClock(), M).run(ORDER, handler, patience=patience)
+async def run(books: Books, handler: Callable[[Order], Awaitable[object]], wait_timeout: float | None = 10) -> bool:
+    return await OnceGuard(books, SystemClock(), M).run(ORDER, handler, wait_timeout=wait_timeout)
 
 
 async def test_an_effect_and_its_record_are_committed_together(books: Books, other: Books) -> None:
@@ -258,7 +258,8 @@ async def test_a_handler_runs_again_after_a_deadlock(url: str, books: Books) -> 
 
     guard = OnceGuard(books, SystemClock(), M)
     await asyncio.gather(
-        guard.run(order("TR1"), taking("a", "b"), patience=20), guard.run(order("TR2"), taking("b", "a"), patience=20)
+        guard.run(order("TR1"), taking("a", "b"), wait_timeout=20),
+        guard.run(order("TR2"), taking("b", "a"), wait_timeout=20),
     )
     assert calls == 3
     assert await execute(books, "SELECT pieces FROM stock") == [(7,), (7,)]

@@ -145,9 +145,9 @@ class Stubborn:
                 continue
 
 
-async def begin(guard: OnceGuard, handler: Any, patience: float | None = 10) -> asyncio.Task[bool]:
+async def begin(guard: OnceGuard, handler: Any, wait_timeout: float | None = 10) -> asyncio.Task[bool]:
     """A run that has gone as far as it can."""
-    run = asyncio.create_task(guard.run(ORDER, handler, patience=patience))
+    run = asyncio.create_task(guard.run(ORDER, handler, wait_timeout=wait_timeout))
     for _ in range(10):
         await asyncio.sleep(0)
     return run

@@ -25,7 +25,7 @@ async def fulfil(backend: RedisBackend, numbers: list[str]) -> None:
 
     async def run(number: str) -> None:
         order = Order(order_no=number, status="PAID", out_order_no=None, currency="AUD", amount=1)
-        await OnceGuard(backend, SystemClock(), "123456").run(order, handler, patience=None)
+        await OnceGuard(backend, SystemClock(), "123456").run(order, handler, wait_timeout=None)
 
     await asyncio.gather(*map(run, numbers))
 
@@ -38,7 +38,7 @@ async def hang(backend: RedisBackend, number: str) -> None:
         await asyncio.Event().wait()
 
     order = Order(order_no=number, status="PAID", out_order_no=None, currency="AUD", amount=1)
-    await OnceGuard(backend, SystemClock(), "123456").run(order, handler, patience=None)
+    await OnceGuard(backend, SystemClock(), "123456").run(order, handler, wait_timeout=None)
 
 
 async def main(url: str, what: str, *numbers: str) -> None:

@@ -1,0 +1,263 @@
+"""The once-guard when answers get lost: what nobody knows is this session's own at the next try, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async.clock import SystemClock
+from omipay_async.errors import BackendError
+from omipay_async.fulfilment import leases
+from omipay_async.fulfilment.backends import Claim, MemoryBackend
+from omipay_async.fulfilment.guard import OnceGuard, StillRunning, running_key
+from omipay_async.fulfilment.leases import Unsettled
+from omipay_async.models import Order
+from omipay_async.testing import ManualClock
+from tests.support.fulfilment_doubles import KEY, ORDER, Shop, begin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class LateBackend(MemoryBackend):
+    """Carries out what it is asked, and does not say so of the methods in ``lost``; those in ``late`` it does later."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(lease=30, clock=clock)
+        self.lost: list[str] = []
+        self.late: list[str] = []
+        self.stalled: list[Callable[[], Any]] = []
+
+    async def _answer(self, method: str, do: Callable[[], Any]) -> Any:
+        if method in self.late:
+            self.late.remove(method)
+            self.stalled.append(do)
+            raise BackendError("stalled")
+        answer = await do()
+        if method in self.lost:
+            self.lost.remove(method)
+            raise BackendError("no answer")
+        return answer
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """As in memory, if the answer arrives."""
+        ask = super().claim
+        answer: Claim = await self._answer("claim", lambda: ask(key, owner))
+        return answer
+
+    async def renew(self, key: str, owner: str) -> bool:
+        """As in memory, if the answer arrives."""
+        ask = super().renew
+        return bool(await self._answer("renew", lambda: ask(key, owner)))
+
+    async def finish(self, key: str, owner: str) -> bool:
+        """As in memory, if the answer arrives."""
+        ask = super().finish
+        return bool(await self._answer("finish", lambda: ask(key, owner)))
+
+    async def release(self, key: str, owner: str) -> None:
+        """As in memory, if the answer arrives."""
+        ask = super().release
+        await self._answer("release", lambda: ask(key, owner))
+
+    async def catch_up(self) -> None:
+        """Carry out what was asked long ago."""
+        while self.stalled:
+            await self.stalled.pop(0)()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def backend(clock: ManualClock) -> LateBackend:
+    return LateBackend(clock)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    shop = Shop()
+    shop.go.set()
+    return shop
+
+
+@pytest.fixture
+def guard(backend: LateBackend, clock: ManualClock) -> OnceGuard:
+    return OnceGuard(backend, clock, "123456")
+
+
+@pytest.fixture
+def elsewhere(backend: LateBackend, clock: ManualClock) -> OnceGuard:
+    """The guard of another session with the same backend."""
+    return OnceGuard(backend, clock, "123456")
+
+
+@pytest.mark.parametrize("when", ["lost", "late"])
+async def test_a_claim_whose_answer_got_lost_is_this_sessions_own(
+    guard: OnceGuard, elsewhere: OnceGuard, backend: LateBackend, shop: Shop, when: str
+) -> None:
+    """The next delivery runs at once, whether the claim was made then or is made afterwards; others are kept out."""
+    getattr(backend, when).append("claim")
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, wait_timeout=0)
+    await backend.catch_up()
+    with pytest.raises(StillRunning):
+        await elsewhere.run(ORDER, shop, wait_timeout=0)
+    assert await guard.run(ORDER, shop, wait_timeout=0) is True
+    assert shop.started == 1
+
+
+@pytest.mark.parametrize("when", ["lost", "late"])
+async def test_a_release_whose_answer_got_lost_holds_nobody_up(
+    guard: OnceGuard, elsewhere: OnceGuard, backend: LateBackend, shop: Shop, when: str
+) -> None:
+    """The next delivery runs at once; the release, carried out in the middle of it, lets nobody run beside it."""
+    getattr(backend, when).append("release")
+    shop.fail = [ValueError("no stock")]
+    with pytest.raises(ValueError, match="no stock"):
+        await guard.run(ORDER, shop, wait_timeout=0)
+    shop.go.clear()
+    run = await begin(guard, shop)
+    await backend.catch_up()
+    with pytest.raises(StillRunning):
+        await elsewhere.run(ORDER, shop, wait_timeout=0)
+    shop.go.set()
+    assert await run is True
+
+
+async def test_a_renewal_that_is_carried_out_late_holds_nobody_up(
+    guard: OnceGuard, backend: LateBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """It takes the order for a run that has ended: the next run of this session gives it back."""
+    backend.late = ["renew"] * 20
+    shop.go.clear()
+    run = await begin(guard, shop)
+    await clock.advance(30)
+    with pytest.raises(BackendError, match="lost"):
+        await run
+    backend.late.clear()
+    await backend.catch_up()
+    shop.go.set()
+    assert await guard.run(ORDER, shop, wait_timeout=0) is True
+
+
+async def test_what_was_asked_more_than_once_without_an_answer_is_given_back_each_time(
+    guard: OnceGuard, backend: LateBackend, shop: Shop
+) -> None:
+    """A claim that was given back, and is made once more by a question that comes late, is given back again."""
+    backend.late = ["claim"]
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, wait_timeout=0)
+    shop.fail = [ValueError("no stock")]
+    with pytest.raises(ValueError, match="no stock"):
+        await guard.run(ORDER, shop, wait_timeout=0)
+    await backend.catch_up()
+    assert await guard.run(ORDER, shop, wait_timeout=0) is True
+
+
+@pytest.mark.parametrize("when", ["lost", "late"])
+async def test_a_record_whose_answer_got_lost_is_made_at_the_next_delivery(
+    guard: OnceGuard, backend: LateBackend, shop: Shop, when: str
+) -> None:
+    """The handler does not run again, here or elsewhere."""
+    getattr(backend, when).append("finish")
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, wait_timeout=0)
+    assert await guard.run(ORDER, shop, wait_timeout=0) is False
+    await backend.catch_up()
+    assert await backend.claim(KEY, "anybody") is Claim.DONE
+    assert shop.started == 1
+
+
+async def test_a_success_elsewhere_settles_what_was_in_doubt(
+    guard: OnceGuard, elsewhere: OnceGuard, backend: LateBackend, shop: Shop
+) -> None:
+    """Nothing is remembered of an order that is done."""
+    backend.late = ["claim"]
+    with pytest.raises(BackendError):
+        await guard.run(ORDER, shop, wait_timeout=0)
+    assert await elsewhere.run(ORDER, shop, wait_timeout=0) is True
+    assert await guard.run(ORDER, shop, wait_timeout=0) is False
+    assert len(guard._unsettled) == 0
+
+
+def test_what_is_in_doubt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest owners of an order, and the oldest orders, are forgotten."""
+    monkeypatch.setattr(leases, "_MOST_KEYS", 3)
+    monkeypatch.setattr(leases, "_MOST_OWNERS", 2)
+    unsettled = Unsettled()
+    for key in "abcd":
+        for owner in "123":
+            assert unsettled.doubt(key, owner)
+            assert not unsettled.doubt(key, owner)
+    assert [unsettled.owners(key) for key in "abcd"] == [(), ("2", "3"), ("2", "3"), ("2", "3")]
+    unsettled.answered("b", "2")
+    unsettled.answered("b", "3")
+    unsettled.answered("a", "1")
+    assert len(unsettled) == 2
+
+
+@pytest.mark.parametrize("number", ["tr1", "Tr1", "TR1"])
+async def test_an_order_is_one_however_its_number_is_spelt(guard: OnceGuard, shop: Shop, number: str) -> None:
+    """A gateway that ignores case confirms each spelling: the handler runs once."""
+    assert await guard.run(ORDER, shop, wait_timeout=0) is True
+    spelt = Order(order_no=number, status="PAID", out_order_no="A-1", currency="AUD", amount=450)
+    assert await guard.run(spelt, shop, wait_timeout=0) is False
+
+
+# -- handlers that block the event loop -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("then", ["ends", "goes on"])
+async def test_a_handler_that_blocks_the_loop_past_its_lease_is_told_of(
+    caplog: pytest.LogCaptureFixture, then: str
+) -> None:
+    """A WARNING names the order and the seconds, whether the handler has ended by then or goes on."""
+    guard = OnceGuard(MemoryBackend(lease=0.05), SystemClock(), "123456")
+
+    async def blocking(order: Order) -> None:
+        await asyncio.sleep(0)
+        time.sleep(0.12)  # noqa: ASYNC251 - what is tested
+        if then == "goes on":
+            await asyncio.sleep(0.02)
+
+    assert await guard.run(ORDER, blocking, wait_timeout=0) is True
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    message = record.getMessage()
+    assert "TR1" in message
+    assert "asyncio.to_thread" in message
+    assert any(f" 0.{tenths} s " in message for tenths in range(1, 10))
+
+
+# -- task factories, keys --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="asyncio starts tasks eagerly from 3.12 on")
+async def test_with_eager_tasks_a_handler_that_asks_for_its_own_order_is_told_so(guard: OnceGuard, shop: Shop) -> None:
+    """It is told at once, and everything else goes on as with other tasks."""
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]  # from 3.12
+
+    async def fulfil(order: Order) -> None:
+        await guard.run(order, fulfil, wait_timeout=None)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(BackendError, match="its own handler"):
+            await guard.run(ORDER, fulfil, wait_timeout=None)
+    assert await asyncio.gather(*(guard.run(ORDER, shop, wait_timeout=1) for _ in range(3))) == [True, False, False]
+
+
+async def test_a_handler_can_learn_which_order_it_runs_for(guard: OnceGuard) -> None:
+    """For backends that record a success in the handler's own transaction."""
+    keys = [running_key()]
+
+    async def handler(order: Order) -> None:
+        keys.append(running_key())
+
+    assert await guard.run(ORDER, handler, wait_timeout=0) is True
+    assert keys == [None, KEY]
