@@ -177,14 +177,14 @@ async def test_a_caller_cancelled_while_another_process_runs_stops_asking(
 async def test_a_timeout_around_the_call_works_as_everywhere(guard: OnceGuard, shop: Shop) -> None:
     """``asyncio.timeout`` sees its own cancellation again: nothing swallowed it."""
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.001):
+        async with asyncio.timeout(0.05):
             await guard.run(ORDER, shop, wait_timeout=None)
     assert shop.ended == ["cancelled"]
 
 
 async def test_a_cancel_scope_around_the_call_works_as_everywhere(guard: OnceGuard, shop: Shop) -> None:
     """anyio repeats its cancellation until the block is left: the handler cleans up once, and the scope ends."""
-    with anyio.move_on_after(0.001) as scope:
+    with anyio.move_on_after(0.05) as scope:
         await guard.run(ORDER, shop, wait_timeout=None)
     assert scope.cancelled_caught
     assert shop.ended == ["cancelled"]
