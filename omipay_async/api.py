@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .codes import Platform
 from .protocol import endpoints
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     )
     from .protocol.endpoints import Endpoint
 
+T = TypeVar("T")
+
 
 class EndpointMethods(abc.ABC):
     """What the gateway can be asked to do.
@@ -44,7 +46,7 @@ class EndpointMethods(abc.ABC):
     """
 
     @abc.abstractmethod
-    async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any:
+    async def _call(self, endpoint: Endpoint[T], timeout: float | None, values: Mapping[str, Any]) -> T:
         """Ask ``endpoint`` with these ``values``; the reply's model. ``timeout`` None is the session's."""
 
     async def get_exchange_rate(
@@ -63,8 +65,7 @@ class EndpointMethods(abc.ABC):
             ParameterError: CURRENCY_ERROR, a misspelt currency or a pair without a rate.
         """
         values = {"currency": currency, "base_currency": base_currency, "platform": platform}
-        rate: ExchangeRate = await self._call(endpoints.GET_EXCHANGE_RATE, timeout, values)
-        return rate
+        return await self._call(endpoints.GET_EXCHANGE_RATE, timeout, values)
 
     async def make_qr_order(
         self,
@@ -97,8 +98,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        order: QROrder = await self._call(endpoints.MAKE_QR_ORDER, timeout, values)
-        return order
+        return await self._call(endpoints.MAKE_QR_ORDER, timeout, values)
 
     async def make_jsapi_order(
         self,
@@ -137,8 +137,7 @@ class EndpointMethods(abc.ABC):
             "o_number": o_number,
             "pos_no": pos_no,
         }
-        order: JSAPIOrder = await self._call(endpoints.MAKE_JSAPI_ORDER, timeout, values)
-        return order
+        return await self._call(endpoints.MAKE_JSAPI_ORDER, timeout, values)
 
     async def make_scan_order(
         self,
@@ -173,8 +172,7 @@ class EndpointMethods(abc.ABC):
             "pos_no": pos_no,
             "notify_url": notify_url,
         }
-        order: ScanOrder = await self._call(endpoints.MAKE_SCAN_ORDER, timeout, values)
-        return order
+        return await self._call(endpoints.MAKE_SCAN_ORDER, timeout, values)
 
     async def make_online_order(
         self,
@@ -206,8 +204,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        order: OnlineOrder = await self._call(endpoints.MAKE_ONLINE_ORDER, timeout, values)
-        return order
+        return await self._call(endpoints.MAKE_ONLINE_ORDER, timeout, values)
 
     async def make_app_order(
         self,
@@ -236,8 +233,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        order: AppOrder = await self._call(endpoints.MAKE_APP_ORDER, timeout, values)
-        return order
+        return await self._call(endpoints.MAKE_APP_ORDER, timeout, values)
 
     async def make_applet_order(
         self,
@@ -268,8 +264,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        order: AppletOrder = await self._call(endpoints.MAKE_APPLET_ORDER, timeout, values)
-        return order
+        return await self._call(endpoints.MAKE_APPLET_ORDER, timeout, values)
 
     async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order:
         """What the gateway says of an order: the only word on whether and how much was paid. CN 3.8, EN 2.5.
@@ -277,8 +272,7 @@ class EndpointMethods(abc.ABC):
         Raises:
             LookupFailed: PERMISSION_ERROR, the order is another merchant's or unknown.
         """
-        order: Order = await self._call(endpoints.QUERY_ORDER, timeout, {"order_no": order_no})
-        return order
+        return await self._call(endpoints.QUERY_ORDER, timeout, {"order_no": order_no})
 
     async def refund(
         self, *, order_no: str, out_refund_no: str, amount: int, timeout: float | None = None
@@ -293,8 +287,7 @@ class EndpointMethods(abc.ABC):
             LookupFailed: ORDER_NO_ERROR, PERMISSION_ERROR.
         """
         values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
-        receipt: RefundReceipt = await self._call(endpoints.REFUND, timeout, values)
-        return receipt
+        return await self._call(endpoints.REFUND, timeout, values)
 
     async def query_refund(self, refund_no: str, *, timeout: float | None = None) -> Refund:
         """What the gateway says of a refund. CN 3.11, EN 2.8.
@@ -302,8 +295,7 @@ class EndpointMethods(abc.ABC):
         Raises:
             LookupFailed: REFUND_NO_ERROR, PERMISSION_ERROR.
         """
-        refund: Refund = await self._call(endpoints.QUERY_REFUND, timeout, {"refund_no": refund_no})
-        return refund
+        return await self._call(endpoints.QUERY_REFUND, timeout, {"refund_no": refund_no})
 
     async def get_user_info(self, redirect_uri: str, *, timeout: float | None = None) -> WeChatUser:
         """WeChat login answered as JSON. EN 2.9.
@@ -311,5 +303,4 @@ class EndpointMethods(abc.ABC):
         ``redirect_uri`` must lie under the URL of the merchant's WESTORE. For the way through the customer's browser
         see ``wechat_login_url`` and ``parse_wechat_login``.
         """
-        user: WeChatUser = await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})
-        return user
+        return await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})

@@ -14,6 +14,7 @@ import attrs
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
 from .protocol import validation
+from .protocol.durations import what_is_wrong_with_seconds
 from .text import Secret, concealed, concealed_all, plain_text
 from .transport.attempt import Node
 from .transport.client import can_be_asked, to_url
@@ -79,11 +80,10 @@ def count(name: str, value: object) -> int:
 
 def seconds(name: str, value: object) -> float:
     """``value`` if it is a finite number of seconds, more than 0."""
-    try:
-        return validation.seconds(name, value, above=True)
-    except InvalidRequest as error:
-        message = str(error)
-    raise ConfigurationError(message)
+    wrong = what_is_wrong_with_seconds(value, above=True)
+    if wrong is not None:
+        _refuse(name, wrong)
+    return float(value)  # type: ignore[arg-type]  # it is a number: nothing is wrong with it
 
 
 def url(name: str, value: object) -> str | None:

@@ -14,6 +14,11 @@ import attrs
 from .codes import ORDER_PHASES, REFUND_PHASES, Currency, OrderStatus, Phase, Platform, RefundStatus
 
 
+def _sent() -> Any:
+    # Keyword-only and with a default, so that users' tests make models with what they care about.
+    return attrs.field(default=None, kw_only=True)
+
+
 def _raw() -> Any:
     return attrs.field(factory=dict, repr=False, eq=False, kw_only=True)
 
@@ -63,6 +68,11 @@ class QROrder(_Drawable):
     """The text for the QR code that the customer scans."""
     pay_url: str | None = None
     """The gateway's page with that QR code; it needs ``AsyncOmipay.pay_page_url``."""
+    out_order_no: str | None = _sent()
+    """What was asked for, as are ``currency`` and ``amount``."""
+    currency: Currency | str | None = _sent()
+    amount: int | None = _sent()
+    """In minor units of ``currency``."""
     raw: dict[str, Any] = _raw()
 
 
@@ -74,6 +84,11 @@ class JSAPIOrder(_Drawable):
     pay_url: str | None = None
     pc_pay_url: str | None = None
     """The page for PC browsers, with ``show_pc_pay_url=True``; it needs ``AsyncOmipay.pay_page_url``."""
+    out_order_no: str | None = _sent()
+    """What was asked for, as are ``currency`` and ``amount``."""
+    currency: Currency | str | None = _sent()
+    amount: int | None = _sent()
+    """In minor units of ``currency``."""
     raw: dict[str, Any] = _raw()
 
 
@@ -108,6 +123,10 @@ class ScanOrder(_OrderVerdict):
     status: OrderStatus | str
     order_time: datetime | None = None
     """When it was **paid**; None while it is not."""
+    currency: Currency | str | None = _sent()
+    """What was asked for, as are ``out_order_no`` and ``amount``."""
+    amount: int | None = _sent()
+    """In minor units of ``currency``."""
     raw: dict[str, Any] = _raw()
 
 
@@ -117,6 +136,11 @@ class OnlineOrder(_Drawable):
 
     order_no: str
     pay_url: str | None = None
+    out_order_no: str | None = _sent()
+    """What was asked for, as are ``currency`` and ``amount``."""
+    currency: Currency | str | None = _sent()
+    amount: int | None = _sent()
+    """In minor units of ``currency``."""
     raw: dict[str, Any] = _raw()
 
 
@@ -126,6 +150,11 @@ class AppOrder:
 
     order_no: str
     order_string: str | None = attrs.field(default=None, repr=False)
+    out_order_no: str | None = _sent()
+    """What was asked for, as are ``currency`` and ``amount``."""
+    currency: Currency | str | None = _sent()
+    amount: int | None = _sent()
+    """In minor units of ``currency``."""
     raw: dict[str, Any] = _raw()
 
 
@@ -139,6 +168,11 @@ class AppletOrder:
     package: str | None = None
     sign_type: str | None = None
     pay_sign: str | None = attrs.field(default=None, repr=False)
+    out_order_no: str | None = _sent()
+    """What was asked for, as are ``currency`` and ``amount``."""
+    currency: Currency | str | None = _sent()
+    amount: int | None = _sent()
+    """In minor units of ``currency``."""
     raw: dict[str, Any] = _raw()
 
     @property
@@ -185,6 +219,9 @@ class RefundReceipt:
     amount: int | None = None
     """In minor units of ``currency``, of this refund."""
     refund_time: datetime | None = None
+    order_no: str | None = _sent()
+    """What was asked for, as is ``out_refund_no``."""
+    out_refund_no: str | None = _sent()
     raw: dict[str, Any] = _raw()
 
 

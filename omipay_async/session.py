@@ -7,7 +7,7 @@ import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import __version__, config
 from .api import EndpointMethods
@@ -29,6 +29,7 @@ from .fulfilment.wakeups import WakeUps
 from .polling.methods import PollMethods
 from .polling.service import PollingService
 from .protocol import endpoints, pages, validation
+from .protocol.decoding import ReplyDecoder
 from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
 from .text import concealed, concealed_all
 from .transport.client import HTTPClient
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .models import JSAPIOrder, QROrder, WeChatUser
     from .protocol.endpoints import Endpoint
+
+T = TypeVar("T")
 
 
 class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
@@ -111,6 +114,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         self._m_number = credentials.m_number
         self._timeout = config.seconds("timeout", timeout)
         self._timezone: str | tzinfo = config.timezone(timezone)
+        self._reply_decoder: ReplyDecoder | None = None  # made at first use: nothing needs a zone until then
         self._events = Events(config.function(on_event, "on_event"))
         self._wire = HTTPClient(
             size=config.count("max_in_flight", max_in_flight),
@@ -129,7 +133,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
             gateway_time=GatewayTime(clock),
             policy=config.instance(retry, "retry", RetryPolicy),
             observer=CallObserver(self._events, clock),
-            zone=self._zone,
+            decoder=self._decoder,
             random=random.random,
             journal=None if journal is None else CallJournal(journal, clock, self._m_number),
         )
@@ -231,7 +235,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
-    async def _call(self, endpoint: Endpoint, timeout: float | None, values: Mapping[str, Any]) -> Any:
+    async def _call(self, endpoint: Endpoint[T], timeout: float | None, values: Mapping[str, Any]) -> T:
         return await self._gateway.call(endpoint, values, timeout=timeout)
 
     async def call(
@@ -252,10 +256,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         """
         return await self._gateway.call_unknown(endpoint, params, safety, timeout=timeout)
 
-    def _zone(self) -> tzinfo:
-        if isinstance(self._timezone, str):
-            self._timezone = config.zone(self._timezone)
-        return self._timezone
+    def _decoder(self) -> ReplyDecoder:
+        if self._reply_decoder is None:
+            zone = config.zone(self._timezone) if isinstance(self._timezone, str) else self._timezone
+            self._reply_decoder = ReplyDecoder(zone)
+        return self._reply_decoder
 
     # -- pages: no network ------------------------------------------------------------------------------------------
 
@@ -292,7 +297,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
             InvalidReply: they tell of nobody.
         """
         self._life.ensure_open()
-        return pages.parse_wechat_login(url_or_query, self._zone())
+        return pages.parse_wechat_login(url_or_query, self._decoder())
 
     def _signed_query(self) -> str:
         query, _ = self._caller.credentials.query(

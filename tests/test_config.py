@@ -167,7 +167,7 @@ def test_a_zone_that_this_machine_does_not_know_is_refused_at_first_use() -> Non
     """Naming ``tzdata``: making the session reads no database."""
     omipay = made(timezone="Atlantis/Capital")
     with pytest.raises(ConfigurationError, match="tzdata"):
-        omipay._zone()
+        omipay._decoder()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "gateway.localhost"])

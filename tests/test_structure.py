@@ -55,7 +55,7 @@ THIRD_PARTY = {
         "sandbox.transport",
         "sandbox.notifier late",
     },
-    "cattrs": {"protocol.decoding"},
+    "cattrs": {"protocol.conversion late"},
     "redis": {"redis late"},
     "sqlalchemy": {
         f"sql.{name}"

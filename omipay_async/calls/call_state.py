@@ -12,7 +12,7 @@ from omipay_async.codes import Safety
 if TYPE_CHECKING:
     from omipay_async.clock import Clock
     from omipay_async.journal import JournalEntry
-    from omipay_async.protocol.decoding import RequestContext
+    from omipay_async.protocol.context import RequestContext
     from omipay_async.transport.attempt import Attempt, Node
     from omipay_async.transport.cancellation import CancelScope
     from omipay_async.transport.pool import Priority

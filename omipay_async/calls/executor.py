@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.errors import APIError, GatewayError, InvalidReply, NotSent, OmipayError
-from omipay_async.protocol.decoding import decode
 from omipay_async.protocol.http_date import believable_date_ms
 from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, NonceProvider, checked_nonce
@@ -27,10 +26,10 @@ from .call_state import CallState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import tzinfo
 
     from omipay_async.clock import Clock, GatewayTime
-    from omipay_async.protocol.decoding import RequestContext
+    from omipay_async.protocol.context import RequestContext
+    from omipay_async.protocol.decoding import ReplyDecoder
     from omipay_async.transport.client import HTTPClient, Slot
 
     from .journaling import CallJournal
@@ -56,7 +55,7 @@ class CallExecutor:
     gateway_time: GatewayTime
     policy: RetryPolicy
     observer: CallObserver
-    zone: Callable[[], tzinfo]
+    decoder: Callable[[], ReplyDecoder]
     random: Callable[[], float]
     journal: CallJournal | None = None
     _calls: set[CallState] = attrs.field(factory=set)
@@ -117,7 +116,7 @@ class CallExecutor:
     # -- attempts ---------------------------------------------------------------------------------------------------
 
     async def _until_answered(self, call: CallState) -> Any | Failed:
-        self.zone()  # before anything is sent: a reply that cannot be read for want of a time zone helps nobody
+        self.decoder()  # before anything is sent: a reply that cannot be read for want of a time zone helps nobody
         nodes = self.nodes.in_order()
         while True:
             got = await self._attempt(call, nodes[0])
@@ -234,14 +233,14 @@ class CallExecutor:
         return failed
 
     def _read(self, call: CallState, received: Received, slot: Slot) -> Any | Failed:
-        try:
-            return decode(call.request, received, self.zone())
-        except InvalidReply as error:
-            failed = Failed(Failure.BAD_REPLY, error)
-        except APIError as error:
-            failed = Failed(self._failure_of(call, error, received), error)
-        if failed.failure is Failure.BAD_REPLY:
+        decoded = self.decoder().decode(call.request, received)
+        if decoded.error is None:
+            return decoded.value
+        if isinstance(decoded.error, InvalidReply):
+            failed = Failed(Failure.BAD_REPLY, decoded.error)
             self.wire.distrust(slot)  # whose reply it was is not known, nor whose comes next
+        else:
+            failed = Failed(self._failure_of(call, decoded.error, received), decoded.error)
         call.retry_after = retries.told_to_wait(received, self.clock.time_ms())
         return failed
 

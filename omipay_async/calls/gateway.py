@@ -5,14 +5,14 @@ Every component that asks the gateway something asks here: the endpoint methods,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from omipay_async.codes import Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.protocol import validation
-from omipay_async.protocol.decoding import RequestContext
+from omipay_async.protocol.context import RequestContext
 from omipay_async.transport.pool import Priority
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .executor import CallExecutor
 
-_NUMBERS: Final = ("order_no", "out_order_no", "refund_no", "out_refund_no")
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -38,12 +38,12 @@ class Gateway:
 
     async def call(
         self,
-        endpoint: Endpoint,
+        endpoint: Endpoint[T],
         values: Mapping[str, Any],
         *,
         timeout: float | None = None,
         priority: Priority | None = None,
-    ) -> Any:
+    ) -> T:
         """The reply's model. ``priority`` is that of the endpoint's safety unless it is given.
 
         Raises:
@@ -52,15 +52,16 @@ class Gateway:
         """
         if self.notify_url is not None and values.get("notify_url", "") is None:
             values = {**values, "notify_url": self.notify_url}
-        request = RequestContext(endpoint, _numbers(values), self._secrets(endpoint, values))
-        _note_money(request, values)
+        request = RequestContext.of(endpoint, values, self.executor.credentials.keys)
         try:
             query = validation.query(endpoint, values)
             limit = self._limit(timeout)
         except InvalidRequest as error:
             raise self.executor.report_rejected(request, error) from None
         query = self._with_language(endpoint, query)
-        return await self.executor.call(request, query, _priority(endpoint) if priority is None else priority, limit)
+        priority = _priority(endpoint) if priority is None else priority
+        reply: T = await self.executor.call(request, query, priority, limit)
+        return reply
 
     async def call_unknown(
         self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, *, timeout: float | None = None
@@ -73,8 +74,7 @@ class Gateway:
             limit = self._limit(timeout)
         except InvalidRequest as error:
             raise self.executor.report_rejected(request, error) from None
-        request.numbers = _numbers(params)
-        _note_money(request, params)
+        request.note(params)
         request.secrets = [
             *self.executor.credentials.keys,
             *(value for value in params.values() if isinstance(value, str)),
@@ -84,28 +84,14 @@ class Gateway:
         reply: dict[str, Any] = await self.executor.call(request, query, _priority(general), limit)
         return reply
 
-    def _with_language(self, endpoint: Endpoint, query: str) -> str:
+    def _with_language(self, endpoint: Endpoint[T], query: str) -> str:
         if self.language is None or not endpoint.takes_language:
             return query
         return f"{query}&language={self.language}" if query else f"language={self.language}"
-
-    def _secrets(self, endpoint: Endpoint, values: Mapping[str, Any]) -> list[str]:
-        secret = [values.get(parameter.name) for parameter in endpoint.parameters if parameter.secret]
-        return [*self.executor.credentials.keys, *(value for value in secret if isinstance(value, str) and value)]
 
     def _limit(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
 
 
-def _priority(endpoint: Endpoint) -> Priority:
+def _priority(endpoint: Endpoint[Any]) -> Priority:
     return Priority.READ if endpoint.safety is Safety.READ else Priority.MONEY
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str.__str__(values[name]) for name in _NUMBERS if isinstance(values.get(name), str)}
-
-
-def _note_money(request: RequestContext, values: Mapping[str, Any]) -> None:
-    amount, currency = values.get("amount"), values.get("currency")
-    request.amount = amount if isinstance(amount, int) and not isinstance(amount, bool) else None
-    request.currency = str.__str__(currency) if isinstance(currency, str) else None

@@ -20,7 +20,7 @@ from .outcomes import of_failed, of_interruption, with_numbers
 if TYPE_CHECKING:
     from omipay_async.clock import Clock
     from omipay_async.events import Events
-    from omipay_async.protocol.decoding import RequestContext
+    from omipay_async.protocol.context import RequestContext
     from omipay_async.transport.attempt import Failed
     from omipay_async.transport.failures import Failure
 

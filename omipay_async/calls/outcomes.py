@@ -44,7 +44,7 @@ from omipay_async.transport.failures import Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from omipay_async.protocol.decoding import RequestContext
+    from omipay_async.protocol.context import RequestContext
     from omipay_async.protocol.endpoints import Endpoint
     from omipay_async.transport.attempt import Failed
 
@@ -57,7 +57,7 @@ _DECIDED: Final = (PaymentFailed, RefundFailed)
 _NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
 
 
-def of_code(endpoint: Endpoint, code: ErrorCode | str, *, general: bool = False) -> Outcome | None:
+def of_code(endpoint: Endpoint[Any], code: ErrorCode | str, *, general: bool = False) -> Outcome | None:
     """What a FAIL with ``code`` says; ``general``: of an endpoint that no document describes."""
     if endpoint.safety is Safety.READ:
         return None
@@ -86,7 +86,7 @@ def of_failed(request: RequestContext, failed: Failed) -> Outcome | None:
     return of_call(request, failed.error)
 
 
-def of_interruption(endpoint: Endpoint, *, may_have_arrived: bool) -> Outcome | None:
+def of_interruption(endpoint: Endpoint[Any], *, may_have_arrived: bool) -> Outcome | None:
     """What a cancellation of a call says, or an exception that is not ours."""
     if endpoint.safety is Safety.READ:
         return None

@@ -26,6 +26,7 @@ import attrs
 
 from omipay_async.codes import ErrorCode, Safety
 from omipay_async.errors import ConfigurationError
+from omipay_async.protocol.durations import what_is_wrong_with_seconds
 from omipay_async.protocol.http_date import retry_after_s
 from omipay_async.transport.failures import Failure
 
@@ -47,7 +48,6 @@ REPEATED: Final[dict[Safety, frozenset[Failure]]] = {
 _ASKED_TO_WAIT: Final = (429, 503)
 _CLEARLY_OFF_MS: Final = 4 * 60 * 1000
 """The gateway refuses what is five minutes off (PROTOCOL 1); a refusal of what is less than four refutes itself."""
-_LONGEST_S: Final = 100 * 366 * 86_400.0
 
 
 def _refuse(name: str, what: str) -> NoReturn:
@@ -61,14 +61,18 @@ def _count(_: object, attribute: attrs.Attribute[int], value: object) -> None:
 
 
 def _seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_S:
-        _refuse(attribute.name, "a finite number of seconds, not negative")
+    _check_seconds(attribute, value, above=False)
 
 
 def _some_seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    _seconds(_, attribute, value)
-    if value == 0:
-        _refuse(attribute.name, "more than 0 seconds")
+    _check_seconds(attribute, value, above=True)
+
+
+def _check_seconds(attribute: attrs.Attribute[float], value: object, *, above: bool) -> None:
+    wrong = what_is_wrong_with_seconds(value, above=above)
+    if wrong is not None:
+        message = f"RetryPolicy.{attribute.name} {wrong}"
+        raise ConfigurationError(message)
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import ConfigurationError
+from omipay_async.protocol.durations import what_is_wrong_with_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 DEFAULT_LEASE_S: Final = 30.0
 DEFAULT_KEEP: Final = timedelta(days=30)
-_LONGEST_S: Final = timedelta.max.total_seconds()
 """As milliseconds this still fits where backends count them."""
 
 
@@ -167,10 +167,11 @@ def claim_key(m_number: str, order_no: str) -> str:
 def checked_seconds(name: str, value: object) -> float:
     """A duration in seconds, given as a number or a ``timedelta``; :class:`ConfigurationError` that names it if not."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_S:
-        message = f"{name} must be a number of seconds above 0, or such a timedelta"
+    wrong = what_is_wrong_with_seconds(seconds, above=True, longest=timedelta.max.total_seconds())
+    if wrong is not None:
+        message = f"{name} {wrong}"
         raise ConfigurationError(message)
-    return float(seconds)
+    return float(seconds)  # type: ignore[arg-type]  # it is a number: nothing is wrong with it
 
 
 class MemoryBackend:

@@ -26,12 +26,12 @@ from .guard import OnceGuard, StillRunning, checked_handler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from datetime import tzinfo
 
     from omipay_async.calls.executor import CallExecutor
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.models import Notification, Order
     from omipay_async.polling.service import PollingService
+    from omipay_async.protocol.decoding import ReplyDecoder
     from omipay_async.protocol.notifications import NotificationReply
 
     from .backends import Backend
@@ -54,7 +54,7 @@ class ReceivingMethods:
     if TYPE_CHECKING:  # of the session
 
         async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order: ...
-        def _zone(self) -> tzinfo: ...
+        def _decoder(self) -> ReplyDecoder: ...
 
     def parse_notification(self, body: Body, *, max_age: float | None = 300.0) -> Notification:
         """What a notification says, once its signature, age and nonce are checked. CN 3.9, EN 2.6.
@@ -80,7 +80,7 @@ class ReceivingMethods:
             body,
             credentials=self._caller.credentials,
             issued=getattr(self._caller.nonces, "issued", None),
-            zone=self._zone(),
+            decoder=self._decoder(),
         )
 
     async def confirm_notification(self, body: Body, *, timeout: float | None = None) -> Order:

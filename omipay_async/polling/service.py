@@ -152,7 +152,7 @@ class PollingService:
 
 
 def _question(
-    gateway: Gateway, endpoint: Endpoint, parameter: Literal["order_no", "refund_no"]
+    gateway: Gateway, endpoint: Endpoint[Any], parameter: Literal["order_no", "refund_no"]
 ) -> Callable[[str, float], Coroutine[Any, Any, Any]]:
     async def ask(number: str, timeout: float) -> Any:
         return await gateway.call(endpoint, {parameter: number}, timeout=timeout, priority=Priority.POLL)

@@ -76,7 +76,7 @@ class Topic(Generic[S]):
     """One kind of subjects, and those of it that are waited for now."""
 
     kind: Literal["order", "refund"]
-    endpoint: Endpoint
+    endpoint: Endpoint[S]
     fields: Mapping[str, type]
     """What an answer about the right sale agrees in."""
     ask: Callable[[str, float], Coroutine[Any, Any, S]]

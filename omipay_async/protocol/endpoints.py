@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
-from omipay_async.codes import ErrorCode, OnlineType, Platform, Safety
+from omipay_async import models
+from omipay_async.codes import REFUND_PHASES, ErrorCode, OnlineType, Phase, Platform, Safety
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+T = TypeVar("T")
 
 
 class Kind(enum.Enum):
@@ -46,25 +49,33 @@ class Parameter:
 
 
 @attrs.frozen
-class Endpoint:
-    """One endpoint of the gateway."""
+class Endpoint(Generic[T]):
+    """One endpoint of the gateway, and what may be believed of its replies."""
 
     name: str
     safety: Safety
     parameters: tuple[Parameter, ...]
-    reply: str
-    """The name of the model that a success becomes."""
+    reply: type[T]
+    """The model that a success becomes; ``dict`` is the reply as it is."""
+    essential: frozenset[str] = frozenset()
+    """The fields of ``reply`` that must be readable. Any other that is not becomes None, and stays in ``.raw``."""
+    echoes: tuple[str, ...] = ()
+    """The numbers that a reply, where it names them, must name as they were sent: else it answers another call."""
+    as_sent: tuple[str, ...] = ()
+    """The fields of ``reply`` that hold what was sent, whatever the reply says."""
+    contradictions: frozenset[str] = frozenset()
+    """The words of ``result_code``, in lower case, that contradict SUCCESS."""
     error_codes: frozenset[ErrorCode] = frozenset()
     """What it may answer beyond COMMON_ERROR_CODES."""
     path: str = attrs.field()
     """Below ``/omipay/api``."""
     takes_language: bool = True
+    needs_return_code: bool = True
+    """Whether a reply without ``return_code`` is unusable."""
     unclear_codes: frozenset[ErrorCode] = frozenset()
     """Codes after which money may have moved all the same: they speak of an order that exists already."""
     unlisted_is_unclear: bool = False
     """Whether a code that no document lists leaves it open if money moved."""
-    number: str | None = None
-    """The reply field that a success must carry, where the call moves money."""
     minimum_amounts: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
     """Platforms whose smallest amount is above 1."""
 
@@ -105,6 +116,15 @@ def _platforms(*platforms: Platform, required: bool = True) -> Parameter:
     return Parameter("platform", required=required, choices=platforms)
 
 
+# What every order's reply is held against. SUCCESS means that the order was made, so READY and PAYING go with it.
+_FAILED_WORDS: Final = frozenset({"fail", "failed", "cancelled"})
+_ORDER_RULES: Final[dict[str, Any]] = {
+    "essential": frozenset({"order_no"}),
+    "echoes": ("out_order_no",),
+    "as_sent": ("out_order_no", "currency", "amount"),
+    "contradictions": _FAILED_WORDS,
+}
+
 # CN 3.5: "must be more than 1", read as minor units; assumed for MakeAPPOrder too (PROTOCOL 2).
 _POLI_MINIMUM: Final[Mapping[str, int]] = MappingProxyType({Platform.POLI: 2})
 
@@ -116,16 +136,17 @@ GET_EXCHANGE_RATE: Final = Endpoint(
         Parameter("base_currency", Kind.CURRENCY),
         _platforms(*Platform, required=False),
     ),
-    reply="ExchangeRate",
+    reply=models.ExchangeRate,
+    essential=frozenset({"rate", "platform"}),
     error_codes=frozenset({ErrorCode.CURRENCY_ERROR}),
 )
 MAKE_QR_ORDER: Final = Endpoint(
     "MakeQROrder",
     Safety.MONEY,
     (*_ORDER, _platforms(Platform.WECHATPAY, Platform.ALIPAY, Platform.UPI), _NOTIFY_URL, _O_NUMBER),
-    reply="QROrder",
+    reply=models.QROrder,
+    **_ORDER_RULES,
     error_codes=frozenset({ErrorCode.WEBSTORE_NOT_EXISTS, ErrorCode.AMOUNT_INVALID}),
-    number="order_no",
 )
 MAKE_JSAPI_ORDER: Final = Endpoint(
     "MakeJSAPIOrder",
@@ -139,15 +160,17 @@ MAKE_JSAPI_ORDER: Final = Endpoint(
         _O_NUMBER,
         Parameter("pos_no", required=False),
     ),
-    reply="JSAPIOrder",
+    reply=models.JSAPIOrder,
+    **_ORDER_RULES,
     error_codes=frozenset({ErrorCode.WECHAT_STORE_NOT_EXISTS, ErrorCode.AMOUNT_INVALID}),
-    number="order_no",
 )
 MAKE_SCAN_ORDER: Final = Endpoint(
     "MakeScanOrder",
     Safety.MONEY,
     (*_ORDER, Parameter("qrcode", secret=True), Parameter("pos_no"), _NOTIFY_URL),
-    reply="ScanOrder",
+    reply=models.ScanOrder,
+    # SUCCESS means paid (CN 3.4): what speaks of an order that is not paid contradicts it. PAYING is read as PAYING.
+    **(_ORDER_RULES | {"contradictions": _FAILED_WORDS | {"ready"}}),
     error_codes=frozenset(
         {
             ErrorCode.USERPAYING,
@@ -161,7 +184,6 @@ MAKE_SCAN_ORDER: Final = Endpoint(
             ErrorCode.AMOUNT_INVALID,
         }
     ),
-    number="order_no",
     unclear_codes=frozenset({ErrorCode.ORDER_PAID, ErrorCode.ORDER_CLOSED}),
     unlisted_is_unclear=True,
 )
@@ -176,8 +198,8 @@ MAKE_ONLINE_ORDER: Final = Endpoint(
         _NOTIFY_URL,
         _O_NUMBER,
     ),
-    reply="OnlineOrder",
-    number="order_no",
+    reply=models.OnlineOrder,
+    **_ORDER_RULES,
     minimum_amounts=_POLI_MINIMUM,
 )
 MAKE_APP_ORDER: Final = Endpoint(
@@ -190,8 +212,8 @@ MAKE_APP_ORDER: Final = Endpoint(
         _NOTIFY_URL,
         _O_NUMBER,
     ),
-    reply="AppOrder",
-    number="order_no",
+    reply=models.AppOrder,
+    **_ORDER_RULES,
     minimum_amounts=_POLI_MINIMUM,
 )
 MAKE_APPLET_ORDER: Final = Endpoint(
@@ -205,21 +227,30 @@ MAKE_APPLET_ORDER: Final = Endpoint(
         _NOTIFY_URL,
         _O_NUMBER,
     ),
-    reply="AppletOrder",
-    number="order_no",
+    reply=models.AppletOrder,
+    **_ORDER_RULES,
 )
 QUERY_ORDER: Final = Endpoint(
     "QueryOrder",
     Safety.READ,
     (Parameter("order_no"),),
-    reply="Order",
+    reply=models.Order,
+    # No document has the number in the reply.
+    essential=frozenset({"order_no", "status", "currency", "amount"}),
+    echoes=("order_no",),
+    as_sent=("order_no",),
     error_codes=frozenset({ErrorCode.PERMISSION_ERROR}),
 )
 REFUND: Final = Endpoint(
     "Refund",
     Safety.MONEY,
     (Parameter("order_no"), Parameter("out_refund_no"), Parameter("amount", Kind.AMOUNT)),
-    reply="RefundReceipt",
+    reply=models.RefundReceipt,
+    essential=frozenset({"refund_no"}),
+    echoes=("order_no", "out_refund_no"),
+    as_sent=("order_no", "out_refund_no"),
+    contradictions=_FAILED_WORDS
+    | {status.casefold() for status, phase in REFUND_PHASES.items() if phase is Phase.FAILED},
     error_codes=frozenset(
         {
             ErrorCode.PERMISSION_ERROR,
@@ -228,7 +259,6 @@ REFUND: Final = Endpoint(
             ErrorCode.AMOUNT_OVER_LIMIT,
         }
     ),
-    number="refund_no",
     unclear_codes=frozenset({ErrorCode.USERPAYING}),  # it speaks of a payment: as good as unlisted here
     unlisted_is_unclear=True,
 )
@@ -236,7 +266,10 @@ QUERY_REFUND: Final = Endpoint(
     "QueryRefund",
     Safety.READ,
     (Parameter("refund_no"),),
-    reply="Refund",
+    reply=models.Refund,
+    essential=frozenset({"refund_no", "status"}),
+    echoes=("refund_no",),
+    as_sent=("refund_no",),
     error_codes=frozenset({ErrorCode.PERMISSION_ERROR, ErrorCode.REFUND_NO_ERROR}),
 )
 # EN 2.9. The address line's path, not the example's /v1/GetUserInfo; no language in either document.
@@ -244,12 +277,14 @@ GET_USER_INFO: Final = Endpoint(
     "GetUserInfo",
     Safety.READ,
     (Parameter("redirect_uri", Kind.URL),),
-    reply="WeChatUser",
+    reply=models.WeChatUser,
+    essential=frozenset({"openid", "nickname", "headimgurl"}),
     path="/auth/GetUserInfo",
     takes_language=False,
+    needs_return_code=False,  # no document lists it on success
 )
 
-ENDPOINTS: Final[Mapping[str, Endpoint]] = MappingProxyType(
+ENDPOINTS: Final[Mapping[str, Endpoint[Any]]] = MappingProxyType(
     {
         endpoint.name: endpoint
         for endpoint in (

@@ -1,8 +1,13 @@
-"""JSON as the gateway writes it: strictly JSON, its numbers exact, its keys without stray spaces. No I/O."""
+"""JSON as the gateway writes it: its numbers exact, its keys without stray spaces, its oddities survived. No I/O.
+
+What leaves the meaning clear is accepted: a byte order mark, control characters inside of strings, lone surrogates,
+numbers of any size. What does not is reported: where a key stands twice with two values, nobody can say which counts.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -10,48 +15,156 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class JSONObject(dict[str, Any]):
+    """A JSON object whose keys were cleaned; ``conflicts`` are those that stood in it twice with different values."""
+
+    __slots__ = ("conflicts", "repeated")
+
+    def __init__(self, fields: Mapping[str, Any], repeated: tuple[str, ...], conflicts: tuple[str, ...]) -> None:
+        super().__init__(fields)
+        self.repeated = repeated
+        self.conflicts = conflicts
+
+
 def refuse_constant(word: str) -> NoReturn:
-    message = f"{word} is no JSON"
+    message = f"{word} is not JSON"
     raise ValueError(message)
 
 
-# One decoder: json.loads(parse_float=...) would build one on each call. Rates never pass through binary floats.
-_JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=refuse_constant)
+def _fraction(text: str) -> Decimal:
+    # Rates never pass through binary floats. An exponent that not even Decimal takes is no number that anybody uses.
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return Decimal("Infinity")
 
 
-def json_object(body: bytes, decoder: json.JSONDecoder = _JSON) -> dict[str, Any]:
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    names = "".join(fields)
+    if len(fields) == len(pairs) and (not names or names.split() == [names]):
+        return fields  # nothing stands twice, and no key holds a space
+    cleaned_pairs = [(key.strip(), value) for key, value in pairs]
+    cleaned_fields = dict(cleaned_pairs)
+    repeated, conflicts = [], []
+    if len(cleaned_fields) != len(pairs):
+        first: dict[str, Any] = {}
+        for key, value in cleaned_pairs:
+            if key in first:
+                repeated.append(key)
+                if not _same(first[key], value):
+                    conflicts.append(key)
+            first.setdefault(key, value)
+    return JSONObject(cleaned_fields, tuple(repeated), tuple(conflicts))
+
+
+def _same(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other  # True == 1, and is another word
+
+
+# One decoder: json.loads(parse_float=...) would build one on each call. Not strict: control characters in strings pass.
+_JSON: Final = json.JSONDecoder(
+    parse_float=_fraction, parse_constant=refuse_constant, object_pairs_hook=_pairs, strict=False
+)
+# For integers of more digits than Python reads; Decimal does, in linear time.
+_JSON_OF_HUGE_NUMBERS: Final = json.JSONDecoder(
+    parse_float=_fraction, parse_int=Decimal, parse_constant=refuse_constant, object_pairs_hook=_pairs, strict=False
+)
+_GBK: Final = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?(?:gbk|gb2312|gb18030|cp936|x-gbk)\b", re.IGNORECASE)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
     """The JSON object in ``body``, its keys without stray spaces (``"refund_no "`` in both documents' examples).
+
+    It is a :class:`JSONObject` where a key stood twice. ``content_type`` counts where the bytes are not UTF-8: GBK is
+    read where it is declared.
 
     Raises:
         ValueError: if it is none; the message shows nothing of the body.
     """
+    text = _decoded(body, content_type)
     try:
-        value = decoder.decode(body.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
+        value = _parsed(text)
+        if "\\ud" in text or "\\uD" in text:
+            value = _without_surrogates(value)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except (ValueError, ArithmeticError):
+    except ValueError:
         raise ValueError("it is not JSON" if body.strip() else "it is empty") from None
     if not isinstance(value, dict):
-        raise ValueError("it is JSON, but no object")  # noqa: TRY004 - one kind of error for one kind of trouble
-    return cleaned(value)
+        raise ValueError("it is JSON, but not an object")  # noqa: TRY004 - one kind of error for one kind of trouble
+    return value
+
+
+def _decoded(body: bytes, content_type: str | None) -> str:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        text = _decoded_otherwise(body, content_type)
+    return text.removeprefix("\ufeff")
+
+
+def _decoded_otherwise(body: bytes, content_type: str | None) -> str:
+    try:
+        return _SURROGATE.sub("\ufffd", body.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        declared = content_type is not None and _GBK.search(content_type)
+    try:
+        if declared:
+            return body.decode("gb18030")
+    except UnicodeDecodeError:
+        pass
+    raise ValueError("it is not UTF-8")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return _JSON.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # more digits than Python reads as an int, or NaN, which is refused again
+        return _JSON_OF_HUGE_NUMBERS.decode(text)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        clean = {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+        return JSONObject(clean, value.repeated, value.conflicts) if isinstance(value, JSONObject) else clean
+    return value
 
 
 def cleaned(value: Mapping[str, Any]) -> dict[str, Any]:
-    """``value`` with stray spaces taken off its keys; a key that had none wins over one that had."""
-    result = {key.strip(): item for key, item in value.items()}
-    if len(result) != len(value):
-        result.update((key, item) for key, item in value.items() if key in result)
-    return result
+    """``value`` with stray spaces taken off its keys, as :func:`json_object` does."""
+    return _pairs(list(value.items()))
 
 
 def json_text(value: Any) -> str:
-    # `order_string` may be a JSON value (CN 3.6): back to text, with its numbers as they were written.
+    """``value`` as JSON again, with its numbers as they were written.
+
+    Raises:
+        ValueError: it cannot be written: a number that is none, or nesting beyond what Python can follow.
+    """
+    # `order_string` may be a JSON value (CN 3.6).
+    try:
+        return _json_text(value)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _json_text(value: Any) -> str:
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError("it holds a number that is too large")
         return str(value)
     if isinstance(value, list):
-        return f"[{','.join(map(json_text, value))}]"
+        return f"[{','.join(map(_json_text, value))}]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{json_text(v)}" for key, v in value.items()) + "}"
+        return (
+            "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_json_text(v)}" for key, v in value.items()) + "}"
+        )
     return json.dumps(value, ensure_ascii=False)

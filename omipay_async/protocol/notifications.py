@@ -7,10 +7,9 @@ word; nothing of it ever becomes part of an :class:`Order`.
 
 from __future__ import annotations
 
-import json
 import logging
+import re
 from collections.abc import Mapping
-from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,14 +25,12 @@ from omipay_async.errors import (
 )
 from omipay_async.models import Notification, Order
 
-from . import validation
-from .decoding import structure_what_is_clear
-from .jsontext import cleaned, json_object, refuse_constant
+from .jsontext import JSONObject, cleaned, json_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import tzinfo
 
+    from .decoding import ReplyDecoder
     from .signing import Credentials
 
 LARGEST_BODY: Final = 64 * 1024
@@ -41,22 +38,12 @@ LARGEST_BODY: Final = 64 * 1024
 _LONGEST_FIELD: Final = 256
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key stands in it twice")
-    return fields
-
-
-_JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=refuse_constant, object_pairs_hook=_no_duplicates)
-
-
 def parse(
     body: bytes | bytearray | str | Mapping[str, Any],
     *,
     credentials: Credentials,
     issued: Callable[[str], bool] | None,
-    zone: tzinfo,
+    decoder: ReplyDecoder,
 ) -> Notification:
     """The notification in ``body``: its signature is this merchant's, and its nonce is not one that we issued.
 
@@ -71,8 +58,8 @@ def parse(
         message = "the notification bears a nonce that this merchant issued: a signature of ours was sent back"
         raise ReflectedNotification(message)
     try:
-        notification: Notification = structure_what_is_clear(Notification, raw, zone, _NEEDED)
-        validation.text("order_no", notification.order_no)
+        notification = decoder.structure(Notification, raw, _ESSENTIAL)
+        _check_order_no(notification.order_no)
     except ValueError as error:
         what = str(error)
     else:
@@ -82,7 +69,16 @@ def parse(
 
 
 # What is compared with the gateway's own word must be readable. The rest is never believed: unreadable, it is None.
-_NEEDED: Final = frozenset({"order_no", "timestamp", "out_order_no", "currency", "amount"})
+_ESSENTIAL: Final = frozenset({"order_no", "timestamp", "out_order_no", "currency", "amount"})
+
+
+_ORDER_NO: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _check_order_no(order_no: str) -> None:
+    # A stranger chooses it, and it becomes a key of the once-guard: no spelling of one order may pass for another.
+    if not _ORDER_NO.fullmatch(order_no):
+        raise ValueError("order_no is not 1 to 64 of A-Z, a-z, 0-9, _ and -")
 
 
 def check_age(notification: Notification, now_ms: int, max_age: float | None) -> None:
@@ -124,15 +120,24 @@ def _object(body: object) -> dict[str, Any]:
             message = f"the body is longer than {LARGEST_BODY} bytes"
             raise MalformedNotification(message)
         try:
-            return json_object(bytes(body), _JSON)
+            fields = json_object(bytes(body))
         except ValueError as error:
             what = str(error)
-        message = f"the body is no notification: {what}"
+        else:
+            return _without_repetition(fields)
+        message = f"the body is not a notification: {what}"
         raise MalformedNotification(message)
     if isinstance(body, Mapping) and all(isinstance(key, str) for key in body):
-        return cleaned(body)
+        return _without_repetition(cleaned(body))
     message = f"the body must be bytes, text or a mapping with text keys, not {type(body).__name__}"
     raise MalformedNotification(message)
+
+
+def _without_repetition(fields: dict[str, Any]) -> dict[str, Any]:
+    # Stricter than with replies: who writes a key twice hopes that two readers choose differently.
+    if isinstance(fields, JSONObject) and fields.repeated:
+        raise MalformedNotification("the body is not a notification: a key stands in it twice")
+    return dict(fields)
 
 
 def _scalar(raw: Mapping[str, Any], name: str) -> str:

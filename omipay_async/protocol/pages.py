@@ -14,13 +14,13 @@ from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 from omipay_async.models import JSAPIOrder, QROrder, WeChatUser
 
 from . import validation
-from .decoding import structure
 from .endpoints import GET_USER_INFO
 from .redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import tzinfo
+
+    from .decoding import ReplyDecoder
 
 
 def pay_page(order_or_url: QROrder | JSAPIOrder | str) -> str:
@@ -55,7 +55,7 @@ def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object
 _LARGEST_QUERY: Final = 64 * 1024
 
 
-def parse_wechat_login(url_or_query: object, zone: tzinfo) -> WeChatUser:
+def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUser:
     """Who logged in, from the URL that the gateway redirected the browser to (or its query string).
 
     Raises:
@@ -74,11 +74,9 @@ def parse_wechat_login(url_or_query: object, zone: tzinfo) -> WeChatUser:
             message, endpoint=name, error_code=code, error_msg=said, raw=dict(fields)
         )
     try:
-        user: WeChatUser = structure(WeChatUser, fields, zone)
+        return decoder.structure(WeChatUser, fields, GET_USER_INFO.essential)
     except ValueError as error:
         what = str(error)
-    else:
-        return user
     message = f"{name}: the redirect cannot be used: {what}"
     raise InvalidReply(message, endpoint=name, raw=dict(fields))
 

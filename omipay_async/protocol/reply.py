@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LARGEST_REPLY: Final = 1024 * 1024
 """In bytes; real replies have some hundred."""
@@ -23,7 +26,25 @@ class Received:
     encoding: str | None = None
     """``Content-Encoding``, although none was accepted."""
     node: str | None = None
+    content_type: str | None = None
+    location: str | None = attrs.field(default=None, repr=False)
+    """Where a redirect leads to; it may hold our whole query, signature included."""
     retry_after: str | None = None
-    """The ``Retry-After`` header of a reply that asks to wait."""
-    location: str | None = None
-    """The ``Location`` header of a redirect, which is never followed."""
+    """``Retry-After``, of 429 and 503."""
+
+    @classmethod
+    def of(
+        cls, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool = True, node: str | None = None
+    ) -> Self:
+        """From ``headers`` whose names are compared without regard to case, as httpx's are."""
+        return cls(
+            status=status,
+            body=body[:LARGEST_REPLY],
+            date=headers.get("date"),
+            complete=complete,
+            encoding=headers.get("content-encoding"),
+            node=node,
+            content_type=headers.get("content-type"),
+            location=headers.get("location"),
+            retry_after=headers.get("retry-after"),
+        )

@@ -14,6 +14,7 @@ from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.text import plain_text
 
+from .durations import what_is_wrong_with_seconds
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
 from .money import CURRENCY_CODE
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ENDPOINT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 _LARGEST_AMOUNT: Final = 2**63 - 1
-_LONGEST_TIME_S: Final = 100 * 366 * 86_400.0
 _LONGEST_TEXT: Final = 4096
 _LONGEST_QUERY: Final = 32 * 1024
 _SIGNATURE_PARAMETERS: Final = frozenset({"m_number", "timestamp", "nonce_str", "sign"})
@@ -35,7 +35,7 @@ def refuse(parameter: str, what: str) -> NoReturn:
     raise InvalidRequest(message, parameter=parameter)
 
 
-def query(endpoint: Endpoint, values: Mapping[str, Any]) -> str:
+def query(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> str:
     """The parameters of a call as a query string: checked, percent-encoded UTF-8, absent ones absent.
 
     Raises:
@@ -61,7 +61,7 @@ def _joined(parts: list[str]) -> str:
     return joined
 
 
-def _check_together(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
+def _check_together(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> None:
     platform = values.get("platform")
     least = endpoint.minimum_amounts.get(platform, 1) if platform is not None else 1
     if least > 1 and values["amount"] < least:
@@ -74,13 +74,14 @@ def text(name: str, value: object) -> str:
     """``value`` if it is a string that may be sent: not blank, no control characters, no lone surrogates."""
     if not isinstance(value, str):
         refuse(name, f"must be a string, not {type(value).__name__}")
-    if not value or value.isspace():
+    content = plain_text(value)
+    if not content or content.isspace():
         refuse(name, "must not be empty")
-    if len(value) > _LONGEST_TEXT:
+    if len(content) > _LONGEST_TEXT:
         refuse(name, f"must not be longer than {_LONGEST_TEXT} characters")
-    if _UNPRINTABLE.search(value):
+    if _UNPRINTABLE.search(content):
         refuse(name, "must not hold control characters or lone surrogates")
-    return plain_text(value)
+    return content
 
 
 def url(name: str, value: object) -> str:
@@ -98,13 +99,10 @@ def url(name: str, value: object) -> str:
 
 def seconds(name: str, value: object, *, least: float = 0.0, above: bool = False) -> float:
     """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        refuse(name, f"must be a number of seconds, not {type(value).__name__}")
-    if not -_LONGEST_TIME_S <= value <= _LONGEST_TIME_S:  # neither is NaN
-        refuse(name, "must be a finite number of seconds, or None where that is allowed")
-    if value < least or (above and value == least):
-        refuse(name, f"must be {'more than' if above else 'at least'} {least:g} seconds")
-    return float(value)
+    wrong = what_is_wrong_with_seconds(value, least=least, above=above)
+    if wrong is not None:
+        refuse(name, wrong)
+    return float(value)  # type: ignore[arg-type]  # it is a number: nothing is wrong with it
 
 
 def _text(parameter: Parameter, value: object) -> str:
@@ -126,7 +124,7 @@ def _currency(parameter: Parameter, value: object) -> str:
     code = text(parameter.name, value)
     if not CURRENCY_CODE.fullmatch(code):
         refuse(parameter.name, "must be three capital letters, such as AUD")
-    return str(code)
+    return code
 
 
 def _url(parameter: Parameter, value: object) -> str:
@@ -151,28 +149,44 @@ _CHECKS: Final[dict[Kind, Callable[[Parameter, object], str]]] = {
 # -- AsyncOmipay.call: endpoints that this library does not know ------------------------------------------------------
 
 
-def general_endpoint(name: object, safety: object) -> Endpoint:
+def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
     """The endpoint under ``/v2/`` that ``call()`` was asked for.
 
     Raises:
         InvalidRequest: for a name that is none, and for a known endpoint that moves money called as a read, which
             would let it be repeated.
     """
-    if not isinstance(name, str) or not _ENDPOINT_NAME.fullmatch(name):
+    if not isinstance(name, str) or not _ENDPOINT_NAME.fullmatch(plain_text(name)):
         refuse("endpoint", "must be the name of an endpoint under /v2/, such as ConfirmCheckOut")
+    name = plain_text(name)
     if name in NEVER_SENT:
-        refuse("endpoint", "is a slip of the English document: the endpoint is MakeQROrder")
-    if not isinstance(safety, str) or safety not in tuple(Safety):
+        refuse("endpoint", "is a mistake of the English document: the endpoint is called MakeQROrder")
+    if not isinstance(safety, str) or plain_text(safety) not in tuple(Safety):
         refuse("safety", "must be Safety.READ or Safety.MONEY")
-    known = ENDPOINTS.get(name)
-    if known is not None and known.safety is Safety.MONEY and safety == Safety.READ:
-        refuse("safety", f"must be Safety.MONEY: {name} moves money")
-    return Endpoint(name, Safety(safety), (), reply="dict")
+    known = _KNOWN_ENDPOINTS.get(name.rpartition("/")[2].casefold())
+    checked_safety = Safety(plain_text(safety))
+    if known is not None and known.safety is Safety.MONEY and checked_safety is Safety.READ:
+        refuse("safety", f"must be Safety.MONEY: {known.name} moves money")
+    return Endpoint(
+        name,
+        checked_safety,
+        (),
+        reply=dict,
+        # Of an endpoint that no document has, only the merchant's own numbers are sure to be this call's.
+        echoes=known.echoes if known is not None else ("out_order_no", "out_refund_no"),
+        contradictions=known.contradictions if known is not None else frozenset(),
+        needs_return_code=False,
+    )
 
 
-def unknown_endpoint(safety: object) -> Endpoint:
-    """What a call is told of as whose endpoint is refused."""
-    return Endpoint("call", Safety.READ if safety == Safety.READ else Safety.MONEY, (), reply="dict")
+# A gateway that ignores case, or takes another path to the same endpoint, moves money all the same.
+_KNOWN_ENDPOINTS: Final = {name.casefold(): endpoint for name, endpoint in ENDPOINTS.items()}
+
+
+def unknown_endpoint(safety: object) -> Endpoint[dict[str, Any]]:
+    """Stands for the endpoint of a call whose own was refused."""
+    is_read = isinstance(safety, str) and plain_text(safety) == Safety.READ
+    return Endpoint("call", Safety.READ if is_read else Safety.MONEY, (), reply=dict)
 
 
 def general_query(params: object) -> tuple[str, bool]:
@@ -181,7 +195,7 @@ def general_query(params: object) -> tuple[str, bool]:
         refuse("params", f"must be a mapping, not {type(params).__name__}")
     parts = []
     for name, value in params.items():
-        if not isinstance(name, str) or not name or not name.isidentifier() or not name.isascii():
+        if not isinstance(name, str) or not (name := plain_text(name)).isidentifier() or not name.isascii():
             refuse("params", "must have parameter names as keys")
         if name in _SIGNATURE_PARAMETERS:
             refuse(f"params[{name!r}]", "is put on by the session")

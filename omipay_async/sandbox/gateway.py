@@ -36,7 +36,7 @@ _NONCE_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 class Request:
     """One request to an endpoint, off the wire."""
 
-    endpoint: Endpoint
+    endpoint: Endpoint[Any]
     query: bytes
     method: str = "POST"
     base_url: str = ""

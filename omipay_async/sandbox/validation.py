@@ -7,7 +7,7 @@ a ``notify_url`` without scheme), and no more.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 import attrs
@@ -32,7 +32,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 class Asked:
     """A request that passed: by whom, for what, in which language; ``base_url`` is where the caller found us."""
 
-    endpoint: Endpoint
+    endpoint: Endpoint[Any]
     merchant: Merchant
     fields: Mapping[str, str]
     language: str
@@ -75,13 +75,13 @@ def _text(part: bytes) -> str:
     return unquote_to_bytes(part.replace(b"+", b" ")).decode()
 
 
-def language_of(endpoint: Endpoint, fields: Mapping[str, str]) -> str:
+def language_of(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> str:
     """The language to answer in; whether the word is a known one is for :func:`check` to say."""
     language = fields.get("language") if endpoint.takes_language else None
     return language or Language.CHS
 
 
-def check(endpoint: Endpoint, fields: Mapping[str, str]) -> None:
+def check(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
     """Hold the parameters against the table. Raises :class:`Refusal` with the code that the documents have for it."""
     for parameter in endpoint.parameters:
         value = fields.get(parameter.name, "")
@@ -94,7 +94,7 @@ def check(endpoint: Endpoint, fields: Mapping[str, str]) -> None:
     _check_minimum(endpoint, fields)
 
 
-def _check_value(endpoint: Endpoint, parameter: Parameter, value: str) -> None:
+def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> None:
     name = parameter.name
     if _CONTROL.search(value):
         raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} holds a control character")
@@ -108,7 +108,7 @@ def _check_value(endpoint: Endpoint, parameter: Parameter, value: str) -> None:
         _check_currency(endpoint, name, value)
 
 
-def _check_currency(endpoint: Endpoint, name: str, value: str) -> None:
+def _check_currency(endpoint: Endpoint[Any], name: str, value: str) -> None:
     if ErrorCode.CURRENCY_ERROR in endpoint.error_codes:
         if not _CURRENCY.fullmatch(value):
             raise Refusal(ErrorCode.CURRENCY_ERROR, f"{name} is no ISO 4217 code")
@@ -116,20 +116,20 @@ def _check_currency(endpoint: Endpoint, name: str, value: str) -> None:
         raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} is neither AUD nor CNY")
 
 
-def _check_minimum(endpoint: Endpoint, fields: Mapping[str, str]) -> None:
+def _check_minimum(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
     minimum = endpoint.minimum_amounts.get(fields.get("platform", ""), 1)
     if minimum > 1 and int(fields["amount"]) < minimum:
         raise Refusal(ErrorCode.PARAMETER_INVALID, f"amount is below {minimum}, the least for this platform")
 
 
-def remarks(endpoint: Endpoint, fields: Mapping[str, str]) -> Iterable[str]:
+def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[str]:
     """What is no error, but what a developer wants to know: parameters that the endpoint does not have."""
     known = {parameter.name for parameter in endpoint.parameters} | set(FIELDS)
     known |= {"language"} if endpoint.takes_language else set()
     return tuple(f"unknown parameter {name}" for name in fields if name not in known)
 
 
-def loggable(endpoint: Endpoint, fields: Mapping[str, str]) -> dict[str, str]:
+def loggable(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> dict[str, str]:
     """The parameters that may be shown: neither the signature, nor the live nonce, nor a customer's secrets."""
     hidden = {parameter.name for parameter in endpoint.parameters if parameter.secret} | {"sign", "nonce_str"}
     return {name: value for name, value in fields.items() if name not in hidden}

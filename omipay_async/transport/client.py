@@ -312,17 +312,7 @@ async def _read(response: httpx.Response, node: Node) -> Received:
     else:
         body, complete = await _body(response)
         await response.aclose()
-    headers = response.headers
-    return Received(
-        status=response.status_code,
-        body=body[:LARGEST_REPLY],
-        date=headers.get("date"),
-        complete=complete,
-        encoding=headers.get("content-encoding"),
-        node=node.name,
-        retry_after=headers.get("retry-after"),
-        location=headers.get("location"),
-    )
+    return Received.of(response.status_code, response.headers, body, complete=complete, node=node.name)
 
 
 async def _body(response: httpx.Response) -> tuple[bytes, bool]:

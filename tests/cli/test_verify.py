@@ -60,7 +60,7 @@ def test_machines_read_checks_notification_and_order(cli: Cli) -> None:
     [
         ("", "it is empty"),
         ("not JSON", "it is not JSON"),
-        ("[]", "no object"),
+        ("[]", "not an object"),
         ("{}", "no nonce_str"),
     ],
 )

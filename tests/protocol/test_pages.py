@@ -28,7 +28,7 @@ from omipay_async import (
     WeChatUser,
 )
 from omipay_async.protocol.pages import parse_wechat_login
-from tests.support.canned_gateway import SIGNED, SYDNEY, Gateway, open_session
+from tests.support.canned_gateway import DECODER, SIGNED, Gateway, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -190,7 +190,7 @@ def test_what_is_no_query_is_refused(omipay: AsyncOmipay, came: Any) -> None:
 def test_whatever_a_browser_brings_nothing_but_our_errors_goes_out(came: str) -> None:
     """A stranger writes this URL."""
     try:
-        user = parse_wechat_login(came, SYDNEY)
+        user = parse_wechat_login(came, DECODER)
     except OmipayError as error:
         assert str(error)  # noqa: PT017 - either way out is right
     else:

@@ -6,10 +6,23 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
+import attrs
 import httpx
 
-from omipay_async import AsyncOmipay, Safety
-from omipay_async.protocol.decoding import RequestContext, decode
+from omipay_async import (
+    AppletOrder,
+    AppOrder,
+    AsyncOmipay,
+    Currency,
+    JSAPIOrder,
+    OnlineOrder,
+    QROrder,
+    RefundReceipt,
+    Safety,
+    ScanOrder,
+)
+from omipay_async.protocol.context import RequestContext
+from omipay_async.protocol.decoding import Decoded, ReplyDecoder
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.protocol.reply import Received
 from omipay_async.testing import ManualClock
@@ -123,11 +136,36 @@ def fail(code: str, **fields: Any) -> dict[str, Any]:
 SYDNEY: Final = ZoneInfo("Australia/Sydney")
 READS: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.READ]
 MONEY: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.MONEY]
-NUMBERS: Final = {"order_no": "TR1", "refund_no": "RF1"}
+DECODER: Final = ReplyDecoder(SYDNEY)
+NUMBERS: Final = {"order_no": "TR1", "refund_no": "RF1", "out_order_no": "SEORD000001", "out_refund_no": "R-1"}
 """What is asked about."""
 
 
 def read(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Any:
     """What the client makes of such a reply."""
+    decoded = decode(endpoint, reply, status, **received)
+    if decoded.error is not None:
+        raise decoded.error
+    return decoded.value
+
+
+def decode(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Decoded[Any]:
+    """As :func:`read`; an error is not raised."""
     body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-    return decode(RequestContext(ENDPOINTS[endpoint], NUMBERS), Received(status, body, **received), SYDNEY)
+    return DECODER.decode(context(endpoint), Received(status, body, **received))
+
+
+def context(endpoint: str) -> RequestContext:
+    """What was asked: about the numbers of ``NUMBERS``, where the endpoint has them."""
+    names = {parameter.name for parameter in ENDPOINTS[endpoint].parameters}
+    numbers = {name: number for name, number in NUMBERS.items() if name in names}
+    return RequestContext(ENDPOINTS[endpoint], numbers, ["canary-secret"], amount=100, currency="AUD")
+
+
+def as_sent(model: Any) -> Any:
+    """``model`` with what the good call of its endpoint asked for."""
+    if isinstance(model, RefundReceipt):
+        return attrs.evolve(model, order_no="TR1", out_refund_no="R-1")
+    if isinstance(model, QROrder | JSAPIOrder | ScanOrder | OnlineOrder | AppOrder | AppletOrder):
+        return attrs.evolve(model, out_order_no="SEORD000001", currency=Currency.AUD, amount=100)
+    return model

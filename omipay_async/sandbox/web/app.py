@@ -100,7 +100,7 @@ async def _answer(sandbox: Sandbox, where: Visit) -> Response:
     return page or PlainTextResponse("Not Found", 404)
 
 
-async def _call(sandbox: Sandbox, endpoint: Endpoint, where: Visit) -> Response:
+async def _call(sandbox: Sandbox, endpoint: Endpoint[Any], where: Visit) -> Response:
     asked = gateway.Request(endpoint, where.request.scope["query_string"], where.request.method, where.base_url)
     struck = sandbox.faults.of_call(endpoint.name)
     names = tuple(struck)
@@ -123,7 +123,7 @@ async def _wait(sandbox: Sandbox, rule: Rule | None) -> None:
         await sandbox.clock.sleep(rule.seconds)
 
 
-def _json(sandbox: Sandbox, endpoint: Endpoint, reply: dict[str, Any]) -> Response:
+def _json(sandbox: Sandbox, endpoint: Endpoint[Any], reply: dict[str, Any]) -> Response:
     fields = replies.make_odd(endpoint.name, reply) if sandbox.oddities else reply
     return Response(replies.encode(fields), media_type="application/json")
 

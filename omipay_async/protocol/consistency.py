@@ -1,0 +1,84 @@
+"""Whether a reply is this call's, and of one mind: only then is anything of it believed. No I/O.
+
+A reply of which either is in doubt may be another call's, late or swapped on the way, or the work of two programs
+that disagree. Acting on it as a success ships goods that nobody paid for; acting on it as a refusal charges twice.
+So it is neither: of a money call the outcome is unknown, of a read there was no usable reply.
+
+====================================  ==============================================================================
+a reply                               is not believed when
+====================================  ==============================================================================
+of any kind                           a key stands in it twice with two values
+                                      it names one of the endpoint's ``echoes`` otherwise than it was sent
+that says SUCCESS (or nothing,        ``error_code`` is a documented one (but USERPAYING of a scan order)
+where that is allowed)                ``success`` is false
+                                      ``result_code`` is one of the endpoint's ``contradictions``
+that says FAIL                        ``success`` is true
+                                      ``result_code`` says that the order is paid (of calls that move money)
+====================================  ==============================================================================
+
+``echoes`` and ``contradictions`` are columns of the table of endpoints. A word that no document has contradicts
+nothing, and neither do amount and currency in the reply to an order or a refund: no document says which ones these
+would be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_code
+
+from .endpoints import MAKE_SCAN_ORDER
+from .jsontext import JSONObject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .context import RequestContext
+
+PAYING_WORDS: Final = frozenset({"PAYING", "USERPAYING"})
+"""What says, beside SUCCESS of a scan order, that the customer is still paying."""
+_PAID_WORDS: Final = frozenset({"payed", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)})
+
+
+def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
+    """What is wrong with the reply as a whole, in words for a message; None if nothing is."""
+    if isinstance(raw, JSONObject) and raw.conflicts:
+        return "a key stands in it twice with two values"
+    for name in context.endpoint.echoes:
+        said, sent = raw.get(name), context.numbers.get(name)
+        if sent is not None and said is not None and said != "" and str(said).strip() != sent.strip():
+            return f"{name} is not the one that was sent"
+    if word_of(raw, "return_code") == "FAIL":
+        return _why_not_a_refusal(context, raw)
+    return _why_not_a_success(context, raw)
+
+
+def _why_not_a_success(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
+    code = error_code(word_of(raw, "error_code"))
+    is_scan_order = context.endpoint is MAKE_SCAN_ORDER
+    if isinstance(code, ErrorCode) and not (is_scan_order and code is ErrorCode.USERPAYING):
+        return f"it holds the error code {code} and no FAIL"
+    if _says(raw, "false"):
+        return "it says success: false and no FAIL"
+    if word_of(raw, "result_code").casefold() in context.endpoint.contradictions:
+        return "its result_code contradicts a success"
+    return None
+
+
+def _why_not_a_refusal(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
+    if _says(raw, "true"):
+        return "it says FAIL and success: true"
+    moves_money = context.endpoint.safety is Safety.MONEY
+    if moves_money and word_of(raw, "result_code").casefold() in _PAID_WORDS:
+        return "it says FAIL, and its result_code that the order is paid"
+    return None
+
+
+def _says(raw: Mapping[str, Any], truth: str) -> bool:
+    return str(raw.get("success")).strip().casefold() == truth
+
+
+def word_of(raw: Mapping[str, Any], name: str) -> str:
+    """The word that stands there, without spaces round it; empty if there is none."""
+    word = raw.get(name)
+    return word.strip() if isinstance(word, str) else ""

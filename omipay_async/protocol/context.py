@@ -1,0 +1,59 @@
+"""What a reply is read against: the call that was made. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from omipay_async.text import plain_text
+
+from .redaction import excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .endpoints import Endpoint
+
+NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
+"""The parameters that say which order or refund a call is about, the merchant's own first."""
+
+
+@attrs.define
+class RequestContext:
+    """What was asked: the endpoint, the numbers, the amount and the currency sent, and what no message may show."""
+
+    endpoint: Endpoint[Any]
+    numbers: Mapping[str, str] = attrs.field(factory=dict)
+    secrets: list[str] = attrs.field(factory=list, repr=False)
+    """Keys, payment codes, and each signature and nonce that went out."""
+    general: bool = False
+    """Asked through ``AsyncOmipay.call``: the reply is handed over as it is."""
+    amount: int | None = None
+    """In minor units of ``currency``."""
+    currency: str | None = None
+
+    @classmethod
+    def of(cls, endpoint: Endpoint[Any], values: Mapping[str, Any], keys: Iterable[str]) -> RequestContext:
+        """For a call of ``endpoint`` with these ``values``; ``keys`` are the merchant's."""
+        secret = (values.get(parameter.name) for parameter in endpoint.parameters if parameter.secret)
+        context = cls(endpoint, secrets=[*keys, *(plain_text(value) for value in secret if isinstance(value, str))])
+        context.note(values)
+        return context
+
+    def note(self, values: Mapping[str, Any]) -> None:
+        """Keep the numbers, the amount and the currency of ``values``, whatever else is wrong with them."""
+        amount, currency = values.get("amount"), values.get("currency")
+        self.numbers = {name: plain_text(values[name]) for name in NUMBERS if isinstance(values.get(name), str)}
+        self.amount = amount if isinstance(amount, int) and not isinstance(amount, bool) else None
+        self.currency = plain_text(currency) if isinstance(currency, str) else None
+
+    def excerpt(self, text: bytes | str) -> str:
+        """The beginning of what the gateway said, without this call's secrets."""
+        return excerpt(text, self.secrets)
+
+    def sent(self, name: str) -> str | int | None:
+        """What was sent as ``name``."""
+        if name == "amount":
+            return self.amount
+        return self.currency if name == "currency" else self.numbers.get(name)

@@ -1,0 +1,260 @@
+"""Fields of a reply in, a model out: one strict converter, and every leniency a hook that cites the documents. No I/O.
+
+Strict by default: a field of the wrong kind is an error, which names the field and never shows its value.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import attrs
+
+from omipay_async import models
+from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, order_status, refund_status
+
+from .jsontext import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import tzinfo
+
+    import cattrs
+
+T = TypeVar("T")
+
+
+# -- single values ----------------------------------------------------------------------------------------------------
+
+
+class _WrongKindError(ValueError):
+    """A value of the wrong kind; says what was expected, never what came."""
+
+
+_DIGITS: Final = re.compile(r"[0-9]{1,30}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
+_TIME: Final = re.compile(r"[0-9]{14}")
+_MOST_DIGITS: Final = 30
+_LARGEST_WHOLE: Final = 10**_MOST_DIGITS
+_FIRST_YEAR: Final = 2000  # an earlier time is a default value of somebody's database, not a time
+
+
+def _text(value: Any, _: Any = None) -> str:
+    if not isinstance(value, str):
+        raise _WrongKindError("is not a string")
+    return value
+
+
+def _is_ordinary(number: Decimal) -> bool:
+    # Numbers of absurd size are refused before anything is computed with them: 1e999999999 as an int is a gigabyte.
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+        return False
+    return int(number.as_tuple().exponent) >= -2 * _MOST_DIGITS
+
+
+def _whole(value: Any, _: Any = None) -> int:
+    # Seen: integers that come as strings. A JSON number with a zero fraction (450.0) is an integer too.
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return int(value)
+    if isinstance(value, Decimal) and _is_ordinary(value) and value == value.to_integral_value():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LARGEST_WHOLE:
+        raise _WrongKindError("is not a whole number")
+    return value
+
+
+def _decimal(value: Any, _: Any = None) -> Decimal:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return Decimal(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_WHOLE:
+        return Decimal(value)
+    if not isinstance(value, Decimal) or not _is_ordinary(value) or value < 0:
+        raise _WrongKindError("is not a decimal number")
+    return value
+
+
+def _scaled_rate(value: Any, _: Any = None) -> Decimal | None:
+    # "10^8 times of real exchange rate value" (CN 3.8, EN 2.5). Through text: arithmetic would follow the application's
+    # decimal context.
+    if value is None:
+        return None
+    whole, fraction = divmod(_whole(value), 100_000_000)
+    return Decimal(f"{whole}.{fraction:08d}".rstrip("0").rstrip("."))
+
+
+def _time(zone: tzinfo) -> Callable[[Any, Any], datetime | None]:
+    in_zone = _localizer(zone)
+
+    def structure(value: Any, _: Any) -> datetime | None:
+        if not isinstance(value, str) or not _TIME.fullmatch(value):
+            raise _WrongKindError("is not a time of the form yyyyMMddHHmmss")
+        parts = (value[:4], value[4:6], value[6:8], value[8:10], value[10:12], value[12:])
+        try:
+            year, month, day, hour, minute, second = map(int, parts)
+            time = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - in_zone makes it aware
+        except ValueError:
+            raise _WrongKindError("is not a time that exists") from None
+        return in_zone(time) if year >= _FIRST_YEAR else None
+
+    return structure
+
+
+def _localizer(zone: tzinfo) -> Callable[[datetime], datetime]:
+    """How a wall-clock time becomes one of ``zone``; of an hour that comes twice, it is the first (PROTOCOL 1)."""
+    localize = getattr(zone, "localize", None)
+    if localize is None:
+        return lambda time: time.replace(tzinfo=zone)
+    # A zone of pytz: put into a datetime as it is, it would mean the local mean time of the 19th century.
+    return lambda time: min(localize(time, is_dst=True), localize(time, is_dst=False))
+
+
+def _text_or_number(value: Any, _: Any = None) -> str:
+    # timeStamp of an applet order is an integer to those who read the platform's documents, not these (CN 3.7).
+    return str(value) if type(value) is int else _text(value)
+
+
+def _text_or_json(value: Any, _: Any = None) -> str:
+    # order_string may be a JSON value (CN 3.6).
+    if isinstance(value, str):
+        return value
+    try:
+        return json_text(value)
+    except ValueError:
+        raise _WrongKindError("is neither a string nor JSON that can be written") from None
+
+
+def _member(enum: Mapping[str, Any]) -> Callable[[Any, Any], str]:
+    def structure(value: Any, _: Any) -> str:
+        word = _text(value)
+        member: str = enum.get(word, word)
+        return member
+
+    return structure
+
+
+def _or_none(hook: Callable[[Any, Any], str]) -> Callable[[Any, Any], str | None]:
+    return lambda value, kind: None if value is None else hook(value, kind)
+
+
+def _word(read: Callable[[str], str]) -> Callable[[Any, Any], str]:
+    return lambda value, _: read(_text(value).strip())
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+_RATE: Final[dict[str, Any]] = {"struct_hook": _scaled_rate}
+# Where a field's name or form on the wire is not the attribute's.
+_WIRE_NAMES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
+    models.AppOrder: {"order_string": {"struct_hook": _text_or_json}},
+    models.AppletOrder: {
+        "time_stamp": {"rename": "timeStamp", "struct_hook": _text_or_number},
+        "nonce_str": {"rename": "nonceStr"},
+        "sign_type": {"rename": "signType"},
+        "pay_sign": {"rename": "paySign"},
+    },
+    models.Order: {"status": {"rename": "result_code"}, "exchange_rate": _RATE},
+    models.Refund: {"status": {"rename": "result_code"}},
+    models.Notification: {"exchange_rate": _RATE},
+}
+# The documents' second names for a field: the first one that is there counts.
+_SECOND_NAMES: Final[dict[type[Any], dict[str, str]]] = {
+    models.AppletOrder: {"package": "Package"},
+    models.Order: {"amount": "total_amount", "pay_amount": "cny_amount"},
+    models.Notification: {"amount": "total_amount"},
+}
+# Fields without a default in the model that replies leave out all the same (both documents' examples do).
+_MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
+    models.Order: ("out_order_no",),
+    models.ScanOrder: ("out_order_no",),
+    models.Notification: tuple(
+        field.name for field in attrs.fields(models.Notification) if field.name not in ("order_no", "timestamp", "raw")
+    ),
+}
+
+
+class ModelConverter:
+    """Makes models of replies whose times are of one zone."""
+
+    __slots__ = ("_converter", "_zone")
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._converter: cattrs.Converter | None = None
+
+    def structure(
+        self, model: type[T], raw: Mapping[str, Any], essential: Collection[str], known: Mapping[str, Any]
+    ) -> T:
+        """``raw`` as a ``model``; null and "" are what is absent (seen). ``known`` counts before what ``raw`` says.
+
+        Only the ``essential`` fields must be readable. Any other that is not is None: a payment that happened is not
+        hidden by what a lesser field looks like, which stays in ``.raw``.
+
+        Raises:
+            ValueError: naming each essential field that is missing or of the wrong kind, without its value.
+        """
+        import cattrs  # noqa: PLC0415 - importing the package must not cost what only a reply needs
+
+        converter = self._converter = self._converter or _new_converter(self._zone)
+        fields = _fields(model, raw, known)
+        try:
+            return converter.structure(fields, model)
+        except cattrs.ClassValidationError as error:
+            failures = _failures(error)
+        fatal = [f"{name} {what}" for name, what in failures.items() if name in essential]
+        if fatal:
+            raise ValueError("; ".join(fatal))
+        on_the_wire = {_WIRE_NAMES.get(model, {}).get(name, {}).get("rename", name) for name in failures}
+        readable = {name: value for name, value in fields.items() if name not in on_the_wire}
+        return converter.structure({**dict.fromkeys(_MAY_BE_MISSING.get(model, ())), **readable}, model)
+
+
+def _new_converter(zone: tzinfo) -> cattrs.Converter:
+    import cattrs  # noqa: PLC0415 - see above
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
+
+    converter = cattrs.Converter(detailed_validation=True)
+    currency, platform = _member(Currency.__members__), _member(Platform.__members__)
+    hooks: dict[Any, Callable[[Any, Any], Any]] = {
+        str: _text,
+        int: _whole,
+        Decimal: _decimal,
+        datetime: _time(zone),
+        Currency | str: currency,
+        Currency | str | None: _or_none(currency),
+        Platform | str | None: _or_none(platform),
+        OrderStatus | str: _word(order_status),
+        RefundStatus | str: _word(refund_status),
+    }
+    for kind, hook in hooks.items():
+        converter.register_structure_hook(kind, hook)
+
+    def structure_function(model: type[Any]) -> Callable[[Any, Any], Any]:
+        overrides: dict[str, Any] = {name: override(**how) for name, how in _WIRE_NAMES.get(model, {}).items()}
+        overrides["raw"] = override(struct_hook=lambda value, _: value)
+        return make_dict_structure_fn(model, converter, **overrides)
+
+    converter.register_structure_hook_factory(attrs.has, structure_function)  # each model when it first comes
+    return converter
+
+
+def _fields(model: type[Any], raw: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: value for name, value in raw.items() if value is not None and value != ""}
+    for name, second in _SECOND_NAMES.get(model, {}).items():
+        if name not in fields and second in fields:
+            fields[name] = fields[second]
+            if second == "cny_amount" and "pay_currency" not in fields:
+                fields["pay_currency"] = "CNY"  # EN 2.5: only where pay_currency says so is it in another currency
+    fields.update(known)
+    for name in _MAY_BE_MISSING.get(model, ()):
+        fields.setdefault(name, None)
+    fields["raw"] = raw
+    return fields
+
+
+def _failures(error: cattrs.ClassValidationError) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for inner, note in error.group_exceptions()[0]:
+        found[note.name] = str(inner) if isinstance(inner, _WrongKindError) else "is missing"
+    return found

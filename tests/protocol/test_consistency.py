@@ -1,0 +1,227 @@
+"""A reply that is another call's, or that contradicts itself, is neither a success nor a refusal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import pytest
+
+from omipay_async import APIError, InvalidReply, OrderStatus, OutcomeUnknown, Safety
+from omipay_async.protocol.endpoints import ENDPOINTS
+from tests.support.canned_gateway import CALLS, MONEY, READS, Gateway, decode, fail, open_session, read, success
+
+ORDERS: Final = [name for name in MONEY if name != "Refund"]
+
+# API 2, once more by hand: what each reply may name, and must then name as it was sent.
+ECHOES: Final = {
+    **dict.fromkeys(ORDERS, ("out_order_no",)),
+    "Refund": ("order_no", "out_refund_no"),
+    "QueryOrder": ("order_no",),
+    "QueryRefund": ("refund_no",),
+    "GetExchangeRate": (),
+    "GetUserInfo": (),
+}
+NAMED: Final = [(name, field) for name, fields in ECHOES.items() for field in fields]
+FAILED_WORDS: Final = ["FAIL", "FAILED", "CANCELLED"]
+REFUSED_REFUNDS: Final = ["MerchantRejected", "TimeoutClosed", "OrganizationFailed", "CustomerCancelled"]
+CONTRADICTIONS: Final[dict[str, list[str]]] = {
+    **dict.fromkeys(ORDERS, FAILED_WORDS),
+    "MakeScanOrder": [*FAILED_WORDS, "READY"],
+    "Refund": [*FAILED_WORDS, *REFUSED_REFUNDS],
+}
+
+
+def not_believed(name: str, reply: dict[str, Any] | bytes) -> str:
+    """That nothing is made of this reply, and that its connection is to be closed; what is wrong with it."""
+    decoded = decode(name, reply)
+    assert not decoded.believed
+    assert isinstance(decoded.error, InvalidReply)
+    assert decoded.error.raw
+    return str(decoded.error)
+
+
+def test_the_table_says_what_each_reply_must_echo() -> None:
+    """Every endpoint has its row."""
+    assert {name: endpoint.echoes for name, endpoint in ENDPOINTS.items()} == ECHOES
+
+
+@pytest.mark.parametrize(("name", "field"), NAMED)
+@pytest.mark.parametrize("other", ["another", "TR2", 7, ["TR1"], {"a": 1}, True])
+def test_a_reply_that_names_another_number_is_not_this_calls(name: str, field: str, other: Any) -> None:
+    """Successes and refusals alike: a load balancer that swaps replies swaps both."""
+    for reply in (success(name, **{field: other}), fail("AMOUNT_INVALID", **{field: other})):
+        assert f"{field} is not the one that was sent" in not_believed(name, reply)
+
+
+@pytest.mark.parametrize(("name", "field"), NAMED)
+@pytest.mark.parametrize("absent", [None, ""])
+def test_a_reply_that_names_no_number_contradicts_nothing(name: str, field: str, absent: Any) -> None:
+    """Most of the documents' examples name none."""
+    assert read(name, success(name, **{field: absent})) is not None
+
+
+@pytest.mark.parametrize(("sent", "said"), [("12", 12), ("12", "12 "), ("0012", "0012")])
+def test_numbers_are_compared_as_text(sent: str, said: Any) -> None:
+    """A number that came as one is its digits; leading zeros count."""
+    assert asked_for(sent, said).error is None
+    assert asked_for("012", 12).error is not None
+
+
+def asked_for(sent: str, said: Any) -> Any:
+    """What becomes of a QR order whose number comes back as ``said``."""
+    from omipay_async.protocol.context import RequestContext
+    from omipay_async.protocol.reply import Received
+    from tests.support.canned_gateway import DECODER
+
+    context = RequestContext(ENDPOINTS["MakeQROrder"], {"out_order_no": sent})
+    body = json.dumps(success("MakeQROrder", out_order_no=said)).encode()
+    return DECODER.decode(context, Received(200, body))
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize(
+    "twice",
+    [
+        '"return_code":"FAIL","return_code":"SUCCESS"',
+        '"return_code":"SUCCESS","return_code":"FAIL"',
+        '"return_code ":"FAIL","return_code":"SUCCESS"',
+        '"return_code":"SUCCESS","x":1,"x":true',
+        '"return_code":"SUCCESS","amount":1,"amount":2',
+    ],
+)
+def test_a_key_that_stands_twice_with_two_values_makes_a_reply_of_two_minds(name: str, twice: str) -> None:
+    """Whichever came last."""
+    fields = json.dumps({key: value for key, value in success(name).items() if key != "return_code"})[1:]
+    assert "twice" in not_believed(name, f"{{{twice},{fields}".encode())
+
+
+def test_a_key_that_stands_twice_with_one_value_is_read() -> None:
+    """It says the same."""
+    body = b'{"return_code":"SUCCESS","return_code":"SUCCESS","order_no":"TR1","x":{"a":1,"a":2}}'
+    assert read("MakeQROrder", body).order_no == "TR1"
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("code", ["NOT_ENOUGH", "SIGN_TIMEOUT", "SIGN_TIMEOUOT", " SYSTEM_ERROR", "USERPAYING"])
+def test_success_beside_a_documented_error_code_is_of_two_minds(name: str, code: str) -> None:
+    """Only USERPAYING of a scan order has a meaning beside SUCCESS."""
+    reply = success(name, error_code=code)
+    if (name, code) == ("MakeScanOrder", "USERPAYING"):
+        assert read(name, reply).status is OrderStatus.PAYING
+    else:
+        assert "error code" in not_believed(name, reply)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("word", [None, "", "0", "OK", "SUCCESS", 0, ["NOT_ENOUGH"]])
+def test_words_that_no_document_has_contradict_nothing(name: str, word: Any) -> None:
+    """As an error_code beside SUCCESS, as a result_code of an order, as ``success``."""
+    assert decode(name, success(name, error_code=word)).error is None
+    assert decode(name, success(name, success=word)).error is None
+    if name in MONEY:
+        assert decode(name, success(name, result_code=word)).error is None
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("no", [False, "false", "False"])
+def test_success_false_contradicts_success(name: str, no: Any) -> None:
+    """And goes with FAIL."""
+    assert "success: false" in not_believed(name, success(name, success=no))
+    assert isinstance(decode(name, fail("SIGN_ERROR", success=no)).error, APIError)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("yes", [True, "true"])
+def test_success_true_contradicts_a_refusal(name: str, yes: Any) -> None:
+    """USERPAYING included; and goes with SUCCESS."""
+    for code in ("NOT_ENOUGH", "USERPAYING", "BRAND_NEW", None):
+        assert "success: true" in not_believed(name, fail(code, success=yes, order_no="TR1"))  # type: ignore[arg-type]
+    assert decode(name, success(name, success=yes)).error is None
+
+
+@pytest.mark.parametrize(("name", "word"), [(n, word) for n, words in CONTRADICTIONS.items() for word in words])
+def test_success_beside_a_word_for_not_paid_or_failed_is_of_two_minds(name: str, word: str) -> None:
+    """``{"return_code": "SUCCESS", "result_code": "FAILED"}`` is no payment, and no refusal either."""
+    for spelling in (word, word.lower(), f" {word}"):
+        assert "result_code" in not_believed(name, success(name, result_code=spelling))
+
+
+@pytest.mark.parametrize("name", [name for name in ORDERS if name != "MakeScanOrder"])
+@pytest.mark.parametrize("word", ["READY", "PAYING", "PAID"])
+def test_an_order_that_was_made_is_not_paid_yet(name: str, word: str) -> None:
+    """Its status goes with SUCCESS, which says that it was made."""
+    assert read(name, success(name, result_code=word)).order_no == "TR1"
+
+
+@pytest.mark.parametrize("field", ["error_code", "result_code"])
+@pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "PAYING "])
+def test_paying_beside_success_of_a_scan_order_is_paying(field: str, word: str) -> None:
+    """The safer of two readings: the poll tells."""
+    order = read("MakeScanOrder", success("MakeScanOrder", **{field: word}))
+    assert (order.status, order.is_paid, order.order_time) == (OrderStatus.PAYING, False, None)
+
+
+@pytest.mark.parametrize("word", ["PAID", "PAYED", "SETTLED"])
+@pytest.mark.parametrize("name", MONEY)
+def test_a_refusal_that_says_paid_is_of_two_minds(name: str, word: str) -> None:
+    """Nobody scans again on it."""
+    assert "paid" in not_believed(name, fail("NOT_ENOUGH", result_code=word))
+
+
+@pytest.mark.parametrize("name", MONEY)
+async def test_of_a_money_call_the_outcome_is_unknown(name: str) -> None:
+    """Successes and refusals alike; ``raw`` has what was said, and nothing is repeated."""
+    echo = ECHOES[name][-1]
+    for reply in (
+        success(name, **{echo: "other"}),
+        success(name, success=False),
+        fail("SIGN_TIMEOUT", **{echo: "other"}),
+        fail("NOT_ENOUGH", success=True),
+    ):
+        gateway = Gateway(reply)
+        async with open_session(gateway) as omipay:
+            with pytest.raises(OutcomeUnknown) as unknown:
+                await CALLS[name](omipay)
+        assert unknown.value.raw == reply
+        assert len(gateway.requests) == 1
+        number = "out_refund_no R-1" if name == "Refund" else "out_order_no SEORD000001"
+        assert number in str(unknown.value)
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_of_a_read_there_was_no_usable_reply(name: str) -> None:
+    """It is asked again, as after any other."""
+    gateway = Gateway(success(name, success=False), success(name))
+    async with open_session(gateway) as omipay:
+        assert await CALLS[name](omipay)
+    assert len(gateway.requests) == 2
+
+
+@pytest.mark.parametrize("safety", Safety)
+async def test_call_holds_replies_against_the_same_rules(safety: Safety) -> None:
+    """The merchant's own numbers must come back as sent, and no reply may contradict itself."""
+    expected = InvalidReply if safety is Safety.READ else OutcomeUnknown
+    params = {"out_order_no": "A-1", "order_no": "TR1"}
+    for reply in (
+        {"return_code": "SUCCESS", "out_order_no": "A-2"},
+        {"return_code": "SUCCESS", "error_code": "SIGN_ERROR"},
+        {"return_code": "SUCCESS", "success": False},
+        {"error_code": "SYSTEM_ERROR"},
+        {"return_code": "SUCCESS", "error_code": "USERPAYING"},
+        {"return_code": "FAIL", "success": True},
+    ):
+        async with open_session(Gateway(reply)) as omipay:
+            with pytest.raises(expected):
+                await omipay.call("ConfirmCheckOut", params, safety=safety)
+    good = {"return_code": "SUCCESS", "out_order_no": "A-1", "order_no": "TR2", "result_code": "FAILED"}
+    async with open_session(Gateway(good)) as omipay:
+        assert await omipay.call("ConfirmCheckOut", params, safety=safety) == good
+
+
+async def test_call_of_a_known_endpoint_uses_its_row_however_it_is_spelt() -> None:
+    """``refund`` and ``other/Refund`` are Refund."""
+    for name in ("Refund", "refund", "other/REFUND"):
+        async with open_session(Gateway(success("Refund", order_no="TR2"))) as omipay:
+            with pytest.raises(OutcomeUnknown, match="order_no is not the one that was sent"):
+                await omipay.call(name, {"order_no": "TR1"})
