@@ -16,7 +16,8 @@ except ImportError:
     message = 'omipay_async.aiohttp needs aiohttp: pip install "omipay-async[aiohttp]"'
     raise ImportError(message) from None
 
-from . import asgi
+from .asgi.bodies import BodyCutOff, answer
+from .asgi.common import name_taken, resolve_session
 from .errors import ConfigurationError
 from .fulfilment.guard import checked_handler
 from .session import AsyncOmipay
@@ -50,8 +51,8 @@ def session_context(
     async def context(app: web.Application) -> AsyncIterator[None]:
         nonlocal kept
         if app.get(key) is not kept:
-            raise asgi.name_taken(f"app[{key!r}]", "session_context(factory, key=...)")
-        async with await asgi.resolve_session(factory) as omipay:
+            raise name_taken(f"app[{key!r}]", "session_context(factory, key=...)")
+        async with await resolve_session(factory) as omipay:
             app[key] = kept = omipay
             yield
 
@@ -74,8 +75,8 @@ def notification_handler(
     find = _finder(omipay)
 
     async def notify(request: web.Request) -> web.Response:
-        session = await asgi.resolve_session(find, request)
-        answered = await asgi.answer(session, handler, _chunks(request), request.headers.get("Content-Length"))
+        session = await resolve_session(find, request)
+        answered = await answer(session, handler, _chunks(request), request.headers.get("Content-Length"))
         reply = answered.reply
         response = web.Response(status=reply.status, body=reply.body, headers=reply.headers)
         if answered.close:
@@ -93,7 +94,7 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
         async for chunk in request.content.iter_any():
             yield chunk
     except (web.RequestPayloadError, ConnectionError):
-        raise asgi.BodyCutOff from None
+        raise BodyCutOff from None
 
 
 def _finder(omipay: Any) -> Callable[[web.Request], Any]:

@@ -23,7 +23,8 @@ except ImportError:
     message = 'omipay_async.fastapi needs FastAPI: pip install "omipay-async[fastapi]"'
     raise ImportError(message) from None
 
-from . import asgi
+from .asgi.bodies import BodyCutOff, BodyTaken, answer
+from .asgi.common import checked_name, name_taken, resolve_session
 from .errors import ConfigurationError
 from .fulfilment.guard import checked_handler
 from .models import Order
@@ -44,13 +45,13 @@ def lifespan(
     Raises:
         ConfigurationError: ``name`` is not a name; at the start of the app, ``app.state.<name>`` is taken.
     """
-    asgi.checked_name(name)
+    checked_name(name)
 
     @contextlib.asynccontextmanager
     async def context(app: FastAPI) -> AsyncIterator[None]:
         if getattr(app.state, name, None) is not None:
-            raise asgi.name_taken(f"app.state.{name}", "lifespan(factory, name=...)")
-        async with await asgi.resolve_session(factory) as omipay:
+            raise name_taken(f"app.state.{name}", "lifespan(factory, name=...)")
+        async with await resolve_session(factory) as omipay:
             # A mounted app does not know its parent, and its own lifespan is not run.
             apps = [app, *(inner for inner in _mounted(app) if getattr(inner.state, name, None) is None)]
             for each in apps:
@@ -103,7 +104,7 @@ def omipay_dep(name: str) -> Any:
     A type checker that is to know the type wants it spelt out:
     ``PerthDep = Annotated[AsyncOmipay, omipay_dep("perth").__metadata__[0]]``.
     """
-    return Annotated[AsyncOmipay, Depends(_getter(asgi.checked_name(name)))]
+    return Annotated[AsyncOmipay, Depends(_getter(checked_name(name)))]
 
 
 def notification_route(
@@ -125,7 +126,7 @@ def notification_route(
     router = APIRouter()
 
     async def notify(request: Request, omipay: Annotated[Any, Depends(dependency)]) -> Response:
-        answered = await asgi.answer(omipay, handler, _chunks(request), request.headers.get("content-length"))
+        answered = await answer(omipay, handler, _chunks(request), request.headers.get("content-length"))
         response = Response(answered.reply.body, answered.reply.status, dict(answered.reply.headers))
         if answered.close and request.scope["http_version"].startswith("1"):
             response.headers["Connection"] = "close"  # or the server goes on receiving what nobody reads
@@ -142,9 +143,9 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
         async for chunk in request.stream():  # what `await request.body()` has cached, if somebody asked it
             yield chunk
     except ClientDisconnect:
-        raise asgi.BodyCutOff from None
+        raise BodyCutOff from None
     except RuntimeError:  # the stream was read by hand, or as a form: Starlette keeps no bytes then
-        raise asgi.BodyTaken from None
+        raise BodyTaken from None
 
 
 def _dependency(omipay: Any) -> Callable[..., Any]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from omipay_async import AsyncOmipay, asgi
-from omipay_async.asgi import get_omipay, notification_app, omipay_getter, session_app
+from omipay_async import AsyncOmipay
+from omipay_async.asgi import bodies, get_omipay, notification_app, omipay_getter, session_app
+from omipay_async.asgi.notify import NotificationApp
 from omipay_async.errors import ConfigurationError, InvalidRequest
 
+from .support.asgi_server import Client, Server
 from .support.raw_http import FAIL, SUCCESS, Handler, Session
 
 if TYPE_CHECKING:
@@ -31,66 +33,35 @@ async def endless() -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("declared", ["5", "65536"])
 async def test_a_body_of_which_nothing_comes_was_taken_by_somebody(declared: str) -> None:
     """The length says that there was one."""
-    with pytest.raises(asgi.BodyTaken):
-        await asgi.read(chunks(b""), declared)
-    assert await asgi.read(chunks(b""), "0") == b""
+    with pytest.raises(bodies.BodyTaken):
+        await bodies.read(chunks(b""), declared)
+    assert await bodies.read(chunks(b""), "0") == b""
 
 
 @pytest.mark.parametrize("declared", [None, "5", "-5", "junk", "", "٣"])
 async def test_a_short_body_is_read_whatever_was_declared(declared: str | None) -> None:
     """A header that says nothing of use is the server's affair; what came is what counts."""
-    assert await asgi.read(chunks(b"{", b"", b'"a"}'), declared) == b'{"a"}'
+    assert await bodies.read(chunks(b"{", b"", b'"a"}'), declared) == b'{"a"}'
 
 
 @pytest.mark.parametrize("declared", ["65537", "9" * 19, "9" * 5000])
 async def test_a_length_that_is_too_much_is_refused_before_anything_is_read(declared: str) -> None:
     """Even one that Python refuses to read as a number."""
-    with pytest.raises(asgi.BodyTooLarge):
-        await asgi.read(endless(), declared)
+    with pytest.raises(bodies.BodyTooLarge):
+        await bodies.read(endless(), declared)
 
 
 @pytest.mark.parametrize("declared", [None, "10"])
 async def test_what_comes_is_counted(declared: str | None) -> None:
     """64 KiB are read, a byte more is not, whatever was declared."""
-    assert len(await asgi.read(chunks(b"x" * 65_535, b"x"), declared)) == 65_536
-    with pytest.raises(asgi.BodyTooLarge):
-        await asgi.read(chunks(b"x" * 65_536, b"x"), declared)
-    with pytest.raises(asgi.BodyTooLarge):
-        await asgi.read(endless(), declared)
+    assert len(await bodies.read(chunks(b"x" * 65_535, b"x"), declared)) == 65_536
+    with pytest.raises(bodies.BodyTooLarge):
+        await bodies.read(chunks(b"x" * 65_536, b"x"), declared)
+    with pytest.raises(bodies.BodyTooLarge):
+        await bodies.read(endless(), declared)
 
 
 # -- the notify_url ---------------------------------------------------------------------------------------------------
-
-
-class Client:
-    """A server in front of an ASGI app, one request at a time; it keeps the messages that were sent."""
-
-    def __init__(self, app: Any, **scope: Any) -> None:
-        self.app = app
-        self.scope = scope
-        self.sent: list[MutableMapping[str, Any]] = []
-
-    async def send(self, message: MutableMapping[str, Any]) -> None:
-        self.sent.append(message)
-
-    async def post(self, *parts: bytes, path: str = "/omipay/notify", method: str = "POST", **scope: Any) -> int:
-        """The status of the answer; its body and headers are kept. Without parts the client hangs up."""
-        self.sent.clear()
-        left = list(parts)
-
-        async def receive() -> dict[str, Any]:
-            if not left:
-                return {"type": "http.disconnect"}
-            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
-
-        await self.app(self.http(path, method) | scope, receive, self.send)
-        start, *bodies = self.sent
-        self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
-        self.body = b"".join(message["body"] for message in bodies)
-        return int(start["status"])
-
-    def http(self, path: str, method: str) -> dict[str, Any]:
-        return {"type": "http", "method": method, "path": path, "headers": [], "http_version": "1.1"} | self.scope
 
 
 @pytest.fixture
@@ -152,7 +123,7 @@ async def test_a_body_that_was_drained_is_a_mistake_that_is_named(
     async def never() -> Any:
         await asyncio.Event().wait()
 
-    app = asgi.NotificationApp(session, handler, body_timeout=0.01)
+    app = NotificationApp(session, handler, body_timeout=0.01)
     client = Client(app)
     await app(client.http("/", "POST"), never, client.send)
     assert client.sent[0]["status"] == 500
@@ -203,44 +174,6 @@ def test_what_is_neither_session_nor_getter_is_refused_when_the_app_is_made(wron
 
 
 # -- the session ------------------------------------------------------------------------------------------------------
-
-
-class Server:
-    """A server that knows the lifespan of apps."""
-
-    def __init__(self, app: Any, state: dict[str, Any] | None = None) -> None:
-        self.said: list[str] = []
-        self.failure = ""
-        self._app = app
-        self._changed = asyncio.Event()
-        self._ending = asyncio.Event()
-        self._asked = 0
-        self.scope: dict[str, Any] = {"type": "lifespan"} | ({} if state is None else {"state": state})
-
-    async def receive(self) -> dict[str, Any]:
-        self._asked += 1
-        if self._asked == 1:
-            return {"type": "lifespan.startup"}
-        await self._ending.wait()
-        return {"type": "lifespan.shutdown"}
-
-    async def send(self, message: MutableMapping[str, Any]) -> None:
-        self.said.append(message["type"])
-        self.failure = message.get("message", "")
-        self._changed.set()
-
-    async def __aenter__(self) -> Self:
-        self.task = asyncio.ensure_future(self._app(self.scope, self.receive, self.send))
-        changed = asyncio.ensure_future(self._changed.wait())
-        await asyncio.wait([self.task, changed], return_when=asyncio.FIRST_COMPLETED)
-        changed.cancel()
-        if self.task.done():
-            await self.task
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._ending.set()
-        await self.task
 
 
 class App:

@@ -1,0 +1,142 @@
+"""The notify_url as an ASGI app."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+from omipay_async.errors import ConfigurationError
+from omipay_async.fulfilment.guard import checked_handler
+
+from .bodies import BODY_TIMEOUT_S, BodyCutOff, answer
+from .common import resolve_session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from omipay_async.models import Order
+    from omipay_async.session import AsyncOmipay
+
+    from .common import ASGIApp, Receive, Scope, Send
+
+
+def notification_app(
+    omipay_or_getter: AsyncOmipay | Callable[..., Any], handler: Callable[[Order], Awaitable[object]]
+) -> ASGIApp:
+    """An ASGI app that is a notify_url: it confirms, runs ``await handler(order)`` once, and answers. CN 3.9.
+
+    The first argument is a session, or a function, sync or async, that returns one; it gets the ASGI scope if it takes
+    an argument: ``get_omipay``, ``omipay_getter("sydney")``, your own. See ``AsyncOmipay.receive_notification`` for
+    what the handler may rely on. The app answers POST at every path where it is mounted. The raw bytes are passed on;
+    bodies over 64 KiB are answered 413 and FAIL before they are read whole.
+
+    Raises:
+        InvalidRequest: ``handler`` cannot be called.
+        ConfigurationError: the first argument is neither a session nor a function.
+    """
+    return NotificationApp(omipay_or_getter, handler)
+
+
+class NotificationApp:
+    """See :func:`notification_app`. (An object, because Starlette's ``Route`` takes functions for endpoints.)"""
+
+    def __init__(
+        self,
+        omipay_or_getter: Any,
+        handler: Callable[[Order], Awaitable[object]],
+        *,
+        body_timeout: float = BODY_TIMEOUT_S,
+    ) -> None:
+        self._handler = checked_handler(handler)
+        self._getter = _getter(omipay_or_getter)
+        self._body_timeout = body_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await _empty_lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] != "http":
+            message = f"a notify_url is asked over HTTP, not over {scope['type']}"
+            raise ValueError(message)
+        elif scope["method"] != "POST":
+            await _respond(scope, send, 405, b"", {"Allow": "POST"})
+        else:
+            session = await resolve_session(self._getter, scope)
+            declared = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), None)
+            answered = await answer(
+                session,
+                self._handler,
+                _chunks(receive),
+                None if declared is None else declared.decode("latin-1"),
+                body_timeout=self._body_timeout,
+            )
+            headers = dict(answered.reply.headers)
+            if answered.close and scope.get("http_version", "1.1").startswith("1"):
+                headers["Connection"] = "close"  # or the server goes on receiving what nobody reads
+            await _respond(scope, send, answered.reply.status, answered.reply.body, headers)
+
+
+async def _empty_lifespan(receive: Receive, send: Send) -> None:
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BodyCutOff
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+async def _respond(scope: Scope, send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    sent = {"Content-Length": str(len(body))} | dict(headers)
+    lines = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _getter(omipay: Any) -> Callable[[Scope], Any]:
+    if hasattr(omipay, "receive_notification") and not isinstance(omipay, type):
+        return lambda _: omipay
+    if not callable(omipay) or isinstance(omipay, type):
+        message = "omipay_or_getter must be a session, or a function that returns one"
+        raise ConfigurationError(message)
+    return omipay if _takes_argument(omipay) else lambda _: omipay()
+
+
+def _takes_argument(function: Callable[..., Any]) -> bool:
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
+    )
+    return any(parameter.kind in positional for parameter in inspect.signature(function).parameters.values())
+
+
+def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
+    """A function that finds the session which ``session_app(..., name=name)`` keeps in an ASGI scope.
+
+    Raises ``ConfigurationError``, when it is asked, where nobody put one there.
+    """
+
+    def get(scope: Scope) -> AsyncOmipay:
+        session = (scope.get("state") or {}).get(name)
+        if session is None:
+            message = (
+                f'scope["state"]["{name}"] is missing: omipay_async.asgi.session_app(app, factory, name="{name}") '
+                "keeps a session there"
+            )
+            raise ConfigurationError(message)
+        return session  # type: ignore[no-any-return]  # a state holds anything
+
+    return get
+
+
+get_omipay: Final = omipay_getter()
+"""The session in ``scope["state"]["omipay"]``: ``notification_app(get_omipay, handler)``."""

@@ -1,0 +1,164 @@
+"""The session for the life of an ASGI app, and routes that are answered before it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from .common import checked_name, name_taken, refuse, resolve_session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+
+    from omipay_async.session import AsyncOmipay
+
+    from .common import ASGIApp, Receive, Scope, Send
+
+logger: Final = logging.getLogger("omipay_async")
+
+
+def session_app(
+    app: ASGIApp,
+    factory: Callable[[], AsyncOmipay | Awaitable[AsyncOmipay]],
+    routes: Mapping[str, ASGIApp] | None = None,
+    *,
+    name: str = "omipay",
+) -> ASGIApp:
+    """``app``, with a session that lives as long as it: in ``scope["state"][name]`` of each request and WebSocket.
+
+    The session is what ``factory()``, sync or async, returns, ``AsyncOmipay.from_env`` for one. It is opened before
+    ``app`` starts and closed after it has ended. An app that knows no lifespan (Django) gets one all the same; on a
+    server that knows none the session is opened by the first request and closed with the event loop.
+
+    ``routes`` maps paths to ASGI apps, such as ``notification_app(get_omipay, handler)``, that answer HTTP requests to
+    exactly this path instead of ``app``, with or without a slash at its end: nothing is redirected, and no middleware
+    of ``app`` sees the request. Several merchants: wrap once for each, under names of their own.
+
+    Raises:
+        ConfigurationError: an argument will not do; at the start of the app, that ``name`` is taken.
+    """
+    return SessionApp(app, factory, routes, name)
+
+
+class SessionApp:
+    """See :func:`session_app`."""
+
+    def __init__(
+        self, app: ASGIApp, factory: Callable[[], Any], routes: Mapping[str, ASGIApp] | None, name: str
+    ) -> None:
+        for argument, value in (("app", app), ("factory", factory)):
+            if not callable(value):
+                refuse(argument, "must be callable")
+        self._app = app
+        self._factory = factory
+        self._name = checked_name(name)
+        self._routes = _checked_routes(routes)
+        self._session: Any = None
+        self._opening = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the app, or a route."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        if self._session is None:
+            await self._open_without_lifespan()
+        scope.setdefault("state", {})[self._name] = self._session
+        app = self._routes.get(_route_path(scope), self._app) if scope["type"] == "http" else self._app
+        await app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        startup = await receive()
+        try:
+            opened = await self._open(scope.setdefault("state", {}))
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        try:
+            last = await _run_lifespan(self._app, scope, startup, receive, send)
+        finally:
+            self._session = None
+            await opened.aclose()
+        await send(last)
+
+    async def _open(self, state: MutableMapping[str, Any]) -> contextlib.AsyncExitStack:
+        if state.get(self._name) is not None:
+            raise name_taken(f'scope["state"]["{self._name}"]', "session_app(..., name=...)")
+        opened = contextlib.AsyncExitStack()
+        self._session = state[self._name] = await opened.enter_async_context(await resolve_session(self._factory))
+        return opened
+
+    async def _open_without_lifespan(self) -> None:
+        async with self._opening:
+            if self._session is None:
+                # Whoever ends an event loop in order (asyncio.run, every server) closes its generators.
+                self._life = self._life_of_session()
+                await anext(self._life)
+
+    async def _life_of_session(self) -> AsyncIterator[None]:
+        async with await resolve_session(self._factory) as session:
+            self._session = session
+            try:
+                yield
+            finally:
+                self._session, self._opening = None, asyncio.Lock()  # another event loop may be next
+
+
+async def _run_lifespan(
+    app: ASGIApp, scope: Scope, startup: MutableMapping[str, Any], receive: Receive, send: Send
+) -> MutableMapping[str, Any]:
+    """Run the app's own lifespan, or one for an app that knows none; return the last message, which is to be sent."""
+    waiting = [startup]
+    last: MutableMapping[str, Any] = {"type": "lifespan.shutdown.complete"}
+    said: list[str] = []
+
+    async def hand_on() -> MutableMapping[str, Any]:
+        return waiting.pop() if waiting else await receive()
+
+    async def listen(message: MutableMapping[str, Any]) -> None:
+        nonlocal last
+        if not message["type"].startswith("lifespan."):
+            raise ValueError("an answer to HTTP where a lifespan was offered")
+        said.append(message["type"])
+        if message["type"].startswith("lifespan.shutdown."):
+            last = message  # after the session was closed
+        else:
+            await send(message)
+
+    try:
+        await app(scope, hand_on, listen)
+    except Exception as error:
+        if said:
+            raise
+        logger.info("the app knows no lifespan (%s): the session has one", type(error).__name__)
+    if not said:
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    return last
+
+
+def _checked_routes(routes: Any) -> dict[str, ASGIApp]:
+    if routes is None:
+        return {}
+    if not isinstance(routes, Mapping):
+        refuse("routes", "must be a mapping of paths to ASGI apps")
+    for path, app in routes.items():
+        if not isinstance(path, str) or not path.startswith("/"):
+            refuse("routes", "must have paths as keys, each with a slash at its beginning")
+        if not callable(app):
+            refuse(f"routes[{path!r}]", "must be an ASGI app")
+    return {_without_slash(path): app for path, app in routes.items()}
+
+
+def _without_slash(path: str) -> str:
+    return path.rstrip("/") or "/"
+
+
+def _route_path(scope: Scope) -> str:
+    """The path that the app was asked for: servers differ in whether ``path`` begins with ``root_path``."""
+    path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    inside = root and (path == root or path.startswith(f"{root}/"))
+    return _without_slash(path[len(root) :] if inside else path)
