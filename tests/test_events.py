@@ -273,6 +273,51 @@ async def test_no_url_is_in_the_log(caplog: pytest.LogCaptureFixture, name: str)
     assert not any("://" in record.getMessage() for record in caplog.records)
 
 
+FIELDS = ("omipay_endpoint", "omipay_order_no", "omipay_out_order_no", "omipay_out_refund_no", "omipay_outcome")
+
+
+async def test_every_record_of_a_call_carries_its_numbers(caplog: pytest.LogCaptureFixture) -> None:
+    """In the text for people, as ``extra`` for programs: attempts, repeats, another node, an unknown outcome."""
+    caplog.set_level(logging.DEBUG, "omipay_async")
+    await told("MakeScanOrder", httpx.ConnectError("no"), httpx.ConnectError("no"), b"<html>", fallback="CN")
+    assert len(caplog.records) == 6
+    for record in caplog.records:
+        fields = [record.__dict__[name] for name in FIELDS[:-1]]
+        assert fields == ["MakeScanOrder", None, "SEORD000001", None]
+        assert "MakeScanOrder" in record.getMessage()
+        assert "out_order_no SEORD000001" in record.getMessage()
+    assert [record.__dict__["omipay_outcome"] for record in caplog.records] == [
+        *(Outcome.NOT_DONE, None, Outcome.NOT_DONE, None, Outcome.UNKNOWN, Outcome.UNKNOWN)
+    ]
+    caplog.clear()
+    await told("Refund", success("Refund"))
+    assert [caplog.records[0].__dict__[name] for name in FIELDS] == ["Refund", "TR1", None, "R-1", None]
+    caplog.clear()
+    await told("GetExchangeRate", success("GetExchangeRate"))
+    assert [caplog.records[0].__dict__[name] for name in FIELDS] == ["GetExchangeRate", None, None, None, None]
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("answer", [fail("SIGN_ERROR"), b"<html>", httpx.ConnectError("no")], ids=str)
+async def test_the_text_of_every_error_names_the_numbers_of_its_call(name: str, answer: Answer) -> None:
+    """Whoever reads it in a log finds the sale: the merchant's own number, and the gateway's if it was sent."""
+    numbers = {"Refund": ["R-1", "TR1"], "QueryOrder": ["TR1"], "QueryRefund": ["RF1"]}
+    expected = numbers.get(name, ["SEORD000001"] if name in MONEY else [])
+    async with open_session(Gateway(answer), retry=RetryPolicy(attempts=1)) as omipay:
+        with pytest.raises(OmipayError) as caught:
+            await CALLS[name](omipay)
+    assert all(str(caught.value).count(number) == 1 for number in expected)
+
+
+async def test_an_attempt_says_of_the_money_what_the_call_would(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a money call whose only attempt failed, both events agree."""
+    for answer, outcome in ((b"", Outcome.UNKNOWN), (fail("NOT_ENOUGH"), Outcome.NOT_DONE)):
+        attempt, call = await told("MakeScanOrder", answer)
+        assert (attempt.outcome, call.outcome) == (outcome, outcome)
+    (attempt, *_) = await told("QueryOrder", b"")
+    assert attempt.outcome is None
+
+
 def test_a_program_that_sets_up_no_logging_sees_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     """The logger has a handler of its own that does nothing."""
     handlers = logging.getLogger("omipay_async").handlers

@@ -44,7 +44,7 @@ class CallObserver:
         outcome = None if failed is None else of_failed(call.request, failed)
         event = self._event(call, "attempt", call.attempt_started, error, outcome)
         text = f"attempt {event.attempt} on {event.node} took {event.duration_s:.3f} s: {event.error or 'answered'}"
-        log_call(logging.DEBUG, call.request, text)
+        log_call(logging.DEBUG, call.request, text, outcome=outcome)
         self._events.emit(event)
 
     def repeating(self, call: CallState, failure: Failure, delay: float) -> None:

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from omipay_async import APIError, ErrorCode, GatewayError, OmipayError, Outcome, OutcomeUnknown, Safety
+from omipay_async import (
+    APIError,
+    AsyncOmipay,
+    ConfigurationError,
+    ErrorCode,
+    GatewayError,
+    InvalidReply,
+    InvalidRequest,
+    NotSent,
+    OmipayError,
+    Outcome,
+    OutcomeUnknown,
+    PaymentFailed,
+    PollTimeout,
+    RefundFailed,
+    Safety,
+    SessionClosed,
+    TransportError,
+)
+from omipay_async.calls import outcomes
 from omipay_async.codes import error_code
 from omipay_async.errors import ERROR_CLASSES
-from omipay_async.protocol.endpoints import ENDPOINTS
+from omipay_async.protocol.decoding import RequestContext
+from omipay_async.protocol.endpoints import ENDPOINTS, Endpoint
+from omipay_async.transport.attempt import Failed
+from omipay_async.transport.failures import Failure
 from tests.support.canned_gateway import CALLS, MONEY, READS, Gateway, fail, open_session, read
 
 UNLISTED = ("BRAND_NEW", "", None)
@@ -71,3 +96,106 @@ def test_a_refusal_speaks_to_people_too() -> None:
         read("MakeQROrder", fail("AMOUNT_INVALID", error_msg="Zu viel."))
     with pytest.raises(APIError, match=r"^MakeQROrder: FAIL without an error_code$"):
         read("MakeQROrder", {"return_code": "FAIL", "error_msg": {"not": "text"}, "order_no": 5})
+
+
+# -- the table itself -------------------------------------------------------------------------------------------------
+
+UNSENT = [
+    ConfigurationError("x"),
+    InvalidRequest("x"),
+    NotSent("x"),
+    SessionClosed(),
+]
+OPEN = [TransportError("x"), InvalidReply("x"), OutcomeUnknown("x"), PollTimeout("x"), OmipayError("x")]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("error", [*UNSENT, *OPEN], ids=lambda error: type(error).__name__)
+def test_what_every_error_says_of_every_call(endpoint: Endpoint, error: OmipayError) -> None:
+    """Of a read nothing; of money NOT_DONE only where nothing was sent: an error that nobody thought of is UNKNOWN."""
+    expected = Outcome.NOT_DONE if error in UNSENT else Outcome.UNKNOWN
+    if endpoint.safety is Safety.READ:
+        expected = None  # type: ignore[assignment]  # of a read
+    assert outcomes.of_call(RequestContext(endpoint), error) is expected
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("code", [*ErrorCode, "BRAND_NEW", ""])
+@pytest.mark.parametrize("general", [False, True])
+def test_a_code_says_the_same_wherever_it_is_asked(endpoint: Endpoint, code: str, general: bool) -> None:
+    """The error, the event and the journal's entry of one call agree: all of them ask this table."""
+    request = RequestContext(endpoint, general=general)
+    error = ERROR_CLASSES.get(code, APIError)("x", error_code=code)
+    assert outcomes.of_call(request, error) is outcomes.of_code(endpoint, code, general=general)
+    failure = Failure.SYSTEM_ERROR if code == "SYSTEM_ERROR" else Failure.REFUSED
+    ended = outcomes.verdict(request, Failed(failure, error))
+    assert ended.outcome is outcomes.of_code(endpoint, code, general=general)
+    assert outcomes.of_failed(request, Failed(failure, error)) is ended.outcome
+
+
+@pytest.mark.parametrize("failure", Failure)
+@pytest.mark.parametrize("safety", Safety)
+def test_a_money_call_that_leaves_it_open_ends_in_outcome_unknown(failure: Failure, safety: Safety) -> None:
+    """Whatever error the attempt had: it becomes the cause. A read ends in that error."""
+    endpoint = ENDPOINTS["Refund" if safety is Safety.MONEY else "QueryOrder"]
+    request = RequestContext(endpoint, {"order_no": "TR1"})
+    error = TransportError("cut")
+    ended = outcomes.verdict(request, Failed(failure, error))
+    unknown = safety is Safety.MONEY and failure in {Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYSTEM_ERROR}
+    assert isinstance(ended, OutcomeUnknown) is unknown
+    assert ended.__cause__ is (error if unknown else None)
+    assert "TR1" in str(ended)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_what_a_cancellation_says(name: str, sent: bool) -> None:
+    """Of a read nothing; of money, whether it may have been received."""
+    expected = (Outcome.UNKNOWN if sent else Outcome.NOT_DONE) if name in MONEY else None
+    assert outcomes.of_interruption(ENDPOINTS[name], may_have_arrived=sent) is expected
+
+
+@pytest.mark.parametrize("error", [*UNSENT, *OPEN, asyncio.CancelledError(), KeyError()], ids=repr)
+def test_whatever_ends_a_poll_leaves_it_open(error: BaseException) -> None:
+    """The order may be paid all the same, unless the gateway said that it will not be."""
+    assert outcomes.of_poll(error) is Outcome.UNKNOWN
+
+
+def test_only_the_gateways_word_ends_a_poll_for_certain() -> None:
+    """PaymentFailed and RefundFailed."""
+    assert outcomes.of_poll(PaymentFailed("x", order=None)) is Outcome.NOT_DONE  # type: ignore[arg-type]  # not looked at
+    assert outcomes.of_poll(RefundFailed("x", refund=None)) is Outcome.NOT_DONE  # type: ignore[arg-type]  # likewise
+
+
+def test_no_error_is_changed_after_it_was_raised() -> None:
+    """One that says something else already is made again, with all that it holds; the other stays as it was."""
+    raised = InvalidRequest("amount must be an int", parameter="amount")
+    cause = raised.__cause__ = ValueError("x")
+    again = outcomes.restated(raised, None, message="other")
+    assert (raised.outcome, str(raised)) == (Outcome.NOT_DONE, "amount must be an int")
+    assert (again.outcome, again.__cause__) == (None, cause)
+    assert (str(again), again.parameter) == ("other", "amount")
+    assert outcomes.restated(raised, Outcome.NOT_DONE) is raised
+
+
+@pytest.mark.parametrize("name", ["query_order", "poll_until_paid"])
+async def test_an_error_shared_by_two_callers_says_to_each_what_it_must(name: str) -> None:
+    """An InvalidRequest that was kept says afterwards what it said when it was raised."""
+    async with open_session(Gateway({})) as omipay:
+        with pytest.raises(InvalidRequest) as first:
+            await CALLS["MakeScanOrder"](WithoutAmount(omipay))  # type: ignore[arg-type]  # as much of one as is needed
+        with pytest.raises(InvalidRequest) as second:
+            await getattr(omipay, name)("")
+    assert first.value.outcome is Outcome.NOT_DONE
+    assert second.value.outcome is (None if name == "query_order" else Outcome.UNKNOWN)
+
+
+class WithoutAmount:
+    """A session of which every order is worth nothing."""
+
+    def __init__(self, omipay: AsyncOmipay) -> None:
+        self._omipay = omipay
+
+    async def make_scan_order(self, **arguments: Any) -> Any:
+        """Refused."""
+        return await self._omipay.make_scan_order(**(arguments | {"amount": 0}))

@@ -1,0 +1,462 @@
+"""Money calls in the journal: opened before they are sent, closed however they end, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import httpx
+import pytest
+
+from omipay_async import (
+    ConfigurationError,
+    InvalidRequest,
+    JournalEntry,
+    JournalError,
+    JournalOutcome,
+    NotSent,
+    Order,
+    Outcome,
+    OutcomeUnknown,
+    PaymentDeclined,
+    RetryPolicy,
+    SessionClosed,
+)
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import SECRET_KEY, Gateway, Held, begin, fail, order, outcome, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from omipay_async import AsyncOmipay
+
+PAID = {"return_code": "SUCCESS", "order_no": "TR1"}
+PAYMENT_CODE = "134567890123456789"
+
+
+class FakeJournal:
+    """Keeps every entry, and does at each step what the test says."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, JournalEntry]] = []
+        self.at: dict[str, Any] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Which steps were taken."""
+        return [name for name, _ in self.steps]
+
+    @property
+    def last(self) -> JournalEntry:
+        """What was written last."""
+        return self.steps[-1][1]
+
+    async def opening(self, entry: JournalEntry) -> None:
+        """Open."""
+        await self._step("opening", entry)
+
+    async def closing(self, entry: JournalEntry) -> None:
+        """Close."""
+        await self._step("closing", entry)
+
+    async def confirmed(self, m_number: str, order: Order) -> None:
+        """Not of calls."""
+        raise AssertionError
+
+    async def _step(self, name: str, entry: JournalEntry) -> None:
+        self.steps.append((name, entry))
+        what = self.at.get(name)
+        if isinstance(what, BaseException):
+            raise what
+        if what is not None:
+            await what()
+
+
+class Stalled:
+    """A journal that does not answer until the test says so."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.cancelled = 0
+        self._stubborn = stubborn
+
+    async def __call__(self) -> None:
+        """Wait."""
+        self.reached.set()
+        while not self.go_on.is_set():
+            try:
+                await self.go_on.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                if not self._stubborn:
+                    raise
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    gateway = Gateway(clock)
+    gateway.on("MakeScanOrder", PAID)
+    gateway.on("QueryOrder", order("PAID"))
+    gateway.on("Refund", {"return_code": "SUCCESS", "refund_no": "RF1"})
+    return gateway
+
+
+@pytest.fixture
+def journal() -> FakeJournal:
+    return FakeJournal()
+
+
+def scan(omipay: AsyncOmipay, **options: Any) -> Coroutine[Any, Any, Any]:
+    """A charge."""
+    return omipay.make_scan_order(
+        order_name="x", amount=450, currency="AUD", out_order_no="A-1", qrcode=PAYMENT_CODE, pos_no="1", **options
+    )
+
+
+# -- what is written --------------------------------------------------------------------------------------------------
+
+
+async def test_a_charge_is_opened_before_it_is_sent_and_closed_when_it_ended(
+    gateway: Gateway, journal: FakeJournal
+) -> None:
+    """With everything that is known at each moment, under one id."""
+
+    async def look() -> None:
+        sent.append(len(gateway.asked))
+
+    sent: list[int] = []
+    journal.at = {"opening": look, "closing": look}
+    async with gateway.session(journal=journal) as omipay:
+        await scan(omipay, timeout=20)
+    assert (journal.names, sent) == (["opening", "closing"], [0, 1])
+    (_, opened), (_, closed) = journal.steps
+    started = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert opened == JournalEntry(
+        id=opened.id,
+        m_number="000034",
+        endpoint="MakeScanOrder",
+        out_order_no="A-1",
+        amount=450,
+        currency="AUD",
+        started_at=started,
+        until=started + timedelta(seconds=20),
+    )
+    assert closed == attrs.evolve(opened, outcome=JournalOutcome.DONE, order_no="TR1", status="PAID")
+    assert opened.id
+
+
+async def test_a_refund_is_written_down_with_its_order(gateway: Gateway, journal: FakeJournal) -> None:
+    """And with the number that the gateway gave it."""
+    async with gateway.session(journal=journal) as omipay:
+        await omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1)
+    entry = journal.last
+    assert (entry.endpoint, entry.order_no, entry.out_refund_no, entry.amount) == ("Refund", "TR1", "R-1", 1)
+    assert (entry.refund_no, entry.outcome, entry.out_order_no) == ("RF1", JournalOutcome.DONE, None)
+
+
+async def test_a_customer_who_types_a_password_is_done_and_paying(gateway: Gateway, journal: FakeJournal) -> None:
+    """The order was made: the status tells the rest."""
+    gateway.on("MakeScanOrder", fail("USERPAYING", order_no="TR1"))
+    async with gateway.session(journal=journal) as omipay:
+        await scan(omipay)
+    assert (journal.last.outcome, journal.last.status, journal.last.order_no) == (JournalOutcome.DONE, "PAYING", "TR1")
+
+
+@pytest.mark.parametrize("params", [{}, {"amount": 5, "currency": "AUD", "out_order_no": "A-1", "order_no": "TR0"}])
+async def test_an_unknown_endpoint_is_written_down_with_what_is_known(
+    gateway: Gateway, journal: FakeJournal, params: dict[str, Any]
+) -> None:
+    """Every money call is, reads are not."""
+    gateway.on("ConfirmCheckOut", PAID)
+    async with gateway.session(journal=journal) as omipay:
+        await omipay.call("ConfirmCheckOut", params)
+        await omipay.call("ConfirmCheckOut", params, safety="READ")
+        await omipay.query_order("TR1")
+    assert journal.names == ["opening", "closing"]
+    opened, closed = journal.steps[0][1], journal.last
+    assert {name: getattr(opened, name) for name in params} == params
+    assert (closed.endpoint, closed.order_no, closed.status) == ("ConfirmCheckOut", "TR1", None)
+
+
+async def test_no_secret_is_written_down(gateway: Gateway, journal: FakeJournal) -> None:
+    """Neither the key nor the customer's payment code nor a signature."""
+    async with gateway.session(journal=journal) as omipay:
+        await scan(omipay)
+    (asked,) = gateway.asked
+    for _, entry in journal.steps:
+        for secret in (SECRET_KEY, PAYMENT_CODE, asked.params["sign"], asked.params["nonce_str"]):
+            assert secret not in repr(entry)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "error"),
+    [
+        (fail("NOT_ENOUGH"), JournalOutcome.NOT_DONE, PaymentDeclined),
+        (fail("ORDER_PAID"), JournalOutcome.UNKNOWN, Exception),
+        (fail("SYSTEM_ERROR"), JournalOutcome.UNKNOWN, OutcomeUnknown),
+        (httpx.ReadError("cut"), JournalOutcome.UNKNOWN, OutcomeUnknown),
+        (httpx.ConnectError("refused"), JournalOutcome.NOT_DONE, NotSent),
+        (httpx.Response(200, text="<html>"), JournalOutcome.UNKNOWN, OutcomeUnknown),
+        ({"return_code": "SUCCESS"}, JournalOutcome.UNKNOWN, OutcomeUnknown),
+    ],
+)
+async def test_every_failure_is_written_down_as_what_it_says_of_the_money(
+    gateway: Gateway, journal: FakeJournal, answer: Any, expected: JournalOutcome, error: type[Exception]
+) -> None:
+    """The entry and the error agree."""
+    gateway.on("MakeScanOrder", answer)
+    async with gateway.session(journal=journal) as omipay:
+        with pytest.raises(error) as caught:
+            await scan(omipay)
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is expected
+    assert journal.last.error == type(caught.value).__name__
+
+
+async def test_repeats_are_one_entry(clock: ManualClock, gateway: Gateway, journal: FakeJournal) -> None:
+    """What never left, and what was signed by a wrong clock, is the same call still."""
+    late = httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers={"Date": "Tue, 14 Nov 2023 23:13:20 GMT"})
+    gateway.on("MakeScanOrder", httpx.ConnectError("refused"), late, PAID)
+    async with gateway.session(journal=journal, retry=RetryPolicy(base_delay=0)) as omipay:
+        await scan(omipay)
+    assert len(gateway.asked) == 3
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is JournalOutcome.DONE
+
+
+async def test_what_is_refused_before_it_has_a_slot_is_not_written_down(gateway: Gateway, journal: FakeJournal) -> None:
+    """There is nothing to lose sight of."""
+    async with gateway.session(journal=journal) as omipay:
+        with pytest.raises(InvalidRequest):
+            await scan(omipay, timeout=0)
+    with pytest.raises(SessionClosed):
+        await scan(omipay)
+    assert journal.steps == []
+
+
+# -- opening fails ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raised", [OSError("disk full"), JournalError("disk full"), asyncio.CancelledError()])
+async def test_without_an_entry_nothing_is_sent(gateway: Gateway, journal: FakeJournal, raised: BaseException) -> None:
+    """NotSent, caused by a JournalError, caused by what the journal raised; not repeated."""
+    journal.at["opening"] = raised
+    async with gateway.session(journal=journal, retry=RetryPolicy(base_delay=0)) as omipay:
+        with pytest.raises(NotSent, match=r"could not be written down first.*A-1") as caught:
+            await scan(omipay)
+    assert caught.value.outcome is Outcome.NOT_DONE
+    cause = caught.value.__cause__
+    assert isinstance(cause, JournalError)
+    assert raised in {cause, cause.__cause__} or isinstance(raised, asyncio.CancelledError)
+    assert gateway.asked == []
+    assert journal.names == ["opening"]
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_journal_that_hangs_is_bounded_by_the_calls_time(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, stubborn: bool
+) -> None:
+    """Nothing is sent. Whether the entry was written nobody knows: it is closed beside, once its opening has ended."""
+    journal.at["opening"] = stalled = Stalled(stubborn=stubborn)
+    omipay = gateway.session(journal=journal)
+    call = await begin(clock, scan(omipay, timeout=8))
+    await clock.advance(3.999)
+    assert not call.done()
+    await clock.advance(0.001)
+    error = await outcome(call)
+    assert isinstance(error, NotSent)
+    assert isinstance(error.__cause__, JournalError)
+    assert stalled.cancelled == 1
+    await settle()
+    if stubborn:
+        assert journal.names == ["opening"]
+        stalled.go_on.set()
+    await omipay.aclose()
+    assert journal.names == ["opening", "closing"]
+    assert (journal.last.outcome, journal.last.id) == (JournalOutcome.NOT_DONE, journal.steps[0][1].id)
+    assert gateway.asked == []
+
+
+async def test_a_journal_that_never_comes_back_holds_no_end(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five seconds after the call the session gives the entry up, and says so."""
+    journal.at["opening"] = stalled = Stalled(stubborn=True)
+    omipay = gateway.session(journal=journal)
+    call = await begin(clock, scan(omipay, timeout=8))
+    await clock.advance(4)
+    await outcome(call)
+    closing = await begin(clock, omipay.aclose())
+    await clock.advance(4.9)
+    assert not closing.done()
+    await clock.advance(0.2)
+    assert await outcome(closing) is None
+    assert journal.names == ["opening"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    stalled.go_on.set()
+    await settle()
+
+
+async def test_a_caller_who_leaves_during_opening_leaves_nothing_open(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal
+) -> None:
+    """At once, and nothing is sent; the entry is closed beside as NOT_DONE."""
+    journal.at["opening"] = stalled = Stalled()
+    async with gateway.session(journal=journal) as omipay:
+        call = await begin(clock, scan(omipay))
+        await stalled.reached.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is JournalOutcome.NOT_DONE
+    assert gateway.asked == []
+
+
+async def test_the_sessions_end_during_opening_sends_nothing(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal
+) -> None:
+    """SessionClosed: nothing happened, and the entry says so."""
+    journal.at["opening"] = Stalled()
+    omipay = gateway.session(journal=journal)
+    call = await begin(clock, scan(omipay))
+    await omipay.aclose()
+    error = await outcome(call)
+    assert isinstance(error, SessionClosed)
+    assert error.outcome is Outcome.NOT_DONE
+    assert journal.last.outcome is JournalOutcome.NOT_DONE
+    assert gateway.asked == []
+
+
+async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
+    gateway: Gateway, journal: FakeJournal
+) -> None:
+    """A slow journal leaves too little time: NotSent, and the entry is closed."""
+
+    class LeapingClock(ManualClock):
+        """A clock of whose leap no timer hears."""
+
+        leapt_s = 0.0
+
+        def monotonic(self) -> float:
+            """Seconds."""
+            return super().monotonic() + self.leapt_s
+
+    async def slow() -> None:
+        leaping.leapt_s = 16
+
+    leaping = LeapingClock()
+    journal.at["opening"] = slow
+    async with gateway.session(journal=journal, clock=leaping) as omipay:
+        with pytest.raises(NotSent, match="half of its time"):
+            await scan(omipay)
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is JournalOutcome.NOT_DONE
+    assert gateway.asked == []
+
+
+# -- closing ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raised", [OSError("disk full"), asyncio.CancelledError()])
+async def test_a_result_stands_although_it_could_not_be_written_down(
+    gateway: Gateway, journal: FakeJournal, raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The customer has paid. That the entry stays open is logged as ERROR with its numbers."""
+    journal.at["closing"] = raised
+    async with gateway.session(journal=journal) as omipay:
+        assert (await scan(omipay)).is_paid
+        gateway.on("MakeScanOrder", fail("NOT_ENOUGH"))
+        with pytest.raises(PaymentDeclined):
+            await scan(omipay)
+    records = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(records) == 2
+    for record, expected in zip(records, (None, Outcome.NOT_DONE), strict=True):
+        assert "stays open" in record.getMessage()
+        assert "A-1" in record.getMessage()
+        assert record.__dict__["omipay_out_order_no"] == "A-1"
+        assert record.__dict__["omipay_outcome"] is expected
+        assert record.exc_info
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_journal_that_hangs_while_closing_takes_five_seconds_at_most(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, caplog: pytest.LogCaptureFixture, stubborn: bool
+) -> None:
+    """Whatever is left of the call's own time."""
+    journal.at["closing"] = stalled = Stalled(stubborn=stubborn)
+    async with gateway.session(journal=journal) as omipay:
+        call = await begin(clock, scan(omipay))
+        await clock.advance(4.9)
+        assert not call.done()
+        await clock.advance(0.2)
+        assert (await outcome(call)).is_paid
+    assert "did not answer in time" in caplog.records[-1].getMessage()
+    stalled.go_on.set()
+    await settle()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_a_cancelled_call_is_closed_beside(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, sent: bool
+) -> None:
+    """Cancelling is not delayed; the session's end waits for the entry. Sent, nobody knows; between repeats, not."""
+    held = Held(PAID)
+    gateway.on("MakeScanOrder", held if sent else httpx.ConnectError("refused"))
+    journal.at["closing"] = stalled = Stalled()
+    omipay = gateway.session(journal=journal, retry=RetryPolicy(base_delay=2, max_delay=2))
+    omipay._caller.random = lambda: 0.9
+    call = await begin(clock, scan(omipay))
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await stalled.reached.wait()
+    closing = await begin(clock, omipay.aclose())
+    assert not closing.done()
+    stalled.go_on.set()
+    assert await outcome(closing) is None
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is (JournalOutcome.UNKNOWN if sent else JournalOutcome.NOT_DONE)
+    assert journal.last.error == "CancelledError"
+
+
+async def test_a_caller_who_leaves_while_the_result_is_written_down(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal
+) -> None:
+    """He is gone at once; what happened is written down all the same."""
+    journal.at["closing"] = stalled = Stalled()
+    omipay = gateway.session(journal=journal)
+    call = await begin(clock, scan(omipay))
+    await stalled.reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert stalled.cancelled == 0
+    stalled.go_on.set()
+    await omipay.aclose()
+    assert (journal.last.outcome, journal.last.order_no) == (JournalOutcome.DONE, "TR1")
+
+
+# -- the option -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["opening", "closing", "confirmed"])
+def test_a_journal_that_lacks_a_method_is_refused_by_name(gateway: Gateway, missing: str) -> None:
+    """When the session is made, not when money is at stake."""
+
+    class Half:
+        """A journal but for one method."""
+
+    for name in {"opening", "closing", "confirmed"} - {missing}:
+        setattr(Half, name, FakeJournal.opening)
+    with pytest.raises(ConfigurationError, match=rf"^journal has no method {missing}\(\)"):
+        gateway.session(journal=Half())
