@@ -29,7 +29,7 @@ from omipay_async import (
 from omipay_async.calls import outcomes
 from omipay_async.codes import error_code
 from omipay_async.errors import ERROR_CLASSES
-from omipay_async.protocol.decoding import RequestContext
+from omipay_async.protocol.context import RequestContext
 from omipay_async.protocol.endpoints import ENDPOINTS, Endpoint
 from omipay_async.transport.attempt import Failed
 from omipay_async.transport.failures import Failure
@@ -111,7 +111,7 @@ OPEN = [TransportError("x"), InvalidReply("x"), OutcomeUnknown("x"), PollTimeout
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=lambda endpoint: endpoint.name)
 @pytest.mark.parametrize("error", [*UNSENT, *OPEN], ids=lambda error: type(error).__name__)
-def test_what_every_error_says_of_every_call(endpoint: Endpoint, error: OmipayError) -> None:
+def test_what_every_error_says_of_every_call(endpoint: Endpoint[Any], error: OmipayError) -> None:
     """Of a read nothing; of money NOT_DONE only where nothing was sent: an error that nobody thought of is UNKNOWN."""
     expected = Outcome.NOT_DONE if error in UNSENT else Outcome.UNKNOWN
     if endpoint.safety is Safety.READ:
@@ -122,7 +122,7 @@ def test_what_every_error_says_of_every_call(endpoint: Endpoint, error: OmipayEr
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=lambda endpoint: endpoint.name)
 @pytest.mark.parametrize("code", [*ErrorCode, "BRAND_NEW", ""])
 @pytest.mark.parametrize("general", [False, True])
-def test_a_code_says_the_same_wherever_it_is_asked(endpoint: Endpoint, code: str, general: bool) -> None:
+def test_a_code_says_the_same_wherever_it_is_asked(endpoint: Endpoint[Any], code: str, general: bool) -> None:
     """The error, the event and the journal's entry of one call agree: all of them ask this table."""
     request = RequestContext(endpoint, general=general)
     error = ERROR_CLASSES.get(code, APIError)("x", error_code=code)
@@ -173,7 +173,8 @@ def test_no_error_is_changed_after_it_was_raised() -> None:
     cause = raised.__cause__ = ValueError("x")
     again = outcomes.restated(raised, None, message="other")
     assert (raised.outcome, str(raised)) == (Outcome.NOT_DONE, "amount must be an int")
-    assert (again.outcome, again.__cause__) == (None, cause)
+    assert again.outcome is None
+    assert again.__cause__ is cause
     assert (str(again), again.parameter) == ("other", "amount")
     assert outcomes.restated(raised, Outcome.NOT_DONE) is raised
 
