@@ -76,10 +76,15 @@ class Lifecycle:
 
         Raises:
             SessionClosed: it was closed.
-            ConfigurationError: it has calls, polls or handlers under way in another event loop.
+            ConfigurationError: it has calls, polls or handlers under way in another event loop; or no event loop of
+                asyncio is running, but trio for one.
         """
         self.ensure_open()
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            message = "a session needs asyncio, and no event loop of asyncio is running here (trio's is not one)"
+            raise ConfigurationError(message) from None
         if self._loop is not loop:
             self._enter_loop(loop)
 

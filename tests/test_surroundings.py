@@ -1,0 +1,113 @@
+"""The machine and the tools around: FIPS rules, event loops that are not asyncio's, pytest-xdist."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import omipay_async
+from omipay_async.errors import ConfigurationError
+
+from .support.canned_gateway import CALLS, Gateway, open_session, success
+
+PACKAGE = Path(omipay_async.__file__).parent
+ALLOWED = {"md5", "sha224", "sha256", "sha384", "sha512"}
+
+
+def hashes_of(path: Path) -> list[tuple[str, ast.AST]]:
+    """Each use of a hash in a module: its name, and the call."""
+    found: list[tuple[str, ast.AST]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "hashlib":
+            found.append((node.attr, node))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"hmac.new", "hmac.digest"}:
+            found.append((str(ast.literal_eval(node.args[2])), node))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module not in {"hashlib", "hmac"}, f"{path.name}: write hashlib.NAME, which this test reads"
+    return found
+
+
+def test_only_hashes_that_fips_rules_allow_are_used() -> None:
+    """The SHA-2 family, and MD5 where the gateway wants it, marked as not for security: else OpenSSL refuses it."""
+    found = [(path, *use) for path in sorted(PACKAGE.rglob("*.py")) for use in hashes_of(path)]
+    assert {name for _, name, _ in found} <= ALLOWED
+    assert any(name == "md5" for _, name, _ in found)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "hashlib.md5":
+                assert "usedforsecurity=False" in ast.unparse(node), path
+
+
+def test_a_session_signs_where_md5_is_forbidden_for_security(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OpenSSL behaves under FIPS rules."""
+    real = hashlib.md5
+
+    def strict(data: bytes = b"", *, usedforsecurity: bool = True) -> Any:
+        assert not usedforsecurity
+        return real(data, usedforsecurity=False)
+
+    monkeypatch.setattr(hashlib, "md5", strict)
+    monkeypatch.delattr(hashlib, "blake2b")
+    monkeypatch.delattr(hashlib, "blake2s")
+    gateway = Gateway(success("MakeQROrder"))
+
+    async def order() -> None:
+        async with open_session(gateway, nonces=None) as omipay:
+            await CALLS["MakeQROrder"](omipay)
+
+    asyncio.run(order())
+    assert len(gateway.requests) == 1
+
+
+def test_trio_is_told_that_asyncio_is_needed() -> None:
+    """A clear error of ours, from ``async with`` and from a call, where Python would say that no loop is running."""
+
+    omipay = open_session(Gateway({}))
+
+    async def enter() -> None:
+        await omipay.__aenter__()
+
+    async def call() -> None:
+        await omipay.query_order("TR1")
+
+    for program in (enter, call):
+        with pytest.raises(ConfigurationError, match="asyncio"):
+            trio.run(program)
+    omipay._life.close()  # never opened: nothing to close
+
+
+PROJECT = """
+import pytest
+
+@pytest.mark.parametrize("number", range(8))
+async def test_a_customer_pays(omipay, omipay_sandbox, number):
+    order = await omipay.make_qr_order(
+        order_name="Tea", amount=450, currency="AUD", out_order_no="A-1", platform="ALIPAY"
+    )
+    await omipay_sandbox.customer.pays(order.order_no)
+    assert (await omipay.poll_until_paid(order)).is_paid
+"""
+
+INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+
+
+def test_the_suite_of_a_user_runs_under_xdist(tmp_path: Path) -> None:
+    """With the plugin's fixtures, in two processes: no test sees the orders of another."""
+    (tmp_path / "test_shop.py").write_text(PROJECT, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text(INI, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-W", "error", "."]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "8 passed" in ended.stdout
