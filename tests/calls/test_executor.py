@@ -149,6 +149,139 @@ async def test_a_machine_that_stood_still_does_not_send_money_late() -> None:
     assert [asked.endpoint for asked in gateway.asked] == ["QueryOrder"]
 
 
+class SleepyClock(ManualClock):
+    """The clocks of a machine that can sleep: the wall clock goes on meanwhile, the monotonic one stands still."""
+
+    slept_s = 0.0
+
+    def time_ms(self) -> int:
+        """Wall time."""
+        return super().time_ms() + round(self.slept_s * 1000)
+
+
+@pytest.mark.parametrize("where", ["in line", "while it was signed"])
+async def test_a_machine_that_slept_does_not_send_money_late(where: str) -> None:
+    """An hour went by, and the monotonic clock does not know: the wall clock tells."""
+    clock = SleepyClock()
+    gateway = Gateway(clock)
+    held = Held(order("PAID"))
+    gateway.on("QueryOrder", held)
+
+    def nonce() -> str:
+        if where != "in line":
+            clock.slept_s = 3600
+        return "0123456789abcdef"
+
+    async with gateway.session(max_in_flight=1) as omipay:
+        first = await begin(clock, omipay.query_order("TR1"))
+        omipay._caller.nonces = nonce
+        money = await begin(clock, refund(omipay))
+        clock.slept_s = 3600 if where == "in line" else 0
+        held.release.set()
+        error = await outcome(money)
+        assert (await outcome(first)).is_paid
+    assert type(error) is NotSent
+    assert error.outcome is Outcome.NOT_DONE
+    assert [asked.endpoint for asked in gateway.asked] == ["QueryOrder"]
+
+
+async def test_a_slow_nonce_provider_does_not_send_money_late() -> None:
+    """The process stood still while it signed: what is left of the time is looked at again before the write."""
+    clock = LeapingClock()
+    gateway = Gateway(clock)
+
+    def nonce() -> str:
+        clock.leapt_s += 2.5
+        return "0123456789abcdef"
+
+    async with gateway.session(nonces=nonce, timeout=1) as omipay:
+        with pytest.raises(NotSent, match="half of its time") as caught:
+            await refund(omipay)
+        assert caught.value.outcome is Outcome.NOT_DONE
+        assert gateway.asked == []
+
+
+async def test_a_wall_clock_that_is_set_back_gives_no_more_time() -> None:
+    """The monotonic clock still counts. A read does not look at the wall clock at all."""
+    clock = SleepyClock()
+    gateway = Gateway(clock)
+    held = Held(order("PAID"))
+    gateway.on("QueryOrder", held)
+    async with gateway.session(max_in_flight=1) as omipay:
+        first = await begin(clock, omipay.query_order("TR1"))
+        money = await begin(clock, refund(omipay, timeout=8))
+        clock.slept_s = -3600
+        await clock.advance(4)
+        assert type(await outcome(money)) is NotSent
+        clock.slept_s = 3600
+        held.release.set()
+        assert (await outcome(first)).is_paid
+
+
+# -- belief -----------------------------------------------------------------------------------------------------------
+
+
+def scan(omipay: AsyncOmipay, out_order_no: str = "A-1") -> Coroutine[Any, Any, Any]:
+    """A charge."""
+    return omipay.make_scan_order(
+        order_name="x", amount=450, currency="AUD", out_order_no=out_order_no, qrcode="1234567890", pos_no="1"
+    )
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"return_code": "SUCCESS", "order_no": "TR1", "result_code": "FAILED"},
+        {"return_code": "SUCCESS", "order_no": "TR1", "error_code": "NOT_ENOUGH"},
+        {"return_code": "SUCCESS", "order_no": "TR1", "success": False},
+        {"return_code": "SUCCESS", "order_no": "TR1", "out_order_no": "A-2"},
+        fail("NOT_ENOUGH", out_order_no="A-2"),
+        fail("NOT_ENOUGH", success=True),
+    ],
+    ids=str,
+)
+async def test_a_charge_is_believed_neither_paid_nor_declined_by_a_reply_of_two_minds(
+    clock: ManualClock, gateway: Gateway, events: list[Event], reply: dict[str, Any]
+) -> None:
+    """Nor by one that is another sale's: nobody knows, it is not sent again, and the reply is there to be read."""
+    gateway.on("MakeScanOrder", reply)
+    async with gateway.session(
+        retry=AT_ONCE, fallback="http://second.test/omipay/api", on_event=events.append
+    ) as omipay:
+        with pytest.raises(OutcomeUnknown, match="A-1") as caught:
+            await scan(omipay)
+    assert caught.value.raw == reply
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert len(gateway.asked) == 1
+    assert [(event.error, event.outcome) for event in named(events, "call")] == [("OutcomeUnknown", Outcome.UNKNOWN)]
+
+
+async def test_two_charges_whose_replies_were_swapped_are_both_unknown(clock: ManualClock, gateway: Gateway) -> None:
+    """Neither customer's payment becomes the other's."""
+    paid = {"return_code": "SUCCESS", "order_no": "TR1", "out_order_no": "A-1"}
+    declined = fail("NOT_ENOUGH", out_order_no="A-2")
+    gateway.on("MakeScanOrder", lambda asked: declined if asked.params["out_order_no"] == "A-1" else paid)
+    async with gateway.session() as omipay:
+        ended = await asyncio.gather(scan(omipay, "A-1"), scan(omipay, "A-2"), return_exceptions=True)
+    assert [type(error) for error in ended] == [OutcomeUnknown] * 2
+
+
+async def test_a_read_asks_again_after_a_reply_that_is_not_its_own(
+    clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the connection over which it came is given up, for whatever comes next may be somebody else's too."""
+    distrusted: list[object] = []
+    gateway.on("TR1", order("PAID", order_no="TR2"), order("READY", order_no="TR1"))
+    async with gateway.session(retry=AT_ONCE) as omipay:
+        monkeypatch.setattr(omipay._wire, "distrust", distrusted.append)
+        assert (await omipay.query_order("TR1")).status == "READY"
+        assert len(distrusted) == 1
+        gateway.on("TR1", order("PAID", order_no="TR2"))
+        with pytest.raises(InvalidReply):
+            await omipay.query_order("TR1")
+    assert len(distrusted) == 4
+
+
 # -- repeats ----------------------------------------------------------------------------------------------------------
 
 
