@@ -4,6 +4,9 @@ Each question is a function of a connection that is run within a transaction of 
 statements of the books can be repeated. It runs in a task beside its caller, so that a caller who is cancelled or whose
 time is up leaves at once, while the task gives its connection back; ``aclose`` waits for such tasks.
 
+Cancelling cannot reach into the thread that SQLite works in. So there an abandoned task goes on to the point where it
+has become the writer, and then leaves without having written.
+
 SQLite has one writer at a time. Writers of this process stand in line at a lock of our own, which is fair and costs
 nothing; the database's own lock is left for other processes.
 """
@@ -54,6 +57,7 @@ class Database:
         self._writing = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asking: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
         return self._engine.url.render_as_string(hide_password=True)
@@ -70,24 +74,30 @@ class Database:
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError) -> T:
         """What ``work`` finds out, or ``error`` after five seconds."""
-        return await self._ask(lambda: self._repeated(lambda: self._once(work)), error, ANSWER_S)
+        return await self._ask(lambda: self._repeated(lambda: self._once(work)), error)
 
     async def write(
-        self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, limit: float = ANSWER_S
+        self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, limit: float | None = None
     ) -> T:
         """What ``work`` returns, committed; or ``error`` after ``limit`` seconds."""
         if self.dialect.is_sqlite and _within_effect.get() is self:
             message = "SQLite has one writer, which is the transactional handler that asks for this: do it after it"
             raise error(message)
-        return await self._ask(lambda: self._repeated(lambda: self._once_written(work)), error, limit)
+        limit = ANSWER_S if limit is None else limit
+        return await self._ask(lambda: self._repeated(lambda: self._once_written(work, limit)), error, limit)
 
     async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self._engine.connect() as connection:
             return await work(connection)
 
-    async def _once_written(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async with self.writer(), self._engine.connect() as connection:
+    async def _once_written(self, work: Callable[[AsyncConnection], Awaitable[T]], limit: float) -> T:
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(limit):
+                await stack.enter_async_context(self.writer())
+            connection = await stack.enter_async_context(self._engine.connect())
             await self.begin(connection)
+            if asyncio.current_task() in self._abandoned:
+                raise ConnectionAbortedError
             result = await work(connection)
             await connection.commit()
             return result
@@ -111,12 +121,13 @@ class Database:
             await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # noqa: S311 - so that two do not meet again
         return await ask()
 
-    async def _ask(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float) -> T:
+    async def _ask(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
         with translated(error):
             return await self.bounded(ask, error, limit)
 
-    async def bounded(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float = ANSWER_S) -> T:
-        """What ``ask`` returns or raises, or ``error`` after ``limit`` seconds."""
+    async def bounded(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
+        """What ``ask`` returns or raises, or ``error`` after ``limit`` seconds, five if it is None."""
+        limit = ANSWER_S if limit is None else limit
         self.check_loop()
         task = asyncio.create_task(_awaited(ask))
         self._asking.add(task)
@@ -124,7 +135,7 @@ class Database:
         try:
             await asyncio.wait((task,), timeout=limit)
         finally:
-            task.cancel()
+            self._abandon(task)
         if not task.done():
             message = f"the database did not answer within {limit:g} seconds"
             raise error(message)
@@ -133,8 +144,15 @@ class Database:
             raise error(message)
         return task.result()
 
+    def _abandon(self, task: asyncio.Task[Any]) -> None:
+        if not self.dialect.is_sqlite:
+            task.cancel()
+        elif not task.done():
+            self._abandoned.add(task)
+
     def _asked(self, task: asyncio.Task[Any]) -> None:
         self._asking.discard(task)
+        self._abandoned.discard(task)
         if not task.cancelled():
             task.exception()  # whoever asked may be gone
 
@@ -151,12 +169,12 @@ class Database:
     @contextlib.asynccontextmanager
     async def connected(self, error: DatabaseError) -> AsyncIterator[AsyncConnection]:
         """A connection for as long as it is needed. On leaving, what was not committed is taken back, beside."""
-        connection = await self._ask(self._connected, error, ANSWER_S)
+        connection = await self._ask(self._connected, error)
         try:
             yield connection
         finally:
             with contextlib.suppress(BackendError, JournalError):
-                await self._ask(connection.close, error, ANSWER_S)
+                await self._ask(connection.close, error)
 
     async def _connected(self) -> AsyncConnection:
         return await self._engine.connect()
@@ -165,7 +183,7 @@ class Database:
         self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
     ) -> T:
         """What ``work`` returns on a connection that is held, or ``error`` after five seconds."""
-        return await self._ask(lambda: work(connection), error, ANSWER_S)
+        return await self._ask(lambda: work(connection), error)
 
     async def begin(self, connection: AsyncConnection) -> None:
         """Begin a transaction that writes, where its beginning has to be said."""

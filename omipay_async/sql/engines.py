@@ -110,8 +110,9 @@ class Dialect:
 
 async def begin_immediately(connection: AsyncConnection) -> None:
     """Begin a transaction of SQLite that holds the one writer's place from its first statement on."""
+    await connection.begin()
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
-    if driver.in_transaction:  # the engine begins transactions by an event of its user's
+    if driver.in_transaction:  # an event of the engine's has begun one, which is of the wrong kind
         await connection.exec_driver_sql("COMMIT")
     await connection.exec_driver_sql("BEGIN IMMEDIATE")

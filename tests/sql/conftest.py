@@ -20,11 +20,18 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture
-def fragile() -> Iterator[PostgresServer]:
-    """A server that the test may stop, freeze and restart."""
+@pytest.fixture(scope="session")
+def second_server() -> Iterator[PostgresServer]:
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture
+def fragile(second_server: PostgresServer) -> Iterator[PostgresServer]:
+    """A server that the test may stop, freeze and restart."""
+    second_server.repair()
+    yield second_server
+    second_server.repair()
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class PostgresServer:
             pytest.skip(message)
         self._binaries = folder
         self.port = free_port()
-        self._databases = 0
+        self._has_database = False
         self._user = _other_user() if os.geteuid() == 0 else None
 
     def __enter__(self) -> Self:
@@ -88,11 +88,13 @@ class PostgresServer:
             time.sleep(0.02)
 
     def database(self) -> str:
-        """The URL of a new, empty database."""
-        self._databases += 1
-        name = f"books{self._databases}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "books", "-T", "template0", name)
-        return self.url(name)
+        """The URL of a database that is empty now."""
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "books"]
+        if not self._has_database:
+            self._run("createdb", *where, "-T", "template0", "books")
+            self._has_database = True
+        self._run("psql", *where, "-q", "-c", "DROP SCHEMA public CASCADE; CREATE SCHEMA public", "books")
+        return self.url("books")
 
     def url(self, name: str) -> str:
         """The URL of a database."""
@@ -102,6 +104,12 @@ class PostgresServer:
         """End every connection at once, and the server, as a machine that reboots does."""
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait()
+
+    def repair(self) -> None:
+        """Let it run and answer again, whatever was done to it."""
+        self.thaw()
+        if self._process.poll() is not None:
+            self.start()
 
     def kill(self) -> None:
         """End it, frozen or not."""

@@ -1,0 +1,128 @@
+"""Which URLs and engines the books take, and what is said of the others."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from omipay_async.errors import ConfigurationError
+from omipay_async.fulfilment.backends import Claim
+from omipay_async.sql import Books
+from tests.support.entries import UNKNOWN, entry, execute
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "123456:TR1"
+
+
+@pytest.mark.parametrize(
+    ("url", "rendered"),
+    [
+        ("sqlite:///omipay.db", "sqlite+aiosqlite:///omipay.db"),
+        ("sqlite+aiosqlite:////var/omipay.db", "sqlite+aiosqlite:////var/omipay.db"),
+        ("postgresql://shop:hunter2@db/omipay", "postgresql+asyncpg://shop:***@db/omipay"),
+        ("postgresql+asyncpg://db/omipay", "postgresql+asyncpg://db/omipay"),
+        ("postgres://db/omipay?sslmode=require", "postgresql+asyncpg://db/omipay?ssl=require"),
+    ],
+)
+def test_urls_as_people_write_them(url: str, rendered: str) -> None:
+    """With or without the driver, libpq's word for TLS too; a password is not shown."""
+    assert repr(Books(url)) == f"<Books: {rendered}, lease 30 s>"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "omipay.db",
+        "mysql://hunter2@db/omipay",
+        "sqlite+pysqlite:///a.db",
+        "postgresql+psycopg://db/a",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?mode=memory&uri=true",
+        7,
+        None,
+    ],
+)
+def test_what_will_not_do_is_named(url: Any) -> None:
+    """Other databases and drivers, a database that is lost with the process, what is neither a URL nor an engine."""
+    with pytest.raises(ConfigurationError, match="url_or_engine") as caught:
+        Books(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lease", [0, -1, float("nan"), "30", None])
+def test_a_wrong_lease_is_named(lease: Any) -> None:
+    """When the books are made."""
+    with pytest.raises(ConfigurationError, match="lease"):
+        Books("sqlite:///omipay.db", lease=lease)
+
+
+def test_an_old_sqlite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is asked that it does not understand."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(ConfigurationError, match=r"need 3\.35"):
+        Books("sqlite:///omipay.db")
+
+
+async def test_an_engine_with_another_driver_is_named() -> None:
+    """The books speak to their database through two drivers only."""
+    engine = create_async_engine("sqlite+aiosqlite://")
+    engine.dialect.driver = "other"
+    with pytest.raises(ConfigurationError, match="other is not supported"):
+        Books(engine)
+    await engine.dispose()
+
+
+def begin_by_event(engine: Any) -> None:
+    """What SQLAlchemy's documentation tells users of SQLite to do."""
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"isolation_level": "AUTOCOMMIT"}, {"isolation_level": "SERIALIZABLE"}], ids=str
+)
+@pytest.mark.parametrize("prepare", [lambda _: None, begin_by_event], ids=["plain", "own BEGIN"])
+async def test_an_engine_of_the_users_own(url: str, options: dict[str, Any], prepare: Any) -> None:
+    """However it is set up, transactions are transactions; and it is the user's to close."""
+    engine = create_async_engine(url.replace("://", "+aiosqlite://" if "sqlite" in url else "+asyncpg://"), **options)
+    if "sqlite" in url:
+        prepare(engine)
+    async with Books(engine) as books:
+        await books.create_tables()
+        await books.closing(entry(outcome=UNKNOWN))
+        assert await books.claim(KEY, "me") is Claim.MINE
+        assert await books.claim(KEY, "you") is Claim.BUSY
+        assert len(await books.unresolved()) == 1
+    async with engine.connect() as connection:
+        assert (await connection.exec_driver_sql("SELECT count(*) FROM omipay_call")).scalar() == 1
+    await engine.dispose()
+
+
+async def test_sqlite_is_set_up_to_survive(sqlite_url: str) -> None:
+    """WAL lets readers read beside the writer; what is committed outlives a loss of power."""
+    async with Books(sqlite_url) as books:
+        await books.create_tables()
+        assert await execute(books, "PRAGMA journal_mode") == [("wal",)]
+        assert await execute(books, "PRAGMA synchronous") == [(2,)]
+
+
+def test_without_the_extra_the_import_says_what_to_install(tmp_path: Path) -> None:
+    """One sentence instead of the name of somebody else's module."""
+    code = "import importlib.util as u; u.find_spec = lambda name: None; import omipay_async.sql"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (
+        'ImportError: omipay_async.sql needs SQLAlchemy and its drivers: pip install "omipay-async[sql]"' in done.stderr
+    )
