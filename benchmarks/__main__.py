@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import cost, crowd, imports, session
+from . import cost, crowd, imports, polling, session
 from .measure import Effort
 from .report import Row, as_json, table
 
@@ -24,6 +24,8 @@ PARTS: Final[Mapping[str, Callable[[Effort], Awaitable[list[Row]]]]] = {
     "throughput": crowd.throughput,
     "reads": session.concurrent_reads,
     "latency": session.scans_beside_polls,
+    "new-orders": polling.new_orders,
+    "closing": polling.closing,
     "memory": session.memory,
     "imports": imports.times,
     "steps": cost.steps,

@@ -8,8 +8,9 @@ than may be under way at once:
    a customer who has just ordered does not wait until thousands of older orders were asked about.
 2. Last questions, before a poll's time is over, and repeats take turns.
 
-Repeats follow a clock of their own, which stands still while one of them is overdue. So under load every interval is
-stretched by the same factor, whether it is a second or an hour, and nobody is left out.
+Repeats follow a clock of their own, which goes at most as fast as they can be asked: it stands still while one of them
+is overdue, and catches up while there is room. So under load every interval is stretched by the same factor, whether it
+is a second or an hour, and nobody is left out. A repeat is never asked before its interval has really passed.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from .timetable import Timetable
 
 _LAST_QUESTION_S: Final = 0.5
 """How long before the end of a poll it asks for the last time; a twentieth of its whole time if that is less."""
+_CATCH_UP_S: Final = 1.0
+"""How far the clock of the repeats may jump forward for one of them, if there is room and its interval has passed."""
 _TOLERANCE_S: Final = 1e-6
-"""More than adding and subtracting of instants can be off by."""
+"""More than sums of instants can be off by: whoever looks at the time that was told must find something."""
 _ROUNDS: Final = 4
 """First questions are many when they fill more than so many rounds of all the questions that may be under way."""
 
@@ -60,11 +63,13 @@ class Schedule:
 class Scheduled:
     """What can be asked about. Its fields belong to the :class:`Scheduler`."""
 
-    __slots__ = ("is_queued", "repeat_at")
+    __slots__ = ("due", "is_queued", "repeat_at")
 
     def __init__(self) -> None:
         self.repeat_at: float | None = None
-        """When to repeat the question, by the clock of the repeats."""
+        """When to repeat the question, by the clock of the repeats; None if it is not to be repeated."""
+        self.due = 0.0
+        """When its interval has really passed."""
         self.is_queued = False
         """Whether it waits for its turn among the first or the last questions."""
 
@@ -102,8 +107,9 @@ class Scheduler(Generic[T]):
     def repeat(self, subject: T, interval: float, now: float) -> None:
         """Let ``subject``, which was just answered, be asked about again after ``interval`` seconds."""
         clock = now - self._lag
-        overdue = self._repeats.first(clock)
-        subject.repeat_at = (clock if overdue is None else overdue[0]) + interval
+        next_repeat = self._repeats.first(clock)
+        subject.repeat_at = (clock if next_repeat is None else next_repeat[0]) + interval
+        subject.due = now + interval
         self._repeats.add(subject, subject.repeat_at)
 
     def discard(self, subject: T) -> None:
@@ -134,7 +140,13 @@ class Scheduler(Generic[T]):
         """When there will be something to take that ``take`` does not give now; infinity while enough is under way."""
         if self.under_way >= self._at_once:
             return math.inf
-        return now if self._first or self._last else self._repeats.next_time() + self._lag
+        if self._first or self._last:
+            return now
+        following = self._next_repeat(now)
+        return self._repeats.next_time() + self._lag - _CATCH_UP_S if following is None else following[1].due
+
+    def _next_repeat(self, now: float) -> tuple[float, T] | None:
+        return self._repeats.first(now - self._lag + _CATCH_UP_S + _TOLERANCE_S)
 
     def _first_question(self) -> T:
         many = len(self._first) > _ROUNDS * self._at_once
@@ -142,13 +154,13 @@ class Scheduler(Generic[T]):
         return next(reversed(self._first)) if newest else next(iter(self._first))
 
     def _last_question_or_repeat(self, now: float) -> T | None:
-        overdue = self._repeats.first(now - self._lag + _TOLERANCE_S)
-        if self._last and (overdue is None or not self._repeat_next):
+        following = self._next_repeat(now)
+        is_due = following is not None and following[1].due <= now
+        if self._last and not (is_due and self._repeat_next):
             self._repeat_next = True
             return next(iter(self._last))
-        if overdue is None:
+        if following is None or not is_due:
             return None
         self._repeat_next = False
-        time, subject = overdue
-        self._lag = max(self._lag, now - time)
-        return subject
+        self._lag = max(0.0, now - following[0])
+        return following[1]

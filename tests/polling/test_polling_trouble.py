@@ -26,34 +26,11 @@ from omipay_async import (
     SystemClock,
     TransportError,
 )
-from omipay_async.testing import ManualClock
 from tests.support.scripted_gateway import Gateway, Held, begin, fail, order, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from omipay_async import AsyncOmipay, Event
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    return Gateway(clock)
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
-    async with gateway.session(on_event=events.append) as omipay:
-        yield omipay
+    from omipay_async import AsyncOmipay
+    from omipay_async.testing import ManualClock
 
 
 # -- trouble ----------------------------------------------------------------------------------------------------------

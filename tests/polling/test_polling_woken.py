@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-import pytest
-
-from omipay_async import BackendError, MemoryBackend, Order, PollTimeout
-from omipay_async.testing import ManualClock
+from omipay_async import BackendError, Order, PollTimeout
 from tests.support.scripted_gateway import Gateway, Held, begin, notification, order, outcome
+from tests.support.shared_backend import Channel, SharedBackend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    import pytest
 
-    from omipay_async import AsyncOmipay, Event
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    return Gateway(clock)
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
-    async with gateway.session(on_event=events.append) as omipay:
-        yield omipay
+    from omipay_async import AsyncOmipay
+    from omipay_async.testing import ManualClock
 
 
 async def test_a_confirmed_notification_ends_the_wait(
@@ -97,51 +73,14 @@ async def test_a_forged_notification_wakes_nobody(clock: ManualClock, gateway: G
     assert isinstance(await outcome(poll), PollTimeout)
 
 
-class HTTPClient:
-    """What several processes share: whoever is woken is woken everywhere."""
-
-    def __init__(self) -> None:
-        self.listeners: list[Callable[[str], object]] = []
-        self.listened = 0
-
-
-class SharedBackend(MemoryBackend):
-    """A backend that processes share, as the one on Redis is."""
-
-    def __init__(self, wire: HTTPClient, clock: ManualClock) -> None:
-        super().__init__(clock=clock)
-        self._wire = wire
-
-    async def wake(self, key: str) -> None:
-        """Tell every listener."""
-        for on_wake in self._wire.listeners:
-            on_wake(key)
-
-    @contextlib.asynccontextmanager
-    async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
-        """Hear of every wake while open."""
-        self._wire.listeners.append(on_wake)
-        self._wire.listened += 1
-        try:
-            yield
-        finally:
-            await asyncio.sleep(0)
-            self._wire.listeners.remove(on_wake)
-
-
-@pytest.fixture
-def wire() -> HTTPClient:
-    return HTTPClient()
-
-
 async def test_a_notification_in_another_process_ends_the_wait(
-    clock: ManualClock, gateway: Gateway, wire: HTTPClient
+    clock: ManualClock, gateway: Gateway, channel: Channel
 ) -> None:
     """Through a shared backend: the other process's word is asked about at once, not believed, and wakes no other."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
     async with (
-        gateway.session(backend=SharedBackend(wire, clock)) as here,
-        gateway.session(backend=SharedBackend(wire, clock)) as there,
+        gateway.session(backend=SharedBackend(channel, clock)) as here,
+        gateway.session(backend=SharedBackend(channel, clock)) as there,
     ):
         poll = await begin(clock, here.poll_until_paid("TR1", first_wait=1, interval=50))
         other = await begin(clock, here.poll_until_paid("TR2"))
@@ -151,15 +90,16 @@ async def test_a_notification_in_another_process_ends_the_wait(
         assert (await outcome(poll)).is_paid
         assert gateway.times("TR1") == [1, 3, 3]
         assert gateway.times("TR2") == []
-        assert wire.listened == 1
+        assert len(channel.subscriptions) == 1
         other.cancel()
 
 
-async def test_a_wake_during_a_question_asks_once_more(clock: ManualClock, gateway: Gateway, wire: HTTPClient) -> None:
+async def test_a_wake_during_a_question_asks_once_more(
+    clock: ManualClock, gateway: Gateway, backend: SharedBackend
+) -> None:
     """The question under way may have been answered before the payment: its "not yet" is not the last word."""
     held = Held(order("PAYING"))
     gateway.on("TR1", held, order("PAID"))
-    backend = SharedBackend(wire, clock)
     async with gateway.session(backend=backend) as omipay:
         poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=1, interval=50))
         await clock.advance(1)
@@ -170,10 +110,9 @@ async def test_a_wake_during_a_question_asks_once_more(clock: ManualClock, gatew
         assert gateway.times("TR1") == [1, 1]
 
 
-async def test_other_merchants_wakes_are_not_ours(clock: ManualClock, gateway: Gateway, wire: HTTPClient) -> None:
+async def test_other_merchants_wakes_are_not_ours(clock: ManualClock, gateway: Gateway, backend: SharedBackend) -> None:
     """Merchants may share a backend: an order's number is not enough."""
     gateway.on("TR1", order("PAID"))
-    backend = SharedBackend(wire, clock)
     async with gateway.session(backend=backend) as omipay:
         poll = await begin(clock, omipay.poll_until_paid("TR1"))
         await backend.wake("000035:TR1")
@@ -185,11 +124,10 @@ async def test_other_merchants_wakes_are_not_ours(clock: ManualClock, gateway: G
 
 
 async def test_a_wake_after_the_last_question_asks_again(
-    clock: ManualClock, gateway: Gateway, wire: HTTPClient
+    clock: ManualClock, gateway: Gateway, backend: SharedBackend
 ) -> None:
     """In the last second, when no question was due any more, a payment in another process still counts."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
-    backend = SharedBackend(wire, clock)
     async with gateway.session(backend=backend) as omipay:
         poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=5))
         await clock.advance(4.9)
@@ -199,22 +137,13 @@ async def test_a_wake_after_the_last_question_asks_again(
         assert (await outcome(poll)).is_paid
 
 
-class DeafBackend(SharedBackend):
-    """A shared backend that cannot be listened to."""
-
-    @contextlib.asynccontextmanager
-    async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
-        """Fail."""
-        raise BackendError("no subscription")
-        yield
-
-
 async def test_without_wake_ups_polls_go_on_by_interval(
-    clock: ManualClock, gateway: Gateway, wire: HTTPClient, caplog: pytest.LogCaptureFixture
+    clock: ManualClock, gateway: Gateway, backend: SharedBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A shared backend that cannot be heard is told to the log, and costs the wake-ups only."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
-    async with gateway.session(backend=DeafBackend(wire, clock)) as omipay:
+    backend.failures = [BackendError("no subscription")] * 10
+    async with gateway.session(backend=backend) as omipay:
         with caplog.at_level(logging.WARNING, "omipay_async"):
             poll = await begin(clock, omipay.poll_until_paid("TR1"))
             await clock.advance(10)
@@ -222,11 +151,11 @@ async def test_without_wake_ups_polls_go_on_by_interval(
     assert [record.getMessage() for record in caplog.records if "wake-ups" in record.getMessage()]
 
 
-async def test_closing_ends_the_listening(clock: ManualClock, gateway: Gateway, wire: HTTPClient) -> None:
+async def test_closing_ends_the_listening(clock: ManualClock, gateway: Gateway, channel: Channel) -> None:
     """When ``aclose`` has returned nothing of the session is left in the shared backend."""
     gateway.on("TR1", order("PAID"))
-    omipay = gateway.session(backend=SharedBackend(wire, clock))
+    omipay = gateway.session(backend=SharedBackend(channel, clock))
     await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
-    assert len(wire.listeners) == 1
+    assert len(channel.listeners) == 1
     await omipay.aclose()
-    assert wire.listeners == []
+    assert channel.listeners == []

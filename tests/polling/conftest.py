@@ -1,0 +1,47 @@
+"""A session with a scripted gateway, on a clock that stands still; nothing is repeated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import Gateway
+from tests.support.shared_backend import Channel, SharedBackend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay, Event
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session(on_event=events.append) as omipay:
+        yield omipay
+
+
+@pytest.fixture
+def channel() -> Channel:
+    return Channel()
+
+
+@pytest.fixture
+def backend(channel: Channel, clock: ManualClock) -> SharedBackend:
+    return SharedBackend(channel, clock)

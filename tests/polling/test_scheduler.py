@@ -1,0 +1,286 @@
+"""Who is asked about next, without a loop and without a gateway: order, fairness, limits, and nothing left behind."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omipay_async.polling.scheduler import Schedule, Scheduled, Scheduler
+from omipay_async.polling.timetable import Timetable
+
+
+class Order(Scheduled):
+    """Something to ask about."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__()
+        self.name = name
+
+
+def take_all(scheduler: Scheduler[Order], now: float = 0.0) -> list[str]:
+    """The names of everything that may be asked about now, one after the other, each answered at once."""
+    names = []
+    while (order := scheduler.take(now)) is not None:
+        scheduler.answered()
+        names.append(order.name)
+    return names
+
+
+# -- one poll ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first_wait", "timeout", "instants"),
+    [
+        (5, 120, (105, 219.5, 220)),
+        (5, 2, (101.9, 101.9, 102)),
+        (0, 8, (100, 107.6, 108)),
+        (5, None, (105, math.inf, math.inf)),
+    ],
+)
+def test_schedule_of_a_poll(first_wait: float, timeout: float | None, instants: tuple[float, float, float]) -> None:
+    """The last question comes half a second before the end, or a twentieth of the time; the first one never later."""
+    schedule = Schedule.begin(100, first_wait=first_wait, interval=3, timeout=timeout)
+    assert (schedule.first, schedule.last, schedule.deadline) == pytest.approx(instants)
+
+
+# -- who goes first ---------------------------------------------------------------------------------------------------
+
+
+def test_new_orders_go_before_everything_and_last_questions_take_turns_with_repeats() -> None:
+    """However many repeats are overdue, the order that nobody has asked about yet is next."""
+    scheduler: Scheduler[Order] = Scheduler(2)
+    for number in range(3):
+        scheduler.repeat(Order(f"repeat{number}"), 1 + number / 10, 0)
+        scheduler.ask_last(Order(f"last{number}"))
+    for number in range(3):
+        scheduler.ask_first(Order(f"new{number}"))
+    taken = [scheduler.take(100), scheduler.take(100)]
+    assert [order.name for order in taken if order] == ["new0", "new1"]
+    assert scheduler.take(100) is None
+    assert scheduler.next_time(100) == math.inf
+    scheduler.answered()
+    scheduler.answered()
+    assert scheduler.next_time(100) == 100
+    assert take_all(scheduler, 100) == ["new2", "repeat0", "last0", "repeat1", "last1", "repeat2", "last2"]
+
+
+def test_of_very_many_new_orders_every_second_turn_is_the_newest_ones() -> None:
+    """After a restart with thousands of orders, a customer who has just ordered is not the last of them."""
+    scheduler: Scheduler[Order] = Scheduler(1)
+    for number in range(8):
+        scheduler.ask_first(Order(str(number)))
+    assert take_all(scheduler) == ["0", "7", "1", "6", "2", "3", "4", "5"]
+
+
+def test_an_order_is_queued_once() -> None:
+    """Woken, new and at its end at the same time, it is asked about once, and as a new one."""
+    scheduler: Scheduler[Order] = Scheduler(1)
+    order, other = Order("it"), Order("other")
+    scheduler.repeat(order, 1, 0)
+    scheduler.ask_last(other)
+    scheduler.ask_last(order)
+    scheduler.ask_first(order)
+    scheduler.ask_last(order)
+    scheduler.ask_first(order)
+    assert take_all(scheduler, 10) == ["it", "other"]
+
+
+def test_the_turns_come_again_as_soon_as_a_repeat_is_due() -> None:
+    """Nothing is due before its time, and the time to look again is told exactly."""
+    scheduler: Scheduler[Order] = Scheduler(1)
+    scheduler.repeat(Order("it"), 0.3, 1_000_000.1)
+    due = scheduler.next_time(0)
+    while due < 1_000_000.4:
+        assert take_all(scheduler, due) == []
+        due = scheduler.next_time(due)
+    assert due == pytest.approx(1_000_000.4)
+    assert take_all(scheduler, due) == ["it"]
+    assert scheduler.next_time(due) == math.inf
+
+
+# -- more than can be asked -------------------------------------------------------------------------------------------
+
+
+def crowd(intervals: dict[str, float], *, at_once: int, latency: float, seconds: float) -> dict[str, list[float]]:
+    """When each order was asked about, by a gateway of this latency, while all of them wait for so long."""
+    scheduler: Scheduler[Order] = Scheduler(at_once)
+    for name in intervals:
+        scheduler.ask_first(Order(name))
+    asked: dict[str, list[float]] = {name: [] for name in intervals}
+    answers: list[tuple[float, Order]] = []
+    now = 0.0
+    while now < seconds:
+        while (order := scheduler.take(now)) is not None:
+            asked[order.name].append(now)
+            answers.append((now + latency, order))
+        assert len(answers) <= at_once
+        now = min(answers[0][0] if answers else math.inf, scheduler.next_time(now))
+        while answers and answers[0][0] <= now:
+            order = answers.pop(0)[1]
+            scheduler.answered()
+            scheduler.repeat(order, intervals[order.name], now)
+    return asked
+
+
+def test_intervals_are_stretched_by_the_same_factor() -> None:
+    """Twice as much as can be asked: whoever wanted 1, 4 or 16 seconds waits about the same number of intervals."""
+    intervals = {f"{interval}s-{number}": float(interval) for interval in (1, 4, 16) for number in range(40)}
+    asked = crowd(intervals, at_once=2, latency=0.1, seconds=400)
+    stretched = {name: (times[-1] - times[1]) / (len(times) - 2) / intervals[name] for name, times in asked.items()}
+    assert min(stretched.values()) > 1.5
+    assert max(stretched.values()) < 1.35 * min(stretched.values())
+    assert sum(map(len, asked.values())) > 0.95 * 2 / 0.1 * 400  # and no place stays empty meanwhile
+
+
+def test_intervals_are_kept_while_there_is_room() -> None:
+    """A gateway that keeps up is asked as often as was wanted, to the millisecond."""
+    asked = crowd({"a": 5, "b": 7, "c": 60}, at_once=2, latency=0.1, seconds=300)
+    gaps = {name: {round(b - a, 3) for a, b in pairwise(times[1:])} for name, times in asked.items()}
+    assert gaps == {"a": {5.1}, "b": {7.1}, "c": {60.1}}
+
+
+@settings(max_examples=25)
+@given(
+    intervals=st.lists(st.floats(0.05, 50), min_size=1, max_size=30),
+    at_once=st.integers(1, 5),
+    latency=st.floats(0.01, 2),
+)
+def test_nobody_is_left_out(intervals: list[float], at_once: int, latency: float) -> None:
+    """Whatever is waited for, everybody is asked about again within the time that their stretched intervals take."""
+    names = {str(number): interval for number, interval in enumerate(intervals)}
+    longest = max(intervals) + latency
+    demand = sum(latency / at_once / interval for interval in intervals)
+    bound = 4 * (longest + len(intervals) * latency) * (1 + demand)
+    asked = crowd(names, at_once=at_once, latency=latency, seconds=min(2 * bound, 5_000 * latency))
+    end = max(times[-1] for times in asked.values())
+    for times in asked.values():
+        assert times
+        assert all(after - before <= bound for before, after in pairwise([*times, end]))
+
+
+# -- anything in any order --------------------------------------------------------------------------------------------
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["first", "last", "discard", "answer", "wait"]), st.integers(0, 9), st.floats(0, 20)),
+    max_size=60,
+)
+
+
+@given(steps=STEPS, at_once=st.integers(1, 3))
+def test_the_rules_hold_in_any_order_of_events(steps: list[tuple[str, int, float]], at_once: int) -> None:
+    """Never more under way than allowed, never a repeat while a new order waits, never one that was discarded."""
+    scheduler: Scheduler[Order] = Scheduler(at_once)
+    orders = [Order(str(number)) for number in range(10)]
+    new: set[Order] = set()
+    waiting: set[Order] = set()
+    under_way: list[Order] = []
+    now = 0.0
+    for step, number, seconds in steps:
+        order = orders[number]
+        if step == "first" and order not in under_way:
+            scheduler.ask_first(order)
+            new.add(order)
+            waiting.add(order)
+        elif step == "last" and order not in under_way:
+            scheduler.ask_last(order)
+            waiting.add(order)
+        elif step == "discard":
+            scheduler.discard(order)
+            new.discard(order)
+            waiting.discard(order)
+        elif step == "answer" and under_way:
+            scheduler.answered()
+            answered = under_way.pop(0)
+            scheduler.repeat(answered, 0.1 + seconds, now)
+            waiting.add(answered)
+        now += seconds if step == "wait" else 0
+        while (taken := scheduler.take(now)) is not None:
+            assert taken in waiting
+            assert taken in new or not new
+            new.discard(taken)
+            waiting.discard(taken)
+            under_way.append(taken)
+        assert len(under_way) <= at_once
+        assert scheduler.under_way == len(under_way)
+        assert len(under_way) == at_once or not new
+    for order in orders:
+        scheduler.discard(order)
+    assert take_all(scheduler, now + 1000) == []
+
+
+# -- the timetable ----------------------------------------------------------------------------------------------------
+
+
+def size(timetable: Timetable[Any]) -> int:
+    """How many places in memory a timetable uses."""
+    buckets = timetable._buckets.values()
+    return len(timetable._heap) + len(timetable._in_heap) + len(timetable._numbers) + sum(map(len, buckets))
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["add", "remove", "look"]), st.integers(0, 20), st.floats(0, 3)), max_size=80
+    )
+)
+def test_a_timetable_is_a_sorted_list(steps: list[tuple[str, int, float]]) -> None:
+    """What is put in comes out in the order of the times, and ``next_time`` never comes too late."""
+    timetable: Timetable[int] = Timetable()
+    model: dict[int, float] = {}
+    now = 0.0
+    for step, item, seconds in steps:
+        if step == "add" and item not in model:
+            model[item] = now + seconds
+            timetable.add(item, model[item])
+        elif step == "remove" and item in model:
+            timetable.remove(item, model.pop(item))
+        elif step == "look":
+            now += seconds
+            while (found := timetable.first(now)) is not None:
+                time, due = found
+                assert time == model[due] == min(model.values()) <= now
+                timetable.remove(due, time)
+                del model[due]
+            assert timetable.next_time() > now
+        assert all(timetable.next_time() <= time for time in model.values())
+    for item, time in model.items():
+        timetable.remove(item, time)
+    assert (timetable.next_time(), timetable._buckets, timetable._heap) == (math.inf, {}, [])
+
+
+@pytest.mark.parametrize("spread", [0.00001, 0.01, 60], ids=["at once", "in minutes", "in days"])
+def test_what_is_taken_out_of_a_timetable_leaves_nothing(spread: float) -> None:
+    """Ten thousand items that come and go, with a few that stay, take the room of a few; the last takes all with it."""
+    timetable: Timetable[int] = Timetable()
+    timetable.first(0)
+    for item in range(10):
+        timetable.add(-item - 1, 0.01 + item)
+    for item in range(10_000):
+        timetable.add(item, 0.1 + spread * item)
+    for item in range(10_000):
+        timetable.remove(item, 0.1 + spread * item)
+    assert size(timetable) < 300
+    for item in range(10):
+        timetable.remove(-item - 1, 0.01 + item)
+    assert size(timetable) < 100
+    assert timetable.next_time() == math.inf
+
+
+def test_of_several_items_at_one_time_the_first_put_in_comes_first() -> None:
+    """First come, first asked."""
+    timetable: Timetable[str] = Timetable()
+    for item in "cab":
+        timetable.add(item, 7)
+    found: Counter[str] = Counter()
+    while (first := timetable.first(7)) is not None:
+        found[first[1]] = len(found)
+        timetable.remove(first[1], 7)
+    assert found == {"c": 0, "a": 1, "b": 2}
