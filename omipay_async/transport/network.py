@@ -113,7 +113,8 @@ def alternating(addresses: list[Address]) -> list[Address]:
 
 
 async def _connected(address: Address) -> socket.socket:
-    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    # The protocol is named, since asyncio sets TCP_NODELAY only where it is.
+    sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)

@@ -38,6 +38,15 @@ class Ends(enum.Enum):
     """What is said leaves byte by byte, too slowly to ever arrive."""
 
 
+class Gap(enum.Enum):
+    """What lies between a reply and what is said beyond it."""
+
+    NONE = "the same segment"
+    RECORD = "another TLS record of one write"
+    SEGMENT = "another segment"
+    PAUSE = "some milliseconds"
+
+
 def _as_it_is(reply: bytes) -> bytes:
     return reply
 
@@ -57,6 +66,9 @@ class Behaviour:
     says: Callable[[bytes], bytes] = _as_it_is
     """What leaves instead of the proper reply, given that reply."""
     ends: Ends = Ends.KEPT
+    surplus: Callable[[bytes], bytes] = _nothing
+    """What is said beyond that, given the proper reply."""
+    gap: Gap = Gap.NONE
 
     def __str__(self) -> str:
         return self.name
@@ -140,6 +152,19 @@ CLOSES_UNANNOUNCED: Final = Behaviour("reply as if kept alive and close", ends=E
 CONTINUE: Final = Behaviour("100 first", says=lambda reply: b"HTTP/1.1 100 Continue\r\n\r\n" + reply)
 EARLY_HINTS: Final = Behaviour("103 first", says=lambda reply: b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + reply)
 REPLIES_TWICE: Final = Behaviour("the reply twice", says=lambda reply: reply + reply)
+
+_STALE: Final = {
+    "its own reply again": _as_it_is,
+    "a SIGN_TIMEOUT": _always(message(_TIMED_OUT, "200 OK", f"Date: {formatdate(1_500_000_000, usegmt=True)}")),
+    "a refusal": _always(message(b'{"return_code": "FAIL", "error_code": "NOT_ENOUGH", "error_msg": "no"}')),
+    "a line break": _always(b"\r\n"),
+}
+SURPLUS: Final = [
+    Behaviour(f"{what} beyond the reply, in {gap.value}", surplus=surplus, gap=gap)
+    for what, surplus in _STALE.items()
+    for gap in Gap
+]
+"""Answered as it should be, and then something that is no reply to anything."""
 
 BEFORE_READING: Final = (ACCEPT_CLOSE, ACCEPT_RESET, READ_PART_CLOSE)
 """Dropped before the request was read: seen from the client, it may have been acted on all the same."""

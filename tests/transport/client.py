@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import httpx
 import httpx_aiohttp
 
 from omipay_async import AsyncOmipay, RetryPolicy
@@ -33,6 +34,7 @@ class Transport(enum.StrEnum):
 
     OWN = "own"
     AIOHTTP = "aiohttp"
+    HTTPX = "httpx"
 
 
 HASTY: Final = RetryPolicy(base_delay=0.001, max_delay=0.002)
@@ -45,6 +47,8 @@ def open_session(where: Gateway | str, transport: Transport = Transport.OWN, **o
     options.setdefault("retry", HASTY)
     if transport is Transport.AIOHTTP:
         options["transport"] = httpx_aiohttp.AiohttpTransport(verify=options.pop("verify", True))
+    elif transport is Transport.HTTPX:
+        options["transport"] = httpx.AsyncHTTPTransport(verify=options.pop("verify", True))
     return AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=base_url, **options)
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import ssl
+from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from .client import Transport
 from .server import Gateway
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @pytest.fixture
@@ -20,7 +26,50 @@ async def gateway() -> AsyncIterator[Gateway]:
         yield gateway
 
 
-@pytest.fixture(params=list(Transport), ids=str)
+@pytest.fixture(params=[Transport.OWN, Transport.AIOHTTP], ids=str)
 def transport(request: pytest.FixtureRequest) -> Transport:
-    """httpx's own sockets, then aiohttp's."""
+    """The session's own connections, then aiohttp's."""
     return Transport(request.param)
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What both sides of a TLS connection need."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+@pytest.fixture(scope="session")
+def certified() -> Certified:
+    """A certificate for 127.0.0.1, and the trust in whoever gave it."""
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    return Certified(server, client)
+
+
+@pytest.fixture
+async def secure(certified: Certified) -> AsyncIterator[Gateway]:
+    """A gateway in good order that speaks TLS."""
+    async with Gateway(tls=certified.server) as gateway:
+        yield gateway
+
+
+@pytest.fixture(params=["TCP", "TLS"])
+async def wired(request: pytest.FixtureRequest, certified: Certified) -> AsyncIterator[Gateway]:
+    """A gateway in good order, in plain TCP and under TLS."""
+    async with Gateway(tls=certified.server if request.param == "TLS" else None) as gateway:
+        yield gateway
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """asyncio's own event loop, and uvloop's for tests that ask for it: skipped where it is not installed."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    marker = item.get_closest_marker("asyncio")
+    if marker is not None and "uvloop" in marker.kwargs.get("loop_factories", ()) and find_spec("uvloop") is not None:
+        factories["uvloop"] = importlib.import_module("uvloop").new_event_loop
+    return factories

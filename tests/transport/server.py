@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import socket
 import struct
 import threading
@@ -19,7 +20,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
-from .behaviours import HEALTHY, Acts, Behaviour, Ends, Reads, message
+from .behaviours import HEALTHY, Acts, Behaviour, Ends, Gap, Reads, message
 
 if TYPE_CHECKING:
     import ssl
@@ -95,6 +96,7 @@ def listener_on(port: int, *, backlog: int = 512) -> socket.socket:
     """A socket that listens on a port held by :func:`refusing_port`."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(backlog)
     return listener
@@ -180,6 +182,19 @@ class Gateway:
             self._server.close()
             self._server = None
 
+    def say_at_once(self, said: bytes) -> None:
+        """Send something on every open connection; it is in the client's socket when this returns."""
+        for writer in self._writers:
+            writer.write(said)
+        time.sleep(0.01)  # the kernel has it, and nobody's event loop ran
+
+    def hang_up_at_once(self) -> None:
+        """End every open connection; the client's socket knows when this returns."""
+        for writer in self._writers:
+            with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as again:
+                again.shutdown(socket.SHUT_WR)
+        time.sleep(0.01)
+
     def say_unasked(self, said: bytes) -> None:
         """Send something on every open connection, and close it."""
         for writer in self._writers:
@@ -224,6 +239,9 @@ class Gateway:
             reply = self._reply(request, behaviour)
         finally:
             self.under_way -= 1
+        surplus = behaviour.surplus(reply)
+        if surplus:
+            return await _say_more(behaviour.gap, reply, surplus, writer)
         return await _end(behaviour, behaviour.says(reply), reader, writer)
 
     def _reply(self, request: Request, behaviour: Behaviour) -> bytes:
@@ -283,6 +301,20 @@ async def _end(behaviour: Behaviour, said: bytes, reader: asyncio.StreamReader, 
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         writer.transport.abort()
     return behaviour.ends is Ends.KEPT
+
+
+async def _say_more(gap: Gap, reply: bytes, surplus: bytes, writer: asyncio.StreamWriter) -> bool:
+    """Say a reply and something beyond it, and keep the connection."""
+    if gap is Gap.NONE:
+        writer.write(reply + surplus)
+    elif gap is Gap.RECORD:
+        writer.writelines([reply, surplus])
+    else:
+        writer.write(reply)
+        await asyncio.sleep(0.003 if gap is Gap.PAUSE else 0)
+        writer.write(surplus)
+    await writer.drain()
+    return True
 
 
 async def _drip(said: bytes, writer: asyncio.StreamWriter) -> None:

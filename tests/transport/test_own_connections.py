@@ -1,0 +1,280 @@
+"""The session's own connections over real sockets, plain and TLS, on both event loops: what is believed and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import InvalidReply, NotSent, OutcomeUnknown, RetryPolicy, TransportError
+from omipay_async.protocol.reply import LARGEST_REPLY
+from omipay_async.transport import network
+from omipay_async.transport.network import Address
+
+from . import behaviours
+from .behaviours import ACT_CLOSE, HEALTHY, SILENCE, SURPLUS, Behaviour, Gap, message
+from .client import open_session, query, scan
+from .server import Gateway, always, black_hole, in_turn, refusing_port, settled, until, url_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay
+
+    from .conftest import Certified
+
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+
+ONCE = RetryPolicy(attempts=1)
+FIRST_TRY: dict[str, Any] = {"retry": ONCE}
+
+
+@pytest.fixture
+async def omipay(wired: Gateway, certified: Certified) -> AsyncIterator[AsyncOmipay]:
+    """A session that repeats nothing."""
+    async with open_session(wired, verify=certified.client, **FIRST_TRY) as omipay:
+        yield omipay
+
+
+# -- what came unasked ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behaviour", SURPLUS, ids=str)
+async def test_what_is_said_beyond_a_reply_answers_nothing(
+    wired: Gateway, omipay: AsyncOmipay, behaviour: Behaviour
+) -> None:
+    """The next question goes over another connection, whichever buffer the surplus lies in."""
+    wired.script = in_turn(behaviour)
+    assert (await omipay.query_order("OM-1")).order_no == "OM-1"
+    if behaviour.gap in (Gap.SEGMENT, Gap.PAUSE):
+        await until(lambda: wired.open_connections == 0, "the connection to be closed")
+    assert (await omipay.query_order("OM-2")).order_no == "OM-2"
+    assert wired.connections == 2
+
+
+@pytest.mark.parametrize("said", [b"\r\n", b"H", message(b"", "408 Request Timeout")], ids=["CRLF", "a byte", "408"])
+@pytest.mark.parametrize("noticed", [True, False])
+async def test_a_byte_on_an_idle_connection_ends_it(
+    wired: Gateway, omipay: AsyncOmipay, said: bytes, noticed: bool
+) -> None:
+    """Whether the event loop has delivered it, or it lies in the socket as the next question is about to leave."""
+    await query(omipay, "OM-1")
+    wired.say_at_once(said)
+    if noticed:
+        await until(lambda: wired.open_connections == 0, "the connection to be closed")
+    assert (await omipay.query_order("OM-2")).order_no == "OM-2"
+    assert wired.connections == 2
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+async def test_a_connection_that_the_server_ended_is_not_used(
+    wired: Gateway, omipay: AsyncOmipay, noticed: bool
+) -> None:
+    """A question is not lost to it, even if the goodbye still lies in the socket: it is sent once, over another."""
+    await query(omipay, "OM-1")
+    wired.hang_up_at_once()
+    if noticed:
+        await until(lambda: wired.open_connections == 0, "the connection to be closed")
+    assert (await omipay.query_order("OM-2")).order_no == "OM-2"
+    assert wired.numbers == ["OM-1", "OM-2"]
+
+
+async def test_small_packets_leave_at_once(wired: Gateway, omipay: AsyncOmipay) -> None:
+    """No request waits for the acknowledgement of the one before."""
+    await query(omipay, "OM-1")
+    (connection,) = omipay._wire._network.connections
+    assert connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_reads_keep_their_connection_and_money_travels_alone(wired: Gateway, omipay: AsyncOmipay) -> None:
+    """Each money call has a connection over which nothing was sent before; it is closed after the reply."""
+    for number in ("1", "2", "3"):
+        await query(omipay, f"OM-{number}")
+        await scan(omipay, f"A-{number}")
+        await until(lambda: wired.open_connections == 1, "the money call's connection to be closed")
+    assert wired.connections == 1 + 3
+    closes = {request.number[0]: request.headers.get("connection") for request in wired.requests}
+    assert closes == {"O": None, "A": "close"}
+
+
+# -- replies of every form --------------------------------------------------------------------------------------------
+
+BODY = b'{"return_code": "SUCCESS", "result_code": "PAID", "order_no": "OM-1", "currency": "AUD", "amount": 100}'
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(
+    b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:7], BODY[7:50], BODY[50:])
+)
+FORMS = {
+    "by length": (message(BODY), True),
+    "chunked": (CHUNKED + b"0\r\n\r\n", True),
+    "chunked, with a trailer": (CHUNKED + b"0\r\nDate: x\r\n\r\n", True),
+    "to the end": (b"HTTP/1.1 200 OK\r\n\r\n" + BODY, False),
+    "HTTP/1.0": (b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY), False),
+    "after three interim replies": (b"HTTP/1.1 102 Processing\r\n\r\n" * 3 + message(BODY), True),
+    "closing": (message(BODY, "200 OK", "Connection: close"), False),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_replies_of_every_form(wired: Gateway, omipay: AsyncOmipay, form: str) -> None:
+    """Read whole; and the connection is kept only where nothing speaks against it."""
+    said, kept = FORMS[form]
+    ends = behaviours.Ends.KEPT if kept else behaviours.Ends.CLOSED
+    wired.script = in_turn(Behaviour(form, says=lambda _: said, ends=ends))
+    order = await omipay.query_order("OM-1")
+    assert (order.is_paid, order.amount) == (True, 100)
+    await query(omipay, "OM-2")
+    assert wired.connections == (1 if kept else 2)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        CHUNKED,
+        message(BODY)[:-1],
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + message(BODY),
+        b"",
+    ],
+    ids=["no last chunk", "too short", "200 KB of headers", "two lengths", "switched", "nothing"],
+)
+async def test_no_whole_reply(wired: Gateway, omipay: AsyncOmipay, said: bytes) -> None:
+    """Nobody knows of money, a read got no answer, and the connection is not used again."""
+    wired.script = always(Behaviour("broken", says=lambda _: said, ends=behaviours.Ends.CLOSED))
+    with pytest.raises(TransportError):
+        await query(omipay, "OM-1")
+    with pytest.raises(OutcomeUnknown):
+        await scan(omipay, "A-1")
+    wired.script = always(HEALTHY)
+    await query(omipay, "OM-2")
+
+
+async def test_no_more_than_a_mebibyte_is_read(wired: Gateway, omipay: AsyncOmipay) -> None:
+    """Whoever sends more is cut off, and his connection is closed."""
+    endless = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LARGEST_REPLY + 1)
+    wired.script = always(Behaviour("endless", says=lambda _: endless, ends=behaviours.Ends.HANGS))
+    with pytest.raises(InvalidReply):
+        await query(omipay, "OM-1")
+    await settled(wired)
+
+
+# -- connecting -------------------------------------------------------------------------------------------------------
+
+
+def open_files() -> int:
+    """How many this process has."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
+
+
+def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Let every name have these addresses."""
+
+    async def resolved(host: str, port: int) -> list[Address]:
+        return [Address(socket.AF_INET, address) for address in addresses]
+
+    monkeypatch.setattr(network, "_resolved", resolved)
+
+
+async def test_an_address_that_is_silent_costs_a_quarter_of_a_second(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next is tried beside it, and what is left of the first is closed."""
+    before = open_files()
+    with black_hole() as port:
+        resolves_to(monkeypatch, ("127.0.0.1", port), ("127.0.0.1", gateway.port))
+        async with open_session(gateway, **FIRST_TRY) as omipay:
+            began = time.monotonic()
+            await scan(omipay, "A-1")
+            assert 0.2 < time.monotonic() - began < 2
+    await settled(gateway)
+    await until(lambda: open_files() <= before, "every socket to be closed")
+
+
+async def test_an_address_that_refuses_costs_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next is tried at once; where all refuse, nothing was sent."""
+    with refusing_port() as port:
+        refused = ("127.0.0.1", port.getsockname()[1])
+        resolves_to(monkeypatch, refused, ("127.0.0.1", gateway.port))
+        async with open_session(gateway, **FIRST_TRY) as omipay:
+            began = time.monotonic()
+            await scan(omipay, "A-1")
+            assert time.monotonic() - began < 0.24
+            resolves_to(monkeypatch, refused, refused)
+            with pytest.raises(NotSent, match="ConnectionRefusedError"):
+                await scan(omipay, "A-2")
+    assert gateway.numbers == ["A-1"]
+
+
+@pytest.mark.parametrize("after_s", [0, 0.01, 0.3])
+async def test_cancelled_while_connecting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, after_s: float) -> None:
+    """Whichever addresses are being tried: no socket is left."""
+    before = open_files()
+    with black_hole() as port, black_hole() as other:
+        resolves_to(monkeypatch, ("127.0.0.1", port), ("127.0.0.1", other), ("127.0.0.1", port))
+        async with open_session(gateway, **FIRST_TRY) as omipay:
+            calls = [asyncio.ensure_future(scan(omipay, f"A-{index}")) for index in range(5)]
+            await asyncio.sleep(after_s)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+    await until(lambda: open_files() <= before, "every socket to be closed")
+
+
+async def test_cancelled_at_every_step(wired: Gateway, certified: Certified) -> None:
+    """However many turns of the event loop a call had, TLS included: no socket is left, and the next call works."""
+    before = open_files()
+    async with open_session(wired, verify=certified.client, **FIRST_TRY) as omipay:
+        for turns in range(30):
+            call = asyncio.ensure_future(scan(omipay, f"A-{turns}"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        await scan(omipay, "after")
+    await settled(wired)
+    await until(lambda: open_files() <= before, "every socket to be closed")
+    assert max(wired.acts.values()) == 1
+
+
+@pytest.mark.parametrize("behaviour", [*behaviours.BEFORE_READING, ACT_CLOSE], ids=str)
+async def test_nothing_is_left_of_a_connection_that_failed(gateway: Gateway, behaviour: Behaviour) -> None:
+    """Neither a socket nor a task."""
+    before, tasks = open_files(), asyncio.all_tasks()
+    gateway.script = always(behaviour)
+    async with open_session(gateway, **FIRST_TRY) as omipay:
+        for index in range(20):
+            with pytest.raises(OutcomeUnknown):
+                await scan(omipay, f"A-{index}")
+    await until(lambda: open_files() <= before, "every socket to be closed")
+    await until(lambda: asyncio.all_tasks() <= tasks, "every task to end")
+
+
+async def test_a_read_that_timed_out_leaves_no_connection_to_answer_late(wired: Gateway, certified: Certified) -> None:
+    """What answers a question that was given up must not answer the next one."""
+    wired.script = in_turn(SILENCE)
+    policy = RetryPolicy(attempts=1, try_timeout=0.05)
+    async with open_session(wired, verify=certified.client, retry=policy) as omipay:
+        with pytest.raises(TransportError):
+            await query(omipay, "OM-1")
+        await until(lambda: wired.open_connections == 0, "the connection to be closed")
+        assert (await omipay.query_order("OM-2")).order_no == "OM-2"
+
+
+async def test_tls_failures_are_never_sent(gateway: Gateway, certified: Certified) -> None:
+    """A server that speaks no TLS, and one whose certificate is another's."""
+    gateway.script = always(behaviours.NO_TLS)
+    async with open_session(url_of(gateway.port, "https"), verify=certified.client, **FIRST_TRY) as omipay:
+        with pytest.raises(NotSent, match="SSL"):
+            await scan(omipay, "A-1")
+    async with Gateway(tls=certified.server) as secure, open_session(secure, **FIRST_TRY) as omipay:
+        with pytest.raises(NotSent, match="CERTIFICATE_VERIFY_FAILED"):
+            await scan(omipay, "A-1")
+        name = f"https://localhost:{secure.port}/omipay/api"
+        async with open_session(name, verify=certified.client, **FIRST_TRY) as elsewhere:
+            with pytest.raises(NotSent, match="CERTIFICATE_VERIFY_FAILED"):
+                await scan(elsewhere, "A-2")
+        assert not secure.requests
