@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ THIRD_PARTY = {
     "aiohttp": {"aiohttp"},
     "starlette": {
         "fastapi",
+        "sandbox.access",
         "sandbox.web.app",
         "sandbox.web.html",
         "sandbox.web.pay_page",
@@ -106,15 +108,15 @@ def is_module(target: str) -> bool:
     return (ROOT / f"{target.removeprefix(f'{PACKAGE}.').replace('.', '/')}.py").exists()
 
 
-def imports_of(path: Path) -> list[Import]:
-    """Every import that running the module, or its functions, makes."""
+def imports_of(path: Path, *, types_too: bool = False) -> list[Import]:
+    """Every import that running the module, or its functions, makes; those for type checkers if ``types_too``."""
     is_package = path.name == "__init__.py"
     module = name_of(path)
     found: list[Import] = []
 
     def walk(node: ast.AST, late: bool) -> None:
         for child in ast.iter_child_nodes(node):
-            if is_for_type_checkers(child):
+            if is_for_type_checkers(child) and not types_too:
                 continue
             if isinstance(child, ast.Import):
                 found.extend(Import(alias.name, late) for alias in child.names)
@@ -172,6 +174,22 @@ def test_the_sandbox_is_written_without_the_client(name: str) -> None:
     assert known <= SANDBOX_MAY_KNOW
     late = {target for target in own(name, late=True) if target.split(".")[0] != "sandbox"}
     assert late == ({""} if name == "sandbox.sandbox" else set())  # session() makes an AsyncOmipay
+
+
+def test_the_sandbox_has_no_circles() -> None:
+    """No module of it imports, for type checkers or late, what imports the module itself."""
+    graph: dict[str, set[str]] = {}
+    for path in (ROOT / "sandbox").rglob("*.py"):
+        targets = {target.removeprefix(f"{PACKAGE}.") for target, _ in imports_of(path, types_too=True)}
+        graph[name_of(path)] = {target for target in targets if target.startswith("sandbox.")} - {name_of(path)}
+    assert {"sandbox.gateway", "sandbox.web.app"} <= set(TopologicalSorter(graph).static_order())
+
+
+def test_the_sandbox_core_does_not_know_its_pages() -> None:
+    """Only the module that composes the sandbox imports its pages."""
+    for path in (ROOT / "sandbox").glob("*.py"):
+        knows = {target for target, _ in imports_of(path, types_too=True) if ".sandbox.web" in target}
+        assert knows == ({f"{PACKAGE}.sandbox.web.app"} if path.stem == "sandbox" else set()), path.name
 
 
 def test_nothing_but_the_edges_knows_the_sandbox_or_the_command_line() -> None:

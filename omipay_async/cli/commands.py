@@ -165,20 +165,31 @@ def sandbox(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let other machines in: nobody has to log in to the dashboard.")
     ] = False,
+    use_env_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--use-env-credentials", help="Be the gateway of OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY, not of a toy."
+        ),
+    ] = False,
     json: Json = False,
 ) -> Job:
     """Serve a gateway to develop against, and print the environment that leads to it.
 
     It has every endpoint, pay pages for browsers, notifications, and at its root
-    a dashboard to pay, decline and settle with. The merchant is that of
-    OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY if they are set, else a toy.
+    a dashboard to pay, decline and settle with. Its merchant is a toy whose key
+    opens nothing else. It answers programs and browsers of this machine only.
 
       omipay sandbox --port 8000 --notify-delay 2
     """
     from .serve import serve  # noqa: PLC0415
 
-    options: dict[str, Any] = {"notify_delay": notify_delay, "seed": seed}
-    return Job(lambda run: serve(run, host, port, allow_remote=allow_remote, **options), json)
+    options: dict[str, Any] = {
+        "notify_delay": notify_delay,
+        "seed": seed,
+        "allow_remote": allow_remote,
+        "use_env_credentials": use_env_credentials,
+    }
+    return Job(lambda run: serve(run, host, port, **options), json)
 
 
 @app.command()

@@ -1,30 +1,44 @@
 """Values as people and as machines read them. Pure.
 
-Whatever the gateway said is made harmless for a terminal: an ``error_msg`` may hold escape sequences.
+Whatever somebody else said is made harmless for a terminal: an ``error_msg`` may hold escape sequences.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 
 from omipay_async.errors import InvalidRequest
 from omipay_async.protocol.money import from_minor
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+_LONGEST_VALUE: Final = 10_000
 _VERDICTS: Final = ("is_paid", "is_refunded", "is_failed", "is_final")
 
 
-def plain(text: object) -> str:
-    """``text`` as one printable line."""
-    line = " ".join(str(text).split())
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+def plain(text: object, limit: int = 500) -> str:
+    """``text`` as one printable line of at most ``limit`` characters.
+
+    White space becomes single spaces. Whatever else cannot be printed is escaped: control characters, separators of
+    lines and paragraphs, and characters that change the direction of writing.
+    """
+    whole = str(text)
+    line = escaped(" ".join(whole[: 2 * limit].split()))
+    return line if len(line) <= limit and len(whole) <= 2 * limit else f"{line[:limit]}…"
+
+
+def escaped(text: str) -> str:
+    """``text`` with each character that cannot be printed written as Python writes it: ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
 
 
 def money(amount: int | None, currency: str | None) -> str:
@@ -50,8 +64,24 @@ def fields(model: Any) -> dict[str, Any]:
 
 
 def as_json(document: Mapping[str, Any]) -> str:
-    """One line of JSON: money as integers, rates as strings, times as ISO 8601."""
-    return json.dumps(document, default=_json_value)
+    """One line of JSON: money as integers, rates as strings, times as ISO 8601.
+
+    Text is escaped within the strings too, not only by JSON: whoever decodes and prints them is as safe as a terminal.
+    """
+    return json.dumps(_harmless(document), default=_json_value)
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain_value(value)
+    if isinstance(value, Mapping):
+        return {plain_value(str(name)): _harmless(each) for name, each in value.items()}
+    return [_harmless(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def plain_value(text: str) -> str:
+    """One value for machines: escaped, and bounded far above what any field has."""
+    return escaped(text[:_LONGEST_VALUE]) + ("…" if len(text) > _LONGEST_VALUE else "")
 
 
 def _json_value(value: object) -> str:

@@ -3,43 +3,71 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from omipay_async.config import is_loopback
 from omipay_async.errors import ConfigurationError, InvalidRequest
-from omipay_async.sandbox import TOY_M_NUMBER, TOY_SECRET_KEY, PaymentCode, Sandbox
+from omipay_async.sandbox import TOY_SECRET_KEY, PaymentCode, Sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .runner import Run
 
 
-def serve(run: Run, host: str, port: int, *, allow_remote: bool, **options: Any) -> None:
+def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credentials: bool, **options: Any) -> None:
     """Serve a sandbox with ``options``, and print what leads a program to it.
+
+    Its merchant is the toy one unless the environment's is asked for: a toy should not sign with a real key.
 
     Raises:
         InvalidRequest: for an address that other machines can reach, unless they are to be let in.
-        ConfigurationError: for an address that cannot be listened on.
+        ConfigurationError: for an address that cannot be listened on, and for credentials that are asked for and not
+            set.
     """
     if not allow_remote and not is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}"):
         message = f"--host {host} lets other machines in, who need no password here: give --allow-remote if you mean it"
         raise InvalidRequest(message, parameter="host")
-    m_number = os.environ.get("OMIPAY_M_NUMBER", "").strip() or TOY_M_NUMBER
-    own_key = os.environ.get("OMIPAY_SECRET_KEY", "").strip()
+    sandbox = Sandbox(*(_of_environment() if use_env_credentials else ()), **options)
 
     async def until_interrupted() -> None:
-        sandbox = Sandbox(m_number, own_key or TOY_SECRET_KEY, **options)
-        async with sandbox, sandbox.serve(host, port) as base_url:
-            _announce(run, base_url, m_number, None if own_key else TOY_SECRET_KEY)
+        async with sandbox, sandbox.serve(host, port, allow_remote=allow_remote) as base_url:
+            _announce(run, base_url, sandbox.merchant.m_number, None if use_env_credentials else TOY_SECRET_KEY)
             await asyncio.get_running_loop().create_future()
 
     try:
-        asyncio.run(until_interrupted())
+        with _warnings_shown():
+            asyncio.run(until_interrupted())
     except OSError as error:
         trouble = error.strerror or str(error)
     message = f"{host}, port {port} cannot be listened on: {trouble}; --port 0 takes any free one"
     raise ConfigurationError(message)
+
+
+def _of_environment() -> tuple[str, str]:
+    values = {name: os.environ.get(name, "").strip() for name in ("OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY")}
+    missing = [name for name, value in values.items() if not value]
+    if missing:
+        message = f"--use-env-credentials: {' and '.join(missing)} must be set"
+        raise ConfigurationError(message)
+    return values["OMIPAY_M_NUMBER"], values["OMIPAY_SECRET_KEY"]
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """What the sandbox warns of, on standard error: nobody has set up logging here."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("omipay sandbox: %(message)s"))
+    logger = logging.getLogger("omipay_async.sandbox")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _announce(run: Run, base_url: str, m_number: str, key: str | None) -> None:
@@ -54,6 +82,10 @@ def _announce(run: Run, base_url: str, m_number: str, key: str | None) -> None:
         f"export OMIPAY_BASE_URL={base_url}",
         f"export OMIPAY_M_NUMBER={shlex.quote(m_number)}",
         shown_key,
+        "export OMIPAY_NOTIFY_URL=http://127.0.0.1:9000/omipay/notify",
+        "",
+        "OMIPAY_NOTIFY_URL is where your program hears of payments: put its own port and path there. Orders without a",
+        "notify_url are paid all the same, and nobody is told.",
         "",
         "With these in another terminal:",
         "  omipay doctor",

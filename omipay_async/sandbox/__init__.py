@@ -9,20 +9,23 @@ from .faults import NOT_ACTED, Fault, Faults, Rule
 from .ledger import Call, Delivery, Ledger, Order, Refund
 from .lifecycle import ORDER_LIFE, REFUND_LIFE, IllegalMove
 from .merchants import TOY_M_NUMBER, TOY_SECRET_KEY, UNREGISTERED, Merchant
-from .payment_codes import CARDS, Card, PaymentCode, Plan
+from .notifier import APP_NOTIFY_URL
+from .payment_codes import PAYMENT_CODES, CodeBehaviour, DelayedOutcome, PaymentCode
 from .sandbox import Sandbox
 
 __all__ = [
-    "CARDS",
+    "APP_NOTIFY_URL",
     "NOT_ACTED",
     "ORDER_LIFE",
+    "PAYMENT_CODES",
     "REFUND_LIFE",
     "TOY_M_NUMBER",
     "TOY_SECRET_KEY",
     "UNREGISTERED",
     "Call",
-    "Card",
+    "CodeBehaviour",
     "Customer",
+    "DelayedOutcome",
     "Delivery",
     "Fault",
     "Faults",
@@ -31,7 +34,6 @@ __all__ = [
     "Merchant",
     "Order",
     "PaymentCode",
-    "Plan",
     "Refund",
     "Rule",
     "Sandbox",

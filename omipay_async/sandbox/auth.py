@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from omipay_async.codes import ErrorCode
 
-from .errors import Refusal
+from .errors import ErrorReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,28 +36,37 @@ def sign(m_number: str, timestamp: object, nonce_str: str, secret_key: str) -> s
 def authenticate(
     fields: Mapping[str, str], merchants: Mapping[str, Merchant], now_ms: int, *, window_ms: int | None = WINDOW_MS
 ) -> Merchant:
-    """The merchant who signed, or a :class:`Refusal`. The order of the checks is the order of the answers.
+    """The merchant who signed, or a :class:`ErrorReply`. The order of the checks is the order of the answers.
 
     Without ``window_ms`` the signature's age does not matter (a button on a page that was opened in time).
     """
     for name in FIELDS:
         if not fields.get(name):
-            raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} is missing")
+            raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is missing")
     if not _TIMESTAMP.fullmatch(fields["timestamp"]):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, "timestamp is no whole number of milliseconds")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "timestamp is no whole number of milliseconds")
     if not _NONCE.fullmatch(fields["nonce_str"]):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, "nonce_str is not 10 to 32 characters of a-z, A-Z, 0-9")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "nonce_str is not 10 to 32 characters of a-z, A-Z, 0-9")
     merchant = merchants.get(fields["m_number"])
     if merchant is None:
-        raise Refusal(ErrorCode.MERCHANTNO_INVALID, _why_unknown(fields["m_number"], merchants))
+        raise ErrorReply(ErrorCode.MERCHANTNO_INVALID, _why_unknown(fields["m_number"], merchants))
     if window_ms is not None:
         _check_age(int(fields["timestamp"]), now_ms, window_ms)
     expected = sign(fields["m_number"], fields["timestamp"], fields["nonce_str"], merchant.secret_key)
     if not hmac.compare_digest(fields["sign"].encode(), expected.encode()):
-        raise Refusal(ErrorCode.SIGN_ERROR, explain(fields, merchant, merchants))
+        raise ErrorReply(ErrorCode.SIGN_ERROR, explain(fields, merchant, merchants))
     if merchant.disabled:
-        raise Refusal(ErrorCode.MERCHANTNO_DISABLE, "this merchant is disabled")
+        raise ErrorReply(ErrorCode.MERCHANTNO_DISABLE, "this merchant is disabled")
     return merchant
+
+
+def is_signed(fields: Mapping[str, str], merchants: Mapping[str, Merchant]) -> bool:
+    """Whether one of the merchants signed this, however long ago."""
+    merchant = merchants.get(fields.get("m_number", ""))
+    if merchant is None:
+        return False
+    signed = (fields.get("timestamp", ""), fields.get("nonce_str", ""), merchant.secret_key)
+    return hmac.compare_digest(fields.get("sign", "").encode(), sign(merchant.m_number, *signed).encode())
 
 
 def explain(fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]) -> str:
@@ -105,9 +114,9 @@ def _check_age(timestamp_ms: int, now_ms: int, window_ms: int) -> None:
     if abs(ahead_ms) < window_ms:
         return
     if abs(timestamp_ms * 1000 - now_ms) < window_ms:
-        raise Refusal(ErrorCode.SIGN_TIMEOUT, "timestamp is in seconds: milliseconds are wanted")
+        raise ErrorReply(ErrorCode.SIGN_TIMEOUT, "timestamp is in seconds: milliseconds are wanted")
     side = "ahead of" if ahead_ms > 0 else "behind"
-    raise Refusal(ErrorCode.SIGN_TIMEOUT, f"timestamp is {abs(ahead_ms) / 1000:.1f} s {side} the gateway's clock")
+    raise ErrorReply(ErrorCode.SIGN_TIMEOUT, f"timestamp is {abs(ahead_ms) / 1000:.1f} s {side} the gateway's clock")
 
 
 def _why_unknown(number: str, merchants: Mapping[str, Merchant]) -> str:

@@ -1,6 +1,6 @@
-"""Trouble on demand: which calls and which notifications shall go wrong, and how. No I/O; seeded randomness only.
+"""Faults on demand: which calls and which notifications go wrong, and how. No I/O; seeded randomness only.
 
-What matters of a fault is on which side of the act it lies: whether the gateway did what it was asked for.
+What matters about a fault is whether the gateway did what it was asked for.
 """
 
 from __future__ import annotations
@@ -19,55 +19,44 @@ if TYPE_CHECKING:
 
 
 class Fault(enum.StrEnum):
-    """What can be made to go wrong."""
+    """What can be made to go wrong. ``description`` says what each does."""
 
     DROP_REQUEST = "DROP_REQUEST"
-    """The connection ends without an answer; the gateway did **not** act."""
     DROP_REPLY = "DROP_REPLY"
-    """The connection ends without an answer; the gateway **acted**."""
     DELAY = "DELAY"
-    """The gateway takes ``seconds`` before it acts."""
     DELAY_REPLY = "DELAY_REPLY"
-    """The gateway acts, and takes ``seconds`` before it answers."""
     SYSTEM_ERROR = "SYSTEM_ERROR"
-    """SYSTEM_ERROR, without having acted."""
     SYSTEM_ERROR_ACTED = "SYSTEM_ERROR_ACTED"
-    """SYSTEM_ERROR, after having acted."""
     BAD_GATEWAY = "BAD_GATEWAY"
-    """A proxy's 502 page; the gateway did not act."""
     BAD_GATEWAY_ACTED = "BAD_GATEWAY_ACTED"
-    """A proxy's 502 page; the gateway acted."""
     GARBAGE = "GARBAGE"
-    """The gateway acts, and the answer is no JSON."""
     CUT_OFF = "CUT_OFF"
-    """The gateway acts, and only half of the answer comes."""
     EMPTY = "EMPTY"
-    """The gateway acts, and the answer has no body."""
+    CONTRADICTION = "CONTRADICTION"
+    DUPLICATE_KEYS = "DUPLICATE_KEYS"
+    SWAPPED_REPLIES = "SWAPPED_REPLIES"
+    SURPLUS_REPLY = "SURPLUS_REPLY"
     SKEWED_CLOCK = "SKEWED_CLOCK"
-    """The gateway's clock is ``seconds`` ahead for this call, its ``Date`` header too.
-
-    Without ``times`` it stays wrong, as a real clock does.
-    """
     NOTIFICATION_DROP = "NOTIFICATION_DROP"
-    """A delivery is lost on its way, and counts as one of the three."""
     NOTIFICATION_DUPLICATE = "NOTIFICATION_DUPLICATE"
-    """A delivery comes twice, word for word."""
     NOTIFICATION_REORDER = "NOTIFICATION_REORDER"
-    """The first delivery comes ``seconds`` late, after those of later orders."""
     NOTIFICATION_FORGE = "NOTIFICATION_FORGE"
-    """Before the true one comes a notification that is signed with another key."""
     NOTIFICATION_TAMPER = "NOTIFICATION_TAMPER"
-    """Before the true one comes a notification with a good signature, and ten times the amount: it binds nothing."""
 
     @property
     def is_of_notifications(self) -> bool:
-        """Whether it befalls notifications, not calls."""
+        """Whether it changes notifications, not calls."""
         return self.startswith("NOTIFICATION_")
+
+    @property
+    def description(self) -> str:
+        """What it does, in a sentence or two."""
+        return DESCRIPTIONS[self]
 
 
 @attrs.define
 class Rule:
-    """A fault, whom it befalls and how often. ``hits`` counts how often it has."""
+    """A fault, the calls that it applies to, and how often. ``hits`` counts how often it has been applied."""
 
     fault: Fault
     endpoint: str | None = None
@@ -76,8 +65,8 @@ class Rule:
     seconds: float = 0.0
     hits: int = attrs.field(default=0, init=False)
 
-    def strikes(self, endpoint: str | None, chance: random.Random) -> bool:
-        """Whether it befalls this call; it is counted."""
+    def applies(self, endpoint: str | None, chance: random.Random) -> bool:
+        """Whether it applies to this call, which is counted then."""
         if self.endpoint not in {None, endpoint} or (self.times is not None and self.hits >= self.times):
             return False
         if self.probability < 1.0 and chance.random() >= self.probability:
@@ -102,11 +91,11 @@ class Faults:
         probability: float = 1.0,
         seconds: float | None = None,
     ) -> Rule:
-        """Let ``fault`` befall calls of ``endpoint`` (None: of all).
+        """Apply ``fault`` to calls of ``endpoint`` (None: of every endpoint), ``times`` times (None: until removed).
 
-        It does so until it has done it ``times`` times (None: for ever).
-        ``probability`` lets it strike some of them only. ``seconds`` is for the faults that name it. The rule that is
-        returned counts its ``hits``. Raises ValueError for a fault or an endpoint that there is not.
+        With a ``probability`` below 1 it applies to some of the calls only. ``seconds`` is for the faults whose
+        description names them. The rule that is returned counts its ``hits``. Raises ValueError for an unknown fault
+        or endpoint.
         """
         if endpoint is not None and endpoint not in ENDPOINTS:
             raise ValueError(f"endpoint: there is no {endpoint}")
@@ -116,28 +105,65 @@ class Faults:
         return rule
 
     def remove(self, rule: Rule) -> None:
-        """Let one rule strike no more."""
+        """Stop applying one rule."""
         self.rules = [other for other in self.rules if other is not rule]
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Stop applying every rule."""
         self.rules.clear()
 
     def of_call(self, endpoint: str) -> dict[Fault, Rule]:
-        """What befalls this call of ``endpoint``."""
-        return self._striking(endpoint, of_notifications=False)
+        """The faults that apply to this call of ``endpoint``."""
+        return self._active(endpoint, of_notifications=False)
 
     def of_delivery(self, endpoint: str) -> dict[Fault, Rule]:
-        """What befalls this delivery of a notification for an order that ``endpoint`` made."""
-        return self._striking(endpoint, of_notifications=True)
+        """The faults that apply to this delivery of a notification for an order that ``endpoint`` made."""
+        return self._active(endpoint, of_notifications=True)
 
-    def _striking(self, endpoint: str, *, of_notifications: bool) -> dict[Fault, Rule]:
+    def _active(self, endpoint: str, *, of_notifications: bool) -> dict[Fault, Rule]:
         concerned = [rule for rule in self.rules if rule.fault.is_of_notifications is of_notifications]
-        return {rule.fault: rule for rule in concerned if rule.strikes(endpoint, self._random)}
+        return {rule.fault: rule for rule in concerned if rule.applies(endpoint, self._random)}
 
+
+DESCRIPTIONS: Final[Mapping[Fault, str]] = MappingProxyType(
+    {
+        Fault.DROP_REQUEST: "The connection ends without a reply. The gateway did not act.",
+        Fault.DROP_REPLY: "The connection ends without a reply. The gateway acted.",
+        Fault.DELAY: "The gateway waits for some seconds before it acts.",
+        Fault.DELAY_REPLY: "The gateway acts, and waits for some seconds before it replies.",
+        Fault.SYSTEM_ERROR: "The reply is SYSTEM_ERROR. The gateway did not act.",
+        Fault.SYSTEM_ERROR_ACTED: "The reply is SYSTEM_ERROR, although the gateway acted.",
+        Fault.BAD_GATEWAY: "A proxy replies with its 502 page. The gateway did not act.",
+        Fault.BAD_GATEWAY_ACTED: "A proxy replies with its 502 page, although the gateway acted.",
+        Fault.GARBAGE: "The gateway acts, and the reply is not JSON.",
+        Fault.CUT_OFF: "The gateway acts, and only half of the reply arrives.",
+        Fault.EMPTY: "The gateway acts, and the reply has no body.",
+        Fault.CONTRADICTION: 'The gateway acts, and the reply contradicts itself: "success" says the opposite of '
+        '"return_code".',
+        Fault.DUPLICATE_KEYS: 'The gateway acts, and "return_code" stands in the reply twice, with SUCCESS and with '
+        "FAIL.",
+        Fault.SWAPPED_REPLIES: "The gateway acts on two calls of one endpoint, and each gets the reply of the other. "
+        "A call that is alone for some seconds gets its own.",
+        Fault.SURPLUS_REPLY: "After its reply the gateway sends a second one over the same connection: a SIGN_TIMEOUT "
+        "that nobody asked for. Only a served sandbox has connections; in memory nothing happens.",
+        Fault.SKEWED_CLOCK: "The clock of the gateway, its Date header included, is some seconds ahead for this call.",
+        Fault.NOTIFICATION_DROP: "A delivery of a notification gets lost. It counts as one of the three.",
+        Fault.NOTIFICATION_DUPLICATE: "A notification is delivered twice, word for word.",
+        Fault.NOTIFICATION_REORDER: "A notification comes some seconds late, after those of later orders.",
+        Fault.NOTIFICATION_FORGE: "Before the true notification comes one that was signed with another key.",
+        Fault.NOTIFICATION_TAMPER: "Before the true notification comes one with a good signature and ten times the "
+        "amount: the signature does not cover the body.",
+    }
+)
 
 SECONDS: Final[Mapping[Fault, float]] = MappingProxyType(
-    {Fault.DELAY: 5.0, Fault.DELAY_REPLY: 5.0, Fault.SKEWED_CLOCK: 600.0, Fault.NOTIFICATION_REORDER: 10.0}
+    {
+        Fault.DELAY: 5.0,
+        Fault.DELAY_REPLY: 5.0,
+        Fault.SWAPPED_REPLIES: 5.0,
+        Fault.SKEWED_CLOCK: 600.0,
+        Fault.NOTIFICATION_REORDER: 10.0,
+    }
 )
 """The faults that take ``seconds``, and how many where none are given."""
 

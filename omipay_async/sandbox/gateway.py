@@ -5,7 +5,6 @@ The order of the checks: signature, parameters, then what the endpoint itself ha
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,23 +12,18 @@ import attrs
 from omipay_async.codes import ErrorCode
 
 from . import validation
-from .auth import authenticate
-from .clock import wire_time
-from .errors import Refusal, message
-from .handlers import ACTS
-from .ledger import Call, Ledger
-from .rates import Terms
+from .auth import authenticate, is_signed
+from .errors import ErrorReply, message
+from .foreign import MASK
+from .handlers import HANDLERS
+from .ledger import Call
+from .state import GatewayState
 
 if TYPE_CHECKING:
-    import random
-    from collections.abc import Iterator, Mapping
-
     from omipay_async.protocol.endpoints import Endpoint
 
-    from .clock import Clock
-    from .merchants import Merchant
 
-_NONCE_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_SECRETS = frozenset({"order_string", "openid", "paySign", "nonceStr"})
 
 
 @attrs.frozen
@@ -44,23 +38,8 @@ class Request:
 
 
 @attrs.define
-class Gateway:
-    """The rules of the gateway over one ledger."""
-
-    clock: Clock
-    ledger: Ledger
-    merchants: dict[str, Merchant]
-    random: random.Random
-    terms: Terms = attrs.field(factory=Terms)
-    repeat_finds_order: bool = True
-    wechat_user: Mapping[str, str] = attrs.field(
-        factory=lambda: {
-            "openid": "o6_bmjrPTlm6_2sgVt7hMZOPfL2M",
-            "nickname": "沙箱 Sandbox",
-            "headimgurl": "http://sandbox.test/head.png",
-        }
-    )
-    _counter: Iterator[int] = attrs.field(factory=itertools.count, init=False)
+class Gateway(GatewayState):
+    """The rules of the gateway over one ledger: checks a request, lets its handler act, and writes the call down."""
 
     def answer(
         self, request: Request, *, skew_ms: int = 0, broken: bool = False, faults: tuple[str, ...] = ()
@@ -73,18 +52,18 @@ class Gateway:
         endpoint = request.endpoint
         fields: dict[str, str] = {}
         reply: dict[str, Any]
-        refusal = None
-        before = self._made()
+        error_reply = None
+        before = self._effects()
         try:
             fields = validation.parse_query(request.query)
             reply = self._act(request, fields, skew_ms=skew_ms, broken=broken)
-        except Refusal as refused:
-            refusal = refused
+        except ErrorReply as refused:
+            error_reply = refused
             reply = _fail(refused, validation.language_of(endpoint, fields))
-        self._log(request, fields, reply, refusal, faults, acted=self._made() > before)
+        self._log(request, fields, reply, error_reply, faults, acted=self._effects() > before)
         return reply
 
-    def _made(self) -> int:
+    def _effects(self) -> int:
         return len(self.ledger.orders) + len(self.ledger.refunds)
 
     def _act(self, request: Request, fields: dict[str, str], *, skew_ms: int, broken: bool) -> dict[str, Any]:
@@ -92,9 +71,11 @@ class Gateway:
         merchant = authenticate(fields, self.merchants, self.clock.time_ms() + skew_ms)
         validation.check(endpoint, fields)
         if broken:
-            raise Refusal(ErrorCode.SYSTEM_ERROR, "asked for by a fault; nothing was done")
+            raise ErrorReply(ErrorCode.SYSTEM_ERROR, "asked for by a fault; nothing was done")
         language = validation.language_of(endpoint, fields)
-        success = ACTS[endpoint.name](self, validation.Asked(endpoint, merchant, fields, language, request.base_url))
+        success = HANDLERS[endpoint.name](
+            self, validation.ValidRequest(endpoint, merchant, fields, language, request.base_url)
+        )
         return success if endpoint.name == "GetUserInfo" else {"return_code": "SUCCESS", **success}
 
     def _log(
@@ -102,12 +83,12 @@ class Gateway:
         request: Request,
         fields: dict[str, str],
         reply: dict[str, Any],
-        refusal: Refusal | None,
+        error_reply: ErrorReply | None,
         faults: tuple[str, ...],
         *,
         acted: bool,
     ) -> None:
-        remarks = [refusal.detail] if refusal and refusal.detail else []
+        remarks = [error_reply.detail] if error_reply and error_reply.detail else []
         remarks += validation.remarks(request.endpoint, fields)
         self.ledger.log(
             Call(
@@ -115,34 +96,27 @@ class Gateway:
                 request.endpoint.name,
                 request.method,
                 validation.loggable(request.endpoint, fields),
-                refusal.code if refusal else None,
+                error_reply.code if error_reply else None,
                 tuple(remarks),
                 acted=acted,
                 faults=faults,
                 order_no=reply.get("order_no"),
                 refund_no=reply.get("refund_no"),
+                reply={name: MASK if name in _SECRETS else value for name, value in reply.items()},
+                is_stranger=not is_signed(fields, self.merchants),
             )
         )
 
-    def never_acted(self, request: Request, faults: tuple[str, ...]) -> None:
+    def log_unseen(self, request: Request, faults: tuple[str, ...]) -> None:
         """A request that a fault stopped before the gateway saw it is in the log all the same."""
         try:
             fields = validation.parse_query(request.query)
-        except Refusal:
+        except ErrorReply:
             fields = {}
         self._log(request, fields, {}, None, faults, acted=False)
 
-    def nonce(self) -> str:
-        """A fresh nonce of the gateway's own."""
-        return "".join(self.random.choices(_NONCE_ALPHABET, k=32))
 
-    def number(self, prefix: str) -> str:
-        """A fresh number for an order or a refund: 24 characters, as real ones have."""
-        day = wire_time(self.clock.time_ms())[2:]
-        return f"{prefix}{day}{next(self._counter):05d}{self.random.randrange(10**5):05d}"
-
-
-def _fail(refusal: Refusal, language: str) -> dict[str, Any]:
+def _fail(error_reply: ErrorReply, language: str) -> dict[str, Any]:
     # The real gateway's sentence is shorter; here whoever develops against it wants to read what to mend.
-    text = ": ".join(filter(None, [message(refusal.code, language), refusal.detail]))
-    return {"return_code": "FAIL", "error_code": refusal.code, "error_msg": text, **refusal.fields}
+    text = ": ".join(filter(None, [message(error_reply.code, language), error_reply.detail]))
+    return {"return_code": "FAIL", "error_code": error_reply.code, "error_msg": text, **error_reply.fields}

@@ -1,6 +1,6 @@
 """What the gateway does when it is asked rightly: one function for each endpoint, from request to reply. No I/O.
 
-A function returns the fields of a success, or raises :class:`Refusal`. What it does to the ledger is done when it
+A function returns the fields of a success, or raises :class:`ErrorReply`. What it does to the ledger is done when it
 returns or raises: nothing here waits, so nothing can be half done.
 """
 
@@ -12,107 +12,107 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.codes import Currency, ErrorCode, OrderStatus, Platform
 
 from .clock import wire_time
-from .errors import Refusal
+from .errors import ErrorReply
 from .ledger import Order, Refund
-from .payment_codes import ANY_OTHER, CARDS, Card
+from .payment_codes import ANY_OTHER, PAYMENT_CODES, CodeBehaviour
 from .rates import convert, is_below_a_cent, wire_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .gateway import Gateway
-    from .validation import Asked
+    from .state import GatewayState
+    from .validation import ValidRequest
 
-    Act = Callable[[Gateway, Asked], dict[str, Any]]
+    Handler = Callable[[GatewayState, ValidRequest], dict[str, Any]]
 
 
-def get_exchange_rate(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def get_exchange_rate(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.1."""
-    rate = gateway.terms.rate(asked.get("currency"), asked.get("base_currency"))
+    rate = gateway.terms.rate(request.get("currency"), request.get("base_currency"))
     if rate is None:
-        raise Refusal(ErrorCode.CURRENCY_ERROR, "there is no rate for this pair")
-    return {"rate": rate, "platform": asked.get("platform", Platform.WECHATPAY)}
+        raise ErrorReply(ErrorCode.CURRENCY_ERROR, "there is no rate for this pair")
+    return {"rate": rate, "platform": request.get("platform", Platform.WECHATPAY)}
 
 
-def make_qr_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def make_qr_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.2."""
-    if not asked.merchant.web_store:
-        raise Refusal(ErrorCode.WEBSTORE_NOT_EXISTS, "the merchant has no web store")
-    order = _new_order(gateway, asked)
+    if not request.merchant.web_store:
+        raise ErrorReply(ErrorCode.WEBSTORE_NOT_EXISTS, "the merchant has no web store")
+    order = _new_order(gateway, request)
     return {
         "order_no": order.order_no,
-        "qrcode": page_url(asked, "wallet", order),
-        "pay_url": page_url(asked, "qrpay", order),
+        "qrcode": page_url(request, "wallet", order),
+        "pay_url": page_url(request, "qrpay", order),
     }
 
 
-def make_jsapi_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def make_jsapi_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.3."""
-    if not asked.merchant.wechat_store:
-        raise Refusal(ErrorCode.WECHAT_STORE_NOT_EXISTS, "the merchant has no WeChat store")
-    _check_till(asked)
-    order = _new_order(gateway, asked, return_to=asked.get("redirect_url"))
-    reply = {"order_no": order.order_no, "pay_url": page_url(asked, "jsapi", order)}
-    if asked.get("show_pc_pay_url") == "1":
-        reply["pc_pay_url"] = page_url(asked, "pcpay", order)
+    if not request.merchant.wechat_store:
+        raise ErrorReply(ErrorCode.WECHAT_STORE_NOT_EXISTS, "the merchant has no WeChat store")
+    _check_till(request)
+    order = _new_order(gateway, request, return_to=request.get("redirect_url"))
+    reply = {"order_no": order.order_no, "pay_url": page_url(request, "jsapi", order)}
+    if request.get("show_pc_pay_url") == "1":
+        reply["pc_pay_url"] = page_url(request, "pcpay", order)
     return reply
 
 
-def make_scan_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def make_scan_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.4. SUCCESS means paid.
 
     A repeated ``out_order_no`` finds the old order where the gateway is set to (``repeat_finds_order``); else the
     customer is charged again. No document says which, so a till must be right with either.
     """
-    _check_till(asked)
+    _check_till(request)
     if gateway.repeat_finds_order:
-        earlier = gateway.ledger.orders_of(asked.get("out_order_no"), asked.merchant.m_number)
+        earlier = gateway.ledger.orders_of(request.get("out_order_no"), request.merchant.m_number)
         if earlier:
-            raise _found(earlier[-1])
-    card = CARDS.get(asked.get("qrcode"), ANY_OTHER)
-    if card.status is None:
-        raise Refusal(card.answer or ErrorCode.SYSTEM_ERROR)
-    return _scan_answer(_new_order(gateway, asked, card=card), card)
+            raise _earlier_order(earlier[-1])
+    behaviour = PAYMENT_CODES.get(request.get("qrcode"), ANY_OTHER)
+    if behaviour.status is None:
+        raise ErrorReply(behaviour.answer or ErrorCode.SYSTEM_ERROR)
+    return _scan_answer(_new_order(gateway, request, behaviour=behaviour), behaviour)
 
 
-def _scan_answer(order: Order, card: Card) -> dict[str, Any]:
-    if card.answer is ErrorCode.USERPAYING:
-        raise Refusal(card.answer, order_no=order.order_no)
-    if card.answer is not None:
-        raise Refusal(card.answer)
+def _scan_answer(order: Order, behaviour: CodeBehaviour) -> dict[str, Any]:
+    if behaviour.answer is ErrorCode.USERPAYING:
+        raise ErrorReply(behaviour.answer, order_no=order.order_no)
+    if behaviour.answer is not None:
+        raise ErrorReply(behaviour.answer)
     return {"order_no": order.order_no, "out_order_no": order.out_order_no, "order_time": wire_time(order.paid_ms)}
 
 
-def _found(order: Order) -> Refusal:
+def _earlier_order(order: Order) -> ErrorReply:
     detail = f"out_order_no was used before, by {order.order_no}"
     if order.status.is_paid:
-        return Refusal(ErrorCode.ORDER_PAID, detail)
+        return ErrorReply(ErrorCode.ORDER_PAID, detail)
     if order.status.is_failed:
-        return Refusal(ErrorCode.ORDER_CLOSED, detail)
-    return Refusal(ErrorCode.USERPAYING, detail, order_no=order.order_no)
+        return ErrorReply(ErrorCode.ORDER_CLOSED, detail)
+    return ErrorReply(ErrorCode.USERPAYING, detail, order_no=order.order_no)
 
 
-def make_online_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def make_online_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.5."""
-    order = _new_order(gateway, asked, platform=Platform.ALIPAYONLINE, return_to=asked.get("return_url"))
-    return {"order_no": order.order_no, "pay_url": page_url(asked, "online", order)}
+    order = _new_order(gateway, request, platform=Platform.ALIPAYONLINE, return_to=request.get("return_url"))
+    return {"order_no": order.order_no, "pay_url": page_url(request, "online", order)}
 
 
-def make_app_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def make_app_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.6. ``order_string`` is a string, or for WeChat a JSON value."""
-    if asked.get("platform") == Platform.WECHATPAY and not asked.get("app_id"):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, "app_id is missing, which WECHATPAY needs")
-    order = _new_order(gateway, asked)
-    return {"order_no": order.order_no, "order_string": _order_string(gateway, asked, order)}
+    if request.get("platform") == Platform.WECHATPAY and not request.get("app_id"):
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "app_id is missing, which WECHATPAY needs")
+    order = _new_order(gateway, request)
+    return {"order_no": order.order_no, "order_string": _order_string(gateway, request, order)}
 
 
-def _order_string(gateway: Gateway, asked: Asked, order: Order) -> object:
+def _order_string(gateway: GatewayState, request: ValidRequest, order: Order) -> object:
     if order.platform == Platform.POLI:
-        return page_url(asked, "online", order)
+        return page_url(request, "online", order)
     if order.platform == Platform.ALIPAYONLINE:
         return f"out_trade_no={order.order_no}&total_fee={order.amount}&sign={_token(order)}&sign_type=MD5"
     return {
-        "appid": asked.get("app_id"),
+        "appid": request.get("app_id"),
         "partnerid": "1900000109",
         "prepayid": f"wx{_token(order)}",
         "package": "Sign=WXPay",
@@ -122,9 +122,9 @@ def _order_string(gateway: Gateway, asked: Asked, order: Order) -> object:
     }
 
 
-def make_applet_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def make_applet_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.7."""
-    order = _new_order(gateway, asked)
+    order = _new_order(gateway, request)
     return {
         "order_no": order.order_no,
         "timeStamp": str(order.created_ms // 1000),
@@ -135,12 +135,12 @@ def make_applet_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
     }
 
 
-def query_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def query_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.8. An unknown order has no code of its own, so it is PERMISSION_ERROR too."""
-    order = gateway.ledger.orders.get(asked.get("order_no"))
-    if order is None or order.m_number != asked.merchant.m_number:
+    order = gateway.ledger.orders.get(request.get("order_no"))
+    if order is None or order.m_number != request.merchant.m_number:
         detail = "there is no such order" if order is None else "the order is another merchant's"
-        raise Refusal(ErrorCode.PERMISSION_ERROR, detail)
+        raise ErrorReply(ErrorCode.PERMISSION_ERROR, detail)
     gateway.ledger.count_query(order)
     return {
         "result_code": order.status,
@@ -155,27 +155,27 @@ def query_order(gateway: Gateway, asked: Asked) -> dict[str, Any]:
     }
 
 
-def refund(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.10. A repeated ``out_refund_no`` is a further refund: no document says otherwise."""
-    order = gateway.ledger.orders.get(asked.get("order_no"))
+    order = gateway.ledger.orders.get(request.get("order_no"))
     if order is None:
-        raise Refusal(ErrorCode.ORDER_NO_ERROR, "there is no such order")
-    if order.m_number != asked.merchant.m_number:
-        raise Refusal(ErrorCode.PERMISSION_ERROR, "the order is another merchant's")
+        raise ErrorReply(ErrorCode.ORDER_NO_ERROR, "there is no such order")
+    if order.m_number != request.merchant.m_number:
+        raise ErrorReply(ErrorCode.PERMISSION_ERROR, "the order is another merchant's")
     if not order.is_paid:
-        raise Refusal(ErrorCode.ORDER_NOT_PAID, f"the order is {order.status}")
+        raise ErrorReply(ErrorCode.ORDER_NOT_PAID, f"the order is {order.status}")
     left = gateway.ledger.left_to_refund(order.order_no)
-    if asked.amount > left:
-        raise Refusal(ErrorCode.AMOUNT_OVER_LIMIT, f"{left} is left to refund")
-    if is_below_a_cent(asked.amount, gateway.terms.known_rate(order.currency, Currency.AUD)):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, "amount comes to less than A$0.01")
+    if request.amount > left:
+        raise ErrorReply(ErrorCode.AMOUNT_OVER_LIMIT, f"{left} is left to refund")
+    if is_below_a_cent(request.amount, gateway.terms.known_rate(order.currency, Currency.AUD)):
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "amount comes to less than A$0.01")
     made = Refund(
         gateway.number("RF"),
         order.m_number,
         order.order_no,
-        asked.get("out_refund_no"),
+        request.get("out_refund_no"),
         order.currency,
-        asked.amount,
+        request.amount,
         gateway.clock.time_ms(),
     )
     gateway.ledger.add_refund(made)
@@ -187,13 +187,13 @@ def refund(gateway: Gateway, asked: Asked) -> dict[str, Any]:
     }
 
 
-def query_refund(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def query_refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.11."""
-    found = gateway.ledger.refunds.get(asked.get("refund_no"))
+    found = gateway.ledger.refunds.get(request.get("refund_no"))
     if found is None:
-        raise Refusal(ErrorCode.REFUND_NO_ERROR, "there is no such refund")
-    if found.m_number != asked.merchant.m_number:
-        raise Refusal(ErrorCode.PERMISSION_ERROR, "the refund is another merchant's")
+        raise ErrorReply(ErrorCode.REFUND_NO_ERROR, "there is no such refund")
+    if found.m_number != request.merchant.m_number:
+        raise ErrorReply(ErrorCode.PERMISSION_ERROR, "the refund is another merchant's")
     return {
         "result_code": found.status,
         "out_refund_no": found.out_refund_no,
@@ -204,14 +204,16 @@ def query_refund(gateway: Gateway, asked: Asked) -> dict[str, Any]:
     }
 
 
-def get_user_info(gateway: Gateway, asked: Asked) -> dict[str, Any]:
+def get_user_info(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """EN 2.9: no ``return_code`` on success."""
-    if not asked.merchant.owns_page(asked.get("redirect_uri")):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, "redirect_uri does not lie under the URL of the merchant's WESTORE")
+    if not request.merchant.owns_page(request.get("redirect_uri")):
+        raise ErrorReply(
+            ErrorCode.PARAMETER_INVALID, "redirect_uri does not lie under the URL of the merchant's WESTORE"
+        )
     return dict(gateway.wechat_user)
 
 
-ACTS: Final[Mapping[str, Act]] = {
+HANDLERS: Final[Mapping[str, Handler]] = {
     "GetExchangeRate": get_exchange_rate,
     "MakeQROrder": make_qr_order,
     "MakeJSAPIOrder": make_jsapi_order,
@@ -227,62 +229,67 @@ ACTS: Final[Mapping[str, Act]] = {
 """Endpoint name to what it does."""
 
 
-def page_url(asked: Asked, page: str, order: Order) -> str:
+def page_url(request: ValidRequest, page: str, order: Order) -> str:
     """The address of one of an order's pages, on the host that the caller used."""
-    return f"{asked.base_url}/pay/{page}?paycode={order.order_no}"
+    return f"{request.base_url}/pay/{page}?paycode={order.order_no}"
 
 
 def _new_order(
-    gateway: Gateway, asked: Asked, *, card: Card | None = None, platform: str = "", return_to: str = ""
+    gateway: GatewayState,
+    request: ValidRequest,
+    *,
+    behaviour: CodeBehaviour | None = None,
+    platform: str = "",
+    return_to: str = "",
 ) -> Order:
     """Make the order, or refuse it for its store or its amount."""
-    store = asked.get("o_number")
-    if store and not asked.merchant.has_store(store):
-        raise Refusal(ErrorCode.BRANCH_INVALID, f"there is no store {store}")
-    platform = asked.get("platform", platform)
+    store = request.get("o_number")
+    if store and not request.merchant.has_store(store):
+        raise ErrorReply(ErrorCode.BRANCH_INVALID, f"there is no store {store}")
+    platform = request.get("platform", platform)
     pay_currency = Currency.AUD if platform == Platform.POLI else Currency.CNY
-    rate = gateway.terms.known_rate(asked.get("currency"), pay_currency)
+    rate = gateway.terms.known_rate(request.get("currency"), pay_currency)
     order = Order(
         gateway.number("TR"),
-        asked.merchant.m_number,
-        asked.endpoint.name,
-        asked.get("out_order_no"),
-        asked.get("order_name"),
-        asked.get("currency"),
-        asked.amount,
+        request.merchant.m_number,
+        request.endpoint.name,
+        request.get("out_order_no"),
+        request.get("order_name"),
+        request.get("currency"),
+        request.amount,
         platform,
         pay_currency,
-        convert(asked.amount, rate),
+        convert(request.amount, rate),
         rate,
         gateway.clock.time_ms(),
         gateway.clock.monotonic(),
-        language=asked.language,
-        notify_url=asked.get("notify_url").strip(),
+        language=request.language,
+        notify_url=request.get("notify_url").strip(),
         return_to=return_to.strip(),
-        status=(card and card.status) or OrderStatus.READY,
-        plan=card.plan if card else None,
+        status=(behaviour and behaviour.status) or OrderStatus.READY,
+        delayed=behaviour.delayed if behaviour else None,
     )
-    _check_limits(gateway, asked, order)
+    _check_limits(gateway, request, order)
     gateway.ledger.add_order(order)
     return order
 
 
-def _check_limits(gateway: Gateway, asked: Asked, order: Order) -> None:
+def _check_limits(gateway: GatewayState, request: ValidRequest, order: Order) -> None:
     if gateway.terms.smallest <= order.pay_amount <= gateway.terms.largest:
         return
     # Online, app and applet orders list no code of their own for this.
-    listed = ErrorCode.AMOUNT_INVALID in asked.endpoint.error_codes
+    listed = ErrorCode.AMOUNT_INVALID in request.endpoint.error_codes
     code = ErrorCode.AMOUNT_INVALID if listed else ErrorCode.PARAMETER_INVALID
-    raise Refusal(code, f"amount comes to {order.pay_amount}, outside what the platform takes in one payment")
+    raise ErrorReply(code, f"amount comes to {order.pay_amount}, outside what the platform takes in one payment")
 
 
-def _check_till(asked: Asked) -> None:
-    till = asked.get("pos_no")
-    if till and not asked.merchant.has_till(till):
+def _check_till(request: ValidRequest) -> None:
+    till = request.get("pos_no")
+    if till and not request.merchant.has_till(till):
         # JSAPI orders list no code of their own for this.
-        listed = ErrorCode.POS_NOT_REGISTERED in asked.endpoint.error_codes
+        listed = ErrorCode.POS_NOT_REGISTERED in request.endpoint.error_codes
         code = ErrorCode.POS_NOT_REGISTERED if listed else ErrorCode.PARAMETER_INVALID
-        raise Refusal(code, f"there is no till {till}")
+        raise ErrorReply(code, f"there is no till {till}")
 
 
 def _token(order: Order) -> str:

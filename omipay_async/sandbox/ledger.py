@@ -7,20 +7,24 @@ whatever reads an order first lets happen what by then has happened.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from omipay_async.codes import OrderStatus, RefundStatus
 
-from .lifecycle import ORDER_LIFE, REFUND_LIFE, road
+from .lifecycle import ORDER_LIFE, REFUND_LIFE, path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from decimal import Decimal
 
     from .clock import Clock
-    from .payment_codes import Plan
+    from .payment_codes import DelayedOutcome
+
+
+KEPT_OF_STRANGERS: Final = 1000
+"""How many calls of callers who did not prove to be a merchant are kept at least."""
 
 
 @attrs.define
@@ -40,7 +44,7 @@ class Order:
     rate: Decimal
     """1 ``currency`` in ``pay_currency``."""
     created_ms: int
-    born_s: float
+    created_s: float
     """When it was made, on the monotonic clock."""
     language: str = ""
     notify_url: str = ""
@@ -48,7 +52,7 @@ class Order:
     """``redirect_url`` or ``return_url``: where the browser goes after payment."""
     status: OrderStatus = OrderStatus.READY
     paid_ms: int | None = None
-    plan: Plan | None = None
+    delayed: DelayedOutcome | None = None
     queries: int = 0
 
     @property
@@ -74,22 +78,28 @@ class Refund:
 
 @attrs.frozen
 class Call:
-    """One request to an endpoint, and what was wrong with it if it was refused.
-
-    ``fields`` are its parameters without ``sign``, ``nonce_str`` and what is a customer's secret; ``remarks`` what a
-    developer wants to know of it; ``acted`` whether an order or a refund was made; ``faults`` which ones befell it.
-    """
+    """One request to an endpoint, what was replied, and what was wrong with it if it was refused."""
 
     at_ms: int
     endpoint: str
     method: str
     fields: dict[str, str]
+    """Its parameters, without ``sign``, ``nonce_str`` and what is a customer's secret."""
     error_code: str | None = None
     remarks: tuple[str, ...] = ()
+    """What a developer wants to know of it."""
     acted: bool = False
+    """Whether an order or a refund was made."""
     faults: tuple[str, ...] = ()
+    """Those that were applied to it."""
     order_no: str | None = None
     refund_no: str | None = None
+    reply: Mapping[str, Any] = attrs.field(factory=dict)
+    """What the gateway replied, before a fault changed it, with secrets masked."""
+    is_stranger: bool = False
+    """Whether the caller did not prove to be a merchant."""
+    number: int = 0
+    """Its place among all calls, counted from 1."""
 
 
 @attrs.frozen
@@ -100,9 +110,13 @@ class Delivery:
     order_no: str
     url: str
     number: int
-    """1, 2 or 3."""
+    """1, 2 or 3; 0 for one that was sent by a button of the dashboard."""
     accepted: bool
     answer: str
+    body: Mapping[str, Any] = attrs.field(factory=dict)
+    """What was sent, with the signature masked."""
+    answer_body: str = ""
+    """The beginning of what the merchant's program answered."""
 
 
 @attrs.frozen
@@ -124,22 +138,27 @@ class Ledger:
     """Every request to an endpoint, oldest first."""
     deliveries: list[Delivery] = attrs.field(factory=list, repr=False)
     """Every try to deliver a notification, oldest first."""
+    on_added: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)  # noqa: ARG005
+    """Called once for each order that is made."""
     on_paid: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)  # noqa: ARG005
     """Called once for each order that becomes paid."""
-    on_planned: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)  # noqa: ARG005
+    on_delayed: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)  # noqa: ARG005
     """Called for each order whose customer will act after so many seconds."""
     _orders: dict[str, Order] = attrs.field(factory=dict, init=False, repr=False)
     _refunds: dict[str, Refund] = attrs.field(factory=dict, init=False, repr=False)
     _by_number: dict[str, list[Order]] = attrs.field(factory=lambda: defaultdict(list), init=False, repr=False)
     _by_order: dict[str, list[Refund]] = attrs.field(factory=lambda: defaultdict(list), init=False, repr=False)
-    _ripening: dict[str, _Due] = attrs.field(factory=dict, init=False, repr=False)
+    _calls_logged: int = attrs.field(default=0, init=False, repr=False)
+    _strangers: int = attrs.field(default=0, init=False, repr=False)
+    _moves: int = attrs.field(default=0, init=False, repr=False)
+    _delayed: dict[str, _Due] = attrs.field(factory=dict, init=False, repr=False)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     @property
     def orders(self) -> dict[str, Order]:
         """Every order by ``order_no``, oldest first, as of now."""
-        self.ripen()
+        self.apply_due()
         return self._orders
 
     @property
@@ -149,7 +168,7 @@ class Ledger:
 
     def orders_of(self, out_order_no: str, m_number: str | None = None) -> list[Order]:
         """The orders made under the merchant's number, oldest first: more than one where a call was repeated."""
-        self.ripen()
+        self.apply_due()
         return [order for order in self._by_number.get(out_order_no, []) if m_number in {None, order.m_number}]
 
     def refunds_of(self, order_no: str) -> list[Refund]:
@@ -192,17 +211,26 @@ class Ledger:
         """The calls that were answered with an error, oldest first."""
         return [call for call in self.calls if call.error_code]
 
+    @property
+    def revision(self) -> tuple[int, ...]:
+        """Changes whenever anything in the ledger does."""
+        self.apply_due()
+        return (self._calls_logged, len(self.deliveries), len(self._orders), len(self._refunds), self._moves)
+
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def add_order(self, order: Order) -> None:
         """Enter an order; one that is entered as paid counts as paid now."""
         self._orders[order.order_no] = order
         self._by_number[order.out_order_no].append(order)
-        plan = order.plan
-        if plan is not None and plan.seconds is not None:
-            due = _Due(order, plan.then, order.born_s + plan.seconds, order.created_ms + round(plan.seconds * 1000))
-            self._ripening[order.order_no] = due
-            self.on_planned(order)
+        self.on_added(order)
+        delayed = order.delayed
+        if delayed is not None and delayed.seconds is not None:
+            due = _Due(
+                order, delayed.then, order.created_s + delayed.seconds, order.created_ms + round(delayed.seconds * 1000)
+            )
+            self._delayed[order.order_no] = due
+            self.on_delayed(order)
         if order.is_paid:
             self._pay(order, order.created_ms)
 
@@ -216,41 +244,63 @@ class Ledger:
 
         Raises :class:`IllegalMove` where the order's life has no such way.
         """
-        for step in road(ORDER_LIFE, order.status, status):
+        for step in path(ORDER_LIFE, order.status, status):
             order.status = step
+            self._moves += 1
             if step is OrderStatus.PAID:
                 self._pay(order, self.clock.time_ms() if at_ms is None else at_ms)
         if status.is_final:
-            self._ripening.pop(order.order_no, None)
+            self._delayed.pop(order.order_no, None)
 
     def move_refund(self, refund: Refund, status: RefundStatus | None = None) -> None:
         """Let a refund go on by one ordinary step, or to ``status`` by way of what lies between.
 
         Raises :class:`IllegalMove` where the refund's life has no such way.
         """
-        for step in road(REFUND_LIFE, refund.status, status):
+        for step in path(REFUND_LIFE, refund.status, status):
             refund.status = step
+            self._moves += 1
         if refund.status is RefundStatus.Closed:
             refund.closed_ms = self.clock.time_ms()
 
     def count_query(self, order: Order) -> None:
         """A QueryOrder asked for ``order``: customers who act after so many queries act now."""
         order.queries += 1
-        plan = order.plan
-        if plan is None or plan.queries is None or order.status.is_final:
+        delayed = order.delayed
+        if delayed is None or delayed.queries is None or order.status.is_final:
             return
-        if order.queries >= plan.queries:
-            self.move_order(order, plan.then)
+        if order.queries >= delayed.queries:
+            self.move_order(order, delayed.then)
 
-    def ripen(self) -> None:
+    def apply_due(self) -> None:
         """Let happen what by now has happened: customers who act after so many seconds."""
         now_s = self.clock.monotonic()
-        for due in [due for due in self._ripening.values() if due.at_s <= now_s]:
+        for due in [due for due in self._delayed.values() if due.at_s <= now_s]:
             self.move_order(due.order, due.then, due.at_ms)
 
     def log(self, call: Call) -> None:
-        """Write down a call."""
-        self.calls.append(call)
+        """Write down a call. Of those that strangers made only the newest are kept."""
+        self._calls_logged += 1
+        self.calls.append(attrs.evolve(call, number=self._calls_logged))
+        self._strangers += call.is_stranger
+        if self._strangers > 2 * KEPT_OF_STRANGERS:
+            self._forget_strangers()
+
+    def delivered(self, delivery: Delivery) -> None:
+        """Write down a try to deliver a notification."""
+        self.deliveries.append(delivery)
+
+    def _forget_strangers(self) -> None:
+        # Seldom, so that a call costs next to nothing on average.
+        surplus = self._strangers - KEPT_OF_STRANGERS
+        kept = []
+        for call in self.calls:
+            if call.is_stranger and surplus:
+                surplus -= 1
+            else:
+                kept.append(call)
+        self.calls[:] = kept
+        self._strangers = KEPT_OF_STRANGERS
 
     def _pay(self, order: Order, at_ms: int) -> None:
         order.paid_ms = at_ms

@@ -56,7 +56,7 @@ class IllegalMove(ValueError):  # noqa: N818 - named for what was asked
     """An order or a refund cannot go to that status from where it is."""
 
 
-def road(life: Mapping[Status, tuple[Status, ...]], start: Status, goal: Status | None = None) -> tuple[Status, ...]:
+def path(life: Mapping[Status, tuple[Status, ...]], start: Status, goal: Status | None = None) -> tuple[Status, ...]:
     """The statuses to go through from ``start`` to ``goal``, or the ordinary next one where no goal is named.
 
     Goes along the ordinary way until the goal is one step off it. Raises :class:`IllegalMove` where there is no way.

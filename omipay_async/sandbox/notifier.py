@@ -18,6 +18,7 @@ from omipay_async.codes import Currency
 from .auth import sign
 from .clock import Clock, wire_time
 from .faults import Fault, Faults
+from .foreign import MASK, printable
 from .ledger import Delivery, Ledger, Order
 from .rates import wire_rate
 from .replies import encode, make_odd_notification
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
 
     import httpx
 
-    ASGIApp = Callable[[MutableMapping[str, Any], Callable[..., Any], Callable[..., Any]], Coroutine[Any, Any, None]]
+    from .asgi import ASGIApp
 
 TRIES: Final = 3
 _TIMEOUT_S: Final = 10.0
+_LONGEST_ANSWER: Final = 64 * 1024
 _HEADERS: Final = {"Content-Type": "application/json"}
+
+APP_NOTIFY_URL: Final = "http://app.sandbox.test/omipay/notify"
+"""The ``notify_url`` that leads to the sandbox's own ``app``, and to nobody as long as there is none."""
 
 logger = logging.getLogger("omipay_async.sandbox")
 
@@ -76,8 +81,8 @@ class Signer:
         nonce = fields.get("nonce_str", self.nonce())
         timestamp = fields.get("timestamp", self.clock.time_ms())
         key = self.secret_key(m_number) if secret_key is None else secret_key
-        seal = {"nonce_str": nonce, "timestamp": timestamp, "sign": sign(m_number, timestamp, nonce, key)}
-        return {**seal, **fields}
+        signature = {"nonce_str": nonce, "timestamp": timestamp, "sign": sign(m_number, timestamp, nonce, key)}
+        return {**signature, **fields}
 
 
 @attrs.define(eq=False)
@@ -99,16 +104,29 @@ class Notifier:
     _deliveries: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
     _watches: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
 
+    def added(self, order: Order) -> None:
+        """An order was made: one that asks for no notification is worth a warning."""
+        if not order.notify_url:
+            logger.warning(
+                "order %s (%s) has no notify_url: the gateway will tell nobody when it is paid. Set OMIPAY_NOTIFY_URL, "
+                "or notify_url= of the session or of the call",
+                order.order_no,
+                printable(order.out_order_no, 64),
+            )
+
     def paid(self, order: Order) -> None:
         """An order became paid: its merchant is told, if it asked to be."""
-        if order.notify_url:
+        if self._has_receiver(order):
             self._waiting.append(order)
             self.start()
 
-    def planned(self, order: Order) -> None:
+    def delayed(self, order: Order) -> None:
         """An order will become paid by itself: somebody has to look when the time comes."""
-        if order.notify_url:
+        if self._has_receiver(order):
             _spawn(self._watch(order), self._watches)
+
+    def _has_receiver(self, order: Order) -> bool:
+        return bool(order.notify_url) and (self.app is not None or order.notify_url != APP_NOTIFY_URL)
 
     def start(self) -> None:
         """Begin to deliver what waits. Outside an event loop (a test that reads the ledger) it goes on waiting."""
@@ -133,21 +151,21 @@ class Notifier:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, order: Order) -> None:
-        seconds = order.plan.seconds if order.plan else None
+        seconds = order.delayed.seconds if order.delayed else None
         await self.clock.sleep(seconds or 0.0)
-        self.ledger.ripen()
+        self.ledger.apply_due()
         self.start()
 
     async def _deliver(self, order: Order) -> None:
         await self.clock.sleep(self.delay)
-        seal: dict[str, Any] = {}
+        signature: dict[str, Any] = {}
         async with self._client(order.notify_url) as client:
             for number in range(1, TRIES + 1):
                 if number > 1:
                     await self.clock.sleep(self.interval)
-                body = self.body(order, seal)
+                body = self.body(order, signature)
                 if self.same_signature:
-                    seal = {"nonce_str": body["nonce_str"], "timestamp": body["timestamp"]}
+                    signature = {"nonce_str": body["nonce_str"], "timestamp": body["timestamp"]}
                 if await self._try(client, order, number, body):
                     return
 
@@ -158,19 +176,19 @@ class Notifier:
         return self.signer.signed(order.m_number, {**odd, **changes}, secret_key=secret_key)
 
     async def _try(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
-        struck = self.faults.of_delivery(order.endpoint)
-        if late := struck.get(Fault.NOTIFICATION_REORDER):
+        active_faults = self.faults.of_delivery(order.endpoint)
+        if late := active_faults.get(Fault.NOTIFICATION_REORDER):
             await self.clock.sleep(late.seconds)
-        if Fault.NOTIFICATION_DROP in struck:
-            self._record(order, number, accepted=False, answer="lost on its way, by a fault")
+        if Fault.NOTIFICATION_DROP in active_faults:
+            self._record(order, number, body, accepted=False, answer="lost on its way, by a fault")
             return False
-        if Fault.NOTIFICATION_FORGE in struck:
+        if Fault.NOTIFICATION_FORGE in active_faults:
             await self._post(client, order, number, self.body(order, {}, secret_key="a forger's key"))  # noqa: S106 - nobody's
-        if Fault.NOTIFICATION_TAMPER in struck:
+        if Fault.NOTIFICATION_TAMPER in active_faults:
             amount = "amount" if self.oddities else "total_amount"
             await self._post(client, order, number, self.body(order, {amount: order.amount * 10}))
         accepted = await self._post(client, order, number, body)
-        if Fault.NOTIFICATION_DUPLICATE in struck:
+        if Fault.NOTIFICATION_DUPLICATE in active_faults:
             await self._post(client, order, number, body)
         return accepted
 
@@ -178,44 +196,75 @@ class Notifier:
         import httpx  # noqa: PLC0415 - the sandbox is importable without it
 
         try:
-            response = await client.post(absolute(order.notify_url), content=encode(body), headers=_HEADERS)
+            async with client.stream(
+                "POST", absolute(order.notify_url), content=encode(body), headers=_HEADERS
+            ) as reply:
+                answer = await _beginning(reply)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            self._record(order, number, accepted=False, answer=f"{type(error).__name__}: {error}")
+            said = printable(f"{type(error).__name__}: {error}")
+            self._record(order, number, body, accepted=False, answer=said)
             return False
-        refused = why_refused(response)
-        self._record(order, number, accepted=not refused, answer=refused or "SUCCESS")
+        refused = why_refused(reply.status_code, reply.headers.get("content-type", ""), answer)
+        said = printable(answer.decode(errors="replace"), 2000)
+        self._record(order, number, body, accepted=not refused, answer=refused or "SUCCESS", answer_body=said)
         return not refused
 
-    def _record(self, order: Order, number: int, *, accepted: bool, answer: str) -> None:
-        delivery = Delivery(self.clock.time_ms(), order.order_no, order.notify_url, number, accepted, answer)
-        self.ledger.deliveries.append(delivery)
+    def _record(
+        self,
+        order: Order,
+        number: int,
+        body: Mapping[str, Any],
+        *,
+        accepted: bool,
+        answer: str,
+        answer_body: str = "",
+    ) -> None:
+        shown = {name: MASK if name in {"sign", "nonce_str"} else value for name, value in body.items()}
+        now_ms = self.clock.time_ms()
+        self.ledger.delivered(
+            Delivery(now_ms, order.order_no, order.notify_url, number, accepted, answer, shown, answer_body)
+        )
 
     def _client(self, url: str) -> httpx.AsyncClient:
         import httpx  # noqa: PLC0415 - the sandbox is importable without it
 
         if self.app is not None:
             # The app's own errors are told in the log and are an answer of 500, as a server would make them.
-            transport = httpx.ASGITransport(app=_told(self.app, url), raise_app_exceptions=False)
+            transport = httpx.ASGITransport(app=_logging_errors(self.app, url), raise_app_exceptions=False)
             return httpx.AsyncClient(transport=transport)
         # Developers' machines have certificates of their own making, and nothing here is a secret.
         return httpx.AsyncClient(verify=False, timeout=_TIMEOUT_S, trust_env=False)  # noqa: S501
 
 
-def why_refused(response: httpx.Response) -> str:
+def why_refused(status: int, content_type: str, body: bytes) -> str:
     """Why an answer is not the SUCCESS that ends the deliveries (CN 3.9); empty if it is."""
-    if response.status_code != 200:
-        return f"HTTP {response.status_code}"
+    if status != 200:
+        return f"HTTP {status}"
     try:
-        answer = json.loads(response.content)
-    except ValueError:
-        return "the answer is no JSON"
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return "the answer is not JSON"
     if not isinstance(answer, dict) or answer.get("return_code") != "SUCCESS":
         return "return_code is not SUCCESS"
-    kind = response.headers.get("content-type", "").partition(";")[0].strip()
-    return "" if kind == "application/json" else f"SUCCESS, but as {kind or 'nothing'}: application/json is wanted"
+    kind = content_type.partition(";")[0].strip()
+    return (
+        ""
+        if kind == "application/json"
+        else f"SUCCESS, but as {printable(kind, 60) or 'nothing'}: application/json is wanted"
+    )
 
 
-def _told(app: ASGIApp, url: str) -> ASGIApp:
+async def _beginning(response: httpx.Response) -> bytes:
+    """As much of an answer as a receiver of notifications has any reason to send."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > _LONGEST_ANSWER:
+            break
+    return bytes(body[:_LONGEST_ANSWER])
+
+
+def _logging_errors(app: ASGIApp, url: str) -> ASGIApp:
     async def call(scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         try:
             await app(scope, receive, send)

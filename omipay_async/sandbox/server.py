@@ -7,51 +7,106 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import uvicorn
 
-from .web.app import API, ConnectionDropped
+from .access import local_only
+from .asgi import API, DROP, SURPLUS, ConnectionDropped
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
-    from .web.app import ASGIApp, Receive, Scope, Send
+    from .asgi import ASGIApp, Receive, Scope, Send
 
 
 @contextlib.asynccontextmanager
-async def serve(app: ASGIApp, host: str, port: int) -> AsyncGenerator[str]:
-    """Serve ``app``; yields the base URL."""
+async def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    allow_remote: bool = False,
+    before_shutdown: Callable[[], object] = lambda: None,
+) -> AsyncGenerator[str]:
+    """Serve ``app``; yields the base URL.
+
+    ``before_shutdown`` is called before the server waits for the requests that are under way.
+    """
     config = uvicorn.Config(
-        _dropping(app), log_level="warning", access_log=False, lifespan="off", date_header=False, http="h11", ws="none"
+        _with_faults(app if allow_remote else local_only(app)),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        date_header=False,
+        http="h11",
+        ws="none",
     )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    with socket.create_server((host, port), family=_family(host)) as listener:
+    with listening(host, port) as listener:
         # Neither serve() nor run(): the program that embeds us keeps its signals.
         await server.startup(sockets=[listener])
         try:
             name = f"[{host}]" if ":" in host else host
             yield f"http://{name}:{listener.getsockname()[1]}{API}"
         finally:
+            before_shutdown()
             await server.shutdown(sockets=[listener])
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def listening(host: str, port: int) -> socket.socket:
+    """A listening socket whose connections asyncio sends on without delay.
+
+    asyncio sets TCP_NODELAY on connections whose socket says that its protocol is TCP. Accepted sockets say what the
+    listening one said, and ``socket.create_server`` leaves it open: the body of a reply, which is written after its
+    headers, would then wait about 40 ms for the peer's delayed acknowledgement.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
-def _dropping(app: ASGIApp) -> Any:
-    """An app whose dropped connections are dropped on the socket too: not a byte is answered."""
+def _with_faults(app: ASGIApp) -> ASGIApp:
+    """An app whose faults reach the socket: connections that end without a byte, and bytes after a reply."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["extensions"] = {**scope.get("extensions", {}), "omipay.drop": {}}
+        # uvicorn gives an app no way to the connection; its cycle, whose method `send` is, holds it.
+        cycle: Any = getattr(send, "__self__")  # noqa: B009 - not a part of the type
+
+        def add_surplus(data: bytes) -> None:
+            cycle.transport = _TransportWithSurplus(cycle.transport, data)
+
+        scope["extensions"] = {**scope.get("extensions", {}), DROP: {}, SURPLUS: add_surplus}
         try:
             await app(scope, receive, send)
         except ConnectionDropped:
-            # uvicorn gives an app no way to end a connection; its cycle, whose method `send` is, holds the socket.
-            cycle: Any = getattr(send, "__self__")  # noqa: B009 - not a part of the type
             cycle.transport.abort()
             while not cycle.disconnected:  # noqa: ASYNC110 - a turn or two of the loop, until the socket is told gone
                 await asyncio.sleep(0)
 
     return call
+
+
+@attrs.define
+class _TransportWithSurplus:
+    """A connection that sends ``surplus`` in one write with the end of the next reply."""
+
+    _transport: asyncio.Transport
+    _surplus: bytes
+
+    def write(self, data: bytes) -> None:
+        """The headers are the first write, the body is the second."""
+        is_body = not data.startswith(b"HTTP/1.1 ")
+        surplus, self._surplus = (self._surplus, b"") if is_body and data else (b"", self._surplus)
+        self._transport.write(data + surplus)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

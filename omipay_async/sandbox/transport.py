@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from .web.app import ConnectionDropped
+from .asgi import ConnectionDropped
 
 if TYPE_CHECKING:
-    from .web.app import ASGIApp
+    from .asgi import ASGIApp
 
 
 class SandboxTransport(httpx.AsyncBaseTransport):

@@ -16,12 +16,19 @@ from omipay_async.codes import Currency, ErrorCode, Language
 from omipay_async.protocol.endpoints import Endpoint, Kind, Parameter
 
 from .auth import FIELDS
-from .errors import Refusal
+from .errors import ErrorReply
+from .foreign import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from .merchants import Merchant
+
+# What is kept of a request is bounded: strangers may send anything.
+_MOST_REMARKS: Final = 20
+_MOST_FIELDS: Final = 50
+_LONGEST_NAME: Final = 64
+_LONGEST_VALUE: Final = 2048
 
 _AMOUNT: Final = re.compile(r"[0-9]{1,12}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -29,7 +36,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @attrs.frozen
-class Asked:
+class ValidRequest:
     """A request that passed: by whom, for what, in which language; ``base_url`` is where the caller found us."""
 
     endpoint: Endpoint[Any]
@@ -51,12 +58,12 @@ class Asked:
 def parse_query(query: bytes) -> dict[str, str]:
     """The parameters of a query string.
 
-    Raises :class:`Refusal` for what is no UTF-8, and for a parameter that comes twice with different values.
+    Raises :class:`ErrorReply` for what is no UTF-8, and for a parameter that comes twice with different values.
     """
     fields: dict[str, str] = {}
     for name, value in _pairs(query):
         if fields.setdefault(name, value) != value:
-            raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} comes twice, with different values")
+            raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} comes twice, with different values")
     return fields
 
 
@@ -68,7 +75,7 @@ def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
             if key:
                 yield key, _text(value)
         except UnicodeDecodeError:
-            raise Refusal(ErrorCode.PARAMETER_INVALID, "the query string is no UTF-8") from None
+            raise ErrorReply(ErrorCode.PARAMETER_INVALID, "the query string is no UTF-8") from None
 
 
 def _text(part: bytes) -> str:
@@ -82,28 +89,28 @@ def language_of(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> str:
 
 
 def check(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
-    """Hold the parameters against the table. Raises :class:`Refusal` with the code that the documents have for it."""
+    """Hold the parameters against the table. Raises :class:`ErrorReply` with the documented code."""
     for parameter in endpoint.parameters:
         value = fields.get(parameter.name, "")
         if value:
             _check_value(endpoint, parameter, value)
         elif parameter.required:
-            raise Refusal(ErrorCode.PARAMETER_INVALID, f"{parameter.name} is missing")
+            raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{parameter.name} is missing")
     if language_of(endpoint, fields) not in set(Language):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, f"language is neither {Language.EN} nor {Language.CHS}")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"language is neither {Language.EN} nor {Language.CHS}")
     _check_minimum(endpoint, fields)
 
 
 def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> None:
     name = parameter.name
     if _CONTROL.search(value):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} holds a control character")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} holds a control character")
     if parameter.choices and value not in parameter.choices:
-        raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} is none of {', '.join(parameter.choices)}")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is none of {', '.join(parameter.choices)}")
     if parameter.kind is Kind.AMOUNT and (not _AMOUNT.fullmatch(value) or int(value) < 1):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} is no whole number of minor units of at least 1")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is no whole number of minor units of at least 1")
     if parameter.kind is Kind.FLAG and value not in {"0", "1"}:
-        raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} is not 1")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is not 1")
     if parameter.kind is Kind.CURRENCY:
         _check_currency(endpoint, name, value)
 
@@ -111,25 +118,27 @@ def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> N
 def _check_currency(endpoint: Endpoint[Any], name: str, value: str) -> None:
     if ErrorCode.CURRENCY_ERROR in endpoint.error_codes:
         if not _CURRENCY.fullmatch(value):
-            raise Refusal(ErrorCode.CURRENCY_ERROR, f"{name} is no ISO 4217 code")
+            raise ErrorReply(ErrorCode.CURRENCY_ERROR, f"{name} is no ISO 4217 code")
     elif value not in set(Currency):
-        raise Refusal(ErrorCode.PARAMETER_INVALID, f"{name} is neither AUD nor CNY")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is neither AUD nor CNY")
 
 
 def _check_minimum(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
     minimum = endpoint.minimum_amounts.get(fields.get("platform", ""), 1)
     if minimum > 1 and int(fields["amount"]) < minimum:
-        raise Refusal(ErrorCode.PARAMETER_INVALID, f"amount is below {minimum}, the least for this platform")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"amount is below {minimum}, the least for this platform")
 
 
 def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[str]:
     """What is no error, but what a developer wants to know: parameters that the endpoint does not have."""
     known = {parameter.name for parameter in endpoint.parameters} | set(FIELDS)
     known |= {"language"} if endpoint.takes_language else set()
-    return tuple(f"unknown parameter {name}" for name in fields if name not in known)
+    unknown = [name for name in fields if name not in known]
+    return tuple(f"unknown parameter {printable(name, 40)}" for name in unknown[:_MOST_REMARKS])
 
 
 def loggable(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> dict[str, str]:
     """The parameters that may be shown: neither the signature, nor the live nonce, nor a customer's secrets."""
     hidden = {parameter.name for parameter in endpoint.parameters if parameter.secret} | {"sign", "nonce_str"}
-    return {name: value for name, value in fields.items() if name not in hidden}
+    shown = [(name, value) for name, value in fields.items() if name not in hidden][:_MOST_FIELDS]
+    return {name[:_LONGEST_NAME]: value[:_LONGEST_VALUE] for name, value in shown}

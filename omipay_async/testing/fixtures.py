@@ -26,7 +26,10 @@ def omipay_clock() -> ManualClock:
 
 @pytest.fixture
 def omipay_sandbox(omipay_clock: ManualClock) -> Iterator[Sandbox]:
-    """A gateway in memory, with the same numbers in each run. Set ``omipay_sandbox.app`` to have it notify your app."""
+    """A gateway in memory, with the same numbers in each run.
+
+    Set ``omipay_sandbox.app`` to your ASGI app, and the gateway posts notifications to its ``/omipay/notify``.
+    """
     from omipay_async.sandbox import Sandbox
 
     sandbox = Sandbox(clock=omipay_clock, seed=0)
@@ -36,8 +39,15 @@ def omipay_sandbox(omipay_clock: ManualClock) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def omipay(omipay_sandbox: Sandbox) -> Iterator[AsyncOmipay]:
-    """A session wired to ``omipay_sandbox``."""
-    session = omipay_sandbox.session()
+    """A session wired to ``omipay_sandbox``. Its ``notify_url`` leads to ``/omipay/notify`` of ``omipay_sandbox.app``.
+
+    Hand it to the app under test. In FastAPI, whose endpoints take an ``OmipayDep``:
+    ``app.dependency_overrides[get_omipay] = lambda: omipay``, without running the app's lifespan; elsewhere, give your
+    program's factory a parameter for the session.
+    """
+    from omipay_async.sandbox import APP_NOTIFY_URL
+
+    session = omipay_sandbox.session(notify_url=APP_NOTIFY_URL)
     yield session
     _finish(session.aclose())
 

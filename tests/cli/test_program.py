@@ -6,6 +6,7 @@ import errno
 import getpass
 import importlib
 import io
+import json
 import os
 import runpy
 import subprocess
@@ -223,7 +224,8 @@ def test_ctrl_c_before_the_gateway_acted_moved_nothing() -> None:
 def test_an_error_is_one_harmless_line() -> None:
     """What the gateway says may hold line breaks and escape sequences: a terminal obeys neither."""
     line = exit_codes.line_of(InvalidReply("a\nb\x1b[2J\u202e"), None, None)
-    assert line == "a b\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
+    assert line == "a b\\x1b[2J\\u202e"
+    assert len(exit_codes.line_of(InvalidReply("a" * 100_000), None, None)) < 1000
     assert exit_codes.line_of(InvalidReply(""), None, None) == "InvalidReply"
 
 
@@ -249,4 +251,17 @@ def test_amounts_are_written_as_people_write_them() -> None:
 def test_json_takes_nothing_that_it_has_no_form_for() -> None:
     """No object slips into a machine's input as its repr."""
     with pytest.raises(TypeError, match="object has no form in JSON"):
-        formatting.as_json({"field": object()})
+        formatting.formatting.as_json({"field": object()})
+
+
+def test_foreign_text_is_escaped_in_json_too() -> None:
+    """A terminal is safe from the line, and from the values in it once they are decoded."""
+    line = formatting.as_json(
+        {"error_msg": "a\x1b[2J\x85\x7f\u2028\u202e", "money": 450, "list": ["\x00", {"\n": None}]}
+    )
+    assert line.isascii()
+    assert line.isprintable()
+    document = json.loads(line)
+    assert document["error_msg"] == "a\\x1b[2J\\x85\\x7f\\u2028\\u202e"
+    assert (document["money"], document["list"]) == (450, ["\\x00", {"\\n": None}])
+    assert len(formatting.as_json({"raw": "x" * 1_000_000})) < 20_000

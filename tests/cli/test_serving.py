@@ -37,16 +37,27 @@ def interrupting(monkeypatch: pytest.MonkeyPatch) -> Interrupting:
 
 
 def test_it_prints_an_environment_to_paste(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the toy merchant where the environment has none; Ctrl-C is exit code 130 and no traceback."""
+    """The toy merchant's, even where the environment has another; Ctrl-C is exit code 130 and no traceback."""
     printed = interrupting(monkeypatch)
-    monkeypatch.delenv("OMIPAY_M_NUMBER")
-    monkeypatch.delenv("OMIPAY_SECRET_KEY")
+    monkeypatch.setenv("OMIPAY_M_NUMBER", "000034")
+    monkeypatch.setenv("OMIPAY_SECRET_KEY", "a real key")
     ended = cli("sandbox", "--port", "0", "--seed", "1", "--notify-delay", "0.5")
     exports = [line for line in printed.getvalue().splitlines() if line.startswith("export ")]
     assert (ended.code, ended.complaint) == (130, "omipay: interrupted")
     assert exports[0].startswith("export OMIPAY_BASE_URL=http://127.0.0.1:")
     assert exports[0].endswith("/omipay/api")
-    assert exports[1:] == ["export OMIPAY_M_NUMBER=123456", f"export OMIPAY_SECRET_KEY={TOY_SECRET_KEY}"]
+    assert exports[1:3] == ["export OMIPAY_M_NUMBER=123456", f"export OMIPAY_SECRET_KEY={TOY_SECRET_KEY}"]
+    assert exports[3].startswith("export OMIPAY_NOTIFY_URL=http://127.0.0.1:")
+    assert "a real key" not in printed.getvalue()
+
+
+@pytest.mark.parametrize("missing", ["OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY"])
+def test_credentials_that_are_asked_for_must_be_set(cli: Cli, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """A toy key in their place would make every signature wrong."""
+    monkeypatch.delenv(missing)
+    ended = cli("sandbox", "--port", "0", "--use-env-credentials")
+    assert ended.code == 2
+    assert missing in ended.complaint
 
 
 def test_the_environment_s_own_key_is_not_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +65,7 @@ def test_the_environment_s_own_key_is_not_shown(cli: Cli, monkeypatch: pytest.Mo
     printed = interrupting(monkeypatch)
     monkeypatch.setenv("OMIPAY_M_NUMBER", "000034")
     monkeypatch.setenv("OMIPAY_SECRET_KEY", "a real key")
-    assert cli("sandbox", "--port", "0").code == 130
+    assert cli("sandbox", "--port", "0", "--use-env-credentials").code == 130
     assert "OMIPAY_M_NUMBER=000034" in printed.getvalue()
     assert "a real key" not in printed.getvalue()
 
@@ -63,7 +74,7 @@ def test_machines_read_where_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     """One line, then it serves; on IPv6's loopback address too."""
     printed = interrupting(monkeypatch)
     host = "::1" if _has_ipv6() else "localhost"
-    cli("sandbox", "--port", "0", "--host", host, "--json")
+    cli("sandbox", "--port", "0", "--host", host, "--json", "--use-env-credentials")
     document = json.loads(printed.getvalue().splitlines()[0])
     assert document["base_url"] == f"{document['dashboard']}omipay/api"
     assert document["m_number"] == "123456"

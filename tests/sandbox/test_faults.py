@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from omipay_async.sandbox import NOT_ACTED, Fault, Faults, Sandbox
-from omipay_async.sandbox.web.app import ConnectionDropped
+from omipay_async.sandbox import NOT_ACTED, Fault, Faults, PaymentCode, Sandbox
+from omipay_async.sandbox.asgi import ConnectionDropped
 
 from .raw import WANTED, RawClient
 
@@ -25,7 +25,7 @@ OF_CALLS = [fault for fault in Fault if not fault.is_of_notifications]
 @pytest.mark.parametrize("fault", OF_CALLS)
 async def test_side_of_the_act(raw: RawClient, sandbox: Sandbox, clock: ManualClock, fault: Fault) -> None:
     """Whether the gateway did what was asked is exactly what the fault's name promises, and the log says so."""
-    sandbox.faults.add(fault, endpoint="MakeScanOrder", times=1, seconds=0 if "DELAY" in fault else 60)
+    sandbox.faults.add(fault, endpoint="MakeScanOrder", times=1, seconds=60 if fault is Fault.SKEWED_CLOCK else 0)
     with contextlib.suppress(ConnectionDropped, ValueError, AssertionError):
         await raw.ask("MakeScanOrder", out_order_no="T-1")
     assert sandbox.ledger.acted("T-1") == (0 if fault in NOT_ACTED else 1)
@@ -132,3 +132,55 @@ def test_faults_that_there_are_not() -> None:
         faults.add("NO_SUCH")
     with pytest.raises(ValueError, match="MakeQRCode"):
         faults.add(Fault.EMPTY, endpoint="MakeQRCode")
+
+
+async def test_contradiction(raw: RawClient, sandbox: Sandbox) -> None:
+    """``success`` says the opposite of ``return_code``, of a success and of a refusal."""
+    sandbox.faults.add(Fault.CONTRADICTION)
+    good = await raw.ask("MakeScanOrder")
+    bad = await raw.ask("QueryOrder", order_no="TR0")
+    assert [(reply["return_code"], reply["success"]) for reply in (good, bad)] == [("SUCCESS", False), ("FAIL", True)]
+
+
+async def test_duplicate_keys(raw: RawClient, sandbox: Sandbox) -> None:
+    """``return_code`` stands in the reply with both of its values."""
+    sandbox.faults.add(Fault.DUPLICATE_KEYS)
+    for name, fields in (("GetExchangeRate", {}), ("QueryOrder", {"order_no": "TR0"})):
+        response = await raw.send(name, **{**WANTED[name], **fields})
+        pairs = json.loads(response.content, object_pairs_hook=list)
+        assert sorted(value for key, value in pairs if key == "return_code") == ["FAIL", "SUCCESS"]
+
+
+async def test_swapped_replies(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
+    """Two calls get each other's reply; the third, which stays alone, gets its own once the time is up."""
+    sandbox.faults.add(Fault.SWAPPED_REPLIES, endpoint="MakeScanOrder", seconds=5)
+    first, second = await asyncio.gather(*(raw.ask("MakeScanOrder", out_order_no=number) for number in ("A", "B")))
+    assert (first["out_order_no"], second["out_order_no"]) == ("B", "A")
+    alone = asyncio.create_task(raw.ask("MakeScanOrder", out_order_no="C"))
+    await clock.advance(0)
+    assert not alone.done()
+    await clock.advance(5)
+    assert (await alone)["out_order_no"] == "C"
+
+
+async def test_surplus_reply(raw: RawClient, sandbox: Sandbox) -> None:
+    """On a socket a second reply that nobody asked for follows the first one; in memory there is none."""
+    sandbox.faults.add(Fault.SURPLUS_REPLY, times=2)
+    await raw.ask("GetExchangeRate")
+    fields = {**raw.seal(), **WANTED["GetExchangeRate"]}
+    async with sandbox.serve() as url:
+        host, port = url.split("/")[2].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        target = httpx.URL(f"{url}/v2/GetExchangeRate", params=fields).raw_path.decode()
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        received = await reader.read(-1)
+        writer.close()
+        await writer.wait_closed()
+    first, second = received.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert (b'"SUCCESS"' in first, b"SIGN_TIMEOUT" in second) == (True, True)
+
+
+def test_every_fault_and_payment_code_is_described() -> None:
+    """The dashboard and the guide show a sentence for each."""
+    for member in (*Fault, *PaymentCode):
+        assert member.description.endswith((".", "()."))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async.codes import OrderStatus, RefundStatus
-from omipay_async.sandbox import CARDS, ORDER_LIFE, REFUND_LIFE, IllegalMove, PaymentCode, Sandbox
-from omipay_async.sandbox.lifecycle import road
+from omipay_async.sandbox import ORDER_LIFE, PAYMENT_CODES, REFUND_LIFE, IllegalMove, PaymentCode, Sandbox
+from omipay_async.sandbox.lifecycle import path
 from omipay_async.testing import assert_reconciled
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_final_statuses_of_the_documents() -> None:
 )
 def test_ways(start: str, goal: str | None, way: tuple[str, ...]) -> None:
     """A refund goes on by one ordinary step, or through all steps to the one that is named."""
-    assert road(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None) == way
+    assert path(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None) == way
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_ways(start: str, goal: str | None, way: tuple[str, ...]) -> None:
 def test_ways_that_there_are_not(start: str, goal: str | None) -> None:
     """What is final stays, and nothing goes back."""
     with pytest.raises(IllegalMove, match=r"final|no way"):
-        road(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None)
+        path(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None)
 
 
 # -- payment codes --------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_ways_that_there_are_not(start: str, goal: str | None) -> None:
 @pytest.mark.parametrize("code", PaymentCode)
 async def test_payment_codes(raw: RawClient, sandbox: Sandbox, code: PaymentCode) -> None:
     """Each payment code is answered, and leaves the order, that its row says."""
-    card = CARDS[code]
+    card = PAYMENT_CODES[code]
     reply = await raw.ask("MakeScanOrder", qrcode=code)
     assert reply.get("error_code") == card.answer
     assert [order.status for order in sandbox.ledger.orders.values()] == ([card.status] if card.status else [])

@@ -101,7 +101,7 @@ async def test_only_paid_orders_that_asked(raw: RawClient, sandbox: Sandbox, sho
     ("answer", "said"),
     [
         (json_answer("{}", 500), "HTTP 500"),
-        (json_answer("ok"), "the answer is no JSON"),
+        (json_answer("ok"), "the answer is not JSON"),
         (json_answer('{"return_code": "FAIL"}'), "return_code is not SUCCESS"),
         (json_answer("[]"), "return_code is not SUCCESS"),
         (json_answer('{"return_code": "SUCCESS"}', kind="text/plain"), "application/json is wanted"),

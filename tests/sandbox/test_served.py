@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from omipay_async.sandbox import Fault, Sandbox, clock
+from omipay_async.sandbox.asgi import ConnectionDropped
 from omipay_async.sandbox.server import serve
-from omipay_async.sandbox.web.app import ConnectionDropped
 
 from .raw import WANTED, RawClient
 

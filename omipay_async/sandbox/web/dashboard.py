@@ -14,27 +14,28 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from omipay_async.codes import Language, OrderStatus
 from omipay_async.protocol.endpoints import ENDPOINTS
+from omipay_async.sandbox.access import read_body
 from omipay_async.sandbox.clock import wire_time
 from omipay_async.sandbox.faults import Fault
 from omipay_async.sandbox.lifecycle import ORDER_LIFE, REFUND_LIFE, IllegalMove
 from omipay_async.sandbox.payment_codes import PaymentCode
 
 from . import html
-from .translations import speaker
+from .translations import translator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from omipay_async.sandbox.core import SandboxCore
     from omipay_async.sandbox.ledger import Call, Delivery, Order, Refund
-    from omipay_async.sandbox.sandbox import Sandbox
 
-    from .app import Visit
-    from .translations import Say
+    from .routing import RoutedRequest
+    from .translations import Translate
 
 _SHOWN: Final = 50
 """How many of each kind are shown, newest first."""
 
-_DEEDS: Final[Mapping[str, str]] = MappingProxyType(
+_ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         OrderStatus.PAYING: "Scan",
         OrderStatus.PAID: "Pay",
@@ -57,36 +58,38 @@ setInterval(async () => {
 </script>"""
 
 
-async def respond(sandbox: Sandbox, where: Visit) -> Response | None:
+async def respond(sandbox: SandboxCore, routed: RoutedRequest) -> Response | None:
     """The dashboard, if this is its path; None if not."""
-    if where.path not in {"", "/"}:
+    if routed.path not in {"", "/"}:
         return None
-    if where.request.method == "POST":
-        return await _press(sandbox, where)
-    language = _language(where)
-    say = speaker(language)
-    return html.page(say("Omipay sandbox"), _body(sandbox, where, say), language)
+    if routed.request.method == "POST":
+        return await _press(sandbox, routed)
+    language = _language(routed)
+    translate = translator(language)
+    return html.page(translate("Omipay sandbox"), _body(sandbox, routed, translate), language)
 
 
-def _language(where: Visit) -> Language:
-    wanted = where.request.query_params.get("lang") or where.request.headers.get("accept-language", "")
+def _language(routed: RoutedRequest) -> Language:
+    wanted = routed.request.query_params.get("lang") or routed.request.headers.get("accept-language", "")
     return Language.CHS if wanted.lower().startswith("zh") else Language.EN
 
 
-async def _press(sandbox: Sandbox, where: Visit) -> Response:
-    if html.is_from_elsewhere(where.request):
+async def _press(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
+    if html.is_from_elsewhere(routed.request):
         return PlainTextResponse("this button was pressed from another site", 403)
-    form = {name: values[0] for name, values in parse_qs((await where.request.body()).decode(errors="replace")).items()}
+    form = {
+        name: values[0] for name, values in parse_qs((await read_body(routed.request)).decode(errors="replace")).items()
+    }
     try:
         await _do(sandbox, form)
     except (KeyError, ValueError) as error:
         # A number, a status or a fault that is none. What was only too late is no error: the page is shown anew.
         if not isinstance(error, IllegalMove):
             return PlainTextResponse("there is no such order, refund, status or fault", 400)
-    return RedirectResponse(where.request.url, 303)
+    return RedirectResponse(routed.request.url, 303)
 
 
-async def _do(sandbox: Sandbox, form: Mapping[str, str]) -> None:
+async def _do(sandbox: SandboxCore, form: Mapping[str, str]) -> None:
     if "order_no" in form:
         await sandbox.move_order(form["order_no"], form["to"])
     elif "refund_no" in form:
@@ -100,61 +103,67 @@ async def _do(sandbox: Sandbox, form: Mapping[str, str]) -> None:
 # -- the page -------------------------------------------------------------------------------------------------------
 
 
-def _body(sandbox: Sandbox, where: Visit, say: Say) -> str:
+def _body(sandbox: SandboxCore, routed: RoutedRequest, translate: Translate) -> str:
     ledger = sandbox.ledger
     totals = " · ".join(
-        f"{say('paid')} {html.money(ledger.paid_total(currency), currency)}, "
-        f"{say('refunded')} {html.money(ledger.refunded_total(currency), currency)}"
+        f"{translate('paid')} {html.money(ledger.paid_total(currency), currency)}, "
+        f"{translate('refunded')} {html.money(ledger.refunded_total(currency), currency)}"
         for currency in ("AUD", "CNY")
     )
     live = (
         f"<p>{totals}</p>"
-        + _section(say, "Orders", ("Order", "Shop order", "Goods", "Amount", "Status", "Next"), _orders(sandbox, say))
-        + _section(say, "Refunds", ("Refund", "Order", "Amount", "Status", "Next"), _refunds(sandbox))
         + _section(
-            say, "Calls", ("Time", "Endpoint", "Answer", "Remarks"), map(_call, ledger.calls[: -_SHOWN - 1 : -1])
+            translate,
+            "Orders",
+            ("Order", "Shop order", "Goods", "Amount", "Status", "Next"),
+            _orders(sandbox, translate),
+        )
+        + _section(translate, "Refunds", ("Refund", "Order", "Amount", "Status", "Next"), _refunds(sandbox))
+        + _section(
+            translate, "Calls", ("Time", "Endpoint", "Answer", "Remarks"), map(_call, ledger.calls[: -_SHOWN - 1 : -1])
         )
         + _section(
-            say,
+            translate,
             "Notifications",
             ("Time", "Order", "Address", "Try", "Answer"),
             map(_delivery, ledger.deliveries[: -_SHOWN - 1 : -1]),
         )
     )
-    rest = _faults(sandbox, say) + _codes(say)
-    return f'{_header(sandbox, where, say)}<main><div id="live">{live}</div>{rest}</main>{_SCRIPT}'
+    rest = _faults(sandbox, translate) + _codes(translate)
+    return f'{_header(sandbox, routed, translate)}<main><div id="live">{live}</div>{rest}</main>{_SCRIPT}'
 
 
-def _header(sandbox: Sandbox, where: Visit, say: Say) -> str:
+def _header(sandbox: SandboxCore, routed: RoutedRequest, translate: Translate) -> str:
     return (
-        f"<header><h1>{say('Omipay sandbox')}</h1><span>{say('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
-        f"<span>{say('Gateway')} <code>{escape(where.base_url)}</code></span>"
+        f"<header><h1>{translate('Omipay sandbox')}</h1>"
+        f"<span>{translate('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
+        f"<span>{translate('Gateway')} <code>{escape(routed.base_url)}</code></span>"
         f'<span><a href="?lang=en">EN</a> <a href="?lang=zh">中文</a></span></header>'
-        f"<small>{say('No real money moves here.')}</small>"
+        f"<small>{translate('No real money moves here.')}</small>"
     )
 
 
-def _section(say: Say, title: str, heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
-    return f"<h2>{say(title)}</h2>{html.table(map(say, heads), rows, say('None yet.'))}"
+def _section(translate: Translate, title: str, heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    return f"<h2>{translate(title)}</h2>{html.table(map(translate, heads), rows, translate('None yet.'))}"
 
 
-def _orders(sandbox: Sandbox, say: Say) -> Iterator[tuple[str, ...]]:
+def _orders(sandbox: SandboxCore, translate: Translate) -> Iterator[tuple[str, ...]]:
     for order in list(sandbox.ledger.orders.values())[: -_SHOWN - 1 : -1]:
-        yield _order(order, say)
+        yield _order(order, translate)
 
 
-def _order(order: Order, say: Say) -> tuple[str, ...]:
+def _order(order: Order, translate: Translate) -> tuple[str, ...]:
     return (
         escape(order.order_no),
         escape(order.out_order_no),
         escape(order.order_name),
         html.money(order.amount, order.currency),
         escape(order.status),
-        _buttons("order_no", order.order_no, {step: say(_DEEDS[step]) for step in ORDER_LIFE[order.status]}),
+        _buttons("order_no", order.order_no, {step: translate(_ACTIONS[step]) for step in ORDER_LIFE[order.status]}),
     )
 
 
-def _refunds(sandbox: Sandbox) -> Iterator[tuple[str, ...]]:
+def _refunds(sandbox: SandboxCore) -> Iterator[tuple[str, ...]]:
     for refund in list(sandbox.ledger.refunds.values())[: -_SHOWN - 1 : -1]:
         yield _refund(refund)
 
@@ -202,22 +211,24 @@ def _delivery(delivery: Delivery) -> tuple[str, ...]:
     )
 
 
-def _faults(sandbox: Sandbox, say: Say) -> str:
+def _faults(sandbox: SandboxCore, translate: Translate) -> str:
     faults = "".join(f"<option>{fault}</option>" for fault in Fault)
     endpoints = "".join(f"<option>{name}</option>" for name in ENDPOINTS)
     pending = "".join(
-        f"<li>{rule.fault} {escape(rule.endpoint or say('Any endpoint'))}: {rule.hits}/{rule.times or '∞'}</li>"
+        f"<li>{rule.fault} {escape(rule.endpoint or translate('Any endpoint'))}: {rule.hits}/{rule.times or '∞'}</li>"
         for rule in sandbox.faults.rules
     )
     return (
-        f"<h2>{say('Faults')}</h2><ul>{pending}</ul><form method='post'><label>{say('Let the next call fail')} "
-        f'<select name="fault">{faults}</select></label> <select name="endpoint"><option value="">{say("Any endpoint")}'
-        f'</option>{endpoints}</select> <button id="fault">{say("Add")}</button></form>'
-        f"<form method='post'><button id='clear'>{say('Clear')}</button></form>"
+        f"<h2>{translate('Faults')}</h2><ul>{pending}</ul><form method='post'>"
+        f"<label>{translate('Let the next call fail')} "
+        f'<select name="fault">{faults}</select></label> <select name="endpoint">'
+        f'<option value="">{translate("Any endpoint")}'
+        f'</option>{endpoints}</select> <button id="fault">{translate("Add")}</button></form>'
+        f"<form method='post'><button id='clear'>{translate('Clear')}</button></form>"
     )
 
 
-def _codes(say: Say) -> str:
+def _codes(translate: Translate) -> str:
     rows = ((f"<code>{code}</code>", escape(code.name)) for code in PaymentCode)
     table = html.table(("qrcode", "PaymentCode"), rows, "")
-    return f"<h2>{say('Payment codes')}</h2>{table}<small>{say('Any other code is paid at once.')}</small>"
+    return f"<h2>{translate('Payment codes')}</h2>{table}<small>{translate('Any other code is paid at once.')}</small>"

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from omipay_async.codes import Language
 
-from .translations import speaker
+from .translations import translator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +60,7 @@ def page(title: str, body: str, language: str, *, status: int = 200) -> HTMLResp
 
 def problem(language: str, reason: str, *, status: int) -> HTMLResponse:
     """A page that says why there is no page."""
-    title = speaker(language)("This page cannot be shown")
+    title = translator(language)("This page cannot be shown")
     body = f'<main class="card"><h1>{escape(title)}</h1><p id="problem">{escape(reason)}</p></main>'
     return page(title, body, language, status=status)
 

@@ -14,22 +14,23 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from omipay_async.codes import ErrorCode, Language, OrderStatus
+from omipay_async.sandbox.access import read_body
 from omipay_async.sandbox.auth import WINDOW_MS, authenticate
-from omipay_async.sandbox.errors import Refusal, message
+from omipay_async.sandbox.errors import ErrorReply, message
 from omipay_async.sandbox.notifier import absolute
 from omipay_async.sandbox.validation import parse_query
 
 from . import html
-from .translations import speaker
+from .translations import translator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from omipay_async.sandbox.core import SandboxCore
     from omipay_async.sandbox.ledger import Order
-    from omipay_async.sandbox.sandbox import Sandbox
 
-    from .app import Visit
-    from .translations import Say
+    from .routing import RoutedRequest
+    from .translations import Translate
 
 _NEEDS_SIGNATURE: Final = MappingProxyType(
     {"qrpay": True, "pcpay": True, "jsapi": False, "online": False, "wallet": False}
@@ -50,90 +51,94 @@ const timer = setInterval(async () => {
 </script>"""
 
 
-async def respond(sandbox: Sandbox, where: Visit) -> Response | None:
+async def respond(sandbox: SandboxCore, routed: RoutedRequest) -> Response | None:
     """The pay page at this path; None if there is none."""
-    name = where.path.removeprefix("/pay/")
-    if not where.is_api or (name != "state" and name not in _NEEDS_SIGNATURE):
+    name = routed.path.removeprefix("/pay/")
+    if not routed.is_api or (name != "state" and name not in _NEEDS_SIGNATURE):
         return None
-    fields = _fields(where)
+    fields = _fields(routed)
     order = sandbox.ledger.orders.get(fields.get("paycode", ""))
     if order is None:
         language = fields.get("language", Language.CHS)
-        return html.problem(language, speaker(language)("There is no such order."), status=404)
+        return html.problem(language, translator(language)("There is no such order."), status=404)
     if name == "state":
         return JSONResponse({"is_final": order.status.is_final, "is_paid": order.is_paid})
     try:
-        target = _target(sandbox, where, order, fields, signed=_NEEDS_SIGNATURE[name])
-    except Refusal as refusal:
-        reason = f"{refusal.code}: {message(refusal.code, order.language)} ({refusal.detail})"
+        target = _target(sandbox, routed, order, fields, signed=_NEEDS_SIGNATURE[name])
+    except ErrorReply as error_reply:
+        reason = f"{error_reply.code}: {message(error_reply.code, order.language)} ({error_reply.detail})"
         return html.problem(order.language, reason, status=400)
-    return await _press(sandbox, where, order) if where.request.method == "POST" else _show(where, order, target)
+    if routed.request.method == "POST":
+        return await _press(sandbox, routed, order)
+    return _show(routed, order, target)
 
 
-def _show(where: Visit, order: Order, target: str) -> Response:
+def _show(routed: RoutedRequest, order: Order, target: str) -> Response:
     if order.is_paid and target:
         return RedirectResponse(target, 303)
-    say = speaker(order.language)
-    return html.page(say("Omipay sandbox"), _body(where, order, say), order.language)
+    translate = translator(order.language)
+    return html.page(translate("Omipay sandbox"), _body(routed, order, translate), order.language)
 
 
-def _fields(where: Visit) -> dict[str, str]:
+def _fields(routed: RoutedRequest) -> dict[str, str]:
     try:
-        return parse_query(where.request.scope["query_string"])
-    except Refusal:
+        return parse_query(routed.request.scope["query_string"])
+    except ErrorReply:
         return {}
 
 
-def _target(sandbox: Sandbox, where: Visit, order: Order, fields: Mapping[str, str], *, signed: bool) -> str:
-    """Where the browser goes after payment; empty: nowhere. Raises :class:`Refusal` for what is not rightly signed."""
+def _target(
+    sandbox: SandboxCore, routed: RoutedRequest, order: Order, fields: Mapping[str, str], *, signed: bool
+) -> str:
+    """Where the browser goes after payment; empty: nowhere. Raises :class:`ErrorReply` for a wrong signature."""
     if not signed:
         return absolute(order.return_to) if order.return_to else ""
     # A button may be pressed later than a page may be opened, and what it did has to be shown then.
-    window_ms = None if where.request.method == "POST" or order.status.is_final else WINDOW_MS
+    window_ms = None if routed.request.method == "POST" or order.status.is_final else WINDOW_MS
     merchants = sandbox.gateway.merchants
     merchant = authenticate(fields, merchants, sandbox.clock.time_ms(), window_ms=window_ms)
     if merchant.m_number != order.m_number:
-        raise Refusal(ErrorCode.PERMISSION_ERROR, "the order is another merchant's")
+        raise ErrorReply(ErrorCode.PERMISSION_ERROR, "the order is another merchant's")
     if not fields.get("redirect_url", "").strip():
-        raise Refusal(ErrorCode.PARAMETER_INVALID, "redirect_url is missing")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "redirect_url is missing")
     return absolute(fields["redirect_url"])
 
 
-async def _press(sandbox: Sandbox, where: Visit, order: Order) -> Response:
+async def _press(sandbox: SandboxCore, routed: RoutedRequest, order: Order) -> Response:
     """A button was pressed: do it, and let the browser open this page anew, which leads on if the order is paid."""
-    if html.is_from_elsewhere(where.request):
+    if html.is_from_elsewhere(routed.request):
         return PlainTextResponse("this button was pressed from another site", 403)
-    pressed = parse_qs((await where.request.body()).decode(errors="replace")).get("do", [""])[0]
+    pressed = parse_qs((await read_body(routed.request)).decode(errors="replace")).get("do", [""])[0]
     status = _BUTTONS.get(pressed)
     if status is None:
         return PlainTextResponse("do is neither pay nor decline", 400)
     if not order.status.is_final:
         sandbox.ledger.move_order(order, status)
-    return RedirectResponse(where.request.url, 303)
+    return RedirectResponse(routed.request.url, 303)
 
 
-def _body(where: Visit, order: Order, say: Say) -> str:
-    state = f"{where.base_url}/pay/state?paycode={order.order_no}"
+def _body(routed: RoutedRequest, order: Order, translate: Translate) -> str:
+    state = f"{routed.base_url}/pay/state?paycode={order.order_no}"
     return (
         f'<main class="card" data-state="{escape(state)}">'
         f"<h1>{escape(order.order_name)}</h1>"
         f'<p class="amount" id="amount">{html.money(order.amount, order.currency)}</p>'
-        f"{_middle(where, order, say)}<dl>"
-        f"<dt>{say('You pay')}</dt><dd>{html.money(order.pay_amount, order.pay_currency)}</dd>"
-        f"<dt>{say('Order')}</dt><dd>{escape(order.order_no)}</dd>"
-        f"<dt>{say('Shop order')}</dt><dd>{escape(order.out_order_no)}</dd></dl>"
-        f"<small>{say('Omipay sandbox')}: {say('No real money moves here.')}</small></main>"
+        f"{_middle(routed, order, translate)}<dl>"
+        f"<dt>{translate('You pay')}</dt><dd>{html.money(order.pay_amount, order.pay_currency)}</dd>"
+        f"<dt>{translate('Order')}</dt><dd>{escape(order.order_no)}</dd>"
+        f"<dt>{translate('Shop order')}</dt><dd>{escape(order.out_order_no)}</dd></dl>"
+        f"<small>{translate('Omipay sandbox')}: {translate('No real money moves here.')}</small></main>"
     )
 
 
-def _middle(where: Visit, order: Order, say: Say) -> str:
+def _middle(routed: RoutedRequest, order: Order, translate: Translate) -> str:
     if order.is_paid:
-        return f'<p id="paid">{say("This order is paid.")}</p>'
+        return f'<p id="paid">{translate("This order is paid.")}</p>'
     if order.status.is_failed:
-        return f'<p id="failed" class="FAIL">{say("This order was not paid.")}</p>'
-    code = html.qr(f"{where.base_url}/pay/wallet?paycode={order.order_no}")
+        return f'<p id="failed" class="FAIL">{translate("This order was not paid.")}</p>'
+    code = html.qr(f"{routed.base_url}/pay/wallet?paycode={order.order_no}")
     return (
-        f"<p>{say('Scan to pay')}</p>{code}"
-        f'<form method="post"><button id="pay" name="do" value="pay">{say("Pay")}</button>'
-        f'<button id="decline" name="do" value="decline">{say("Decline")}</button></form>{_SCRIPT}'
+        f"<p>{translate('Scan to pay')}</p>{code}"
+        f'<form method="post"><button id="pay" name="do" value="pay">{translate("Pay")}</button>'
+        f'<button id="decline" name="do" value="decline">{translate("Decline")}</button></form>{_SCRIPT}'
     )

@@ -1,4 +1,4 @@
-"""What the sandbox's pages say, in English and Chinese. No logic: English sentence to Chinese sentence."""
+"""What the sandbox's pages translate, in English and Chinese. No logic: English sentence to Chinese sentence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from omipay_async.codes import Language
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Say = Callable[[str], str]
+    Translate = Callable[[str], str]
 
 
-def speaker(language: str) -> Say:
+def translator(language: str) -> Translate:
     """A function that says an English sentence in ``language``."""
     return _english if language == Language.EN else _chinese
 

@@ -1,0 +1,74 @@
+"""Who may ask a served sandbox: programs and browsers of this machine, unless others are let in on purpose.
+
+Anybody who reaches the dashboard can press its buttons, and a web page can make a browser ask any local server. So the
+``Host`` must be a loopback address (a name that an attacker's DNS points to this machine is not one), and so must the
+``Origin`` be, where a browser names one. Bodies are small.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from starlette.responses import PlainTextResponse
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from .asgi import ASGIApp, Receive, Scope, Send
+
+MAX_BODY_BYTES: Final = 64 * 1024
+"""Forms are the only bodies that the sandbox reads."""
+
+_REFUSED: Final = (
+    "This sandbox answers requests of this machine only: the Host and the Origin of a request must be a loopback "
+    "address, such as 127.0.0.1 or localhost. To let others in, start it with --allow-remote, "
+    "or with serve(allow_remote=True).\n"
+)
+
+
+class BodyTooLarge(ValueError):  # noqa: N818 - it says what is wrong
+    """A body is longer than :data:`MAX_BODY_BYTES`."""
+
+
+async def read_body(request: Request) -> bytes:
+    """The request's body. Raises :class:`BodyTooLarge` as soon as more than :data:`MAX_BODY_BYTES` have come."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:9]) > MAX_BODY_BYTES:
+        raise BodyTooLarge
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+def local_only(app: ASGIApp) -> ASGIApp:
+    """An app that answers 403 to whatever does not come from this machine and was not meant for it."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name, value) for name, value in scope["headers"] if name in {b"host", b"origin"}]
+        hosts = [value for name, value in headers if name == b"host"]
+        origins = [value for name, value in headers if name == b"origin"]
+        if len(hosts) == 1 and is_loopback(hosts[0]) and all(map(_is_local_origin, origins)):
+            await app(scope, receive, send)
+        else:
+            await PlainTextResponse(_REFUSED, 403, {"Connection": "close"})(scope, receive, send)
+
+    return call
+
+
+def is_loopback(host: bytes) -> bool:
+    """Whether a ``Host`` header names this machine: ``localhost``, or an address of the loopback network."""
+    try:
+        name = urlsplit(f"//{host.decode('ascii')}").hostname or ""
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:  # neither ASCII nor an address
+        return False
+
+
+def _is_local_origin(origin: bytes) -> bool:
+    scheme, found, host = origin.partition(b"://")
+    return bool(found) and scheme in {b"http", b"https"} and is_loopback(host)

@@ -1,0 +1,139 @@
+"""Everything of the sandbox but its ways in: what the gateway knows, does and lets go wrong, in one object."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from omipay_async.codes import OrderStatus, RefundStatus
+
+from .clock import WallClock
+from .customer import Customer
+from .exchange import Exchange
+from .faults import Faults
+from .gateway import Gateway
+from .ledger import Ledger
+from .live import LiveStreams
+from .merchants import TOY_M_NUMBER, TOY_SECRET_KEY, Merchant
+from .notifier import Notifier, Signer
+from .replies import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .asgi import ASGIApp
+    from .clock import Clock
+
+
+class SandboxCore:
+    """A gateway without a way in. :class:`.Sandbox` adds those: ASGI, a socket, a session in memory."""
+
+    def __init__(
+        self,
+        m_number: str = TOY_M_NUMBER,
+        secret_key: str = TOY_SECRET_KEY,
+        *,
+        clock: Clock | None = None,
+        seed: int | str | None = None,
+        app: ASGIApp | None = None,
+        notify_delay: float = 0.0,
+        notify_interval: float = 5.0,
+        notify_same_signature: bool = False,
+        oddities: bool = False,
+        repeat_finds_order: bool = True,
+    ) -> None:
+        self._own_clock = clock
+        self.clock: Clock = WallClock() if clock is None else clock
+        self.merchant = Merchant(m_number, secret_key)
+        self.ledger = Ledger(self.clock)
+        self.gateway = Gateway(
+            self.clock,
+            self.ledger,
+            {m_number: self.merchant},
+            random.Random(seed),  # noqa: S311 - numbers of a toy; a seed is wanted
+            repeat_finds_order=repeat_finds_order,
+        )
+        self.faults = Faults(random.Random(seed))  # noqa: S311 - likewise
+        self.customer = Customer(self.ledger)
+        self.notifier = Notifier(
+            self.clock,
+            self.ledger,
+            self.faults,
+            Signer(self.clock, self.gateway.nonce, lambda m_number: self.gateway.merchants[m_number].secret_key),
+            app=app,
+            delay=notify_delay,
+            interval=notify_interval,
+            same_signature=notify_same_signature,
+            oddities=oddities,
+        )
+        self.ledger.on_added = self.notifier.added
+        self.ledger.on_paid = self.notifier.paid
+        self.ledger.on_delayed = self.notifier.delayed
+        self.oddities = oddities
+        self.live = LiveStreams()
+        self.swaps = Exchange(self.clock)
+
+    def __repr__(self) -> str:
+        return f"<Sandbox of merchant {self.merchant.m_number}>"
+
+    async def aclose(self) -> None:
+        """Give up every notification that is not delivered yet. What the ledger says stays."""
+        await self.notifier.aclose()
+
+    # -- the gateway's side -----------------------------------------------------------------------------------------
+
+    @property
+    def app(self) -> ASGIApp | None:
+        """The ASGI app that receives the notifications; None: they go over HTTP.
+
+        It gets those of every order that has a ``notify_url``, whatever its host. :data:`APP_NOTIFY_URL`, which
+        ``session()`` gives its orders by default, leads to ``/omipay/notify`` of the app.
+        """
+        return self.notifier.app
+
+    @app.setter
+    def app(self, app: ASGIApp | None) -> None:
+        self.notifier.app = app
+
+    def add_merchant(self, m_number: str, secret_key: str) -> Merchant:
+        """A further merchant, whose orders the first may not see."""
+        merchant = Merchant(m_number, secret_key)
+        self.gateway.merchants[m_number] = merchant
+        return merchant
+
+    async def settle(self) -> None:
+        """Return when every notification that was begun is delivered or given up.
+
+        With a clock that somebody has to advance, somebody has to advance it for the tries after the first.
+        """
+        self.ledger.apply_due()
+        await self.notifier.settle()
+
+    async def move_order(self, order_no: str, status: OrderStatus | str) -> None:
+        """Let an order go to ``status``: SETTLED, once it is paid. Raises KeyError, ValueError."""
+        self.ledger.move_order(self.ledger.orders[order_no], OrderStatus(status))
+
+    async def advance_refund(self, refund_no: str, status: RefundStatus | str | None = None) -> RefundStatus:
+        """Let a refund go on by one step, or to ``status`` through all that lie between. The status that it has then.
+
+        Raises KeyError for an unknown refund, and :class:`IllegalMove` where there is no way.
+        """
+        refund = self.ledger.refunds[refund_no]
+        self.ledger.move_refund(refund, None if status is None else RefundStatus(status))
+        return refund.status
+
+    # -- notifications for unit tests -------------------------------------------------------------------------------
+
+    def sign_notification(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields with a ``nonce_str``, a ``timestamp`` and the right ``sign``: a notification for a unit test.
+
+        A nonce, a timestamp or a signature that is among the fields stays as it is.
+        """
+        return self.notifier.signer.signed(self.merchant.m_number, fields)
+
+    def notification(self, order_no: str, **changes: Any) -> bytes:
+        """The body of the notification for an order, freshly and rightly signed, with some fields changed.
+
+        Raises KeyError for an unknown order.
+        """
+        return encode(self.notifier.body(self.ledger.orders[order_no], changes))

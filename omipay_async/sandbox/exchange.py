@@ -1,0 +1,40 @@
+"""Two callers of one endpoint get each other's reply: what a load balancer does that mixes up its connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from .clock import Clock
+
+    Reply = dict[str, Any]
+
+
+@attrs.define
+class Exchange:
+    """Where replies wait to be swapped, at most one for each endpoint."""
+
+    _clock: Clock
+    _waiting: dict[str, tuple[Reply, asyncio.Future[Reply]]] = attrs.field(factory=dict, init=False)
+
+    async def swap(self, endpoint: str, reply: Reply, seconds: float) -> Reply:
+        """The reply of another caller, who gets this one; after ``seconds`` alone, the caller's own."""
+        waiting = self._waiting.pop(endpoint, None)
+        if waiting is not None:
+            other, partner = waiting
+            partner.set_result(reply)
+            return other
+        partner = asyncio.get_running_loop().create_future()
+        self._waiting[endpoint] = (reply, partner)
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        futures: set[asyncio.Future[Any]] = {partner, timer}
+        try:
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            return partner.result() if partner.done() else reply
+        finally:
+            timer.cancel()
+            if self._waiting.get(endpoint, (None, None))[1] is partner:
+                del self._waiting[endpoint]
