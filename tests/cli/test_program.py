@@ -251,7 +251,7 @@ def test_amounts_are_written_as_people_write_them() -> None:
 def test_json_takes_nothing_that_it_has_no_form_for() -> None:
     """No object slips into a machine's input as its repr."""
     with pytest.raises(TypeError, match="object has no form in JSON"):
-        formatting.formatting.as_json({"field": object()})
+        formatting.as_json({"field": object()})
 
 
 def test_foreign_text_is_escaped_in_json_too() -> None:
