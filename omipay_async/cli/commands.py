@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from . import books
 from .runner import Job, perform
 
 if TYPE_CHECKING:
@@ -388,3 +389,6 @@ def doctor(json: Json = False) -> Job:
     from .doctor import doctor as examine  # noqa: PLC0415
 
     return Job(examine, json)
+
+
+app.add_typer(books.app, name="books")

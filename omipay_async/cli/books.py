@@ -1,0 +1,151 @@
+"""``omipay books``: what is unresolved and what is waited for, what a person found out, a sweep without handlers.
+
+Typer reads the annotations. SQLAlchemy is imported when a job runs, not when ``--help`` is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import attrs
+import typer
+
+from omipay_async.errors import ConfigurationError
+
+from .formatting import money, plain
+from .runner import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from omipay_async.journal import JournalEntry
+    from omipay_async.sql import Books, SweepReport, WaitingOrder
+
+    from .runner import Run
+
+T = TypeVar("T")
+
+app: Final = typer.Typer(rich_markup_mode="rich")
+
+Db = Annotated[
+    str | None, typer.Option("--db", metavar="URL", help="sqlite:///omipay.db or postgresql://...: OMIPAY_BOOKS_URL.")
+]
+Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as integers, times as ISO 8601.")]
+
+
+@app.callback(invoke_without_command=True)
+def books(context: typer.Context, db: Db = None, json: Json = False) -> Job | None:
+    """The money calls of which nobody knows what became of them, and the orders that are waited for.
+
+    Most unresolved calls never reached the gateway; Omipay's back office tells. A
+    confirmed notification resolves its call by itself.
+
+      omipay books --db sqlite:///omipay.db
+      omipay books resolve 0b1c5e4e9a DONE --order-no TR1812060010011263009795
+      omipay books sweep
+    """
+    if context.invoked_subcommand is not None:
+        return None
+    return Job(lambda run: _list(run, db), json)
+
+
+@app.command()
+def resolve(
+    entry_id: Annotated[str, typer.Argument(metavar="ID", help="As omipay books shows it.")],
+    outcome: Annotated[str, typer.Argument(metavar="OUTCOME", help="DONE, NOT_DONE or UNKNOWN.")],
+    order_no: Annotated[
+        str | None, typer.Option(metavar="N", help="The gateway's number of the order that was made.")
+    ] = None,
+    db: Db = None,
+    json: Json = False,
+) -> Job:
+    """Write down what Omipay's back office says of a call.
+
+    With its number an order that was made is asked about by the next sweep.
+
+      omipay books resolve 0b1c5e4e9a NOT_DONE
+    """
+    return Job(lambda run: _resolve(run, db, entry_id, outcome.upper(), order_no), json)
+
+
+@app.command()
+def sweep(
+    db: Db = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many orders to ask about at most.")] = 1000,
+    json: Json = False,
+) -> Job:
+    """Ask the gateway about every order that is due, and mark what is paid.
+
+    It runs no handlers: what it finds paid is fulfilled by the next sweep of your
+    own program. Configured by the environment as the other commands are.
+
+      omipay books sweep --db postgresql://shop@localhost/shop
+    """
+    return Job(lambda run: _sweep(run, db, limit), json)
+
+
+# -- the work ---------------------------------------------------------------------------------------------------------
+
+
+def _opened(db: str | None) -> Books:
+    """The books that were asked for.
+
+    Raises:
+        ConfigurationError: none were, or the extra is missing.
+    """
+    url = (db or os.environ.get("OMIPAY_BOOKS_URL", "")).strip()
+    if not url:
+        raise ConfigurationError("--db or OMIPAY_BOOKS_URL must say where the books are, such as sqlite:///omipay.db")
+    try:
+        from omipay_async.sql import Books  # noqa: PLC0415 - an extra, for this command alone
+    except ImportError as error:
+        raise ConfigurationError(str(error)) from None
+    return Books(url)
+
+
+def _ask(db: str | None, work: Callable[[Books], Awaitable[T]]) -> T:
+    async def with_books() -> T:
+        async with _opened(db) as books:
+            return await work(books)
+
+    return asyncio.run(with_books())
+
+
+def _list(run: Run, db: str | None) -> None:
+    async def ask(books: Books) -> tuple[list[JournalEntry], list[WaitingOrder]]:
+        return await books.unresolved(), await books.waiting()
+
+    unresolved, waiting = _ask(db, ask)
+    document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}
+    lines = [f"{len(unresolved)} calls of which nobody knows what became of them", *map(_line_of_call, unresolved)]
+    lines += [f"{len(waiting)} orders that are waited for", *map(_line_of_order, waiting)]
+    run.show(document, *lines)
+
+
+def _line_of_call(entry: JournalEntry) -> str:
+    number = entry.out_refund_no or entry.out_order_no or ""
+    parts = (entry.id, entry.started_at.isoformat(sep=" ", timespec="seconds"), entry.m_number, entry.endpoint, number)
+    return "  " + plain("  ".join((*parts, money(entry.amount, entry.currency), entry.error or "")))
+
+
+def _line_of_order(order: WaitingOrder) -> str:
+    due = order.due_at.isoformat(sep=" ", timespec="seconds")
+    parts = (order.order_no, order.m_number, order.out_order_no or "", money(order.amount, order.currency))
+    return "  " + plain("  ".join((*parts, order.status or "", f"asked about {due}")))
+
+
+def _resolve(run: Run, db: str | None, entry_id: str, outcome: str, order_no: str | None) -> None:
+    _ask(db, lambda books: books.resolve(entry_id, outcome, order_no=order_no))
+    run.show({"id": entry_id, "outcome": outcome, "order_no": order_no})
+
+
+def _sweep(run: Run, db: str | None, limit: int) -> None:
+    opened = _opened(db)
+
+    async def ask(omipay: Any) -> SweepReport:
+        async with opened as books:
+            return await books.sweep(omipay, None, limit=limit)
+
+    run.show(attrs.asdict(run.ask(ask)))

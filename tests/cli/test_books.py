@@ -1,0 +1,139 @@
+"""``omipay books``: what it lists, what a person writes down, a sweep without handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async.sql import Books
+from tests.support.entries import DONE, UNKNOWN, entry, execute, make_due
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from .conftest import Cli
+
+M = "123456"
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'omipay.db'}"
+
+
+def with_books(db: str, work: Callable[[Books], Awaitable[Any]]) -> Any:
+    """What ``work`` returns of the books, whose tables are there."""
+
+    async def run() -> Any:
+        async with Books(db) as books:
+            await books.create_tables()
+            return await work(books)
+
+    return asyncio.run(run())
+
+
+async def one_lost_call(books: Books) -> None:
+    await books.closing(entry("T\x1b[31m1", id="lost", outcome=UNKNOWN, error="OutcomeUnknown"))
+    await books.closing(entry("T2", id="made", outcome=DONE, order_no="TR2"))
+
+
+def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -> None:
+    """For people; a number that would colour the terminal is escaped."""
+    with_books(db, one_lost_call)
+    ended = cli("books", "--db", db)
+    assert ended.code == 0
+    head, call, second, order = ended.out.splitlines()
+    assert head.startswith("1 call")
+    assert "lost" in call
+    assert "AUD 4.50" in call
+    assert r"T\x1b[31m1" in call
+    assert second.startswith("1 order")
+    assert "TR2" in order
+
+
+def test_it_lists_for_machines(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Money as integers, times as ISO 8601; the environment stands for ``--db``."""
+    with_books(db, one_lost_call)
+    monkeypatch.setenv("OMIPAY_BOOKS_URL", db)
+    document = cli("books", "--json").document
+    (call,) = document["unresolved"]
+    (order,) = document["waiting"]
+    assert (call["id"], call["amount"], call["outcome"]) == ("lost", 450, "UNKNOWN")
+    assert call["started_at"].endswith("+00:00")
+    assert "\x1b" not in call["out_order_no"]
+    assert order["order_no"] == "TR2"
+
+
+def test_a_person_resolves_a_call(cli: Cli, db: str) -> None:
+    """And the order that was found is waited for."""
+    with_books(db, one_lost_call)
+    ended = cli("books", "resolve", "lost", "done", "--order-no", "TR1", "--db", db, "--json")
+    assert ended.document == {"id": "lost", "outcome": "DONE", "order_no": "TR1"}
+    assert with_books(db, lambda books: books.unresolved()) == []
+    assert {order.order_no for order in with_books(db, lambda books: books.waiting())} == {"TR1", "TR2"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("resolve", "nobody", "DONE"), "entry_or_id"),
+        (("resolve", "lost", "PERHAPS"), "outcome"),
+        (("resolve", "lost"), "OUTCOME"),
+        (("sweep", "--limit", "0"), "limit"),
+    ],
+)
+def test_what_cannot_be_done_is_named(cli: Cli, db: str, arguments: tuple[str, ...], says: str) -> None:
+    """Bad input: exit code 2, one line."""
+    with_books(db, one_lost_call)
+    ended = cli("books", *arguments, "--db", db)
+    assert ended.code == 2
+    assert says in ended.complaint
+
+
+def test_without_books_it_says_how_to_name_them(cli: Cli) -> None:
+    """Neither ``--db`` nor the environment."""
+    ended = cli("books")
+    assert ended.code == 2
+    assert "OMIPAY_BOOKS_URL" in ended.complaint
+
+
+def test_books_that_are_not_there_are_no_answer(cli: Cli, db: str) -> None:
+    """A database without the tables: exit code 4, and what is missing."""
+    ended = cli("books", "--db", db)
+    assert ended.code == 4
+    assert "create_tables" in ended.complaint
+
+
+def test_without_the_extra_it_says_what_to_install(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has no use for books does not install SQLAlchemy."""
+    monkeypatch.setitem(sys.modules, "omipay_async.sql", None)
+    ended = cli("books", "--db", db)
+    assert ended.code == 2
+    assert "omipay_async.sql" in ended.complaint
+
+
+def test_a_sweep_asks_and_marks(cli: Cli, db: str) -> None:
+    """It runs no handler: what is paid waits for a program that has one."""
+
+    async def sell() -> str:
+        async with cli.sandbox.session() as omipay:
+            made = await omipay.make_qr_order(
+                order_name="Tea", amount=450, currency="AUD", out_order_no="T1", platform="WECHATPAY"
+            )
+        await cli.sandbox.customer.pays(made.order_no)
+        return made.order_no
+
+    number = asyncio.run(sell())
+
+    async def write(books: Books) -> None:
+        await books.closing(entry("T1", m_number=cli.sandbox.merchant.m_number, outcome=DONE, order_no=number))
+        await make_due(books)
+
+    with_books(db, write)
+    ended = cli("books", "sweep", "--db", db, "--json")
+    assert ended.document == {"fulfilled": 0, "waiting": 1, "failed": 0, "errors": 0, "unresolved": 0}
+    assert with_books(db, lambda books: execute(books, "SELECT status FROM omipay_order")) == [("PAID",)]
