@@ -16,6 +16,7 @@ from omipay_async.errors import APIError, GatewayError, InvalidReply, NotSent, O
 from omipay_async.protocol.http_date import believable_date_ms
 from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, NonceProvider, checked_nonce
+from omipay_async.text import concealed
 from omipay_async.transport.attempt import Attempt, Failed, Node, session_closed, too_late
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.failures import Failure
@@ -215,7 +216,7 @@ class CallExecutor:
         call.signed_ms = self.gateway_time.time_ms()
         query, sign = self.credentials.query(call.signed_ms, nonce)
         call.request.secrets += (nonce, sign)
-        return f"{call.query}&{query}" if call.query else query
+        return concealed(f"{call.query}&{query}" if call.query else query)
 
     async def _pause(self, call: CallState, delay: float) -> Failed | None:
         try:

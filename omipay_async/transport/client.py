@@ -28,6 +28,7 @@ import httpx
 
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
+from omipay_async.text import plain_text
 
 from .attempt import Attempt, Failed, Node, Progress, TooLateError, cut_short, too_late
 from .cancellation import ScopeCancelled
@@ -186,10 +187,10 @@ class HTTPClient:
         response: httpx.Response | None = None
         quiet = our_request.set(True)
         try:
-            request = request_of(attempt, query)
             with attempt.scope:
                 attempt.progress = Progress.HANDED_OVER
-                response = await transport.handle_async_request(request)
+                # No local variable may hold the request: its repr shows the signature to whoever captures frames.
+                response = await transport.handle_async_request(request_of(attempt, query))
                 received = await _read(response, attempt.node)
                 self._answered[attempt.node.base_url] = attempt.clock.monotonic()
                 response = None
@@ -230,7 +231,7 @@ class HTTPClient:
         return request
 
     def _whole_request(self, attempt: Attempt, query: str) -> httpx.Request:
-        url = httpx.URL(f"{attempt.node.base_url}{attempt.path}?{query}")
+        url = httpx.URL(f"{attempt.node.base_url}{attempt.path}?{plain_text(query)}")
         left = max(0.001, attempt.until - attempt.clock.monotonic())
         connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline: its end would prove nothing
         request = self._bare_request(attempt, url, closes=True)

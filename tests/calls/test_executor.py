@@ -21,7 +21,7 @@ from omipay_async import (
     TransportError,
 )
 from omipay_async.testing import ManualClock
-from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome, settle
+from tests.support.scripted_gateway import SECRET_KEY, Gateway, Held, begin, fail, named, order, outcome, settle
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -555,3 +555,22 @@ async def test_a_cancelled_call_frees_its_slot(clock: ManualClock, gateway: Gate
             await asyncio.gather(*tasks, return_exceptions=True)
         assert gateway.under_way == 0
         assert (await refund(omipay)).refund_no == "RF1"
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+
+async def test_no_local_variable_of_a_call_shows_what_signs_it(clock: ManualClock, gateway: Gateway) -> None:
+    """Whoever captures the frames of a call that was cancelled on its way sees neither key, signature nor nonce."""
+    gateway.on("Refund", Held(REFUNDED))
+    async with gateway.session() as omipay:
+        call = await begin(clock, refund(omipay))
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await call
+    sent = gateway.asked[0].params
+    frames = [entry.frame.raw for entry in caught.traceback if "/omipay_async/" in str(entry.path)]
+    shown = [f"{name} {value!r}" for frame in frames for name, value in frame.f_locals.items()]
+    assert any(name.startswith("attempt ") for name in shown)
+    for secret in (SECRET_KEY, sent["sign"], sent["nonce_str"]):
+        assert not any(secret in variable for variable in shown)
