@@ -31,7 +31,7 @@ from tests.support.scripted_gateway import SECRET_KEY, Gateway, Held, begin, fai
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from omipay_async import AsyncOmipay
+    from omipay_async import AsyncOmipay, Event
 
 PAID = {"return_code": "SUCCESS", "order_no": "TR1"}
 PAYMENT_CODE = "134567890123456789"
@@ -94,6 +94,16 @@ class Stalled:
                 self.cancelled += 1
                 if not self._stubborn:
                     raise
+
+
+class LeapingClock(ManualClock):
+    """A clock of whose leap no timer hears."""
+
+    leapt_s = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return super().monotonic() + self.leapt_s
 
 
 @pytest.fixture
@@ -342,15 +352,6 @@ async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
 ) -> None:
     """A slow journal leaves too little time: NotSent, and the entry is closed."""
 
-    class LeapingClock(ManualClock):
-        """A clock of whose leap no timer hears."""
-
-        leapt_s = 0.0
-
-        def monotonic(self) -> float:
-            """Seconds."""
-            return super().monotonic() + self.leapt_s
-
     async def slow() -> None:
         leaping.leapt_s = 16
 
@@ -362,6 +363,24 @@ async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
     assert journal.names == ["opening", "closing"]
     assert journal.last.outcome is JournalOutcome.NOT_DONE
     assert gateway.asked == []
+
+
+async def test_what_is_too_late_for_sending_is_not_written_down(gateway: Gateway, journal: FakeJournal) -> None:
+    """The slot came free after the call's time to be sent: there is nothing to lose sight of."""
+    leaping = LeapingClock()
+    held = Held(order("PAID"))
+    gateway.on("QueryOrder", held)
+
+    def stand_still(event: Event) -> None:
+        leaping.leapt_s = 16 if event.name == "attempt" else leaping.leapt_s
+
+    async with gateway.session(journal=journal, clock=leaping, max_in_flight=1, on_event=stand_still) as omipay:
+        first = await begin(leaping, omipay.query_order("TR1"))
+        money = await begin(leaping, scan(omipay))
+        held.release.set()
+        assert isinstance(await outcome(money), NotSent)
+        await outcome(first)
+    assert journal.steps == []
 
 
 # -- closing ----------------------------------------------------------------------------------------------------------
