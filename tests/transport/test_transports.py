@@ -104,6 +104,8 @@ def from_module(name: str, kind: str) -> Exception:
         (httpx.ConnectError, ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
         (httpx.ConnectError, ConnectionResetError(errno.ECONNRESET, "reset"), False),
         (httpx.ConnectError, socket.gaierror(), True),
+        (httpx.ConnectError, from_module("respx.models", "SideEffectError"), True),
+        (httpx.ReadError, from_module("respx.models", "SideEffectError"), False),
     ],
 )
 def test_what_proves_that_nothing_was_sent(error: type[Exception], cause: Exception | None, *, never: bool) -> None:

@@ -1,0 +1,147 @@
+"""Deadlines are instants: whatever held the process up, no money is sent late, and a reply that is there is read."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import NotSent, Outcome
+from omipay_async.testing import ManualClock
+
+from .behaviours import Behaviour, message
+from .client import Transport, open_session, query, refund, scan
+from .server import Gateway, always, gateway_in_thread, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from .client import Call
+    from .conftest import Certified
+
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+
+EVERY = pytest.mark.parametrize("transport", list(Transport), ids=str)
+
+
+class HeldUpClock(ManualClock):
+    """The clock of a process that can be held up: its timers have yet to notice."""
+
+    held_up_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.held_up_s
+
+
+def held_up(clock: HeldUpClock) -> None:
+    """SIGSTOP, or a nonce provider that blocks: both clocks have gone on."""
+    clock.held_up_s += 16
+
+
+def asleep(clock: HeldUpClock) -> None:
+    """A machine that slept for an hour: the monotonic clock stood still."""
+    clock.shift(3600)
+
+
+LATE = pytest.mark.parametrize("late", [held_up, asleep])
+
+
+@EVERY
+@LATE
+@pytest.mark.parametrize("call", [scan, refund])
+async def test_no_money_is_sent_late_after_signing(
+    gateway: Gateway, transport: Transport, late: Callable[[HeldUpClock], None], call: Call
+) -> None:
+    """The nonce is the last that is asked for: when it comes late, nothing is sent, and that is said."""
+    clock = HeldUpClock(start=gateway.time_ms())
+
+    def slow() -> str:
+        late(clock)
+        return "nonceThatCameLate"
+
+    async with open_session(gateway, transport, clock=clock, nonces=slow) as omipay:
+        with pytest.raises(NotSent) as caught:
+            await call(omipay, "A-1")
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert gateway.requests == []
+
+
+@LATE
+async def test_no_money_is_sent_late_after_connecting(
+    wired: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, late: Callable[[HeldUpClock], None]
+) -> None:
+    """On the session's own connections the clocks are looked at immediately before the write."""
+    clock = HeldUpClock(start=wired.time_ms())
+    connect: Any = asyncio.get_running_loop().create_connection
+
+    async def slow(*args: Any, **options: Any) -> Any:
+        late(clock)
+        return await connect(*args, **options)
+
+    class Loop:
+        create_connection = staticmethod(slow)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(loop, name)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("omipay_async.transport.network.asyncio.get_running_loop", Loop)
+    async with open_session(wired, clock=clock, verify=certified.client) as omipay:
+        with pytest.raises(NotSent, match="less than half"):
+            await scan(omipay, "A-1")
+        monkeypatch.undo()
+    assert wired.requests == []
+
+
+async def test_a_clock_that_is_put_back_holds_nothing_up(gateway: Gateway) -> None:
+    """Only a clock that went on says that it is late."""
+    clock = ManualClock(start=gateway.time_ms())
+
+    def nonce() -> str:
+        clock.shift(-100)
+        return f"nonce{len(gateway.requests):011}"
+
+    async with open_session(gateway, clock=clock, nonces=nonce) as omipay:
+        await scan(omipay, "A-1")
+    assert gateway.acts == {"A-1": 1}
+
+
+@pytest.fixture(params=["TCP", "TLS"])
+def elsewhere(request: pytest.FixtureRequest, certified: Certified) -> Iterator[Gateway]:
+    """A gateway that answers while our own event loop is held up."""
+    with gateway_in_thread(certified.server if request.param == "TLS" else None) as gateway:
+        yield gateway
+
+
+@EVERY
+async def test_a_reply_in_the_socket_is_read_before_anybody_gives_up(
+    elsewhere: Gateway, certified: Certified, transport: Transport
+) -> None:
+    """The event loop was held up over the deadline, and the answer came meanwhile."""
+    verify = certified.client if elsewhere.tls else True
+    async with open_session(elsewhere, transport, timeout=1.0, verify=verify) as omipay:
+        await held_up_over_the_deadline(elsewhere, scan(omipay, "A-1"))
+    assert elsewhere.acts == {"A-1": 1}
+
+
+async def test_a_long_reply_in_the_socket_is_read_to_its_end(elsewhere: Gateway, certified: Certified) -> None:
+    """As long as more of it comes, it is waited for."""
+    elsewhere.script = always(
+        Behaviour("long", says=lambda reply: message(reply.partition(b"\r\n\r\n")[2] + b" " * 150_000))
+    )
+    verify = certified.client if elsewhere.tls else True
+    async with open_session(elsewhere, timeout=1.0, verify=verify) as omipay:
+        await held_up_over_the_deadline(elsewhere, query(omipay, "OM-1"))
+
+
+async def held_up_over_the_deadline(gateway: Gateway, call: Coroutine[Any, Any, object]) -> None:
+    """Make the call, and hold the event loop up until its second is over and the gateway has answered."""
+    gateway.loop.call_soon_threadsafe(gateway.gate.clear)
+    asked = asyncio.ensure_future(call)
+    await until(lambda: gateway.under_way == 1)
+    threading.Timer(0.02, lambda: gateway.loop.call_soon_threadsafe(gateway.gate.set)).start()
+    time.sleep(1.1)  # noqa: ASYNC251 - what is tested
+    await asked

@@ -1,0 +1,230 @@
+"""Programs that patch httpx or httpcore see the session's requests; what mocks the gateway keeps them off the real one.
+
+Also what our own transport relies on in httpx without its saying so: each of these fails when httpx changes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+import httpx
+import pytest
+import respx
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from omipay_async import NotSent, OutcomeUnknown
+from omipay_async.transport.http_transport import HTTPTransport, httpcore_is_patched
+from omipay_async.transport.network import Network
+from omipay_async.transport.tls import ssl_context
+
+from .client import open_session, query, scan
+from .server import refusing_port, url_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_httpx import HTTPXMock
+
+    from omipay_async import AsyncOmipay
+
+    from .server import Gateway
+
+NOWHERE = "https://gateway.test/omipay/api"
+PAID = {"return_code": "SUCCESS", "result_code": "PAID", "order_no": "OM-1", "currency": "AUD", "amount": 100}
+SALE = {"return_code": "SUCCESS", "order_no": "OM-A-1", "out_order_no": "A-1", "order_time": "20260102030405"}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Whoever would really connect fails the test, except in tests that have a gateway."""
+    if "gateway" in request.fixturenames:
+        return
+
+    async def connect(*_: object) -> object:
+        pytest.fail("a real connection was opened")
+
+    monkeypatch.setattr(Network, "connect", connect)
+
+
+# -- respx ------------------------------------------------------------------------------------------------------------
+
+
+@respx.mock
+async def test_respx_sees_every_request() -> None:
+    """In its default mode, with no server anywhere; the whole query included."""
+    asked = respx.get(f"{NOWHERE}/v2/QueryOrder", params={"order_no": "OM-1"}).respond(json=PAID)
+    bought = respx.post(f"{NOWHERE}/v2/MakeScanOrder").respond(json=SALE)
+    async with open_session(NOWHERE) as omipay:
+        assert (await omipay.query_order("OM-1")).is_paid
+        await scan(omipay, "A-1")
+        await query(omipay, "OM-1")
+    assert (asked.call_count, bought.call_count) == (2, 1)
+    assert bought.calls.last.request.url.params["out_order_no"] == "A-1"
+
+
+@respx.mock
+async def test_what_respx_raises_is_told_as_on_any_transport() -> None:
+    """A refused connection was never sent; a lost reply leaves the money unknown."""
+    route = respx.post(f"{NOWHERE}/v2/MakeScanOrder")
+    async with open_session(NOWHERE) as omipay:
+        route.mock(side_effect=httpx.ReadError)
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+        route.mock(side_effect=httpx.ConnectError)
+        with pytest.raises(NotSent):
+            await scan(omipay, "A-2")
+
+
+async def test_respx_that_begins_and_ends_while_a_session_lives(gateway: Gateway) -> None:
+    """While it is active it has every request; before and after, the gateway has them."""
+    async with open_session(gateway) as omipay:
+        await query(omipay, "OM-1")
+        with respx.mock:
+            respx.get(f"{gateway.base_url}/v2/QueryOrder").respond(json=PAID)
+            await query(omipay, "OM-1")
+        await query(omipay, "OM-2")
+    assert gateway.numbers == ["OM-1", "OM-2"]
+
+
+async def test_what_respx_lets_through_is_sent(gateway: Gateway) -> None:
+    """Over httpcore's own connections, none of which is kept."""
+    with respx.mock(assert_all_called=False) as mock:
+        mock.route().pass_through()
+        async with open_session(gateway) as omipay:
+            await query(omipay, "OM-1")
+            await scan(omipay, "A-1")
+    assert gateway.acts == {"OM-1": 1, "A-1": 1}
+    assert gateway.connections == 2
+
+
+def test_a_library_that_is_first_imported_while_respx_is_active_steps_aside_too() -> None:
+    """What it finds in httpcore's place then is not taken for httpcore's own."""
+    code = (
+        "import respx\n"
+        "with respx.mock:\n"
+        "    from omipay_async.transport.http_transport import httpcore_is_patched\n"
+        "    print(httpcore_is_patched())\n"
+        "print(httpcore_is_patched())\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize("kind", [httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection])
+def test_whatever_replaces_a_method_of_httpcore_is_noticed(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    """A function of another module, or a thing that can be called."""
+    assert not httpcore_is_patched()
+    for instead in (lambda _: None, object()):
+        with monkeypatch.context() as patched:
+            patched.setattr(kind, "handle_async_request", instead)
+            assert httpcore_is_patched()
+    assert not httpcore_is_patched()
+
+
+# -- pytest-httpx -----------------------------------------------------------------------------------------------------
+
+
+async def test_pytest_httpx_sees_every_request(httpx_mock: HTTPXMock) -> None:
+    """By method and path; the signed query is not part of the URL that it sees."""
+    httpx_mock.add_response(method="GET", url=f"{NOWHERE}/v2/QueryOrder", json=PAID)
+    httpx_mock.add_response(method="POST", url=f"{NOWHERE}/v2/MakeScanOrder", json=SALE)
+    async with open_session(NOWHERE) as omipay:
+        assert (await omipay.query_order("OM-1")).is_paid
+        await scan(omipay, "A-1")
+    requests = httpx_mock.get_requests()
+    assert [request.method for request in requests] == ["GET", "POST"]
+    assert b"sign=" in requests[1].extensions["target"]
+
+
+async def test_what_pytest_httpx_raises_is_told_as_on_any_transport(httpx_mock: HTTPXMock) -> None:
+    """A timeout leaves the money unknown."""
+    httpx_mock.add_exception(httpx.ReadTimeout("slow"))
+    async with open_session(NOWHERE) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+
+
+# -- OpenTelemetry ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """The spans of httpx's instrumentation."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor: Any = HTTPXClientInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    yield exporter
+    instrumentor.uninstrument()
+
+
+def shown_by(spans: InMemorySpanExporter) -> str:
+    """Everything that the spans tell."""
+    return "\n".join(span.to_json() for span in spans.get_finished_spans())
+
+
+async def test_open_telemetry_sees_every_request(gateway: Gateway, spans: InMemorySpanExporter) -> None:
+    """A span for each, without the signature, and the trace goes on to the gateway in a header."""
+    async with open_session(gateway) as omipay:
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+    assert [span.name for span in spans.get_finished_spans()] == ["GET", "POST"]
+    assert all(request.headers["traceparent"] for request in gateway.requests)
+    assert "/v2/MakeScanOrder" in shown_by(spans)
+    for request in gateway.requests:
+        assert request.query["sign"] not in shown_by(spans)
+        assert request.query["nonce_str"] not in shown_by(spans)
+
+
+async def test_open_telemetry_sees_what_failed(spans: InMemorySpanExporter, gateway: Gateway) -> None:
+    """As the exception of httpx that it is."""
+    del gateway
+    with refusing_port() as port:
+        async with open_session(url_of(port.getsockname()[1])) as omipay:
+            with pytest.raises(NotSent):
+                await scan(omipay, "A-1")
+    assert "ConnectError" in shown_by(spans)
+    assert "sign=" not in shown_by(spans)
+
+
+# -- what we rely on --------------------------------------------------------------------------------------------------
+
+
+async def test_the_pool_of_httpx_is_where_we_replace_it() -> None:
+    """``_pool`` is the one private name of httpx that we use: its transport makes it, asks it and closes it."""
+    theirs = httpx.AsyncHTTPTransport(verify=False)
+    assert isinstance(theirs._pool, httpcore.AsyncConnectionPool)
+    ours = HTTPTransport(Network(), ssl_context(True))
+    assert set(vars(ours)) == set(vars(theirs)) == {"_pool"}
+    asked: list[str] = []
+
+    class Pool:
+        async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+            asked.append(request.url.target.decode())
+            return httpcore.Response(204)
+
+        async def aclose(self) -> None:
+            asked.append("closed")
+
+    theirs._pool = Pool()  # type: ignore[assignment]  # what we do
+    request = httpx.Request("GET", "https://gateway.test/a", extensions={"target": b"/b?sign=1"})
+    assert (await theirs.handle_async_request(request)).status_code == 204
+    await theirs.aclose()
+    await ours.aclose()
+    assert asked == ["/b?sign=1", "closed"]
+
+
+async def test_the_client_of_the_session_makes_few_transports(httpx_mock: HTTPXMock) -> None:
+    """However many hosts are asked through ``session.http``, they share one."""
+    httpx_mock.add_response(is_reusable=True)
+    omipay: AsyncOmipay
+    async with open_session(NOWHERE) as omipay:
+        for index in range(50):
+            await omipay.http.get(f"https://host-{index}.test/")
+        assert len(omipay._wire._unsigned._transports) == 1
