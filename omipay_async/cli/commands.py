@@ -379,16 +379,24 @@ def verify(
 
 
 @app.command()
-def doctor(json: Json = False) -> Job:
+def doctor(
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Post a signed test notification to OMIPAY_NOTIFY_URL; explain the answer.")
+    ] = False,
+    json: Json = False,
+) -> Job:
     """Check the way to the gateway, by one harmless signed query.
 
-    Configuration, DNS, TLS, this machine's clock, the key: each with advice.
+    Configuration, notify_url, DNS, TLS, this machine's clock, the key: each with
+    advice. The test notification is about an order that no gateway knows, so a
+    program that asks the gateway first refuses it: that is the right answer.
 
       omipay doctor
+      omipay doctor --notify
     """
     from .doctor import doctor as examine  # noqa: PLC0415
 
-    return Job(examine, json)
+    return Job(lambda run: examine(run, notify=notify), json)
 
 
 app.add_typer(books.app, name="books")

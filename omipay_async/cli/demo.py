@@ -20,7 +20,7 @@ from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 from omipay_async.testing import ManualClock
 
 from .exit_codes import Exit
-from .formatting import elapsed, money, plain
+from .formatting import elapsed, in_words, money, plain
 from .runner import complain
 
 if TYPE_CHECKING:
@@ -34,7 +34,16 @@ if TYPE_CHECKING:
 _QR_AMOUNT: Final = 1230
 _SCAN_AMOUNT: Final = 450
 _REFUND_AMOUNT: Final = 430
+_WORTH_A_WORD_S: Final = 600.0
+"""A pause that is as long as this is told in words."""
 _STEP_OF_A_REFUND_S: Final = 8 * 3600.0
+_MEANINGS: Final[dict[str, str]] = {
+    RefundStatus.Applied: ": the refund was requested",
+    RefundStatus.MerchantConfirmed: ": the shop's side agreed",
+    RefundStatus.OrganizationConfirmed: ": WeChat confirmed the request",
+    RefundStatus.OrganizationPayback: ": WeChat says that it has paid the money back",
+    RefundStatus.Closed: ": the money has arrived",
+}
 
 
 @attrs.define
@@ -47,10 +56,15 @@ class Shop:
     omipay: AsyncOmipay
     fulfilled: list[str] = attrs.field(factory=list)
     told: list[dict[str, Any]] = attrs.field(factory=list)
+    last: float = 0.0
+    """When the last line was told, on the demo's clock."""
 
     def tell(self, what: str) -> None:
         """One line of the timeline."""
         now = self.clock.monotonic()
+        if now - self.last >= _WORTH_A_WORD_S:
+            self.run.say(f"{'':>9}  ... {in_words(now - self.last)} later ...")
+        self.last = now
         self.told.append({"at_s": now, "what": what})
         self.run.say(f"{elapsed(now):>9}  {what}")
 
@@ -124,7 +138,7 @@ class Shop:
             receipt,
             timeout=7 * 86_400,
             interval=_STEP_OF_A_REFUND_S,
-            on_status=lambda seen: self.tell(f"QueryRefund: {seen.status}"),
+            on_status=lambda seen: self.tell(f"QueryRefund: {seen.status}{_MEANINGS.get(seen.status, '')}"),
         )
         await office
         return refund.status
@@ -156,6 +170,7 @@ async def play(run: Run, set_up: Callable[[Sandbox], Awaitable[None]]) -> Exit:
         sandbox.app = shop.notify_url
         await set_up(sandbox)
         try:
+            # The acts of the story, in order; a further one goes here.
             order_no = await shop.sell_by_qr_code()
             await shop.sell_by_scanning()
             status = await shop.give_back(order_no)
@@ -186,7 +201,7 @@ def _conclude(shop: Shop, trouble: str, took_s: float) -> Exit:
         document = {"ok": not trouble, "paid": paid, "refunded": refunded, "currency": "AUD", "timeline": shop.told}
         run.show(document | ({"message": trouble} if trouble else {}))
     run.say(f"\nThe gateway's ledger: {money(paid, 'AUD')} paid, {money(refunded, 'AUD')} of it given back.")
-    run.say(f"{elapsed(passed)} hours passed on the demo's clock, {took_s:.1f} s on yours.")
+    run.say(f"{in_words(passed)} passed on the demo's clock, {took_s:.1f} seconds on yours.")
     if trouble:
         complain(f"the demo did not end as told: {trouble}")
         return Exit.REFUSED

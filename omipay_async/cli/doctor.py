@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import os
+import secrets
 import socket
 import ssl
 from contextlib import suppress
@@ -31,6 +32,7 @@ from omipay_async.transport.client import to_url
 from omipay_async.transport.proxies import Proxies
 from omipay_async.transport.tls import ssl_context
 
+from . import notify_check
 from .exit_codes import Exit
 from .formatting import plain
 from .runner import Run, complain
@@ -71,8 +73,8 @@ class Finding:
         return f"{self.name:<13}  {word:<6}  {said}"
 
 
-def doctor(run: Run) -> Exit:
-    """Examine the way to the gateway, step by step."""
+def doctor(run: Run, *, notify: bool = False) -> Exit:
+    """Examine the way to the gateway, step by step; with ``notify`` also the way back to the notify_url."""
     findings: list[Finding] = []
 
     def found(finding: Finding) -> bool:
@@ -81,7 +83,7 @@ def doctor(run: Run) -> Exit:
         return finding.ok is not False
 
     try:
-        run.ask(lambda omipay: _examine(omipay, found))
+        run.ask(lambda omipay: _examine(omipay, found, run.secret_key() if notify else None))
     except ConfigurationError as error:
         advice = "set it in the environment: omipay --help lists the names"
         found(Finding("configuration", False, str(error), advice, Exit.BAD_INPUT))
@@ -94,10 +96,14 @@ def doctor(run: Run) -> Exit:
     return bad.exit_code
 
 
-async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool]) -> None:
+async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool], notify_key: str | None) -> None:
     region = os.environ.get("OMIPAY_REGION", "").strip() or Region.AU
     base_url = os.environ.get("OMIPAY_BASE_URL", "").strip() or Region(region).base_url
     found(Finding("configuration", True, f"merchant {os.environ.get('OMIPAY_M_NUMBER', '').strip()}, {base_url}"))
+    url = os.environ.get("OMIPAY_NOTIFY_URL", "").strip()
+    found(notify_url(url))
+    if notify_key is not None:
+        found(await notification(url, omipay.m_number, notify_key, SystemClock()))
     address = urlsplit(base_url)
     if Proxies(None, from_environment=True).of(to_url(base_url)) is not None:  # which asks no DNS of ours
         found(Finding("DNS, TLS", None, "left to the proxy that the environment names"))
@@ -105,6 +111,30 @@ async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool]) -> Non
         return
     found(await clock(omipay.http, base_url, SystemClock()))
     found(await key(omipay))
+
+
+def notify_url(url: str) -> Finding:
+    """Whether the gateway is told where to notify."""
+    if not url:
+        advice = "set OMIPAY_NOTIFY_URL, or notify_url= of each order"
+        return Finding("notify_url", None, "not set: the gateway tells nobody of payments", advice)
+    return Finding("notify_url", True, f"{url}; --notify tries whether your program answers there")
+
+
+async def notification(url: str, m_number: str, key: str, clock: Clock) -> Finding:
+    """Post a signed test notification, and explain the answer."""
+    if not url:
+        advice = "set OMIPAY_NOTIFY_URL: --notify posts to it"
+        return Finding("notification", False, "there is no notify_url to post to", advice, Exit.BAD_INPUT)
+    body = notify_check.signed_body(m_number, key, secrets.token_hex(16), clock.time_ms())
+    try:
+        async with httpx.AsyncClient(timeout=_PATIENCE_S) as http:
+            answer = await http.post(url, content=body, headers={"Content-Type": "application/json"})
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        advice = "start your program, and check the address and the firewall; the gateway must reach it too"
+        return Finding("notification", False, f"nobody answers: {plain(error)}", advice, Exit.NO_ANSWER)
+    ok, meaning, advice = notify_check.verdict(answer.status_code, answer.content)
+    return Finding("notification", ok, meaning, advice, Exit.DONE if ok else Exit.REFUSED)
 
 
 async def dns(address: SplitResult) -> Finding:

@@ -57,6 +57,16 @@ def elapsed(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
+def in_words(seconds: float) -> str:
+    """A duration as people say it: its two largest units, rounded down."""
+    rest, parts = int(seconds), []
+    for name, size in (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
+    return " and ".join(parts[:2]) or "no time"
+
+
 def fields(model: Any) -> dict[str, Any]:
     """What a reply says, by the names of the documents, with its verdicts."""
     own = {field.name: getattr(model, field.name) for field in attrs.fields(type(model)) if field.name != "raw"}

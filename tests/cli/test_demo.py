@@ -32,6 +32,8 @@ def test_the_demo_tells_the_main_job(cli: Cli) -> None:
         place = ended.out.index(act, place)
     assert ended.out.count("goods are shipped") == 1
     assert "clock jumps over every wait" in ended.out
+    for words in ("8 hours later", "Closed: the money has arrived", "1 day and 8 hours passed on the demo's clock"):
+        assert words in ended.out
 
 
 def test_the_demo_is_a_document_for_machines(cli: Cli) -> None:

@@ -13,13 +13,15 @@ import pytest
 import trustme
 
 from omipay_async import AsyncOmipay
-from omipay_async.cli import doctor
+from omipay_async.cli import doctor, notify_check
 from omipay_async.cli.exit_codes import Exit
-from omipay_async.sandbox import Fault, Sandbox
+from omipay_async.sandbox import TOY_SECRET_KEY, Fault, Sandbox
 from omipay_async.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from omipay_async import Order
 
     from .conftest import Cli
 
@@ -55,12 +57,19 @@ def doctored(cli: Cli, served: tuple[Sandbox, str], monkeypatch: pytest.MonkeyPa
     return cli
 
 
-def test_a_way_without_trouble_is_five_times_ok(doctored: Cli) -> None:
+def test_a_way_without_trouble_is_ok_at_each_step(doctored: Cli) -> None:
     """And nothing but one exchange rate was asked for with a signature."""
     ended = doctored("doctor")
     assert (ended.code, ended.err) == (0, "")
     words = [line.split()[:2] for line in ended.out.splitlines()]
-    assert words == [["configuration", "ok"], ["DNS", "ok"], ["TLS", "ok"], ["clock", "ok"], ["key", "ok"]]
+    assert words == [
+        ["configuration", "ok"],
+        ["notify_url", "?"],
+        ["DNS", "ok"],
+        ["TLS", "ok"],
+        ["clock", "ok"],
+        ["key", "ok"],
+    ]
     assert [call.endpoint for call in doctored.sandbox.ledger.calls] == ["GetExchangeRate"]
 
 
@@ -68,7 +77,75 @@ def test_machines_read_each_step(doctored: Cli) -> None:
     """In one document."""
     document = doctored("doctor", "--json").document
     assert document["ok"] is True
-    assert [check["name"] for check in document["checks"]] == ["configuration", "DNS", "TLS", "clock", "key"]
+    names = [check["name"] for check in document["checks"]]
+    assert names == [
+        "configuration",
+        "notify_url",
+        "DNS",
+        "TLS",
+        "clock",
+        "key",
+    ]
+
+
+def test_a_notify_url_that_is_not_set_is_told(doctored: Cli) -> None:
+    """It is no failure, and worth a word."""
+    ended = doctored("doctor")
+    assert ended.code == 0
+    assert "notify_url     ?       not set" in ended.out
+
+
+def test_a_test_notification_wants_an_address(doctored: Cli) -> None:
+    """Without a notify_url there is nothing to post to: bad input."""
+    ended = doctored("doctor", "--notify")
+    assert (ended.code, "no notify_url to post to" in ended.complaint) == (2, True)
+
+
+def test_nobody_at_the_notify_url(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that does not run is found."""
+    monkeypatch.setenv("OMIPAY_NOTIFY_URL", "http://127.0.0.1:9/omipay/notify")
+    ended = doctored("doctor", "--notify")
+    assert (ended.code, "nobody answers" in ended.complaint) == (4, True)
+
+
+async def test_the_test_notification_is_refused_by_a_right_program(omipay: AsyncOmipay) -> None:
+    """It is rightly signed, and about an order that the gateway does not know: 409, which doctor calls good."""
+
+    async def handler(order: Order) -> None:
+        pytest.fail("the handler ran")
+
+    now_ms = ManualClock().time_ms()  # where the fixture's clock starts
+    body = notify_check.signed_body(omipay.m_number, TOY_SECRET_KEY, "nonce00001", now_ms)
+    reply = await omipay.receive_notification(body, handler)
+    assert reply.status == 409
+    assert notify_check.verdict(reply.status, reply.body)[0] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b'{"return_code": "SUCCESS"}', "never happened"),
+        (200, b"ok", "without SUCCESS"),
+        (200, b"[]", "without SUCCESS"),
+        (307, b"", "leads elsewhere"),
+        (400, b"", "could not read"),
+        (404, b"", "not found"),
+        (418, b"\x1b[2J", "\\x1b[2J"),
+    ],
+)
+def test_answers_to_the_test_notification_are_explained(status: int, body: bytes, said: str) -> None:
+    """Each bad answer with what it means and what to do."""
+    ok, meaning, advice = notify_check.verdict(status, body)
+    assert (ok, said in meaning, bool(advice)) == (False, True, True)
+
+
+def test_the_test_notification_is_posted(
+    doctored: Cli, monkeypatch: pytest.MonkeyPatch, served: tuple[Sandbox, str]
+) -> None:
+    """To the notify_url, and the answer is explained: the sandbox itself has no such page."""
+    monkeypatch.setenv("OMIPAY_NOTIFY_URL", served[1].replace("/api", "/notify"))
+    ended = doctored("doctor", "--notify")
+    assert (ended.code, "HTTP 404: not found" in ended.complaint) == (1, True)
 
 
 def test_a_wrong_key_is_named(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +215,13 @@ def test_a_proxy_is_asked_for_names_and_for_connections(doctored: Cli, monkeypat
     monkeypatch.setenv("no_proxy", "")
     ended = doctored("doctor")
     assert ended.code == 4
-    assert [line.split()[0] for line in ended.out.splitlines()] == ["configuration", "DNS,", "clock", "key"]
+    assert [line.split()[0] for line in ended.out.splitlines()] == [
+        "configuration",
+        "notify_url",
+        "DNS,",
+        "clock",
+        "key",
+    ]
     assert "not known: the gateway did not answer" in ended.out
 
 

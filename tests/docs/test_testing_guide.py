@@ -1,0 +1,55 @@
+"""The guide to testing: its programs are test suites that pass, and its tables say what the code does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.sandbox import Fault, PaymentCode
+from omipay_async.sandbox.faults import SECONDS
+from tests.support.markdown import DOCS, blocks, save_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE = DOCS / "testing.md"
+
+
+def run(folder: Path, *options: str) -> str:
+    """The report of pytest on a folder, run as a reader runs it."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_program_is_a_suite_that_passes(tmp_path: Path) -> None:
+    """Saved as printed and run in a process of its own."""
+    saved = save_files(PAGE, tmp_path)
+    assert len(saved) == len(blocks(PAGE)) == 3
+    assert "3 passed" in run(tmp_path, "-o", "asyncio_mode=auto")
+
+
+@pytest.mark.parametrize(
+    ("mark", "options"),
+    [("asyncio", ("-o", "asyncio_mode=strict")), ("anyio", ("-p", "no:asyncio"))],
+)
+def test_the_fixtures_work_under_both_runners(tmp_path: Path, mark: str, options: tuple[str, ...]) -> None:
+    """As the guide says: marked for pytest-asyncio's strict mode, or for anyio."""
+    (program,) = [block.code for block in blocks(PAGE) if block.file == "test_till.py"]
+    backend = '\n\n@pytest.fixture\ndef anyio_backend() -> str:\n    return "asyncio"\n'
+    marked = program.replace("async def test_", f"@pytest.mark.{mark}\nasync def test_")
+    (tmp_path / "test_till.py").write_text(f"import pytest\n{marked}{backend}", encoding="utf-8")
+    assert "1 passed" in run(tmp_path, *options)
+
+
+def test_the_tables_are_current() -> None:
+    """Each fault and each payment code, with what it does."""
+    page = PAGE.read_text(encoding="utf-8")
+    for fault in Fault:
+        assert f"| `{fault}` | {fault.description} | {f'{SECONDS[fault]:g} |' if fault in SECONDS else '|'}" in page
+    for code in PaymentCode:
+        assert f"| `PaymentCode.{code.name}` | `{code}` | {code.description} |" in page
