@@ -71,7 +71,7 @@ async def steps(effort: Effort) -> list[Row]:
     body = notification()
     calls = effort.of(2_000, 200)
     rows = [
-        Row("sign a request (nonce, signature, query)", _us(lambda: credentials.query(1, nonces()), calls), "us"),
+        Row("sign a request (nonce, signature, query)", _us(lambda: credentials.sign(1, nonces()), calls), "us"),
         Row("verify and read a notification", _us(lambda: session.parse_notification(body, max_age=None), calls), "us"),
         Row("decode a QueryOrder reply", _us(lambda: decoder.decode(asked, received), calls), "us"),
     ]

@@ -31,7 +31,7 @@ from .polling.service import PollingService
 from .protocol import endpoints, pages, validation
 from .protocol.decoding import ReplyDecoder
 from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
-from .text import concealed, concealed_all
+from .text import Secret, concealed, concealed_all, joined, plain_text
 from .transport.client import HTTPClient
 from .transport.pool import Priority
 
@@ -285,7 +285,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         self._life.ensure_open()
         query = validation.query(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri})
         base_url = self._caller.nodes.in_order()[0].base_url
-        return f"{base_url}{endpoints.GET_USER_INFO.path}?{query}&{self._signed_query()}"
+        return plain_text(joined(base_url, endpoints.GET_USER_INFO.path, "?", query, "&", self._signed_query()))
 
     def parse_wechat_login(self, url_or_query: str) -> WeChatUser:
         """Who logged in, from the URL that the browser came back to. EN 2.9.
@@ -299,8 +299,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         self._life.ensure_open()
         return pages.parse_wechat_login(url_or_query, self._decoder())
 
-    def _signed_query(self) -> str:
-        query, _ = self._caller.credentials.query(
-            self._caller.gateway_time.time_ms(), checked_nonce(self._caller.nonces())
-        )
+    def _signed_query(self) -> Secret:
+        nonce = checked_nonce(self._caller.nonces())
+        query, _ = self._caller.credentials.sign(self._caller.gateway_time.time_ms(), nonce)
         return query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 
 def plain_text(value: str) -> str:
@@ -22,6 +23,10 @@ class Secret(str):
 
     __slots__ = ()
 
+    def __new__(cls, value: str) -> Self:
+        """Of the characters of ``value``, which may be a secret already."""
+        return super().__new__(cls, plain_text(value))
+
     def __repr__(self) -> str:
         """Not the characters."""
         return "[secret]"
@@ -31,6 +36,11 @@ class Secret(str):
     def __format__(self, _: str) -> str:
         """Not the characters either."""
         return repr(self)
+
+
+def joined(*parts: str) -> Secret:
+    """``parts`` one after the other, as a secret. (A secret among them would not show itself to an f-string.)"""
+    return Secret("".join(parts))
 
 
 def concealed(value: object) -> Secret:

@@ -16,7 +16,7 @@ from omipay_async.errors import APIError, GatewayError, InvalidReply, NotSent, O
 from omipay_async.protocol.http_date import believable_date_ms
 from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, NonceProvider, checked_nonce
-from omipay_async.text import concealed
+from omipay_async.text import joined
 from omipay_async.transport.attempt import Attempt, Failed, Node, session_closed, too_late
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.failures import Failure
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock, GatewayTime
     from omipay_async.protocol.context import RequestContext
     from omipay_async.protocol.decoding import ReplyDecoder
+    from omipay_async.text import Secret
     from omipay_async.transport.client import HTTPClient, Slot
 
     from .journaling import CallJournal
@@ -211,12 +212,12 @@ class CallExecutor:
         )
         return await self.wire.exchange(slot, call.attempt)
 
-    def _sign(self, call: CallState) -> str:
+    def _sign(self, call: CallState) -> Secret:
         nonce = checked_nonce(self.nonces())
         call.signed_ms = self.gateway_time.time_ms()
-        query, sign = self.credentials.query(call.signed_ms, nonce)
+        query, sign = self.credentials.sign(call.signed_ms, nonce)
         call.request.secrets += (nonce, sign)
-        return concealed(f"{call.query}&{query}" if call.query else query)
+        return joined(call.query, "&", query) if call.query else query
 
     async def _pause(self, call: CallState, delay: float) -> Failed | None:
         try:

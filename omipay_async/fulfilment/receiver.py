@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from omipay_async.models import Notification, Order
     from omipay_async.polling.service import PollingService
     from omipay_async.protocol.decoding import ReplyDecoder
-    from omipay_async.protocol.notifications import NotificationReply
+    from omipay_async.protocol.notifications import NotificationReply, SealedBody
 
     from .backends import Backend
 
@@ -68,16 +68,18 @@ class ReceivingMethods:
         Raises:
             MalformedNotification, InvalidSignature, ReflectedNotification, StaleNotification
         """
+        sealed = notifications.SealedBody(body)
+        del body  # no frame shows the signature
         if max_age is not None:
             validation.seconds("max_age", max_age)
         self._life.ensure_open()
-        notification = self._parse(body)
+        notification = self._parse(sealed)
         notifications.check_age(notification, self._caller.gateway_time.time_ms(), max_age)
         return notification
 
-    def _parse(self, body: Body) -> Notification:
+    def _parse(self, sealed: SealedBody) -> Notification:
         return notifications.parse(
-            body,
+            sealed,
             credentials=self._caller.credentials,
             issued=getattr(self._caller.nonces, "issued", None),
             decoder=self._decoder(),
@@ -95,8 +97,13 @@ class ReceivingMethods:
             UnconfirmedNotification: the gateway does not bear it out, or does not know the order.
             TransportError: the gateway could not be asked: no verdict. (``InvalidReply``, ``GatewayError`` likewise.)
         """
+        sealed = notifications.SealedBody(body)
+        del body  # no frame shows the signature
+        return await self._confirmed(sealed, timeout)
+
+    async def _confirmed(self, sealed: SealedBody, timeout: float | None) -> Order:
         self._life.ensure_open()
-        notification = self._parse(body)
+        notification = self._parse(sealed)
         try:
             order = await self.query_order(notification.order_no, timeout=timeout)
         except LookupFailed as error:
@@ -130,10 +137,12 @@ class ReceivingMethods:
             InvalidRequest: for a handler that cannot be called, or a wrong ``timeout``. (One that is not async shows
                 when it is called: the answer is 500 then, each time.)
         """
+        sealed = notifications.SealedBody(body)
+        del body  # no frame shows the signature
         checked_handler(handler)
         limit = validation.seconds("timeout", timeout, above=True)
         began = self._caller.clock.monotonic()
-        reply = await self._received(body, handler, limit)
+        reply = await self._received(sealed, handler, limit)
         if reply.error is not None and isinstance(reply.error, NotificationError):
             notifications.log_refusal(reply.error)
         self._events.emit(
@@ -147,10 +156,10 @@ class ReceivingMethods:
         )
         return reply
 
-    async def _received(self, body: Body, handler: Handler, limit: float) -> NotificationReply:
+    async def _received(self, sealed: SealedBody, handler: Handler, limit: float) -> NotificationReply:
         began = self._caller.clock.monotonic()
         try:
-            order = await self.confirm_notification(body, timeout=limit)
+            order = await self._confirmed(sealed, limit)
         except NotificationError as error:
             status = 409 if isinstance(error, UnconfirmedNotification) else 403
             return notifications.failure(400 if isinstance(error, MalformedNotification) else status, error)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -24,8 +23,10 @@ from omipay_async.errors import (
     UnconfirmedNotification,
 )
 from omipay_async.models import Notification, Order
+from omipay_async.text import Secret, plain_text
 
 from .jsontext import JSONObject, cleaned, json_object
+from .redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,37 @@ LARGEST_BODY: Final = 64 * 1024
 _LONGEST_FIELD: Final = 256
 
 
+class SealedBody:
+    """A body as it was received, which no frame shows: its signature can be used for five minutes, for anything."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: object) -> None:
+        self._content = content
+
+    def read(self) -> _SignedFields:
+        """The fields, and those that sign them.
+
+        Raises:
+            ValueError: saying what is wrong with the body; nothing of it is shown.
+        """
+        fields = _fields(self._content)
+        nonce, sign, timestamp = (_scalar(fields, name) for name in ("nonce_str", "sign", "timestamp"))
+        return _SignedFields(fields, Secret(nonce), Secret(sign), timestamp)
+
+
+@attrs.frozen
+class _SignedFields:
+    """What a notification says, and what it is signed with."""
+
+    raw: dict[str, Any] = attrs.field(repr=False)
+    nonce: Secret
+    sign: Secret
+    timestamp: str
+
+
 def parse(
-    body: bytes | bytearray | str | Mapping[str, Any],
+    body: SealedBody,
     *,
     credentials: Credentials,
     issued: Callable[[str], bool] | None,
@@ -50,28 +80,31 @@ def parse(
     Raises:
         MalformedNotification, InvalidSignature, ReflectedNotification
     """
-    raw = _object(body)
-    nonce, sign, timestamp = (_scalar(raw, name) for name in ("nonce_str", "sign", "timestamp"))
-    if not credentials.signed(timestamp, nonce, sign):
+    signed, wrong = None, ""
+    try:
+        signed = body.read()
+    except ValueError as error:
+        wrong = str(error)
+    if signed is None:
+        raise MalformedNotification(wrong)
+    if not credentials.verify(signed.timestamp, signed.nonce, signed.sign):
         raise InvalidSignature("the notification is not signed with this merchant's key")
-    if issued is not None and issued(nonce):
+    if issued is not None and issued(plain_text(signed.nonce)):
         message = "the notification bears a nonce that this merchant issued: a signature of ours was sent back"
         raise ReflectedNotification(message)
     try:
-        notification = decoder.structure(Notification, raw, _ESSENTIAL)
+        notification = decoder.structure(Notification, signed.raw, _ESSENTIAL)
         _check_order_no(notification.order_no)
     except ValueError as error:
-        what = str(error)
+        wrong = str(error)
     else:
         return notification
-    message = f"the notification cannot be read: {what}"
+    message = f"the notification cannot be read: {wrong}"
     raise MalformedNotification(message)
 
 
 # What is compared with the gateway's own word must be readable. The rest is never believed: unreadable, it is None.
 _ESSENTIAL: Final = frozenset({"order_no", "timestamp", "out_order_no", "currency", "amount"})
-
-
 _ORDER_NO: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -103,51 +136,52 @@ def compare(notification: Notification, order: Order) -> None:
         UnconfirmedNotification
     """
     if not order.is_paid:
-        message = f"the gateway says that the order is {order.status}, not paid"
+        message = f"the gateway says that order {printable(order.order_no)} is {printable(order.status)}, not paid"
         raise UnconfirmedNotification(message, order=order)
     for name in ("order_no", "out_order_no", "currency", "amount"):
         claimed, true = getattr(notification, name), getattr(order, name)
         if claimed is not None and true is not None and claimed != true:
-            message = f"the notification's {name} is not the order's"
+            message = f"the notification's {name} is not that of order {printable(order.order_no)}"
             raise UnconfirmedNotification(message, order=order)
 
 
-def _object(body: object) -> dict[str, Any]:
+def _fields(body: object) -> dict[str, Any]:
     if isinstance(body, str):
         body = body.encode(errors="surrogatepass")
     if isinstance(body, bytes | bytearray | memoryview):
-        if len(body) > LARGEST_BODY:
-            message = f"the body is longer than {LARGEST_BODY} bytes"
-            raise MalformedNotification(message)
-        try:
-            fields = json_object(bytes(body))
-        except ValueError as error:
-            what = str(error)
-        else:
-            return _without_repetition(fields)
-        message = f"the body is not a notification: {what}"
-        raise MalformedNotification(message)
+        return _without_repetition(_json_fields(bytes(body)))
     if isinstance(body, Mapping) and all(isinstance(key, str) for key in body):
         return _without_repetition(cleaned(body))
     message = f"the body must be bytes, text or a mapping with text keys, not {type(body).__name__}"
-    raise MalformedNotification(message)
+    raise ValueError(message)
+
+
+def _json_fields(body: bytes) -> dict[str, Any]:
+    if len(body) > LARGEST_BODY:
+        message = f"the body is longer than {LARGEST_BODY} bytes"
+        raise ValueError(message)
+    try:
+        return json_object(body)
+    except ValueError as error:
+        message = f"the body is not a notification: {error}"
+    raise ValueError(message)
 
 
 def _without_repetition(fields: dict[str, Any]) -> dict[str, Any]:
     # Stricter than with replies: who writes a key twice hopes that two readers choose differently.
     if isinstance(fields, JSONObject) and fields.repeated:
-        raise MalformedNotification("the body is not a notification: a key stands in it twice")
+        raise ValueError("the body is not a notification: a key stands in it twice")
     return dict(fields)
 
 
 def _scalar(raw: Mapping[str, Any], name: str) -> str:
-    # `timestamp` is a Long (CN 3.9); seen as text. What else these three may be is no notification.
+    # `timestamp` is a Long (CN 3.9); seen as text. With anything else these three are not a notification's.
     value = raw.get(name)
     if isinstance(value, int) and not isinstance(value, bool) and name == "timestamp" and abs(value) < 10**20:
         value = str(value)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_FIELD:
         message = f"the notification has no {name}"
-        raise MalformedNotification(message)
+        raise ValueError(message)
     return value
 
 
@@ -168,17 +202,18 @@ class NotificationReply:
     """Why the answer is FAIL."""
 
 
-_HEADERS: Final = MappingProxyType({"Content-Type": "application/json"})
+def _headers() -> dict[str, str]:
+    return {"Content-Type": "application/json"}  # a dict of each reply's own: a read-only view cannot be pickled
 
 
 def success(order: Order, *, ran: bool) -> NotificationReply:
     """No further delivery is wanted."""
-    return NotificationReply(200, b'{"return_code": "SUCCESS"}', _HEADERS, order, ran)
+    return NotificationReply(200, b'{"return_code": "SUCCESS"}', _headers(), order, ran)
 
 
 def failure(status: int, error: BaseException, order: Order | None = None) -> NotificationReply:
     """Another delivery is wanted (5xx), or the body is refused (4xx)."""
-    return NotificationReply(status, b'{"return_code": "FAIL"}', _HEADERS, order, error=error)
+    return NotificationReply(status, b'{"return_code": "FAIL"}', _headers(), order, error=error)
 
 
 def log_refusal(error: NotificationError) -> None:

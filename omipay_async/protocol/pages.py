@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote
 from omipay_async.codes import error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 from omipay_async.models import JSAPIOrder, QROrder, WeChatUser
+from omipay_async.text import joined, plain_text
 
 from . import validation
 from .endpoints import GET_USER_INFO
@@ -49,7 +50,8 @@ def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object
     target = quote(validation.url("redirect_url", redirect_url), safe="")
     address, _, fragment = page.partition("#")
     joint = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"
-    return f"{address}{joint}{signed_query()}&redirect_url={target}{'#' if fragment else ''}{fragment}"
+    end = f"&redirect_url={target}{'#' if fragment else ''}{fragment}"
+    return plain_text(joined(address, joint, signed_query(), end))
 
 
 _LARGEST_QUERY: Final = 64 * 1024

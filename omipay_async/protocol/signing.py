@@ -16,17 +16,23 @@ from urllib.parse import quote
 import attrs
 
 from omipay_async.errors import ConfigurationError, InvalidRequest
-from omipay_async.text import concealed, concealed_all, plain_text
+from omipay_async.text import Secret, concealed, concealed_all, joined, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def signature(m_number: str, timestamp: str, nonce_str: str, secret_key: str) -> str:
+def signature(m_number: str, timestamp: str, nonce_str: str, secret_key: str) -> Secret:
     """``MD5("m_number&timestamp&nonce_str&secret_key")`` in upper-case hex (CN 2.3(2))."""
-    text = f"{m_number}&{timestamp}&{nonce_str}&{secret_key}"
-    # surrogatepass: what a stranger sends as a nonce may be no valid text, and is then simply a wrong one.
-    return hashlib.md5(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest().upper()
+    # Joined, not formatted: keys and nonces are secrets, which cannot be formatted. And surrogatepass: what a stranger
+    # sends as a nonce may not be valid text, and is then simply a wrong one.
+    text = joined(m_number, "&", timestamp, "&", nonce_str, "&", secret_key)
+    # MD5 is the gateway's choice. Hosts under FIPS rules allow it where security does not rest on it.
+    return Secret(hashlib.md5(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest().upper())
+
+
+def _secrets(keys: Iterable[str]) -> tuple[Secret, ...]:
+    return tuple(map(Secret, keys))
 
 
 @attrs.frozen
@@ -34,21 +40,21 @@ class Credentials:
     """A merchant's number and keys: the current one signs, the previous ones are still recognised."""
 
     m_number: str
-    secret_key: str = attrs.field(repr=False)
-    previous_secret_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
+    secret_key: Secret = attrs.field(converter=Secret, repr=False)
+    previous_secret_keys: tuple[Secret, ...] = attrs.field(default=(), converter=_secrets, repr=False)
 
     @property
-    def keys(self) -> tuple[str, ...]:
+    def keys(self) -> tuple[Secret, ...]:
         """Every key that a notification or a nonce may have been made with."""
         return (self.secret_key, *self.previous_secret_keys)
 
-    def query(self, time_ms: int, nonce_str: str) -> tuple[str, str]:
+    def sign(self, time_ms: int, nonce_str: str) -> tuple[Secret, Secret]:
         """The four parameters that authorise a request or a pay page, as query string; and the ``sign`` by itself."""
         sign = signature(self.m_number, str(time_ms), nonce_str, self.secret_key)
         m_number = quote(self.m_number, safe="")
-        return f"m_number={m_number}&timestamp={time_ms}&nonce_str={nonce_str}&sign={sign}", sign
+        return joined(f"m_number={m_number}&timestamp={time_ms}&nonce_str=", nonce_str, "&sign=", sign), sign
 
-    def signed(self, timestamp: str, nonce_str: str, sign: str) -> bool:
+    def verify(self, timestamp: str, nonce_str: str, sign: str) -> bool:
         """Whether ``sign`` was made with one of our keys: in constant time, on bytes, so that any text may be asked."""
         given = sign.encode(errors="surrogatepass")
         matches = [
@@ -76,16 +82,17 @@ class NonceProvider(Protocol):
 _NONCE: Final = re.compile(r"[a-zA-Z0-9]{10,32}")
 
 
-def checked_nonce(nonce: object) -> str:
-    """What a provider returned, or :class:`InvalidRequest` (which does not show it) if it is no nonce."""
-    if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+def checked_nonce(nonce: object) -> Secret:
+    """What a provider returned, or :class:`InvalidRequest` (which does not show it) if it is not a nonce."""
+    nonce = concealed(nonce)
+    if not _NONCE.fullmatch(nonce):
         message = "nonces: the provider must return 10 to 32 characters of a-z, A-Z and 0-9"
         raise InvalidRequest(message, parameter="nonces")
     return nonce
 
 
 class TaggedNonces:
-    """The default nonces: 16 random hex characters and 16 of a keyed tag of them.
+    """The default nonces: 16 random hex characters and 16 of a keyed tag of them (HMAC-SHA-256, cut off).
 
     Whoever holds the key can tell that such a nonce was issued by this merchant, in any process and without storing it:
     a customer who posts the signature of a pay page back as a notification is found out by it.
@@ -105,7 +112,8 @@ class TaggedNonces:
 
     def issued(self, nonce: str) -> bool:
         """Whether ``nonce`` bears the tag of one of the keys."""
-        random, tag = nonce[:16], nonce[16:].encode(errors="surrogatepass")
+        random = Secret(nonce[:16])
+        tag = nonce[16:].encode(errors="surrogatepass")
         matches = [hmac.compare_digest(tag, _tag(random, key).encode()) for key in self._tag_keys]
         return any(matches)
 

@@ -37,7 +37,7 @@ def test_the_signature_is_the_one_that_both_documents_print() -> None:
 
 def test_the_signed_query_is_the_one_that_both_documents_print() -> None:
     """The four parameters in the documents' order; the key is not among them."""
-    query, sign = MERCHANT.query(TIMESTAMP, NONCE)
+    query, sign = MERCHANT.sign(TIMESTAMP, NONCE)
     assert query == f"m_number=123456&timestamp=1482812036067&nonce_str={NONCE}&sign={SIGN}"
     assert sign == SIGN
     assert SECRET_KEY not in query
@@ -45,16 +45,16 @@ def test_the_signed_query_is_the_one_that_both_documents_print() -> None:
 
 def test_a_merchant_number_keeps_its_leading_zeros() -> None:
     """000034 is a string, and anything odd in it is percent-encoded."""
-    assert Credentials("000034", "k").query(1, NONCE)[0].startswith("m_number=000034&")
-    assert Credentials("a&b=c", "k").query(1, NONCE)[0].startswith("m_number=a%26b%3Dc&")
+    assert Credentials("000034", "k").sign(1, NONCE)[0].startswith("m_number=000034&")
+    assert Credentials("a&b=c", "k").sign(1, NONCE)[0].startswith("m_number=a%26b%3Dc&")
 
 
 def test_a_previous_key_is_recognised_and_never_signs() -> None:
     """On the day a key is changed, notifications signed with the old one are still the gateway's."""
     changed = Credentials(M_NUMBER, "new key", (SECRET_KEY,))
-    assert changed.signed(str(TIMESTAMP), NONCE, SIGN)
-    assert SIGN not in changed.query(TIMESTAMP, NONCE)[0]
-    assert not Credentials(M_NUMBER, "new key").signed(str(TIMESTAMP), NONCE, SIGN)
+    assert changed.verify(str(TIMESTAMP), NONCE, SIGN)
+    assert SIGN not in changed.sign(TIMESTAMP, NONCE)[0]
+    assert not Credentials(M_NUMBER, "new key").verify(str(TIMESTAMP), NONCE, SIGN)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_a_previous_key_is_recognised_and_never_signs() -> None:
 )
 def test_whatever_is_not_exactly_the_signature_is_none(timestamp: str, nonce: str, sign: str) -> None:
     """Wrong, shortened, or no text at all: the answer is False, never an exception."""
-    assert MERCHANT.signed(timestamp, nonce, sign) is False
+    assert MERCHANT.verify(timestamp, nonce, sign) is False
 
 
 @given(st.text(), st.text(), st.text(alphabet=st.characters()))
 def test_no_text_is_too_strange_to_be_checked(timestamp: str, nonce: str, sign: str) -> None:
     """Strangers send what they like; only the right signature is right."""
-    assert MERCHANT.signed(timestamp, nonce, sign) is (sign == signature(M_NUMBER, timestamp, nonce, SECRET_KEY))
+    assert MERCHANT.verify(timestamp, nonce, sign) is (sign == signature(M_NUMBER, timestamp, nonce, SECRET_KEY))
 
 
 @pytest.mark.parametrize(

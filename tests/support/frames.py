@@ -1,7 +1,8 @@
-"""What somebody sees who captures an exception with the local variables of its frames, as Sentry does."""
+"""What somebody sees who captures frames with their local variables, as Sentry does: of an exception, or of a stack."""
 
 from __future__ import annotations
 
+import sys
 import traceback
 from pathlib import Path
 
@@ -20,3 +21,9 @@ def shown_by(error: BaseException) -> list[str]:
                 frames.append(f"{frame.f_code.co_name} {frame.f_locals!r}")
         seen = seen.__cause__ or seen.__context__
     return frames
+
+
+def shown_by_stack() -> list[str]:
+    """Each frame of ours that is running now: its name, and its variables' reprs."""
+    frames = (frame for frame, _ in traceback.walk_stack(sys._getframe(1)))
+    return [f"{f.f_code.co_name} {f.f_locals!r}" for f in frames if f.f_code.co_filename.startswith(ROOT)]
