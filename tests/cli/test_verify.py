@@ -127,7 +127,7 @@ def test_a_body_that_the_gateway_does_not_bear_out_is_refused(cli: Cli) -> None:
     """A good signature under ten times the amount: exit code 1."""
     ended = cli("verify", "--confirm", stdin=notification(cli, total_amount=4500))
     assert ended.code == 1
-    assert "amount is not the order's" in ended.complaint
+    assert "amount is not that of order" in ended.complaint
 
 
 def test_a_gateway_that_cannot_be_asked_gives_no_verdict(cli: Cli) -> None:
