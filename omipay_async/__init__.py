@@ -8,62 +8,187 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ._version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from .calls.retries import RetryPolicy
-    from .clock import Clock, SystemClock
-    from .codes import Currency, ErrorCode, Language, OnlineType, OrderStatus, Platform, RefundStatus, Region, Safety
+    from .calls.retries import RetryPolicy as RetryPolicy
+    from .clock import Clock as Clock
+    from .clock import SystemClock as SystemClock
+    from .codes import (
+        Currency as Currency,
+    )
+    from .codes import (
+        ErrorCode as ErrorCode,
+    )
+    from .codes import (
+        Language as Language,
+    )
+    from .codes import (
+        OnlineType as OnlineType,
+    )
+    from .codes import (
+        OrderStatus as OrderStatus,
+    )
+    from .codes import (
+        Platform as Platform,
+    )
+    from .codes import (
+        RefundStatus as RefundStatus,
+    )
+    from .codes import (
+        Region as Region,
+    )
+    from .codes import (
+        Safety as Safety,
+    )
     from .errors import (
-        APIError,
-        AuthenticationError,
-        BackendError,
-        ConfigurationError,
-        GatewayError,
-        InvalidReply,
-        InvalidRequest,
-        InvalidSignature,
-        JournalError,
-        LookupFailed,
-        MalformedNotification,
-        MerchantSetupError,
-        NotificationError,
-        NotSent,
-        OmipayError,
-        OrderStateError,
-        Outcome,
-        OutcomeUnknown,
-        ParameterError,
-        PaymentDeclined,
-        PaymentFailed,
-        PollTimeout,
-        ReflectedNotification,
-        RefundFailed,
-        ReplayedNotification,
-        SessionClosed,
-        StaleNotification,
-        TransportError,
-        UnconfirmedNotification,
+        APIError as APIError,
     )
-    from .events import Event
-    from .fulfilment.backends import Backend, Claim, Listener, MemoryBackend, NoteKeeper
-    from .journal import Journal, JournalEntry, JournalOutcome
+    from .errors import (
+        AuthenticationError as AuthenticationError,
+    )
+    from .errors import (
+        BackendError as BackendError,
+    )
+    from .errors import (
+        ConfigurationError as ConfigurationError,
+    )
+    from .errors import (
+        GatewayError as GatewayError,
+    )
+    from .errors import (
+        InvalidReply as InvalidReply,
+    )
+    from .errors import (
+        InvalidRequest as InvalidRequest,
+    )
+    from .errors import (
+        InvalidSignature as InvalidSignature,
+    )
+    from .errors import (
+        JournalError as JournalError,
+    )
+    from .errors import (
+        LookupFailed as LookupFailed,
+    )
+    from .errors import (
+        MalformedNotification as MalformedNotification,
+    )
+    from .errors import (
+        MerchantSetupError as MerchantSetupError,
+    )
+    from .errors import (
+        NotificationError as NotificationError,
+    )
+    from .errors import (
+        NotSent as NotSent,
+    )
+    from .errors import (
+        OmipayError as OmipayError,
+    )
+    from .errors import (
+        OrderStateError as OrderStateError,
+    )
+    from .errors import (
+        Outcome as Outcome,
+    )
+    from .errors import (
+        OutcomeUnknown as OutcomeUnknown,
+    )
+    from .errors import (
+        ParameterError as ParameterError,
+    )
+    from .errors import (
+        PaymentDeclined as PaymentDeclined,
+    )
+    from .errors import (
+        PaymentFailed as PaymentFailed,
+    )
+    from .errors import (
+        PollTimeout as PollTimeout,
+    )
+    from .errors import (
+        ReflectedNotification as ReflectedNotification,
+    )
+    from .errors import (
+        RefundFailed as RefundFailed,
+    )
+    from .errors import (
+        ReplayedNotification as ReplayedNotification,
+    )
+    from .errors import (
+        SessionClosed as SessionClosed,
+    )
+    from .errors import (
+        StaleNotification as StaleNotification,
+    )
+    from .errors import (
+        TransportError as TransportError,
+    )
+    from .errors import (
+        UnconfirmedNotification as UnconfirmedNotification,
+    )
+    from .events import Event as Event
+    from .fulfilment.backends import (
+        Backend as Backend,
+    )
+    from .fulfilment.backends import (
+        Claim as Claim,
+    )
+    from .fulfilment.backends import (
+        Listener as Listener,
+    )
+    from .fulfilment.backends import (
+        MemoryBackend as MemoryBackend,
+    )
+    from .fulfilment.backends import (
+        NoteKeeper as NoteKeeper,
+    )
+    from .journal import Journal as Journal
+    from .journal import JournalEntry as JournalEntry
+    from .journal import JournalOutcome as JournalOutcome
     from .models import (
-        AppletOrder,
-        AppOrder,
-        ExchangeRate,
-        JSAPIOrder,
-        Notification,
-        OnlineOrder,
-        Order,
-        QROrder,
-        Refund,
-        RefundReceipt,
-        ScanOrder,
-        WeChatUser,
+        AppletOrder as AppletOrder,
     )
-    from .protocol.money import from_minor, to_minor
-    from .protocol.notifications import NotificationReply
-    from .protocol.signing import NonceProvider, TaggedNonces
-    from .session import AsyncOmipay
+    from .models import (
+        AppOrder as AppOrder,
+    )
+    from .models import (
+        ExchangeRate as ExchangeRate,
+    )
+    from .models import (
+        JSAPIOrder as JSAPIOrder,
+    )
+    from .models import (
+        Notification as Notification,
+    )
+    from .models import (
+        OnlineOrder as OnlineOrder,
+    )
+    from .models import (
+        Order as Order,
+    )
+    from .models import (
+        QROrder as QROrder,
+    )
+    from .models import (
+        Refund as Refund,
+    )
+    from .models import (
+        RefundReceipt as RefundReceipt,
+    )
+    from .models import (
+        ScanOrder as ScanOrder,
+    )
+    from .models import (
+        WeChatUser as WeChatUser,
+    )
+    from .protocol.money import from_minor as from_minor
+    from .protocol.money import to_minor as to_minor
+    from .protocol.notifications import NotificationReply as NotificationReply
+    from .protocol.signing import NonceProvider as NonceProvider
+    from .protocol.signing import TaggedNonces as TaggedNonces
+    from .session import AsyncOmipay as AsyncOmipay
 else:  # for a type checker the imports above are all there is
 
     def __getattr__(name: str) -> object:
@@ -75,150 +200,33 @@ else:  # for a type checker the imports above are all there is
         return value
 
 
-__version__ = "0.1.0"
-
-__all__ = [
-    "APIError",
-    "AppOrder",
-    "AppletOrder",
-    "AsyncOmipay",
-    "AuthenticationError",
-    "Backend",
-    "BackendError",
-    "Claim",
-    "Clock",
-    "ConfigurationError",
-    "Currency",
-    "ErrorCode",
-    "Event",
-    "ExchangeRate",
-    "GatewayError",
-    "InvalidReply",
-    "InvalidRequest",
-    "InvalidSignature",
-    "JSAPIOrder",
-    "Journal",
-    "JournalEntry",
-    "JournalError",
-    "JournalOutcome",
-    "Language",
-    "Listener",
-    "LookupFailed",
-    "MalformedNotification",
-    "MemoryBackend",
-    "MerchantSetupError",
-    "NonceProvider",
-    "NotSent",
-    "NoteKeeper",
-    "Notification",
-    "NotificationError",
-    "NotificationReply",
-    "OmipayError",
-    "OnlineOrder",
-    "OnlineType",
-    "Order",
-    "OrderStateError",
-    "OrderStatus",
-    "Outcome",
-    "OutcomeUnknown",
-    "ParameterError",
-    "PaymentDeclined",
-    "PaymentFailed",
-    "Platform",
-    "PollTimeout",
-    "QROrder",
-    "ReflectedNotification",
-    "Refund",
-    "RefundFailed",
-    "RefundReceipt",
-    "RefundStatus",
-    "Region",
-    "ReplayedNotification",
-    "RetryPolicy",
-    "Safety",
-    "ScanOrder",
-    "SessionClosed",
-    "StaleNotification",
-    "SystemClock",
-    "TaggedNonces",
-    "TransportError",
-    "UnconfirmedNotification",
-    "WeChatUser",
-    "__version__",
-    "from_minor",
-    "to_minor",
-]
-
-_HOMES = {
-    "APIError": "errors",
-    "AppOrder": "models",
-    "AppletOrder": "models",
-    "AsyncOmipay": "session",
-    "AuthenticationError": "errors",
-    "Backend": "fulfilment.backends",
-    "BackendError": "errors",
-    "Claim": "fulfilment.backends",
-    "Clock": "clock",
-    "ConfigurationError": "errors",
-    "Currency": "codes",
-    "ErrorCode": "codes",
-    "Event": "events",
-    "ExchangeRate": "models",
-    "GatewayError": "errors",
-    "InvalidReply": "errors",
-    "InvalidRequest": "errors",
-    "InvalidSignature": "errors",
-    "JSAPIOrder": "models",
-    "Journal": "journal",
-    "JournalEntry": "journal",
-    "JournalError": "errors",
-    "JournalOutcome": "journal",
-    "Language": "codes",
-    "Listener": "fulfilment.backends",
-    "LookupFailed": "errors",
-    "MalformedNotification": "errors",
-    "MemoryBackend": "fulfilment.backends",
-    "MerchantSetupError": "errors",
-    "NonceProvider": "protocol.signing",
-    "NotSent": "errors",
-    "NoteKeeper": "fulfilment.backends",
-    "Notification": "models",
-    "NotificationError": "errors",
-    "NotificationReply": "protocol.notifications",
-    "OmipayError": "errors",
-    "OnlineOrder": "models",
-    "OnlineType": "codes",
-    "Order": "models",
-    "OrderStateError": "errors",
-    "OrderStatus": "codes",
-    "Outcome": "errors",
-    "OutcomeUnknown": "errors",
-    "ParameterError": "errors",
-    "PaymentDeclined": "errors",
-    "PaymentFailed": "errors",
-    "Platform": "codes",
-    "PollTimeout": "errors",
-    "QROrder": "models",
-    "ReflectedNotification": "errors",
-    "Refund": "models",
-    "RefundFailed": "errors",
-    "RefundReceipt": "models",
-    "RefundStatus": "codes",
-    "Region": "codes",
-    "ReplayedNotification": "errors",
-    "RetryPolicy": "calls.retries",
-    "Safety": "codes",
-    "ScanOrder": "models",
-    "SessionClosed": "errors",
-    "StaleNotification": "errors",
-    "SystemClock": "clock",
-    "TaggedNonces": "protocol.signing",
-    "TransportError": "errors",
-    "UnconfirmedNotification": "errors",
-    "WeChatUser": "models",
-    "from_minor": "protocol.money",
-    "to_minor": "protocol.money",
+# The public names by the module that defines each. Type checkers read the imports above instead; a test compares them.
+_NAMES = {
+    "calls.retries": "RetryPolicy",
+    "clock": "Clock SystemClock",
+    "codes": "Currency ErrorCode Language OnlineType OrderStatus Platform RefundStatus Region Safety",
+    "errors": (
+        "APIError AuthenticationError BackendError ConfigurationError GatewayError InvalidReply "
+        "InvalidRequest InvalidSignature JournalError LookupFailed MalformedNotification MerchantSetupError "
+        "NotificationError NotSent OmipayError OrderStateError Outcome OutcomeUnknown ParameterError "
+        "PaymentDeclined PaymentFailed PollTimeout ReflectedNotification RefundFailed ReplayedNotification "
+        "SessionClosed StaleNotification TransportError UnconfirmedNotification"
+    ),
+    "events": "Event",
+    "fulfilment.backends": "Backend Claim Listener MemoryBackend NoteKeeper",
+    "journal": "Journal JournalEntry JournalOutcome",
+    "models": (
+        "AppletOrder AppOrder ExchangeRate JSAPIOrder Notification OnlineOrder Order QROrder Refund "
+        "RefundReceipt ScanOrder WeChatUser"
+    ),
+    "protocol.money": "from_minor to_minor",
+    "protocol.notifications": "NotificationReply",
+    "protocol.signing": "NonceProvider TaggedNonces",
+    "session": "AsyncOmipay",
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+
+__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - derived: said once
 
 
 def __dir__() -> list[str]:

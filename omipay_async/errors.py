@@ -6,7 +6,7 @@ OmipayError
 ├─ SessionClosed               open a session
 ├─ TransportError              a read got no answer: ask again
 │   └─ NotSent                 the gateway certainly never received the request
-├─ InvalidReply                a read was answered with something that is no reply
+├─ InvalidReply                a read was answered with something that is not a usable reply
 ├─ OutcomeUnknown              a money call may or may not have been acted on: never repeat it
 ├─ APIError                    the gateway said FAIL
 │   ├─ AuthenticationError     key, clock or merchant number
@@ -141,7 +141,7 @@ class NotSent(TransportError):
 
 
 class InvalidReply(OmipayError):
-    """A read was answered with something that is no reply: an error page, a cut-off body, a field of the wrong kind.
+    """A read was answered with something that is not a usable reply: an error page, half a body, a wrong field.
 
     ``status`` is the HTTP status, ``excerpt`` the beginning of the body with secrets removed, ``raw`` the JSON object
     where the body was one.
@@ -285,7 +285,7 @@ class RefundFailed(OmipayError):
 
 
 class PollTimeout(OmipayError):
-    """Polling stopped before a final status. It is no refusal: the customer may still pay.
+    """Polling stopped before a final status. It is not a refusal: the customer may still pay.
 
     ``order_no`` or ``refund_no`` is what to ask about later, ``order`` or ``refund`` the last state seen (None if none
     was), ``last_error`` the last error met on the way. Not a ``TimeoutError``: that is an ``OSError``, which generic
@@ -328,7 +328,7 @@ class NotificationError(OmipayError):
 
 
 class MalformedNotification(NotificationError):
-    """The body is no notification: not JSON, or a field is missing or of the wrong kind."""
+    """The body is not a notification: not JSON, or a field is missing or of the wrong kind."""
 
 
 class InvalidSignature(NotificationError):

@@ -1,6 +1,6 @@
 """What comes back: frozen values. Money is an ``int`` of minor units, times are aware or None, ``.raw`` is the reply.
 
-What a reply leaves out is None. ``.raw`` is no part of ``repr`` and of equality; secrets are no part of ``repr``.
+What a reply leaves out is None. ``.raw`` is not part of ``repr`` and of equality; secrets are not part of ``repr``.
 """
 
 from __future__ import annotations

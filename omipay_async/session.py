@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from . import __version__, config
+from . import config
+from ._version import __version__
 from .api import EndpointMethods
 from .calls.executor import CallExecutor
 from .calls.gateway import Gateway
@@ -272,10 +273,12 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         minutes: make one for each visit, log none.
 
         Raises:
-            InvalidRequest: for an order that has no such page.
+            InvalidRequest: for an order that does not have such a page, and for a page that is neither https nor on
+                the host of this session's node: the signature would go to whoever listens.
         """
         self._life.ensure_open()
-        return pages.signed_page(pages.pay_page(order_or_url), self._signed_query, redirect_url)
+        nodes = [node.base_url for node in self._caller.nodes.in_order()]
+        return pages.signed_page(pages.pay_page(order_or_url, nodes), self._signed_query, redirect_url)
 
     def wechat_login_url(self, redirect_uri: str) -> str:
         """Where to send the customer's WeChat browser to log in; it comes back to ``redirect_uri``. EN 2.9.

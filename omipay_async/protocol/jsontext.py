@@ -32,7 +32,7 @@ def refuse_constant(word: str) -> NoReturn:
 
 
 def _fraction(text: str) -> Decimal:
-    # Rates never pass through binary floats. An exponent that not even Decimal takes is no number that anybody uses.
+    # Rates never pass through binary floats. An exponent that not even Decimal takes is not a number that anybody uses.
     try:
         return Decimal(text)
     except ArithmeticError:
@@ -81,7 +81,7 @@ def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
     read where it is declared.
 
     Raises:
-        ValueError: if it is none; the message shows nothing of the body.
+        ValueError: if it is not one; the message shows nothing of the body.
     """
     text = _decoded(body, content_type)
     try:
@@ -147,7 +147,7 @@ def json_text(value: Any) -> str:
     """``value`` as JSON again, with its numbers as they were written.
 
     Raises:
-        ValueError: it cannot be written: a number that is none, or nesting beyond what Python can follow.
+        ValueError: it cannot be written: an infinite number, or nesting beyond what Python can follow.
     """
     # `order_string` may be a JSON value (CN 3.6).
     try:

@@ -30,7 +30,7 @@ def to_minor(amount: str | int | Decimal, currency: str) -> int:
     ``amount`` is a plain decimal number as text, a ``Decimal``, or whole units as an ``int``.
 
     Raises:
-        InvalidRequest: for a float (it does not hold the number that was written), for anything that is no plain
+        InvalidRequest: for a float (it does not hold the number that was written), for anything that is not a plain
             number, and for more decimals than the currency has.
     """
     decimals = _decimals(currency)
@@ -49,7 +49,7 @@ def from_minor(amount: int, currency: str) -> Decimal:
     """``amount`` minor units in whole units, with the currency's decimals: ``from_minor(1230, "AUD")`` is 12.30.
 
     Raises:
-        InvalidRequest: if ``amount`` is no ``int``.
+        InvalidRequest: if ``amount`` is not an ``int``.
     """
     decimals = _decimals(currency)
     if isinstance(amount, bool) or not isinstance(amount, int):

@@ -7,7 +7,7 @@ nothing): hand one out only when the browser goes there now.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from omipay_async.codes import error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
@@ -19,16 +19,18 @@ from .endpoints import GET_USER_INFO
 from .redaction import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from .decoding import ReplyDecoder
 
 
-def pay_page(order_or_url: QROrder | JSAPIOrder | str) -> str:
-    """The page of an order that needs a signature.
+def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -> str:
+    """The page of an order that needs a signature: over https, or on the host of one of the session's ``nodes``.
+
+    A signature that goes to anybody else in plain text is theirs to use.
 
     Raises:
-        InvalidRequest: for an order that has no such page.
+        InvalidRequest: for an order that does not have such a page, and for a page that may not be given a signature.
     """
     page: str | None
     match order_or_url:
@@ -42,6 +44,9 @@ def pay_page(order_or_url: QROrder | JSAPIOrder | str) -> str:
             page, why = None, "must be a QROrder, a JSAPIOrder or a URL: no other order has a page to sign"
     if page is None:
         validation.refuse("order_or_url", why)
+    address = urlsplit(validation.url("order_or_url", page))
+    if address.scheme != "https" and address.hostname not in {urlsplit(node).hostname for node in nodes}:
+        validation.refuse("order_or_url", "must be https, or on the host of the session's node")
     return validation.url("order_or_url", page)
 
 

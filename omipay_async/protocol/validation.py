@@ -153,7 +153,7 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
     """The endpoint under ``/v2/`` that ``call()`` was asked for.
 
     Raises:
-        InvalidRequest: for a name that is none, and for a known endpoint that moves money called as a read, which
+        InvalidRequest: for what is not a name, and for a known endpoint that moves money called as a read, which
             would let it be repeated.
     """
     if not isinstance(name, str) or not _ENDPOINT_NAME.fullmatch(plain_text(name)):

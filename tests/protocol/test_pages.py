@@ -99,6 +99,25 @@ def test_an_order_without_such_a_page_is_refused_with_the_reason(omipay: AsyncOm
     assert refusal.value.parameter == "order_or_url"
 
 
+@pytest.mark.parametrize(
+    "page", ["http://pay.example/x", "http://www.omipay.com.cn/x", "http://www.omipay.com.au.evil.example/"]
+)
+def test_a_page_that_is_not_https_is_signed_on_the_nodes_own_host_only(omipay: AsyncOmipay, page: str) -> None:
+    """Elsewhere the signature would be whoever's listens."""
+    with pytest.raises(InvalidRequest, match="must be https") as refusal:
+        omipay.pay_page_url(page, redirect_url=BACK)
+    assert refusal.value.parameter == "order_or_url"
+    own = "http://www.omipay.com.au:8080/x"
+    assert omipay.pay_page_url(own, redirect_url=BACK) == f"{own}?{APPENDED}"
+
+
+def test_the_text_of_a_stranger_is_escaped(omipay: AsyncOmipay) -> None:
+    """Whoever writes the URL of a login cannot write into the log."""
+    came = "?error_code=x%0aERROR%20forged&error_msg=%1b[31mred%E2%80%AE&return_code=FAIL"
+    with pytest.raises(APIError, match=r"^GetUserInfo: x\\nERROR forged \(\\u001b\[31mred\\u202e\)$"):
+        omipay.parse_wechat_login(came)
+
+
 @pytest.mark.parametrize("target", ["shop.example", "", None, "ftp://shop.example"])
 def test_a_page_leads_back_to_an_absolute_url(omipay: AsyncOmipay, target: Any) -> None:
     """``redirect_url`` is required on the page."""
