@@ -77,8 +77,11 @@ class CallJournal:
             await asyncio.wait((self._close_beside(_closed(call.entry, call, error, result), call),))
 
     def close_beside(self, call: CallState, error: BaseException) -> None:
-        """Write down that a call was cancelled, without waiting for it."""
-        if call.entry is not None:
+        """Write down that a call was cancelled, without waiting for it.
+
+        A call that is thrown away after its event loop was closed cannot be written down: its entry stays open.
+        """
+        if call.entry is not None and _loop_is_running():
             self._close_beside(_closed(call.entry, call, error, None), call)
 
     async def drain(self) -> None:
@@ -141,6 +144,14 @@ async def _close_after(after: asyncio.Task[None] | None, journal: Journal, entry
     if after is not None:
         await asyncio.wait((after,))  # what is still being opened could not be found
     await journal.closing(entry)
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -463,6 +464,24 @@ async def test_a_caller_who_leaves_while_the_result_is_written_down(
     stalled.go_on.set()
     await omipay.aclose()
     assert (journal.last.outcome, journal.last.order_no) == (JournalOutcome.DONE, "TR1")
+
+
+def test_a_call_that_is_thrown_away_with_its_event_loop_stays_open(journal: FakeJournal) -> None:
+    """Nobody waits for it and nothing can be written any more: open is the truth."""
+    clock = ManualClock()
+    gateway = Gateway(clock)
+    gateway.on("MakeScanOrder", Held(PAID))
+    omipay = gateway.session(journal=journal)
+    loop = asyncio.new_event_loop()
+    call = scan(omipay)
+    context = contextvars.copy_context()
+    task = loop.create_task(call, context=context)
+    loop.run_until_complete(settle())
+    loop.close()
+    context.run(call.close)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # that is what this test is about
+    assert journal.names == ["opening"]
+    omipay._life.close()
 
 
 # -- the option -------------------------------------------------------------------------------------------------------
