@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import cost, crowd, imports, polling, session
+from . import books, cost, crowd, imports, polling, session
 from .measure import Effort
 from .report import Row, as_json, table
 
@@ -29,6 +29,7 @@ PARTS: Final[Mapping[str, Callable[[Effort], Awaitable[list[Row]]]]] = {
     "memory": session.memory,
     "imports": imports.times,
     "steps": cost.steps,
+    "books": books.money_calls,
 }
 
 

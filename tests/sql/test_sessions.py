@@ -1,0 +1,123 @@
+"""Sessions that keep books: what is written of charges and refunds, what resolves them, a database that is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async.errors import BackendError, JournalError, NotSent
+from omipay_async.sandbox import PaymentCode, Sandbox
+from omipay_async.sql import Books
+from tests.support.entries import execute, make_due
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay, Order
+    from tests.support.postgres_server import PostgresServer
+
+SALE: dict[str, Any] = {"order_name": "Tea", "amount": 450, "currency": "AUD"}
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def omipay(sandbox: Sandbox, books: Books) -> AsyncIterator[AsyncOmipay]:
+    async with sandbox.session(journal=books, backend=books) as omipay:
+        yield omipay
+
+
+async def scan(omipay: AsyncOmipay, code: str = PaymentCode.PAID, number: str = "T1") -> Any:
+    return await omipay.make_scan_order(**SALE, out_order_no=number, qrcode=code, pos_no="till-1")
+
+
+async def calls(books: Books) -> list[tuple[Any, ...]]:
+    columns = "endpoint, out_order_no, out_refund_no, order_no, refund_no, amount, currency, outcome, status, error"
+    return [tuple(row) for row in await execute(books, f"SELECT {columns} FROM omipay_call ORDER BY started_at")]
+
+
+async def test_charges_and_refunds_are_written_down(omipay: AsyncOmipay, books: Books) -> None:
+    """Each with what the gateway said; the order is waited for until it is fulfilled."""
+    made = await scan(omipay)
+    receipt = await omipay.refund(order_no=made.order_no, out_refund_no="R1", amount=200)
+    with pytest.raises(Exception, match="NOT_ENOUGH"):
+        await scan(omipay, PaymentCode.NOT_ENOUGH, "T2")
+    scanned, refunded, declined = await calls(books)
+    assert scanned[:8] == ("MakeScanOrder", "T1", None, made.order_no, None, 450, "AUD", "DONE")
+    assert scanned[8] == "PAID"
+    assert (refunded[0], refunded[2:5], refunded[7]) == ("Refund", ("R1", made.order_no, receipt.refund_no), "DONE")
+    assert (declined[1], declined[7], declined[9]) == ("T2", "NOT_DONE", "PaymentDeclined")
+    assert [order.order_no for order in await books.waiting()] == [made.order_no]
+    assert await books.unresolved() == []
+
+
+async def test_a_confirmed_order_whose_handler_failed_is_fulfilled_by_a_sweep(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books
+) -> None:
+    """The books have heard of it, so three notifications are not all that there is."""
+    made = await scan(omipay)
+
+    async def fail(order: Order) -> None:
+        raise ValueError(order.order_no)
+
+    reply = await omipay.receive_notification(sandbox.notification(made.order_no), fail)
+    assert reply.status == 500
+    shipped: list[str] = []
+
+    async def ship(order: Order) -> None:
+        shipped.append(order.order_no)
+
+    await make_due(books)
+    assert (await books.sweep(omipay, ship)).fulfilled == 1
+    assert shipped == [made.order_no]
+
+
+async def test_without_its_books_a_session_moves_no_money_and_runs_no_handler(
+    sandbox: Sandbox, fragile: PostgresServer
+) -> None:
+    """Charges are not sent, notifications are answered 503; reads go on, and everything does when they are back."""
+    ran: list[str] = []
+
+    async def ship(order: Order) -> None:
+        ran.append(order.order_no)
+
+    async with Books(fragile.database()) as books, sandbox.session(journal=books, backend=books) as omipay:
+        await books.create_tables()
+        made = await scan(omipay)
+        fragile.stop()
+        with pytest.raises(NotSent) as caught:
+            await scan(omipay, number="T2")
+        assert isinstance(caught.value.__cause__, JournalError)
+        assert sandbox.ledger.received("T2") == 0
+        reply = await omipay.receive_notification(sandbox.notification(made.order_no), ship)
+        assert reply.status == 503
+        with pytest.raises((BackendError, JournalError)):
+            await omipay.fulfil(made.order_no, ship)
+        assert (await omipay.query_order(made.order_no)).is_paid
+        assert ran == []
+        fragile.start()
+        assert (await omipay.receive_notification(sandbox.notification(made.order_no), ship)).status == 200
+        assert ran == [made.order_no]
+
+
+async def test_books_that_are_lost_before_the_closing_leave_the_entry_open(
+    sandbox: Sandbox, fragile: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The call's own result stands, the log has an ERROR, and the entry says the truth: nobody has written the end."""
+
+    class Losing(Books):
+        async def opening(self, entry: Any) -> None:
+            await super().opening(entry)
+            fragile.stop()
+
+    async with Losing(fragile.database()) as books, sandbox.session(journal=books, timeout=5) as omipay:
+        await books.create_tables()
+        assert (await scan(omipay)).is_paid
+        assert "stays open" in caplog.text
+        fragile.start()
+        assert [entry.outcome for entry in await books.unresolved(in_flight=True)] == [None]
