@@ -52,6 +52,7 @@ class Poller:
         self._primary_node = primary_node
         self._closed: asyncio.Event | None = None
         """Set once every poll was told that the session is closed; None while it is open."""
+        self._timer: Timer | None = None
         self.leave_loop()
 
     def leave_loop(self) -> None:
@@ -61,8 +62,11 @@ class Poller:
         self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._at_once)
         self._instants: Timetable[Waiter[Any]] = Timetable()
         self._waiting = 0
-        self._timer: Timer | None = None
-        self._timer_due = math.inf
+        with contextlib.suppress(
+            RuntimeError
+        ):  # from a clock without timers of its own, whose task ended with the loop
+            self._drop_timer()
+        self._timer, self._timer_due = None, math.inf
 
     async def poll(
         self,
@@ -119,14 +123,16 @@ class Poller:
 
     def _leave(self, waiter: Waiter[Any]) -> None:
         subject = waiter.subject
+        subjects = subject.topic.subjects
+        if subjects.get(subject.number) is not subject:
+            return  # it was of an event loop that has ended
         subject.leave(waiter)
         self._waiting -= 1
         if waiter.listed_at is not None:
             self._instants.remove(waiter, waiter.listed_at)
         if not subject.waiters:
             self._scheduler.discard(subject)
-            if subject.topic.subjects.get(subject.number) is subject:
-                del subject.topic.subjects[subject.number]
+            del subjects[subject.number]
             if subject.question is not None:
                 subject.question.cancel()
         if not self._waiting:

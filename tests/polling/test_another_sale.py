@@ -1,0 +1,123 @@
+"""A poll that knows its order takes no answer that is about another sale: not as paid, and not as failed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import InvalidReply, Order, OrderStatus, Outcome, PollTimeout, Refund, RefundStatus
+from tests.support.scripted_gateway import Gateway, begin, notification, order, outcome, refund
+
+if TYPE_CHECKING:
+    from omipay_async import AsyncOmipay
+    from omipay_async.testing import ManualClock
+
+OURS = Order("TR1", OrderStatus.READY, "T1-000231", "AUD", 450)
+OTHERS: dict[str, dict[str, Any]] = {
+    "out_order_no": {"out_order_no": "T1-000232"},
+    "currency": {"currency": "CNY"},
+    "amount": {"amount": 451},
+}
+
+
+@pytest.mark.parametrize("status", ["PAID", "CANCELLED", "PAYING"])
+@pytest.mark.parametrize("field", OTHERS)
+async def test_an_answer_about_another_sale_is_not_taken(
+    clock: ManualClock,
+    gateway: Gateway,
+    omipay: AsyncOmipay,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    field: str,
+    status: str,
+) -> None:
+    """It is neither paid nor failed nor a status to show: logged once, kept as the last error, asked about again."""
+    gateway.on("TR1", order(status, **OTHERS[field]))
+    seen: list[Order] = []
+    poll = await begin(clock, omipay.poll_until_paid(OURS, timeout=12, on_status=seen.append))
+    await clock.advance(12)
+    error = await outcome(poll)
+    assert isinstance(error, PollTimeout)
+    assert (error.order_no, error.order, error.outcome) == ("TR1", None, Outcome.UNKNOWN)
+    assert isinstance(error.last_error, InvalidReply)
+    assert error.last_error.raw is not None
+    assert field in str(error.last_error)
+    assert "TR1" in str(error.last_error)
+    assert seen == []
+    assert len(gateway.times("TR1")) == 3
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len([text for text in warnings if "another sale" in text and field in text]) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"out_order_no": "T1-000231"},
+        {"out_order_no": None},
+        {"out_order_no": ""},
+    ],
+    ids=["the same", "null", "empty"],
+)
+async def test_an_answer_that_agrees_or_says_nothing_is_taken(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, said: dict[str, Any]
+) -> None:
+    """The documents' own examples leave ``out_order_no`` out: that disagrees with nothing."""
+    gateway.on("TR1", order("PAID", **said))
+    poll = await begin(clock, omipay.poll_until_paid(OURS, first_wait=0))
+    assert (await outcome(poll)).is_paid
+
+
+async def test_what_is_not_known_of_the_order_is_not_compared(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """A number alone expects nothing, and neither do fields of a shop's own object that are of another type."""
+
+    class Sale:
+        order_no = "TR1"
+        out_order_no = None
+        currency = 36
+        amount = 4.5
+
+    gateway.on("TR1", order("PAID", out_order_no="T1-000232"))
+    for given in ("TR1", Sale()):
+        poll = await begin(clock, omipay.poll_until_paid(given, first_wait=0))
+        assert (await outcome(poll)).is_paid
+
+
+async def test_each_poller_judges_a_shared_answer_for_itself(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Two tills wait for one number, and expect different amounts: one question, one paid, one still waiting."""
+    gateway.on("TR1", order("PAID"))
+    right = await begin(clock, omipay.poll_until_paid(OURS))
+    wrong = await begin(clock, omipay.poll_until_paid(Order("TR1", OrderStatus.READY, None, "AUD", 900), timeout=9))
+    await clock.advance(5)
+    assert (await outcome(right)).is_paid
+    assert gateway.times("TR1") == [5]
+    await clock.advance(4)
+    assert isinstance(await outcome(wrong), PollTimeout)
+
+
+async def test_a_confirmed_notification_passes_the_same_check(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """What QueryOrder confirms for a notification is no more this sale than what it answers a poll."""
+    gateway.on("TR1", order("PAID", amount=100, out_order_no="T9"), order("PAID", out_order_no="T1-000231"))
+    poll = await begin(clock, omipay.poll_until_paid(OURS))
+    await omipay.confirm_notification(notification(clock, total_amount=100, out_order_no="T9"))
+    assert not poll.done()
+    await clock.advance(5)
+    assert (await outcome(poll)).amount == 450
+
+
+async def test_a_refund_is_known_by_its_own_number(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """Another ``out_refund_no`` is another refund; then ours."""
+    gateway.on("RF1", refund("Closed", out_refund_no="R-2"), refund("Closed", out_refund_no="R-1"))
+    ours = Refund("RF1", RefundStatus.Applied, "R-1")
+    poll = await begin(clock, omipay.poll_until_refunded(ours, timeout=600))
+    await clock.advance(5)
+    assert not poll.done()
+    await clock.advance(60)
+    assert (await outcome(poll)).out_refund_no == "R-1"
