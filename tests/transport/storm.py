@@ -1,24 +1,33 @@
-"""A storm of money calls under every fault at once, and the one check of what the callers came to believe."""
+"""A storm of money calls under every fault at once, and the one check of what the callers came to believe.
+
+By hand, for longer: ``python -m tests.transport.storm --calls 20000 [--transport own] [--tls] [--seed 1]``.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
+import ssl
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from omipay_async import OmipayError, Outcome
+import trustme
+
+from omipay_async import OmipayError, Outcome, Safety
 
 from . import behaviours
 from .behaviours import HEALTHY, Behaviour, either_way
 from .client import MONEY, Transport, named, open_session
+from .server import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from omipay_async import AsyncOmipay, Event
 
-    from .server import Gateway, Request
+    from .server import Request
 
 DONE: Final = "DONE"
 """What a caller who got a reply believes; the others are ``Outcome``'s members."""
@@ -52,7 +61,10 @@ class Storm:
             return self.random.choice(behaviours.BEFORE_READING) if self.random.random() < 0.1 else HEALTHY
         if request.number.endswith(_UNANSWERED):
             return behaviours.SILENCE
-        return self.random.choice(_GOOD if self.random.random() < 0.5 else _TROUBLE)
+        weather = self.random.random()
+        if weather < 0.15:
+            return self.random.choice(behaviours.SURPLUS)
+        return self.random.choice(_GOOD if weather < 0.55 else _TROUBLE)
 
     def numbers(self, count: int) -> Iterator[str]:
         """Numbers for so many calls; a few of them will get no answer."""
@@ -73,26 +85,41 @@ class Storm:
             belief = str(error.outcome)
         self.beliefs.setdefault(number, []).append(belief)
 
+    async def one_question(self, omipay: AsyncOmipay, number: str) -> None:
+        """Ask about an order. What is answered must be about that order."""
+        try:
+            order = await omipay.query_order(number)
+        except OmipayError:
+            return
+        if order.order_no != number:
+            self.beliefs.setdefault(number, []).append(f"{order.order_no}'s")
+
     async def flap(self, gateway: Gateway) -> None:
         """Refuse connections now and then, for a moment."""
         while not self.over:
-            await asyncio.sleep(self.flaps.uniform(0.002, 0.01))
+            await asyncio.sleep(self.flaps.uniform(0.002, 0.01) * (30 if gateway.tls else 1))  # a handshake takes long
             gateway.refuse()
             await asyncio.sleep(self.flaps.uniform(0.001, 0.004))
             await gateway.listen()
 
-    async def rage(self, gateway: Gateway, transport: Transport, *, calls: int, at_once: int) -> None:
-        """Make so many money calls, so many of them at a time."""
+    async def rage(
+        self, gateway: Gateway, transport: Transport, *, calls: int, at_once: int, verify: ssl.SSLContext | bool = True
+    ) -> None:
+        """Make so many money calls, so many of them at a time, and a question after every third."""
         gateway.script = self.behaviour
+        # aiohttp uses a connection again unless the server says that it closes it, whatever the request said.
+        gateway.says_close = transport is Transport.AIOHTTP
         numbers = self.numbers(calls)
 
         async def caller(omipay: AsyncOmipay) -> None:
             for number in numbers:
                 await self.one_call(omipay, number)
+                if self.random.random() < 0.3:
+                    await self.one_question(omipay, f"{number}-asked")
 
         flapping = asyncio.create_task(self.flap(gateway))
         try:
-            async with open_session(gateway, transport, on_event=self.events.append) as omipay:
+            async with open_session(gateway, transport, on_event=self.events.append, verify=verify) as omipay:
                 await asyncio.gather(*(caller(omipay) for _ in range(at_once)))
         finally:
             self.over = True
@@ -117,9 +144,38 @@ def complaints(beliefs: Mapping[str, list[str]], acts: Mapping[str, int]) -> lis
 
 
 def told(events: list[Event]) -> dict[str, list[str]]:
-    """What the ``call`` events say of each number."""
+    """What the ``call`` events say of each number that moves money."""
     beliefs: dict[str, list[str]] = {}
     for event in named(events, "call"):
+        if event.safety is not Safety.MONEY:
+            continue
         number = event.out_order_no or event.out_refund_no or ""
         beliefs.setdefault(number, []).append(DONE if event.outcome is None else str(event.outcome))
     return beliefs
+
+
+async def _by_hand(options: argparse.Namespace) -> list[str]:
+    authority, server, client = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    storm = Storm(options.seed)
+    async with Gateway(tls=server if options.tls else None) as gateway:
+        await storm.rage(gateway, options.transport, calls=options.calls, at_once=options.at_once, verify=client)
+        orders = {number: count for number, count in gateway.acts.items() if not number.endswith("-asked")}
+        return complaints(storm.beliefs, orders)
+
+
+def main() -> None:
+    """Rage as long as the command line says, and complain."""
+    parser = argparse.ArgumentParser(prog="python -m tests.transport.storm")
+    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--at-once", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--transport", type=Transport, choices=list(Transport), default=Transport.OWN)
+    parser.add_argument("--tls", action="store_true")
+    found = asyncio.run(_by_hand(parser.parse_args()))
+    sys.exit("\n".join(found) or 0)
+
+
+if __name__ == "__main__":
+    main()
