@@ -59,6 +59,11 @@ def wire_time(time_ms: int | None) -> str:
     return "" if time_ms is None else datetime.fromtimestamp(time_ms / 1000, _zone()).strftime("%Y%m%d%H%M%S")
 
 
+def shown_time(time_ms: int) -> str:
+    """A moment for people, on Sydney's wall clock, with the zone: ``2016-12-27 10:55:30 AEDT``."""
+    return datetime.fromtimestamp(time_ms / 1000, _zone()).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
 def http_date(time_ms: int) -> str:
     """The value of a ``Date`` header."""
     return formatdate(time_ms // 1000, usegmt=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 TRIES: Final = 3
 _TIMEOUT_S: Final = 10.0
+_TEST_DELAY_S: Final = 10.0
 _LONGEST_ANSWER: Final = 64 * 1024
 _HEADERS: Final = {"Content-Type": "application/json"}
 
@@ -124,6 +125,25 @@ class Notifier:
         """An order will become paid by itself: somebody has to look when the time comes."""
         if self._has_receiver(order):
             _spawn(self._watch(order), self._watches)
+
+    def send_test(self, order: Order, kind: str) -> None:
+        """Send a notification of a paid order that nobody asked for, to see what its receiver does.
+
+        ``kind`` is ``forge`` (signed with another key), ``duplicate`` (a further, true one) or ``delay`` (the same,
+        10 seconds from now). Raises ValueError for any other word, and for an order that is not paid or asked for no
+        notification.
+        """
+        if kind not in {"forge", "duplicate", "delay"} or not order.is_paid or not self._has_receiver(order):
+            message = "notify: forge, duplicate or delay, of a paid order that has a notify_url"
+            raise ValueError(message)
+        _spawn(self._send_test(order, kind), self._deliveries)
+
+    async def _send_test(self, order: Order, kind: str) -> None:
+        if kind == "delay":
+            await self.clock.sleep(_TEST_DELAY_S)
+        forged = "a forger's key" if kind == "forge" else None
+        async with self._client(order.notify_url) as client:
+            await self._post(client, order, 0, self.body(order, {}, secret_key=forged))
 
     def _has_receiver(self, order: Order) -> bool:
         return bool(order.notify_url) and (self.app is not None or order.notify_url != APP_NOTIFY_URL)

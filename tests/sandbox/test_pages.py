@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import httpx
 import pytest
 from starlette.responses import Response
 
+from omipay_async import AsyncOmipay
 from omipay_async.sandbox import ORDER_LIFE, Fault, PaymentCode, Sandbox
+from omipay_async.sandbox.live import MOST_STREAMS
+from omipay_async.sandbox.web.descriptions import describe
+from omipay_async.sandbox.web.snippets import as_python
 from omipay_async.sandbox.web.translations import CHINESE
 
-from .raw import RawClient
+from .raw import WANTED, RawClient, md5
 
 if TYPE_CHECKING:
     from omipay_async.testing import ManualClock
@@ -285,3 +293,136 @@ async def test_dashboard_buttons_pressed_too_late(raw: RawClient, sandbox: Sandb
 async def test_dashboard_has_no_room_below(raw: RawClient) -> None:
     """Other paths are not the dashboard."""
     assert (await raw.http.get("/favicon.ico")).status_code == 404
+
+
+# -- one call, one order, search, events -----------------------------------------------------------------------------
+
+
+async def test_a_call_opens_to_its_parameters_and_its_reply(raw: RawClient, sandbox: Sandbox) -> None:
+    """With what was wrong, as Python, and no secret."""
+    good = await raw.ask("MakeScanOrder", out_order_no="T-1", qrcode="SECRET-CODE")
+    await raw.ask("QueryOrder", order_no=good["order_no"], sign="x" * 32)
+    scan, query = sandbox.ledger.calls
+    page = (await raw.http.get(f"/?call={scan.number}&lang=en")).text
+    assert "await omipay.make_scan_order(" in page
+    assert "qrcode=..." in page
+    assert f"?lang=en&amp;order={good['order_no']}" in page
+    assert "SECRET-CODE" not in page
+    page = (await raw.http.get(f"/?call={query.number}&lang=en")).text
+    for piece in (
+        "not 32 hexadecimal digits",
+        "SIGN_ERROR",
+        f"await omipay.query_order(&#x27;{good['order_no']}&#x27;)",
+    ):
+        assert piece in page
+    assert (await raw.http.get("/?call=99")).status_code == 404
+
+
+async def test_every_call_as_python(raw: RawClient, sandbox: Sandbox) -> None:
+    """Each line is Python that names the client's own method."""
+    number = await raw.scanned()
+    refund = (await raw.ask("Refund", order_no=number))["refund_no"]
+    for name in WANTED:
+        await raw.ask(name, order_no=number, refund_no=refund, direct_pay="1")
+    for call in sandbox.ledger.calls:
+        tree = ast.parse(as_python(call).removeprefix("await "), mode="eval")
+        assert isinstance(tree.body, ast.Call)
+        assert isinstance(tree.body.func, ast.Attribute)
+        assert hasattr(AsyncOmipay, tree.body.func.attr)
+
+
+async def test_an_order_opens_to_its_life(raw: RawClient, sandbox: Sandbox) -> None:
+    """Its calls, its notifications with bodies and answers, its refunds; its pay page while it can be paid."""
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        await Response("no\u202e", status_code=503)(scope, receive, send)
+
+    sandbox.app = deaf
+    waiting = await raw.ask("MakeQROrder", language="EN")
+    page = (await raw.http.get(f"/?order={waiting['order_no']}&lang=en")).text
+    for piece in ('id="payment-page"', 'id="qr"', "No notify_url", "AEDT"):
+        assert piece in page
+    number = await raw.scanned(notify_url="http://shop.test/notify")
+    refund = (await raw.ask("Refund", order_no=number))["refund_no"]
+    await raw.ask("QueryRefund", refund_no=refund)
+    while not sandbox.ledger.deliveries:
+        await sandbox.clock.sleep(0)
+    page = (await raw.http.get(f"/?order={number}&lang=en")).text
+    for piece in ("MakeScanOrder", "QueryRefund", refund, "HTTP 503", "total_amount", "no\\u202e", "Forge one"):
+        assert piece in page
+    assert 'id="payment-page"' not in page
+    assert str(sandbox.ledger.deliveries[0].body["sign"]) == "***"
+    assert (await raw.http.get("/?order=TR0")).status_code == 404
+
+
+@pytest.mark.parametrize(("kind", "is_true"), [("forge", False), ("duplicate", True), ("delay", True)])
+async def test_a_notification_can_be_sent_to_see_what_a_shop_does(
+    raw: RawClient, sandbox: Sandbox, clock: ManualClock, kind: str, is_true: bool
+) -> None:
+    """A forged one, the true one again, and that one late; only for a paid order that has a notify_url."""
+    bodies: list[dict[str, Any]] = []
+
+    async def shop(scope: Any, receive: Any, send: Any) -> None:
+        bodies.append(json.loads((await receive())["body"]))
+        await Response('{"return_code": "SUCCESS"}', media_type="application/json")(scope, receive, send)
+
+    sandbox.app = shop
+    number = await raw.scanned(notify_url="http://shop.test/notify")
+    await sandbox.settle()
+    answer = await raw.http.post("/", data={"order_no": number, "notify": kind})
+    assert answer.status_code == 303
+    await clock.advance(0)
+    await clock.advance(10)
+    await sandbox.settle()
+    first, second = bodies
+    signed = md5("123456", second["timestamp"], second["nonce_str"], raw.secret_key)
+    assert (second["order_no"], second["sign"] == signed) == (first["order_no"], is_true)
+    assert sandbox.ledger.deliveries[-1].number == 0
+    for form in ({"order_no": number, "notify": "rob"}, {"order_no": await raw.scanned(), "notify": kind}):
+        assert (await raw.http.post("/", data=form)).status_code == 400
+
+
+async def test_search_and_pages_of_50(raw: RawClient) -> None:
+    """Newest first; the search looks at numbers, names and answers."""
+    for number in range(60):
+        await raw.ask("MakeQROrder", out_order_no=f"T-{number:02d}", order_name="Latte" if number == 7 else "Mocha")
+    first = (await raw.http.get("/?lang=en")).text
+    second = (await raw.http.get("/?lang=en&page=1")).text
+    assert ('<td data-head="Shop order">T-59</td>' in first, '<td data-head="Shop order">T-09</td>' in first) == (
+        True,
+        False,
+    )
+    assert ('<td data-head="Shop order">T-09</td>' in second, "Newer" in second, "Older" in second) == (
+        True,
+        True,
+        False,
+    )
+    found = (await raw.http.get("/?lang=en&q=latte")).text
+    assert ("T-07" in found, "T-08" in found) == (True, False)
+    assert (await raw.http.get("/?page=x&q=%3Cb%3E")).status_code == 200
+
+
+async def test_changes_are_pushed_and_end_cleanly(sandbox: Sandbox, raw: RawClient) -> None:
+    """A served sandbox sends an event for each change, and stops at once with a page open; too many are refused."""
+    fields = {**raw.seal(), **WANTED["MakeQROrder"], "out_order_no": "S-1"}
+    async with httpx.AsyncClient() as http:
+        async with sandbox.serve() as url:
+            stream = await http.send(http.build_request("GET", f"{url}/events"), stream=True)
+            lines = stream.aiter_lines()
+            while (await anext(lines)) != "data: opened":
+                pass
+            await http.post(f"{url}/v2/MakeQROrder", params=fields)
+            while (await anext(lines)) != "data: changed":
+                pass
+        assert [line async for line in lines if line] == []
+        await stream.aclose()
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST_STREAMS):
+            stack.enter_context(sandbox.live.opened())
+        assert (await raw.http.get("/events")).status_code == 503
+
+
+def test_every_description_is_translated() -> None:
+    """In the page's other language each fault and payment code has a sentence too."""
+    for member in (*Fault, *PaymentCode):
+        assert describe(member, "zh") != describe(member, "en")

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --mark: #07a35a; }
+:root { color-scheme: light dark; --line: #8888; --mark: #067a44; --fail: #b3261e; --link: #0b57d0; }
+@media (prefers-color-scheme: dark) { :root { --fail: #ff8a80; --link: #8ab4f8; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1rem; max-width: 72rem; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; }
-h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; } small { opacity: .7; }
+h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; } small { opacity: .8; }
 .card { max-width: 24rem; margin: 1rem auto; padding: 1.25rem; border: 1px solid var(--line); border-radius: .75rem; }
 .card h1, .card p, #qr { text-align: center; } .amount { font-size: 2rem; margin: .5rem 0; }
 #qr svg { width: 100%; max-width: 15rem; background: #fff; shape-rendering: crispEdges; }
@@ -35,13 +36,21 @@ button, select { font: inherit; padding: .3rem .7rem; border-radius: .4rem; bord
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td form { display: flex; flex-wrap: wrap; gap: .25rem; }
-.FAIL { color: #c33; }
+.FAIL { color: var(--fail); } a { color: var(--link); } h1 a { color: inherit; text-decoration: none; }
+:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--line); border-radius: .4rem; white-space: pre-wrap;
+  overflow-wrap: anywhere; font-size: .85rem; }
+input { font: inherit; padding: .3rem .6rem; border-radius: .4rem; border: 1px solid var(--line); max-width: 100%; }
+th { white-space: nowrap; }
+main > form, #live > form { margin: .5rem 0; display: flex; flex-wrap: wrap; gap: .4rem; }
+summary { cursor: pointer; padding: .2rem 0; } select { max-width: 100%; }
+main #qr { text-align: left; } .pages { margin: 1rem 0; } main dl form { display: flex; flex-wrap: wrap; gap: .25rem; }
 @media (max-width: 44rem) {
   thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
   td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere;
     font-size: .9rem; }
   td:empty { display: none; }
-  td::before { content: attr(data-head); flex: 0 0 6rem; font-size: .8rem; opacity: .7; }
+  td::before { content: attr(data-head); flex: 0 0 6rem; font-size: .8rem; opacity: .8; }
 }
 """
 
@@ -71,13 +80,22 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]], empty: str) -> st
     body = "".join(f"<tr>{''.join(map(_cell, names, row))}</tr>" for row in rows)
     if not body:
         return f"<p><small>{escape(empty)}</small></p>"
-    head = "".join(f"<th>{name}</th>" for name in names)
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _cell(name: str, content: str) -> str:
     # On a phone the columns stand below each other, each with its name before it.
     return f'<td data-head="{name}">{content}</td>'
+
+
+def buttons(name: str, number: str, action: str, labels: Iterable[tuple[str, str]]) -> str:
+    """A form with a button for each value of ``action``, about the order or refund of this number. Labels are text."""
+    each = "".join(
+        f'<button name="{action}" value="{escape(value)}">{escape(label)}</button>' for value, label in labels
+    )
+    hidden = f'<input type="hidden" name="{name}" value="{escape(number)}">'
+    return f'<form method="post">{hidden}{each}</form>' if each else ""
 
 
 def qr(text: str) -> str:

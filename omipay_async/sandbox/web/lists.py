@@ -1,0 +1,175 @@
+"""The dashboard's tables: orders, refunds, calls and notifications, with search, 50 rows a page, newest first."""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import islice
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+import attrs
+
+from omipay_async.codes import OrderStatus
+from omipay_async.sandbox.clock import shown_time
+from omipay_async.sandbox.foreign import printable
+from omipay_async.sandbox.lifecycle import ORDER_LIFE, REFUND_LIFE
+
+from . import html
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
+    from omipay_async.sandbox.core import SandboxCore
+    from omipay_async.sandbox.ledger import Call, Delivery, Order, Refund
+
+    from .translations import Translate
+
+PAGE_SIZE: Final = 50
+
+_ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        OrderStatus.PAYING: "Scan",
+        OrderStatus.PAID: "Pay",
+        OrderStatus.CANCELLED: "Cancel",
+        OrderStatus.FAILED: "Decline",
+        OrderStatus.SETTLED: "Settle",
+    }
+)
+"""What brings an order to a status."""
+
+
+@attrs.frozen
+class View:
+    """What of the dashboard is looked at."""
+
+    translate: Translate
+    language: str
+    search: str = ""
+    page: int = 0
+
+    def link(self, **parameters: object) -> str:
+        """The address of a part of the dashboard, in the same language."""
+        return escape("?" + urlencode({"lang": self.language, **parameters}))
+
+    def newest(self, rows: Iterable[Any], shown: Callable[[Any], tuple[str, ...]], *texts: str) -> list[Any]:
+        """One page of what matches the search."""
+        wanted = self.search.casefold()
+        matching = (
+            row for row in rows if not wanted or any(wanted in str(getattr(row, name)).casefold() for name in texts)
+        )
+        return [shown(row) for row in islice(matching, self.page * PAGE_SIZE, (self.page + 1) * PAGE_SIZE)]
+
+
+def tables(sandbox: SandboxCore, view: View) -> str:
+    """All four tables."""
+    translate, ledger = view.translate, sandbox.ledger
+    orders = view.newest(
+        reversed(ledger.orders.values()),
+        lambda order: order_row(order, view),
+        "order_no",
+        "out_order_no",
+        "order_name",
+        "status",
+    )
+    refunds = view.newest(
+        reversed(ledger.refunds.values()),
+        lambda refund: refund_row(refund, view),
+        "refund_no",
+        "order_no",
+        "out_refund_no",
+    )
+    calls = view.newest(
+        reversed(ledger.calls), lambda call: call_row(call, view), "endpoint", "order_no", "fields", "error_code"
+    )
+    deliveries = view.newest(
+        reversed(ledger.deliveries), lambda each: delivery_row(each, view), "order_no", "url", "answer"
+    )
+    return (
+        _section(translate, "Orders", ORDER_HEADS, orders)
+        + _section(translate, "Refunds", REFUND_HEADS, refunds)
+        + _section(translate, "Calls", CALL_HEADS, calls)
+        + _section(translate, "Notifications", DELIVERY_HEADS, deliveries)
+        + _pages(view, max(map(len, (orders, refunds, calls, deliveries))) == PAGE_SIZE)
+    )
+
+
+ORDER_HEADS: Final = ("Order", "Shop order", "Goods", "Amount", "Status", "Next")
+REFUND_HEADS: Final = ("Refund", "Order", "Amount", "Status", "Next")
+CALL_HEADS: Final = ("Time", "Endpoint", "Order", "Answer", "Remarks")
+DELIVERY_HEADS: Final = ("Time", "Order", "Address", "Try", "Answer")
+
+
+def _section(translate: Translate, title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return f"<h2>{translate(title)}</h2>{html.table(map(translate, heads), rows, translate('None yet.'))}"
+
+
+def _pages(view: View, has_more: bool) -> str:
+    found = {"q": view.search} if view.search else {}
+    newer = f'<a href="{view.link(**found, page=view.page - 1)}">{view.translate("Newer")}</a>' if view.page else ""
+    older = f'<a href="{view.link(**found, page=view.page + 1)}">{view.translate("Older")}</a>' if has_more else ""
+    return f'<nav class="pages" aria-label="{view.translate("Pages")}">{newer} {older}</nav>' if newer or older else ""
+
+
+def order_row(order: Order, view: View) -> tuple[str, ...]:
+    """The cells of an order."""
+    labels = {step: view.translate(_ACTIONS[step]) for step in ORDER_LIFE[order.status]}
+    return (
+        order_link(order.order_no, view),
+        escape(order.out_order_no),
+        escape(order.order_name),
+        html.money(order.amount, order.currency),
+        f'<span class="{"FAIL" if order.status.is_failed else ""}">{escape(order.status)}</span>',
+        html.buttons("order_no", order.order_no, "to", labels.items()),
+    )
+
+
+def refund_row(refund: Refund, view: View) -> tuple[str, ...]:
+    """The cells of a refund."""
+    return (
+        escape(refund.refund_no),
+        order_link(refund.order_no, view),
+        html.money(refund.amount, refund.currency),
+        escape(refund.status),
+        html.buttons("refund_no", refund.refund_no, "to", [(step, step) for step in REFUND_LIFE[refund.status]]),
+    )
+
+
+def call_row(call: Call, view: View) -> tuple[str, ...]:
+    """The cells of a call."""
+    answer = call.error_code or ("" if call.faults and not call.acted else "SUCCESS")
+    remarks = "; ".join([*call.remarks, *call.faults])
+    return (
+        shown_time(call.at_ms),
+        f'<a href="{view.link(call=call.number)}">{escape(call.endpoint)}</a>',
+        order_link(call.order_no or call.fields.get("order_no", ""), view)
+        or escape(call.fields.get("out_order_no", "")),
+        f'<span class="{"FAIL" if call.error_code else ""}">{escape(answer)}</span>',
+        escape(printable(remarks, 300)),
+    )
+
+
+def delivery_row(delivery: Delivery, view: View) -> tuple[str, ...]:
+    """The cells of a delivery."""
+    return (
+        shown_time(delivery.at_ms),
+        order_link(delivery.order_no, view),
+        escape(printable(delivery.url)),
+        str(delivery.number or "–"),
+        escape(delivery.answer),
+    )
+
+
+def order_link(order_no: str, view: View) -> str:
+    """A link to what is known of an order."""
+    return f'<a href="{view.link(order=order_no)}">{escape(printable(order_no, 64))}</a>' if order_no else ""
+
+
+def calls_of(sandbox: SandboxCore, order: Order) -> Iterator[Call]:
+    """The calls that name an order or one of its refunds, oldest first."""
+    refunds = {refund.refund_no for refund in sandbox.ledger.refunds_of(order.order_no)}
+    for call in sandbox.ledger.calls:
+        is_named = order.order_no in {call.order_no, call.fields.get("order_no")}
+        if is_named or call.fields.get("refund_no") in refunds:
+            yield call
