@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from sqlalchemy import func, select
 
+from omipay_async.clock import SystemClock
 from omipay_async.errors import InvalidRequest, JournalError, OmipayError, SessionClosed
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim, checked_seconds
 from omipay_async.fulfilment.guard import checked_handler
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from omipay_async.clock import Clock
     from omipay_async.journal import JournalEntry, JournalOutcome
     from omipay_async.models import Order
     from omipay_async.session import AsyncOmipay
@@ -54,6 +56,7 @@ class Books:
         url_or_engine: ``sqlite:///FILE`` for the processes of one machine, ``postgresql://user:password@host/name``
             for several machines, or an ``AsyncEngine`` of your own over aiosqlite or asyncpg, which you close yourself.
         lease: How long, in seconds, an order waits after the death of the process that was fulfilling it.
+        clock: This machine's time of day, which is SQLite's too; PostgreSQL has a clock of its own.
 
     Nothing is connected before the first use. Books belong to one event loop. Several sessions, of several merchants
     too, may share them; so may any number of processes.
@@ -65,9 +68,11 @@ class Books:
         ConfigurationError: for a URL, an engine or a lease that will not do, and for use in a second event loop.
     """
 
-    def __init__(self, url_or_engine: str | AsyncEngine, *, lease: float = DEFAULT_LEASE_S) -> None:
+    def __init__(
+        self, url_or_engine: str | AsyncEngine, *, lease: float = DEFAULT_LEASE_S, clock: Clock | None = None
+    ) -> None:
         self.lease = checked_seconds("lease", lease)
-        self._database = Database(url_or_engine)
+        self._database = Database(url_or_engine, SystemClock() if clock is None else clock)
         self._claims = Claims(self._database, self.lease)
         self._entries = Entries(self._database)
         self._effects = Effects(self._database, self._claims)

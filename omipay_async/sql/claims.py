@@ -6,7 +6,6 @@ by the database's clock. Notes and wake-ups are here too: they are what a backen
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,7 +105,7 @@ class Claims:
     async def wake(self, key: str) -> None:
         """Tell every process that listens. SQLite has no messages: listeners look for the row every second."""
         if self._dialect.is_sqlite:
-            await self._execute(self._upsert(key, {"woken": _next_place(), "wake_key": key}))
+            await self._execute(self._upsert(key, {"woken": self._next_place(), "wake_key": key}))
         else:
             await self._execute(select(func.pg_notify(WAKE_CHANNEL, key)))
 
@@ -123,8 +122,8 @@ class Claims:
 
         await self._database.write(ask, BackendError)
 
-
-def _next_place() -> Any:
-    """A number above that of every wake-up before, whatever the clock shows. Read and written by the one writer."""
-    last = select(func.coalesce(func.max(ORDER.c.woken), 0)).scalar_subquery()
-    return func.max(last + 1, literal(time.time_ns() // 1000, BigInteger()))
+    def _next_place(self) -> Any:
+        """A number above that of every wake-up before, whatever the clock shows. Read and written by the one writer."""
+        last = select(func.coalesce(func.max(ORDER.c.woken), 0)).scalar_subquery()
+        micros = int(self._dialect.machine_time().timestamp() * 1_000_000)
+        return func.max(last + 1, literal(micros, BigInteger()))

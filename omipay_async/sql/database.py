@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from omipay_async.clock import Clock
+
 T = TypeVar("T")
 DatabaseError = type[BackendError] | type[JournalError]
 
@@ -49,10 +51,10 @@ _within_effect: Final[contextvars.ContextVar[object]] = contextvars.ContextVar("
 class Database:
     """The engine, made or given, and how it is asked."""
 
-    def __init__(self, url_or_engine: str | AsyncEngine) -> None:
+    def __init__(self, url_or_engine: str | AsyncEngine, clock: Clock) -> None:
         self._owned = isinstance(url_or_engine, str)
         engine = made_engine(url_or_engine) if isinstance(url_or_engine, str) else checked_engine(url_or_engine)
-        self.dialect: Final = Dialect(engine)
+        self.dialect: Final = Dialect(engine, clock)
         self._engine = engine.execution_options(**self.dialect.options)
         self._writing = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None

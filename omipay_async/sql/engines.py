@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from omipay_async.clock import Clock
+
 BUSY_S: Final = 4.0
 """How long SQLite waits for another writer; less than any question may take."""
 _CONNECT_S: Final = 4.0
@@ -91,14 +93,19 @@ def checked_engine(engine: object) -> AsyncEngine:
 class Dialect:
     """What statements are written with; the differences between the two databases."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._clock = clock
         self.is_sqlite: Final = engine.dialect.name == "sqlite"
         self.options: Final = {} if self.is_sqlite else {"isolation_level": _ISOLATION["postgresql"]}
+
+    def machine_time(self) -> datetime:
+        """The time of this machine."""
+        return datetime.fromtimestamp(self._clock.time_ms() / 1000, UTC)
 
     def now(self, plus: timedelta = timedelta(0)) -> Any:
         """The database's time, as an expression. SQLite's clock is this machine's."""
         if self.is_sqlite:
-            return literal(datetime.now(UTC) + plus, DateTime(timezone=True))
+            return literal(self.machine_time() + plus, DateTime(timezone=True))
         # Not clock_timestamp(): what may change within a statement cannot be looked up in an index.
         now = func.statement_timestamp(type_=DateTime(timezone=True))
         return now + literal(plus, Interval()) if plus else now

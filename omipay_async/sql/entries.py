@@ -9,7 +9,7 @@ Three rules, each of which somebody lost money without:
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from sqlalchemy import and_, case, delete, func, literal, null, or_, select, update
@@ -56,7 +56,7 @@ class Entries:
 
     def _expiry(self, entry: JournalEntry) -> Any:
         """``until`` by the database's clock: what is left of the call's time, added to the database's time."""
-        return self._dialect.now(entry.until - datetime.now(UTC))
+        return self._dialect.now(entry.until - self._dialect.machine_time())
 
     async def closing(self, entry: JournalEntry) -> None:
         """Write down how a call ended, and that its order exists if it has a number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from omipay_async.errors import BackendError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, database
+from omipay_async.testing import ManualClock
 from tests.support.entries import DONE, M, entry, execute, order
 
 if TYPE_CHECKING:
@@ -147,27 +149,15 @@ async def test_what_always_fails_is_not_repeated_for_ever(postgres: Books) -> No
     assert attempts == 4
 
 
-async def test_an_hour_of_difference_between_machines_makes_no_difference(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_hour_of_difference_between_machines_makes_no_difference(postgres_url: str) -> None:
     """Leases, deadlines and schedules are by the database's clock; entries keep their own machine's times."""
-    from datetime import UTC, datetime, timedelta
-
-    from omipay_async.sql import entries
-
-    class Fast(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]  # a clock an hour ahead
-            return datetime.now(tz) + timedelta(hours=1)
-
-    async with Books(postgres_url) as right, Books(postgres_url) as fast:
+    begun = datetime.now(UTC) + timedelta(hours=1)
+    async with Books(postgres_url) as right, Books(postgres_url, clock=ManualClock(begun)) as fast:
         await right.create_tables()
         assert await fast.claim(KEY, "fast") is Claim.MINE
         assert await right.claim(KEY, "right") is Claim.BUSY
-        begun = datetime.now(UTC) + timedelta(hours=1)
         live = entry("live", started_at=begun, until=begun + timedelta(seconds=30))
         dead = entry("dead", started_at=begun - timedelta(minutes=2), until=begun - timedelta(minutes=1))
-        monkeypatch.setattr(entries, "datetime", Fast)
         await fast.opening(live)
         await fast.opening(dead)
         assert await right.unresolved() == [dead]
@@ -322,3 +312,15 @@ async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
         monkeypatch.setattr(database, "ANSWER_S", 5.0)
         await asyncio.wait(sqlite._database._asking)
         assert await other.claim(KEY, "you") is Claim.MINE
+
+
+async def test_the_time_of_sqlite_is_that_of_the_clock_that_the_books_were_given(sqlite_url: str) -> None:
+    """Leases and sweeps of books on SQLite can be tested without waiting."""
+    clock = ManualClock()
+    async with Books(sqlite_url, lease=30, clock=clock) as books:
+        await books.create_tables()
+        assert await books.claim(KEY, "first") is Claim.MINE
+        clock.advance(29.9)
+        assert await books.claim(KEY, "second") is Claim.BUSY
+        clock.advance(0.2)
+        assert await books.claim(KEY, "second") is Claim.MINE
