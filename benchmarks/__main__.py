@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PARTS: Final[Mapping[str, Callable[[Effort], Awaitable[list[Row]]]]] = {
     "cost": cost.query_order,
+    "cost-tls": cost.query_order_tls,
     "throughput": crowd.throughput,
     "reads": session.concurrent_reads,
     "latency": session.scans_beside_polls,

@@ -23,6 +23,7 @@ from omipay_async import AsyncOmipay
 from .server import ROOT
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
@@ -64,10 +65,12 @@ async def ours_over_aiohttp(server: str, **options: Any) -> AsyncIterator[Ask]:
 
 
 @contextlib.asynccontextmanager
-async def naive_httpx(server: str, transport: httpx.AsyncBaseTransport | None = None) -> AsyncIterator[Ask]:
+async def naive_httpx(
+    server: str, transport: httpx.AsyncBaseTransport | None = None, verify: ssl.SSLContext | bool = True
+) -> AsyncIterator[Ask]:
     """``client.get(url, params=signed)`` and ``.json()``. No time limits: in a crowd httpx's are all missed."""
     url = f"{server}{ROOT}/v2/QueryOrder"
-    async with httpx.AsyncClient(timeout=None, transport=transport) as client:
+    async with httpx.AsyncClient(timeout=None, transport=transport, verify=verify) as client:
 
         async def ask() -> object:
             response = await client.get(url, params=signed({"order_no": ORDER_NO}))

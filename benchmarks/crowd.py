@@ -36,8 +36,8 @@ async def throughput(effort: Effort) -> list[Row]:
     many = await _measured(effort, 4_000, own, stock, queued, listed)
     over_aiohttp = await _measured(effort, 1_000, aiohttp, stock, queued, over)
     return [
-        *_rows("20 tasks", few, own, 2.4),
-        *_rows("4,000 tasks over 100 connections", many, own, 5),
+        *_rows("20 tasks", few, own, 7),
+        *_rows("4,000 tasks over 100 connections", many, own, 8),
         *_rows("20 tasks", few, aiohttp, 5),
         *_rows("1,000 tasks over 100 connections", over_aiohttp, aiohttp, 10),
     ]

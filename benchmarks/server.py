@@ -10,12 +10,14 @@ import argparse
 import asyncio
 import contextlib
 import json
+import ssl
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 ROOT: Final = "/omipay/api"
 UNPAID: Final = "UNPAID"
@@ -87,10 +89,14 @@ class Canned(asyncio.Protocol):
             self._transport.write(message)
 
 
-async def serve(delay_s: float) -> None:
-    """Print the port, and answer until standard input ends."""
+async def serve(delay_s: float, certificate: str | None = None) -> None:
+    """Print the port, and answer until standard input ends; under TLS if there is the file of a certificate."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Canned(delay_s), "127.0.0.1", 0, backlog=4096)
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    server = await loop.create_server(lambda: Canned(delay_s), "127.0.0.1", 0, backlog=4096, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     ended = loop.create_future()
     loop.add_reader(sys.stdin, ended.cancel)
@@ -99,14 +105,16 @@ async def serve(delay_s: float) -> None:
 
 
 @contextlib.contextmanager
-def running(delay_ms: int = 0) -> Iterator[str]:
-    """``http://127.0.0.1:PORT`` of a server in a process of its own."""
+def running(delay_ms: int = 0, certificate: Path | None = None) -> Iterator[str]:
+    """``http://127.0.0.1:PORT``, or ``https``, of a server in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.server", "--delay-ms", str(delay_ms)]
+    command += [] if certificate is None else ["--certificate", str(certificate)]
+    scheme = "http" if certificate is None else "https"
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            yield f"{scheme}://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.stdin.close()
 
@@ -114,4 +122,6 @@ def running(delay_ms: int = 0) -> Iterator[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
     parser.add_argument("--delay-ms", type=int, default=0)
-    asyncio.run(serve(parser.parse_args().delay_ms / 1000))
+    parser.add_argument("--certificate", help="a file with a certificate and its key")
+    options = parser.parse_args()
+    asyncio.run(serve(options.delay_ms / 1000, options.certificate))
