@@ -287,9 +287,9 @@ class RefundFailed(OmipayError):
 class PollTimeout(OmipayError):
     """Polling stopped before a final status. It is not a refusal: the customer may still pay.
 
-    ``order_no`` or ``refund_no`` is what to ask about later, ``order`` or ``refund`` the last state seen (None if none
-    was), ``last_error`` the last error met on the way. Not a ``TimeoutError``: that is an ``OSError``, which generic
-    code repeats on.
+    ``order_no`` or ``refund_no`` is what to ask about later (of ``wait_for_notification`` it is ``out_order_no``),
+    ``order`` or ``refund`` the last state seen (None if none was), ``last_error`` the last error met on the way. Not a
+    ``TimeoutError``: that is an ``OSError``, which generic code repeats on.
     """
 
     outcome = Outcome.UNKNOWN
@@ -303,6 +303,7 @@ class PollTimeout(OmipayError):
         order: Order | None = None,
         refund: Refund | None = None,
         last_error: OmipayError | None = None,
+        out_order_no: str | None = None,
     ) -> None:
         super().__init__(message)
         self.order_no = order_no
@@ -310,6 +311,7 @@ class PollTimeout(OmipayError):
         self.order = order
         self.refund = refund
         self.last_error = last_error
+        self.out_order_no = out_order_no
 
 
 class BackendError(OmipayError):

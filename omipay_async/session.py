@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -24,12 +24,15 @@ from .codes import Language, Region, Safety
 from .errors import ConfigurationError
 from .events import Event, Events
 from .fulfilment.backends import Backend, MemoryBackend
-from .fulfilment.guard import OnceGuard
-from .fulfilment.receiver import ReceivingMethods
+from .fulfilment.confirmations import Confirmations
+from .fulfilment.confirmed import ConfirmedOrders
+from .fulfilment.guard import OnceGuard, checked_handler
+from .fulfilment.methods import NotificationMethods
+from .fulfilment.receiver import NotificationReceiver, question
 from .fulfilment.wakeups import WakeUps
 from .polling.methods import PollMethods
 from .polling.service import PollingService
-from .protocol import endpoints, pages, validation
+from .protocol import endpoints, notifications, pages, validation
 from .protocol.decoding import ReplyDecoder
 from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
 from .text import Secret, concealed, concealed_all, joined, plain_text
@@ -42,14 +45,15 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from .fulfilment.receiver import Body, Handler
     from .journal import Journal
-    from .models import JSAPIOrder, QROrder, WeChatUser
+    from .models import JSAPIOrder, Notification, Order, QROrder, WeChatUser
     from .protocol.endpoints import Endpoint
 
 T = TypeVar("T")
 
 
-class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
+class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     """A session with the Omipay gateway, for the life of a process and for many tasks at once.
 
     Args:
@@ -146,7 +150,6 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         )
         backend = MemoryBackend(clock=clock) if backend is None else backend
         self._backend = config.having(backend, "backend", "claim", "renew", "finish", "release", "wake")
-        self._guard = OnceGuard(self._backend, clock, self._m_number)
         self._wake_ups = WakeUps(self._backend, m_number=self._m_number, clock=clock)
         self._polling = PollingService(
             gateway=self._gateway,
@@ -157,6 +160,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
             at_once=self._wire.slots.limits[Priority.POLL],
             primary_node=self._caller.nodes.primary.name,
         )
+        self._receiver = self._new_receiver(clock, journal)
         self._life = life  # last: a session that could not be made need not be closed
 
     @classmethod
@@ -214,10 +218,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         self._caller.close()
         self._wire.close()
         self._polling.close()
+        self._receiver.close()
         try:
             await self._wake_ups.aclose()
             await self._polling.aclose()
-            await self._guard.drain(self._timeout)
+            await self._receiver.drain(self._timeout)
             await self._caller.ended()
         finally:
             await self._wire.aclose()
@@ -229,6 +234,37 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
     def _leave_loop(self) -> None:
         self._wire.move_to_another_loop()
         self._polling.leave_loop()
+        self._receiver.leave_loop()
+
+    def _new_receiver(self, clock: Clock, journal: Journal | None) -> NotificationReceiver:
+        caller = self._caller
+
+        def parse(body: Body) -> Notification:
+            issued = getattr(caller.nonces, "issued", None)
+            return notifications.parse(body, credentials=caller.credentials, issued=issued, decoder=self._decoder())
+
+        return NotificationReceiver(
+            parse=parse,
+            gateway_ms=caller.gateway_time.time_ms,
+            gateway=self._gateway,
+            confirmations=Confirmations(
+                question(self._gateway), clock, at_once=self._wire.slots.limits[Priority.CONFIRMATION]
+            ),
+            confirmed=ConfirmedOrders(
+                backend=self._backend,
+                clock=clock,
+                m_number=self._m_number,
+                wake_ups=self._wake_ups,
+                wake_polls=self._polling.confirmed,
+                decoder=self._decoder,
+                journal=journal,
+            ),
+            guard=OnceGuard(self._backend, clock, self._m_number),
+            life=caller.life,
+            events=self._events,
+            clock=clock,
+            primary_node=caller.nodes.primary.name,
+        )
 
     def _is_closed(self) -> bool:
         life: Lifecycle | None = getattr(self, "_life", None)
@@ -256,6 +292,35 @@ class AsyncOmipay(EndpointMethods, PollMethods, ReceivingMethods):
         ``outcome`` UNKNOWN: what an undocumented endpoint means by its codes, nobody knows.
         """
         return await self._gateway.call_unknown(endpoint, params, safety, timeout=timeout)
+
+    async def settle(
+        self,
+        order: object,
+        handler: Handler,
+        *,
+        first_wait: float = 5.0,
+        interval: float = 5.0,
+        timeout: float | None = 120.0,
+        on_status: Callable[[Order], Awaitable[object] | object] | None = None,
+    ) -> Order:
+        """Poll until an order is paid, then run ``await handler(order)`` under the once-guard: a worker in one line.
+
+        ``order`` and the options are those of ``poll_until_paid``; ``handler`` is as for ``receive_notification``: one
+        transaction, and blocking code in ``asyncio.to_thread``. Returns the paid order once the handler has succeeded,
+        now or before, here or elsewhere.
+
+        Raises:
+            PaymentFailed, PollTimeout: and what else ``poll_until_paid`` raises; the handler did not run.
+            BackendError: whether the handler may run is not known, or its success could not be recorded.
+            JournalError: the confirmation could not be written down; the handler did not run.
+            Exception: what the handler raised; the next call runs it again.
+        """
+        checked_handler(handler)
+        paid = await self.poll_until_paid(
+            order, first_wait=first_wait, interval=interval, timeout=timeout, on_status=on_status
+        )
+        await self._receiver.fulfil_paid(paid, handler)
+        return paid
 
     def _decoder(self) -> ReplyDecoder:
         if self._reply_decoder is None:

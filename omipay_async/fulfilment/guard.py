@@ -36,13 +36,12 @@ import contextvars
 import enum
 import functools
 import inspect
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.errors import BackendError, InvalidRequest
 
 from .backends import Claim, claim_key
-from .leases import Lease, Unsettled, ask, lease_of, wait
+from .leases import Lease, Unsettled, wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -53,8 +52,6 @@ if TYPE_CHECKING:
     from .backends import Backend
 
     Handler = Callable[[Order], Awaitable[object]]
-
-_log: Final = logging.getLogger("omipay_async")
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
@@ -98,7 +95,6 @@ class OnceGuard:
         self._m_number = m_number
         self._runs: dict[str, _Run] = {}
         self._unsettled = Unsettled()
-        self._waking: set[asyncio.Task[None]] = set()
 
     async def run(self, order: Order, handler: Handler, *, wait_timeout: float | None) -> bool:
         """Run ``handler(order)`` unless it has succeeded. True: it ran here and its success is recorded.
@@ -131,18 +127,6 @@ class OnceGuard:
         run.task.add_done_callback(lambda _: self._ended(key, run))
         return await run.result()
 
-    def wake(self, order_no: str) -> None:
-        """Tell the pollers of other processes, beside whatever goes on here."""
-        task = asyncio.create_task(self._wake(f"{self._m_number}:{order_no}"))
-        self._waking.add(task)
-        task.add_done_callback(self._waking.discard)
-
-    async def _wake(self, key: str) -> None:
-        try:
-            await ask(self._clock, lambda: self._backend.wake(key), lease_of(self._backend) / 3)
-        except BackendError as error:
-            _log.warning("pollers in other processes were not woken, they go on by interval: %s", error)
-
     async def drain(self, timeout: float) -> None:
         """Wait until no handler runs, ``timeout`` seconds at most; not for the one that calls this."""
         deadline = self._clock.monotonic() + timeout
@@ -153,7 +137,6 @@ class OnceGuard:
             await wait(self._clock, tasks, left)
 
     def _others(self) -> Iterator[asyncio.Task[Any]]:
-        yield from self._waking
         for run in self._runs.values():
             if run not in _within.get():
                 yield run.task

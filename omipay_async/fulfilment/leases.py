@@ -214,7 +214,7 @@ def lease_of(backend: Backend) -> float:
     return lease
 
 
-async def ask(clock: Clock, question: Callable[[], Awaitable[T]], seconds: float) -> T:
+async def ask(clock: Clock, question: Callable[[], Awaitable[T]], seconds: float, *, who: str = "the backend") -> T:
     """What a backend answers, or ``BackendError`` if it does not within ``seconds`` or raises anything else."""
     asking = asyncio.create_task(_answer(question))
     asking.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -223,15 +223,15 @@ async def ask(clock: Clock, question: Callable[[], Awaitable[T]], seconds: float
     finally:
         asking.cancel()
     if not asking.done():
-        message = "the backend did not answer in time"
+        message = f"{who} did not answer in time"
         raise BackendError(message)
     if asking.cancelled():
-        message = "the backend gave up"
+        message = f"{who} gave up"
         raise BackendError(message)
     error = asking.exception()
     if error is None or isinstance(error, OmipayError):
         return asking.result()
-    message = f"the backend raised {type(error).__name__}"
+    message = f"{who} raised {type(error).__name__}"
     raise BackendError(message) from error
 
 

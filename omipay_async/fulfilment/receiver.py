@@ -1,12 +1,15 @@
-"""Notifications and fulfilment as methods of the session (CN 3.9): ask the gateway, guard the handler, answer.
+"""Notifications and fulfilment (CN 3.9): ask the gateway, guard the handler, answer.
 
-The order of things: the body is parsed and its signature checked, the gateway is asked, pollers are woken, the handler
-runs under the once-guard, and only then the gateway is told SUCCESS.
+The order of things: the body is parsed and its signature checked, the gateway is asked, polls and waits are woken, the
+confirmation is written down, the handler runs under the once-guard, and only then the gateway is told SUCCESS.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.errors import (
     BackendError,
@@ -14,141 +17,135 @@ from omipay_async.errors import (
     MalformedNotification,
     NotificationError,
     OmipayError,
+    ReplayedNotification,
     SessionClosed,
     TransportError,
     UnconfirmedNotification,
 )
 from omipay_async.events import Event, Events, logger
+from omipay_async.models import Order
 from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
+from omipay_async.transport.pool import Priority
 
 from .guard import OnceGuard, StillRunning, checked_handler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
-    from omipay_async.calls.executor import CallExecutor
+    from omipay_async.calls.gateway import Gateway
     from omipay_async.calls.lifecycle import Lifecycle
-    from omipay_async.models import Notification, Order
-    from omipay_async.polling.service import PollingService
-    from omipay_async.protocol.decoding import ReplyDecoder
+    from omipay_async.clock import Clock
+    from omipay_async.models import Notification
     from omipay_async.protocol.notifications import NotificationReply, SealedBody
 
-    from .backends import Backend
+    from .confirmations import Confirmations
+    from .confirmed import ConfirmedOrders
 
-    Body = bytes | bytearray | str | Mapping[str, Any]
-    Handler = Callable[[Order], Awaitable[object]]
+Body = bytes | bytearray | str | Mapping[str, Any]
+Handler = Callable[[Order], Awaitable[object]]
+
+_MOST_SIGNATURES: Final = 10_000
+"""Of notifications that were confirmed: strangers cannot add to them without a new signature for a paid order."""
 
 
-class ReceivingMethods:
-    """What a session does with notifications."""
+class NotificationReceiver:
+    """What a session does with notifications and with paid orders.
 
-    _m_number: str
-    _backend: Backend
-    _caller: CallExecutor
-    _events: Events
-    _guard: OnceGuard
-    _life: Lifecycle
-    _polling: PollingService
+    Args:
+        parse: Reads a body and checks its signature.
+        gateway_ms: The gateway's clock, in milliseconds since the epoch.
+        confirmations: Asks the gateway for the bodies of notifications.
+        confirmed: Tells of confirmed orders, and remembers them.
+        primary_node: The name of the node that knows every order of this merchant.
+    """
 
-    if TYPE_CHECKING:  # of the session
+    def __init__(
+        self,
+        *,
+        parse: Callable[[SealedBody], Notification],
+        gateway_ms: Callable[[], int],
+        gateway: Gateway,
+        confirmations: Confirmations,
+        confirmed: ConfirmedOrders,
+        guard: OnceGuard,
+        life: Lifecycle,
+        events: Events,
+        clock: Clock,
+        primary_node: str,
+    ) -> None:
+        self._parse = parse
+        self._gateway_ms = gateway_ms
+        self._gateway = gateway
+        self._confirmations = confirmations
+        self._confirmed = confirmed
+        self._guard = guard
+        self._life = life
+        self._events = events
+        self._clock = clock
+        self._primary_node = primary_node
+        self._confirmed_for: OrderedDict[str, str] = OrderedDict()
+        """The order that each signature, by its fingerprint, was confirmed for."""
 
-        async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order: ...
-        def _decoder(self) -> ReplyDecoder: ...
-
-    def parse_notification(self, body: Body, *, max_age: float | None = 300.0) -> Notification:
-        """What a notification says, once its signature, age and nonce are checked. CN 3.9, EN 2.6.
-
-        **It proves nothing about payment**: the signature covers no byte of the body, and whoever saw one signature of
-        this merchant can put it under any body. Use ``receive_notification`` or ``confirm_notification``.
-
-        ``body`` is what was received (bytes, text, or the JSON object as a mapping); ``max_age`` in seconds, in both
-        directions, None for any.
-
-        Raises:
-            MalformedNotification, InvalidSignature, ReflectedNotification, StaleNotification
-        """
-        sealed = notifications.SealedBody(body)
-        del body  # no frame shows the signature
+    def parse(self, body: SealedBody, max_age: float | None) -> Notification:
+        """What a body says, if it is signed, and not too old."""
         if max_age is not None:
             validation.seconds("max_age", max_age)
         self._life.ensure_open()
-        notification = self._parse(sealed)
-        notifications.check_age(notification, self._caller.gateway_time.time_ms(), max_age)
+        notification = self._parse(body)
+        notifications.check_age(notification, self._gateway_ms(), max_age)
         return notification
 
-    def _parse(self, sealed: SealedBody) -> Notification:
-        return notifications.parse(
-            sealed,
-            credentials=self._caller.credentials,
-            issued=getattr(self._caller.nonces, "issued", None),
-            decoder=self._decoder(),
-        )
+    # -- confirming ---------------------------------------------------------------------------------------------------
 
-    async def confirm_notification(self, body: Body, *, timeout: float | None = None) -> Order:
-        """The order that a notification speaks of, **as the gateway itself tells it**: paid, and as the body claims.
+    async def confirm(self, body: SealedBody, timeout: float | None) -> Order:
+        """The order that a body speaks of, as the gateway tells it."""
+        limit = self._gateway.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
+        with self._life.in_use():
+            notification = self._parse(body)
+            signature = _fingerprint(notification)
+            self._check_replay(signature, notification.order_no)
+            order = await self._ask(notification.order_no, signature, limit)
+            self._check_replay(signature, notification.order_no)
+            notifications.compare(notification, order)
+            self._remember_signature(signature, order.order_no)
+            await self._confirmed.confirm(order)
+            return order
 
-        The signature is checked, then QueryOrder is asked; number, ``out_order_no``, currency and amount must agree
-        (what either side leaves out does not disagree). Whoever polls this order, here or in another process, is woken.
-        Repeats may come late: age does not matter here.
-
-        Raises:
-            MalformedNotification, InvalidSignature, ReflectedNotification: the body is not to be believed.
-            UnconfirmedNotification: the gateway does not bear it out, or does not know the order.
-            TransportError: the gateway could not be asked: no verdict. (``InvalidReply``, ``GatewayError`` likewise.)
-        """
-        sealed = notifications.SealedBody(body)
-        del body  # no frame shows the signature
-        return await self._confirmed(sealed, timeout)
-
-    async def _confirmed(self, sealed: SealedBody, timeout: float | None) -> Order:
-        self._life.ensure_open()
-        notification = self._parse(sealed)
+    async def _ask(self, order_no: str, signature: str, limit: float) -> Order:
         try:
-            order = await self.query_order(notification.order_no, timeout=timeout)
+            return await self._confirmations.confirm(order_no, signature, limit)
         except LookupFailed as error:
-            order, node = None, error.node
-        if order is None:
-            if node != self._caller.nodes.primary.name:
-                message = "only the second node could be asked, and it does not know this order yet"
-                raise TransportError(message, endpoint=QUERY_ORDER.name)
-            raise UnconfirmedNotification("the gateway does not know this order, or says that it is another merchant's")
-        notifications.compare(notification, order)
-        self._wake(order)
-        return order
+            node = error.node
+        if node != self._primary_node:
+            message = "only the second node could be asked, and it does not know this order yet"
+            raise TransportError(message, endpoint=QUERY_ORDER.name)
+        raise UnconfirmedNotification("the gateway does not know this order, or says that it is another merchant's")
 
-    def _wake(self, order: Order) -> None:
-        self._polling.confirmed(order)
-        self._guard.wake(order.order_no)
+    def _check_replay(self, signature: str, order_no: str) -> None:
+        confirmed_for = self._confirmed_for.get(signature)
+        if confirmed_for is not None and confirmed_for != order_no.upper():
+            raise _replayed()
 
-    async def receive_notification(self, body: Body, handler: Handler, *, timeout: float = 10.0) -> NotificationReply:
-        """The whole duty of a ``notify_url`` in one call: confirm, run ``await handler(order)`` once, answer.
+    def _remember_signature(self, signature: str, order_no: str) -> None:
+        self._confirmed_for[signature] = order_no.upper()
+        self._confirmed_for.move_to_end(signature)
+        if len(self._confirmed_for) > _MOST_SIGNATURES:
+            self._confirmed_for.popitem(last=False)
+        self._confirmations.refuse_others(signature, order_no, _replayed)
 
-        ``timeout`` bounds the confirmation, in seconds, not the handler. Whatever the body is, an answer comes back:
-        send its ``status``, ``body`` and ``headers``. SUCCESS only after the handler succeeded, now or before; 4xx and
-        FAIL for a body that is not to be believed; 5xx and FAIL, so that the gateway delivers again, where the gateway
-        or the backend could not be asked, where the handler raised (``reply.error``; logged with its traceback), or
-        where it is still running.
+    # -- receiving ----------------------------------------------------------------------------------------------------
 
-        The handler runs *at least* once for each paid order, never beside itself, never after its success was recorded:
-        let it be one transaction that inserts ``order.order_no`` under a unique key.
-
-        Raises:
-            InvalidRequest: for a handler that cannot be called, or a wrong ``timeout``. (One that is not async shows
-                when it is called: the answer is 500 then, each time.)
-        """
-        sealed = notifications.SealedBody(body)
-        del body  # no frame shows the signature
+    async def receive(self, body: SealedBody, handler: Handler, timeout: float) -> NotificationReply:
+        """Confirm, run the handler once, answer."""
         checked_handler(handler)
         limit = validation.seconds("timeout", timeout, above=True)
-        began = self._caller.clock.monotonic()
-        reply = await self._received(sealed, handler, limit)
+        began = self._clock.monotonic()
+        reply = await self._received(body, handler, limit)
         if reply.error is not None and isinstance(reply.error, NotificationError):
             notifications.log_refusal(reply.error)
         self._events.emit(
             Event(
                 "notification",
-                duration_s=self._caller.clock.monotonic() - began,
+                duration_s=self._clock.monotonic() - began,
                 error=None if reply.error is None else type(reply.error).__name__,
                 order_no=None if reply.order is None else reply.order.order_no,
                 out_order_no=None if reply.order is None else reply.order.out_order_no,
@@ -156,17 +153,17 @@ class ReceivingMethods:
         )
         return reply
 
-    async def _received(self, sealed: SealedBody, handler: Handler, limit: float) -> NotificationReply:
-        began = self._caller.clock.monotonic()
+    async def _received(self, body: SealedBody, handler: Handler, limit: float) -> NotificationReply:
+        began = self._clock.monotonic()
         try:
-            order = await self._confirmed(sealed, limit)
+            order = await self.confirm(body, limit)
         except NotificationError as error:
             status = 409 if isinstance(error, UnconfirmedNotification) else 403
             return notifications.failure(400 if isinstance(error, MalformedNotification) else status, error)
         except OmipayError as error:
             logger.warning("a notification could not be confirmed, the gateway is to deliver it again: %s", error)
             return notifications.failure(503, error)
-        wait_timeout = max(0.0, began + limit - self._caller.clock.monotonic())
+        wait_timeout = max(0.0, began + limit - self._clock.monotonic())
         try:
             ran = await self._run_once(order, handler, wait_timeout)
         except (BackendError, SessionClosed) as error:
@@ -179,26 +176,68 @@ class ReceivingMethods:
             return notifications.failure(500, error, order)
         return notifications.success(order, ran=ran)
 
-    async def fulfil(self, order_no: str, handler: Handler, *, timeout: float | None = None) -> Order:
-        """Ask the gateway about an order and, if it is paid, run ``await handler(order)`` under the once-guard.
+    # -- fulfilling ---------------------------------------------------------------------------------------------------
 
-        For the end of a poll, and for a sweep over your own unpaid orders: a notification is delivered three times
-        only. Returns the order, paid or not: look at ``is_paid``. ``timeout`` bounds the question, in seconds.
-
-        Raises:
-            BackendError: whether the handler may run is not known, or its success could not be recorded.
-            Exception: what the handler raised; the next call runs it again.
-        """
+    async def fulfil(self, order_no: str, handler: Handler, timeout: float | None) -> Order:
+        """Ask about an order and, if it is paid, run the handler once."""
         checked_handler(handler)
-        order = await self.query_order(order_no, timeout=timeout)
+        order: Order = await self._gateway.call(QUERY_ORDER, {"order_no": order_no}, timeout=timeout)
         if order.is_paid:
-            self._wake(order)
-            await self._run_once(order, handler, None)
+            await self.fulfil_paid(order, handler)
         return order
+
+    async def fulfil_paid(self, order: Order, handler: Handler) -> None:
+        """Run the handler once for an order that the gateway has just said is paid."""
+        await self._confirmed.confirm(order)
+        await self._run_once(order, handler, None)
 
     async def _run_once(self, order: Order, handler: Handler, wait_timeout: float | None) -> bool:
         with self._life.in_use():
             return await self._guard.run(order, handler, wait_timeout=wait_timeout)
+
+    async def wait(self, out_order_no: str, timeout: float | None) -> Order:
+        """The order with this ``out_order_no``, once it is confirmed."""
+        number = validation.text("out_order_no", out_order_no)
+        limit = None if timeout is None else validation.seconds("timeout", timeout, above=True)
+        with self._life.in_use():
+            return await self._confirmed.wait(number, limit)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the waits for notifications."""
+        self._confirmed.close()
+
+    def leave_loop(self) -> None:
+        """Forget what was under way in an event loop that is gone."""
+        self._confirmations.forget()
+        self._confirmed.leave_loop()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until no handler runs and other processes have been told, ``timeout`` seconds at most each."""
+        await self._guard.drain(timeout)
+        await self._confirmed.drain(timeout)
+
+
+def question(gateway: Gateway) -> Callable[[str, float], Awaitable[Order]]:
+    """How confirmations ask: after the merchant's own reads, before polls."""
+
+    async def ask(order_no: str, seconds: float) -> Order:
+        order: Order = await gateway.call(
+            QUERY_ORDER, {"order_no": order_no}, timeout=seconds, priority=Priority.CONFIRMATION
+        )
+        return order
+
+    return ask
+
+
+def _fingerprint(notification: Notification) -> str:
+    """What tells one signature from another, by its nonce, which no frame shows: it can be used for five minutes."""
+    return hashlib.sha256(str(notification.raw["nonce_str"]).encode(errors="replace")).hexdigest()
+
+
+def _replayed() -> ReplayedNotification:
+    return ReplayedNotification("the signature of this notification was confirmed for another order before")
 
 
 def _why_not_run(running: StillRunning) -> str:

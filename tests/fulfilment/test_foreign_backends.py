@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,8 +18,6 @@ from tests.support.fulfilment_doubles import (
     begin,
     broken,
     giving_up,
-    gone,
-    hanging,
     mine,
     not_async,
     yes,
@@ -164,37 +160,3 @@ async def test_a_backend_without_a_lease_is_given_the_usual_one(
     assert backend.asked[-1] == "renew"
     shop.go.set()
     assert await run is True
-
-
-# -- wake-ups -------------------------------------------------------------------------------------------------------
-
-
-async def test_other_processes_are_told_beside(guard: OnceGuard, backend: FaultyBackend, clock: ManualClock) -> None:
-    """Nobody waits for it, and a backend that hangs is given up after a third of the lease."""
-    backend.faults["wake"] = hanging
-    guard.wake("TR1")
-    await clock.advance(9.9)
-    assert backend.woken == [KEY]
-    assert guard._waking
-    await clock.advance(0.1)
-    assert not guard._waking
-
-
-@pytest.mark.parametrize("fault", [gone, *FOREIGN])
-async def test_a_wake_up_that_fails_is_logged_and_nothing_else(
-    guard: OnceGuard,
-    backend: FaultyBackend,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    fault: Any,
-) -> None:
-    """Polls go on by interval."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    monkeypatch.setattr(backend, "wake", lambda key: fault())
-    guard.wake("TR1")
-    await guard.drain(1)
-    gc.collect()
-    await asyncio.sleep(0)
-    assert "not woken" in caplog.text
-    assert complaints == []

@@ -251,16 +251,3 @@ async def test_a_handler_may_close_the_session(guard: OnceGuard) -> None:
         await guard.drain(60)
 
     assert await guard.run(ORDER, closes, wait_timeout=10) is True
-
-
-async def test_drain_waits_for_wake_ups(guard: OnceGuard, backend: FaultyBackend, clock: ManualClock) -> None:
-    """The other processes are told before the session is closed."""
-    told = asyncio.Event()
-    backend.faults["wake"] = told.wait
-    guard.wake("TR1")
-    closing = asyncio.create_task(guard.drain(60))
-    await clock.advance(5)
-    assert backend.woken == [KEY]
-    assert not closing.done()
-    told.set()
-    await closing

@@ -143,7 +143,6 @@ async def test_a_run_that_failed_passes_on_whenever_the_next_one_comes(
 async def test_drain_ends_whenever_it_is_called(guard: OnceGuard, steps: int) -> None:
     """At no moment of a run's end is it waited for in vain."""
     run = asyncio.create_task(guard.run(ORDER, mock.AsyncMock(side_effect=ValueError), wait_timeout=None))
-    guard.wake("TR1")
     await after(steps)
     await guard.drain(60)
     with pytest.raises(ValueError, match=r"^$"):

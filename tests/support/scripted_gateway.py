@@ -138,8 +138,11 @@ def fail(code: str, **fields: Any) -> dict[str, Any]:
 def notification(
     clock: Clock, order_no: str = "TR1", *, key: str = SECRET_KEY, m_number: str = M_NUMBER, **changes: Any
 ) -> dict[str, Any]:
-    """A notification as CN 3.9 has it, rightly signed now, with some fields changed (None: left out)."""
-    nonce = changes.pop("nonce_str", "313644f42ecd4758b5e23b80e86efdc4")
+    """A notification as CN 3.9 has it, rightly signed now, with some fields changed (None: left out).
+
+    Each order's has a nonce of its own, as the gateway's have.
+    """
+    nonce = changes.pop("nonce_str", f"313644f42ecd4758b5e23b80{order_no}")
     timestamp = changes.pop("timestamp", clock.time_ms())
     fields = {
         "return_code": "SUCCESS",

@@ -1,0 +1,258 @@
+"""Orders that were confirmed as paid: who is told, and who remembers.
+
+A confirmation is QueryOrder's own word, whoever caused the question: a notification, ``fulfil`` or ``settle``. It ends
+the polls of that order and the waits for its ``out_order_no`` at once, here and, with a shared backend, in every
+process. It is remembered for ten minutes at least, so that it does not matter whether the confirmation or the wait for
+it comes first. And it is written down in the journal, if the session has one, before anything is made of it.
+
+Other processes are told beside: nobody waits for it, and when it fails, they go on by interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from omipay_async.errors import BackendError, JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
+from omipay_async.events import logger
+from omipay_async.models import Order
+from omipay_async.protocol.jsontext import json_object, json_text
+
+from .backends import NOTES_KEPT_S, NoteKeeper
+from .leases import ask, lease_of, wait
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from omipay_async.clock import Clock
+    from omipay_async.journal import Journal
+    from omipay_async.protocol.decoding import ReplyDecoder
+
+    from .backends import Backend
+    from .wakeups import WakeUps
+
+_JOURNAL_S: Final = 5.0
+"""How long the journal may take to write a confirmation down."""
+_FIRST_LOOK_S: Final = 0.5
+_LONGEST_LOOK_S: Final = 5.0
+"""How often a wait looks whether the backend remembers the order: a wake-up may be missed."""
+_KIND: Final = "out_order_no:"
+_NEEDED: Final = frozenset({"order_no", "status", "currency", "amount"})
+
+
+class ConfirmedOrders:
+    """What one session knows of confirmed orders.
+
+    Args:
+        wake_polls: Ends the polls of an order in this process.
+        decoder: Reads the orders that other processes remember.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        clock: Clock,
+        m_number: str,
+        wake_ups: WakeUps,
+        wake_polls: Callable[[Order], None],
+        decoder: Callable[[], ReplyDecoder],
+        journal: Journal | None,
+    ) -> None:
+        self._backend = backend
+        self._notes = backend if isinstance(backend, NoteKeeper) else None
+        self._clock = clock
+        self._m_number = m_number
+        self._wake_ups = wake_ups
+        self._wake_polls = wake_polls
+        self._decoder = decoder
+        self._journal = journal
+        self._closed = False
+        self._remembered: OrderedDict[str, tuple[float, Order]] = OrderedDict()
+        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._beside: dict[tuple[str, str], asyncio.Task[None]] = {}
+        """What is done once at a time for each order: telling other processes, and writing it down."""
+        self._warned = False
+        wake_ups.subscribe(self._wake, kind=_KIND)
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    async def confirm(self, order: Order) -> None:
+        """Tell everybody of a paid order, and return when it is written down.
+
+        Raises:
+            JournalError: it could not be written down.
+        """
+        self._wake_polls(order)
+        self._remember(order)
+        self._do_beside("tell", order, self._tell_others)
+        if self._journal is not None:
+            writing = self._do_beside("write", order, self._write_down)
+            await asyncio.wait((writing,))
+            writing.result()
+
+    def _remember(self, order: Order) -> None:
+        number = order.out_order_no
+        if number is None:
+            if not self._warned:
+                self._warned = True
+                logger.warning(
+                    "order %s: the gateway's answer has no out_order_no, so wait_for_notification cannot be told of it",
+                    order.order_no,
+                )
+            return
+        now = self._clock.monotonic()
+        while self._remembered and next(iter(self._remembered.values()))[0] <= now:
+            self._remembered.popitem(last=False)
+        self._remembered[number] = (now + NOTES_KEPT_S, order)
+        self._remembered.move_to_end(number)
+        self._wake(number)
+
+    def _wake(self, out_order_no: str) -> None:
+        for waiter in self._waiters.get(out_order_no, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _do_beside(self, what: str, order: Order, do: Callable[[Order], Awaitable[None]]) -> asyncio.Task[None]:
+        key = (what, order.order_no)
+        task = self._beside.get(key)
+        if task is None or task.done():
+            task = self._beside[key] = asyncio.Task(_done(do, order), loop=asyncio.get_running_loop())
+            task.add_done_callback(lambda task: self._ended(key, task))
+        return task
+
+    def _ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        if self._beside.get(key) is task:
+            del self._beside[key]
+        _ = task.cancelled() or task.exception()  # whoever waits for it may be gone
+
+    async def _tell_others(self, order: Order) -> None:
+        try:
+            await self._ask_backend(lambda: self._backend.wake(f"{self._m_number}:{order.order_no}"))
+            if self._notes is not None and order.out_order_no is not None:
+                key, notes = self._note_key(order.out_order_no), self._notes
+                text = json_text({"order_no": order.order_no, "raw": order.raw})
+                await self._ask_backend(lambda: notes.note(key, text))
+                await self._ask_backend(lambda: self._backend.wake(key))
+        except (OmipayError, ValueError) as error:
+            logger.warning("other processes were not woken, their polls go on by interval: %s", error)
+
+    async def _ask_backend(self, question: Callable[[], Awaitable[Any]], seconds: float | None = None) -> Any:
+        limit = lease_of(self._backend) / 3
+        return await ask(self._clock, question, limit if seconds is None else min(seconds, limit))
+
+    def _note_key(self, out_order_no: str) -> str:
+        return f"{self._m_number}:{_KIND}{out_order_no}"
+
+    async def _write_down(self, order: Order) -> None:
+        journal = self._journal
+        assert journal is not None  # noqa: S101 - for type checkers: nobody comes here without one
+        try:
+            await ask(self._clock, lambda: journal.confirmed(self._m_number, order), _JOURNAL_S, who="the journal")
+        except JournalError:
+            raise
+        except OmipayError as error:
+            message = f"order {order.order_no}: its confirmation could not be written down: {error}"
+            raise JournalError(message) from error.__cause__
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    async def wait(self, out_order_no: str, timeout: float | None) -> Order:
+        """The confirmed order with this ``out_order_no``, as soon as there is one.
+
+        Raises:
+            PollTimeout: there was none within ``timeout`` seconds.
+            SessionClosed: the session was closed meanwhile.
+        """
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        pause = _FIRST_LOOK_S
+        last_error: OmipayError | None = None
+        self._wake_ups.listen()
+        try:
+            while True:
+                self._waiters.setdefault(out_order_no, set()).add(waiter)
+                left = None if deadline is None else deadline - self._clock.monotonic()
+                try:
+                    order = self._remembered_order(out_order_no) or await self._noted(out_order_no, left)
+                except BackendError as error:
+                    order, last_error = None, error
+                if order is not None:
+                    return order
+                if self._closed:
+                    raise SessionClosed(outcome=Outcome.UNKNOWN)
+                left = pause if deadline is None else deadline - self._clock.monotonic()
+                if left <= 0:
+                    raise _timeout(out_order_no, timeout, last_error)
+                await wait(self._clock, (waiter,), min(pause, left))
+                if waiter.done():
+                    waiter = self._renewed(out_order_no, waiter)
+                pause = min(2 * pause, _LONGEST_LOOK_S)
+        finally:
+            self._forget_waiter(out_order_no, waiter)
+
+    def _renewed(self, out_order_no: str, waiter: asyncio.Future[None]) -> asyncio.Future[None]:
+        self._forget_waiter(out_order_no, waiter)
+        return asyncio.get_running_loop().create_future()
+
+    def _forget_waiter(self, out_order_no: str, waiter: asyncio.Future[None]) -> None:
+        waiters = self._waiters.get(out_order_no, set())
+        waiters.discard(waiter)
+        if not waiters:
+            self._waiters.pop(out_order_no, None)
+
+    def _remembered_order(self, out_order_no: str) -> Order | None:
+        expires_at, order = self._remembered.get(out_order_no, (0.0, None))
+        return order if expires_at > self._clock.monotonic() else None
+
+    async def _noted(self, out_order_no: str, left: float | None) -> Order | None:
+        """The order as another process noted it; None if none did, or if it cannot be read."""
+        notes = self._notes
+        if notes is None or (left is not None and left <= 0):
+            return None
+        text = await self._ask_backend(lambda: notes.noted(self._note_key(out_order_no)), left)
+        if text is None:
+            return None
+        try:
+            note = json_object(text.encode())
+            order = self._decoder().structure(Order, note["raw"], _NEEDED, {"order_no": note["order_no"]})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            logger.warning("what the backend remembers of an order cannot be read: %s", type(error).__name__)
+            return None
+        return order if order.is_paid and order.out_order_no == out_order_no else None
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the waits."""
+        self._closed = True
+        for out_order_no in tuple(self._waiters):
+            self._wake(out_order_no)
+
+    def leave_loop(self) -> None:
+        """Forget what was under way in an event loop that is gone."""
+        self._beside.clear()
+        self._waiters.clear()
+
+    async def drain(self, timeout: float) -> None:
+        """Return once other processes have been told, ``timeout`` seconds later at most."""
+        deadline = self._clock.monotonic() + timeout
+        here = asyncio.get_running_loop()
+        while tasks := [task for task in self._beside.values() if task.get_loop() is here and not task.done()]:
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return
+            await wait(self._clock, tasks, left)
+
+
+async def _done(do: Callable[[Order], Awaitable[None]], order: Order) -> None:
+    await do(order)
+
+
+def _timeout(out_order_no: str, timeout: float | None, last_error: OmipayError | None) -> PollTimeout:
+    message = (
+        f"{out_order_no}: no order with this out_order_no was confirmed within {timeout:g} s; "
+        "nobody knows yet whether it was paid"
+    )
+    return PollTimeout(message, out_order_no=out_order_no, last_error=last_error)

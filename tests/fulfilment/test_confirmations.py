@@ -1,0 +1,306 @@
+"""Strangers who hold one signature: what their bodies cost, and what they cannot hold up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import (
+    InvalidReply,
+    Order,
+    OrderStatus,
+    ReplayedNotification,
+    TransportError,
+)
+from omipay_async.fulfilment import confirmations as confirmations_module
+from omipay_async.fulfilment import receiver as receiver_module
+from omipay_async.fulfilment.confirmations import MOST_WAITING, Confirmations
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import Gateway, Held, Shop, begin, check_answer, notification, order, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay
+
+PAID = order("PAID")
+
+
+def paid(order_no: str) -> Order:
+    return Order(order_no=order_no, status=OrderStatus.PAID, out_order_no="A-1", currency="AUD", amount=450)
+
+
+class Asked:
+    """A gateway that answers each question after a second."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.orders: list[str] = []
+        self.limits: list[float] = []
+        self.under_way = 0
+        self.cancelled = 0
+        self.error: BaseException | None = None
+
+    async def __call__(self, order_no: str, seconds: float) -> Order:
+        """Answer."""
+        self.orders.append(order_no)
+        self.limits.append(seconds)
+        self.under_way += 1
+        try:
+            await self.clock.sleep(1)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.under_way -= 1
+        if self.error is not None:
+            raise self.error
+        return paid(order_no)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def asked(clock: ManualClock) -> Asked:
+    return Asked(clock)
+
+
+@pytest.fixture
+def confirmations(asked: Asked, clock: ManualClock) -> Confirmations:
+    return Confirmations(asked, clock, at_once=2)
+
+
+async def post(
+    confirmations: Confirmations, order_no: str, nonce: str = "stolen", timeout: float = 10
+) -> asyncio.Task[Order]:
+    """A body that has gone as far as it can."""
+    task = asyncio.create_task(confirmations.confirm(order_no, nonce, timeout))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return task
+
+
+# -- one question at a time -------------------------------------------------------------------------------------------
+
+
+async def test_bodies_that_wait_share_a_question_and_none_is_judged_by_an_older_answer(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """A hundred that come while a question is under way wait for the next one, which they share."""
+    first = await post(confirmations, "TR1")
+    await clock.advance(0.5)
+    others = [await post(confirmations, "TR1", f"nonce {number}") for number in range(100)]
+    await clock.advance(0.5)
+    assert (await first).order_no == "TR1"
+    assert not any(task.done() for task in others)
+    await clock.advance(1)
+    assert all(task.done() for task in others)
+    assert asked.orders == ["TR1", "TR1"]
+    assert confirmations.waiting == 0
+
+
+async def test_one_signature_has_one_question_under_way_and_a_genuine_body_does_not_wait_behind_it(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """A thousand forged bodies are one line, and lines take turns."""
+    forged = [await post(confirmations, f"TR{number}") for number in range(MOST_WAITING)]
+    assert asked.orders == ["TR0"]
+    await clock.advance(0.5)
+    genuine = await post(confirmations, "TR5", "genuine")
+    await clock.advance(1)
+    assert (await genuine).order_no == "TR5"
+    assert asked.orders == ["TR0", "TR5", "TR1"]
+    assert forged[5].done()  # the answer is not older than this body: it is told, too
+    for task in forged:
+        task.cancel()
+    await asyncio.wait(forged)
+    await clock.advance(1)
+    assert asked.under_way == confirmations.waiting == 0
+
+
+async def test_no_more_than_so_many_wait_and_the_longest_line_loses_its_last(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """The stranger's surplus is refused at once; a genuine body takes the place of one of the stranger's."""
+    forged = [await post(confirmations, f"TR{number}") for number in range(MOST_WAITING + 1)]
+    assert confirmations.waiting == MOST_WAITING
+    one_too_many = await post(confirmations, "TR9999")
+    assert one_too_many.done()
+    with pytest.raises(TransportError, match="too many"):
+        await one_too_many
+    genuine = await post(confirmations, "TR-G", "genuine")
+    assert confirmations.waiting == MOST_WAITING - 1  # the genuine one is asked about at once
+    with pytest.raises(TransportError, match="too many"):
+        await forged[-1]
+    await clock.advance(1)
+    assert (await genuine).order_no == "TR-G"
+    for task in forged:
+        task.cancel()
+    await asyncio.gather(*forged, return_exceptions=True)
+
+
+async def test_many_signatures_share_the_limit(
+    confirmations: Confirmations, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+) -> None:
+    """When nobody has more than one body, the last that comes is refused."""
+    monkeypatch.setattr(confirmations_module, "MOST_WAITING", 3)
+    tasks = [await post(confirmations, f"TR{number}", f"nonce {number}") for number in range(6)]
+    assert [task.done() for task in tasks] == [False] * 5 + [True]
+    with pytest.raises(TransportError, match="too many"):
+        await tasks[-1]
+    await clock.advance(3)
+    assert {(await task).order_no for task in tasks[:5]} == {f"TR{number}" for number in range(5)}
+
+
+async def test_a_body_waits_no_longer_than_its_time(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """Whether its question has begun or not; a question that nobody waits for any more is given up."""
+    tasks = [await post(confirmations, order_no, f"nonce {order_no}", 0.5) for order_no in ("TR1", "TR2", "TR3")]
+    await clock.advance(0.5)
+    for task in tasks:
+        with pytest.raises(TransportError, match="in time"):
+            await task
+    await clock.advance(0)
+    assert (asked.cancelled, asked.under_way, confirmations.waiting) == (2, 0, 0)
+    assert asked.limits == [0.5, 0.5]
+
+
+async def test_a_question_lives_as_long_as_one_body_waits_for_it(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """Who leaves takes nothing with it."""
+    blocker = await post(confirmations, "TR1", timeout=10)
+    leaving = await post(confirmations, "TR1", "one", 1.5)
+    staying = await post(confirmations, "TR1", "two", 10)
+    await clock.advance(1.25)
+    leaving.cancel()
+    await clock.advance(0.75)
+    assert (await blocker, await staying) == (paid("TR1"), paid("TR1"))
+    assert asked.cancelled == 0
+
+
+async def test_each_body_gets_an_error_of_its_own(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """One error raised in many tasks would collect their tracebacks."""
+    asked.error = InvalidReply("502", status=502)
+    tasks = [await post(confirmations, "TR1") for _ in range(2)]
+    later = [await post(confirmations, "TR1") for _ in range(2)]
+    await clock.advance(2)
+    errors = await asyncio.gather(*tasks, *later, return_exceptions=True)
+    assert [type(error) for error in errors] == [InvalidReply] * 4
+    assert len({id(error) for error in errors}) == 4
+    asked.error = ZeroDivisionError()
+    task = await post(confirmations, "TR1")
+    await clock.advance(1)
+    with pytest.raises(ZeroDivisionError):
+        await task
+
+
+async def test_what_a_closed_event_loop_left_behind_is_forgotten(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """In the next loop an order is asked about at once."""
+    old = await post(confirmations, "TR1")
+    confirmations.forget()
+    new = await post(confirmations, "TR1")
+    await clock.advance(1)
+    assert await new == paid("TR1")
+    old.cancel()
+    await asyncio.wait([old])
+
+
+# -- whole notifications ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session() as omipay:
+        yield omipay
+
+
+async def test_a_signature_that_was_confirmed_for_one_order_is_refused_for_any_other(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Without a question; for its own order, however that is spelt, it goes on being asked."""
+    gateway.on("QueryOrder", PAID)
+    shop = Shop()
+    captured = notification(clock, "TR1")
+    check_answer(await omipay.receive_notification(captured, shop.handle), 200)
+    questions = len(gateway.asked)
+    reply = await omipay.receive_notification({**captured, "order_no": "TR2"}, shop.handle)
+    check_answer(reply, 403)
+    assert isinstance(reply.error, ReplayedNotification)
+    with pytest.raises(ReplayedNotification):
+        await omipay.confirm_notification({**captured, "order_no": "TR2"})
+    assert len(gateway.asked) == questions
+    for spelling in ("TR1", "tr1"):
+        check_answer(await omipay.receive_notification({**captured, "order_no": spelling}, shop.handle), 200)
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_bodies_that_wait_with_a_signature_are_refused_once_it_is_confirmed_for_another_order(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Nothing is asked for those that wait, and the one whose question had begun is not believed."""
+    held = Held(PAID)
+    gateway.on("TR1", held)
+    gateway.on("QueryOrder", PAID)
+    captured = notification(clock, "TR1")
+    genuine = await begin(clock, omipay.confirm_notification(captured))
+    forged = [await begin(clock, omipay.confirm_notification({**captured, "order_no": f"TR{n}"})) for n in (2, 3)]
+    held.release.set()
+    assert (await outcome(genuine)).is_paid
+    for task in forged:
+        assert isinstance(await outcome(task), ReplayedNotification)
+    assert "TR3" not in {asked.number for asked in gateway.asked}
+
+
+async def test_the_memory_of_confirmed_signatures_is_bounded(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest is forgotten."""
+    monkeypatch.setattr(receiver_module, "_MOST_SIGNATURES", 2)
+    gateway.on("QueryOrder", PAID)
+    bodies = [notification(clock, f"TR{number}") for number in range(3)]
+    for body in bodies:
+        await omipay.confirm_notification(body)
+    assert (await omipay.confirm_notification({**bodies[0], "order_no": "TR9"})).is_paid
+    with pytest.raises(ReplayedNotification):
+        await omipay.confirm_notification({**bodies[2], "order_no": "TR9"})
+
+
+async def test_confirmations_hold_a_quarter_of_the_slots(clock: ManualClock, gateway: Gateway) -> None:
+    """A hundred bodies over a gateway that hangs: five questions, and a merchant's own read goes through at once."""
+    gateway.on("QueryOrder", Held(PAID))
+    gateway.on("TR-mine", PAID)
+    async with gateway.session() as omipay:
+        tasks: list[asyncio.Task[Any]] = [
+            await begin(clock, omipay.receive_notification(notification(clock, f"TR{number}"), Shop().handle))
+            for number in range(100)
+        ]
+        assert gateway.under_way == 5
+        assert (await omipay.query_order("TR-mine")).is_paid
+        await clock.advance(10)
+        for task in tasks:
+            check_answer(await outcome(task), 503)
+
+
+@pytest.mark.parametrize("order_no", ["TR1 ", "", "TR:1", "T" * 65, "TR\u00e91"])
+async def test_what_is_not_the_number_of_an_order_is_malformed(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, order_no: str
+) -> None:
+    """Nothing is asked about it."""
+    check_answer(await omipay.receive_notification(notification(clock, order_no), Shop().handle), 400)
+    assert gateway.asked == []

@@ -1,0 +1,363 @@
+"""Confirmed orders: ``settle``, ``wait_for_notification``, and the journal that writes confirmations down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import (
+    BackendError,
+    InvalidRequest,
+    JournalEntry,
+    JournalError,
+    MemoryBackend,
+    Order,
+    Outcome,
+    PaymentFailed,
+    PollTimeout,
+    SessionClosed,
+)
+from omipay_async.testing import ManualClock
+from tests.support.fulfilment_doubles import FaultyBackend, broken, giving_up, gone, hanging, not_async
+from tests.support.scripted_gateway import Gateway, Shop, begin, check_answer, notification, order, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from omipay_async import AsyncOmipay
+
+NUMBER = "T1-000231"
+PAID = order("PAID", out_order_no=NUMBER)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    gateway = Gateway(clock)
+    gateway.on("TR1", PAID)
+    return gateway
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session() as omipay:
+        yield omipay
+
+
+async def at_once(clock: ManualClock, settling: Any) -> Any:
+    """What comes of it without any time passing: the order, or the error."""
+    task = await begin(clock, settling)
+    await clock.advance(0)
+    return await outcome(task)
+
+
+# -- settle -----------------------------------------------------------------------------------------------------------
+
+
+async def test_settle_polls_until_paid_and_runs_the_handler_once(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """A worker in one line; whoever settles the order again gets it without a second run."""
+    gateway.on("TR1", order("PAYING"), PAID)
+    seen: list[str] = []
+    settling = await begin(
+        clock, omipay.settle("TR1", shop.handle, first_wait=2, interval=3, on_status=lambda o: seen.append(o.status))
+    )
+    await clock.advance(5)
+    assert (await outcome(settling)).is_paid
+    assert gateway.times("TR1") == [2, 5]
+    assert (await at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0))).order_no == "TR1"
+    assert shop.fulfilled == ["TR1"]
+    assert seen == ["PAYING", "PAID"]
+    assert (await omipay.wait_for_notification(NUMBER)).is_paid
+
+
+async def test_settle_raises_what_the_poll_or_the_handler_raises(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """An order that failed is not handed on, a handler that failed is run again, a wrong one is refused at once."""
+    with pytest.raises(InvalidRequest, match="handler"):
+        await omipay.settle("TR1", None)  # type: ignore[arg-type]  # wrong on purpose
+    assert gateway.asked == []
+    gateway.on("TR2", order("CANCELLED"))
+    assert isinstance(await at_once(clock, omipay.settle("TR2", shop.handle, first_wait=0)), PaymentFailed)
+    shop.failing = [ZeroDivisionError()]
+    assert isinstance(await at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0)), ZeroDivisionError)
+    assert (await at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0))).is_paid
+    assert shop.fulfilled == ["TR1"]
+
+
+# -- waiting ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_notification_is_heard_of_whether_it_or_the_wait_comes_first(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, before: bool
+) -> None:
+    """By the number that the merchant gave, and without a question of its own."""
+    if before:
+        check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
+        await clock.advance(600)
+    waits = [await begin(clock, omipay.wait_for_notification(NUMBER)) for _ in range(2)]
+    other = await begin(clock, omipay.wait_for_notification("T1-another", timeout=None))
+    if not before:
+        check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
+    assert [(await outcome(wait)).order_no for wait in waits] == ["TR1", "TR1"]
+    assert len(gateway.asked) == 1
+    assert not other.done()
+    await clock.advance(7200)
+    assert not other.done()
+    late = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=1))
+    await clock.advance(1)
+    assert isinstance(await outcome(late), PollTimeout)
+    other.cancel()
+
+
+async def test_a_wait_that_hears_of_nothing_says_that_nobody_knows(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """It carries the number, and is no refusal."""
+    waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=60))
+    await clock.advance(59.9)
+    assert not waiting.done()
+    await clock.advance(0.1)
+    error = await outcome(waiting)
+    assert isinstance(error, PollTimeout)
+    assert (error.out_order_no, error.outcome) == (NUMBER, Outcome.UNKNOWN)
+    assert NUMBER in str(error)
+
+
+async def test_the_number_of_an_unsigned_body_wakes_nobody(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gateway that leaves it out is told of once, as a WARNING."""
+    gateway.on("TR1", order("PAID"))
+    gateway.on("TR2", order("PAID"))
+    waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=10))
+    await omipay.confirm_notification(notification(clock, "TR1"))
+    await omipay.confirm_notification(notification(clock, "TR2"))
+    await clock.advance(10)
+    assert isinstance(await outcome(waiting), PollTimeout)
+    assert [record.levelname for record in caplog.records if "out_order_no" in record.getMessage()] == ["WARNING"]
+
+
+async def test_closing_the_session_ends_a_wait(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """Nobody knows whether the order was paid."""
+    waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=None))
+    await omipay.aclose()
+    error = await outcome(waiting)
+    assert isinstance(error, SessionClosed)
+    assert error.outcome is Outcome.UNKNOWN
+    with pytest.raises(SessionClosed):
+        await omipay.wait_for_notification(NUMBER)
+
+
+@pytest.mark.parametrize("arguments", [{"out_order_no": ""}, {"out_order_no": NUMBER, "timeout": 0}])
+async def test_wrong_arguments_of_a_wait_are_named(omipay: AsyncOmipay, arguments: dict[str, Any]) -> None:
+    """Before anything is waited for."""
+    with pytest.raises(InvalidRequest):
+        await omipay.wait_for_notification(**arguments)
+
+
+# -- across processes -------------------------------------------------------------------------------------------------
+
+
+async def test_sessions_that_share_a_backend_share_what_was_confirmed(
+    clock: ManualClock, gateway: Gateway, shop: Shop
+) -> None:
+    """The order comes out of the backend as the gateway told it, rate and all, and the gateway is not asked again."""
+    gateway.on("TR1", {**PAID, "exchange_rate": 471000000, "rate": 1.5})
+    backend = MemoryBackend(clock=clock)
+    async with gateway.session(backend=backend) as here, gateway.session(backend=backend) as there:
+        waiting = await begin(clock, here.wait_for_notification(NUMBER))
+        reply = await there.receive_notification(notification(clock), shop.handle)
+        check_answer(reply, 200)
+        await clock.advance(5)
+        heard = await outcome(waiting)
+        assert (heard, heard.raw) == (reply.order, reply.order and reply.order.raw)
+    assert len(gateway.asked) == 1
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"order_no": "TR1", "raw": {}}', '{"order_no": "TR1", "raw": 3}'])
+async def test_a_note_that_cannot_be_read_is_no_confirmation(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, note: str
+) -> None:
+    """It is logged, and the wait goes on."""
+    backend = MemoryBackend(clock=clock)
+    await backend.note(f"000034:out_order_no:{NUMBER}", note)
+    async with gateway.session(backend=backend) as omipay:
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=1))
+        await clock.advance(1)
+        assert isinstance(await outcome(waiting), PollTimeout)
+    assert "cannot be read" in caplog.text
+
+
+class Forgetful:
+    """A backend without notes."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        inner = MemoryBackend(clock=clock)
+        self.claim, self.renew, self.finish, self.release = inner.claim, inner.renew, inner.finish, inner.release
+        self.wake = inner.wake
+
+
+async def test_a_backend_without_notes_serves_the_waits_of_this_process(clock: ManualClock, gateway: Gateway) -> None:
+    """Another session's are not."""
+    backend = Forgetful(clock)
+    async with gateway.session(backend=backend) as here, gateway.session(backend=backend) as there:
+        await here.confirm_notification(notification(clock))
+        assert (await here.wait_for_notification(NUMBER)).is_paid
+        waiting = await begin(clock, there.wait_for_notification(NUMBER, timeout=1))
+        await clock.advance(1)
+        assert isinstance(await outcome(waiting), PollTimeout)
+
+
+class FaultyNotes(FaultyBackend):
+    """A backend whose notes fail when told."""
+
+    async def note(self, key: str, text: str) -> None:
+        """As told, else as in memory."""
+        await self._fault("note")
+        await super().note(key, text)
+
+    async def noted(self, key: str) -> str | None:
+        """As told, else as in memory."""
+        await self._fault("noted")
+        return await super().noted(key)
+
+
+async def test_a_wait_outlives_a_backend_that_is_away(clock: ManualClock, gateway: Gateway) -> None:
+    """It looks again, and says in the end what the trouble was."""
+    backend = FaultyNotes(clock)
+    backend.faults["noted"] = gone
+    async with gateway.session(backend=backend) as omipay:
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=10))
+        await clock.advance(10)
+        error = await outcome(waiting)
+        assert isinstance(error, PollTimeout)
+        assert isinstance(error.last_error, BackendError)
+
+
+@pytest.mark.parametrize("fault", [gone, broken, giving_up])
+@pytest.mark.parametrize("method", ["wake", "note"])
+async def test_other_processes_that_cannot_be_told_hold_nobody_up(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, method: str, fault: Callable[[], Any]
+) -> None:
+    """The confirmation stands; it is logged that they go on by interval."""
+    backend = FaultyNotes(clock)
+    backend.faults[method] = fault
+    async with gateway.session(backend=backend) as omipay:
+        assert (await omipay.confirm_notification(notification(clock))).is_paid
+    assert "not woken" in caplog.text
+
+
+async def test_closing_waits_until_other_processes_were_told_but_not_for_ever(
+    clock: ManualClock, gateway: Gateway
+) -> None:
+    """A backend that hangs has a third of its lease."""
+    backend = FaultyNotes(clock)
+    told = asyncio.Event()
+    backend.faults["wake"] = told.wait
+    omipay = gateway.session(backend=backend)
+    await omipay.confirm_notification(notification(clock))
+    closing = await begin(clock, omipay.aclose())
+    assert not closing.done()
+    await clock.advance(10)
+    assert closing.done()
+    assert backend.woken == ["000034:TR1"]
+    quick = gateway.session(backend=backend, timeout=1)
+    await quick.confirm_notification(notification(clock))
+    closing = await begin(clock, quick.aclose())
+    await clock.advance(1)
+    assert closing.done()
+    told.set()
+    await clock.advance(10)
+
+
+# -- the journal ------------------------------------------------------------------------------------------------------
+
+
+class Diary:
+    """A journal that fails when told."""
+
+    def __init__(self) -> None:
+        self.fault: Callable[[], Any] | None = None
+        self.confirmations: list[tuple[str, str]] = []
+
+    async def opening(self, entry: JournalEntry) -> None:
+        """Nothing is sent here that moves money."""
+
+    async def closing(self, entry: JournalEntry) -> None:
+        """As above."""
+
+    async def confirmed(self, m_number: str, order: Order) -> None:
+        """Write it down, or fail."""
+        if self.fault is not None:
+            await self.fault()
+        self.confirmations.append((m_number, order.order_no))
+
+
+async def full() -> None:
+    """A journal's own error."""
+    raise JournalError("the disk is full")
+
+
+async def test_each_confirmation_is_written_down_before_the_handler_runs(
+    clock: ManualClock, gateway: Gateway, shop: Shop
+) -> None:
+    """Over every road: a notification, ``fulfil``, ``settle``; an unpaid order is not."""
+    diary = Diary()
+    gateway.on("TR2", order("PAYING"))
+    async with gateway.session(journal=diary) as omipay:
+        await omipay.receive_notification(notification(clock), shop.handle)
+        await omipay.fulfil("TR1", shop.handle)
+        await at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0))
+        await omipay.fulfil("TR2", shop.handle)
+        check_answer(await omipay.receive_notification(notification(clock, "TR2"), shop.handle), 409)
+    assert diary.confirmations == [("000034", "TR1")] * 3
+
+
+@pytest.mark.parametrize("fault", [full, broken, giving_up, not_async, gone])
+async def test_what_cannot_be_written_down_is_delivered_again(
+    clock: ManualClock, gateway: Gateway, shop: Shop, fault: Callable[[], Any]
+) -> None:
+    """503 and FAIL, ``JournalError`` from fulfil and settle; no handler runs until it is written."""
+    diary = Diary()
+    diary.fault = fault
+    async with gateway.session(journal=diary) as omipay:
+        reply = await omipay.receive_notification(notification(clock), shop.handle)
+        check_answer(reply, 503)
+        assert isinstance(reply.error, JournalError)
+        with pytest.raises(JournalError):
+            await omipay.fulfil("TR1", shop.handle)
+        assert isinstance(await at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0)), JournalError)
+        assert shop.fulfilled == []
+        diary.fault = None
+        check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_a_journal_that_hangs_is_given_five_seconds(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
+    """Then the notification is answered 503; bodies for one order share the writing."""
+    diary = Diary()
+    diary.fault = hanging
+    async with gateway.session(journal=diary) as omipay:
+        deliveries = [
+            await begin(clock, omipay.receive_notification(notification(clock), shop.handle)) for _ in range(2)
+        ]
+        await clock.advance(4.9)
+        assert not any(delivery.done() for delivery in deliveries)
+        await clock.advance(0.1)
+        for delivery in deliveries:
+            reply = await outcome(delivery)
+            check_answer(reply, 503)
+            assert "did not answer in time" in str(reply.error)
