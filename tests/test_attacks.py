@@ -13,6 +13,7 @@ from omipay_async import (
     NotificationError,
     QROrder,
     ReflectedNotification,
+    ReplayedNotification,
     StaleNotification,
     TaggedNonces,
     UnconfirmedNotification,
@@ -186,7 +187,7 @@ async def test_replayed(clock: ManualClock, omipay: AsyncOmipay) -> None:
     body = notification(clock)
     for _ in range(3):
         assert (await omipay.receive_notification(body, handler)).status == 200
-    await refused(omipay, body | {"order_no": "TR2"}, UnconfirmedNotification, 409)
+    await refused(omipay, body | {"order_no": "TR2"}, ReplayedNotification, 403)
     assert runs == ["TR1"]
 
 
@@ -263,7 +264,7 @@ async def test_nonces_of_ones_own(clock: ManualClock, gateway: Gateway) -> None:
         url = without.wechat_login_url("https://shop.example/login")
         body = notification(clock) | quadruple(url)
         assert (await without.confirm_notification(body)).is_paid
-        await refused(without, body | {"order_no": "TR2"}, UnconfirmedNotification, 409)
+        await refused(without, body | {"order_no": "TR2"}, ReplayedNotification, 403)
 
 
 async def test_no_error_shows_a_secret(clock: ManualClock, omipay: AsyncOmipay) -> None:
