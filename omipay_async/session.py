@@ -45,10 +45,11 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from .fulfilment.receiver import Body, Handler
+    from .fulfilment.receiver import Handler
     from .journal import Journal
     from .models import JSAPIOrder, Notification, Order, QROrder, WeChatUser
     from .protocol.endpoints import Endpoint
+    from .protocol.notifications import SealedBody
 
 T = TypeVar("T")
 
@@ -239,7 +240,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     def _new_receiver(self, clock: Clock, journal: Journal | None) -> NotificationReceiver:
         caller = self._caller
 
-        def parse(body: Body) -> Notification:
+        def parse(body: SealedBody) -> Notification:
             issued = getattr(caller.nonces, "issued", None)
             return notifications.parse(body, credentials=caller.credentials, issued=issued, decoder=self._decoder())
 

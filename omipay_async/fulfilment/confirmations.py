@@ -5,9 +5,9 @@ gateway. So that this costs the shop nothing but the slots set aside for confirm
 
 - **bodies for one order share one question at a time.** A body that comes while a question is under way waits for the
   next one, so that none is judged by an answer that is older than itself;
-- **bodies stand in lines by their signature**, and the lines take turns. One signature has one question under way at most. A
-  captured signature is one line, however often it is used; a genuine notification has a nonce of its own, stands alone,
-  and is next;
+- **bodies stand in lines by their signature**, and the lines take turns. One signature has one question under way at
+  most. A captured signature is one line, however often it is used; a genuine notification has a nonce of its own,
+  stands alone, and is next;
 - **no more than so many bodies wait.** When there are more, the longest line loses the last that joined it, which is
   told at once.
 """
