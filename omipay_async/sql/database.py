@@ -222,8 +222,12 @@ def translated(kind: DatabaseError) -> Iterator[None]:
     try:
         yield
     except TROUBLES as error:
-        message = f"the database could not be asked: {reason(error)}"
-        raise kind(message) from None  # the original holds statements and drivers' objects, which do not pickle
+        raise translation(kind, error) from None  # the original holds drivers' objects, which do not pickle
+
+
+def translation(kind: DatabaseError, error: BaseException) -> BackendError | JournalError:
+    """What went wrong with the database, as an error of ours."""
+    return kind(f"the database could not be asked: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:

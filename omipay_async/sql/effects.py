@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.guard import running_key
 
-from .database import TROUBLES, is_lost, is_taken_back, reason, translated
+from .database import TROUBLES, is_lost, is_taken_back, reason, translation
 from .tables import ORDER, order_key, split_key
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ class Effects:
         except TROUBLES as error:
             if is_taken_back(error):
                 raise
-            with translated(BackendError):
-                raise
+            raise translation(BackendError, error) from None
 
 
 async def _is_done(connection: AsyncConnection, row: tuple[str, str]) -> bool:

@@ -45,7 +45,7 @@ class Listening:
         self._database = database
         self._listeners: dict[object, Callable[[str], object]] = {}
         self._hearing: asyncio.Task[None] | None = None
-        self._tried: asyncio.Event | None = None
+        self._tried = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
@@ -57,8 +57,7 @@ class Listening:
             if self._hearing is None or self._hearing.done():
                 self._tried = asyncio.Event()
                 self._hearing = asyncio.create_task(self._hear(self._tried))
-            if self._tried is not None:
-                await self._tried.wait()
+            await self._tried.wait()
             yield
         finally:
             del self._listeners[token]
@@ -111,7 +110,7 @@ class Listening:
             try:
                 tried.set()
                 pauses.reset()
-                while not lost.is_set():
+                while True:  # until the pulse of a lost connection fails
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(lost.wait(), PULSE_S)
                     await self._database.on(connection, _pulse, BackendError)

@@ -311,3 +311,16 @@ async def test_a_connection_lost_before_the_commit_is_a_backend_error(url: str, 
     assert await effects(books) == 0
     assert await run(books, books.transactional(ship)) is True
     assert await effects(books) == 1
+
+
+async def test_a_record_that_cannot_be_written_takes_the_effect_back(books: Books) -> None:
+    """Neither is committed without the other, and the reason is said."""
+
+    async def destroy(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        await connection.execute(text("DROP TABLE omipay_order"))
+
+    with pytest.raises(BackendError, match="omipay_order"):
+        await run(books, books.transactional(destroy))
+    assert await effects(books) == 0
+    assert await run(books, books.transactional(ship)) is True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import sqlite3
 import subprocess
 import sys
@@ -126,3 +128,12 @@ def test_without_the_extra_the_import_says_what_to_install(tmp_path: Path) -> No
     assert (
         'ImportError: omipay_async.sql needs SQLAlchemy and its drivers: pip install "omipay-async[sql]"' in done.stderr
     )
+
+
+def test_without_the_extra_nothing_of_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The word on what is missing comes before any import that would fail."""
+    import omipay_async.sql
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install"):
+        importlib.reload(omipay_async.sql)

@@ -310,7 +310,7 @@ async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
                 await sqlite.claim(KEY, "me")
             await connection.commit()
         monkeypatch.setattr(database, "ANSWER_S", 5.0)
-        await asyncio.wait(sqlite._database._asking)
+        await asyncio.gather(*sqlite._database._asking, return_exceptions=True)
         assert await other.claim(KEY, "you") is Claim.MINE
 
 
@@ -324,3 +324,13 @@ async def test_the_time_of_sqlite_is_that_of_the_clock_that_the_books_were_given
         assert await books.claim(KEY, "second") is Claim.BUSY
         clock.advance(0.2)
         assert await books.claim(KEY, "second") is Claim.MINE
+
+
+async def test_a_driver_that_gives_up_is_an_error_and_no_cancellation(sqlite: Books) -> None:
+    """A connection that went away may show as a cancellation, which is not the caller's."""
+
+    async def give_up(connection: Any) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(JournalError, match="lost"):
+        await sqlite._database.read(give_up, JournalError)

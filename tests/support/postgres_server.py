@@ -45,6 +45,7 @@ class PostgresServer:
         self._binaries = folder
         self.port = free_port()
         self._has_database = False
+        self._process: subprocess.Popen[bytes] | None = None
         self._user = _other_user() if os.geteuid() == 0 else None
 
     def __enter__(self) -> Self:
@@ -72,7 +73,9 @@ class PostgresServer:
         return {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
     def start(self, **settings: str) -> None:
-        """Start, with its memory, and wait until connections are accepted."""
+        """Start, with its memory, unless it runs; and wait until connections are accepted."""
+        if self._process is not None and self._process.poll() is None:
+            return
         options = {"fsync": "off", "unix_socket_directories": str(self._data), "listen_addresses": "127.0.0.1"}
         options |= {"port": str(self.port), "max_connections": "60", "shared_buffers": "16MB", **settings}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -102,14 +105,14 @@ class PostgresServer:
 
     def stop(self) -> None:
         """End every connection at once, and the server, as a machine that reboots does."""
+        assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait()
 
     def repair(self) -> None:
         """Let it run and answer again, whatever was done to it."""
         self.thaw()
-        if self._process.poll() is not None:
-            self.start()
+        self.start()
 
     def kill(self) -> None:
         """End it, frozen or not."""
@@ -125,7 +128,7 @@ class PostgresServer:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
             for pid in (self._process.pid, *map(int, children)):
                 try:
