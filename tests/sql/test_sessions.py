@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from omipay_async.errors import BackendError, JournalError, NotSent
-from omipay_async.sandbox import PaymentCode, Sandbox
+from omipay_async.errors import BackendError, JournalError, NotSent, OutcomeUnknown
+from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 from omipay_async.sql import Books
 from tests.support.entries import execute, make_due
 
@@ -54,6 +55,50 @@ async def test_charges_and_refunds_are_written_down(omipay: AsyncOmipay, books: 
     assert (declined[1], declined[7], declined[9]) == ("T2", "NOT_DONE", "PaymentDeclined")
     assert [order.order_no for order in await books.waiting()] == [made.order_no]
     assert await books.unresolved() == []
+
+
+async def test_a_lost_charge_is_unresolved_until_its_notification(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books
+) -> None:
+    """The customer was charged, the reply was lost: the books show it, and the notification resolves it."""
+    sandbox.faults.add(Fault.DROP_REPLY, times=1)
+    with pytest.raises(OutcomeUnknown):
+        await scan(omipay)
+    (lost,) = await books.unresolved()
+    assert (lost.out_order_no, lost.error) == ("T1", "OutcomeUnknown")
+    (order_no,) = sandbox.ledger.orders
+    shipped: list[str | None] = []
+
+    async def ship(order: Order) -> None:
+        shipped.append(order.out_order_no)
+
+    reply = await omipay.receive_notification(sandbox.notification(order_no), ship)
+    assert reply.status == 200
+    assert await books.unresolved() == []
+    assert shipped == ["T1"]
+    assert (await calls(books))[0][3] == order_no
+    await make_due(books)
+    assert await books.waiting() == []
+
+
+async def test_a_till_in_one_process_hears_of_a_notification_in_another(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, other: Books
+) -> None:
+    """``wait_for_notification`` over the shared books, before and after the notification came."""
+    sandbox.faults.add(Fault.DROP_REPLY, times=1)
+    with pytest.raises(OutcomeUnknown):
+        await scan(omipay)
+    (order_no,) = sandbox.ledger.orders
+
+    async def ship(order: Order) -> None: ...
+
+    async with sandbox.session(journal=other, backend=other) as receiver:
+        waiting = asyncio.create_task(omipay.wait_for_notification("T1", timeout=20))
+        await asyncio.sleep(0.3)
+        reply = await receiver.receive_notification(sandbox.notification(order_no), ship)
+        assert reply.status == 200
+        assert (await waiting).order_no == order_no
+        assert (await omipay.wait_for_notification("T1", timeout=5)).order_no == order_no
 
 
 async def test_a_confirmed_order_whose_handler_failed_is_fulfilled_by_a_sweep(
