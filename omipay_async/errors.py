@@ -144,7 +144,7 @@ class InvalidReply(OmipayError):
     """A read was answered with something that is not a usable reply: an error page, half a body, a wrong field.
 
     ``status`` is the HTTP status, ``excerpt`` the beginning of the body with secrets removed, ``raw`` the JSON object
-    where the body was one.
+    where the body was one. ``order_no`` is set where it names an order and does not answer another call.
     """
 
     def __init__(
@@ -155,6 +155,7 @@ class InvalidReply(OmipayError):
         status: int | None = None,
         excerpt: str = "",
         raw: Mapping[str, Any] | None = None,
+        order_no: str | None = None,
         outcome: Outcome | None = None,
     ) -> None:
         super().__init__(message, outcome=outcome)
@@ -162,6 +163,7 @@ class InvalidReply(OmipayError):
         self.status = status
         self.excerpt = excerpt
         self.raw = raw
+        self.order_no = order_no
 
 
 class OutcomeUnknown(OmipayError):

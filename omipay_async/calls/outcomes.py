@@ -122,16 +122,14 @@ def stated(request: RequestContext, error: E) -> E:
 
 
 def _unknown(request: RequestContext, error: OmipayError) -> OutcomeUnknown:
-    raw = getattr(error, "raw", None)
-    order_no = request.numbers.get("order_no") or (raw or {}).get("order_no")
     message = f"{request.endpoint.name}: nobody knows whether it was acted on; do not repeat it ({error})"
     unknown = OutcomeUnknown(
         with_numbers(message, request.numbers),
         endpoint=request.endpoint.name,
-        order_no=order_no if isinstance(order_no, str) and order_no else None,
+        order_no=request.numbers.get("order_no") or getattr(error, "order_no", None),
         out_order_no=request.numbers.get("out_order_no"),
         out_refund_no=request.numbers.get("out_refund_no"),
-        raw=raw,
+        raw=getattr(error, "raw", None),
     )
     unknown.__cause__ = error
     return unknown

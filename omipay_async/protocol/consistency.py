@@ -45,16 +45,34 @@ def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | N
     if isinstance(raw, JSONObject) and raw.conflicts:
         return "a key stands in it twice with two values"
     for name in context.endpoint.echoes:
-        said, sent = raw.get(name), context.numbers.get(name)
-        if sent is not None and said is not None and said != "" and str(said).strip() != sent.strip():
+        if _names_another(context, raw, name):
             return f"{name} is not the one that was sent"
     if word_of(raw, "return_code") == "FAIL":
         return _why_not_a_refusal(context, raw)
     return _why_not_a_success(context, raw)
 
 
+def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
+    """The number that the reply gives this call's order, whatever else is wrong with the reply.
+
+    A reply that names another's number is another call's: so is the order that it speaks of.
+    """
+    names = (*context.endpoint.echoes, "order_no")
+    if isinstance(raw, JSONObject) and not set(names).isdisjoint(raw.conflicts):
+        return None
+    if any(_names_another(context, raw, name) for name in context.endpoint.echoes):
+        return None
+    order_no = raw.get("order_no")
+    return order_no if isinstance(order_no, str) and order_no else None
+
+
+def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -> bool:
+    said, sent = raw.get(name), context.numbers.get(name)
+    return sent is not None and said is not None and said != "" and str(said).strip() != sent.strip()
+
+
 def _why_not_a_success(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
-    code = error_code(word_of(raw, "error_code"))
+    code = error_code(word_of(raw, "error_code").upper())
     is_scan_order = context.endpoint is MAKE_SCAN_ORDER
     if isinstance(code, ErrorCode) and not (is_scan_order and code is ErrorCode.USERPAYING):
         return f"it holds the error code {code} and no FAIL"

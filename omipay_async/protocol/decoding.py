@@ -15,7 +15,7 @@ import attrs
 from omipay_async.codes import ErrorCode, OrderStatus, error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
-from .consistency import PAYING_WORDS, why_not_believed, word_of
+from .consistency import PAYING_WORDS, order_no_of, why_not_believed, word_of
 from .conversion import ModelConverter
 from .endpoints import MAKE_SCAN_ORDER
 from .jsontext import json_object
@@ -78,17 +78,17 @@ class ReplyDecoder:
         raw = dict(parsed)
         doubt = why_not_believed(context, parsed)
         if doubt is not None:
-            return Decoded(error=_invalid(context, received, doubt, raw), believed=False)
+            return Decoded(error=_invalid(context, received, doubt, parsed), believed=False)
         if received.status >= 500:
             # Whatever it says: a server that failed is not believed about money.
-            return Decoded(error=_invalid(context, received, f"it came with HTTP status {received.status}", raw))
+            return Decoded(error=_invalid(context, received, f"it came with HTTP status {received.status}", parsed))
         paying = context.endpoint is MAKE_SCAN_ORDER and _is_paying(raw)
         if raw.get("return_code") == "FAIL" and not paying:
             return Decoded(error=_refusal(context, received, raw))
         try:
             return Decoded(self._value(context, received, raw, paying=paying))
         except ValueError as error:
-            return Decoded(error=_invalid(context, received, str(error), raw))
+            return Decoded(error=_invalid(context, received, str(error), parsed))
 
     def _value(self, context: RequestContext, received: Received, raw: dict[str, Any], *, paying: bool) -> Any:
         if paying:  # the order_time of a scan order is the time paid
@@ -126,9 +126,9 @@ def _object(received: Received) -> dict[str, Any]:
 def _is_paying(raw: Mapping[str, Any]) -> bool:
     # EN 2.4's flow text has USERPAYING as the return_code. With SUCCESS beside it, it is the safer of two readings.
     verdict, code = word_of(raw, "return_code"), word_of(raw, "error_code")
-    if ErrorCode.USERPAYING in (verdict, code):
-        return True
-    return verdict == "SUCCESS" and bool(PAYING_WORDS & {code, word_of(raw, "result_code")})
+    if verdict == "SUCCESS":
+        return bool(PAYING_WORDS & {code.upper(), word_of(raw, "result_code").upper()})
+    return verdict == ErrorCode.USERPAYING or (verdict == "FAIL" and code == ErrorCode.USERPAYING)
 
 
 def _refusal(context: RequestContext, received: Received, raw: dict[str, Any]) -> APIError:
@@ -149,14 +149,17 @@ def _refusal(context: RequestContext, received: Received, raw: dict[str, Any]) -
     )
 
 
-def _invalid(context: RequestContext, received: Received, what: str, raw: dict[str, Any] | None = None) -> InvalidReply:
+def _invalid(
+    context: RequestContext, received: Received, what: str, parsed: Mapping[str, Any] | None = None
+) -> InvalidReply:
     redirect = _redirect(context, received)
     return InvalidReply(
         f"{context.endpoint.name}: HTTP {received.status}{redirect}, the reply cannot be used: {what}",
         endpoint=context.endpoint.name,
         status=received.status,
         excerpt=context.excerpt(received.body),
-        raw=raw,
+        raw=None if parsed is None else dict(parsed),
+        order_no=None if parsed is None else order_no_of(context, parsed),
     )
 
 

@@ -484,6 +484,24 @@ def test_a_call_that_is_thrown_away_with_its_event_loop_stays_open(journal: Fake
     omipay._life.close()
 
 
+@pytest.mark.parametrize(
+    ("reply", "order_no"),
+    [
+        ({**PAID, "order_no": "TR7", "out_order_no": "other"}, None),
+        (fail("SYSTEM_ERROR", order_no="TR7"), "TR7"),
+    ],
+)
+async def test_neither_error_nor_entry_names_another_calls_order(
+    gateway: Gateway, journal: FakeJournal, reply: dict[str, Any], order_no: str | None
+) -> None:
+    """A sweep would ask about somebody else's order."""
+    gateway.on("MakeScanOrder", reply)
+    async with gateway.session(journal=journal) as omipay:
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await scan(omipay)
+    assert (unknown.value.order_no, journal.last.order_no) == (order_no, order_no)
+
+
 # -- the option -------------------------------------------------------------------------------------------------------
 
 

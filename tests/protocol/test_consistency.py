@@ -103,7 +103,9 @@ def test_a_key_that_stands_twice_with_one_value_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
-@pytest.mark.parametrize("code", ["NOT_ENOUGH", "SIGN_TIMEOUT", "SIGN_TIMEOUOT", " SYSTEM_ERROR", "USERPAYING"])
+@pytest.mark.parametrize(
+    "code", ["NOT_ENOUGH", "SIGN_TIMEOUT", "SIGN_TIMEOUOT", " SYSTEM_ERROR", "not_enough", "USERPAYING"]
+)
 def test_success_beside_a_documented_error_code_is_of_two_minds(name: str, code: str) -> None:
     """Only USERPAYING of a scan order has a meaning beside SUCCESS."""
     reply = success(name, error_code=code)
@@ -155,11 +157,18 @@ def test_an_order_that_was_made_is_not_paid_yet(name: str, word: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["error_code", "result_code"])
-@pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "PAYING "])
+@pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "PAYING ", "Paying", "userPaying"])
 def test_paying_beside_success_of_a_scan_order_is_paying(field: str, word: str) -> None:
     """The safer of two readings: the poll tells."""
     order = read("MakeScanOrder", success("MakeScanOrder", **{field: word}))
     assert (order.status, order.is_paid, order.order_time) == (OrderStatus.PAYING, False, None)
+
+
+@pytest.mark.parametrize("verdict", [None, "", "ERROR"])
+def test_userpaying_needs_a_verdict_beside_it(verdict: str | None) -> None:
+    """Only SUCCESS and FAIL are ones, and USERPAYING itself (EN 2.4)."""
+    reply = success("MakeScanOrder", return_code=verdict, error_code="USERPAYING")
+    assert isinstance(decode("MakeScanOrder", reply).error, InvalidReply)
 
 
 @pytest.mark.parametrize("word", ["PAID", "PAYED", "SETTLED"])
@@ -225,3 +234,21 @@ async def test_call_of_a_known_endpoint_uses_its_row_however_it_is_spelt() -> No
         async with open_session(Gateway(success("Refund", order_no="TR2"))) as omipay:
             with pytest.raises(OutcomeUnknown, match="order_no is not the one that was sent"):
                 await omipay.call(name, {"order_no": "TR1"})
+
+
+def order_no_of(reply: dict[str, Any] | bytes) -> str | None:
+    """The order that an unusable reply to a scan order names."""
+    error = decode("MakeScanOrder", reply).error
+    assert isinstance(error, InvalidReply)
+    return error.order_no
+
+
+def test_only_a_reply_that_is_this_calls_may_name_the_order() -> None:
+    """What contradicts itself still names it; what answers another call, or names two, does not."""
+    assert order_no_of(success("MakeScanOrder", order_no="TR7", success=False)) == "TR7"
+    assert order_no_of({"order_no": "TR7"}) == "TR7"
+    assert order_no_of(success("MakeScanOrder", order_no="TR7", out_order_no="other")) is None
+    assert order_no_of(b'{"return_code":"SUCCESS","order_no":"TR7","order_no":"TR8"}') is None
+    twice = b'{"return_code":"SUCCESS","order_no":"TR7","out_order_no":"other","out_order_no":"SEORD000001"}'
+    assert order_no_of(twice) is None
+    assert order_no_of(b'{"return_code":"FAIL","return_code":"SUCCESS","order_no":"TR7"}') == "TR7"
