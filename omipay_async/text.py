@@ -15,6 +15,19 @@ def plain_text(value: str) -> str:
     return str.__str__(value)
 
 
+def plain_value(value: object) -> object:
+    """What an argument holds: an exact ``str`` or ``int`` where it is a subclass of one, else ``value`` itself.
+
+    So a member of an ``Enum`` that is an ``int`` too counts by its number, and no subclass is asked to print, compare
+    or hash itself.
+    """
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__int__(value)
+    return value
+
+
 class Secret(str):
     """A string that cannot be printed: whoever shows local variables, logs or formats it sees that it is a secret.
 

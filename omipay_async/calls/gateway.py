@@ -13,6 +13,7 @@ from omipay_async.codes import Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.protocol import validation
 from omipay_async.protocol.context import RequestContext
+from omipay_async.text import plain_value
 from omipay_async.transport.pool import Priority
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class Gateway:
             InvalidRequest: a value or ``timeout`` was refused; nothing was sent.
             OmipayError: as the table in ``retries`` has it.
         """
+        values = {name: plain_value(value) for name, value in values.items()}
         if self.notify_url is not None and values.get("notify_url", "") is None:
-            values = {**values, "notify_url": self.notify_url}
+            values["notify_url"] = self.notify_url
         request = RequestContext.of(endpoint, values, self.executor.credentials.keys)
         try:
             query = validation.query(endpoint, values)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.text import plain_text
+from omipay_async.text import plain_text, plain_value
 
 from .redaction import excerpt
 
@@ -43,10 +43,12 @@ class RequestContext:
 
     def note(self, values: Mapping[str, Any]) -> None:
         """Keep the numbers, the amount and the currency of ``values``, whatever else is wrong with them."""
-        amount, currency = values.get("amount"), values.get("currency")
-        self.numbers = {name: plain_text(values[name]) for name in NUMBERS if isinstance(values.get(name), str)}
-        self.amount = amount if isinstance(amount, int) and not isinstance(amount, bool) else None
-        self.currency = plain_text(currency) if isinstance(currency, str) else None
+        amount, currency = (plain_value(values.get(name)) for name in ("amount", "currency"))
+        numbers = {name: plain_value(values.get(name)) for name in NUMBERS}
+        # A number that `call()` was given as an int is its digits on the wire, and in the reply.
+        self.numbers = {name: str(number) for name, number in numbers.items() if type(number) in (str, int)}
+        self.amount = amount if type(amount) is int else None
+        self.currency = currency if isinstance(currency, str) else None
 
     def excerpt(self, text: bytes | str) -> str:
         """The beginning of what the gateway said, without this call's secrets."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from omipay_async.errors import InvalidRequest
+from omipay_async.text import plain_text, plain_value
 
 # ISO 4217: how many decimals a currency has, where that is not two.
 _DECIMALS: Final[dict[str, int]] = {
@@ -33,8 +34,9 @@ def to_minor(amount: str | int | Decimal, currency: str) -> int:
         InvalidRequest: for a float (it does not hold the number that was written), for anything that is not a plain
             number, and for more decimals than the currency has.
     """
-    decimals = _decimals(currency)
-    number = _exact(amount)
+    currency = _currency(currency)
+    decimals = _DECIMALS.get(currency, 2)
+    number = _exact(plain_value(amount))
     _, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int) or len(digits) + abs(exponent) > 60:
         raise InvalidRequest("amount must be a plain number", parameter="amount")
@@ -51,20 +53,21 @@ def from_minor(amount: int, currency: str) -> Decimal:
     Raises:
         InvalidRequest: if ``amount`` is not an ``int``.
     """
-    decimals = _decimals(currency)
+    decimals = _DECIMALS.get(_currency(currency), 2)
     if isinstance(amount, bool) or not isinstance(amount, int):
         message = f"amount must be an int of minor units, not {type(amount).__name__}"
         raise InvalidRequest(message, parameter="amount")
+    amount = int.__int__(amount)
     if abs(amount) > _LARGEST:
         raise InvalidRequest("amount is too large", parameter="amount")
     digits = tuple(int(digit) for digit in str(abs(amount)).rjust(decimals + 1, "0"))
     return Decimal((int(amount < 0), digits, -decimals))
 
 
-def _decimals(currency: object) -> int:
+def _currency(currency: object) -> str:
     if not isinstance(currency, str) or not CURRENCY_CODE.fullmatch(currency):
         raise InvalidRequest("currency must be three capital letters, such as AUD", parameter="currency")
-    return _DECIMALS.get(currency, 2)
+    return plain_text(currency)
 
 
 def _exact(amount: object) -> Decimal:

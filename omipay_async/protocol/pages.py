@@ -91,9 +91,9 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
 def _query_fields(url_or_query: object) -> dict[str, str]:
     if not isinstance(url_or_query, str):
         validation.refuse("url_or_query", f"must be a string, not {type(url_or_query).__name__}")
-    query = url_or_query
-    if "://" in url_or_query.partition("?")[0] or url_or_query.startswith("/"):
-        query = url_or_query.partition("?")[2]
+    query = plain_text(url_or_query)
+    if "://" in query.partition("?")[0] or query.startswith("/"):
+        query = query.partition("?")[2]
     query = query.partition("#")[0].lstrip("?")
     if len(query) > _LARGEST_QUERY:
         validation.refuse("url_or_query", "is too long")

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
-from omipay_async.text import plain_text
+from omipay_async.text import plain_text, plain_value
 
 from .durations import what_is_wrong_with_seconds
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
@@ -194,7 +194,8 @@ def general_query(params: object) -> tuple[str, bool]:
     if not isinstance(params, Mapping):
         refuse("params", f"must be a mapping, not {type(params).__name__}")
     parts = []
-    for name, value in params.items():
+    for name, given in params.items():
+        value = plain_value(given)
         if not isinstance(name, str) or not (name := plain_text(name)).isidentifier() or not name.isascii():
             refuse("params", "must have parameter names as keys")
         if name in _SIGNATURE_PARAMETERS:
