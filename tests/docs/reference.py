@@ -1,0 +1,361 @@
+"""Writes ``omipay_async/docs/reference.md`` from the code: ``python -m tests.docs.reference``.
+
+What a name does is said once, in its docstring. A test compares the page with what this would write.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import inspect
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+import omipay_async
+from omipay_async import AsyncOmipay, ErrorCode, OmipayError, OrderStatus, Outcome, RefundStatus, errors
+from omipay_async.sandbox import Fault, PaymentCode
+
+from tests.support.markdown import DOCS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PAGE: Final = DOCS / "reference.md"
+
+METHODS: Final = {
+    "Orders and refunds": (
+        "get_exchange_rate",
+        "make_qr_order",
+        "make_jsapi_order",
+        "make_scan_order",
+        "make_online_order",
+        "make_app_order",
+        "make_applet_order",
+        "query_order",
+        "refund",
+        "query_refund",
+        "get_user_info",
+        "call",
+    ),
+    "Waiting": ("poll_until_paid", "poll_until_refunded", "settle", "wait_for_notification"),
+    "Notifications": ("parse_notification", "confirm_notification", "receive_notification", "fulfil"),
+    "Pages": ("pay_page_url", "wechat_login_url", "parse_wechat_login"),
+    "Life": ("from_env", "aclose"),
+}
+RESULTS: Final = (
+    "ExchangeRate",
+    "QROrder",
+    "JSAPIOrder",
+    "ScanOrder",
+    "OnlineOrder",
+    "AppOrder",
+    "AppletOrder",
+    "Order",
+    "RefundReceipt",
+    "Refund",
+    "WeChatUser",
+    "Notification",
+    "NotificationReply",
+    "JournalEntry",
+)
+
+
+# -- reading the code -------------------------------------------------------------------------------------------------
+
+
+def class_tree(kind: type[Any]) -> ast.ClassDef:
+    """The source of a class, parsed."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    node = tree.body[0]
+    assert isinstance(node, ast.ClassDef)
+    return node
+
+
+def attribute_docs(kind: type[Any]) -> dict[str, str]:
+    """What stands in a string below each attribute of a class and of its bases of this package."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not base.__module__.startswith("omipay_async"):
+            continue
+        body = class_tree(base).body
+        for node, after in zip(body, body[1:], strict=False):
+            name = target_of(node)
+            if name and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                found[name] = inspect.cleandoc(str(after.value.value))
+    return found
+
+
+def target_of(node: ast.stmt) -> str | None:
+    """The name that an assignment in a class body defines."""
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    return None
+
+
+def properties(kind: type[Any]) -> dict[str, str]:
+    """The public properties of a class, with the first sentence of each docstring."""
+    return {
+        name: first_paragraph(inspect.getdoc(value) or "")
+        for name, value in inspect.getmembers(kind, lambda member: isinstance(member, property))
+        if not name.startswith("_")
+    }
+
+
+def first_paragraph(text: str) -> str:
+    """The text up to the first empty line, on one line."""
+    return " ".join(text.split("\n\n", maxsplit=1)[0].split())
+
+
+def markdown(docstring: str) -> str:
+    """A docstring as Markdown: its code spans, and its sections as lists."""
+    text = re.sub(r":(?:class|func|meth):`~?\.?([^`]+)`", r"`\1`", docstring).replace("``", "`")
+    lines: list[str] = []
+    in_section = False
+    for line in text.splitlines():
+        if line in ("Raises:", "Args:"):
+            lines.append({"Raises:": "Raises", "Args:": "Arguments"}[line])
+            lines.append("")
+            in_section = True
+        elif in_section and re.match(r"    \S", line):
+            name, _, what = line.strip().partition(": ")
+            lines.append(f"- `{name}`: {what}" if what else f"- {name}")
+        elif in_section and line.startswith("     "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            in_section = in_section and not line.strip()
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def signature(name: str, function: Any) -> str:
+    """``name(argument, *, option=default) -> result``, without annotations but the result's."""
+    bound = inspect.signature(function)
+    shown = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for key, parameter in bound.parameters.items()
+        if key not in ("self", "cls")
+    ]
+    result = "" if bound.return_annotation is inspect.Signature.empty else f" -> {bound.return_annotation}"
+    text = str(bound.replace(parameters=shown, return_annotation=inspect.Signature.empty))
+    return f"{name}{text}{result}".replace("'", '"')
+
+
+# -- writing the page -------------------------------------------------------------------------------------------------
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A Markdown table."""
+    head = list(head)
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(' '.join(cell.replace('``', '`').replace('|', chr(92) + '|').split()) for cell in row)} |"
+    yield ""
+
+
+def session() -> Iterator[str]:
+    """The constructor and the methods."""
+    yield "## The session"
+    yield ""
+    yield "```python"
+    yield re.sub(r" -> None$", "", signature("AsyncOmipay", AsyncOmipay.__init__))
+    yield "```"
+    yield ""
+    yield markdown(inspect.getdoc(AsyncOmipay) or "")
+    yield ""
+    for title, names in METHODS.items():
+        yield f"### {title}"
+        yield ""
+        for name in names:
+            function = getattr(AsyncOmipay, name)
+            kind = "async " if inspect.iscoroutinefunction(function) else ""
+            yield f"#### {name}"
+            yield ""
+            yield "```python"
+            yield f"{kind}{signature(name, function)}"
+            yield "```"
+            yield ""
+            yield markdown(inspect.getdoc(function) or "")
+            yield ""
+    yield "### Attributes of a session"
+    yield ""
+    yield from table(("name", "meaning"), ((f"`{name}`", text) for name, text in properties(AsyncOmipay).items()))
+
+
+def results() -> Iterator[str]:
+    """The models, with their fields."""
+    yield "## Results"
+    yield ""
+    yield "Each is a frozen attrs class. `.raw` holds the reply as it was received. Amounts are integers of the minor unit."
+    yield ""
+    for name in RESULTS:
+        kind = getattr(omipay_async, name)
+        docs = attribute_docs(kind)
+        yield f"### {name}"
+        yield ""
+        yield markdown(inspect.getdoc(kind) or "")
+        yield ""
+        rows = [
+            (f"`{field.name}`", f"`{field.type}`" if isinstance(field.type, str) else "", docs.get(field.name, ""))
+            for field in attrs.fields(kind)
+            if not field.name.startswith("_")
+        ]
+        rows += [(f"`{prop}`", "", text) for prop, text in properties(kind).items()]
+        yield from table(("field", "type", "meaning"), rows)
+
+
+def words() -> Iterator[str]:
+    """Statuses, error codes and the other enums."""
+    yield "## Statuses"
+    yield ""
+    yield "A status that no document lists stays a string, and counts as waiting."
+    yield ""
+    for kind in (OrderStatus, RefundStatus):
+        docs = attribute_docs(kind)
+        yield f"### {kind.__name__}"
+        yield ""
+        yield from table(
+            ("status", "counts as", "meaning"),
+            ((f"`{member.name}`", phase(member), docs.get(member.name, "")) for member in kind),
+        )
+    yield "## Other enums"
+    yield ""
+    names = ("Region", "Language", "Currency", "Platform", "OnlineType", "Safety", "Outcome", "JournalOutcome")
+    kinds = [getattr(omipay_async, name) for name in names]
+    yield from table(
+        ("enum", "members"), ((f"`{kind.__name__}`", ", ".join(f"`{m.name}`" for m in kind)) for kind in kinds)
+    )
+
+
+def phase(status: OrderStatus | RefundStatus) -> str:
+    """What a status counts as."""
+    done = status.is_paid if isinstance(status, OrderStatus) else status.is_refunded
+    if done:
+        return "**paid**" if isinstance(status, OrderStatus) else "**refunded**"
+    return "failed" if status.is_failed else "waiting"
+
+
+def failures() -> Iterator[str]:
+    """The error classes, and the class and the outcome of each error code."""
+    yield "## Errors"
+    yield ""
+    yield "```text"
+    yield (inspect.getdoc(errors) or "").split("\n\n")[1]
+    yield "```"
+    yield ""
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, OmipayError)]
+    for kind in sorted(kinds, key=lambda kind: inspect.getsourcelines(kind)[1]):
+        yield f"### {kind.__name__}"
+        yield ""
+        yield markdown(inspect.getdoc(kind) or "")
+        yield ""
+        docs = attribute_docs(kind)
+        if docs:
+            yield from table(("attribute", "meaning"), ((f"`.{name}`", text) for name, text in docs.items()))
+    yield "## Error codes"
+    yield ""
+    yield "The outcome is that of a scan order; of a read no error says anything of money."
+    yield ""
+    docs = attribute_docs(ErrorCode)
+    yield from table(
+        ("code", "class", "`.outcome` on a scan order", "meaning"),
+        (
+            (f"`{code.name}`", f"`{error_class(code)}`", scan_outcome(code), docs.get(code.name, ""))
+            for code in ErrorCode
+        ),
+    )
+
+
+def error_class(code: ErrorCode) -> str:
+    """The class of the error that a code becomes."""
+    if code is ErrorCode.USERPAYING:
+        return "(no error: `PAYING`)"
+    return errors.ERROR_CLASSES.get(code, errors.APIError).__name__
+
+
+def scan_outcome(code: ErrorCode) -> str:
+    """What a scan order's FAIL with this code says of the money: the table of the contract."""
+    if code is ErrorCode.USERPAYING:
+        return ""
+    unknown = {ErrorCode.ORDER_PAID, ErrorCode.ORDER_CLOSED, ErrorCode.SYSTEM_ERROR}
+    return (Outcome.UNKNOWN if code in unknown else Outcome.NOT_DONE).value
+
+
+def members(title: str, kind: type[enum.Enum], head: tuple[str, str, str]) -> Iterator[str]:
+    """An enum of the sandbox."""
+    docs = attribute_docs(kind)
+    yield f"## {title}"
+    yield ""
+    yield markdown(inspect.getdoc(kind) or "")
+    yield ""
+    yield from table(head, ((f"`{member.name}`", f"`{member.value}`", docs.get(member.name, "")) for member in kind))
+
+
+def options() -> Iterator[str]:
+    """The smaller public classes."""
+    yield "## Events"
+    yield ""
+    yield markdown(inspect.getdoc(omipay_async.Event) or "")
+    yield ""
+    docs = attribute_docs(omipay_async.Event)
+    yield from table(
+        ("field", "meaning"),
+        ((f"`{field.name}`", docs.get(field.name, "")) for field in attrs.fields(omipay_async.Event)),
+    )
+    yield "## Other classes and functions"
+    yield ""
+    names = (
+        "RetryPolicy",
+        "Clock",
+        "NonceProvider",
+        "TaggedNonces",
+        "Backend",
+        "Listener",
+        "MemoryBackend",
+        "Journal",
+        "to_minor",
+        "from_minor",
+    )
+    for name in names:
+        value = getattr(omipay_async, name)
+        yield f"### {name}"
+        yield ""
+        yield markdown(inspect.getdoc(value) or "")
+        yield ""
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        "# Reference",
+        "",
+        "Every public name, written from the code. CN and EN are the sections of Omipay's two documents.",
+        "",
+        "- [The session](#the-session)",
+        "- [Results](#results)",
+        "- [Statuses](#statuses)",
+        "- [Errors](#errors)",
+        "- [Error codes](#error-codes)",
+        "- [Events](#events)",
+        "- [Payment codes of the sandbox](#payment-codes-of-the-sandbox)",
+        "- [Faults of the sandbox](#faults-of-the-sandbox)",
+        "",
+        *session(),
+        *results(),
+        *words(),
+        *failures(),
+        *options(),
+        *members("Payment codes of the sandbox", PaymentCode, ("name", "code", "what happens")),
+        *members("Faults of the sandbox", Fault, ("name", "value", "what happens")),
+    ]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    Path(PAGE).write_text(page(), encoding="utf-8")

@@ -1,0 +1,29 @@
+"""The reference is written from the code, and is current."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import omipay_async
+from omipay_async import AsyncOmipay
+
+from . import reference
+
+
+def test_the_reference_is_current() -> None:
+    """Whoever changes a docstring writes the page anew: ``python -m tests.docs.reference``."""
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page()
+
+
+def test_every_public_method_is_in_the_reference() -> None:
+    """No method of the session is forgotten."""
+    public = {name for name, _ in inspect.getmembers(AsyncOmipay, inspect.isroutine) if not name.startswith("_")}
+    assert public == {name for names in reference.METHODS.values() for name in names}
+
+
+@pytest.mark.parametrize("name", [name for name in omipay_async.__all__ if name != "__version__"])
+def test_every_public_name_is_in_the_reference(name: str) -> None:
+    """Whatever can be imported from the top is explained."""
+    assert name in reference.page()
