@@ -1,0 +1,103 @@
+"""The shop of the guide, in both frameworks: it sells once, whatever is lost, repeated or declined."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sqlite3
+from typing import TYPE_CHECKING, NamedTuple
+
+import httpx
+import pytest
+
+from omipay_async.sandbox import Fault, Sandbox
+from tests.support.markdown import DOCS, save_files
+
+from .programs import eventually, running, served
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+FRAMEWORKS = {
+    "FastAPI": ("-m", "uvicorn", "fastapi_shop:app", "--port", "PORT"),
+    "aiohttp": ("aiohttp_shop.py",),
+}
+
+
+class Shop(NamedTuple):
+    """A running shop and the gateway that it sells through."""
+
+    client: httpx.AsyncClient
+    sandbox: Sandbox
+    folder: Path
+
+    def outbox(self) -> list[str]:
+        """What is to be done."""
+        with contextlib.closing(sqlite3.connect(self.folder / "shop.db")) as db:
+            return [message for (message,) in db.execute("SELECT message FROM outbox ORDER BY id")]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.fixture(params=list(FRAMEWORKS))
+async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
+    """The guide's shop, started as the guide says."""
+    save_files(DOCS / "shop.md", tmp_path)
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    command = [port if word == "PORT" else word for word in FRAMEWORKS[request.param]]
+    settings = {"PORT": port, "OMIPAY_NOTIFY_URL": f"{url}/omipay/notify"}
+    async with (
+        served() as (sandbox, environment),
+        running(tmp_path, *command, **settings, **environment) as program,
+        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+    ):
+        await program.until("running on" if request.param == "FastAPI" else "Running on")
+        yield Shop(client, sandbox, tmp_path)
+
+
+async def test_a_sale_is_paid_and_shipped_once(shop: Shop) -> None:
+    """A click leads to the pay page; a second click to the same order; the notification ships, once."""
+    first = await shop.client.post("/sales/S-1")
+    second = await shop.client.post("/sales/S-1")
+    assert [first.status_code, second.status_code] == [303, 303]
+    assert "sign=" in first.headers["location"]
+    (order,) = shop.sandbox.ledger.orders.values()
+    assert (await shop.client.get("/sales/S-1")).json() == {"status": "open"}
+    await shop.sandbox.customer.pays(order.order_no)
+    await eventually(shop.outbox)
+    await eventually(lambda: [delivery.accepted for delivery in shop.sandbox.ledger.deliveries] == [True])
+    assert shop.outbox() == ["ship S-1"]
+    assert (await shop.client.get("/sales/S-1")).json() == {"status": "paid"}
+    third = await shop.client.post("/sales/S-1")
+    assert (third.status_code, third.headers["location"]) == (303, "/sales/S-1")
+
+
+async def test_a_lost_reply_is_followed_by_a_new_order_under_a_new_number(shop: Shop) -> None:
+    """Nobody has the lost order's page: the customer is asked to try again, and pays the second one."""
+    shop.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeQROrder", times=1)
+    assert (await shop.client.post("/sales/S-2")).status_code == 503
+    assert (await shop.client.post("/sales/S-2")).status_code == 303
+    assert [order.out_order_no for order in shop.sandbox.ledger.orders.values()] == ["S-2-1", "S-2-2"]
+
+
+async def test_what_does_not_exist_is_not_found(shop: Shop) -> None:
+    """A sale that nobody made."""
+    assert (await shop.client.get("/sales/nothing")).status_code == 404
+
+
+async def test_a_refused_order_is_told_as_such(shop: Shop) -> None:
+    """The gateway refuses: no money moved, and the customer reads a sentence."""
+    shop.sandbox.faults.add(Fault.DROP_REQUEST, endpoint="MakeQROrder", times=1)
+    reply = await shop.client.post("/sales/S-3")
+    assert reply.status_code in {502, 503}
+    assert "try again" in reply.text
+    await asyncio.sleep(0)
