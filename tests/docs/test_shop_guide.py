@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +13,7 @@ import pytest
 from omipay_async.sandbox import Fault, Sandbox
 from tests.support.markdown import DOCS, save_files
 
-from .programs import eventually, running, served
+from .programs import eventually, free_port, running, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,19 +38,11 @@ class Shop(NamedTuple):
             return [message for (message,) in db.execute("SELECT message FROM outbox ORDER BY id")]
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @pytest.fixture(params=list(FRAMEWORKS))
 async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
     """The guide's shop, started as the guide says."""
     save_files(DOCS / "shop.md", tmp_path)
-    port = str(free_port())
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [port if word == "PORT" else word for word in FRAMEWORKS[request.param]]
     settings = {"PORT": port, "OMIPAY_NOTIFY_URL": f"{url}/omipay/notify"}

@@ -1,0 +1,56 @@
+"""The bots of the guide, against a stand-in of Telegram: they sell, are killed, start again, and tell who has paid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.markdown import DOCS, save_files
+
+from .programs import eventually, needs, running, served
+from .telegram import TOKEN, served_telegram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omipay_async.sandbox import Sandbox
+
+PAID = "Paid, thank you! Your sticker is on its way."
+BOTS = [
+    pytest.param("aiogram_bot.py", marks=needs("aiogram")),
+    pytest.param("ptb_bot.py", marks=needs("telegram")),
+]
+
+
+def orders_of(sandbox: Sandbox, chat: int) -> list[str]:
+    """The order numbers of one customer."""
+    return [
+        order.order_no for order in sandbox.ledger.orders.values() if order.out_order_no.startswith(f"BOT-{chat}-")
+    ]
+
+
+@pytest.mark.parametrize("bot", BOTS)
+async def test_a_bot_sells_over_a_kill_and_a_restart(bot: str, tmp_path: Path) -> None:
+    """Two customers at once, one who never pays, one who pays while the bot is dead, one afterwards."""
+    save_files(DOCS / "bot.md", tmp_path)
+    async with served() as (sandbox, environment), served_telegram() as (telegram, url):
+        settings = environment | {"BOT_TOKEN": TOKEN, "TELEGRAM_SERVER": url}
+        async with running(tmp_path, bot, **settings):
+            for chat in (11, 12, 13):
+                telegram.types(chat, "/buy")
+            await eventually(lambda: len([said for _, said in telegram.said if said == "<photo>"]) == 3)
+            await sandbox.customer.pays(orders_of(sandbox, 11)[0])
+            await eventually(lambda: PAID in telegram.heard_by(11))
+        # Killed. The second customer pays meanwhile, the third never does.
+        await sandbox.customer.pays(orders_of(sandbox, 12)[0])
+        async with running(tmp_path, bot, **settings) as program:
+            telegram.types(14, "/buy")
+            await eventually(lambda: "<photo>" in telegram.heard_by(14))
+            await sandbox.customer.pays(orders_of(sandbox, 14)[0])
+            await eventually(lambda: PAID in telegram.heard_by(14))
+            await eventually(lambda: PAID in telegram.heard_by(12))
+            program.process.terminate()
+            await program.end()
+        assert PAID not in telegram.heard_by(13)
+        assert telegram.heard_by(11).count(PAID) == 1

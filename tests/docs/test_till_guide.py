@@ -1,0 +1,67 @@
+"""The till of the guide: what the cashier reads for each answer, and after a lost reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.sandbox import Fault, PaymentCode, Sandbox
+from tests.support.markdown import DOCS, save_files
+
+from .programs import Program, free_port, running, served
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def till(tmp_path: Path) -> AsyncIterator[tuple[Program, Sandbox]]:
+    """The till and the notification service of the guide, as two processes."""
+    save_files(DOCS / "till.md", tmp_path)
+    port = free_port()
+    notify_url = f"http://127.0.0.1:{port}/omipay/notify"
+    async with (
+        served() as (sandbox, environment),
+        running(tmp_path, "notify.py", PORT=port, **environment) as service,
+    ):
+        await service.until("Running on")
+        async with running(
+            tmp_path, "till.py", OMIPAY_NOTIFY_URL=notify_url, TILL_PATIENCE="5", **environment
+        ) as program:
+            yield program, sandbox
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        (PaymentCode.PAID, "PAID. Give the goods"),
+        (PaymentCode.NOT_ENOUGH, "DECLINED. Ask for a fresh code"),
+        (PaymentCode.SYSTEM_ERROR_ACTED, "PAID. Give the goods"),
+    ],
+)
+async def test_the_cashier_reads_what_to_do(till: tuple[Program, Sandbox], code: PaymentCode, shown: str) -> None:
+    """Paid, declined, and an error after which the notification tells that the customer was charged."""
+    program, sandbox = till
+    await program.type(code)
+    await program.until(shown)
+    assert not sandbox.ledger.charged_twice()
+
+
+async def test_a_lost_request_leaves_the_sale_unknown_and_is_listed_after_a_restart(
+    till: tuple[Program, Sandbox], tmp_path: Path
+) -> None:
+    """No notification comes: the cashier must not scan again, and the next start of the till names the sale."""
+    program, sandbox = till
+    sandbox.faults.add(Fault.DROP_REQUEST, endpoint="MakeScanOrder", times=1)
+    await program.type(PaymentCode.PAID)
+    await program.until("NOBODY KNOWS YET. Do not scan again")
+    async with running(
+        tmp_path,
+        "till.py",
+        OMIPAY_M_NUMBER=sandbox.merchant.m_number,
+        OMIPAY_SECRET_KEY=sandbox.merchant.secret_key,
+        OMIPAY_BASE_URL="http://127.0.0.1:9/omipay/api",
+    ) as restarted:
+        await restarted.until("Look into T1-")
