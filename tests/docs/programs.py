@@ -107,6 +107,6 @@ def free_port() -> str:
 async def eventually(look: Callable[[], Any]) -> Any:
     """What ``look`` returns once it is true."""
     async with asyncio.timeout(PATIENCE_S):
-        while not (seen := look()):
+        while not (seen := look()):  # noqa: ASYNC110 - what is looked at belongs to other processes
             await asyncio.sleep(0.02)
     return seen

@@ -6,8 +6,8 @@ What a name does is said once, in its docstring. A test compares the page with w
 from __future__ import annotations
 
 import ast
-import enum
 import inspect
+import itertools
 import re
 import textwrap
 from pathlib import Path
@@ -18,10 +18,10 @@ import attrs
 import omipay_async
 from omipay_async import AsyncOmipay, ErrorCode, OmipayError, OrderStatus, Outcome, RefundStatus, errors
 from omipay_async.sandbox import Fault, PaymentCode
-
 from tests.support.markdown import DOCS
 
 if TYPE_CHECKING:
+    import enum
     from collections.abc import Iterable, Iterator
 
 PAGE: Final = DOCS / "reference.md"
@@ -82,7 +82,7 @@ def attribute_docs(kind: type[Any]) -> dict[str, str]:
         if not base.__module__.startswith("omipay_async"):
             continue
         body = class_tree(base).body
-        for node, after in zip(body, body[1:], strict=False):
+        for node, after in itertools.pairwise(body):
             name = target_of(node)
             if name and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
                 found[name] = inspect.cleandoc(str(after.value.value))
@@ -192,7 +192,7 @@ def results() -> Iterator[str]:
     """The models, with their fields."""
     yield "## Results"
     yield ""
-    yield "Each is a frozen attrs class. `.raw` holds the reply as it was received. Amounts are integers of the minor unit."
+    yield "Each is a frozen attrs class. `.raw` holds the reply as received. Amounts are integers of the minor unit."
     yield ""
     for name in RESULTS:
         kind = getattr(omipay_async, name)
@@ -226,8 +226,8 @@ def words() -> Iterator[str]:
         )
     yield "## Other enums"
     yield ""
-    names = ("Region", "Language", "Currency", "Platform", "OnlineType", "Safety", "Outcome", "JournalOutcome")
-    kinds = [getattr(omipay_async, name) for name in names]
+    kinds_of = ("Region", "Language", "Currency", "Platform", "OnlineType", "Safety", "Outcome", "JournalOutcome")
+    kinds = [getattr(omipay_async, name) for name in kinds_of]
     yield from table(
         ("enum", "members"), ((f"`{kind.__name__}`", ", ".join(f"`{m.name}`" for m in kind)) for kind in kinds)
     )

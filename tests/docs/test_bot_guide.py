@@ -25,9 +25,7 @@ BOTS = [
 
 def orders_of(sandbox: Sandbox, chat: int) -> list[str]:
     """The order numbers of one customer."""
-    return [
-        order.order_no for order in sandbox.ledger.orders.values() if order.out_order_no.startswith(f"BOT-{chat}-")
-    ]
+    return [order.order_no for order in sandbox.ledger.orders.values() if order.out_order_no.startswith(f"BOT-{chat}-")]
 
 
 @pytest.mark.parametrize("bot", BOTS)
