@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib.util
 import os
-import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,13 +94,6 @@ def needs(module: str) -> pytest.MarkDecorator:
     """Skip, with a sentence, where an engine of the guides is not installed; in CI every one is."""
     missing = importlib.util.find_spec(module) is None and not os.environ.get("CI")
     return pytest.mark.skipif(missing, reason=f"{module} is not installed: pip install -e '.[dev-workers]'")
-
-
-def free_port() -> str:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
 
 
 async def eventually(look: Callable[[], Any]) -> Any:

@@ -12,8 +12,9 @@ import pytest
 
 from omipay_async.sandbox import Fault, Sandbox
 from tests.support.markdown import DOCS, save_files
+from tests.support.redis_server import free_port
 
-from .programs import eventually, free_port, running, served
+from .programs import eventually, running, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,7 +43,7 @@ class Shop(NamedTuple):
 async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
     """The guide's shop, started as the guide says."""
     save_files(DOCS / "shop.md", tmp_path)
-    port = free_port()
+    port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     command = [port if word == "PORT" else word for word in FRAMEWORKS[request.param]]
     settings = {"PORT": port, "OMIPAY_NOTIFY_URL": f"{url}/omipay/notify"}

@@ -8,8 +8,9 @@ import pytest
 
 from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 from tests.support.markdown import DOCS, save_files
+from tests.support.redis_server import free_port
 
-from .programs import Program, free_port, running, served
+from .programs import Program, running, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 async def till(tmp_path: Path) -> AsyncIterator[tuple[Program, Sandbox]]:
     """The till and the notification service of the guide, as two processes."""
     save_files(DOCS / "till.md", tmp_path)
-    port = free_port()
+    port = str(free_port())
     notify_url = f"http://127.0.0.1:{port}/omipay/notify"
     async with (
         served() as (sandbox, environment),

@@ -1,0 +1,102 @@
+"""The short programs of the README and the guides: each is saved under its name and run, as printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.sandbox import Fault
+from tests.support.markdown import DOCS, ROOT, blocks, save_files
+from tests.support.redis_server import RedisServer
+
+from .programs import eventually, needs, running, served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omipay_async.sandbox import Sandbox
+
+README = ROOT / "README.md"
+
+
+async def pay_the_first_order(sandbox: Sandbox) -> None:
+    """The customer scans the code."""
+    orders = await eventually(lambda: list(sandbox.ledger.orders))
+    await sandbox.customer.pays(orders[0])
+
+
+async def test_the_first_program(tmp_path: Path) -> None:
+    """It makes an order, draws its code, waits, and tells that it is paid."""
+    save_files(README, tmp_path)
+    async with served() as (sandbox, environment), running(tmp_path, "first.py", **environment) as program:
+        await pay_the_first_order(sandbox)
+        await program.until("is PAID")
+
+
+async def test_the_sandbox_in_one_process(tmp_path: Path) -> None:
+    """USERPAYING, PAID, and a part is refunded."""
+    save_files(README, tmp_path)
+    async with running(tmp_path, "sandbox_example.py") as program:
+        assert await program.end() == "PAID, 100 cents are on their way back\n"
+
+
+async def test_a_notification_by_hand(tmp_path: Path) -> None:
+    """It is confirmed, handled, and answered SUCCESS."""
+    save_files(DOCS / "notifications.md", tmp_path)
+    async with running(tmp_path, "by_hand.py") as program:
+        assert await program.end() == 'S-1 is paid: 450 AUD\n200 {"return_code": "SUCCESS"}\n'
+
+
+@pytest.mark.parametrize("page", ["operations.md", "notifications.md"])
+async def test_set_ups_run(page: str, tmp_path: Path) -> None:
+    """Programs that set something up run to their end and say nothing."""
+    quiet = {"logging_setup.py", "structlog_setup.py", "metrics.py", "traces.py", "handler.py"}
+    for path in save_files(DOCS / page, tmp_path):
+        if path.name in quiet:
+            async with running(tmp_path, "-W", "error", path.name) as program:
+                assert (await program.end(), program.process.returncode) == ("", 0), path.name
+
+
+@needs("structlog")
+@needs("prometheus_client")
+async def test_logs_and_metrics_tell_of_an_unknown_outcome(tmp_path: Path) -> None:
+    """The structured record has the number as a field; the counter has the outcome."""
+    save_files(DOCS / "operations.md", tmp_path)
+    (tmp_path / "program.py").write_text(
+        "import asyncio, metrics, prometheus_client, structlog_setup\n"
+        "from omipay_async import AsyncOmipay, OmipayError\n"
+        "async def main():\n"
+        "    async with AsyncOmipay.from_env(on_event=metrics.on_event) as omipay:\n"
+        "        try:\n"
+        "            await omipay.refund(order_no='TR1', out_refund_no='R-1', amount=1)\n"
+        "        except OmipayError:\n"
+        "            print(prometheus_client.generate_latest().decode())\n"
+        "asyncio.run(main())\n",
+        encoding="utf-8",
+    )
+    async with served() as (sandbox, environment):
+        sandbox.faults.add(Fault.DROP_REQUEST, endpoint="Refund")
+        async with running(tmp_path, "program.py", **environment) as program:
+            said = await program.end()
+    assert '"omipay_out_refund_no": "R-1"' in said
+    assert 'omipay_calls_total{endpoint="Refund",error="OutcomeUnknown",outcome="UNKNOWN"} 1.0' in said
+
+
+async def test_a_session_with_redis(tmp_path: Path) -> None:
+    """The backend is opened and closed by whoever made it."""
+    save_files(DOCS / "notifications.md", tmp_path)
+    program_file = tmp_path / "with_redis.py"
+    text = program_file.read_text(encoding="utf-8")
+    with RedisServer(tmp_path) as redis:
+        program_file.write_text(text.replace("redis://localhost", redis.url), encoding="utf-8")
+        async with served() as (sandbox, environment), running(tmp_path, "with_redis.py", **environment) as program:
+            assert await program.end() == f"{sandbox.merchant.m_number}\n"
+
+
+@pytest.mark.parametrize("page", ["README", "shop", "till"])
+def test_the_chinese_pages_print_the_same_programs(page: str) -> None:
+    """What is tested in English is what a reader of Chinese is given."""
+    english = README if page == "README" else DOCS / f"{page}.md"
+    chinese = DOCS / "zh" / f"{page}.md"
+    assert [block.code for block in blocks(chinese)] == [block.code for block in blocks(english)]
