@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,10 +56,12 @@ class Program:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, *command: str, **environment: str) -> AsyncIterator[Program]:
-    """A Python program in ``folder`` for as long as it is needed."""
+async def running(
+    folder: Path, *command: str, python: str = sys.executable, **environment: str
+) -> AsyncIterator[Program]:
+    """A Python program in ``folder``, with the processes that it starts, for as long as it is needed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         "-u",
         *command,
         cwd=folder,
@@ -66,13 +69,14 @@ async def running(folder: Path, *command: str, **environment: str) -> AsyncItera
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
     program = Program(process)
     try:
         yield program
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         await program.end()
 
 
@@ -96,9 +100,9 @@ def needs(module: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(missing, reason=f"{module} is not installed: pip install -e '.[dev-workers]'")
 
 
-async def eventually(look: Callable[[], Any]) -> Any:
+async def eventually(look: Callable[[], Any], patience: float = PATIENCE_S) -> Any:
     """What ``look`` returns once it is true."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(patience):
         while not (seen := look()):  # noqa: ASYNC110 - what is looked at belongs to other processes
             await asyncio.sleep(0.02)
     return seen

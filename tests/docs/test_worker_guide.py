@@ -1,0 +1,179 @@
+"""The workers of the guide as processes: killed and stopped in the middle, they fulfil each order once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import random
+import signal
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import pytest
+
+from omipay_async import AsyncOmipay, Platform
+from omipay_async.sql import Books
+from tests.support.markdown import DOCS, save_files
+from tests.support.redis_server import RedisServer
+
+from .programs import Program, eventually, running, served
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from omipay_async.sandbox import Sandbox
+
+ORDERS: Final = 200
+PAID: Final = 150
+
+
+@attrs.frozen
+class Engine:
+    """How the guide starts a worker, and how a program hands it an order."""
+
+    module: str
+    """What must be installed."""
+    worker: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    """A process that starts periodic jobs."""
+    enqueue: str = ""
+    """A program that reads order numbers and makes a job of each."""
+    python: str = sys.executable
+
+
+ARQ: Final = """
+import asyncio, sys
+from arq import create_pool
+from arq_worker import WorkerSettings
+async def main():
+    pool = await create_pool(WorkerSettings.redis_settings)
+    for number in sys.stdin.read().split():
+        await pool.enqueue_job("settle", number, _job_id=number)
+asyncio.run(main())
+"""
+TASKIQ: Final = """
+import asyncio, sys
+from taskiq_worker import broker, settle
+async def main():
+    await broker.startup()
+    for number in sys.stdin.read().split():
+        await settle.kiq(number)
+    await broker.shutdown()
+asyncio.run(main())
+"""
+CELERY: Final = """
+import sys
+from celery_worker import settle
+for number in sys.stdin.read().split():
+    settle.apply_async((number,))
+"""
+ENGINES: Final = {
+    "own process": Engine("omipay_async", ("own_process.py",)),
+    "arq": Engine(
+        "arq",
+        ("-m", "arq", "arq_worker.WorkerSettings"),
+        enqueue=ARQ,
+        python=os.environ.get("ARQ_PYTHON", sys.executable),
+    ),
+    "taskiq": Engine(
+        "taskiq",
+        ("-m", "taskiq", "worker", "taskiq_worker:broker", "--workers", "1", "--ack-type", "when_executed"),
+        ("-m", "taskiq", "scheduler", "taskiq_worker:scheduler"),
+        enqueue=TASKIQ,
+    ),
+    "celery": Engine(
+        "celery",
+        ("-m", "celery", "-A", "celery_worker", "worker", "--concurrency", "2"),
+        ("-m", "celery", "-A", "celery_worker", "beat"),
+        enqueue=CELERY,
+    ),
+}
+
+
+def is_missing(engine: Engine) -> bool:
+    """Whether the engine is not installed. In CI every one is."""
+    if os.environ.get("CI") or engine.python != sys.executable:
+        return False
+    return importlib.util.find_spec(engine.module) is None
+
+
+@contextlib.asynccontextmanager
+async def open_shop(sandbox: Sandbox, base_url: str, books_url: str) -> AsyncIterator[AsyncOmipay]:
+    """Whoever makes the orders: a session with the books that the workers share."""
+    async with Books(books_url) as books:
+        await books.create_tables()
+        async with AsyncOmipay(
+            sandbox.merchant.m_number, sandbox.merchant.secret_key, base_url=base_url, journal=books, backend=books
+        ) as omipay:
+            yield omipay
+
+
+async def make_orders(omipay: AsyncOmipay) -> list[str]:
+    """As many customers with a QR code in front of them."""
+
+    async def make(number: int) -> str:
+        qr = await omipay.make_qr_order(
+            order_name="Flat white", amount=450, currency="AUD", out_order_no=f"W-{number}", platform=Platform.ALIPAY
+        )
+        return qr.order_no
+
+    return await asyncio.gather(*map(make, range(ORDERS)))
+
+
+def effects(database: Path) -> list[str]:
+    """The orders that the handler had an effect for, as often as it had."""
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        return [order_no for (order_no,) in db.execute("SELECT order_no FROM outbox")]
+
+
+async def end(program: Program, number: signal.Signals) -> None:
+    """End a program with its children."""
+    os.killpg(program.process.pid, number)
+    await program.end()
+
+
+@pytest.mark.parametrize("name", list(ENGINES))
+async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) -> None:
+    """One worker is killed with SIGKILL, one stopped with SIGTERM, in the middle; two others go on."""
+    engine = ENGINES[name]
+    if is_missing(engine):
+        pytest.skip(f"{engine.module} is not installed: pip install -e '.[dev-workers]'")
+    save_files(DOCS / "worker.md", tmp_path)
+    database = tmp_path / "books.db"
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        db.execute("CREATE TABLE outbox (id INTEGER PRIMARY KEY, order_no TEXT, message TEXT)")
+    with RedisServer(tmp_path) as redis:
+        async with served() as (sandbox, environment), contextlib.AsyncExitStack() as stack:
+            books_url = f"sqlite:///{database}"
+            settings = environment | {"OMIPAY_BOOKS_URL": books_url, "REDIS_URL": redis.url}
+
+            async def start(*command: str) -> Program:
+                return await stack.enter_async_context(running(tmp_path, *command, python=engine.python, **settings))
+
+            omipay = await stack.enter_async_context(open_shop(sandbox, environment["OMIPAY_BASE_URL"], books_url))
+            orders = await make_orders(omipay)
+            workers = [await start(*engine.worker), await start(*engine.worker)]
+            if engine.beside:
+                await start(*engine.beside)
+            if engine.enqueue:
+                (tmp_path / "enqueue.py").write_text(engine.enqueue, encoding="utf-8")
+                enqueuing = await start("enqueue.py")
+                said, _ = await enqueuing.process.communicate("\n".join(orders).encode())
+                assert enqueuing.process.returncode == 0, said.decode()
+            paid = random.Random(1).sample(orders, PAID)
+            for order_no in paid[: PAID // 2]:
+                await sandbox.customer.pays(order_no)
+            await eventually(lambda: len(effects(database)) > PAID // 10)
+            await end(workers[0], signal.SIGKILL)
+            await end(workers[1], signal.SIGTERM)
+            for order_no in paid[PAID // 2 :]:
+                await sandbox.customer.pays(order_no)
+            await start(*engine.worker)
+            await start(*engine.worker)
+            await eventually(lambda: set(effects(database)) == set(paid), 120)
+    assert len(effects(database)) == PAID
