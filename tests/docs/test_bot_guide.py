@@ -51,4 +51,6 @@ async def test_a_bot_sells_over_a_kill_and_a_restart(bot: str, tmp_path: Path) -
             program.process.terminate()
             await program.end()
         assert PAID not in telegram.heard_by(13)
-        assert telegram.heard_by(11).count(PAID) == 1
+        # Killed as soon as it had told the first customer, it may not have written that down: the guide says so.
+        assert telegram.heard_by(11).count(PAID) <= 2
+        assert [telegram.heard_by(chat).count(PAID) for chat in (12, 14)] == [1, 1]
