@@ -23,22 +23,32 @@ PATIENCE_S: Final = 60.0
 
 
 class Program:
-    """One process, whose output is read line by line."""
+    """One process, whose output is read as it comes: a pipe that nobody reads would stop it."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[str] = []
+        self._reading = asyncio.create_task(self._read())
+        self._news = asyncio.Event()
 
-    async def until(self, words: str) -> str:
-        """The first line that contains these words."""
+    async def _read(self) -> None:
         assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.lines.append(line.decode())
+            self._news.set()
+
+    async def until(self, words: str) -> None:
+        """Return once it has said these words."""
         async with asyncio.timeout(PATIENCE_S):
-            while line := (await self.process.stdout.readline()).decode():
-                self.lines.append(line)
-                if words in line:
-                    return line
-        message = f"the program ended without saying {words!r}:\n{''.join(self.lines)}"
-        raise AssertionError(message)
+            while not any(words in line for line in self.lines):
+                if self._reading.done():
+                    message = f"the program ended without saying {words!r}:\n{''.join(self.lines)}"
+                    raise AssertionError(message)
+                self._news.clear()
+                await asyncio.wait(
+                    {self._reading, waiting := asyncio.create_task(self._news.wait())}, return_when="FIRST_COMPLETED"
+                )
+                waiting.cancel()
 
     async def type(self, text: str) -> None:
         """Type a line."""
@@ -46,11 +56,15 @@ class Program:
         self.process.stdin.write(f"{text}\n".encode())
         await self.process.stdin.drain()
 
+    def close_input(self) -> None:
+        """Type nothing more."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
     async def end(self) -> str:
         """Everything that it said, once it has ended."""
-        assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
-            self.lines.append((await self.process.stdout.read()).decode())
+            await self._reading
             await self.process.wait()
         return "".join(self.lines)
 

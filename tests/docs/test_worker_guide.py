@@ -82,7 +82,10 @@ ENGINES: Final = {
     ),
     "taskiq": Engine(
         "taskiq",
-        ("-m", "taskiq", "worker", "taskiq_worker:broker", "--workers", "1", "--ack-type", "when_executed"),
+        (
+            *("-m", "taskiq", "worker", "taskiq_worker:broker", "--workers", "1"),
+            *("--ack-type", "when_executed", "--wait-tasks-timeout", "5"),
+        ),
         ("-m", "taskiq", "scheduler", "taskiq_worker:scheduler"),
         enqueue=TASKIQ,
     ),
@@ -163,8 +166,9 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
             if engine.enqueue:
                 (tmp_path / "enqueue.py").write_text(engine.enqueue, encoding="utf-8")
                 enqueuing = await start("enqueue.py")
-                said, _ = await enqueuing.process.communicate("\n".join(orders).encode())
-                assert enqueuing.process.returncode == 0, said.decode()
+                await enqueuing.type("\n".join(orders))
+                enqueuing.close_input()
+                assert (await enqueuing.end(), enqueuing.process.returncode)[1] == 0, enqueuing.lines
             paid = random.Random(1).sample(orders, PAID)
             for order_no in paid[: PAID // 2]:
                 await sandbox.customer.pays(order_no)
