@@ -21,7 +21,6 @@ from omipay_async.sandbox import Fault, PaymentCode
 from tests.support.markdown import DOCS
 
 if TYPE_CHECKING:
-    import enum
     from collections.abc import Iterable, Iterator
 
 PAGE: Final = DOCS / "reference.md"
@@ -143,6 +142,7 @@ def signature(name: str, function: Any) -> str:
     ]
     result = "" if bound.return_annotation is inspect.Signature.empty else f" -> {bound.return_annotation}"
     text = str(bound.replace(parameters=shown, return_annotation=inspect.Signature.empty))
+    text = re.sub(r"<(\w+\.\w+): [^>]*>", r"\1", text)  # an enum's member, as it is written in a program
     return f"{name}{text}{result}".replace("'", '"')
 
 
@@ -287,14 +287,13 @@ def scan_outcome(code: ErrorCode) -> str:
     return (Outcome.UNKNOWN if code in unknown else Outcome.NOT_DONE).value
 
 
-def members(title: str, kind: type[enum.Enum], head: tuple[str, str, str]) -> Iterator[str]:
+def members(title: str, kind: type[Fault | PaymentCode], head: tuple[str, str, str]) -> Iterator[str]:
     """An enum of the sandbox."""
-    docs = attribute_docs(kind)
     yield f"## {title}"
     yield ""
     yield markdown(inspect.getdoc(kind) or "")
     yield ""
-    yield from table(head, ((f"`{member.name}`", f"`{member.value}`", docs.get(member.name, "")) for member in kind))
+    yield from table(head, ((f"`{member.name}`", f"`{member.value}`", member.description) for member in kind))
 
 
 def options() -> Iterator[str]:
@@ -313,10 +312,13 @@ def options() -> Iterator[str]:
     names = (
         "RetryPolicy",
         "Clock",
+        "SystemClock",
         "NonceProvider",
         "TaggedNonces",
         "Backend",
+        "Claim",
         "Listener",
+        "NoteKeeper",
         "MemoryBackend",
         "Journal",
         "to_minor",
