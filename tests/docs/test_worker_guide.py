@@ -99,8 +99,8 @@ ENGINES: Final = {
 
 
 def is_missing(engine: Engine) -> bool:
-    """Whether the engine is not installed. In CI every one is."""
-    if os.environ.get("CI") or engine.python != sys.executable:
+    """Whether the engine is not installed. CI has a step in which none may miss."""
+    if os.environ.get("GUIDES_REQUIRED") or engine.python != sys.executable:
         return False
     return importlib.util.find_spec(engine.module) is None
 
@@ -145,7 +145,7 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
     """One worker is killed with SIGKILL, one stopped with SIGTERM, in the middle; two others go on."""
     engine = ENGINES[name]
     if is_missing(engine):
-        pytest.skip(f"{engine.module} is not installed: pip install -e '.[dev-workers]'")
+        pytest.skip(f"{engine.module} is not installed: pip install -e '.[dev-guides]'")
     save_files(DOCS / "worker.md", tmp_path)
     database = tmp_path / "books.db"
     with contextlib.closing(sqlite3.connect(database)) as db:
