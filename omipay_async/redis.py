@@ -186,7 +186,7 @@ class RedisBackend:
         try:
             yield
         except self._troubles as error:
-            message = f"redis could not be asked: {type(error).__name__}"
+            message = f"redis could not be asked: {_reason(error)}"
             raise BackendError(message) from None
 
     # -- listening --------------------------------------------------------------------------------------------------
@@ -231,6 +231,29 @@ async def _read(pubsub: PubSub) -> dict[str, Any] | None:
     # A task of its own: its time limit is a cancellation inside, and stays there.
     message: dict[str, Any] | None = await asyncio.create_task(pubsub.get_message(timeout=_PULSE_S))
     return message
+
+
+_SAYINGS: Final = {
+    "unknown command": "it does not know a command that is needed (EVAL)",
+    "NOAUTH": "it wants a user and a password",
+    "Authentication required": "it wants a user and a password",
+    "WRONGPASS": "the user or the password is wrong",
+    "invalid username-password": "the user or the password is wrong",
+    "NOPERM": "this user may not run a command that is needed",
+    "no permissions": "this user may not run a command that is needed",
+    "read only": "it is a replica, which takes no writes",
+    "OOM": "its memory is full",
+    "maxmemory": "its memory is full",
+    "MISCONF": "it cannot save to its disk, and takes no writes",
+}
+"""What a server says when it refuses, and what that means: its own words may quote what it was sent."""
+
+
+def _reason(error: BaseException) -> str:
+    said = str(error)
+    meaning = next((meaning for saying, meaning in _SAYINGS.items() if saying in said), None)
+    kind = type(error).__name__
+    return kind if meaning is None else f"{kind}: {meaning}"
 
 
 def _text(data: Any) -> str:

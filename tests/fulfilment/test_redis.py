@@ -201,6 +201,21 @@ async def test_a_server_that_refuses_is_a_backend_error(fragile: RedisServer) ->
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
+async def test_a_server_that_refuses_is_told_of_by_its_reason(fragile: RedisServer) -> None:
+    """A wrong password, a command that a user may not run, a replica: whoever set it up knows what to mend."""
+    async with redis.asyncio.Redis(port=fragile.port) as admin:
+        await admin.execute_command("ACL", "SETUSER", "weak", "on", ">hunter2", "~*", "+ping")
+        for user, reason in (("weak:hunter2@", "may not run"), ("weak:hunter3@", "password is wrong")):
+            async with RedisBackend(f"redis://{user}127.0.0.1:{fragile.port}") as backend:
+                with pytest.raises(BackendError, match=reason) as caught:
+                    await backend.claim(KEY, "me")
+                assert "hunter" not in str(caught.value)
+        await admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+        async with RedisBackend(fragile.url) as backend:
+            with pytest.raises(BackendError, match="replica"):
+                await backend.claim(KEY, "me")
+
+
 async def test_a_redis_that_restarts_is_used_again(fragile: RedisServer) -> None:
     """Its connections are dead and its memory is empty; the next claim neither fails nor waits for a repair."""
     async with RedisBackend(fragile.url) as backend:
