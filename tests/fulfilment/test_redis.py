@@ -203,7 +203,8 @@ async def test_a_server_that_refuses_is_a_backend_error(fragile: RedisServer) ->
 
 async def test_a_server_that_refuses_is_told_of_by_its_reason(fragile: RedisServer) -> None:
     """A wrong password, a command that a user may not run, a replica: whoever set it up knows what to mend."""
-    async with redis.asyncio.Redis(port=fragile.port) as admin:
+    admin: Any = redis.asyncio.Redis(port=fragile.port)
+    async with admin:
         await admin.execute_command("ACL", "SETUSER", "weak", "on", ">hunter2", "~*", "+ping")
         for user, reason in (("weak:hunter2@", "may not run"), ("weak:hunter3@", "password is wrong")):
             async with RedisBackend(f"redis://{user}127.0.0.1:{fragile.port}") as backend:
