@@ -4,7 +4,7 @@ Each interleaving is one integer, its seed, which a failure prints. With ``OMIPA
 plays it again, with ``OMIPAY_INTERLEAVINGS=N`` it plays as many as one likes. Whatever happens,
 
 - the handler never runs beside itself (time passes while two are at work) while its lease holds;
-- it never begins after its success was recorded;
+- it never begins after its success was recorded, nor again in a session in which it succeeded;
 - no order is held for longer than a lease after the last thing that was carried out for it, and a session that is alone
   is not held up by what it asked itself.
 """
@@ -35,6 +35,7 @@ LEASE_S: Final = 30.0
 LATEST_S: Final = 60.0
 """What is carried out late is carried out within this time."""
 WAYS: Final = ("well", "refused", "slow question", "slow answer", "lost", "lost, silent", "late", "late, silent")
+UNANSWERED: Final = ("refused", "lost", "lost, silent", "late", "late, silent")
 SEEDS: Final = int(os.environ.get("OMIPAY_INTERLEAVINGS", "10000"))
 A_CHUNK: Final = 500
 
@@ -49,6 +50,7 @@ class World:
         self.trouble = self.random.choice([0.1, 0.3, 0.6])
         self.sessions = [Session(self) for _ in range(self.random.randint(1, 3))]
         self.running: dict[object, tuple[Session, float]] = {}
+        self.late: list[Callable[[], Coroutine[Any, Any, Any]]] = []
         self.broken: list[str] = []
         self.seen: Counter[str] = Counter()
 
@@ -58,15 +60,21 @@ class World:
         self.start_spoiling(deliveries)
         await asyncio.wait(deliveries)
         self.trouble = 0.0
-        await self.clock.sleep(LATEST_S + 41)  # what is late is carried out, and handlers without a caller have ended
-        alone = len(self.sessions) == 1
-        if not alone:
-            await self.clock.sleep(LEASE_S)
+        for session in self.sessions:
+            session.outage = (0.0, 0.0)
+            await session.guard.drain(3600)  # handlers whose callers have left
+        if len(self.sessions) == 1:
+            await self.catch_up()
+        else:
+            await self.clock.sleep(LATEST_S + LEASE_S)
         for session in self.sessions:
             if not session.dead:
                 await self.deliver_at_last(session)
-        for session in self.sessions:
-            await session.guard.drain(0)
+
+    async def catch_up(self) -> None:
+        """Carry out at once what would have been carried out later."""
+        while self.late:
+            await self.late.pop(0)()
 
     def start(self, session: Session) -> asyncio.Task[None]:
         """A delivery, somewhen."""
@@ -101,6 +109,8 @@ class World:
         """Fulfil the order, and look around."""
         if KEY in self.store._done:
             self.broken.append("the handler began after its success was recorded")
+        if session.succeeded:
+            self.broken.append("the handler began again in the session in which it had succeeded")
         me = object()
         self.running[me] = (session, self.clock.monotonic())
         try:
@@ -109,6 +119,7 @@ class World:
                 self.look_around(me)
             if fails:
                 raise ZeroDivisionError
+            session.succeeded = True
         finally:
             self.running.pop(me, None)
 
@@ -149,6 +160,10 @@ class Session:
     def __init__(self, world: World) -> None:
         self.world = world
         self.dead = False
+        self.succeeded = False
+        began = world.random.choice([0.0, 2.0, 5.0, 9.0, 15.0])
+        self.outage = (began, began + world.random.choice([0.0, 0.0, 15.0, 40.0]))
+        """From when to when nothing that it asks is answered."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.guard = OnceGuard(self, world.clock, "123456")
 
@@ -189,6 +204,8 @@ class Session:
         if self.dead:
             await asyncio.Event().wait()
         way = world.random.choice(WAYS) if world.random.random() < world.trouble else "well"
+        if self.outage[0] <= world.clock.monotonic() < self.outage[1]:
+            way = world.random.choice(UNANSWERED)
         for _ in range(world.random.randint(0, 2)):
             await asyncio.sleep(0)
         if way == "refused":
@@ -213,8 +230,15 @@ class Session:
         raise BackendError(way)
 
     def _do_later(self, do: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        loop = asyncio.get_running_loop()
-        call_later(self.world.clock, self.world.random.uniform(0, LATEST_S), lambda: loop.create_task(do()))
+        late = self.world.late
+        late.append(do)
+
+        def now() -> None:
+            if do in late:
+                late.remove(do)
+                asyncio.ensure_future(do())  # noqa: RUF006 - the store answers at once
+
+        call_later(self.world.clock, self.world.random.uniform(0, LATEST_S), now)
 
 
 def play(seeds: range) -> Counter[str]:
