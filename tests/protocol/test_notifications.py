@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -15,13 +17,16 @@ import pytest
 from omipay_async import (
     InvalidReply,
     InvalidRequest,
+    MalformedNotification,
     Notification,
+    Order,
     OrderStatus,
     SessionClosed,
     StaleNotification,
     TransportError,
     UnconfirmedNotification,
 )
+from omipay_async.protocol import notifications
 from omipay_async.testing import ManualClock
 from tests.support.scripted_gateway import (
     Gateway,
@@ -231,3 +236,31 @@ async def test_a_closed_session_reads_nothing(clock: ManualClock, gateway: Gatew
         omipay.parse_notification(notification(clock))
     with pytest.raises(SessionClosed):
         await omipay.confirm_notification(notification(clock))
+
+
+@pytest.mark.parametrize("order_no", ["TR 1", "TR1 ", "TR\u0661", "a" * 65, "TR/1", "TR1\n", "TR:1", "中"])
+def test_an_order_number_that_no_gateway_issues_is_malformed(order_no: str) -> None:
+    """It would become a key of the once-guard: 1 to 64 of A-Z, a-z, 0-9, _ and -."""
+    with pytest.raises(ValueError, match="order_no is not 1 to 64"):
+        notifications._check_order_no(order_no)
+    for good in ("T", "a-B_9", "0" * 64):
+        notifications._check_order_no(good)
+
+
+@pytest.mark.parametrize("how", ["pickle", "copy", "deepcopy"])
+def test_replies_survive_process_pools_and_task_queues(how: str) -> None:
+    """Pickled or copied, a reply is the same."""
+    order = Order(order_no="TR1", status="PAID", out_order_no="A-1", currency="AUD", amount=100)
+    for reply in (
+        notifications.success(order, ran=True),
+        notifications.failure(400, MalformedNotification("no"), order),
+    ):
+        twin = pickle.loads(pickle.dumps(reply)) if how == "pickle" else getattr(copy, how)(reply)
+        assert (twin.status, twin.body, twin.headers, twin.order, twin.ran) == (
+            reply.status,
+            reply.body,
+            reply.headers,
+            order,
+            reply.ran,
+        )
+        assert type(twin.error) is type(reply.error)

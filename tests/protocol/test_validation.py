@@ -317,3 +317,42 @@ def test_whatever_is_given_is_sent_whole_or_refused_by_name(endpoint_name: str, 
 def test_an_unknown_kind_of_parameter_cannot_be_forgotten() -> None:
     """Every kind in the table of endpoints has its check."""
     assert set(validation._CHECKS) == set(Kind)
+
+
+class Shown(str):
+    """A subclass that shows itself as something else, as members of ``class Cur(str, Enum)`` and masked secrets do."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Not what it holds."""
+        return "****"
+
+    __repr__ = __str__
+
+    def __format__(self, _: str) -> str:
+        """As above."""
+        return "****"
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_subclasses_of_str_count_by_their_content(name: str) -> None:
+    """For every text parameter of every endpoint, and for ``call``."""
+    plain: dict[str, Any] = {}
+    for parameter in ENDPOINTS[name].parameters:
+        values = {Kind.CURRENCY: "AUD", Kind.URL: "https://shop.example/a", Kind.AMOUNT: 100, Kind.FLAG: True}
+        plain[parameter.name] = values.get(parameter.kind, parameter.choices[0] if parameter.choices else "T-1")
+    shown = {key: Shown(value) if isinstance(value, str) else value for key, value in plain.items()}
+    assert validation.query(ENDPOINTS[name], shown) == validation.query(ENDPOINTS[name], plain)
+    general = {key: value for key, value in plain.items() if value is not True}
+    assert validation.general_query({Shown(k): shown[k] for k in general}) == validation.general_query(general)
+
+
+@pytest.mark.parametrize("name", ["refund", "REFUND", "makescanorder", "any/Path/Refund", "v3/makeQRorder"])
+def test_a_known_money_endpoint_is_not_called_as_a_read_however_it_is_spelt(name: str) -> None:
+    """It would be repeated: a gateway that ignores case acts on each."""
+    with pytest.raises(InvalidRequest, match="moves money") as refusal:
+        validation.general_endpoint(name, "READ")
+    assert refusal.value.parameter == "safety"
+    assert validation.general_endpoint(name, Shown("MONEY")).safety is Safety.MONEY
+    assert validation.general_endpoint("queryorder", "READ").name == "queryorder"
