@@ -33,6 +33,7 @@ from omipay_async.text import plain_text
 from .attempt import Attempt, Failed, Node, Progress, TooLateError, cut_short, too_late
 from .cancellation import ScopeCancelled
 from .evidence import failed
+from .given import keep_no_connection
 from .http_transport import ATTEMPT, HTTPTransport
 from .httpcore_path import TargetOnce, keep_replies_out_of_the_log, our_request
 from .network import Network
@@ -141,6 +142,7 @@ class HTTPClient:
         What is raised is a cancellation, or what the set-up or the nonce provider raised before anything was sent.
         """
         if self._given is not None:
+            keep_no_connection(self._given)
             return await self._exchange(attempt, self._given, self._whole_request)
         proxy = self._proxies.of(_address(attempt.node.base_url, attempt.path))
         if proxy is None:

@@ -128,8 +128,6 @@ class Gateway:
     tls: ssl.SSLContext | None = None
     time_ms: Callable[[], float] = lambda: time.time() * 1000
     sends_date: bool = True
-    says_close: bool = False
-    """Whether proper replies to requests with ``Connection: close`` say so too, as they should."""
 
     acts: Counter[str] = field(default_factory=Counter)
     requests: list[Request] = field(default_factory=list)
@@ -248,8 +246,6 @@ class Gateway:
 
     def _reply(self, request: Request, behaviour: Behaviour) -> bytes:
         headers = [f"Date: {formatdate(self.time_ms() / 1000, usegmt=True)}"] if self.sends_date else []
-        if self.says_close and request.headers.get("connection") == "close":
-            headers.append("Connection: close")
         refusal = self._refusal(request)
         if refusal is None and behaviour.acts is Acts.YES:
             self.acts[request.number] += 1

@@ -107,8 +107,6 @@ class Storm:
     ) -> None:
         """Make so many money calls, so many of them at a time, and a question after every third."""
         gateway.script = self.behaviour
-        # aiohttp uses a connection again unless the server says that it closes it, whatever the request said.
-        gateway.says_close = transport is Transport.AIOHTTP
         numbers = self.numbers(calls)
 
         async def caller(omipay: AsyncOmipay) -> None:

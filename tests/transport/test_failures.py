@@ -315,6 +315,17 @@ async def test_surplus_reply(gateway: Gateway, transport: Transport, gap_s: floa
             await asyncio.sleep(gap_s)
 
 
+@pytest.mark.parametrize("behaviour", behaviours.SURPLUS, ids=str)
+async def test_surplus_of_a_read(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+    """What is left over from a read, however late, answers no money call: that has a connection of its own."""
+    gateway.script = in_turn(behaviour)
+    async with open_session(gateway, transport) as omipay:
+        await query(omipay, "OM-1")
+        await asyncio.sleep(0.01)
+        await scan(omipay, "A-1")
+    assert (gateway.acts["A-1"], gateway.connections) == (1, 2)
+
+
 async def test_idle_connection_told_to_go(gateway: Gateway, transport: Transport) -> None:
     """A load balancer's 408 on an idle connection is not taken for the reply to the next call."""
     async with open_session(gateway, transport) as omipay:

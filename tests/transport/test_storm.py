@@ -60,7 +60,6 @@ async def test_storm_with_cancellations(gateway: Gateway, transport: Transport, 
     """Of calls that are cancelled in the storm the ``call`` events tell the truth, and each has one."""
     storm = Storm(seed=9)
     gateway.script, numbers = storm.behaviour, storm.numbers(CALLS)
-    gateway.says_close = transport is Transport.AIOHTTP
 
     async def caller(omipay: AsyncOmipay) -> None:
         for number in numbers:
@@ -80,7 +79,7 @@ async def test_storm_with_cancellations(gateway: Gateway, transport: Transport, 
 async def test_storm_and_close(gateway: Gateway, transport: Transport, seed: int) -> None:
     """When the session is closed in the middle of the storm, every call ends, and every belief is true."""
     storm = Storm(seed)
-    gateway.script, gateway.says_close = storm.behaviour, transport is Transport.AIOHTTP
+    gateway.script = storm.behaviour
     options = {"max_in_flight": 10, "on_event": storm.events.append}
     omipay = open_session(gateway, transport, **options)
     calls = [asyncio.ensure_future(storm.one_call(omipay, number)) for number in storm.numbers(100)]

@@ -1,0 +1,54 @@
+"""Transports of the user's: no connection of theirs serves two requests of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx
+import httpx_aiohttp
+import pytest
+
+from omipay_async import AsyncOmipay
+from omipay_async.transport.given import keep_no_connection
+
+from .client import query, scan
+from .server import M_NUMBER, SECRET_KEY
+
+if TYPE_CHECKING:
+    from .server import Gateway
+
+
+class Subclass(httpx_aiohttp.AiohttpTransport):
+    """Of a user's own."""
+
+
+def client() -> aiohttp.ClientSession:
+    """A session with a pool that keeps connections."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=60))
+
+
+@pytest.mark.parametrize("kind", [httpx_aiohttp.AiohttpTransport, Subclass])
+@pytest.mark.parametrize("made", ["by itself", "when asked", "before"])
+async def test_aiohttp_keeps_no_connection_for_the_next_request(gateway: Gateway, kind: Any, made: str) -> None:
+    """Although the server leaves it open, and wherever the aiohttp session comes from."""
+    options: dict[str, Any] = {}
+    if made != "by itself":
+        options["client"] = client if made == "when asked" else client()
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=gateway.base_url, transport=kind(**options)) as omipay:
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+        await query(omipay, "OM-2")
+    assert (gateway.connections, gateway.acts["A-1"]) == (3, 1)
+
+
+async def test_a_pool_that_keeps_nothing_or_is_gone_is_left_alone() -> None:
+    """As is every other transport."""
+    keep_no_connection(httpx.MockTransport(lambda _: httpx.Response(200)))
+    transport = httpx_aiohttp.AiohttpTransport(
+        client=lambda: aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+    )
+    keep_no_connection(transport)
+    keep_no_connection(transport)
+    await transport.aclose()
+    keep_no_connection(transport)
