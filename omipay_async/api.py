@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .codes import Platform
 from .protocol import endpoints
+from .text import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,6 +164,7 @@ class EndpointMethods(abc.ABC):
             ParameterError: AMOUNT_INVALID.
             OutcomeUnknown: never scan again for this sale; a notification or the back office tells.
         """
+        qrcode = hidden(qrcode)  # in this frame too
         values = {
             "order_name": order_name,
             "amount": amount,
@@ -253,6 +255,7 @@ class EndpointMethods(abc.ABC):
 
         ``app_id`` is the mini program's, ``customer_id`` the customer's openid there.
         """
+        customer_id = hidden(customer_id)  # in this frame too
         values = {
             "order_name": order_name,
             "amount": amount,

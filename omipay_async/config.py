@@ -18,7 +18,7 @@ from .protocol.durations import what_is_wrong_with_seconds
 from .text import Secret, concealed, concealed_all, plain_text
 from .transport.attempt import Node
 from .transport.client import can_be_asked, to_url
-from .transport.proxies import Proxies
+from .transport.proxies import Proxies, concealed_proxy
 from .transport.proxies import is_loopback as is_loopback_host
 from .transport.tls import checked_verify
 
@@ -171,7 +171,7 @@ def proxies(given: object, nodes: Iterable[Node], *, from_environment: bool) -> 
 
 def conceal_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of a session whose keys no frame shows."""
-    hidden = {"secret_key": concealed, "previous_secret_keys": concealed_all}
+    hidden = {"secret_key": concealed, "previous_secret_keys": concealed_all, "proxy": concealed_proxy}
     return {name: hidden[name](value) if name in hidden else value for name, value in arguments.items()}
 
 

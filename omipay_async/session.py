@@ -38,6 +38,7 @@ from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, 
 from .text import Secret, concealed, concealed_all, joined, plain_text
 from .transport.client import HTTPClient
 from .transport.pool import Priority
+from .transport.proxies import concealed_proxy
 
 if TYPE_CHECKING:
     import ssl
@@ -111,6 +112,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         verify: ssl.SSLContext | str | os.PathLike[str] | bool = True,
     ) -> None:
         secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
+        proxy = concealed_proxy(proxy)
         credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
         clock = config.having(clock or SystemClock(), "clock", "time_ms", "monotonic", "sleep")
         if journal is not None:

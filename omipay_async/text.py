@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
 
 
 def plain_text(value: str) -> str:
@@ -19,10 +21,10 @@ def plain_value(value: object) -> object:
     """What an argument holds: an exact ``str`` or ``int`` where it is a subclass of one, else ``value`` itself.
 
     So a member of an ``Enum`` that is an ``int`` too counts by its number, and no subclass is asked to print, compare
-    or hash itself.
+    or hash itself. A :class:`Secret` stays one.
     """
     if isinstance(value, str):
-        return plain_text(value)
+        return value if type(value) is Secret else plain_text(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return int.__int__(value)
     return value
@@ -59,6 +61,11 @@ def joined(*parts: str) -> Secret:
 def concealed(value: object) -> Secret:
     """``value`` as a secret; an empty one for what is not a string (it may be a key all the same, as bytes for one)."""
     return Secret(plain_text(value) if isinstance(value, str) else "")
+
+
+def hidden(value: T) -> T | Secret:
+    """``value``, as a secret if it is a string: an argument that no frame shows, and that has yet to be checked."""
+    return Secret(value) if isinstance(value, str) else value
 
 
 def concealed_all(value: object) -> tuple[Secret, ...]:

@@ -17,7 +17,16 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from omipay_async import AsyncOmipay, Event, JSAPIOrder, Notification, OmipayError, RetryPolicy
+from omipay_async import (
+    AsyncOmipay,
+    ConfigurationError,
+    Event,
+    InvalidRequest,
+    JSAPIOrder,
+    Notification,
+    OmipayError,
+    RetryPolicy,
+)
 from omipay_async.protocol.signing import signature
 from omipay_async.transport import httpcore_path
 
@@ -378,6 +387,40 @@ async def test_no_frame_shows_a_key_or_a_signature(gateway: Echo, answer: str, t
     assert any(frame.startswith("emit ") for frame in stacks)
     assert answer.startswith("a success") or any(frame.startswith("call ") for frame in frames)
     search([*frames, *stacks], {KEY, OLD_KEY, *gateway.live})
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_no_frame_shows_a_payment_code_or_an_openid(gateway: Echo, answer: str) -> None:
+    """Neither when the call fails, nor when the arguments are refused, nor on the stack that a hook runs on."""
+    gateway.answer = ANSWERS[answer]
+    shown: list[str] = []
+
+    def looked(_: Event) -> None:
+        shown.extend(shown_by_stack())
+
+    async with session(None, gateway.base_url, on_event=looked) as omipay:
+        for name in ("MakeScanOrder", "MakeAppletOrder"):
+            shown += await frames_of(omipay, name)
+        for wrong in ({"notify_url": "x"}, {"pos_no": ""}, {"qrcode": f"{CODE}\n"}, {"qrcode": CODE * 300}):
+            with pytest.raises(InvalidRequest) as refused:
+                await omipay.make_scan_order(**(ORDER | {"qrcode": CODE, "pos_no": "till-1"} | wrong))
+            shown += shown_by(refused.value)
+    assert shown
+    search(shown, {CODE, OPENID, "134canary%2Bcode%2F567"})
+
+
+@pytest.mark.parametrize("url", ["ftp://user:{}@proxy.test", "http://user:{}@", "user:{}@proxy.test:99999"])
+def test_no_frame_shows_the_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Of one that cannot be used, given or from the environment."""
+    url = url.format("canary-password")
+    with pytest.raises(ConfigurationError) as given:
+        AsyncOmipay("123456", KEY, proxy=url)
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    with pytest.raises(ConfigurationError) as variable:
+        AsyncOmipay("123456", KEY)
+    frames = [*shown_by(given.value), *shown_by(variable.value)]
+    assert frames
+    search(frames, {"canary-password"})
 
 
 @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.InvalidURL, RuntimeError, OSError])

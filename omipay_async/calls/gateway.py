@@ -13,7 +13,7 @@ from omipay_async.codes import Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.protocol import validation
 from omipay_async.protocol.context import RequestContext
-from omipay_async.text import plain_value
+from omipay_async.text import Secret, joined, plain_value
 from omipay_async.transport.pool import Priority
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ class Gateway:
         reply: dict[str, Any] = await self.executor.call(request, query, _priority(general), limit)
         return reply
 
-    def _with_language(self, endpoint: Endpoint[T], query: str) -> str:
+    def _with_language(self, endpoint: Endpoint[T], query: Secret) -> Secret:
         if self.language is None or not endpoint.takes_language:
             return query
-        return f"{query}&language={self.language}" if query else f"language={self.language}"
+        return joined(query, "&" if query else "", "language=", self.language)
 
     def _limit(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)

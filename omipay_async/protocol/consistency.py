@@ -53,10 +53,12 @@ def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | N
 
 
 def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
-    """The number that the reply gives this call's order, whatever else is wrong with the reply.
+    """The number that the reply gives this money call's order, whatever else is wrong with the reply.
 
     A reply that names another's number is another call's: so is the order that it speaks of.
     """
+    if context.endpoint.safety is Safety.READ:
+        return None
     names = (*context.endpoint.echoes, "order_no")
     if isinstance(raw, JSONObject) and not set(names).isdisjoint(raw.conflicts):
         return None

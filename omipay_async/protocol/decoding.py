@@ -132,9 +132,9 @@ def _is_paying(raw: Mapping[str, Any]) -> bool:
 
 
 def _refusal(context: RequestContext, received: Received, raw: dict[str, Any]) -> APIError:
-    code = error_code(word_of(raw, "error_code"))
+    code = error_code(context.excerpt(word_of(raw, "error_code")))  # events and logs show it
     said = raw.get("error_msg")
-    message = f"{context.endpoint.name}: {context.excerpt(code) or 'FAIL without an error_code'}"
+    message = f"{context.endpoint.name}: {code or 'FAIL without an error_code'}"
     if isinstance(said, str) and said:
         message += f" ({context.excerpt(said)})"
     order_no = raw.get("order_no")

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
-from omipay_async.text import plain_text, plain_value
+from omipay_async.text import Secret, joined, plain_text, plain_value
 
 from .durations import what_is_wrong_with_seconds
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
@@ -35,8 +35,10 @@ def refuse(parameter: str, what: str) -> NoReturn:
     raise InvalidRequest(message, parameter=parameter)
 
 
-def query(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> str:
+def query(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> Secret:
     """The parameters of a call as a query string: checked, percent-encoded UTF-8, absent ones absent.
+
+    It may hold a payment code, so it is a secret.
 
     Raises:
         InvalidRequest: for the first value that may not be sent.
@@ -48,17 +50,16 @@ def query(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> str:
             refuse(parameter.name, "must be given")
         if value is None or (value is False and parameter.kind is Kind.FLAG):
             continue
-        text = _CHECKS[parameter.kind](parameter, value)
-        parts.append(f"{parameter.name}={text}")
+        parts.append(joined(parameter.name, "=", _CHECKS[parameter.kind](parameter, value)))
     _check_together(endpoint, values)
     return _joined(parts)
 
 
-def _joined(parts: list[str]) -> str:
-    joined = "&".join(parts)
-    if len(joined) > _LONGEST_QUERY:
+def _joined(parts: list[Secret]) -> Secret:
+    whole = Secret("&".join(parts))
+    if len(whole) > _LONGEST_QUERY:
         refuse(max(parts, key=len).partition("=")[0], "is too long: the whole request does not fit into a URL")
-    return joined
+    return whole
 
 
 def _check_together(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> None:
@@ -74,7 +75,7 @@ def text(name: str, value: object) -> str:
     """``value`` if it is a string that may be sent: not blank, no control characters, no lone surrogates."""
     if not isinstance(value, str):
         refuse(name, f"must be a string, not {type(value).__name__}")
-    content = plain_text(value)
+    content = value if type(value) is Secret else plain_text(value)
     if not content or content.isspace():
         refuse(name, "must not be empty")
     if len(content) > _LONGEST_TEXT:
@@ -109,7 +110,7 @@ def _text(parameter: Parameter, value: object) -> str:
     word = text(parameter.name, value)
     if parameter.choices and word not in parameter.choices:
         refuse(parameter.name, f"must be one of {', '.join(parameter.choices)}")
-    return quote(word, safe="")
+    return Secret(quote(word, safe="")) if parameter.secret else quote(word, safe="")
 
 
 def _amount(parameter: Parameter, value: object) -> str:
@@ -189,7 +190,7 @@ def unknown_endpoint(safety: object) -> Endpoint[dict[str, Any]]:
     return Endpoint("call", Safety.READ if is_read else Safety.MONEY, (), reply=dict)
 
 
-def general_query(params: object) -> tuple[str, bool]:
+def general_query(params: object) -> tuple[Secret, bool]:
     """The query string of ``call()``, and whether it holds a ``language`` of its own."""
     if not isinstance(params, Mapping):
         refuse("params", f"must be a mapping, not {type(params).__name__}")
@@ -201,7 +202,7 @@ def general_query(params: object) -> tuple[str, bool]:
         if name in _SIGNATURE_PARAMETERS:
             refuse(f"params[{name!r}]", "is put on by the session")
         if value is not None:
-            parts.append(f"{name}={_general_value(name, value)}")
+            parts.append(joined(name, "=", _general_value(name, value)))
     return _joined(parts), params.get("language") is not None
 
 

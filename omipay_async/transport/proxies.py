@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -17,6 +17,8 @@ import httpx
 
 from omipay_async.errors import ConfigurationError
 from omipay_async.text import plain_text
+
+T = TypeVar("T")
 
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
@@ -28,8 +30,13 @@ class ProxyURL(str):
 
     def __repr__(self) -> str:
         """Scheme, host and port."""
-        scheme, _, rest = plain_text(self).partition("://")
-        return repr(f"{scheme}://{rest.rpartition('@')[2]}")
+        before, mark, rest = plain_text(self).rpartition("://")
+        return repr(f"{before}{mark}{rest.rpartition('@')[2]}")
+
+
+def concealed_proxy(proxy: T) -> T | ProxyURL:
+    """``proxy``, its password hidden if it is text; httpx's own objects hide theirs."""
+    return ProxyURL(plain_text(proxy)) if isinstance(proxy, str) else proxy
 
 
 class Address(Protocol):
@@ -98,19 +105,24 @@ def _checked(name: str, url: ProxyURL) -> ProxyURL:
     """``url`` as it can be used; ``socks://``, as GNOME and others write it, is socks5."""
     if url.lower().startswith("socks://"):
         url = ProxyURL(f"socks5{url[len('socks') :]}")
-    try:
-        parts = urlsplit(url)
-        scheme = parts.scheme
-        valid = scheme in _SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0 and bool(httpx.URL(url).host)
-    except (ValueError, httpx.InvalidURL):
-        valid = False
-    if not valid:
+    scheme = _usable_scheme(url)
+    if scheme is None:
         message = f"{name} is not the URL of a proxy"  # no value: it may hold a password
         raise ConfigurationError(message)
     if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         message = f'{name} needs: pip install "httpx[socks]"'
         raise ConfigurationError(message)
     return url
+
+
+def _usable_scheme(url: ProxyURL) -> str | None:
+    # A function of its own: what raises has no frame in which the URL was taken apart, its password among the parts.
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0 and httpx.URL(url).host
+    except (ValueError, httpx.InvalidURL):
+        return None
+    return parts.scheme if valid else None
 
 
 def _variable(scheme: str) -> str:
