@@ -8,7 +8,7 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 
@@ -20,24 +20,27 @@ PACKAGE = "omipay_async"
 # From the ground up: each folder may import from itself and from the rows below its own. The modules of the root are
 # folders of their own here.
 ROWS = (
-    "errors codes text _version",
+    "codes text _version",
+    "errors",
     "clock events qr",
-    "models journal",
+    "models",
+    "journal",
     "protocol",
     "transport",
     "calls",
     "fulfilment",
-    "sql",
     "polling",
     "api config",
-    "session redis",
+    "session",
+    "sql redis",
     "asgi",
     "fastapi aiohttp",
     "testing",
 )
 ROW = {name: number for number, row in enumerate(ROWS) for name in row.split()}
-# What is asked for late, where a name above is needed only when it is used.
+# The exceptions: what is imported inside of a function, or for type checkers alone.
 LATE = {"models": {"qr"}, "testing": {"sandbox"}}
+FOR_TYPES = {"errors": {"models"}, "testing": {"sandbox"}}  # an error carries the order that it is about
 SANDBOX_MAY_KNOW = {"codes", "errors", "protocol.endpoints"}
 
 # Which module needs which package that is not Python's own; "late": only inside of a function.
@@ -83,10 +86,10 @@ EVERYWHERE = {"attrs"}
 
 
 class Import(NamedTuple):
-    """One import statement that is run, and whether only when a function is called."""
+    """What one import statement imports, and when: at once, inside of a function, or for type checkers alone."""
 
     target: str
-    late: bool
+    when: Literal["now", "late", "types"]
 
 
 def is_for_type_checkers(node: ast.AST) -> bool:
@@ -108,28 +111,26 @@ def is_module(target: str) -> bool:
     return (ROOT / f"{target.removeprefix(f'{PACKAGE}.').replace('.', '/')}.py").exists()
 
 
-def imports_of(path: Path, *, types_too: bool = False) -> list[Import]:
-    """Every import that running the module, or its functions, makes; those for type checkers if ``types_too``."""
+def imports_of(path: Path) -> list[Import]:
+    """Every import in the module, wherever it stands."""
     is_package = path.name == "__init__.py"
     module = name_of(path)
     found: list[Import] = []
 
-    def walk(node: ast.AST, late: bool) -> None:
+    def walk(node: ast.AST, when: Literal["now", "late", "types"]) -> None:
         for child in ast.iter_child_nodes(node):
-            if is_for_type_checkers(child) and not types_too:
-                continue
             if isinstance(child, ast.Import):
-                found.extend(Import(alias.name, late) for alias in child.names)
+                found.extend(Import(alias.name, when) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
                 base = absolute(module, child, is_package)
                 names = [f"{base}.{alias.name}" for alias in child.names]
-                are_modules = all(
-                    (ROOT / f"{n.removeprefix(PACKAGE + '.').replace('.', '/')}.py").exists() for n in names
-                )
-                found.extend(Import(target, late) for target in (names if are_modules else [base]))
-            walk(child, late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
+                found.extend(Import(target, when) for target in (names if all(map(is_module, names)) else [base]))
+            if is_for_type_checkers(child):
+                walk(child, "types")
+            else:
+                walk(child, "late" if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else when)
 
-    walk(ast.parse(path.read_text(encoding="utf-8")), late=False)
+    walk(ast.parse(path.read_text(encoding="utf-8")), "now")
     return found
 
 
@@ -145,10 +146,15 @@ SANDBOX = [name for name in MODULES if name.split(".")[0] == "sandbox"]
 CLI = [name for name in MODULES if name.split(".")[0] in {"cli", "__main__"}]
 
 
-def own(name: str, *, late: bool) -> set[str]:
-    """What a module imports of this package."""
-    targets = {found.target for found in MODULES[name] if found.late is late}
+def own(name: str, *when: str) -> set[str]:
+    """What a module imports of this package; at any time unless ``when`` is given."""
+    targets = {found.target for found in MODULES[name] if not when or found.when in when}
     return {target.removeprefix(PACKAGE).removeprefix(".") for target in targets if target.split(".")[0] == PACKAGE}
+
+
+def folders(names: set[str]) -> set[str]:
+    """The folders that modules are in."""
+    return {name.split(".")[0] for name in names}
 
 
 def test_every_module_has_its_place() -> None:
@@ -161,56 +167,55 @@ def test_every_module_has_its_place() -> None:
 def test_imports_run_one_way(name: str) -> None:
     """Each module knows only of what lies below it; no circles, no late imports that hide one."""
     folder = name.split(".", maxsplit=1)[0]
-    known = {target.split(".")[0] for target in own(name, late=False)} - {"", folder}  # "" is the version number
+    known = folders(own(name, "now")) - {"", folder}  # "" is the version number
     assert {target: ROW[target] for target in known if ROW[target] >= ROW[folder]} == {}
-    late = {target.split(".")[0] for target in own(name, late=True)} - {folder}
-    assert late <= LATE.get(folder, set())
+    assert folders(own(name, "late")) - {folder} <= LATE.get(folder, set())
+    for_types = folders(own(name, "types")) - {folder}
+    assert {target for target in for_types if ROW.get(target, 99) >= ROW[folder]} <= FOR_TYPES.get(folder, set())
+
+
+def test_no_modules_import_each_other() -> None:
+    """There are no circles, counting what is imported late and for type checkers; one exception has a name."""
+    graph = {name: own(name) - {"", name} for name in MODULES if name}  # the root hands out what all others define
+    graph["errors"].remove("models")
+    assert {"session", "sandbox.gateway", "cli.commands"} <= set(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("name", SANDBOX)
 def test_the_sandbox_is_written_without_the_client(name: str) -> None:
     """Two hands that make the same mistake agree: it shares words and tables, not checks, signing or decoding."""
-    known = {target for target in own(name, late=False) if target.split(".")[0] != "sandbox"}
+    known = {target for target in own(name, "now") if target.split(".")[0] != "sandbox"}
     assert known <= SANDBOX_MAY_KNOW
-    late = {target for target in own(name, late=True) if target.split(".")[0] != "sandbox"}
+    late = {target for target in own(name, "late") if target.split(".")[0] != "sandbox"}
     assert late == ({""} if name == "sandbox.sandbox" else set())  # session() makes an AsyncOmipay
-
-
-def test_the_sandbox_has_no_circles() -> None:
-    """No module of it imports, for type checkers or late, what imports the module itself."""
-    graph: dict[str, set[str]] = {}
-    for path in (ROOT / "sandbox").rglob("*.py"):
-        targets = {target.removeprefix(f"{PACKAGE}.") for target, _ in imports_of(path, types_too=True)}
-        graph[name_of(path)] = {target for target in targets if target.startswith("sandbox.")} - {name_of(path)}
-    assert {"sandbox.gateway", "sandbox.web.app"} <= set(TopologicalSorter(graph).static_order())
 
 
 def test_the_sandbox_core_does_not_know_its_pages() -> None:
     """Only the module that composes the sandbox imports its pages."""
     for path in (ROOT / "sandbox").glob("*.py"):
-        knows = {target for target, _ in imports_of(path, types_too=True) if ".sandbox.web" in target}
-        assert knows == ({f"{PACKAGE}.sandbox.web.app"} if path.stem == "sandbox" else set()), path.name
+        knows = {target for target in own(name_of(path)) if target.startswith("sandbox.web")}
+        assert knows == ({"sandbox.web.app"} if path.stem == "sandbox" else set()), path.name
 
 
 def test_nothing_but_the_edges_knows_the_sandbox_or_the_command_line() -> None:
     """The client does not need what is built upon it."""
     for name in CLIENT:
-        above = {target.split(".")[0] for target in own(name, late=False) | own(name, late=True)}
+        above = folders(own(name))
         assert not above & {"cli", "__main__"}
-        assert "sandbox" not in above or name == "testing.fixtures"
-    assert not any(target.startswith("cli") for name in SANDBOX for target in own(name, late=False))
+        assert "sandbox" not in above or name in {"testing.fixtures", "testing.reconciliation"}
+    assert not any(target.startswith("cli") for name in SANDBOX for target in own(name, "now"))
 
 
 def test_other_peoples_packages_are_needed_only_where_they_are_used() -> None:
     """httpx has one home in the client; an extra is imported by the modules that its users ask for."""
     found: dict[str, set[str]] = {}
     for name in CLIENT + SANDBOX:
-        for target, late in MODULES[name]:
+        for target, when in MODULES[name]:
             package = target.split(".")[0]
-            if package not in sys.stdlib_module_names | EVERYWHERE | {PACKAGE}:
-                found.setdefault(package, set()).add(f"{name} late" if late else name)
+            if when != "types" and package not in sys.stdlib_module_names | EVERYWHERE | {PACKAGE}:
+                found.setdefault(package, set()).add(f"{name} late" if when == "late" else name)
     assert found == THIRD_PARTY
-    assert {name for name in CLI for found in MODULES[name] if found.target == "httpx"} <= {"cli.doctor"}
+    assert {name for name in CLI for found in MODULES[name] if found[:1] == ("httpx",)} <= {"cli.doctor"}
 
 
 @pytest.mark.parametrize("modules", ["omipay_async", "omipay_async.testing", "omipay_async.errors, omipay_async.codes"])

@@ -10,16 +10,16 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from omipay_async import AsyncOmipay
     from omipay_async.sandbox import Sandbox
+    from omipay_async.session import AsyncOmipay
 
-    from . import ManualClock
+    from .clock import ManualClock
 
 
 @pytest.fixture
 def omipay_clock() -> ManualClock:
     """The time of ``omipay_sandbox`` and ``omipay``: it jumps over every wait once nothing else can run."""
-    from . import ManualClock
+    from .clock import ManualClock
 
     return ManualClock(auto=True)
 
