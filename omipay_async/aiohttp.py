@@ -8,7 +8,7 @@ Any handler has the session as ``request.config_dict[OMIPAY]``. Needs the extra 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 try:
     from aiohttp import web
@@ -105,7 +105,7 @@ def _finder(omipay: Any) -> Callable[[web.Request], Any]:
     if not callable(omipay):
         message = "omipay must be a session, the AppKey of one, or a function that finds it for a request"
         raise ConfigurationError(message)
-    return omipay  # type: ignore[no-any-return]  # looked at above
+    return cast("Callable[[web.Request], Any]", omipay)
 
 
 def _kept(request: web.Request, key: web.AppKey[AsyncOmipay]) -> AsyncOmipay:

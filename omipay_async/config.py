@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import zoneinfo
 from datetime import tzinfo
@@ -14,7 +15,7 @@ import attrs
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
 from .protocol import validation
-from .protocol.durations import what_is_wrong_with_seconds
+from .protocol.durations import checked_seconds
 from .text import Secret, concealed, concealed_all, plain_text
 from .transport.attempt import Node
 from .transport.client import can_be_asked, to_url
@@ -80,10 +81,7 @@ def count(name: str, value: object) -> int:
 
 def seconds(name: str, value: object) -> float:
     """``value`` if it is a finite number of seconds, more than 0."""
-    wrong = what_is_wrong_with_seconds(value, above=True)
-    if wrong is not None:
-        _refuse(name, wrong)
-    return float(value)  # type: ignore[arg-type]  # it is a number: nothing is wrong with it
+    return checked_seconds(value, functools.partial(_refuse, name), above=True)
 
 
 def url(name: str, value: object) -> str | None:

@@ -13,7 +13,7 @@ Needs the extra ``fastapi``.
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, cast, get_args, get_origin
 
 try:
     from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -82,7 +82,7 @@ def _getter(name: str) -> Callable[[HTTPConnection], Awaitable[AsyncOmipay]]:
             options = "" if name == "omipay" else f", name={name!r}"
             message = f"app.state.{name} is missing: FastAPI(lifespan=omipay_async.fastapi.lifespan(factory{options}))"
             raise ConfigurationError(f"{message} keeps it there")
-        return kept  # type: ignore[no-any-return]  # a state holds anything
+        return cast("AsyncOmipay", kept)
 
     return get
 
@@ -156,7 +156,7 @@ def _dependency(omipay: Any) -> Callable[..., Any]:
     if not callable(omipay):
         message = "omipay_or_dependency must be a session or a FastAPI dependency that returns one"
         raise ConfigurationError(message)
-    return omipay  # type: ignore[no-any-return]  # looked at above
+    return cast("Callable[..., Any]", omipay)
 
 
 def _always(omipay: Any) -> Callable[[], Awaitable[Any]]:

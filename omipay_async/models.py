@@ -42,19 +42,19 @@ class _Drawable:
 
     def qr_svg(self, *, scale: int = 8) -> str:
         """The QR code as an SVG document, ``scale`` units a module: for a file or within HTML."""
-        from . import qr  # noqa: PLC0415 - models load nothing that draws
+        from . import qr
 
         return qr.svg(qr.text_of(self), scale=scale)
 
     def qr_png(self, *, scale: int = 8) -> bytes:
         """The QR code as a PNG file, ``scale`` pixels a module."""
-        from . import qr  # noqa: PLC0415 - models load nothing that draws
+        from . import qr
 
         return qr.png(qr.text_of(self), scale=scale)
 
     def qr_terminal(self) -> str:
         """The QR code as lines of characters to print in a terminal, black and white whatever its theme is."""
-        from . import qr  # noqa: PLC0415 - models load nothing that draws
+        from . import qr
 
         return qr.terminal(qr.text_of(self))
 

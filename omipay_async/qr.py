@@ -60,11 +60,9 @@ def terminal(text: str) -> str:
 
 def _code(text: str) -> segno.QRCode:
     try:
-        import segno  # noqa: PLC0415 - an extra, and nobody who draws nothing waits for it
+        import segno
     except ImportError:
-        segno = None  # type: ignore[assignment]  # the error below has nothing to do with the one caught here
-    if segno is None:
-        raise ConfigurationError('drawing QR codes needs: pip install "omipay-async[qr]"')
+        raise ConfigurationError('drawing QR codes needs: pip install "omipay-async[qr]"') from None
     try:
         return segno.make(text, error="m", micro=False)
     except ValueError as error:

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from .errors import BackendError, ConfigurationError
 from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim, checked_seconds
@@ -84,7 +84,7 @@ class RedisBackend:
         self._keep_ms = max(1, round(checked_seconds("keep", keep) * 1000))
         self._prefix = prefix
         try:
-            from redis import exceptions  # noqa: PLC0415 - an extra, imported late
+            from redis import exceptions
         except ImportError:
             message = 'RedisBackend needs redis: pip install "omipay-async[redis]"'
             raise ConfigurationError(message) from None
@@ -212,7 +212,7 @@ class RedisBackend:
                 warned = True
             finally:
                 tried.set()
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come back at once
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # so that not all come back at once
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
@@ -262,9 +262,9 @@ def _text(data: Any) -> str:
 
 def _made(url: str) -> Redis:
     """A client with bounded connections, timeouts and repeats."""
-    from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - an extra, imported late
-    from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
-    from redis.backoff import ExponentialBackoff  # noqa: PLC0415 - as above
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import ExponentialBackoff
 
     try:
         pool = BlockingConnectionPool.from_url(
@@ -283,9 +283,9 @@ def _made(url: str) -> Redis:
 
 def _checked(client: Any) -> Redis:
     """The user's own client, if it is one that is awaited."""
-    from redis import Redis as SyncRedis  # noqa: PLC0415 - an extra, imported late
+    from redis import Redis as SyncRedis
 
     if isinstance(client, SyncRedis) or not (hasattr(client, "eval") and hasattr(client, "pubsub")):
         message = f"url_or_client must be a URL or a redis.asyncio client, not {type(client).__module__}"
         raise ConfigurationError(message)
-    return client  # type: ignore[no-any-return]  # looked at above
+    return cast("Redis", client)

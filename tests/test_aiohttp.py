@@ -121,7 +121,7 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(
     writer.close()
     await writer.wait_closed()
     async with asyncio.timeout(10):
-        while not caplog.records:  # noqa: ASYNC110 - the server has no event for it
+        while not caplog.records:  # the server has no event for it
             await asyncio.sleep(0.005)
     assert [record.name for record in caplog.records] == ["omipay_async"]
     assert session.bodies == []

@@ -26,15 +26,15 @@ _DIGITS: Final = 18
 BODY_TIMEOUT_S: Final = 10.0
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - what the body is
+class BodyTooLarge(Exception):
     """The body is longer than any notification: refused before it was read whole."""
 
 
-class BodyCutOff(Exception):  # noqa: N818 - what happened to the body
+class BodyCutOff(Exception):
     """The body ended before its end, or its encoding is broken."""
 
 
-class BodyTaken(Exception):  # noqa: N818 - what happened to the body
+class BodyTaken(Exception):
     """Somebody in front of us has read the body, and it is kept nowhere."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from omipay_async.errors import ConfigurationError
 
@@ -23,7 +23,7 @@ async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> Async
     session = factory(*arguments)
     if inspect.isawaitable(session):
         session = await session
-    return session  # type: ignore[no-any-return]  # the user's promise
+    return cast("AsyncOmipay", session)
 
 
 def checked_name(name: object) -> str:

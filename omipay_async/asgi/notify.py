@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from omipay_async.errors import ConfigurationError
 from omipay_async.fulfilment.guard import checked_handler
@@ -133,7 +133,7 @@ def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
                 "keeps a session there"
             )
             raise ConfigurationError(message)
-        return session  # type: ignore[no-any-return]  # a state holds anything
+        return cast("AsyncOmipay", session)
 
     return get
 

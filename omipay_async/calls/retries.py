@@ -26,7 +26,7 @@ import attrs
 
 from omipay_async.codes import ErrorCode, Safety
 from omipay_async.errors import ConfigurationError
-from omipay_async.protocol.durations import what_is_wrong_with_seconds
+from omipay_async.protocol.durations import checked_seconds
 from omipay_async.protocol.http_date import retry_after_s
 from omipay_async.transport.failures import Failure
 
@@ -69,10 +69,11 @@ def _some_seconds(_: object, attribute: attrs.Attribute[float], value: object) -
 
 
 def _check_seconds(attribute: attrs.Attribute[float], value: object, *, above: bool) -> None:
-    wrong = what_is_wrong_with_seconds(value, above=above)
-    if wrong is not None:
-        message = f"RetryPolicy.{attribute.name} {wrong}"
+    def reject(why: str) -> NoReturn:
+        message = f"RetryPolicy.{attribute.name} {why}"
         raise ConfigurationError(message)
+
+    checked_seconds(value, reject, above=above)
 
 
 @attrs.frozen

@@ -28,7 +28,7 @@ def main(
     if not all(map(_is_installed, _EXTRA)):
         sys.stderr.write('omipay: the command line needs: pip install "omipay-async[cli]"\n')
         return 2
-    from .commands import run  # noqa: PLC0415 - it needs the extra
+    from .commands import run
 
     return run(sys.argv[1:] if arguments is None else list(arguments), open_session)
 

@@ -99,7 +99,7 @@ def _opened(db: str | None) -> Books:
     if not url:
         raise ConfigurationError("--db or OMIPAY_BOOKS_URL must say where the books are, such as sqlite:///omipay.db")
     try:
-        from omipay_async.sql import Books  # noqa: PLC0415 - an extra, for this command alone
+        from omipay_async.sql import Books
     except ImportError as error:
         raise ConfigurationError(str(error)) from None
     return Books(url)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import sys
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -51,7 +51,7 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
 
 
 def _from_env(**options: Any) -> AsyncOmipay:
-    from omipay_async.session import AsyncOmipay  # noqa: PLC0415 - brings httpx, which --help does not wait for
+    from omipay_async.session import AsyncOmipay
 
     return AsyncOmipay.from_env(**options)
 
@@ -98,7 +98,7 @@ NotifyUrl = Annotated[str | None, typer.Option(metavar="URL", help="Where the ga
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from omipay_async import __version__  # noqa: PLC0415 - known here without loading anything
+        from omipay_async import __version__
 
         typer.echo(f"omipay-async {__version__}")
         raise typer.Exit
@@ -149,7 +149,7 @@ def demo(json: Json = False) -> Job:
 
       omipay demo
     """
-    from . import demo as demonstration  # noqa: PLC0415 - here and below: nobody waits for what he does not use
+    from . import demo as demonstration
 
     return Job(demonstration.demo, json)
 
@@ -182,7 +182,7 @@ def sandbox(
 
       omipay sandbox --port 8000 --notify-delay 2
     """
-    from .serve import serve  # noqa: PLC0415
+    from .serve import serve
 
     options: dict[str, Any] = {
         "notify_delay": notify_delay,
@@ -205,7 +205,7 @@ def rate(
     omipay rate AUD CNY
     omipay rate AUD CNY --platform ALIPAY --json
     """
-    from . import orders  # noqa: PLC0415
+    from . import orders
 
     return Job(lambda run: orders.rate(run, currency, base_currency, platform=platform), json)
 
@@ -234,7 +234,7 @@ def qr(
       omipay qr "Flat white" 450 AUD T1-000231 WECHATPAY
       omipay qr "Flat white" 450 AUD T1-000232 ALIPAY --png code.png --no-wait
     """
-    from . import exit_codes, orders  # noqa: PLC0415
+    from . import exit_codes, orders
 
     values = {
         "order_name": order_name,
@@ -278,7 +278,7 @@ def scan(
     On exit code 3 nobody knows whether the customer was charged: do not scan again
     for this sale. With --json the last line tells what became of it.
     """
-    from . import exit_codes, orders  # noqa: PLC0415
+    from . import exit_codes, orders
 
     values = {
         "order_name": order_name,
@@ -303,7 +303,7 @@ def query(order_no: OrderNo, wait: Wait = False, timeout: Timeout = 120.0, json:
       omipay query TR1812060010011263009795
       omipay query TR1812060010011263009795 --wait --timeout 600
     """
-    from . import orders  # noqa: PLC0415
+    from . import orders
 
     return Job(lambda run: orders.query(run, order_no, wait=wait, timeout=timeout), json)
 
@@ -326,7 +326,7 @@ def refund(
 
     On exit code 3 nobody knows whether it was accepted: ask Omipay's back office.
     """
-    from . import exit_codes, orders  # noqa: PLC0415
+    from . import exit_codes, orders
 
     values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
     return Job(lambda run: orders.refund(run, values, yes=yes), json, exit_codes.REFUND)
@@ -348,7 +348,7 @@ def refund_status(
 
       omipay refund-status RF1812060010011263009795
     """
-    from . import orders  # noqa: PLC0415
+    from . import orders
 
     return Job(lambda run: orders.refund_status(run, refund_no, wait=wait, timeout=timeout), json)
 
@@ -373,7 +373,7 @@ def verify(
       omipay verify notification.json
       pbpaste | omipay verify --confirm
     """
-    from .verify import verify as explain  # noqa: PLC0415
+    from .verify import verify as explain
 
     return Job(lambda run: explain(run, file, confirm=confirm, max_age=max_age), json)
 
@@ -394,7 +394,7 @@ def doctor(
       omipay doctor
       omipay doctor --notify
     """
-    from .doctor import doctor as examine  # noqa: PLC0415
+    from .doctor import doctor as examine
 
     return Job(lambda run: examine(run, notify=notify), json)
 

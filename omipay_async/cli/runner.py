@@ -107,8 +107,8 @@ class Run:
 
         Where no terminal shows it, each change is a line of its own; with ``--json`` there is none.
         """
-        from rich.console import Console  # noqa: PLC0415 - a fifth of a second, for waits only
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         console = Console()
         if self.json or not console.is_terminal:

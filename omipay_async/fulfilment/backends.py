@@ -12,11 +12,11 @@ import enum
 from collections import OrderedDict
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, runtime_checkable
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import ConfigurationError
-from omipay_async.protocol.durations import what_is_wrong_with_seconds
+from omipay_async.protocol import durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,11 +167,12 @@ def claim_key(m_number: str, order_no: str) -> str:
 def checked_seconds(name: str, value: object) -> float:
     """A duration in seconds, given as a number or a ``timedelta``; :class:`ConfigurationError` that names it if not."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    wrong = what_is_wrong_with_seconds(seconds, above=True, longest=timedelta.max.total_seconds())
-    if wrong is not None:
-        message = f"{name} {wrong}"
+
+    def reject(why: str) -> NoReturn:
+        message = f"{name} {why}"
         raise ConfigurationError(message)
-    return float(seconds)  # type: ignore[arg-type]  # it is a number: nothing is wrong with it
+
+    return durations.checked_seconds(seconds, reject, above=True, longest=timedelta.max.total_seconds())
 
 
 class MemoryBackend:

@@ -36,7 +36,7 @@ import contextvars
 import enum
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from omipay_async.errors import BackendError, InvalidRequest
 
@@ -59,7 +59,7 @@ _GRACE_S: Final = 5.0
 """How long a caller waits for a handler that was told to stop before it leaves it behind."""
 
 
-class StillRunning(Exception):  # noqa: N818 - it is not an error: the time of the caller ended first
+class StillRunning(Exception):
     """Another run of this order's handler has not ended within the caller's ``wait_timeout``. Internal.
 
     ``here`` tells whether that run is one of this session, which certainly goes on. Of another process only its claim
@@ -83,7 +83,7 @@ def checked_handler(handler: Any) -> Handler:
     if not callable(handler):
         message = "handler must be an async function that takes the order"
         raise InvalidRequest(message, parameter="handler")
-    return handler  # type: ignore[no-any-return]  # it came in as Any to be looked at
+    return cast("Handler", handler)
 
 
 class OnceGuard:

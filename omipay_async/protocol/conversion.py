@@ -194,7 +194,7 @@ class ModelConverter:
         Raises:
             ValueError: naming each essential field that is missing or of the wrong kind, without its value.
         """
-        import cattrs  # noqa: PLC0415 - importing the package must not cost what only a reply needs
+        import cattrs
 
         converter = self._converter = self._converter or _new_converter(self._zone)
         fields = _fields(model, raw, known)
@@ -211,8 +211,8 @@ class ModelConverter:
 
 
 def _new_converter(zone: tzinfo) -> cattrs.Converter:
-    import cattrs  # noqa: PLC0415 - see above
-    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
+    import cattrs
+    from cattrs.gen import make_dict_structure_fn, override
 
     converter = cattrs.Converter(detailed_validation=True)
     currency, platform = _member(Currency.__members__), _member(Platform.__members__)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST_TIME_S: Final = 100 * 366 * 86_400.0
 
 
-def what_is_wrong_with_seconds(
-    value: object, *, least: float = 0.0, above: bool = False, longest: float = LONGEST_TIME_S
-) -> str | None:
-    """Why ``value`` is not a finite number of seconds of at least (or ``above``) ``least``; None if it is.
+def checked_seconds(
+    value: object,
+    reject: Callable[[str], NoReturn],
+    *,
+    least: float = 0.0,
+    above: bool = False,
+    longest: float = LONGEST_TIME_S,
+) -> float:
+    """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``.
 
-    The one place that knows: arguments, options and policies each raise the error of their own kind.
+    If it is not, ``reject`` is called with the reason: arguments, options and policies each raise their own error.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"must be a number of seconds, not {type(value).__name__}"
-    if not -longest <= value <= longest:  # nor is NaN between them
-        return "must be a finite number of seconds, or None where that is allowed"
+        reject(f"must be a number of seconds, not {type(value).__name__}")
+    if not -longest <= value <= longest:  # NaN is not between them either
+        reject("must be a finite number of seconds, or None where that is allowed")
     if value < least or (above and value == least):
-        return f"must be {'more than' if above else 'at least'} {least:g} seconds"
-    return None
+        reject(f"must be {'more than' if above else 'at least'} {least:g} seconds")
+    return float(value)

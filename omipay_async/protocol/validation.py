@@ -5,6 +5,7 @@ Every refusal names the parameter and says what is wrong with it; no message sho
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -14,7 +15,7 @@ from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.text import Secret, joined, plain_text, plain_value
 
-from .durations import what_is_wrong_with_seconds
+from .durations import checked_seconds
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
 from .money import CURRENCY_CODE
 
@@ -100,10 +101,7 @@ def url(name: str, value: object) -> str:
 
 def seconds(name: str, value: object, *, least: float = 0.0, above: bool = False) -> float:
     """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``."""
-    wrong = what_is_wrong_with_seconds(value, least=least, above=above)
-    if wrong is not None:
-        refuse(name, wrong)
-    return float(value)  # type: ignore[arg-type]  # it is a number: nothing is wrong with it
+    return checked_seconds(value, functools.partial(refuse, name), least=least, above=above)
 
 
 def _text(parameter: Parameter, value: object) -> str:

@@ -28,7 +28,7 @@ _REFUSED: Final = (
 )
 
 
-class BodyTooLarge(ValueError):  # noqa: N818 - it says what is wrong
+class BodyTooLarge(ValueError):
     """A body is longer than :data:`MAX_BODY_BYTES`."""
 
 

@@ -20,5 +20,5 @@ SURPLUS: Final = "omipay.surplus"
 """The ASGI extension of a server that can send bytes after a reply: a function that takes these bytes."""
 
 
-class ConnectionDropped(ConnectionResetError):  # noqa: N818 - an event that was asked for
+class ConnectionDropped(ConnectionResetError):
     """A fault ended the connection: the caller gets no reply, or only a part of one."""

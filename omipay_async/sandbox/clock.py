@@ -71,7 +71,7 @@ def http_date(time_ms: int) -> str:
 
 @functools.cache
 def _zone() -> ZoneInfo:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - importing the sandbox needs no tz database
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
         return ZoneInfo(TIME_ZONE)

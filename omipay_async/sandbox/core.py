@@ -50,10 +50,10 @@ class SandboxCore:
             self.clock,
             self.ledger,
             {m_number: self.merchant},
-            random.Random(seed),  # noqa: S311 - numbers of a toy; a seed is wanted
+            random.Random(seed),
             repeat_finds_order=repeat_finds_order,
         )
-        self.faults = Faults(random.Random(seed))  # noqa: S311 - likewise
+        self.faults = Faults(random.Random(seed))
         self.customer = Customer(self.ledger)
         self.notifier = Notifier(
             self.clock,

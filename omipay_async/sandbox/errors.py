@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class ErrorReply(Exception):  # noqa: N818 - an answer of the gateway, not a fault of the program
+class ErrorReply(Exception):
     """The gateway answers FAIL with ``code``. ``detail`` is for the log, ``fields`` go into the reply."""
 
     def __init__(self, code: ErrorCode, detail: str = "", **fields: Any) -> None:

@@ -52,7 +52,7 @@ REFUND_LIFE: Final[Mapping[Refund, tuple[Refund, ...]]] = MappingProxyType(
 )
 
 
-class IllegalMove(ValueError):  # noqa: N818 - named for what was asked
+class IllegalMove(ValueError):
     """An order or a refund cannot go to that status from where it is."""
 
 

@@ -213,7 +213,7 @@ class Notifier:
         return accepted
 
     async def _post(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
-        import httpx  # noqa: PLC0415 - the sandbox is importable without it
+        import httpx
 
         try:
             async with client.stream(
@@ -246,7 +246,7 @@ class Notifier:
         )
 
     def _client(self, url: str) -> httpx.AsyncClient:
-        import httpx  # noqa: PLC0415 - the sandbox is importable without it
+        import httpx
 
         if self.app is not None:
             # The app's own errors are told in the log and are an answer of 500, as a server would make them.

@@ -56,13 +56,13 @@ class Sandbox(SandboxCore):
         Requests whose ``Host`` or ``Origin`` is not a loopback address are answered 403 unless ``allow_remote``: the
         dashboard asks nobody for a password.
         """
-        from .server import serve  # noqa: PLC0415 - uvicorn is wanted here alone
+        from .server import serve
 
         return serve(self, host, port, allow_remote=allow_remote, before_shutdown=self.live.close)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """The sandbox as a transport for httpx, without a port."""
-        from .transport import SandboxTransport  # noqa: PLC0415 - importing the sandbox loads no httpx
+        from .transport import SandboxTransport
 
         return SandboxTransport(self)
 
@@ -72,7 +72,7 @@ class Sandbox(SandboxCore):
         If the sandbox has an ``app``, the session's ``notify_url`` leads to ``/omipay/notify`` of it.
         """
         # The one name of the client that the sandbox knows, and only here: its rules are written without the client.
-        from omipay_async import AsyncOmipay  # noqa: PLC0415
+        from omipay_async import AsyncOmipay
 
         wired: dict[str, Any] = {
             "m_number": self.merchant.m_number,

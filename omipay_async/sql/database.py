@@ -120,7 +120,7 @@ class Database:
             except DBAPIError as error:
                 if not (is_taken_back(error) or is_lost(error)):
                     raise
-            await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # noqa: S311 - so that two do not meet again
+            await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # so that two do not meet again
         return await ask()
 
     async def _ask(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:

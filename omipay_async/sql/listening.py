@@ -143,7 +143,7 @@ class _Pauses:
         self.first = True
 
     def next(self) -> float:
-        pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all come back at once
+        pause = self._pause * random.uniform(0.5, 1.0)  # so that not all come back at once
         self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
         self.first = False
         return pause

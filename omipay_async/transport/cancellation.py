@@ -34,7 +34,7 @@ class CancelReason(enum.Enum):
     CLOSED = "closed"
 
 
-class ScopeCancelled(Exception):  # noqa: N818 - no error: the end of a scope, always caught where the scope was opened
+class ScopeCancelled(Exception):
     """Raised at the end of a scope that was cut short."""
 
     def __init__(self, why: CancelReason) -> None:

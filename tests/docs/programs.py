@@ -117,6 +117,6 @@ def needs(module: str) -> pytest.MarkDecorator:
 async def eventually(look: Callable[[], Any], patience: float = PATIENCE_S) -> Any:
     """What ``look`` returns once it is true."""
     async with asyncio.timeout(patience):
-        while not (seen := look()):  # noqa: ASYNC110 - what is looked at belongs to other processes
+        while not (seen := look()):  # what is looked at belongs to other processes
             await asyncio.sleep(0.02)
     return seen

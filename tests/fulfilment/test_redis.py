@@ -244,7 +244,7 @@ async def test_a_handler_outlives_a_restart_of_redis(fragile: RedisServer) -> No
         fragile.kill()
         fragile.start()
         async with asyncio.timeout(10):
-            while not await backend._redis().get(f"omipay:{KEY}"):  # noqa: ASYNC110 - the event is in Redis
+            while not await backend._redis().get(f"omipay:{KEY}"):  # the event is in Redis
                 await asyncio.sleep(0.01)
         go.set()
         assert await run is True
@@ -275,7 +275,7 @@ async def test_a_redis_that_hangs_is_a_backend_error(fragile: RedisServer, monke
 
 async def logged(caplog: pytest.LogCaptureFixture) -> None:
     async with asyncio.timeout(10):
-        while not caplog.records:  # noqa: ASYNC110 - logging has no event
+        while not caplog.records:  # logging has no event
             await asyncio.sleep(0.01)
 
 

@@ -222,7 +222,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_lease_is_told_of(
 
     async def blocking(order: Order) -> None:
         await asyncio.sleep(0)
-        time.sleep(0.12)  # noqa: ASYNC251 - what is tested
+        time.sleep(0.12)  # what is tested
         if then == "goes on":
             await asyncio.sleep(0.02)
 

@@ -148,7 +148,7 @@ def test_whatever_a_stranger_posts(pairs: list[tuple[str, Any]], noise: bytes, s
                 notifications.SealedBody(posted), credentials=Credentials("123456", "key"), issued=None, decoder=DECODER
             )
         except NotificationError as error:
-            assert escape_controls(str(error)) == str(error)  # noqa: PT017 - either way out is right
+            assert escape_controls(str(error)) == str(error)  # either way out is right
         else:
             assert signed
             assert found.order_no.isascii()
@@ -184,7 +184,7 @@ async def test_whatever_comes_a_call_ends_in_a_model_or_an_error_of_ours(
         try:
             model = await CALLS[name](omipay)
         except OmipayError as error:
-            assert (error.outcome is None) is (name in READS)  # noqa: PT017 - either way out is right
+            assert (error.outcome is None) is (name in READS)  # either way out is right
         else:
             assert type(model) is ENDPOINTS[name].reply
 

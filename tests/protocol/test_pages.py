@@ -211,7 +211,7 @@ def test_whatever_a_browser_brings_nothing_but_our_errors_goes_out(came: str) ->
     try:
         user = parse_wechat_login(came, DECODER)
     except OmipayError as error:
-        assert str(error)  # noqa: PT017 - either way out is right
+        assert str(error)  # either way out is right
     else:
         assert user.openid
 

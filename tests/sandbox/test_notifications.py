@@ -223,7 +223,7 @@ async def test_closing_ends_deliveries(raw: RawClient, sandbox: Sandbox, shop: S
 async def until_tried(sandbox: Sandbox, deliveries: int) -> None:
     """Real sockets take real turns of the loop."""
     async with asyncio.timeout(10):
-        while len(sandbox.ledger.deliveries) < deliveries:  # noqa: ASYNC110 - the ledger has no event, and needs none
+        while len(sandbox.ledger.deliveries) < deliveries:  # the ledger has no event, and needs none
             await asyncio.sleep(0.001)
 
 

@@ -104,7 +104,7 @@ class Workers:
             self.gateway.deaths[pid] = point
         patience = self._random.uniform(0.2, 1.5) if point == AT_RANDOM else _LONGEST_LIFE_S
         deadline = time.monotonic() + patience
-        while process.is_alive() and time.monotonic() < deadline:  # noqa: ASYNC110 - a process has no event
+        while process.is_alive() and time.monotonic() < deadline:  # a process has no event
             await asyncio.sleep(0.01)
         self.kills[point if not process.is_alive() or point == AT_RANDOM else f"{point} (not reached)"] += 1
         self.gateway.deaths.pop(pid, None)
@@ -278,10 +278,10 @@ def main() -> int:
                 url = stack.enter_context(PostgresServer()).database()
             began = time.monotonic()
             verdict = asyncio.run(run(url, options.kills))
-        print(f"{kind}, {options.kills} kills in {time.monotonic() - began:.0f} s")  # noqa: T201 - its report
+        print(f"{kind}, {options.kills} kills in {time.monotonic() - began:.0f} s")  # its report
         for name, value in verdict.figures.items():
-            print(f"  {name}: {value}")  # noqa: T201 - as above
-        print("  wrong:", *(verdict.wrong or ["nothing"]), sep="\n    ")  # noqa: T201 - as above
+            print(f"  {name}: {value}")
+        print("  wrong:", *(verdict.wrong or ["nothing"]), sep="\n    ")
         defects += len(verdict.wrong)
     return min(defects, 1)
 

@@ -134,7 +134,7 @@ async def test_a_handler_that_blocks_its_process_over_its_lease_has_its_effect_o
 
         async def blocking(order: Order, connection: AsyncConnection) -> None:
             await ship(order, connection)
-            time.sleep(0.7)  # noqa: ASYNC251 - what is tested
+            time.sleep(0.7)  # what is tested
 
         runs = (run(each, each.transactional(blocking)) for each in (first, second))
         await asyncio.gather(*runs, return_exceptions=True)

@@ -32,7 +32,7 @@ async def heard(woken: asyncio.Queue[str]) -> str:
 
 async def logged(caplog: pytest.LogCaptureFixture) -> None:
     async with asyncio.timeout(20):
-        while not caplog.records:  # noqa: ASYNC110 - logging has no event
+        while not caplog.records:  # logging has no event
             await asyncio.sleep(0.01)
 
 

@@ -276,7 +276,7 @@ async def test_run_outlives_a_database_in_trouble_and_ends_with_its_session(
     async with Books(sqlite_url) as books, sandbox.session(backend=books) as omipay:
         running = asyncio.create_task(books.run(omipay, handler, every=0.01))
         async with asyncio.timeout(10):
-            while "create_tables" not in caplog.text:  # noqa: ASYNC110 - logging has no event
+            while "create_tables" not in caplog.text:  # logging has no event
                 await asyncio.sleep(0.01)
         assert {record.levelno for record in caplog.records} == {logging.WARNING}
         await books.create_tables()

@@ -13,7 +13,7 @@ from omipay_async.redis import RedisBackend
 
 def say(line: str) -> None:
     """Tell the test."""
-    print(line, flush=True)  # noqa: T201 - the test reads it
+    print(line, flush=True)  # the test reads it
 
 
 async def fulfil(backend: RedisBackend, numbers: list[str]) -> None:

@@ -143,5 +143,5 @@ async def held_up_over_the_deadline(gateway: Gateway, call: Coroutine[Any, Any, 
     asked = asyncio.ensure_future(call)
     await until(lambda: gateway.under_way == 1)
     threading.Timer(0.02, lambda: gateway.loop.call_soon_threadsafe(gateway.gate.set)).start()
-    time.sleep(1.1)  # noqa: ASYNC251 - what is tested
+    time.sleep(1.1)  # what is tested
     await asked
