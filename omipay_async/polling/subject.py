@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
 
+from omipay_async.calls.outcomes import of_poll
 from omipay_async.codes import ErrorCode
 from omipay_async.errors import (
     APIError,
@@ -31,7 +32,6 @@ from omipay_async.errors import (
     InvalidReply,
     LookupFailed,
     OmipayError,
-    Outcome,
     PollTimeout,
     SessionClosed,
     TransportError,
@@ -296,8 +296,9 @@ class Waiter(Generic[S]):
             fields[topic.kind] = last
             return PollTimeout(what, last_error=self.last_error, **fields)
         if isinstance(self.end, OmipayError):
-            return self.end.with_outcome(Outcome.UNKNOWN)
+            return self.end.with_outcome(of_poll(self.end))
         if isinstance(self.end, BaseException):
             return self.end
         what = f"{topic.kind} {number}: this session was closed while it was polled; ask again later"
-        return SessionClosed(what, outcome=Outcome.UNKNOWN, **fields)
+        closed = SessionClosed(what, **fields)
+        return closed.with_outcome(of_poll(closed))

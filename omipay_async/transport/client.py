@@ -187,7 +187,8 @@ class HTTPClient:
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
         response: httpx.Response | None = None
-        quiet = our_request.set(True)
+        before = our_request.get()
+        our_request.set(True)
         try:
             with attempt.scope:
                 attempt.progress = Progress.HANDED_OVER
@@ -204,7 +205,7 @@ class HTTPClient:
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             return failed(attempt, error, certain=not self._may_be_a_second_try(attempt, error))
         finally:
-            our_request.reset(quiet)
+            our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
             if response is not None:
                 self._close(response.aclose())
 
