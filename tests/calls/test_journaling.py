@@ -115,7 +115,7 @@ def bounded() -> Iterator[None]:
         pytest.fail("an entry of the journal is still waited for")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(20)
+    signal.alarm(10)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
