@@ -34,6 +34,8 @@ class Ends(enum.Enum):
     RESET = enum.auto()
     HANGS = enum.auto()
     """Nothing more is said, and the connection stays open until the client gives up."""
+    OWES = enum.auto()
+    """The reply is said when the next request comes over the same connection, before the reply to that."""
     DRIPS = enum.auto()
     """What is said leaves byte by byte, too slowly to ever arrive."""
 
@@ -69,6 +71,8 @@ class Behaviour:
     surplus: Callable[[bytes], bytes] = _nothing
     """What is said beyond that, given the proper reply."""
     gap: Gap = Gap.NONE
+    swaps: bool = False
+    """Whether the reply changes places with that of another request that is under way."""
 
     def __str__(self) -> str:
         return self.name
@@ -122,6 +126,7 @@ NO_HTTP: Final = Behaviour("no HTTP", says=_always(b"+OK POP3 server ready\r\n\r
 SWITCHING: Final = Behaviour(
     "101 unasked", says=_always(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), ends=Ends.CLOSED
 )
+LATE: Final = Behaviour("late, into the next request", ends=Ends.OWES)
 SILENCE: Final = Behaviour("silence", says=_nothing, ends=Ends.HANGS)
 DRIP: Final = Behaviour("drip", ends=Ends.DRIPS)
 
@@ -165,6 +170,24 @@ SURPLUS: Final = [
     for gap in Gap
 ]
 """Answered as it should be, and then something that is no reply to anything."""
+
+SWAPPED: Final = Behaviour("the reply of another request that is under way", swaps=True)
+_AT_ODDS: Final = {
+    "SUCCESS with a result_code that failed": b'{"return_code": "SUCCESS", "result_code": "FAILED", %b}',
+    "SUCCESS with an error code": b'{"return_code": "SUCCESS", "error_code": "NOT_ENOUGH", %b}',
+    "SUCCESS with success: false": b'{"return_code": "SUCCESS", "success": false, %b}',
+    "SUCCESS, then FAIL": b'{"return_code": "SUCCESS", %b, "return_code": "FAIL", "error_code": "NOT_ENOUGH"}',
+    "FAIL, then SUCCESS": b'{"return_code": "FAIL", "error_code": "NOT_ENOUGH", %b, "return_code": "SUCCESS"}',
+    "FAIL with success: true": b'{"return_code": "FAIL", "error_code": "NOT_ENOUGH", "success": true, %b}',
+    "FAIL of a paid order": b'{"return_code": "FAIL", "error_code": "NOT_ENOUGH", "result_code": "PAID", %b}',
+    "SIGN_TIMEOUT with success: true": b'{"return_code": "FAIL", "error_code": "SIGN_TIMEOUT", "success": true, %b}',
+}
+_FIELDS: Final = (
+    b'"order_no": "OM-1", "refund_no": "RF-1", "order_time": "20260102030405", "refund_time": "20260102030405", '
+    b'"qrcode": "https://qr.example/1", "pay_url": "https://pay.example/1", "currency": "AUD", "amount": 450'
+)
+CONTRADICTORY: Final = [Behaviour(name, says=_always(message(body % _FIELDS))) for name, body in _AT_ODDS.items()]
+"""Complete, and of two minds."""
 
 BEFORE_READING: Final = (ACCEPT_CLOSE, ACCEPT_RESET, READ_PART_CLOSE)
 """Dropped before the request was read: seen from the client, it may have been acted on all the same."""

@@ -137,6 +137,10 @@ class Gateway:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is clear, requests are read and nothing is answered."""
 
+    swapped: int = 0
+    """How many pairs of replies have changed places."""
+
+    _swapping: dict[str, tuple[bytes, asyncio.Future[bytes]]] = field(default_factory=dict)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _server: asyncio.Server | None = None
@@ -212,7 +216,8 @@ class Gateway:
         try:
             behaviour = self.script(None)
             if behaviour.reads is Reads.WHOLE:
-                while await self._answer_one(reader, writer):
+                owed: list[bytes] = []
+                while await self._answer_one(reader, writer, owed):
                     pass
                 return
             if behaviour.reads is Reads.PART:
@@ -226,7 +231,7 @@ class Gateway:
                 await writer.wait_closed()
             self._writers.discard(writer)
 
-    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, owed: list[bytes]) -> bool:
         request = await _read_request(reader)
         self.requests.append(request)
         self.under_way += 1
@@ -237,8 +242,15 @@ class Gateway:
             if behaviour.reads is not Reads.WHOLE:
                 behaviour = HEALTHY
             reply = self._reply(request, behaviour)
+            if behaviour.swaps:
+                reply = await self._swap(request.endpoint, reply)
         finally:
             self.under_way -= 1
+        writer.writelines(owed)
+        owed.clear()
+        if behaviour.ends is Ends.OWES:
+            owed.append(behaviour.says(reply))
+            return True
         surplus = behaviour.surplus(reply)
         if surplus:
             return await _say_more(behaviour.gap, reply, surplus, writer)
@@ -249,8 +261,28 @@ class Gateway:
         refusal = self._refusal(request)
         if refusal is None and behaviour.acts is Acts.YES:
             self.acts[request.number] += 1
+        elif refusal is None and behaviour.swaps:
+            refusal = "NOT_ENOUGH"
         fields = _success(request) if refusal is None else {"return_code": "FAIL", "error_code": refusal}
+        if behaviour.swaps:  # what names nobody could not be told from one's own
+            names = ("out_order_no", "out_refund_no")
+            fields |= {name: value for name, value in request.query.items() if name in names}
         return message(json.dumps(fields).encode(), "200 OK", *headers)
+
+    async def _swap(self, endpoint: str, reply: bytes) -> bytes:
+        """The reply of whoever asks for the same next, and gets this one; the same one if nobody comes soon."""
+        if endpoint in self._swapping:
+            other, partner = self._swapping.pop(endpoint)
+            self.swapped += 1
+            partner.set_result(reply)
+            return other
+        mine: asyncio.Future[bytes] = self.loop.create_future()
+        self._swapping[endpoint] = reply, mine
+        await asyncio.wait([mine], timeout=0.05)
+        if mine.done():
+            return mine.result()
+        del self._swapping[endpoint]
+        return reply
 
     def _refusal(self, request: Request) -> str | None:
         query = request.query

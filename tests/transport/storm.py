@@ -35,8 +35,10 @@ DONE: Final = "DONE"
 _UNANSWERED: Final = "-unanswered"
 _GOOD: Final = [HEALTHY, behaviours.CLOSES_AFTER_REPLY, behaviours.CLOSES_UNANNOUNCED, behaviours.CONTINUE]
 _ANSWERED_AT_ONCE: Final = [behaviours.SIGN_TIMEOUT, behaviours.SIGN_TIMEOUT_UNDATED]
+_NO_ANSWER_IN_TIME: Final = [behaviours.SILENCE, *either_way([behaviours.LATE])]
+_SWAPPED: Final = either_way([behaviours.SWAPPED])
 _TROUBLE: Final = [
-    *either_way([*behaviours.CUT, *behaviours.NO_REPLY, behaviours.SYSTEM_ERROR]),
+    *either_way([*behaviours.CUT, *behaviours.NO_REPLY, behaviours.SYSTEM_ERROR, *behaviours.CONTRADICTORY]),
     *_ANSWERED_AT_ONCE,
 ]
 
@@ -59,28 +61,28 @@ class Storm:
         """The gateway's script: half of all is well, and some are never answered."""
         if request is None:
             return self.random.choice(behaviours.BEFORE_READING) if self.random.random() < 0.1 else HEALTHY
-        if request.number.endswith(_UNANSWERED):
-            return behaviours.SILENCE
+        if _UNANSWERED in request.number:
+            return self.random.choice(_NO_ANSWER_IN_TIME)
         weather = self.random.random()
         if weather < 0.15:
             return self.random.choice(behaviours.SURPLUS)
+        if weather < 0.25:
+            return self.random.choice(_SWAPPED)
         return self.random.choice(_GOOD if weather < 0.55 else _TROUBLE)
 
     def numbers(self, count: int) -> Iterator[str]:
         """Numbers for so many calls; a few of them will get no answer."""
         for index in range(count):
-            yield f"{self.seed}-{index}{_UNANSWERED if index % 150 == 75 else ''}"
+            yield f"{self.seed}-{index}{_UNANSWERED if index % 60 == 30 else ''}"
 
     async def call(self, omipay: AsyncOmipay, number: str) -> object:
         """Make one money call. Whoever gets no answer does not wait long; all others have all the time they need."""
-        timeout = 0.3 if number.endswith(_UNANSWERED) else None
-        return await self.random.choice(MONEY)(omipay, number, timeout)
+        return await self.random.choice(MONEY)(omipay, number, _timeout_s(number))
 
     async def one_call(self, omipay: AsyncOmipay, number: str) -> None:
         """Make one money call and note what its caller believes."""
         try:
-            await self.call(omipay, number)
-            belief = DONE
+            belief = _believed(await self.call(omipay, number), number)
         except OmipayError as error:
             belief = str(error.outcome)
         self.beliefs.setdefault(number, []).append(belief)
@@ -88,7 +90,7 @@ class Storm:
     async def one_question(self, omipay: AsyncOmipay, number: str) -> None:
         """Ask about an order. What is answered must be about that order."""
         try:
-            order = await omipay.query_order(number)
+            order = await omipay.query_order(number, timeout=_timeout_s(number))
         except OmipayError:
             return
         if order.order_no != number:
@@ -122,6 +124,16 @@ class Storm:
         finally:
             self.over = True
             await flapping
+
+
+def _timeout_s(number: str) -> float | None:
+    return 0.3 if _UNANSWERED in number else None
+
+
+def _believed(result: object, number: str) -> str:
+    """What the caller takes the result for: this gateway names each order and refund after the caller's number."""
+    named_by_gateway = getattr(result, "refund_no", None) or getattr(result, "order_no", None)
+    return DONE if named_by_gateway == f"OM-{number}" else f"{named_by_gateway}'s"
 
 
 def complaints(beliefs: Mapping[str, list[str]], acts: Mapping[str, int]) -> list[str]:

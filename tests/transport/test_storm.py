@@ -51,6 +51,7 @@ async def test_storm(certified: Certified, transport: Transport, tls: bool, at_o
     ends = Counter(belief for held in storm.beliefs.values() for belief in held)
     assert min(ends[DONE], ends[Outcome.UNKNOWN]) > CALLS / 10, "the weather was too fair, or too foul"
     assert ends[Outcome.NOT_DONE]
+    assert gateway.swapped or at_once == 1
     nonces = [request.query["nonce_str"] for request in gateway.requests if request.is_money]
     assert len(set(nonces)) == len(nonces)
 
