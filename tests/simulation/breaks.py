@@ -1,0 +1,95 @@
+"""Rules of the library, each broken on purpose: whether a world finds out shows what the simulation is worth."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
+
+import attrs
+
+from omipay_async import Outcome, Safety
+from omipay_async.calls import outcomes, retries
+from omipay_async.calls.journaling import CallJournal
+from omipay_async.fulfilment.wakeups import WakeUps
+from omipay_async.protocol import decoding
+from omipay_async.sql import effects, sweeping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def _repeat_money() -> Any:
+    """Money is repeated like a read when no answer comes."""
+    decide = retries.decide
+
+    def broken(policy: Any, now: Any, random: Any) -> Any:
+        return decide(policy, attrs.evolve(now, safety=Safety.READ), random)
+
+    return mock.patch.object(retries, "decide", broken)
+
+
+def _believe_silence() -> Any:
+    """No answer to a money call is taken for "it did not happen"."""
+    unknown = outcomes._unknown
+
+    def broken(request: Any, error: Any) -> Any:
+        return outcomes.restated(unknown(request, error), Outcome.NOT_DONE)
+
+    return mock.patch.object(outcomes, "_unknown", broken)
+
+
+def _believe_any_reply() -> Any:
+    """A reply is believed although it names another sale or contradicts itself."""
+    return mock.patch.object(decoding, "why_not_believed", return_value=None)
+
+
+def _record_later() -> Any:
+    """The success of a transactional handler is recorded after its transaction, not in it."""
+
+    async def broken(_: Any, connection: Any, __: Any) -> None:
+        await connection.commit()
+
+    return mock.patch.object(effects.Effects, "_record", broken)
+
+
+def _hold_for_ever() -> Any:
+    """What a sweep has taken is never due again by itself."""
+    return mock.patch.object(sweeping, "_HOLD", timedelta(days=3650))
+
+
+def _send_first() -> Any:
+    """A money call is sent before it is written down."""
+
+    async def broken(*_: Any) -> None:
+        return None
+
+    return mock.patch.object(CallJournal, "open", broken)
+
+
+def _keep_listening() -> Any:
+    """Closing a session leaves the task that hears of other processes."""
+
+    async def broken(_: Any) -> None:
+        return None
+
+    return mock.patch.object(WakeUps, "aclose", broken)
+
+
+BREAKS: Final[dict[str, Callable[[], Any]]] = {
+    "repeat-money": _repeat_money,
+    "believe-silence": _believe_silence,
+    "believe-any-reply": _believe_any_reply,
+    "record-later": _record_later,
+    "hold-for-ever": _hold_for_ever,
+    "send-first": _send_first,
+    "keep-listening": _keep_listening,
+}
+
+
+@contextlib.contextmanager
+def broken(name: str | None) -> Iterator[None]:
+    """While open, the rule ``name`` does not hold. None: all hold."""
+    with contextlib.nullcontext() if name is None else BREAKS[name]():
+        yield

@@ -1,0 +1,247 @@
+"""One world from its seed: gateway, store, processes, what goes wrong, and the end, where all is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import random
+import secrets
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
+
+import attrs
+
+from omipay_async.sandbox import Sandbox
+
+from . import actors, invariants
+from .chaos import Chaos, Weather
+from .loop import MachineClock, StuckError, VirtualLoop
+from .network import Network
+from .process import OwnedTask, Process, owning_factory, spawn
+from .record import Record, ViolationError
+from .shop import Shop
+from .store import new_database, remove_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LONGEST_S: Final = 90.0
+"""How long a world is in disorder, in virtual seconds."""
+_HEALING_S: Final = (15.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 7200.0)
+"""When the worker that comes after the disorder sweeps: pauses that let everything become due."""
+
+
+@attrs.frozen
+class Result:
+    """What came of one seed."""
+
+    seed: int
+    violation: str | None
+    """What was broken, None if nothing was."""
+    steps: int
+    """How many lines the world's trace has: where a violation was found."""
+    trace: list[str] = attrs.field(repr=False)
+    facts: dict[str, int] = attrs.field(factory=dict)
+    """How much happened, so that a simulation in which nothing happens is noticed."""
+
+
+class World:
+    """Everything that a seed determines."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.loop = VirtualLoop()
+        self.loop.set_task_factory(owning_factory)  # type: ignore[arg-type]  # typeshed has it with keywords
+        self.is_over = False
+        self.crashes = 0
+        self.lines: list[str] = []
+        self.chaos = Chaos(self.chance, Weather.drawn(self.chance))
+        self.machine = MachineClock(self.loop, skew_s=self.chaos.weather.skew_s)
+        self.record = Record(self)
+        self.path = new_database()
+        self.sandbox = self._gateway()
+        self.gateway = self.sandbox.transport()
+        self.network = Network(self)
+        self.captured: list[dict[str, Any]] = []
+        """The bodies of notifications, as a thief may have seen them."""
+        self.shops: dict[str, Shop] = {}
+        """The process of each name that lives now, or lived last."""
+
+    def _gateway(self) -> Sandbox:
+        chance = self.chance
+        sandbox = Sandbox(
+            clock=MachineClock(self.loop),
+            seed=chance.getrandbits(32),
+            app=actors.notification_app(self),
+            notify_delay=chance.choice([0.0, 0.05, 2.0]),
+            notify_interval=chance.choice([1.0, 5.0]),
+            notify_same_signature=chance.random() < 0.5,
+            oddities=chance.random() < 0.3,
+            repeat_finds_order=False,
+        )
+        for fault, probability in self.chaos.notification_faults().items():
+            sandbox.faults.add(fault, probability=probability)
+        added = sandbox.ledger.on_added
+
+        def on_added(order: Any) -> None:
+            added(order)
+            actors.customer_of(self, order)
+
+        sandbox.ledger.on_added = on_added
+        return sandbox
+
+    def trace(self, who: str, what: str) -> None:
+        """Write down what happens."""
+        self.lines.append(f"{self.loop.time():10.3f} {who}: {what}")
+
+    def died(self, process: Process) -> None:
+        """A process was killed: its session has to make no noise about that it was not closed."""
+        shop = self.shops.get(process.name)
+        if shop is not None and shop.process is process:
+            shop.omipay._life.close()
+
+    # -- the course of the world ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Disorder, then order, then the checks."""
+        outside = [spawn(None, work) for work in actors.outsiders(self)]
+        lives = [spawn(None, self._lives(name, work)) for name, work in actors.SCRIPTS.items()]
+        await asyncio.wait(lives, timeout=_LONGEST_S)
+        self.chaos.is_on = False
+        self.sandbox.faults.clear()
+        await _end([*outside, *lives])
+        for shop in list(self.shops.values()):
+            if shop.process.alive and not shop.closed:
+                await self._end_of(shop)
+        await self.sandbox.settle()
+        self.trace("world", "the disorder is over")
+        await self._heal()
+        await self.sandbox.aclose()
+        await invariants.check_end(self)
+
+    async def _lives(self, name: str, work: actors.Script) -> None:
+        """One process, started again after each crash and each close until its script is done."""
+        script = iter(work(self))
+        for _ in range(4):
+            shop = self.start(name)
+            over = await self._life(shop, script)
+            if over or not self.chaos.is_on:
+                return
+            await asyncio.sleep(self.chance.uniform(0, 6))
+
+    async def _life(self, shop: Shop, script: Iterator[actors.Act]) -> bool:
+        """One life of a process. Whether its script is done."""
+        acting = spawn(shop.process, actors.perform(shop, script))
+        closing = self.chance.uniform(1, 40) if self.chaos.happens(self.chaos.weather.closings) else None
+        await asyncio.wait((acting,), timeout=closing)
+        if not shop.process.alive:
+            return False
+        over = acting.done()
+        await self._end_of(shop)
+        await asyncio.wait((acting,), timeout=60)
+        if acting.done() and not acting.cancelled():
+            acting.result()
+        return over
+
+    def start(self, name: str) -> Shop:
+        """A new life of the process ``name``."""
+        process = Process(self, name, self.chaos.crash_step())
+        self.trace(name, f"starts, to crash at step {process.crash_at}")
+        shop = self.shops[name] = Shop(self, process)
+        return shop
+
+    async def _end_of(self, shop: Shop) -> None:
+        """Close a session and its books, and see that nothing is left of them."""
+        self.trace(shop.process.name, "is closed")
+        closing = spawn(shop.process, shop.aclose())
+        await asyncio.wait((closing,), timeout=60)
+        if shop.process.alive:
+            if not closing.done():
+                self.record.violated(f"{shop.process}: closing the session has not ended after 60 seconds")
+            closing.result()
+            await invariants.check_closed(self, shop)
+
+    async def _heal(self) -> None:
+        """A worker that nothing happens to sweeps until everything has become due."""
+        shop = self.start("healer")
+        for pause in _HEALING_S:
+            await asyncio.sleep(pause)
+            await spawn(shop.process, shop.sweep())
+        await self._end_of(shop)
+
+    def end(self) -> None:
+        """Take the world down, whatever state it is in."""
+        self.is_over = True
+        for shop in self.shops.values():
+            shop.omipay._life.close()
+        for _ in range(200):
+            tasks = asyncio.all_tasks(self.loop)
+            if not tasks:
+                break
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(StuckError):
+                self.loop.run_until_complete(asyncio.sleep(0.01))
+        for process in self.record.processes:
+            for connection in list(process.connections):
+                connection.cut()
+        self.record.close()
+        self.loop.close()
+        remove_database(self.path)
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
+
+
+def _uuid(chance: random.Random) -> uuid.UUID:
+    return uuid.UUID(int=chance.getrandbits(128))
+
+
+def _token(chance: random.Random, count: int = 32) -> str:
+    return chance.randbytes(count).hex()
+
+
+@contextlib.contextmanager
+def _all_from(seed: int) -> Iterator[None]:
+    """Let everything that is random in this program come from ``seed``, and keep the logs quiet: much goes wrong."""
+    level = logging.root.manager.disable
+    logging.disable()
+    state, chance = random.getstate(), random.Random(-seed)
+    random.seed(seed)
+    with (
+        mock.patch.object(uuid, "uuid4", functools.partial(_uuid, chance)),
+        mock.patch.object(secrets, "token_hex", functools.partial(_token, chance)),
+        mock.patch.object(asyncio, "Task", OwnedTask),
+    ):
+        try:
+            yield
+        finally:
+            random.setstate(state)
+            logging.disable(level)
+
+
+def run(seed: int) -> Result:
+    """Live through the world of ``seed``."""
+    violation = None
+    with _all_from(seed):
+        world = World(seed)
+        try:
+            world.loop.run_until_complete(world.run())
+        except ViolationError as error:
+            violation = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever leaves a world was not expected there
+            violation = f"{type(error).__name__}: {error}"
+            world.trace("world", violation)
+        finally:
+            world.end()
+    violation = next(iter(world.record.violations), violation)
+    return Result(seed, violation, len(world.lines), world.lines, world.record.facts(world.crashes))
