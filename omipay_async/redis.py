@@ -1,12 +1,12 @@
 """The backend that processes share: claims, records and wake-ups in Redis (extra ``redis``).
 
-One key per order: absent is FREE, ``done`` is DONE, ``:owner`` is HELD, and Redis itself lets it expire. Each question
-is one Lua script, hence atomic, and may be asked again, so that a lost answer does no harm. Wake-ups are published on
-one channel per prefix.
+There is one key per order. A key that does not exist means FREE, the value ``done`` means DONE and ``:owner`` means
+HELD; Redis itself lets keys expire. Each question is one Lua script, so it is atomic, and it may be asked again, so
+that a lost answer does no harm. Wake-ups are published on one channel per prefix.
 
 A Redis that forgets (restarted without persistence, failed over to a replica that lags, evicting keys under memory
-pressure) forgets records of success with the rest, and the handler may run again: give it persistence and the policy
-``noeviction``, and let handlers be transactions that bear a repeat.
+pressure) forgets records of success too, and the handler may run again: give it persistence and the policy
+``noeviction``, and let each handler be one transaction that does no harm when it is repeated.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("omipay_async")
 
-# backends.TRANSITIONS, in Redis' own words. A claim and a renewal do the same, and differ in what they answer.
-_TAKE: Final = """
+# backends.TRANSITIONS as Lua scripts. A claim and a renewal do the same, and differ in what they answer.
+_CLAIM_SCRIPT: Final = """
 local held = redis.call('GET', KEYS[1])
 if held == 'done' then return 'DONE' end
 if held and held ~= ARGV[1] then return 'BUSY' end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 'MINE'
 """
-_FINISH: Final = """
+_FINISH_SCRIPT: Final = """
 local held = redis.call('GET', KEYS[1])
 if held == 'done' then return 1 end
 if held and held ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], 'done', 'PX', ARGV[2])
 return 1
 """
-_RELEASE: Final = """
+_RELEASE_SCRIPT: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 """
@@ -55,7 +55,7 @@ _CONNECT_S: Final = 2.0
 _CONNECTIONS: Final = 50
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 5.0
-_PULSE_S: Final = 10.0
+_PING_AFTER_S: Final = 10.0
 """After this much silence a listener asks whether its connection is still alive."""
 
 
@@ -88,9 +88,9 @@ class RedisBackend:
         except ImportError:
             message = 'RedisBackend needs redis: pip install "omipay-async[redis]"'
             raise ConfigurationError(message) from None
-        self._troubles = (exceptions.RedisError, OSError)
+        self._closing_errors = (exceptions.RedisError, OSError)
         self._url = url_or_client if isinstance(url_or_client, str) else None
-        self._client = _made(self._url) if self._url is not None else _checked(url_or_client)
+        self._client = _client_from_url(self._url) if self._url is not None else _checked_client(url_or_client)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -105,13 +105,13 @@ class RedisBackend:
     async def aclose(self) -> None:
         """Close the connections of a client that was made from a URL. A later use connects again."""
         if self._url is not None:
-            with contextlib.suppress(*self._troubles):
+            with contextlib.suppress(*self._closing_errors):
                 await self._redis().aclose()
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
-        answer = await self._eval(_TAKE, key, owner, self._lease_ms)
-        return Claim(_text(answer))
+        answer = await self._run_script(_CLAIM_SCRIPT, key, owner, self._lease_ms)
+        return Claim(_as_text(answer))
 
     async def renew(self, key: str, owner: str) -> bool:
         """Let the lease last ``lease`` seconds from now. False: it is no longer ``owner``'s."""
@@ -119,30 +119,30 @@ class RedisBackend:
 
     async def finish(self, key: str, owner: str) -> bool:
         """Record success. False, and nothing recorded: another owner's lease holds."""
-        return bool(await self._eval(_FINISH, key, owner, self._keep_ms))
+        return bool(await self._run_script(_FINISH_SCRIPT, key, owner, self._keep_ms))
 
     async def release(self, key: str, owner: str) -> None:
         """Free ``key`` for the next delivery, if ``owner`` holds it."""
-        await self._eval(_RELEASE, key, owner)
+        await self._run_script(_RELEASE_SCRIPT, key, owner)
 
     async def wake(self, key: str) -> None:
         """Tell the pollers of ``key`` in every process that listens."""
-        with self._translated():
+        with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
                 await self._redis().publish(self._channel, key)
 
     async def note(self, key: str, text: str) -> None:
         """Remember ``text`` under ``key`` for a quarter of an hour."""
-        with self._translated():
+        with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
                 await self._redis().set(self._note_key(key), text, px=round(NOTES_KEPT_S * 1000))
 
     async def noted(self, key: str) -> str | None:
         """The text that is remembered under ``key``, None if there is none."""
-        with self._translated():
+        with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
                 text = await self._redis().get(self._note_key(key))
-        return None if text is None else _text(text)
+        return None if text is None else _as_text(text)
 
     @contextlib.asynccontextmanager
     async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
@@ -151,14 +151,14 @@ class RedisBackend:
         Entering returns once it listens, or once the first attempt has failed: it is repeated with growing pauses for
         as long as it takes, which is logged once. Wakes that fall into such a gap are missed.
         """
-        tried = asyncio.Event()
-        hearing = asyncio.create_task(self._hear(on_wake, tried))
+        attempted = asyncio.Event()
+        listening = asyncio.create_task(self._keep_listening(on_wake, attempted))
         try:
-            await tried.wait()
+            await attempted.wait()
             yield
         finally:
-            hearing.cancel()
-            await asyncio.wait((hearing,))
+            listening.cancel()
+            await asyncio.wait((listening,))
 
     @property
     def _channel(self) -> str:
@@ -167,51 +167,68 @@ class RedisBackend:
     def _note_key(self, key: str) -> str:
         return f"{self._prefix}note:{key}"
 
-    async def _eval(self, script: str, key: str, owner: str, *values: int) -> Any:
-        with self._translated():
+    async def _run_script(self, script: str, key: str, owner: str, *values: int) -> Any:
+        with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
                 return await self._redis().eval(script, 1, self._prefix + key, f":{owner}", *values)
 
     def _redis(self) -> Redis:
-        """The client. One of our own is made anew for another event loop: connections belong to one."""
+        """The client. A client made from the URL is made again for another event loop: connections belong to one."""
         loop = asyncio.get_running_loop()
-        if self._url is not None and self._loop is not None and self._loop is not loop:
-            self._client = _made(self._url)
-        self._loop = loop
+        if self._loop is None:
+            self._loop = loop
+        elif self._url is not None and self._loop is not loop:
+            self._client, self._loop = _client_from_url(self._url), loop
         return self._client
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        # Only the kind of error is passed on: servers quote in theirs what they were sent, passwords included.
+    def _errors_translated(self) -> Iterator[None]:
         try:
             yield
-        except self._troubles as error:
-            message = f"redis could not be asked: {_reason(error)}"
+        except Exception as error:  # noqa: BLE001 - RedisCluster, and a loop that is closed, raise others than Redis'
+            message = f"redis could not be asked: {self._reason(error)}"
             raise BackendError(message) from None
+
+    def _reason(self, error: BaseException) -> str:
+        """Why something failed, in words of this module: servers quote what they were sent, passwords included."""
+        kind = type(error).__name__
+        if isinstance(error, RuntimeError) and self._loop is not asyncio.get_running_loop():
+            return (
+                f"{kind}: this client was first used in another event loop, and its connections belong to that loop; "
+                "give RedisBackend a URL, or make a client and a backend for each event loop"
+            )
+        said = str(error)
+        meaning = next((meaning for words, meaning in _REFUSALS.items() if words in said), None)
+        return kind if meaning is None else f"{kind}: {meaning}"
 
     # -- listening --------------------------------------------------------------------------------------------------
 
-    async def _hear(self, on_wake: Callable[[str], object], tried: asyncio.Event) -> None:
+    async def _keep_listening(self, on_wake: Callable[[str], object], attempted: asyncio.Event) -> None:
+        task = asyncio.current_task()
         pause = _FIRST_PAUSE_S
         warned = False
         while True:
+            began = asyncio.get_running_loop().time()
             try:
                 async with self._redis().pubsub() as pubsub:
                     async with asyncio.timeout(_ANSWER_S):
                         await pubsub.subscribe(self._channel)
                     while True:
                         message = await _next_message(pubsub)
-                        tried.set()
-                        pause, warned = _FIRST_PAUSE_S, False
+                        attempted.set()
                         if message["type"] == "message":
                             # From the loop, so that what the callback raises is reported there and ends nothing here.
-                            asyncio.get_running_loop().call_soon(on_wake, _text(message["data"]))
-            except self._troubles as error:
+                            asyncio.get_running_loop().call_soon(on_wake, _as_text(message["data"]))
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it was, this listens again
+                if task is None or task.cancelling():
+                    raise asyncio.CancelledError from None
+                if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_S:  # it was a good one
+                    pause, warned = _FIRST_PAUSE_S, False
                 if not warned:
-                    _log.warning("wake-ups from other processes are missed: %s", type(error).__name__)
+                    _log.warning("wake-ups from other processes are missed: %s", self._reason(error))
                 warned = True
             finally:
-                tried.set()
+                attempted.set()
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # so that not all come back at once
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -229,14 +246,15 @@ async def _next_message(pubsub: PubSub) -> dict[str, Any]:
 
 async def _read(pubsub: PubSub) -> dict[str, Any] | None:
     # A task of its own: its time limit is a cancellation inside, and stays there.
-    message: dict[str, Any] | None = await asyncio.create_task(pubsub.get_message(timeout=_PULSE_S))
+    message: dict[str, Any] | None = await asyncio.create_task(pubsub.get_message(timeout=_PING_AFTER_S))
     return message
 
 
-_SAYINGS: Final = {
+_REFUSALS: Final = {
     "unknown command": "it does not know a command that is needed (EVAL)",
     "NOAUTH": "it wants a user and a password",
     "Authentication required": "it wants a user and a password",
+    "already authenticated": "it wants a user and a password",
     "WRONGPASS": "the user or the password is wrong",
     "invalid username-password": "the user or the password is wrong",
     "NOPERM": "this user may not run a command that is needed",
@@ -249,18 +267,11 @@ _SAYINGS: Final = {
 """What a server says when it refuses, and what that means: its own words may quote what it was sent."""
 
 
-def _reason(error: BaseException) -> str:
-    said = str(error)
-    meaning = next((meaning for saying, meaning in _SAYINGS.items() if saying in said), None)
-    kind = type(error).__name__
-    return kind if meaning is None else f"{kind}: {meaning}"
-
-
-def _text(data: Any) -> str:
+def _as_text(data: Any) -> str:
     return data.decode() if isinstance(data, bytes) else str(data)
 
 
-def _made(url: str) -> Redis:
+def _client_from_url(url: str) -> Redis:
     """A client with bounded connections, timeouts and repeats."""
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
@@ -281,11 +292,18 @@ def _made(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
-def _checked(client: Any) -> Redis:
-    """The user's own client, if it is one that is awaited."""
+def _checked_client(client: Any) -> Redis:
+    """The user's own client, if its calls are awaited and it can publish and subscribe."""
     from redis import Redis as SyncRedis
+    from redis.cluster import RedisCluster as SyncCluster
 
-    if isinstance(client, SyncRedis) or not (hasattr(client, "eval") and hasattr(client, "pubsub")):
-        message = f"url_or_client must be a URL or a redis.asyncio client, not {type(client).__module__}"
+    kind = f"{type(client).__module__}.{type(client).__name__}"
+    if isinstance(client, SyncRedis | SyncCluster) or not hasattr(client, "eval"):
+        message = f"url_or_client must be a URL or a redis.asyncio client, not {kind}"
+        raise ConfigurationError(message)
+    if not hasattr(client, "pubsub"):
+        message = (
+            f"url_or_client: {kind} has no pubsub(), which wake-ups need; RedisCluster has it in redis 8 and later"
+        )
         raise ConfigurationError(message)
     return cast("Redis", client)

@@ -345,7 +345,7 @@ async def test_a_listener_tells_silence_from_a_dead_connection(
     fragile: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Quiet hours are none of its business; a connection that died without a word is found out and replaced."""
-    monkeypatch.setattr(backend_module, "_PULSE_S", 0.05)
+    monkeypatch.setattr(backend_module, "_PING_AFTER_S", 0.05)
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with RedisBackend(fragile.url) as backend, backend.listen(woken.put_nowait):
         await asyncio.sleep(0.2)

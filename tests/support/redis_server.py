@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class RedisServer:
     """Started on entering, killed on leaving; it can be stopped, continued and restarted in between."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         binary = shutil.which("redis-server")
         if binary is None:
             message = "redis-server is not installed: what processes share was not tested"
@@ -28,6 +28,7 @@ class RedisServer:
             pytest.skip(message)
         self._binary = binary
         self._directory = directory
+        self._options = options
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
 
@@ -40,7 +41,17 @@ class RedisServer:
 
     def start(self) -> None:
         """Start, with nothing in memory, and wait until connections are accepted."""
-        options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self._directory)]
+        options = [
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(self._directory),
+            *self._options,
+        ]
         self._process = subprocess.Popen(
             [self._binary, "--port", str(self.port), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

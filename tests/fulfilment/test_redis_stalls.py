@@ -1,0 +1,200 @@
+"""Each step of a delivery while a real redis-server stalls: the handler runs once in the end, and nobody is misled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from typing import TYPE_CHECKING, Final
+
+import pytest
+import redis.asyncio
+
+from omipay_async.redis import RedisBackend
+from omipay_async.sandbox import Sandbox
+from tests.support.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omipay_async import AsyncOmipay
+    from omipay_async.fulfilment.backends import Claim
+    from omipay_async.models import Order
+
+STEPS: Final = ("claim", "renew", "finish", "release", "wake", "note")
+WAYS: Final = ("SIGSTOP", "CLIENT PAUSE")
+PROCESSES: Final = (1, 2)
+STALLS: Final = {"shorter than the limit": 1 / 6, "longer than the limit": 2 / 3, "longer than the lease": 7 / 5}
+"""In leases. The limit, how long an answer may take, is a third of the lease."""
+LEASES_S: Final = (0.9, 1.8, 3.6)
+"""The longer ones for machines that cannot keep time with the first."""
+DELIVERIES: Final = 3
+
+
+class Stall:
+    """One stall of a server, at the first ``step`` that any session asks for."""
+
+    def __init__(self, server: RedisServer, way: str, step: str, lease: float, seconds: float) -> None:
+        self.server, self.way, self.step, self.lease, self.seconds = server, way, step, lease, seconds
+        self.happened = False
+
+    async def before(self, step: str) -> None:
+        """Stall the server, if it is time: what is asked next is carried out when the stall ends."""
+        if step != self.step or self.happened:
+            return
+        self.happened = True
+        if self.way == "SIGSTOP":
+            self.server.freeze()
+            asyncio.get_running_loop().call_later(self.seconds, self.server.thaw)
+        else:
+            async with redis.asyncio.Redis(port=self.server.port) as admin:
+                await admin.client_pause(round(self.seconds * 1000), all=True)
+
+
+class StallingBackend(RedisBackend):
+    """A session's backend whose server stalls."""
+
+    def __init__(self, stall: Stall) -> None:
+        super().__init__(stall.server.url, lease=stall.lease)
+        self._stall = stall
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """As Redis answers."""
+        await self._stall.before("claim")
+        return await super().claim(key, owner)
+
+    async def renew(self, key: str, owner: str) -> bool:
+        """As Redis answers."""
+        await self._stall.before("renew")
+        return await super().renew(key, owner)
+
+    async def finish(self, key: str, owner: str) -> bool:
+        """As Redis answers."""
+        await self._stall.before("finish")
+        return await super().finish(key, owner)
+
+    async def release(self, key: str, owner: str) -> None:
+        """As Redis answers."""
+        await self._stall.before("release")
+        await super().release(key, owner)
+
+    async def wake(self, key: str) -> None:
+        """As Redis answers."""
+        await self._stall.before("wake")
+        await super().wake(key)
+
+    async def note(self, key: str, text: str) -> None:
+        """As Redis answers."""
+        await self._stall.before("note")
+        await super().note(key, text)
+
+
+class Deliveries:
+    """The deliveries of one paid order, to one process or in turn to two, and what was seen of them.
+
+    The deliveries of one process wait for less than a lease, as they do with the usual lease: what its own lost claim
+    holds must not be waited for.
+    """
+
+    def __init__(self, name: str, sandbox: Sandbox, stall: Stall, processes: int) -> None:
+        self.name = name
+        self.sandbox = sandbox
+        self.stall = stall
+        self.processes = processes
+        self.running = 0
+        self.succeeded = 0
+        self.failures = 1 if stall.step == "release" else 0
+        """Only a handler that fails releases its order."""
+        self.wrong: list[str] = []
+
+    async def play(self) -> list[str]:
+        """What went wrong."""
+        async with (
+            StallingBackend(self.stall) as ours,
+            StallingBackend(self.stall) as theirs,
+            self.sandbox.session(backend=ours) as here,
+            self.sandbox.session(backend=theirs) as there,
+        ):
+            for backend in (ours, theirs):
+                await backend.noted("nothing")  # connected: what is asked during a stall reaches the server
+            order = await here.make_qr_order(
+                order_name="Tea", amount=450, currency="AUD", out_order_no=self.name, platform="WECHATPAY"
+            )
+            assert order.order_no
+            await self.sandbox.customer.pays(order.order_no)
+            statuses = [
+                await self.deliver(session, order.order_no)
+                for session, _ in zip(itertools.cycle((here, there)[: self.processes]), range(DELIVERIES), strict=False)
+            ]
+        if not self.stall.happened:
+            self.wrong.append("the step that was to stall was never asked for")
+        if statuses[-1] != 200 or not self.succeeded:
+            self.wrong.append(f"{self.succeeded} handlers succeeded, and the deliveries were answered {statuses}")
+        if self.succeeded > 1 and self.stall.seconds < self.stall.lease / 3:
+            self.wrong.append(f"{self.succeeded} handlers succeeded although each success could be recorded")
+        return [f"{self.name}: {wrong}" for wrong in self.wrong]
+
+    async def deliver(self, session: AsyncOmipay, order_no: str) -> int:
+        """One delivery; what the gateway is answered."""
+        timeout = self.stall.lease * (1 / 4 if self.processes == 1 else 5)
+        reply = await session.receive_notification(self.sandbox.notification(order_no), self.handle, timeout=timeout)
+        if "still running" in str(reply.error) and not self.running:
+            self.wrong.append(f"nothing runs, and yet: {reply.error}")
+        await asyncio.sleep(self.stall.seconds / 2)  # so that the last comes after the stall
+        return reply.status
+
+    async def handle(self, order: Order) -> None:
+        """Take long enough for a renewal."""
+        if self.running:
+            self.wrong.append("the handler ran beside itself")
+        self.running += 1
+        try:
+            await asyncio.sleep(self.stall.lease / 2)
+            if self.failures:
+                self.failures -= 1
+                raise ZeroDivisionError
+            self.succeeded += 1
+        finally:
+            self.running -= 1
+
+
+async def lags(longest: list[float]) -> None:
+    """Append how late the event loop was at its latest, whenever that grows."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + 0.01
+        await asyncio.sleep(0.01)
+        longest.append(max(longest[-1], loop.time() - due))
+
+
+async def play_all(directory: Path, length: str, lease: float) -> list[str]:
+    """What went wrong in any case."""
+    cases = list(itertools.product(STEPS, WAYS, PROCESSES))
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(RedisServer(directory)) for _ in cases]
+        async with Sandbox() as sandbox:
+            wrong = await asyncio.gather(
+                *(
+                    Deliveries(
+                        f"{step}, {way}, {processes}",
+                        sandbox,
+                        Stall(server, way, step, lease, STALLS[length] * lease),
+                        processes,
+                    ).play()
+                    for server, (step, way, processes) in zip(servers, cases, strict=True)
+                )
+            )
+    return list(itertools.chain(*wrong))
+
+
+@pytest.mark.parametrize("length", STALLS)
+async def test_each_step_bears_a_stall(length: str, tmp_path: Path) -> None:
+    """Whichever step stalls, for however long: the handler succeeds within three deliveries and not beside itself."""
+    for lease in LEASES_S:
+        longest = [0.0]
+        watching = asyncio.create_task(lags(longest))
+        wrong = await play_all(tmp_path, length, lease)
+        watching.cancel()
+        if not wrong or longest[-1] < lease / 10:
+            break
+    assert not wrong
