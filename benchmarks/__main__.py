@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import books, cost, crowd, imports, polling, session
+from . import books, cost, crowd, imports, polling, session, strangers
 from .measure import Effort
 from .report import Row, as_json, table
 
@@ -25,6 +25,7 @@ PARTS: Final[Mapping[str, Callable[[Effort], Awaitable[list[Row]]]]] = {
     "throughput": crowd.throughput,
     "reads": session.concurrent_reads,
     "latency": session.scans_beside_polls,
+    "strangers": strangers.own_calls,
     "new-orders": polling.new_orders,
     "closing": polling.closing,
     "memory": session.memory,

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 ROOT: Final = "/omipay/api"
 UNPAID: Final = "UNPAID"
 """An order number with this in it is answered with READY: a poll that goes on."""
+UNKNOWN: Final = "TRUNKNOWN"
+"""An order number with this in it is answered with ORDER_NO_ERROR."""
+SLOW: Final = "TRSLOW"
+"""An order number with this in it is answered a second later than others."""
+BROKEN: Final = "TRBROKEN"
+"""An order number with this in it is answered with 502."""
+_SLOW_S: Final = 1.0
 
 ORDER: Final[Mapping[str, Any]] = {
     "return_code": "SUCCESS",
@@ -45,11 +52,11 @@ SCAN_ORDER: Final[Mapping[str, Any]] = {
 MODEL: Final[Mapping[str, Any]] = {"id": "m", "object": "model", "created": 1540426500, "owned_by": "bench"}
 
 
-def reply(value: Mapping[str, Any]) -> bytes:
+def reply(value: Mapping[str, Any], status: str = "200 OK") -> bytes:
     """A whole HTTP message."""
     body = json.dumps(value).encode()
     head = (
-        "HTTP/1.1 200 OK\r\nServer: canned\r\nDate: Thu, 25 Oct 2018 00:15:23 GMT\r\n"
+        f"HTTP/1.1 {status}\r\nServer: canned\r\nDate: Thu, 25 Oct 2018 00:15:23 GMT\r\n"
         f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -57,6 +64,8 @@ def reply(value: Mapping[str, Any]) -> bytes:
 
 _REPLIES: Final = (
     (UNPAID.encode(), reply({**ORDER, "result_code": "READY", "pay_time": ""})),
+    (UNKNOWN.encode(), reply({"return_code": "FAIL", "error_code": "ORDER_NO_ERROR", "error_msg": "no such order"})),
+    (BROKEN.encode(), reply({}, "502 Bad Gateway")),
     (b"/QueryOrder", reply(ORDER)),
     (b"/MakeScanOrder", reply(SCAN_ORDER)),
     (b"/v1/models", reply(MODEL)),
@@ -79,12 +88,13 @@ class Canned(asyncio.Protocol):
         self._received += data
         while b"\r\n\r\n" in self._received:  # no request here has a body
             head, _, self._received = self._received.partition(b"\r\n\r\n")
-            self._answer(next(reply for word, reply in _REPLIES if word in head))
+            late = _SLOW_S if SLOW.encode() in head else 0.0
+            self._answer(next(reply for word, reply in _REPLIES if word in head), self._delay_s + late)
 
-    def _answer(self, message: bytes) -> None:
+    def _answer(self, message: bytes, delay_s: float) -> None:
         assert self._transport is not None
-        if self._delay_s:
-            asyncio.get_running_loop().call_later(self._delay_s, self._transport.write, message)
+        if delay_s:
+            asyncio.get_running_loop().call_later(delay_s, self._transport.write, message)
         else:
             self._transport.write(message)
 

@@ -1,0 +1,165 @@
+"""What strangers cost a shop: its own calls beside a thousand forged, rightly signed notifications a second.
+
+The forgeries use one signature that was captured. They name an order that exists, orders that nobody knows, or either
+at a gateway that answers confirmations slowly or with 502. Each block is calls one after the other, without the
+attack and then under it. The target of each call is twice its unloaded latency plus one round trip to the gateway:
+the figure of a row is the latency under attack, divided by that.
+
+The bodies come from this process, since the gateway's deliveries reach the shop's own web server there: what it costs
+to make a task for each is counted too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import statistics
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from . import comparators, server
+from .comparators import ORDER_NO, signed
+from .report import Row, Target
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from omipay_async import AsyncOmipay
+    from omipay_async.models import Order
+
+    from .measure import Effort
+
+    Ask = Callable[[AsyncOmipay], Awaitable[None]]
+    Latencies = dict[str, list[float]]
+    """Of each call, in milliseconds, a median for each block."""
+
+_GATEWAY_MS: Final = 30
+_A_SECOND: Final = 1_000
+_TICK_S: Final = 0.01
+_BEFORE_S: Final = 0.7
+_FORGERIES: Final = {
+    "an existing order": ORDER_NO,
+    "unknown orders": server.UNKNOWN,
+    "a slow gateway": server.SLOW,
+    "a gateway that answers 502": server.BROKEN,
+}
+"""The number that the bodies name; one that is not ``ORDER_NO`` is followed by another figure each time."""
+
+
+async def own_calls(effort: Effort) -> list[Row]:
+    """A scan, a read, a poll of a paid order and a genuine notification, under each kind of attack."""
+    rows = []
+    for kind, order_no in _FORGERIES.items():
+        quiet, attacked = await _measured(effort, order_no)
+        for call in _CALLS:
+            limits = [2 * unloaded + _GATEWAY_MS for unloaded in quiet[call]]
+            ratio = statistics.median(late / limit for late, limit in zip(attacked[call], limits, strict=True))
+            sides = {"unloaded": statistics.median(quiet[call]), "attacked": statistics.median(attacked[call])}
+            what = f"{call}, {_A_SECOND:,} forgeries/s, {kind} / (2 x unloaded + a round trip)"
+            rows.append(Row(what, ratio, target=Target(1), sides=sides, sides_unit="ms"))
+    return rows
+
+
+async def _measured(effort: Effort, order_no: str) -> tuple[Latencies, Latencies]:
+    """What each call takes in each block, without the attack and under it."""
+    quiet: Latencies = {call: [] for call in _CALLS}
+    attacked: Latencies = {call: [] for call in _CALLS}
+    with server.running(_GATEWAY_MS) as url:
+        async with comparators.session(url) as omipay:
+            await _add_block(omipay, {call: [] for call in _CALLS}, 2)
+            for _ in range(effort.of(5, 1)):
+                await _add_block(omipay, quiet, effort.of(20, 5))
+                async with _flood(omipay, order_no):
+                    await _add_block(omipay, attacked, effort.of(20, 5))
+    return quiet, attacked
+
+
+async def _add_block(omipay: AsyncOmipay, latencies: Latencies, calls: int) -> None:
+    for call, ask in _CALLS.items():
+        latencies[call].append(statistics.median([await _timed_ms(ask, omipay) for _ in range(calls)]))
+
+
+async def _timed_ms(ask: Ask, omipay: AsyncOmipay) -> float:
+    began = time.perf_counter()
+    await ask(omipay)
+    return (time.perf_counter() - began) * 1000
+
+
+@contextlib.asynccontextmanager
+async def _flood(omipay: AsyncOmipay, order_no: str) -> AsyncIterator[None]:
+    """Open under the attack, once it has gone on for a while."""
+    flooding = asyncio.create_task(_send_bodies(omipay, order_no))
+    try:
+        await asyncio.sleep(_BEFORE_S)
+        yield
+    finally:
+        flooding.cancel()
+        await asyncio.wait([flooding])
+
+
+async def _send_bodies(omipay: AsyncOmipay, order_no: str) -> None:
+    captured = signed({})
+    numbers = (order_no if order_no == ORDER_NO else f"{order_no}{number}" for number in itertools.count())
+    bodies: set[asyncio.Task[Any]] = set()
+    began, sent = time.perf_counter(), 0
+    try:
+        while True:
+            # As many as are due: a loop that is late is given no rest.
+            for _ in range(int((time.perf_counter() - began) * _A_SECOND) - sent):
+                body = asyncio.create_task(omipay.receive_notification(_body(captured, next(numbers)), _handle))
+                bodies.add(body)
+                body.add_done_callback(bodies.discard)
+                sent += 1
+            await asyncio.sleep(_TICK_S)
+    finally:
+        for body in bodies:
+            body.cancel()
+
+
+def _body(signature: dict[str, str], order_no: str) -> bytes:
+    proof = {name: signature[name] for name in ("nonce_str", "timestamp", "sign")}
+    amounts = {"currency": "AUD", "total_amount": server.ORDER["amount"] + 1}
+    return json.dumps({"return_code": "SUCCESS", "order_no": order_no, **proof, **amounts}).encode()
+
+
+async def _handle(order: Order) -> None:
+    """Nothing: what the shop does is its own affair."""
+
+
+_numbers = itertools.count()
+
+
+async def _scan(omipay: AsyncOmipay) -> None:
+    await omipay.make_scan_order(
+        order_name="Flat white",
+        amount=450,
+        currency="AUD",
+        out_order_no="T1-000231",
+        qrcode="134567890123456789",
+        pos_no="till-1",
+    )
+
+
+async def _query(omipay: AsyncOmipay) -> None:
+    await omipay.query_order(ORDER_NO)
+
+
+async def _poll(omipay: AsyncOmipay) -> None:
+    order = await omipay.poll_until_paid(f"TR{next(_numbers)}", first_wait=0)
+    assert order.is_paid
+
+
+async def _genuine(omipay: AsyncOmipay) -> None:
+    body = json.loads(_body(signed({}), f"TR{next(_numbers)}")) | {"total_amount": server.ORDER["amount"]}
+    reply = await omipay.receive_notification(json.dumps(body).encode(), _handle)
+    assert reply.status == 200, reply.error
+
+
+_CALLS: Final[Mapping[str, Ask]] = {
+    "make_scan_order": _scan,
+    "query_order": _query,
+    "poll_until_paid": _poll,
+    "a genuine notification": _genuine,
+}
