@@ -16,7 +16,7 @@ from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
 from .protocol import validation
 from .protocol.durations import checked_seconds
-from .text import Secret, concealed, concealed_all, plain_text
+from .text import Secret, concealed, concealed_all, plain_text, plain_value
 from .transport.attempt import Node
 from .transport.client import can_be_asked, to_url
 from .transport.proxies import Proxies, concealed_proxy
@@ -35,6 +35,8 @@ VARIABLES: Final = {
     for name in ("m_number", "secret_key", "region", "base_url", "language", "notify_url")
 }
 """Which variable of the environment stands for which argument."""
+_LARGEST_COUNT: Final = 100_000
+"""No process has as many connections."""
 _QUOTES: Final = ('""', "''", "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", "``")
 
 
@@ -73,10 +75,13 @@ def member(kind: type[E], name: str, value: object) -> E:
 
 
 def count(name: str, value: object) -> int:
-    """``value`` if it is an int of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    """``value`` if it is an int of at least 1, and not so large that nobody can mean it."""
+    number = plain_value(value)
+    if type(number) is not int or number < 1:
         _refuse(name, "must be an int of at least 1")
-    return value
+    if number > _LARGEST_COUNT:
+        _refuse(name, f"must be at most {_LARGEST_COUNT}")
+    return number
 
 
 def seconds(name: str, value: object) -> float:

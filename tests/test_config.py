@@ -93,7 +93,7 @@ def test_the_signature_is_the_contracts() -> None:
         *[("language", value) for value in ("DE", "en", 1)],
         *[("notify_url", value) for value in ("baidu.com", "", 5)],
         *[("timeout", value) for value in (0, -1, math.nan, math.inf, "30", None, True)],
-        *[("max_in_flight", value) for value in (0, -1, 1.5, "20", None, True)],
+        *[("max_in_flight", value) for value in (0, -1, 1.5, "20", None, True, 100_001, 2**63)],
         *[("retry", value) for value in (3, None, {"attempts": 3})],
         *[("timezone", value) for value in (10, None, timedelta(hours=10), "EST", "est", ZoneInfo("EST"))],
         *[("nonces", value) for value in ("abc", 5)],

@@ -19,6 +19,10 @@ NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
 """The parameters that say which order or refund a call is about, the merchant's own first."""
 
 
+LARGEST_INT: Final = 2**63 - 1
+"""No amount and no number that is sent as an int is larger."""
+
+
 @attrs.define
 class RequestContext:
     """What was asked: the endpoint, the numbers, the amount and the currency sent, and what no message may show."""
@@ -45,8 +49,13 @@ class RequestContext:
         """Keep the numbers, the amount and the currency of ``values``, whatever else is wrong with them."""
         amount, currency = (plain_value(values.get(name)) for name in ("amount", "currency"))
         numbers = {name: plain_value(values.get(name)) for name in NUMBERS}
-        # A number that `call()` was given as an int is its digits on the wire, and in the reply.
-        self.numbers = {name: str(number) for name, number in numbers.items() if type(number) in (str, int)}
+        # A number that `call()` was given as an int is its digits on the wire, and in the reply. (One of more digits
+        # than Python writes is refused later.)
+        self.numbers = {
+            name: number if isinstance(number, str) else str(number)
+            for name, number in numbers.items()
+            if isinstance(number, str) or (type(number) is int and abs(number) <= LARGEST_INT)
+        }
         self.amount = amount if type(amount) is int else None
         self.currency = currency if isinstance(currency, str) else None
 

@@ -15,6 +15,7 @@ from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.text import Secret, joined, plain_text, plain_value
 
+from .context import LARGEST_INT
 from .durations import checked_seconds
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
 from .money import CURRENCY_CODE
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ENDPOINT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
-_LARGEST_AMOUNT: Final = 2**63 - 1
 _LONGEST_TEXT: Final = 4096
 _LONGEST_QUERY: Final = 32 * 1024
 _SIGNATURE_PARAMETERS: Final = frozenset({"m_number", "timestamp", "nonce_str", "sign"})
@@ -114,7 +114,7 @@ def _text(parameter: Parameter, value: object) -> str:
 def _amount(parameter: Parameter, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int):
         refuse(parameter.name, f"must be an int of minor units (A$1.00 is 100), not {type(value).__name__}")
-    if not 1 <= value <= _LARGEST_AMOUNT:
+    if not 1 <= value <= LARGEST_INT:
         refuse(parameter.name, "must be at least 1 minor unit" if value < 1 else "is too large")
     return f"{value:d}"
 
@@ -206,7 +206,7 @@ def general_query(params: object) -> tuple[Secret, bool]:
 
 def _general_value(name: str, value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) > _LARGEST_AMOUNT:
+        if abs(value) > LARGEST_INT:
             refuse(f"params[{name!r}]", "is too large")
         return f"{value:d}"
     if not isinstance(value, str):

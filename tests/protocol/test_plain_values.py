@@ -103,3 +103,13 @@ async def test_call_holds_a_number_that_was_given_as_an_int_against_the_reply() 
         assert unknown.value.out_order_no == "123"
     async with open_session(Gateway(success("MakeQROrder", out_order_no="123"))) as omipay:
         assert await omipay.call("MakeQROrder", {"out_order_no": 123})
+
+
+@pytest.mark.parametrize("name", ["out_order_no", "order_no", "amount"])
+async def test_an_int_of_thousands_of_digits_is_refused(name: str) -> None:
+    """Python does not even write it: no error of its own comes out."""
+    async with open_session(Gateway(success("MakeQROrder"))) as omipay:
+        with pytest.raises(InvalidRequest, match="is too large"):
+            await omipay.call("ConfirmCheckOut", {name: 10**5000})
+        with pytest.raises(InvalidRequest, match=r"^out_order_no must be a string"):
+            await omipay.make_qr_order(**{**ORDER, "out_order_no": 10**5000}, platform="ALIPAY")
