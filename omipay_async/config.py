@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import functools
 import os
-import zoneinfo
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -112,6 +111,8 @@ def timezone(value: object) -> str | tzinfo:
 
 def zone(name: str) -> tzinfo:
     """The time zone called ``name``."""
+    import zoneinfo  # noqa: PLC0415 - needed when the first time is read, not to import the package
+
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

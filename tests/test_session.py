@@ -109,7 +109,7 @@ async def test_a_cancelled_closing_can_be_repeated(clock: ManualClock, gateway: 
 
 def test_made_without_a_loop_and_used_in_two(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module-level session serves one ``asyncio.run`` after another: calls, polls, handlers; then it is closed."""
-    monkeypatch.setattr("omipay_async.transport.client.HTTPTransport", lambda *_: gateway)  # may be made anew
+    monkeypatch.setattr("omipay_async.transport.http_transport.HTTPTransport", lambda *_: gateway)  # may be made anew
     clock = ManualClock(auto=True)
     omipay = AsyncOmipay(M_NUMBER, SECRET_KEY, base_url="http://127.0.0.1:9/omipay/api", clock=clock, timeout=5)
 

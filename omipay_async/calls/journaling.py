@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import uuid
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -122,7 +122,7 @@ class CallJournal:
         request = call.request
         started = datetime.fromtimestamp(call.started_ms / 1000, UTC)
         return JournalEntry(
-            id=uuid.uuid4().hex,
+            id=secrets.token_hex(16),
             m_number=self._m_number,
             endpoint=request.endpoint.name,
             out_order_no=request.numbers.get("out_order_no"),

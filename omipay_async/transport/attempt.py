@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock, Deadline
 
     from .connection import Connection
+
+
+ATTEMPT: Final = "omipay_attempt"
+"""The key of a request's :class:`Attempt` in its ``extensions``, on our own connections."""
 
 
 @attrs.frozen

@@ -30,13 +30,11 @@ from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 from omipay_async.text import plain_text
 
-from .attempt import Attempt, Failed, Node, Progress, TooLateError, cut_short, too_late
+from .attempt import ATTEMPT, Attempt, Failed, Node, Progress, TooLateError, cut_short, too_late
 from .cancellation import ScopeCancelled
 from .evidence import failed
 from .given import keep_no_connection
-from .http_transport import ATTEMPT, HTTPTransport
 from .httpcore_path import TargetOnce, keep_replies_out_of_the_log, our_request
-from .network import Network
 from .pool import ConnectionPool
 from .tls import ssl_context
 from .unsigned import UnsignedTransport
@@ -46,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from .connection import Connection
+    from .http_transport import HTTPTransport
+    from .network import Network
     from .proxies import Proxies
 
 _KEEPALIVE_S: Final = 30.0
@@ -95,7 +95,7 @@ class HTTPClient:
         self._given = transport
         self._verify = verify
         self._proxies = proxies
-        self._network = Network()
+        self._network = _new_network()
         self._own: HTTPTransport | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -128,7 +128,7 @@ class HTTPClient:
             message = "transport belongs to the event loop that it was first used in: use one session for each loop"
             raise ConfigurationError(message)
         self._network.abandon()
-        self._network, self._own = Network(), None
+        self._network, self._own = _new_network(), None
         self._closing = set()
         self._answered.clear()
         self.slots = self._new_slots()
@@ -151,7 +151,7 @@ class HTTPClient:
 
     async def _exchange_directly(self, slot: Slot, attempt: Attempt) -> Received | Failed:
         if self._own is None:
-            self._own = HTTPTransport(self._network, ssl_context(self._verify))
+            self._own = _new_transport(self._network, ssl_context(self._verify))
         if not attempt.travels_alone:
             attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock.monotonic())
         got: Received | Failed | None = None
@@ -327,3 +327,18 @@ async def _body(response: httpx.Response) -> tuple[bytes, bool]:
         if size > LARGEST_REPLY:
             return b"".join(chunks), False
     return b"".join(chunks), True
+
+
+# As in httpx, h11 and httpcore are loaded by whoever makes a session, not by whoever imports the package.
+
+
+def _new_network() -> Network:
+    from .network import Network  # noqa: PLC0415 - see above
+
+    return Network()
+
+
+def _new_transport(network: Network, context: ssl.SSLContext) -> HTTPTransport:
+    from .http_transport import HTTPTransport  # noqa: PLC0415 - see above
+
+    return HTTPTransport(network, context)

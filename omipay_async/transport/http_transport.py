@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import httpcore
 import httpx
 
+from .attempt import ATTEMPT
+
 if TYPE_CHECKING:
     import ssl
 
     from .attempt import Attempt
     from .network import Network
-
-ATTEMPT: Final = "omipay_attempt"
-"""The key of the request's :class:`Attempt` in its ``extensions``."""
 
 _PATCHED_BY_MOCKS: Final = (httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection)
 
