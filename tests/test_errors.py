@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import inspect
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from omipay_async.codes import ErrorCode, OrderStatus, RefundStatus
 from omipay_async.errors import ERROR_CLASSES, APIError, OmipayError, Outcome
 from omipay_async.models import Order, Refund
 
+ROOT = Path(__file__).parents[1]
 ORDER = Order(order_no="TR1", status=OrderStatus.FAILED, out_order_no="A-1", currency="AUD", amount=100, raw={"x": 1})
 REFUND = Refund(refund_no="RF1", status=RefundStatus.TimeoutClosed, raw={"y": [2]})
 REPLY: dict[str, Any] = {"return_code": "FAIL", "error_code": "SYSTEM_ERROR"}
@@ -92,11 +96,27 @@ def made(name: str) -> OmipayError:
 
 
 def test_the_tree_has_these_classes_and_no_others() -> None:
-    """One class for each row of the contract's tree, and the drawing at the top of the module names them all."""
+    """One class for each row of the contract's tree."""
     classes = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, OmipayError)}
     assert classes == set(TREE)
-    assert all(f" {name}" in (errors.__doc__ or "") for name in TREE if name != "OmipayError")
     assert all(name in omipay_async.__all__ for name in TREE)
+
+
+@pytest.mark.parametrize("path", ["omipay_async/errors.py", "omipay_async/docs/reference.md", "README.md"])
+def test_every_drawing_of_the_tree_shows_it(path: str) -> None:
+    """Each class under its parent, none left out. A text without a drawing names no error that there is not."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    drawn: dict[str, str] = {}
+    parents = {-1: "OmipayError"}
+    for branches, name in re.findall(r"^((?:│   |    )*)[├└]─ (\w+)", text, re.MULTILINE):
+        depth = len(branches) // 4
+        parents[depth] = name
+        drawn[name] = parents[depth - 1]
+    assert drawn == {name: row[0] for name, row in TREE.items() if name != "OmipayError"} or (
+        not drawn and path == "README.md"
+    )
+    named = set(re.findall(r"except (?:omipay_async\.)?([A-Z]\w+)", text))
+    assert named <= {*TREE, *dir(builtins)}
 
 
 @pytest.mark.parametrize("name", TREE)
