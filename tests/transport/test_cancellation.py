@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -191,3 +192,22 @@ def test_a_scope_needs_a_task(clock: ManualClock) -> None:
     loop.run_until_complete(nothing())
     loop.close()
     assert "awaited from a task" in str(caught[0])
+
+
+async def test_bytes_that_go_on_coming_do_not_hold_time_up_for_ever(clock: ManualClock) -> None:
+    """A server that drips is waited for some turns of the loop longer, not without end."""
+    received = itertools.count()
+
+    async def stretch() -> None:
+        with CancelScope(clock, 5) as scope:
+            scope.watch(lambda: next(received))
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stretch())
+    await asyncio.sleep(0)
+    await clock.advance(5)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert task.done()
+    with pytest.raises(ScopeCancelled):
+        await task

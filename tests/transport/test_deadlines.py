@@ -13,7 +13,7 @@ from omipay_async.testing import ManualClock
 
 from . import behaviours
 from .behaviours import ACCEPT_CLOSE, ACT_CLOSE, SILENCE, Behaviour
-from .client import HASTY, ShiftedClock, named, open_session, passing, query, scan
+from .client import HASTY, ShiftedClock, Transport, named, open_session, passing, query, scan
 from .server import Gateway, always, black_hole, refusing_port, until, url_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from omipay_async import Event
 
-    from .client import Call, Transport
+    from .client import Call
 
 CALLS = pytest.mark.parametrize("call", [query, scan])
 
@@ -88,7 +88,9 @@ async def test_timeout_bounds_the_call(
         with pytest.raises(TransportError):
             await omipay.query_order("OM-1", timeout=timeout)
         assert clock.monotonic() - before <= timeout * 1.1
-    assert 2 <= len(gateway.requests) <= 4
+    assert len(gateway.requests) >= 2
+    if transport is Transport.OWN:  # aiohttp has timers of its own, on the machine's clock
+        assert len(gateway.requests) <= 4
 
 
 async def test_no_slot_in_time(gateway: Gateway, transport: Transport, clock: ManualClock) -> None:

@@ -12,7 +12,7 @@ import pytest
 from omipay_async import AsyncOmipay
 from omipay_async.transport.given import keep_no_connection
 
-from .client import query, scan
+from .client import Transport, open_session, query, scan
 from .server import M_NUMBER, SECRET_KEY
 
 if TYPE_CHECKING:
@@ -52,3 +52,12 @@ async def test_a_pool_that_keeps_nothing_or_is_gone_is_left_alone() -> None:
     keep_no_connection(transport)
     await transport.aclose()
     keep_no_connection(transport)
+
+
+@pytest.mark.parametrize("kind", [Transport.AIOHTTP, Transport.HTTPX])
+async def test_each_request_says_that_its_connection_ends(gateway: Gateway, kind: Transport) -> None:
+    """Reads and money alike: nobody can see what else comes over a connection of the user's transport."""
+    async with open_session(gateway, kind) as omipay:
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+    assert [request.headers.get("connection") for request in gateway.requests] == ["close", "close"]

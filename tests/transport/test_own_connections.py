@@ -6,14 +6,18 @@ import asyncio
 import os
 import socket
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import httpcore
+import httpx
 import pytest
 
 from omipay_async import InvalidReply, NotSent, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.protocol.reply import LARGEST_REPLY
 from omipay_async.transport import network
-from omipay_async.transport.network import Address
+from omipay_async.transport.connection import Connection
+from omipay_async.transport.network import Address, Network, open_socket
 
 from . import behaviours
 from .behaviours import ACT_CLOSE, HEALTHY, SILENCE, SURPLUS, Behaviour, Gap, message
@@ -278,3 +282,35 @@ async def test_tls_failures_are_never_sent(gateway: Gateway, certified: Certifie
             with pytest.raises(NotSent, match="CERTIFICATE_VERIFY_FAILED"):
                 await scan(elsewhere, "A-2")
         assert not secure.requests
+
+
+async def test_what_is_not_a_target_is_not_sent(gateway: Gateway, certified: Certified) -> None:
+    """A line break in it would be a request of its own."""
+    network = Network()
+    connection = await network.connect(gateway.base_url, httpcore.URL(gateway.base_url), certified.client)
+    for target in (b"/a b", b"/a\r\nX: y", b"/\xc3\xa4", b""):
+        with pytest.raises(httpx.LocalProtocolError, match="visible ASCII"):
+            connection.send(b"GET", target, [(b"Host", b"127.0.0.1")])
+    await connection.send(
+        b"GET", b"/omipay/api/v2/QueryOrder?order_no=1&timestamp=1&nonce_str=1&sign=1", [(b"Host", b"x")]
+    )
+    await network.aclose()
+    assert len(gateway.requests) == 1
+
+
+async def test_a_connection_that_ends_in_its_tls_handshake_is_none(
+    gateway: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop may return one that is closing already: nothing was sent over it."""
+    sock = await open_socket("127.0.0.1", gateway.port)
+    connection = Connection(sock, gateway.base_url, id, tls=True)
+    transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
+
+    async def closing(*_: object, **__: object) -> asyncio.Transport:
+        transport.abort()
+        return transport
+
+    monkeypatch.setattr(connection, "loop", SimpleNamespace(start_tls=closing))
+    with pytest.raises(ConnectionResetError):
+        await connection.start_tls(certified.client, "127.0.0.1")
+    await connection.gone

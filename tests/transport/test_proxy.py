@@ -176,3 +176,14 @@ async def test_tunnel_that_breaks(secure: Gateway, verify: ssl.SSLContext, proxy
         with pytest.raises(OutcomeUnknown):
             await scan(omipay, "A-1")
     assert secure.acts == {"A-1": 1}
+
+
+async def test_each_request_says_that_its_connection_ends(
+    proxy: Proxy, secure: Gateway, verify: ssl.SSLContext
+) -> None:
+    """Nobody can see what else comes over a connection of httpx's own transport."""
+    async with open_session(secure, proxy=proxy.url, verify=verify) as omipay:
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+    assert [request.headers.get("connection") for request in secure.requests] == ["close", "close"]
+    assert secure.connections == 2
