@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from omipay_async.session import AsyncOmipay
 
-_EXTRA: Final = ("typer", "rich", "segno", "starlette", "uvicorn")
+_EXTRA: Final = ("typer", "rich", "segno", "starlette", "uvicorn", "sqlalchemy", "greenlet", "aiosqlite", "asyncpg")
 
 
 def main(

@@ -6,7 +6,6 @@ Typer reads the annotations, so they are imported for good; what a job needs is 
 from __future__ import annotations
 
 import io
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -14,6 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from . import books
+from .arguments import (
+    Amount,
+    Currency,
+    Json,
+    NotifyUrl,
+    OrderName,
+    OrderNo,
+    OutOrderNo,
+    Timeout,
+    Wait,
+    Yes,
+    seconds,
+)
 from .runner import Job, perform
 
 if TYPE_CHECKING:
@@ -54,43 +66,6 @@ def _from_env(**options: Any) -> AsyncOmipay:
     from omipay_async.session import AsyncOmipay
 
     return AsyncOmipay.from_env(**options)
-
-
-# -- kinds of arguments -----------------------------------------------------------------------------------------------
-
-
-def _minor_units(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        message = f"{text} is no whole number of minor units: A$4.50 is 450"
-        raise typer.BadParameter(message)
-    return int(text[:30])
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        message = f"{text} is no number of seconds above 0"
-        raise typer.BadParameter(message)
-    return seconds
-
-
-Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as integers, rates as strings.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where standard input is no terminal.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until the status is final.")]
-Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", parser=_seconds, help="How long to wait for the payment at most.")
-]
-Amount = Annotated[int, typer.Argument(metavar="AMOUNT", parser=_minor_units, help="In minor units: A$4.50 is 450.")]
-Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="Three capital letters: AUD, CNY.")]
-OrderName = Annotated[str, typer.Argument(metavar="ORDER_NAME", help="What is sold: the customer reads it.")]
-OutOrderNo = Annotated[
-    str, typer.Argument(metavar="OUT_ORDER_NO", help="Your own number of the sale: a new one for each.")
-]
-OrderNo = Annotated[str, typer.Argument(metavar="ORDER_NO", help="The gateway's number of the order.")]
-NotifyUrl = Annotated[str | None, typer.Option(metavar="URL", help="Where the gateway tells of the payment.")]
 
 
 # -- the program itself -----------------------------------------------------------------------------------------------
@@ -144,8 +119,9 @@ def _program(
 def demo(json: Json = False) -> Job:
     """Watch the main job on a gateway in memory: no account, no network.
 
-    A QR order is paid and fulfilled once, a scan payment goes through USERPAYING
-    to PAID, and a part is given back. Its clock jumps over every wait.
+    A scan payment goes through USERPAYING to PAID and a part is given back; a QR
+    order is paid and fulfilled once; then a reply is lost, the program ends, and
+    its books and a notification tell what became of the charge.
 
       omipay demo
     """
@@ -338,7 +314,7 @@ def refund_status(
     wait: Wait = False,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", parser=_seconds, help="How long to wait; refunds take days."),
+        typer.Option(metavar="SECONDS", parser=seconds, help="How long to wait; refunds take days."),
     ] = None,
     json: Json = False,
 ) -> Job:
@@ -360,7 +336,7 @@ def verify(
     ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Ask the gateway: the only proof.")] = False,
     max_age: Annotated[
-        float, typer.Option(metavar="SECONDS", parser=_seconds, help="How long ago it may have been signed.")
+        float, typer.Option(metavar="SECONDS", parser=seconds, help="How long ago it may have been signed.")
     ] = 300.0,
     json: Json = False,
 ) -> Job:

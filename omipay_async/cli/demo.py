@@ -1,13 +1,19 @@
 """``omipay demo``: the main job on the embedded sandbox, told as a timeline, and checked at its end.
 
-A shop sells by QR code, hears of the payment, sells by scanning a code, and gives a part back. Its clock jumps over
-every wait: right here, where nothing but the sandbox in memory is waited for.
+A shop charges the code that a customer shows and gives a part back, sells by QR code and hears of the payment. Then a
+reply is lost and the program ends: its books show the charge, and the notification resolves it.
+
+Its clock jumps over every wait: right here, where nothing but the sandbox in memory is waited for. While the books are
+open it stands still until it is told to move, since their database works in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -15,8 +21,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omipay_async.codes import Currency, Platform, RefundStatus
-from omipay_async.errors import OmipayError
+from omipay_async.errors import OmipayError, OutcomeUnknown
 from omipay_async.sandbox import Fault, PaymentCode, Sandbox
+from omipay_async.sql import Books
 from omipay_async.testing import ManualClock
 
 from .exit_codes import Exit
@@ -24,7 +31,7 @@ from .formatting import elapsed, in_words, money, plain
 from .runner import complain
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
     from omipay_async.models import Order
     from omipay_async.session import AsyncOmipay
@@ -33,7 +40,13 @@ if TYPE_CHECKING:
 
 _QR_AMOUNT: Final = 1230
 _SCAN_AMOUNT: Final = 450
-_REFUND_AMOUNT: Final = 430
+_REFUND_AMOUNT: Final = 200
+_LOST_AMOUNT: Final = 620
+_NOTIFY_URL: Final = "http://shop.test/omipay/notify"
+_LOST_NUMBER: Final = "TILL-2002"
+_TYPES_A_PASSWORD_S: Final = 10.0
+"""After these ``PaymentCode.PAID_AFTER_SECONDS`` is paid."""
+_LONGEST_ANSWER_S: Final = 10.0
 _WORTH_A_WORD_S: Final = 600.0
 """A pause that is as long as this is told in words."""
 _STEP_OF_A_REFUND_S: Final = 8 * 3600.0
@@ -59,11 +72,13 @@ class Shop:
     last: float = 0.0
     """When the last line was told, on the demo's clock."""
 
-    def tell(self, what: str) -> None:
+    def tell(self, sentence: str, *values: object) -> None:
         """One line of the timeline."""
+        what = self.run.translate(sentence, *values)
         now = self.clock.monotonic()
         if now - self.last >= _WORTH_A_WORD_S:
-            self.run.say(f"{'':>9}  ... {in_words(now - self.last)} later ...")
+            later = self.run.translate("... {} later ...", in_words(now - self.last, self.run.translate))
+            self.run.say(f"{'':>9}  {later}")
         self.last = now
         self.told.append({"at_s": now, "what": what})
         self.run.say(f"{elapsed(now):>9}  {what}")
@@ -71,7 +86,8 @@ class Shop:
     async def fulfil(self, order: Order) -> None:
         """What a merchant does once for each paid order."""
         self.fulfilled.append(order.order_no)
-        self.tell(f"handler: {order.out_order_no} is paid, {money(order.amount, order.currency)}: goods are shipped")
+        amount = money(order.amount, order.currency)
+        self.tell("handler: {} is paid, {}: goods are shipped", order.out_order_no, amount)
 
     async def notify_url(
         self, scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
@@ -80,11 +96,54 @@ class Shop:
         body = await Request(scope, receive).body()
         reply = await self.omipay.receive_notification(body, self.fulfil)
         done = "confirmed by QueryOrder, handler ran" if reply.ran else "handler had run before, not again"
-        answer = done if reply.error is None else plain(reply.error)
-        self.tell(f"notification: {answer}; answered {reply.status}")
+        answer = self.run.translate(done) if reply.error is None else plain(reply.error)
+        self.tell("notification: {}; answered {}", answer, reply.status)
         await Response(reply.body, reply.status, dict(reply.headers))(scope, receive, send)
 
     # -- the acts ---------------------------------------------------------------------------------------------------
+
+    async def sell_by_scanning(self) -> str:
+        """The till scans the customer's code, and the customer types a password first."""
+        order = await self.omipay.make_scan_order(
+            order_name="Flat white",
+            amount=_SCAN_AMOUNT,
+            currency=Currency.AUD,
+            out_order_no="TILL-2001",
+            qrcode=PaymentCode.PAID_AFTER_QUERIES,
+            pos_no="till-1",
+        )
+        amount = money(_SCAN_AMOUNT, "AUD")
+        self.tell("MakeScanOrder: USERPAYING, {}: the customer types a password", amount)
+        await self._paid(order)
+        return order.order_no
+
+    async def _paid(self, order: Any) -> None:
+        paid = await self.omipay.poll_until_paid(order, on_status=lambda seen: self.tell("QueryOrder: {}", seen.status))
+        self.tell("paid: {} as {}", money(paid.amount, paid.currency), money(paid.pay_amount, paid.pay_currency))
+
+    async def give_back(self, order_no: str) -> RefundStatus | str:
+        """A part goes back, in the days that this takes."""
+        receipt = await self.omipay.refund(order_no=order_no, out_refund_no="R-3001", amount=_REFUND_AMOUNT)
+        self.tell("Refund: {}, {} of it, accepted", receipt.refund_no, money(_REFUND_AMOUNT, "AUD"))
+        office = asyncio.create_task(self._back_office(receipt.refund_no))
+        refund = await self.omipay.poll_until_refunded(
+            receipt,
+            timeout=7 * 86_400,
+            interval=_STEP_OF_A_REFUND_S,
+            on_status=self._tell_refund,
+        )
+        await office
+        return refund.status
+
+    def _tell_refund(self, seen: Any) -> None:
+        meaning = self.run.translate(_MEANINGS.get(seen.status, ""))
+        self.tell("QueryRefund: {}", f"{seen.status}{meaning}")
+
+    async def _back_office(self, refund_no: str) -> None:
+        status = RefundStatus.Applied
+        while not status.is_final:
+            await self.clock.sleep(_STEP_OF_A_REFUND_S)
+            status = await self.sandbox.advance_refund(refund_no)
 
     async def sell_by_qr_code(self) -> str:
         """A customer scans the shop's code; the notification of it comes twice."""
@@ -94,9 +153,9 @@ class Shop:
             currency=Currency.AUD,
             out_order_no="WEB-1001",
             platform=Platform.WECHATPAY,
-            notify_url="http://shop.test/omipay/notify",
+            notify_url=_NOTIFY_URL,
         )
-        self.tell(f"MakeQROrder: order {order.order_no}, {money(_QR_AMOUNT, 'AUD')}; its code is shown:")
+        self.tell("MakeQROrder: order {}, {}; its code is shown:", order.order_no, money(_QR_AMOUNT, "AUD"))
         self.run.say(order.qr_terminal())
         customer = asyncio.create_task(self._customer(order.order_no, order.qrcode or ""))
         await self._paid(order)
@@ -112,42 +171,59 @@ class Shop:
         self.tell("customer: pays")
         await self.sandbox.customer.pays(order_no)
 
-    async def sell_by_scanning(self) -> None:
-        """The till scans the customer's code, and the customer types a password first."""
-        order = await self.omipay.make_scan_order(
-            order_name="Flat white",
-            amount=_SCAN_AMOUNT,
-            currency=Currency.AUD,
-            out_order_no="TILL-2001",
-            qrcode=PaymentCode.PAID_AFTER_QUERIES,
-            pos_no="till-1",
-        )
-        self.tell(f"MakeScanOrder: USERPAYING, {money(_SCAN_AMOUNT, 'AUD')}: the customer types a password")
-        await self._paid(order)
+    async def crash(self, books_file: Path) -> int:
+        """A charge whose reply is lost, the program's end, and what its books know. How many calls stay unresolved."""
+        self.clock.auto = False
+        self.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeScanOrder", times=1)
+        async with self._till(books_file) as books:
+            await books.create_tables()
+            self.tell("books: the next charge is written down before it is sent")
+            await self._lost_charge()
+        self.tell("crash: the till's program ends here, and starts again")
+        async with self._till(books_file) as books:
+            unresolved = await books.unresolved()
+            for entry in unresolved:
+                what = (entry.endpoint, entry.out_order_no, money(entry.amount, entry.currency), entry.outcome)
+                sentence = "books: {} unresolved: {} {}, {}, {}. Do not scan again for this sale"
+                self.tell(sentence, len(unresolved), *what)
+            await self._notification()
+            left = len(await books.unresolved())
+            sentence = "books: {} unresolved: {} is known to be paid, and its goods were shipped once"
+            self.tell(sentence, left, _LOST_NUMBER)
+            return left
 
-    async def _paid(self, order: Any) -> None:
-        paid = await self.omipay.poll_until_paid(order, on_status=lambda seen: self.tell(f"QueryOrder: {seen.status}"))
-        self.tell(f"paid: {money(paid.amount, paid.currency)} as {money(paid.pay_amount, paid.pay_currency)}")
+    async def _lost_charge(self) -> None:
+        try:
+            await self.omipay.make_scan_order(
+                order_name="Birthday cake",
+                amount=_LOST_AMOUNT,
+                currency=Currency.AUD,
+                out_order_no=_LOST_NUMBER,
+                qrcode=PaymentCode.PAID_AFTER_SECONDS,
+                pos_no="till-1",
+                notify_url=_NOTIFY_URL,
+            )
+        except OutcomeUnknown as error:
+            sentence = "MakeScanOrder: the reply is lost ({}). Nobody knows whether the customer was charged"
+            self.tell(sentence, type(error).__name__)
 
-    async def give_back(self, order_no: str) -> RefundStatus | str:
-        """A part goes back, in the days that this takes."""
-        receipt = await self.omipay.refund(order_no=order_no, out_refund_no="R-3001", amount=_REFUND_AMOUNT)
-        self.tell(f"Refund: {receipt.refund_no}, {money(_REFUND_AMOUNT, 'AUD')} of it, accepted")
-        office = asyncio.create_task(self._back_office(receipt.refund_no))
-        refund = await self.omipay.poll_until_refunded(
-            receipt,
-            timeout=7 * 86_400,
-            interval=_STEP_OF_A_REFUND_S,
-            on_status=lambda seen: self.tell(f"QueryRefund: {seen.status}{_MEANINGS.get(seen.status, '')}"),
-        )
-        await office
-        return refund.status
+    async def _notification(self) -> None:
+        """Let the customer type the password, and the gateway's first notification be answered."""
+        seen = len(self.sandbox.ledger.deliveries)
+        await self.clock.advance(_TYPES_A_PASSWORD_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_ANSWER_S):  # the books take their time in a thread, not on the clock
+                while len(self.sandbox.ledger.deliveries) == seen:  # noqa: ASYNC110 - the ledger tells nobody
+                    await asyncio.sleep(0.005)
 
-    async def _back_office(self, refund_no: str) -> None:
-        status = RefundStatus.Applied
-        while not status.is_final:
-            await self.clock.sleep(_STEP_OF_A_REFUND_S)
-            status = await self.sandbox.advance_refund(refund_no)
+    @contextlib.asynccontextmanager
+    async def _till(self, books_file: Path) -> AsyncIterator[Books]:
+        """A program with books, from its start to its end."""
+        async with (
+            Books(f"sqlite:///{books_file}", clock=self.clock) as books,
+            self.sandbox.session(journal=books, backend=books) as self.omipay,
+        ):
+            yield books
 
 
 def demo(run: Run) -> Exit:
@@ -164,45 +240,57 @@ async def play(run: Run, set_up: Callable[[Sandbox], Awaitable[None]]) -> Exit:
     """The story, on a sandbox that ``set_up`` has prepared."""
     began = time.perf_counter()
     clock = ManualClock(auto=True)
-    run.say("A shop against the embedded sandbox: no network, and no real money. Its clock jumps over every wait.\n")
+    opening = "A shop against the embedded sandbox: no network, and no real money. Its clock jumps over every wait.\n"
+    run.say(run.translate(opening))
     async with Sandbox(clock=clock, seed="demo") as sandbox, sandbox.session() as omipay:
         shop = Shop(run, clock, sandbox, omipay)
         sandbox.app = shop.notify_url
         await set_up(sandbox)
         try:
-            # The acts of the story, in order; a further one goes here.
-            order_no = await shop.sell_by_qr_code()
-            await shop.sell_by_scanning()
-            status = await shop.give_back(order_no)
+            trouble = await _all_acts(shop)
         except OmipayError as error:
             trouble = plain(f"{type(error).__name__}: {error}")
-        else:
-            trouble = _differs(shop, order_no, status)
     return _conclude(shop, trouble, time.perf_counter() - began)
 
 
-def _differs(shop: Shop, order_no: str, refund: str) -> str:
+async def _all_acts(shop: Shop) -> str:
+    """The acts of the story, in order. Returns what did not end as told."""
+    scanned = await shop.sell_by_scanning()
+    refund = await shop.give_back(scanned)
+    shown = await shop.sell_by_qr_code()
+    with tempfile.TemporaryDirectory(prefix="omipay-demo-") as folder:
+        unresolved = await shop.crash(Path(folder) / "books.db")
+    return _differs(shop, shown, refund, unresolved)
+
+
+def _differs(shop: Shop, shown: str, refund: str, unresolved: int) -> str:
     """What did not end as told; empty if all did. The gateway's ledger has the last word."""
     ledger = shop.sandbox.ledger
+    lost = [order.order_no for order in ledger.orders.values() if order.out_order_no == _LOST_NUMBER]
     expected = {
-        "fulfilled": ([order_no], shop.fulfilled),
-        "paid": (_QR_AMOUNT + _SCAN_AMOUNT, ledger.paid_total()),
+        "fulfilled": ([shown, *lost], shop.fulfilled),
+        "paid": (_SCAN_AMOUNT + _QR_AMOUNT + _LOST_AMOUNT, ledger.paid_total()),
         "refunded": (_REFUND_AMOUNT, ledger.refunded_total()),
         "refund": (RefundStatus.Closed, refund),
         "charged twice": ([], ledger.charged_twice()),
+        "unresolved": (0, unresolved),
     }
-    return "; ".join(f"{name} is {found}, not {told}" for name, (told, found) in expected.items() if told != found)
+    translate = shop.run.translate
+    found = ((name, is_, told) for name, (told, is_) in expected.items() if told != is_)
+    return "; ".join(translate("{} is {}, not {}", *each) for each in found)
 
 
 def _conclude(shop: Shop, trouble: str, took_s: float) -> Exit:
-    run, ledger = shop.run, shop.sandbox.ledger
+    run, ledger, translate = shop.run, shop.sandbox.ledger, shop.run.translate
     passed, paid, refunded = shop.clock.monotonic(), ledger.paid_total(), ledger.refunded_total()
     if run.json:
         document = {"ok": not trouble, "paid": paid, "refunded": refunded, "currency": "AUD", "timeline": shop.told}
         run.show(document | ({"message": trouble} if trouble else {}))
-    run.say(f"\nThe gateway's ledger: {money(paid, 'AUD')} paid, {money(refunded, 'AUD')} of it given back.")
-    run.say(f"{in_words(passed)} passed on the demo's clock, {took_s:.1f} seconds on yours.")
+    totals = (money(paid, "AUD"), money(refunded, "AUD"))
+    run.say(translate("\nThe gateway's ledger: {} paid, {} of it given back.", *totals))
+    times = (in_words(passed, translate), took_s)
+    run.say(translate("{} passed on the demo's clock, {:.1f} seconds on yours.", *times))
     if trouble:
-        complain(f"the demo did not end as told: {trouble}")
+        complain(translate("the demo did not end as told: {}", trouble))
         return Exit.REFUSED
     return Exit.DONE

@@ -9,12 +9,15 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from omipay_async.errors import InvalidRequest
 from omipay_async.protocol.money import from_minor
+
+if TYPE_CHECKING:
+    from .translations import Translate
 
 _LONGEST_VALUE: Final = 10_000
 _VERDICTS: Final = ("is_paid", "is_refunded", "is_failed", "is_final")
@@ -57,14 +60,16 @@ def elapsed(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def in_words(seconds: float) -> str:
+def in_words(seconds: float, translate: Translate) -> str:
     """A duration as people say it: its two largest units, rounded down."""
     rest, parts = int(seconds), []
     for name, size in (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)):
         count, rest = divmod(rest, size)
         if count:
-            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
-    return " and ".join(parts[:2]) or "no time"
+            parts.append(translate(f"1 {name}") if count == 1 else translate(f"{{}} {name}s", count))
+    if len(parts) > 1:
+        return translate("{} and {}", *parts[:2])
+    return parts[0] if parts else translate("no time")
 
 
 def fields(model: Any) -> dict[str, Any]:

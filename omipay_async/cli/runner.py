@@ -24,12 +24,15 @@ from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
 from . import exit_codes
 from .exit_codes import Exit
 from .formatting import as_json, as_lines, plain
+from .translations import translator
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from omipay_async.events import Event
     from omipay_async.session import AsyncOmipay
+
+    from .translations import Translate
 
 T = TypeVar("T")
 
@@ -55,6 +58,8 @@ class Run:
     """The order that this run has made."""
     call: Event | None = None
     """What became of this run's money call."""
+    translate: Translate = attrs.field(factory=translator)
+    """Says an English sentence in the language of ``OMIPAY_LANGUAGE``."""
     _typed_key: str | None = attrs.field(default=None, repr=False)
 
     # -- the gateway ------------------------------------------------------------------------------------------------

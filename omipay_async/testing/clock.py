@@ -19,7 +19,8 @@ class ManualClock:
 
     ``start`` is the time that ``time_ms()`` begins with: seconds since the epoch, milliseconds (a number too large for
     seconds), or an aware ``datetime``. With ``auto`` the clock jumps to the next sleeper by itself once nothing else
-    can run: right for programs whose only I/O is the sandbox in memory, wrong as soon as a real socket is waited for.
+    can run: right for programs whose only I/O is the sandbox in memory, wrong as soon as a real socket or a
+    thread is waited for. ``auto`` may be changed at any time.
     """
 
     def __init__(self, start: float | datetime = 1_700_000_000.0, *, auto: bool = False) -> None:
@@ -30,7 +31,7 @@ class ManualClock:
         self._target = 0.0
         self._ahead = False
         """Whether time was let pass that nothing has felt yet."""
-        self._auto = auto
+        self.auto = auto
         self._timers: list[tuple[float, int, _Timer]] = []
         self._order = itertools.count()
         self._stepper: asyncio.Handle | None = None
@@ -70,7 +71,7 @@ class ManualClock:
         """Call ``callback`` once ``seconds`` have been let pass."""
         timer = _Timer(callback)
         heapq.heappush(self._timers, (self.monotonic() + max(0.0, seconds), next(self._order), timer))
-        if self._auto:
+        if self.auto:
             self._step_when_idle()
         return timer
 
@@ -140,9 +141,9 @@ class ManualClock:
                 if not arrival.done():
                     arrival.set_result(None)
             self._arrivals.clear()
-            if not self._auto:
+            if not self.auto:
                 return
-        elif self._auto and due is not None:
+        elif self.auto and due is not None:
             self._target = due
             self._fire(due)
         else:

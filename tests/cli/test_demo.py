@@ -9,7 +9,9 @@ import pytest
 
 from omipay_async.cli import demo
 from omipay_async.cli.exit_codes import Exit
+from omipay_async.cli.formatting import in_words
 from omipay_async.cli.runner import Run
+from omipay_async.cli.translations import translator
 from omipay_async.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -21,29 +23,50 @@ if TYPE_CHECKING:
 
 
 def test_the_demo_tells_the_main_job(cli: Cli) -> None:
-    """A QR code, its payment, the notification twice and the handler once, USERPAYING to PAID, a refund to Closed."""
+    """USERPAYING to PAID, a refund to Closed, a QR code and its notification twice, a lost reply that is resolved."""
     ended = cli("demo")
     assert (ended.code, ended.err) == (0, "")
-    acts = ["MakeQROrder", "▄▄▄▄▄", "customer: pays", "handler ran; answered 200", "not again; answered 200"]
-    acts += ["USERPAYING", "QueryOrder: PAYING", "QueryOrder: PAID", "accepted", "QueryRefund: Applied"]
-    acts += ["QueryRefund: Closed", "AUD 16.80 paid, AUD 4.30 of it given back"]
+    acts = ["USERPAYING", "QueryOrder: PAYING", "QueryOrder: PAID", "accepted", "QueryRefund: Applied"]
+    acts += ["QueryRefund: Closed", "MakeQROrder", "▄▄▄▄▄", "customer: pays", "handler ran; answered 200"]
+    acts += ["not again; answered 200", "written down before it is sent", "the reply is lost", "crash", "1 unresolved"]
+    acts += ["TILL-2002 is paid", "answered 200", "0 unresolved", "AUD 23.00 paid, AUD 2.00 of it given back"]
     place = 0
     for act in acts:
         place = ended.out.index(act, place)
-    assert ended.out.count("goods are shipped") == 1
+    assert ended.out.count("goods are shipped") == 2
     assert "clock jumps over every wait" in ended.out
     for words in ("8 hours later", "Closed: the money has arrived", "1 day and 8 hours passed on the demo's clock"):
         assert words in ended.out
+
+
+def test_the_demo_speaks_chinese(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OMIPAY_LANGUAGE chooses the language of the story; every sentence of it is translated."""
+    monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
+    ended = cli("demo")
+    assert ended.code == 0
+    for words in ("8 小时后", "Closed：款项已到账", "1 笔结果未知", "0 笔结果未知", "演示时钟经过 1 天 8 小时"):
+        assert words in ended.out
+    for line in ended.out.splitlines():
+        assert not line.strip() or any(character > "\u2500" for character in line), line
 
 
 def test_the_demo_is_a_document_for_machines(cli: Cli) -> None:
     """With each step and the second of the demo's clock in which it was taken."""
     ended = cli("demo", "--json")
     assert ended.code == 0
-    assert (ended.document["ok"], ended.document["paid"], ended.document["refunded"]) == (True, 1680, 430)
+    assert (ended.document["ok"], ended.document["paid"], ended.document["refunded"]) == (True, 2300, 200)
     times = [step["at_s"] for step in ended.document["timeline"]]
     assert times == sorted(times)
     assert times[-1] > 86_400, "a day and more has passed on its clock"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.5, "no time"), (1, "1 second"), (62, "1 minute and 2 seconds"), (2 * 86_400, "2 days"), (3600, "1 hour")],
+)
+def test_durations_in_words(seconds: float, said: str) -> None:
+    """The two largest units, rounded down."""
+    assert in_words(seconds, translator("EN")) == said
 
 
 @pytest.mark.parametrize(
