@@ -100,7 +100,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         timezone: str | tzinfo = "Australia/Sydney",
         timeout: float = 30.0,
         max_in_flight: int = 20,
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),
         nonces: NonceProvider | None = None,
         clock: Clock | None = None,
         backend: Backend | None = None,

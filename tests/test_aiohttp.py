@@ -16,6 +16,7 @@ from omipay_async import AsyncOmipay
 from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
 from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest
 from omipay_async.sandbox import Sandbox
+from tests.support.untyped import untyped
 
 from .support.raw_http import FAIL, ORDER, SUCCESS, Handler, Session, chunked, exchange
 
@@ -250,7 +251,7 @@ def without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     monkeypatch.delitem(sys.modules, "omipay_async.aiohttp")
     yield
-    sys.modules["omipay_async"].aiohttp = adapter  # type: ignore[attr-defined]  # as the import system has it
+    untyped(sys.modules["omipay_async"]).aiohttp = adapter  # as the import system has it
 
 
 def test_a_missing_extra_is_named(without_aiohttp: None) -> None:

@@ -12,6 +12,7 @@ from omipay_async import AsyncOmipay
 from omipay_async.asgi import bodies, get_omipay, notification_app, omipay_getter, session_app
 from omipay_async.asgi.notify import NotificationApp
 from omipay_async.errors import ConfigurationError, InvalidRequest
+from tests.support.untyped import untyped
 
 from .support.asgi_server import Client, Server
 from .support.raw_http import FAIL, SUCCESS, Handler, Session
@@ -170,7 +171,7 @@ def test_what_is_neither_session_nor_getter_is_refused_when_the_app_is_made(wron
     with pytest.raises(ConfigurationError, match="omipay_or_getter"):
         notification_app(wrong, handler)
     with pytest.raises(InvalidRequest, match="handler"):
-        notification_app(lambda: None, wrong if wrong is not AsyncOmipay else None)  # type: ignore[arg-type]  # tested
+        notification_app(untyped(lambda: None), untyped(wrong if wrong is not AsyncOmipay else None))
 
 
 # -- the session ------------------------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ async def test_the_server_is_told_of_the_end_after_the_session_was_closed(sessio
         told_when_closed.append(session.closed)
         await said(message)
 
-    server.send = send  # type: ignore[method-assign]  # to look on
+    untyped(server).send = send
     async with server:
         pass
     assert told_when_closed == [0, 1]
@@ -276,13 +277,13 @@ async def test_a_session_that_cannot_be_made_ends_the_start() -> None:
 
 async def test_a_second_session_under_one_name_is_refused_at_the_start(session: Any) -> None:
     """It would answer for the other merchant; under a name of its own it lives beside."""
-    inner = session_app(App(), Session, name="omipay")  # type: ignore[arg-type]  # a double
+    inner = session_app(App(), untyped(Session), name="omipay")
     with pytest.raises(ConfigurationError, match=r'scope\["state"\]\["omipay"\]'):
         async with Server(session_app(inner, lambda: session)):
             raise AssertionError("it started")
     assert session.closed == 1
     perth = Session()
-    whole = session_app(session_app(App(), lambda: perth, name="perth"), lambda: session)  # type: ignore[arg-type, return-value]  # a double
+    whole = session_app(session_app(App(), untyped(lambda: perth), name="perth"), lambda: session)
     async with Server(whole) as server:
         assert server.scope["state"] == {"omipay": session, "perth": perth}
 
@@ -348,4 +349,4 @@ async def test_a_session_that_nobody_keeps_is_named(handler: Handler) -> None:
 def test_what_will_not_do_is_refused_when_the_app_is_made(name: str, arguments: dict[str, Any]) -> None:
     """Naming the argument."""
     with pytest.raises(ConfigurationError, match=f"^{name}"):
-        session_app(**({"app": silent, "factory": Session} | arguments))  # type: ignore[arg-type]  # what is tested
+        session_app(**untyped({"app": silent, "factory": Session} | arguments))

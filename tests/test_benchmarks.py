@@ -11,6 +11,7 @@ from benchmarks.__main__ import main
 from benchmarks.measure import Figures, in_turn
 from benchmarks.report import Row, Target, as_json, table
 from benchmarks.server import ORDER, Canned
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,7 @@ async def test_canned_server_answers_each_request() -> None:
             written.append(data)
 
     canned = Canned(0.0)
-    canned._transport = HTTPClient()  # type: ignore[assignment]  # all that it uses of a transport
+    canned._transport = untyped(HTTPClient())  # all that it uses of a transport
     canned.data_received(b"GET /omipay/api/v2/QueryOrder?a=1 HTTP/1.1\r\nHost: h\r\n")
     assert not written
     canned.data_received(b"\r\nGET /v1/models/m HTTP/1.1\r\n\r\n")

@@ -19,6 +19,7 @@ from omipay_async.asgi import session_app
 from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest
 from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route, omipay_dep
 from omipay_async.sandbox import Sandbox
+from tests.support.untyped import untyped
 
 from .support.raw_http import FAIL, ORDER, SUCCESS, Handler, Session, answer, chunked, exchange
 
@@ -373,7 +374,7 @@ def without_fastapi(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, "fastapi", None)
     monkeypatch.delitem(sys.modules, "omipay_async.fastapi")
     yield
-    sys.modules["omipay_async"].fastapi = adapter  # type: ignore[attr-defined]  # as the import system has it
+    untyped(sys.modules["omipay_async"]).fastapi = adapter  # as the import system has it
 
 
 def test_a_missing_extra_is_named(without_fastapi: None) -> None:

@@ -15,7 +15,7 @@ from omipay_async.codes import ErrorCode
 from .errors import ErrorReply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from .merchants import Merchant
 
@@ -120,8 +120,7 @@ def _check_age(timestamp_ms: int, now_ms: int, window_ms: int) -> None:
 
 
 def _why_unknown(number: str, merchants: Mapping[str, Merchant]) -> str:
-    stripped: Callable[[str], str] = lambda text: text.strip().lstrip("0")  # noqa: E731 - one word for one comparison
-    if any(stripped(number) == stripped(known) for known in merchants):
+    if number.strip().lstrip("0") in {known.strip().lstrip("0") for known in merchants}:
         return "m_number differs from a known one by its leading zeros or by white space"
     return "there is no such m_number"
 

@@ -203,7 +203,7 @@ class Notifier:
             self._record(order, number, body, accepted=False, answer="lost on its way, by a fault")
             return False
         if Fault.NOTIFICATION_FORGE in active_faults:
-            await self._post(client, order, number, self.body(order, {}, secret_key="a forger's key"))  # noqa: S106 - nobody's
+            await self._post(client, order, number, self.body(order, {}, secret_key="a forger's key"))
         if Fault.NOTIFICATION_TAMPER in active_faults:
             amount = "amount" if self.oddities else "total_amount"
             await self._post(client, order, number, self.body(order, {amount: order.amount * 10}))
@@ -253,7 +253,7 @@ class Notifier:
             transport = httpx.ASGITransport(app=_logging_errors(self.app, url), raise_app_exceptions=False)
             return httpx.AsyncClient(transport=transport)
         # Developers' machines have certificates of their own making, and nothing here is a secret.
-        return httpx.AsyncClient(verify=False, timeout=_TIMEOUT_S, trust_env=False)  # noqa: S501
+        return httpx.AsyncClient(verify=False, timeout=_TIMEOUT_S, trust_env=False)
 
 
 def why_refused(status: int, content_type: str, body: bytes) -> str:

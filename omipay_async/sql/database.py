@@ -19,7 +19,7 @@ import contextvars
 import random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
+import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from omipay_async.errors import BackendError, ConfigurationError, JournalError

@@ -31,7 +31,7 @@ import enum
 import functools
 import re
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import h11
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP has connected."""
-        self._transport = transport  # type: ignore[assignment]  # it is a stream's
+        self._transport = cast("asyncio.Transport", transport)
         if self._tls:
             self._transport.pause_reading()  # what comes before TLS is TLS's to read
 

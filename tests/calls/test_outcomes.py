@@ -34,6 +34,7 @@ from omipay_async.protocol.endpoints import ENDPOINTS, Endpoint
 from omipay_async.transport.attempt import Failed
 from omipay_async.transport.failures import Failure
 from tests.support.canned_gateway import CALLS, MONEY, READS, Gateway, fail, open_session, read
+from tests.support.untyped import untyped
 
 UNLISTED = ("BRAND_NEW", "", None)
 UNCLEAR_SCAN = {"ORDER_PAID", "ORDER_CLOSED"}
@@ -59,20 +60,21 @@ async def test_every_refusal_of_every_endpoint_says_what_became_of_the_money(nam
     """The class follows the code, the outcome the endpoint and the code; only reads repeat, and only SYSTEM_ERROR."""
     if (name, code) == ("MakeScanOrder", "USERPAYING"):
         return  # no refusal: see test_a_customer_typing_a_password_is_no_error
-    gateway = Gateway(fail(code, order_no="TR1"))  # type: ignore[arg-type]  # None is what a gateway may send
+    gateway = Gateway(fail(code, order_no="TR1"))
     async with open_session(gateway) as omipay:
         with pytest.raises(OmipayError) as caught:
             await CALLS[name](omipay)
-    error = caught.value
+    error: BaseException | None = caught.value
+    assert isinstance(error, OmipayError)
     assert error.outcome is expected(name, code)
     if code in {"SYSTEM_ERROR", "SIGN_TIMEOUT", "SIGN_TIMEOUOT"} and name in MONEY:
         assert isinstance(error, OutcomeUnknown)
-        error = error.__cause__  # type: ignore[assignment]  # checked on the next line
+        error = error.__cause__
     assert isinstance(error, APIError)
     assert type(error) is ERROR_CLASSES.get(error_code(code or ""), APIError)
     assert error.error_code == error_code(code or "")
     assert (error.endpoint, error.error_msg, error.order_no, error.node) == (name, "Nein.", "TR1", "AU")
-    assert error.raw == fail(code, order_no="TR1")  # type: ignore[arg-type]  # as above
+    assert error.raw == fail(code, order_no="TR1")
     assert len(gateway.requests) == (3 if code == "SYSTEM_ERROR" and name in READS else 1)
 
 
@@ -80,7 +82,7 @@ async def test_every_refusal_of_every_endpoint_says_what_became_of_the_money(nam
 @pytest.mark.parametrize("safety", Safety)
 async def test_what_an_unknown_endpoint_means_by_its_codes_nobody_knows(code: str | None, safety: Safety) -> None:
     """Through ``call`` only PARAMETER_INVALID and what is wrong with the signature prove that no money moved."""
-    async with open_session(Gateway(fail(code))) as omipay:  # type: ignore[arg-type]  # None is what a gateway may send
+    async with open_session(Gateway(fail(code))) as omipay:
         with pytest.raises(OmipayError) as caught:
             await omipay.call("ConfirmCheckOut", {"token": "x"}, safety=safety)
     certain = code in {"PARAMETER_INVALID", "SIGN_ERROR", "SIGN_TIMEOUT", "MERCHANTNO_INVALID", "MERCHANTNO_DISABLE"}
@@ -113,9 +115,9 @@ OPEN = [TransportError("x"), InvalidReply("x"), OutcomeUnknown("x"), PollTimeout
 @pytest.mark.parametrize("error", [*UNSENT, *OPEN], ids=lambda error: type(error).__name__)
 def test_what_every_error_says_of_every_call(endpoint: Endpoint[Any], error: OmipayError) -> None:
     """Of a read nothing; of money NOT_DONE only where nothing was sent: an error that nobody thought of is UNKNOWN."""
-    expected = Outcome.NOT_DONE if error in UNSENT else Outcome.UNKNOWN
-    if endpoint.safety is Safety.READ:
-        expected = None  # type: ignore[assignment]  # of a read
+    expected = None
+    if endpoint.safety is not Safety.READ:
+        expected = Outcome.NOT_DONE if error in UNSENT else Outcome.UNKNOWN
     assert outcomes.of_call(RequestContext(endpoint), error) is expected
 
 
@@ -163,8 +165,8 @@ def test_whatever_ends_a_poll_leaves_it_open(error: BaseException) -> None:
 
 def test_only_the_gateways_word_ends_a_poll_for_certain() -> None:
     """PaymentFailed and RefundFailed."""
-    assert outcomes.of_poll(PaymentFailed("x", order=None)) is Outcome.NOT_DONE  # type: ignore[arg-type]  # not looked at
-    assert outcomes.of_poll(RefundFailed("x", refund=None)) is Outcome.NOT_DONE  # type: ignore[arg-type]  # likewise
+    assert outcomes.of_poll(PaymentFailed("x", order=untyped(None))) is Outcome.NOT_DONE
+    assert outcomes.of_poll(RefundFailed("x", refund=untyped(None))) is Outcome.NOT_DONE
 
 
 def test_no_error_is_changed_after_it_was_raised() -> None:
@@ -184,7 +186,7 @@ async def test_an_error_shared_by_two_callers_says_to_each_what_it_must(name: st
     """An InvalidRequest that was kept says afterwards what it said when it was raised."""
     async with open_session(Gateway({})) as omipay:
         with pytest.raises(InvalidRequest) as first:
-            await CALLS["MakeScanOrder"](WithoutAmount(omipay))  # type: ignore[arg-type]  # as much of one as is needed
+            await CALLS["MakeScanOrder"](untyped(WithoutAmount(omipay)))
         with pytest.raises(InvalidRequest) as second:
             await getattr(omipay, name)("")
     assert first.value.outcome is Outcome.NOT_DONE

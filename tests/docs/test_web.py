@@ -17,6 +17,7 @@ from omipay_async.testing import ManualClock
 from tests.support.asgi_server import Client, Server
 from tests.support.markdown import DOCS, blocks, save_files
 from tests.support.raw_http import Handler, Session
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -112,7 +113,7 @@ def django_views(shop: Any) -> Iterator[Any]:
         django.setup()
     views = importlib.import_module("django_views")
     urls = type(sys)("tests.docs.urls")
-    urls.urlpatterns = [path("orders/<number>", views.order), path("view/notify", views.notify)]  # type: ignore[attr-defined]  # a module
+    untyped(urls).urlpatterns = [path("orders/<number>", views.order), path("view/notify", views.notify)]
     sys.modules["tests.docs.urls"] = urls
     clear_url_caches()
     yield views

@@ -18,6 +18,7 @@ from omipay_async.fulfilment.backends import (
     Step,
 )
 from omipay_async.testing import ManualClock
+from tests.support.untyped import untyped
 
 KEY = "123456:TR1"
 
@@ -34,7 +35,8 @@ async def brought_to(backend: Backend, state: ClaimState) -> None:
 
 async def asked(backend: Backend, step: Step) -> Claim | bool | None:
     """Ask one question as the owner "me"."""
-    return await getattr(backend, step.lower())(KEY, "me")  # type: ignore[no-any-return]
+    answer: Claim | bool | None = await getattr(backend, step.lower())(KEY, "me")
+    return answer
 
 
 async def seen(backend: Backend) -> ClaimState:
@@ -144,4 +146,4 @@ async def test_a_note_is_remembered_for_ten_minutes_at_least_and_not_for_ever() 
 def test_durations_that_are_none_are_named(option: str, value: object) -> None:
     """A wrong lease or keep is refused when the backend is made, by name."""
     with pytest.raises(ConfigurationError, match=option):
-        MemoryBackend(**{option: value})  # type: ignore[arg-type]  # wrong on purpose
+        MemoryBackend(**{option: untyped(value)})

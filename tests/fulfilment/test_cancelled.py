@@ -16,6 +16,7 @@ from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard, StillRunning
 from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, Stubborn, begin, gone, hanging, no
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -299,7 +300,7 @@ def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_order() -> None
     clock.advance(31)
     assert asyncio.run(guard.run(ORDER, mock.AsyncMock(), wait_timeout=0)) is True
     for task in forgotten:  # they were never told to end, which is the point, and asyncio complains of
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # a private switch
+        untyped(task)._log_destroy_pending = False
 
 
 def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_session() -> None:
@@ -312,7 +313,7 @@ def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_session() -> No
     loop.close()
     asyncio.run(guard.drain(60))
     for task in forgotten:
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # as above
+        untyped(task)._log_destroy_pending = False
 
 
 def test_shutting_the_loop_down_frees_the_order() -> None:

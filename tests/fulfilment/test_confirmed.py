@@ -22,6 +22,7 @@ from omipay_async import (
 from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import FaultyBackend, broken, giving_up, gone, hanging, not_async
 from tests.support.scripted_gateway import Gateway, Shop, begin, check_answer, notification, order, outcome
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -88,7 +89,7 @@ async def test_settle_raises_what_the_poll_or_the_handler_raises(
 ) -> None:
     """An order that failed is not handed on, a handler that failed is run again, a wrong one is refused at once."""
     with pytest.raises(InvalidRequest, match="handler"):
-        await omipay.settle("TR1", None)  # type: ignore[arg-type]  # wrong on purpose
+        await omipay.settle("TR1", untyped(None))
     assert gateway.asked == []
     gateway.on("TR2", order("CANCELLED"))
     assert isinstance(await at_once(clock, omipay.settle("TR2", shop.handle, first_wait=0)), PaymentFailed)

@@ -17,6 +17,7 @@ from omipay_async.fulfilment.leases import Unsettled
 from omipay_async.models import Order
 from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import KEY, ORDER, Shop, begin
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,7 +242,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_lease_is_told_of(
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="asyncio starts tasks eagerly from 3.12 on")
 async def test_with_eager_tasks_a_handler_that_asks_for_its_own_order_is_told_so(guard: OnceGuard, shop: Shop) -> None:
     """It is told at once, and everything else goes on as with other tasks."""
-    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]  # from 3.12
+    asyncio.get_running_loop().set_task_factory(untyped(asyncio).eager_task_factory)  # from 3.12
 
     async def fulfil(order: Order) -> None:
         await guard.run(order, fulfil, wait_timeout=None)

@@ -12,6 +12,7 @@ import pytest
 from omipay_async import SessionClosed
 from omipay_async.polling.subject import Subject, Waiter
 from tests.support.scripted_gateway import Gateway, Held, begin, order, outcome, settle
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay
@@ -116,7 +117,7 @@ async def test_a_question_that_was_cancelled_from_outside_is_asked_again(
 def test_polls_of_an_event_loop_that_is_gone_are_forgotten(gateway: Gateway) -> None:
     """A loop that was closed in the middle of polls takes them with it; the session works in the next one."""
     gateway.on("QueryOrder", order("PAID"))
-    gateway.any_loop = True  # type: ignore[attr-defined]  # it holds no connection
+    untyped(gateway).any_loop = True  # it holds no connection
     omipay = gateway.session()
     loop = asyncio.new_event_loop()
     poll = loop.create_task(omipay.poll_until_paid("TR1"))
@@ -126,10 +127,10 @@ def test_polls_of_an_event_loop_that_is_gone_are_forgotten(gateway: Gateway) -> 
     async def again() -> None:
         task = asyncio.create_task(omipay.poll_until_paid("TR1"))
         await settle()
-        await gateway.clock.advance(5)  # type: ignore[attr-defined]  # a ManualClock
+        await untyped(gateway.clock).advance(5)
         assert (await task).is_paid
         await omipay.aclose()
 
     asyncio.run(again())
     poll.get_coro().close()  # what the garbage collector does to it: it must not disturb the polls of today
-    poll._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's word on it is not what is tested
+    untyped(poll)._log_destroy_pending = False  # the warning of asyncio is not what is tested

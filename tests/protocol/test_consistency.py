@@ -138,7 +138,7 @@ def test_success_false_contradicts_success(name: str, no: Any) -> None:
 def test_success_true_contradicts_a_refusal(name: str, yes: Any) -> None:
     """USERPAYING included; and goes with SUCCESS."""
     for code in ("NOT_ENOUGH", "USERPAYING", "BRAND_NEW", None):
-        assert "success: true" in not_believed(name, fail(code, success=yes, order_no="TR1"))  # type: ignore[arg-type]
+        assert "success: true" in not_believed(name, fail(code, success=yes, order_no="TR1"))
     assert decode(name, success(name, success=yes)).error is None
 
 

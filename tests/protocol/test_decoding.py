@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -344,7 +344,7 @@ def test_zones_that_must_be_localised_give_right_times() -> None:
     reply = json.dumps(success("QueryOrder", pay_time="20240407023000")).encode()
     order = ReplyDecoder(Localized()).decode(context("QueryOrder"), Received(200, reply)).value
     assert isinstance(order, Order)
-    assert order.pay_time == datetime(2024, 4, 6, 15, 30, tzinfo=timezone.utc)  # noqa: UP017 - as users write it
+    assert order.pay_time == datetime(2024, 4, 6, 15, 30, tzinfo=UTC)
     assert read("QueryOrder", reply).pay_time.timestamp() == order.pay_time.timestamp()
 
 

@@ -43,8 +43,14 @@ RATE = ExchangeRate(Decimal("5.01540000"), None)
 JSAPI = JSAPIOrder(ORDER_NO, "………………. ")
 RECEIPT = RefundReceipt("ADDFGHJKL", Currency.AUD, 100, CREATED)
 REFUND = Refund("RF1", RefundStatus.Closed, None, Currency.AUD, 100, CREATED, PAID)
-ORDER = {"order_no": "TR1", "status": OrderStatus.PAID, "out_order_no": None, "currency": Currency.AUD, "amount": 100}
-TIMES = {"order_time": CREATED, "pay_time": PAID, "exchange_rate": Decimal("6.5")}
+ORDER: dict[str, Any] = {
+    "order_no": "TR1",
+    "status": OrderStatus.PAID,
+    "out_order_no": None,
+    "currency": Currency.AUD,
+    "amount": 100,
+}
+TIMES: dict[str, Any] = {"order_time": CREATED, "pay_time": PAID, "exchange_rate": Decimal("6.5")}
 
 MODELS = {
     "CN 3.1": RATE,
@@ -53,8 +59,8 @@ MODELS = {
     "EN 2.2": QROrder(ORDER_NO, "………………. "),
     "CN 3.3": JSAPI,
     "EN 2.3": JSAPI,
-    "CN 3.8": Order(**ORDER, pay_currency=Currency.CNY, pay_amount=561, **TIMES),  # type: ignore[arg-type]  # mixed
-    "EN 2.5": Order(**ORDER, pay_currency=Currency.CNY, pay_amount=650, **TIMES),  # type: ignore[arg-type]  # mixed
+    "CN 3.8": Order(**ORDER, pay_currency=Currency.CNY, pay_amount=561, **TIMES),
+    "EN 2.5": Order(**ORDER, pay_currency=Currency.CNY, pay_amount=650, **TIMES),
     "CN 3.10": RECEIPT,
     "EN 2.7": RECEIPT,
     "CN 3.11": REFUND,
@@ -123,7 +129,7 @@ def jsapi(name: str) -> Call:
     )
 
 
-APP = {"order_name": "aaaa", "amount": 1, "currency": "AUD", "out_order_no": "SEORD000012"}
+APP: dict[str, Any] = {"order_name": "aaaa", "amount": 1, "currency": "AUD", "out_order_no": "SEORD000012"}
 NOTIFY = "http://your_site.com/receive_notify.html"
 
 # How a program says what each example says, and which parameters the documents require beyond those of the example.
@@ -149,9 +155,9 @@ SAID: dict[str, tuple[Call, set[str]]] = {
         ),
         set(),
     ),
-    "CN 3.6": (lambda omipay: omipay.make_app_order(**APP, platform="ALIPAYONLINE"), set()),  # type: ignore[arg-type]
+    "CN 3.6": (lambda omipay: omipay.make_app_order(**APP, platform="ALIPAYONLINE"), set()),
     "CN 3.7": (
-        lambda omipay: omipay.make_applet_order(**APP, app_id="wx20u82a9", customer_id="o98c8sq9xz0"),  # type: ignore[arg-type]
+        lambda omipay: omipay.make_applet_order(**APP, app_id="wx20u82a9", customer_id="o98c8sq9xz0"),
         set(),
     ),
     "CN 3.8": (lambda omipay: omipay.query_order(ORDER_NO), set()),
@@ -212,7 +218,7 @@ async def test_the_documents_url_without_a_scheme_is_never_sent() -> None:
     """``notify_url=baidu.com``, of two examples, would be notified nowhere."""
     async with open_session(Gateway(success("MakeAPPOrder"))) as omipay:
         with pytest.raises(InvalidRequest, match="notify_url"):
-            await omipay.make_app_order(**APP, platform="ALIPAYONLINE", notify_url="baidu.com")  # type: ignore[arg-type]
+            await omipay.make_app_order(**APP, platform="ALIPAYONLINE", notify_url="baidu.com")
 
 
 # -- the tables -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 
 from omipay_async import InvalidRequest, OutcomeUnknown, from_minor, to_minor
 from tests.support.canned_gateway import ORDER, Gateway, open_session, success
+from tests.support.untyped import untyped
 
 
 class Price(int, enum.Enum):
@@ -40,7 +41,7 @@ class Unhashable(str):
     """A word that cannot be looked up."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = untyped(None)
 
 
 class Other(str):

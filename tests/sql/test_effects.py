@@ -15,6 +15,7 @@ from omipay_async.errors import BackendError, InvalidRequest, JournalError
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books
 from tests.support.entries import M, entry, execute, order
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -213,9 +214,9 @@ async def test_a_transactional_handler_is_for_sessions(books: Books) -> None:
     with pytest.raises(InvalidRequest, match="session"):
         await books.transactional(ship)(ORDER)
     with pytest.raises(InvalidRequest, match="handler"):
-        books.transactional("ship")  # type: ignore[arg-type]  # wrong on purpose
+        books.transactional(untyped("ship"))
     with pytest.raises(InvalidRequest, match="async"):
-        await run(books, books.transactional(lambda order, connection: None))  # type: ignore[arg-type,return-value]  # wrong on purpose
+        await run(books, books.transactional(untyped(lambda order, connection: None)))
 
 
 async def test_a_transactional_handler_keeps_its_name(books: Books) -> None:

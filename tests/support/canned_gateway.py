@@ -126,7 +126,7 @@ def success(endpoint: str, **fields: Any) -> dict[str, Any]:
     return {"return_code": "SUCCESS", **SUCCESS[endpoint], **fields}
 
 
-def fail(code: str, **fields: Any) -> dict[str, Any]:
+def fail(code: str | None, **fields: Any) -> dict[str, Any]:
     """A FAIL with ``code``."""
     return {"return_code": "FAIL", "error_code": code, "error_msg": "Nein.", **fields}
 

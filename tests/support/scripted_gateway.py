@@ -130,7 +130,7 @@ def refund(status: str, **fields: Any) -> dict[str, Any]:
     return order(status, **fields)
 
 
-def fail(code: str, **fields: Any) -> dict[str, Any]:
+def fail(code: str | None, **fields: Any) -> dict[str, Any]:
     """A FAIL."""
     return {"return_code": "FAIL", "error_code": code, "error_msg": "no", **fields}
 

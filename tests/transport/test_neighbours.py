@@ -22,6 +22,7 @@ from omipay_async import NotSent, OutcomeUnknown
 from omipay_async.transport.http_transport import HTTPTransport, httpcore_is_patched
 from omipay_async.transport.network import Network
 from omipay_async.transport.tls import ssl_context
+from tests.support.untyped import untyped
 
 from .client import open_session, query, scan
 from .server import refusing_port, url_of
@@ -212,7 +213,7 @@ async def test_the_pool_of_httpx_is_where_we_replace_it() -> None:
         async def aclose(self) -> None:
             asked.append("closed")
 
-    theirs._pool = Pool()  # type: ignore[assignment]  # what we do
+    untyped(theirs)._pool = Pool()
     request = httpx.Request("GET", "https://gateway.test/a", extensions={"target": b"/b?sign=1"})
     assert (await theirs.handle_async_request(request)).status_code == 204
     await theirs.aclose()

@@ -27,7 +27,6 @@ from omipay_async import (
     JSAPIOrder,
     Language,
     MemoryBackend,
-    NonceProvider,
     Notification,
     NotificationReply,
     OmipayError,
@@ -212,7 +211,6 @@ def each_option() -> AsyncOmipay:
     """Every option of a session, with what may be given for it."""
     clocks: list[Clock] = [OwnClock(), SystemClock(), ManualClock(auto=True)]
     backend: Backend = MemoryBackend(lease=60)
-    nonces: NonceProvider = lambda: "0123456789"  # noqa: E731 - a callable that returns a nonce is one
 
     def hook(event: Event) -> None:
         assert_type(event.outcome, Outcome | None)
@@ -227,7 +225,7 @@ def each_option() -> AsyncOmipay:
         timezone=timezone(timedelta(hours=10)),
         timeout=5,
         retry=RetryPolicy(attempts=2),
-        nonces=nonces,
+        nonces=lambda: "0123456789",
         clock=clocks[0],
         backend=backend,
         previous_secret_keys=["old"],
