@@ -124,7 +124,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         self._timezone: str | tzinfo = config.timezone(timezone)
         self._reply_decoder: ReplyDecoder | None = None  # made at first use: nothing needs a zone until then
         self._events = Events(config.function(on_event, "on_event"))
-        self._wire = HTTPClient(
+        self._client = HTTPClient(
             size=config.count("max_in_flight", max_in_flight),
             user_agent=f"omipay-async/{__version__}",
             transport=transport,
@@ -132,9 +132,9 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             verify=verify,
         )
         life = Lifecycle(self._leave_loop)
-        self._caller = CallExecutor(
+        self._executor = CallExecutor(
             life=life,
-            wire=self._wire,
+            client=self._client,
             nodes=Nodes(nodes, clock),
             credentials=credentials,
             nonces=config.function(nonces, "nonces") or TaggedNonces(credentials.keys),
@@ -146,7 +146,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             journal=None if journal is None else CallJournal(journal, clock, self._m_number),
         )
         self._gateway = Gateway(
-            self._caller,
+            self._executor,
             language=None if language is None else config.member(Language, "language", language),
             notify_url=config.url("notify_url", notify_url),
             timeout=self._timeout,
@@ -160,8 +160,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             events=self._events,
             clock=clock,
             wake_ups=self._wake_ups,
-            at_once=self._wire.slots.limits[Priority.POLL],
-            primary_node=self._caller.nodes.primary.name,
+            at_once=self._client.pool.limits[Priority.POLL],
+            primary_node=self._executor.nodes.primary.name,
         )
         self._receiver = self._new_receiver(clock, journal)
         self._life = life  # last: a session that could not be made need not be closed
@@ -185,7 +185,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         raise ConfigurationError(message)
 
     def __repr__(self) -> str:
-        node = self._caller.nodes.primary.name if hasattr(self, "_caller") else "?"
+        node = self._executor.nodes.primary.name if hasattr(self, "_executor") else "?"
         state = "closed" if self._is_closed() else "open"
         return f"<{type(self).__name__} m_number={getattr(self, '_m_number', '?')!r} node={node} {state}>"
 
@@ -199,7 +199,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     @property
     def http(self) -> httpx.AsyncClient:
         """The ``httpx.AsyncClient`` that the session owns. Used directly it signs nothing and takes no slot."""
-        return self._wire.http
+        return self._client.http
 
     async def __aenter__(self) -> Self:
         self._life.ensure_usable()
@@ -218,40 +218,40 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         the number to ask about later.
         """
         self._life.close()
-        self._caller.close()
-        self._wire.close()
+        self._executor.close()
+        self._client.close()
         self._polling.close()
         self._receiver.close()
         try:
             await self._wake_ups.aclose()
             await self._polling.aclose()
             await self._receiver.drain(self._timeout)
-            await self._caller.ended()
+            await self._executor.ended()
         finally:
-            await self._wire.aclose()
+            await self._client.aclose()
 
     def __del__(self) -> None:
         if not self._is_closed():
             warnings.warn(f"unclosed {self!r}: use `async with` or `await aclose()`", ResourceWarning, 2, self)
 
     def _leave_loop(self) -> None:
-        self._wire.move_to_another_loop()
+        self._client.move_to_another_loop()
         self._polling.leave_loop()
         self._receiver.leave_loop()
 
     def _new_receiver(self, clock: Clock, journal: Journal | None) -> NotificationReceiver:
-        caller = self._caller
+        executor = self._executor
 
         def parse(body: SealedBody) -> Notification:
-            issued = getattr(caller.nonces, "issued", None)
-            return notifications.parse(body, credentials=caller.credentials, issued=issued, decoder=self._decoder())
+            issued = getattr(executor.nonces, "issued", None)
+            return notifications.parse(body, credentials=executor.credentials, issued=issued, decoder=self._decoder())
 
         return NotificationReceiver(
             parse=parse,
-            gateway_ms=caller.gateway_time.time_ms,
+            gateway_ms=executor.gateway_time.time_ms,
             gateway=self._gateway,
             confirmations=Confirmations(
-                question(self._gateway), clock, at_once=self._wire.slots.limits[Priority.CONFIRMATION]
+                question(self._gateway), clock, at_once=self._client.pool.limits[Priority.CONFIRMATION]
             ),
             confirmed=ConfirmedOrders(
                 backend=self._backend,
@@ -263,10 +263,10 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
                 journal=journal,
             ),
             guard=OnceGuard(self._backend, clock, self._m_number),
-            life=caller.life,
+            life=executor.life,
             events=self._events,
             clock=clock,
-            primary_node=caller.nodes.primary.name,
+            primary_node=executor.nodes.primary.name,
         )
 
     def _is_closed(self) -> bool:
@@ -345,7 +345,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
                 the host of this session's node: the signature would go to whoever listens.
         """
         self._life.ensure_open()
-        nodes = [node.base_url for node in self._caller.nodes.in_order()]
+        nodes = [node.base_url for node in self._executor.nodes.in_order()]
         return pages.signed_page(pages.pay_page(order_or_url, nodes), self._signed_query, redirect_url)
 
     def wechat_login_url(self, redirect_uri: str) -> str:
@@ -355,7 +355,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         self._life.ensure_open()
         query = validation.query(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri})
-        base_url = self._caller.nodes.in_order()[0].base_url
+        base_url = self._executor.nodes.in_order()[0].base_url
         return plain_text(joined(base_url, endpoints.GET_USER_INFO.path, "?", query, "&", self._signed_query()))
 
     def parse_wechat_login(self, url_or_query: str) -> WeChatUser:
@@ -371,6 +371,6 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         return pages.parse_wechat_login(url_or_query, self._decoder())
 
     def _signed_query(self) -> Secret:
-        nonce = checked_nonce(self._caller.nonces())
-        query, _ = self._caller.credentials.sign(self._caller.gateway_time.time_ms(), nonce)
+        nonce = checked_nonce(self._executor.nonces())
+        query, _ = self._executor.credentials.sign(self._executor.gateway_time.time_ms(), nonce)
         return query

@@ -301,7 +301,7 @@ async def test_base_urls_count_by_their_content() -> None:
     gateway = Gateway(success("MakeQROrder"))
     async with open_session(gateway, base_url=Masked(address), previous_secret_keys=[Masked("old")]) as omipay:
         await CALLS["MakeQROrder"](omipay)
-        assert omipay._caller.credentials.previous_secret_keys == ("old",)
+        assert omipay._executor.credentials.previous_secret_keys == ("old",)
     assert gateway.requests[0].url.host == "third.example"
 
 
@@ -487,7 +487,7 @@ def test_a_quotation_mark_within_a_key_is_a_part_of_it(environment: pytest.Monke
     environment.setenv("OMIPAY_SECRET_KEY", 'hunter"2"')
     omipay = AsyncOmipay.from_env(transport=Gateway({}))
     omipay._life.close()  # never opened: nothing to close
-    assert omipay._caller.credentials.secret_key == 'hunter"2"'
+    assert omipay._executor.credentials.secret_key == 'hunter"2"'
 
 
 def test_a_broken_proxy_is_named_when_the_session_is_made(environment: pytest.MonkeyPatch) -> None:

@@ -215,7 +215,7 @@ async def test_no_call_shows_a_secret_over_real_sockets(
     given = httpx.AsyncHTTPTransport() if transport == "httpx" else None
     async with session(given, gateway.base_url, on_event=events.append) as omipay:
         shown: list[str] = []
-        gateway.look = lambda: shown.extend([repr(omipay), repr(omipay._caller), repr(omipay._wire)])
+        gateway.look = lambda: shown.extend([repr(omipay), repr(omipay._executor), repr(omipay._client)])
         for name in CALLS:
             shown += await everything_told(omipay, name)
     assert len(gateway.targets) >= len(CALLS)

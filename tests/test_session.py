@@ -187,7 +187,13 @@ async def test_repr_shows_no_secret(gateway: Gateway) -> None:
     assert repr(omipay) == "<AsyncOmipay m_number='000034' node=gateway.test open>"
     await omipay.aclose()
     assert repr(omipay) == "<AsyncOmipay m_number='000034' node=gateway.test closed>"
-    for part in (omipay._caller, omipay._caller.credentials, omipay._wire, omipay._backend, omipay._caller.nonces):
+    for part in (
+        omipay._executor,
+        omipay._executor.credentials,
+        omipay._client,
+        omipay._backend,
+        omipay._executor.nonces,
+    ):
         assert SECRET_KEY not in repr(part)
         assert "the old key" not in repr(part)
     broken = AsyncOmipay.__new__(AsyncOmipay)

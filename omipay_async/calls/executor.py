@@ -50,7 +50,7 @@ class CallExecutor:
     """Makes calls, many at once, until the session is closed."""
 
     life: Lifecycle
-    wire: HTTPClient
+    client: HTTPClient
     nodes: Nodes
     credentials: Credentials
     nonces: NonceProvider
@@ -153,8 +153,8 @@ class CallExecutor:
         call.node = node
         call.retry_after = None
         call.attempt_started = self.clock.monotonic()
-        slots = self.wire.slots
-        slot = slots.acquire_nowait(call.priority) or await self._wait_for_slot(call)
+        pool = self.client.pool
+        slot = pool.acquire_nowait(call.priority) or await self._wait_for_slot(call)
         if isinstance(slot, Failed):
             return slot
         try:
@@ -162,14 +162,14 @@ class CallExecutor:
             call.attempt = None
             return self._read(call, got, slot) if isinstance(got, Received) else self._note(node, got)
         finally:
-            slots.release(slot, call.priority)
+            pool.release(slot, call.priority)
 
     async def _wait_for_slot(self, call: CallState) -> Slot | Failed:
         began = self.clock.monotonic()
         endpoint = call.request.endpoint.name
         try:
             with CancelScope(self.clock, call.time_left(self.clock)) as call.scope:
-                return await self.wire.slots.acquire(call.priority)
+                return await self.client.pool.acquire(call.priority)
         except ScopeCancelled as ended:
             why = ended.why
         finally:
@@ -210,7 +210,7 @@ class CallExecutor:
             connect_s=min(_CONNECT_S, call.timeout / 3, call.time_left(self.clock), until - now),
             send_by=call.send_by,
         )
-        return await self.wire.exchange(slot, call.attempt)
+        return await self.client.exchange(slot, call.attempt)
 
     def _sign(self, call: CallState) -> Secret:
         nonce = checked_nonce(self.nonces())
@@ -240,7 +240,7 @@ class CallExecutor:
             return decoded.value
         if isinstance(decoded.error, InvalidReply):
             failed = Failed(Failure.BAD_REPLY, decoded.error)
-            self.wire.distrust(slot)  # whose reply it was is not known, nor whose comes next
+            self.client.distrust(slot)  # whose reply it was is not known, nor whose comes next
         else:
             failed = Failed(self._failure_of(call, decoded.error, received), decoded.error)
         call.retry_after = retries.told_to_wait(received, self.clock.time_ms())

@@ -109,11 +109,11 @@ class HTTPClient:
             }
         )
         self._complete_headers: dict[tuple[str, str, bool], httpx.Headers] = {}
-        self.slots: ConnectionPool[Slot] = self._new_slots()
+        self.pool: ConnectionPool[Slot] = self._new_pool()
         self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
         self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._headers)
 
-    def _new_slots(self) -> ConnectionPool[Slot]:
+    def _new_pool(self) -> ConnectionPool[Slot]:
         return ConnectionPool([Slot() for _ in range(self._size)])
 
     def move_to_another_loop(self) -> None:
@@ -131,7 +131,7 @@ class HTTPClient:
         self._network, self._own = _new_network(), None
         self._closing = set()
         self._answered.clear()
-        self.slots = self._new_slots()
+        self.pool = self._new_pool()
         self._unsigned.forget()
 
     # -- three ways to the gateway -----------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ async def test_a_machine_that_slept_does_not_send_money_late(where: str) -> None
 
     async with gateway.session(max_in_flight=1) as omipay:
         first = await begin(clock, omipay.query_order("TR1"))
-        omipay._caller.nonces = nonce
+        omipay._executor.nonces = nonce
         money = await begin(clock, refund(omipay))
         clock.slept_s = 3600 if where == "in line" else 0
         held.release.set()
@@ -274,7 +274,7 @@ async def test_a_read_asks_again_after_a_reply_that_is_not_its_own(
     distrusted: list[object] = []
     gateway.on("TR1", order("PAID", order_no="TR2"), order("READY", order_no="TR1"))
     async with gateway.session(retry=AT_ONCE) as omipay:
-        monkeypatch.setattr(omipay._wire, "distrust", distrusted.append)
+        monkeypatch.setattr(omipay._client, "distrust", distrusted.append)
         assert (await omipay.query_order("TR1")).status == "READY"
         assert len(distrusted) == 1
         gateway.on("TR1", order("PAID", order_no="TR2"))
@@ -291,7 +291,7 @@ async def test_waits_between_repeats_go_through_the_clock(
 ) -> None:
     """0.2 and then 0.4 seconds at most: reads, and money that was never sent."""
     async with gateway.session(retry=RetryPolicy()) as omipay:
-        monkeypatch.setattr(omipay._caller, "random", lambda: 0.5)
+        monkeypatch.setattr(omipay._executor, "random", lambda: 0.5)
         for name, answer, call in (
             ("QueryOrder", order("PAID"), omipay.query_order("TR1")),
             ("Refund", REFUNDED, refund(omipay)),
@@ -312,7 +312,7 @@ async def test_no_repeat_that_would_come_too_late(
     """Where the wait is longer than the time left, the error comes at once."""
     gateway.on("QueryOrder", REFUSED)
     async with gateway.session(retry=RetryPolicy(base_delay=2)) as omipay:
-        monkeypatch.setattr(omipay._caller, "random", lambda: 0.99)
+        monkeypatch.setattr(omipay._executor, "random", lambda: 0.99)
         read = await begin(clock, omipay.query_order("TR1", timeout=1))
         assert type(await outcome(read)) is NotSent
 
@@ -324,7 +324,7 @@ async def test_closing_ends_what_waits(
     gateway.on("QueryOrder", Held(order("PAID")))
     gateway.on("Refund", REFUSED)
     async with gateway.session(retry=RetryPolicy(base_delay=2), on_event=events.append, max_in_flight=1) as omipay:
-        monkeypatch.setattr(omipay._caller, "random", lambda: 0.5)
+        monkeypatch.setattr(omipay._executor, "random", lambda: 0.5)
         between = await begin(clock, refund(omipay))
         under_way = await begin(clock, omipay.query_order("TR1"))
         in_line = await begin(clock, refund(omipay))

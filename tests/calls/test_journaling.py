@@ -449,7 +449,7 @@ async def test_a_cancelled_call_is_closed_beside(
     gateway.on("MakeScanOrder", held if sent else httpx.ConnectError("refused"))
     journal.at["closing"] = stalled = Stalled()
     omipay = gateway.session(journal=journal, retry=RetryPolicy(base_delay=2, max_delay=2))
-    omipay._caller.random = lambda: 0.9
+    omipay._executor.random = lambda: 0.9
     call = await begin(clock, scan(omipay))
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -116,7 +116,7 @@ class Shop(RuleBasedStateMachine):
             "forged": {"key": "a guess"},
             "amount": {"total_amount": 45_000},
             "number": {"order_no": "TR99"},
-            "reflected": {"nonce_str": self.omipay._caller.nonces()},
+            "reflected": {"nonce_str": self.omipay._executor.nonces()},
             "garbled": {"sign": None},
         }
         body = notification(self.clock, **{"order_no": number, **lies[lie]})

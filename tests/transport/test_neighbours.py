@@ -228,4 +228,4 @@ async def test_the_client_of_the_session_makes_few_transports(httpx_mock: HTTPXM
     async with open_session(NOWHERE) as omipay:
         for index in range(50):
             await omipay.http.get(f"https://host-{index}.test/")
-        assert len(omipay._wire._unsigned._transports) == 1
+        assert len(omipay._client._unsigned._transports) == 1

@@ -90,7 +90,7 @@ async def test_a_connection_that_the_server_ended_is_not_used(
 async def test_small_packets_leave_at_once(wired: Gateway, omipay: AsyncOmipay) -> None:
     """No request waits for the acknowledgement of the one before."""
     await query(omipay, "OM-1")
-    (connection,) = omipay._wire._network.connections
+    (connection,) = omipay._client._network.connections
     assert connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
