@@ -1,4 +1,4 @@
-"""The words of the wire: enums named and valued as the documents name them, and what each status means.
+"""The values of the protocol: enums named and valued as the documents name them, and what each status means.
 
 Statuses are tables (CN 3.8 and 3.11, EN 2.5 and 2.8): whoever asks "is it paid?" reads them here.
 """

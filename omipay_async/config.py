@@ -144,7 +144,7 @@ def _node(name: str, value: object, *, plain_http: bool) -> Node:
     if parts.query or parts.fragment or parts.username is not None:
         _refuse(name, "must be an address up to and including /omipay/api: no query, no fragment, no user")
     if not can_be_asked(address):
-        _refuse(name, "is no URL that can be sent to")
+        _refuse(name, "is not a URL that a request can be sent to")
     if parts.scheme != "https" and not plain_http and not is_loopback(address):
         _refuse(name, "must be https: only a loopback address may be plain http")
     return Node(parts.hostname or parts.netloc, address)

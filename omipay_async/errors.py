@@ -235,7 +235,7 @@ class MerchantSetupError(APIError):
 
 
 class PaymentDeclined(APIError):
-    """The customer's balance, card or payment code will not do: ask for another."""
+    """The customer's balance, card or payment code was not accepted: ask for another."""
 
 
 class OrderStateError(APIError):
@@ -243,7 +243,7 @@ class OrderStateError(APIError):
 
 
 class LookupFailed(APIError):
-    """There is no such order or refund, or it is another merchant's."""
+    """The order or refund does not exist, or it is another merchant's."""
 
 
 class GatewayError(APIError):

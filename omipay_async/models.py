@@ -93,7 +93,7 @@ class JSAPIOrder(_Drawable):
 
 
 class _OrderVerdict:
-    """``is_paid``, ``is_failed``, ``is_final``: a status that no document lists is none of them."""
+    """``is_paid``, ``is_failed``, ``is_final``: all three are False for a status that no document lists."""
 
     __slots__ = ()
     status: OrderStatus | str

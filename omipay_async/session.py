@@ -84,7 +84,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         verify: As for httpx: an ``ssl.SSLContext``, a path to CA certificates (``str`` or ``os.PathLike``), or True.
 
     Raises:
-        ConfigurationError: naming the argument that will not do.
+        ConfigurationError: naming the argument that is wrong.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
 
     @property
     def http(self) -> httpx.AsyncClient:
-        """The ``httpx.AsyncClient`` that the session owns. Used directly it signs nothing and takes no slot."""
+        """The ``httpx.AsyncClient`` that the session owns. Used directly it does not sign, and takes no slot."""
         return self._client.http
 
     async def __aenter__(self) -> Self:
@@ -213,7 +213,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     async def aclose(self) -> None:
         """Close the session; more than once is harmless.
 
-        Money calls that were sent, and running notification handlers, are let end (``timeout`` bounds both). Waiting
+        Money calls that were sent, and running notification handlers, may finish (``timeout`` bounds both). Waiting
         calls and reads end with ``SessionClosed``: nothing happened. Polls end with a ``SessionClosed`` that carries
         the number to ask about later.
         """

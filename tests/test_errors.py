@@ -169,7 +169,7 @@ def test_a_chain_of_our_own_errors_survives_too() -> None:
     assert twin.__cause__.error_code is ErrorCode.SYSTEM_ERROR
 
 
-def test_a_poll_that_timed_out_keeps_the_last_trouble() -> None:
+def test_a_poll_that_timed_out_keeps_the_last_error() -> None:
     """``last_error`` survives a pickle: it says why nothing final was seen."""
     error = errors.PollTimeout("too long", order_no="TR1", last_error=errors.TransportError("no answer"))
     twin = pickle.loads(pickle.dumps(error))

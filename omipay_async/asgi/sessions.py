@@ -38,7 +38,7 @@ def session_app(
     of ``app`` sees the request. Several merchants: wrap once for each, under names of their own.
 
     Raises:
-        ConfigurationError: an argument will not do; at the start of the app, that ``name`` is taken.
+        ConfigurationError: an argument is wrong; at the start of the app: ``name`` is taken.
     """
     return SessionApp(app, factory, routes, name)
 

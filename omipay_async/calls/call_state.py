@@ -30,7 +30,7 @@ class CallState:
     started_ms: int
     """By the wall clock, in milliseconds since the epoch."""
     send_by: Deadline | None = None
-    """A money call is not sent with less than half its time left: the reply must have a chance to be heard."""
+    """A money call is not sent with less than half its time left: its reply could come too late."""
     attempts: int = 0
     attempt_started: float = 0.0
     signed_again: bool = False

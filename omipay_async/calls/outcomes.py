@@ -9,7 +9,7 @@ no answer, an unusable reply, SYSTEM_ERROR          UNKNOWN: ``OutcomeUnknown``,
 a FAIL whose code the endpoint's row calls unclear  UNKNOWN: ORDER_PAID and ORDER_CLOSED of a scan order
 a FAIL with a code that no document lists           UNKNOWN for scan orders and refunds, else NOT_DONE
 any FAIL of an endpoint that is not documented      UNKNOWN, but PARAMETER_INVALID and ``AuthenticationError``
-SIGN_TIMEOUT that names a number                    UNKNOWN: ``OutcomeUnknown``, it refutes itself
+SIGN_TIMEOUT that names a number                    UNKNOWN: ``OutcomeUnknown``, it contradicts itself
 any other FAIL                                      NOT_DONE: refused
 a cancellation                                      UNKNOWN once it may have been received, else NOT_DONE
 ==================================================  =========================================================

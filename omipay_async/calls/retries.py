@@ -1,4 +1,4 @@
-"""Whether a failed attempt is repeated, where, and after how long: a pure decision, tabled. ``executor`` has the loop.
+"""Whether a failed attempt is repeated, where, and after how long: a pure decision. ``executor`` has the loop.
 
 ============================================  ===================  ===================================
 what happened to the attempt                  a read               a call that moves money
@@ -15,7 +15,7 @@ CLOSED: the session was closed meanwhile      SessionClosed        SessionClosed
 ============================================  ===================  ===================================
 
 What was NEVER_SENT is first asked of the other node, at once, if there is one that was not tried in this round. A read
-that was told to wait (``Retry-After`` of 429 and 503) waits as long, or ends at once if its time does not suffice.
+that was told to wait (``Retry-After`` of 429 and 503) waits as long, or ends at once if it has less time than that.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ REPEATED: Final[dict[Safety, frozenset[Failure]]] = {
 
 _ASKED_TO_WAIT: Final = (429, 503)
 _CLEARLY_OFF_MS: Final = 4 * 60 * 1000
-"""The gateway refuses what is five minutes off (PROTOCOL 1); a refusal of what is less than four refutes itself."""
+"""The gateway rejects a timestamp that is five minutes off (PROTOCOL 1). Below four, its rejection is not believed."""
 
 
 def _refuse(name: str, what: str) -> NoReturn:
@@ -137,8 +137,8 @@ def _wanted(policy: RetryPolicy, now: Situation, random: Callable[[], float]) ->
 def failure_of_refusal(safety: Safety, error: APIError, date_ms: int | None, signed_ms: int) -> Failure:
     """What a FAIL other than SYSTEM_ERROR is to the table above.
 
-    A SIGN_TIMEOUT may be signed again only if the reply's ``Date`` teaches what time it is (``date_ms``, milliseconds
-    since the epoch; None if it teaches nothing). Money goes out again only where the refusal bears itself out: the
+    A SIGN_TIMEOUT may be signed again only if the reply's ``Date`` says what time it is (``date_ms``, milliseconds
+    since the epoch; None if it does not). A money call is sent again only where the reply proves the rejection: its
     ``Date`` shows the timestamp that was sent (``signed_ms``) to have been four minutes off or more, and no number of
     an order or refund is named.
     """

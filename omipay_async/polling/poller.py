@@ -23,7 +23,7 @@ from omipay_async.errors import OmipayError
 from omipay_async.transport.cancellation import CancelScope, ScopeCancelled
 
 from .scheduler import Scheduler
-from .subject import End, Instant, S, Subject, Topic, Waiter, passes
+from .subject import End, Instant, S, Subject, Topic, Waiter, is_temporary
 from .timetable import Timetable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Poller:
 
         Raises:
             PollTimeout: after ``schedule``'s time.
-            OmipayError: what is no passing trouble.
+            OmipayError: an error that is not temporary.
         """
         waiter = self._join(topic, number, schedule, expected)
         last: S | None = None
@@ -226,8 +226,8 @@ class Poller:
         error = question.exception()
         if error is None:
             subject.tell(question.result())
-        elif isinstance(error, OmipayError) and passes(error, self._primary_node):
-            subject.note_trouble(error)
+        elif isinstance(error, OmipayError) and is_temporary(error, self._primary_node):
+            subject.note_error(error)
         else:
             subject.fail(error)
 

@@ -9,8 +9,8 @@ its last instant        the subject is asked about once more
 its deadline            it ends: ``PollTimeout``
 an answer, not final    it is the latest state
 an answer, final        it is the latest state, and settles the waiter: nothing changes that any more
-one of another sale     not taken: passing trouble of this waiter alone
-passing trouble         it is remembered
+one of another sale     not taken: a temporary error of this waiter alone
+a temporary error       it is remembered
 a lasting error         it ends with this error
 the session is closed   it ends: ``SessionClosed``
 ======================  ===========================================================================================
@@ -54,7 +54,7 @@ class PollState(Protocol):
 
     @property
     def status(self) -> str:
-        """The word of the status tables."""
+        """As in the status tables."""
         ...
 
     @property
@@ -91,8 +91,8 @@ class Topic(Generic[S]):
         return f"{self.kind}_no"
 
 
-def passes(error: BaseException, primary_node: str) -> bool:
-    """Whether ``error`` is passing trouble, or a second node that does not know the order yet."""
+def is_temporary(error: BaseException, primary_node: str) -> bool:
+    """Whether ``error`` is temporary: a second node, for one, may not know the order yet."""
     if isinstance(error, LookupFailed):
         return error.node is not None and error.node != primary_node
     if isinstance(error, TransportError | InvalidReply | GatewayError):
@@ -103,7 +103,7 @@ def passes(error: BaseException, primary_node: str) -> bool:
 class Subject(Scheduled, Generic[S]):
     """One order or refund that is waited for."""
 
-    __slots__ = ("is_woken", "number", "question", "topic", "waiters", "was_in_trouble")
+    __slots__ = ("has_failed", "is_woken", "number", "question", "topic", "waiters")
 
     def __init__(self, topic: Topic[S], number: str) -> None:
         super().__init__()
@@ -113,16 +113,16 @@ class Subject(Scheduled, Generic[S]):
         self.question: asyncio.Future[S] | None = None
         """The question that is under way."""
         self.is_woken = False
-        """Whether it is said to have been paid since the question that is under way began."""
-        self.was_in_trouble = False
+        """Whether it was reported as paid after the question that is under way began."""
+        self.has_failed = False
 
     def join(self, waiter: Waiter[S]) -> None:
-        """One more waits."""
+        """Add a waiter."""
         waiter.index = len(self.waiters)
         self.waiters.append(waiter)
 
     def leave(self, waiter: Waiter[S]) -> None:
-        """One does not wait any more. The last in the list takes its place."""
+        """Remove a waiter. The last in the list takes its place."""
         last = self.waiters.pop()
         if last is not waiter:
             self.waiters[waiter.index] = last
@@ -148,11 +148,11 @@ class Subject(Scheduled, Generic[S]):
         for waiter in self.waiters:
             waiter.tell(state)
 
-    def note_trouble(self, error: OmipayError) -> None:
+    def note_error(self, error: OmipayError) -> None:
         """The question failed, and the next one may be answered."""
-        if not self.was_in_trouble:
-            self.was_in_trouble = True
-            logger.warning("%s %s: polling goes on in spite of trouble: %s", self.topic.kind, self.number, error)
+        if not self.has_failed:
+            self.has_failed = True
+            logger.warning("%s %s: polling goes on after an error: %s", self.topic.kind, self.number, error)
         for waiter in self.waiters:
             waiter.last_error = error
 

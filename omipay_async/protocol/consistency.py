@@ -55,7 +55,7 @@ def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | N
 def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     """The number that the reply gives this money call's order, whatever else is wrong with the reply.
 
-    A reply that names another's number is another call's: so is the order that it speaks of.
+    A reply that names another's number belongs to another call, and so does the order in it.
     """
     if context.endpoint.safety is Safety.READ:
         return None
@@ -99,6 +99,6 @@ def _says(raw: Mapping[str, Any], truth: str) -> bool:
 
 
 def word_of(raw: Mapping[str, Any], name: str) -> str:
-    """The word that stands there, without spaces round it; empty if there is none."""
+    """The field's text without the spaces around it; empty if it is missing."""
     word = raw.get(name)
     return word.strip() if isinstance(word, str) else ""

@@ -43,7 +43,7 @@ class Parameter:
     kind: Kind = Kind.TEXT
     required: bool = True
     choices: tuple[str, ...] = ()
-    """The words that the documents allow; empty: any."""
+    """The values that the documents allow; empty: any."""
     secret: bool = False
     """Whether the value stays out of logs, excerpts and reprs."""
 
@@ -64,7 +64,7 @@ class Endpoint(Generic[T]):
     as_sent: tuple[str, ...] = ()
     """The fields of ``reply`` that hold what was sent, whatever the reply says."""
     contradictions: frozenset[str] = frozenset()
-    """The words of ``result_code``, in lower case, that contradict SUCCESS."""
+    """The values of ``result_code``, in lower case, that contradict SUCCESS."""
     error_codes: frozenset[ErrorCode] = frozenset()
     """What it may answer beyond COMMON_ERROR_CODES."""
     path: str = attrs.field()
@@ -169,7 +169,7 @@ MAKE_SCAN_ORDER: Final = Endpoint(
     Safety.MONEY,
     (*_ORDER, Parameter("qrcode", secret=True), Parameter("pos_no"), _NOTIFY_URL),
     reply=models.ScanOrder,
-    # SUCCESS means paid (CN 3.4): what speaks of an order that is not paid contradicts it. PAYING is read as PAYING.
+    # SUCCESS means paid (CN 3.4): a reply whose order is not paid contradicts it. PAYING is read as PAYING.
     **(_ORDER_RULES | {"contradictions": _FAILED_WORDS | {"ready"}}),
     error_codes=frozenset(
         {
@@ -259,7 +259,7 @@ REFUND: Final = Endpoint(
             ErrorCode.AMOUNT_OVER_LIMIT,
         }
     ),
-    unclear_codes=frozenset({ErrorCode.USERPAYING}),  # it speaks of a payment: as good as unlisted here
+    unclear_codes=frozenset({ErrorCode.USERPAYING}),  # it is about a payment: here it means nothing
     unlisted_is_unclear=True,
 )
 QUERY_REFUND: Final = Endpoint(

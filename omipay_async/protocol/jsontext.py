@@ -93,7 +93,7 @@ def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
     except ValueError:
         raise ValueError("it is not JSON" if body.strip() else "it is empty") from None
     if not isinstance(value, dict):
-        raise ValueError("it is JSON, but not an object")  # noqa: TRY004 - one kind of error for one kind of trouble
+        raise ValueError("it is JSON, but not an object")  # noqa: TRY004 - callers expect one kind of error
     return value
 
 

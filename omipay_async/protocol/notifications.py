@@ -90,7 +90,7 @@ def parse(
     if not credentials.verify(signed.timestamp, signed.nonce, signed.sign):
         raise InvalidSignature("the notification is not signed with this merchant's key")
     if issued is not None and issued(plain_text(signed.nonce)):
-        message = "the notification bears a nonce that this merchant issued: a signature of ours was sent back"
+        message = "the notification has a nonce that this merchant issued: one of our own signatures was sent back"
         raise ReflectedNotification(message)
     try:
         notification = decoder.structure(Notification, signed.raw, _ESSENTIAL)
@@ -217,5 +217,5 @@ def failure(status: int, error: BaseException, order: Order | None = None) -> No
 
 
 def log_refusal(error: NotificationError) -> None:
-    """Tell the log of a body that was refused; its own words are not quoted."""
+    """Log that a body was rejected, without quoting it."""
     logging.getLogger("omipay_async").warning("a notification was refused: %s: %s", type(error).__name__, error)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LONGEST_EXCERPT: Final = 200
 """In characters: what a message shows of a foreign text unless it asks for another bound."""
-_SHORTEST_SECRET: Final = 4  # a shorter one would be found in half the words
+_SHORTEST_SECRET: Final = 4  # a shorter one would be found in ordinary words
 _LONGEST_SECRET: Final = 256
 _REMOVED: Final = "[removed]"
 

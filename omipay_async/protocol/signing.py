@@ -111,7 +111,7 @@ class TaggedNonces:
         return random + _tag(random, self._tag_keys[0])
 
     def issued(self, nonce: str) -> bool:
-        """Whether ``nonce`` bears the tag of one of the keys."""
+        """Whether ``nonce`` has the tag of one of the keys."""
         random = Secret(nonce[:16])
         tag = nonce[16:].encode(errors="surrogatepass")
         matches = [hmac.compare_digest(tag, _tag(random, key).encode()) for key in self._tag_keys]

@@ -65,7 +65,7 @@ class Books:
     after five seconds at most: then no money call is sent and no handler runs.
 
     Raises:
-        ConfigurationError: for a URL, an engine or a lease that will not do, and for use in a second event loop.
+        ConfigurationError: for a wrong URL, engine or lease, and for use in a second event loop.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Books:
         Returns how many rows were removed.
 
         Raises:
-            InvalidRequest: for a duration that is none.
+            InvalidRequest: for a wrong duration.
             JournalError: the database could not be asked.
         """
         given = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than

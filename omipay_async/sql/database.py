@@ -1,4 +1,4 @@
-"""One question to the database: bounded in time, repeated where nothing was done, every trouble one clear error.
+"""One question to the database: bounded in time, repeated where nothing was done; every failure is one clear error.
 
 Each question is a function of a connection that is run within a transaction of its own, and may be run again: all
 statements of the books can be repeated. It runs in a task beside its caller, so that a caller who is cancelled or whose

@@ -1,9 +1,9 @@
 """What became of money calls: the journal's three moments, what people find out, and what is forgotten.
 
-Three rules, each of which somebody lost money without:
-- Closing never takes back a DONE. Two may write of one call: the process that made it, and whoever heard by a
-  notification that the order exists. That it exists is the better news.
-- An ``out_order_no`` is tied to an order's number only by QueryOrder's word, and only if currency and amount agree.
+Three rules, each of which protects money:
+- Closing never takes back a DONE. Two may write of one call: the process that made it, and one that learnt from
+  a notification that the order exists. The notification counts.
+- An ``out_order_no`` is tied to an order's number only by a reply of QueryOrder, and only if currency and amount agree.
 - What is not known to be done and not known to be not done stays open, whoever closes it.
 """
 
@@ -86,13 +86,13 @@ class Entries:
         return inserting.on_conflict_do_update(index_elements=[CALL.c.id, CALL.c.m_number], set_=numbers | verdict)
 
     def _made(self, m_number: str, order_no: str, status: str | None) -> Any:
-        """The order exists: a sweep asks about it in ten seconds, unless it is heard of earlier."""
+        """The order exists: a sweep asks about it in ten seconds, unless it is reported earlier."""
         now = self._dialect.now()
         known = {"order_no": order_no, "status": _plain(status), "due_at": self._dialect.now(FIRST)}
         inserting = self._dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
-        heard = {name: func.coalesce(ORDER.c[name], inserting.excluded[name]) for name in known}
+        reported = {name: func.coalesce(ORDER.c[name], inserting.excluded[name]) for name in known}
         return inserting.on_conflict_do_update(
-            index_elements=[ORDER.c.m_number, ORDER.c.key], set_=heard, where=ORDER.c.closed_at.is_(None)
+            index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported, where=ORDER.c.closed_at.is_(None)
         )
 
     async def confirmed(self, m_number: str, order: Order) -> None:
@@ -106,7 +106,7 @@ class Entries:
     async def observe(self, connection: AsyncConnection, m_number: str, order: Order, due_at: Any) -> None:
         """Write down what QueryOrder said of an order, and resolve the call that made it."""
         now = self._dialect.now()
-        heard = {
+        reported = {
             "order_no": _plain(order.order_no),
             "out_order_no": _plain(order.out_order_no),
             "amount": order.amount,
@@ -116,16 +116,16 @@ class Entries:
             "closed_at": now if order.is_failed else null(),
         }
         if order.is_paid:
-            heard["paid_at"] = now
+            reported["paid_at"] = now
         inserting = self._dialect.insert(ORDER).values(
-            m_number=m_number, key=order_key(order.order_no), made_at=now, **heard
+            m_number=m_number, key=order_key(order.order_no), made_at=now, **reported
         )
         if order.is_paid:
-            heard["paid_at"] = func.coalesce(ORDER.c.paid_at, now)
+            reported["paid_at"] = func.coalesce(ORDER.c.paid_at, now)
         is_done = ORDER.c.done_at.is_not(None)
-        kept = {name: case((is_done, ORDER.c[name]), else_=heard[name]) for name in ("due_at", "closed_at")}
+        kept = {name: case((is_done, ORDER.c[name]), else_=reported[name]) for name in ("due_at", "closed_at")}
         await connection.execute(
-            inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=heard | kept)
+            inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported | kept)
         )
         if order.out_order_no is not None:
             await self._resolve_call_of(connection, m_number, order)

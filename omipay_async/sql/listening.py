@@ -1,7 +1,7 @@
 """Wake-ups from other processes: LISTEN on PostgreSQL, a look every second on SQLite.
 
 One task of the books hears for all sessions that use them, from the first listener to the last. It comes back after
-every trouble, with growing pauses; wake-ups that fall into one are missed, and pollers go on by interval.
+every failure, with growing pauses; wake-ups that fall into one are missed, and pollers go on by interval.
 """
 
 from __future__ import annotations
@@ -99,13 +99,13 @@ class Listening:
             driver: Any = raw.driver_connection
             lost = asyncio.Event()
 
-            def heard(_: object, __: int, ___: str, payload: str) -> None:
+            def received(_: object, __: int, ___: str, payload: str) -> None:
                 self._pass_on(payload)
 
             def ended(_: object) -> None:
                 lost.set()
 
-            await self._database.bounded(lambda: driver.add_listener(WAKE_CHANNEL, heard), BackendError)
+            await self._database.bounded(lambda: driver.add_listener(WAKE_CHANNEL, received), BackendError)
             driver.add_termination_listener(ended)
             try:
                 tried.set()

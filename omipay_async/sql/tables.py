@@ -3,7 +3,7 @@
 ``omipay_call`` has one row for each money call. It is open while ``closed_at`` is empty: nobody knows yet whether the
 call was acted on. ``omipay_order`` has one row for each order that has a number: what the gateway last said of it, who
 is fulfilling it (``owner``, until ``lease_until``), and since when its handler has succeeded (``done_at``). Two more
-kinds of rows in it have no ``order_no``: a claim of an order that the journal has not heard of, and a note that one
+kinds of rows in it have no ``order_no``: a claim of an order that the journal does not know, and a note that one
 process leaves for the others (``note``).
 
 Every time is in UTC. ``started_at`` and ``until`` are by the clock of the machine that made the call, everything else
@@ -77,7 +77,7 @@ ORDER: Final = Table(
     Column("woken", BigInteger),
     PrimaryKeyConstraint("m_number", "key", name="pk_omipay_order"),
 )
-"""``out_order_no``, ``amount`` and ``currency`` are QueryOrder's words; ``due_at`` is when a sweep asks again.
+"""``out_order_no``, ``amount`` and ``currency`` are as QueryOrder gave them; ``due_at`` is when a sweep asks again.
 
 ``wake_key`` and ``woken`` are for SQLite, which has no messages: a wake-up's key, and its place in the order of all.
 """
@@ -113,7 +113,7 @@ class WaitingOrder:
     currency: str | None = None
     status: str | None = None
     made_at: datetime
-    """When the books first heard of it."""
+    """When the books first learnt of it."""
     due_at: datetime
     """When a sweep will ask about it."""
 

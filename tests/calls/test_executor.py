@@ -339,7 +339,7 @@ async def test_closing_ends_what_waits(
 async def test_money_that_turns_out_unsent_while_closing_is_not_sent_again(
     clock: ManualClock, gateway: Gateway
 ) -> None:
-    """It is let end; that it was refused would mean a repeat, but the session is closed: nothing happened."""
+    """It may finish; a refusal would be repeated, but the session is closed: nothing happened."""
     held = Held(REFUSED)
     gateway.on("Refund", held, REFUNDED)
     omipay = gateway.session(retry=AT_ONCE)
@@ -355,7 +355,7 @@ async def test_money_that_turns_out_unsent_while_closing_is_not_sent_again(
 
 
 async def test_closing_is_bounded_by_the_deadline_of_money(clock: ManualClock, gateway: Gateway) -> None:
-    """A refund that was sent has its time to be heard, and no more."""
+    """A refund that was sent has its own time for a reply, and no more."""
     gateway.on("Refund", Held(REFUNDED))
     omipay = gateway.session(timeout=20)
     money = await begin(clock, refund(omipay))
@@ -411,11 +411,11 @@ async def test_what_the_first_node_may_have_received_is_not_for_the_second(
     clock: ManualClock, gateway: Gateway
 ) -> None:
     """A connection that was dropped, a page that is no reply, an answer that does not come: reads and money alike."""
-    troubles: tuple[Any, ...] = (httpx.RemoteProtocolError("cut"), httpx.Response(502), fail("SYSTEM_ERROR"))
+    failures: tuple[Any, ...] = (httpx.RemoteProtocolError("cut"), httpx.Response(502), fail("SYSTEM_ERROR"))
     async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
-        for trouble in troubles:
-            gateway.on("Refund", trouble)
-            gateway.on("QueryOrder", trouble)
+        for failure in failures:
+            gateway.on("Refund", failure)
+            gateway.on("QueryOrder", failure)
             with pytest.raises(OutcomeUnknown):
                 await refund(omipay)
             with pytest.raises(OmipayError):

@@ -246,7 +246,7 @@ async def test_the_poll_event_tells_how_it_ended(
 async def test_poll_timeout_says_what_it_knows(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
 ) -> None:
-    """The customer may still pay: the error has the number to ask about later, the last state and the last trouble."""
+    """The customer may still pay: the error has the number to ask about later, the last state and the last error."""
     gateway.on("QueryOrder", order("PAYING"), fail("SYSTEM_ERROR"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12))
     await clock.advance(12)

@@ -327,8 +327,8 @@ class Crowd:
         """What the gateway says of an order now: in one of fifty cases nothing that can be used."""
         if self.chance.random() < 0.02:
             self.faults += 1
-            troubles = (httpx.ReadTimeout("slow"), httpx.Response(502), fail("SYSTEM_ERROR"))
-            return self.chance.choice(troubles)
+            failures = (httpx.ReadTimeout("slow"), httpx.Response(502), fail("SYSTEM_ERROR"))
+            return self.chance.choice(failures)
         moment, fate = self.fates[asked.number]
         return order(fate if asked.at >= moment else "PAYING")
 

@@ -1,4 +1,4 @@
-"""What goes wrong while money is waited for: trouble that passes, errors that last, slips, cancellation."""
+"""What goes wrong while money is waited for: temporary errors, lasting errors, wrong arguments, cancellation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from omipay_async.testing import ManualClock
 
 
-# -- trouble ----------------------------------------------------------------------------------------------------------
+# -- errors -----------------------------------------------------------------------------------------------------------
 
 PASSING = {
     "no answer": httpx.ReadTimeout("slow"),
@@ -48,16 +48,16 @@ PASSING = {
 }
 
 
-@pytest.mark.parametrize("trouble", PASSING.values(), ids=PASSING.keys())
-async def test_passing_trouble_is_ridden_out(
+@pytest.mark.parametrize("failure", PASSING.values(), ids=PASSING.keys())
+async def test_a_poll_goes_on_after_temporary_errors(
     clock: ManualClock,
     gateway: Gateway,
     omipay: AsyncOmipay,
     caplog: pytest.LogCaptureFixture,
-    trouble: Any,
+    failure: Any,
 ) -> None:
     """A gateway that stumbles costs no sale: the poll goes on by interval and tells the log once, not each time."""
-    gateway.on("QueryOrder", trouble, trouble, trouble, order("PAID"))
+    gateway.on("QueryOrder", failure, failure, failure, order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid("TR1"))
     with caplog.at_level(logging.WARNING, "omipay_async"):
         await clock.advance(60)
@@ -67,18 +67,18 @@ async def test_passing_trouble_is_ridden_out(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind"),
+    ("failure", "kind"),
     [
         (httpx.ReadTimeout("slow"), TransportError),
         (httpx.Response(502, text="<html>"), InvalidReply),
         (fail("SYSTEM_ERROR"), GatewayError),
     ],
 )
-async def test_trouble_that_does_not_pass_is_the_last_error(
-    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, trouble: Any, kind: type[Exception]
+async def test_an_error_that_lasts_until_the_timeout_is_the_last_error(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, failure: Any, kind: type[Exception]
 ) -> None:
-    """A poll that saw nothing but trouble says which."""
-    gateway.on("QueryOrder", trouble)
+    """A poll that saw nothing but errors names the last one."""
+    gateway.on("QueryOrder", failure)
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=60))
     await clock.advance(60)
     error = await outcome(poll)
@@ -129,7 +129,7 @@ async def test_an_order_that_the_second_node_does_not_know_yet(clock: ManualCloc
 
 
 async def test_a_set_up_that_cannot_work_ends_it(clock: ManualClock, gateway: Gateway) -> None:
-    """A time zone that this machine does not know is no passing trouble."""
+    """A time zone that this machine does not know is not a temporary error."""
     gateway.on("QueryOrder", order("PAID"))
     async with gateway.session(timezone="Atlantis/Poseidonis") as omipay:
         error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
