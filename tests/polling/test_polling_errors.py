@@ -244,7 +244,7 @@ async def test_a_clock_of_ones_own_needs_three_methods() -> None:
     async with gateway.session() as omipay:
         assert (await omipay.poll_until_paid("TR1", first_wait=1, interval=1)).is_paid
         with anyio.move_on_after(0.003) as scope:
-            await omipay.poll_until_paid("TR2", first_wait=1, interval=1)
+            await omipay.poll_until_paid("TR2", first_wait=1, interval=1, timeout=None)
     assert scope.cancelled_caught
     await asyncio.sleep(0.001)
     assert asyncio.all_tasks() == before
