@@ -111,7 +111,7 @@ def timezone(value: object) -> str | tzinfo:
 
 def zone(name: str) -> tzinfo:
     """The time zone called ``name``."""
-    import zoneinfo  # noqa: PLC0415 - needed when the first time is read, not to import the package
+    import zoneinfo
 
     try:
         return zoneinfo.ZoneInfo(name)

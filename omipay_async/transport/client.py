@@ -333,12 +333,12 @@ async def _body(response: httpx.Response) -> tuple[bytes, bool]:
 
 
 def _new_network() -> Network:
-    from .network import Network  # noqa: PLC0415 - see above
+    from .network import Network
 
     return Network()
 
 
 def _new_transport(network: Network, context: ssl.SSLContext) -> HTTPTransport:
-    from .http_transport import HTTPTransport  # noqa: PLC0415 - see above
+    from .http_transport import HTTPTransport
 
     return HTTPTransport(network, context)

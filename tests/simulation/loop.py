@@ -6,6 +6,8 @@ import asyncio
 import selectors
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.support.untyped import untyped
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,7 +68,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def pending_timers(self) -> list[asyncio.TimerHandle]:
         """Every timer that would still fire."""
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio has no public list
+        scheduled: list[asyncio.TimerHandle] = untyped(self)._scheduled  # asyncio has no public list
         return [handle for handle in scheduled if not handle.cancelled()]
 
 

@@ -15,6 +15,7 @@ from unittest import mock
 import attrs
 
 from omipay_async.sandbox import Sandbox
+from tests.support.untyped import untyped
 
 from . import actors, invariants
 from .chaos import Chaos, Weather
@@ -55,7 +56,7 @@ class World:
         self.seed = seed
         self.chance = random.Random(seed)
         self.loop = VirtualLoop()
-        self.loop.set_task_factory(owning_factory)  # type: ignore[arg-type]  # typeshed has it with keywords
+        self.loop.set_task_factory(untyped(owning_factory))  # typeshed has it with keywords
         self.is_over = False
         self.crashes = 0
         self.lines: list[str] = []
