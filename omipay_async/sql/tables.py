@@ -83,6 +83,8 @@ ORDER: Final = Table(
 """
 
 _UNRESOLVED: Final = CALL.c.closed_at.is_(None)
+_CALL_CLOSED: Final = CALL.c.closed_at.is_not(None)
+_ORDER_CLOSED: Final = ORDER.c.closed_at.is_not(None)
 _DUE: Final = ORDER.c.due_at.is_not(None)
 _WOKEN: Final = ORDER.c.woken.is_not(None)
 
@@ -93,10 +95,23 @@ Index(
     postgresql_where=_UNRESOLVED,
     sqlite_where=_UNRESOLVED,
 )
+Index("ix_omipay_call_open", CALL.c.m_number, postgresql_where=_UNRESOLVED, sqlite_where=_UNRESOLVED)
 Index("ix_omipay_call_out_order_no", CALL.c.m_number, CALL.c.out_order_no)
-Index("ix_omipay_call_closed", CALL.c.closed_at, CALL.c.m_number)
+Index(
+    "ix_omipay_call_closed",
+    CALL.c.closed_at,
+    CALL.c.m_number,
+    postgresql_where=_CALL_CLOSED,
+    sqlite_where=_CALL_CLOSED,
+)
 Index("ix_omipay_order_due", ORDER.c.m_number, ORDER.c.due_at, postgresql_where=_DUE, sqlite_where=_DUE)
-Index("ix_omipay_order_closed", ORDER.c.closed_at, ORDER.c.m_number)
+Index(
+    "ix_omipay_order_closed",
+    ORDER.c.closed_at,
+    ORDER.c.m_number,
+    postgresql_where=_ORDER_CLOSED,
+    sqlite_where=_ORDER_CLOSED,
+)
 Index("ix_omipay_order_woken", ORDER.c.woken, ORDER.c.m_number, postgresql_where=_WOKEN, sqlite_where=_WOKEN)
 
 

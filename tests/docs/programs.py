@@ -108,10 +108,14 @@ async def served() -> AsyncIterator[tuple[Sandbox, dict[str, str]]]:
         )
 
 
+def is_missing(module: str) -> bool:
+    """Whether a package that the guides use is not installed. CI has a step in which none may miss."""
+    return importlib.util.find_spec(module) is None and not os.environ.get("GUIDES_REQUIRED")
+
+
 def needs(module: str) -> pytest.MarkDecorator:
-    """Skip, with a sentence, where an engine of the guides is not installed; CI has a step in which none may miss."""
-    missing = importlib.util.find_spec(module) is None and not os.environ.get("GUIDES_REQUIRED")
-    return pytest.mark.skipif(missing, reason=f"{module} is not installed: pip install -e '.[dev-guides]'")
+    """Skip, with a sentence, where a package that the guides use is not installed."""
+    return pytest.mark.skipif(is_missing(module), reason=f"{module} is not installed: pip install -e '.[dev-guides]'")
 
 
 async def eventually(look: Callable[[], Any], patience: float = PATIENCE_S) -> Any:

@@ -197,12 +197,13 @@ def results() -> Iterator[str]:
     for name in RESULTS:
         kind = getattr(omipay_async, name)
         docs = attribute_docs(kind)
+        types = {key: value for base in reversed(kind.__mro__) for key, value in inspect.get_annotations(base).items()}
         yield f"### {name}"
         yield ""
         yield markdown(inspect.getdoc(kind) or "")
         yield ""
         rows = [
-            (f"`{field.name}`", f"`{field.type}`" if isinstance(field.type, str) else "", docs.get(field.name, ""))
+            (f"`{field.name}`", f"`{types.get(field.name, '')}`", docs.get(field.name, ""))
             for field in attrs.fields(kind)
             if not field.name.startswith("_")
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import random
 import signal
@@ -20,7 +19,7 @@ from omipay_async.sql import Books
 from tests.support.markdown import DOCS, save_files
 from tests.support.redis_server import RedisServer
 
-from .programs import Program, eventually, running, served
+from .programs import Program, eventually, is_missing, running, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,13 +97,6 @@ ENGINES: Final = {
 }
 
 
-def is_missing(engine: Engine) -> bool:
-    """Whether the engine is not installed. CI has a step in which none may miss."""
-    if os.environ.get("GUIDES_REQUIRED") or engine.python != sys.executable:
-        return False
-    return importlib.util.find_spec(engine.module) is None
-
-
 @contextlib.asynccontextmanager
 async def open_shop(sandbox: Sandbox, base_url: str, books_url: str) -> AsyncIterator[AsyncOmipay]:
     """Whoever makes the orders: a session with the books that the workers share."""
@@ -144,7 +136,7 @@ async def end(program: Program, number: signal.Signals) -> None:
 async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) -> None:
     """One worker is killed with SIGKILL, one stopped with SIGTERM, in the middle; two others go on."""
     engine = ENGINES[name]
-    if is_missing(engine):
+    if engine.python == sys.executable and is_missing(engine.module):
         pytest.skip(f"{engine.module} is not installed: pip install -e '.[dev-guides]'")
     save_files(DOCS / "worker.md", tmp_path)
     database = tmp_path / "books.db"
