@@ -19,6 +19,7 @@ import omipay_async
 from omipay_async import AsyncOmipay, ErrorCode, OmipayError, OrderStatus, Outcome, RefundStatus, errors
 from omipay_async.sandbox import Fault, PaymentCode
 from tests.support.markdown import DOCS
+from tests.support.public_api import annotations_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -197,7 +198,7 @@ def results() -> Iterator[str]:
     for name in RESULTS:
         kind = getattr(omipay_async, name)
         docs = attribute_docs(kind)
-        types = {key: value for base in reversed(kind.__mro__) for key, value in inspect.get_annotations(base).items()}
+        types = annotations_of(kind)
         yield f"### {name}"
         yield ""
         yield markdown(inspect.getdoc(kind) or "")

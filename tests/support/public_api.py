@@ -66,10 +66,18 @@ def _class(name: str, kind: type) -> Iterator[str]:
         yield f"    __init__{_signature(kind.__init__)}"
     yield from _raised(inspect.cleandoc(kind.__doc__ or ""), "    ")
     if attrs.has(kind):
-        yield from (f"    {field.name}: {field.type}" for field in attrs.fields(kind) if not field.name.startswith("_"))
+        types = annotations_of(kind)
+        names = [field.name for field in attrs.fields(kind) if not field.name.startswith("_")]
+        yield from (f"    {name}: {types[name]}" for name in names)
     for member, found in sorted(_own(kind).items()):
         if not _is_enum_member(kind, found) and (member in SPECIAL or not member.startswith("_")):
             yield from _member(member, found)
+
+
+def annotations_of(kind: type) -> dict[str, str]:
+    """The types of a class's fields as its source has them, those of its bases included."""
+    # Not attrs' own: reading a reply resolves those, so that they would print differently after it.
+    return {name: text for base in reversed(kind.__mro__) for name, text in inspect.get_annotations(base).items()}
 
 
 def _is_enum_member(kind: type, found: Any) -> bool:
