@@ -119,8 +119,8 @@ def _list(run: Run, db: str | None) -> None:
 
     unresolved, waiting = _ask(db, ask)
     document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}
-    lines = [f"{len(unresolved)} calls of which nobody knows what became of them", *map(_line_of_call, unresolved)]
-    lines += [f"{len(waiting)} orders that are waited for", *map(_line_of_order, waiting)]
+    lines = [f"Calls of which nobody knows what became of them: {len(unresolved)}", *map(_line_of_call, unresolved)]
+    lines += [f"Orders that are waited for: {len(waiting)}", *map(_line_of_order, waiting)]
     run.show(document, *lines)
 
 
@@ -133,7 +133,7 @@ def _line_of_call(entry: JournalEntry) -> str:
 def _line_of_order(order: WaitingOrder) -> str:
     due = order.due_at.isoformat(sep=" ", timespec="seconds")
     parts = (order.order_no, order.m_number, order.out_order_no or "", money(order.amount, order.currency))
-    return "  " + plain("  ".join((*parts, order.status or "", f"asked about {due}")))
+    return "  " + plain("  ".join((*parts, order.status or "", f"to be asked about at {due}")))
 
 
 def _resolve(run: Run, db: str | None, entry_id: str, outcome: str, order_no: str | None) -> None:

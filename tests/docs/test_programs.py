@@ -65,6 +65,29 @@ async def test_set_ups_run(page: str, tmp_path: Path) -> None:
                 assert (await program.end(), program.process.returncode) == ("", 0), path.name
 
 
+async def test_a_key_is_changed(tmp_path: Path) -> None:
+    """With an old key and without."""
+    save_files(DOCS / "operations.md", tmp_path)
+    for old in ("", "the old key"):
+        async with (
+            served() as (_, environment),
+            running(tmp_path, "key_change.py", OLD_SECRET_KEY=old, **environment) as program,
+        ):
+            assert (await program.end()).startswith("the new key is accepted: A$1 is ")
+
+
+async def test_doctor_answers_as_the_guide_says(tmp_path: Path) -> None:
+    """Each check has a line, and a shell is told that all is well."""
+    async with (
+        served() as (_, environment),
+        running(tmp_path, "-m", "omipay_async", "doctor", **environment) as program,
+    ):
+        said = await program.end()
+        assert program.process.returncode == 0
+    for check in ("configuration", "notify_url", "DNS", "TLS", "clock", "key"):
+        assert any(line.startswith(check) for line in said.splitlines()), said
+
+
 @needs("structlog")
 @needs("prometheus_client")
 async def test_logs_and_metrics_tell_of_an_unknown_outcome(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ async def test_a_lost_request_leaves_the_sale_unknown_and_is_listed_after_a_rest
     program, sandbox = till
     sandbox.faults.add(Fault.DROP_REQUEST, endpoint="MakeScanOrder", times=1)
     await program.type(PaymentCode.PAID)
-    await program.until("NOBODY KNOWS YET. Do not scan again")
+    await program.until(": NOBODY KNOWS YET. Do not scan again")
+    assert program.lines[-1].startswith("T1-"), "the cashier writes the number down"
     async with running(
         tmp_path,
         "till.py",
