@@ -27,8 +27,11 @@ class Event:
     """
 
     name: str
+    """What happened: one of the words above."""
     endpoint: str | None = None
+    """The endpoint that was called, such as ``MakeScanOrder``."""
     safety: Safety | None = None
+    """Whether the call moves money."""
     attempt: int = 0
     """Which try this was, counted from 1; of a ``call``, how many there were."""
     duration_s: float = 0.0
@@ -44,8 +47,11 @@ class Event:
     error_code: ErrorCode | str | None = None
     """What the gateway called it."""
     order_no: str | None = None
+    """The gateway's number of the order, where it is known."""
     out_order_no: str | None = None
+    """Your number of the order, where it is known."""
     out_refund_no: str | None = None
+    """Your number of the refund, where it is known."""
     offset_s: float | None = None
     """Of a ``clock``: how far the gateway's clock is ahead of this machine's, in seconds."""
 

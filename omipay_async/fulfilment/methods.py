@@ -55,7 +55,7 @@ class NotificationMethods:
         return await self._receiver.confirm(sealed, timeout)
 
     async def receive_notification(self, body: Body, handler: Handler, *, timeout: float = 10.0) -> NotificationReply:
-        """The whole duty of a ``notify_url`` in one call: confirm, run ``await handler(order)`` once, answer. CN 3.9.
+        """All that a ``notify_url`` has to do, in one call: confirm, run ``await handler(order)`` once, answer. CN 3.9.
 
         ``timeout`` bounds the confirmation, in seconds, not the handler. Whatever the body is, an answer comes back:
         send its ``status``, ``body`` and ``headers``. SUCCESS only after the handler succeeded, now or before; 4xx and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 
@@ -27,3 +28,12 @@ def test_every_public_method_is_in_the_reference() -> None:
 def test_every_public_name_is_in_the_reference(name: str) -> None:
     """Whatever can be imported from the top is explained."""
     assert name in reference.page()
+
+
+@pytest.mark.parametrize("heading", ["OrderStatus", "RefundStatus", "Error codes", "Events"])
+def test_each_status_code_and_field_of_an_event_has_a_meaning(heading: str) -> None:
+    """A row with an empty last cell tells a reader nothing."""
+    section = re.split(rf"^#+ {heading}$", reference.page(), flags=re.MULTILINE)[1].split("\n#")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert rows
+    assert [row for row in rows if not row.rstrip("|").split("|")[-1].strip()] == []
