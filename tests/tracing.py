@@ -41,6 +41,10 @@ class Resumed(Coroutine[Any, Any, Any]):
         """End it."""
         self._coroutine.close()
 
+    def __getattr__(self, name: str) -> Any:
+        """``cr_running`` and its like: anyio cancels only a task whose coroutine shows that it has begun."""
+        return getattr(self._coroutine, name)
+
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._coroutine.__await__()
 
