@@ -179,8 +179,10 @@ async def look_after(books: Books, base_url: str) -> None:
     """What ``books.run`` does after a restart, without its waits."""
     async with kill_worker.session(base_url, books) as omipay:
         handler = books.transactional(ship)
-        await make_due(books)
-        await books.sweep(omipay, handler, limit=100_000)
+        for _ in range(5):  # what could not be asked is asked again
+            await make_due(books)
+            if not (await books.sweep(omipay, handler, limit=100_000)).errors:
+                break
 
 
 async def ship(order: Any, connection: Any) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 import httpcore
 import httpx
 
-from omipay_async.transport import client
 from omipay_async.transport import network as own
 from omipay_async.transport.connection import Connection
 
@@ -156,4 +155,4 @@ class Network(httpcore.AsyncNetworkBackend):
                 return connection
 
         monkeypatch.setattr(httpx, "AsyncHTTPTransport", Transport)
-        monkeypatch.setattr(client, "Network", OwnNetwork)
+        monkeypatch.setattr(own, "Network", OwnNetwork)
