@@ -16,7 +16,7 @@ from omipay_async.codes import Currency, Platform
 from omipay_async.sandbox import IllegalMove, PaymentCode
 
 from .process import spawn
-from .shop import CALL_LIMIT_S, HandlerFailedError, Shop
+from .shop import CALL_LIMIT_S, HANDLER_ERRORS, Shop
 
 if TYPE_CHECKING:
     from omipay_async import NotificationReply
@@ -106,7 +106,7 @@ async def _settled(shop: Shop, made: ScanOrder | QROrder, number: str) -> Order 
         if not known.status.is_failed:
             shop.world.record.violated(f"false NOT_DONE: {number} is {known.status}, said was {failed}")
         return None
-    except (OmipayError, HandlerFailedError):
+    except (OmipayError, *HANDLER_ERRORS):
         return None
     shop.check_paid(order, out_order_no=number)
     shop.check_effect(order.order_no)
@@ -117,7 +117,7 @@ async def _fulfilled(shop: Shop, order: Order) -> Order | None:
     fulfilling = shop.omipay.fulfil(order.order_no, shop.handler)
     try:
         found = await shop.waited(f"fulfilling {order.order_no}", _FULFIL_LIMIT_S, fulfilling)
-    except (OmipayError, HandlerFailedError):
+    except (OmipayError, *HANDLER_ERRORS):
         return None
     shop.check_effect(found.order_no)
     return found

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from omipay_async import AsyncOmipay, OmipayError
 from omipay_async.sandbox.notifier import APP_NOTIFY_URL
@@ -34,6 +35,10 @@ CALL_LIMIT_S: Final = TIMEOUT_S + 5.0 + 1.0
 
 class HandlerFailedError(Exception):
     """What a handler raises now and then."""
+
+
+HANDLER_ERRORS: Final = (HandlerFailedError, SQLAlchemyError)
+"""What comes out of ``settle`` and ``fulfil`` as the handler raised it, its failed statements included."""
 
 
 class _WatchedBooks(Books):
