@@ -159,6 +159,24 @@ def test_loop_after_loop(elsewhere: Gateway, kept: Behaviour) -> None:
     assert elsewhere.acts == {"A-1": 1, "A-2": 1, "A-3": 1}
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # see the fixture
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_kept_connection_is_closed_when_another_loop_takes_over(elsewhere: Gateway, gone: bool) -> None:
+    """Whether its own event loop is closed, or may run again."""
+    omipay, first = open_session(elsewhere), asyncio.new_event_loop()
+    first.run_until_complete(query(omipay, "OM-1"))
+    assert elsewhere.open_connections == 1
+    if gone:
+        first.close()
+    asyncio.run(query(omipay, "OM-2"))
+    if not gone:
+        first.run_until_complete(asyncio.sleep(0))
+        first.close()
+    asyncio.run(omipay.aclose())
+    asyncio.run(until(lambda: elsewhere.open_connections == 0, "every connection to be closed"))
+    assert elsewhere.connections == 2
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore:Unclosed:ResourceWarning")
 def test_given_transport_in_another_loop(elsewhere: Gateway) -> None:
     """A transport that the user gave may be bound to its event loop: it works in another, or says so."""

@@ -1,0 +1,87 @@
+"""One connection of our own, and a server that does one thing at a time: what is seen before the event loop looks."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING
+
+import httpcore
+import httpx
+import pytest
+
+from omipay_async.transport.network import Network
+
+from .server import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from omipay_async.transport.connection import Connection
+
+    from .conftest import Certified
+
+HEADERS = [(b"Host", b"127.0.0.1")]
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A server that accepts when the test does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.fixture
+def network() -> Network:
+    return Network()
+
+
+async def connected(
+    network: Network, listener: socket.socket, certified: Certified
+) -> tuple[Connection, socket.socket]:
+    """A connection over which nothing was sent, and the server's end of it."""
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    connection = await network.connect(url, httpcore.URL(url), certified.client)
+    return connection, listener.accept()[0]
+
+
+async def test_a_reset_that_lies_in_the_socket_is_seen(
+    network: Network, listener: socket.socket, certified: Certified
+) -> None:
+    """Before the event loop could tell of it."""
+    connection, peer = await connected(network, listener, certified)
+    assert connection.is_usable()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    time.sleep(0.01)  # the kernel has it, and nobody's event loop ran
+    assert not connection.is_usable()
+    await network.aclose()
+
+
+async def test_nothing_is_sent_over_a_connection_that_is_closed(
+    network: Network, listener: socket.socket, certified: Certified
+) -> None:
+    """By us or by the server."""
+    connection, peer = await connected(network, listener, certified)
+    connection.abort()
+    with peer:
+        with pytest.raises(httpx.RemoteProtocolError, match="closed the connection at once"):
+            connection.send(b"GET", b"/", HEADERS)
+        await connection.gone
+        assert peer.recv(100) == b""
+
+
+async def test_who_says_nothing_more_may_still_be_listening(
+    network: Network, listener: socket.socket, certified: Certified
+) -> None:
+    """A request is sent to a server that ended its half at once, and it is known that no reply will come."""
+    connection, peer = await connected(network, listener, certified)
+    with peer:
+        peer.shutdown(socket.SHUT_WR)
+        await until(lambda: not connection.is_usable(), "the end to arrive")
+        await until(lambda: connection._ended, "the event loop to tell of it")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await connection.send(b"GET", b"/asked", HEADERS)
+        await network.aclose()
+        assert peer.recv(100).startswith(b"GET /asked HTTP/1.1\r\n")
