@@ -46,6 +46,32 @@ METHODS: Final = {
     "Pages": ("pay_page_url", "wechat_login_url", "parse_wechat_login"),
     "Life": ("from_env", "aclose"),
 }
+SHARED: Final = {
+    "order_no": "Omipay's number of the order: queries and refunds need it.",
+    "out_order_no": "Your own number of the order.",
+    "refund_no": "Omipay's number of the refund: queries need it.",
+    "out_refund_no": "Your own number of the refund.",
+    "m_number": "The merchant's number.",
+    "status": "See [Statuses](#statuses).",
+    "currency": "The currency of the order.",
+    "pay_currency": "The currency that the customer pays in.",
+    "exchange_rate": "What one unit of the order's currency is in the customer's.",
+    "order_time": "When the order was made.",
+    "pay_time": "When it was paid.",
+    "refund_time": "When the refund was asked for.",
+    "platform": "What the customer pays with.",
+    "rate": "What one unit of the first currency is in the second.",
+    "pay_url": "The page on which the customer pays.",
+    "order_string": "For the platform's SDK in your app; secret, not in the `repr`.",
+    "raw": "The gateway's reply as received; it may hold secrets, so it is not in the `repr`.",
+    "headers": "The headers of the answer.",
+    "cny_amount": "What the body claims in CNY, in fen.",
+    "openid": "The customer's id at WeChat for this merchant.",
+    "nickname": "As the customer chose it.",
+    "headimgurl": "The URL of the customer's picture.",
+    **dict.fromkeys(("time_stamp", "nonce_str", "package", "sign_type", "pay_sign"), "For `wx.requestPayment`."),
+}
+"""What fields that many results have mean, where a class says nothing more exact."""
 RESULTS: Final = (
     "ExchangeRate",
     "QROrder",
@@ -204,7 +230,11 @@ def results() -> Iterator[str]:
         yield markdown(inspect.getdoc(kind) or "")
         yield ""
         rows = [
-            (f"`{field.name}`", f"`{types.get(field.name, '')}`", docs.get(field.name, ""))
+            (
+                f"`{field.name}`",
+                f"`{types.get(field.name, '')}`",
+                docs.get(field.name) or SHARED.get(field.name, ""),
+            )
             for field in attrs.fields(kind)
             if not field.name.startswith("_")
         ]

@@ -30,8 +30,8 @@ def test_every_public_name_is_in_the_reference(name: str) -> None:
     assert name in reference.page()
 
 
-@pytest.mark.parametrize("heading", ["OrderStatus", "RefundStatus", "Error codes", "Events"])
-def test_each_status_code_and_field_of_an_event_has_a_meaning(heading: str) -> None:
+@pytest.mark.parametrize("heading", [*reference.RESULTS, "OrderStatus", "RefundStatus", "Error codes", "Events"])
+def test_each_field_status_and_code_has_a_meaning(heading: str) -> None:
     """A row with an empty last cell tells a reader nothing."""
     section = re.split(rf"^#+ {heading}$", reference.page(), flags=re.MULTILINE)[1].split("\n#")[0]
     rows = [line for line in section.splitlines() if line.startswith("| `")]
