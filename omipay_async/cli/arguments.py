@@ -29,7 +29,7 @@ def seconds(text: str) -> float:
 
 
 Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as integers, rates as strings.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where standard input is no terminal.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where standard input is not a terminal.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the status is final.")]
 Timeout = Annotated[
     float, typer.Option(metavar="SECONDS", parser=seconds, help="How long to wait for the payment at most.")

@@ -133,7 +133,7 @@ class Run:
         if yes:
             return
         if not is_interactive():
-            raise InvalidRequest("this moves money: --yes is wanted where standard input is no terminal")
+            raise InvalidRequest("this moves money: --yes is wanted where standard input is not a terminal")
         sys.stderr.write(f"{plain(question)} [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

@@ -44,7 +44,7 @@ def authenticate(
         if not fields.get(name):
             raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is missing")
     if not _TIMESTAMP.fullmatch(fields["timestamp"]):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "timestamp is no whole number of milliseconds")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "timestamp is not a whole number of milliseconds")
     if not _NONCE.fullmatch(fields["nonce_str"]):
         raise ErrorReply(ErrorCode.PARAMETER_INVALID, "nonce_str is not 10 to 32 characters of a-z, A-Z, 0-9")
     merchant = merchants.get(fields["m_number"])

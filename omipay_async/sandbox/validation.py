@@ -108,7 +108,7 @@ def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> N
     if parameter.choices and value not in parameter.choices:
         raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is none of {', '.join(parameter.choices)}")
     if parameter.kind is Kind.AMOUNT and (not _AMOUNT.fullmatch(value) or int(value) < 1):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is no whole number of minor units of at least 1")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is not a whole number of minor units of at least 1")
     if parameter.kind is Kind.FLAG and value not in {"0", "1"}:
         raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is not 1")
     if parameter.kind is Kind.CURRENCY:

@@ -21,34 +21,7 @@ from tests.support.untyped import untyped
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from omipay_async.fulfilment.backends import Backend
     from omipay_async.models import Order
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def backend(clock: ManualClock) -> FaultyBackend:
-    return FaultyBackend(clock)
-
-
-@pytest.fixture
-def shop() -> Shop:
-    return Shop()
-
-
-@pytest.fixture
-def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
-    return OnceGuard(backend, clock, "123456")
-
-
-@pytest.fixture
-def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
-    """The guard of another process with the same backend."""
-    return OnceGuard(backend, clock, "123456")
 
 
 # -- cancellation ---------------------------------------------------------------------------------------------------

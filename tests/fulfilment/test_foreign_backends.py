@@ -8,8 +8,6 @@ import pytest
 
 from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import Claim
-from omipay_async.fulfilment.guard import OnceGuard
-from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import (
     KEY,
     ORDER,
@@ -24,28 +22,8 @@ from tests.support.fulfilment_doubles import (
 )
 
 if TYPE_CHECKING:
-    from omipay_async.fulfilment.backends import Backend
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def backend(clock: ManualClock) -> FaultyBackend:
-    return FaultyBackend(clock)
-
-
-@pytest.fixture
-def shop() -> Shop:
-    return Shop()
-
-
-@pytest.fixture
-def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
-    return OnceGuard(backend, clock, "123456")
-
+    from omipay_async.fulfilment.guard import OnceGuard
+    from omipay_async.testing import ManualClock
 
 # -- a backend that breaks its contract -----------------------------------------------------------------------------
 

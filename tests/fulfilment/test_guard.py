@@ -11,38 +11,12 @@ import pytest
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard, StillRunning
-from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, begin
 
 if TYPE_CHECKING:
     from omipay_async.fulfilment.backends import Backend
     from omipay_async.models import Order
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def backend(clock: ManualClock) -> FaultyBackend:
-    return FaultyBackend(clock)
-
-
-@pytest.fixture
-def shop() -> Shop:
-    return Shop()
-
-
-@pytest.fixture
-def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
-    return OnceGuard(backend, clock, "123456")
-
-
-@pytest.fixture
-def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
-    """The guard of another process with the same backend."""
-    return OnceGuard(backend, clock, "123456")
+    from omipay_async.testing import ManualClock
 
 
 # -- once -----------------------------------------------------------------------------------------------------------

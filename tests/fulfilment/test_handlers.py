@@ -12,41 +12,13 @@ import pytest
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.guard import OnceGuard, checked_handler
 from omipay_async.models import Order
-from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import ORDER, FaultyBackend, Shop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from omipay_async.fulfilment.backends import Backend
 
 OTHER = Order(order_no="TR2", status="PAID", out_order_no=None, currency="AUD", amount=1)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def backend(clock: ManualClock) -> FaultyBackend:
-    return FaultyBackend(clock)
-
-
-@pytest.fixture
-def shop() -> Shop:
-    return Shop()
-
-
-@pytest.fixture
-def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
-    return OnceGuard(backend, clock, "123456")
-
-
-@pytest.fixture
-def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
-    """The guard of another process with the same backend."""
-    return OnceGuard(backend, clock, "123456")
 
 
 # -- handlers -------------------------------------------------------------------------------------------------------

@@ -15,12 +15,13 @@ from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard, StillRunning, running_key
 from omipay_async.fulfilment.leases import Unsettled
 from omipay_async.models import Order
-from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import KEY, ORDER, Shop, begin
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from omipay_async.testing import ManualClock
 
 
 class LateBackend(MemoryBackend):
@@ -68,11 +69,6 @@ class LateBackend(MemoryBackend):
         """Carry out what was asked long ago."""
         while self.stalled:
             await self.stalled.pop(0)()
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture
