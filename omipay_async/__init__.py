@@ -148,28 +148,13 @@ if TYPE_CHECKING:
     from .journal import JournalEntry as JournalEntry
     from .journal import JournalOutcome as JournalOutcome
     from .models import (
-        AppletOrder as AppletOrder,
-    )
-    from .models import (
-        AppOrder as AppOrder,
-    )
-    from .models import (
         ExchangeRate as ExchangeRate,
-    )
-    from .models import (
-        JSAPIOrder as JSAPIOrder,
     )
     from .models import (
         Notification as Notification,
     )
     from .models import (
-        OnlineOrder as OnlineOrder,
-    )
-    from .models import (
         Order as Order,
-    )
-    from .models import (
-        QROrder as QROrder,
     )
     from .models import (
         Refund as Refund,
@@ -182,6 +167,21 @@ if TYPE_CHECKING:
     )
     from .models import (
         WeChatUser as WeChatUser,
+    )
+    from .new_orders import (
+        AppletOrder as AppletOrder,
+    )
+    from .new_orders import (
+        AppOrder as AppOrder,
+    )
+    from .new_orders import (
+        JSAPIOrder as JSAPIOrder,
+    )
+    from .new_orders import (
+        OnlineOrder as OnlineOrder,
+    )
+    from .new_orders import (
+        QROrder as QROrder,
     )
     from .protocol.money import from_minor as from_minor
     from .protocol.money import to_minor as to_minor
@@ -215,10 +215,8 @@ _NAMES = {
     "events": "Event",
     "fulfilment.backends": "Backend Claim Listener MemoryBackend NoteKeeper",
     "journal": "Journal JournalEntry JournalOutcome",
-    "models": (
-        "AppletOrder AppOrder ExchangeRate JSAPIOrder Notification OnlineOrder Order QROrder Refund "
-        "RefundReceipt ScanOrder WeChatUser"
-    ),
+    "models": "ExchangeRate Notification Order Refund RefundReceipt ScanOrder WeChatUser",
+    "new_orders": "AppletOrder AppOrder JSAPIOrder OnlineOrder QROrder",
     "protocol.money": "from_minor to_minor",
     "protocol.notifications": "NotificationReply",
     "protocol.signing": "NonceProvider TaggedNonces",

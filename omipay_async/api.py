@@ -14,18 +14,14 @@ if TYPE_CHECKING:
 
     from .codes import Currency, OnlineType
     from .models import (
-        AppletOrder,
-        AppOrder,
         ExchangeRate,
-        JSAPIOrder,
-        OnlineOrder,
         Order,
-        QROrder,
         Refund,
         RefundReceipt,
         ScanOrder,
         WeChatUser,
     )
+    from .new_orders import AppletOrder, AppOrder, JSAPIOrder, OnlineOrder, QROrder
     from .protocol.endpoints import Endpoint
 
 T = TypeVar("T")

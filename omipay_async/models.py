@@ -14,12 +14,14 @@ import attrs
 from .codes import ORDER_PHASES, REFUND_PHASES, Currency, OrderStatus, Phase, Platform, RefundStatus
 
 
-def _sent() -> Any:
+def sent_field() -> Any:
+    """A field that holds what the call sent; the gateway does not repeat it."""
     # Keyword-only and with a default, so that users' tests make models with what they care about.
     return attrs.field(default=None, kw_only=True)
 
 
-def _raw() -> Any:
+def raw_field() -> Any:
+    """The field that holds the whole reply as received."""
     return attrs.field(factory=dict, repr=False, eq=False, kw_only=True)
 
 
@@ -29,67 +31,7 @@ class ExchangeRate:
 
     rate: Decimal
     platform: Platform | str | None = None
-    raw: dict[str, Any] = _raw()
-
-
-class _Drawable:
-    """Draws, with the extra ``qr``, what the customer is to scan: ``qrcode``, else ``pay_url``.
-
-    Each raises ``InvalidRequest`` for an order that has neither, ``ConfigurationError`` without the extra.
-    """
-
-    __slots__ = ()
-
-    def qr_svg(self, *, scale: int = 8) -> str:
-        """The QR code as an SVG document, ``scale`` units a module: for a file or within HTML."""
-        from . import qr
-
-        return qr.svg(qr.text_of(self), scale=scale)
-
-    def qr_png(self, *, scale: int = 8) -> bytes:
-        """The QR code as a PNG file, ``scale`` pixels a module."""
-        from . import qr
-
-        return qr.png(qr.text_of(self), scale=scale)
-
-    def qr_terminal(self) -> str:
-        """The QR code as lines of characters to print in a terminal, black and white whatever its theme is."""
-        from . import qr
-
-        return qr.terminal(qr.text_of(self))
-
-
-@attrs.frozen
-class QROrder(_Drawable):
-    """A QR order (CN 3.2). Show a QR code of ``qrcode``, or send the browser to ``pay_page_url(order)``."""
-
-    order_no: str
-    qrcode: str | None = attrs.field(default=None, repr=False)
-    """The text for the QR code that the customer scans."""
-    pay_url: str | None = None
-    """The gateway's page with that QR code; it needs ``AsyncOmipay.pay_page_url``."""
-    out_order_no: str | None = _sent()
-    """What was asked for, as are ``currency`` and ``amount``."""
-    currency: Currency | str | None = _sent()
-    amount: int | None = _sent()
-    """In minor units of ``currency``."""
-    raw: dict[str, Any] = _raw()
-
-
-@attrs.frozen
-class JSAPIOrder(_Drawable):
-    """A JSAPI order (CN 3.3). Redirect the customer's browser to ``pay_url`` as it is, or show it as a QR code."""
-
-    order_no: str
-    pay_url: str | None = None
-    pc_pay_url: str | None = None
-    """The page for PC browsers, with ``show_pc_pay_url=True``; it needs ``AsyncOmipay.pay_page_url``."""
-    out_order_no: str | None = _sent()
-    """What was asked for, as are ``currency`` and ``amount``."""
-    currency: Currency | str | None = _sent()
-    amount: int | None = _sent()
-    """In minor units of ``currency``."""
-    raw: dict[str, Any] = _raw()
+    raw: dict[str, Any] = raw_field()
 
 
 class _OrderVerdict:
@@ -123,68 +65,11 @@ class ScanOrder(_OrderVerdict):
     status: OrderStatus | str
     order_time: datetime | None = None
     """When it was **paid**; None while it is not."""
-    currency: Currency | str | None = _sent()
+    currency: Currency | str | None = sent_field()
     """What was asked for, as are ``out_order_no`` and ``amount``."""
-    amount: int | None = _sent()
+    amount: int | None = sent_field()
     """In minor units of ``currency``."""
-    raw: dict[str, Any] = _raw()
-
-
-@attrs.frozen
-class OnlineOrder(_Drawable):
-    """An online order (CN 3.5). Redirect the customer's browser to ``pay_url`` as it is."""
-
-    order_no: str
-    pay_url: str | None = None
-    out_order_no: str | None = _sent()
-    """What was asked for, as are ``currency`` and ``amount``."""
-    currency: Currency | str | None = _sent()
-    amount: int | None = _sent()
-    """In minor units of ``currency``."""
-    raw: dict[str, Any] = _raw()
-
-
-@attrs.frozen
-class AppOrder:
-    """An in-app order (CN 3.6). ``order_string`` goes to the platform's own SDK: a string, or JSON as text."""
-
-    order_no: str
-    order_string: str | None = attrs.field(default=None, repr=False)
-    out_order_no: str | None = _sent()
-    """What was asked for, as are ``currency`` and ``amount``."""
-    currency: Currency | str | None = _sent()
-    amount: int | None = _sent()
-    """In minor units of ``currency``."""
-    raw: dict[str, Any] = _raw()
-
-
-@attrs.frozen
-class AppletOrder:
-    """A mini-program order (CN 3.7)."""
-
-    order_no: str
-    time_stamp: str | None = None
-    nonce_str: str | None = attrs.field(default=None, repr=False)
-    package: str | None = None
-    sign_type: str | None = None
-    pay_sign: str | None = attrs.field(default=None, repr=False)
-    out_order_no: str | None = _sent()
-    """What was asked for, as are ``currency`` and ``amount``."""
-    currency: Currency | str | None = _sent()
-    amount: int | None = _sent()
-    """In minor units of ``currency``."""
-    raw: dict[str, Any] = _raw()
-
-    @property
-    def request_payment(self) -> dict[str, str | None]:
-        """The arguments of ``wx.requestPayment``, named as it wants them."""
-        return {
-            "timeStamp": self.time_stamp,
-            "nonceStr": self.nonce_str,
-            "package": self.package,
-            "signType": self.sign_type,
-            "paySign": self.pay_sign,
-        }
+    raw: dict[str, Any] = raw_field()
 
 
 @attrs.frozen
@@ -207,7 +92,7 @@ class Order(_OrderVerdict):
     """When it was paid; None while it is not."""
     exchange_rate: Decimal | None = None
     """From ``currency`` to ``pay_currency``."""
-    raw: dict[str, Any] = _raw()
+    raw: dict[str, Any] = raw_field()
 
 
 @attrs.frozen
@@ -219,10 +104,10 @@ class RefundReceipt:
     amount: int | None = None
     """In minor units of ``currency``, of this refund."""
     refund_time: datetime | None = None
-    order_no: str | None = _sent()
+    order_no: str | None = sent_field()
     """What was asked for, as is ``out_refund_no``."""
-    out_refund_no: str | None = _sent()
-    raw: dict[str, Any] = _raw()
+    out_refund_no: str | None = sent_field()
+    raw: dict[str, Any] = raw_field()
 
 
 @attrs.frozen
@@ -239,7 +124,7 @@ class Refund:
     """When it was created."""
     success_time: datetime | None = None
     """When the money arrived; None until the refund is Closed."""
-    raw: dict[str, Any] = _raw()
+    raw: dict[str, Any] = raw_field()
 
     @property
     def is_refunded(self) -> bool:
@@ -264,7 +149,7 @@ class WeChatUser:
     openid: str = attrs.field(repr=False)
     nickname: str | None = None
     headimgurl: str | None = None
-    raw: dict[str, Any] = _raw()
+    raw: dict[str, Any] = raw_field()
 
 
 @attrs.frozen
@@ -283,4 +168,4 @@ class Notification:
     cny_amount: int | None
     timestamp: int
     """When it was signed, in milliseconds since the epoch."""
-    raw: dict[str, Any] = _raw()
+    raw: dict[str, Any] = raw_field()

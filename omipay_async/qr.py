@@ -16,6 +16,27 @@ _LIGHT_ON_BLACK: Final = "\x1b[38;5;231;48;5;16m"
 _RESET: Final = "\x1b[0m"
 
 
+class Drawable:
+    """Draws, with the extra ``qr``, what the customer is to scan: ``qrcode``, else ``pay_url``.
+
+    Each raises ``InvalidRequest`` for an order that has neither, ``ConfigurationError`` without the extra.
+    """
+
+    __slots__ = ()
+
+    def qr_svg(self, *, scale: int = 8) -> str:
+        """The QR code as an SVG document, ``scale`` units a module: for a file or within HTML."""
+        return svg(text_of(self), scale=scale)
+
+    def qr_png(self, *, scale: int = 8) -> bytes:
+        """The QR code as a PNG file, ``scale`` pixels a module."""
+        return png(text_of(self), scale=scale)
+
+    def qr_terminal(self) -> str:
+        """The QR code as lines of characters to print in a terminal, black and white whatever its theme is."""
+        return terminal(text_of(self))
+
+
 def text_of(order: Any) -> str:
     """What the QR code of an order says: its ``qrcode``, else its ``pay_url``.
 

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
     from .fulfilment.receiver import Handler
     from .journal import Journal
-    from .models import JSAPIOrder, Notification, Order, QROrder, WeChatUser
+    from .models import Notification, Order, WeChatUser
+    from .new_orders import JSAPIOrder, QROrder
     from .protocol.endpoints import Endpoint
     from .protocol.notifications import SealedBody
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from omipay_async.models import Order, QROrder, ScanOrder
+    from omipay_async.models import Order, ScanOrder
+    from omipay_async.new_orders import QROrder
     from omipay_async.session import AsyncOmipay
 
 

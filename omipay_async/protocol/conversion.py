@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
-from omipay_async import models
+from omipay_async import models, new_orders
 from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, order_status, refund_status
 
 from .jsontext import json_text
@@ -147,8 +147,8 @@ def _word(read: Callable[[str], str]) -> Callable[[Any, Any], str]:
 _RATE: Final[dict[str, Any]] = {"struct_hook": _scaled_rate}
 # Where a field's name or form on the wire is not the attribute's.
 _WIRE_NAMES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
-    models.AppOrder: {"order_string": {"struct_hook": _text_or_json}},
-    models.AppletOrder: {
+    new_orders.AppOrder: {"order_string": {"struct_hook": _text_or_json}},
+    new_orders.AppletOrder: {
         "time_stamp": {"rename": "timeStamp", "struct_hook": _text_or_number},
         "nonce_str": {"rename": "nonceStr"},
         "sign_type": {"rename": "signType"},
@@ -160,7 +160,7 @@ _WIRE_NAMES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
 }
 # The documents' second names for a field: the first one that is there counts.
 _SECOND_NAMES: Final[dict[type[Any], dict[str, str]]] = {
-    models.AppletOrder: {"package": "Package"},
+    new_orders.AppletOrder: {"package": "Package"},
     models.Order: {"amount": "total_amount", "pay_amount": "cny_amount"},
     models.Notification: {"amount": "total_amount"},
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
-from omipay_async import models
+from omipay_async import models, new_orders
 from omipay_async.codes import REFUND_PHASES, ErrorCode, OnlineType, Phase, Platform, Safety
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ MAKE_QR_ORDER: Final = Endpoint(
     "MakeQROrder",
     Safety.MONEY,
     (*_ORDER, _platforms(Platform.WECHATPAY, Platform.ALIPAY, Platform.UPI), _NOTIFY_URL, _O_NUMBER),
-    reply=models.QROrder,
+    reply=new_orders.QROrder,
     **_ORDER_RULES,
     error_codes=frozenset({ErrorCode.WEBSTORE_NOT_EXISTS, ErrorCode.AMOUNT_INVALID}),
 )
@@ -160,7 +160,7 @@ MAKE_JSAPI_ORDER: Final = Endpoint(
         _O_NUMBER,
         Parameter("pos_no", required=False),
     ),
-    reply=models.JSAPIOrder,
+    reply=new_orders.JSAPIOrder,
     **_ORDER_RULES,
     error_codes=frozenset({ErrorCode.WECHAT_STORE_NOT_EXISTS, ErrorCode.AMOUNT_INVALID}),
 )
@@ -198,7 +198,7 @@ MAKE_ONLINE_ORDER: Final = Endpoint(
         _NOTIFY_URL,
         _O_NUMBER,
     ),
-    reply=models.OnlineOrder,
+    reply=new_orders.OnlineOrder,
     **_ORDER_RULES,
     minimum_amounts=_POLI_MINIMUM,
 )
@@ -212,7 +212,7 @@ MAKE_APP_ORDER: Final = Endpoint(
         _NOTIFY_URL,
         _O_NUMBER,
     ),
-    reply=models.AppOrder,
+    reply=new_orders.AppOrder,
     **_ORDER_RULES,
     minimum_amounts=_POLI_MINIMUM,
 )
@@ -227,7 +227,7 @@ MAKE_APPLET_ORDER: Final = Endpoint(
         _NOTIFY_URL,
         _O_NUMBER,
     ),
-    reply=models.AppletOrder,
+    reply=new_orders.AppletOrder,
     **_ORDER_RULES,
 )
 QUERY_ORDER: Final = Endpoint(

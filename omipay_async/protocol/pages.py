@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from omipay_async.codes import error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
-from omipay_async.models import JSAPIOrder, QROrder, WeChatUser
+from omipay_async.models import WeChatUser
+from omipay_async.new_orders import JSAPIOrder, QROrder
 from omipay_async.text import joined, plain_text
 
 from . import validation

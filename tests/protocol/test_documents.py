@@ -26,6 +26,7 @@ from omipay_async import (
     RefundReceipt,
     RefundStatus,
     models,
+    new_orders,
 )
 from omipay_async.codes import ORDER_STATUS_VARIANTS
 from omipay_async.protocol.endpoints import COMMON_ERROR_CODES, ENDPOINTS
@@ -287,7 +288,7 @@ def test_the_table_of_endpoints_is_the_documents_tables(name: str) -> None:
 def test_there_are_eleven_endpoints() -> None:
     """Ten of CN, and EN's login."""
     assert set(ENDPOINTS) == set(TABLES) == set(CALLS)
-    assert {endpoint.reply.__name__ for endpoint in ENDPOINTS.values()} <= set(vars(models))
+    assert {endpoint.reply.__name__ for endpoint in ENDPOINTS.values()} <= {*vars(models), *vars(new_orders)}
 
 
 @pytest.mark.parametrize(("word", "status"), ORDER_STATUS_VARIANTS.items())

@@ -20,7 +20,8 @@ from .shop import CALL_LIMIT_S, HANDLER_ERRORS, Shop
 
 if TYPE_CHECKING:
     from omipay_async import NotificationReply
-    from omipay_async.models import Order, QROrder, ScanOrder
+    from omipay_async.models import Order, ScanOrder
+    from omipay_async.new_orders import QROrder
 
     from .world import World
 
