@@ -1,0 +1,123 @@
+"""``python -m tests.mutation``: put small faults into the package, one by one, and count those that no test notices."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .mutants import ROOT, Mutant, count, files, mutant
+from .running import Verdict, verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Which tests belong to a sub-package: those in its folder, without the long ones, and those beside the folders that
+# show what it is for.
+_TESTS: Final = {
+    "calls": ["tests/calls", "tests/test_session.py", "tests/test_errors.py", "tests/test_events.py"],
+    "transport": ["tests/transport", "tests/test_clock.py", "tests/test_config.py", "tests/test_aiohttp.py"],
+    "protocol": ["tests/protocol", "tests/test_errors.py", "tests/test_codes.py", "tests/test_times.py"],
+    "polling": ["tests/polling", "tests/test_session.py", "tests/test_events.py"],
+    "fulfilment": ["tests/fulfilment", "tests/test_asgi.py", "tests/test_events.py"],
+    "sql": ["tests/sql"],
+}
+_LONG: Final = (
+    "tests/transport/test_storm.py",
+    "tests/transport/test_cancel.py",
+    "tests/protocol/test_fuzz.py",
+    "tests/sql/test_kill.py",
+)
+
+
+def main() -> int:
+    """The exit code: 1 if more survived than may."""
+    options = _options()
+    os.environ["CI"] = "true"
+    equivalent = _equivalent()
+    chosen = [_named(name) for name in options.mutant] or _sample(
+        options.package or list(_TESTS), options.seed, options.number
+    )
+    todo = [one for one in chosen if (one.path, one.was, one.now) not in equivalent]
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        survived = _run(todo, Path(folder), options)
+    killed, spared = len(todo) - survived, len(chosen) - len(todo)
+    print(f"{len(chosen)} mutants: {killed} killed, {survived} survived, {spared} equivalent")
+    return 1 if survived > options.may_survive else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument(
+        "--package", action="append", choices=list(_TESTS), help="only of this sub-package; may be repeated"
+    )
+    parser.add_argument("--number", type=int, default=100, help="how many mutants, drawn at random")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw")
+    parser.add_argument("--jobs", type=int, default=2, help="how many processes")
+    parser.add_argument("--may-survive", type=int, default=0, help="how many may survive")
+    parser.add_argument("--mutant", action="append", default=[], help="only this one, as it is printed: path#number")
+    parser.add_argument("--verbose", action="store_true", help="also print what was killed, and by which test")
+    return parser.parse_args()
+
+
+def _equivalent() -> set[tuple[str, str, str]]:
+    listed = tomllib.loads((ROOT / "tests/mutation/equivalent.toml").read_text(encoding="utf-8"))
+    return {(path, one["was"], one["now"]) for path, found in listed.items() for one in found}
+
+
+def _named(name: str) -> Mutant:
+    path, _, number = name.partition("#")
+    return mutant(path, int(number))
+
+
+def _sample(packages: list[str], seed: int, number: int) -> list[Mutant]:
+    every = [(path, n) for package in packages for path in files(package) for n in range(count(path))]
+    drawn = random.Random(seed).sample(every, min(number, len(every)))
+    print(f"{len(drawn)} of {len(every)} mutants of {', '.join(packages)}", flush=True)
+    return [mutant(path, n) for path, n in drawn]
+
+
+def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> int:
+    """How many survived. The tests must pass without a fault first, or all would seem killed."""
+    packages = sorted({_package(one) for one in todo})
+    began, scores = time.monotonic(), Counter[tuple[str, bool]]()
+    plain = [(None, _tests(package)) for package in packages]
+    faulty = [(one, _tests(_package(one))) for one in todo]
+    for verdict in verdicts([*plain, *faulty], folder, options.jobs):
+        if verdict.mutant is None and not verdict.survived:
+            sys.exit(f"Without any fault, {verdict.killer} fails.")
+        if verdict.mutant is not None:
+            scores[_package(verdict.mutant), verdict.survived] += 1
+            print("".join(_told(verdict.mutant, verdict, verbose=options.verbose)), end="", flush=True)
+    for package in packages:
+        killed, survived = scores[package, False], scores[package, True]
+        print(f"{package}: {killed} killed, {survived} survived, {killed / (killed + survived):.1%}")
+    print(f"{time.monotonic() - began:.0f} s")
+    return sum(n for (_, survived), n in scores.items() if survived)
+
+
+def _told(one: Mutant, verdict: Verdict, *, verbose: bool) -> Iterator[str]:
+    if verdict.survived:
+        yield f"SURVIVED {one.name}, line {one.line} ({verdict.seconds:.0f} s)\n    - {one.was}\n    + {one.now}\n"
+    elif verbose:
+        yield f"killed {one.name}, line {one.line} ({verdict.seconds:.0f} s) by {verdict.killer}\n"
+        yield f"    - {one.was}\n    + {one.now}\n"
+
+
+def _package(one: Mutant) -> str:
+    return Path(one.path).parts[1]
+
+
+def _tests(package: str) -> list[str]:
+    return [*_TESTS[package], *(f"--ignore={path}" for path in _LONG)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

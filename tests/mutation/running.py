@@ -1,0 +1,156 @@
+"""A mutant lives in a copy of the tree, and its tests run in a fork of a process that has imported what they need."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from multiprocessing import connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import pytest
+
+from .mutants import ROOT, Mutant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from multiprocessing.process import BaseProcess
+
+_FORK = multiprocessing.get_context("fork")
+_COPIED: Final = ("omipay_async", "tests", "pyproject.toml", "README.md")
+_HANG: Final = 20  # seconds that no single test needs
+_LIMIT: Final = 180  # seconds for all tests of a mutant
+# What takes long to import, and is not ours.
+_IMPORTED_ONCE: Final = (
+    *("aiohttp", "aiosqlite", "anyio", "asyncpg", "attrs", "cattrs", "h11", "httpcore", "httpx", "httpx_aiohttp"),
+    *("hypothesis", "pytest_asyncio.plugin", "pytest_httpx", "redis.asyncio", "respx", "sqlalchemy.ext.asyncio"),
+    *("starlette.applications", "trio", "trustme", "uvloop"),
+)
+
+
+@attrs.frozen
+class Verdict:
+    """What the tests said of a mutant."""
+
+    mutant: Mutant | None
+    survived: bool
+    killer: str  # the test that failed, or how the tests ended
+    seconds: float
+
+
+class _Plugin:
+    """Runs the likeliest and cheapest tests first, and ends the process in which a test hangs."""
+
+    def __init__(self, module: str, report: Path) -> None:
+        self._module, self._report = module, report
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: ("postgres" in item.nodeid or "redis" in item.nodeid, self._is_far(item)))
+
+    def _is_far(self, item: pytest.Item) -> bool:
+        return self._module.strip("_") not in item.path.stem
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._report.write_text(nodeid)
+        signal.alarm(_HANG)
+
+
+@attrs.define
+class _Run:
+    mutant: Mutant | None
+    process: BaseProcess
+    copy: Path
+    began: float
+
+
+def verdicts(todo: Iterable[tuple[Mutant | None, list[str]]], folder: Path, jobs: int) -> Iterator[Verdict]:
+    """Run the tests of each; None stands for the tree as it is. In the order in which they end."""
+    for name in _IMPORTED_ONCE:
+        importlib.import_module(name)
+    folder.chmod(0o755)  # PostgreSQL's user must get at its data
+    waiting, free, running = iter(todo), [_copied(folder / str(job)) for job in range(jobs)], list[_Run]()
+    try:
+        while True:
+            while free and (following := next(waiting, None)):
+                running.append(_started(*following, free.pop()))
+            if not running:
+                return
+            connection.wait([run.process.sentinel for run in running], timeout=1)
+            for run in [run for run in running if not run.process.is_alive() or _age(run) > _LIMIT]:
+                running.remove(run)
+                free.append(run.copy)
+                yield _ended(run)
+    finally:
+        for run in running:
+            _ended(run)
+
+
+def _age(run: _Run) -> float:
+    return time.monotonic() - run.began
+
+
+def _copied(copy: Path) -> Path:
+    copy.mkdir()
+    for name in _COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name)
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+def _started(mutant: Mutant | None, tests: list[str], copy: Path) -> _Run:
+    module = ""
+    if mutant is not None:
+        _write(copy / mutant.path, mutant.text)
+        module = Path(mutant.path).stem
+    (copy / "tmp").mkdir()
+    process = _FORK.Process(target=_tested, args=(copy, tests, module))
+    process.start()
+    return _Run(mutant, process, copy, time.monotonic())
+
+
+def _write(path: Path, text: str) -> None:
+    """With its compiled form deleted: that would be taken for the text's own if they are of one second and one size."""
+    path.write_text(text, encoding="utf-8")
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+        compiled.unlink()
+
+
+def _ended(run: _Run) -> Verdict:
+    """Ends what the tests left, too, such as servers."""
+    seconds, code = _age(run), run.process.exitcode
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(run.process.pid or 0, signal.SIGKILL)
+    run.process.join()
+    report = run.copy / "last"
+    last = report.read_text() if report.exists() else "the import"
+    report.unlink(missing_ok=True)
+    shutil.rmtree(run.copy / "tmp", ignore_errors=True)
+    if run.mutant is not None:
+        _write(run.copy / run.mutant.path, (ROOT / run.mutant.path).read_text(encoding="utf-8"))
+    return Verdict(run.mutant, code == 0, last if code in {0, 1, 2} else f"{last} ended with {code}", seconds)
+
+
+def _tested(copy: Path, tests: list[str], module: str) -> None:
+    """In the new process: the tests with the package of the copy."""
+    os.setsid()
+    os.chdir(copy)
+    os.environ |= {"PYTHONPATH": str(copy), "TMPDIR": str(copy / "tmp"), "PYTHONDONTWRITEBYTECODE": "1", "CI": "true"}
+    sys.dont_write_bytecode = bool(module)
+    sys.path[:] = [str(copy), *(place for place in sys.path if place not in {"", str(ROOT)})]
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"tests", "omipay_async"}]:
+        del sys.modules[name]
+    output = os.open(copy / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    code = pytest.main([*options, *tests], plugins=[_Plugin(module, copy / "last")])
+    os._exit(code)
