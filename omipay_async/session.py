@@ -125,14 +125,15 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         self._timezone: str | tzinfo = config.timezone(timezone)
         self._reply_decoder: ReplyDecoder | None = None  # made at first use: nothing needs a zone until then
         self._events = Events(config.function(on_event, "on_event"))
+        life = Lifecycle(self._leave_loop)
         self._client = HTTPClient(
             size=config.count("max_in_flight", max_in_flight),
             user_agent=f"omipay-async/{__version__}",
             transport=transport,
             proxies=config.proxies(proxy, nodes, from_environment=transport is None),
             verify=verify,
+            is_closed=lambda: life.closed,
         )
-        life = Lifecycle(self._leave_loop)
         self._executor = CallExecutor(
             life=life,
             client=self._client,
@@ -220,7 +221,6 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         self._life.close()
         self._executor.close()
-        self._client.close()
         self._polling.close()
         self._receiver.close()
         try:
@@ -258,6 +258,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
                 backend=self._backend,
                 clock=clock,
                 m_number=self._m_number,
+                life=executor.life,
                 wake_ups=self._wake_ups,
                 wake_polls=self._polling.confirmed,
                 decoder=self._decoder,

@@ -25,6 +25,7 @@ from .leases import ask, lease_of, wait
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock
     from omipay_async.journal import Journal
     from omipay_async.protocol.decoding import ReplyDecoder
@@ -55,6 +56,7 @@ class ConfirmedOrders:
         backend: Backend,
         clock: Clock,
         m_number: str,
+        life: Lifecycle,
         wake_ups: WakeUps,
         wake_polls: Callable[[Order], None],
         decoder: Callable[[], ReplyDecoder],
@@ -68,7 +70,7 @@ class ConfirmedOrders:
         self._wake_polls = wake_polls
         self._decoder = decoder
         self._journal = journal
-        self._closed = False
+        self._life = life
         self._remembered: OrderedDict[str, tuple[float, Order]] = OrderedDict()
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
         self._beside: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -180,7 +182,7 @@ class ConfirmedOrders:
                     order, last_error = None, error
                 if order is not None:
                     return order
-                if self._closed:
+                if self._life.closed:
                     raise SessionClosed(outcome=Outcome.UNKNOWN)
                 left = pause if deadline is None else deadline - self._clock.monotonic()
                 if left <= 0:
@@ -225,8 +227,7 @@ class ConfirmedOrders:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the waits."""
-        self._closed = True
+        """The session was closed: end the waits."""
         for out_order_no in tuple(self._waiters):
             self._wake(out_order_no)
 

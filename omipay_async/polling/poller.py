@@ -29,6 +29,7 @@ from .timetable import Timetable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock, Timer
 
     from .expectation import Expectation
@@ -43,15 +44,23 @@ class Poller:
     """Everything that is waited for, and when it is asked about next."""
 
     def __init__(
-        self, topics: Sequence[Topic[Any]], *, clock: Clock, at_once: int, timeout: float, primary_node: str
+        self,
+        topics: Sequence[Topic[Any]],
+        *,
+        life: Lifecycle,
+        clock: Clock,
+        at_once: int,
+        timeout: float,
+        primary_node: str,
     ) -> None:
         self._topics = topics
+        self._life = life
         self._clock = clock
         self._at_once = at_once
         self._timeout = timeout
         self._primary_node = primary_node
-        self._closed: asyncio.Event | None = None
-        """Set once every poll was told that the session is closed; None while it is open."""
+        self._everybody_told = asyncio.Event()
+        """Set once every poll was told that the session is closed."""
         self._timer: Timer | None = None
         self.leave_loop()
 
@@ -216,7 +225,7 @@ class Poller:
         self._scheduler.answered()
         if not question.cancelled():
             self._tell(subject, question)
-        if self._closed is None:
+        if not self._life.closed:
             now = self._clock.monotonic()
             if subject.waiters:
                 self._plan(subject, now)
@@ -243,27 +252,24 @@ class Poller:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Ask nothing more, and end every poll with ``SessionClosed``: some now, the others soon, by themselves."""
-        if self._closed is None:
-            self._closed = asyncio.Event()
-            self._drop_timer()
-            self._end_some(self._everybody(), self._closed)
+        """The session was closed: end every poll with ``SessionClosed``, some now, the others soon, by themselves."""
+        self._drop_timer()
+        self._end_some(self._everybody())
 
     def _everybody(self) -> Iterator[Waiter[Any]]:
         for topic in self._topics:
             for subject in list(topic.subjects.values()):
                 yield from list(subject.waiters)
 
-    def _end_some(self, waiters: Iterator[Waiter[Any]], ended: asyncio.Event) -> None:
+    def _end_some(self, waiters: Iterator[Waiter[Any]]) -> None:
         some = list(itertools.islice(waiters, _AT_A_TIME))
         for waiter in some:
             waiter.end_with(End.CLOSED)
         if some:
-            asyncio.get_running_loop().call_soon(self._end_some, waiters, ended)
+            asyncio.get_running_loop().call_soon(self._end_some, waiters)
         else:
-            ended.set()
+            self._everybody_told.set()
 
     async def wait_closed(self) -> None:
         """Return once every poll was told that the session is closed."""
-        if self._closed is not None:
-            await self._closed.wait()
+        await self._everybody_told.wait()

@@ -60,6 +60,7 @@ class PollingService:
         )
         self._poller = Poller(
             (self.orders, self.refunds),
+            life=life,
             clock=clock,
             at_once=at_once,
             timeout=gateway.timeout,
@@ -142,12 +143,11 @@ class PollingService:
         self._poller.leave_loop()
 
     def close(self) -> None:
-        """Ask nothing more, and begin to end every poll."""
+        """The session was closed: begin to end every poll."""
         self._poller.close()
 
     async def aclose(self) -> None:
-        """Return once every poll was told."""
-        self._poller.close()
+        """Return once every poll was told, after ``close()``."""
         await self._poller.wait_closed()
 
 

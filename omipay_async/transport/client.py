@@ -77,7 +77,11 @@ class Slot:
 
 
 class HTTPClient:
-    """The slots with their connections, and the ``httpx.AsyncClient`` of the session."""
+    """The slots with their connections, and the ``httpx.AsyncClient`` of the session.
+
+    Args:
+        is_closed: Whether the session was closed: then no connection is kept.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class HTTPClient:
         transport: httpx.AsyncBaseTransport | None,
         proxies: Proxies,
         verify: ssl.SSLContext | str | bool,
+        is_closed: Callable[[], bool],
     ) -> None:
         if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
             raise ConfigurationError("transport must be an httpx.AsyncBaseTransport")
@@ -98,7 +103,7 @@ class HTTPClient:
         self._network = _new_network()
         self._own: HTTPTransport | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._is_closed = is_closed
         self._answered: dict[str, float] = {}
         self._headers = httpx.Headers(
             {
@@ -160,12 +165,15 @@ class HTTPClient:
         finally:
             connection = attempt.connection
             if connection is not None:
-                if isinstance(got, Received) and connection.is_idle and not attempt.travels_alone and not self._closed:
+                if isinstance(got, Received) and connection.is_idle and self._may_keep(attempt):
                     connection.idle_since = attempt.clock.monotonic()
                     slot.connection = connection
                 else:
                     connection.abort()
         return got
+
+    def _may_keep(self, attempt: Attempt) -> bool:
+        return not attempt.travels_alone and not self._is_closed()
 
     async def _exchange_through(self, proxy: Any, attempt: Attempt) -> Received | Failed:
         # After an exception or a cancellation httpcore's pool may be in any state: each request has its own.
@@ -265,13 +273,8 @@ class HTTPClient:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def close(self) -> None:
-        """Keep no connection from now on: each is closed when its request ends."""
-        self._closed = True
-
     async def aclose(self) -> None:
-        """Close every connection."""
-        self.close()
+        """Close every connection; one that is in use is closed when its request ends."""
         await self._network.aclose()
         if self._own is not None:
             await _closed(self._own.aclose())
