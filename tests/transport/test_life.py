@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async import NotSent, OmipayError, Outcome, RetryPolicy, SessionClosed
+from omipay_async.testing import ManualClock
 
 from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE
 from .client import Transport, named, open_session, query, refund, scan
@@ -55,10 +56,15 @@ async def test_close_lets_sent_money_end(gateway: Gateway, transport: Transport)
 async def test_close_waits_no_longer_than_the_deadline(gateway: Gateway, transport: Transport) -> None:
     """A money call that is never answered ends with its own deadline, and so does the closing."""
     gateway.script = always(SILENCE)
-    omipay = open_session(gateway, transport, timeout=0.3)
+    clock = ManualClock()
+    omipay = open_session(gateway, transport, timeout=30, clock=clock)
     sent = asyncio.ensure_future(scan(omipay, "A-1"))
     await until(lambda: len(gateway.requests) == 1)
-    await asyncio.wait_for(omipay.aclose(), 5)
+    closing = asyncio.ensure_future(omipay.aclose())
+    await clock.advance(29)
+    assert not closing.done()
+    await clock.advance(1)
+    await asyncio.wait_for(closing, 10)
     error = sent.exception()
     assert isinstance(error, OmipayError)
     assert error.outcome is Outcome.UNKNOWN
