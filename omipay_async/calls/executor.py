@@ -129,10 +129,11 @@ class CallExecutor:
             if repeat is None:
                 return Failed(got.failure, outcomes.verdict(call.request, got))
             call.signed_again = call.signed_again or got.failure is Failure.SIGN_TIMEOUT
-            nodes = nodes[1:] if repeat.on_another_node else self.nodes.in_order()
             if repeat.on_another_node:
-                self.observer.node_changed(call, nodes[0].name)
+                self.observer.node_changed(call, nodes[0].name, nodes[1].name)
+                nodes = nodes[1:]
             else:
+                nodes = self.nodes.in_order()
                 self.observer.repeating(call, got.failure, repeat.delay)
             if repeat.delay and (closed := await self._pause(call, repeat.delay)):
                 return Failed(closed.failure, outcomes.verdict(call.request, closed))

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class LifeState(enum.Enum):
     """Where in its life a session is."""
 
-    NEW = "new"
+    NEW = enum.auto()
     """It was never used: it belongs to no event loop yet."""
-    OPEN = "open"
-    CLOSED = "closed"
+    OPEN = enum.auto()
+    CLOSED = enum.auto()
 
 
 class Usage:

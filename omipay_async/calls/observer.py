@@ -52,11 +52,10 @@ class CallObserver:
         text = f"attempt {call.attempts} failed ({failure.value}), repeating in {delay:.3f} s"
         log_call(logging.WARNING, call.request, text)
 
-    def node_changed(self, call: CallState, name: str) -> None:
-        """The node that was asked cannot be reached: another one is asked, called ``name``."""
-        reached = call.node.name if call.node is not None else "the node"
-        log_call(logging.WARNING, call.request, f"{reached} cannot be reached, asking {name}")
-        self._events.emit(Event("node", endpoint=call.request.endpoint.name, node=name))
+    def node_changed(self, call: CallState, unreachable: str, following: str) -> None:
+        """The node called ``unreachable`` cannot be reached: the one called ``following`` is asked."""
+        log_call(logging.WARNING, call.request, f"{unreachable} cannot be reached, asking {following}")
+        self._events.emit(Event("node", endpoint=call.request.endpoint.name, node=following))
 
     def clock_learnt(self, node: str | None, offset_s: float) -> None:
         """The gateway's clock is ``offset_s`` seconds ahead of this machine's."""

@@ -407,6 +407,23 @@ async def test_where_both_nodes_refuse_nothing_was_sent(clock: ManualClock, gate
     assert len(gateway.asked) == 4
 
 
+async def test_there_is_a_wait_once_both_nodes_refused(
+    clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each node is asked once at once; the third attempt waits as the second repeat of a single node does."""
+    gateway.on("Refund", REFUSED)
+    async with gateway.session(fallback="http://second.test/omipay/api", retry=RetryPolicy()) as omipay:
+        monkeypatch.setattr(omipay._executor, "random", lambda: 0.5)
+        call = await begin(clock, refund(omipay))
+        await clock.advance(1)
+        assert type(await outcome(call)) is NotSent
+    assert [(asked.host, asked.at) for asked in gateway.asked] == [
+        ("gateway.test", 0),
+        ("second.test", 0),
+        ("gateway.test", pytest.approx(0.2)),
+    ]
+
+
 async def test_what_the_first_node_may_have_received_is_not_for_the_second(
     clock: ManualClock, gateway: Gateway
 ) -> None:

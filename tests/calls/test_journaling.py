@@ -327,7 +327,9 @@ async def test_a_journal_that_never_comes_back_holds_no_end(
     await clock.advance(0.2)
     assert await outcome(closing) is None
     assert journal.names == ["opening"]
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert [(record.levelname, record.__dict__["omipay_out_order_no"]) for record in caplog.records] == [
+        ("ERROR", "A-1")
+    ]
     stalled.go_on.set()
     await settle()
 

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 # Which tests belong to a sub-package: those in its folder, without the long ones, and those beside the folders that
 # show what it is for.
 _TESTS: Final = {
-    "calls": ["tests/calls", "tests/test_session.py", "tests/test_errors.py", "tests/test_events.py"],
+    "calls": [
+        "tests/calls",
+        "tests/protocol/test_endpoints_wire.py",
+        "tests/test_session.py",
+        "tests/test_errors.py",
+        "tests/test_events.py",
+    ],
     "transport": ["tests/transport", "tests/test_clock.py", "tests/test_config.py", "tests/test_aiohttp.py"],
     "protocol": ["tests/protocol", "tests/test_errors.py", "tests/test_codes.py", "tests/test_times.py"],
     "polling": ["tests/polling", "tests/test_session.py", "tests/test_events.py"],

@@ -67,6 +67,7 @@ class _Run:
     mutant: Mutant | None
     process: BaseProcess
     copy: Path
+    original: str  # the text that the mutant stands in for
     began: float
 
 
@@ -107,14 +108,14 @@ def _copied(copy: Path) -> Path:
 
 
 def _started(mutant: Mutant | None, tests: list[str], copy: Path) -> _Run:
-    module = ""
+    module = original = ""
     if mutant is not None:
+        module, original = Path(mutant.path).stem, (copy / mutant.path).read_text(encoding="utf-8")
         _write(copy / mutant.path, mutant.text)
-        module = Path(mutant.path).stem
     (copy / "tmp").mkdir()
     process = _FORK.Process(target=_tested, args=(copy, tests, module))
     process.start()
-    return _Run(mutant, process, copy, time.monotonic())
+    return _Run(mutant, process, copy, original, time.monotonic())
 
 
 def _write(path: Path, text: str) -> None:
@@ -135,7 +136,7 @@ def _ended(run: _Run) -> Verdict:
     report.unlink(missing_ok=True)
     shutil.rmtree(run.copy / "tmp", ignore_errors=True)
     if run.mutant is not None:
-        _write(run.copy / run.mutant.path, (ROOT / run.mutant.path).read_text(encoding="utf-8"))
+        _write(run.copy / run.mutant.path, run.original)
     return Verdict(run.mutant, code == 0, last if code in {0, 1, 2} else f"{last} ended with {code}", seconds)
 
 
