@@ -119,6 +119,36 @@ async def test_no_slot_in_time(clock: ManualClock, gateway: Gateway, events: lis
     assert (told["Refund"].outcome, told["QueryOrder"].outcome) == (Outcome.NOT_DONE, None)
 
 
+@pytest.mark.parametrize(
+    ("timeout", "retry", "seconds"),
+    [
+        (60, RetryPolicy(try_timeout=30), 5),  # whatever the time of the call
+        (9, RetryPolicy(try_timeout=30), 3),  # a third of it
+        (60, RetryPolicy(try_timeout=2), 1.8),  # no longer than the attempt
+    ],
+)
+async def test_connecting_has_a_time_of_its_own(
+    clock: ManualClock, gateway: Gateway, timeout: float, retry: RetryPolicy, seconds: float
+) -> None:
+    """So that a repeat or the second node has its turn; it ends before the attempt, to be told apart from its end."""
+    async with gateway.session(retry=retry) as omipay:
+        await omipay.query_order("TR1", timeout=timeout)
+    assert gateway.connect_timeouts == pytest.approx([seconds])
+
+
+async def test_money_goes_before_reads(clock: ManualClock, gateway: Gateway) -> None:
+    """Where calls wait for a slot, a read that came first waits for money that came later."""
+    held = Held(order("PAID"))
+    gateway.on("TR0", held)
+    async with gateway.session(max_in_flight=1) as omipay:
+        tasks = [await begin(clock, omipay.query_order(number)) for number in ("TR0", "TR1")]
+        tasks.append(await begin(clock, refund(omipay)))
+        held.release.set()
+        for task in tasks:
+            await outcome(task)
+    assert [asked.endpoint for asked in gateway.asked] == ["QueryOrder", "Refund", "QueryOrder"]
+
+
 class LeapingClock(ManualClock):
     """A clock that can leap without a timer being fired: as when the machine, or the loop, was stopped."""
 

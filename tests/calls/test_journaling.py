@@ -279,7 +279,7 @@ async def test_without_an_entry_nothing_is_sent(gateway: Gateway, journal: FakeJ
     async with gateway.session(journal=journal, retry=RetryPolicy(base_delay=0)) as omipay:
         with pytest.raises(NotSent, match=r"could not be written down first.*A-1") as caught:
             await scan(omipay)
-    assert caught.value.outcome is Outcome.NOT_DONE
+    assert (caught.value.outcome, caught.value.endpoint) == (Outcome.NOT_DONE, "MakeScanOrder")
     cause = caught.value.__cause__
     assert isinstance(cause, JournalError)
     assert raised in {cause, cause.__cause__} or isinstance(raised, asyncio.CancelledError)

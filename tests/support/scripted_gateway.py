@@ -47,6 +47,7 @@ class Gateway(httpx.AsyncBaseTransport):
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.asked: list[Request] = []
+        self.connect_timeouts: list[float] = []
         self.under_way = 0
         self.most_under_way = 0
         self.closed = 0
@@ -67,6 +68,8 @@ class Gateway(httpx.AsyncBaseTransport):
         params = dict(request.url.params if target is None else httpx.URL(target.decode()).params)
         asked = Request(self.clock.monotonic(), endpoint, params, request.url.host, request.method)
         self.asked.append(asked)
+        if "timeout" in request.extensions:
+            self.connect_timeouts.append(request.extensions["timeout"]["connect"])
         of_number = self._scripts.get(asked.number) if request.method == "GET" else None
         script = of_number or self._scripts.get(endpoint) or [fail("PERMISSION_ERROR")]
         answer: Any = script.pop(0) if len(script) > 1 else script[0]
