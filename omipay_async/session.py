@@ -199,6 +199,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         return self._m_number
 
     @property
+    def is_closed(self) -> bool:
+        """Whether ``aclose`` was called."""
+        return self._life.closed
+
+    @property
     def http(self) -> httpx.AsyncClient:
         """The ``httpx.AsyncClient`` that the session owns. Used directly it does not sign, and takes no slot."""
         return self._client.http

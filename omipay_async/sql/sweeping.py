@@ -77,6 +77,8 @@ class Sweeping:
 
     async def sweep(self, omipay: AsyncOmipay, handler: Handler | None, limit: int) -> SweepReport:
         """Ask about ``limit`` orders at most, several at a time."""
+        if omipay.is_closed:  # where nothing is due, nobody would ask the session
+            raise SessionClosed
         sweep = _Sweep(self, omipay, handler, limit)
         await sweep.run()
         unresolved = await self._entries.count_unresolved(omipay.m_number)

@@ -12,6 +12,7 @@ import contextvars
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Coroutine
 
     from .store import InlineConnection
@@ -56,6 +57,8 @@ class Process:
         self.steps = 0
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.connections: dict[InlineConnection, None] = {}
+        self.files: list[sqlite3.Connection] = []
+        """What connections that were closed had open: for the next ones."""
         self.open_replies = 0
         world.record.processes.append(self)
         self.crash_at = crash_at
@@ -92,6 +95,12 @@ class Process:
         self.world.crashes += 1
         for connection in list(self.connections):
             connection.cut()
+        self.close_files()
         for task in list(self.tasks):
             task.cancel()
         self.world.died(self)
+
+    def close_files(self) -> None:
+        """Close what is kept for later connections."""
+        while self.files:
+            self.files.pop().close()

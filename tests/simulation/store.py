@@ -1,7 +1,8 @@
 """SQLite without threads: the real database and the real driver's interface, in the simulation's loop and time.
 
 One engine serves all processes of all worlds, so that statements are compiled once; which database file and which
-process a new connection belongs to is looked up when it is made.
+process a new connection belongs to is looked up when it is made. What a process opened it keeps for its next
+connection, as a pool would: opening a file and reading its tables would cost more than all statements.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from omipay_async.sql import metadata
+from tests.support.untyped import untyped
 
 from .loop import VirtualLoop
 from .process import Process, current, spawn
@@ -60,7 +62,9 @@ class InlineConnection(aiosqlite.Connection):
         if self._process is not None:
             await self._process.step("connecting to the database")
             self._process.connections[self] = None
-        self._connection = self._connector()
+            self._connection = self._process.files.pop() if self._process.files else self._connector()
+        else:
+            self._connection = self._connector()
         return self
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -71,7 +75,7 @@ class InlineConnection(aiosqlite.Connection):
             raise ValueError(message)
         name = fn.__name__
         job = functools.partial(fn, *args, **kwargs)
-        if self._process is None or (name not in _SLOW and not self._working):
+        if self._process is None or not (name in _SLOW or self._working) or self._is_idle(name):
             return job()
         done = asyncio.get_running_loop().create_future()
         self._jobs.append((done, job, name))
@@ -79,6 +83,10 @@ class InlineConnection(aiosqlite.Connection):
             self._working = True
             spawn(self._process, self._work(self._process))
         return await done
+
+    def _is_idle(self, name: str) -> bool:
+        """Whether there is nothing to roll back: then the database is not asked."""
+        return name == "rollback" and not (self._working or untyped(self._connection).in_transaction)
 
     async def _work(self, process: Process) -> None:
         try:
@@ -110,13 +118,17 @@ class InlineConnection(aiosqlite.Connection):
             await process.step("waiting for the writer")
 
     def stop(self) -> None:
-        """Close at once."""
+        """Close at once. What is in the middle of something is closed in earnest, as is what a dead process had."""
         self._running = False
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
         if self._process is not None:
             self._process.connections.pop(self, None)
+        if connection is None:
+            return
+        if self._process is None or not self._process.alive or connection.in_transaction:
+            connection.close()
+        else:
+            self._process.files.append(connection)
 
     def cut(self) -> None:
         """Go away with the process: what was not committed is lost."""

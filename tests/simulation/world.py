@@ -193,6 +193,7 @@ class World:
         for process in self.record.processes:
             for connection in list(process.connections):
                 connection.cut()
+            process.close_files()
         self.record.close()
         self.loop.close()
         remove_database(self.path)
@@ -240,6 +241,7 @@ def _all_from(seed: int) -> Iterator[None]:
 def run(seed: int) -> Result:
     """Live through the world of ``seed``."""
     violation = None
+    gc.freeze()  # what was there before cannot be garbage of this world, and is not searched for it
     with _all_from(seed):
         world = World(seed)
         try:
@@ -253,5 +255,6 @@ def run(seed: int) -> Result:
             world.end()
         if world.crashes:
             gc.collect()  # what killed processes left is thrown away here, not in whatever runs next
+    gc.unfreeze()
     violation = next(iter(world.record.violations), violation)
     return Result(seed, violation, len(world.lines), world.lines, world.record.facts(world.crashes))

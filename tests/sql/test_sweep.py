@@ -287,6 +287,21 @@ async def test_run_outlives_a_database_in_trouble_and_ends_with_its_session(
             await running
 
 
+async def test_a_worker_with_nothing_to_do_ends_with_its_session(
+    omipay: AsyncOmipay, books: Books, handler: Any
+) -> None:
+    """Whether anything is due makes no difference to a session that was closed."""
+    running = asyncio.create_task(books.run(omipay, handler, every=0.01))
+    while not running.done() and not books._database._asking:  # it has begun
+        await asyncio.sleep(0)
+    await omipay.aclose()
+    async with asyncio.timeout(5):
+        with pytest.raises(SessionClosed):
+            await running
+    with pytest.raises(SessionClosed):
+        await books.sweep(omipay, None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "parameter"),
     [
