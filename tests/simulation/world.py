@@ -253,8 +253,7 @@ def run(seed: int) -> Result:
             world.trace("world", violation)
         finally:
             world.end()
-        if world.crashes:
-            gc.collect()  # what killed processes left is thrown away here, not in whatever runs next
+        gc.collect()  # what killed processes left is thrown away here, not in whatever runs next
     gc.unfreeze()
     violation = next(iter(world.record.violations), violation)
     return Result(seed, violation, len(world.lines), world.lines, world.record.facts(world.crashes))
