@@ -94,8 +94,7 @@ class ReplyDecoder:
         if paying:  # the order_time of a scan order is the time paid
             return self._model(context, raw, {"status": OrderStatus.PAYING, "order_time": None})
         verdict = raw.get("return_code") or None
-        may_lack_verdict = context.general or not context.endpoint.needs_return_code
-        if verdict != "SUCCESS" and not (verdict is None and may_lack_verdict):
+        if verdict != "SUCCESS" and (verdict is not None or context.endpoint.needs_return_code):
             raise ValueError("return_code is neither SUCCESS nor FAIL")
         if not 200 <= received.status < 300:
             message = f"it came with HTTP status {received.status}"

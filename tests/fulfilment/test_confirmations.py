@@ -164,8 +164,9 @@ async def test_a_body_waits_no_longer_than_its_time(
     tasks = [await post(confirmations, order_no, f"nonce {order_no}", 0.5) for order_no in ("TR1", "TR2", "TR3")]
     await clock.advance(0.5)
     for task in tasks:
-        with pytest.raises(TransportError, match="in time"):
+        with pytest.raises(TransportError, match="in time") as caught:
             await task
+        assert caught.value.endpoint == "QueryOrder"
     await clock.advance(0)
     assert (asked.cancelled, asked.under_way, confirmations.waiting) == (2, 0, 0)
     assert asked.limits == [0.5, 0.5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,7 +189,11 @@ async def test_sessions_that_share_a_backend_share_what_was_confirmed(
     assert len(gateway.asked) == 1
 
 
-@pytest.mark.parametrize("note", ["", "[]", "{}", '{"order_no": "TR1", "raw": {}}', '{"order_no": "TR1", "raw": 3}'])
+NO_AMOUNT = {name: value for name, value in PAID.items() if name != "amount"}
+NOTES = ["", "[]", "{}", '{"order_no": "TR1", "raw": {}}', '{"order_no": "TR1", "raw": 3}']
+
+
+@pytest.mark.parametrize("note", [*NOTES, json.dumps({"order_no": "TR1", "raw": NO_AMOUNT})])
 async def test_a_note_that_cannot_be_read_is_no_confirmation(
     clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, note: str
 ) -> None:
@@ -246,6 +251,18 @@ async def test_a_wait_outlives_a_backend_that_is_away(clock: ManualClock, gatewa
         error = await outcome(waiting)
         assert isinstance(error, PollTimeout)
         assert isinstance(error.last_error, BackendError)
+
+
+async def test_a_wait_ends_in_time_although_the_backend_hangs(clock: ManualClock, gateway: Gateway) -> None:
+    """The backend may take a third of a lease for an answer, but no longer than the wait has left."""
+    backend = FaultyNotes(clock)
+    backend.faults["noted"] = hanging
+    async with gateway.session(backend=backend) as omipay:
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=4))
+        await clock.advance(3.999)
+        assert not waiting.done()
+        await clock.advance(0.001)
+        assert isinstance(await outcome(waiting), PollTimeout)
 
 
 @pytest.mark.parametrize("fault", [gone, broken, giving_up])

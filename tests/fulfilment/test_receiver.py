@@ -207,6 +207,17 @@ async def test_the_confirmation_is_bounded_by_its_timeout(
     check_answer(await outcome(delivery), 503)
 
 
+async def test_the_confirmation_has_its_timeout_whatever_that_of_other_calls(
+    clock: ManualClock, gateway: Gateway, shop: Shop
+) -> None:
+    """A till that allows two seconds for a call still waits for a slow confirmation."""
+    gateway.on("TR1", gateway.after(5, PAID))
+    async with gateway.session(timeout=2) as omipay:
+        delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
+        await clock.advance(5)
+        check_answer(await outcome(delivery), 200)
+
+
 async def test_a_handler_may_use_the_session(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:

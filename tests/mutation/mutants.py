@@ -31,6 +31,7 @@ _NEGATED_BY_MUTMUT = m.Comparison(
 _FOR_TYPE_CHECKERS = m.Name("TYPE_CHECKING")
 _STATEMENT = m.Expr(value=m.OneOf(m.Call(), m.Await(), m.Yield())) | m.Raise() | m.Return(value=None) | m.Del()
 _TYPING_CALL = m.Call(func=m.Name(value=m.MatchIfTrue(lambda name: name in {"cast", "TypeVar", "ParamSpec"})))
+_MESSAGE = m.Assign(targets=[m.AssignTarget(m.Name("message"))])
 _LOG_CALL = m.Call(func=m.Attribute(value=m.Name("_log")))
 
 
@@ -128,11 +129,11 @@ def _for_people(mutation: Mutation) -> bool:
     if isinstance(before, cst.Call) and isinstance(after, cst.Call):
         kept = {id(argument.value) for argument in after.args}
         return any(_is_message(argument.value) for argument in before.args if id(argument.value) not in kept)
-    return _is_message(before)
+    return _is_message(before) or m.matches(before, _MESSAGE)
 
 
 def _is_message(node: cst.CSTNode) -> bool:
-    return " " in "".join(_literal(node))
+    return m.matches(node, m.Name("message")) or " " in "".join(_literal(node))
 
 
 def _literal(node: cst.CSTNode) -> Iterable[str]:

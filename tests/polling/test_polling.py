@@ -22,9 +22,10 @@ from omipay_async import (
     RefundFailed,
     RefundReceipt,
     RefundStatus,
+    Safety,
     ScanOrder,
 )
-from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome, refund
+from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome, refund, settle
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay, Event
@@ -227,17 +228,28 @@ async def test_the_poll_event_tells_how_it_ended(
     gateway.on("TR1", order("PAID"))
     gateway.on("TR2", order("FAILED"))
     gateway.on("RF1", refund("TimeoutClosed"))
+    gateway.on("TR3", fail("SIGN_ERROR"))
     for poll in (
         omipay.poll_until_paid("TR1", first_wait=0),
         omipay.poll_until_paid("TR2", first_wait=0),
         omipay.poll_until_refunded("RF1", first_wait=0, timeout=9),
+        omipay.poll_until_paid("TR3", first_wait=0),
     ):
         await outcome(await begin(clock, poll))
-    assert [(event.error, event.outcome) for event in named(events, "poll")] == [
-        (None, None),
-        ("PaymentFailed", Outcome.NOT_DONE),
-        ("RefundFailed", Outcome.NOT_DONE),
+    leaving = await begin(clock, omipay.poll_until_refunded(Refund("RF2", RefundStatus.Applied, "R-2"), timeout=9))
+    leaving.cancel()
+    await settle()
+    assert [(event.error, event.outcome, event.error_code, event.order_no) for event in named(events, "poll")] == [
+        (None, None, None, "TR1"),
+        ("PaymentFailed", Outcome.NOT_DONE, None, "TR2"),
+        ("RefundFailed", Outcome.NOT_DONE, None, None),
+        ("AuthenticationError", Outcome.UNKNOWN, "SIGN_ERROR", "TR3"),
+        ("CancelledError", Outcome.UNKNOWN, None, None),
     ]
+    assert {(event.endpoint, event.safety) for event in named(events, "poll")} == {
+        ("QueryOrder", Safety.READ),
+        ("QueryRefund", Safety.READ),
+    }
 
 
 # -- the end of the time ----------------------------------------------------------------------------------------------

@@ -99,12 +99,51 @@ def test_a_success_needs_a_status_that_agrees(status: int) -> None:
     assert read("QueryOrder", success("QueryOrder"), 201)
 
 
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        (
+            "https://me:pw@login.example/in?sign=1",
+            r"\(a redirect to https://login\.example/in, which is not followed\)",
+        ),
+        ("/maintenance?sign=1", r"\(a redirect to /maintenance, which is not followed\)"),
+        ("http://[", r"\(a redirect to what is not a URL\)"),
+        (None, r"\(a redirect\)"),
+    ],
+)
+def test_a_redirect_is_told_without_what_is_secret_in_it(location: str | None, told: str) -> None:
+    """Who set up a wrong address sees where it leads; the query may hold our own signature."""
+    with pytest.raises(InvalidReply, match=f"HTTP 302 {told}, the reply cannot be used"):
+        read("QueryOrder", b"", 302, location=location)
+
+
 @pytest.mark.parametrize("code", ["SIGN_ERROR", "NEW_ONE", "", None, 5])
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404])
 def test_a_refusal_may_have_any_status_but_a_failed_servers(status: int, code: Any) -> None:
     """The documents do not say which one a FAIL has."""
-    with pytest.raises(APIError):
+    with pytest.raises(APIError) as caught:
         read("QueryOrder", fail(code), status)
+    assert caught.value.error_msg == "Nein."
+
+
+@pytest.mark.parametrize("word", [None, "", "OK", "FAIL "])
+def test_only_success_means_success(word: str | None) -> None:
+    """Without a ``return_code`` a reply is believed only of the one endpoint whose documents list none."""
+    with pytest.raises(InvalidReply, match="neither SUCCESS nor FAIL"):
+        read("QueryOrder", success("QueryOrder", return_code=word))
+    login = success("GetUserInfo", return_code=word)
+    if word:
+        with pytest.raises(InvalidReply, match="neither SUCCESS nor FAIL"):
+            read("GetUserInfo", login)
+    else:
+        assert read("GetUserInfo", login).openid == login["openid"]
+
+
+def test_what_a_refusal_says_is_text_or_nothing() -> None:
+    """``error_msg`` is shown to people: a number there is left in ``raw``."""
+    with pytest.raises(APIError) as caught:
+        read("QueryOrder", fail("SIGN_ERROR") | {"error_msg": 5})
+    assert (caught.value.error_msg, caught.value.raw) == (None, fail("SIGN_ERROR") | {"error_msg": 5})
 
 
 @pytest.mark.parametrize("code", ["SIGN_ERROR", "USERPAYING", "NEW_ONE", "", None])

@@ -236,6 +236,14 @@ async def test_call_of_a_known_endpoint_uses_its_row_however_it_is_spelt() -> No
                 await omipay.call(name, {"order_no": "TR1"})
 
 
+async def test_call_of_a_known_endpoint_does_not_believe_a_success_that_failed() -> None:
+    """``result_code`` FAILED beside SUCCESS contradicts a charge, and not an endpoint that no document has."""
+    async with open_session(Gateway(success("MakeScanOrder", result_code="FAILED"))) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await omipay.call("vip/MakeScanOrder", {"out_order_no": "SEORD000001"})
+        assert await omipay.call("ConfirmCheckOut", {})
+
+
 def order_no_of(reply: dict[str, Any] | bytes) -> str | None:
     """The order that an unusable reply to a scan order names."""
     error = decode("MakeScanOrder", reply).error

@@ -110,6 +110,7 @@ async def test_duplicate_keys_are_refused_however_well_signed(clock: ManualClock
     text = json.dumps(notification(clock))
     twice = text[:-1] + ', "order_no": "TR2"}'
     await refused(omipay, twice, MalformedNotification, 400)
+    await refused(omipay, twice[:-1] + r', "memo": "\ud800"}', MalformedNotification, 400)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,21 @@ def test_an_amount_as_people_write_it_becomes_minor_units(amount: Any, currency:
 
 
 @pytest.mark.parametrize(
+    ("decimals", "currencies"),
+    [
+        (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+        (2, "AUD CNY EUR GBP HKD NZD SGD USD"),
+        (3, "BHD IQD JOD KWD LYD OMR TND"),
+        (4, "CLF UYW"),
+    ],
+)
+def test_every_currency_has_the_decimals_of_the_standard(decimals: int, currencies: str) -> None:
+    """ISO 4217's list of minor units, its special cases in full."""
+    for currency in currencies.split():
+        assert to_minor(1, currency) == 10**decimals, currency
+
+
+@pytest.mark.parametrize(
     ("minor", "currency", "text"),
     [
         (1230, "AUD", "12.30"),

@@ -165,7 +165,9 @@ def test_who_logged_in_is_read_from_the_url_or_its_query(omipay: AsyncOmipay, ca
 
 def test_a_login_may_name_nobody_but_the_openid(omipay: AsyncOmipay) -> None:
     """The rest is None."""
-    assert omipay.parse_wechat_login("openid=o9&nickname=&return_code=SUCCESS") == WeChatUser("o9")
+    user = omipay.parse_wechat_login("openid=o9&nickname=&return_code=SUCCESS")
+    assert user == WeChatUser("o9")
+    assert user.raw == {"openid": "o9", "nickname": "", "return_code": "SUCCESS"}
 
 
 @pytest.mark.parametrize("came", ["", "?", "https://shop.example/in", "openid=", "nickname=x", "https://openid=x/"])
