@@ -9,6 +9,7 @@ a reply                               is not believed when
 ====================================  ==============================================================================
 of any kind                           a key stands in it twice with two values
                                       it names one of the endpoint's ``echoes`` otherwise than it was sent
+                                      it names a refund where an order was asked for, or the other way round
 that says SUCCESS (or nothing,        ``error_code`` is a documented one (but USERPAYING of a scan order)
 where that is allowed)                ``success`` is false
                                       ``result_code`` is one of the endpoint's ``contradictions``
@@ -16,7 +17,7 @@ that says FAIL                        ``success`` is true
                                       ``result_code`` says that the order is paid (of calls that move money)
 ====================================  ==============================================================================
 
-``echoes`` and ``contradictions`` are columns of the table of endpoints. A word that no document has contradicts
+``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that no document has contradicts
 nothing, and neither do amount and currency in the reply to an order or a refund: no document says which ones these
 would be.
 """
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_code
 
+from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER
 from .jsontext import JSONObject
 
@@ -47,6 +49,8 @@ def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | N
     for name in context.endpoint.echoes:
         if _names_another(context, raw, name):
             return f"{name} is not the one that was sent"
+    if (foreign := _foreign_number(context, raw)) is not None:
+        return f"{foreign} is not a number of this kind of call"
     if word_of(raw, "return_code") == "FAIL":
         return _why_not_a_refusal(context, raw)
     return _why_not_a_success(context, raw)
@@ -64,8 +68,20 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
         return None
     if any(_names_another(context, raw, name) for name in context.endpoint.echoes):
         return None
+    if _foreign_number(context, raw) is not None:
+        return None
     order_no = raw.get("order_no")
     return order_no if isinstance(order_no, str) and order_no else None
+
+
+def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
+    """The number of a refund in an order's reply that names no number of an order, and the other way round."""
+    endpoint = context.endpoint
+    named = [name for name in NUMBERS if raw.get(name) not in (None, "")]
+    foreign = next((name for name in named if name in endpoint.foreign_numbers), None)
+    if foreign is None or any(name in endpoint.own_numbers for name in named):
+        return None
+    return foreign
 
 
 def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -> bool:

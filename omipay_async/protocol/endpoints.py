@@ -65,6 +65,9 @@ class Endpoint(Generic[T]):
     """The fields of ``reply`` that hold what was sent, whatever the reply says."""
     contradictions: frozenset[str] = frozenset()
     """The values of ``result_code``, in lower case, that contradict SUCCESS."""
+    foreign_numbers: frozenset[str] = attrs.field()
+    """The numbers of the other kind of thing: a reply that names one, and none of its own kind, answers another call.
+    They are ``out_refund_no`` and ``refund_no`` where the reply is about an order, ``out_order_no`` for a refund."""
     error_codes: frozenset[ErrorCode] = frozenset()
     """What it may answer beyond COMMON_ERROR_CODES."""
     path: str = attrs.field()
@@ -79,15 +82,28 @@ class Endpoint(Generic[T]):
     minimum_amounts: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
     """Platforms whose smallest amount is above 1."""
 
+    @foreign_numbers.default
+    def _numbers_not_in_the_reply(self) -> frozenset[str]:
+        fields = {field.name for field in attrs.fields(self.reply)} if attrs.has(self.reply) else set()
+        return _KINDS_OF_NUMBERS - fields if _KINDS_OF_NUMBERS & fields else frozenset()
+
     @path.default
     def _v2_path(self) -> str:
         return f"/v2/{self.name}"
+
+    @property
+    def own_numbers(self) -> frozenset[str]:
+        """The numbers that tell a reply of this kind from one of the other kind."""
+        return (_KINDS_OF_NUMBERS - self.foreign_numbers).union(self.echoes)
 
     @property
     def method(self) -> str:
         """Reads are GET; money is POST, which no proxy, pool or HTTP library repeats on its own."""
         return "GET" if self.safety is Safety.READ else "POST"
 
+
+# An order_no tells nothing: both an order's reply and a refund's may name one.
+_KINDS_OF_NUMBERS: Final = frozenset({"out_order_no", "out_refund_no", "refund_no"})
 
 COMMON_ERROR_CODES: Final = frozenset(
     {

@@ -173,6 +173,7 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
         reply=dict,
         # Of an endpoint that no document has, only the merchant's own numbers are sure to be this call's.
         echoes=known.echoes if known is not None else ("out_order_no", "out_refund_no"),
+        foreign_numbers=known.foreign_numbers if known is not None else frozenset(),
         contradictions=known.contradictions if known is not None else frozenset(),
         needs_return_code=False,
     )

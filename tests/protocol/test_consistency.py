@@ -61,6 +61,54 @@ def test_a_reply_that_names_no_number_contradicts_nothing(name: str, field: str,
     assert read(name, success(name, **{field: absent})) is not None
 
 
+# A reply of the other kind, as another endpoint would give it.
+OF_A_REFUND: Final[list[dict[str, Any]]] = [
+    {"out_refund_no": "R-9"},
+    {"refund_no": "RF9"},
+    {"order_no": "TR9", "refund_no": "RF9"},
+]
+OF_AN_ORDER: Final[list[dict[str, Any]]] = [{"out_order_no": "SEORD9"}]
+MIXED_UP: Final = [
+    *((name, fields) for name in ORDERS for fields in OF_A_REFUND),
+    *(("QueryOrder", fields) for fields in OF_A_REFUND[:2]),
+    *((name, fields) for name in ("Refund", "QueryRefund") for fields in OF_AN_ORDER),
+]
+
+
+@pytest.mark.parametrize(("name", "fields"), MIXED_UP)
+def test_a_reply_of_another_kind_of_call_is_not_this_calls(name: str, fields: dict[str, Any]) -> None:
+    """A refund's reply is not believed by an order's call, and the other way round: a replica that swaps replies does
+    not ask which endpoint they are of.
+    """
+    for reply in (
+        {"return_code": "SUCCESS", "result_code": "CLOSED", "currency": "AUD", "amount": 100, **fields},
+        fail("AMOUNT_INVALID", **fields),
+    ):
+        assert "is not a number of this kind of call" in not_believed(name, reply)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("MakeScanOrder", {"out_order_no": "SEORD000001", "refund_no": "RF9"}),
+        ("QueryOrder", {"out_order_no": "SEORD9", "out_refund_no": "R-9"}),
+        ("QueryOrder", {"order_no": "TR1", "refund_no": "RF9"}),
+        ("Refund", {"order_no": "TR1", "out_order_no": "SEORD9"}),
+        ("QueryRefund", {"out_refund_no": "R-9", "out_order_no": "SEORD9"}),
+    ],
+)
+def test_a_reply_may_name_the_other_kind_beside_its_own(name: str, fields: dict[str, Any]) -> None:
+    """No document has it, and it proves nothing against the reply."""
+    assert read(name, success(name, **fields)) is not None
+
+
+def test_a_number_of_another_kind_of_call_names_no_order() -> None:
+    """What a refund's reply calls its order is not this call's order."""
+    decoded = decode("MakeScanOrder", success("MakeScanOrder", order_no="TR9", refund_no="RF9"))
+    assert isinstance(decoded.error, InvalidReply)
+    assert decoded.error.order_no is None
+
+
 @pytest.mark.parametrize(("sent", "said"), [("12", 12), ("12", "12 "), ("0012", "0012")])
 def test_numbers_are_compared_as_text(sent: str, said: Any) -> None:
     """A number that came as one is its digits; leading zeros count."""
