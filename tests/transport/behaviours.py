@@ -49,6 +49,14 @@ class Gap(enum.Enum):
     PAUSE = "some milliseconds"
 
 
+class Swaps(enum.Enum):
+    """Whether the reply changes places with that of another request that is under way."""
+
+    NOT = enum.auto()
+    WITHIN_ENDPOINT = enum.auto()
+    ANYWHERE = enum.auto()
+
+
 def _as_it_is(reply: bytes) -> bytes:
     return reply
 
@@ -71,8 +79,7 @@ class Behaviour:
     surplus: Callable[[bytes], bytes] = _nothing
     """What is said beyond that, given the proper reply."""
     gap: Gap = Gap.NONE
-    swaps: bool = False
-    """Whether the reply changes places with that of another request that is under way."""
+    swaps: Swaps = Swaps.NOT
 
     def __str__(self) -> str:
         return self.name
@@ -171,7 +178,10 @@ SURPLUS: Final = [
 ]
 """Answered as it should be, and then something that is no reply to anything."""
 
-SWAPPED: Final = Behaviour("the reply of another request that is under way", swaps=True)
+SWAPPED: Final = [
+    Behaviour("the reply of another request to the same endpoint", swaps=Swaps.WITHIN_ENDPOINT),
+    Behaviour("the reply of another request to any endpoint", swaps=Swaps.ANYWHERE),
+]
 _AT_ODDS: Final = {
     "SUCCESS with a result_code that failed": b'{"return_code": "SUCCESS", "result_code": "FAILED", %b}',
     "SUCCESS with an error code": b'{"return_code": "SUCCESS", "error_code": "NOT_ENOUGH", %b}',

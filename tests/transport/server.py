@@ -20,7 +20,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
-from .behaviours import HEALTHY, Acts, Behaviour, Ends, Gap, Reads, message
+from .behaviours import HEALTHY, Acts, Behaviour, Ends, Gap, Reads, Swaps, message
 
 if TYPE_CHECKING:
     import ssl
@@ -60,6 +60,13 @@ class Request:
         query = self.query
         names = ("out_order_no", "out_refund_no", "order_no", "refund_no")
         return next((query[name] for name in names if name in query), "")
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What tells a reply to this request from that to any other."""
+        if not self.is_money:
+            return {"order_no": self.number, "out_order_no": f"OUT-{self.number}"}
+        return {name: value for name, value in self.query.items() if name in ("out_order_no", "out_refund_no")}
 
     @property
     def is_money(self) -> bool:
@@ -137,6 +144,8 @@ class Gateway:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is clear, requests are read and nothing is answered."""
 
+    swap_s: float = 0.05
+    """For how long a reply waits for another one to change places with."""
     swapped: int = 0
     """How many pairs of replies have changed places."""
 
@@ -242,8 +251,9 @@ class Gateway:
             if behaviour.reads is not Reads.WHOLE:
                 behaviour = HEALTHY
             reply = self._reply(request, behaviour)
-            if behaviour.swaps:
-                reply = await self._swap(request.endpoint, reply)
+            if behaviour.swaps is not Swaps.NOT:
+                anywhere = behaviour.swaps is Swaps.ANYWHERE
+                reply = await self._swap("" if anywhere else request.endpoint, reply)
         finally:
             self.under_way -= 1
         writer.writelines(owed)
@@ -261,27 +271,26 @@ class Gateway:
         refusal = self._refusal(request)
         if refusal is None and behaviour.acts is Acts.YES:
             self.acts[request.number] += 1
-        elif refusal is None and behaviour.swaps:
+        elif refusal is None and behaviour.swaps is not Swaps.NOT:
             refusal = "NOT_ENOUGH"
         fields = _success(request) if refusal is None else {"return_code": "FAIL", "error_code": refusal}
-        if behaviour.swaps:  # what names nobody could not be told from one's own
-            names = ("out_order_no", "out_refund_no")
-            fields |= {name: value for name, value in request.query.items() if name in names}
+        if behaviour.swaps is not Swaps.NOT:  # what names nobody could not be told from one's own
+            fields |= request.named
         return message(json.dumps(fields).encode(), "200 OK", *headers)
 
-    async def _swap(self, endpoint: str, reply: bytes) -> bytes:
-        """The reply of whoever asks for the same next, and gets this one; the same one if nobody comes soon."""
-        if endpoint in self._swapping:
-            other, partner = self._swapping.pop(endpoint)
+    async def _swap(self, among: str, reply: bytes) -> bytes:
+        """The reply of whoever swaps among the same next, and gets this one; its own if nobody comes soon."""
+        if among in self._swapping:
+            other, partner = self._swapping.pop(among)
             self.swapped += 1
             partner.set_result(reply)
             return other
         mine: asyncio.Future[bytes] = self.loop.create_future()
-        self._swapping[endpoint] = reply, mine
-        await asyncio.wait([mine], timeout=0.05)
+        self._swapping[among] = reply, mine
+        await asyncio.wait([mine], timeout=self.swap_s)
         if mine.done():
             return mine.result()
-        del self._swapping[endpoint]
+        del self._swapping[among]
         return reply
 
     def _refusal(self, request: Request) -> str | None:

@@ -36,7 +36,7 @@ _UNANSWERED: Final = "-unanswered"
 _GOOD: Final = [HEALTHY, behaviours.CLOSES_AFTER_REPLY, behaviours.CLOSES_UNANNOUNCED, behaviours.CONTINUE]
 _ANSWERED_AT_ONCE: Final = [behaviours.SIGN_TIMEOUT, behaviours.SIGN_TIMEOUT_UNDATED]
 _NO_ANSWER_IN_TIME: Final = [behaviours.SILENCE, *either_way([behaviours.LATE])]
-_SWAPPED: Final = either_way([behaviours.SWAPPED])
+_SWAPPED: Final = either_way(behaviours.SWAPPED)
 _TROUBLE: Final = [
     *either_way([*behaviours.CUT, *behaviours.NO_REPLY, behaviours.SYSTEM_ERROR, *behaviours.CONTRADICTORY]),
     *_ANSWERED_AT_ONCE,
@@ -109,6 +109,7 @@ class Storm:
     ) -> None:
         """Make so many money calls, so many of them at a time, and a question after every third."""
         gateway.script = self.behaviour
+        gateway.swap_s = 1.0 if at_once > 1 else 0.01  # where somebody else calls too, a partner comes soon
         numbers = self.numbers(calls)
 
         async def caller(omipay: AsyncOmipay) -> None:
