@@ -17,9 +17,10 @@ that says FAIL                        ``success`` is true
                                       ``result_code`` says that the order is paid (of calls that move money)
 ====================================  ==============================================================================
 
-``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that no document has contradicts
-nothing, and neither do amount and currency in the reply to an order or a refund: no document says which ones these
-would be.
+``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that no document
+has contradicts nothing, and neither do amount and currency in the reply to an order or a refund: no document says which
+ones these would be. A refusal that names nothing, or an ``order_no`` alone where none was sent, cannot be told from
+this call's own.
 """
 
 from __future__ import annotations
