@@ -23,7 +23,7 @@ PACKAGE = "omipay_async"
 # folders of their own here.
 ROWS = (
     "codes text _version",
-    "models",
+    "models language",
     "errors",
     "clock events journal qr",
     "new_orders",
@@ -43,7 +43,7 @@ ROW = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 # The exceptions: what is imported inside of a function, or for type checkers alone.
 LATE = {"testing": {"sandbox"}}
 FOR_TYPES = {"testing": {"sandbox"}}
-SANDBOX_MAY_KNOW = {"codes", "errors", "protocol.endpoints"}
+SANDBOX_MAY_KNOW = {"codes", "errors", "language", "protocol.endpoints"}
 
 # Which module needs which package that is not Python's own; "late": only inside of a function.
 THIRD_PARTY = {

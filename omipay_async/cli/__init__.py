@@ -9,6 +9,8 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from .translations import localized, sentence
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -26,7 +28,8 @@ def main(
     that calls this is tested without a port.
     """
     if not all(map(_is_installed, _EXTRA)):
-        sys.stderr.write('omipay: the command line needs: pip install "omipay-async[cli]"\n')
+        needs = sentence("the command line needs: {}", 'pip install "omipay-async[cli]"')
+        sys.stderr.write(f"omipay: {localized(needs)}\n")
         return 2
     from .commands import run
 

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from .translations import localized, sentence
+
 
 def minor_units(text: str) -> int:
     """An amount in minor units."""
     if not text.isascii() or not text.isdigit():
-        message = f"{text} is not a whole number of minor units: A$4.50 is 450"
-        raise typer.BadParameter(message)
+        message = sentence("{} is not a whole number of minor units: A$4.50 is 450", text)
+        raise typer.BadParameter(localized(message))
     return int(text[:30])
 
 
@@ -23,22 +25,28 @@ def seconds(text: str) -> float:
     except ValueError:
         given = math.nan
     if not 0 < given < math.inf:
-        message = f"{text} is not a number of seconds above 0"
-        raise typer.BadParameter(message)
+        message = sentence("{} is not a number of seconds above 0", text)
+        raise typer.BadParameter(localized(message))
     return given
 
 
 Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as integers, rates as strings.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where standard input is not a terminal.")]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Do not ask for confirmation. Required where standard input is not a terminal."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the status is final.")]
 Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", parser=seconds, help="How long to wait for the payment at most.")
+    float, typer.Option(metavar="SECONDS", parser=seconds, help="The longest time to wait for the payment.")
 ]
 Amount = Annotated[int, typer.Argument(metavar="AMOUNT", parser=minor_units, help="In minor units: A$4.50 is 450.")]
 Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="Three capital letters: AUD, CNY.")]
-OrderName = Annotated[str, typer.Argument(metavar="ORDER_NAME", help="What is sold: the customer reads it.")]
+OrderName = Annotated[str, typer.Argument(metavar="ORDER_NAME", help="What is sold; the customer reads it.")]
 OutOrderNo = Annotated[
-    str, typer.Argument(metavar="OUT_ORDER_NO", help="Your own number of the sale: a new one for each.")
+    str, typer.Argument(metavar="OUT_ORDER_NO", help="Your own number of the sale, a new one for each.")
 ]
 OrderNo = Annotated[str, typer.Argument(metavar="ORDER_NO", help="The gateway's number of the order.")]
-NotifyUrl = Annotated[str | None, typer.Option(metavar="URL", help="Where the gateway tells of the payment.")]
+NotifyUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The address at which the gateway tells your program about the payment."),
+]

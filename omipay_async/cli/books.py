@@ -16,6 +16,7 @@ from omipay_async.errors import ConfigurationError
 
 from .formatting import money, plain
 from .runner import Job
+from .translations import localized, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,17 +31,18 @@ T = TypeVar("T")
 app: Final = typer.Typer(rich_markup_mode="rich")
 
 Db = Annotated[
-    str | None, typer.Option("--db", metavar="URL", help="sqlite:///omipay.db or postgresql://...: OMIPAY_BOOKS_URL.")
+    str | None,
+    typer.Option("--db", metavar="URL", help="sqlite:///omipay.db or postgresql://...; default: OMIPAY_BOOKS_URL."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as integers, times as ISO 8601.")]
 
 
 @app.callback(invoke_without_command=True)
 def books(context: typer.Context, db: Db = None, json: Json = False) -> Job | None:
-    """The money calls of which nobody knows what became of them, and the orders that are waited for.
+    """List the money calls whose result nobody knows, and the orders that are not paid yet.
 
-    Most unresolved calls never reached the gateway; Omipay's back office tells. A
-    confirmed notification resolves its call by itself.
+    Most unresolved calls never reached the gateway; Omipay's back office can tell.
+    A confirmed notification resolves its call by itself.
 
       omipay books --db sqlite:///omipay.db
       omipay books resolve 0b1c5e4e9a DONE --order-no TR1812060010011263009795
@@ -53,7 +55,7 @@ def books(context: typer.Context, db: Db = None, json: Json = False) -> Job | No
 
 @app.command()
 def resolve(
-    entry_id: Annotated[str, typer.Argument(metavar="ID", help="As omipay books shows it.")],
+    entry_id: Annotated[str, typer.Argument(metavar="ID", help="The ID that omipay books shows.")],
     outcome: Annotated[str, typer.Argument(metavar="OUTCOME", help="DONE, NOT_DONE or UNKNOWN.")],
     order_no: Annotated[
         str | None, typer.Option(metavar="N", help="The gateway's number of the order that was made.")
@@ -61,9 +63,9 @@ def resolve(
     db: Db = None,
     json: Json = False,
 ) -> Job:
-    """Write down what Omipay's back office says of a call.
+    """Write down what Omipay's back office says about a call.
 
-    With its number an order that was made is asked about by the next sweep.
+    If an order was made, give its number: the next sweep asks the gateway about it.
 
       omipay books resolve 0b1c5e4e9a NOT_DONE
     """
@@ -73,13 +75,13 @@ def resolve(
 @app.command()
 def sweep(
     db: Db = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many orders to ask about at most.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="The largest number of orders to ask about.")] = 1000,
     json: Json = False,
 ) -> Job:
     """Ask the gateway about every order that is due, and mark what is paid.
 
-    It runs no handlers: what it finds paid is fulfilled by the next sweep of your
-    own program. Configured by the environment as the other commands are.
+    It does not run your handler: the next sweep of your own program fulfils what
+    is found paid here.
 
       omipay books sweep --db postgresql://shop@localhost/shop
     """
@@ -97,7 +99,9 @@ def _opened(db: str | None) -> Books:
     """
     url = (db or os.environ.get("OMIPAY_BOOKS_URL", "")).strip()
     if not url:
-        raise ConfigurationError("--db or OMIPAY_BOOKS_URL must say where the books are, such as sqlite:///omipay.db")
+        raise ConfigurationError(
+            sentence("--db or OMIPAY_BOOKS_URL must say where the books are, such as sqlite:///omipay.db")
+        )
     try:
         from omipay_async.sql import Books
     except ImportError as error:
@@ -118,22 +122,24 @@ def _list(run: Run, db: str | None) -> None:
         return await books.unresolved(), await books.waiting()
 
     unresolved, waiting = _ask(db, ask)
+    lines: list[str]
     document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}
-    lines = [f"Calls of which nobody knows what became of them: {len(unresolved)}", *map(_line_of_call, unresolved)]
-    lines += [f"Orders that are waited for: {len(waiting)}", *map(_line_of_order, waiting)]
+    lines = [sentence("Calls whose result nobody knows: {}", len(unresolved))]
+    lines += [*map(_line_of_call, unresolved), sentence("Orders that are not paid yet: {}", len(waiting))]
+    lines += map(_line_of_order, waiting)
     run.show(document, *lines)
 
 
 def _line_of_call(entry: JournalEntry) -> str:
     number = entry.out_refund_no or entry.out_order_no or ""
     parts = (entry.id, entry.started_at.isoformat(sep=" ", timespec="seconds"), entry.m_number, entry.endpoint, number)
-    return "  " + plain("  ".join((*parts, money(entry.amount, entry.currency), entry.error or "")))
+    return "  " + plain("  ".join((*parts, localized(money(entry.amount, entry.currency)), entry.error or "")))
 
 
 def _line_of_order(order: WaitingOrder) -> str:
     due = order.due_at.isoformat(sep=" ", timespec="seconds")
-    parts = (order.order_no, order.m_number, order.out_order_no or "", money(order.amount, order.currency))
-    return "  " + plain("  ".join((*parts, order.status or "", f"to be asked about at {due}")))
+    parts = (order.order_no, order.m_number, order.out_order_no or "", localized(money(order.amount, order.currency)))
+    return "  " + plain("  ".join((*parts, order.status or "", localized(sentence("next query at {}", due)))))
 
 
 def _resolve(run: Run, db: str | None, entry_id: str, outcome: str, order_no: str | None) -> None:

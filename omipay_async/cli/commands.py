@@ -26,7 +26,8 @@ from .arguments import (
     Yes,
     seconds,
 )
-from .runner import Job, perform
+from .runner import Job, complain, perform
+from .translations import localize_help, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +52,11 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese shows what it can
     try:
-        job = typer.main.get_command(app).main(arguments, prog_name="omipay", standalone_mode=False)
+        job = localize_help(typer.main.get_command(app)).main(arguments, prog_name="omipay", standalone_mode=False)
     except _UsageError as error:
         said = " ".join(error.format_message().split())
         path = error.ctx.command_path if error.ctx else "omipay"
-        typer.echo(f"omipay: {said} (see {path} --help)", err=True)
+        complain(sentence("{} (see {} --help)", said, path))
         return 2
     if isinstance(job, int):  # --help, --version
         return job
@@ -90,19 +91,19 @@ def _program(
 
     Try it first, without a merchant account:
 
-      omipay demo      the main job, told as a timeline
+      omipay demo      payments, a refund and a crash, shown as a timeline
       omipay sandbox   a gateway of your own; it prints what to export
 
-    Configured by the environment, as programs are:
+    It is configured by the environment:
 
       OMIPAY_M_NUMBER    the merchant's number, with its leading zeros
       OMIPAY_SECRET_KEY  the API key; asked for at a terminal if it is not set
       OMIPAY_REGION      AU (default) or CN
       OMIPAY_BASE_URL    another address, up to and including /omipay/api
-      OMIPAY_LANGUAGE    EN or CHS
-      OMIPAY_NOTIFY_URL  where the gateway tells of payments
+      OMIPAY_LANGUAGE    EN or CHS: the language of this command, too
+      OMIPAY_NOTIFY_URL  where the gateway sends notifications of payments
 
-    Exit codes, errors are one line on standard error:
+    Exit codes (an error is one line on standard error):
 
       0  done
       1  refused by the gateway, failed or declined
@@ -117,11 +118,11 @@ def _program(
 
 @app.command()
 def demo(json: Json = False) -> Job:
-    """Watch the main job on a gateway in memory: no account, no network.
+    """Watch payments on a gateway in memory: no account, no network.
 
-    A scan payment goes through USERPAYING to PAID and a part is given back; a QR
-    order is paid and fulfilled once; then a reply is lost, the program ends, and
-    its books and a notification tell what became of the charge.
+    A scan payment goes through USERPAYING to PAID and is partly refunded. A QR
+    order is paid and fulfilled once. Then a reply is lost and the program ends;
+    its books and a notification show what became of the charge.
 
       omipay demo
     """
@@ -133,28 +134,31 @@ def demo(json: Json = False) -> Job:
 @app.command()
 def sandbox(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes any free one.")] = 8000,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     notify_delay: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Between a payment and its notification.")
+        float, typer.Option(min=0, metavar="SECONDS", help="The time between a payment and its notification.")
     ] = 0.0,
-    seed: Annotated[int | None, typer.Option(help="The same numbers and faults in each run.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="With the same seed, numbers and random faults are the same in each run.")
+    ] = None,
     allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Let other machines in: nobody has to log in to the dashboard.")
+        bool, typer.Option("--allow-remote", help="Let other machines in. The dashboard has no login.")
     ] = False,
     use_env_credentials: Annotated[
         bool,
         typer.Option(
-            "--use-env-credentials", help="Be the gateway of OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY, not of a toy."
+            "--use-env-credentials",
+            help="Use the merchant of OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY instead of the toy merchant.",
         ),
     ] = False,
     json: Json = False,
 ) -> Job:
-    """Serve a gateway to develop against, and print the environment that leads to it.
+    """Serve a gateway to develop against, and print the environment variables to set.
 
-    It has every endpoint, pay pages for browsers, notifications, and at its root
-    a dashboard to pay, decline and settle with. Its merchant is a toy whose key
-    opens nothing else. It answers programs and browsers of this machine only.
+    It has every endpoint, pay pages for browsers, notifications, and at its root a
+    dashboard on which orders are paid, declined and settled. Its merchant is a toy
+    whose key is of no use anywhere else. It answers this machine only.
 
       omipay sandbox --port 8000 --notify-delay 2
     """
@@ -172,11 +176,13 @@ def sandbox(
 @app.command()
 def rate(
     currency: Annotated[str, typer.Argument(metavar="CURRENCY", help="Three capital letters: AUD.")],
-    base_currency: Annotated[str, typer.Argument(metavar="BASE_CURRENCY", help="What one unit of it is told in: CNY.")],
+    base_currency: Annotated[
+        str, typer.Argument(metavar="BASE_CURRENCY", help="The currency in which one unit of it is priced: CNY.")
+    ],
     platform: Annotated[str | None, typer.Option(help="WECHATPAY (default), ALIPAY, ...")] = None,
     json: Json = False,
 ) -> Job:
-    """Today's exchange rate, for reference.
+    """Show today's exchange rate, for reference.
 
     omipay rate AUD CNY
     omipay rate AUD CNY --platform ALIPAY --json
@@ -195,17 +201,17 @@ def qr(
     out_order_no: OutOrderNo,
     platform: Annotated[str, typer.Argument(metavar="PLATFORM", help="WECHATPAY, ALIPAY or UPI.")],
     notify_url: NotifyUrl = None,
-    o_number: Annotated[str | None, typer.Option(help="The store.")] = None,
-    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the code into this file too.")] = None,
-    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the code into this file too.")] = None,
+    o_number: Annotated[str | None, typer.Option(help="The number of the store.")] = None,
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the code into this file as well.")] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the code into this file as well.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only make the order and draw its code.")] = False,
     timeout: Timeout = 120.0,
     json: Json = False,
 ) -> Job:
     """Make an order, draw its QR code, and wait until it is paid.
 
-    Shows the order's number first: with it "omipay query" asks later. With --json
-    each line is an object: first the order with its qrcode, then what became of it.
+    The order's number is shown first, so that "omipay query" can ask about it later.
+    With --json each line is an object: first the order, then what became of it.
 
       omipay qr "Flat white" 450 AUD T1-000231 WECHATPAY
       omipay qr "Flat white" 450 AUD T1-000232 ALIPAY --png code.png --no-wait
@@ -235,24 +241,26 @@ def scan(
     out_order_no: OutOrderNo,
     qrcode: Annotated[
         str,
-        typer.Argument(metavar="QRCODE", help="The customer's payment code; - asks for it, or reads standard input."),
+        typer.Argument(
+            metavar="QRCODE", help="The customer's payment code. With - it is asked for, or read from standard input."
+        ),
     ],
-    pos_no: Annotated[str, typer.Argument(metavar="POS_NO", help="The till.")],
+    pos_no: Annotated[str, typer.Argument(metavar="POS_NO", help="The number of the till.")],
     notify_url: NotifyUrl = None,
     yes: Yes = False,
     timeout: Timeout = 120.0,
     json: Json = False,
 ) -> Job:
-    """Charge the payment code that a customer shows; wait while a password is typed.
+    """Charge the payment code that a customer shows, and wait for the password.
 
-    Whoever can run "ps" on this machine sees arguments: give - for the code where
-    that matters.
+    Other users of this machine can see the arguments of a command with "ps". Where
+    that matters, write - in place of the code.
 
       omipay scan "Flat white" 450 AUD T1-000231 280000000000000001 till-1
       scanner | omipay scan "Flat white" 450 AUD T1-000231 - till-1 --yes --json
 
     On exit code 3 nobody knows whether the customer was charged: do not scan again
-    for this sale. With --json the last line tells what became of it.
+    for this sale. With --json the last line shows what became of it.
     """
     from . import exit_codes, orders
 
@@ -270,11 +278,11 @@ def scan(
 
 @app.command()
 def query(order_no: OrderNo, wait: Wait = False, timeout: Timeout = 120.0, json: Json = False) -> Job:
-    """What the gateway says of an order: the only word on what was paid.
+    """Ask the gateway about an order. Only this answer says whether it is paid.
 
     Exit code 0 means that the gateway answered, not that the order is paid: read
-    "status", or "is_paid" with --json. With --wait it means paid, and 1 that the
-    order will not be.
+    "status", or "is_paid" with --json. With --wait, 0 means that it is paid, and 1
+    that it will not be paid.
 
       omipay query TR1812060010011263009795
       omipay query TR1812060010011263009795 --wait --timeout 600
@@ -288,15 +296,16 @@ def query(order_no: OrderNo, wait: Wait = False, timeout: Timeout = 120.0, json:
 def refund(
     order_no: OrderNo,
     out_refund_no: Annotated[
-        str, typer.Argument(metavar="OUT_REFUND_NO", help="Your own number of the refund: a new one for each.")
+        str, typer.Argument(metavar="OUT_REFUND_NO", help="Your own number of the refund, a new one for each.")
     ],
     amount: Amount,
     yes: Yes = False,
     json: Json = False,
 ) -> Job:
-    """Give a paid order back, or a part of it, in the order's currency.
+    """Refund a paid order, or a part of it, in the order's currency.
 
-    Exit code 0 means accepted: "omipay refund-status" tells when the money has arrived.
+    Exit code 0 means that the gateway accepted the refund. "omipay refund-status"
+    shows when the money has arrived.
 
       omipay refund TR1812060010011263009795 R-000017 200
 
@@ -314,11 +323,11 @@ def refund_status(
     wait: Wait = False,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", parser=seconds, help="How long to wait; refunds take days."),
+        typer.Option(metavar="SECONDS", parser=seconds, help="The longest time to wait; refunds take days."),
     ] = None,
     json: Json = False,
 ) -> Job:
-    """What the gateway says of a refund.
+    """Ask the gateway about a refund.
 
     Exit code 0 means that it answered; with --wait, that the money has arrived.
 
@@ -332,18 +341,22 @@ def refund_status(
 @app.command()
 def verify(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="The body as received; without it standard input.")
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="The file with the body as it was received; without it standard input is read."
+        ),
     ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Ask the gateway: the only proof.")] = False,
     max_age: Annotated[
-        float, typer.Option(metavar="SECONDS", parser=seconds, help="How long ago it may have been signed.")
+        float,
+        typer.Option(metavar="SECONDS", parser=seconds, help="The greatest age of the signature that is accepted."),
     ] = 300.0,
     json: Json = False,
 ) -> Job:
-    """Explain a notification: which check it fails, and what the gateway says of it.
+    """Explain a notification: which check it fails, and what the gateway says.
 
-    A valid signature proves nothing about payment: it covers no byte of the body.
-    Without --confirm exit code 0 means that every check passed; with it, that the
+    A valid signature does not prove a payment: it does not cover the body. Without
+    --confirm, exit code 0 means that every check passed. With it, 0 means that the
     order is paid as the body says, however old the body is.
 
       omipay verify notification.json
@@ -357,15 +370,16 @@ def verify(
 @app.command()
 def doctor(
     notify: Annotated[
-        bool, typer.Option("--notify", help="Post a signed test notification to OMIPAY_NOTIFY_URL; explain the answer.")
+        bool,
+        typer.Option("--notify", help="Post a signed test notification to OMIPAY_NOTIFY_URL, and explain the answer."),
     ] = False,
     json: Json = False,
 ) -> Job:
-    """Check the way to the gateway, by one harmless signed query.
+    """Check the connection to the gateway with one harmless signed query.
 
-    Configuration, notify_url, DNS, TLS, this machine's clock, the key: each with
-    advice. The test notification is about an order that no gateway knows, so a
-    program that asks the gateway first refuses it: that is the right answer.
+    It checks configuration, notify_url, DNS, TLS, this machine's clock and the key,
+    and gives advice. The test notification of --notify is about an order that no
+    gateway knows. A program that asks the gateway first refuses it: this is right.
 
       omipay doctor
       omipay doctor --notify

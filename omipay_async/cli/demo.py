@@ -29,6 +29,7 @@ from omipay_async.testing import ManualClock
 from .exit_codes import Exit
 from .formatting import elapsed, in_words, money, plain
 from .runner import complain
+from .translations import Sentence, sentence
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -51,11 +52,11 @@ _WORTH_A_WORD_S: Final = 600.0
 """A pause that is as long as this is told in words."""
 _STEP_OF_A_REFUND_S: Final = 8 * 3600.0
 _MEANINGS: Final[dict[str, str]] = {
-    RefundStatus.Applied: ": the refund was requested",
-    RefundStatus.MerchantConfirmed: ": the shop's side agreed",
-    RefundStatus.OrganizationConfirmed: ": WeChat confirmed the request",
-    RefundStatus.OrganizationPayback: ": WeChat says that it has paid the money back",
-    RefundStatus.Closed: ": the money has arrived",
+    RefundStatus.Applied: sentence(": the refund was requested"),
+    RefundStatus.MerchantConfirmed: sentence(": the shop's side agreed"),
+    RefundStatus.OrganizationConfirmed: sentence(": WeChat confirmed the request"),
+    RefundStatus.OrganizationPayback: sentence(": WeChat says that it has paid the money back"),
+    RefundStatus.Closed: sentence(": the money has arrived"),
 }
 
 
@@ -72,22 +73,20 @@ class Shop:
     last: float = 0.0
     """When the last line was told, on the demo's clock."""
 
-    def tell(self, sentence: str, *values: object) -> None:
+    def tell(self, what: Sentence) -> None:
         """One line of the timeline."""
-        what = self.run.translate(sentence, *values)
         now = self.clock.monotonic()
         if now - self.last >= _WORTH_A_WORD_S:
-            later = self.run.translate("... {} later ...", in_words(now - self.last, self.run.translate))
-            self.run.say(f"{'':>9}  {later}")
+            self.run.say(sentence("           ... {} later ...", in_words(now - self.last)))
         self.last = now
         self.told.append({"at_s": now, "what": what})
-        self.run.say(f"{elapsed(now):>9}  {what}")
+        self.run.say(sentence("{:>9}  {}", elapsed(now), what))
 
     async def fulfil(self, order: Order) -> None:
         """What a merchant does once for each paid order."""
         self.fulfilled.append(order.order_no)
         amount = money(order.amount, order.currency)
-        self.tell("handler: {} is paid, {}: goods are shipped", order.out_order_no, amount)
+        self.tell(sentence("handler: {} is paid, {}: goods are shipped", order.out_order_no, amount))
 
     async def notify_url(
         self, scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
@@ -95,9 +94,11 @@ class Shop:
         """The merchant's own web app: it has one page, which the gateway posts notifications to."""
         body = await Request(scope, receive).body()
         reply = await self.omipay.receive_notification(body, self.fulfil)
-        done = "confirmed by QueryOrder, handler ran" if reply.ran else "handler had run before, not again"
-        answer = self.run.translate(done) if reply.error is None else plain(reply.error)
-        self.tell("notification: {}; answered {}", answer, reply.status)
+        done = sentence("handler had run before, not again")
+        if reply.ran:
+            done = sentence("confirmed by QueryOrder, handler ran")
+        answer = done if reply.error is None else plain(reply.error)
+        self.tell(sentence("notification: {}; answered {}", answer, reply.status))
         await Response(reply.body, reply.status, dict(reply.headers))(scope, receive, send)
 
     # -- the acts ---------------------------------------------------------------------------------------------------
@@ -113,18 +114,22 @@ class Shop:
             pos_no="till-1",
         )
         amount = money(_SCAN_AMOUNT, "AUD")
-        self.tell("MakeScanOrder: USERPAYING, {}: the customer types a password", amount)
+        self.tell(sentence("MakeScanOrder: USERPAYING, {}: the customer types a password", amount))
         await self._paid(order)
         return order.order_no
 
     async def _paid(self, order: Any) -> None:
-        paid = await self.omipay.poll_until_paid(order, on_status=lambda seen: self.tell("QueryOrder: {}", seen.status))
-        self.tell("paid: {} as {}", money(paid.amount, paid.currency), money(paid.pay_amount, paid.pay_currency))
+        paid = await self.omipay.poll_until_paid(order, on_status=self._tell_order)
+        amounts = (money(paid.amount, paid.currency), money(paid.pay_amount, paid.pay_currency))
+        self.tell(sentence("paid: {} as {}", *amounts))
+
+    def _tell_order(self, seen: Any) -> None:
+        self.tell(sentence("QueryOrder: {}", seen.status))
 
     async def give_back(self, order_no: str) -> RefundStatus | str:
         """A part goes back, in the days that this takes."""
         receipt = await self.omipay.refund(order_no=order_no, out_refund_no="R-3001", amount=_REFUND_AMOUNT)
-        self.tell("Refund: {}, {} of it, accepted", receipt.refund_no, money(_REFUND_AMOUNT, "AUD"))
+        self.tell(sentence("Refund: {}, {} of it, accepted", receipt.refund_no, money(_REFUND_AMOUNT, "AUD")))
         office = asyncio.create_task(self._back_office(receipt.refund_no))
         refund = await self.omipay.poll_until_refunded(
             receipt,
@@ -136,8 +141,7 @@ class Shop:
         return refund.status
 
     def _tell_refund(self, seen: Any) -> None:
-        meaning = self.run.translate(_MEANINGS.get(seen.status, ""))
-        self.tell("QueryRefund: {}", f"{seen.status}{meaning}")
+        self.tell(sentence("QueryRefund: {}{}", seen.status, _MEANINGS.get(seen.status, "")))
 
     async def _back_office(self, refund_no: str) -> None:
         status = RefundStatus.Applied
@@ -155,7 +159,7 @@ class Shop:
             platform=Platform.WECHATPAY,
             notify_url=_NOTIFY_URL,
         )
-        self.tell("MakeQROrder: order {}, {}; its code is shown:", order.order_no, money(_QR_AMOUNT, "AUD"))
+        self.tell(sentence("MakeQROrder: order {}, {}; its code is shown:", order.order_no, money(_QR_AMOUNT, "AUD")))
         self.run.say(order.qr_terminal())
         customer = asyncio.create_task(self._customer(order.order_no, order.qrcode or ""))
         await self._paid(order)
@@ -166,9 +170,9 @@ class Shop:
     async def _customer(self, order_no: str, code: str) -> None:
         await self.clock.sleep(7)
         await self.sandbox.customer.scans(code)
-        self.tell("customer: scans the code")
+        self.tell(sentence("customer: scans the code"))
         await self.clock.sleep(6)
-        self.tell("customer: pays")
+        self.tell(sentence("customer: pays"))
         await self.sandbox.customer.pays(order_no)
 
     async def crash(self, books_file: Path) -> int:
@@ -177,19 +181,19 @@ class Shop:
         self.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeScanOrder", times=1)
         async with self._till(books_file) as books:
             await books.create_tables()
-            self.tell("books: the next charge is written down before it is sent")
+            self.tell(sentence("books: the next charge is written down before it is sent"))
             await self._lost_charge()
-        self.tell("crash: the till's program ends here, and starts again")
+        self.tell(sentence("crash: the till's program ends here, and starts again"))
         async with self._till(books_file) as books:
             unresolved = await books.unresolved()
             for entry in unresolved:
                 what = (entry.endpoint, entry.out_order_no, money(entry.amount, entry.currency), entry.outcome)
-                sentence = "books: {} unresolved: {} {}, {}, {}. Do not scan again for this sale"
-                self.tell(sentence, len(unresolved), *what)
+                line = sentence("books: {} unresolved: {} {}, {}, {}. Do not scan again for this sale")
+                self.tell(line.filled(len(unresolved), *what))
             await self._notification()
             left = len(await books.unresolved())
-            sentence = "books: {} unresolved: {} is known to be paid, and its goods were shipped once"
-            self.tell(sentence, left, _LOST_NUMBER)
+            line = sentence("books: {} unresolved: {} is known to be paid, and its goods were shipped once")
+            self.tell(line.filled(left, _LOST_NUMBER))
             return left
 
     async def _lost_charge(self) -> None:
@@ -204,8 +208,8 @@ class Shop:
                 notify_url=_NOTIFY_URL,
             )
         except OutcomeUnknown as error:
-            sentence = "MakeScanOrder: the reply is lost ({}). Nobody knows whether the customer was charged"
-            self.tell(sentence, type(error).__name__)
+            line = sentence("MakeScanOrder: the reply is lost ({}). Nobody knows whether the customer was charged")
+            self.tell(line.filled(type(error).__name__))
 
     async def _notification(self) -> None:
         """Let the customer type the password, and the gateway's first notification be answered."""
@@ -240,8 +244,11 @@ async def play(run: Run, set_up: Callable[[Sandbox], Awaitable[None]]) -> Exit:
     """The story, on a sandbox that ``set_up`` has prepared."""
     began = time.perf_counter()
     clock = ManualClock(auto=True)
-    opening = "A shop against the embedded sandbox: no network, and no real money. Its clock jumps over every wait.\n"
-    run.say(run.translate(opening))
+    run.say(
+        sentence(
+            "A shop against the embedded sandbox: no network, and no real money. Its clock jumps over every wait.\n"
+        )
+    )
     async with Sandbox(clock=clock, seed="demo") as sandbox, sandbox.session() as omipay:
         shop = Shop(run, clock, sandbox, omipay)
         sandbox.app = shop.notify_url
@@ -275,22 +282,21 @@ def _differs(shop: Shop, shown: str, refund: str, unresolved: int) -> str:
         "charged twice": ([], ledger.charged_twice()),
         "unresolved": (0, unresolved),
     }
-    translate = shop.run.translate
     found = ((name, is_, told) for name, (told, is_) in expected.items() if told != is_)
-    return "; ".join(translate("{} is {}, not {}", *each) for each in found)
+    return "; ".join("{} is {}, not {}".format(*each) for each in found)
 
 
 def _conclude(shop: Shop, trouble: str, took_s: float) -> Exit:
-    run, ledger, translate = shop.run, shop.sandbox.ledger, shop.run.translate
+    run, ledger = shop.run, shop.sandbox.ledger
     passed, paid, refunded = shop.clock.monotonic(), ledger.paid_total(), ledger.refunded_total()
     if run.json:
         document = {"ok": not trouble, "paid": paid, "refunded": refunded, "currency": "AUD", "timeline": shop.told}
         run.show(document | ({"message": trouble} if trouble else {}))
     totals = (money(paid, "AUD"), money(refunded, "AUD"))
-    run.say(translate("\nThe gateway's ledger: {} paid, {} of it given back.", *totals))
-    times = (in_words(passed, translate), took_s)
-    run.say(translate("{} passed on the demo's clock, {:.1f} seconds on yours.", *times))
+    run.say(sentence("\nThe gateway's ledger: {} paid, {} of it given back.", *totals))
+    times = (in_words(passed), took_s)
+    run.say(sentence("{} passed on the demo's clock, {:.1f} seconds on yours.", *times))
     if trouble:
-        complain(translate("the demo did not end as told: {}", trouble))
+        complain(sentence("the demo did not end as told: {}", trouble))
         return Exit.REFUSED
     return Exit.DONE

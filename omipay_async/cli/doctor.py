@@ -34,8 +34,9 @@ from omipay_async.transport.tls import ssl_context
 
 from . import notify_check
 from .exit_codes import Exit
-from .formatting import plain
+from .formatting import in_columns, plain
 from .runner import Run, complain
+from .translations import localized, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,15 +45,21 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
     from omipay_async.session import AsyncOmipay
 
+_CONFIGURATION: Final = sentence("configuration")
+_NOTIFICATION: Final = sentence("notification")
+_CLOCK: Final = sentence("clock")
+_KEY: Final = sentence("key")
 _PATIENCE_S: Final = 10.0
 _LARGEST_OFFSET_S: Final = 60.0
 """The gateway refuses five minutes (CN 2.1); whoever is one minute off has no NTP and will be there some day."""
 
 _KEY_ADVICE: Final[dict[str, str]] = {
-    ErrorCode.SIGN_ERROR: "OMIPAY_SECRET_KEY is not this merchant's key: copy it again, without spaces or quotes",
-    ErrorCode.SIGN_TIMEOUT: "let NTP set this machine's clock",
-    ErrorCode.MERCHANTNO_INVALID: "OMIPAY_M_NUMBER is no merchant's number: mind its leading zeros",
-    ErrorCode.MERCHANTNO_DISABLE: "the merchant is disabled: ask Omipay",
+    ErrorCode.SIGN_ERROR: sentence(
+        "OMIPAY_SECRET_KEY is not this merchant's key: copy it again, without spaces or quotes"
+    ),
+    ErrorCode.SIGN_TIMEOUT: sentence("let NTP set this machine's clock"),
+    ErrorCode.MERCHANTNO_INVALID: sentence("OMIPAY_M_NUMBER is not a merchant's number: mind its leading zeros"),
+    ErrorCode.MERCHANTNO_DISABLE: sentence("the merchant is disabled: ask Omipay"),
 }
 
 
@@ -68,9 +75,9 @@ class Finding:
 
     def line(self) -> str:
         """For people."""
-        word = {True: "ok", False: "failed", None: "?"}[self.ok]
-        said = plain(f"{self.detail}; {self.advice}" if self.advice else self.detail)
-        return f"{self.name:<13}  {word:<6}  {said}"
+        word: str = {True: sentence("ok"), False: sentence("failed"), None: "?"}[self.ok]
+        said = sentence("{}; {}", self.detail, self.advice) if self.advice else self.detail
+        return in_columns(self.name, word, said, width=13)
 
 
 def doctor(run: Run, *, notify: bool = False) -> Exit:
@@ -85,28 +92,28 @@ def doctor(run: Run, *, notify: bool = False) -> Exit:
     try:
         run.ask(lambda omipay: _examine(omipay, found, run.secret_key() if notify else None))
     except ConfigurationError as error:
-        advice = "set it in the environment: omipay --help lists the names"
-        found(Finding("configuration", False, str(error), advice, Exit.BAD_INPUT))
+        advice = sentence("set it in the environment: omipay --help lists the names")
+        found(Finding(_CONFIGURATION, False, str(error), advice, Exit.BAD_INPUT))
     bad = next((finding for finding in findings if finding.ok is False), None)
     if run.json:
         run.show({"ok": bad is None, "checks": [attrs.asdict(finding) for finding in findings]})
     if bad is None:
         return Exit.DONE
-    complain(plain(f"{bad.name}: {bad.detail}"))
+    complain(plain(localized(sentence("{}: {}", bad.name, bad.detail))))
     return bad.exit_code
 
 
 async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool], notify_key: str | None) -> None:
     region = os.environ.get("OMIPAY_REGION", "").strip() or Region.AU
     base_url = os.environ.get("OMIPAY_BASE_URL", "").strip() or Region(region).base_url
-    found(Finding("configuration", True, f"merchant {os.environ.get('OMIPAY_M_NUMBER', '').strip()}, {base_url}"))
+    found(Finding(_CONFIGURATION, True, sentence("merchant {}, {}", omipay.m_number, base_url)))
     url = os.environ.get("OMIPAY_NOTIFY_URL", "").strip()
     found(notify_url(url))
     if notify_key is not None:
         found(await notification(url, omipay.m_number, notify_key, SystemClock()))
     address = urlsplit(base_url)
     if Proxies(None, from_environment=True).of(to_url(base_url)) is not None:  # which asks no DNS of ours
-        found(Finding("DNS, TLS", None, "left to the proxy that the environment names"))
+        found(Finding("DNS, TLS", None, sentence("left to the proxy that the environment names")))
     elif not (found(await dns(address)) and found(await tls(address, ssl_context(True)))):
         return
     found(await clock(omipay.http, base_url, SystemClock()))
@@ -116,25 +123,25 @@ async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool], notify
 def notify_url(url: str) -> Finding:
     """Whether the gateway is told where to notify."""
     if not url:
-        advice = "set OMIPAY_NOTIFY_URL, or notify_url= of each order"
-        return Finding("notify_url", None, "not set: the gateway tells nobody of payments", advice)
-    return Finding("notify_url", True, f"{url}; --notify tries whether your program answers there")
+        advice = sentence("set OMIPAY_NOTIFY_URL, or notify_url= of each order")
+        return Finding("notify_url", None, sentence("not set: the gateway tells nobody about payments"), advice)
+    return Finding("notify_url", True, sentence("{}; --notify checks that your program answers there", url))
 
 
 async def notification(url: str, m_number: str, key: str, clock: Clock) -> Finding:
     """Post a signed test notification, and explain the answer."""
     if not url:
-        advice = "set OMIPAY_NOTIFY_URL: --notify posts to it"
-        return Finding("notification", False, "there is no notify_url to post to", advice, Exit.BAD_INPUT)
+        advice = sentence("set OMIPAY_NOTIFY_URL: --notify posts to it")
+        return Finding(_NOTIFICATION, False, sentence("there is no notify_url to post to"), advice, Exit.BAD_INPUT)
     body = notify_check.signed_body(m_number, key, secrets.token_hex(16), clock.time_ms())
     try:
         async with httpx.AsyncClient(timeout=_PATIENCE_S) as http:
             answer = await http.post(url, content=body, headers={"Content-Type": "application/json"})
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        advice = "start your program, and check the address and the firewall; the gateway must reach it too"
-        return Finding("notification", False, f"nobody answers: {plain(error)}", advice, Exit.NO_ANSWER)
-    ok, meaning, advice = notify_check.verdict(answer.status_code, answer.content)
-    return Finding("notification", ok, meaning, advice, Exit.DONE if ok else Exit.REFUSED)
+        advice = sentence("start your program, and check the address and the firewall; the gateway must reach it too")
+        return Finding(_NOTIFICATION, False, sentence("nobody answers: {}", plain(error)), advice, Exit.NO_ANSWER)
+    ok, meaning, next_step = notify_check.verdict(answer.status_code, answer.content)
+    return Finding(_NOTIFICATION, ok, meaning, next_step, Exit.DONE if ok else Exit.REFUSED)
 
 
 async def dns(address: SplitResult) -> Finding:
@@ -142,9 +149,9 @@ async def dns(address: SplitResult) -> Finding:
     host = address.hostname or ""
     known = await asyncio.to_thread(_addresses, host)
     if not known:
-        advice = "check OMIPAY_BASE_URL, this machine's network and its name server"
-        return Finding("DNS", False, f"{host} is not known", advice, Exit.NO_ANSWER)
-    return Finding("DNS", True, f"{host} is {known[0]}")
+        advice = sentence("check OMIPAY_BASE_URL, this machine's network and its name server")
+        return Finding("DNS", False, sentence("{} is not known", host), advice, Exit.NO_ANSWER)
+    return Finding("DNS", True, sentence("{} is {}", host, known[0]))
 
 
 def _addresses(host: str) -> list[str]:
@@ -162,18 +169,22 @@ async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
         async with asyncio.timeout(_PATIENCE_S):
             _, writer = await asyncio.open_connection(host, port, ssl=context if secure else None)
     except ssl.SSLError as error:
-        advice = "the CA certificates are out of date, somebody reads along, or this machine's clock is wrong"
+        advice = sentence(
+            "the CA certificates are out of date, somebody intercepts the connection, or this machine's clock is wrong"
+        )
         return Finding("TLS", False, getattr(error, "verify_message", "") or str(error.reason), advice, Exit.NO_ANSWER)
     except OSError as error:  # TimeoutError is one
-        advice = "a firewall, or nothing listens there"
-        return Finding("TLS", False, f"no connection to {host}, port {port}: {error}", advice, Exit.NO_ANSWER)
+        advice = sentence("a firewall, or nothing listens there")
+        detail = sentence("no connection to {}, port {}: {}", host, port, error)
+        return Finding("TLS", False, detail, advice, Exit.NO_ANSWER)
     end = writer.get_extra_info("ssl_object")
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
     if end is None:
-        return Finding("TLS", True, "none is needed: the address is on this machine")
-    return Finding("TLS", True, f"{end.version()}, certificate valid until {end.getpeercert()['notAfter']}")
+        return Finding("TLS", True, sentence("not needed: the address is on this machine"))
+    until = end.getpeercert()["notAfter"]
+    return Finding("TLS", True, sentence("{}, certificate valid until {}", end.version(), until))
 
 
 async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding:
@@ -182,14 +193,16 @@ async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding
     try:
         reply = await http.head(base_url, timeout=_PATIENCE_S)
     except httpx.HTTPError:
-        return Finding("clock", None, "not known: the gateway did not answer")
+        return Finding(_CLOCK, None, sentence("not known: the gateway did not answer"))
     offset_s = offset(reply.headers.get("date"), (began + clock.time_ms()) / 2)
     if offset_s is None:
-        return Finding("clock", None, "not known: the reply bears no date")
-    side = f"{abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the gateway's"
+        return Finding(_CLOCK, None, sentence("not known: the reply has no Date header"))
+    side = sentence("{:.0f} s behind the gateway's") if offset_s > 0 else sentence("{:.0f} s ahead of the gateway's")
+    detail = side.filled(abs(offset_s))
     if abs(offset_s) >= _LARGEST_OFFSET_S:
-        return Finding("clock", False, side, "let NTP set it: from 5 minutes on, calls are refused", Exit.REFUSED)
-    return Finding("clock", True, side)
+        advice = sentence("let NTP set it: the gateway refuses calls when it is 5 minutes off")
+        return Finding(_CLOCK, False, detail, advice, Exit.REFUSED)
+    return Finding(_CLOCK, True, detail)
 
 
 def offset(date: str | None, now_ms: float) -> float | None:
@@ -208,9 +221,9 @@ async def key(omipay: AsyncOmipay) -> Finding:
     try:
         rate: Any = await omipay.get_exchange_rate("AUD", "CNY")
     except AuthenticationError as error:
-        return Finding("key", False, str(error), _KEY_ADVICE.get(error.error_code, ""), Exit.REFUSED)
+        return Finding(_KEY, False, str(error), _KEY_ADVICE.get(error.error_code, ""), Exit.REFUSED)
     except (TransportError, InvalidReply, GatewayError) as error:
-        return Finding("key", False, str(error), "no usable answer: ask again later", Exit.NO_ANSWER)
+        return Finding(_KEY, False, str(error), sentence("no usable answer: ask again later"), Exit.NO_ANSWER)
     except APIError as error:
-        return Finding("key", True, f"accepted, although the gateway tells no rate: {error.error_code}")
-    return Finding("key", True, f"accepted: 1 AUD = {rate.rate:f} CNY")
+        return Finding(_KEY, True, sentence("accepted, although the gateway gave no rate: {}", error.error_code))
+    return Finding(_KEY, True, sentence("accepted: 1 AUD = {:f} CNY", rate.rate))

@@ -25,6 +25,7 @@ from omipay_async.errors import (
 )
 
 from .formatting import plain
+from .translations import Sentence, sentence
 
 if TYPE_CHECKING:
     from omipay_async.events import Event
@@ -50,23 +51,25 @@ class Exit(enum.IntEnum):
 class MoneyMove:
     """A command that moves money, and what to say when its end is not known."""
 
-    lost: str
+    lost: Sentence
     """After a call of which nobody knows whether it was acted on."""
-    stands: str
+    stands: Sentence
     """After a call that was acted on, when the wait for what comes of it was cut short. ``{}``: the order's number."""
 
 
 QR: Final = MoneyMove(
-    "nobody has its code, so nobody can pay it: make a new order under a new OUT_ORDER_NO",
-    "order {} stands and may still be paid: omipay query {} --wait",
+    sentence("nobody has its code, so nobody can pay it: make a new order under a new OUT_ORDER_NO"),
+    sentence("order {} stands and may still be paid: omipay query {} --wait"),
 )
 SCAN: Final = MoneyMove(
-    "do not scan again for this sale: only a notification or Omipay's back office tells",
-    "do not scan again for this sale, order {} may be paid: omipay query {} --wait",
+    sentence("do not scan again for this sale: only a notification or Omipay's back office can tell"),
+    sentence("do not scan again for this sale, order {} may be paid: omipay query {} --wait"),
 )
 REFUND: Final = MoneyMove(
-    "Omipay's back office tells; a full refund may be repeated by a person after some minutes, a part may not",
-    "the refund of order {} was accepted",
+    sentence(
+        "Omipay's back office can tell; a person may repeat a full refund after some minutes, but not a partial one"
+    ),
+    sentence("the refund of order {} was accepted"),
 )
 
 _CODES: Final = (
@@ -85,16 +88,22 @@ def code_of(error: OmipayError, move: MoneyMove | None) -> Exit:
     return next(code for kinds, code in _CODES if isinstance(error, kinds))
 
 
-def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> str:
+def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> Sentence:
     """What went wrong and what to do next, on one line. ``order_no`` is the order that this command has made."""
-    next_step = ""
+    next_step: str = ""
     if isinstance(error, PollTimeout):
         query = "query" if error.order_no else "refund-status"
         next_step = f"omipay {query} {error.order_no or error.refund_no} --wait"
     elif move is not None and error.outcome is Outcome.UNKNOWN:
-        next_step = move.stands.format(order_no, order_no) if order_no else move.lost
-    said = str(error) or type(error).__name__
-    return plain(f"{said}; {next_step}" if next_step else said)
+        next_step = move.stands.filled(order_no, order_no) if order_no else move.lost
+    said = message_of(error)
+    return sentence("{}; {}", said, next_step) if next_step else sentence("{}", said)
+
+
+def message_of(error: OmipayError) -> str:
+    """What an error says; a sentence of the command line's own can still be said in another language."""
+    own = error.args[0] if error.args else ""
+    return own if isinstance(own, Sentence) else plain(str(error) or type(error).__name__)
 
 
 def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
@@ -113,14 +122,14 @@ def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
     }
 
 
-def interruption(move: MoneyMove | None, call: Event | None) -> str:
+def interruption(move: MoneyMove | None, call: Event | None) -> Sentence:
     """What Ctrl-C leaves behind. ``call`` tells of the money call, None if none was made."""
     if move is None:
-        return "interrupted"
+        return sentence("interrupted")
     if call is None:
-        return "interrupted before anything was sent: no money moved"
+        return sentence("interrupted before anything was sent: no money moved")
     if call.error is None:
-        return f"interrupted: {move.stands.format(call.order_no, call.order_no)}"
+        return sentence("interrupted: {}", move.stands.filled(call.order_no, call.order_no))
     if call.outcome is Outcome.NOT_DONE:
-        return "interrupted before the gateway acted: no money moved"
-    return f"interrupted while the gateway was asked, nobody knows whether it acted: {move.lost}"
+        return sentence("interrupted before the gateway acted: no money moved")
+    return sentence("interrupted during the call, and nobody knows whether the gateway acted: {}", move.lost)

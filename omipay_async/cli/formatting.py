@@ -9,17 +9,22 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 
 from omipay_async.errors import InvalidRequest
 from omipay_async.protocol.money import from_minor
 
-if TYPE_CHECKING:
-    from .translations import Translate
+from .translations import Sentence, localized, sentence
 
 _LONGEST_VALUE: Final = 10_000
+_UNITS: Final = (
+    (86_400, sentence("1 day"), sentence("{} days")),
+    (3600, sentence("1 hour"), sentence("{} hours")),
+    (60, sentence("1 minute"), sentence("{} minutes")),
+    (1, sentence("1 second"), sentence("{} seconds")),
+)
 _VERDICTS: Final = ("is_paid", "is_refunded", "is_failed", "is_final")
 
 
@@ -47,11 +52,11 @@ def escaped(text: str) -> str:
 def money(amount: int | None, currency: str | None) -> str:
     """An amount of minor units as people write it: ``AUD 4.50``."""
     if amount is None or currency is None:
-        return "" if amount is None else f"{amount} minor units"
+        return "" if amount is None else sentence("{} minor units", amount)
     try:
         return f"{currency} {from_minor(amount, currency)}"
     except InvalidRequest:  # a currency that is none, in a reply
-        return f"{amount} minor units of {currency}"
+        return sentence("{} minor units of {}", amount, currency)
 
 
 def elapsed(seconds: float) -> str:
@@ -60,16 +65,24 @@ def elapsed(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def in_words(seconds: float, translate: Translate) -> str:
+def in_words(seconds: float) -> Sentence:
     """A duration as people say it: its two largest units, rounded down."""
     rest, parts = int(seconds), []
-    for name, size in (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)):
+    for size, one, many in _UNITS:
         count, rest = divmod(rest, size)
         if count:
-            parts.append(translate(f"1 {name}") if count == 1 else translate(f"{{}} {name}s", count))
+            parts.append(one if count == 1 else many.filled(count))
     if len(parts) > 1:
-        return translate("{} and {}", *parts[:2])
-    return parts[0] if parts else translate("no time")
+        return sentence("{} and {}", *parts[:2])
+    return parts[0] if parts else sentence("no time")
+
+
+def in_columns(name: str, verdict: str, detail: str, *, width: int) -> str:
+    """The line of a check: what was checked, how it went, and what was found; the name takes ``width`` columns."""
+    from rich.cells import cell_len  # a Chinese character takes two columns
+
+    cells = ((localized(name), width), (localized(verdict), 6))
+    return "".join(f"{text}{' ' * (room - cell_len(text))}  " for text, room in cells) + plain(localized(detail))
 
 
 def fields(model: Any) -> dict[str, Any]:
@@ -117,7 +130,7 @@ def as_lines(document: Mapping[str, Any]) -> list[str]:
 
 def _for_people(name: str, value: object, document: Mapping[str, Any]) -> str:
     if isinstance(value, int) and name.endswith("amount"):
-        return f"{value} ({money(value, document.get(name.replace('amount', 'currency')))})"
+        return f"{value} ({localized(money(value, document.get(name.replace('amount', 'currency'))))})"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return plain(format(value, "f") if isinstance(value, Decimal) else value)

@@ -13,27 +13,42 @@ from omipay_async.sandbox.auth import sign
 from omipay_async.sandbox.clock import wire_time
 
 from .formatting import plain
+from .translations import sentence
 
 ORDER_NO: Final = "TR0000000000000000000000"
 OUT_ORDER_NO: Final = "omipay-doctor"
 
-_NO_ROUTE: Final = "nothing answers at this path: compare it with the one of notification_route or notification_app"
+_NO_ROUTE: Final = sentence(
+    "nothing answers at this path: compare it with the one of notification_route or notification_app"
+)
 _VERDICTS: Final[dict[int, tuple[bool, str, str]]] = {
-    409: (True, "your program asked the gateway, which does not know this order, and refused: as it should be", ""),
-    400: (False, "your program could not read the body", "pass on the body's bytes as they came"),
-    401: (False, "a login stands before the notify_url", "the gateway has no password: let it in"),
+    409: (
+        True,
+        sentence("your program asked the gateway, which does not know this order, and refused: this is right"),
+        "",
+    ),
+    400: (
+        False,
+        sentence("your program could not read the body"),
+        sentence("pass on the body's bytes as they came"),
+    ),
+    401: (
+        False,
+        sentence("the notify_url asks for a login"),
+        sentence("the gateway has no password: let it in without one"),
+    ),
     403: (
         False,
-        "your program did not accept the signature, or something before it refused",
-        "compare OMIPAY_SECRET_KEY here and there, and whether a CSRF check stands before the path",
+        sentence("your program did not accept the signature, or something before it refused"),
+        sentence("compare OMIPAY_SECRET_KEY here and there, and look for a CSRF check in front of the path"),
     ),
-    404: (False, "not found", _NO_ROUTE),
-    405: (False, "POST is not allowed there", _NO_ROUTE),
-    500: (False, "your program failed", "read its log: the traceback is there"),
+    404: (False, sentence("not found"), _NO_ROUTE),
+    405: (False, sentence("POST is not allowed there"), _NO_ROUTE),
+    500: (False, sentence("your program failed"), sentence("read its log: the traceback is there")),
     503: (
         False,
-        "your program could not ask the gateway, its backend or its journal",
-        "read its log; the gateway would deliver the notification again",
+        sentence("your program could not ask the gateway, its backend or its journal"),
+        sentence("read its log; the gateway would deliver the notification again"),
     ),
 }
 
@@ -60,14 +75,16 @@ def signed_body(m_number: str, secret_key: str, nonce: str, now_ms: int) -> byte
 def verdict(status: int, body: bytes) -> tuple[bool, str, str]:
     """Whether the answer is a good one, what it means, and what to do."""
     if 300 <= status < 400:
-        return False, f"HTTP {status}: it leads elsewhere", "the gateway follows no redirect: give the final address"
+        advice = sentence("the gateway does not follow redirects: set the final address")
+        return False, sentence("HTTP {}: a redirect", status), advice
     if status == 200:
         return _of_success(body)
     known = _VERDICTS.get(status)
     if known is None:
-        return False, f"HTTP {status}: {plain(body.decode(errors='replace'), 80)}", "read your program's log"
-    ok, meaning, advice = known
-    return ok, f"HTTP {status}: {meaning}", advice
+        said = plain(body.decode(errors="replace"), 80)
+        return False, sentence("HTTP {}: {}", status, said), sentence("read your program's log")
+    ok, meaning, next_step = known
+    return ok, sentence("HTTP {}: {}", status, meaning), next_step
 
 
 def _of_success(body: bytes) -> tuple[bool, str, str]:
@@ -76,6 +93,9 @@ def _of_success(body: bytes) -> tuple[bool, str, str]:
     except (ValueError, TypeError, KeyError, RecursionError):
         code = None
     if code == "SUCCESS":
-        meaning = "it answered SUCCESS to a payment that never happened: whoever posts there gets goods"
-        return False, meaning, "use receive_notification, which asks the gateway first"
-    return False, "HTTP 200 without SUCCESS: the gateway would deliver it again", "answer as receive_notification does"
+        meaning = sentence(
+            "it answered SUCCESS to a payment that never happened: whoever posts to this address gets goods"
+        )
+        return False, meaning, sentence("use receive_notification, which asks the gateway first")
+    meaning = sentence("HTTP 200 without SUCCESS: the gateway would deliver it again")
+    return False, meaning, sentence("answer as receive_notification does")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from omipay_async.errors import InvalidReply, InvalidRequest
 from omipay_async.protocol import endpoints, validation
 
-from .formatting import fields, money
+from .formatting import fields, money, plain
 from .runner import Run, complain, hidden, is_interactive
+from .translations import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,26 +61,28 @@ def refund_status(run: Run, refund_no: str, *, wait: bool, timeout: float | None
 def refund(run: Run, values: Mapping[str, Any], *, yes: bool) -> None:
     """Refund."""
     validation.query(endpoints.REFUND, values)
-    run.confirm(f"Give {values['amount']} minor units of order {values['order_no']} back?", yes=yes)
+    question = sentence("Refund {} minor units of order {}?", values["amount"], values["order_no"])
+    run.confirm(question, yes=yes)
     receipt = run.ask(lambda omipay: omipay.refund(**values))
     run.show(fields(receipt))
-    run.say(f"accepted, and not arrived yet: omipay refund-status {receipt.refund_no}")
+    run.say(sentence("accepted, but the money has not arrived yet: omipay refund-status {}", receipt.refund_no))
 
 
 def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None:
     """MakeScanOrder, and the wait while the customer types a password."""
     if values["qrcode"] == "-":
-        values["qrcode"] = hidden("Payment code") if is_interactive() else sys.stdin.readline().strip()
+        values["qrcode"] = hidden(sentence("Payment code")) if is_interactive() else sys.stdin.readline().strip()
     validation.query(endpoints.MAKE_SCAN_ORDER, values)
     amount = money(values["amount"], values["currency"])
-    run.confirm(f"Charge {amount} for {values['order_name']!r} as {values['out_order_no']}?", yes=yes)
+    question = sentence("Charge {} for {!r} as {}?", amount, values["order_name"], values["out_order_no"])
+    run.confirm(question, yes=yes)
 
     async def charge(omipay: AsyncOmipay) -> ScanOrder | Order:
         order = await omipay.make_scan_order(**values)
         run.order_no = order.order_no
         if order.is_paid:
             return order
-        run.show(fields(order), f"order_no  {order.order_no}", "The customer is typing a password.")
+        run.show(fields(order), f"order_no  {order.order_no}", sentence("The customer is typing a password."))
         return await _until_paid(run, omipay, order, timeout)
 
     run.show(fields(run.ask(charge)))
@@ -106,7 +109,7 @@ def _draw(run: Run, order: QROrder, png: Path | None, svg: Path | None) -> None:
     try:
         drawing = order.qr_terminal()
     except InvalidRequest as error:
-        message = f"MakeQROrder: the order stands, but nobody can pay it: {error}"
+        message = sentence("MakeQROrder: the order stands, but nobody can pay it: {}", plain(error))
     else:
         run.say(drawing)
         _write(png, order.qr_png)
@@ -121,12 +124,12 @@ def _write(path: Path | None, content: Any) -> None:
     try:
         path.write_bytes(content())
     except OSError as error:  # the order stands and its code is in the terminal: the wait goes on
-        complain(f"{path} was not written: {error.strerror}")
+        complain(sentence("{} was not written: {}", path, error.strerror))
 
 
 def _check_writable(path: Path) -> None:
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        message = f"{path} cannot be written: nothing was sent"
+        message = sentence("{} cannot be written: nothing was sent", path)
         raise InvalidRequest(message)
 
 

@@ -24,15 +24,13 @@ from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
 from . import exit_codes
 from .exit_codes import Exit
 from .formatting import as_json, as_lines, plain
-from .translations import translator
+from .translations import localized, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from omipay_async.events import Event
     from omipay_async.session import AsyncOmipay
-
-    from .translations import Translate
 
 T = TypeVar("T")
 
@@ -58,8 +56,6 @@ class Run:
     """The order that this run has made."""
     call: Event | None = None
     """What became of this run's money call."""
-    translate: Translate = attrs.field(factory=translator)
-    """Says an English sentence in the language of ``OMIPAY_LANGUAGE``."""
     _typed_key: str | None = attrs.field(default=None, repr=False)
 
     # -- the gateway ------------------------------------------------------------------------------------------------
@@ -87,7 +83,7 @@ class Run:
         key = os.environ.get("OMIPAY_SECRET_KEY", "").strip() or self._typed_key or ""
         m_number = os.environ.get("OMIPAY_M_NUMBER", "").strip()
         if not key and m_number and is_interactive():
-            key = self._typed_key = hidden(f"Secret key of merchant {m_number}")
+            key = self._typed_key = hidden(sentence("Secret key of merchant {}", m_number))
         return key
 
     # -- people and machines ----------------------------------------------------------------------------------------
@@ -98,13 +94,13 @@ class Run:
             typer.echo(as_json(document))
         else:
             for line in lines or as_lines(document):
-                typer.echo(line)
+                typer.echo(localized(line))
         sys.stdout.flush()
 
     def say(self, line: str = "") -> None:
         """Something that only people want to read."""
         if not self.json:
-            typer.echo(line)
+            typer.echo(localized(line))
 
     @contextlib.contextmanager
     def progress(self, waits_for: str) -> Iterator[Callable[[str], None]]:
@@ -133,11 +129,11 @@ class Run:
         if yes:
             return
         if not is_interactive():
-            raise InvalidRequest("this moves money: --yes is wanted where standard input is not a terminal")
-        sys.stderr.write(f"{plain(question)} [y/N] ")
+            raise InvalidRequest(sentence("this moves money: --yes is required where standard input is not a terminal"))
+        sys.stderr.write(f"{plain(localized(question))} [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            raise InvalidRequest("not confirmed: nothing was sent")
+            raise InvalidRequest(sentence("not confirmed: nothing was sent"))
 
 
 def is_interactive() -> bool:
@@ -152,15 +148,15 @@ def hidden(prompt: str) -> str:
         ConfigurationError: if the input ends instead.
     """
     try:
-        return getpass.getpass(f"{plain(prompt)}: ").strip()
+        return getpass.getpass(f"{plain(localized(prompt))}: ").strip()
     except EOFError:
-        message = f"{plain(prompt)} is wanted"
+        message = sentence("{} is required", prompt)
     raise ConfigurationError(message)
 
 
 def complain(line: str) -> None:
     """One line on standard error."""
-    typer.echo(f"omipay: {line}", err=True)
+    typer.echo(f"omipay: {localized(line)}", err=True)
 
 
 # -- doing it ---------------------------------------------------------------------------------------------------------
@@ -179,8 +175,8 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
         return _fail(run, exit_codes.line_of(error, job.move, run.order_no), exit_codes.document_of(error, code))
     except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: one line for each, and the truth about the money
         code = Exit.UNKNOWN if run.call is not None else Exit.NO_ANSWER
-        made = f" (order {run.order_no})" if run.order_no else ""
-        line = plain(f"{type(error).__name__}: {error}{made}")
+        what = plain(f"{type(error).__name__}: {error}")
+        line = sentence("{} (order {})", what, run.order_no) if run.order_no else sentence("{}", what)
         if isinstance(error, BrokenPipeError):
             sys.stdout = io.StringIO()  # nobody reads on: the interpreter's last flush must not fail as well
         return _fail(run, line, {"error": type(error).__name__, "message": line, "exit_code": int(code)})

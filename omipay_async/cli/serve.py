@@ -13,6 +13,8 @@ from omipay_async.config import is_loopback
 from omipay_async.errors import ConfigurationError, InvalidRequest
 from omipay_async.sandbox import TOY_SECRET_KEY, PaymentCode, Sandbox
 
+from .translations import localized, sentence
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,7 +32,9 @@ def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credent
             set.
     """
     if not allow_remote and not is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}"):
-        message = f"--host {host} lets other machines in, who need no password here: give --allow-remote if you mean it"
+        message = sentence(
+            "--host {} lets other machines in, and the sandbox has no password: add --allow-remote if you mean it", host
+        )
         raise InvalidRequest(message, parameter="host")
     sandbox = Sandbox(*(_of_environment() if use_env_credentials else ()), **options)
 
@@ -44,7 +48,7 @@ def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credent
             asyncio.run(until_interrupted())
     except OSError as error:
         trouble = error.strerror or str(error)
-    message = f"{host}, port {port} cannot be listened on: {trouble}; --port 0 takes any free one"
+    message = sentence("{}, port {} cannot be listened on: {}; --port 0 takes any free one", host, port, trouble)
     raise ConfigurationError(message)
 
 
@@ -52,7 +56,7 @@ def _of_environment() -> tuple[str, str]:
     values = {name: os.environ.get(name, "").strip() for name in ("OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY")}
     missing = [name for name, value in values.items() if not value]
     if missing:
-        message = f"--use-env-credentials: {' and '.join(missing)} must be set"
+        message = sentence("--use-env-credentials: {} must be set", ", ".join(missing))
         raise ConfigurationError(message)
     return values["OMIPAY_M_NUMBER"], values["OMIPAY_SECRET_KEY"]
 
@@ -74,21 +78,29 @@ def _announce(run: Run, base_url: str, m_number: str, key: str | None) -> None:
     """``key`` is the toy key; None: that of the environment, which is not for showing."""
     dashboard = base_url.removesuffix("/omipay/api") + "/"
     document = {"base_url": base_url, "dashboard": dashboard, "m_number": m_number, "secret_key": key}
-    shown_key = "# OMIPAY_SECRET_KEY is that of this environment" if key is None else f"export OMIPAY_SECRET_KEY={key}"
+    shown_key = sentence("# OMIPAY_SECRET_KEY keeps the value that it has in this environment")
+    if key is not None:
+        shown_key = sentence("{}", f"export OMIPAY_SECRET_KEY={key}")
+    press = sentence("then press Pay in the browser")
     run.show(
         document,
-        f"The sandbox is at {dashboard} (open it in a browser), until Ctrl-C. No real money moves here.",
+        sentence(
+            "The sandbox is at {} (open it in a browser) until you press Ctrl-C. No real money moves here.", dashboard
+        ),
         "",
         f"export OMIPAY_BASE_URL={base_url}",
         f"export OMIPAY_M_NUMBER={shlex.quote(m_number)}",
         shown_key,
         "export OMIPAY_NOTIFY_URL=http://127.0.0.1:9000/omipay/notify",
         "",
-        "OMIPAY_NOTIFY_URL is where your program hears of payments: put its own port and path there. Orders without a",
-        "notify_url are paid all the same, and nobody is told.",
+        sentence(
+            "OMIPAY_NOTIFY_URL is the address at which your program is told about payments: put its own port and path "
+            "there."
+        ),
+        sentence("Orders without a notify_url are paid all the same, and nobody is told."),
         "",
-        "With these in another terminal:",
+        sentence("With these in another terminal:"),
         "  omipay doctor",
-        '  omipay qr "Flat white" 450 AUD T1-1 WECHATPAY      then press Pay in the browser',
+        f'  omipay qr "Flat white" 450 AUD T1-1 WECHATPAY      {localized(press)}',
         f'  omipay scan "Flat white" 450 AUD T1-2 {PaymentCode.PAID_AFTER_QUERIES} till-1',
     )

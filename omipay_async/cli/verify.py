@@ -22,8 +22,9 @@ from omipay_async.sandbox.merchants import Merchant
 
 from . import exit_codes
 from .exit_codes import Exit
-from .formatting import as_lines, fields, plain
+from .formatting import as_lines, fields, in_columns, plain
 from .runner import Run, complain, is_interactive
+from .translations import localized, sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
     from omipay_async.models import Notification, Order
     from omipay_async.session import AsyncOmipay
 
-PROVES_NOTHING: Final = (
+PROVES_NOTHING: Final = sentence(
     "A valid signature proves nothing about payment: it covers no byte of the body. Only the gateway knows: --confirm"
 )
 
 # In the order in which they are made: the one that fails is the last one made.
 _CHECKS: Final = (
-    ("body", MalformedNotification, "a JSON object with what a notification must have"),
-    ("signature", InvalidSignature, "made with this merchant's key"),
-    ("nonce", ReflectedNotification, "not one that this merchant issued"),
-    ("age", StaleNotification, "signed a short while ago"),
+    (sentence("body"), MalformedNotification, sentence("a JSON object with what a notification must have")),
+    (sentence("signature"), InvalidSignature, sentence("made with this merchant's key")),
+    (sentence("nonce"), ReflectedNotification, sentence("not one that this merchant issued")),
+    (sentence("age"), StaleNotification, sentence("signed a short while ago")),
 )
 
 
@@ -69,7 +70,8 @@ def verify(run: Run, file: Path | None, *, confirm: bool, max_age: float) -> Exi
     async def examine(omipay: AsyncOmipay) -> Examination:
         found = _examined(omipay, body, max_age, key)
         for check in found.checks:
-            run.say(f"{check['name']:<9}  {'ok' if check['ok'] else 'failed':<6}  {check['detail']}")
+            word = sentence("ok") if check["ok"] else sentence("failed")
+            run.say(in_columns(check["name"], word, check["detail"], width=10))
         if confirm and (found.error is None or isinstance(found.error, StaleNotification)):
             found.error = None  # repeats may come late: the gateway's word outweighs the age
             try:
@@ -89,7 +91,7 @@ def _conclude(run: Run, found: Examination) -> None:
     if found.error is not None:
         complain(f"{type(found.error).__name__}: {plain(found.error)}")
     elif found.order is not None:
-        run.say("confirmed  by the gateway, which says:")
+        run.say(sentence("confirmed by the gateway, which says:"))
         for line in as_lines(fields(found.order)):
             run.say(f"  {line}")
     if found.order is None:
@@ -99,12 +101,12 @@ def _conclude(run: Run, found: Examination) -> None:
 def _body(file: Path | None) -> bytes:
     if file is None:
         if is_interactive():
-            sys.stderr.write("Paste the body, then press Ctrl-D:\n")
+            sys.stderr.write(localized(sentence("Paste the body, then press Ctrl-D:")) + "\n")
         return sys.stdin.read().encode(errors="surrogateescape")
     try:
         return file.read_bytes()
     except OSError as error:
-        message = f"{file} cannot be read: {error.strerror}"
+        message = sentence("{} cannot be read: {}", file, error.strerror)
     raise InvalidRequest(message, parameter="file")
 
 

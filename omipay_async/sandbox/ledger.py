@@ -47,6 +47,7 @@ class Order:
     created_s: float
     """When it was made, on the monotonic clock."""
     language: str = ""
+    """As the order asked for it; empty: it did not."""
     notify_url: str = ""
     return_to: str = ""
     """``redirect_url`` or ``return_url``: where the browser goes after payment."""

@@ -47,11 +47,11 @@ def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -
     ended = cli("books", "--db", db)
     assert ended.code == 0
     head, call, second, order = ended.out.splitlines()
-    assert head.endswith("what became of them: 1")
+    assert head.endswith("nobody knows: 1")
     assert "lost" in call
     assert "AUD 4.50" in call
     assert r"T\x1b[31m1" in call
-    assert second.endswith("waited for: 1")
+    assert second.endswith("not paid yet: 1")
     assert "TR2" in order
 
 

@@ -11,7 +11,6 @@ from omipay_async.cli import demo
 from omipay_async.cli.exit_codes import Exit
 from omipay_async.cli.formatting import in_words
 from omipay_async.cli.runner import Run
-from omipay_async.cli.translations import translator
 from omipay_async.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def test_the_demo_is_a_document_for_machines(cli: Cli) -> None:
 )
 def test_durations_in_words(seconds: float, said: str) -> None:
     """The two largest units, rounded down."""
-    assert in_words(seconds, translator("EN")) == said
+    assert in_words(seconds) == said
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ async def test_the_test_notification_is_refused_by_a_right_program(omipay: Async
         (200, b'{"return_code": "SUCCESS"}', "never happened"),
         (200, b"ok", "without SUCCESS"),
         (200, b"[]", "without SUCCESS"),
-        (307, b"", "leads elsewhere"),
+        (307, b"", "a redirect"),
         (400, b"", "could not read"),
         (404, b"", "not found"),
         (418, b"\x1b[2J", "\\x1b[2J"),
@@ -171,7 +171,7 @@ def test_a_gateway_that_accepts_the_key_and_tells_no_rate_is_well(doctored: Cli)
     doctored.sandbox.gateway.terms.rates = {}
     ended = doctored("doctor")
     assert ended.code == 0
-    assert "although the gateway tells no rate: CURRENCY_ERROR" in ended.out
+    assert "although the gateway gave no rate: CURRENCY_ERROR" in ended.out
 
 
 def test_a_gateway_in_trouble_is_no_usable_answer(doctored: Cli) -> None:
@@ -279,8 +279,8 @@ async def test_a_certificate_is_looked_at(trusted: bool) -> None:
         ("Tue, 14 Nov 2023 22:12:30 GMT", True, "50 s ahead of"),
         ("Tue, 14 Nov 2023 22:18:20 GMT", False, "300 s behind"),
         ("Tue, 14 Nov 2023 22:08:20 GMT", False, "300 s ahead of"),
-        ("yesterday", None, "bears no date"),
-        (None, None, "bears no date"),
+        ("yesterday", None, "no Date header"),
+        (None, None, "no Date header"),
     ],
 )
 async def test_the_clock_is_compared_with_the_gateway_s(date: str | None, ok: bool | None, said: str) -> None:

@@ -52,7 +52,7 @@ def test_ctrl_c_while_money_is_on_its_way_says_that_nobody_knows(
     cli.sandbox.faults.add(Fault.DELAY_REPLY)
     ended = cli(*arguments, "--json")
     assert (ended.code, ended.document["exit_code"], ended.document["error"]) == (130, 130, "Interrupted")
-    assert "nobody knows whether it acted" in ended.complaint
+    assert "nobody knows whether the gateway acted" in ended.complaint
     assert advice in ended.complaint
 
 

@@ -248,7 +248,7 @@ def test_a_script_must_say_yes(cli: Cli) -> None:
     for arguments in (scan(PaymentCode.PAID), ("refund", "TR1", "R1", "200")):
         ended = cli(*arguments, stdin="y\n")
         assert ended.code == 2
-        assert "--yes is wanted" in ended.complaint
+        assert "--yes is required" in ended.complaint
     assert not cli.sandbox.ledger.calls
 
 
@@ -268,7 +268,7 @@ def test_a_payment_code_is_asked_for_without_being_shown(cli: Cli, monkeypatch: 
 
     monkeypatch.setattr(getpass, "getpass", ends)
     ended = cli(*scan("-", "--yes"), terminal=True)
-    assert (ended.code, ended.complaint) == (2, "omipay: Payment code is wanted")
+    assert (ended.code, ended.complaint) == (2, "omipay: Payment code is required")
 
 
 # -- query, refund, refund-status -------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_a_refund_asks_and_is_accepted(cli: Cli) -> None:
     ended = cli("refund", order_no, "R1", "200", stdin="yes\n", terminal=True)
     (refund_no,) = cli.sandbox.ledger.refunds
     assert ended.code == 0
-    assert ended.err == f"Give 200 minor units of order {order_no} back? [y/N] "
+    assert ended.err == f"Refund 200 minor units of order {order_no}? [y/N] "
     assert ended.out.splitlines()[0].split() == ["refund_no", refund_no]
     assert "amount         200 (AUD 2.00)" in ended.out
     assert ended.out.endswith(f"omipay refund-status {refund_no}\n")
@@ -330,7 +330,7 @@ def test_a_lost_refund_says_who_can_tell(cli: Cli) -> None:
     cli.sandbox.faults.add(Fault.GARBAGE, endpoint="Refund")
     ended = cli("refund", order_no, "R1", "200", "--yes")
     assert ended.code == 3
-    assert "back office tells" in ended.complaint
+    assert "back office can tell" in ended.complaint
 
 
 def test_a_refund_s_status_is_told_once_or_until_the_money_has_arrived(cli: Cli) -> None:

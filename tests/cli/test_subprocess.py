@@ -89,7 +89,7 @@ def test_a_day_at_the_till(omipay: Omipay, tmp_path: Path) -> None:
     [
         ((*SCAN, "T3", "280000000000000010", "till-1", "--yes"), 1, "NOT_ENOUGH"),
         (("verify",), 1, "MalformedNotification"),
-        ((*SCAN, "T4", "280000000000000000", "till-1"), 2, "--yes is wanted"),
+        ((*SCAN, "T4", "280000000000000000", "till-1"), 2, "--yes is required"),
         ((*SCAN, "T5", "280000000000000021", "till-1", "--yes"), 3, "do not scan again"),
         (("query", "TR1"), 1, "PERMISSION_ERROR"),
     ],

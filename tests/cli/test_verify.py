@@ -39,7 +39,7 @@ def test_a_confirmed_notification_is_told_in_the_gateway_s_words(cli: Cli) -> No
     """Not in those of the body."""
     ended = cli("verify", "--confirm", stdin=notification(cli))
     assert ended.code == 0
-    assert "confirmed  by the gateway" in ended.out
+    assert "confirmed by the gateway" in ended.out
     assert "amount         450 (AUD 4.50)" in ended.out
     assert PROVES_NOTHING not in ended.out
 
@@ -68,7 +68,7 @@ def test_a_body_that_is_none_fails_the_first_check(cli: Cli, body: str, said: st
     """And no other is made."""
     ended = cli("verify", stdin=body)
     assert ended.code == 1
-    assert ended.out.startswith("body       failed")
+    assert ended.out.startswith("body        failed")
     assert "signature" not in ended.out.splitlines()[1:2]
     assert said in ended.complaint
     assert ended.complaint.startswith("omipay: MalformedNotification: ")
@@ -109,7 +109,7 @@ def test_a_signature_of_our_own_that_comes_back_is_found_out(cli: Cli) -> None:
     """A customer took it out of a pay page's URL."""
     ended = cli("verify", stdin=notification(cli, nonce_str=TaggedNonces([TOY_SECRET_KEY])()))
     assert ended.code == 1
-    assert ended.out.splitlines()[2].startswith("nonce      failed")
+    assert ended.out.splitlines()[2].startswith("nonce       failed")
 
 
 def test_an_old_notification_fails_unless_the_gateway_bears_it_out(cli: Cli) -> None:

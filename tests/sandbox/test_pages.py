@@ -249,6 +249,45 @@ async def test_dashboard_in_two_languages(raw: RawClient, query: str, header: st
     assert ("沙箱" in page.text) is (lang == "zh-CN")
 
 
+@pytest.mark.parametrize(
+    ("environment", "query", "lang"),
+    [("CHS", "", "zh-CN"), ("EN", "", "en"), ("CHS", "?lang=en", "en"), ("EN", "?lang=zh", "zh-CN"), ("FR", "", "en")],
+)
+async def test_dashboard_follows_the_environment(
+    raw: RawClient, monkeypatch: pytest.MonkeyPatch, environment: str, query: str, lang: str
+) -> None:
+    """OMIPAY_LANGUAGE counts before the browser's preference; what a visitor chose on the page counts before both."""
+    monkeypatch.setenv("OMIPAY_LANGUAGE", environment)
+    page = await raw.http.get(f"/{query}", headers={"accept-language": "zh" if environment == "EN" else "en"})
+    assert f'<html lang="{lang}">' in page.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "order", "chosen", "lang"),
+    [
+        ("", None, "", "zh-CN"),
+        ("EN", None, "", "en"),
+        ("EN", "CHS", "", "zh-CN"),
+        ("CHS", "EN", "", "en"),
+        ("CHS", "EN", "&lang=zh", "zh-CN"),
+        ("EN", None, "&lang=en", "en"),
+    ],
+)
+async def test_language_of_a_pay_page(
+    raw: RawClient, monkeypatch: pytest.MonkeyPatch, environment: str, order: str | None, chosen: str, lang: str
+) -> None:
+    """The visitor's choice, else what the order asked for, else OMIPAY_LANGUAGE, else Chinese; replies do not change."""
+    monkeypatch.setenv("OMIPAY_LANGUAGE", environment)
+    made = await raw.ask("MakeQROrder", **({} if order is None else {"language": order}))
+    page = await raw.http.get(made["qrcode"] + chosen)
+    assert f'<html lang="{lang}">' in page.text
+    for link in re.findall('href="([?][^"]*)" lang', page.text):
+        other = await raw.http.get(made["qrcode"].partition("?")[0] + link.replace("&amp;", "&"))
+        assert 'id="pay"' in other.text
+    refused = await raw.ask("QueryOrder", order_no="TR0", language="")
+    assert not refused["error_msg"].isascii()
+
+
 async def test_dashboard_buttons_are_the_next_steps(raw: RawClient) -> None:
     """An order has a button for each status that it can go to, and no other."""
     await raw.ask("MakeQROrder")

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlencode
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from omipay_async.codes import Language
+from omipay_async.language import language_of_environment
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox.access import read_body
 from omipay_async.sandbox.faults import Fault
@@ -87,7 +88,11 @@ def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
 
 
 def _language(routed: RoutedRequest) -> Language:
-    wanted = routed.request.query_params.get("lang") or routed.request.headers.get("accept-language", "")
+    """The visitor's own choice, else what ``OMIPAY_LANGUAGE`` says, else what the browser prefers."""
+    asked = routed.request.query_params.get("lang")
+    if not asked and (preferred := language_of_environment()):
+        return preferred
+    wanted = asked or routed.request.headers.get("accept-language", "")
     return Language.CHS if wanted.lower().startswith("zh") else Language.EN
 
 
@@ -149,13 +154,11 @@ async def _changes(sandbox: SandboxCore) -> AsyncIterator[str]:
 def _frame(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: str) -> str:
     translate = view.translate
     shown = {name: value for name, value in routed.request.query_params.items() if name in {"order", "call"}}
-    in_english, in_chinese = (escape("?" + urlencode({"lang": language, **shown})) for language in ("en", "zh"))
     return (
         f"<header><h1><a href='{view.link()}'>{translate('Omipay sandbox')}</a></h1>"
         f"<span>{translate('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
         f"<span>{translate('Gateway')} <code>{escape(routed.base_url)}</code></span>"
-        f'<nav aria-label="{translate("Language")}"><a href="{in_english}" lang="en">EN</a> '
-        f'<a href="{in_chinese}" lang="zh-CN">中文</a></nav></header>'
+        f"{html.languages(translate, lambda language: '?' + urlencode({'lang': language, **shown}))}</header>"
         f"<p><small>{translate('No real money moves here.')} {translate('Times are those of Sydney.')}</small></p>"
         f"{body}{_SCRIPT}"
     )

@@ -14,9 +14,11 @@ from omipay_async.codes import Language
 from .translations import translator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from starlette.requests import Request
+
+    from .translations import Translate
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8888; --mark: #067a44; --fail: #b3261e; --link: #0b57d0; }
@@ -65,6 +67,16 @@ def page(title: str, body: str, language: str, *, status: int = 200) -> HTMLResp
     )
     # A signed page's address is a live signature: it must not travel on to the merchant's page as its referrer.
     return HTMLResponse(html, status, {"Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"})
+
+
+def languages(translate: Translate, link: Callable[[str], str]) -> str:
+    """Links to this page in each language; ``link`` makes the address for ``en`` and ``zh``."""
+    names = {"en": ("en", "English"), "zh": ("zh-CN", "中文")}
+    links = " ".join(
+        f'<a href="{escape(link(name))}" lang="{tag}" hreflang="{tag}">{text}</a>'
+        for name, (tag, text) in names.items()
+    )
+    return f'<nav class="languages" aria-label="{translate("Language")}">{links}</nav>'
 
 
 def problem(language: str, reason: str, *, status: int) -> HTMLResponse:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from omipay_async.codes import ErrorCode, Language, OrderStatus
+from omipay_async.language import language_of_environment
 from omipay_async.sandbox.access import read_body
 from omipay_async.sandbox.auth import WINDOW_MS, authenticate
 from omipay_async.sandbox.errors import ErrorReply, message
@@ -58,26 +59,34 @@ async def respond(sandbox: SandboxCore, routed: RoutedRequest) -> Response | Non
         return None
     fields = _fields(routed)
     order = sandbox.ledger.orders.get(fields.get("paycode", ""))
+    language = _language(fields, order)
     if order is None:
-        language = fields.get("language", Language.CHS)
         return html.problem(language, translator(language)("There is no such order."), status=404)
     if name == "state":
         return JSONResponse({"is_final": order.status.is_final, "is_paid": order.is_paid})
     try:
         target = _target(sandbox, routed, order, fields, signed=_NEEDS_SIGNATURE[name])
     except ErrorReply as error_reply:
-        reason = f"{error_reply.code}: {message(error_reply.code, order.language)} ({error_reply.detail})"
-        return html.problem(order.language, reason, status=400)
+        reason = f"{error_reply.code}: {message(error_reply.code, language)} ({error_reply.detail})"
+        return html.problem(language, reason, status=400)
     if routed.request.method == "POST":
         return await _press(sandbox, routed, order)
-    return _show(routed, order, target)
+    return _show(routed, order, target, language)
 
 
-def _show(routed: RoutedRequest, order: Order, target: str) -> Response:
+def _language(fields: Mapping[str, str], order: Order | None) -> str:
+    """The visitor's own choice, else the order's, else that of ``OMIPAY_LANGUAGE``, else the gateway's default."""
+    if "lang" in fields:
+        return Language.CHS if fields["lang"] == "zh" else Language.EN
+    asked = fields.get("language", "") if order is None else order.language
+    return asked or language_of_environment() or Language.CHS
+
+
+def _show(routed: RoutedRequest, order: Order, target: str, language: str) -> Response:
     if order.is_paid and target:
         return RedirectResponse(target, 303)
-    translate = translator(order.language)
-    return html.page(translate("Omipay sandbox"), _body(routed, order, translate), order.language)
+    translate = translator(language)
+    return html.page(translate("Omipay sandbox"), _body(routed, order, translate), language)
 
 
 def _fields(routed: RoutedRequest) -> dict[str, str]:
@@ -127,8 +136,14 @@ def _body(routed: RoutedRequest, order: Order, translate: Translate) -> str:
         f"<dt>{translate('You pay')}</dt><dd>{html.money(order.pay_amount, order.pay_currency)}</dd>"
         f"<dt>{translate('Order')}</dt><dd>{escape(order.order_no)}</dd>"
         f"<dt>{translate('Shop order')}</dt><dd>{escape(order.out_order_no)}</dd></dl>"
-        f"<small>{translate('Omipay sandbox')}: {translate('No real money moves here.')}</small></main>"
+        f"<small>{translate('Omipay sandbox')}: {translate('No real money moves here.')}</small>"
+        f"{html.languages(translate, lambda language: _in_language(routed, language))}</main>"
     )
+
+
+def _in_language(routed: RoutedRequest, language: str) -> str:
+    """The address of this page in another language; the signature in it stays valid, since it covers no more."""
+    return "?" + urlencode({**_fields(routed), "lang": language})
 
 
 def _middle(routed: RoutedRequest, order: Order, translate: Translate) -> str:

@@ -38,7 +38,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "Scan to pay": "扫码支付",
         "You pay": "支付金额",
         "Order": "订单编号",
-        "Shop order": "商户订单号",
+        "Shop order": "外部订单编号",
         "This order is paid.": "订单已支付。",
         "This order was not paid.": "订单未支付成功。",
         "This page cannot be shown": "无法显示该页面",

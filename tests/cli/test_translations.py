@@ -1,0 +1,151 @@
+"""The command line in Chinese: every sentence and help text has a translation, and JSON does not change."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from omipay_async import cli as package
+from omipay_async.cli.chinese import CHINESE
+from omipay_async.cli.chinese_help import CHINESE_HELP
+from omipay_async.cli.commands import app
+from omipay_async.cli.translations import localize_help, localized, sentence
+from omipay_async.sandbox import PaymentCode, Sandbox
+from omipay_async.testing import ManualClock
+
+from .conftest import QR, Cli, scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCES = sorted(Path(package.__file__).parent.glob("*.py"))
+_SHOWN = {"say", "complain", "confirm", "hidden", "tell", "localized"}
+"""What shows a text to people. Sentences alone can be said in two languages."""
+
+
+def calls(*names: str) -> Iterator[ast.Call]:
+    """The calls of these functions and methods in the command line."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in names:
+                yield node
+
+
+def help_paragraphs(command: Any) -> Iterator[str]:
+    """Each paragraph of the help of a command, its parameters and its commands, in one line."""
+    for owner in (command, *command.params):
+        yield from (" ".join(part.split()) for part in (getattr(owner, "help", None) or "").split("\n\n") if part)
+    for each in getattr(command, "commands", {}).values():
+        yield from help_paragraphs(each)
+
+
+def test_every_sentence_has_a_translation_and_none_is_stale() -> None:
+    """The table holds exactly the sentences that the source says."""
+    templates = [call.args[0] for call in calls("sentence") if not isinstance(call.args[0], ast.Attribute)]
+    assert all(isinstance(template, ast.Constant) for template in templates if not isinstance(template, ast.Name))
+    assert {each.value for each in templates if isinstance(each, ast.Constant)} == set(CHINESE)
+
+
+def test_every_translation_has_the_same_values_in_it() -> None:
+    """With the same formats, in the same order."""
+    for english, chinese in CHINESE.items():
+        wanted, found = (
+            [each[1:] for each in Formatter().parse(text) if each[1] is not None] for text in (english, chinese)
+        )
+        assert found == wanted, english
+
+
+def test_nothing_is_shown_that_cannot_be_translated() -> None:
+    """What is shown is never a text in English that stands in the source as such."""
+    for call in calls(*_SHOWN):
+        for argument in call.args[:1]:
+            assert not isinstance(argument, ast.Constant) or argument.value == "", ast.unparse(call)
+            words = ast.unparse(argument) if isinstance(argument, ast.JoinedStr) else ""
+            assert not re.search(r"[a-z]{3,} [a-z]{2,}", re.sub(r"\{.*?\}", "", words)), ast.unparse(call)
+
+
+def test_every_help_text_has_a_translation_and_none_is_stale() -> None:
+    """Examples of commands are the same in both languages; every other paragraph is translated."""
+    found = set(help_paragraphs(typer.main.get_command(app)))
+    assert set(CHINESE_HELP) <= found
+    assert all(re.match(r"omipay [a-z]", paragraph) for paragraph in found - set(CHINESE_HELP))
+
+
+def test_help_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OMIPAY_LANGUAGE=CHS; with EN, or none, or a language that there is not, it is English."""
+    for language, said in (
+        ("CHS", "通过环境变量配置"),
+        ("EN", "configured by"),
+        ("", "configured by"),
+        ("FR", "configured"),
+    ):
+        monkeypatch.setenv("OMIPAY_LANGUAGE", language)
+        command = localize_help(typer.main.get_command(app))
+        assert said in command.help
+        assert ("付款码" in command.commands["scan"].params[4].help) is (language == "CHS")
+
+
+def test_sentences_within_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that are sentences are said in the same language; as a string a sentence is English."""
+    said = sentence("{} and {}", sentence("1 hour"), sentence("{} minutes", 5))
+    assert (said, localized(said), localized(7)) == ("1 hour and 5 minutes", "1 hour and 5 minutes", "7")
+    monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
+    assert (said, localized(said), localized("{}")) == ("1 hour and 5 minutes", "1 小时 5 分钟", "{}")
+
+
+CASES: list[tuple[tuple[str, ...], str]] = [
+    (("books",), "--db 或 OMIPAY_BOOKS_URL"),
+    (("query", "TR1", "--timeout", "-1"), "不是大于 0 的秒数（请看 omipay query --help）"),
+    (("qr", "Cake", "4.5", "AUD", "T1", "WECHATPAY"), "4.5 不是整数"),
+    (scan(PaymentCode.PAID), "此操作涉及资金"),
+    (scan(PaymentCode.SYSTEM_ERROR_ACTED, "--yes"), "请勿对本笔交易再次扫码"),
+    (scan(PaymentCode.PAID_AFTER_QUERIES, "--yes"), "顾客正在输入支付密码。"),
+    ((*QR, "--timeout", "20"), "omipay query"),
+    (("verify",), "正文        失败"),
+    (("doctor",), "通知任何人"),
+    (("sandbox", "--host", "0.0.0.0"), "而沙箱没有密码"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), CASES, ids=[" ".join(case[0][:2]) for case in CASES])
+def test_commands_speak_chinese(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    """What a command says to people follows OMIPAY_LANGUAGE."""
+    monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
+    monkeypatch.setenv("OMIPAY_BASE_URL", "http://127.0.0.1:9/omipay/api")
+    ended = cli(*arguments, stdin="{}")
+    assert said in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo",),
+        scan(PaymentCode.SYSTEM_ERROR_ACTED, "--yes"),
+        scan(PaymentCode.PAID),
+        ("verify",),
+        ("books",),
+        ("query", "TR1"),
+    ],
+    ids=" ".join,
+)
+def test_json_does_not_depend_on_the_language(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """Machines read the same in every language."""
+    documents = []
+    for language in ("EN", "CHS"):
+        monkeypatch.setenv("OMIPAY_LANGUAGE", language)
+        cli.clock = ManualClock(auto=True)
+        cli.sandbox = Sandbox(clock=cli.clock, seed=1)
+        ended = cli(*arguments, "--json", stdin="{}")
+        documents.append(re.sub(r"(TR|RF)[0-9]+", "N", ended.out))
+        assert ended.out.isascii()
+    assert documents[0] == documents[1]
