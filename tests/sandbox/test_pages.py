@@ -263,7 +263,7 @@ async def test_dashboard_follows_the_environment(
 
 
 @pytest.mark.parametrize(
-    ("environment", "order", "chosen", "lang"),
+    "case",
     [
         ("", None, "", "zh-CN"),
         ("EN", None, "", "en"),
@@ -274,9 +274,10 @@ async def test_dashboard_follows_the_environment(
     ],
 )
 async def test_language_of_a_pay_page(
-    raw: RawClient, monkeypatch: pytest.MonkeyPatch, environment: str, order: str | None, chosen: str, lang: str
+    raw: RawClient, monkeypatch: pytest.MonkeyPatch, case: tuple[str, str | None, str, str]
 ) -> None:
-    """The visitor's choice, else what the order asked for, else OMIPAY_LANGUAGE, else Chinese; replies do not change."""
+    """The visitor's choice, else the order's, else that of OMIPAY_LANGUAGE, else Chinese; replies do not change."""
+    environment, order, chosen, lang = case
     monkeypatch.setenv("OMIPAY_LANGUAGE", environment)
     made = await raw.ask("MakeQROrder", **({} if order is None else {"language": order}))
     page = await raw.http.get(made["qrcode"] + chosen)
