@@ -12,6 +12,7 @@ from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
@@ -51,6 +52,30 @@ return (async () => {
   const middles = length => Array.from({length: count}, (_, index) => Math.floor((index + 0.5) * length / count));
   return middles(image.height).map(y => middles(image.width).map(x => dark(x, y)));
 })();
+"""
+
+_CONTRAST = """
+const parts = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
+const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+  .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, v, index) => sum + v * [0.2126, 0.7152, 0.0722][index], 0);
+const behind = element => {
+  for (let e = element; e; e = e.parentElement) {
+    const colour = parts(getComputedStyle(e).backgroundColor);
+    if (colour.length === 3 || colour[3] === 1) return colour;
+  }
+  return [255, 255, 255];
+};
+const found = [];
+for (const element of document.querySelectorAll("body *")) {
+  const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+  if (!own || !element.checkVisibility() || element.tagName === "SCRIPT") continue;
+  const style = getComputedStyle(element);
+  const [a, b] = [light(parts(style.color)), light(behind(element))].sort((x, y) => y - x);
+  const ratio = (a + 0.05) / (b + 0.05);
+  if (ratio < 4.5 || style.opacity !== "1") found.push(`${ratio.toFixed(2)} ${element.textContent.slice(0, 40)}`);
+}
+return found;
 """
 
 
@@ -119,6 +144,25 @@ class Browser:
         finally:
             self.driver.close()
             self.driver.switch_to.window(before)
+
+    @contextlib.contextmanager
+    def screen(self, width: int, *, dark: bool = False) -> Iterator[None]:
+        """A screen of this many pixels, on a system that asks pages for light or dark colours."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        self._devtools("Emulation.setDeviceMetricsOverride", size)
+        try:
+            with self.in_the_dark() if dark else contextlib.nullcontext():
+                yield
+        finally:
+            self._devtools("Emulation.clearDeviceMetricsOverride", {})
+
+    def type(self, *keys: str) -> str:
+        """Press keys, wherever the focus is. Returns what has the focus then: its text, or its name."""
+        ActionChains(self.driver).send_keys(*keys).perform()
+        found: str = self.evaluate(
+            "const e = document.activeElement; return e.innerText?.trim() || e.getAttribute('name') || e.tagName;"
+        )
+        return found
 
     @contextlib.contextmanager
     def on_a_desk(self) -> Iterator[None]:
@@ -197,6 +241,19 @@ class Browser:
             ".map(e => e.tagName + ' ' + e.textContent.slice(0, 40));"
         )
         return found
+
+    def hard_to_read(self) -> list[str]:
+        """The texts whose contrast with what is behind them is below 4.5 to 1, by their computed colours."""
+        found: list[str] = self.evaluate(_CONTRAST)
+        return found
+
+    def nameless(self) -> list[str]:
+        """The controls that a screen reader could not name."""
+        tree = self.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        roles = {"button", "link", "textbox", "searchbox", "combobox", "navigation", "region"}
+        shown = [node for node in tree if not node["ignored"] and node["role"]["value"] in roles]
+        assert shown
+        return [node["role"]["value"] for node in shown if not node.get("name", {}).get("value", "").strip()]
 
     def modules(self, css: str, count: int) -> list[list[int]]:
         """The pixels of what ``css`` finds, as the screen shows them: a grid of ``count`` by ``count``, 1 for dark."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from omipay_async.sandbox.core import SandboxCore
 
     from .routing import RoutedRequest
-    from .translations import Translate
 
+_HINT: Final = "Nothing has happened yet. Let your program use the gateway's address above: its calls appear here."
 _LOOK_EVERY_S: Final = 0.1
 _STREAM_LASTS_S: Final = 10.0
 """A browser opens the next one by itself: so no server waits long for a page that is open when it stops."""
@@ -49,7 +49,8 @@ const events = new EventSource(location.pathname.replace(/\\/$/, "") + "/events"
 events.onmessage = refresh;
 addEventListener("pagehide", () => events.close());
 document.addEventListener("click", event => {
-  if (event.target.id === "copy") navigator.clipboard.writeText(document.querySelector("#python").textContent);
+  if (event.target.id === "copy") navigator.clipboard.writeText(document.querySelector("#python").textContent)
+    .then(() => { event.target.textContent = event.target.dataset.done; });
 });
 </script>"""
 
@@ -153,12 +154,13 @@ async def _changes(sandbox: SandboxCore) -> AsyncIterator[str]:
 
 def _frame(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: str) -> str:
     translate = view.translate
+    title = "p" if {"order", "call"} & routed.request.query_params.keys() else "h1"  # a detail has a h1 of its own
     shown = {name: value for name, value in routed.request.query_params.items() if name in {"order", "call"}}
     return (
-        f"<header><h1><a href='{view.link()}'>{translate('Omipay sandbox')}</a></h1>"
+        f"<header><{title} class='brand'><a href='{view.link()}'>{translate('Omipay sandbox')}</a></{title}>"
         f"<span>{translate('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
         f"<span>{translate('Gateway')} <code>{escape(routed.base_url)}</code></span>"
-        f"{html.languages(translate, lambda language: '?' + urlencode({'lang': language, **shown}))}</header>"
+        f"{html.languages(translate, lambda name: '?' + urlencode({'lang': name, **shown}), view.language)}</header>"
         f"<p><small>{translate('No real money moves here.')} {translate('Times are those of Sydney.')}</small></p>"
         f"{body}{_SCRIPT}"
     )
@@ -180,19 +182,22 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
         f'<input type="search" name="q" value="{escape(view.search)}"></label> '
         f"<button>{translate('Search')}</button></form>"
     )
+    hint = "" if ledger.calls else f'<p id="hint">{translate(_HINT)}</p>'
     live = (
-        f'<div id="live" aria-live="polite"><p>{totals}</p>{warning if untold else ""}'
-        f"{lists.tables(sandbox, view)}{_pending(sandbox, translate)}</div>"
+        f'<div id="live" aria-live="polite">{hint}<p class="soft">{totals}</p>{warning if untold else ""}'
+        f"{lists.tables(sandbox, view)}{_pending(sandbox, view)}</div>"
     )
     return f"<main>{search}{live}{_faults(view)}{_codes(view)}</main>"
 
 
-def _pending(sandbox: SandboxCore, translate: Translate) -> str:
+def _pending(sandbox: SandboxCore, view: lists.View) -> str:
+    translate = view.translate
     rules = "".join(
-        f"<li>{rule.fault} {escape(rule.endpoint or translate('Any endpoint'))}: {rule.hits}/{rule.times or '∞'}</li>"
+        f"<li>{rule.fault} {escape(rule.endpoint or translate('Any endpoint'))}: {rule.hits}/{rule.times or '∞'} "
+        f"<small>{escape(describe(rule.fault, view.language))}</small></li>"
         for rule in sandbox.faults.rules
     )
-    return f"<h2>{translate('Faults')}</h2><ul>{rules}</ul>"
+    return html.section(translate("Faults that are set"), f"<ul>{rules}</ul>") if rules else ""
 
 
 def _faults(view: lists.View) -> str:
@@ -201,14 +206,15 @@ def _faults(view: lists.View) -> str:
     endpoints = "".join(f"<option>{name}</option>" for name in ENDPOINTS)
     rows = [(f"<code>{fault}</code>", escape(describe(fault, view.language))) for fault in Fault]
     table = html.table((translate("Fault"), translate("What it does")), rows, "")
-    return (
+    return html.section(
+        translate("Faults"),
         f"<form method='post'><label>{translate('Let the next call fail')} "
         f"<select name='fault'>{faults}</select></label> "
         f"<label>{translate('Endpoint')} <select name='endpoint'>"
         f"<option value=''>{translate('Any endpoint')}</option>{endpoints}</select></label> "
         f"<button id='fault'>{translate('Add')}</button></form>"
         f"<form method='post'><button id='clear'>{translate('Clear')}</button></form>"
-        f"<details><summary>{translate('What it does')}</summary>{table}</details>"
+        f"<details><summary>{translate('What each fault does')}</summary>{table}</details>",
     )
 
 
@@ -216,4 +222,7 @@ def _codes(view: lists.View) -> str:
     translate = view.translate
     rows = [(f"<code>{code}</code>", escape(code.name), escape(describe(code, view.language))) for code in PaymentCode]
     table = html.table(("qrcode", "PaymentCode", translate("What it does")), rows, "")
-    return f"<h2>{translate('Payment codes')}</h2>{table}<small>{translate('Any other code is paid at once.')}</small>"
+    content = f"<details><summary>{translate('What each code does')}</summary>{table}</details>"
+    return html.section(
+        translate("Payment codes"), f"{content}<small>{translate('Any other code is paid at once.')}</small>"
+    )

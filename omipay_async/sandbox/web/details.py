@@ -27,23 +27,23 @@ def call(sandbox: SandboxCore, number: str, view: View) -> str | None:
         return None
     translate = view.translate
     remarks = "".join(f"<li>{escape(text)}</li>" for text in (*found.remarks, *found.faults))
-    wrong = f"<h2>{translate('Remarks')}</h2><ul>{remarks}</ul>" if remarks else ""
+    wrong = html.section(translate("Remarks"), f"<ul>{remarks}</ul>") if remarks else ""
+    answer = html.toned(found.error_code or "SUCCESS", good=not found.error_code, bad=bool(found.error_code))
     order = lists.order_link(found.order_no or found.fields.get("order_no", ""), view)
     return (
         f"<h1>{escape(found.endpoint)}</h1><p>{shown_time(found.at_ms)} · {escape(found.method)} · "
-        f'<span class="{"FAIL" if found.error_code else ""}">{escape(found.error_code or "SUCCESS")}</span> {order}</p>'
-        f"{wrong}<h2>{translate('Parameters')}</h2>{_json(found.fields)}"
-        f"<h2>{translate('Reply')}</h2>{_json(found.reply)}{_snippet(found, view)}"
+        f"{answer} {order}</p>"
+        f"{wrong}{_snippet(found, view)}{html.section(translate('Parameters'), _json(found.fields))}"
+        f"{html.section(translate('Reply'), _json(found.reply))}"
     )
 
 
 def _snippet(found: Call, view: View) -> str:
-    code = as_python(found)
-    if not code:
-        return ""
-    return (
-        f"<h2>{view.translate('As Python')}</h2><pre id='python' tabindex='0'>{escape(code)}</pre>"
-        f"<button type='button' id='copy'>{view.translate('Copy')}</button>"
+    title = view.translate("As Python")
+    return html.section(
+        title,
+        f'<pre id="python" tabindex="0" role="region" aria-label="{title}">{escape(as_python(found))}</pre>'
+        f'<button type="button" id="copy" data-done="{view.translate("Copied")}">{view.translate("Copy")}</button>',
     )
 
 
@@ -61,13 +61,14 @@ def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str
     refunds = [lists.refund_row(refund, view) for refund in ledger.refunds_of(order_no)]
     calls = [lists.call_row(each, view) for each in lists.calls_of(sandbox, found)]
     deliveries = "".join(_delivery(each) for each in ledger.deliveries if each.order_no == order_no)
-    none = f"<p><small>{translate('None yet.')}</small></p>"
+    empty = translate("None yet.")
+    none = f"<p><small>{empty}</small></p>"
     return (
-        f"<h1>{escape(found.order_name)}</h1>{_facts(found, view)}{_way_to_pay(found, base_url, view)}"
-        f"<h2>{translate('Notifications')}</h2>{deliveries or none}{_test_buttons(found, view)}"
-        f"<h2>{translate('Refunds')}</h2>"
-        f"{html.table(map(translate, lists.REFUND_HEADS), refunds, translate('None yet.'))}"
-        f"<h2>{translate('Calls')}</h2>{html.table(map(translate, lists.CALL_HEADS), calls, translate('None yet.'))}"
+        f"<section class='life'><div><h1>{escape(found.order_name)}</h1>{_facts(found, view)}</div>"
+        f"{_way_to_pay(found, base_url, view)}</section>"
+        + html.section(translate("Notifications"), f"{deliveries or none}{_test_buttons(found, view)}")
+        + html.section(translate("Refunds"), html.table(map(translate, lists.REFUND_HEADS), refunds, empty))
+        + html.section(translate("Calls"), html.table(map(translate, lists.CALL_HEADS), calls, empty))
     )
 
 
@@ -78,13 +79,17 @@ def _facts(found: Order, view: View) -> str:
         "Order": escape(found.order_no),
         "Shop order": escape(found.out_order_no),
         "Amount": html.money(found.amount, found.currency),
-        "Status": escape(found.status),
+        "Status": html.toned(found.status, good=found.is_paid, bad=found.status.is_failed),
         "Made": shown_time(found.created_ms),
         "Paid": "" if found.paid_ms is None else shown_time(found.paid_ms),
         "Address": escape(found.notify_url) or untold,
         "Next": lists.order_row(found, view)[-1],
     }
-    return "<dl>" + "".join(f"<dt>{translate(name)}</dt><dd>{value}</dd>" for name, value in facts.items()) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<dt>{translate(name)}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
+        + "</dl>"
+    )
 
 
 def _way_to_pay(found: Order, base_url: str, view: View) -> str:
@@ -92,12 +97,11 @@ def _way_to_pay(found: Order, base_url: str, view: View) -> str:
         return ""
     url = f"{base_url}/pay/wallet?paycode={found.order_no}"
     link = f'<a id="payment-page" href="{escape(url)}">{view.translate("Pay page")}</a>'
-    return f"<p>{link}</p>{html.qr(url)}"
+    return f"<div>{html.qr(url)}<p>{link}</p></div>"
 
 
 def _delivery(delivery: Delivery) -> str:
-    tone = "" if delivery.accepted else "FAIL"
-    answer = f"<span class='{tone}'>{escape(delivery.answer)}</span>"
+    answer = html.toned(delivery.answer, good=delivery.accepted, bad=not delivery.accepted)
     head = f"{shown_time(delivery.at_ms)} · {delivery.number or '–'} · {answer}"
     received = f"<pre tabindex='0'>{escape(delivery.answer_body)}</pre>"
     return f"<details><summary>{head}</summary>{_json(delivery.body)}{received}</details>"

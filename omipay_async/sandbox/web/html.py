@@ -21,40 +21,62 @@ if TYPE_CHECKING:
     from .translations import Translate
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --line: #8888; --mark: #067a44; --fail: #b3261e; --link: #0b57d0; }
-@media (prefers-color-scheme: dark) { :root { --fail: #ff8a80; --link: #8ab4f8; } }
+:root { color-scheme: light dark; --page: #f4f5f7; --panel: #fff; --text: #1d1f23; --soft: #565b63; --line: #d5d8dd;
+  --button: #eceef1; --mark: #067a44; --paid: #056b3c; --fail: #b3261e; --link: #0b57d0; }
+@media (prefers-color-scheme: dark) { :root { --page: #121316; --panel: #1d1f23; --text: #eceef1; --soft: #a9aeb7;
+  --line: #3a3d44; --button: #33363d; --paid: #6dd58c; --fail: #ff8a80; --link: #8ab4f8; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 72rem; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+body { margin: 0 auto; padding: 1rem; max-width: 76rem; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere;
+  background: var(--page); color: var(--text); }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; }
-h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; } small { opacity: .8; }
-.card { max-width: 24rem; margin: 1rem auto; padding: 1.25rem; border: 1px solid var(--line); border-radius: .75rem; }
-.card h1, .card p, #qr { text-align: center; } .amount { font-size: 2rem; margin: .5rem 0; }
-#qr svg { width: 100%; max-width: 15rem; background: #fff; shape-rendering: crispEdges; }
-dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; margin: 1rem 0; font-size: .9rem; }
-dd { margin: 0; } td { overflow-wrap: break-word; max-width: 28rem; }
-button, select { font: inherit; padding: .3rem .7rem; border-radius: .4rem; border: 1px solid var(--line); }
-.card form { display: grid; gap: .5rem; } .card button { padding: .7rem; }
-#pay { background: var(--mark); color: #fff; border-color: transparent; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td form { display: flex; flex-wrap: wrap; gap: .25rem; }
-.FAIL { color: var(--fail); } a { color: var(--link); } h1 a { color: inherit; text-decoration: none; }
+h1, .brand { font-size: 1.35rem; font-weight: 700; margin: 0; line-height: 1.3; }
+h2 { font-size: 1.05rem; margin: 0 0 .5rem; } h1 + p { margin: .25rem 0 0; }
+small, .soft, header span { color: var(--soft); } small { font-size: .85rem; } p { margin: .5rem 0; }
+.languages { display: flex; gap: .75rem; margin-left: auto; }
+.languages [aria-current] { color: var(--text); text-decoration: none; font-weight: 600; }
+section, .card { background: var(--panel); border: 1px solid var(--line); border-radius: .75rem; }
+section { padding: 1rem 1.25rem; margin: 1rem 0; }
+.card { max-width: 24rem; margin: 1.5rem auto; padding: 1.5rem 1.25rem; }
+.card h1, .card > p, .card #qr { text-align: center; } .amount { font-size: 2.2rem; font-weight: 600;
+  line-height: 1.3; }
+.card .languages { justify-content: center; margin: .75rem 0 0; font-size: .9rem; }
+.card > small { display: block; text-align: center; }
+.card #paid, .card #failed { font-size: 1.1rem; font-weight: 600; }
+#qr svg { width: 100%; max-width: 15rem; border-radius: .5rem; background: #fff; shape-rendering: crispEdges; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: .35rem 1rem; margin: 1rem 0; font-size: .9rem; }
+dt { color: var(--soft); } dd { margin: 0; } .card dl { font-size: .8rem; }
+td { overflow-wrap: break-word; max-width: 28rem; } td.amount-of { white-space: nowrap; }
+button, select, input { font: inherit; color: inherit; padding: .3rem .7rem; border-radius: .4rem; max-width: 100%;
+  border: 1px solid var(--line); background: var(--button); }
+input, select { background: var(--panel); } button { cursor: pointer; } button:hover { border-color: var(--soft); }
+.card form { display: grid; gap: .5rem; margin-top: 1rem; } .card button { padding: .7rem; }
+#pay, button[value=PAID] { background: var(--mark); color: #fff; border-color: transparent; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+th, td { text-align: left; padding: .45rem .75rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { color: var(--soft); font-size: .85rem; white-space: nowrap; } tbody tr:last-child td { border-bottom: 0; }
+td form, dd form, main form, #live form { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; }
+td button { padding: .1rem .6rem; } main form { margin: .5rem 0; } td form, dd form { margin: 0; }
+.OK { color: var(--paid); font-weight: 600; } .FAIL { color: var(--fail); font-weight: 600; }
+a { color: var(--link); } h1 a, .brand a { color: inherit; text-decoration: none; }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
-pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--line); border-radius: .4rem; white-space: pre-wrap;
-  overflow-wrap: anywhere; font-size: .85rem; }
-input { font: inherit; padding: .3rem .6rem; border-radius: .4rem; border: 1px solid var(--line); max-width: 100%; }
-th { white-space: nowrap; }
-main > form, #live > form { margin: .5rem 0; display: flex; flex-wrap: wrap; gap: .4rem; }
-summary { cursor: pointer; padding: .2rem 0; } select { max-width: 100%; }
-main #qr { text-align: left; } .pages { margin: 1rem 0; } main dl form { display: flex; flex-wrap: wrap; gap: .25rem; }
+pre { overflow-x: auto; margin: .5rem 0; padding: .75rem; border: 1px solid var(--line); border-radius: .4rem;
+  background: var(--page); white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
+summary { cursor: pointer; padding: .2rem 0; } .pages { margin: 1rem 0; display: flex; gap: 1rem; }
+ul { margin: .5rem 0; padding-left: 1.25rem; } .life { display: flex; flex-wrap: wrap; gap: 0 3rem; }
+.life > :first-child { flex: 1 1 20rem; } .life > :last-child { text-align: center; }
+.life > :only-child { text-align: left; }
 @media (max-width: 44rem) {
-  thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
-  td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere;
-    font-size: .9rem; }
+  section { padding: .75rem 1rem; } table { font-size: .9rem; } .languages { margin-left: 0; }
+  thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: .5rem 0; }
+  tbody tr:last-child { border-bottom: 0; }
+  td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere; }
   td:empty { display: none; }
-  td::before { content: attr(data-head); flex: 0 0 6rem; font-size: .8rem; opacity: .8; }
+  td::before { content: attr(data-head); flex: 0 0 4.9rem; font-size: .85rem; color: var(--soft); }
 }
 """
+
+
+_CURRENT: Final = ' aria-current="true"'
 
 
 def page(title: str, body: str, language: str, *, status: int = 200) -> HTMLResponse:
@@ -69,14 +91,25 @@ def page(title: str, body: str, language: str, *, status: int = 200) -> HTMLResp
     return HTMLResponse(html, status, {"Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"})
 
 
-def languages(translate: Translate, link: Callable[[str], str]) -> str:
-    """Links to this page in each language; ``link`` makes the address for ``en`` and ``zh``."""
+def languages(translate: Translate, link: Callable[[str], str], now: str) -> str:
+    """Links to this page in each language; ``link`` makes the address for ``en`` and ``zh``, ``now`` is this one's."""
     names = {"en": ("en", "English"), "zh": ("zh-CN", "中文")}
     links = " ".join(
-        f'<a href="{escape(link(name))}" lang="{tag}" hreflang="{tag}">{text}</a>'
+        f'<a href="{escape(link(name))}" lang="{tag}" hreflang="{tag}"{_CURRENT if name == now else ""}>{text}</a>'
         for name, (tag, text) in names.items()
     )
     return f'<nav class="languages" aria-label="{translate("Language")}">{links}</nav>'
+
+
+def section(title: str, content: str) -> str:
+    """A part of a page under a heading; ``title`` is text, ``content`` is HTML."""
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def toned(word: str, *, good: bool, bad: bool) -> str:
+    """A status or an answer, in the colour of how it went."""
+    tone = "FAIL" if bad else "OK" if good else ""
+    return f'<span class="{tone}">{escape(word)}</span>'
 
 
 def problem(language: str, reason: str, *, status: int) -> HTMLResponse:
@@ -115,6 +148,11 @@ def qr(text: str) -> str:
     # Without a size of its own the drawing is scaled to the screen; with one, a narrow screen would cut it off.
     drawing = segno.make(text, error="m", micro=False).svg_inline(border=4, omitsize=True)
     return f'<div id="qr" data-text="{escape(text)}">{drawing}</div>'
+
+
+def tag(language: str) -> str:
+    """The name of a language in links: ``en`` or ``zh``."""
+    return "en" if language == Language.EN else "zh"
 
 
 def money(amount: int, currency: str) -> str:

@@ -102,7 +102,7 @@ DELIVERY_HEADS: Final = ("Time", "Order", "Address", "Try", "Answer")
 
 
 def _section(translate: Translate, title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    return f"<h2>{translate(title)}</h2>{html.table(map(translate, heads), rows, translate('None yet.'))}"
+    return html.section(translate(title), html.table(map(translate, heads), rows, translate("None yet.")))
 
 
 def _pages(view: View, has_more: bool) -> str:
@@ -120,7 +120,7 @@ def order_row(order: Order, view: View) -> tuple[str, ...]:
         escape(order.out_order_no),
         escape(order.order_name),
         html.money(order.amount, order.currency),
-        f'<span class="{"FAIL" if order.status.is_failed else ""}">{escape(order.status)}</span>',
+        html.toned(order.status, good=order.is_paid, bad=order.status.is_failed),
         html.buttons("order_no", order.order_no, "to", labels.items()),
     )
 
@@ -145,7 +145,7 @@ def call_row(call: Call, view: View) -> tuple[str, ...]:
         f'<a href="{view.link(call=call.number)}">{escape(call.endpoint)}</a>',
         order_link(call.order_no or call.fields.get("order_no", ""), view)
         or escape(call.fields.get("out_order_no", "")),
-        f'<span class="{"FAIL" if call.error_code else ""}">{escape(answer)}</span>',
+        html.toned(answer, good=False, bad=bool(call.error_code)),
         escape(printable(remarks, 300)),
     )
 
@@ -157,7 +157,7 @@ def delivery_row(delivery: Delivery, view: View) -> tuple[str, ...]:
         order_link(delivery.order_no, view),
         escape(printable(delivery.url)),
         str(delivery.number or "–"),
-        escape(delivery.answer),
+        html.toned(delivery.answer, good=False, bad=not delivery.accepted),
     )
 
 

@@ -86,7 +86,7 @@ def _show(routed: RoutedRequest, order: Order, target: str, language: str) -> Re
     if order.is_paid and target:
         return RedirectResponse(target, 303)
     translate = translator(language)
-    return html.page(translate("Omipay sandbox"), _body(routed, order, translate), language)
+    return html.page(translate("Omipay sandbox"), _body(routed, order, language), language)
 
 
 def _fields(routed: RoutedRequest) -> dict[str, str]:
@@ -126,7 +126,8 @@ async def _press(sandbox: SandboxCore, routed: RoutedRequest, order: Order) -> R
     return RedirectResponse(routed.request.url, 303)
 
 
-def _body(routed: RoutedRequest, order: Order, translate: Translate) -> str:
+def _body(routed: RoutedRequest, order: Order, language: str) -> str:
+    translate = translator(language)
     state = f"{routed.base_url}/pay/state?paycode={order.order_no}"
     return (
         f'<main class="card" data-state="{escape(state)}">'
@@ -137,23 +138,23 @@ def _body(routed: RoutedRequest, order: Order, translate: Translate) -> str:
         f"<dt>{translate('Order')}</dt><dd>{escape(order.order_no)}</dd>"
         f"<dt>{translate('Shop order')}</dt><dd>{escape(order.out_order_no)}</dd></dl>"
         f"<small>{translate('Omipay sandbox')}: {translate('No real money moves here.')}</small>"
-        f"{html.languages(translate, lambda language: _in_language(routed, language))}</main>"
+        f"{html.languages(translate, lambda name: _in_language(routed, name), html.tag(language))}</main>"
     )
 
 
-def _in_language(routed: RoutedRequest, language: str) -> str:
+def _in_language(routed: RoutedRequest, name: str) -> str:
     """The address of this page in another language; the signature in it stays valid, since it covers no more."""
-    return "?" + urlencode({**_fields(routed), "lang": language})
+    return "?" + urlencode({**_fields(routed), "lang": name})
 
 
 def _middle(routed: RoutedRequest, order: Order, translate: Translate) -> str:
     if order.is_paid:
-        return f'<p id="paid">{translate("This order is paid.")}</p>'
+        return f'<p id="paid" class="OK">{translate("This order is paid.")}</p>'
     if order.status.is_failed:
         return f'<p id="failed" class="FAIL">{translate("This order was not paid.")}</p>'
     code = html.qr(f"{routed.base_url}/pay/wallet?paycode={order.order_no}")
     return (
-        f"<p>{translate('Scan to pay')}</p>{code}"
+        f'<p class="soft">{translate("Scan to pay")}</p>{code}'
         f'<form method="post"><button id="pay" name="do" value="pay">{translate("Pay")}</button>'
         f'<button id="decline" name="do" value="decline">{translate("Decline")}</button></form>{_SCRIPT}'
     )

@@ -1,4 +1,4 @@
-"""A call as a line of Python for the client. No I/O."""
+"""A call as Python for the client. No I/O."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _METHODS: Final[Mapping[str, str]] = MappingProxyType(
         "GetUserInfo": "get_user_info",
     }
 )
+_WIDEST: Final = 72
 _POSITIONAL: Final = {
     "GetExchangeRate": ("currency", "base_currency"),
     "QueryOrder": ("order_no",),
@@ -52,4 +53,6 @@ def as_python(call: Call) -> str:
         else:
             value = ascii(call.fields[parameter.name])
         arguments.append(value if parameter.name in positional else f"{parameter.name}={value}")
-    return f"await omipay.{_METHODS[call.endpoint]}({', '.join(arguments)})"
+    method = f"await omipay.{_METHODS[call.endpoint]}"
+    line = f"{method}({', '.join(arguments)})"
+    return line if len(line) <= _WIDEST else f"{method}(\n" + "".join(f"    {each},\n" for each in arguments) + ")"

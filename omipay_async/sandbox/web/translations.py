@@ -71,6 +71,13 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "refunded": "退款总额",
         "Any other code is paid at once.": "其他付款码均立即支付成功。",
         "Fault": "故障",
+        "Faults that are set": "已设置的故障",
+        "What each fault does": "各种故障的作用",
+        "What each code does": "各付款码的作用",
+        "Copied": "已复制",
+        "Nothing has happened yet. Let your program use the gateway's address above: its calls appear here.": (
+            "尚无任何调用。请让您的程序使用上方的网关地址，它的调用会显示在这里。"
+        ),
         "What it does": "作用",
         "Search": "搜索",
         "Newer": "较新",
