@@ -28,7 +28,7 @@ def test_no_world_breaks_a_promise(part: int) -> None:
         assert facts[fact] > 5, f"hardly any {fact}: {facts}"
 
 
-FOUND_BY = {"believe-any-reply": 88, "hold-for-ever": 38, "record-later": 8}
+FOUND_BY = {"believe-any-reply": 45, "hold-for-ever": 66, "record-later": 16}
 """Seeds that found a broken rule. When the library changes, a seed becomes another world: then others are tried."""
 
 
