@@ -4,7 +4,8 @@ A world has a gateway (the sandbox), a database (SQLite, with the real ``Books``
 a till that scans payment codes, waits, fulfils and refunds; a shop that makes QR orders and receives notifications; and
 a worker that sweeps. Outside are customers who pay or do not, and strangers who post forged, captured and reflected
 notifications. Requests and replies get lost, late, changed and swapped; statements stall and fail; clocks are wrong and
-jump; handlers raise; tasks are cancelled, sessions closed, and processes killed at any step and started again.
+jump, and the machine stands still; handlers raise; tasks are cancelled, sessions closed, and processes killed at any
+step and started again.
 
 All time is virtual (``loop``), and all chance comes from one number, the seed: the same seed is the same world to the
 last step, on every machine with the same versions of Python and of the packages.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,7 @@ _POS_NO: Final = "till-1"
 _POLL_S: Final = 20.0
 _FULFIL_LIMIT_S: Final = 120.0
 """Fulfilling may wait for another process that holds the claim, and for a store that stalls."""
+_STANDS_STILL: Final = 0.5
 _CODES: Final = (PaymentCode.PAID, PaymentCode.PAID, *PaymentCode)
 
 
@@ -243,7 +245,18 @@ async def _customer(world: World, order_no: str) -> None:
 
 def outsiders(world: World) -> list[Coroutine[Any, Any, None]]:
     """What goes on outside while the world is in disorder."""
-    return [_strangers(world), _jumping_clock(world), _back_office(world)]
+    return [_strangers(world), _jumping_clock(world), _standing_machine(world), _back_office(world)]
+
+
+async def _standing_machine(world: World) -> None:
+    """In some worlds the machine stands still now and then: for less or more than a lease, and than a call has."""
+    chance = random.Random(f"standing still {world.seed}")
+    while chance.random() < _STANDS_STILL:
+        await asyncio.sleep(chance.uniform(0.5, 15))
+        seconds = chance.choice([0.5, 2.5, 6.0, 12.0])
+        world.trace("machine", f"stands still for {seconds:g} s")
+        world.record.counts["stood still"] += 1
+        world.loop.stand_still(seconds)
 
 
 async def _jumping_clock(world: World) -> None:

@@ -60,11 +60,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._virtual = _VirtualSelector()
+        self.stood_still_s = 0.0
+        """How long nothing ran, all in all."""
         super().__init__(self._virtual)
 
     def time(self) -> float:
         """The virtual time, in seconds since the loop was made."""
         return self._virtual.now
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing runs, whatever is due: as when a machine is suspended."""
+        self._virtual.now += seconds
+        self.stood_still_s += seconds
 
     def pending_timers(self) -> list[asyncio.TimerHandle]:
         """Every timer that would still fire."""

@@ -112,10 +112,13 @@ class Shop:
         world.record.counts["handlers"] += 1
 
     async def waited(self, what: str, limit: float, work: Awaitable[T]) -> T:
-        """What ``work`` comes to, which it has to do within ``limit`` seconds."""
-        task = asyncio.ensure_future(work)
+        """What ``work`` comes to, which it has to do within ``limit`` seconds in which the machine runs."""
+        loop, allowed, task = self.world.loop, limit, asyncio.ensure_future(work)
         try:
-            await asyncio.wait((task,), timeout=limit)
+            while allowed > 0 and not task.done():
+                stood_still_s = loop.stood_still_s
+                await asyncio.wait((task,), timeout=allowed)
+                allowed = loop.stood_still_s - stood_still_s
         finally:
             if not task.done():
                 task.cancel()
