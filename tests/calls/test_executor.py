@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -608,10 +607,6 @@ async def test_a_cancelled_call_frees_its_slot(clock: ManualClock, gateway: Gate
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 12) and sys.gettrace() is not None,
-    reason="the workaround for tracing on Python 3.11 loses the traceback of a cancelled task",
-)
 async def test_no_local_variable_of_a_call_shows_what_signs_it(clock: ManualClock, gateway: Gateway) -> None:
     """Whoever captures the frames of a call that was cancelled on its way sees neither key, signature nor nonce."""
     gateway.on("Refund", Held(REFUNDED))
