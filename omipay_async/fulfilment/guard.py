@@ -238,7 +238,7 @@ class _Run:
         if self._stopped.done():
             raise asyncio.CancelledError
         _within.set((*_within.get(), self))
-        work = self._work = asyncio.create_task(_awaited(handler))
+        work = self._work = asyncio.create_task(self._begin(handler))
         self._stopped.add_done_callback(lambda _: work.cancel())
         try:
             await self._lease.keep(work)
@@ -249,6 +249,13 @@ class _Run:
             self._stop(StopReason.LEASE_LOST)
         await _ended(work)
         self._raise_failure(work)
+
+    async def _begin(self, handler: Callable[[], Awaitable[object]]) -> object:
+        # The process may have been stopped since the claim was answered, and another one may have fulfilled the order.
+        if self._lease.may_be_over():
+            message = f"order {self._lease.key}: its claim ended before the handler could begin"
+            raise BackendError(message)
+        return await _awaited(handler)
 
     def _raise_failure(self, work: asyncio.Task[object]) -> None:
         error = None if work.cancelled() else work.exception()

@@ -132,6 +132,10 @@ class Lease:
         self._expires_at = asked + self._seconds
         return claim
 
+    def may_be_over(self) -> bool:
+        """Whether the lease can be proven no more, because it was not renewed in time."""
+        return self._clock.monotonic() >= self._expires_at
+
     async def keep(self, work: asyncio.Future[Any]) -> None:
         """Renew the lease every third of it until ``work`` is done. Sets ``lost`` if it cannot be proven any more.
 
@@ -160,8 +164,8 @@ class Lease:
 
     def _warn_of_blocking(self, now: float) -> None:
         _log.warning(
-            "order %s: the event loop stood still while the handler ran, so that its claim was not renewed for %.1f s "
-            "and may have ended (it holds for %g s); another process may run the handler too. "
+            "order %s: the event loop stood still, so that this order's claim was not renewed for %.1f s and may have "
+            "ended (it holds for %g s); another process may run the handler too. "
             "Run blocking code in asyncio.to_thread",
             self.key,
             now - (self._expires_at - self._seconds),

@@ -233,14 +233,14 @@ async def test_a_handler_outlives_a_restart_of_redis(fragile: RedisServer) -> No
     """Its renewals are repeated, and put the claim back that Redis forgot."""
     async with RedisBackend(fragile.url, lease=2) as backend:
         guard = OnceGuard(backend, SystemClock(), "123456")
-        go = asyncio.Event()
+        began, go = asyncio.Event(), asyncio.Event()
 
         async def handler(order: Order) -> None:
+            began.set()
             await go.wait()
 
         run = asyncio.create_task(guard.run(ORDER, handler, wait_timeout=1))
-        while await backend.claim(KEY, "other") is Claim.MINE:
-            await backend.release(KEY, "other")
+        await began.wait()
         fragile.kill()
         fragile.start()
         async with asyncio.timeout(10):
