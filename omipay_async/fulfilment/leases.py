@@ -113,9 +113,6 @@ class Lease:
         Raises:
             BackendError: nobody knows whether it was claimed.
         """
-        owner = self._unsettled.unrecorded(self.key)
-        if owner is not None:
-            return Claim.DONE if await self._finish(owner) else Claim.BUSY
         claim = await self._ask_for_claim()
         doubted = self._unsettled.owners(self.key)
         if claim is Claim.BUSY and doubted:
@@ -127,6 +124,9 @@ class Lease:
         return claim
 
     async def _ask_for_claim(self) -> Claim:
+        owner = self._unsettled.unrecorded(self.key)
+        if owner is not None:
+            return Claim.DONE if await self._finish(owner) else Claim.BUSY
         asked = self._clock.monotonic()
         claim = await self._ask(self._backend.claim, self.owner)
         self._expires_at = asked + self._seconds

@@ -7,6 +7,7 @@ the names of interleavings; ``python -m tests.support.guard_faults NAME`` plays 
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -60,10 +61,22 @@ def test_the_handler_is_guarded_wherever_one_thing_goes_wrong(name: str) -> None
     assert seen["played"] == len(list(faults_after(play(name), 0))) > 200
 
 
-def test_the_handler_is_guarded_wherever_two_things_go_wrong() -> None:
-    """A thousand of the pairs of the smallest scenario."""
-    pairs = two_faults_everywhere("one")
-    assert seen_in(pair for _, pair in zip(range(1000), pairs, strict=False))["played"] == 1000
+@pytest.mark.parametrize("name", ["one", "failing", "at-once"])
+def test_the_handler_is_guarded_wherever_two_things_go_wrong(name: str) -> None:
+    """Each fault in turn, with another one after it."""
+    assert seen_in(two_faults_everywhere(name, random.Random(1)))["played"] > 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "failing/q0=refused-much-later/q2=refused",  # a claim that comes late holds up the record of a success
+        "long/t13=stop35:0",  # a process is stopped from its claim to its handler for longer than the lease
+    ],
+)
+def test_what_was_once_wrong_stays_right(name: str) -> None:
+    """Interleavings in which something was broken."""
+    assert play_again(name).broken == []
 
 
 @pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"seeds {seeds.start}-{seeds.stop - 1}")
@@ -85,4 +98,4 @@ def test_the_name_of_a_fault_says_all_of_it() -> None:
     faults = [fault for _, fault in faults_after(play("crowd"), 0)]
     assert [Fault.parse(str(fault)) for fault in faults] == faults
     assert {fault.way for fault in faults} == {*WAYS, ""}
-    assert {fault.happens for fault in faults} == {"", "cancel", "crash", "stop0", "stop5", "stop35"}
+    assert {fault.happens for fault in faults} == {"", "cancel", "crash", "cut-off", "stop0", "stop5", "stop35"}

@@ -48,16 +48,19 @@ WAYS: Final = {
 }
 STOPS_S: Final = (0, 5, 35)
 """For how long a process is stopped."""
+CUT_OFF_S: Final = 50
+"""For how long a process is cut off from the store."""
+TO_SESSIONS: Final = ("crash", "cut-off", *(f"stop{seconds}" for seconds in STOPS_S))
 
 SCENARIOS: Final = {
-    "one": Scenario((Delivery(takes=(12,)),)),
+    "one": Scenario((Delivery(takes=(4, 4, 4)),)),
     "again": Scenario((Delivery(takes=(5,)), Delivery(at=15), Delivery(at=60))),
     "failing": Scenario((Delivery(fails=True), Delivery(at=3, wait_timeout=1), Delivery(at=40))),
     "at-once": Scenario((Delivery(takes=(12,), fails=True), Delivery(wait_timeout=20))),
     "two": Scenario((Delivery(), Delivery(session=1, wait_timeout=10))),
     "two-failing": Scenario((Delivery(fails=True), Delivery(session=1, at=1, wait_timeout=10))),
     "in-turn": Scenario((Delivery(fails=True), Delivery(session=1, at=14), Delivery(at=28))),
-    "long": Scenario((Delivery(takes=(12, 12)), Delivery(session=1, at=20, wait_timeout=None))),
+    "long": Scenario((Delivery(takes=(5,) * 8), Delivery(session=1, at=29, wait_timeout=20))),
     "cleaning-up": Scenario((Delivery(takes=(12,), stops_in=4), Delivery(session=1, at=10, wait_timeout=10))),
     "crowd": Scenario((Delivery(takes=(1,)), Delivery(1, 0.5, 5), Delivery(2, 0.5, 5), Delivery(0, 0.5, 5))),
 }
@@ -89,7 +92,9 @@ class Fault:
     def happen(self, world: World) -> None:
         """Let happen what happens before a turn."""
         if self.happens == "cancel":
-            world.deliveries[self.to].cancel()
+            world.cancel(self.to)
+        elif self.happens == "cut-off":
+            world.sessions[self.to].cut_off(CUT_OFF_S)
         elif self.happens == "crash":
             world.sessions[self.to].crash()
         else:
@@ -164,7 +169,7 @@ class AtRandom:
         """Some cancellations, stops and crashes."""
         events: dict[int, Callable[[], object]] = {}
         for _ in range(self._random.choice([0, 0, 1, 2, 4])):
-            happens = self._random.choice(["cancel", "cancel", "crash", *(f"stop{seconds}" for seconds in STOPS_S)])
+            happens = self._random.choice(["cancel", "cancel", *TO_SESSIONS])
             to = self._random.randrange(len(world.deliveries if happens == "cancel" else world.sessions))
             fault = Fault(self._random.randint(1, 150), happens=happens, to=to)
             events[fault.number] = functools.partial(fault.happen, world)
@@ -202,7 +207,7 @@ def faults_after(world: World, turn: int) -> Iterator[tuple[int, Fault]]:
         for delivery in range(len(world.deliveries)):
             yield at, Fault(at, happens="cancel", to=delivery)
         for session in range(len(world.sessions)):
-            for happens in ("crash", *(f"stop{seconds}" for seconds in STOPS_S)):
+            for happens in TO_SESSIONS:
                 yield at, Fault(at, happens=happens, to=session)
 
 
@@ -212,10 +217,13 @@ def one_fault_everywhere(name: str) -> Iterator[tuple[str, World]]:
         yield f"{name}/{fault}", play(name, (fault,))
 
 
-def two_faults_everywhere(name: str) -> Iterator[tuple[str, World]]:
-    """A scenario with each fault in turn, and each fault that can happen after it."""
+def two_faults_everywhere(name: str, draw: random.Random | None = None) -> Iterator[tuple[str, World]]:
+    """A scenario with each fault in turn, and each fault that can happen after it, or one that is drawn."""
     for turn, first in faults_after(play(name), 0):
-        for _, second in faults_after(play(name, (first,)), turn):
+        seconds = [second for _, second in faults_after(play(name, (first,)), turn)]
+        if draw is not None:
+            seconds = draw.sample(seconds, min(1, len(seconds)))
+        for second in seconds:
             yield f"{name}/{first}/{second}", play(name, (first, second))
 
 

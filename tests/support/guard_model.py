@@ -94,6 +94,7 @@ class Session:
         self.world = world
         self.dead = False
         self.was_stopped = False
+        self.cut_off_until = 0.0
         self.succeeded = False
         self.proven_until = 0.0
         """Until when its lease holds, as far as it can know."""
@@ -116,6 +117,10 @@ class Session:
             self.was_stopped = True
             self.world.loop.stop_process(self)
             self.world.call_later(seconds, self._resume)
+
+    def cut_off(self, seconds: float) -> None:
+        """Nothing that this process asks for some time reaches the store."""
+        self.cut_off_until = self.world.loop.time() + seconds
 
     def _resume(self) -> None:
         if not self.dead:
@@ -159,6 +164,8 @@ class World:
         self.sessions = [Session(self) for _ in range(scenario.sessions)]
         self.broken: list[str] = []
         self.seen: Counter[str] = Counter()
+        self.cancelled: dict[int, float] = {}
+        """Which deliveries were cancelled, and when."""
         self.questions: list[int] = []
         """Before which turn each was asked."""
         self.turns = 0
@@ -182,14 +189,15 @@ class World:
 
     async def _play(self) -> None:
         self.deliveries = [
-            self.sessions[delivery.session].begin(self._deliver(self.sessions[delivery.session], delivery))
-            for delivery in self._scenario.deliveries
+            self.sessions[delivery.session].begin(self._deliver(number, delivery))
+            for number, delivery in enumerate(self._scenario.deliveries)
         ]
         if self._plan is not None:
             self.loop.before_turn.update(self._plan.events(self))
         # Those of a process that was killed never end.
         while left := [task for task, session in self._with_sessions() if not (task.done() or session.dead)]:
             await asyncio.wait(left, timeout=60)
+        self._look_at_ends()
         self.turns = self.loop.turns
         self._plan = None
         self.loop.before_turn.clear()
@@ -206,6 +214,16 @@ class World:
     def _with_sessions(self) -> Iterator[tuple[asyncio.Task[None], Session]]:
         for task, delivery in zip(self.deliveries, self._scenario.deliveries, strict=True):
             yield task, self.sessions[delivery.session]
+
+    def _look_at_ends(self) -> None:
+        for number, task in enumerate(self.deliveries):
+            if task.done() and (task.cancelled() or task.exception()) and number not in self.cancelled:
+                self.broken.append("a delivery was cancelled, or ended with an error that is not for its caller")
+
+    def cancel(self, number: int) -> None:
+        """Let the caller of this delivery leave."""
+        self.cancelled.setdefault(number, self.loop.time())
+        self.deliveries[number].cancel()
 
     def _end_everything(self) -> None:
         """Take leave of what killed processes have left."""
@@ -224,11 +242,14 @@ class World:
 
     # -- deliveries ---------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, session: Session, delivery: Delivery) -> None:
+    async def _deliver(self, number: int, delivery: Delivery) -> None:
         """One delivery: how it ends is the gateway's business."""
+        session = self.sessions[delivery.session]
         await asyncio.sleep(delivery.at)
 
         async def handler(order: Order) -> None:
+            if self.cancelled.get(number, self.loop.time()) < self.loop.time() and not session.was_stopped:
+                self.broken.append("the handler began for a caller that had left")
             await self._handle(session, delivery)
 
         try:
@@ -290,7 +311,8 @@ class World:
         """Ask the store, which is a process of its own: what was sent to it is carried out, whoever has died since."""
         way = Way()
         if self._plan is not None:
-            way = self._plan.way(len(self.questions), session)
+            cut_off = self.loop.time() < session.cut_off_until
+            way = Way(None, None) if cut_off else self._plan.way(len(self.questions), session)
             self.questions.append(self.loop.turns)
         reply = self.loop.create_future()
         result: list[Any] = []
