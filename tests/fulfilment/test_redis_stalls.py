@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import redis.asyncio
 
+from omipay_async.clock import SystemClock
+from omipay_async.errors import BackendError
+from omipay_async.fulfilment.guard import OnceGuard, StillRunning
 from omipay_async.redis import RedisBackend
 from omipay_async.sandbox import Sandbox
+from tests.support.fulfilment_doubles import ORDER
 from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -198,3 +202,61 @@ async def test_each_step_bears_a_stall(length: str, tmp_path: Path) -> None:
         if not wrong or longest[-1] < lease / 10:
             break
     assert not wrong
+
+
+# -- what a session asked for without an answer is its own -------------------------------------------------------------
+
+OWN_LEASE_S: Final = 3.0
+
+
+async def ask_again_after(server: RedisServer, way: str, step: str, seconds: float) -> list[str]:
+    """Stall one step of a run, and begin another run as soon as the stall is over: what went wrong with that.
+
+    Redis carries out what was sent to it before SIGSTOP when it goes on, although its client has left. What CLIENT
+    PAUSE held back for a client that has left is never carried out.
+    """
+    began = succeeded = 0
+
+    async def handle(order: Order) -> None:
+        nonlocal began, succeeded
+        began += 1
+        if step == "renew":
+            await asyncio.sleep(OWN_LEASE_S / 2)
+        if step == "release" and began == 1:
+            raise ZeroDivisionError
+        succeeded += 1
+
+    stall = Stall(server, way, step, OWN_LEASE_S, seconds)
+    async with StallingBackend(stall) as backend:
+        await backend.noted("nothing")  # connected: what is asked during the stall reaches the server
+        guard = OnceGuard(backend, SystemClock(), "123456")
+        with contextlib.suppress(BackendError, ZeroDivisionError):
+            await guard.run(ORDER, handle, wait_timeout=0)
+        async with redis.asyncio.Redis(port=server.port, socket_timeout=None) as admin:
+            for _ in range(2):
+                await admin.get("nothing")  # the server goes on, and has carried out what it was sent before
+        had_succeeded = succeeded
+        try:
+            ran = await guard.run(ORDER, handle, wait_timeout=0)
+        except (BackendError, StillRunning) as error:
+            return [f"{step}, {way}, {seconds:g} s: {type(error).__name__} {error}"]
+    wrong = []
+    if ran is not (had_succeeded == 0) or succeeded != 1:
+        wrong.append(f"{step}, {way}, {seconds:g} s: it ran {ran}, {succeeded} handlers succeeded in {began}")
+    if not stall.happened:
+        wrong.append(f"{step}: was never asked for")
+    return wrong
+
+
+async def test_a_lost_answer_holds_up_nobody_who_asks_again(tmp_path: Path) -> None:
+    """The next run of the session that asked succeeds while the lease would hold; no handler succeeds twice."""
+    cases = list(itertools.product(WAYS, STEPS[:4], STALLS.values()))
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(RedisServer(tmp_path)) for _ in cases]
+        wrong = await asyncio.gather(
+            *(
+                ask_again_after(server, way, step, length * OWN_LEASE_S)
+                for server, (way, step, length) in zip(servers, cases, strict=True)
+            )
+        )
+    assert list(itertools.chain(*wrong)) == []
