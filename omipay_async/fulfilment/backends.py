@@ -125,7 +125,7 @@ class Listener(Protocol):
         """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
 
         Entering never fails for want of the backend: connections are made again with growing pauses, and a wake that
-        falls into one is missed. Pollers that hear nothing go on by interval.
+        falls into one is missed. Pollers that are not woken go on by interval.
         """
         ...
 
@@ -139,7 +139,7 @@ class NoteKeeper(Protocol):
     asking the gateway. The key is ``"{m_number}:out_order_no:{out_order_no}"``, the text is the confirmed order as
     JSON (its ``order_no`` and the gateway's reply). Notes and claims are kept apart: one key may have both.
 
-    With a backend that does not have these two methods, ``wait_for_notification`` only hears of what was confirmed in
+    With a backend that does not have these two methods, ``wait_for_notification`` only finds what was confirmed in
     its own process.
     """
 

@@ -9,7 +9,7 @@ gateway. So that this costs the shop nothing but the slots set aside for confirm
   most. A captured signature is one line, however often it is used; a genuine notification has a nonce of its own,
   stands alone, and is next;
 - **no more than so many bodies wait.** When there are more, the longest line loses the last that joined it, which is
-  told at once.
+  answered at once.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Confirmations:
             self._leave(body)
 
     def refuse_others(self, signature: str, order_no: str, error: Callable[[], Exception]) -> None:
-        """Let the bodies that wait with this signature for other orders fail: nothing is asked for them."""
+        """Let the bodies that wait with this signature for other orders fail: the gateway is not queried for them."""
         line = self._lines.get(signature)
         for body in () if line is None else tuple(line.bodies):
             if body.order_no.upper() != order_no.upper():

@@ -1,11 +1,11 @@
-"""Orders that were confirmed as paid: who is told, and who remembers.
+"""Orders that were confirmed as paid: who is notified, and who remembers.
 
 A confirmation is QueryOrder's own word, whoever caused the question: a notification, ``fulfil`` or ``settle``. It ends
 the polls of that order and the waits for its ``out_order_no`` at once, here and, with a shared backend, in every
 process. It is remembered for ten minutes at least, so that it does not matter whether the confirmation or the wait for
 it comes first. And it is written down in the journal, if the session has one, before anything is made of it.
 
-Other processes are told beside: nobody waits for it, and when it fails, they go on by interval.
+Other processes are notified in the background: nobody waits for it, and when it fails, they go on by interval.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class ConfirmedOrders:
         """
         self._wake_polls(order)
         self._remember(order)
-        self._do_beside("tell", order, self._tell_others)
+        self._do_beside("tell", order, self._notify_others)
         if self._journal is not None:
             writing = self._do_beside("write", order, self._write_down)
             await asyncio.wait((writing,))
@@ -100,7 +100,7 @@ class ConfirmedOrders:
             if not self._warned:
                 self._warned = True
                 logger.warning(
-                    "order %s: the gateway's answer has no out_order_no, so wait_for_notification cannot be told of it",
+                    "order %s: the gateway's answer has no out_order_no, so wait_for_notification cannot find it",
                     order.order_no,
                 )
             return
@@ -129,7 +129,7 @@ class ConfirmedOrders:
             del self._beside[key]
         _ = task.cancelled() or task.exception()  # whoever waits for it may be gone
 
-    async def _tell_others(self, order: Order) -> None:
+    async def _notify_others(self, order: Order) -> None:
         try:
             await self._ask_backend(lambda: self._backend.wake(f"{self._m_number}:{order.order_no}"))
             if self._notes is not None and order.out_order_no is not None:
@@ -237,7 +237,7 @@ class ConfirmedOrders:
         self._waiters.clear()
 
     async def drain(self, timeout: float) -> None:
-        """Return once other processes have been told, ``timeout`` seconds later at most."""
+        """Return once other processes have been notified, ``timeout`` seconds later at most."""
         deadline = self._clock.monotonic() + timeout
         here = asyncio.get_running_loop()
         while tasks := [task for task in self._beside.values() if task.get_loop() is here and not task.done()]:

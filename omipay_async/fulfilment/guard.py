@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _GRACE_S: Final = 5.0
-"""How long a caller waits for a handler that was told to stop before it leaves it behind."""
+"""How long a caller waits for a handler that was cancelled before it leaves it behind."""
 
 
 class StillRunning(Exception):

@@ -35,18 +35,18 @@ class NotificationMethods:
         return self._receiver.parse(sealed, max_age)
 
     async def confirm_notification(self, body: Body, *, timeout: float | None = None) -> Order:
-        """The order that a notification speaks of, **as the gateway itself tells it**: paid, and as the body claims.
+        """The order that a notification names, **as the gateway itself reports it**: paid, and as the body claims.
 
-        The signature is checked, then QueryOrder is asked; number, ``out_order_no``, currency and amount must agree
+        The signature is checked, then QueryOrder is sent; number, ``out_order_no``, currency and amount must agree
         (what either side leaves out does not disagree). Whoever polls this order, or waits for its ``out_order_no``,
         here or in another process, is woken. Repeats may come late: age does not matter here. Bodies for one order
         share a question, and ``timeout``, in seconds, bounds the wait for it.
 
         Raises:
             MalformedNotification, InvalidSignature, ReflectedNotification: the body is not to be believed.
-            ReplayedNotification: its signature was confirmed for another order before; the gateway was not asked.
+            ReplayedNotification: its signature was confirmed for another order before; the gateway was not queried.
             UnconfirmedNotification: the gateway does not confirm it, or does not know the order.
-            TransportError: the gateway could not be asked, so nothing is known. (``InvalidReply``, ``GatewayError``
+            TransportError: the gateway could not be queried, so nothing is known. (``InvalidReply``, ``GatewayError``
                 likewise.)
             JournalError: the confirmation could not be written down in the session's journal.
         """
@@ -60,7 +60,7 @@ class NotificationMethods:
         ``timeout`` bounds the confirmation, in seconds, not the handler. Whatever the body is, an answer comes back:
         send its ``status``, ``body`` and ``headers``. SUCCESS only after the handler succeeded, now or before; 4xx and
         FAIL for a body that is not to be believed; 5xx and FAIL, so that the gateway delivers again, where the gateway,
-        the backend or the journal could not be asked, where the handler raised (``reply.error``; logged with its
+        the backend or the journal did not answer, where the handler raised (``reply.error``; logged with its
         traceback), or where it is still running.
 
         The handler runs *at least* once for each paid order, never beside itself while its lease holds, never after its
@@ -95,9 +95,9 @@ class NotificationMethods:
 
         The order may have been confirmed before this is called (that is remembered for ten minutes at least) or while
         it waits; by a notification, ``fulfil`` or ``settle``; in this process or, with a shared backend that is a
-        ``NoteKeeper``, in any other. It counts what QueryOrder says, never a notification's body. Nothing is asked of
-        the gateway: an order without ``notify_url`` is not heard of. A gateway that leaves ``out_order_no`` out of its
-        answers wakes nobody, which is logged once as a WARNING. ``timeout`` in seconds, None for ever.
+        ``NoteKeeper``, in any other. What QueryOrder reports counts, never a notification's body. This sends nothing to
+        the gateway: an order without ``notify_url`` is never reported. A gateway that leaves ``out_order_no`` out of
+        its answers wakes nobody, which is logged once as a WARNING. ``timeout`` in seconds, None for ever.
 
         Raises:
             PollTimeout: with ``out_order_no``: nothing was confirmed in time. The customer may have paid all the same:

@@ -1,7 +1,7 @@
 """Notifications and fulfilment (CN 3.9): ask the gateway, guard the handler, answer.
 
-The order of things: the body is parsed and its signature checked, the gateway is asked, polls and waits are woken, the
-confirmation is written down, the handler runs under the once-guard, and only then the gateway is told SUCCESS.
+The order of things: the body is parsed and its signature checked, the gateway is queried, polls and waits are woken,
+the confirmation is written down, the handler runs under the once-guard, and only then the gateway is answered SUCCESS.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class NotificationReceiver:
     # -- confirming ---------------------------------------------------------------------------------------------------
 
     async def confirm(self, body: SealedBody, timeout: float | None) -> Order:
-        """The order that a body speaks of, as the gateway tells it."""
+        """The order that a body names, as the gateway reports it."""
         limit = self._gateway.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
         with self._life.in_use():
             notification = self._parse(body)
@@ -187,7 +187,7 @@ class NotificationReceiver:
         return order
 
     async def fulfil_paid(self, order: Order, handler: Handler) -> None:
-        """Run the handler once for an order that the gateway has just said is paid."""
+        """Run the handler once for an order that the gateway has just reported as paid."""
         await self._confirmed.confirm(order)
         await self._run_once(order, handler, None)
 
@@ -214,7 +214,7 @@ class NotificationReceiver:
         self._confirmed.leave_loop()
 
     async def drain(self, timeout: float) -> None:
-        """Wait until no handler runs and other processes have been told, ``timeout`` seconds at most each."""
+        """Wait until no handler runs and other processes have been notified, ``timeout`` seconds at most each."""
         await self._guard.drain(timeout)
         await self._confirmed.drain(timeout)
 

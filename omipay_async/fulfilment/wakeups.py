@@ -70,7 +70,7 @@ class WakeUps:
             if self._clock.monotonic() - began > _LONGEST_PAUSE_S:
                 pause = _FIRST_PAUSE_S
             logger.warning(
-                "wake-ups from other processes cannot be heard, polls go on by interval; trying again in %g s: %s",
+                "wake-ups from other processes cannot be received, polls go on by interval; trying again in %g s: %s",
                 pause,
                 reason,
             )

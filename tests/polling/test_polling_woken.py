@@ -140,7 +140,7 @@ async def test_a_wake_after_the_last_question_asks_again(
 async def test_without_wake_ups_polls_go_on_by_interval(
     clock: ManualClock, gateway: Gateway, backend: SharedBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A shared backend that cannot be heard is told to the log, and costs the wake-ups only."""
+    """A shared backend that cannot be reached is logged, and costs the wake-ups only."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
     backend.failures = [BackendError("no subscription")] * 10
     async with gateway.session(backend=backend) as omipay:
