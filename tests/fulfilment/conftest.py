@@ -1,16 +1,21 @@
-"""A once-guard over a backend that can fail, its twin in another process, and a shop that counts its runs."""
+"""A once-guard over a backend that can fail, its twin in another process, a shop that counts, and a real Redis."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+import redis.asyncio
 
 from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.redis import RedisBackend
 from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import FaultyBackend, Shop
+from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from omipay_async.fulfilment.backends import Backend
 
 
@@ -38,3 +43,18 @@ def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
 def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
     """The guard of another process with the same backend."""
     return OnceGuard(backend, clock, "123456")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+async def redis_backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
+    """On a server that is empty."""
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        await client.flushall()
+    async with RedisBackend(server.url) as backend:
+        yield backend

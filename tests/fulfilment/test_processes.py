@@ -11,19 +11,19 @@ import pytest_asyncio
 from omipay_async.sandbox import Sandbox
 from omipay_async.sql import Books
 from tests.support.postgres_server import PostgresServer
-from tests.support.redis_server import RedisServer
 from tests.support.shop_process import ShopProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from tests.support.redis_server import RedisServer
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # the processes serve all tests of this file
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
+def redis_url(server: RedisServer) -> str:
+    return server.url
 
 
 @pytest.fixture(scope="module")

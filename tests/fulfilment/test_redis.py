@@ -33,12 +33,6 @@ ORDER = Order(order_no="TR1", status="PAID", out_order_no=None, currency="AUD", 
 WORKER = str(Path(__file__).parent.parent / "support" / "redis_worker.py")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
 @pytest.fixture
 def fragile(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that the test may kill, freeze and restart."""
@@ -47,11 +41,8 @@ def fragile(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
-    async with redis.asyncio.Redis.from_url(server.url) as client:
-        await client.flushall()
-    async with RedisBackend(server.url) as backend:
-        yield backend
+def backend(redis_backend: RedisBackend) -> RedisBackend:
+    return redis_backend
 
 
 @pytest.fixture

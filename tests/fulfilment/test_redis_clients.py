@@ -16,26 +16,16 @@ import redis.asyncio
 from omipay_async.errors import ConfigurationError
 from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.redis import RedisBackend
-from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from tests.support.redis_server import RedisServer
 
 KEY = "123456:TR1"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
 @pytest.fixture
-async def backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
-    async with redis.asyncio.Redis.from_url(server.url) as client:
-        await client.flushall()
-    async with RedisBackend(server.url) as backend:
-        yield backend
+def backend(redis_backend: RedisBackend) -> RedisBackend:
+    return redis_backend
 
 
 @pytest.mark.parametrize("decode_responses", [True, False])

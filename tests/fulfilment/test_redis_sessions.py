@@ -14,21 +14,28 @@ from tests.support.raw_http import Handler
 from tests.support.redis_server import RedisServer, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with Sandbox() as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+async def here(server: RedisServer, sandbox: Sandbox) -> AsyncIterator[AsyncOmipay]:
+    async with RedisBackend(server.url) as backend, sandbox.session(backend=backend) as session:
+        yield session
+
+
+@pytest.fixture
+async def there(server: RedisServer, sandbox: Sandbox) -> AsyncIterator[AsyncOmipay]:
+    """What another process would have."""
+    async with RedisBackend(server.url) as backend, sandbox.session(backend=backend) as session:
+        yield session
 
 
 async def unpaid(omipay: AsyncOmipay) -> str:
@@ -39,47 +46,37 @@ async def unpaid(omipay: AsyncOmipay) -> str:
     return order.order_no
 
 
-async def test_a_notification_there_ends_a_poll_here(server: RedisServer, sandbox: Sandbox) -> None:
+async def test_a_notification_there_ends_a_poll_here(sandbox: Sandbox, here: AsyncOmipay, there: AsyncOmipay) -> None:
     """The process that shows the QR code is seldom the one that the gateway's delivery reaches."""
-    async with (
-        RedisBackend(server.url) as ours,
-        RedisBackend(server.url) as theirs,
-        sandbox.session(backend=ours) as here,
-        sandbox.session(backend=theirs) as there,
-    ):
-        order_no = await unpaid(here)
-        poll = asyncio.create_task(here.poll_until_paid(order_no, first_wait=3600, timeout=None))
-        await sandbox.customer.pays(order_no)
-        handler = Handler()
-        async with asyncio.timeout(10):
-            while not poll.done():  # repeated until the poll has begun to listen
-                reply = await there.receive_notification(sandbox.notification(order_no), handler)
-                assert reply.status == 200
-                await asyncio.sleep(0.01)
-        assert (await poll).is_paid
-        assert len(handler.orders) == 1
+    order_no = await unpaid(here)
+    poll = asyncio.create_task(here.poll_until_paid(order_no, first_wait=3600, timeout=None))
+    await sandbox.customer.pays(order_no)
+    handler = Handler()
+    async with asyncio.timeout(10):
+        while not poll.done():  # repeated until the poll has begun to listen
+            reply = await there.receive_notification(sandbox.notification(order_no), handler)
+            assert reply.status == 200
+            await asyncio.sleep(0.01)
+    assert (await poll).is_paid
+    assert len(handler.orders) == 1
 
 
-async def test_deliveries_to_two_processes_at_once_run_one_handler(server: RedisServer, sandbox: Sandbox) -> None:
+async def test_deliveries_to_two_processes_at_once_run_one_handler(
+    sandbox: Sandbox, here: AsyncOmipay, there: AsyncOmipay
+) -> None:
     """Both are answered SUCCESS, the second because the first succeeded."""
-    async with (
-        RedisBackend(server.url) as ours,
-        RedisBackend(server.url) as theirs,
-        sandbox.session(backend=ours) as here,
-        sandbox.session(backend=theirs) as there,
-    ):
-        order_no = await unpaid(here)
-        await sandbox.customer.pays(order_no)
-        handler = Handler()
-        replies = await asyncio.gather(
-            *(
-                session.receive_notification(sandbox.notification(order_no), handler)
-                for session in (here, there, here, there)
-            )
+    order_no = await unpaid(here)
+    await sandbox.customer.pays(order_no)
+    handler = Handler()
+    replies = await asyncio.gather(
+        *(
+            session.receive_notification(sandbox.notification(order_no), handler)
+            for session in (here, there, here, there)
         )
-        assert [reply.status for reply in replies] == [200] * 4
-        assert sorted(reply.ran for reply in replies) == [False, False, False, True]
-        assert len(handler.orders) == 1
+    )
+    assert [reply.status for reply in replies] == [200] * 4
+    assert sorted(reply.ran for reply in replies) == [False, False, False, True]
+    assert len(handler.orders) == 1
 
 
 async def test_without_redis_no_handler_runs_and_polls_go_on(sandbox: Sandbox) -> None:
