@@ -53,6 +53,16 @@ async def test_a_call_that_went_well_is_told_once(name: str) -> None:
         assert (event.error, event.outcome, event.error_code) == (None, None, None)
 
 
+async def test_an_attempt_is_logged_with_what_came_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG: that it was answered, or the name of the error."""
+    with caplog.at_level(logging.DEBUG, "omipay_async"):
+        await told("QueryOrder", success("QueryOrder"))
+        await told("QueryOrder", fail("SIGN_ERROR"))
+    answered, failed = [record.getMessage() for record in caplog.records if "attempt 1 on AU" in record.getMessage()]
+    assert "s: answered" in answered
+    assert "s: AuthenticationError" in failed
+
+
 async def test_the_numbers_of_a_call_are_told() -> None:
     """What was sent, and what the reply named: enough to find the sale in one's own books."""
     call = (await told("MakeScanOrder", success("MakeScanOrder")))[-1]

@@ -59,7 +59,7 @@ class CallExecutor:
     observer: CallObserver
     decoder: Callable[[], ReplyDecoder]
     random: Callable[[], float]
-    journal: CallJournal | None = None
+    journal: CallJournal | None
     _calls: set[CallState] = attrs.field(factory=set)
     _ended: asyncio.Event | None = None
 

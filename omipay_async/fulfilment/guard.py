@@ -33,7 +33,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import enum
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -69,13 +68,6 @@ class StillRunning(Exception):
     def __init__(self, *, here: bool) -> None:
         super().__init__()
         self.here = here
-
-
-class StopReason(enum.Enum):
-    """Why a run's handler has to stop."""
-
-    CALLER_LEFT = "its caller was cancelled"
-    LEASE_LOST = "its lease can no longer be proven"
 
 
 def checked_handler(handler: Any) -> Handler:
@@ -162,7 +154,7 @@ class _Run:
         self.succeeded = False
         self._lease = lease
         self._clock = clock
-        self._stopped: asyncio.Future[StopReason] = asyncio.get_running_loop().create_future()
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work: asyncio.Task[object] | None = None
 
     @property
@@ -182,16 +174,17 @@ class _Run:
             await wait(self._clock, (self.task, self._stopped))
             await wait(self._clock, (self.task,), _GRACE_S)
         except asyncio.CancelledError:
-            self._stop(StopReason.CALLER_LEFT)
+            self._stop()
             await self._wait_for_cleanup()
             raise
         if not self.task.done():
             raise self._lease_lost()
         return self.task.result()
 
-    def _stop(self, reason: StopReason) -> None:
+    def _stop(self) -> None:
+        """The caller was cancelled, or the lease can no longer be proven: the handler has to end."""
         if not self._stopped.done():
-            self._stopped.set_result(reason)
+            self._stopped.set_result(None)
 
     async def _wait_for_cleanup(self) -> None:
         """Wait for the handler to clean up, for a grace: it may refuse to stop. The release goes on beside."""
@@ -246,7 +239,7 @@ class _Run:
             await _ended(work)
             raise
         if self._lease.lost:
-            self._stop(StopReason.LEASE_LOST)
+            self._stop()
         await _ended(work)
         self._raise_failure(work)
 

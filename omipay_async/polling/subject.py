@@ -58,6 +58,11 @@ class PollState(Protocol):
         ...
 
     @property
+    def raw(self) -> dict[str, Any]:
+        """The reply as it came."""
+        ...
+
+    @property
     def is_failed(self) -> bool:
         """Whether it ends badly."""
         ...
@@ -174,8 +179,8 @@ class Instant(enum.IntEnum):
 class End(enum.Enum):
     """Why a waiter ends without an error of the gateway's."""
 
-    TIME = "time"
-    CLOSED = "closed"
+    TIME = enum.auto()
+    CLOSED = enum.auto()
 
 
 class Waiter(Generic[S]):
@@ -268,7 +273,7 @@ class Waiter(Generic[S]):
         if not self.has_refused:
             self.has_refused = True
             logger.warning("%s; it is not taken, polling goes on", what)
-        self.last_error = InvalidReply(what, endpoint=topic.endpoint.name, raw=getattr(state, "raw", None))
+        self.last_error = InvalidReply(what, endpoint=topic.endpoint.name, raw=state.raw)
 
     def end_with(self, end: BaseException | End) -> None:
         """Nothing more is waited for. The first reason counts, and a final state counts before all reasons."""

@@ -219,7 +219,9 @@ async def test_a_handler_that_refuses_to_stop_does_not_hide_its_lost_lease(
     """The caller learns after a grace that the claim was lost; here, no second run starts beside the first."""
     backend.faults["renew"] = no
     run = await begin(guard, stubborn)
-    await clock.advance(15)
+    await clock.advance(14.9)
+    assert not run.done()
+    await clock.advance(0.1)
     with pytest.raises(BackendError, match="lost"):
         await run
     with pytest.raises(StillRunning):

@@ -123,6 +123,16 @@ async def test_one_signature_has_one_question_under_way_and_a_genuine_body_does_
     assert asked.under_way == confirmations.waiting == 0
 
 
+async def test_signatures_take_turns(confirmations: Confirmations, asked: Asked, clock: ManualClock) -> None:
+    """Two strangers with many bodies, as many as there are questions at once, do not hold up a third."""
+    tasks = [await post(confirmations, f"TR{n}", "one" if n < 3 else "two") for n in range(6)]
+    tasks.append(await post(confirmations, "TR6", "genuine"))
+    await clock.advance(2)
+    assert asked.orders == ["TR0", "TR3", "TR1", "TR4", "TR6", "TR2"]
+    await clock.advance(2)
+    assert {task.result().order_no for task in tasks} == {f"TR{n}" for n in range(7)}
+
+
 async def test_no_more_than_so_many_wait_and_the_longest_line_loses_its_last(
     confirmations: Confirmations, asked: Asked, clock: ManualClock
 ) -> None:

@@ -38,7 +38,12 @@ _TESTS: Final = {
         "tests/test_secrets.py",
     ],
     "polling": ["tests/polling", "tests/test_session.py", "tests/test_events.py"],
-    "fulfilment": ["tests/fulfilment", "tests/test_asgi.py", "tests/test_events.py"],
+    "fulfilment": [
+        "tests/fulfilment",
+        "tests/protocol/test_notifications.py",
+        "tests/test_asgi.py",
+        "tests/test_events.py",
+    ],
     "sql": ["tests/sql"],
 }
 _LONG: Final = (
@@ -48,7 +53,7 @@ _LONG: Final = (
         for n in range(1, 10)
     ),
     "tests/fulfilment/test_redis",  # of omipay_async/redis.py
-    "tests/polling/test_polling_many.py",
+    "tests/polling/test_polling_many.py::test_ten_thousand_polls",
     "tests/protocol/test_fuzz.py",
     "tests/sql/test_kill.py",
     "tests/transport/test_cancel.py",

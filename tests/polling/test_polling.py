@@ -231,7 +231,7 @@ async def test_the_poll_event_tells_how_it_ended(
     gateway.on("TR3", fail("SIGN_ERROR"))
     for poll in (
         omipay.poll_until_paid("TR1", first_wait=0),
-        omipay.poll_until_paid("TR2", first_wait=0),
+        omipay.poll_until_paid(Order("TR2", OrderStatus.READY, "A-2", "AUD", 450), first_wait=0),
         omipay.poll_until_refunded("RF1", first_wait=0, timeout=9),
         omipay.poll_until_paid("TR3", first_wait=0),
     ):
@@ -245,6 +245,13 @@ async def test_the_poll_event_tells_how_it_ended(
         ("RefundFailed", Outcome.NOT_DONE, None, None),
         ("AuthenticationError", Outcome.UNKNOWN, "SIGN_ERROR", "TR3"),
         ("CancelledError", Outcome.UNKNOWN, None, None),
+    ]
+    assert [(event.out_order_no, event.out_refund_no) for event in named(events, "poll")] == [
+        (None, None),
+        ("A-2", None),
+        (None, None),
+        (None, None),
+        (None, "R-2"),
     ]
     assert {(event.endpoint, event.safety) for event in named(events, "poll")} == {
         ("QueryOrder", Safety.READ),
@@ -270,6 +277,7 @@ async def test_poll_timeout_says_what_it_knows(
     assert error.order.status is OrderStatus.PAYING
     assert isinstance(error.last_error, GatewayError)
     assert error.outcome is Outcome.UNKNOWN
+    assert "the last status was PAYING" in str(error)
     (event,) = named(events, "poll")
     assert (event.error, event.outcome, event.duration_s) == ("PollTimeout", Outcome.UNKNOWN, 12)
 
@@ -284,3 +292,15 @@ async def test_poll_timeout_of_a_refund(clock: ManualClock, gateway: Gateway, om
     assert (seen.refund_no, seen.order_no, seen.order, seen.last_error) == ("RF1", None, None, None)
     assert seen.refund.status is RefundStatus.Applied
     assert (unseen.refund_no, unseen.refund, unseen.last_error) == ("RF2", None, None)
+    assert "no status was seen" in str(unseen)
+
+
+async def test_a_question_has_no_more_time_than_its_poll(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Six seconds are left of the poll, of which connecting gets a third, whatever other calls may take."""
+    gateway.on("TR1", order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=3, timeout=9))
+    await clock.advance(3)
+    assert (await outcome(poll)).is_paid
+    assert gateway.connect_timeouts == pytest.approx([2])

@@ -105,6 +105,14 @@ async def test_bodies_that_are_no_notification(gateway: Gateway, omipay: AsyncOm
     assert gateway.asked == []
 
 
+@pytest.mark.parametrize("name", ["order_no", "out_order_no", "currency", "total_amount"])
+async def test_what_is_compared_with_the_gateways_word_must_be_readable(
+    clock: ManualClock, omipay: AsyncOmipay, name: str
+) -> None:
+    """A field that cannot be read would agree with everything."""
+    await refused(omipay, notification(clock, **{name: {"of": "another kind"}}), MalformedNotification, 400)
+
+
 async def test_duplicate_keys_are_refused_however_well_signed(clock: ManualClock, omipay: AsyncOmipay) -> None:
     """Two parsers may read such a body in two ways: nobody has to."""
     text = json.dumps(notification(clock))
