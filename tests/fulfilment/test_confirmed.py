@@ -207,6 +207,16 @@ async def test_a_note_that_cannot_be_read_is_no_confirmation(
     assert "cannot be read" in caplog.text
 
 
+async def test_a_note_confirms_although_a_lesser_field_cannot_be_read(clock: ManualClock, gateway: Gateway) -> None:
+    """A payment that happened is not lost over the time at which it did."""
+    backend = MemoryBackend(clock=clock)
+    raw = PAID | {"pay_time": {"of": "another kind"}}
+    await backend.note(f"000034:out_order_no:{NUMBER}", json.dumps({"order_no": "TR1", "raw": raw}))
+    async with gateway.session(backend=backend) as omipay:
+        found = await outcome(await begin(clock, omipay.wait_for_notification(NUMBER, timeout=1)))
+    assert (found.is_paid, found.pay_time) == (True, None)
+
+
 class Forgetful:
     """A backend without notes."""
 
