@@ -50,9 +50,8 @@ def localize_help(command: Any) -> Any:
     if language_of_environment() is not Language.CHS:
         return command
     for owner in (command, *command.params):
-        if getattr(owner, "help", None):
-            parts = owner.help.split("\n\n")
-            owner.help = "\n\n".join(CHINESE_HELP.get(" ".join(part.split()), part) for part in parts)
+        parts = owner.help.split("\n\n")
+        owner.help = "\n\n".join(CHINESE_HELP.get(" ".join(part.split()), part) for part in parts)
     for each in getattr(command, "commands", {}).values():
         localize_help(each)
     return command

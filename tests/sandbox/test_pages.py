@@ -422,6 +422,21 @@ async def test_a_notification_can_be_sent_to_see_what_a_shop_does(
         assert (await raw.http.post("/", data=form)).status_code == 400
 
 
+async def test_an_answer_without_end_is_cut_off(raw: RawClient, sandbox: Sandbox) -> None:
+    """A shop that answers with megabytes fills neither the memory nor the page."""
+
+    async def talkative(scope: Any, receive: Any, send: Any) -> None:
+        await Response("x" * 2_000_000)(scope, receive, send)
+
+    sandbox.app = talkative
+    number = await raw.scanned(notify_url="http://shop.test/notify")
+    while not sandbox.ledger.deliveries:
+        await sandbox.clock.sleep(0)
+    (delivery,) = sandbox.ledger.deliveries
+    assert (delivery.answer, 0 < len(delivery.answer_body) < 100_000) == ("the answer is not JSON", True)
+    assert len((await raw.http.get(f"/?order={number}")).text) < 200_000
+
+
 async def test_search_and_pages_of_50(raw: RawClient) -> None:
     """Newest first; the search looks at numbers, names and answers."""
     for number in range(60):
