@@ -1,11 +1,33 @@
-"""What all tests share: hypothesis asserts no times, and finds the same examples on each run of CI."""
+"""What all tests share: a clock that stands still, a list for events, and the settings of hypothesis.
+
+Hypothesis asserts no times, and finds the same examples on each run of CI.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+from omipay_async.testing import ManualClock
+
+if TYPE_CHECKING:
+    from omipay_async import Event
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still until a test moves it."""
+    return ManualClock()
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """For ``on_event=events.append``."""
+    return []

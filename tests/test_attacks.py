@@ -10,7 +10,6 @@ import pytest
 
 from omipay_async import (
     InvalidSignature,
-    NotificationError,
     QROrder,
     ReflectedNotification,
     ReplayedNotification,
@@ -18,52 +17,28 @@ from omipay_async import (
     TaggedNonces,
     UnconfirmedNotification,
 )
-from omipay_async.testing import ManualClock
 
 from .support.scripted_gateway import SECRET_KEY, Gateway, notification, order
+from .support.strangers import never, refused, two_orders
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay, Order
+    from omipay_async.testing import ManualClock
 
 OLD_KEY = "the key before this one"
-NONCE = "313644f42ecd4758b5e23b80e86efdc4"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture
 def gateway(clock: ManualClock) -> Gateway:
-    gateway = Gateway(clock)
-    gateway.on("TR1", order("PAID", out_order_no="T1-000231"))
-    gateway.on("TR2", order("READY", out_order_no="T1-000232"))
-    return gateway
+    return two_orders(clock)
 
 
 @pytest.fixture
 async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
     async with gateway.session(previous_secret_keys=[OLD_KEY]) as omipay:
         yield omipay
-
-
-async def never(order: Order) -> None:
-    """A handler that no attack may reach."""
-    message = f"{order.order_no} was fulfilled"
-    raise AssertionError(message)
-
-
-async def refused(omipay: AsyncOmipay, body: Any, kind: type[NotificationError], status: int) -> None:
-    """``body`` is refused for the right reason by every method that takes one, and reaches no handler."""
-    with pytest.raises(kind) as caught:
-        await omipay.confirm_notification(body)
-    assert type(caught.value) is kind
-    reply = await omipay.receive_notification(body, never)
-    assert (reply.status, reply.body, reply.ran) == (status, b'{"return_code": "FAIL"}', False)
-    assert type(reply.error) is kind
 
 
 # -- signatures -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import inspect
 import math
 import warnings
 from datetime import timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -24,23 +24,10 @@ from omipay_async import (
     RetryPolicy,
     SystemClock,
 )
-from omipay_async.sandbox import Sandbox
 
 from .support.canned_gateway import CALLS, Gateway, open_session, success
 from .support.frames import shown_by
-from .support.raw_http import Handler
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-KEY = "hunter2hunter2"
-ENVIRONMENT = {
-    "OMIPAY_M_NUMBER": "000034",
-    "OMIPAY_SECRET_KEY": KEY,
-    "OMIPAY_REGION": "CN",
-    "OMIPAY_LANGUAGE": "EN",
-    "OMIPAY_NOTIFY_URL": "https://shop.example/n",
-}
+from .support.set_up import ENVIRONMENT, KEY, made
 
 
 def refused(**options: Any) -> str:
@@ -49,13 +36,6 @@ def refused(**options: Any) -> str:
         AsyncOmipay(**({"m_number": "000034", "secret_key": KEY} | options))
     assert KEY not in str(refusal.value)
     return str(refusal.value)
-
-
-def made(**options: Any) -> AsyncOmipay:
-    """A session that is made and never used."""
-    omipay = AsyncOmipay(**({"m_number": "000034", "secret_key": KEY} | options))
-    omipay._life.close()  # never opened: nothing to close
-    return omipay
 
 
 def test_the_signature_is_the_contracts() -> None:
@@ -349,168 +329,3 @@ def test_no_frame_shows_a_key_of_the_environment(monkeypatch: pytest.MonkeyPatch
     assert "from_env" in frames
     assert KEY not in frames
     assert variable != "OMIPAY_SECRET_KEY" or "hunter2" not in frames
-
-
-# -- certificates -----------------------------------------------------------------------------------------------------
-
-
-async def read(omipay: AsyncOmipay) -> None:
-    await omipay.query_order("TR1")
-
-
-async def fetch(omipay: AsyncOmipay) -> None:
-    await omipay.http.get("https://127.0.0.1:9")
-
-
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"])
-@pytest.mark.parametrize("call", [read, CALLS["MakeScanOrder"], CALLS["Refund"], fetch])
-async def test_a_stale_variable_for_certificates_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, call: Any
-) -> None:
-    """ConfigurationError by the first call, never an error of ssl's; nothing was sent."""
-    clear_certificates(monkeypatch)
-    monkeypatch.setenv(variable, str(tmp_path / "was here" / "once"))
-    async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
-        with pytest.raises(ConfigurationError, match=f"^{variable}: ") as refusal:
-            await call(omipay)
-    assert KEY not in "".join(shown_by(refusal.value))
-
-
-async def test_a_file_without_certificates_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is there but is no certificate is as good as missing."""
-    clear_certificates(monkeypatch)
-    (tmp_path / "empty.pem").write_bytes(b"")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
-    async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
-        with pytest.raises(ConfigurationError, match=r"^SSL_CERT_FILE: "):
-            await read(omipay)
-
-
-async def test_a_notification_is_answered_503_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The gateway is to deliver it again, when the machine is mended."""
-    clear_certificates(monkeypatch)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
-    async with Sandbox(secret_key=KEY) as sandbox, sandbox.session() as customer:
-        order = await customer.make_qr_order(
-            order_name="Tea", amount=1, currency="AUD", out_order_no="A-1", platform="ALIPAY"
-        )
-        body = sandbox.notification(order.order_no)
-    async with AsyncOmipay("123456", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
-        reply = await omipay.receive_notification(body, Handler())
-    assert (reply.status, type(reply.error)) == (503, ConfigurationError)
-
-
-def clear_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-# -- the environment --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Every variable set."""
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("OMIPAY_BASE_URL", raising=False)
-    return monkeypatch
-
-
-async def test_a_session_is_set_up_by_its_environment(environment: pytest.MonkeyPatch) -> None:
-    """All six variables reach the wire."""
-    gateway = Gateway(success("MakeQROrder"))
-    async with AsyncOmipay.from_env(transport=gateway) as omipay:
-        await CALLS["MakeQROrder"](omipay)
-    url = gateway.requests[0].url
-    assert url.host == "www.omipay.com.cn"
-    assert {"m_number=000034", "language=EN", "notify_url=https%3A%2F%2Fshop.example%2Fn"} <= set(gateway.pairs)
-    environment.setenv("OMIPAY_BASE_URL", "http://127.0.0.1:1/omipay/api")
-    async with AsyncOmipay.from_env(transport=gateway) as omipay:
-        await CALLS["MakeQROrder"](omipay)
-    assert gateway.requests[1].url.host == "127.0.0.1"
-
-
-async def test_arguments_count_before_the_environment(environment: pytest.MonkeyPatch) -> None:
-    """And may stand in for a variable that is not set."""
-    environment.delenv("OMIPAY_M_NUMBER")
-    gateway = Gateway(success("MakeQROrder"))
-    async with AsyncOmipay.from_env(transport=gateway, m_number="7", region="AU", notify_url=None) as omipay:
-        await CALLS["MakeQROrder"](omipay)
-    assert gateway.requests[0].url.host == "www.omipay.com.au"
-    assert "m_number=7" in gateway.pairs
-    assert not any(pair.startswith("notify_url=") for pair in gateway.pairs)
-
-
-@pytest.mark.parametrize("name", ["OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY"])
-@pytest.mark.parametrize("value", [None, "", "  "])
-def test_a_variable_that_is_missing_is_named(environment: pytest.MonkeyPatch, name: str, value: str | None) -> None:
-    """Empty is missing."""
-    if value is None:
-        environment.delenv(name)
-    else:
-        environment.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=f"^{name} is not set$"):
-        AsyncOmipay.from_env()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("OMIPAY_REGION", "UK"),
-        ("OMIPAY_LANGUAGE", "german"),
-        ("OMIPAY_NOTIFY_URL", "shop.example"),
-        ("OMIPAY_BASE_URL", "http://omipay.example/omipay/api"),
-        ("OMIPAY_SECRET_KEY", "hunter2\x01hunter2"),
-        ("OMIPAY_M_NUMBER", "0\x01"),
-    ],
-)
-def test_a_variable_that_is_wrong_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """Not only the argument it becomes; and its value is not shown."""
-    environment.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=f"^{name}: ") as refusal:
-        AsyncOmipay.from_env()
-    assert "hunter2" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("quotes", ['""', "''", "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"])
-@pytest.mark.parametrize("variable", [*ENVIRONMENT, "OMIPAY_BASE_URL"])
-def test_a_variable_with_its_quotes_is_named(environment: pytest.MonkeyPatch, variable: str, quotes: str) -> None:
-    """Some readers of settings files hand them on: a key with quotes would sign everything wrong."""
-    environment.setenv(variable, quotes[0] + ENVIRONMENT.get(variable, "https://x.example/omipay/api") + quotes[1])
-    with pytest.raises(ConfigurationError, match=rf"^{variable}: .*quotes"):
-        AsyncOmipay.from_env()
-
-
-def test_a_quotation_mark_within_a_key_is_a_part_of_it(environment: pytest.MonkeyPatch) -> None:
-    """Only a pair around the whole value is refused."""
-    environment.setenv("OMIPAY_SECRET_KEY", 'hunter"2"')
-    omipay = AsyncOmipay.from_env(transport=Gateway({}))
-    omipay._life.close()  # never opened: nothing to close
-    assert omipay._executor.credentials.secret_key == 'hunter"2"'
-
-
-def test_a_broken_proxy_is_named_when_the_session_is_made(environment: pytest.MonkeyPatch) -> None:
-    """Not when the first customer pays; and not where a transport or a proxy is given."""
-    environment.setenv("HTTPS_PROXY", "http://[proxy")
-    environment.delenv("https_proxy", raising=False)
-    with pytest.raises(ConfigurationError, match=r"^HTTPS_PROXY "):
-        AsyncOmipay.from_env()
-    made(transport=Gateway({}))
-    made(proxy="http://proxy.test:1")
-
-
-def test_an_argument_that_is_wrong_is_not_blamed_on_the_environment(environment: pytest.MonkeyPatch) -> None:
-    """The message names what the caller gave."""
-    for options in ({"timeout": 0}, {"region": "UK"}):
-        with pytest.raises(ConfigurationError, match=f"^{next(iter(options))} "):
-            AsyncOmipay.from_env(**options)
-
-
-def test_empty_optional_variables_are_not_set(environment: pytest.MonkeyPatch) -> None:
-    """``OMIPAY_REGION=`` in a file of settings means the default."""
-    environment.setenv("OMIPAY_REGION", " ")
-    environment.setenv("OMIPAY_LANGUAGE", "")
-    omipay = AsyncOmipay.from_env()
-    omipay._life.close()  # never opened: nothing to close
-    assert "node=AU" in repr(omipay)

@@ -6,12 +6,10 @@ echoes the signed URL wherever it can. Then everything that a person or a log co
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import time
 import traceback
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -19,132 +17,31 @@ import pytest
 
 from omipay_async import (
     AsyncOmipay,
-    ConfigurationError,
     Event,
-    InvalidRequest,
     JSAPIOrder,
-    Notification,
     OmipayError,
-    RetryPolicy,
 )
 from omipay_async.protocol.signing import signature
 from omipay_async.transport import httpcore_path
 
-from .support.canned_gateway import MONEY, ORDER, READS
-from .support.frames import shown_by, shown_by_stack
+from .support.canaries import (
+    ANSWERS,
+    CALLS,
+    CODE,
+    KEY,
+    OLD_KEY,
+    SECRETS,
+    Echo,
+    Telling,
+    json_body,
+    search,
+    session,
+    signed_body,
+)
+from .support.canned_gateway import MONEY, READS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-
-KEY: Final = "canary-key-0af61531c6c04ac4"
-OLD_KEY: Final = "canary-old-key-ac910d0cd59e"
-CODE: Final = "134canary+code/567"
-OPENID: Final = "ocanary98c8sq9xz0"
-PAY_SIGN: Final = "CANARYPAYSIGN0123"
-APP_STRING: Final = "canary_app_id=1&biz=2"
-SECRETS: Final = (KEY, OLD_KEY, CODE, OPENID, PAY_SIGN, APP_STRING, "134canary%2Bcode%2F567", "canary_app_id")
-
-CALLS: Final[dict[str, Callable[[AsyncOmipay], Coroutine[Any, Any, Any]]]] = {
-    "GetExchangeRate": lambda omipay: omipay.get_exchange_rate("AUD", "CNY"),
-    "MakeQROrder": lambda omipay: omipay.make_qr_order(**ORDER, platform="ALIPAY"),
-    "MakeJSAPIOrder": lambda omipay: omipay.make_jsapi_order(**ORDER, redirect_url="https://shop.example/back"),
-    "MakeScanOrder": lambda omipay: omipay.make_scan_order(**ORDER, qrcode=CODE, pos_no="till-1"),
-    "MakeOnlineOrder": lambda omipay: omipay.make_online_order(**ORDER, type="web"),
-    "MakeAPPOrder": lambda omipay: omipay.make_app_order(**ORDER, platform="ALIPAYONLINE"),
-    "MakeAppletOrder": lambda omipay: omipay.make_applet_order(**ORDER, app_id="wx2", customer_id=OPENID),
-    "QueryOrder": lambda omipay: omipay.query_order("TR1"),
-    "Refund": lambda omipay: omipay.refund(order_no="TR1", out_refund_no="R-1", amount=100),
-    "QueryRefund": lambda omipay: omipay.query_refund("RF1"),
-    "GetUserInfo": lambda omipay: omipay.get_user_info("https://shop.example/login"),
-    "ConfirmCheckOut": lambda omipay: omipay.call("ConfirmCheckOut", {"token": CODE, "customer": OPENID}),
-}
-GOOD: Final[dict[str, Any]] = {
-    "return_code": "SUCCESS",
-    "order_no": "TR1",
-    "refund_no": "RF1",
-    "rate": "1.5",
-    "result_code": "PAID",
-    "currency": "AUD",
-    "amount": 100,
-    "openid": OPENID,
-    "qrcode": CODE,
-    "order_string": APP_STRING,
-    "paySign": PAY_SIGN,
-    "nonceStr": PAY_SIGN,
-}
-
-
-def json_body(fields: dict[str, Any]) -> bytes:
-    """As the gateway writes it."""
-    return json.dumps(fields).encode()
-
-
-# What the gateway answers, given the target of the request: status, body, and whether it is sent whole.
-ANSWERS: Final[dict[str, Callable[[str], tuple[int, bytes]]]] = {
-    "a success": lambda target: (200, json_body(GOOD | {"echo": target})),
-    "a customer who pays": lambda target: (
-        200,
-        json_body({"return_code": "USERPAYING", "order_no": "TR1", "x": target}),
-    ),
-    "a refusal": lambda target: (
-        200,
-        json_body({"return_code": "FAIL", "error_code": "AMOUNT_INVALID", "error_msg": f"no: {target}"}),
-    ),
-    "a system error": lambda target: (
-        500,
-        json_body({"return_code": "FAIL", "error_code": "SYSTEM_ERROR", "error_msg": f"at {target}"}),
-    ),
-    "an unlisted code": lambda target: (
-        200,
-        json_body({"return_code": "FAIL", "error_code": "NEW", "error_msg": {"at": target}}),
-    ),
-    "an error page": lambda target: (502, f"<html><a href='{target}'>{target}</a>".encode()),
-    "a field of the wrong kind": lambda target: (
-        200,
-        json_body({key: [target] for key in GOOD} | {"return_code": "SUCCESS"}),
-    ),
-    "half a reply": lambda target: (200, json_body(GOOD | {"echo": target})[:-40]),
-    "no reply": lambda target: (0, b""),
-}
-
-
-class Echo:
-    """A gateway on a real socket that says back, in headers and body, whatever it was asked."""
-
-    def __init__(self) -> None:
-        self.answer: Callable[[str], tuple[int, bytes]] = ANSWERS["a success"]
-        self.targets: list[str] = []
-        self.look: Callable[[], object] = lambda: None
-        self.reason: Callable[[str], str] = lambda target: "OK"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/omipay/api"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        target = head.split(b" ")[1].decode()
-        self.targets.append(target)
-        self.look()
-        status, body = self.answer(target)
-        if status:
-            echo = f"Location: {target}\r\nX-Original-Url: {target}\r\nSet-Cookie: sign={target.rpartition('=')[2]}"
-            length = f"Content-Length: {len(body)}\r\nContent-Type: application/json\r\nConnection: close"
-            writer.write(f"HTTP/1.1 {status} {self.reason(target)}\r\n{echo}\r\n{length}\r\n\r\n".encode() + body)
-            await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    @property
-    def live(self) -> set[str]:
-        """Every signature and nonce that went out."""
-        queries = [parse_qs(urlsplit(target).query) for target in self.targets]
-        return {query[name][0] for query in queries for name in ("sign", "nonce_str")}
+    from collections.abc import AsyncIterator, Iterator
 
 
 @pytest.fixture
@@ -181,13 +78,6 @@ def told_by_error(error: BaseException) -> list[str]:
     return shown
 
 
-def search(haystack: list[str], needles: set[str]) -> None:
-    """Fail where a secret is found; the message says where, shortened."""
-    for text in haystack:
-        found = [needle for needle in needles if needle in text]
-        assert not found, f"{found} in {text[:2000]}"
-
-
 async def everything_told(omipay: AsyncOmipay, name: str) -> list[str]:
     """What one call shows of itself, however it ends."""
     try:
@@ -195,13 +85,6 @@ async def everything_told(omipay: AsyncOmipay, name: str) -> list[str]:
     except OmipayError as error:
         return told_by_error(error)
     return [] if isinstance(reply, dict) else [str(reply), repr(reply), f"{reply}"]
-
-
-def session(transport: httpx.AsyncBaseTransport | None, base_url: str, **options: Any) -> AsyncOmipay:
-    """A session that holds the canaries."""
-    retry = RetryPolicy(attempts=2, base_delay=0.0)
-    given = {"retry": retry, "transport": transport, "base_url": base_url, "previous_secret_keys": [OLD_KEY]}
-    return AsyncOmipay("123456", KEY, **(given | options))
 
 
 @pytest.mark.parametrize("transport", ["own", "httpx"])
@@ -232,20 +115,6 @@ async def test_a_reason_phrase_that_echoes_the_signature_is_not_logged(
     async with session(None, gateway.base_url) as omipay:
         shown = [line for name in CALLS for line in await everything_told(omipay, name)]
     search([*shown, *told_by(log)], {*SECRETS, *gateway.live})
-
-
-class Telling(httpx.AsyncBaseTransport):
-    """A user's transport whose exceptions tell the URL, as many do."""
-
-    def __init__(self, kind: type[Exception]) -> None:
-        self.kind = kind
-        self.targets: list[str] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Log as a careful user would not, and fail."""
-        self.targets.append(request.url.raw_path.decode())
-        cause = OSError(f"at {request.url}")
-        raise self.kind(f"cannot ask {request.url} ({request.url.raw_path!r}) for {CODE} {OPENID} {KEY}") from cause
 
 
 @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.InvalidURL, RuntimeError, OSError])
@@ -305,13 +174,6 @@ async def test_the_key_is_never_sent(gateway: Echo) -> None:
         assert OLD_KEY not in target
 
 
-def signed_body(**fields: Any) -> bytes:
-    """A notification that the gateway could have sent."""
-    now, nonce = time.time_ns() // 1_000_000, "canarynonce00000"
-    sign = signature("123456", str(now), nonce, KEY)
-    return json_body({"order_no": "TR1", "nonce_str": nonce, "timestamp": now, "sign": sign, **fields})
-
-
 async def test_notifications_show_no_signature(gateway: Echo, log: pytest.LogCaptureFixture) -> None:
     """Believed or refused: what is shown of a body is not what signed it."""
 
@@ -353,131 +215,3 @@ async def test_pages_are_shown_to_their_caller_alone(gateway: Echo, log: pytest.
         shown = told_by_error(failure.value)
     live = {parse_qs(urlsplit(url).query)[name][0] for url in (page, login) for name in ("sign", "nonce_str")}
     search([*shown, *told_by(log), *map(repr, events)], {*SECRETS, *live})
-
-
-# -- local variables ---------------------------------------------------------------------------------------------------
-
-
-async def frames_of(omipay: AsyncOmipay, name: str) -> list[str]:
-    """What the frames of one call show when it fails."""
-    try:
-        await CALLS[name](omipay)
-    except OmipayError as error:
-        return shown_by(error)
-    return []
-
-
-@pytest.mark.parametrize("transport", ["own", "httpx"])
-@pytest.mark.parametrize("answer", ANSWERS)
-async def test_no_frame_shows_a_key_or_a_signature(gateway: Echo, answer: str, transport: str) -> None:
-    """Of an exception of any call, and of the stack that a hook runs on, whatever the gateway echoes.
-
-    (What ``call`` returns is the gateway's own object, echoes included: the stack of its hook is not looked at.)
-    """
-    gateway.answer = ANSWERS[answer]
-    given = httpx.AsyncHTTPTransport() if transport == "httpx" else None
-    stacks: list[str] = []
-
-    def looked(event: Event) -> None:
-        if event.endpoint != "ConfirmCheckOut":
-            stacks.extend(shown_by_stack())
-
-    async with session(given, gateway.base_url, on_event=looked) as omipay:
-        frames = [frame for name in CALLS for frame in await frames_of(omipay, name)]
-    assert any(frame.startswith("emit ") for frame in stacks)
-    assert answer.startswith("a success") or any(frame.startswith("call ") for frame in frames)
-    search([*frames, *stacks], {KEY, OLD_KEY, *gateway.live})
-
-
-@pytest.mark.parametrize("answer", ANSWERS)
-async def test_no_frame_shows_a_payment_code_or_an_openid(gateway: Echo, answer: str) -> None:
-    """Neither when the call fails, nor when the arguments are refused, nor on the stack that a hook runs on."""
-    gateway.answer = ANSWERS[answer]
-    shown: list[str] = []
-
-    def looked(_: Event) -> None:
-        shown.extend(shown_by_stack())
-
-    async with session(None, gateway.base_url, on_event=looked) as omipay:
-        for name in ("MakeScanOrder", "MakeAppletOrder"):
-            shown += await frames_of(omipay, name)
-        for wrong in ({"notify_url": "x"}, {"pos_no": ""}, {"qrcode": f"{CODE}\n"}, {"qrcode": CODE * 300}):
-            with pytest.raises(InvalidRequest) as refused:
-                await omipay.make_scan_order(**(ORDER | {"qrcode": CODE, "pos_no": "till-1"} | wrong))
-            shown += shown_by(refused.value)
-    assert shown
-    search(shown, {CODE, OPENID, "134canary%2Bcode%2F567"})
-
-
-@pytest.mark.parametrize("url", ["ftp://user:{}@proxy.test", "http://user:{}@", "user:{}@proxy.test:99999"])
-def test_no_frame_shows_the_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Of one that cannot be used, given or from the environment."""
-    url = url.format("canary-password")
-    with pytest.raises(ConfigurationError) as given:
-        AsyncOmipay("123456", KEY, proxy=url)
-    monkeypatch.setenv("HTTPS_PROXY", url)
-    with pytest.raises(ConfigurationError) as variable:
-        AsyncOmipay("123456", KEY)
-    frames = [*shown_by(given.value), *shown_by(variable.value)]
-    assert frames
-    search(frames, {"canary-password"})
-
-
-@pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.InvalidURL, RuntimeError, OSError])
-async def test_no_frame_shows_a_signature_when_a_transport_fails(kind: type[Exception]) -> None:
-    """A user's transport sees it, because it sends it; the frames that called the transport do not show it."""
-    stacks: list[str] = []
-
-    class Looking(Telling):
-        """As a transport that is instrumented."""
-
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            """Look at the stack, and fail."""
-            stacks.extend(shown_by_stack())
-            return await super().handle_async_request(request)
-
-    transport = Looking(kind)
-    async with session(transport, "https://gateway.test/omipay/api") as omipay:
-        frames = [frame for name in CALLS for frame in await frames_of(omipay, name)]
-    live = {parse_qs(urlsplit(t).query)[n][0] for t in transport.targets for n in ("sign", "nonce_str")}
-    assert frames
-    assert stacks
-    search([*frames, *stacks], {KEY, OLD_KEY, *live})
-
-
-async def test_no_frame_shows_a_key_when_what_the_user_gave_raises() -> None:
-    """A nonce provider, a clock; one that returns what is not a nonce."""
-
-    def broken() -> str:
-        raise LookupError("no more nonces")
-
-    for nonces in (broken, lambda: "canary nonce"):
-        async with session(None, "http://127.0.0.1:9", nonces=nonces) as omipay:
-            with pytest.raises((LookupError, OmipayError)) as failure:
-                await CALLS["Refund"](omipay)
-            with pytest.raises((LookupError, OmipayError)) as of_page:
-                omipay.wechat_login_url("https://shop.example/in")
-        search([*shown_by(failure.value), *shown_by(of_page.value)], {KEY, OLD_KEY, "canary nonce"})
-
-
-async def test_no_frame_shows_the_signature_of_a_notification(gateway: Echo) -> None:
-    """Refused by any check, in any form: a forged body may hold a signature that is good for five minutes."""
-    gateway.answer = lambda _: (200, json_body({"return_code": "FAIL", "error_code": "PERMISSION_ERROR"}))
-    bodies: list[Any] = [signed_body(), signed_body(timestamp=5), signed_body(order_no=[KEY]), b"{" + signed_body()]
-    bodies += [json.loads(signed_body(sign="canary")), signed_body().decode(), signed_body(order_no="a b")]
-    frames: list[str] = []
-    async with session(None, gateway.base_url) as omipay:
-        for body in bodies:
-            for check in (omipay.parse_notification, omipay.confirm_notification):
-                try:
-                    found = check(body, **({"max_age": 0.0} if check == omipay.parse_notification else {}))
-                    if not isinstance(found, Notification):
-                        await found
-                except OmipayError as error:
-                    frames += shown_by(error)
-            reply = await omipay.receive_notification(body, lambda order: asyncio.sleep(0))
-            assert reply.error is not None
-            frames += shown_by(reply.error)
-    assert len(frames) > 20
-    signs = {signature("123456", str(json.loads(b)["timestamp"]), "canarynonce00000", KEY) for b in bodies[:1]}
-    search(frames, {KEY, "canarynonce00000", "canary nonce", *signs})

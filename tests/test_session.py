@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def gateway(clock: ManualClock) -> Gateway:
     gateway = Gateway(clock)
     gateway.on("QueryOrder", order("PAID"))

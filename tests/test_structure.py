@@ -282,3 +282,46 @@ def test_every_suppression_gives_its_reason() -> None:
     ]
     assert [line for line in found if not re.search(r"# (noqa: \w+ - |type: ignore\[[\w-]+\]  # )\w", line)] == []
     assert len(found) <= 40
+
+
+# -- the tests themselves ---------------------------------------------------------------------------------------------
+
+TESTS = Path(__file__).parent
+LONGEST_FILE = 400
+SHARED_LINES = 10
+
+
+def lines_that_count(path: Path) -> list[str]:
+    """A file without white space, comments, lone brackets and imports: what a fixture or a helper could hold."""
+    text = path.read_text(encoding="utf-8")
+    imports = {
+        number
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    stripped = [line.strip() for number, line in enumerate(text.splitlines(), 1) if number not in imports]
+    return [line for line in stripped if re.search(r"\w", line) and not line.startswith("#")]
+
+
+def test_no_file_is_long() -> None:
+    """Whoever opens one finds one question."""
+    lengths = {
+        str(path): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in (ROOT, TESTS)
+        for path in folder.rglob("*.py")
+    }
+    assert {path: length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_no_two_test_files_share_ten_lines() -> None:
+    """What several files need is in a fixture, or in a helper of theirs."""
+    seen: dict[tuple[str, ...], Path] = {}
+    pairs = set()
+    for path in sorted(TESTS.rglob("*.py")):
+        lines = lines_that_count(path)
+        for start in range(len(lines) - SHARED_LINES + 1):
+            first = seen.setdefault(tuple(lines[start : start + SHARED_LINES]), path)
+            if first != path:
+                pairs.add((str(first.relative_to(TESTS)), str(path.relative_to(TESTS)), lines[start]))
+    assert sorted(pairs) == []

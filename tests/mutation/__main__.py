@@ -29,13 +29,20 @@ _TESTS: Final = {
         "tests/test_errors.py",
         "tests/test_events.py",
     ],
-    "transport": ["tests/transport", "tests/test_clock.py", "tests/test_config.py", "tests/test_aiohttp.py"],
+    "transport": [
+        "tests/transport",
+        "tests/test_clock.py",
+        "tests/test_config.py",
+        "tests/test_environment.py",
+        "tests/test_aiohttp.py",
+    ],
     "protocol": [
         "tests/protocol",
         "tests/test_errors.py",
         "tests/test_codes.py",
         "tests/test_times.py",
         "tests/test_secrets.py",
+        "tests/test_secrets_in_frames.py",
     ],
     "polling": ["tests/polling", "tests/test_session.py", "tests/test_events.py"],
     "fulfilment": [

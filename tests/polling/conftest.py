@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async.testing import ManualClock
 from tests.support.scripted_gateway import Gateway
 from tests.support.shared_backend import Channel, SharedBackend
 
@@ -14,21 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay, Event
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+    from omipay_async.testing import ManualClock
 
 
 @pytest.fixture
 def gateway(clock: ManualClock) -> Gateway:
     return Gateway(clock)
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
 
 
 @pytest.fixture

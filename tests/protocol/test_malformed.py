@@ -15,49 +15,24 @@ from hypothesis import strategies as st
 from omipay_async import MalformedNotification, NotificationError
 from omipay_async.protocol.signing import signature
 from omipay_async.testing import ManualClock
-from tests.support.scripted_gateway import M_NUMBER, SECRET_KEY, Gateway, fail, notification, order
+from tests.support.scripted_gateway import M_NUMBER, SECRET_KEY, Gateway, fail, notification
+from tests.support.strangers import NONCE, never, refused, two_orders
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from omipay_async import AsyncOmipay, Order
-
-NONCE = "313644f42ecd4758b5e23b80e86efdc4"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+    from omipay_async import AsyncOmipay
 
 
 @pytest.fixture
 def gateway(clock: ManualClock) -> Gateway:
-    gateway = Gateway(clock)
-    gateway.on("TR1", order("PAID", out_order_no="T1-000231"))
-    gateway.on("TR2", order("READY", out_order_no="T1-000232"))
-    return gateway
+    return two_orders(clock)
 
 
 @pytest.fixture
 async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
     async with gateway.session() as omipay:
         yield omipay
-
-
-async def never(order: Order) -> None:
-    """A handler that no attack may reach."""
-    message = f"{order.order_no} was fulfilled"
-    raise AssertionError(message)
-
-
-async def refused(omipay: AsyncOmipay, body: Any, kind: type[NotificationError], status: int) -> None:
-    """``body`` is refused for the right reason by every method that takes one, and reaches no handler."""
-    with pytest.raises(kind) as caught:
-        await omipay.confirm_notification(body)
-    assert type(caught.value) is kind
-    reply = await omipay.receive_notification(body, never)
-    assert (reply.status, reply.body, reply.ran) == (status, b'{"return_code": "FAIL"}', False)
-    assert type(reply.error) is kind
 
 
 # -- bodies that are none ---------------------------------------------------------------------------------------------

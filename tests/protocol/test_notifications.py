@@ -27,7 +27,6 @@ from omipay_async import (
     UnconfirmedNotification,
 )
 from omipay_async.protocol import notifications
-from omipay_async.testing import ManualClock
 from tests.support.scripted_gateway import (
     Gateway,
     Held,
@@ -45,14 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay
+    from omipay_async.testing import ManualClock
 
 SYDNEY = ZoneInfo("Australia/Sydney")
 PAID = order("PAID", out_order_no="T1-000231")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture

@@ -76,3 +76,8 @@ class RawClient:
         """The number of a paid order."""
         reply = await self.ask("MakeScanOrder", **fields)
         return str(reply["order_no"])
+
+
+async def press(raw: RawClient, url: str, do: str, **headers: str) -> Any:
+    """Press a button of a page."""
+    return await raw.http.post(url, data={"do": do}, headers=headers)

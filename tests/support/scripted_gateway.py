@@ -20,6 +20,11 @@ BASE_URL: Final = "http://gateway.test/omipay/api"
 ONCE: Final = RetryPolicy(attempts=1)
 """No repeats: each question of a poll is one request, and each failure is one failure."""
 
+AT_ONCE: Final = RetryPolicy(base_delay=0)
+"""The usual three attempts, without waits between them."""
+REFUSED: Final = httpx.ConnectError("refused")
+REFUNDED: Final = {"return_code": "SUCCESS", "refund_no": "RF1"}
+
 Answer = dict[str, Any] | httpx.Response | Exception | Callable[["Request"], Any]
 """A JSON object, a whole response, an exception of the transport, or a function (async too) that returns one."""
 
@@ -163,6 +168,11 @@ def notification(
         **changes,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def make_refund(omipay: AsyncOmipay, **options: Any) -> Coroutine[Any, Any, Any]:
+    """A money call."""
+    return omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1, **options)
 
 
 def named(events: list[Event], name: str) -> list[Event]:

@@ -20,11 +20,6 @@ REFUNDED = reply({"return_code": "SUCCESS", "refund_no": "RF1"})
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     network = Network()
     network.carries(monkeypatch)

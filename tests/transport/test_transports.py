@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from omipay_async import NotSent, OmipayError, OutcomeUnknown, RetryPolicy, TransportError
+from omipay_async import NotSent, OmipayError, OutcomeUnknown, TransportError
 from omipay_async.errors import ConfigurationError
-from omipay_async.testing import ManualClock
 from omipay_async.transport.evidence import never_sent
 from omipay_async.transport.tls import ssl_context
-from tests.support.scripted_gateway import Gateway, order
+from tests.support.scripted_gateway import REFUNDED, Gateway, make_refund, order
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from pathlib import Path
 
-    from omipay_async import AsyncOmipay, Event
-
-REFUSED = httpx.ConnectError("refused")
-REFUNDED = {"return_code": "SUCCESS", "refund_no": "RF1"}
-AT_ONCE = RetryPolicy(base_delay=0)
-"""The usual three attempts, without waits between them."""
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+    from omipay_async.testing import ManualClock
 
 
 @pytest.fixture
@@ -39,16 +27,6 @@ def gateway(clock: ManualClock) -> Gateway:
     gateway.on("QueryOrder", order("PAID"))
     gateway.on("Refund", REFUNDED)
     return gateway
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-def refund(omipay: AsyncOmipay, **options: Any) -> Coroutine[Any, Any, Any]:
-    """A money call."""
-    return omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1, **options)
 
 
 async def test_a_request_that_is_too_long_for_the_transport(gateway: Gateway) -> None:
@@ -67,7 +45,7 @@ async def test_whatever_a_transport_raises(gateway: Gateway) -> None:
     gateway.on("QueryOrder", ZeroDivisionError())
     async with gateway.session() as omipay:
         with pytest.raises(OutcomeUnknown):
-            await refund(omipay)
+            await make_refund(omipay)
         with pytest.raises(TransportError, match="ZeroDivisionError"):
             await omipay.query_order("TR1")
 
@@ -132,7 +110,7 @@ async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
         with pytest.raises(OmipayError) as caught:
             await omipay.query_order("TR1")
         with pytest.raises(NotSent):
-            await refund(omipay)
+            await make_refund(omipay)
     assert type(caught.value) is error
 
 

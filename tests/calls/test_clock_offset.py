@@ -1,0 +1,110 @@
+"""What a session does after SIGN_TIMEOUT: it learns how far its clock differs from the gateway's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from omipay_async import (
+    AuthenticationError,
+    Outcome,
+    OutcomeUnknown,
+)
+from tests.support.scripted_gateway import (
+    REFUNDED,
+    Gateway,
+    begin,
+    fail,
+    make_refund,
+    named,
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from omipay_async import Event
+    from omipay_async.testing import ManualClock
+
+
+def sign_timeout(date: str | None) -> httpx.Response:
+    """A SIGN_TIMEOUT, as of ``date`` by the gateway's clock."""
+    return httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers={} if date is None else {"Date": date})
+
+
+async def test_the_offset_is_learnt_and_kept(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
+    """A clock that is an hour off costs one more request, once; the log and one event tell of it."""
+    late = sign_timeout("Tue, 14 Nov 2023 23:13:20 GMT")
+    gateway.on("Refund", late, REFUNDED)
+    async with gateway.session(on_event=events.append) as omipay:
+        await make_refund(omipay)
+        await make_refund(omipay)
+    sent = [(int(asked.params["timestamp"]) - clock.time_ms()) / 1000 for asked in gateway.asked]
+    assert sent == [0, pytest.approx(3600, abs=1), pytest.approx(3600, abs=1)]
+    assert len(named(events, "clock")) == 1
+    assert named(events, "call")[0].attempt == 2
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Nov 2023 23:13:20 GMT", "Thu, 01 Jan 99999 00:00:00"])
+async def test_without_a_date_there_is_nothing_to_learn(clock: ManualClock, gateway: Gateway, date: str | None) -> None:
+    """AuthenticationError, at once: signing anew by the same clock is no use."""
+    gateway.on("Refund", sign_timeout(date))
+    async with gateway.session() as omipay:
+        with pytest.raises(AuthenticationError) as caught:
+            await make_refund(omipay)
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert len(gateway.asked) == 1
+
+
+async def test_a_gateway_that_is_never_content(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
+    """One repeat, not one after the other; where its clock agrees with ours there is no offset to tell of."""
+    gateway.on("TR1", sign_timeout("Tue, 14 Nov 2023 22:13:20 GMT"))
+    gateway.on("Refund", sign_timeout("Tue, 14 Nov 2023 23:13:20 GMT"))
+    async with gateway.session(on_event=events.append) as omipay:
+        with pytest.raises(AuthenticationError):
+            await omipay.query_order("TR1")
+        assert len(gateway.asked) == 2
+        assert named(events, "clock") == []
+        with pytest.raises(AuthenticationError) as caught:
+            await make_refund(omipay)
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert len(gateway.asked) == 4
+    assert len(named(events, "clock")) == 1
+
+
+@pytest.mark.parametrize(
+    ("date", "repeated"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", False),
+        ("Tue, 14 Nov 2023 22:17:19 GMT", False),
+        ("Tue, 14 Nov 2023 22:17:20 GMT", True),
+        ("Tue, 14 Nov 2023 22:09:21 GMT", False),
+        ("Tue Nov 14 22:09:20 2023", True),
+        ("Thu, 14 Dec 2023 22:13:21 GMT", False),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", False),
+    ],
+)
+async def test_money_goes_out_again_only_if_the_refusal_bears_itself_out(
+    clock: ManualClock, gateway: Gateway, date: str, repeated: bool
+) -> None:
+    """The Date beside it shows that our timestamp was four minutes off or more; else it may be a reply to another."""
+    gateway.on("Refund", sign_timeout(date), REFUNDED)
+    async with gateway.session() as omipay:
+        call = await begin(clock, make_refund(omipay))
+        ended = await outcome(call)
+    assert len(gateway.asked) == 1 + repeated
+    assert isinstance(ended, AuthenticationError) is not repeated
+    if not repeated:
+        assert ended.outcome is Outcome.NOT_DONE
+
+
+async def test_a_sign_timeout_that_names_a_number_leaves_it_open(clock: ManualClock, gateway: Gateway) -> None:
+    """A gateway that knows a refund's number did more than look at the time: unknown, not sent again."""
+    refused = fail("SIGN_TIMEOUT", refund_no="RF1")
+    gateway.on("Refund", httpx.Response(200, json=refused, headers={"Date": "Tue, 14 Nov 2023 23:13:20 GMT"}), REFUNDED)
+    async with gateway.session() as omipay:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await make_refund(omipay)
+    assert isinstance(caught.value.__cause__, AuthenticationError)
+    assert caught.value.raw == refused
+    assert len(gateway.asked) == 1

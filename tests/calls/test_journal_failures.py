@@ -1,0 +1,298 @@
+"""A journal that fails or hangs, and callers who leave: what is sent all the same, and what is still written down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from omipay_async import (
+    JournalError,
+    JournalOutcome,
+    NotSent,
+    Outcome,
+    OutcomeUnknown,
+    PaymentDeclined,
+    RetryPolicy,
+    SessionClosed,
+)
+from omipay_async.testing import ManualClock
+from tests.support.clocks import LeapingClock
+from tests.support.fake_journal import PAID, FakeJournal, Stalled, scan
+from tests.support.scripted_gateway import Gateway, Held, begin, fail, order, outcome, settle
+from tests.support.untyped import untyped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from omipay_async import Event
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """An entry that is waited for in vain fails its test; a loop that never gives way is ended too."""
+
+    def give_up(*_: object) -> None:
+        pytest.fail("an entry of the journal is still waited for")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+# -- opening fails ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raised", [OSError("disk full"), JournalError("disk full"), asyncio.CancelledError()])
+async def test_without_an_entry_nothing_is_sent(gateway: Gateway, journal: FakeJournal, raised: BaseException) -> None:
+    """NotSent, caused by a JournalError, caused by what the journal raised; not repeated."""
+    journal.at["opening"] = raised
+    async with gateway.session(journal=journal, retry=RetryPolicy(base_delay=0)) as omipay:
+        with pytest.raises(NotSent, match=r"could not be written down first.*A-1") as caught:
+            await scan(omipay)
+    assert (caught.value.outcome, caught.value.endpoint) == (Outcome.NOT_DONE, "MakeScanOrder")
+    cause = caught.value.__cause__
+    assert isinstance(cause, JournalError)
+    assert (
+        "disk full" in str(cause) or type(raised).__name__ in str(cause) or isinstance(raised, asyncio.CancelledError)
+    )
+    assert raised in {cause, cause.__cause__} or isinstance(raised, asyncio.CancelledError)
+    assert gateway.asked == []
+    assert journal.names == ["opening"]
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_journal_that_hangs_is_bounded_by_the_calls_time(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, stubborn: bool
+) -> None:
+    """Nothing is sent. Whether the entry was written nobody knows: it is closed beside, once its opening has ended."""
+    journal.at["opening"] = stalled = Stalled(stubborn=stubborn)
+    omipay = gateway.session(journal=journal)
+    call = await begin(clock, scan(omipay, timeout=8))
+    await clock.advance(3.999)
+    assert not call.done()
+    await clock.advance(0.001)
+    error = await outcome(call)
+    assert isinstance(error, NotSent)
+    assert isinstance(error.__cause__, JournalError)
+    assert stalled.cancelled == 1
+    await settle()
+    if stubborn:
+        assert journal.names == ["opening"]
+        stalled.go_on.set()
+    await omipay.aclose()
+    assert journal.names == ["opening", "closing"]
+    assert (journal.last.outcome, journal.last.id) == (JournalOutcome.NOT_DONE, journal.steps[0][1].id)
+    assert gateway.asked == []
+
+
+async def test_a_journal_that_never_comes_back_holds_no_end(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five seconds after the call the session gives the entry up, and says so."""
+    journal.at["opening"] = stalled = Stalled(stubborn=True)
+    omipay = gateway.session(journal=journal)
+    call = await begin(clock, scan(omipay, timeout=8))
+    await clock.advance(4)
+    await outcome(call)
+    closing = await begin(clock, omipay.aclose())
+    await clock.advance(4.9)
+    assert not closing.done()
+    await clock.advance(0.2)
+    assert await outcome(closing) is None
+    assert journal.names == ["opening"]
+    assert [(record.levelname, record.__dict__["omipay_out_order_no"]) for record in caplog.records] == [
+        ("ERROR", "A-1")
+    ]
+    stalled.go_on.set()
+    await settle()
+
+
+async def test_a_caller_who_leaves_during_opening_leaves_nothing_open(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal
+) -> None:
+    """At once, and nothing is sent; the entry is closed beside as NOT_DONE."""
+    journal.at["opening"] = stalled = Stalled()
+    async with gateway.session(journal=journal) as omipay:
+        call = await begin(clock, scan(omipay))
+        await stalled.reached.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is JournalOutcome.NOT_DONE
+    assert gateway.asked == []
+
+
+async def test_the_sessions_end_during_opening_sends_nothing(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal
+) -> None:
+    """SessionClosed: nothing happened, and the entry says so."""
+    journal.at["opening"] = Stalled()
+    omipay = gateway.session(journal=journal)
+    call = await begin(clock, scan(omipay))
+    await omipay.aclose()
+    error = await outcome(call)
+    assert isinstance(error, SessionClosed)
+    assert error.outcome is Outcome.NOT_DONE
+    assert journal.last.outcome is JournalOutcome.NOT_DONE
+    assert gateway.asked == []
+
+
+async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
+    gateway: Gateway, journal: FakeJournal
+) -> None:
+    """A slow journal leaves too little time: NotSent, and the entry is closed."""
+
+    async def slow() -> None:
+        leaping.leapt_s = 16
+
+    leaping = LeapingClock()
+    journal.at["opening"] = slow
+    async with gateway.session(journal=journal, clock=leaping) as omipay:
+        with pytest.raises(NotSent, match="half of its time"):
+            await scan(omipay)
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is JournalOutcome.NOT_DONE
+    assert gateway.asked == []
+
+
+async def test_what_is_too_late_for_sending_is_not_written_down(gateway: Gateway, journal: FakeJournal) -> None:
+    """The slot came free after the call's time to be sent: there is nothing to lose sight of."""
+    leaping = LeapingClock()
+    held = Held(order("PAID"))
+    gateway.on("QueryOrder", held)
+
+    def stand_still(event: Event) -> None:
+        leaping.leapt_s = 16 if event.name == "attempt" else leaping.leapt_s
+
+    async with gateway.session(journal=journal, clock=leaping, max_in_flight=1, on_event=stand_still) as omipay:
+        first = await begin(leaping, omipay.query_order("TR1"))
+        money = await begin(leaping, scan(omipay))
+        held.release.set()
+        assert isinstance(await outcome(money), NotSent)
+        await outcome(first)
+    assert journal.steps == []
+
+
+# -- closing ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raised", [OSError("disk full"), asyncio.CancelledError()])
+async def test_a_result_stands_although_it_could_not_be_written_down(
+    gateway: Gateway, journal: FakeJournal, raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The customer has paid. That the entry stays open is logged as ERROR with its numbers."""
+    journal.at["closing"] = raised
+    async with gateway.session(journal=journal) as omipay:
+        assert (await scan(omipay)).is_paid
+        gateway.on("MakeScanOrder", fail("NOT_ENOUGH"))
+        with pytest.raises(PaymentDeclined):
+            await scan(omipay)
+    records = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(records) == 2
+    for record, expected in zip(records, (None, Outcome.NOT_DONE), strict=True):
+        assert "stays open" in record.getMessage()
+        assert "A-1" in record.getMessage()
+        assert record.__dict__["omipay_out_order_no"] == "A-1"
+        assert record.__dict__["omipay_outcome"] is expected
+        assert record.exc_info
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_journal_that_hangs_while_closing_takes_five_seconds_at_most(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, caplog: pytest.LogCaptureFixture, stubborn: bool
+) -> None:
+    """Whatever is left of the call's own time."""
+    journal.at["closing"] = stalled = Stalled(stubborn=stubborn)
+    async with gateway.session(journal=journal) as omipay:
+        call = await begin(clock, scan(omipay))
+        await clock.advance(4.9)
+        assert not call.done()
+        await clock.advance(0.2)
+        assert (await outcome(call)).is_paid
+    assert "did not answer in time" in caplog.records[-1].getMessage()
+    stalled.go_on.set()
+    await settle()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_a_cancelled_call_is_closed_beside(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, sent: bool
+) -> None:
+    """Cancelling is not delayed; the session's end waits for the entry. Sent, nobody knows; between repeats, not."""
+    held = Held(PAID)
+    gateway.on("MakeScanOrder", held if sent else httpx.ConnectError("refused"))
+    journal.at["closing"] = stalled = Stalled()
+    omipay = gateway.session(journal=journal, retry=RetryPolicy(base_delay=2, max_delay=2))
+    omipay._executor.random = lambda: 0.9
+    call = await begin(clock, scan(omipay))
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await stalled.reached.wait()
+    closing = await begin(clock, omipay.aclose())
+    assert not closing.done()
+    stalled.go_on.set()
+    assert await outcome(closing) is None
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is (JournalOutcome.UNKNOWN if sent else JournalOutcome.NOT_DONE)
+    assert journal.last.error == "CancelledError"
+
+
+async def test_a_caller_who_leaves_while_the_result_is_written_down(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal
+) -> None:
+    """He is gone at once; what happened is written down all the same."""
+    journal.at["closing"] = stalled = Stalled()
+    omipay = gateway.session(journal=journal)
+    call = await begin(clock, scan(omipay))
+    await stalled.reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert stalled.cancelled == 0
+    stalled.go_on.set()
+    await omipay.aclose()
+    assert (journal.last.outcome, journal.last.order_no) == (JournalOutcome.DONE, "TR1")
+
+
+def test_a_call_that_is_thrown_away_with_its_event_loop_stays_open(journal: FakeJournal) -> None:
+    """Nobody waits for it and nothing can be written any more: open is the truth. Its context is not ours either."""
+    clock = ManualClock()
+    gateway = Gateway(clock)
+    gateway.on("MakeScanOrder", Held(PAID))
+    omipay = gateway.session(journal=journal)
+    loop = asyncio.new_event_loop()
+    call = scan(omipay)
+    task = loop.create_task(call)
+    loop.run_until_complete(settle())
+    loop.close()
+    call.close()
+    untyped(task)._log_destroy_pending = False  # that is what this test is about
+    assert journal.names == ["opening"]
+    omipay._life.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "order_no"),
+    [
+        ({**PAID, "order_no": "TR7", "out_order_no": "other"}, None),
+        (fail("SYSTEM_ERROR", order_no="TR7"), "TR7"),
+    ],
+)
+async def test_neither_error_nor_entry_names_another_calls_order(
+    gateway: Gateway, journal: FakeJournal, reply: dict[str, Any], order_no: str | None
+) -> None:
+    """A sweep would ask about somebody else's order."""
+    gateway.on("MakeScanOrder", reply)
+    async with gateway.session(journal=journal) as omipay:
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await scan(omipay)
+    assert (unknown.value.order_no, journal.last.order_no) == (order_no, order_no)

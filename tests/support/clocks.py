@@ -1,0 +1,15 @@
+"""Clocks that misbehave."""
+
+from __future__ import annotations
+
+from omipay_async.testing import ManualClock
+
+
+class LeapingClock(ManualClock):
+    """A clock that can leap without a timer being fired: as when the machine, or the loop, was stopped."""
+
+    leapt_s = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds, the leap among them."""
+        return super().monotonic() + self.leapt_s

@@ -1,0 +1,84 @@
+"""Journals that do what a test says, and the charge that is written into them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from omipay_async import (
+        AsyncOmipay,
+        JournalEntry,
+        Order,
+    )
+
+PAID = {"return_code": "SUCCESS", "order_no": "TR1"}
+PAYMENT_CODE = "134567890123456789"
+
+
+class FakeJournal:
+    """Keeps every entry, and does at each step what the test says."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, JournalEntry]] = []
+        self.at: dict[str, Any] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Which steps were taken."""
+        return [name for name, _ in self.steps]
+
+    @property
+    def last(self) -> JournalEntry:
+        """What was written last."""
+        return self.steps[-1][1]
+
+    async def opening(self, entry: JournalEntry) -> None:
+        """Open."""
+        await self._step("opening", entry)
+
+    async def closing(self, entry: JournalEntry) -> None:
+        """Close."""
+        await self._step("closing", entry)
+
+    async def confirmed(self, m_number: str, order: Order) -> None:
+        """Not of calls."""
+        raise AssertionError
+
+    async def _step(self, name: str, entry: JournalEntry) -> None:
+        self.steps.append((name, entry))
+        what = self.at.get(name)
+        if isinstance(what, BaseException):
+            raise what
+        if what is not None:
+            await what()
+
+
+class Stalled:
+    """A journal that does not answer until the test says so."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.cancelled = 0
+        self._stubborn = stubborn
+
+    async def __call__(self) -> None:
+        """Wait."""
+        self.reached.set()
+        while not self.go_on.is_set():
+            try:
+                await self.go_on.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                if not self._stubborn:
+                    raise
+
+
+def scan(omipay: AsyncOmipay, **options: Any) -> Coroutine[Any, Any, Any]:
+    """A charge."""
+    return omipay.make_scan_order(
+        order_name="x", amount=450, currency="AUD", out_order_no="A-1", qrcode=PAYMENT_CODE, pos_no="1", **options
+    )

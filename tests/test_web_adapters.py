@@ -1,0 +1,152 @@
+"""What the adapters for FastAPI and aiohttp have in common: notifications over a real socket, served by both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import fastapi
+import pytest
+from aiohttp import web
+
+from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
+from omipay_async.errors import BackendError
+from omipay_async.fastapi import get_omipay, lifespan, notification_route
+from omipay_async.sandbox import Sandbox
+
+from .support.raw_http import FAIL, ORDER, SUCCESS, Handler, Session, chunked, exchange
+from .support.web_servers import served_by_aiohttp, served_by_uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from omipay_async import AsyncOmipay
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+@pytest.fixture
+def handler() -> Handler:
+    return Handler()
+
+
+@pytest.fixture(params=["aiohttp", "fastapi"])
+async def port(request: pytest.FixtureRequest, session: Any, handler: Handler) -> AsyncIterator[int]:
+    """Where each adapter takes notifications."""
+    if request.param == "aiohttp":
+        app = web.Application()
+        app.router.add_post("/omipay/notify", notification_handler(session, handler))
+        server = served_by_aiohttp(app)
+    else:
+        api = fastapi.FastAPI()
+        api.include_router(notification_route(session, handler))
+        server = served_by_uvicorn(api)
+    async with server as port:
+        yield port
+
+
+async def test_the_raw_bytes_reach_the_session_and_its_answer_the_gateway(
+    port: int, session: Session, handler: Handler
+) -> None:
+    """No framework has read and rewritten them; the answer is the documented JSON."""
+    body = b'{"order_no" : "TR1",\t"x":"\xe6\xb5\x8b\\u8bd5"}\n'
+    answered = await exchange(port, body[:10], body[10:])
+    assert (answered.status, answered.body) == (200, SUCCESS)
+    assert answered.headers["content-type"] == "application/json"
+    assert session.bodies == [body]
+    assert handler.orders == [ORDER]
+
+
+async def test_a_failure_is_passed_on(port: int, session: Session) -> None:
+    """Status and FAIL, so that the gateway delivers again."""
+    session.error = BackendError("no backend")
+    answered = await exchange(port, b"{}")
+    assert (answered.status, answered.body) == (503, FAIL)
+
+
+async def test_a_chunked_body_is_read_to_its_end(port: int, session: Session) -> None:
+    """A gateway behind a proxy may send one; 64 KiB are not too long."""
+    pieces = chunked(b"x" * 65_000, b"y" * 536)
+    answered = await exchange(
+        port, *pieces, b"0\r\n\r\n", headers="Transfer-Encoding: chunked\r\nConnection: close\r\n"
+    )
+    assert answered.status == 200
+    assert session.bodies == [b"x" * 65_000 + b"y" * 536]
+
+
+@pytest.mark.parametrize("length", ["65537", "9" * 18])
+async def test_a_body_that_announces_its_length_is_refused_unread(port: int, session: Session, length: str) -> None:
+    """413 and FAIL before a byte of it was sent, and the connection ends."""
+    answered = await exchange(port, headers=f"Content-Length: {length}\r\n")
+    assert (answered.status, answered.body) == (413, FAIL)
+    assert answered.headers["connection"] == "close"
+    assert session.bodies == []
+
+
+async def test_a_body_without_end_is_refused_as_soon_as_it_is_too_long(port: int, session: Session) -> None:
+    """Chunked, never ended: the answer comes while the sender still sends, and nothing more is received."""
+    answered = await exchange(port, *chunked(*[b"x" * 4096] * 17), headers="Transfer-Encoding: chunked\r\n")
+    assert (answered.status, answered.body) == (413, FAIL)
+    assert answered.headers["connection"] == "close"
+    assert session.bodies == []
+
+
+async def test_a_sender_that_hangs_up_leaves_nothing_behind(
+    port: int, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cut-off body is no notification, and no traceback in the log."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /omipay/notify HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    async with asyncio.timeout(10):
+        while not caplog.records:  # the server has no event for it
+            await asyncio.sleep(0.005)
+    assert [record.name for record in caplog.records] == ["omipay_async"]
+    assert session.bodies == []
+
+
+# -- the whole road -------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def in_aiohttp(sandbox: Sandbox, handler: Handler) -> AsyncIterator[tuple[int, AsyncOmipay]]:
+    app = web.Application()
+    app.router.add_post("/omipay/notify", notification_handler(OMIPAY, handler))
+    app.cleanup_ctx.append(session_context(sandbox.session))
+    async with served_by_aiohttp(app) as port:
+        yield port, app[OMIPAY]
+
+
+@contextlib.asynccontextmanager
+async def in_fastapi(sandbox: Sandbox, handler: Handler) -> AsyncIterator[tuple[int, AsyncOmipay]]:
+    app = fastapi.FastAPI(lifespan=lifespan(sandbox.session))
+    app.include_router(notification_route(get_omipay, handler))
+    async with served_by_uvicorn(app) as port:
+        yield port, app.state.omipay
+
+
+@pytest.mark.parametrize("shop", [in_aiohttp, in_fastapi])
+async def test_a_payment_in_the_sandbox_reaches_the_handler_over_the_wire(shop: Any, handler: Handler) -> None:
+    """Order, payment, notification over HTTP, QueryOrder, handler, SUCCESS; a forged body reaches nothing."""
+    async with Sandbox() as sandbox, shop(sandbox, handler) as (port, omipay):
+        order = await omipay.make_qr_order(
+            order_name="Flat white",
+            amount=450,
+            currency="AUD",
+            out_order_no="A-1",
+            platform="WECHATPAY",
+            notify_url=f"http://127.0.0.1:{port}/omipay/notify",
+        )
+        forged = await exchange(port, sandbox.notification(order.order_no, total_amount=1))
+        assert (forged.status, forged.body) == (409, FAIL)
+        await sandbox.customer.pays(order.order_no)
+        await sandbox.settle()
+        again = await exchange(port, sandbox.notification(order.order_no))
+        assert (again.status, again.body) == (200, SUCCESS)
+    assert [fulfilled.order_no for fulfilled in handler.orders] == [order.order_no]
