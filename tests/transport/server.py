@@ -12,7 +12,6 @@ import json
 import os
 import socket
 import struct
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -379,23 +378,3 @@ async def until(condition: Callable[[], bool], what: str = "the condition") -> N
             return
         await asyncio.sleep(0.001)
     raise AssertionError(f"waited in vain for {what}")
-
-
-@contextlib.contextmanager
-def gateway_in_thread(tls: ssl.SSLContext | None = None) -> Iterator[Gateway]:
-    """A gateway with a thread and an event loop of its own, for tests that use several loops."""
-    gateway, ready, stop = Gateway(tls=tls), threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with gateway:
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert ready.wait(5)
-        yield gateway
-    finally:
-        gateway.loop.call_soon_threadsafe(stop.set)
-        thread.join()

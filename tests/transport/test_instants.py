@@ -14,7 +14,8 @@ from omipay_async.testing import ManualClock
 
 from .behaviours import Behaviour, message
 from .client import Transport, open_session, query, refund, scan
-from .server import Gateway, always, gateway_in_thread, until
+from .server import Gateway, always, until
+from .server_thread import gateway_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -15,7 +15,8 @@ from omipay_async.testing import ManualClock
 
 from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE
 from .client import Transport, named, open_session, query, refund, scan
-from .server import Gateway, always, gateway_in_thread, settled, until
+from .server import Gateway, always, settled, until
+from .server_thread import gateway_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
