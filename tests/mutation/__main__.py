@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import sys
@@ -63,6 +64,8 @@ _LONG: Final = (
     "tests/polling/test_polling_many.py::test_ten_thousand_polls",
     "tests/protocol/test_fuzz.py",
     "tests/sql/test_kill.py",
+    "tests/sql/test_trouble.py::test_a_database_that_stalls",
+    "tests/sql/test_trouble.py::test_a_writer_who_does_not_end",
     "tests/transport/test_cancel.py",
     "tests/transport/test_instants.py",
     "tests/transport/test_slots.py::test_burst",
@@ -80,8 +83,8 @@ def main() -> int:
     )
     todo = [one for one in chosen if (one.path, one.was, one.now) not in equivalent]
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        survived = _run(todo, Path(folder), options)
-    killed, spared = len(todo) - survived, len(chosen) - len(todo)
+        killed, survived = _run(todo, Path(folder), options)
+    spared = len(chosen) - len(todo)
     print(f"{len(chosen)} mutants: {killed} killed, {survived} survived, {spared} equivalent")
     return 1 if survived > options.may_survive else 0
 
@@ -95,6 +98,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the draw")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes")
     parser.add_argument("--may-survive", type=int, default=0, help="how many may survive")
+    parser.add_argument("--minutes", type=float, default=24 * 60, help="how long, at most")
     parser.add_argument("--mutant", action="append", default=[], help="only this one, as it is printed: path#number")
     parser.add_argument("--verbose", action="store_true", help="also print what was killed, and by which test")
     return parser.parse_args()
@@ -117,23 +121,30 @@ def _sample(packages: list[str], seed: int, number: int) -> list[Mutant]:
     return [mutant(path, n) for path, n in drawn]
 
 
-def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> int:
-    """How many survived. The tests must pass without a fault first, or all would seem killed."""
+def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> tuple[int, int]:
+    """How many were killed, how many survived. The tests must pass without a fault, or all would seem killed."""
     packages = sorted({_package(one) for one in todo})
     began, scores = time.monotonic(), Counter[tuple[str, bool]]()
     plain = [(None, _tests(package)) for package in packages]
     faulty = [(one, _tests(_package(one))) for one in todo]
-    for verdict in verdicts([*plain, *faulty], folder, options.jobs):
-        if verdict.mutant is None and not verdict.survived:
-            sys.exit(f"Without any fault, {verdict.killer} fails.")
-        if verdict.mutant is not None:
-            scores[_package(verdict.mutant), verdict.survived] += 1
-            print("".join(_told(verdict.mutant, verdict, verbose=options.verbose)), end="", flush=True)
+    with contextlib.closing(verdicts([*plain, *faulty], folder, options.jobs)) as found:
+        for verdict in found:
+            if verdict.mutant is None and not verdict.survived:
+                sys.exit(f"Without any fault, {verdict.killer} fails.")
+            if verdict.mutant is not None:
+                scores[_package(verdict.mutant), verdict.survived] += 1
+                print("".join(_told(verdict.mutant, verdict, verbose=options.verbose)), end="", flush=True)
+            if time.monotonic() - began > 60 * options.minutes:
+                print(f"{options.minutes:g} minutes are over: the rest is left out.")
+                break
     for package in packages:
         killed, survived = scores[package, False], scores[package, True]
-        print(f"{package}: {killed} killed, {survived} survived, {killed / (killed + survived):.1%}")
+        print(f"{package}: {killed} killed, {survived} survived, {killed / max(1, killed + survived):.1%}")
     print(f"{time.monotonic() - began:.0f} s")
-    return sum(n for (_, survived), n in scores.items() if survived)
+    count_of = Counter[bool]()
+    for (_, survived), n in scores.items():
+        count_of[survived] += n
+    return count_of[False], count_of[True]
 
 
 def _told(one: Mutant, verdict: Verdict, *, verbose: bool) -> Iterator[str]:

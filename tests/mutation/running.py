@@ -20,7 +20,7 @@ import pytest
 from .mutants import ROOT, Mutant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from multiprocessing.process import BaseProcess
 
 _FORK = multiprocessing.get_context("fork")
@@ -71,7 +71,9 @@ class _Run:
     began: float
 
 
-def verdicts(todo: Iterable[tuple[Mutant | None, list[str]]], folder: Path, jobs: int) -> Iterator[Verdict]:
+def verdicts(
+    todo: Iterable[tuple[Mutant | None, list[str]]], folder: Path, jobs: int
+) -> Generator[Verdict, None, None]:
     """Run the tests of each; None stands for the tree as it is. In the order in which they end."""
     for name in _IMPORTED_ONCE:
         importlib.import_module(name)
