@@ -1,4 +1,4 @@
-"""The version of the package: said here, and nowhere else."""
+"""The version of the package: it is written here, and nowhere else."""
 
 from __future__ import annotations
 

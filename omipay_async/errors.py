@@ -4,7 +4,7 @@ OmipayError
 ├─ ConfigurationError          mend the set-up
 ├─ InvalidRequest              mend the argument that it names; nothing was sent
 ├─ SessionClosed               open a session
-├─ TransportError              a read got no answer: ask again
+├─ TransportError              a read got no answer: repeat it
 │   └─ NotSent                 the gateway certainly never received the request
 ├─ InvalidReply                a read was answered with something that is not a usable reply
 ├─ OutcomeUnknown              a money call may or may not have been acted on: never repeat it
@@ -15,7 +15,7 @@ OmipayError
 │   ├─ PaymentDeclined         the customer needs another code or another card
 │   ├─ OrderStateError         the order is not in a state for this
 │   ├─ LookupFailed            no such order or refund, or another merchant's
-│   └─ GatewayError            SYSTEM_ERROR on a read: ask again
+│   └─ GatewayError            SYSTEM_ERROR on a read: repeat it
 ├─ PaymentFailed               polling ended: the order will not be paid
 ├─ RefundFailed                polling ended: the refund will not be paid out
 ├─ PollTimeout                 polling stopped before anything final was seen
@@ -126,7 +126,7 @@ class SessionClosed(OmipayError):
 
 
 class TransportError(OmipayError):
-    """A read got no answer. It may be asked again."""
+    """A read got no answer. It may be repeated."""
 
     def __init__(self, message: str, *, endpoint: str = "", outcome: Outcome | None = None) -> None:
         super().__init__(message, outcome=outcome)

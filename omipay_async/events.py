@@ -1,4 +1,4 @@
-"""What the session tells about itself: one hook for metrics, tracing and audit, and the log. No URL in either."""
+"""What the session reports about itself: one hook for metrics, tracing and audit, and the log. No URL in either."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Order(_OrderVerdict):
 
 @attrs.frozen
 class RefundReceipt:
-    """A refund was accepted (CN 3.10). It may still fail: ``query_refund`` or ``poll_until_refunded`` tells."""
+    """A refund was accepted (CN 3.10). It may still fail: ``query_refund`` and ``poll_until_refunded`` show it."""
 
     refund_no: str
     currency: Currency | str | None = None

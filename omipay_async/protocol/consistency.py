@@ -1,4 +1,4 @@
-"""Whether a reply is this call's, and of one mind: only then is anything of it believed. No I/O.
+"""Whether a reply belongs to this call and does not contradict itself: only then is it believed. No I/O.
 
 A reply of which either is in doubt may be another call's, late or swapped on the way, or the work of two programs
 that disagree. Acting on it as a success ships goods that nobody paid for; acting on it as a refusal charges twice.

@@ -102,7 +102,7 @@ class Endpoint(Generic[T]):
         return "GET" if self.safety is Safety.READ else "POST"
 
 
-# An order_no tells nothing: both an order's reply and a refund's may name one.
+# An order_no proves nothing: both an order's reply and a refund's may name one.
 _KINDS_OF_NUMBERS: Final = frozenset({"out_order_no", "out_refund_no", "refund_no"})
 
 COMMON_ERROR_CODES: Final = frozenset(
