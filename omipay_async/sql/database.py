@@ -5,7 +5,8 @@ statements of the books can be repeated. It runs in a task beside its caller, so
 time is up leaves at once, while the task gives its connection back; ``aclose`` waits for such tasks.
 
 Cancelling cannot reach into the thread that SQLite works in. So there an abandoned task goes on to the point where it
-has become the writer, and then leaves without having written.
+has become the writer, and then leaves without having written. On PostgreSQL an abandoned task is cancelled, but not
+while it connects: asyncpg leaves a future behind that complains, and the next question can use the connection.
 
 SQLite has one writer at a time. Writers of this process stand in line at a lock of our own, which is fair and costs
 nothing; the database's own lock is left for other processes.
@@ -28,6 +29,7 @@ from .engines import Dialect, begin_immediately, checked_engine, made_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from contextlib import AsyncExitStack
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -59,7 +61,8 @@ class Database:
         self._writing = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asking: set[asyncio.Task[Any]] = set()
-        self._abandoned: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Task[Any] | None] = set()
+        self._connecting: set[asyncio.Task[Any] | None] = set()
 
     def __repr__(self) -> str:
         return self._engine.url.render_as_string(hide_password=True)
@@ -89,20 +92,38 @@ class Database:
         return await self._ask(lambda: self._repeated(lambda: self._once_written(work, limit)), error, limit)
 
     async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async with self._engine.connect() as connection:
+        async with self._connection() as connection:
             return await work(connection)
 
     async def _once_written(self, work: Callable[[AsyncConnection], Awaitable[T]], limit: float) -> T:
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(limit):
                 await stack.enter_async_context(self.writer())
-            connection = await stack.enter_async_context(self._engine.connect())
+            self._check_wanted()  # waiting for SQLite's one writer would hold up the closing of the books
+            connection = await stack.enter_async_context(self._connection())
             await self.begin(connection)
-            if asyncio.current_task() in self._abandoned:
-                raise ConnectionAbortedError
+            self._check_wanted()
             result = await work(connection)
             await connection.commit()
             return result
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection, which is given back whatever happens. The pool keeps it if it is no longer wanted."""
+        task = asyncio.current_task()
+        self._connecting.add(task)
+        try:
+            connection = await self._engine.connect()
+        finally:
+            self._connecting.discard(task)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_exit(connection)
+            self._check_wanted()
+            yield connection
+
+    def _check_wanted(self) -> None:
+        if asyncio.current_task() in self._abandoned:
+            raise ConnectionAbortedError
 
     @contextlib.asynccontextmanager
     async def writer(self) -> AsyncIterator[None]:
@@ -129,11 +150,17 @@ class Database:
 
     async def bounded(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
         """What ``ask`` returns or raises, or ``error`` after ``limit`` seconds, five if it is None."""
-        limit = ANSWER_S if limit is None else limit
+        return await self._result(self._started(ask), error, limit)
+
+    def _started(self, ask: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         self.check_loop()
         task = asyncio.create_task(_awaited(ask))
         self._asking.add(task)
         task.add_done_callback(self._asked)
+        return task
+
+    async def _result(self, task: asyncio.Task[T], error: DatabaseError, limit: float | None = None) -> T:
+        limit = ANSWER_S if limit is None else limit
         try:
             await asyncio.wait((task,), timeout=limit)
         finally:
@@ -147,10 +174,11 @@ class Database:
         return task.result()
 
     def _abandon(self, task: asyncio.Task[Any]) -> None:
-        if not self.dialect.is_sqlite:
+        if task.done():
+            return
+        self._abandoned.add(task)
+        if not self.dialect.is_sqlite and task not in self._connecting:
             task.cancel()
-        elif not task.done():
-            self._abandoned.add(task)
 
     def _asked(self, task: asyncio.Task[Any]) -> None:
         self._asking.discard(task)
@@ -171,15 +199,32 @@ class Database:
     @contextlib.asynccontextmanager
     async def connected(self, error: DatabaseError) -> AsyncIterator[AsyncConnection]:
         """A connection for as long as it is needed. On leaving, what was not committed is taken back, beside."""
-        connection = await self._ask(self._connected, error)
-        try:
+        async with self.begun(_nothing, error) as (connection, _):
             yield connection
-        finally:
-            with contextlib.suppress(BackendError, JournalError):
-                await self._ask(connection.close, error)
 
-    async def _connected(self) -> AsyncConnection:
-        return await self._engine.connect()
+    @contextlib.asynccontextmanager
+    async def begun(
+        self, first: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
+    ) -> AsyncIterator[tuple[AsyncConnection, T]]:
+        """The same, after ``first``, and what that returned. A connection on which it fails is replaced."""
+        opening = self._started(lambda: self._repeated(lambda: self._opened(first)))
+        try:
+            with translated(error):
+                _, connection, result = await self._result(opening, error)
+            yield connection, result
+        finally:
+            # Closed whoever has left: a connection that is only dropped is lost to its pool.
+            closing = self._started(lambda: _closed(opening))
+            if opening.done():
+                await asyncio.wait((closing,))
+
+    async def _opened(
+        self, first: Callable[[AsyncConnection], Awaitable[T]]
+    ) -> tuple[AsyncExitStack, AsyncConnection, T]:
+        async with contextlib.AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self._connection())
+            result = await first(connection)
+            return stack.pop_all(), connection, result
 
     async def on(
         self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
@@ -200,6 +245,20 @@ class Database:
             yield
         finally:
             _within_effect.reset(token)
+
+
+async def _nothing(_: AsyncConnection) -> None:
+    """What a connection is opened with that needs nothing first."""
+
+
+async def _closed(opening: asyncio.Task[tuple[AsyncExitStack, AsyncConnection, Any]]) -> None:
+    """Close what was opened, also if it is opened only after its caller has left."""
+    await asyncio.wait((opening,))
+    if not opening.cancelled() and opening.exception() is None:
+        stack, *_ = opening.result()
+        with contextlib.suppress(*TROUBLES):
+            async with asyncio.timeout(ANSWER_S):
+                await stack.aclose()
 
 
 async def _awaited(ask: Callable[[], Awaitable[T]]) -> T:

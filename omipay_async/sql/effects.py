@@ -75,9 +75,10 @@ class Effects:
     async def _alone_with(self, row: tuple[str, str], order: Order, handler: TransactionalHandler) -> None:
         pause = _FIRST_PAUSE_S
         while True:
-            async with self._database.writer(), self._database.connected(BackendError) as connection:
-                # Each attempt is a new transaction: what the other committed is then seen on every level of isolation.
-                if await self._database.on(connection, lambda c: self._is_alone(c, row), BackendError):
+            # Each attempt is a new transaction: what the other committed is then seen on every level of isolation.
+            begun = self._database.begun(lambda c: self._is_alone(c, row), BackendError)
+            async with self._database.writer(), begun as (connection, is_alone):
+                if is_alone:
                     return await self._run(connection, row, order, handler)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)

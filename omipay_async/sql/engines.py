@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from omipay_async.errors import ConfigurationError
 
@@ -58,6 +60,11 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
         raise ConfigurationError(message)
     engine = create_async_engine(url, connect_args={"timeout": BUSY_S}, pool_timeout=BUSY_S)
 
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def _open_once(_: object, __: object, arguments: Any, options: Any) -> None:
+        # If aiosqlite cannot open a file, its thread may outlive the event loop, and then prints a traceback.
+        await_only(asyncio.to_thread(_check_can_be_opened, *arguments, **options))
+
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _: object) -> None:
         cursor = connection.cursor()
@@ -68,6 +75,10 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
         cursor.close()
 
     return engine
+
+
+def _check_can_be_opened(*arguments: Any, **options: Any) -> None:
+    sqlite3.connect(*arguments, **options).close()
 
 
 def _postgresql_engine(url: URL) -> AsyncEngine:

@@ -33,6 +33,7 @@ from tests.support.redis_server import free_port
 from . import kill_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.context import ForkServerProcess
 
 AT_THE_GATEWAY = ("before the gateway acts", "after the gateway acted")
@@ -90,6 +91,7 @@ class Workers:
     database: str
     gateway: Gateway
     kills: Counter[str] = attrs.field(factory=Counter)
+    target: Callable[[str, str, int, str, int], object] = kill_worker.main
     _context: Any = attrs.field(factory=lambda: multiprocessing.get_context("forkserver"))
     _random: random.Random = attrs.field(factory=random.Random)
 
@@ -97,22 +99,19 @@ class Workers:
         """One worker's life."""
         times = self._random.randint(1, 3)
         arguments = (self.base_url, self.database, port, point, times)
-        process: ForkServerProcess = self._context.Process(target=kill_worker.main, args=arguments, daemon=True)
+        process: ForkServerProcess = self._context.Process(target=self.target, args=arguments, daemon=True)
         process.start()
         pid = process.pid or 0
         if point in AT_THE_GATEWAY:
             self.gateway.deaths[pid] = point
         patience = self._random.uniform(0.2, 1.5) if point == AT_RANDOM else _LONGEST_LIFE_S
-        deadline = time.monotonic() + patience
-        while process.is_alive() and time.monotonic() < deadline:  # a process has no event
-            await asyncio.sleep(0.01)
+        await _wait_for(process, patience)
         self.kills[point if not process.is_alive() or point == AT_RANDOM else f"{point} (not reached)"] += 1
         self.gateway.deaths.pop(pid, None)
         if process.is_alive():
             os.kill(pid, signal.SIGKILL)
-        await asyncio.to_thread(process.join)
-        # 255 is what multiprocessing says if the server that forked the worker is gone: the worker is too.
-        if process.exitcode not in {-signal.SIGKILL, 255}:
+        await _wait_for(process, _LONGEST_LIFE_S)
+        if process.exitcode != -signal.SIGKILL:
             message = f"a worker ended by itself, with {process.exitcode}"
             raise AssertionError(message)
 
@@ -128,6 +127,17 @@ class Workers:
                 await self.live_and_die(point, port)
 
         await asyncio.gather(*(slot(free_port()) for _ in range(WORKERS)))
+
+
+async def _wait_for(process: ForkServerProcess, seconds: float) -> None:
+    """Wait until a process has ended. Not by ``join`` in a thread.
+
+    Each ``start`` of another process asks all of them for their ends too. An end can be read once: of two threads that
+    ask for the same one, the second is told 255, whatever the process died of.
+    """
+    deadline = time.monotonic() + seconds
+    while process.is_alive() and time.monotonic() < deadline:  # a process has no event
+        await asyncio.sleep(0.01)
 
 
 @attrs.frozen

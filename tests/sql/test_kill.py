@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .kill import POINTS, run
+import os
+
+import pytest
+
+from .kill import POINTS, Gateway, Workers, run
 
 
 async def test_nothing_that_moves_money_is_lost_sight_of_over_kill_9(url: str) -> None:
@@ -15,3 +19,14 @@ async def test_nothing_that_moves_money_is_lost_sight_of_over_kill_9(url: str) -
     assert verdict.wrong == []
     assert sum(verdict.figures["kills"].values()) == len(POINTS) - 2
     assert verdict.figures["after it"]["orders"] > 0
+
+
+def exit_by_itself(*_: object) -> None:
+    os._exit(255)
+
+
+async def test_a_worker_that_ends_by_itself_fails_the_kill_test() -> None:
+    """Only SIGKILL is a death that the test gave: any other end is a defect of the worker."""
+    workers = Workers("", "", Gateway(), target=exit_by_itself)
+    with pytest.raises(AssertionError, match="ended by itself, with 255"):
+        await workers.live_and_die("in the handler", 0)

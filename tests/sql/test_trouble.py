@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 import time
 from datetime import UTC, datetime, timedelta
@@ -266,17 +267,19 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Any) -> None:
 @pytest.mark.parametrize("when", ["claim", "renew", "commit", "finish"])
 async def test_no_effect_is_lost_or_doubled_when_the_database_goes_down(fragile: PostgresServer, when: str) -> None:
     """At each moment of a run: a BackendError, and after the database is back one effect, never two."""
-    async with Books(fragile.database(), lease=0.9) as books:
+    url = fragile.database()
+    async with Books(url) as books:
         await books.create_tables()
         await execute(books, "CREATE TABLE outbox (order_no TEXT)")
+        clock = ManualClock()
 
         async def ship(order: Order, connection: Any) -> None:
             await connection.execute(text("INSERT INTO outbox VALUES (:number)"), {"number": order.order_no})
-            if when == "commit":
+            if when in {"commit", "renew"}:
                 fragile.stop()
-            if when == "renew":
-                fragile.stop()
-                await asyncio.sleep(3)
+            while when == "renew":  # until the lease is over, and the run is stopped
+                clock.advance(1)
+                await asyncio.sleep(0.01)
 
         class Fragile(Books):
             async def finish(self, key: str, owner: str) -> bool:
@@ -285,17 +288,60 @@ async def test_no_effect_is_lost_or_doubled_when_the_database_goes_down(fragile:
                 return await super().finish(key, owner)
 
         books.__class__ = Fragile
-        guard = OnceGuard(books, SystemClock(), M)
         if when == "claim":
             fragile.stop()
         with pytest.raises(BackendError):
-            await guard.run(order(), books.transactional(ship), wait_timeout=5)
+            await OnceGuard(books, clock, M).run(order(), books.transactional(ship), wait_timeout=5)
         fragile.start()
         books.__class__ = Books
         when = "never"
-        async with asyncio.timeout(20):
-            await OnceGuard(books, SystemClock(), M).run(order(), books.transactional(ship), wait_timeout=15)
+        async with Books(url) as other:
+            await execute(other, "UPDATE omipay_order SET lease_until = '2020-01-01'")
+        await OnceGuard(books, SystemClock(), M).run(order(), books.transactional(ship), wait_timeout=15)
         assert await execute(books, "SELECT order_no FROM outbox") == [("TR1",)]
+
+
+async def test_connections_that_were_lost_before_a_handler_runs_are_replaced(
+    postgres: Books, fragile: PostgresServer
+) -> None:
+    """Nothing was done over them: the handler runs over a new one, and nobody notices."""
+    await execute(postgres, "CREATE TABLE outbox (order_no TEXT)")
+    engine = postgres._database._engine
+    async with engine.connect(), engine.connect() as second:
+        lost = (await second.execute(text("SELECT pg_backend_pid()"))).scalar()
+    async with Books(fragile.url("books")) as other:
+        await execute(other, "SELECT pg_terminate_backend(:pid)", pid=lost)
+
+    async def ship(order: Order, connection: Any) -> None:
+        await connection.execute(text("INSERT INTO outbox VALUES (:number)"), {"number": order.order_no})
+
+    assert await OnceGuard(postgres, SystemClock(), M).run(order(), postgres.transactional(ship), wait_timeout=5)
+    assert await execute(postgres, "SELECT order_no FROM outbox") == [("TR1",)]
+
+
+async def test_callers_who_leave_at_any_moment_take_no_connection_with_them(
+    url: str, books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cancelled before, while and after the database answers: every connection is given back, and nothing is logged."""
+
+    async def hang(order: Order, connection: Any) -> None:
+        await asyncio.Event().wait()
+
+    def run(number: int) -> Any:
+        guard = OnceGuard(books, SystemClock(), M)
+        return guard.run(order(f"TR{number}"), books.transactional(hang), wait_timeout=5)
+
+    for number in range(40):
+        asking = asyncio.create_task(run(number) if number % 2 else books.claim(f"{M}:C{number}", "me"))
+        await asyncio.sleep(number / 4000)
+        asking.cancel()
+        await asyncio.wait([asking])
+    async with asyncio.timeout(10):
+        while books._database._asking:
+            await asyncio.wait(books._database._asking)
+    assert books._database._engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a pool of a queue
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
 
 
 async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
