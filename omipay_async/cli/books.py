@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import attrs
 import typer
 
-from omipay_async.errors import ConfigurationError
+from omipay_async.errors import ConfigurationError, InvalidRequest
 
 from .formatting import money, plain
 from .runner import Job
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from .runner import Run
 
 T = TypeVar("T")
+
+_ARGUMENTS: Final = {"entry_or_id": "ID", "outcome": "OUTCOME", "order_no": "--order-no"}
+"""What the parameters of ``Books.resolve`` are called on the command line."""
 
 app: Final = typer.Typer(rich_markup_mode="rich")
 
@@ -131,19 +134,34 @@ def _list(run: Run, db: str | None) -> None:
 
 
 def _line_of_call(entry: JournalEntry) -> str:
-    number = entry.out_refund_no or entry.out_order_no or ""
-    parts = (entry.id, entry.started_at.isoformat(sep=" ", timespec="seconds"), entry.m_number, entry.endpoint, number)
-    return "  " + plain("  ".join((*parts, localized(money(entry.amount, entry.currency)), entry.error or "")))
+    number = entry.out_refund_no or entry.out_order_no
+    started = entry.started_at.isoformat(sep=" ", timespec="seconds")
+    parts = (entry.id, started, entry.m_number, entry.endpoint, number, _amount(entry), entry.error)
+    return _columns(*parts)
 
 
 def _line_of_order(order: WaitingOrder) -> str:
     due = order.due_at.isoformat(sep=" ", timespec="seconds")
-    parts = (order.order_no, order.m_number, order.out_order_no or "", localized(money(order.amount, order.currency)))
-    return "  " + plain("  ".join((*parts, order.status or "", localized(sentence("next query at {}", due)))))
+    parts = (order.order_no, order.m_number, order.out_order_no, _amount(order), order.status)
+    return _columns(*parts, localized(sentence("next query at {}", due)))
+
+
+def _amount(of: JournalEntry | WaitingOrder) -> str | None:
+    return None if of.amount is None else localized(money(of.amount, of.currency))
+
+
+def _columns(*values: str | None) -> str:
+    """A line with every column, ``-`` where nothing is known."""
+    return "  " + plain("  ".join(value or "-" for value in values))
 
 
 def _resolve(run: Run, db: str | None, entry_id: str, outcome: str, order_no: str | None) -> None:
-    _ask(db, lambda books: books.resolve(entry_id, outcome, order_no=order_no))
+    try:
+        _ask(db, lambda books: books.resolve(entry_id, outcome, order_no=order_no))
+    except InvalidRequest as error:
+        name = error.parameter or ""
+        message = str(error).replace(name, _ARGUMENTS.get(name, name), 1)
+        raise InvalidRequest(message, parameter=name) from None
     run.show({"id": entry_id, "outcome": outcome, "order_no": order_no})
 
 

@@ -65,7 +65,9 @@ class Entries:
         async def ask(connection: AsyncConnection) -> None:
             await connection.execute(self._closing(entry))
             if entry.outcome != JournalOutcome.NOT_DONE and entry.order_no and not entry.out_refund_no:
-                await connection.execute(self._made(entry.m_number, entry.order_no, entry.status))
+                sale = {"out_order_no": _plain(entry.out_order_no), "amount": entry.amount}
+                sale |= {"currency": _plain(entry.currency), "status": _plain(entry.status)}
+                await connection.execute(self._made(entry.m_number, entry.order_no, sale))
 
         await self._database.write(ask, JournalError)
 
@@ -85,10 +87,10 @@ class Entries:
         inserting = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
         return inserting.on_conflict_do_update(index_elements=[CALL.c.id, CALL.c.m_number], set_=numbers | verdict)
 
-    def _made(self, m_number: str, order_no: str, status: str | None) -> Any:
+    def _made(self, m_number: str, order_no: str, sale: dict[str, Any]) -> Any:
         """The order exists: a sweep asks about it in ten seconds, unless it is reported earlier."""
         now = self._dialect.now()
-        known = {"order_no": order_no, "status": _plain(status), "due_at": self._dialect.now(FIRST)}
+        known = {"order_no": order_no, "due_at": self._dialect.now(FIRST), **sale}
         inserting = self._dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
         reported = {name: func.coalesce(ORDER.c[name], inserting.excluded[name]) for name in known}
         return inserting.on_conflict_do_update(
@@ -122,6 +124,8 @@ class Entries:
         )
         if order.is_paid:
             reported["paid_at"] = func.coalesce(ORDER.c.paid_at, now)
+        if order.out_order_no is None:
+            del reported["out_order_no"]  # what the call asked for stays
         is_done = ORDER.c.done_at.is_not(None)
         kept = {name: case((is_done, ORDER.c[name]), else_=reported[name]) for name in ("due_at", "closed_at")}
         await connection.execute(
@@ -230,7 +234,7 @@ class Entries:
         this = and_(CALL.c.id == entry_id, CALL.c.m_number == row.m_number)
         await connection.execute(update(CALL).where(this).values(values))
         if order_no is not None and row.out_refund_no is None:
-            await connection.execute(self._made(row.m_number, order_no, None))
+            await connection.execute(self._made(row.m_number, order_no, {}))
 
     async def prune(self, older_than: timedelta) -> int:
         """Forget what was closed that long ago, and notes that nobody can be waiting for. How many rows."""

@@ -77,7 +77,8 @@ ORDER: Final = Table(
     Column("woken", BigInteger),
     PrimaryKeyConstraint("m_number", "key", name="pk_omipay_order"),
 )
-"""``out_order_no``, ``amount`` and ``currency`` are as QueryOrder gave them; ``due_at`` is when a sweep asks again.
+"""``due_at`` is when a sweep asks again. ``out_order_no``, ``amount`` and ``currency`` are for people to read: as
+QueryOrder gave them, before that as the call asked for them.
 
 ``wake_key`` and ``woken`` are for SQLite, which has no messages: a wake-up's key, and its place in the order of all.
 """
@@ -122,7 +123,7 @@ class WaitingOrder:
     m_number: str
     order_no: str
     out_order_no: str | None = None
-    """As QueryOrder said it; None until it has been asked."""
+    """As QueryOrder said it, before that as the call asked for it. None where a person gave the order's number."""
     amount: int | None = None
     """In the currency's minor unit."""
     currency: str | None = None

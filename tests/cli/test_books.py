@@ -55,6 +55,20 @@ def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -
     assert "TR2" in order
 
 
+def test_an_order_that_was_never_asked_about_is_listed_with_its_sale(cli: Cli, db: str) -> None:
+    """Its number, amount and status are those of the call that made it; what nobody knows is a dash."""
+
+    async def two_orders(books: Books) -> None:
+        await books.closing(entry("T2", id="made", outcome=DONE, order_no="TR2", status="PAYING"))
+        await books.closing(entry("T1", id="lost", outcome=UNKNOWN))
+        await books.resolve("lost", "DONE", order_no="TR1")
+
+    with_books(db, two_orders)
+    listed = cli("books", "--db", db).out
+    assert f"TR1 {M} - - - next query at" in listed
+    assert f"TR2 {M} T2 AUD 4.50 PAYING next query at" in listed
+
+
 def test_it_lists_for_machines(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Money as integers, times as ISO 8601; the environment stands for ``--db``."""
     with_books(db, one_lost_call)
@@ -80,8 +94,10 @@ def test_a_person_resolves_a_call(cli: Cli, db: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("resolve", "nobody", "DONE"), "entry_or_id"),
-        (("resolve", "lost", "PERHAPS"), "outcome"),
+        (("resolve", "nobody", "DONE"), "ID: no such entry in these books"),
+        (("resolve", "lost", "PERHAPS"), "OUTCOME must be one of"),
+        (("resolve", "lost", "DONE", "--order-no", ""), "--order-no must be"),
+        (("resolve", "lost", "NOT_DONE", "--order-no", "TR1"), "--order-no: an order that has a number was made"),
         (("resolve", "lost"), "OUTCOME"),
         (("sweep", "--limit", "0"), "limit"),
     ],
