@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 GIVEN: Final = os.environ.get("OMIPAY_STRANGERS")
-STRANGERS: Final = int(GIVEN or 1000)
+STRANGERS: Final = int(GIVEN or 3000)
 FIRST: Final = 1000
 """Sent before the memory is looked at for the first time: what is bounded is full by then."""
-MOST_BLOCKS: Final = 500
-"""What would be outgrown by whatever keeps something of each of 1,000."""
+MOST_BLOCKS: Final = 600
+"""What would be outgrown by whatever keeps a key and a value of one sort in nine of 3,000."""
 MOST_BYTES: Final = 100_000
 KEY: Final = "0af61531c6c04ac4ac910d0cd59e6238"
 M: Final = "000034"

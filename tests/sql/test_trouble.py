@@ -339,7 +339,8 @@ async def test_callers_who_leave_at_any_moment_take_no_connection_with_them(
     async with asyncio.timeout(10):
         while books._database._asking:
             await asyncio.wait(books._database._asking)
-    assert books._database._engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a pool of a queue
+    pool: Any = books._database._engine.pool
+    assert pool.checkedout() == 0
     gc.collect()
     assert [record.message for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
 
