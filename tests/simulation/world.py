@@ -240,20 +240,25 @@ def _all_from(seed: int) -> Iterator[None]:
 
 def run(seed: int) -> Result:
     """Live through the world of ``seed``."""
-    violation = None
     gc.freeze()  # what was there before cannot be garbage of this world, and is not searched for it
     with _all_from(seed):
-        world = World(seed)
-        try:
-            world.loop.run_until_complete(world.run())
-        except ViolationError as error:
-            violation = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever leaves a world was not expected there
-            violation = f"{type(error).__name__}: {error}"
-            world.trace("world", violation)
-        finally:
-            world.end()
-        gc.collect()  # what killed processes left is thrown away here, not in whatever runs next
+        result = _lived(seed)
+        gc.collect()  # what the world left is thrown away here, not in whatever runs next
     gc.unfreeze()
+    return result
+
+
+def _lived(seed: int) -> Result:
+    violation = None
+    world = World(seed)
+    try:
+        world.loop.run_until_complete(world.run())
+    except ViolationError as error:
+        violation = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever leaves a world was not expected there
+        violation = f"{type(error).__name__}: {error}"
+        world.trace("world", violation)
+    finally:
+        world.end()
     violation = next(iter(world.record.violations), violation)
     return Result(seed, violation, len(world.lines), world.lines, world.record.facts(world.crashes))
