@@ -104,7 +104,7 @@ async def test_settle_raises_what_the_poll_or_the_handler_raises(
 
 
 @pytest.mark.parametrize("before", [True, False])
-async def test_a_notification_is_heard_of_whether_it_or_the_wait_comes_first(
+async def test_a_notification_is_found_whether_it_or_the_wait_comes_first(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, before: bool
 ) -> None:
     """By the number that the merchant gave, and without a question of its own."""
@@ -141,7 +141,7 @@ async def test_a_wait_that_hears_of_nothing_says_that_nobody_knows(clock: Manual
 async def test_the_number_of_an_unsigned_body_wakes_nobody(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A gateway that leaves it out is told of once, as a WARNING."""
+    """A gateway that leaves it out is logged once, as a WARNING."""
     gateway.on("TR1", order("PAID"))
     gateway.on("TR2", order("PAID"))
     waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=10))
@@ -176,7 +176,7 @@ async def test_wrong_arguments_of_a_wait_are_named(omipay: AsyncOmipay, argument
 async def test_sessions_that_share_a_backend_share_what_was_confirmed(
     clock: ManualClock, gateway: Gateway, shop: Shop
 ) -> None:
-    """The order comes out of the backend as the gateway told it, rate and all, and the gateway is not asked again."""
+    """The order comes out of the backend as the gateway reported it, and the gateway is not queried again."""
     gateway.on("TR1", {**PAID, "exchange_rate": 471000000, "rate": 1.5})
     backend = MemoryBackend(clock=clock)
     async with gateway.session(backend=backend) as here, gateway.session(backend=backend) as there:
@@ -277,7 +277,7 @@ async def test_a_wait_ends_in_time_although_the_backend_hangs(clock: ManualClock
 
 @pytest.mark.parametrize("fault", [gone, broken, giving_up])
 @pytest.mark.parametrize("method", ["wake", "note"])
-async def test_other_processes_that_cannot_be_told_hold_nobody_up(
+async def test_other_processes_that_cannot_be_notified_hold_nobody_up(
     clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, method: str, fault: Callable[[], Any]
 ) -> None:
     """The confirmation stands; it is logged that they go on by interval."""
@@ -288,7 +288,7 @@ async def test_other_processes_that_cannot_be_told_hold_nobody_up(
     assert "not woken" in caplog.text
 
 
-async def test_closing_waits_until_other_processes_were_told_but_not_for_ever(
+async def test_closing_waits_until_other_processes_were_notified_but_not_for_ever(
     clock: ManualClock, gateway: Gateway
 ) -> None:
     """A backend that hangs has a third of its lease."""

@@ -61,7 +61,7 @@ async def test_a_renewal_that_ends_in_any_other_way_is_ridden_out(
 async def test_a_record_that_ends_in_any_other_way_is_made_at_the_next_delivery(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, fault: Any
 ) -> None:
-    """As if the backend had said that it failed."""
+    """As if the backend had reported that it failed."""
     shop.go.set()
     backend.faults["finish"] = fault
     with pytest.raises(BackendError):

@@ -67,7 +67,7 @@ async def test_a_joiner_takes_the_turn_after_a_failure(guard: OnceGuard, shop: S
 async def test_wait_timeout_bounds_the_wait_and_not_the_handler(
     guard: OnceGuard, shop: Shop, clock: ManualClock
 ) -> None:
-    """A duplicate is told that the handler still runs; the handler's own caller waits as long as it takes."""
+    """A duplicate learns that the handler still runs; the handler's own caller waits as long as it takes."""
     leader, joiner = await begin(guard, shop, wait_timeout=1), await begin(guard, shop, wait_timeout=5)
     await clock.advance(4.9)
     assert not joiner.done()
@@ -124,7 +124,7 @@ async def test_another_process_waits_for_the_lease_with_growing_pauses(
 async def test_another_process_gives_up_when_its_patience_ends(
     guard: OnceGuard, elsewhere: OnceGuard, shop: Shop, clock: ManualClock
 ) -> None:
-    """To be told FAIL is right: the gateway delivers again."""
+    """To be answered FAIL is right: the gateway delivers again."""
     first = await begin(guard, shop)
     second = await begin(elsewhere, shop, wait_timeout=3)
     patient = await begin(elsewhere, shop, wait_timeout=None)
@@ -180,7 +180,7 @@ async def test_a_process_that_was_stopped_longer_than_its_lease_goes_on_if_nobod
 async def test_a_process_that_was_stopped_does_not_run_beside_its_successor(
     guard: OnceGuard, shop: Shop, backend: FaultyBackend, clock: ManualClock
 ) -> None:
-    """Who took over meanwhile keeps the order; the sleeper is cancelled and its caller told."""
+    """Who took over meanwhile keeps the order; the sleeper is cancelled and its caller gets an error."""
     first = await begin(guard, shop)
     clock._now += 100
     assert await backend.claim(KEY, "successor") is Claim.MINE

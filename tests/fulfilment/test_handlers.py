@@ -125,7 +125,9 @@ async def test_drain_ends_whenever_it_is_called(guard: OnceGuard, steps: int) ->
 
 
 @pytest.mark.parametrize("wait_timeout", [0, None])
-async def test_a_handler_that_asks_for_its_own_order_is_told_so(guard: OnceGuard, wait_timeout: float | None) -> None:
+async def test_a_handler_that_asks_for_its_own_order_gets_an_error(
+    guard: OnceGuard, wait_timeout: float | None
+) -> None:
     """It would wait for itself for ever."""
 
     async def fulfil(order: Order) -> None:
@@ -135,7 +137,7 @@ async def test_a_handler_that_asks_for_its_own_order_is_told_so(guard: OnceGuard
         await guard.run(ORDER, fulfil, wait_timeout=None)
 
 
-async def test_a_handler_that_asks_for_its_own_order_by_detours_is_told_so(guard: OnceGuard) -> None:
+async def test_a_handler_that_asks_for_its_own_order_by_detours_gets_an_error(guard: OnceGuard) -> None:
     """Through a task of its own and another order's handler."""
 
     async def fulfil(order: Order) -> None:

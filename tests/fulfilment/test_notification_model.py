@@ -81,7 +81,7 @@ class Shop(RuleBasedStateMachine):
         async def deliver() -> None:
             reply = await self.omipay.receive_notification(body, self.handle)
             if reply.status == 200:
-                assert self.successes[number], "SUCCESS was told too early"
+                assert self.successes[number], "SUCCESS was answered too early"
 
         self.start(deliver())
 
@@ -111,7 +111,7 @@ class Shop(RuleBasedStateMachine):
 
     @rule(number=st.sampled_from(ORDERS), lie=st.sampled_from(WAYS_TO_LIE))
     def attack(self, number: str, lie: str) -> None:
-        """A stranger's body is never told SUCCESS."""
+        """A stranger's body is never answered SUCCESS."""
         lies: dict[str, dict[str, Any]] = {
             "forged": {"key": "a guess"},
             "amount": {"total_amount": 45_000},

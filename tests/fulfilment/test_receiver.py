@@ -73,7 +73,7 @@ def shop() -> Shop:
 async def test_the_whole_duty(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, events: list[Event]
 ) -> None:
-    """One call confirms, runs the handler and answers; the repeats, minutes or days later, are told SUCCESS too."""
+    """One call confirms, runs the handler and answers; the repeats, minutes or days later, are answered SUCCESS too."""
     gateway.on("TR1", PAID)
     reply = await omipay.receive_notification(json.dumps(notification(clock)).encode(), shop.handle)
     check_answer(reply, 200)
@@ -94,7 +94,7 @@ async def test_the_whole_duty(
 async def test_a_handler_that_raises_is_run_again(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The gateway is told FAIL, the log gets the traceback, the next delivery reaches the handler."""
+    """The gateway is answered FAIL, the log gets the traceback, the next delivery reaches the handler."""
     gateway.on("TR1", PAID)
     shop.failing = [ZeroDivisionError("the shop's database")]
     reply = await omipay.receive_notification(notification(clock), shop.handle)
@@ -111,7 +111,7 @@ async def test_a_handler_that_raises_is_run_again(
 async def test_duplicates_that_arrive_together(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """One handler; nobody is told SUCCESS before it has ended, and everybody after."""
+    """One handler; nobody is answered SUCCESS before it has ended, and everybody after."""
     gateway.on("TR1", PAID)
     shop.go.clear()
     deliveries = [await begin(clock, omipay.receive_notification(notification(clock), shop.handle)) for _ in range(3)]
@@ -125,10 +125,10 @@ async def test_duplicates_that_arrive_together(
     assert shop.fulfilled == ["TR1"]
 
 
-async def test_a_duplicate_is_told_fail_while_the_handler_runs_on(
+async def test_a_duplicate_is_answered_fail_while_the_handler_runs_on(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """``timeout`` does not bound the handler, and a duplicate that has waited so long is told FAIL, never SUCCESS."""
+    """``timeout`` does not bound the handler, and a duplicate that waited so long is answered FAIL, never SUCCESS."""
     gateway.on("TR1", PAID)
     shop.go.clear()
     first = await begin(clock, omipay.receive_notification(notification(clock), shop.handle, timeout=2))

@@ -130,7 +130,7 @@ async def test_a_note_crosses_processes_and_is_forgotten_by_itself(backend: Redi
 
 
 async def test_processes_share_the_orders_between_them(server: RedisServer, backend: RedisBackend) -> None:
-    """Three processes are told of the same thirty orders at once: each order runs once."""
+    """Three processes are notified of the same thirty orders at once: each order runs once."""
     orders = [f"TR{number}" for number in range(30)]
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(worker(server.url, "fulfil", *orders)) for _ in range(3)]
@@ -192,7 +192,7 @@ async def test_a_server_that_refuses_is_a_backend_error(fragile: RedisServer) ->
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_server_that_refuses_is_told_of_by_its_reason(fragile: RedisServer) -> None:
+async def test_a_server_that_refuses_is_reported_with_its_reason(fragile: RedisServer) -> None:
     """A wrong password, a command that a user may not run, a replica: whoever set it up knows what to mend."""
     admin: Any = redis.asyncio.Redis(port=fragile.port)
     async with admin:
@@ -348,7 +348,7 @@ async def test_a_listener_tells_silence_from_a_dead_connection(
 
 
 async def test_a_callback_that_raises_ends_nothing(backend: RedisBackend) -> None:
-    """It is reported to the loop, and the next wake-up is heard."""
+    """It is reported to the loop, and the next wake-up is received."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     woken: asyncio.Queue[str] = asyncio.Queue()

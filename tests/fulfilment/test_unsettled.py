@@ -211,7 +211,7 @@ async def test_an_order_is_one_however_its_number_is_spelt(guard: OnceGuard, sho
 
 
 @pytest.mark.parametrize("then", ["ends", "goes on"])
-async def test_a_handler_that_blocks_the_loop_past_its_lease_is_told_of(
+async def test_a_handler_that_blocks_the_loop_past_its_lease_is_logged(
     caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
     """A WARNING names the order and the seconds, whether the handler has ended by then or goes on."""
@@ -236,7 +236,9 @@ async def test_a_handler_that_blocks_the_loop_past_its_lease_is_told_of(
 
 
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="asyncio starts tasks eagerly from 3.12 on")
-async def test_with_eager_tasks_a_handler_that_asks_for_its_own_order_is_told_so(guard: OnceGuard, shop: Shop) -> None:
+async def test_with_eager_tasks_a_handler_that_asks_for_its_own_order_gets_an_error(
+    guard: OnceGuard, shop: Shop
+) -> None:
     """It is told at once, and everything else goes on as with other tasks."""
     asyncio.get_running_loop().set_task_factory(untyped(asyncio).eager_task_factory)  # from 3.12
 
