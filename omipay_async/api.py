@@ -28,19 +28,7 @@ T = TypeVar("T")
 
 
 class EndpointMethods(abc.ABC):
-    """What the gateway can be asked to do.
-
-    Amounts are ints of the currency's minor unit (A$1.00 is 100: see ``to_minor``); every method takes ``timeout``,
-    the seconds that this one call may take in all. Every method raises, besides what its own text names:
-
-    - ``InvalidRequest`` before anything is sent, naming the parameter;
-    - ``SessionClosed``;
-    - ``AuthenticationError``, ``ParameterError`` and other ``APIError`` when the gateway says FAIL;
-    - reads: ``TransportError`` (or ``NotSent``), ``InvalidReply``, ``GatewayError``, after the repeats of
-      ``RetryPolicy``;
-    - money calls: ``NotSent`` when it is certain that nothing was sent, and ``OutcomeUnknown`` when nobody knows: do
-      not call again then, the README's "After UNKNOWN" says what to do.
-    """
+    """What the gateway can be asked to do. What all methods share is said where users look: in ``AsyncOmipay``."""
 
     @abc.abstractmethod
     async def _call(self, endpoint: Endpoint[T], timeout: float | None, values: Mapping[str, Any]) -> T:
@@ -78,11 +66,13 @@ class EndpointMethods(abc.ABC):
     ) -> QROrder:
         """An order that the customer pays by scanning a QR code of ``qrcode``. CN 3.2, EN 2.2.
 
-        ``platform`` is WECHATPAY, ALIPAY or UPI; ``o_number`` the store; ``notify_url`` defaults to the session's.
+        ``amount`` is in the currency's minor unit: 450 is A$4.50. ``platform`` is WECHATPAY, ALIPAY or UPI;
+        ``o_number`` the store; ``notify_url`` defaults to the session's, and without one nobody is told of the payment.
         Store ``out_order_no`` before the call, and let it be a new one for each order. Next: show the code (or send the
         browser to ``pay_page_url(order)``), then ``poll_until_paid(order)`` or wait for the notification.
 
         Raises:
+            OutcomeUnknown: nobody has this order's code, so nobody can pay it: make a new one under a new number.
             MerchantSetupError: WEBSTORE_NOT_EXISTS.
             ParameterError: AMOUNT_INVALID, above the platform's largest payment or below its smallest.
         """
@@ -150,15 +140,18 @@ class EndpointMethods(abc.ABC):
     ) -> ScanOrder:
         """Charge the payment code that the customer shows. CN 3.4, EN 2.4.
 
-        ``qrcode`` is that code as the till's scanner read it, ``pos_no`` the till. The order comes back PAID, or PAYING
-        while the customer types a password (USERPAYING): then ``poll_until_paid(order)``.
+        ``amount`` is in the currency's minor unit: 450 is A$4.50. ``qrcode`` is that code as the till's scanner read
+        it, ``pos_no`` the till's number, which must be registered with Omipay. Store ``out_order_no`` before the call,
+        and let it be a new one for each attempt. The order comes back PAID, or PAYING while the customer types a
+        password (USERPAYING): then ``poll_until_paid(order)``.
 
         Raises:
             PaymentDeclined: NOT_ENOUGH, CARD_NOT_SUPPORT, QRCODE_EXPIRED, QRCODE_ERROR: ask for another code.
             OrderStateError: ORDER_PAID, ORDER_CLOSED: an order with this number exists already (``outcome`` UNKNOWN).
             MerchantSetupError: POS_NOT_REGISTERED.
             ParameterError: AMOUNT_INVALID.
-            OutcomeUnknown: never scan again for this sale; a notification or the back office tells.
+            OutcomeUnknown: never scan again for this sale: ``wait_for_notification(out_order_no)``, or Omipay's
+                merchant portal, tells whether it was paid.
         """
         qrcode = hidden(qrcode)  # in this frame too
         values = {
@@ -189,7 +182,8 @@ class EndpointMethods(abc.ABC):
         """An Alipay or POLi payment on a web site: redirect the browser to ``pay_url``. CN 3.5.
 
         ``type`` is ``web`` for PC browsers, ``wap`` for mobile ones; ``platform`` ALIPAYONLINE (default) or POLI, whose
-        amounts are at least 2. ``return_url`` is where the browser goes after payment; arriving there proves nothing.
+        amounts are at least 2 minor units. ``return_url`` is where the browser goes after payment; arriving there
+        proves nothing.
         """
         values = {
             "order_name": order_name,
@@ -219,7 +213,7 @@ class EndpointMethods(abc.ABC):
     ) -> AppOrder:
         """A payment inside an Android or iOS app: hand ``order_string`` to the platform's SDK. CN 3.6.
 
-        ``platform`` is ALIPAYONLINE, WECHATPAY (``app_id`` is required then) or POLI (amounts of at least 2).
+        ``platform`` is ALIPAYONLINE, WECHATPAY (``app_id`` is required then) or POLI (at least 2 minor units).
         """
         values = {
             "order_name": order_name,
@@ -268,6 +262,8 @@ class EndpointMethods(abc.ABC):
     async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order:
         """What the gateway says of an order: the only word on whether and how much was paid. CN 3.8, EN 2.5.
 
+        ``order_no`` is Omipay's number. By your own ``out_order_no`` the gateway cannot be asked.
+
         Raises:
             LookupFailed: PERMISSION_ERROR, the order is another merchant's or unknown.
         """
@@ -276,20 +272,26 @@ class EndpointMethods(abc.ABC):
     async def refund(
         self, *, order_no: str, out_refund_no: str, amount: int, timeout: float | None = None
     ) -> RefundReceipt:
-        """Give ``amount`` of a paid order back, in the order's currency; in parts, if you like. CN 3.10, EN 2.7.
+        """Give ``amount`` of a paid order back, in parts if you like. CN 3.10, EN 2.7.
+
+        ``amount`` is in the minor unit of the order's currency: 450 is A$4.50. ``out_refund_no`` is your own number of
+        the refund, a new one for each.
 
         Success means accepted: the refund may still fail. Next: ``poll_until_refunded(receipt, timeout=...)`` or, days
         later, ``query_refund(receipt.refund_no)``.
 
         Raises:
-            OrderStateError: ORDER_NOT_PAID, AMOUNT_OVER_LIMIT.
+            OrderStateError: ORDER_NOT_PAID, AMOUNT_OVER_LIMIT (more than is left of the order).
             LookupFailed: ORDER_NO_ERROR, PERMISSION_ERROR.
+            OutcomeUnknown: do not repeat it; see "After UNKNOWN" in the README.
         """
         values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
         return await self._call(endpoints.REFUND, timeout, values)
 
     async def query_refund(self, refund_no: str, *, timeout: float | None = None) -> Refund:
         """What the gateway says of a refund. CN 3.11, EN 2.8.
+
+        ``refund_no`` is Omipay's number, from the receipt. By your own ``out_refund_no`` the gateway cannot be asked.
 
         Raises:
             LookupFailed: REFUND_NO_ERROR, PERMISSION_ERROR.

@@ -136,7 +136,8 @@ class TransportError(OmipayError):
 class NotSent(TransportError):
     """The gateway certainly never received the request: no connection, no slot, or too little time left.
 
-    A money call that ends so moved nothing (``outcome`` is NOT_DONE) and may be made again.
+    A money call that ends so moved nothing (``outcome`` is NOT_DONE) and may be made again, under a new number. Of a
+    read ``outcome`` is None. ``omipay doctor`` shows what is wrong with the name, the connection or the proxy.
     """
 
 
@@ -170,7 +171,13 @@ class OutcomeUnknown(OmipayError):
     """A money call may or may not have been acted on. It was not repeated and must not be.
 
     ``endpoint``, ``out_order_no``, ``out_refund_no`` and ``order_no`` say which call it was, ``raw`` what the gateway
-    said if it said anything, and ``__cause__`` why nobody knows. The README's "After UNKNOWN" says what to do.
+    said if it said anything, and ``__cause__`` why nobody knows. What to do:
+
+    - A scan order: never charge again for this sale. ``wait_for_notification(out_order_no)`` tells, or the back office
+      (Omipay's merchant portal).
+    - Any other order: nobody has its page or its code, so nobody can pay it. Make a new one under a new
+      ``out_order_no``.
+    - A refund: a person looks into the back office. "After UNKNOWN" in the README says when a full one may be repeated.
     """
 
     outcome = Outcome.UNKNOWN
@@ -267,7 +274,10 @@ ERROR_CLASSES: dict[str, type[APIError]] = {
 
 
 class PaymentFailed(OmipayError):
-    """Polling ended in CANCELLED or FAILED: this order will not be paid. ``order`` is what the gateway said."""
+    """Polling ended in CANCELLED or FAILED: this order will not be paid. ``order`` is what the gateway said.
+
+    You may charge for the sale again, under a new ``out_order_no``.
+    """
 
     outcome = Outcome.NOT_DONE
 
@@ -289,6 +299,7 @@ class RefundFailed(OmipayError):
 class PollTimeout(OmipayError):
     """Polling stopped before a final status. It is not a refusal: the customer may still pay.
 
+    Do not charge again for this sale. Call ``query_order`` (or ``query_refund``) later, or let ``Books.run`` ask.
     ``order_no`` or ``refund_no`` is what to ask about later (of ``wait_for_notification`` it is ``out_order_no``),
     ``order`` or ``refund`` the last state seen (None if none was), ``last_error`` the last error met on the way. Not a
     ``TimeoutError``: that is an ``OSError``, which generic code repeats on.

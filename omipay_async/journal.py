@@ -63,16 +63,30 @@ class JournalEntry:
 
 @runtime_checkable
 class Journal(Protocol):
-    """Where a session writes its money calls down. Implemented by ``omipay_async.sql.Books``."""
+    """Where a session writes its money calls down. Implemented by ``omipay_async.sql.Books``.
+
+    One of your own needs these three methods: ``AsyncOmipay(..., journal=...)``. What they raise reaches your program
+    as a ``JournalError``, or as the cause of a ``NotSent``, as said below.
+    """
 
     async def opening(self, entry: JournalEntry) -> None:
-        """Write down that a money call is about to be sent. What this raises keeps the call from being sent."""
+        """Write down that a money call is about to be sent. It is awaited before the first byte.
+
+        What this raises keeps the call from being sent: it ends with ``NotSent``.
+        """
         ...
 
     async def closing(self, entry: JournalEntry) -> None:
-        """Write down how a money call ended. What this raises is logged as ERROR; the entry stays open."""
+        """Write down how a money call ended: ``entry`` has the same ``id`` and an ``outcome``.
+
+        What this raises is logged as ERROR; the call's own result stands, and the entry stays open.
+        """
         ...
 
     async def confirmed(self, m_number: str, order: Order) -> None:
-        """An order was confirmed as paid. What this raises makes a notification be delivered again."""
+        """Write down that an order was confirmed as paid, by a notification, ``fulfil`` or ``settle``.
+
+        If this raises, no handler runs: a notification is answered 503 and so delivered again, ``fulfil`` and
+        ``settle`` raise ``JournalError``.
+        """
         ...

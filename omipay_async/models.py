@@ -58,7 +58,7 @@ class _OrderVerdict:
 
 @attrs.frozen
 class ScanOrder(_OrderVerdict):
-    """A scan order (CN 3.4): PAID, or PAYING while the customer types a password; then ``poll_until_paid``."""
+    """A scan order (CN 3.4, EN 2.4): PAID, or PAYING while the customer types a password; then ``poll_until_paid``."""
 
     order_no: str
     out_order_no: str | None
@@ -74,7 +74,11 @@ class ScanOrder(_OrderVerdict):
 
 @attrs.frozen
 class Order(_OrderVerdict):
-    """What the gateway says of an order (CN 3.8, EN 2.5). It always has its amount and its currency."""
+    """What the gateway says of an order (CN 3.8, EN 2.5). It always has its amount and its currency.
+
+    Decide by ``is_paid`` and ``is_failed``, and compare ``out_order_no``, ``amount`` (in the currency's minor unit) and
+    ``currency`` with your own sale.
+    """
 
     order_no: str
     status: OrderStatus | str
@@ -97,7 +101,10 @@ class Order(_OrderVerdict):
 
 @attrs.frozen
 class RefundReceipt:
-    """A refund was accepted (CN 3.10). It may still fail: ``query_refund`` and ``poll_until_refunded`` show it."""
+    """A refund was accepted (CN 3.10, EN 2.7). It may still fail: ``query_refund`` and ``poll_until_refunded`` show it.
+
+    Store ``refund_no``: they need it.
+    """
 
     refund_no: str
     currency: Currency | str | None = None
@@ -112,7 +119,10 @@ class RefundReceipt:
 
 @attrs.frozen
 class Refund:
-    """What the gateway says of a refund (CN 3.11, EN 2.8)."""
+    """What the gateway says of a refund (CN 3.11, EN 2.8). Decide by ``is_refunded`` and ``is_failed``.
+
+    While both are False it is on its way, which can take days. ``amount`` is in the currency's minor unit.
+    """
 
     refund_no: str
     status: RefundStatus | str

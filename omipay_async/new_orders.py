@@ -16,7 +16,10 @@ from .qr import Drawable
 
 @attrs.frozen
 class QROrder(Drawable):
-    """A QR order (CN 3.2). Show a QR code of ``qrcode``, or send the browser to ``pay_page_url(order)``."""
+    """A QR order (CN 3.2, EN 2.2). Show a QR code of ``qrcode``, or send the browser to ``pay_page_url(order)``.
+
+    Store ``order_no``: ``query_order``, ``refund`` and a poll after a restart need it.
+    """
 
     order_no: str
     qrcode: str | None = attrs.field(default=None, repr=False)
@@ -33,7 +36,7 @@ class QROrder(Drawable):
 
 @attrs.frozen
 class JSAPIOrder(Drawable):
-    """A JSAPI order (CN 3.3). Redirect the customer's browser to ``pay_url`` as it is, or show it as a QR code."""
+    """A JSAPI order (CN 3.3, EN 2.3). Redirect the browser to ``pay_url`` as it is, or show it as a QR code."""
 
     order_no: str
     pay_url: str | None = None

@@ -17,23 +17,28 @@ _RESET: Final = "\x1b[0m"
 
 
 class Drawable:
-    """Draws, with the extra ``qr``, what the customer is to scan: ``qrcode``, else ``pay_url``.
-
-    Each raises ``InvalidRequest`` for an order that has neither, ``ConfigurationError`` without the extra.
-    """
+    """Draws, with the extra ``qr``, what the customer is to scan: ``qrcode``, else ``pay_url``."""
 
     __slots__ = ()
 
     def qr_svg(self, *, scale: int = 8) -> str:
-        """The QR code as an SVG document, ``scale`` units a module: for a file or within HTML."""
+        """The QR code as an SVG document, ``scale`` units for each of its squares: for a file or within HTML.
+
+        Raises:
+            InvalidRequest: for an order that has neither a ``qrcode`` nor a ``pay_url``.
+            ConfigurationError: if the extra ``qr`` is not installed.
+        """
         return svg(text_of(self), scale=scale)
 
     def qr_png(self, *, scale: int = 8) -> bytes:
-        """The QR code as a PNG file, ``scale`` pixels a module."""
+        """The QR code as a PNG file, ``scale`` pixels for each of its squares. Raises what ``qr_svg`` raises."""
         return png(text_of(self), scale=scale)
 
     def qr_terminal(self) -> str:
-        """The QR code as lines of characters to print in a terminal, black and white whatever its theme is."""
+        """The QR code as lines of characters to print in a terminal, black and white whatever its theme is.
+
+        Raises what ``qr_svg`` raises.
+        """
         return terminal(text_of(self))
 
 

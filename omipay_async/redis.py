@@ -60,12 +60,15 @@ _PING_AFTER_S: Final = 10.0
 
 
 class RedisBackend:
-    """Guards all processes that use the same Redis and ``prefix``.
+    """The backend for many processes: guards all that use the same Redis and ``prefix`` (of its keys' names).
 
     ``url_or_client`` is ``redis://``, ``rediss://`` or ``unix://``, or a ``redis.asyncio.Redis`` of your own, which you
     close yourself. ``lease``, in seconds, is how long an order waits after the death of the process that held it;
     recorded successes are forgotten after ``keep``, seconds or a ``timedelta``. ``async with`` or :meth:`aclose` closes
-    a client that was made from a URL. Nothing is connected before the first use.
+    a client that was made from a URL; the session does not. Nothing is connected before the first use.
+
+    A Redis that forgets earlier (no persistence, keys evicted) lets a handler run again: use the policy ``noeviction``,
+    and let each handler be one transaction that does no harm when it is repeated.
 
     Raises ``ConfigurationError`` for wrong options or a missing extra, and, from its methods, ``BackendError`` for
     whatever goes wrong with Redis.

@@ -59,6 +59,15 @@ T = TypeVar("T")
 class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     """A session with the Omipay gateway, for the life of a process and for many tasks at once.
 
+    Amounts are ints of the currency's minor unit (450 is A$4.50: see ``to_minor``), times are aware ``datetime``s. Each
+    method's ``timeout`` is the seconds that this one call may take in all. Besides what its own text names, it raises
+    ``InvalidRequest`` before anything is sent, naming the parameter, ``SessionClosed``, and when the gateway says FAIL
+    an ``APIError`` (``AuthenticationError``, ``ParameterError``, ...). Where there is no usable answer:
+
+    - A read is repeated as ``retry`` says, then raises ``TransportError``, ``InvalidReply`` or ``GatewayError``.
+    - A money call (``make_...``, ``refund``) raises ``NotSent`` when it is certain that nothing was sent, and
+      ``OutcomeUnknown`` when nobody knows: its text says what to do then.
+
     Args:
         m_number: The merchant's number, a string with its leading zeros.
         secret_key: The merchant's API key. It is never sent, logged or shown.

@@ -83,6 +83,9 @@ class RetryPolicy:
     ``attempts`` counts the first try; 1 repeats nothing but the one repeat that a SIGN_TIMEOUT asks for. Before repeat
     ``n`` a random time between 0 and ``base_delay * 2**(n-1)``, ``max_delay`` at most, is waited ("full jitter").
     ``try_timeout`` bounds one try of a read.
+
+    Raises:
+        ConfigurationError: naming the field that is wrong.
     """
 
     attempts: int = attrs.field(default=3, validator=_count)

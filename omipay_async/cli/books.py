@@ -42,13 +42,13 @@ Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as
 
 @app.callback(invoke_without_command=True)
 def books(context: typer.Context, db: Db = None, json: Json = False) -> Job | None:
-    """List the money calls whose result nobody knows, and the orders that are not paid yet.
+    """List the money calls whose result nobody knows, and the orders that are not paid or not fulfilled yet.
 
     Most unresolved calls never reached the gateway; Omipay's back office can tell.
     A confirmed notification resolves its call by itself.
 
       omipay books --db sqlite:///omipay.db
-      omipay books resolve 0b1c5e4e9a DONE --order-no TR1812060010011263009795
+      omipay books resolve b1bed6c9db0bda29865c5f8d7ba68534 DONE --order-no TR1812060010011263009795
       omipay books sweep
     """
     if context.invoked_subcommand is not None:
@@ -58,7 +58,7 @@ def books(context: typer.Context, db: Db = None, json: Json = False) -> Job | No
 
 @app.command()
 def resolve(
-    entry_id: Annotated[str, typer.Argument(metavar="ID", help="The ID that omipay books shows.")],
+    entry_id: Annotated[str, typer.Argument(metavar="ID", help="The whole ID that omipay books shows.")],
     outcome: Annotated[str, typer.Argument(metavar="OUTCOME", help="DONE, NOT_DONE or UNKNOWN.")],
     order_no: Annotated[
         str | None, typer.Option(metavar="N", help="The gateway's number of the order that was made.")
@@ -70,7 +70,7 @@ def resolve(
 
     If an order was made, give its number: the next sweep asks the gateway about it.
 
-      omipay books resolve 0b1c5e4e9a NOT_DONE
+      omipay books resolve b1bed6c9db0bda29865c5f8d7ba68534 NOT_DONE
     """
     return Job(lambda run: _resolve(run, db, entry_id, outcome.upper(), order_no), json)
 
@@ -128,7 +128,10 @@ def _list(run: Run, db: str | None) -> None:
     lines: list[str]
     document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}
     lines = [sentence("Calls whose result nobody knows: {}", len(unresolved))]
-    lines += [*map(_line_of_call, unresolved), sentence("Orders that are not paid yet: {}", len(waiting))]
+    lines += [
+        *map(_line_of_call, unresolved),
+        sentence("Orders that are not paid or not fulfilled yet: {}", len(waiting)),
+    ]
     lines += map(_line_of_order, waiting)
     run.show(document, *lines)
 

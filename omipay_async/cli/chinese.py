@@ -75,7 +75,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         ),
         # Books
         "Calls whose result nobody knows: {}": "结果未知的调用：{} 笔",
-        "Orders that are not paid yet: {}": "等待支付的订单：{} 笔",
+        "Orders that are not paid or not fulfilled yet: {}": "等待支付或尚未处理的订单：{} 笔",
         "next query at {}": "下次查询 {}",
         "--db or OMIPAY_BOOKS_URL must say where the books are, such as sqlite:///omipay.db": (
             "请用 --db 或 OMIPAY_BOOKS_URL 指明账本的位置，例如 sqlite:///omipay.db"

@@ -161,8 +161,8 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "Post a signed test notification to OMIPAY_NOTIFY_URL, and explain the answer.": (
             "向 OMIPAY_NOTIFY_URL 发送一条已签名的测试通知，并解释应答。"
         ),
-        "List the money calls whose result nobody knows, and the orders that are not paid yet.": (
-            "列出结果未知的资金调用和等待支付的订单。"
+        "List the money calls whose result nobody knows, and the orders that are not paid or not fulfilled yet.": (
+            "列出结果未知的资金调用和等待支付或尚未处理的订单。"
         ),
         "Most unresolved calls never reached the gateway; Omipay's back office can tell. A confirmed "
         "notification resolves its call by itself.": (
@@ -178,7 +178,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "If an order was made, give its number: the next sweep asks the gateway about it.": (
             "如果订单已创建，请给出订单编号：下一次巡查会向网关查询。"
         ),
-        "The ID that omipay books shows.": "omipay books 显示的 ID。",
+        "The whole ID that omipay books shows.": "omipay books 显示的完整 ID。",
         "DONE, NOT_DONE or UNKNOWN.": "DONE、NOT_DONE 或 UNKNOWN。",
         "The gateway's number of the order that was made.": "已创建订单的订单编号。",
         "Ask the gateway about every order that is due, and mark what is paid.": (

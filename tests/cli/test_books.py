@@ -51,7 +51,7 @@ def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -
     assert "lost" in call
     assert "AUD 4.50" in call
     assert r"T\x1b[31m1" in call
-    assert second.endswith("not paid yet: 1")
+    assert second.endswith("not paid or not fulfilled yet: 1")
     assert "TR2" in order
 
 

@@ -44,7 +44,14 @@ RUN: Final = {
         "django_asgi.py",
         "django_views.py",
     },
-    "worker.md": {"effect.py", "own_process.py", "arq_worker.py", "taskiq_worker.py", "celery_worker.py"},
+    "worker.md": {
+        "effect.py",
+        "own_process.py",
+        "make_order.py",
+        "arq_worker.py",
+        "taskiq_worker.py",
+        "celery_worker.py",
+    },
 }
 """The programs that the tests of this folder run. (The Chinese pages print the same ones.)"""
 _COMMAND: Final = re.compile(r"(?:^\$? ?|`)(?:[\w./]*/)?omipay (?P<arguments>[a-z][^`\n#]*)", re.MULTILINE)

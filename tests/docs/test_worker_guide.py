@@ -173,3 +173,14 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
             await start(*engine.worker)
             await eventually(lambda: set(effects(database)) == set(paid), 120)
     assert len(effects(database)) == PAID
+
+
+async def test_the_program_that_makes_an_order_to_try_a_worker_with(tmp_path: Path) -> None:
+    """The order is in the books for the worker to ask about, and the table of the handler is there."""
+    save_files(DOCS / "worker.md", tmp_path)
+    async with served() as (sandbox, environment), running(tmp_path, "make_order.py", **environment) as program:
+        await program.until("is waiting for its customer")
+        await program.end()
+        async with Books(f"sqlite:///{tmp_path / 'shop.db'}") as books:
+            assert [order.order_no for order in await books.waiting()] == list(sandbox.ledger.orders)
+    assert effects(tmp_path / "shop.db") == []
