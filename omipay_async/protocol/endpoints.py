@@ -66,8 +66,8 @@ class Endpoint(Generic[T]):
     contradictions: frozenset[str] = frozenset()
     """The values of ``result_code``, in lower case, that contradict SUCCESS."""
     foreign_numbers: frozenset[str] = attrs.field()
-    """The numbers of the other kind of thing: a reply that names one, and none of its own kind, answers another call.
-    They are ``out_refund_no`` and ``refund_no`` where the reply is about an order, ``out_order_no`` for a refund."""
+    """The merchant's number for the other kind of thing: a reply that names it, and none of its own kind, answers
+    another call. It is ``out_refund_no`` where the reply is about an order, ``out_order_no`` where about a refund."""
     error_codes: frozenset[ErrorCode] = frozenset()
     """What it may answer beyond COMMON_ERROR_CODES."""
     path: str = attrs.field()
@@ -102,8 +102,8 @@ class Endpoint(Generic[T]):
         return "GET" if self.safety is Safety.READ else "POST"
 
 
-# An order_no proves nothing: both an order's reply and a refund's may name one.
-_KINDS_OF_NUMBERS: Final = frozenset({"out_order_no", "out_refund_no", "refund_no"})
+# The merchant's own numbers: what the gateway calls an order or a refund may stand in any reply.
+_KINDS_OF_NUMBERS: Final = frozenset({"out_order_no", "out_refund_no"})
 
 COMMON_ERROR_CODES: Final = frozenset(
     {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LONGEST_EXCERPT: Final = 200
 """In characters: what a message shows of a foreign text unless it asks for another bound."""
@@ -75,10 +75,34 @@ def excerpt(body: bytes | str, secrets: Iterable[str] = (), *, limit: int = LONG
     if len(body) > window:
         text = text[:-_LONGEST_SECRET]  # a secret that was cut in two would not be found
     forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in _forms(secret)}
-    if forms:
-        longest_first = sorted(forms, key=len, reverse=True)
-        text = re.sub("|".join(map(re.escape, longest_first)), _REMOVED, text, flags=re.IGNORECASE)
+    text = _without(text, forms)
     return printable(_SECRET_FIELDS.sub(rf"\g<name>{_REMOVED}", text), limit=limit)
+
+
+def _without(text: str, secrets: Iterable[str]) -> str:
+    # Not with a pattern: ``re`` keeps the last 512 of the whole program, and would keep the secrets with them.
+    folded = _folded(text)
+    found = sorted(span for secret in secrets for span in _occurrences(folded, _folded(secret)))
+    kept, end = [], 0
+    for start, stop in found:
+        if start >= end:
+            kept += [text[end:start], _REMOVED]
+        end = max(end, stop)
+    return "".join([*kept, text[end:]])
+
+
+def _occurrences(text: str, wanted: str) -> Iterator[tuple[int, int]]:
+    start = text.find(wanted)
+    while start >= 0:
+        yield start, start + len(wanted)
+        start = text.find(wanted, start + len(wanted))
+
+
+def _folded(text: str) -> str:
+    """``text`` without regard to case, as long as before: every character keeps its place."""
+    if text.isascii():
+        return text.lower()
+    return "".join(low if len(low := character.lower()) == 1 else character for character in text)
 
 
 def _beginning(text: object, length: int) -> str:

@@ -64,8 +64,8 @@ def test_a_reply_that_names_no_number_contradicts_nothing(name: str, field: str,
 # A reply of the other kind, as another endpoint would give it.
 OF_A_REFUND: Final[list[dict[str, Any]]] = [
     {"out_refund_no": "R-9"},
-    {"refund_no": "RF9"},
-    {"order_no": "TR9", "refund_no": "RF9"},
+    {"refund_no": "RF9", "out_refund_no": "R-9"},
+    {"order_no": "TR9", "out_refund_no": "R-9"},
 ]
 OF_AN_ORDER: Final[list[dict[str, Any]]] = [{"out_order_no": "SEORD9"}]
 MIXED_UP: Final = [
@@ -90,7 +90,8 @@ def test_a_reply_of_another_kind_of_call_is_not_this_calls(name: str, fields: di
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("MakeScanOrder", {"out_order_no": "SEORD000001", "refund_no": "RF9"}),
+        ("MakeScanOrder", {"out_order_no": "SEORD000001", "out_refund_no": "R-9"}),
+        ("MakeScanOrder", {"order_no": "TR9", "refund_no": "RF9"}),
         ("QueryOrder", {"out_order_no": "SEORD9", "out_refund_no": "R-9"}),
         ("QueryOrder", {"order_no": "TR1", "refund_no": "RF9"}),
         ("Refund", {"order_no": "TR1", "out_order_no": "SEORD9"}),
@@ -104,7 +105,7 @@ def test_a_reply_may_name_the_other_kind_beside_its_own(name: str, fields: dict[
 
 def test_a_number_of_another_kind_of_call_names_no_order() -> None:
     """What a refund's reply calls its order is not this call's order."""
-    decoded = decode("MakeScanOrder", success("MakeScanOrder", order_no="TR9", refund_no="RF9"))
+    decoded = decode("MakeScanOrder", success("MakeScanOrder", order_no="TR9", out_refund_no="R-9"))
     assert isinstance(decoded.error, InvalidReply)
     assert decoded.error.order_no is None
 

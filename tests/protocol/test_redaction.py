@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -64,6 +65,33 @@ def test_an_excerpt_is_one_short_line_without_secrets(body: bytes, shown: str) -
     """A person sees whose page it was, and no more. Text is treated as its bytes are."""
     assert excerpt(body, [SECRET]) == shown
     assert excerpt(body.decode(errors="replace"), [SECRET]) == shown
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("İ KEY-ß-ΣΑΣ.", "İ [removed]."),
+        ("key-ß-σασ key-SS-σασ", "[removed] key-SS-σασ"),
+        ("a key-ß-σας", "a key-ß-σας"),
+    ],
+)
+def test_a_secret_is_found_whatever_its_case(body: str, shown: str) -> None:
+    """Character by character, also beside one whose small form is longer than itself."""
+    assert excerpt(body, ["Key-ß-ΣασΣ"[:9]]) == shown
+
+
+def test_secrets_that_overlap_are_removed_whole() -> None:
+    """What is left of the one would be a part of the other."""
+    assert excerpt("x abcdefgh x", ["abcdef", "defgh"]) == "x [removed] x"
+    assert excerpt("x abcdabcd x", ["abcd"]) == "x [removed][removed] x"
+
+
+def test_no_secret_is_kept_in_a_cache_of_the_interpreter() -> None:
+    """Each call has a signature and a nonce of its own: as patterns they would stay, and drive out the program's."""
+    cache = vars(re)["_cache"]
+    before = set(cache)
+    excerpt("nothing of it", ["canary"])
+    assert set(cache) == before
 
 
 def test_an_excerpt_stays_small_whatever_is_secret() -> None:
