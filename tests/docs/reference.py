@@ -5,11 +5,9 @@ What a name does is said once, in its docstring. A test compares the page with w
 
 from __future__ import annotations
 
-import ast
+import importlib
 import inspect
-import itertools
 import re
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +19,10 @@ from omipay_async.sandbox import Fault, PaymentCode
 from tests.support.markdown import DOCS
 from tests.support.public_api import annotations_of
 
+from .docstrings import attribute_docs, markdown, properties, signature, table
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 PAGE: Final = DOCS / "reference.md"
 
@@ -72,6 +72,19 @@ SHARED: Final = {
     **dict.fromkeys(("time_stamp", "nonce_str", "package", "sign_type", "pay_sign"), "For `wx.requestPayment`."),
 }
 """What fields that many results have mean, where a class says nothing more exact."""
+MODULES: Final = {
+    "Books": ("omipay_async.sql", ("Books", "SweepReport", "WaitingOrder")),
+    "Redis": ("omipay_async.redis", ("RedisBackend",)),
+    "FastAPI": ("omipay_async.fastapi", ("lifespan", "notification_route", "omipay_dep")),
+    "aiohttp": ("omipay_async.aiohttp", ("session_context", "notification_handler")),
+    "ASGI": ("omipay_async.asgi", ("session_app", "notification_app", "omipay_getter")),
+}
+"""What the extras bring: the module, and its classes and functions."""
+METHODS_OF: Final = {
+    "Books": ("create_tables", "transactional", "run", "sweep", "unresolved", "resolve", "waiting", "prune", "aclose"),
+    "RedisBackend": ("aclose",),
+}
+"""The methods of those classes that a program calls itself; the session calls the others."""
 RESULTS: Final = (
     "ExchangeRate",
     "QROrder",
@@ -88,102 +101,6 @@ RESULTS: Final = (
     "NotificationReply",
     "JournalEntry",
 )
-
-
-# -- reading the code -------------------------------------------------------------------------------------------------
-
-
-def class_tree(kind: type[Any]) -> ast.ClassDef:
-    """The source of a class, parsed."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    node = tree.body[0]
-    assert isinstance(node, ast.ClassDef)
-    return node
-
-
-def attribute_docs(kind: type[Any]) -> dict[str, str]:
-    """What stands in a string below each attribute of a class and of its bases of this package."""
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        if not base.__module__.startswith("omipay_async"):
-            continue
-        body = class_tree(base).body
-        for node, after in itertools.pairwise(body):
-            name = target_of(node)
-            if name and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                found[name] = inspect.cleandoc(str(after.value.value))
-    return found
-
-
-def target_of(node: ast.stmt) -> str | None:
-    """The name that an assignment in a class body defines."""
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return node.target.id
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        return node.targets[0].id
-    return None
-
-
-def properties(kind: type[Any]) -> dict[str, str]:
-    """The public properties of a class, with the first sentence of each docstring."""
-    return {
-        name: first_paragraph(inspect.getdoc(value) or "")
-        for name, value in inspect.getmembers(kind, lambda member: isinstance(member, property))
-        if not name.startswith("_")
-    }
-
-
-def first_paragraph(text: str) -> str:
-    """The text up to the first empty line, on one line."""
-    return " ".join(text.split("\n\n", maxsplit=1)[0].split())
-
-
-def markdown(docstring: str) -> str:
-    """A docstring as Markdown: its code spans, and its sections as lists."""
-    text = re.sub(r":(?:class|func|meth):`~?\.?([^`]+)`", r"`\1`", docstring).replace("``", "`")
-    lines: list[str] = []
-    in_section = False
-    for line in text.splitlines():
-        if line in ("Raises:", "Args:"):
-            lines.append({"Raises:": "Raises", "Args:": "Arguments"}[line])
-            lines.append("")
-            in_section = True
-        elif in_section and re.match(r"    \S", line):
-            name, _, what = line.strip().partition(": ")
-            lines.append(f"- `{name}`: {what}" if what else f"- {name}")
-        elif in_section and line.startswith("     "):
-            lines[-1] += f" {line.strip()}"
-        else:
-            in_section = in_section and not line.strip()
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def signature(name: str, function: Any) -> str:
-    """``name(argument, *, option=default) -> result``, without annotations but the result's."""
-    bound = inspect.signature(function)
-    shown = [
-        parameter.replace(annotation=inspect.Parameter.empty)
-        for key, parameter in bound.parameters.items()
-        if key not in ("self", "cls")
-    ]
-    result = "" if bound.return_annotation is inspect.Signature.empty else f" -> {bound.return_annotation}"
-    text = str(bound.replace(parameters=shown, return_annotation=inspect.Signature.empty))
-    text = re.sub(r"<(\w+\.\w+): [^>]*>", r"\1", text)  # an enum's member, as it is written in a program
-    return f"{name}{text}{result}".replace("'", '"')
-
-
-# -- writing the page -------------------------------------------------------------------------------------------------
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """A Markdown table."""
-    head = list(head)
-    yield f"| {' | '.join(head)} |"
-    yield f"|{' --- |' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(' '.join(cell.replace('``', '`').replace('|', chr(92) + '|').split()) for cell in row)} |"
-    yield ""
 
 
 def session() -> Iterator[str]:
@@ -223,23 +140,24 @@ def results() -> Iterator[str]:
     yield ""
     for name in RESULTS:
         kind = getattr(omipay_async, name)
-        docs = attribute_docs(kind)
-        types = annotations_of(kind)
         yield f"### {name}"
         yield ""
         yield markdown(inspect.getdoc(kind) or "")
         yield ""
-        rows = [
-            (
-                f"`{field.name}`",
-                f"`{types.get(field.name, '')}`",
-                docs.get(field.name) or SHARED.get(field.name, ""),
-            )
-            for field in attrs.fields(kind)
-            if not field.name.startswith("_")
-        ]
-        rows += [(f"`{prop}`", "", text) for prop, text in properties(kind).items()]
-        yield from table(("field", "type", "meaning"), rows)
+        yield from fields(kind)
+
+
+def fields(kind: type[Any]) -> Iterator[str]:
+    """A table of what an attrs class holds."""
+    docs = attribute_docs(kind)
+    types = annotations_of(kind)
+    rows = [
+        (f"`{field.name}`", f"`{types.get(field.name, '')}`", docs.get(field.name) or SHARED.get(field.name, ""))
+        for field in attrs.fields(kind)
+        if not field.name.startswith("_")
+    ]
+    rows += [(f"`{prop}`", "", text) for prop, text in properties(kind).items()]
+    yield from table(("field", "type", "meaning"), rows)
 
 
 def words() -> Iterator[str]:
@@ -364,6 +282,37 @@ def options() -> Iterator[str]:
         yield ""
 
 
+def extras() -> Iterator[str]:
+    """The classes and functions of the modules that need an extra."""
+    for title, (module, names) in MODULES.items():
+        yield f"## {title}"
+        yield ""
+        for name in names:
+            value = getattr(importlib.import_module(module), name)
+            yield f"### {module}.{name}"
+            yield ""
+            yield from callable_text(name, value)
+            if attrs.has(value):
+                yield from fields(value)
+            for method in METHODS_OF.get(name, ()):
+                yield f"#### {name}.{method}"
+                yield ""
+                yield from callable_text(method, getattr(value, method))
+
+
+def callable_text(name: str, value: Any) -> Iterator[str]:
+    """How a class, a function or a method is called, and what its docstring says."""
+    kind = "async " if inspect.iscoroutinefunction(value) else ""
+    shown = signature(name, vars(value)["__init__"] if isinstance(value, type) else value)
+    yield "```python"
+    # A default that is an object is shown by its name: its text is not how a program writes it.
+    yield kind + re.sub(r" -> None$", "", re.sub(r"=<AppKey\([^>]*>", "=OMIPAY", shown))
+    yield "```"
+    yield ""
+    yield markdown(inspect.getdoc(value) or "")
+    yield ""
+
+
 def page() -> str:
     """The whole page."""
     lines = [
@@ -377,6 +326,8 @@ def page() -> str:
         "- [Errors](#errors)",
         "- [Error codes](#error-codes)",
         "- [Events](#events)",
+        "- [Other classes and functions](#other-classes-and-functions)",
+        *(f"- [{title}](#{title.lower()})" for title in MODULES),
         "- [Payment codes of the sandbox](#payment-codes-of-the-sandbox)",
         "- [Faults of the sandbox](#faults-of-the-sandbox)",
         "",
@@ -385,6 +336,7 @@ def page() -> str:
         *words(),
         *failures(),
         *options(),
+        *extras(),
         *members("Payment codes of the sandbox", PaymentCode, ("name", "code", "what happens")),
         *members("Faults of the sandbox", Fault, ("name", "value", "what happens")),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 
@@ -28,6 +29,19 @@ def test_every_public_method_is_in_the_reference() -> None:
 def test_every_public_name_is_in_the_reference(name: str) -> None:
     """Whatever can be imported from the top is explained."""
     assert name in reference.page()
+
+
+@pytest.mark.parametrize("module", [module for module, _ in reference.MODULES.values()])
+def test_what_an_extra_brings_is_in_the_reference(module: str) -> None:
+    """Each public class and function of the module is explained under its full name."""
+    members = vars(importlib.import_module(module))
+    public = members.get("__all__") or [
+        name for name, value in members.items() if getattr(value, "__module__", "") == module and name[0] != "_"
+    ]
+    explained = {name for name in public if inspect.isclass(members[name]) or inspect.isfunction(members[name])}
+    headings = set(re.findall(rf"^### {module}\.(\w+)$", reference.page(), re.MULTILINE))
+    assert headings >= explained - {"get_omipay"}
+    assert headings <= set(public)
 
 
 @pytest.mark.parametrize("heading", [*reference.RESULTS, "OrderStatus", "RefundStatus", "Error codes", "Events"])
