@@ -50,7 +50,7 @@ def localize_help(command: Any) -> Any:
     if language_of_environment() is not Language.CHS:
         return command
     for owner in (command, *command.params):
-        parts = owner.help.split("\n\n")
+        parts = (owner.help or "").split("\n\n")
         owner.help = "\n\n".join(CHINESE_HELP.get(" ".join(part.split()), part) for part in parts)
     for each in getattr(command, "commands", {}).values():
         localize_help(each)
