@@ -13,7 +13,12 @@ from hypothesis import settings
 
 from omipay_async.testing import ManualClock
 
+from .support.canaries import Echo
+from .support.raw_http import Handler, Session
+
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from omipay_async import Event
 
 settings.register_profile("here", deadline=None)
@@ -31,3 +36,22 @@ def clock() -> ManualClock:
 def events() -> list[Event]:
     """For ``on_event=events.append``."""
     return []
+
+
+@pytest.fixture
+async def echo() -> AsyncIterator[Echo]:
+    """A gateway that repeats every secret that it is sent, running."""
+    async with Echo() as echo:
+        yield echo
+
+
+@pytest.fixture
+def session() -> Session:
+    """Stands for the session behind a web adapter."""
+    return Session()
+
+
+@pytest.fixture
+def handler() -> Handler:
+    """What a web adapter runs for each order."""
+    return Handler()

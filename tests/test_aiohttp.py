@@ -29,16 +29,6 @@ def shop(session: Any, handler: Any) -> web.Application:
 
 
 @pytest.fixture
-def session() -> Session:
-    return Session()
-
-
-@pytest.fixture
-def handler() -> Handler:
-    return Handler()
-
-
-@pytest.fixture
 async def port(session: Session, handler: Handler) -> AsyncIterator[int]:
     async with served_by_aiohttp(shop(session, handler)) as port:
         yield port

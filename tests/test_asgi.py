@@ -65,16 +65,6 @@ async def test_what_comes_is_counted(declared: str | None) -> None:
 # -- the notify_url ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def session() -> Session:
-    return Session()
-
-
-@pytest.fixture
-def handler() -> Handler:
-    return Handler()
-
-
 async def test_the_raw_bytes_reach_the_session_and_its_answer_the_gateway(session: Any, handler: Handler) -> None:
     """With the documented JSON, and its length."""
     client = Client(notification_app(session, handler))

@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def session() -> Session:
-    return Session()
-
-
-@pytest.fixture
-def handler() -> Handler:
-    return Handler()
-
-
-@pytest.fixture
 async def port(session: Any, handler: Handler) -> AsyncIterator[int]:
     app = fastapi.FastAPI()
     app.include_router(notification_route(session, handler))

@@ -41,14 +41,7 @@ from .support.canaries import (
 from .support.canned_gateway import MONEY, READS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[Echo]:
-    """The echo, running."""
-    async with Echo() as echo:
-        yield echo
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -90,31 +83,31 @@ async def everything_told(omipay: AsyncOmipay, name: str) -> list[str]:
 @pytest.mark.parametrize("transport", ["own", "httpx"])
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_no_call_shows_a_secret_over_real_sockets(
-    gateway: Echo, log: pytest.LogCaptureFixture, answer: str, transport: str
+    echo: Echo, log: pytest.LogCaptureFixture, answer: str, transport: str
 ) -> None:
     """Every endpoint, every kind of ending, our own connections and a user's httpx transport."""
-    gateway.answer = ANSWERS[answer]
+    echo.answer = ANSWERS[answer]
     events: list[Event] = []
     given = httpx.AsyncHTTPTransport() if transport == "httpx" else None
-    async with session(given, gateway.base_url, on_event=events.append) as omipay:
+    async with session(given, echo.base_url, on_event=events.append) as omipay:
         shown: list[str] = []
-        gateway.look = lambda: shown.extend([repr(omipay), repr(omipay._executor), repr(omipay._client)])
+        echo.look = lambda: shown.extend([repr(omipay), repr(omipay._executor), repr(omipay._client)])
         for name in CALLS:
             shown += await everything_told(omipay, name)
-    assert len(gateway.targets) >= len(CALLS)
+    assert len(echo.targets) >= len(CALLS)
     assert any("httpcore" in record.name for record in log.records) is (transport == "httpx")
     assert events
-    search([*shown, *told_by(log), *map(repr, events)], {*SECRETS, *gateway.live})
+    search([*shown, *told_by(log), *map(repr, events)], {*SECRETS, *echo.live})
 
 
 async def test_a_reason_phrase_that_echoes_the_signature_is_not_logged(
-    gateway: Echo, log: pytest.LogCaptureFixture
+    echo: Echo, log: pytest.LogCaptureFixture
 ) -> None:
     """It is text of the server's, as headers are."""
-    gateway.reason = lambda target: target
-    async with session(None, gateway.base_url) as omipay:
+    echo.reason = lambda target: target
+    async with session(None, echo.base_url) as omipay:
         shown = [line for name in CALLS for line in await everything_told(omipay, name)]
-    search([*shown, *told_by(log)], {*SECRETS, *gateway.live})
+    search([*shown, *told_by(log)], {*SECRETS, *echo.live})
 
 
 @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.InvalidURL, RuntimeError, OSError])
@@ -133,18 +126,16 @@ async def test_what_a_users_transport_tells_is_not_told_on(
 
 @pytest.mark.parametrize("name", [*MONEY, *READS])
 async def test_a_code_that_echoes_the_signature_is_not_shown(
-    gateway: Echo, log: pytest.LogCaptureFixture, name: str
+    echo: Echo, log: pytest.LogCaptureFixture, name: str
 ) -> None:
     """An unlisted ``error_code`` is the gateway's own text, and as careless as its ``error_msg`` may be."""
-    gateway.answer = lambda target: (200, json_body({"return_code": "FAIL", "error_code": f"BAD_URL {target}"}))
-    async with session(None, gateway.base_url) as omipay:
+    echo.answer = lambda target: (200, json_body({"return_code": "FAIL", "error_code": f"BAD_URL {target}"}))
+    async with session(None, echo.base_url) as omipay:
         shown = await everything_told(omipay, name)
-    search([*shown, *told_by(log)], {*SECRETS, *gateway.live})
+    search([*shown, *told_by(log)], {*SECRETS, *echo.live})
 
 
-async def test_a_tracer_that_reads_the_request_sees_no_signature(
-    gateway: Echo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_tracer_that_reads_the_request_sees_no_signature(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenTelemetry wraps ``AsyncHTTPTransport.handle_async_request`` and writes ``request.url`` into its spans."""
     spans: list[str] = []
     genuine = httpx.AsyncHTTPTransport.handle_async_request
@@ -154,27 +145,27 @@ async def test_a_tracer_that_reads_the_request_sees_no_signature(
         return await genuine(self, request)
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", traced)
-    async with session(None, gateway.base_url) as omipay:
+    async with session(None, echo.base_url) as omipay:
         for name in CALLS:
             await CALLS[name](omipay)
     assert len(spans) == 4 * len(CALLS)
-    search(spans, {*SECRETS, *gateway.live, "sign", "nonce_str", "?", "order_name"})
-    assert all("sign=" in target for target in gateway.targets)
+    search(spans, {*SECRETS, *echo.live, "sign", "nonce_str", "?", "order_name"})
+    assert all("sign=" in target for target in echo.targets)
 
 
-async def test_the_key_is_never_sent(gateway: Echo) -> None:
+async def test_the_key_is_never_sent(echo: Echo) -> None:
     """Neither the current one nor a previous one, in no form; the signature is made with the current one."""
-    async with session(None, gateway.base_url) as omipay:
+    async with session(None, echo.base_url) as omipay:
         for name in CALLS:
             await CALLS[name](omipay)
-    for target in gateway.targets:
+    for target in echo.targets:
         query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
         assert query["sign"] == signature("123456", query["timestamp"], query["nonce_str"], KEY)
         assert KEY not in target
         assert OLD_KEY not in target
 
 
-async def test_notifications_show_no_signature(gateway: Echo, log: pytest.LogCaptureFixture) -> None:
+async def test_notifications_show_no_signature(echo: Echo, log: pytest.LogCaptureFixture) -> None:
     """Believed or refused: what is shown of a body is not what signed it."""
 
     async def handler(order: object) -> None:
@@ -190,7 +181,7 @@ async def test_notifications_show_no_signature(gateway: Echo, log: pytest.LogCap
         signed_body(order_no=[KEY, CODE]),
         b"{" + signed_body(),
     )
-    async with session(None, gateway.base_url) as omipay:
+    async with session(None, echo.base_url) as omipay:
         for body in bodies:
             needles.add(json.loads(body[body.rindex(b"{") :])["sign"])
             reply = await omipay.receive_notification(body, handler)
@@ -199,13 +190,13 @@ async def test_notifications_show_no_signature(gateway: Echo, log: pytest.LogCap
                 shown.append(repr(omipay.parse_notification(body)))
             except OmipayError as error:
                 shown += told_by_error(error)
-    search([*shown, *told_by(log)], {*needles, *gateway.live} - {"F" * 32})
+    search([*shown, *told_by(log)], {*needles, *echo.live} - {"F" * 32})
 
 
-async def test_pages_are_shown_to_their_caller_alone(gateway: Echo, log: pytest.LogCaptureFixture) -> None:
+async def test_pages_are_shown_to_their_caller_alone(echo: Echo, log: pytest.LogCaptureFixture) -> None:
     """A signed URL is returned and goes nowhere else."""
     events: list[Event] = []
-    async with session(None, gateway.base_url, on_event=events.append) as omipay:
+    async with session(None, echo.base_url, on_event=events.append) as omipay:
         page = omipay.pay_page_url(
             JSAPIOrder("TR1", None, "https://pay.example/1"), redirect_url="https://shop.example/"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -37,16 +37,6 @@ from .support.canaries import (
 from .support.canned_gateway import ORDER
 from .support.frames import shown_by, shown_by_stack
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[Echo]:
-    """The echo, running."""
-    async with Echo() as echo:
-        yield echo
-
 
 async def frames_of(omipay: AsyncOmipay, name: str) -> list[str]:
     """What the frames of one call show when it fails."""
@@ -59,12 +49,12 @@ async def frames_of(omipay: AsyncOmipay, name: str) -> list[str]:
 
 @pytest.mark.parametrize("transport", ["own", "httpx"])
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_no_frame_shows_a_key_or_a_signature(gateway: Echo, answer: str, transport: str) -> None:
+async def test_no_frame_shows_a_key_or_a_signature(echo: Echo, answer: str, transport: str) -> None:
     """Of an exception of any call, and of the stack that a hook runs on, whatever the gateway echoes.
 
     (What ``call`` returns is the gateway's own object, echoes included: the stack of its hook is not looked at.)
     """
-    gateway.answer = ANSWERS[answer]
+    echo.answer = ANSWERS[answer]
     given = httpx.AsyncHTTPTransport() if transport == "httpx" else None
     stacks: list[str] = []
 
@@ -72,23 +62,23 @@ async def test_no_frame_shows_a_key_or_a_signature(gateway: Echo, answer: str, t
         if event.endpoint != "ConfirmCheckOut":
             stacks.extend(shown_by_stack())
 
-    async with session(given, gateway.base_url, on_event=looked) as omipay:
+    async with session(given, echo.base_url, on_event=looked) as omipay:
         frames = [frame for name in CALLS for frame in await frames_of(omipay, name)]
     assert any(frame.startswith("emit ") for frame in stacks)
     assert answer.startswith("a success") or any(frame.startswith("call ") for frame in frames)
-    search([*frames, *stacks], {KEY, OLD_KEY, *gateway.live})
+    search([*frames, *stacks], {KEY, OLD_KEY, *echo.live})
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_no_frame_shows_a_payment_code_or_an_openid(gateway: Echo, answer: str) -> None:
+async def test_no_frame_shows_a_payment_code_or_an_openid(echo: Echo, answer: str) -> None:
     """Neither when the call fails, nor when the arguments are refused, nor on the stack that a hook runs on."""
-    gateway.answer = ANSWERS[answer]
+    echo.answer = ANSWERS[answer]
     shown: list[str] = []
 
     def looked(_: Event) -> None:
         shown.extend(shown_by_stack())
 
-    async with session(None, gateway.base_url, on_event=looked) as omipay:
+    async with session(None, echo.base_url, on_event=looked) as omipay:
         for name in ("MakeScanOrder", "MakeAppletOrder"):
             shown += await frames_of(omipay, name)
         for wrong in ({"notify_url": "x"}, {"pos_no": ""}, {"qrcode": f"{CODE}\n"}, {"qrcode": CODE * 300}):
@@ -150,13 +140,13 @@ async def test_no_frame_shows_a_key_when_what_the_user_gave_raises() -> None:
         search([*shown_by(failure.value), *shown_by(of_page.value)], {KEY, OLD_KEY, "canary nonce"})
 
 
-async def test_no_frame_shows_the_signature_of_a_notification(gateway: Echo) -> None:
+async def test_no_frame_shows_the_signature_of_a_notification(echo: Echo) -> None:
     """Refused by any check, in any form: a forged body may hold a signature that is good for five minutes."""
-    gateway.answer = lambda _: (200, json_body({"return_code": "FAIL", "error_code": "PERMISSION_ERROR"}))
+    echo.answer = lambda _: (200, json_body({"return_code": "FAIL", "error_code": "PERMISSION_ERROR"}))
     bodies: list[Any] = [signed_body(), signed_body(timestamp=5), signed_body(order_no=[KEY]), b"{" + signed_body()]
     bodies += [json.loads(signed_body(sign="canary")), signed_body().decode(), signed_body(order_no="a b")]
     frames: list[str] = []
-    async with session(None, gateway.base_url) as omipay:
+    async with session(None, echo.base_url) as omipay:
         for body in bodies:
             for check in (omipay.parse_notification, omipay.confirm_notification):
                 try:

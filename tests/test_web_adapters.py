@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     from omipay_async import AsyncOmipay
 
 
-@pytest.fixture
-def session() -> Session:
-    return Session()
-
-
-@pytest.fixture
-def handler() -> Handler:
-    return Handler()
-
-
 @pytest.fixture(params=["aiohttp", "fastapi"])
 async def port(request: pytest.FixtureRequest, session: Any, handler: Handler) -> AsyncIterator[int]:
     """Where each adapter takes notifications."""

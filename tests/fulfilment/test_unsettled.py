@@ -83,17 +83,6 @@ def shop() -> Shop:
     return shop
 
 
-@pytest.fixture
-def guard(backend: LateBackend, clock: ManualClock) -> OnceGuard:
-    return OnceGuard(backend, clock, "123456")
-
-
-@pytest.fixture
-def elsewhere(backend: LateBackend, clock: ManualClock) -> OnceGuard:
-    """The guard of another session with the same backend."""
-    return OnceGuard(backend, clock, "123456")
-
-
 @pytest.mark.parametrize("when", ["lost", "late"])
 async def test_a_claim_whose_answer_got_lost_is_this_sessions_own(
     guard: OnceGuard, elsewhere: OnceGuard, backend: LateBackend, shop: Shop, when: str
