@@ -18,7 +18,7 @@ from omipay_async.sandbox import TOY_M_NUMBER, TOY_SECRET_KEY, Sandbox
 from omipay_async.testing import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from omipay_async import AsyncOmipay, Event
 
@@ -133,6 +133,14 @@ class Cli:
 def press_ctrl_c(*_: object) -> None:
     """What a terminal does on Ctrl-C."""
     signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """As in a terminal: a shell lets what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
