@@ -135,7 +135,7 @@ def press_ctrl_c(*_: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def ctrl_c() -> Iterator[None]:
     """As in a terminal: a shell lets what it starts in the background ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
