@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 import omipay_async
-from omipay_async import AsyncOmipay, ErrorCode, OmipayError, OrderStatus, Outcome, RefundStatus, errors
+from omipay_async import AsyncOmipay, ErrorCode, OmipayError, OrderStatus, Outcome, RefundStatus, Safety, errors
+from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox import Fault, PaymentCode
 from tests.support.markdown import DOCS
 from tests.support.public_api import annotations_of
@@ -22,7 +23,7 @@ from tests.support.public_api import annotations_of
 from .docstrings import attribute_docs, markdown, properties, signature, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PAGE: Final = DOCS / "reference.md"
 
@@ -222,6 +223,39 @@ def failures() -> Iterator[str]:
     )
 
 
+def replies() -> Iterator[str]:
+    """What each endpoint's reply is held against: the table that the code itself reads."""
+    yield "## Replies that are not believed"
+    yield ""
+    yield "A reply that names one of these numbers, but not as it was sent, answers another call. So does one that"
+    yield "names the number of the fourth column and none of its own kind. The words of the last column contradict SUCCESS."
+    yield ""
+    yield from table(
+        (
+            "endpoint",
+            "money",
+            "must be as it was sent",
+            "belongs to another kind of call",
+            "`result_code` that contradicts",
+        ),
+        (
+            (
+                f"`{endpoint.name}`",
+                "yes" if endpoint.safety is Safety.MONEY else "",
+                code_list(endpoint.echoes),
+                code_list(sorted(endpoint.foreign_numbers)),
+                code_list(sorted(endpoint.contradictions)),
+            )
+            for endpoint in ENDPOINTS.values()
+        ),
+    )
+
+
+def code_list(words: Iterable[str]) -> str:
+    """Words of the wire, in one cell."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
 def error_class(code: ErrorCode) -> str:
     """The class of the error that a code becomes."""
     if code is ErrorCode.USERPAYING:
@@ -325,6 +359,7 @@ def page() -> str:
         "- [Statuses](#statuses)",
         "- [Errors](#errors)",
         "- [Error codes](#error-codes)",
+        "- [Replies that are not believed](#replies-that-are-not-believed)",
         "- [Events](#events)",
         "- [Other classes and functions](#other-classes-and-functions)",
         *(f"- [{title}](#{title.lower()})" for title in MODULES),
@@ -335,6 +370,7 @@ def page() -> str:
         *results(),
         *words(),
         *failures(),
+        *replies(),
         *options(),
         *extras(),
         *members("Payment codes of the sandbox", PaymentCode, ("name", "code", "what happens")),
