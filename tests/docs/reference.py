@@ -228,7 +228,8 @@ def replies() -> Iterator[str]:
     yield "## Replies that are not believed"
     yield ""
     yield "A reply that names one of these numbers, but not as it was sent, answers another call. So does one that"
-    yield "names the number of the fourth column and none of its own kind. The words of the last column contradict SUCCESS."
+    yield "names the number of the fourth column and none of its own kind. The words of the last column"
+    yield "contradict SUCCESS."
     yield ""
     yield from table(
         (
