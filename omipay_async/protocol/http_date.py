@@ -45,7 +45,7 @@ def retry_after_s(text: str | None, now_ms: int) -> float | None:
     """How many seconds a ``Retry-After`` header asks to wait: it holds a number of seconds, or a time."""
     if text is None:
         return None
-    if _SECONDS.fullmatch(text.strip()):
-        return float(text)
+    if seconds := _SECONDS.fullmatch(text.strip()):
+        return float(seconds[0])
     date_ms = parse_http_date(text)
     return None if date_ms is None else max(0.0, (date_ms - now_ms) / 1000)

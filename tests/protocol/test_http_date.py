@@ -79,6 +79,8 @@ def test_a_date_before_2000_teaches_nothing() -> None:
         ("Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
         ("Tue, 14 Nov 2023 22:12:20 GMT", 0.0),
         (FORMS[2], 0.0),
+        ("0\x1f", 0.0),
+        (" 5\x1c", 5.0),
         *((text, None) for text in (None, "", "soon", "-5", "1.5", "1" * 10, "١٢")),
     ],
 )
