@@ -13,6 +13,8 @@ import attrs
 
 from omipay_async.protocol.endpoints import ENDPOINTS
 
+from .descriptions import Description
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping
@@ -50,8 +52,13 @@ class Fault(enum.StrEnum):
 
     @property
     def description(self) -> str:
-        """What it does, in a sentence or two."""
-        return DESCRIPTIONS[self]
+        """What it does, in a sentence or two of English."""
+        return FAULTS[self].description.english
+
+    @property
+    def seconds(self) -> float | None:
+        """How many seconds it takes where none are given; None for a fault that does not depend on time."""
+        return FAULTS[self].seconds
 
 
 @attrs.define
@@ -100,7 +107,7 @@ class Faults:
         if endpoint is not None and endpoint not in ENDPOINTS:
             raise ValueError(f"endpoint: there is no {endpoint}")
         fault = Fault(fault)
-        rule = Rule(fault, endpoint, times, probability, SECONDS.get(fault, 0.0) if seconds is None else seconds)
+        rule = Rule(fault, endpoint, times, probability, (fault.seconds or 0.0) if seconds is None else seconds)
         self.rules.append(rule)
         return rule
 
@@ -125,47 +132,139 @@ class Faults:
         return {rule.fault: rule for rule in concerned if rule.applies(endpoint, self._random)}
 
 
-DESCRIPTIONS: Final[Mapping[Fault, str]] = MappingProxyType(
+@attrs.frozen
+class FaultFacts:
+    """What is to be known of a fault."""
+
+    description: Description
+    acted: bool = True
+    """Whether the gateway does what the call asks for."""
+    seconds: float | None = None
+    """How long the fault takes where no other time is given; None if it does not depend on time."""
+
+
+FAULTS: Final[Mapping[Fault, FaultFacts]] = MappingProxyType(
     {
-        Fault.DROP_REQUEST: "The connection ends without a reply. The gateway did not act.",
-        Fault.DROP_REPLY: "The connection ends without a reply. The gateway acted.",
-        Fault.DELAY: "The gateway waits for some seconds before it acts.",
-        Fault.DELAY_REPLY: "The gateway acts, and waits for some seconds before it replies.",
-        Fault.SYSTEM_ERROR: "The reply is SYSTEM_ERROR. The gateway did not act.",
-        Fault.SYSTEM_ERROR_ACTED: "The reply is SYSTEM_ERROR, although the gateway acted.",
-        Fault.BAD_GATEWAY: "A proxy replies with its 502 page. The gateway did not act.",
-        Fault.BAD_GATEWAY_ACTED: "A proxy replies with its 502 page, although the gateway acted.",
-        Fault.GARBAGE: "The gateway acts, and the reply is not JSON.",
-        Fault.CUT_OFF: "The gateway acts, and only half of the reply arrives.",
-        Fault.EMPTY: "The gateway acts, and the reply has no body.",
-        Fault.CONTRADICTION: 'The gateway acts, and the reply contradicts itself: "success" says the opposite of '
-        '"return_code".',
-        Fault.DUPLICATE_KEYS: 'The gateway acts, and "return_code" stands in the reply twice, with SUCCESS and with '
-        "FAIL.",
-        Fault.SWAPPED_REPLIES: "The gateway acts on two calls of one endpoint, and each gets the reply of the other. "
-        "A call that is alone for some seconds gets its own.",
-        Fault.SURPLUS_REPLY: "After its reply the gateway sends a second one over the same connection: a SIGN_TIMEOUT "
-        "that nobody asked for. Only a served sandbox has connections; in memory nothing happens.",
-        Fault.SKEWED_CLOCK: "The clock of the gateway, its Date header included, is some seconds ahead for this call.",
-        Fault.NOTIFICATION_DROP: "A delivery of a notification gets lost. It counts as one of the three.",
-        Fault.NOTIFICATION_DUPLICATE: "A notification is delivered twice, word for word.",
-        Fault.NOTIFICATION_REORDER: "A notification comes some seconds late, after those of later orders.",
-        Fault.NOTIFICATION_FORGE: "Before the true notification comes one that was signed with another key.",
-        Fault.NOTIFICATION_TAMPER: "Before the true notification comes one with a good signature and ten times the "
-        "amount: the signature does not cover the body.",
+        Fault.DROP_REQUEST: FaultFacts(
+            Description(
+                "The connection ends without a reply. The gateway did not act.",
+                "连接中断，没有返回结果；网关未执行操作。",
+            ),
+            acted=False,
+        ),
+        Fault.DROP_REPLY: FaultFacts(
+            Description(
+                "The connection ends without a reply. The gateway acted.", "连接中断，没有返回结果；网关已执行操作。"
+            )
+        ),
+        Fault.DELAY: FaultFacts(
+            Description("The gateway waits for some seconds before it acts.", "网关等待数秒后才执行操作。"), seconds=5.0
+        ),
+        Fault.DELAY_REPLY: FaultFacts(
+            Description(
+                "The gateway acts, and waits for some seconds before it replies.",
+                "网关执行操作后，等待数秒才返回结果。",
+            ),
+            seconds=5.0,
+        ),
+        Fault.SYSTEM_ERROR: FaultFacts(
+            Description("The reply is SYSTEM_ERROR. The gateway did not act.", "返回 SYSTEM_ERROR；网关未执行操作。"),
+            acted=False,
+        ),
+        Fault.SYSTEM_ERROR_ACTED: FaultFacts(
+            Description(
+                "The reply is SYSTEM_ERROR, although the gateway acted.", "返回 SYSTEM_ERROR，但网关已执行操作。"
+            )
+        ),
+        Fault.BAD_GATEWAY: FaultFacts(
+            Description(
+                "A proxy replies with its 502 page. The gateway did not act.", "代理返回 502 页面；网关未执行操作。"
+            ),
+            acted=False,
+        ),
+        Fault.BAD_GATEWAY_ACTED: FaultFacts(
+            Description(
+                "A proxy replies with its 502 page, although the gateway acted.",
+                "代理返回 502 页面，但网关已执行操作。",
+            )
+        ),
+        Fault.GARBAGE: FaultFacts(
+            Description("The gateway acts, and the reply is not JSON.", "网关已执行操作，但返回内容不是 JSON。")
+        ),
+        Fault.CUT_OFF: FaultFacts(
+            Description(
+                "The gateway acts, and only half of the reply arrives.", "网关已执行操作，但返回内容只到达一半。"
+            )
+        ),
+        Fault.EMPTY: FaultFacts(
+            Description("The gateway acts, and the reply has no body.", "网关已执行操作，但返回内容为空。")
+        ),
+        Fault.CONTRADICTION: FaultFacts(
+            Description(
+                'The gateway acts, and the reply contradicts itself: "success" says the opposite of "return_code".',
+                "网关已执行操作，但返回内容自相矛盾：success 与 return_code 相反。",
+            )
+        ),
+        Fault.DUPLICATE_KEYS: FaultFacts(
+            Description(
+                'The gateway acts, and the reply has "return_code" twice, once with SUCCESS and once with FAIL.',
+                "网关已执行操作，但 return_code 出现两次，分别为 SUCCESS 和 FAIL。",
+            )
+        ),
+        Fault.SWAPPED_REPLIES: FaultFacts(
+            Description(
+                "The gateway acts on two calls of one endpoint, and each gets the reply of the other. A call gets its "
+                "own reply if no second one comes within some seconds.",
+                "网关已执行同一接口的两次调用，但两次调用收到彼此的返回结果；数秒内没有另一次调用时，收到自己的结果。",
+            ),
+            seconds=5.0,
+        ),
+        Fault.SURPLUS_REPLY: FaultFacts(
+            Description(
+                "After its reply the gateway sends a second one over the same connection: a SIGN_TIMEOUT that nobody "
+                "asked for. This needs a served sandbox; in memory nothing happens.",
+                "返回结果之后，同一连接上又收到一个多余的 SIGN_TIMEOUT；仅在沙箱监听端口时有效，在内存中不起作用。",
+            )
+        ),
+        Fault.SKEWED_CLOCK: FaultFacts(
+            Description(
+                "For this call the gateway's clock, and with it the Date header, is some seconds ahead.",
+                "网关时钟（包括 Date 头）在本次调用中快数秒。",
+            ),
+            seconds=600.0,
+        ),
+        Fault.NOTIFICATION_DROP: FaultFacts(
+            Description(
+                "One delivery of a notification gets lost. It counts as one of the three.",
+                "一次通知丢失，计入三次之内。",
+            )
+        ),
+        Fault.NOTIFICATION_DUPLICATE: FaultFacts(
+            Description("A notification is delivered twice, word for word.", "同一通知原样发送两次。")
+        ),
+        Fault.NOTIFICATION_REORDER: FaultFacts(
+            Description(
+                "A notification comes some seconds late, after those of later orders.",
+                "通知延迟数秒，晚于之后订单的通知。",
+            ),
+            seconds=10.0,
+        ),
+        Fault.NOTIFICATION_FORGE: FaultFacts(
+            Description(
+                "Before the true notification comes one that was signed with another key.",
+                "真实通知之前，先收到一个用其他密钥签名的通知。",
+            )
+        ),
+        Fault.NOTIFICATION_TAMPER: FaultFacts(
+            Description(
+                "Before the true notification comes one with a good signature and ten times the amount: the signature "
+                "does not cover the body.",
+                "真实通知之前，先收到一个签名正确但金额为十倍的通知：签名不包含通知内容。",
+            )
+        ),
     }
 )
+"""Each fault, and what is to be known of it."""
 
-SECONDS: Final[Mapping[Fault, float]] = MappingProxyType(
-    {
-        Fault.DELAY: 5.0,
-        Fault.DELAY_REPLY: 5.0,
-        Fault.SWAPPED_REPLIES: 5.0,
-        Fault.SKEWED_CLOCK: 600.0,
-        Fault.NOTIFICATION_REORDER: 10.0,
-    }
-)
-"""The faults that take ``seconds``, and how many where none are given."""
-
-NOT_ACTED: Final = frozenset({Fault.DROP_REQUEST, Fault.SYSTEM_ERROR, Fault.BAD_GATEWAY})
+NOT_ACTED: Final = frozenset(fault for fault, facts in FAULTS.items() if not facts.acted)
 """After these the gateway has certainly done nothing."""

@@ -13,6 +13,8 @@ import attrs
 
 from omipay_async.codes import ErrorCode, OrderStatus
 
+from .descriptions import Description
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,29 +39,8 @@ class PaymentCode(enum.StrEnum):
 
     @property
     def description(self) -> str:
-        """What the gateway does, in a sentence or two."""
-        return DESCRIPTIONS[self]
-
-
-DESCRIPTIONS: Final[Mapping[PaymentCode, str]] = MappingProxyType(
-    {
-        PaymentCode.PAID: "SUCCESS: the order is paid at once.",
-        PaymentCode.PAID_AFTER_QUERIES: "USERPAYING. The second QueryOrder finds it paid.",
-        PaymentCode.PAID_AFTER_SECONDS: "USERPAYING. It is paid 10 seconds later.",
-        PaymentCode.DECLINED_AFTER_QUERIES: "USERPAYING. The second QueryOrder finds it failed.",
-        PaymentCode.DECLINED_AFTER_SECONDS: "USERPAYING. It fails 10 seconds later.",
-        PaymentCode.NEVER_PAYS: "USERPAYING until you press a button here, or call sandbox.customer.pays().",
-        PaymentCode.NOT_ENOUGH: "FAIL: the balance is too small.",
-        PaymentCode.CARD_NOT_SUPPORT: "FAIL: the customer's card cannot be used.",
-        PaymentCode.QRCODE_EXPIRED: "FAIL: the payment code is too old.",
-        PaymentCode.QRCODE_ERROR: "FAIL: this is not a payment code.",
-        PaymentCode.ORDER_PAID: "FAIL: an order under this out_order_no is paid already, it says.",
-        PaymentCode.ORDER_CLOSED: "FAIL: an order under this out_order_no is closed already, it says.",
-        PaymentCode.SYSTEM_ERROR: "SYSTEM_ERROR. The customer was not charged.",
-        PaymentCode.SYSTEM_ERROR_ACTED: "SYSTEM_ERROR, although the customer was charged: the reply says nothing "
-        "about the money.",
-    }
-)
+        """What the gateway does, in a sentence or two of English."""
+        return PAYMENT_CODES[self].description.english
 
 
 @attrs.frozen
@@ -75,6 +56,7 @@ class DelayedOutcome:
 class CodeBehaviour:
     """What the gateway does with a payment code."""
 
+    description: Description
     status: OrderStatus | None = OrderStatus.PAID
     """The order's status when the call is answered; None: no order is made."""
     answer: ErrorCode | None = None
@@ -82,31 +64,95 @@ class CodeBehaviour:
     delayed: DelayedOutcome | None = None
 
 
-def _typing(delayed: DelayedOutcome | None = None) -> CodeBehaviour:
-    return CodeBehaviour(OrderStatus.PAYING, ErrorCode.USERPAYING, delayed)
-
-
-ANY_OTHER: Final = CodeBehaviour()
+ANY_OTHER: Final = CodeBehaviour(Description("Any other code is paid at once.", "其他付款码均立即支付成功。"))
 
 PAYMENT_CODES: Final[Mapping[str, CodeBehaviour]] = MappingProxyType(
     {
-        PaymentCode.PAID: CodeBehaviour(),
-        PaymentCode.PAID_AFTER_QUERIES: _typing(DelayedOutcome(OrderStatus.PAID, queries=2)),
-        PaymentCode.PAID_AFTER_SECONDS: _typing(DelayedOutcome(OrderStatus.PAID, seconds=10.0)),
-        PaymentCode.DECLINED_AFTER_QUERIES: _typing(DelayedOutcome(OrderStatus.FAILED, queries=2)),
-        PaymentCode.DECLINED_AFTER_SECONDS: _typing(DelayedOutcome(OrderStatus.FAILED, seconds=10.0)),
-        PaymentCode.NEVER_PAYS: _typing(),
+        PaymentCode.PAID: CodeBehaviour(Description("SUCCESS: the order is paid at once.", "SUCCESS：立即支付成功。")),
+        PaymentCode.PAID_AFTER_QUERIES: CodeBehaviour(
+            Description("USERPAYING. The second QueryOrder finds it paid.", "USERPAYING；第二次 QueryOrder 时已支付。"),
+            OrderStatus.PAYING,
+            ErrorCode.USERPAYING,
+            DelayedOutcome(OrderStatus.PAID, queries=2),
+        ),
+        PaymentCode.PAID_AFTER_SECONDS: CodeBehaviour(
+            Description("USERPAYING. It is paid 10 seconds later.", "USERPAYING；10 秒后支付成功。"),
+            OrderStatus.PAYING,
+            ErrorCode.USERPAYING,
+            DelayedOutcome(OrderStatus.PAID, seconds=10.0),
+        ),
+        PaymentCode.DECLINED_AFTER_QUERIES: CodeBehaviour(
+            Description(
+                "USERPAYING. The second QueryOrder finds it failed.", "USERPAYING；第二次 QueryOrder 时支付失败。"
+            ),
+            OrderStatus.PAYING,
+            ErrorCode.USERPAYING,
+            DelayedOutcome(OrderStatus.FAILED, queries=2),
+        ),
+        PaymentCode.DECLINED_AFTER_SECONDS: CodeBehaviour(
+            Description("USERPAYING. It fails 10 seconds later.", "USERPAYING；10 秒后支付失败。"),
+            OrderStatus.PAYING,
+            ErrorCode.USERPAYING,
+            DelayedOutcome(OrderStatus.FAILED, seconds=10.0),
+        ),
+        PaymentCode.NEVER_PAYS: CodeBehaviour(
+            Description(
+                "USERPAYING until a button on the dashboard is pressed, or sandbox.customer.pays() is called.",
+                "USERPAYING，直到在控制台页面点击按钮或调用 sandbox.customer.pays()。",
+            ),
+            OrderStatus.PAYING,
+            ErrorCode.USERPAYING,
+        ),
         # A refused code leaves a failed order behind, so its out_order_no is used up: no document says that a number
         # may be used again, and a till that takes a new one is right with either kind of gateway.
-        PaymentCode.NOT_ENOUGH: CodeBehaviour(OrderStatus.FAILED, ErrorCode.NOT_ENOUGH),
-        PaymentCode.CARD_NOT_SUPPORT: CodeBehaviour(OrderStatus.FAILED, ErrorCode.CARD_NOT_SUPPORT),
-        PaymentCode.QRCODE_EXPIRED: CodeBehaviour(OrderStatus.FAILED, ErrorCode.QRCODE_EXPIRED),
-        PaymentCode.QRCODE_ERROR: CodeBehaviour(OrderStatus.FAILED, ErrorCode.QRCODE_ERROR),
+        PaymentCode.NOT_ENOUGH: CodeBehaviour(
+            Description("FAIL: the balance is too small.", "FAIL：余额不足。"), OrderStatus.FAILED, ErrorCode.NOT_ENOUGH
+        ),
+        PaymentCode.CARD_NOT_SUPPORT: CodeBehaviour(
+            Description("FAIL: the customer's card cannot be used.", "FAIL：不支持该银行卡。"),
+            OrderStatus.FAILED,
+            ErrorCode.CARD_NOT_SUPPORT,
+        ),
+        PaymentCode.QRCODE_EXPIRED: CodeBehaviour(
+            Description("FAIL: the payment code is too old.", "FAIL：付款码已过期。"),
+            OrderStatus.FAILED,
+            ErrorCode.QRCODE_EXPIRED,
+        ),
+        PaymentCode.QRCODE_ERROR: CodeBehaviour(
+            Description("FAIL: this is not a payment code.", "FAIL：付款码错误。"),
+            OrderStatus.FAILED,
+            ErrorCode.QRCODE_ERROR,
+        ),
         # These two speak of an order that exists already; the sandbox makes none.
-        PaymentCode.ORDER_PAID: CodeBehaviour(None, ErrorCode.ORDER_PAID),
-        PaymentCode.ORDER_CLOSED: CodeBehaviour(None, ErrorCode.ORDER_CLOSED),
-        PaymentCode.SYSTEM_ERROR: CodeBehaviour(None, ErrorCode.SYSTEM_ERROR),
-        PaymentCode.SYSTEM_ERROR_ACTED: CodeBehaviour(OrderStatus.PAID, ErrorCode.SYSTEM_ERROR),
+        PaymentCode.ORDER_PAID: CodeBehaviour(
+            Description(
+                "FAIL. The gateway says that an order with this out_order_no has been paid already.",
+                "FAIL：提示该 out_order_no 的订单已支付。",
+            ),
+            None,
+            ErrorCode.ORDER_PAID,
+        ),
+        PaymentCode.ORDER_CLOSED: CodeBehaviour(
+            Description(
+                "FAIL. The gateway says that an order with this out_order_no has been closed already.",
+                "FAIL：提示该 out_order_no 的订单已关闭。",
+            ),
+            None,
+            ErrorCode.ORDER_CLOSED,
+        ),
+        PaymentCode.SYSTEM_ERROR: CodeBehaviour(
+            Description("SYSTEM_ERROR. The customer was not charged.", "SYSTEM_ERROR；未扣款。"),
+            None,
+            ErrorCode.SYSTEM_ERROR,
+        ),
+        PaymentCode.SYSTEM_ERROR_ACTED: CodeBehaviour(
+            Description(
+                "SYSTEM_ERROR, although the customer was charged: the reply says nothing about the money.",
+                "SYSTEM_ERROR，但已扣款：返回内容不说明资金情况。",
+            ),
+            OrderStatus.PAID,
+            ErrorCode.SYSTEM_ERROR,
+        ),
     }
 )
-"""Payment code to what happens."""
+"""Each payment code, and what the gateway does with it."""

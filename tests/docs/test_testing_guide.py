@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async.sandbox import Fault, PaymentCode
-from omipay_async.sandbox.faults import SECONDS
 from tests.support.markdown import DOCS, blocks, save_files
 
 if TYPE_CHECKING:
@@ -51,6 +50,6 @@ def test_the_tables_are_current() -> None:
     """Each fault and each payment code, with what it does."""
     page = PAGE.read_text(encoding="utf-8")
     for fault in Fault:
-        assert f"| `{fault}` | {fault.description} | {f'{SECONDS[fault]:g} |' if fault in SECONDS else '|'}" in page
+        assert f"| `{fault}` | {fault.description} | {f'{fault.seconds:g} |' if fault.seconds else '|'}" in page
     for code in PaymentCode:
         assert f"| `PaymentCode.{code.name}` | `{code}` | {code.description} |" in page

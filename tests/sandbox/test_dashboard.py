@@ -6,16 +6,17 @@ import ast
 import contextlib
 import json
 import re
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from starlette.responses import Response
 
-from omipay_async import AsyncOmipay
-from omipay_async.sandbox import ORDER_LIFE, Fault, PaymentCode, Sandbox
+from omipay_async import AsyncOmipay, Language
+from omipay_async.sandbox import ORDER_LIFE, PAYMENT_CODES, Fault, PaymentCode, Sandbox
+from omipay_async.sandbox.faults import FAULTS
 from omipay_async.sandbox.live import MOST_STREAMS
-from omipay_async.sandbox.web.descriptions import describe
 from omipay_async.sandbox.web.snippets import as_python
 
 from .raw import WANTED, RawClient, md5
@@ -296,7 +297,13 @@ async def test_changes_are_pushed_and_end_cleanly(sandbox: Sandbox, raw: RawClie
         assert (await raw.http.get("/events")).status_code == 503
 
 
-def test_every_description_is_translated() -> None:
-    """In the page's other language each fault and payment code has a sentence too."""
-    for member in (*Fault, *PaymentCode):
-        assert describe(member, "zh") != describe(member, "en")
+@pytest.mark.parametrize("language", list(Language))
+async def test_faults_and_codes_are_explained(raw: RawClient, sandbox: Sandbox, language: Language) -> None:
+    """In each language, in the page's tables, and beside a fault that is set."""
+    sandbox.faults.add(Fault.GARBAGE)
+    page = (await raw.http.get("/", params={"lang": "zh" if language is Language.CHS else "en"})).text
+    descriptions = [facts.description for facts in FAULTS.values()]
+    descriptions += [behaviour.description for behaviour in PAYMENT_CODES.values()]
+    for description in descriptions:
+        assert escape(description.in_language(language)) in page
+    assert page.count(FAULTS[Fault.GARBAGE].description.in_language(language)) == 2

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from omipay_async.sandbox import NOT_ACTED, Fault, Faults, PaymentCode, Sandbox
+from omipay_async import Language
+from omipay_async.sandbox import NOT_ACTED, PAYMENT_CODES, Fault, Faults, PaymentCode, Sandbox
 from omipay_async.sandbox.asgi import ConnectionDropped
+from omipay_async.sandbox.faults import FAULTS
 
 from .raw import WANTED, RawClient
 
@@ -181,6 +183,12 @@ async def test_surplus_reply(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 def test_every_fault_and_payment_code_is_described() -> None:
-    """The dashboard and the guide show a sentence for each."""
-    for member in (*Fault, *PaymentCode):
-        assert member.description.endswith((".", "()."))
+    """The dashboard and the guide show a sentence for each, and the pages in Chinese a Chinese one."""
+    assert list(FAULTS) == list(Fault)
+    assert list(PAYMENT_CODES) == list(PaymentCode)
+    descriptions = [facts.description for facts in FAULTS.values()]
+    descriptions += [behaviour.description for behaviour in PAYMENT_CODES.values()]
+    assert [member.description for member in (*Fault, *PaymentCode)] == [each.english for each in descriptions]
+    for description in descriptions:
+        english, chinese = description.in_language(Language.EN), description.in_language(Language.CHS)
+        assert (english.isascii(), english[-1], chinese.isascii(), chinese[-1]) == (True, ".", False, "。")

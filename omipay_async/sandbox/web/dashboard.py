@@ -16,13 +16,11 @@ from omipay_async.codes import Language
 from omipay_async.language import language_of_environment
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox.access import read_body
-from omipay_async.sandbox.faults import Fault
+from omipay_async.sandbox.faults import FAULTS, Fault
 from omipay_async.sandbox.lifecycle import IllegalMove
-from omipay_async.sandbox.payment_codes import PaymentCode
+from omipay_async.sandbox.payment_codes import ANY_OTHER, PAYMENT_CODES, PaymentCode
 
 from . import details, html, lists
-from .descriptions import describe
-from .translations import translator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -69,10 +67,10 @@ async def respond(sandbox: SandboxCore, routed: RoutedRequest) -> Response | Non
 def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
     asked = routed.request.query_params
     language = _language(routed)
-    translate = translator(language)
     page = asked.get("page", "")
     number = int(page) if page.isascii() and page.isdecimal() and len(page) < 7 else 0
-    view = lists.View(translate, "zh" if language is Language.CHS else "en", asked.get("q", "")[:100], number)
+    view = lists.View(language, asked.get("q", "")[:100], number)
+    translate = view.translate
     if "call" in asked:
         content = details.call(sandbox, asked["call"], view)
     elif "order" in asked:
@@ -160,7 +158,7 @@ def _frame(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: 
         f"<header><{title} class='brand'><a href='{view.link()}'>{translate('Omipay sandbox')}</a></{title}>"
         f"<span>{translate('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
         f"<span>{translate('Gateway')} <code>{escape(routed.base_url)}</code></span>"
-        f"{html.languages(translate, lambda name: '?' + urlencode({'lang': name, **shown}), view.language)}</header>"
+        f"{html.languages(translate, lambda name: '?' + urlencode({'lang': name, **shown}), view.tag)}</header>"
         f"<p><small>{translate('No real money moves here.')} {translate('Times are those of Sydney.')}</small></p>"
         f"{body}{_SCRIPT}"
     )
@@ -178,7 +176,7 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
         f'<p class="FAIL" id="untold">{translate("Orders without notify_url, of which nobody is told")}: {untold}</p>'
     )
     search = (
-        f'<form role="search"><input type="hidden" name="lang" value="{view.language}"><label>{translate("Search")} '
+        f'<form role="search"><input type="hidden" name="lang" value="{view.tag}"><label>{translate("Search")} '
         f'<input type="search" name="q" value="{escape(view.search)}"></label> '
         f"<button>{translate('Search')}</button></form>"
     )
@@ -194,7 +192,7 @@ def _pending(sandbox: SandboxCore, view: lists.View) -> str:
     translate = view.translate
     rules = "".join(
         f"<li>{rule.fault} {escape(rule.endpoint or translate('Any endpoint'))}: {rule.hits}/{rule.times or '∞'} "
-        f"<small>{escape(describe(rule.fault, view.language))}</small></li>"
+        f"<small>{escape(FAULTS[rule.fault].description.in_language(view.language))}</small></li>"
         for rule in sandbox.faults.rules
     )
     return html.section(translate("Faults that are set"), f"<ul>{rules}</ul>") if rules else ""
@@ -204,7 +202,10 @@ def _faults(view: lists.View) -> str:
     translate = view.translate
     faults = "".join(f"<option>{fault}</option>" for fault in Fault)
     endpoints = "".join(f"<option>{name}</option>" for name in ENDPOINTS)
-    rows = [(f"<code>{fault}</code>", escape(describe(fault, view.language))) for fault in Fault]
+    rows = [
+        (f"<code>{fault}</code>", escape(facts.description.in_language(view.language)))
+        for fault, facts in FAULTS.items()
+    ]
     table = html.table((translate("Fault"), translate("What it does")), rows, "")
     return html.section(
         translate("Faults"),
@@ -220,9 +221,15 @@ def _faults(view: lists.View) -> str:
 
 def _codes(view: lists.View) -> str:
     translate = view.translate
-    rows = [(f"<code>{code}</code>", escape(code.name), escape(describe(code, view.language))) for code in PaymentCode]
+    rows = [
+        (
+            f"<code>{code}</code>",
+            escape(PaymentCode(code).name),
+            escape(behaviour.description.in_language(view.language)),
+        )
+        for code, behaviour in PAYMENT_CODES.items()
+    ]
     table = html.table(("qrcode", "PaymentCode", translate("What it does")), rows, "")
     content = f"<details><summary>{translate('What each code does')}</summary>{table}</details>"
-    return html.section(
-        translate("Payment codes"), f"{content}<small>{translate('Any other code is paid at once.')}</small>"
-    )
+    other = escape(ANY_OTHER.description.in_language(view.language))
+    return html.section(translate("Payment codes"), f"{content}<small>{other}</small>")

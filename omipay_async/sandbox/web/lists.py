@@ -10,12 +10,13 @@ from urllib.parse import urlencode
 
 import attrs
 
-from omipay_async.codes import OrderStatus
+from omipay_async.codes import Language, OrderStatus
 from omipay_async.sandbox.clock import shown_time
 from omipay_async.sandbox.foreign import printable
 from omipay_async.sandbox.lifecycle import ORDER_LIFE, REFUND_LIFE
 
 from . import html
+from .translations import translator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,14 +45,23 @@ _ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
 class View:
     """What of the dashboard is looked at."""
 
-    translate: Translate
-    language: str
+    language: Language
     search: str = ""
     page: int = 0
 
+    @property
+    def translate(self) -> Translate:
+        """Says an English sentence of the pages in the language of this one."""
+        return translator(self.language)
+
+    @property
+    def tag(self) -> str:
+        """The language's name in addresses."""
+        return html.tag(self.language)
+
     def link(self, **parameters: object) -> str:
         """The address of a part of the dashboard, in the same language."""
-        return escape("?" + urlencode({"lang": self.language, **parameters}))
+        return escape("?" + urlencode({"lang": self.tag, **parameters}))
 
     def newest(self, rows: Iterable[Any], shown: Callable[[Any], tuple[str, ...]], *texts: str) -> list[Any]:
         """One page of what matches the search."""

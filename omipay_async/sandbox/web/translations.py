@@ -69,7 +69,6 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "Clear": "清除",
         "paid": "支付总额",
         "refunded": "退款总额",
-        "Any other code is paid at once.": "其他付款码均立即支付成功。",
         "Fault": "故障",
         "Faults that are set": "已设置的故障",
         "What each fault does": "各种故障的作用",
