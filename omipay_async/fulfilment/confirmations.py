@@ -44,10 +44,7 @@ class _Body:
     signature: str
     deadline: float
     answer: asyncio.Future[Order]
-
-    def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+    """Set once: a body either waits, or belongs to one question, and leaves both when its answer is set."""
 
 
 @attrs.define(eq=False)
@@ -125,7 +122,7 @@ class Confirmations:
         for body in () if line is None else tuple(line.bodies):
             if body.order_no.upper() != order_no.upper():
                 self._step_out(body)
-                body.fail(error())
+                body.answer.set_exception(error())
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
@@ -144,7 +141,7 @@ class Confirmations:
             raise error
         last = next(reversed(longest.bodies))
         self._step_out(last)
-        last.fail(error)
+        last.answer.set_exception(error)
 
     def _step_out(self, body: _Body) -> None:
         line = self._lines[body.signature]
@@ -165,7 +162,7 @@ class Confirmations:
             del question.bodies[body]
             if not question.bodies and question.task is not None:
                 question.task.cancel()  # nobody waits for it any more
-        if body.answer.done() and not body.answer.cancelled():
+        if body.answer.done():
             body.answer.exception()  # it is seen, also where the one who asked was cancelled
 
     # -- asking -------------------------------------------------------------------------------------------------------
@@ -203,12 +200,12 @@ class Confirmations:
         del self._under_way[order_no]
         for body in question.bodies:
             if task.cancelled():
-                body.fail(TransportError("the question was given up", endpoint=_ENDPOINT))
-            elif error is not None:
-                # Each gets an error of its own: one that is raised in many tasks would collect their tracebacks.
-                body.fail(copy.copy(error) if isinstance(error, OmipayError) else _as_exception(error))
-            elif not body.answer.done():
+                body.answer.set_exception(TransportError("the question was given up", endpoint=_ENDPOINT))
+            elif error is None:
                 body.answer.set_result(task.result())
+            else:
+                # Each gets an error of its own: one that is raised in many tasks would collect their tracebacks.
+                body.answer.set_exception(copy.copy(error) if isinstance(error, OmipayError) else _as_exception(error))
         self._begin_what_may()
 
 

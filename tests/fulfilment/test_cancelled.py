@@ -231,6 +231,21 @@ async def test_a_handler_that_refuses_to_stop_does_not_hide_its_lost_lease(
     assert stubborn.started == 1
 
 
+async def test_a_caller_that_leaves_after_the_lease_was_lost_is_cancelled(
+    guard: OnceGuard, backend: FaultyBackend, stubborn: Stubborn, clock: ManualClock
+) -> None:
+    """The handler was told to stop already: the caller's own cancellation comes out, after the grace."""
+    backend.faults["renew"] = no
+    run = await begin(guard, stubborn)
+    await clock.advance(12)
+    run.cancel()
+    await clock.advance(0)
+    await clock.advance(4.9)
+    assert not run.done()
+    await clock.advance(0.1)
+    assert run.cancelled()
+
+
 async def test_a_handler_cancelled_from_within_is_a_failure_like_any_other(guard: OnceGuard) -> None:
     """Its CancelledError is not the caller's: a sweep over many orders goes on."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -214,6 +215,42 @@ async def test_each_body_gets_an_error_of_its_own(
         await task
 
 
+async def test_a_question_that_is_cancelled_by_others_is_a_failure_and_cancels_nobody(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """A transport may let its own time limits come out as cancellations: whoever waits gets an error of ours."""
+    asked.error = asyncio.CancelledError()
+    task = await post(confirmations, "TR1")
+    await clock.advance(1)
+    with pytest.raises(TransportError, match="given up") as caught:
+        await task
+    assert caught.value.endpoint == "QueryOrder"
+    asked.error = None
+    task = await post(confirmations, "TR1")
+    await clock.advance(1)
+    assert await task == paid("TR1")
+
+
+async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_as_forgotten(
+    confirmations: Confirmations, asked: Asked, clock: ManualClock
+) -> None:
+    """The sender hangs up in the moment in which the question fails."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    asked.error = InvalidReply("502", status=502)
+    task = await post(confirmations, "TR1")
+    question = confirmations._under_way["TR1"].task
+    assert question is not None
+    tasks = [task]
+    question.add_done_callback(lambda _: tasks.pop().cancel())
+    await clock.advance(1)
+    assert task.cancelled()
+    del task, question
+    gc.collect()
+    await clock.advance(0)
+    assert complaints == []
+
+
 async def test_what_a_closed_event_loop_left_behind_is_forgotten(
     confirmations: Confirmations, asked: Asked, clock: ManualClock
 ) -> None:
@@ -276,6 +313,18 @@ async def test_bodies_that_wait_with_a_signature_are_refused_once_it_is_confirme
     for task in forged:
         assert isinstance(await outcome(task), ReplayedNotification)
     assert "TR3" not in {asked.number for asked in gateway.asked}
+
+
+async def test_bodies_that_wait_with_a_signature_for_its_own_order_are_asked_about(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """A repeat of the delivery that was confirmed meanwhile, in any spelling, is not taken for a forgery."""
+    gateway.on("QueryOrder", gateway.after(1, PAID))
+    captured = notification(clock, "TR1")
+    spellings = ("TR1", "TR1", "tr1")
+    tasks = [await begin(clock, omipay.confirm_notification({**captured, "order_no": one})) for one in spellings]
+    await clock.advance(3)
+    assert [(await outcome(task)).order_no for task in tasks] == ["TR1", "TR1", "tr1"]
 
 
 async def test_the_memory_of_confirmed_signatures_is_bounded(

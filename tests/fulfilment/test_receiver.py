@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from omipay_async import (
-    BackendError,
-    Claim,
     InvalidRequest,
-    MemoryBackend,
     NotificationReply,
     OrderStatus,
     SessionClosed,
@@ -262,78 +257,6 @@ async def test_a_handler_that_is_none_is_refused(
     with pytest.raises(InvalidRequest, match="timeout"):
         await omipay.receive_notification(notification(clock), Shop().handle, timeout=0)
     assert gateway.asked == []
-
-
-# -- the backend ------------------------------------------------------------------------------------------------------
-
-
-class LostBackend(MemoryBackend):
-    """A backend that may be gone, or hang."""
-
-    gone = True
-    hangs = False
-
-    async def claim(self, key: str, owner: str) -> Claim:
-        """As in memory, if it is there."""
-        if self.gone:
-            raise BackendError("the backend cannot be reached")
-        return await super().claim(key, owner)
-
-    async def wake(self, key: str) -> None:
-        """Fails with the rest, or hangs."""
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.gone:
-            raise BackendError("the backend cannot be reached")
-
-
-async def test_without_the_backend_no_handler_runs(
-    clock: ManualClock, gateway: Gateway, shop: Shop, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Whether it ran elsewhere is not known: 503 and FAIL, ``BackendError`` from fulfil; polls go on, and are woken."""
-    gateway.on("TR1", PAID)
-    backend = LostBackend(clock=clock)
-    async with gateway.session(backend=backend) as omipay:
-        poll = await begin(clock, omipay.poll_until_paid("TR1"))
-        with caplog.at_level(logging.WARNING, "omipay_async"):
-            reply = await omipay.receive_notification(notification(clock), shop.handle)
-        check_answer(reply, 503)
-        assert isinstance(reply.error, BackendError)
-        assert reply.order is not None
-        assert (await outcome(poll)).is_paid
-        assert any("not woken" in record.getMessage() for record in caplog.records)
-        with pytest.raises(BackendError):
-            await omipay.fulfil("TR1", shop.handle)
-        assert (shop.fulfilled, shop.running) == ([], 0)
-        backend.gone = False
-        check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
-    assert shop.fulfilled == ["TR1"]
-
-
-async def test_a_backend_that_hangs_does_not_hold_the_answer(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
-    """Waking other processes is a courtesy: a backend that hangs in it holds the confirmation for its time at most."""
-    gateway.on("TR1", PAID)
-    backend = LostBackend(clock=clock)
-    backend.gone, backend.hangs = False, True
-    async with gateway.session(backend=backend) as omipay:
-        delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
-        await clock.advance(10)
-        try:
-            assert delivery.done()
-        finally:
-            delivery.cancel()
-
-
-async def test_sessions_that_share_a_backend_share_the_guard(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
-    """Two sessions of one merchant in one loop run the handler once; another merchant's order is another order."""
-    gateway.on("TR1", PAID)
-    backend = MemoryBackend(clock=clock)
-    async with gateway.session(backend=backend) as one, gateway.session(backend=backend) as two:
-        check_answer(await one.receive_notification(notification(clock), shop.handle), 200)
-        reply = await two.receive_notification(notification(clock), shop.handle)
-        check_answer(reply, 200)
-        assert not reply.ran
-    assert shop.fulfilled == ["TR1"]
 
 
 # -- the session's end ------------------------------------------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""The journal and confirmations: each is written down before its handler runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import JournalEntry, JournalError, Order
+from tests.support.fulfilment_doubles import broken, giving_up, gone, hanging, not_async
+from tests.support.scripted_gateway import Gateway, Shop, begin, check_answer, notification, order, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from omipay_async.testing import ManualClock
+
+PAID = order("PAID", out_order_no="T1-000231")
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    gateway = Gateway(clock)
+    gateway.on("TR1", PAID)
+    return gateway
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+class Diary:
+    """A journal that fails when told."""
+
+    def __init__(self) -> None:
+        self.fault: Callable[[], Any] | None = None
+        self.confirmations: list[tuple[str, str]] = []
+
+    async def opening(self, entry: JournalEntry) -> None:
+        """Nothing is sent here that moves money."""
+
+    async def closing(self, entry: JournalEntry) -> None:
+        """As above."""
+
+    async def confirmed(self, m_number: str, order: Order) -> None:
+        """Write it down, or fail."""
+        if self.fault is not None:
+            await self.fault()
+        self.confirmations.append((m_number, order.order_no))
+
+
+async def full() -> None:
+    """A journal's own error."""
+    raise JournalError("the disk is full")
+
+
+async def test_each_confirmation_is_written_down_before_the_handler_runs(
+    clock: ManualClock, gateway: Gateway, shop: Shop
+) -> None:
+    """Over every road: a notification, ``fulfil``, ``settle``; an unpaid order is not."""
+    diary = Diary()
+    gateway.on("TR2", order("PAYING"))
+    async with gateway.session(journal=diary) as omipay:
+        await omipay.receive_notification(notification(clock), shop.handle)
+        await omipay.fulfil("TR1", shop.handle)
+        await outcome(await begin(clock, omipay.settle("TR1", shop.handle, first_wait=0)))
+        await omipay.fulfil("TR2", shop.handle)
+        check_answer(await omipay.receive_notification(notification(clock, "TR2"), shop.handle), 409)
+    assert diary.confirmations == [("000034", "TR1")] * 3
+
+
+@pytest.mark.parametrize("fault", [full, broken, giving_up, not_async, gone])
+async def test_what_cannot_be_written_down_is_delivered_again(
+    clock: ManualClock, gateway: Gateway, shop: Shop, fault: Callable[[], Any]
+) -> None:
+    """503 and FAIL, ``JournalError`` from fulfil and settle; no handler runs until it is written."""
+    diary = Diary()
+    diary.fault = fault
+    async with gateway.session(journal=diary) as omipay:
+        reply = await omipay.receive_notification(notification(clock), shop.handle)
+        check_answer(reply, 503)
+        assert isinstance(reply.error, JournalError)
+        with pytest.raises(JournalError):
+            await omipay.fulfil("TR1", shop.handle)
+        assert isinstance(
+            await outcome(await begin(clock, omipay.settle("TR1", shop.handle, first_wait=0))), JournalError
+        )
+        assert shop.fulfilled == []
+        diary.fault = None
+        check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_a_journal_that_hangs_is_given_five_seconds(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
+    """Then the notification is answered 503; bodies for one order share the writing."""
+    diary = Diary()
+    diary.fault = hanging
+    async with gateway.session(journal=diary) as omipay:
+        deliveries = [
+            await begin(clock, omipay.receive_notification(notification(clock), shop.handle)) for _ in range(2)
+        ]
+        await clock.advance(4.9)
+        assert not any(delivery.done() for delivery in deliveries)
+        await clock.advance(0.1)
+        for delivery in deliveries:
+            reply = await outcome(delivery)
+            check_answer(reply, 503)
+            assert "did not answer in time" in str(reply.error)
