@@ -30,6 +30,7 @@ PARTS: Final[Mapping[str, Callable[[Effort], Awaitable[list[Row]]]]] = {
     "closing": polling.closing,
     "memory": session.memory,
     "imports": imports.times,
+    "first-answer": imports.first_answer,
     "steps": cost.steps,
     "books": books.money_calls,
 }

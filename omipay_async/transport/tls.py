@@ -57,18 +57,16 @@ def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=8)
 def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
-    culprit = _broken_variable(verify, environment)
-    if culprit is None:
-        try:
-            return _made(verify)
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a path with a null character: ValueError
-            culprit, reason = ("verify" if isinstance(verify, str) else "the CA certificates"), type(error).__name__
-    else:
-        reason = "is it out of date?"
-    message = f"{culprit}: no certificates can be read there ({reason})"
-    if culprit == "SSLKEYLOGFILE":
-        message = f"{culprit}: the file cannot be written to"
-    raise ConfigurationError(message)
+    if verify is True and not environment.file and _are_missing(environment.folders):
+        raise ConfigurationError("SSL_CERT_DIR: none of its folders exists")
+    try:
+        return _made(verify)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a path with a null character: ValueError
+        kind = type(error).__name__
+    if verify is not False and environment.key_log and not _is_writable(environment.key_log):
+        raise ConfigurationError("SSLKEYLOGFILE: the file cannot be written to")
+    source = "verify" if isinstance(verify, str) else "SSL_CERT_FILE" if environment.file else "the CA certificates"
+    raise ConfigurationError(f"{source}: no certificates can be read there ({kind})")
 
 
 def _made(verify: str | bool) -> ssl.SSLContext:
@@ -79,25 +77,9 @@ def _made(verify: str | bool) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=verify)
 
 
-def _broken_variable(verify: str | bool, environment: _Environment) -> str | None:
-    """The variable that would be read for ``verify`` and cannot be used, if there is one."""
-    if environment.key_log and verify is not False and not _is_writable(environment.key_log):
-        return "SSLKEYLOGFILE"
-    if verify is not True:
-        return None
-    if environment.file:
-        return None if _holds_certificates(environment.file) else "SSL_CERT_FILE"
+def _are_missing(folders: str) -> bool:
     # OpenSSL skips folders that are missing, and trusts nobody if all of them are.
-    folders = environment.folders.split(os.pathsep)
-    return "SSL_CERT_DIR" if environment.folders and not any(Path(folder).is_dir() for folder in folders) else None
-
-
-def _holds_certificates(path: str) -> bool:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except (OSError, ValueError):
-        return False
-    return True
+    return bool(folders) and not any(Path(folder).is_dir() for folder in folders.split(os.pathsep))
 
 
 def _is_writable(path: str) -> bool:
