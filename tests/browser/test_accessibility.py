@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
 from omipay_async import OmipayError, Platform
-from omipay_async.sandbox import Fault
+from omipay_async.sandbox import Fault, PaymentCode
 
 from .test_dashboard import qr_order
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .browser_env import Town
     from .chromium import Browser
 
@@ -92,24 +97,49 @@ def test_by_keyboard(browser: Browser, town: Town) -> None:
     browser.sees(lambda: town.status(order_no) == "PAID", "a paid order")
 
 
-def test_copied_python_runs(browser: Browser, town: Town) -> None:
-    """The button puts the shown code onto the clipboard, says so, and the code is the call itself."""
-    order_no = qr_order(town, "T-1")
-    town.do(town.omipay.query_order, order_no)
-    browser.driver.execute_cdp_cmd(
-        "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
-    )
-    browser.open(f"{town.gateway}/?lang=en&call={town.sandbox.ledger.calls[-1].number}")
+def copied(browser: Browser, town: Town, number: int) -> str:
+    """What the button on the page of a call puts onto the clipboard."""
+    browser.open(f"{town.gateway}/?lang=en&call={number}")
     browser.press("#copy")
     browser.reads("Copied", "#copy")
-    copied = browser.evaluate("return navigator.clipboard.readText()")
-    assert copied == browser.text("#python")
-    code = "async def again(omipay):\n    return " + copied
-    namespace: dict[str, object] = {}
-    exec(code, namespace)
-    again = namespace["again"]
-    assert callable(again)
-    assert town.do(again, town.omipay).order_no == order_no
+    text: str = browser.evaluate("return navigator.clipboard.readText()")
+    assert text == browser.evaluate("return document.querySelector('#python').textContent")
+    return text
+
+
+def test_the_copied_program_repeats_the_call(browser: Browser, town: Town, tmp_path: Path) -> None:
+    """What is copied is a program that runs as it is, and sends the same call to this sandbox once more."""
+    qr = town.order("make_qr_order", "T-1", platform=Platform.ALIPAY, notify_url=f"{town.shop_url}/omipay/notify")
+    town.do(town.omipay.query_order, qr.order_no)
+    with pytest.raises(OmipayError):
+        town.order("make_scan_order", "T-2", qrcode=PaymentCode.NOT_ENOUGH, pos_no="till-1")
+    first = list(town.sandbox.ledger.calls)
+    merchant = town.sandbox.merchant
+    environment = {"OMIPAY_M_NUMBER": merchant.m_number, "OMIPAY_SECRET_KEY": merchant.secret_key}
+    permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    browser.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": permissions})
+    printed = []
+    for call in first:
+        program = tmp_path / f"{call.endpoint}.py"
+        program.write_text(copied(browser, town, call.number), encoding="utf-8")
+        ended = subprocess.run(
+            [sys.executable, str(program)],
+            env={**os.environ, **environment},
+            input=f"{PaymentCode.NOT_ENOUGH}\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        printed.append(ended.stdout + ended.stderr)
+    made, asked, refused = printed
+    assert ("QROrder(" in made, f"order_no='{qr.order_no}'" in asked) == (True, True)
+    assert "ORDER_CLOSED" in refused  # the number T-2 is used up: the call itself was made
+    again = town.sandbox.ledger.calls[len(first) :]
+    own = {"m_number", "timestamp"}
+    assert [{**call.fields, **dict.fromkeys(own)} for call in again] == [
+        {**call.fields, **dict.fromkeys(own)} for call in first
+    ]
 
 
 @pytest.mark.parametrize(("kind", "answer"), [("forge", "403"), ("duplicate", "SUCCESS"), ("delay", "SUCCESS")])

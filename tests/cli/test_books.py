@@ -69,6 +69,20 @@ def test_an_order_that_was_never_asked_about_is_listed_with_its_sale(cli: Cli, d
     assert f"TR2 {M} T2 AUD 4.50 PAYING next query at" in listed
 
 
+def test_it_lists_in_chinese(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The headings, the time of the next query and what is missing; numbers and codes stay as they are."""
+    with_books(db, one_lost_call)
+    monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
+    head, call, second, order = cli("books", "--db", db).out.splitlines()
+    assert (head, second) == ("结果未知的调用：1 笔", "等待支付或尚未处理的订单：1 笔")
+    assert "MakeScanOrder" in call
+    assert "AUD 4.50" in call
+    assert "TR2" in order
+    assert "下次查询 " in order
+    monkeypatch.delenv("OMIPAY_BOOKS_URL", raising=False)
+    assert "请用 --db 或 OMIPAY_BOOKS_URL 指明账本的位置" in cli("books").complaint
+
+
 def test_it_lists_for_machines(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Money as integers, times as ISO 8601; the environment stands for ``--db``."""
     with_books(db, one_lost_call)

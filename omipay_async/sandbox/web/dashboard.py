@@ -72,7 +72,7 @@ def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
     view = lists.View(language, asked.get("q", "")[:100], number)
     translate = view.translate
     if "call" in asked:
-        content = details.call(sandbox, asked["call"], view)
+        content = details.call(sandbox, asked["call"], routed.base_url, view)
     elif "order" in asked:
         content = details.order(sandbox, asked["order"], routed.base_url, view)
     else:

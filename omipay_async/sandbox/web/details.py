@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .lists import View
 
 
-def call(sandbox: SandboxCore, number: str, view: View) -> str | None:
+def call(sandbox: SandboxCore, number: str, base_url: str, view: View) -> str | None:
     """The page of a call; None if there is none of this number."""
     found = next((each for each in sandbox.ledger.calls if str(each.number) == number), None)
     if found is None:
@@ -33,16 +33,16 @@ def call(sandbox: SandboxCore, number: str, view: View) -> str | None:
     return (
         f"<h1>{escape(found.endpoint)}</h1><p>{shown_time(found.at_ms)} · {escape(found.method)} · "
         f"{answer} {order}</p>"
-        f"{wrong}{_snippet(found, view)}{html.section(translate('Parameters'), _json(found.fields))}"
+        f"{wrong}{_snippet(found, base_url, view)}{html.section(translate('Parameters'), _json(found.fields))}"
         f"{html.section(translate('Reply'), _json(found.reply))}"
     )
 
 
-def _snippet(found: Call, view: View) -> str:
+def _snippet(found: Call, base_url: str, view: View) -> str:
     title = view.translate("As Python")
     return html.section(
         title,
-        f'<pre id="python" tabindex="0" role="region" aria-label="{title}">{escape(as_python(found))}</pre>'
+        f'<pre id="python" tabindex="0" role="region" aria-label="{title}">{escape(as_python(found, base_url))}</pre>'
         f'<button type="button" id="copy" data-done="{view.translate("Copied")}">{view.translate("Copy")}</button>',
     )
 

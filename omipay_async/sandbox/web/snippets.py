@@ -1,4 +1,4 @@
-"""A call as Python for the client. No I/O."""
+"""A call as a program for the client. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from omipay_async.protocol.endpoints import ENDPOINTS, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from omipay_async.sandbox.ledger import Call
 
@@ -35,15 +35,45 @@ _POSITIONAL: Final = {
     "GetUserInfo": ("redirect_uri",),
 }
 
+_PROGRAM: Final = """\
+import asyncio
 
-def as_python(call: Call) -> str:
-    """The call as code for an ``AsyncOmipay`` named ``omipay``; a secret that was not kept is an ellipsis."""
-    endpoint = ENDPOINTS[call.endpoint]
+from omipay_async import AsyncOmipay
+
+
+async def main() -> None:
+    async with AsyncOmipay.from_env({session}) as omipay:
+        print(await omipay.{method}({arguments}))
+
+
+asyncio.run(main())
+"""
+
+
+def as_python(call: Call, base_url: str) -> str:
+    """A program that makes the call again, at the gateway of this address and nowhere else.
+
+    It takes the merchant's number and key from the environment. A customer's secret was not kept: it asks for it.
+    """
+    session = {"base_url": base_url}
+    if "language" in call.fields:
+        session["language"] = call.fields["language"]
+    arguments = list(_arguments(call))
+    joined = ", ".join(arguments)
+    if len(joined) > _WIDEST:
+        joined = "\n" + "".join(f"            {each},\n" for each in arguments) + "        "
+    return _PROGRAM.format(
+        session=", ".join(f"{name}={value!a}" for name, value in session.items()),
+        method=_METHODS[call.endpoint],
+        arguments=joined,
+    )
+
+
+def _arguments(call: Call) -> Iterator[str]:
     positional = _POSITIONAL.get(call.endpoint, ())
-    arguments = []
-    for parameter in endpoint.parameters:
+    for parameter in ENDPOINTS[call.endpoint].parameters:
         if parameter.secret:
-            value = "..."
+            value = f'input("{parameter.name}: ")'
         elif parameter.name not in call.fields:
             continue
         elif parameter.kind is Kind.FLAG:
@@ -52,7 +82,4 @@ def as_python(call: Call) -> str:
             value = str(int(call.fields[parameter.name]))
         else:
             value = ascii(call.fields[parameter.name])
-        arguments.append(value if parameter.name in positional else f"{parameter.name}={value}")
-    method = f"await omipay.{_METHODS[call.endpoint]}"
-    line = f"{method}({', '.join(arguments)})"
-    return line if len(line) <= _WIDEST else f"{method}(\n" + "".join(f"    {each},\n" for each in arguments) + ")"
+        yield value if parameter.name in positional else f"{parameter.name}={value}"
