@@ -1,4 +1,4 @@
-"""The endpoints as coroutine methods (CN 3, EN 2): each names its parameters and hands them on. No I/O of its own."""
+"""The endpoints as coroutine methods (CN 3, EN 2), over one abstract call. No I/O."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 
 class EndpointMethods(abc.ABC):
-    """What the gateway can be asked to do. What all methods share is said where users look: in ``AsyncOmipay``."""
+    """The requests that the gateway offers. ``AsyncOmipay`` documents what they have in common."""
 
     @abc.abstractmethod
     async def _call(self, endpoint: Endpoint[T], timeout: float | None, values: Mapping[str, Any]) -> T:
-        """Ask ``endpoint`` with these ``values``; the reply's model. ``timeout`` None is the session's."""
+        """Send ``values`` to ``endpoint`` and return the reply's model. ``timeout`` None means the session's."""
 
     async def get_exchange_rate(
         self,
@@ -67,12 +67,12 @@ class EndpointMethods(abc.ABC):
         """An order that the customer pays by scanning a QR code of ``qrcode``. CN 3.2, EN 2.2.
 
         ``amount`` is in the currency's minor unit: 450 is A$4.50. ``platform`` is WECHATPAY, ALIPAY or UPI;
-        ``o_number`` the store; ``notify_url`` defaults to the session's, and without one nobody is told of the payment.
+        ``o_number`` the store; ``notify_url`` defaults to the session's, and without one no notification is sent.
         Store ``out_order_no`` before the call, and let it be a new one for each order. Next: show the code (or send the
         browser to ``pay_page_url(order)``), then ``poll_until_paid(order)`` or wait for the notification.
 
         Raises:
-            OutcomeUnknown: nobody has this order's code, so nobody can pay it: make a new one under a new number.
+            OutcomeUnknown: nobody has this order's code, so nobody can pay it: make a new order under a new number.
             MerchantSetupError: WEBSTORE_NOT_EXISTS.
             ParameterError: AMOUNT_INVALID, above the platform's largest payment or below its smallest.
         """
@@ -150,8 +150,8 @@ class EndpointMethods(abc.ABC):
             OrderStateError: ORDER_PAID, ORDER_CLOSED: an order with this number exists already (``outcome`` UNKNOWN).
             MerchantSetupError: POS_NOT_REGISTERED.
             ParameterError: AMOUNT_INVALID.
-            OutcomeUnknown: never scan again for this sale: ``wait_for_notification(out_order_no)``, or Omipay's
-                merchant portal, tells whether it was paid.
+            OutcomeUnknown: never scan again for this sale. ``wait_for_notification(out_order_no)``, or Omipay's
+                merchant portal, shows whether it was paid.
         """
         qrcode = hidden(qrcode)  # in this frame too
         values = {
@@ -260,9 +260,9 @@ class EndpointMethods(abc.ABC):
         return await self._call(endpoints.MAKE_APPLET_ORDER, timeout, values)
 
     async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order:
-        """What the gateway says of an order: the only word on whether and how much was paid. CN 3.8, EN 2.5.
+        """The gateway's record of an order: the only proof of whether and how much was paid. CN 3.8, EN 2.5.
 
-        ``order_no`` is Omipay's number. By your own ``out_order_no`` the gateway cannot be asked.
+        ``order_no`` is Omipay's number. The gateway cannot look an order up by your own ``out_order_no``.
 
         Raises:
             LookupFailed: PERMISSION_ERROR, the order is another merchant's or unknown.
@@ -272,13 +272,11 @@ class EndpointMethods(abc.ABC):
     async def refund(
         self, *, order_no: str, out_refund_no: str, amount: int, timeout: float | None = None
     ) -> RefundReceipt:
-        """Give ``amount`` of a paid order back, in parts if you like. CN 3.10, EN 2.7.
+        """Refund ``amount`` of a paid order: all of it, or a part. CN 3.10, EN 2.7.
 
         ``amount`` is in the minor unit of the order's currency: 450 is A$4.50. ``out_refund_no`` is your own number of
-        the refund, a new one for each.
-
-        Success means accepted: the refund may still fail. Next: ``poll_until_refunded(receipt, timeout=...)`` or, days
-        later, ``query_refund(receipt.refund_no)``.
+        the refund, a new one for each. Success means accepted: the refund may still fail. Next:
+        ``poll_until_refunded(receipt, timeout=...)`` or, days later, ``query_refund(receipt.refund_no)``.
 
         Raises:
             OrderStateError: ORDER_NOT_PAID, AMOUNT_OVER_LIMIT (more than is left of the order).
@@ -289,9 +287,10 @@ class EndpointMethods(abc.ABC):
         return await self._call(endpoints.REFUND, timeout, values)
 
     async def query_refund(self, refund_no: str, *, timeout: float | None = None) -> Refund:
-        """What the gateway says of a refund. CN 3.11, EN 2.8.
+        """The gateway's record of a refund. CN 3.11, EN 2.8.
 
-        ``refund_no`` is Omipay's number, from the receipt. By your own ``out_refund_no`` the gateway cannot be asked.
+        ``refund_no`` is Omipay's number, from the receipt. The gateway cannot look a refund up by your own
+        ``out_refund_no``.
 
         Raises:
             LookupFailed: REFUND_NO_ERROR, PERMISSION_ERROR.
@@ -301,7 +300,7 @@ class EndpointMethods(abc.ABC):
     async def get_user_info(self, redirect_uri: str, *, timeout: float | None = None) -> WeChatUser:
         """WeChat login answered as JSON. EN 2.9.
 
-        ``redirect_uri`` must lie under the URL of the merchant's WESTORE. For the way through the customer's browser
-        see ``wechat_login_url`` and ``parse_wechat_login``.
+        ``redirect_uri`` must lie under the URL of the merchant's WESTORE. For a login in the customer's browser see
+        ``wechat_login_url`` and ``parse_wechat_login``.
         """
         return await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})

@@ -1,1 +1,1 @@
-"""One call, from its first attempt to its verdict."""
+"""One call, from its first attempt to its result."""

@@ -1,4 +1,4 @@
-"""One call under way: what it asks, how much time it has, how far it has got. No I/O."""
+"""The state of one call: what it sends, how much time it has left, how far it has got. No I/O."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ class CallState:
     waited_s: float = 0.0
     node: Node | None = None
     scope: CancelScope | None = None
-    """What ``aclose()`` can end."""
+    """What the call waits in now; ``aclose()`` can end it."""
     attempt: Attempt | None = None
-    """The request that is on its way now."""
+    """The request that is under way now."""
     entry: JournalEntry | None = None
-    """What was written down of it."""
+    """Its entry in the journal, once that is opened."""
 
     @classmethod
     def begin(cls, clock: Clock, request: RequestContext, query: str, priority: Priority, timeout: float) -> CallState:
-        """A call that begins now and may take ``timeout`` seconds in all."""
+        """The state of a call that begins now and may take ``timeout`` seconds in all."""
         send_by = Deadline.after(clock, timeout / 2) if request.endpoint.safety is Safety.MONEY else None
         return cls(request, query, priority, timeout, clock.monotonic(), clock.time_ms(), send_by)
 
     @property
     def deadline(self) -> float:
-        """When the whole call is over."""
+        """When the time of the whole call is over."""
         return self.started + self.timeout
 
     @property
@@ -66,9 +66,9 @@ class CallState:
 
     @property
     def may_have_arrived(self) -> bool:
-        """Whether the gateway may have received a request of which nobody has seen a reply."""
+        """Whether the gateway may have received a request that was not answered yet."""
         return self.attempt is not None and self.attempt.may_have_arrived
 
     def time_left(self, clock: Clock) -> float:
-        """Seconds within which a request may still leave."""
+        """How many seconds are left in which a request may be sent."""
         return self.deadline - clock.monotonic() if self.send_by is None else self.send_by.seconds_left(clock)

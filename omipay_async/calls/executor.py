@@ -1,8 +1,7 @@
-"""A call from its first attempt to its end: deadline, slots, repeats, nodes, the clock's offset. No I/O of its own.
+"""Runs a call from its first attempt to its end: deadline, slots, repeats, nodes, clock offset. No I/O of its own.
 
-Before each attempt the question is: if this fails here, what does the caller believe, and is it true? ``retries`` holds
-the table of what is repeated, ``outcomes`` that of what is believed; the transport tells what happened to an attempt,
-and here one follows from the other. Failures are values until the end of the call, and raised once.
+The transport reports what happened to an attempt. ``retries`` decides whether it is repeated, ``outcomes`` what the
+caller may conclude about the money. A failure is a value until the call ends; only then is it raised, once.
 """
 
 from __future__ import annotations
@@ -41,8 +40,9 @@ if TYPE_CHECKING:
     from .retries import RetryPolicy
 
 _CONNECT_S: Final = 5.0
-"""Connecting gets a third of a call's time, and never more than this: a repeat or the second node has its turn."""
-_HALF_A_SECOND_MS: Final = 500  # a Date header stands for the second that began with it
+"""Connecting may take a third of a call's time, and never more than this, so that a repeat or the second node gets its
+turn."""
+_HALF_A_SECOND_MS: Final = 500  # a Date header is cut to whole seconds: half a second is missing on average
 
 
 @attrs.define(eq=False)
@@ -65,14 +65,14 @@ class CallExecutor:
 
     @property
     def clock(self) -> Clock:
-        """Where every wait comes from."""
+        """The clock that every wait uses."""
         return self.gateway_time.clock
 
     async def call(self, request: RequestContext, query: str, priority: Priority, timeout: float) -> Any:
-        """The reply's model.
+        """Make a call and return the reply's model.
 
         Raises:
-            OmipayError: as the tables in ``retries`` and ``outcomes`` have it.
+            OmipayError: as the tables in ``retries`` and ``outcomes`` describe.
         """
         call = CallState.begin(self.clock, request, query, priority, timeout)
         try:
@@ -80,8 +80,8 @@ class CallExecutor:
                 self._calls.add(call)
                 ended = await self._until_answered(call)
                 error = ended.error if isinstance(ended, Failed) else None
-        except OmipayError as refusal:  # of the set-up or of a nonce: nothing was sent
-            error = outcomes.stated(request, refusal)
+        except OmipayError as rejection:  # of the set-up or of a nonce: nothing was sent
+            error = outcomes.stated(request, rejection)
         except BaseException as interruption:
             self._interrupted(call, interruption)
             raise
@@ -101,11 +101,11 @@ class CallExecutor:
     def _interrupted(self, call: CallState, error: BaseException) -> None:
         self.observer.call_ended(call, error)
         if self.journal is not None:
-            self.journal.close_beside(call, error)
+            self.journal.close_in_background(call, error)
         self._leave(call)
 
     def report_rejected(self, request: RequestContext, error: OmipayError) -> OmipayError:
-        """Tell of a call whose arguments were refused. Returns the error to raise: its outcome follows the endpoint."""
+        """Report a call whose arguments were rejected. Returns the error to raise, with its outcome."""
         stated = outcomes.restated(error, outcomes.of_call(request, error))
         self.observer.call_ended(CallState.begin(self.clock, request, "", Priority.READ, 0.0), stated)
         return stated
@@ -118,23 +118,23 @@ class CallExecutor:
     # -- attempts ---------------------------------------------------------------------------------------------------
 
     async def _until_answered(self, call: CallState) -> Any | Failed:
-        self.decoder()  # before anything is sent: a reply that cannot be read for want of a time zone helps nobody
+        self.decoder()  # before anything is sent: this raises if the time zone is not known to the machine
         nodes = self.nodes.in_order()
         while True:
-            got = await self._attempt(call, nodes[0])
-            self.observer.attempt_ended(call, got if isinstance(got, Failed) else None)
-            if not isinstance(got, Failed):
-                return got
-            repeat = retries.decide(self.policy, self._situation(call, got, len(nodes) > 1), self.random)
+            result = await self._attempt(call, nodes[0])
+            self.observer.attempt_ended(call, result if isinstance(result, Failed) else None)
+            if not isinstance(result, Failed):
+                return result
+            repeat = retries.decide(self.policy, self._situation(call, result, len(nodes) > 1), self.random)
             if repeat is None:
-                return Failed(got.failure, outcomes.verdict(call.request, got))
-            call.signed_again = call.signed_again or got.failure is Failure.SIGN_TIMEOUT
+                return Failed(result.failure, outcomes.verdict(call.request, result))
+            call.signed_again = call.signed_again or result.failure is Failure.SIGN_TIMEOUT
             if repeat.on_another_node:
                 self.observer.node_changed(call, nodes[0].name, nodes[1].name)
                 nodes = nodes[1:]
             else:
                 nodes = self.nodes.in_order()
-                self.observer.repeating(call, got.failure, repeat.delay)
+                self.observer.repeating(call, result.failure, repeat.delay)
             if repeat.delay and (closed := await self._pause(call, repeat.delay)):
                 return Failed(closed.failure, outcomes.verdict(call.request, closed))
 
@@ -159,9 +159,13 @@ class CallExecutor:
         if isinstance(slot, Failed):
             return slot
         try:
-            got = await self._write_down(call) or await self._send(call, node, slot)
+            received = await self._write_down(call) or await self._send(call, node, slot)
             call.attempt = None
-            return self._read(call, got, slot) if isinstance(got, Received) else self._note(node, got)
+            if isinstance(received, Received):
+                return self._read(call, received, slot)
+            if received.failure is Failure.NEVER_SENT:
+                self.nodes.failed(node)
+            return received
         finally:
             pool.release(slot, call.priority)
 
@@ -183,18 +187,17 @@ class CallExecutor:
     async def _write_down(self, call: CallState) -> Failed | None:
         if self.journal is None or not call.moves_money or call.entry is not None:
             return None
-        return self._no_longer(call) or await self.journal.open(call)
+        return self._reason_not_to_send(call) or await self.journal.open(call)
 
-    def _no_longer(self, call: CallState) -> Failed | None:
-        """Why a request that could leave now must not, if so."""
+    def _reason_not_to_send(self, call: CallState) -> Failed | None:
+        """The failure of a request that must not be sent any more; None if it may be sent."""
         if call.send_by is not None and call.send_by.is_over(self.clock):
             return too_late(call.request.endpoint.name)
         return session_closed() if self.life.closed else None
 
     async def _send(self, call: CallState, node: Node, slot: Slot) -> Received | Failed:
-        refused = self._no_longer(call)
-        if refused is not None:
-            return refused
+        if (reason := self._reason_not_to_send(call)) is not None:
+            return reason
         now, endpoint = self.clock.monotonic(), call.request.endpoint
         until = call.deadline if call.moves_money else min(call.deadline, now + self.policy.try_timeout)
         call.scope = CancelScope(self.clock, until - now)
@@ -228,12 +231,7 @@ class CallExecutor:
             return session_closed()
         return None
 
-    # -- what came back ---------------------------------------------------------------------------------------------
-
-    def _note(self, node: Node, failed: Failed) -> Failed:
-        if failed.failure is Failure.NEVER_SENT:
-            self.nodes.failed(node)
-        return failed
+    # -- the reply --------------------------------------------------------------------------------------------------
 
     def _read(self, call: CallState, received: Received, slot: Slot) -> Any | Failed:
         decoded = self.decoder().decode(call.request, received)
@@ -241,10 +239,10 @@ class CallExecutor:
             return decoded.value
         if isinstance(decoded.error, InvalidReply):
             failed = Failed(Failure.BAD_REPLY, decoded.error)
-            self.client.distrust(slot)  # whose reply it was is not known, nor whose comes next
+            self.client.distrust(slot)  # it may be another call's reply, and so may the next one on this connection
         else:
             failed = Failed(self._failure_of(call, decoded.error, received), decoded.error)
-        call.retry_after = retries.told_to_wait(received, self.clock.time_ms())
+        call.retry_after = retries.requested_wait_s(received, self.clock.time_ms())
         return failed
 
     def _failure_of(self, call: CallState, error: APIError, received: Received) -> Failure:
@@ -257,20 +255,20 @@ class CallExecutor:
         return failure
 
     def _learn(self, date_ms: int, node: str | None) -> None:
-        """Take the gateway's clock from the ``Date`` of its reply."""
+        """Learn the gateway's clock from the ``Date`` of its reply."""
         if self.gateway_time.learn(date_ms + _HALF_A_SECOND_MS):
             self.observer.clock_learnt(node, self.gateway_time.offset_ms / 1000)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the calls of which nothing can have reached the gateway, and reads."""
+        """End all reads, and the money calls that certainly have not reached the gateway."""
         for call in self._calls:
             if call.scope is not None and not (call.moves_money and call.may_have_arrived):
                 call.scope.end(CancelReason.CLOSED)
 
     async def ended(self) -> None:
-        """Return once no call is under way; their deadlines bound this."""
+        """Return once no call is under way. The deadlines of the calls limit how long this takes."""
         if self._calls and self.life.is_here():
             self._ended = self._ended or asyncio.Event()
             await self._ended.wait()

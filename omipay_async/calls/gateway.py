@@ -1,6 +1,6 @@
-"""One question to the gateway, from the arguments of a method to the executor: checks, defaults, numbers. No I/O.
+"""Turns the arguments of a method into a call: checks them, adds the session's defaults, collects the secrets. No I/O.
 
-Every component that asks the gateway something asks here: the endpoint methods, polls, confirmations of notifications.
+Every component that asks the gateway something does it here: the endpoint methods, polls, confirmations.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Gateway:
-    """Asks the gateway, with the defaults of the session."""
+    """Makes calls with the defaults of the session."""
 
     executor: CallExecutor
     language: Language | None
     notify_url: str | None
     timeout: float
-    """Seconds for a call that does not say otherwise."""
+    """Seconds for a call that is given no time limit of its own."""
 
     async def call(
         self,
@@ -45,14 +45,14 @@ class Gateway:
         timeout: float | None = None,
         priority: Priority | None = None,
     ) -> T:
-        """The reply's model. ``priority`` is that of the endpoint's safety unless it is given.
+        """Call an endpoint and return the reply's model. Without a ``priority`` the endpoint's safety decides.
 
         Raises:
-            InvalidRequest: a value or ``timeout`` was refused; nothing was sent.
-            OmipayError: as the table in ``retries`` has it.
+            InvalidRequest: a value or ``timeout`` was rejected; nothing was sent.
+            OmipayError: as the tables in ``retries`` and ``outcomes`` describe.
         """
         values = {name: plain_value(value) for name, value in values.items()}
-        if self.notify_url is not None and values.get("notify_url", "") is None:
+        if "notify_url" in values and values["notify_url"] is None:
             values["notify_url"] = self.notify_url
         request = RequestContext.of(endpoint, values, self.executor.credentials.keys)
         try:
@@ -68,7 +68,7 @@ class Gateway:
     async def call_unknown(
         self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, *, timeout: float | None = None
     ) -> dict[str, Any]:
-        """The reply of an endpoint that this library does not know, as it is."""
+        """Call an endpoint that this library does not know, and return its reply unchanged."""
         request = RequestContext(validation.unknown_endpoint(safety), general=True)
         try:
             general = request.endpoint = validation.general_endpoint(endpoint, safety)

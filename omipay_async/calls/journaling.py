@@ -1,11 +1,11 @@
-"""Writes money calls down in the user's journal: before they are sent, and when they ended.
+"""Writes money calls down in the user's journal: before they are sent, and when they have ended.
 
     no slot yet -> opening() -> sent ... -> closing()        one entry for a call, whatever its repeats
 
-``opening`` is awaited by the call and bounded by its time: without it nothing is sent. ``closing`` runs in a task of
-its own, so that a cancelled call does not wait for it; a call that ended otherwise waits, at most ``CLOSING_S``. Where
-nobody knows whether ``opening`` took effect (it hung, or the call was cancelled in it), the entry is closed as NOT_DONE
-beside: nothing was sent.
+The call awaits ``opening``, within its own time limit; if that fails, nothing is sent. ``closing`` runs in a task of
+its own: a cancelled call does not wait for it, any other call waits at most ``CLOSING_S``. If nobody knows whether
+``opening`` took effect (it hung, or the call was cancelled meanwhile), the entry is closed as NOT_DONE in the
+background, since nothing was sent.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class CallJournal:
         self._journal = journal
         self._clock = clock
         self._m_number = m_number
-        self._beside: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def open(self, call: CallState) -> Failed | None:
-        """Write down that a call is about to be sent; a failure keeps it from being sent."""
+        """Write down that a call is about to be sent. If a failure is returned, it must not be sent."""
         entry = self._entry_of(call)
         opening = asyncio.create_task(_run(self._journal.opening, entry))
         opening.add_done_callback(_retrieve)
@@ -72,35 +72,35 @@ class CallJournal:
         return None
 
     async def close(self, call: CallState, error: BaseException | None, result: Any = None) -> None:
-        """Write down how a call ended. Cancelled, this goes on beside."""
+        """Write down how a call ended. If this is cancelled, it goes on in the background."""
         if call.entry is not None:
-            await asyncio.wait((self._close_beside(_closed(call.entry, call, error, result), call),))
+            await asyncio.wait((self._start_closing(_closed(call.entry, call, error, result), call),))
 
-    def close_beside(self, call: CallState, error: BaseException) -> None:
+    def close_in_background(self, call: CallState, error: BaseException) -> None:
         """Write down that a call was cancelled, without waiting for it.
 
-        A call that is thrown away after its event loop was closed cannot be written down: its entry stays open.
+        The entry of a call whose coroutine is closed after its event loop stays open: no task can be started then.
         """
         if call.entry is not None and _loop_is_running():
-            self._close_beside(_closed(call.entry, call, error, None), call)
+            self._start_closing(_closed(call.entry, call, error, None), call)
 
     async def drain(self) -> None:
-        """Return once every entry is closed that is being closed; ``CLOSING_S`` bounds each."""
+        """Return once the entries that are being closed are closed; each takes at most ``CLOSING_S``."""
         here = asyncio.get_running_loop()
-        while tasks := [task for task in self._beside if task.get_loop() is here]:
+        while tasks := [task for task in self._closing if task.get_loop() is here]:
             await asyncio.wait(tasks)
 
     def _take_back(self, opening: asyncio.Task[None], entry: JournalEntry, call: CallState) -> None:
         opening.cancel()
         closed = attrs.evolve(entry, outcome=JournalOutcome.NOT_DONE, error=NotSent.__name__)
-        self._close_beside(closed, call, after=opening)
+        self._start_closing(closed, call, after=opening)
 
-    def _close_beside(
+    def _start_closing(
         self, entry: JournalEntry, call: CallState, *, after: asyncio.Task[None] | None = None
     ) -> asyncio.Task[None]:
         task = asyncio.create_task(self._close(entry, call, after))
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
         return task
 
     async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
@@ -114,7 +114,7 @@ class CallJournal:
             timer.cancel()
             closing.cancel()
         if (error := _error_of(closing)) is not None:
-            text = f"the journal's entry {entry.id} stays open, it could not be closed as {entry.outcome}: {error}"
+            text = f"the journal's entry {entry.id} stays open: it could not be closed as {entry.outcome}: {error}"
             outcome = None if entry.outcome is JournalOutcome.DONE else Outcome(str(entry.outcome))
             log_call(logging.ERROR, call.request, text, outcome=outcome, exc_info=error)
 
@@ -142,7 +142,7 @@ async def _run(step: Any, entry: JournalEntry) -> None:
 
 async def _close_after(after: asyncio.Task[None] | None, journal: Journal, entry: JournalEntry) -> None:
     if after is not None:
-        await asyncio.wait((after,))  # what is still being opened could not be found
+        await asyncio.wait((after,))  # an entry that is not opened yet could not be found
     await journal.closing(entry)
 
 
@@ -166,9 +166,9 @@ def _error_of(task: asyncio.Task[None]) -> JournalError | None:
     error = task.exception()
     if error is None or isinstance(error, JournalError):
         return error
-    made = JournalError(f"the journal raised {type(error).__name__}")
-    made.__cause__ = error
-    return made
+    translated = JournalError(f"the journal raised {type(error).__name__}")
+    translated.__cause__ = error
+    return translated
 
 
 def _not_written(call: CallState, error: JournalError) -> Failed:
@@ -186,13 +186,13 @@ def _closed(entry: JournalEntry, call: CallState, error: BaseException | None, r
             error=type(error).__name__,
             order_no=_text(getattr(error, "order_no", None)) or entry.order_no,
         )
-    told = functools.partial(_told, result)
-    status = told("status")
+    field = functools.partial(_field, result)
+    status = field("status")
     return attrs.evolve(
         entry,
         outcome=JournalOutcome.DONE,
-        order_no=told("order_no") or entry.order_no,
-        refund_no=told("refund_no") or entry.refund_no,
+        order_no=field("order_no") or entry.order_no,
+        refund_no=field("refund_no") or entry.refund_no,
         status=None if status is None else str(status),
     )
 
@@ -204,8 +204,8 @@ def _outcome_of(call: CallState, error: BaseException) -> Outcome:
     return of_interruption(call.request.endpoint, may_have_arrived=may_have_arrived) or Outcome.UNKNOWN
 
 
-def _told(result: Mapping[str, Any] | Any, name: str) -> str | None:
-    # Of an endpoint that this library does not know the reply is a dict.
+def _field(result: Mapping[str, Any] | Any, name: str) -> str | None:
+    # The reply of an endpoint that this library does not know is a dict.
     return _text(result.get(name) if isinstance(result, dict) else getattr(result, name, None))
 
 

@@ -1,9 +1,9 @@
-"""The life of a session, kept in one place: whether it is open, in which event loop it is used, and by how many.
+"""The life of a session: whether it is open, in which event loop it is used, and by how many operations.
 
     NEW --first use--> OPEN --close--> CLOSED
 
-Every component that begins something holds ``in_use()`` while it lasts. So a session notices that it is used from
-another event loop: it can move there when nothing is under way, and refuses clearly when something is.
+Every component holds ``in_use()`` while one of its operations is under way. So a session that is used from another
+event loop can move there if nothing is under way, and raises a clear error otherwise.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class LifeState(enum.Enum):
-    """Where in its life a session is."""
+    """The states of a session."""
 
     NEW = enum.auto()
-    """It was never used: it belongs to no event loop yet."""
+    """It was never used, and does not belong to an event loop yet."""
     OPEN = enum.auto()
     CLOSED = enum.auto()
 
@@ -77,7 +77,7 @@ class Lifecycle:
         Raises:
             SessionClosed: it was closed.
             ConfigurationError: it has calls, polls or handlers under way in another event loop; or no event loop of
-                asyncio is running, but trio for one.
+                asyncio is running (but trio's, for example).
         """
         self.ensure_open()
         try:
@@ -91,7 +91,7 @@ class Lifecycle:
     def _enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         previous = self._loop
         if previous is not None:
-            # A loop that was closed took with it whatever was under way there.
+            # What was under way in a loop that is closed has ended with it.
             if self._usage.count and not previous.is_closed():
                 message = "this session has calls under way in another event loop: use one session for each loop"
                 raise ConfigurationError(message)
@@ -101,7 +101,7 @@ class Lifecycle:
         self.state = LifeState.OPEN
 
     def in_use(self) -> Usage:
-        """``with life.in_use():`` around whatever takes time. Raises what ``ensure_usable`` raises."""
+        """Hold this (``with life.in_use():``) during an operation. Raises what ``ensure_usable`` raises."""
         self.ensure_usable()
         return self._usage
 
@@ -110,5 +110,5 @@ class Lifecycle:
         return self._loop is asyncio.get_running_loop()
 
     def close(self) -> None:
-        """From now on nothing can be begun."""
+        """Let nothing new begin from now on."""
         self.state = LifeState.CLOSED

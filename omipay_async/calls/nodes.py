@@ -1,4 +1,4 @@
-"""The nodes of the gateway, in the order in which they are asked."""
+"""In which order the nodes of the gateway are tried."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from omipay_async.transport.attempt import Node
 
 _NODE_REST_S: Final = 30.0
-"""A node that could not be reached is asked last for this long, then first again."""
+"""A node that could not be reached is tried last for this long, then first again."""
 
 
 class Nodes:
-    """The nodes in the order to ask them: one that could not be reached rests, behind the other."""
+    """The nodes of a session. One that could not be reached rests for a while: it is tried after the other."""
 
     def __init__(self, nodes: list[Node], clock: Clock) -> None:
         self._nodes = nodes
@@ -22,16 +22,16 @@ class Nodes:
 
     @property
     def primary(self) -> Node:
-        """The node that is asked while it can be reached."""
+        """The node that is tried first while it can be reached."""
         return self._nodes[0]
 
     def in_order(self) -> list[Node]:
-        """First those that are not resting."""
+        """The nodes in the order to try them: first those that are not resting."""
         if len(self._nodes) == 1:
             return self._nodes
         now = self._clock.monotonic()
         return sorted(self._nodes, key=lambda node: self._rest_until[node] > now)
 
     def failed(self, node: Node) -> None:
-        """``node`` could not be reached."""
+        """Let ``node`` rest, since it could not be reached."""
         self._rest_until[node] = self._clock.monotonic() + _NODE_REST_S

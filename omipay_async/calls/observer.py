@@ -1,6 +1,6 @@
-"""What is told of calls: events for the hook, records for the log. Neither holds a URL.
+"""Reports calls: as events to the hook, and as records to the log. Neither contains a URL.
 
-Every record about a call has the numbers of the order or refund in its text, and with the endpoint as ``extra``:
+Every record about a call has the numbers of the order or refund in its text and, with the endpoint, as ``extra``:
 ``omipay_endpoint``, ``omipay_order_no``, ``omipay_out_order_no``, ``omipay_out_refund_no``, ``omipay_outcome``.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class CallObserver:
-    """Tells of calls."""
+    """Reports the calls of a session."""
 
     __slots__ = ("_clock", "_events")
 
@@ -37,7 +37,7 @@ class CallObserver:
         self._clock = clock
 
     def attempt_ended(self, call: CallState, failed: Failed | None) -> None:
-        """An attempt brought a reply (``failed`` None) or failed."""
+        """Report that an attempt got a reply (``failed`` is None) or failed."""
         if not self._events.enabled and not logger.isEnabledFor(logging.DEBUG):
             return
         error = None if failed is None else failed.error
@@ -48,22 +48,22 @@ class CallObserver:
         self._events.emit(event)
 
     def repeating(self, call: CallState, failure: Failure, delay: float) -> None:
-        """A failed attempt is repeated after ``delay`` seconds."""
+        """Report that a failed attempt is repeated after ``delay`` seconds."""
         text = f"attempt {call.attempts} failed ({failure.value}), repeating in {delay:.3f} s"
         log_call(logging.WARNING, call.request, text)
 
     def node_changed(self, call: CallState, unreachable: str, following: str) -> None:
-        """The node called ``unreachable`` cannot be reached: the one called ``following`` is asked."""
+        """Report that one node could not be reached, and that the following one is tried."""
         log_call(logging.WARNING, call.request, f"{unreachable} cannot be reached, asking {following}")
         self._events.emit(Event("node", endpoint=call.request.endpoint.name, node=following))
 
     def clock_learnt(self, node: str | None, offset_s: float) -> None:
-        """The gateway's clock is ``offset_s`` seconds ahead of this machine's."""
+        """Report that the gateway's clock is ``offset_s`` seconds ahead of this machine's."""
         logger.warning("this machine's clock is off: signing with an offset of %.1f s from now on", offset_s)
         self._events.emit(Event("clock", node=node, offset_s=offset_s))
 
     def call_ended(self, call: CallState, error: BaseException | None, result: Any = None) -> None:
-        """A call ended, whatever ended it: told exactly once."""
+        """Report that a call ended, whatever ended it. It is called exactly once for each call."""
         if isinstance(error, OutcomeUnknown):
             log_call(logging.ERROR, call.request, str(error), outcome=error.outcome)
         if not self._events.enabled:
@@ -102,7 +102,7 @@ def _outcome(call: CallState, error: BaseException | None) -> Outcome | None:
 
 
 def log_call(level: int, request: RequestContext, text: str, *, outcome: Outcome | None = None, **more: Any) -> None:
-    """Log a record about a call."""
+    """Log ``text`` about a call, with its numbers."""
     numbers = request.numbers
     extra = {
         "omipay_endpoint": request.endpoint.name,

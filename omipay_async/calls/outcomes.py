@@ -1,22 +1,22 @@
-"""What an error says of the money. Every path asks here: calls, their events and journal entries, polls. Pure.
+"""What an error means for the money: for calls, for their events and journal entries, and for polls. Pure.
 
 ==================================================  =========================================================
 what ends a call that moves money                   ``outcome``
 ==================================================  =========================================================
-the arguments or the set-up are refused             NOT_DONE: nothing was sent
+the arguments or the set-up are rejected            NOT_DONE: nothing was sent
 ``NotSent``, ``SessionClosed``                      NOT_DONE: the gateway never received it
 no answer, an unusable reply, SYSTEM_ERROR          UNKNOWN: ``OutcomeUnknown``, caused by that
-a FAIL whose code the endpoint's row calls unclear  UNKNOWN: ORDER_PAID and ORDER_CLOSED of a scan order
+a FAIL with one of the endpoint's unclear_codes     UNKNOWN: ORDER_PAID and ORDER_CLOSED of a scan order
 a FAIL with a code that no document lists           UNKNOWN for scan orders and refunds, else NOT_DONE
-any FAIL of an endpoint that is not documented      UNKNOWN, but PARAMETER_INVALID and ``AuthenticationError``
+any FAIL of an endpoint that is not documented      UNKNOWN, except PARAMETER_INVALID, authentication
 SIGN_TIMEOUT that names a number                    UNKNOWN: ``OutcomeUnknown``, it contradicts itself
 any other FAIL                                      NOT_DONE: refused
 a cancellation                                      UNKNOWN once it may have been received, else NOT_DONE
 ==================================================  =========================================================
 
-No error of a read says anything of money. Whatever ends a poll leaves it open whether the order is paid, except
-``PaymentFailed`` and ``RefundFailed``. No error is changed after it was raised: one that needs another outcome than it
-was made with is made again.
+An error of a read has no outcome. An error of a poll is UNKNOWN, since the order may be paid all the same, except
+``PaymentFailed`` and ``RefundFailed``. An error is never changed after it was raised: where another outcome is needed,
+a new error is made.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=OmipayError)
 
 AMBIGUOUS: Final = frozenset({Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYSTEM_ERROR})
-"""What leaves it open whether a money call was acted on."""
+"""The failures after which nobody knows whether a money call was acted on."""
 _BEFORE_SENDING: Final = (ConfigurationError, InvalidRequest, NotSent, SessionClosed)
 _DECIDED: Final = (PaymentFailed, RefundFailed)
 _NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
 
 
 def of_code(endpoint: Endpoint[Any], code: ErrorCode | str, *, general: bool = False) -> Outcome | None:
-    """What a FAIL with ``code`` says; ``general``: of an endpoint that no document describes."""
+    """The outcome of a FAIL with ``code``. ``general``: the endpoint is one that no document describes."""
     if endpoint.safety is Safety.READ:
         return None
     if general:
@@ -71,7 +71,7 @@ def of_code(endpoint: Endpoint[Any], code: ErrorCode | str, *, general: bool = F
 
 
 def of_call(request: RequestContext, error: OmipayError) -> Outcome | None:
-    """What an error says that leaves a call."""
+    """The outcome of an error that ends a call."""
     if request.endpoint.safety is Safety.READ:
         return None
     if isinstance(error, APIError):
@@ -80,26 +80,26 @@ def of_call(request: RequestContext, error: OmipayError) -> Outcome | None:
 
 
 def of_failed(request: RequestContext, failed: Failed) -> Outcome | None:
-    """What a failed attempt says, if the call ends with it."""
+    """The outcome of a failed attempt, if the call ends with it."""
     if request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS:
         return Outcome.UNKNOWN
     return of_call(request, failed.error)
 
 
 def of_interruption(endpoint: Endpoint[Any], *, may_have_arrived: bool) -> Outcome | None:
-    """What a cancellation of a call says, or an exception that is not ours."""
+    """The outcome of a call that was cancelled, or that ended with an exception that is not ours."""
     if endpoint.safety is Safety.READ:
         return None
     return Outcome.UNKNOWN if may_have_arrived else Outcome.NOT_DONE
 
 
 def of_poll(error: BaseException) -> Outcome:
-    """What an error says that leaves a poll: the order may be paid all the same, unless the gateway said otherwise."""
+    """The outcome of an error that ends a poll."""
     return Outcome.NOT_DONE if isinstance(error, _DECIDED) else Outcome.UNKNOWN
 
 
 def restated(error: E, outcome: Outcome | None, *, message: str | None = None) -> E:
-    """``error`` with this ``outcome`` (and ``message``): itself if it says so already, else one made anew."""
+    """``error`` itself if it has this ``outcome`` (and ``message``) already, else a new error that has them."""
     if error.outcome is outcome and message in (None, str(error)):
         return error
     made = error.with_outcome(outcome)
@@ -109,7 +109,7 @@ def restated(error: E, outcome: Outcome | None, *, message: str | None = None) -
 
 
 def verdict(request: RequestContext, failed: Failed) -> OmipayError:
-    """The error that a call ends with: with its outcome, and with the numbers of the call in its text."""
+    """The error that a call ends with after a failed attempt."""
     error = failed.error
     if request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS:
         return _unknown(request, error)
@@ -117,7 +117,7 @@ def verdict(request: RequestContext, failed: Failed) -> OmipayError:
 
 
 def stated(request: RequestContext, error: E) -> E:
-    """``error`` as it leaves the call: with its outcome, and with the numbers of the call in its text."""
+    """``error`` as the caller gets it: with its outcome, and with the numbers of the call in its text."""
     return restated(error, of_call(request, error), message=with_numbers(str(error), request.numbers))
 
 
@@ -136,12 +136,12 @@ def _unknown(request: RequestContext, error: OmipayError) -> OutcomeUnknown:
 
 
 def names_a_number(raw: Mapping[str, Any]) -> bool:
-    """Whether a reply names an order or a refund: then the gateway got further than its refusal says."""
+    """Whether a reply names an order or a refund: then the gateway did more than its refusal suggests."""
     return any(raw.get(name) not in (None, "") for name in _NUMBERS)
 
 
 def with_numbers(message: str, numbers: Mapping[str, str]) -> str:
-    """``message`` with those numbers that it does not name yet."""
+    """``message`` followed by those numbers that it does not contain yet."""
     named = (f"{name} {excerpt(numbers[name].encode(errors='replace'))}" for name in _NUMBERS if name in numbers)
     missing = [number for number in named if number not in message]
     return f"{message} ({', '.join(missing)})" if missing else message

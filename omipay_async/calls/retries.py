@@ -1,25 +1,26 @@
-"""Whether a failed attempt is repeated, where, and after how long: a pure decision. ``executor`` has the loop.
+"""Decides whether a failed attempt is repeated, on which node, and after how long. Pure; the loop is in ``executor``.
 
 ============================================  ===================  ===================================
 what happened to the attempt                  a read               a call that moves money
 ============================================  ===================  ===================================
-NEVER_SENT: refused, no name, TLS             repeated             repeated: no byte has arrived
-NO_SLOT: no place or too little time left     NotSent              NotSent
-NO_JOURNAL: it could not be written down      (is not)             NotSent
+NEVER_SENT: refused, unknown name, TLS        repeated             repeated: no byte has arrived
+NO_SLOT: no slot, or too little time left     NotSent              NotSent
+NO_JOURNAL: it could not be written down      (not written down)   NotSent
 NO_ANSWER: cut, silent, timed out             repeated             OutcomeUnknown
 BAD_REPLY: 5xx, HTML, empty, cut off          repeated             OutcomeUnknown
 SYSTEM_ERROR                                  repeated             OutcomeUnknown
 SIGN_TIMEOUT that may be signed again         once, at once        once: refused before it was acted on
 REFUSED: any other FAIL                       the APIError         the APIError
-CLOSED: the session was closed meanwhile      SessionClosed        SessionClosed, if it was not sent yet
+CLOSED: the session was closed                SessionClosed        SessionClosed, if it was not sent yet
 ============================================  ===================  ===================================
 
-What was NEVER_SENT is first asked of the other node, at once, if there is one that was not tried in this round. A read
-that was told to wait (``Retry-After`` of 429 and 503) waits as long, or ends at once if it has less time than that.
+What was NEVER_SENT is first repeated on the other node, at once, if there is one that was not tried in this round. A
+read that was asked to wait (``Retry-After`` with 429 or 503) waits that long, or ends at once if it has less time.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
@@ -43,46 +44,39 @@ REPEATED: Final[dict[Safety, frozenset[Failure]]] = {
     Safety.READ: frozenset({Failure.NEVER_SENT, Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYSTEM_ERROR}),
     Safety.MONEY: frozenset({Failure.NEVER_SENT}),
 }
-"""What is repeated within ``RetryPolicy.attempts``. (SIGN_TIMEOUT is apart: once, whatever the policy.)"""
+"""What is repeated within ``RetryPolicy.attempts``. SIGN_TIMEOUT is not counted there: it is repeated once."""
 
 _ASKED_TO_WAIT: Final = (429, 503)
 _CLEARLY_OFF_MS: Final = 4 * 60 * 1000
-"""The gateway rejects a timestamp that is five minutes off (PROTOCOL 1). Below four, its rejection is not believed."""
+"""The gateway rejects a timestamp that is five minutes off (PROTOCOL 1). A rejection of one that is less than four
+minutes off is not believed."""
 
 
-def _refuse(name: str, what: str) -> NoReturn:
-    message = f"RetryPolicy.{name} must be {what}"
+def _reject(field: str, what: str) -> NoReturn:
+    message = f"RetryPolicy.{field} {what}"
     raise ConfigurationError(message)
 
 
 def _count(_: object, attribute: attrs.Attribute[int], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        _refuse(attribute.name, "an int of at least 1")
+        _reject(attribute.name, "must be an int of at least 1")
 
 
 def _seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    _check_seconds(attribute, value, above=False)
+    checked_seconds(value, functools.partial(_reject, attribute.name))
 
 
-def _some_seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    _check_seconds(attribute, value, above=True)
-
-
-def _check_seconds(attribute: attrs.Attribute[float], value: object, *, above: bool) -> None:
-    def reject(why: str) -> NoReturn:
-        message = f"RetryPolicy.{attribute.name} {why}"
-        raise ConfigurationError(message)
-
-    checked_seconds(value, reject, above=above)
+def _positive_seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
+    checked_seconds(value, functools.partial(_reject, attribute.name), above=True)
 
 
 @attrs.frozen
 class RetryPolicy:
-    """How reads, and money calls that never left, are repeated. All times are in seconds.
+    """How reads, and money calls that were never sent, are repeated. All times are in seconds.
 
-    ``attempts`` counts the first try; 1 repeats nothing but the one repeat that a SIGN_TIMEOUT asks for. Before repeat
-    ``n`` a random time between 0 and ``base_delay * 2**(n-1)``, ``max_delay`` at most, is waited ("full jitter").
-    ``try_timeout`` bounds one try of a read.
+    ``attempts`` counts the first try; with 1 nothing is repeated, except once after a SIGN_TIMEOUT. Before repeat ``n``
+    the session waits a random time between 0 and ``base_delay * 2**(n-1)``, at most ``max_delay`` ("full jitter").
+    ``try_timeout`` limits one try of a read.
 
     Raises:
         ConfigurationError: naming the field that is wrong.
@@ -91,25 +85,25 @@ class RetryPolicy:
     attempts: int = attrs.field(default=3, validator=_count)
     base_delay: float = attrs.field(default=0.2, validator=_seconds)
     max_delay: float = attrs.field(default=2.0, validator=_seconds)
-    try_timeout: float = attrs.field(default=10.0, validator=_some_seconds)
+    try_timeout: float = attrs.field(default=10.0, validator=_positive_seconds)
 
 
 @attrs.frozen
 class Situation:
-    """What a decision rests on, after a failed attempt."""
+    """What the decision after a failed attempt depends on."""
 
     safety: Safety
     failure: Failure
     attempts: int
-    """How many were made so far, the one after a SIGN_TIMEOUT aside."""
+    """How many were made so far, without the one after a SIGN_TIMEOUT."""
     time_left: float
     """Seconds within which the next attempt must leave."""
     signed_again: bool = False
     """Whether the one repeat after a SIGN_TIMEOUT was made."""
     another_node: bool = False
-    """Whether there is a node that was not asked in this round."""
+    """Whether there is a node that was not tried in this round."""
     retry_after: float | None = None
-    """Seconds that a read was told to wait."""
+    """Seconds that the reply to a read asked to wait."""
 
 
 @attrs.frozen
@@ -138,12 +132,12 @@ def _wanted(policy: RetryPolicy, now: Situation, random: Callable[[], float]) ->
 
 
 def failure_of_refusal(safety: Safety, error: APIError, date_ms: int | None, signed_ms: int) -> Failure:
-    """What a FAIL other than SYSTEM_ERROR is to the table above.
+    """The row of the module's table for a FAIL other than SYSTEM_ERROR.
 
-    A SIGN_TIMEOUT may be signed again only if the reply's ``Date`` says what time it is (``date_ms``, milliseconds
-    since the epoch; None if it does not). A money call is sent again only where the reply proves the rejection: its
-    ``Date`` shows the timestamp that was sent (``signed_ms``) to have been four minutes off or more, and no number of
-    an order or refund is named.
+    A SIGN_TIMEOUT may be signed again only if the reply's ``Date`` shows the time (``date_ms``, milliseconds since the
+    epoch; None if it does not). A money call is sent again only where the reply proves the rejection: the timestamp
+    that was sent (``signed_ms``) was four minutes off or more by that ``Date``, and the reply does not name an order
+    or a refund.
     """
     if error.error_code != ErrorCode.SIGN_TIMEOUT:
         return Failure.REFUSED
@@ -155,6 +149,6 @@ def failure_of_refusal(safety: Safety, error: APIError, date_ms: int | None, sig
     return Failure.REFUSED if date_ms is None else Failure.SIGN_TIMEOUT
 
 
-def told_to_wait(received: Received, now_ms: int) -> float | None:
-    """The seconds of a ``Retry-After`` that came with a status which may have one."""
+def requested_wait_s(received: Received, now_ms: int) -> float | None:
+    """How many seconds a reply asks to wait: its ``Retry-After``, where the status is 429 or 503."""
     return retry_after_s(received.retry_after, now_ms) if received.status in _ASKED_TO_WAIT else None

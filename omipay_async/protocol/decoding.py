@@ -1,8 +1,8 @@
-"""Bytes in; a model, a refusal or an unusable reply out. No I/O.
+"""Turns the bytes of a reply into a model, a refusal, or an error about an unusable reply. No I/O.
 
-What is a reply at all is decided here: a JSON object with ``return_code`` SUCCESS (and an HTTP status that agrees), or
-FAIL with any status below 500: the documents do not say which one a FAIL has. ``consistency`` says which replies are
-not believed, ``conversion`` how fields become models.
+A usable reply is a JSON object with ``return_code`` SUCCESS and a 2xx status, or with FAIL and any status below 500:
+the documents do not say which status a FAIL has. ``consistency`` decides which replies are believed, ``conversion``
+turns fields into models.
 """
 
 from __future__ import annotations
@@ -35,17 +35,14 @@ _COMPRESSIONS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "co
 
 @attrs.frozen
 class Decoded(Generic[T]):
-    """What a reply turned out to be: a value, or an error that was not raised yet."""
+    """A decoded reply: a value, or an error that is not raised yet."""
 
     value: T | None = attrs.field(default=None, repr=False)
     error: APIError | InvalidReply | None = None
-    believed: bool = True
-    """False: the reply is not this call's, or contradicts itself. Whatever else comes over that connection is no
-    better: it must be closed."""
 
 
 class ReplyDecoder:
-    """Reads replies whose times are of one zone."""
+    """Decodes replies whose times are in one time zone."""
 
     __slots__ = ("_models",)
 
@@ -59,7 +56,7 @@ class ReplyDecoder:
         essential: Collection[str],
         known: Mapping[str, Any] | None = None,
     ) -> T:
-        """``raw`` as a ``model``, of which only the ``essential`` fields must be readable.
+        """Convert ``raw`` to a ``model``, of which only the ``essential`` fields must be readable.
 
         Raises:
             ValueError: naming each essential field that is missing or of the wrong kind, without its value.
@@ -67,9 +64,9 @@ class ReplyDecoder:
         return self._models.structure(model, raw, essential, known or {})
 
     def decode(self, context: RequestContext, received: Received) -> Decoded[Any]:
-        """The model that ``received`` is, or the :class:`APIError` or :class:`InvalidReply` that it amounts to.
+        """Decode ``received`` into a model, an :class:`APIError` or an :class:`InvalidReply`.
 
-        Nothing is raised here: whoever asked decides what follows for the money.
+        Nothing is raised here: the caller decides what an error means for the money.
         """
         try:
             parsed = _object(received)
@@ -78,9 +75,9 @@ class ReplyDecoder:
         raw = dict(parsed)
         doubt = why_not_believed(context, parsed)
         if doubt is not None:
-            return Decoded(error=_invalid(context, received, doubt, parsed), believed=False)
+            return Decoded(error=_invalid(context, received, doubt, parsed))
         if received.status >= 500:
-            # Whatever it says: a server that failed is not believed about money.
+            # Whatever the body says: a server that has failed is not believed about money.
             return Decoded(error=_invalid(context, received, f"it came with HTTP status {received.status}", parsed))
         paying = context.endpoint is MAKE_SCAN_ORDER and _is_paying(raw)
         if raw.get("return_code") == "FAIL" and not paying:
@@ -91,7 +88,7 @@ class ReplyDecoder:
             return Decoded(error=_invalid(context, received, str(error), parsed))
 
     def _value(self, context: RequestContext, received: Received, raw: dict[str, Any], *, paying: bool) -> Any:
-        if paying:  # the order_time of a scan order is the time paid
+        if paying:  # the order_time of a scan order is when it was paid
             return self._model(context, raw, {"status": OrderStatus.PAYING, "order_time": None})
         verdict = raw.get("return_code") or None
         if verdict != "SUCCESS" and (verdict is not None or context.endpoint.needs_return_code):
@@ -116,7 +113,7 @@ def _object(received: Received) -> dict[str, Any]:
     try:
         return json_object(received.body, received.content_type)
     except ValueError:
-        # Only now: a label is not believed over bytes that can be read.
+        # Checked after decoding has failed: where the bytes can be read, the header does not count.
         if {word.strip().casefold() for word in (received.encoding or "").split(",")} & _COMPRESSIONS:
             raise ValueError("it is compressed, which was not asked for") from None
         raise
@@ -132,16 +129,16 @@ def _is_paying(raw: Mapping[str, Any]) -> bool:
 
 def _refusal(context: RequestContext, received: Received, raw: dict[str, Any]) -> APIError:
     code = error_code(context.excerpt(word_of(raw, "error_code")))  # events and logs show it
-    said = raw.get("error_msg")
+    error_msg = raw.get("error_msg")
     message = f"{context.endpoint.name}: {code or 'FAIL without an error_code'}"
-    if isinstance(said, str) and said:
-        message += f" ({context.excerpt(said)})"
+    if isinstance(error_msg, str) and error_msg:
+        message += f" ({context.excerpt(error_msg)})"
     order_no = raw.get("order_no")
     return ERROR_CLASSES.get(code, APIError)(
         message,
         endpoint=context.endpoint.name,
         error_code=code,
-        error_msg=said if isinstance(said, str) else None,
+        error_msg=error_msg if isinstance(error_msg, str) else None,
         order_no=order_no if isinstance(order_no, str) and order_no else None,
         raw=raw,
         node=received.node,
@@ -163,7 +160,7 @@ def _invalid(
 
 
 def _redirect(context: RequestContext, received: Received) -> str:
-    """Where a redirect leads to, without the query, which may be ours, and without user and password."""
+    """Where a redirect leads to, for a message: without its query, which may be ours, its user and its password."""
     if not 300 <= received.status < 400:
         return ""
     try:

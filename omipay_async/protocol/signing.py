@@ -1,7 +1,7 @@
-"""Who signs and with what: credentials, the signature, nonces. No I/O.
+"""How requests are signed and signatures are checked: credentials, the signature, nonces. No I/O.
 
 The signature (CN 2.3, EN 1.3) covers the merchant number, the time and the nonce, and nothing else: not the endpoint,
-not a parameter, not a body. PROTOCOL 1 says what follows from that; the keyed nonces below are our half of an answer.
+not a parameter, not a body. PROTOCOL 1 describes what follows from that; the keyed nonces below mend a part of it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def signature(m_number: str, timestamp: str, nonce_str: str, secret_key: str) -> Secret:
     """``MD5("m_number&timestamp&nonce_str&secret_key")`` in upper-case hex (CN 2.3(2))."""
-    # Joined, not formatted: keys and nonces are secrets, which cannot be formatted. And surrogatepass: what a stranger
-    # sends as a nonce may not be valid text, and is then simply a wrong one.
+    # Joined, not formatted: keys and nonces are secrets, which cannot be formatted. With surrogatepass, since a nonce
+    # that a stranger sends may not be valid text; its signature is then wrong.
     text = joined(m_number, "&", timestamp, "&", nonce_str, "&", secret_key)
     # MD5 is the gateway's choice. Hosts under FIPS rules allow it where security does not rest on it.
     return Secret(hashlib.md5(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest().upper())
@@ -37,7 +37,7 @@ def _secrets(keys: Iterable[str]) -> tuple[Secret, ...]:
 
 @attrs.frozen
 class Credentials:
-    """A merchant's number and keys: the current one signs, the previous ones are still recognised."""
+    """A merchant's number and keys. The current key signs; the previous ones are still recognised."""
 
     m_number: str
     secret_key: Secret = attrs.field(converter=Secret, repr=False)
@@ -49,13 +49,13 @@ class Credentials:
         return (self.secret_key, *self.previous_secret_keys)
 
     def sign(self, time_ms: int, nonce_str: str) -> tuple[Secret, Secret]:
-        """The four parameters that authorise a request or a pay page, as query string; and the ``sign`` by itself."""
+        """The four parameters that authorise a request or a pay page, as a query string, and the ``sign`` alone."""
         sign = signature(self.m_number, str(time_ms), nonce_str, self.secret_key)
         m_number = quote(self.m_number, safe="")
         return joined(f"m_number={m_number}&timestamp={time_ms}&nonce_str=", nonce_str, "&sign=", sign), sign
 
     def verify(self, timestamp: str, nonce_str: str, sign: str) -> bool:
-        """Whether ``sign`` was made with one of our keys: in constant time, on bytes, so that any text may be asked."""
+        """Whether ``sign`` was made with one of our keys. Compares in constant time, and bytes, so any text will do."""
         given = sign.encode(errors="surrogatepass")
         matches = [
             hmac.compare_digest(given, signature(self.m_number, timestamp, nonce_str, key).encode())
@@ -71,11 +71,11 @@ class Credentials:
 class NonceProvider(Protocol):
     """A callable that returns a fresh nonce: 10 to 32 unpredictable characters of ``a-z A-Z 0-9`` (CN 2.2(5)).
 
-    A provider that also has ``issued(nonce) -> bool`` lets notifications that bear one of its nonces be refused.
+    If a provider also has ``issued(nonce) -> bool``, notifications that contain one of its nonces are rejected.
     """
 
     def __call__(self) -> str:
-        """A nonce that was never returned before."""
+        """Return a nonce that was never returned before."""
         ...
 
 
@@ -83,7 +83,7 @@ _NONCE: Final = re.compile(r"[a-zA-Z0-9]{10,32}")
 
 
 def checked_nonce(nonce: object) -> Secret:
-    """What a provider returned, or :class:`InvalidRequest` (which does not show it) if it is not a nonce."""
+    """What a provider returned, if it is a nonce; else raise :class:`InvalidRequest`, which does not show it."""
     nonce = concealed(nonce)
     if not _NONCE.fullmatch(nonce):
         message = "nonces: the provider must return 10 to 32 characters of a-z, A-Z and 0-9"
@@ -94,8 +94,8 @@ def checked_nonce(nonce: object) -> Secret:
 class TaggedNonces:
     """The default nonces: 16 random hex characters and 16 of a keyed tag of them (HMAC-SHA-256, cut off).
 
-    Whoever holds the key can tell that such a nonce was issued by this merchant, in any process and without storing it:
-    a customer who posts the signature of a pay page back as a notification is found out by it.
+    Any process that has the key recognises such a nonce as this merchant's own, without storing it. So a notification
+    is rejected in which a customer sends back the signature of a pay page.
     """
 
     __slots__ = ("_tag_keys",)
@@ -106,7 +106,7 @@ class TaggedNonces:
         )
 
     def __call__(self) -> str:
-        """A fresh nonce, tagged with the first key."""
+        """Return a fresh nonce, tagged with the first key."""
         random = secrets.token_hex(8)
         return random + _tag(random, self._tag_keys[0])
 
@@ -124,7 +124,7 @@ def _tag(random: str, tag_key: bytes) -> str:
 
 
 def checked_credentials(m_number: object, secret_key: object, previous_secret_keys: object) -> Credentials:
-    """The credentials, or a :class:`ConfigurationError` that names what is wrong; no frame of it shows a key."""
+    """The credentials, or a :class:`ConfigurationError` that names what is wrong. No local variable shows a key."""
     secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)
     named = [("m_number", m_number), ("secret_key", secret_key)]
     named += [(f"previous_secret_keys[{index}]", key) for index, key in enumerate(previous_secret_keys)]
@@ -137,6 +137,6 @@ def _checked_credential(name: str, value: object) -> str:
         message = f"{name} must be a string that is not empty"
         raise ConfigurationError(message)
     if not value.isprintable():
-        message = f"{name} holds a character that cannot be printed: was it copied with a line break?"
+        message = f"{name} contains a character that cannot be printed: was it copied with a line break?"
         raise ConfigurationError(message)
     return value

@@ -1,10 +1,10 @@
 """What a failure proves: whether any byte of a request can have reached the gateway. No I/O.
 
-- On our own connections, and through a proxy, the attempt knows whether sending has begun. Before that nothing was
-  sent.
-- On a transport that the user gave, the exception must tell. httpx's connect errors are believed, except where
-  ``__cause__`` says otherwise: the aiohttp transport calls a hang-up after the request a ``ConnectTimeout`` too.
-- Everything else may have reached the gateway.
+- On our own connections, and through a proxy, the attempt records when sending begins. Before that nothing was sent.
+- On a transport that the user gave, only the exception can show it. httpx's connect errors are believed, except where
+  ``__cause__`` contradicts them: the aiohttp transport also raises ``ConnectTimeout`` when the server hangs up after
+  the request was sent.
+- In every other case the request may have reached the gateway.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NEVER_SENT: Final = (
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
 )
-# What is raised before a connection is there, by name: neither library need be imported, or installed, for this.
+# What is raised before a connection exists, by name: none of these libraries needs to be imported or installed.
 _CONNECTING: Final = {
     "aiohttp": frozenset(
         {
@@ -44,15 +44,18 @@ _CONNECTING: Final = {
         }
     ),
     "httpcore": frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}),
-    "respx": frozenset({"SideEffectError"}),  # whatever the test told it to raise
+    "respx": frozenset({"SideEffectError"}),  # whatever a test configured it to raise
 }
 _UNREACHABLE: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 
 def failed(attempt: Attempt, error: Exception, *, certain: bool = True) -> Failed:
-    """What ``error`` makes of the attempt. ``certain`` is false where it may be about a second request of its own."""
-    said = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
-    what = f"{type(error).__name__}{': ' if said else ''}{said}"
+    """The failure of an attempt that ended with ``error``.
+
+    ``certain`` is False where ``error`` may belong to a second request that the transport made by itself.
+    """
+    text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
+    what = f"{type(error).__name__}{': ' if text else ''}{text}"
     unsent = certain and attempt.progress is not Progress.SENT and never_sent(error)
     if unsent or attempt.progress is Progress.CONNECTING:
         message = f"{attempt.endpoint}: not sent, {what}"

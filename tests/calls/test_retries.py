@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from omipay_async import AuthenticationError, ConfigurationError, RetryPolicy, Safety
 from omipay_async.calls.outcomes import AMBIGUOUS
-from omipay_async.calls.retries import Repeat, Situation, decide, failure_of_refusal, told_to_wait
+from omipay_async.calls.retries import Repeat, Situation, decide, failure_of_refusal, requested_wait_s
 from omipay_async.codes import error_code
 from omipay_async.protocol.reply import Received
 from omipay_async.transport.failures import Failure
@@ -157,7 +157,7 @@ def test_other_refusals_are_refusals(code: str) -> None:
 @pytest.mark.parametrize(("status", "expected"), [(429, 7.0), (503, 7.0), (200, None), (500, None), (302, None)])
 def test_only_two_statuses_tell_to_wait(status: int, expected: float | None) -> None:
     """429 and 503."""
-    assert told_to_wait(Received(status, b"", retry_after="7"), 0) == expected
+    assert requested_wait_s(Received(status, b"", retry_after="7"), 0) == expected
 
 
 # -- the back-off -----------------------------------------------------------------------------------------------------

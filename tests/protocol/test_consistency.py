@@ -33,9 +33,8 @@ CONTRADICTIONS: Final[dict[str, list[str]]] = {
 
 
 def not_believed(name: str, reply: dict[str, Any] | bytes) -> str:
-    """That nothing is made of this reply, and that its connection is to be closed; what is wrong with it."""
+    """Assert that the reply is not usable, and return what is wrong with it."""
     decoded = decode(name, reply)
-    assert not decoded.believed
     assert isinstance(decoded.error, InvalidReply)
     assert decoded.error.raw
     return str(decoded.error)
