@@ -124,7 +124,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
         proxy = concealed_proxy(proxy)
         credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
-        clock = config.having(clock or SystemClock(), "clock", "time_ms", "monotonic", "sleep")
+        clock = config.having(SystemClock() if clock is None else clock, "clock", "time_ms", "monotonic", "sleep")
         if journal is not None:
             config.having(journal, "journal", "opening", "closing", "confirmed")
         nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
@@ -148,7 +148,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             client=self._client,
             nodes=Nodes(nodes, clock),
             credentials=credentials,
-            nonces=config.function(nonces, "nonces") or TaggedNonces(credentials.keys),
+            nonces=TaggedNonces(credentials.keys) if nonces is None else config.function(nonces, "nonces"),
             gateway_time=GatewayTime(clock),
             policy=config.instance(retry, "retry", RetryPolicy),
             observer=CallObserver(self._events, clock),

@@ -17,17 +17,20 @@ def plain_text(value: str) -> str:
     return str.__str__(value)
 
 
+def plain_number(value: float) -> int | float:
+    """``value`` as an exact ``int`` or ``float`` of the same number."""
+    return int.__int__(value) if isinstance(value, int) else float.__float__(value)
+
+
 def plain_value(value: object) -> object:
-    """What an argument holds: an exact ``str`` or ``int`` where it is a subclass of one, else ``value`` itself.
+    """What an argument holds: an exact ``str``, ``int`` or ``float`` for a subclass of one, else ``value`` itself.
 
     So a member of an ``Enum`` that is an ``int`` too counts by its number, and no subclass is asked to print, compare
     or hash itself. A :class:`Secret` stays one.
     """
     if isinstance(value, str):
         return value if type(value) is Secret else plain_text(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int.__int__(value)
-    return value
+    return plain_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 class Secret(str):

@@ -13,18 +13,24 @@ import logging
 import os
 import sys
 import tracemalloc
+import zoneinfo
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 import httpx
 import pytest
+from aiohttp import web
 from fastapi import FastAPI
 
 from omipay_async import AsyncOmipay, OmipayError, Order, RetryPolicy
+from omipay_async.aiohttp import notification_handler
 from omipay_async.asgi import notification_app
 from omipay_async.fastapi import notification_route
 from omipay_async.protocol.signing import signature
 from omipay_async.sandbox import Sandbox, ledger
+
+from .support.raw_http import answer
+from .support.web_servers import served_by_aiohttp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -192,6 +198,35 @@ async def test_the_adapters_keep_nothing_of_the_requests_of_strangers(omipay: As
     await assert_nothing_grows(send)
 
 
+async def test_the_aiohttp_adapter_keeps_nothing_of_the_requests_of_strangers(omipay: AsyncOmipay) -> None:
+    """Over real connections, as many of which end as the adapter closes: other bodies, headers, queries and paths."""
+    app = web.Application()
+    app.router.add_post("/notify", notification_handler(lambda _: omipay, never))
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    seen: set[int] = set()
+    async with served_by_aiohttp(app) as port:
+
+        async def send(number: int) -> None:
+            nonlocal connection
+            reader, writer = connection or await asyncio.open_connection("127.0.0.1", port)
+            path = f"/{number}" if number % 5 == 4 else "/notify"
+            writer.write(f"POST {path}?n={number} HTTP/1.1\r\nHost: shop\r\nX-{number}: 1\r\n".encode())
+            writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body(number)), body(number)))
+            answered = await answer(reader)
+            seen.add(answered.status)
+            connection = reader, writer
+            if answered.headers.get("connection") == "close" or number % 50 == 49:
+                connection = None
+                writer.close()
+                await writer.wait_closed()
+
+        await assert_nothing_grows(send)
+        if connection is not None:
+            connection[1].close()
+            await connection[1].wait_closed()
+    assert seen == {400, 403, 404, 409, 503}
+
+
 async def asked(
     app: Any, method: str, path: str, content: bytes, headers: list[tuple[bytes, bytes]], *, query: str
 ) -> int:
@@ -258,8 +293,28 @@ async def test_a_session_keeps_nothing_of_replies_and_paths(omipay: AsyncOmipay)
     await assert_nothing_grows(send)
 
 
+async def test_sessions_of_every_zone_leave_nothing_behind() -> None:
+    """Other merchants, keys and hosts each time, and a hundred zones, in which replies are read."""
+    zones = sorted(zoneinfo.available_timezones() - {"EST"})[::6]
+    paid = {
+        "return_code": "SUCCESS",
+        "result_code": "PAID",
+        "currency": "AUD",
+        "amount": 1,
+        "pay_time": "20260102030405",
+    }
+
+    async def send(number: int) -> None:
+        options: dict[str, Any] = {"timezone": zones[number % len(zones)], "base_url": f"http://host{number}.test/api"}
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, json=paid))
+        async with AsyncOmipay(f"{number:06}", f"key{number}", transport=transport, **options) as omipay:
+            assert (await omipay.query_order(f"TR{number}")).pay_time
+
+    await assert_nothing_grows(send, first=len(zones), count=STRANGERS // 20)
+
+
 async def test_sessions_that_were_closed_leave_nothing_behind() -> None:
-    """Other merchants, keys, hosts, zones and proxies each time."""
+    """Other merchants, keys, hosts and proxies each time, and zones that do not exist."""
 
     async def send(number: int) -> None:
         options: dict[str, Any] = {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 import gc
 import inspect
+import io
 import math
+import struct
 import warnings
 from datetime import timedelta, timezone
 from typing import Any
@@ -36,6 +38,14 @@ def refused(**options: Any) -> str:
         AsyncOmipay(**({"m_number": "000034", "secret_key": KEY} | options))
     assert KEY not in str(refusal.value)
     return str(refusal.value)
+
+
+def zone_called(key: str) -> ZoneInfo:
+    """A zone five hours west of Greenwich: not every machine's tz database still has all the old names."""
+    counts = struct.pack(">6l", 0, 0, 0, 0, 1, 4)
+    return ZoneInfo.from_file(
+        io.BytesIO(b"TZif".ljust(20, b"\0") + counts + struct.pack(">lbb", -18_000, 0, 0) + b"EST\0"), key
+    )
 
 
 def test_the_signature_is_the_contracts() -> None:
@@ -75,7 +85,7 @@ def test_the_signature_is_the_contracts() -> None:
         *[("timeout", value) for value in (0, -1, math.nan, math.inf, "30", None, True)],
         *[("max_in_flight", value) for value in (0, -1, 1.5, "20", None, True, 100_001, 2**63)],
         *[("retry", value) for value in (3, None, {"attempts": 3})],
-        *[("timezone", value) for value in (10, None, timedelta(hours=10), "EST", "est", ZoneInfo("EST"))],
+        *[("timezone", value) for value in (10, None, timedelta(hours=10), "EST", "est", zone_called("EST"))],
         *[("nonces", value) for value in ("abc", 5)],
         *[("on_event", value) for value in ("print", 5)],
         *[("clock", value) for value in (5, object())],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from omipay_async import (
     AsyncOmipay,
     ConfigurationError,
+    NotSent,
 )
 from omipay_async.sandbox import Sandbox
 
@@ -53,6 +55,29 @@ async def test_a_file_without_certificates_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
     async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
         with pytest.raises(ConfigurationError, match=r"^SSL_CERT_FILE: "):
+            await read(omipay)
+
+
+@pytest.mark.parametrize("folders", [".", ":", "::", "/", f"/{'x' * 5000}", "/nowhere:.", "~", "/etc/hosts", "\udc80"])
+async def test_folders_without_certificates_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folders: str
+) -> None:
+    """OpenSSL would trust nobody, and every call would fail: empty, missing, no folder, a path that is too long."""
+    clear_certificates(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSL_CERT_DIR", folders)
+    async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
+        with pytest.raises(ConfigurationError, match=r"^SSL_CERT_DIR: "):
+            await read(omipay)
+
+
+async def test_one_folder_with_certificates_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The others may be missing."""
+    clear_certificates(monkeypatch)
+    (tmp_path / "0a1b2c3d.0").write_bytes(b"")
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere{os.pathsep}{tmp_path}")
+    async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
+        with pytest.raises(NotSent):
             await read(omipay)
 
 

@@ -13,7 +13,7 @@ from omipay_async.codes import Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.protocol import validation
 from omipay_async.protocol.context import RequestContext
-from omipay_async.text import Secret, joined, plain_value
+from omipay_async.text import Secret, joined, plain_text, plain_value
 from omipay_async.transport.pool import Priority
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Gateway:
         request.note(params)
         request.secrets = [
             *self.executor.credentials.keys,
-            *(value for value in params.values() if isinstance(value, str)),
+            *(plain_text(value) for value in params.values() if isinstance(value, str)),
         ]
         if not has_language:
             query = self._with_language(general, query)

@@ -21,7 +21,7 @@ read that was asked to wait (``Retry-After`` with 429 or 503) waits that long, o
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 import attrs
 
@@ -29,6 +29,7 @@ from omipay_async.codes import ErrorCode, Safety
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.durations import checked_seconds
 from omipay_async.protocol.http_date import retry_after_s
+from omipay_async.text import plain_value
 from omipay_async.transport.failures import Failure
 
 from .outcomes import names_a_number
@@ -57,6 +58,14 @@ def _reject(field: str, what: str) -> NoReturn:
     raise ConfigurationError(message)
 
 
+def _plain_count(value: int) -> int:
+    return cast("int", plain_value(value))  # checked afterwards
+
+
+def _plain_seconds(value: float) -> float:
+    return cast("float", plain_value(value))
+
+
 def _count(_: object, attribute: attrs.Attribute[int], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         _reject(attribute.name, "must be an int of at least 1")
@@ -82,10 +91,10 @@ class RetryPolicy:
         ConfigurationError: naming the field that is wrong.
     """
 
-    attempts: int = attrs.field(default=3, validator=_count)
-    base_delay: float = attrs.field(default=0.2, validator=_seconds)
-    max_delay: float = attrs.field(default=2.0, validator=_seconds)
-    try_timeout: float = attrs.field(default=10.0, validator=_positive_seconds)
+    attempts: int = attrs.field(default=3, converter=_plain_count, validator=_count)
+    base_delay: float = attrs.field(default=0.2, converter=_plain_seconds, validator=_seconds)
+    max_delay: float = attrs.field(default=2.0, converter=_plain_seconds, validator=_seconds)
+    try_timeout: float = attrs.field(default=10.0, converter=_plain_seconds, validator=_positive_seconds)
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from omipay_async.protocol.redaction import printable
+from omipay_async.text import plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
     """What is known of the ``subject`` of a poll: an order object or a receipt says more than a number alone."""
     if isinstance(subject, str):
         return ()
-    values = (getattr(subject, name, None) for name in fields)
+    values = (plain_value(getattr(subject, name, None)) for name in fields)
     return tuple(
         value if isinstance(value, kind) else None for value, kind in zip(values, fields.values(), strict=True)
     )

@@ -15,6 +15,7 @@ from omipay_async.errors import OmipayError, PaymentFailed, RefundFailed
 from omipay_async.events import Event
 from omipay_async.protocol import validation
 from omipay_async.protocol.endpoints import QUERY_ORDER, QUERY_REFUND
+from omipay_async.text import plain_text
 from omipay_async.transport.pool import Priority
 
 from .expectation import ORDER_FIELDS, REFUND_FIELDS, expectation
@@ -169,4 +170,4 @@ def _refund_failed(refund: Refund) -> RefundFailed:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return plain_text(value) if isinstance(value, str) else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from omipay_async.text import plain_number
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,6 +26,7 @@ def checked_seconds(
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         reject(f"must be a number of seconds, not {type(value).__name__}")
+    value = plain_number(value)
     if not -longest <= value <= longest:  # NaN is not between them either
         reject("must be a finite number of seconds, or None where that is allowed")
     if value < least or (above and value == least):

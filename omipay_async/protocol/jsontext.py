@@ -11,6 +11,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from omipay_async.text import plain_text, plain_value
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -140,7 +142,7 @@ def _without_surrogates(value: Any) -> Any:
 
 def cleaned(value: Mapping[str, Any]) -> dict[str, Any]:
     """``value`` with stray spaces taken off its keys, as :func:`json_object` does."""
-    return _pairs(list(value.items()))
+    return _pairs([(plain_text(key), plain_value(field)) for key, field in value.items()])
 
 
 def json_text(value: Any) -> str:

@@ -72,7 +72,7 @@ def _currency(currency: object) -> str:
 
 def _exact(amount: object) -> Decimal:
     if isinstance(amount, Decimal):
-        return amount
+        return Decimal(amount)  # of a subclass too
     if isinstance(amount, int) and not isinstance(amount, bool):
         return Decimal(amount)
     if isinstance(amount, str):

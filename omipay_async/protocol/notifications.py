@@ -147,7 +147,7 @@ def compare(notification: Notification, order: Order) -> None:
 
 def _fields(body: object) -> dict[str, Any]:
     if isinstance(body, str):
-        body = body.encode(errors="surrogatepass")
+        body = plain_text(body).encode(errors="surrogatepass")
     if isinstance(body, bytes | bytearray | memoryview):
         return _without_repetition(_json_fields(bytes(body)))
     if isinstance(body, Mapping) and all(isinstance(key, str) for key in body):

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import attrs
 
 from omipay_async.errors import ConfigurationError, InvalidRequest
-from omipay_async.text import Secret, concealed, concealed_all, joined, plain_text
+from omipay_async.text import Secret, concealed, concealed_all, joined, plain_text, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -125,6 +125,7 @@ def _tag(random: str, tag_key: bytes) -> str:
 
 def checked_credentials(m_number: object, secret_key: object, previous_secret_keys: object) -> Credentials:
     """The credentials, or a :class:`ConfigurationError` that names what is wrong. No local variable shows a key."""
+    m_number = plain_value(m_number)
     secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)
     named = [("m_number", m_number), ("secret_key", secret_key)]
     named += [(f"previous_secret_keys[{index}]", key) for index, key in enumerate(previous_secret_keys)]

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import func, select
 
@@ -15,6 +15,7 @@ from omipay_async.errors import InvalidRequest, JournalError, OmipayError, Sessi
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim, checked_seconds
 from omipay_async.fulfilment.guard import checked_handler
 from omipay_async.protocol import validation
+from omipay_async.text import plain_value
 
 from .claims import Claims
 from .database import Database
@@ -247,8 +248,7 @@ class Books:
         """
         if handler is not None:
             checked_handler(handler)
-        _check_limit(limit)
-        return await self._sweeping.sweep(omipay, handler, limit)
+        return await self._sweeping.sweep(omipay, handler, _checked_limit(limit))
 
     async def run(
         self, omipay: AsyncOmipay, handler: Callable[[Order], Awaitable[object]], *, every: float = 5.0
@@ -274,11 +274,12 @@ class Books:
 
     async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
         """The orders that sweeps are still to ask about, the next due first. Raises ``JournalError``."""
-        _check_limit(limit)
-        return await self._sweeping.waiting(m_number, limit)
+        return await self._sweeping.waiting(m_number, _checked_limit(limit))
 
 
-def _check_limit(limit: Any) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= _LARGEST_LIMIT:
+def _checked_limit(limit: object) -> int:
+    number = plain_value(limit)
+    if type(number) is not int or not 0 < number <= _LARGEST_LIMIT:
         message = f"limit must be a number of orders, from 1 to {_LARGEST_LIMIT:,}"
         raise InvalidRequest(message, parameter="limit")
+    return number

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
+import re
 from typing import Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -21,6 +22,7 @@ from omipay_async.text import plain_text
 T = TypeVar("T")
 
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+_HOST: Final = re.compile(r"""[^\s\\"'`<>|]+""")
 
 
 class ProxyURL(str):
@@ -119,7 +121,8 @@ def _usable_scheme(url: ProxyURL) -> str | None:
     # A function of its own: what raises has no frame in which the URL was taken apart, its password among the parts.
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0 and httpx.URL(url).host
+        host_and_port = bool(_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
+        valid = parts.scheme in _SCHEMES and host_and_port and bool(httpx.URL(url).host)
     except (ValueError, httpx.InvalidURL):
         return None
     return parts.scheme if valid else None

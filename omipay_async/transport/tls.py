@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,8 +16,10 @@ from typing import Final, NamedTuple
 import httpx
 
 from omipay_async.errors import ConfigurationError
-from omipay_async.text import plain_text
+from omipay_async.text import plain_value
 
+_CERTIFICATE_NAME: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""How OpenSSL wants the certificates in a folder to be called: by the hash of their subject (``openssl rehash``)."""
 _VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 """What OpenSSL, Python and httpx read when a context is made, in the order in which they are read."""
 
@@ -38,10 +41,10 @@ def checked_verify(verify: object) -> ssl.SSLContext | str | bool:
     """
     if isinstance(verify, ssl.SSLContext | bool):
         return verify
-    path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
+    path = plain_value(os.fspath(verify) if isinstance(verify, os.PathLike) else verify)
     if not isinstance(path, str) or not path:
         raise ConfigurationError("verify must be an ssl.SSLContext, a path to CA certificates, or True")
-    return plain_text(path)
+    return path
 
 
 def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
@@ -57,8 +60,8 @@ def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=8)
 def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
-    if verify is True and not environment.file and _are_missing(environment.folders):
-        raise ConfigurationError("SSL_CERT_DIR: none of its folders exists")
+    if verify is True and not environment.file and _hold_no_certificate(environment.folders):
+        raise ConfigurationError("SSL_CERT_DIR: none of its folders holds a certificate that OpenSSL finds")
     try:
         return _made(verify)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a path with a null character: ValueError
@@ -73,13 +76,22 @@ def _made(verify: str | bool) -> ssl.SSLContext:
     if isinstance(verify, bool):
         return httpx.create_ssl_context(verify=verify)
     if Path(verify).is_dir():
+        if _hold_no_certificate(verify):
+            raise FileNotFoundError
         return ssl.create_default_context(capath=verify)
     return ssl.create_default_context(cafile=verify)
 
 
-def _are_missing(folders: str) -> bool:
-    # OpenSSL skips folders that are missing, and trusts nobody if all of them are.
-    return bool(folders) and not any(Path(folder).is_dir() for folder in folders.split(os.pathsep))
+def _hold_no_certificate(folders: str) -> bool:
+    # OpenSSL skips what is missing, and trusts nobody if nothing is there.
+    return bool(folders) and not any(map(_holds_certificate, folders.split(os.pathsep)))
+
+
+def _holds_certificate(folder: str) -> bool:
+    try:
+        return bool(folder) and any(_CERTIFICATE_NAME.fullmatch(name.name) for name in Path(folder).iterdir())
+    except (OSError, ValueError):
+        return False
 
 
 def _is_writable(path: str) -> bool:

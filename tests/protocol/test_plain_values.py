@@ -6,10 +6,23 @@ import enum
 from decimal import Decimal
 from typing import Any
 
+import certifi
 import pytest
 
-from omipay_async import InvalidRequest, OutcomeUnknown, from_minor, to_minor
+from omipay_async import (
+    AsyncOmipay,
+    ConfigurationError,
+    InvalidRequest,
+    MemoryBackend,
+    OutcomeUnknown,
+    PollTimeout,
+    RetryPolicy,
+    from_minor,
+    to_minor,
+)
+from omipay_async.transport.tls import checked_verify, ssl_context
 from tests.support.canned_gateway import ORDER, Gateway, open_session, success
+from tests.support.raw_http import Handler
 from tests.support.untyped import untyped
 
 
@@ -54,6 +67,40 @@ class Other(str):
 
     def __hash__(self) -> int:
         return 0
+
+
+class Mute:
+    """What a subclass may do to everything that is asked of it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return type(self)
+        raise AssertionError(name)
+
+    def refuse(self, *_: object) -> Any:
+        raise AssertionError
+
+    __str__ = __repr__ = __format__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = refuse
+    __len__ = __iter__ = __contains__ = __getitem__ = __bool__ = __int__ = __float__ = __index__ = __neg__ = refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __mod__ = refuse
+
+
+class MuteStr(Mute, str):
+    """A text that answers nothing."""
+
+    __slots__ = ()
+
+
+class MuteInt(Mute, int):
+    """A number that answers nothing."""
+
+
+class MuteFloat(Mute, float):
+    """The same of seconds, as those of some libraries are."""
+
+
+class MuteDecimal(Mute, Decimal):
+    """The same of an amount."""
 
 
 @pytest.mark.parametrize("amount", [Price.FLAT_WHITE, Liar(450)])
@@ -114,3 +161,63 @@ async def test_an_int_of_thousands_of_digits_is_refused(name: str) -> None:
             await omipay.call("ConfirmCheckOut", {name: 10**5000})
         with pytest.raises(InvalidRequest, match=r"^out_order_no must be a string"):
             await omipay.make_qr_order(**{**ORDER, "out_order_no": 10**5000}, platform="ALIPAY")
+
+
+@pytest.mark.parametrize("seconds", [MuteInt(5), MuteFloat(5.0)], ids=["int", "float"])
+async def test_seconds_count_by_the_number_that_they_are(seconds: float) -> None:
+    """Of calls, polls, notifications and sessions, retry policies and backends."""
+    gateway = Gateway(success("QueryOrder", order_no="TR1"))
+    retry = RetryPolicy(attempts=MuteInt(2), base_delay=seconds, max_delay=seconds, try_timeout=seconds)
+    assert "attempts=2, base_delay=5" in repr(retry)
+    backend = MemoryBackend(lease=seconds, keep=seconds)
+    async with open_session(gateway, timeout=seconds, retry=retry, backend=backend) as omipay:
+        assert (await omipay.query_order("TR1", timeout=seconds)).is_paid
+        order = await omipay.poll_until_paid("TR1", first_wait=MuteInt(0), interval=seconds, timeout=seconds)
+        assert order.is_paid
+        with pytest.raises(PollTimeout):
+            await omipay.wait_for_notification("T1", timeout=MuteFloat(0.001))
+        with pytest.raises(InvalidRequest, match=r"^timeout must be more than 0"):
+            await omipay.query_order("TR1", timeout=MuteFloat(0.0))
+
+
+async def test_texts_count_by_their_characters_everywhere() -> None:
+    """Of a session, its files and keys, and of what it is asked: no subclass is asked for anything."""
+    options = {"language": "EN", "notify_url": "https://shop.test/n", "timezone": "Australia/Perth", "region": "AU"}
+    gateway = Gateway(success("QueryOrder", order_no="TR1"))
+    given: Any = {name: MuteStr(value) for name, value in options.items()}
+    keys: Any = {"previous_secret_keys": [MuteStr("old key")], "secret_key": MuteStr("key")}
+    async with AsyncOmipay(MuteStr("000034"), transport=gateway, **keys, **given) as omipay:
+        assert omipay.m_number == "000034"
+        assert (await omipay.fulfil(MuteStr("TR1"), Handler())).is_paid
+        assert await omipay.call(MuteStr("ConfirmCheckOut"), {"a": MuteStr("b")}, safety=MuteStr("MONEY"))
+        assert {"a=b", "language=EN"} <= set(gateway.pairs)
+        for body in (
+            MuteStr("{}"),
+            {"sign": MuteStr("x"), "timestamp": MuteInt(5), "nonce_str": MuteStr("n")},
+        ):
+            assert (await omipay.receive_notification(body, Handler())).status in (400, 403)
+        assert omipay.parse_wechat_login(MuteStr("openid=1")).openid == "1"
+        assert omipay.pay_page_url(MuteStr("https://a.test/"), redirect_url=MuteStr("https://b.test/"))
+    assert ssl_context(checked_verify(MuteStr(certifi.where()))) is ssl_context(certifi.where())
+
+
+def test_decimals_count_by_the_number_that_they_are() -> None:
+    """A subclass of Decimal is asked for nothing."""
+    assert to_minor(MuteDecimal("12.30"), "AUD") == 1230
+
+
+async def test_what_is_false_to_python_is_given_all_the_same() -> None:
+    """A nonce provider that remembers nothing yet, and a clock that is none."""
+    issued: list[str] = []
+
+    class Nonces(list[str]):
+        def __call__(self) -> str:
+            issued.append("a" * 20)
+            return issued[-1]
+
+    gateway = Gateway(success("QueryOrder", order_no="TR1"))
+    async with open_session(gateway, nonces=Nonces()) as omipay:
+        await omipay.query_order("TR1")
+    assert issued
+    with pytest.raises(ConfigurationError, match=r"^clock has no method"):
+        open_session(gateway, clock=untyped([]))

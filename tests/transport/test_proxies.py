@@ -45,7 +45,19 @@ def test_the_one_given_counts_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Proxies(given, from_environment=True).of(GATEWAY) is given
 
 
-@pytest.mark.parametrize("wrong", ["gopher://proxy.test", "http://", "http://[proxy", "http://proxy.test:x", ""])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "gopher://proxy.test",
+        "http://",
+        "http://[proxy",
+        "http://proxy.test:x",
+        "",
+        "http://a:0",
+        "\\\\proxy",
+        "http://a b:1",
+    ],
+)
 def test_what_is_no_proxy_is_refused_without_showing_it(wrong: str) -> None:
     """When the session is made, naming the argument; the value may hold a password."""
     with pytest.raises(ConfigurationError, match=r"^proxy is not the URL of a proxy$"):

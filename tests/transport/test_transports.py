@@ -115,7 +115,10 @@ async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
 
 
 def test_certificates_of_ones_own(tmp_path: Path) -> None:
-    """A directory or a file; what cannot be read is named, without its path."""
+    """A directory or a file; what cannot be read, or holds no certificate, is named without its path."""
+    with pytest.raises(ConfigurationError, match=r"^verify: no certificates"):
+        ssl_context(str(tmp_path))
+    (tmp_path / "0a1b2c3d.0").write_bytes(b"")  # looked into when a server shows its certificate
     assert ssl_context(str(tmp_path)) is ssl_context(str(tmp_path))
     nonsense = tmp_path / "ca.pem"
     nonsense.write_text("no certificate")
