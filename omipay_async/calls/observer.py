@@ -49,7 +49,8 @@ class CallObserver:
 
     def repeating(self, call: CallState, failure: Failure, delay: float) -> None:
         """Report that a failed attempt is repeated after ``delay`` seconds."""
-        text = f"attempt {call.attempts} failed ({failure.value}), repeating in {delay:.3f} s"
+        what = failure.name.lower().replace("_", " ")
+        text = f"attempt {call.attempts} failed ({what}), repeating in {delay:.3f} s"
         log_call(logging.WARNING, call.request, text)
 
     def node_changed(self, call: CallState, unreachable: str, following: str) -> None:

@@ -23,15 +23,15 @@ T = TypeVar("T")
 class Kind(enum.Enum):
     """What a parameter's value must be."""
 
-    TEXT = "text"
+    TEXT = enum.auto()
     """A name or a number: not empty, no control characters; leading zeros kept."""
-    AMOUNT = "amount"
+    AMOUNT = enum.auto()
     """A whole number of the currency's minor unit, at least 1."""
-    CURRENCY = "currency"
+    CURRENCY = enum.auto()
     """Three capital letters (ISO 4217)."""
-    URL = "url"
+    URL = enum.auto()
     """An absolute http or https URL."""
-    FLAG = "flag"
+    FLAG = enum.auto()
     """Sent as 1, or left out."""
 
 

@@ -45,10 +45,10 @@ class Failed:
 class Progress(enum.Enum):
     """How far a request has got."""
 
-    NOT_SENT = "not sent"
-    HANDED_OVER = "handed to the transport"
-    CONNECTING = "connecting"
-    SENT = "sent"
+    NOT_SENT = enum.auto()
+    HANDED_OVER = enum.auto()
+    CONNECTING = enum.auto()
+    SENT = enum.auto()
 
 
 @attrs.define(eq=False)

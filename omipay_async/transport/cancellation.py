@@ -30,15 +30,15 @@ _MOST_TURNS: Final = 100
 class CancelReason(enum.Enum):
     """What cut a scope short."""
 
-    TIME = "time"
-    CLOSED = "closed"
+    TIME = enum.auto()
+    CLOSED = enum.auto()
 
 
 class ScopeCancelled(Exception):
     """Raised at the end of a scope that was cut short."""
 
     def __init__(self, why: CancelReason) -> None:
-        super().__init__(why.value)
+        super().__init__(why)
         self.why = why
 
 
@@ -83,9 +83,9 @@ class CancelScope:
         self._received = received
 
     def _expire(self) -> None:
-        self._look_again(_LAST_TURNS, _MOST_TURNS, self._received())
+        self._look_again(_LAST_TURNS, _MOST_TURNS, None)
 
-    def _look_again(self, turns: int, most: int, before: int) -> None:
+    def _look_again(self, turns: int, most: int, before: int | None) -> None:
         received = self._received()
         if received != before:
             turns = _LAST_TURNS

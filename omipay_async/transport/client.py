@@ -159,21 +159,22 @@ class HTTPClient:
             self._own = _new_transport(self._network, ssl_context(self._verify))
         if not attempt.travels_alone:
             attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock.monotonic())
-        got: Received | Failed | None = None
         try:
             got = await self._exchange(attempt, self._own, self._request)
+            if isinstance(got, Received):
+                self._keep(slot, attempt)
         finally:
             connection = attempt.connection
-            if connection is not None:
-                if isinstance(got, Received) and connection.is_idle and self._may_keep(attempt):
-                    connection.idle_since = attempt.clock.monotonic()
-                    slot.connection = connection
-                else:
-                    connection.abort()
+            if connection is not None and connection is not slot.connection:
+                connection.abort()
         return got
 
-    def _may_keep(self, attempt: Attempt) -> bool:
-        return not attempt.travels_alone and not self._is_closed()
+    def _keep(self, slot: Slot, attempt: Attempt) -> None:
+        """Keep the connection over which a whole reply came, if another request may go over it."""
+        connection = attempt.connection
+        if connection is not None and connection.is_idle and not attempt.travels_alone and not self._is_closed():
+            connection.idle_since = attempt.clock.monotonic()
+            slot.connection = connection
 
     async def _exchange_through(self, proxy: Any, attempt: Attempt) -> Received | Failed:
         # After an exception or a cancellation httpcore's pool may be in any state: each request has its own.

@@ -53,10 +53,10 @@ _TARGET: Final = re.compile(rb"[!-~]+")
 class ConnectionState(enum.Enum):
     """Where in its life a connection is."""
 
-    FRESH = "fresh"
-    BUSY = "busy"
-    IDLE = "idle"
-    CLOSED = "closed"
+    FRESH = enum.auto()
+    BUSY = enum.auto()
+    IDLE = enum.auto()
+    CLOSED = enum.auto()
 
 
 @attrs.frozen

@@ -8,12 +8,12 @@ import enum
 class Failure(enum.Enum):
     """What became of one try."""
 
-    NEVER_SENT = "never sent"
-    NO_SLOT = "no slot"
-    NO_JOURNAL = "no journal"
-    NO_ANSWER = "no answer"
-    BAD_REPLY = "bad reply"
-    SYSTEM_ERROR = "system error"
-    SIGN_TIMEOUT = "sign timeout"
-    REFUSED = "refused"
-    CLOSED = "closed"
+    NEVER_SENT = enum.auto()
+    NO_SLOT = enum.auto()
+    NO_JOURNAL = enum.auto()
+    NO_ANSWER = enum.auto()
+    BAD_REPLY = enum.auto()
+    SYSTEM_ERROR = enum.auto()
+    SIGN_TIMEOUT = enum.auto()
+    REFUSED = enum.auto()
+    CLOSED = enum.auto()

@@ -1,4 +1,5 @@
-"""Which faults there are: mutmut's operators and two of ours; none in messages or in what only a type checker reads.
+"""Which faults there are: mutmut's operators and two of ours. There are none in messages, in what only a type checker
+reads, or in the values that members of an enum get from ``enum.auto()``.
 
 mutmut switches between copies of a function at run time, so it leaves decorated functions and tables of modules alone.
 Here each mutant is a whole file, so they have mutants as well.
@@ -32,6 +33,7 @@ _FOR_TYPE_CHECKERS = m.Name("TYPE_CHECKING")
 _STATEMENT = m.Expr(value=m.OneOf(m.Call(), m.Await(), m.Yield())) | m.Raise() | m.Return(value=None) | m.Del()
 _TYPING_CALL = m.Call(func=m.Name(value=m.MatchIfTrue(lambda name: name in {"cast", "TypeVar", "ParamSpec"})))
 _MESSAGE = m.Assign(targets=[m.AssignTarget(m.Name("message"))])
+_AUTO = m.Assign(value=m.Call(func=m.Attribute(value=m.Name("enum"), attr=m.Name("auto"))))
 _LOG_CALL = m.Call(func=m.Attribute(value=m.Name("_log")))
 
 
@@ -120,16 +122,16 @@ def mutations_of(path: str, code: str) -> tuple[cst.Module, list[Mutation]]:
     wrapper = MetadataWrapper(cst.parse_module(code))
     visitor = _Visitor(_OPERATORS, get_ignored_lines(path, code, wrapper))
     module = wrapper.visit(visitor)
-    return module, [mutation for mutation in visitor.mutations if not _for_people(mutation)]
+    return module, [mutation for mutation in visitor.mutations if not _changes_nothing(mutation)]
 
 
-def _for_people(mutation: Mutation) -> bool:
-    """Whether a message is changed: a text with a space in it, or a call that loses one."""
+def _changes_nothing(mutation: Mutation) -> bool:
+    """Whether a message is changed: a text with a space in it, or a call that loses one. Or a value of no meaning."""
     before, after = mutation.original_node, mutation.mutated_node
     if isinstance(before, cst.Call) and isinstance(after, cst.Call):
         kept = {id(argument.value) for argument in after.args}
         return any(_is_message(argument.value) for argument in before.args if id(argument.value) not in kept)
-    return _is_message(before) or m.matches(before, _MESSAGE)
+    return _is_message(before) or m.matches(before, _MESSAGE | _AUTO)
 
 
 def _is_message(node: cst.CSTNode) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from omipay_async import AsyncOmipay, NotSent, Outcome
+from omipay_async import AsyncOmipay, NotSent, Outcome, __version__
 from omipay_async.testing import ManualClock
 from tests.support.network import TUNNEL, Network, reply
 from tests.support.scripted_gateway import M_NUMBER, ONCE, SECRET_KEY, begin, order, outcome
@@ -85,6 +85,28 @@ async def test_money_travels_alone(clock: ManualClock, network: Network) -> None
     read, *money = (stream.sent for stream in network.streams)
     assert b"Connection: close" not in read
     assert all(b"\r\nConnection: close\r\n" in sent for sent in money)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "more"),
+    [("QueryOrder", []), ("Refund", [b"Content-Length: 0", b"Connection: close"])],
+)
+async def test_the_headers_of_a_request(clock: ManualClock, network: Network, endpoint: str, more: list[bytes]) -> None:
+    """JSON is wanted, uncompressed; money is a POST without a body, whose connection is for it alone."""
+    network.replies = [PAID] if endpoint == "QueryOrder" else [REFUNDED]
+    async with session(clock) as omipay:
+        await (omipay.query_order("TR1") if endpoint == "QueryOrder" else refund(omipay))
+    line, *headers = network.streams[0].sent.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    method = b"GET" if endpoint == "QueryOrder" else b"POST"
+    assert line.startswith(b"%b /omipay/api/v2/%b?" % (method, endpoint.encode()))
+    assert headers == [
+        b"Host: gateway.test",
+        *more,
+        b"accept: application/json",
+        b"accept-encoding: identity",
+        b"content-type: application/json",
+        b"user-agent: %b" % f"omipay-async/{__version__}".encode(),
+    ]
 
 
 @pytest.mark.parametrize(("idle", "connections"), [(30, 1), (31, 2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 import httpx
@@ -44,10 +45,20 @@ async def test_whatever_a_transport_raises(gateway: Gateway) -> None:
     gateway.on("Refund", ZeroDivisionError())
     gateway.on("QueryOrder", ZeroDivisionError())
     async with gateway.session() as omipay:
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknown) as unknown:
             await make_refund(omipay)
-        with pytest.raises(TransportError, match="ZeroDivisionError"):
+        with pytest.raises(TransportError, match=r"^QueryOrder: no answer, ZeroDivisionError \(") as unanswered:
             await omipay.query_order("TR1")
+    assert (unknown.value.endpoint, unanswered.value.endpoint) == ("Refund", "QueryOrder")
+
+
+async def test_a_refused_connection_is_told_without_its_address(gateway: Gateway) -> None:
+    """The address may hold a signature. The error names the endpoint, for programs and for people."""
+    gateway.on("QueryOrder", httpx.ConnectError("nobody listens at http://gateway.test/?sign=1 today"))
+    async with gateway.session() as omipay:
+        with pytest.raises(NotSent, match=r"^QueryOrder: not sent, ConnectError: nobody .* at \[URL\] today") as caught:
+            await omipay.query_order("TR1")
+    assert caught.value.endpoint == "QueryOrder"
 
 
 async def test_a_transport_that_cannot_be_closed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,22 +79,36 @@ def from_module(name: str, kind: str) -> Exception:
     return error
 
 
+BEFORE_CONNECTED = {
+    "aiohttp.client_exceptions": (
+        *("ClientConnectorError", "ConnectionTimeoutError", "ClientHttpProxyError", "InvalidURL"),
+        "NonHttpUrlClientError",
+    ),
+    "httpcore": ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"),
+    "respx.models": ("SideEffectError",),
+}
+UNREACHABLE = (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
+
+
 @pytest.mark.parametrize(
     ("error", "cause", "never"),
     [
-        (httpx.ConnectError, None, True),
-        (httpx.ConnectTimeout, None, True),
+        *((kind, None, True) for kind in (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)),
+        *((kind, None, True) for kind in (httpx.ProxyError, httpx.UnsupportedProtocol, httpx.InvalidURL)),
         (httpx.ReadTimeout, None, False),
         (ZeroDivisionError, None, False),
-        (httpx.ConnectTimeout, from_module("httpcore", "ConnectTimeout"), True),
-        (httpx.ConnectError, from_module("aiohttp.client", "ClientConnectorError"), True),
+        *(
+            (httpx.ConnectError, from_module(module, name), True)
+            for module, names in BEFORE_CONNECTED.items()
+            for name in names
+        ),
+        *((httpx.ConnectError, OSError(number, "no way"), True) for number in UNREACHABLE),
+        (httpx.ConnectError, socket.gaierror(), True),
+        (httpx.ConnectError, ssl.SSLError(), True),
         (httpx.ConnectTimeout, from_module("aiohttp.client", "ServerDisconnectedError"), False),
         (httpx.ConnectTimeout, from_module("elsewhere", "Silence"), False),
         (httpx.ConnectError, from_module("elsewhere", "Refused"), False),
-        (httpx.ConnectError, ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
         (httpx.ConnectError, ConnectionResetError(errno.ECONNRESET, "reset"), False),
-        (httpx.ConnectError, socket.gaierror(), True),
-        (httpx.ConnectError, from_module("respx.models", "SideEffectError"), True),
         (httpx.ReadError, from_module("respx.models", "SideEffectError"), False),
     ],
 )
@@ -94,7 +119,16 @@ def test_what_proves_that_nothing_was_sent(error: type[Exception], cause: Except
     assert never_sent(raised) is never
 
 
-@pytest.mark.parametrize(("idle", "error"), [(None, NotSent), (59, TransportError), (61, NotSent)])
+@pytest.mark.parametrize(("suppressed", "never"), [(False, False), (True, True)])
+def test_what_an_error_was_raised_in_the_handling_of_is_its_cause(*, suppressed: bool, never: bool) -> None:
+    """Unless it was raised ``from None``: then it stands for itself."""
+    raised = httpx.ConnectError("what happened")
+    raised.__context__ = ConnectionResetError(errno.ECONNRESET, "reset")
+    raised.__suppress_context__ = suppressed
+    assert never_sent(raised) is never
+
+
+@pytest.mark.parametrize(("idle", "error"), [(None, NotSent), (59.999, TransportError), (60, NotSent)])
 async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
     clock: ManualClock, gateway: Gateway, idle: float | None, error: type[OmipayError]
 ) -> None:
