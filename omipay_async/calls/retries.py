@@ -107,11 +107,11 @@ class Situation:
     """How many were made so far, without the one after a SIGN_TIMEOUT."""
     time_left: float
     """Seconds within which the next attempt must leave."""
-    signed_again: bool = False
+    signed_again: bool
     """Whether the one repeat after a SIGN_TIMEOUT was made."""
-    another_node: bool = False
+    another_node: bool
     """Whether there is a node that was not tried in this round."""
-    retry_after: float | None = None
+    retry_after: float | None
     """Seconds that the reply to a read asked to wait."""
 
 

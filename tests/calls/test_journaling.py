@@ -16,6 +16,7 @@ from omipay_async import (
     JournalOutcome,
     NotSent,
     OutcomeUnknown,
+    ParameterError,
     PaymentDeclined,
     RetryPolicy,
     SessionClosed,
@@ -63,9 +64,31 @@ async def test_a_refund_is_written_down_with_its_order(gateway: Gateway, journal
     """And with the number that the gateway gave it."""
     async with gateway.session(journal=journal) as omipay:
         await omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1)
-    entry = journal.last
-    assert (entry.endpoint, entry.order_no, entry.out_refund_no, entry.amount) == ("Refund", "TR1", "R-1", 1)
-    assert (entry.refund_no, entry.outcome, entry.out_order_no) == ("RF1", JournalOutcome.DONE, None)
+    opened, closed = (entry for _, entry in journal.steps)
+    assert (opened.endpoint, opened.order_no, opened.out_refund_no, opened.amount) == ("Refund", "TR1", "R-1", 1)
+    assert (opened.refund_no, opened.outcome, opened.out_order_no) == (None, None, None)
+    assert closed == attrs.evolve(opened, refund_no="RF1", outcome=JournalOutcome.DONE)
+
+
+@pytest.mark.parametrize("answer", [{**PAID, "order_no": ""}, {**PAID, "order_no": 7}, {"return_code": "SUCCESS"}])
+async def test_a_reply_without_numbers_leaves_those_that_were_sent(
+    gateway: Gateway, journal: FakeJournal, answer: dict[str, Any]
+) -> None:
+    """What is empty, or is not text, is not a number."""
+    gateway.on("ConfirmCheckOut", answer)
+    async with gateway.session(journal=journal) as omipay:
+        await omipay.call("ConfirmCheckOut", {"order_no": "TR0", "refund_no": "RF0"})
+    assert (journal.last.order_no, journal.last.refund_no) == ("TR0", "RF0")
+
+
+async def test_an_error_that_names_an_order_closes_the_entry_with_it(gateway: Gateway, journal: FakeJournal) -> None:
+    """A refusal that names none leaves the number that was sent."""
+    gateway.on("ConfirmCheckOut", fail("PARAMETER_INVALID", order_no="TR9"), fail("PARAMETER_INVALID"))
+    async with gateway.session(journal=journal) as omipay:
+        for number in ("TR9", "TR0"):
+            with pytest.raises(ParameterError):
+                await omipay.call("ConfirmCheckOut", {"order_no": "TR0"})
+            assert (journal.last.order_no, journal.last.error) == (number, "ParameterError")
 
 
 async def test_a_customer_who_types_a_password_is_done_and_paying(gateway: Gateway, journal: FakeJournal) -> None:

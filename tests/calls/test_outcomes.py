@@ -178,7 +178,60 @@ def test_no_error_is_changed_after_it_was_raised() -> None:
     assert again.outcome is None
     assert again.__cause__ is cause
     assert (str(again), again.parameter) == ("other", "amount")
-    assert outcomes.restated(raised, Outcome.NOT_DONE) is raised
+    for message in (None, "amount must be an int"):
+        assert outcomes.restated(raised, Outcome.NOT_DONE, message=message) is raised
+        assert outcomes.restated(raised, Outcome.UNKNOWN, message=message) is not raised
+    assert str(outcomes.restated(raised, Outcome.NOT_DONE, message="other")) == "other"
+    assert str(outcomes.restated(raised, Outcome.UNKNOWN)) == "amount must be an int"
+
+
+def test_an_error_that_is_made_again_leads_to_where_it_was_raised() -> None:
+    """Whoever reads the traceback sees the line; other arguments of an exception stay."""
+    error = InvalidRequest("first", parameter="amount")
+    error.args = ("first", "second")
+    with pytest.raises(InvalidRequest) as caught:
+        raise error
+    again = outcomes.restated(caught.value, None, message="other")
+    assert again.__traceback__ is caught.value.__traceback__ is not None
+    assert again.args == ("other", "second")
+
+
+NUMBERS = {"refund_no": "RF1", "order_no": "TR1", "out_refund_no": "R-1", "out_order_no": "A-1"}
+
+
+def test_an_unknown_outcome_says_of_which_call() -> None:
+    """With every number that was sent, for programs and for people, and with why nobody knows."""
+    request = RequestContext(ENDPOINTS["Refund"], NUMBERS)
+    unknown = outcomes.verdict(request, Failed(Failure.NO_ANSWER, TransportError("cut off")))
+    assert isinstance(unknown, OutcomeUnknown)
+    assert str(unknown) == (
+        "Refund: nobody knows whether it was acted on; do not repeat it (cut off) "
+        "(out_order_no A-1, out_refund_no R-1, order_no TR1, refund_no RF1)"
+    )
+    assert (unknown.endpoint, unknown.raw) == ("Refund", None)
+    assert (unknown.order_no, unknown.out_order_no, unknown.out_refund_no) == ("TR1", "A-1", "R-1")
+
+
+@pytest.mark.parametrize(("numbers", "expected"), [({}, "TR9"), ({"order_no": "TR1"}, "TR1")])
+def test_an_unknown_outcome_names_the_order_that_was_sent_or_else_the_replys(
+    numbers: dict[str, str], expected: str
+) -> None:
+    """And it has what the gateway said."""
+    said = {"return_code": "FAIL", "error_code": "SYSTEM_ERROR"}
+    error = GatewayError("no", error_code=ErrorCode.SYSTEM_ERROR, order_no="TR9", raw=said)
+    request = RequestContext(ENDPOINTS["Refund"], numbers)
+    unknown = outcomes.verdict(request, Failed(Failure.SYSTEM_ERROR, error))
+    assert isinstance(unknown, OutcomeUnknown)
+    assert (unknown.order_no, unknown.raw) == (expected, said)
+
+
+def test_a_message_is_given_the_numbers_that_it_lacks() -> None:
+    """Those that it names already are not said twice, and a lone surrogate in one disturbs nobody."""
+    assert outcomes.with_numbers("out_order_no A-1 is odd", NUMBERS) == (
+        "out_order_no A-1 is odd (out_refund_no R-1, order_no TR1, refund_no RF1)"
+    )
+    assert outcomes.with_numbers("x", {}) == "x"
+    assert outcomes.with_numbers("x", {"order_no": "TR\ud800"}) == "x (order_no TR?)"
 
 
 @pytest.mark.parametrize("name", ["query_order", "poll_until_paid"])

@@ -26,8 +26,11 @@ ON_MONEY = {Failure.NEVER_SENT}
 def decided(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) -> Repeat | None:
     """The decision, with the longest of the random waits and all the time in the world."""
     chance = more.pop("random", lambda: 1.0)
-    given: dict[str, Any] = {"attempts": 1, "time_left": math.inf}
-    return decide(policy, Situation(safety, failure, **(given | more)), chance)
+    given: dict[str, Any] = {
+        **{"attempts": 1, "time_left": math.inf, "signed_again": False, "another_node": False, "retry_after": None},
+        **more,
+    }
+    return decide(policy, Situation(safety, failure, **given), chance)
 
 
 def delay(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) -> float | None:
@@ -188,18 +191,29 @@ def test_a_policy_is_a_frozen_value_with_these_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "why"),
     [
-        *[("attempts", value) for value in (0, -1, 1.0, True, "3", None)],
-        *[("base_delay", value) for value in (-0.1, math.nan, math.inf, "1", True, None)],
-        *[("max_delay", value) for value in (-0.1, math.inf, None)],
-        *[("try_timeout", value) for value in (0, 0.0, -1, math.nan, math.inf, "1")],
+        *[("attempts", value, "an int of at least 1") for value in (0, -1, 1.0, True, "3", None)],
+        *[(name, -0.1, "at least 0 seconds") for name in ("base_delay", "max_delay")],
+        *[("try_timeout", value, "more than 0 seconds") for value in (0, 0.0, -1)],
+        *[
+            (name, value, "a finite number of seconds, or None where that is allowed")
+            for name in ("base_delay", "max_delay", "try_timeout")
+            for value in (math.nan, math.inf, -math.inf)
+        ],
+        *[("base_delay", value, f"a number of seconds, not {type(value).__name__}") for value in ("1", True, None)],
     ],
 )
-def test_a_policy_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
+def test_a_policy_that_cannot_work_is_refused_by_name(name: str, value: Any, why: str) -> None:
     """When it is made, not when the first call fails."""
-    with pytest.raises(ConfigurationError, match=f"^RetryPolicy.{name} must be "):
+    with pytest.raises(ConfigurationError, match=f"^RetryPolicy.{name} must be {why}$"):
         RetryPolicy(**{name: value})
+
+
+def test_a_single_attempt_and_no_wait_are_a_policy() -> None:
+    """The least that may be given, and a time that is hardly one."""
+    policy = RetryPolicy(attempts=1, base_delay=0, max_delay=0, try_timeout=1e-9)
+    assert (policy.attempts, policy.base_delay, policy.max_delay, policy.try_timeout) == (1, 0, 0, 1e-9)
 
 
 def test_no_wait_at_all_is_a_policy_too() -> None:

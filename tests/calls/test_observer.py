@@ -1,0 +1,184 @@
+"""What is told of a call, to the last field and word: events for programs, records for people."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import httpx
+import pytest
+
+from omipay_async import ErrorCode, Event, OmipayError, Outcome, PaymentDeclined, RetryPolicy, Safety, SessionClosed
+from tests.support.fake_journal import PAID, scan
+from tests.support.scripted_gateway import (
+    AT_ONCE,
+    REFUSED,
+    Gateway,
+    Held,
+    begin,
+    fail,
+    make_refund,
+    named,
+    order,
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from omipay_async.testing import ManualClock
+
+SECOND = "http://second.test/omipay/api"
+
+
+async def test_every_field_of_a_charge_that_was_refused_is_told(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """The attempt took two seconds; the call waited three more for its slot."""
+    gateway.on("TR0", gateway.after(3, order("PAID")))
+    gateway.on("MakeScanOrder", gateway.after(2, fail("NOT_ENOUGH", order_no="TR1")))
+    async with gateway.session(max_in_flight=1, on_event=events.append) as omipay:
+        before = await begin(clock, omipay.query_order("TR0"))
+        call = await begin(clock, scan(omipay))
+        await clock.advance(5)
+        assert isinstance(await outcome(call), PaymentDeclined)
+        await outcome(before)
+    attempt, ended = events[2:]
+    assert ended == Event(
+        "call",
+        endpoint="MakeScanOrder",
+        safety=Safety.MONEY,
+        attempt=1,
+        duration_s=5,
+        waited_s=3,
+        node="gateway.test",
+        error="PaymentDeclined",
+        outcome=Outcome.NOT_DONE,
+        error_code=ErrorCode.NOT_ENOUGH,
+        order_no="TR1",
+        out_order_no="A-1",
+    )
+    assert attempt == attrs.evolve(ended, name="attempt")
+
+
+async def test_the_numbers_of_a_refund_are_told(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
+    """The order that it is of, and the merchant's own number."""
+    async with gateway.session(on_event=events.append) as omipay:
+        await make_refund(omipay)
+    assert [(event.order_no, event.out_order_no, event.out_refund_no) for event in events] == [("TR1", None, "R-1")] * 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "number"),
+    [
+        (PAID, None, "TR1"),
+        (fail("USERPAYING", order_no="TR2"), ErrorCode.USERPAYING, "TR2"),
+    ],
+)
+async def test_a_charge_tells_whether_the_customer_is_still_paying(
+    clock: ManualClock, gateway: Gateway, events: list[Event], *, reply: dict[str, Any], code: str | None, number: str
+) -> None:
+    """It is not an error, and the order's number is the one that the reply gave."""
+    gateway.on("MakeScanOrder", reply)
+    async with gateway.session(on_event=events.append) as omipay:
+        await scan(omipay)
+    (ended,) = named(events, "call")
+    assert (ended.error, ended.outcome, ended.error_code, ended.order_no) == (None, None, code, number)
+
+
+async def test_only_a_charge_is_told_as_still_being_paid(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """A question about an order whose customer is paying is answered without an error code."""
+    gateway.on("TR1", order("PAYING"))
+    async with gateway.session(on_event=events.append) as omipay:
+        await omipay.query_order("TR1")
+    assert [event.error_code for event in events] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "what"),
+    [
+        (REFUSED, "NotSent", "never sent"),
+        (httpx.ReadError("cut"), "TransportError", "no answer"),
+        (httpx.Response(502), "InvalidReply", "bad reply"),
+        (fail("SYSTEM_ERROR"), "GatewayError", "system error"),
+    ],
+)
+async def test_every_word_about_a_read_that_was_repeated(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, *, failure: Any, error: str, what: str
+) -> None:
+    """How each attempt ended, why it was repeated and after how long."""
+    gateway.on("TR1", gateway.after(2, failure), gateway.after(1, order("PAID")))
+    with caplog.at_level(logging.DEBUG, "omipay_async"):
+        async with gateway.session(retry=RetryPolicy(base_delay=1)) as omipay:
+            omipay._executor.random = lambda: 0.25
+            call = await begin(clock, omipay.query_order("TR1"))
+            await clock.advance(4)
+            await outcome(call)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("DEBUG", f"QueryOrder: attempt 1 on gateway.test took 2.000 s: {error} (order_no TR1)"),
+        ("WARNING", f"QueryOrder: attempt 1 failed ({what}), repeating in 0.250 s (order_no TR1)"),
+        ("DEBUG", "QueryOrder: attempt 2 on gateway.test took 1.000 s: answered (order_no TR1)"),
+    ]
+
+
+async def test_another_node_is_told_with_its_endpoint(
+    clock: ManualClock, gateway: Gateway, events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which node cannot be reached, and which is asked instead."""
+    gateway.on("TR1", REFUSED, order("PAID"))
+    async with gateway.session(fallback=SECOND, on_event=events.append) as omipay:
+        await omipay.query_order("TR1")
+    assert named(events, "node") == [Event("node", endpoint="QueryOrder", node="second.test")]
+    text = "QueryOrder: gateway.test cannot be reached, asking second.test (order_no TR1)"
+    assert [record.getMessage() for record in caplog.records] == [text]
+
+
+async def test_a_learnt_offset_is_told_with_the_node_that_taught_it(
+    clock: ManualClock, gateway: Gateway, events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    """In seconds: a Date header stands for the middle of its second."""
+    late = httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers={"Date": "Tue, 14 Nov 2023 23:13:20 GMT"})
+    gateway.on("TR1", late, order("PAID"))
+    async with gateway.session(on_event=events.append) as omipay:
+        await omipay.query_order("TR1")
+    assert named(events, "clock") == [Event("clock", node="gateway.test", offset_s=3600.5)]
+    texts = [record.getMessage() for record in caplog.records]
+    assert "this machine's clock is off: signing with an offset of 3600.5 s from now on" in texts
+    assert "QueryOrder: attempt 1 failed (sign timeout), repeating in 0.000 s (order_no TR1)" in texts
+
+
+async def test_an_unknown_outcome_is_logged_with_its_numbers_once(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The text of the error, as it is: it names endpoint and number already."""
+    gateway.on("MakeScanOrder", httpx.ReadError("cut"))
+    async with gateway.session() as omipay:
+        with pytest.raises(OmipayError) as caught:
+            await scan(omipay)
+    (record,) = caplog.records
+    assert record.getMessage() == str(caught.value)
+    assert record.getMessage() == (
+        "MakeScanOrder: nobody knows whether it was acted on; do not repeat it "
+        "(MakeScanOrder: no answer, ReadError: cut) (out_order_no A-1)"
+    )
+    assert record.__dict__["omipay_endpoint"] == "MakeScanOrder"
+    assert record.__dict__["omipay_out_order_no"] == "A-1"
+    assert record.__dict__["omipay_outcome"] is Outcome.UNKNOWN
+
+
+async def test_a_call_that_ends_in_line_is_told_without_a_code(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """No node was asked yet, and no gateway said anything: the event has what was sent."""
+    gateway.on("TR0", Held(order("PAID")))
+    omipay = gateway.session(max_in_flight=1, retry=AT_ONCE, on_event=events.append)
+    first = await begin(clock, omipay.query_order("TR0"))
+    call = await begin(clock, make_refund(omipay))
+    await clock.advance(2)
+    await omipay.aclose()
+    assert isinstance(await outcome(call), SessionClosed)
+    assert isinstance(await outcome(first), SessionClosed)
+    (told,) = [event for event in named(events, "call") if event.endpoint == "Refund"]
+    assert (told.error, told.outcome, told.error_code) == ("SessionClosed", Outcome.NOT_DONE, None)
+    assert (told.waited_s, told.duration_s, told.order_no, told.out_refund_no) == (2, 2, "TR1", "R-1")
