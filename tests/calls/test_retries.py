@@ -27,7 +27,11 @@ def decided(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) 
     """The decision, with the longest of the random waits and all the time in the world."""
     chance = more.pop("random", lambda: 1.0)
     given: dict[str, Any] = {
-        **{"attempts": 1, "time_left": math.inf, "signed_again": False, "another_node": False, "retry_after": None},
+        "attempts": 1,
+        "time_left": math.inf,
+        "signed_again": False,
+        "another_node": False,
+        "retry_after": None,
         **more,
     }
     return decide(policy, Situation(safety, failure, **given), chance)
