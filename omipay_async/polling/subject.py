@@ -90,11 +90,6 @@ class Topic(Generic[S]):
     """The error of a final state that is a failure."""
     subjects: dict[str, Subject[S]] = attrs.field(factory=dict, init=False)
 
-    @property
-    def number(self) -> str:
-        """The name of the field that holds the number."""
-        return f"{self.kind}_no"
-
 
 def is_temporary(error: BaseException, primary_node: str) -> bool:
     """Whether ``error`` is temporary: a second node, for one, may not know the order yet."""

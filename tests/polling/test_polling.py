@@ -9,6 +9,7 @@ import pytest
 from omipay_async import (
     AppletOrder,
     AppOrder,
+    Event,
     GatewayError,
     JSAPIOrder,
     OnlineOrder,
@@ -28,7 +29,7 @@ from omipay_async import (
 from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome, refund, settle
 
 if TYPE_CHECKING:
-    from omipay_async import AsyncOmipay, Event
+    from omipay_async import AsyncOmipay
     from omipay_async.testing import ManualClock
 
 
@@ -180,7 +181,7 @@ async def test_failed_statuses_are_payment_failed(
     error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
     assert isinstance(error, PaymentFailed)
     assert (error.order.status, error.order.order_no, error.outcome) == (status, "TR1", Outcome.NOT_DONE)
-    assert "TR1" in str(error)
+    assert str(error) == f"order TR1: the order is {status}"
 
 
 @pytest.mark.parametrize("status", ["READY", "PAYING", "REVERSING", "paid", ""])
@@ -219,6 +220,7 @@ async def test_failed_refunds(
     error = await outcome(await begin(clock, omipay.poll_until_refunded(waiting, first_wait=0, timeout=60)))
     assert isinstance(error, RefundFailed)
     assert (error.refund.status, error.refund.refund_no, error.outcome) == (status, "RF1", Outcome.NOT_DONE)
+    assert str(error) == f"refund RF1: the refund is {status}"
 
 
 async def test_the_poll_event_tells_how_it_ended(
@@ -236,7 +238,8 @@ async def test_the_poll_event_tells_how_it_ended(
         omipay.poll_until_paid("TR3", first_wait=0),
     ):
         await outcome(await begin(clock, poll))
-    leaving = await begin(clock, omipay.poll_until_refunded(Refund("RF2", RefundStatus.Applied, "R-2"), timeout=9))
+    receipt = RefundReceipt("RF2", order_no="TR4", out_refund_no="R-2")
+    leaving = await begin(clock, omipay.poll_until_refunded(receipt, timeout=9))
     leaving.cancel()
     await settle()
     assert [(event.error, event.outcome, event.error_code, event.order_no) for event in named(events, "poll")] == [
@@ -244,7 +247,7 @@ async def test_the_poll_event_tells_how_it_ended(
         ("PaymentFailed", Outcome.NOT_DONE, None, "TR2"),
         ("RefundFailed", Outcome.NOT_DONE, None, None),
         ("AuthenticationError", Outcome.UNKNOWN, "SIGN_ERROR", "TR3"),
-        ("CancelledError", Outcome.UNKNOWN, None, None),
+        ("CancelledError", Outcome.UNKNOWN, None, "TR4"),
     ]
     assert [(event.out_order_no, event.out_refund_no) for event in named(events, "poll")] == [
         (None, None),
@@ -277,9 +280,18 @@ async def test_poll_timeout_says_what_it_knows(
     assert error.order.status is OrderStatus.PAYING
     assert isinstance(error.last_error, GatewayError)
     assert error.outcome is Outcome.UNKNOWN
-    assert "the last status was PAYING" in str(error)
-    (event,) = named(events, "poll")
-    assert (event.error, event.outcome, event.duration_s) == ("PollTimeout", Outcome.UNKNOWN, 12)
+    assert str(error) == "order TR1: nothing final within 12 s, the last status was PAYING; ask again later"
+    assert named(events, "poll") == [
+        Event(
+            "poll",
+            endpoint="QueryOrder",
+            safety=Safety.READ,
+            duration_s=12,
+            error="PollTimeout",
+            outcome=Outcome.UNKNOWN,
+            order_no="TR1",
+        )
+    ]
 
 
 async def test_poll_timeout_of_a_refund(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
@@ -292,7 +304,7 @@ async def test_poll_timeout_of_a_refund(clock: ManualClock, gateway: Gateway, om
     assert (seen.refund_no, seen.order_no, seen.order, seen.last_error) == ("RF1", None, None, None)
     assert seen.refund.status is RefundStatus.Applied
     assert (unseen.refund_no, unseen.refund, unseen.last_error) == ("RF2", None, None)
-    assert "no status was seen" in str(unseen)
+    assert str(unseen) == "refund RF2: nothing final within 12 s, no status was seen; ask again later"
 
 
 async def test_a_question_has_no_more_time_than_its_poll(

@@ -110,6 +110,30 @@ async def test_a_wake_during_a_question_asks_once_more(
         assert gateway.times("TR1") == [1, 1]
 
 
+async def test_a_verdict_that_is_being_shown_is_the_last_word(
+    clock: ManualClock, gateway: Gateway, backend: SharedBackend
+) -> None:
+    """While a display shows that it is paid, late answers and wakes change nothing, and nobody is asked again."""
+    late = Held(order("PAYING"))
+    gateway.on("TR1", late, order("PAID"))
+    seen: list[str] = []
+
+    async def show(now: Order) -> None:
+        seen.append(now.status)
+        await clock.sleep(20)
+
+    async with gateway.session(backend=backend) as omipay:
+        poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0, on_status=show))
+        await omipay.confirm_notification(notification(clock))
+        late.release.set()
+        await clock.advance(1)
+        await backend.wake("000034:TR1")
+        await clock.advance(19)
+        assert (await outcome(poll)).is_paid
+    assert seen == ["PAID"]
+    assert gateway.times("TR1") == [0, 0]
+
+
 async def test_other_merchants_wakes_are_not_ours(clock: ManualClock, gateway: Gateway, backend: SharedBackend) -> None:
     """Merchants may share a backend: an order's number is not enough."""
     gateway.on("TR1", order("PAID"))
