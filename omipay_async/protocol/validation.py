@@ -65,8 +65,8 @@ def _joined(parts: list[Secret]) -> Secret:
 
 def _check_together(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> None:
     platform = values.get("platform")
-    least = endpoint.minimum_amounts.get(platform, 1) if platform is not None else 1
-    if least > 1 and values["amount"] < least:
+    least = None if platform is None else endpoint.minimum_amounts.get(platform)
+    if least is not None and values["amount"] < least:
         refuse("amount", f"must be at least {least} when platform is {platform!s}")
     if endpoint is MAKE_APP_ORDER and platform == Platform.WECHATPAY and values.get("app_id") is None:
         refuse("app_id", "must be given when platform is WECHATPAY")

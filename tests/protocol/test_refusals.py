@@ -1,0 +1,196 @@
+"""What a refusal says, to the word, and the last value on the right side of each bound."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import InvalidRequest, Safety, from_minor, to_minor
+from omipay_async.protocol import validation
+from omipay_async.protocol.endpoints import (
+    ENDPOINTS,
+    GET_EXCHANGE_RATE,
+    MAKE_APP_ORDER,
+    MAKE_JSAPI_ORDER,
+    MAKE_ONLINE_ORDER,
+    MAKE_QR_ORDER,
+    QUERY_ORDER,
+)
+from omipay_async.text import Secret
+from tests.support.canned_gateway import ORDER
+from tests.support.untyped import untyped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from omipay_async.protocol.endpoints import Endpoint
+
+QR = {**ORDER, "platform": "UPI"}
+JSAPI = {**ORDER, "redirect_url": "https://shop.example/back"}
+APP = {**ORDER, "platform": "WECHATPAY", "app_id": "wx1"}
+ONLINE = {**ORDER, "type": "wap"}
+LARGEST = 2**63 - 1
+
+NOT_A_URL = "must be an absolute http or https URL"
+NOT_LETTERS = "must be three capital letters, such as AUD"
+UNPRINTABLE = "must not hold control characters or lone surrogates"
+POLI = "must be at least 2 when platform is POLI"
+TOO_LONG = "is too long: the whole request does not fit into a URL"
+
+
+def refusal(work: Callable[[], object]) -> InvalidRequest:
+    """What ``work`` is refused with."""
+    with pytest.raises(InvalidRequest) as caught:
+        work()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "name", "why"),
+    [
+        (QUERY_ORDER, {}, "order_no", "must be given"),
+        (QUERY_ORDER, {"order_no": 7}, "order_no", "must be a string, not int"),
+        (QUERY_ORDER, {"order_no": " "}, "order_no", "must not be empty"),
+        (QUERY_ORDER, {"order_no": "x" * 4097}, "order_no", "must not be longer than 4096 characters"),
+        (QUERY_ORDER, {"order_no": "a\nb"}, "order_no", UNPRINTABLE),
+        (MAKE_QR_ORDER, {**QR, "platform": "POLI"}, "platform", "must be one of WECHATPAY, ALIPAY, UPI"),
+        (MAKE_ONLINE_ORDER, {**ONLINE, "type": "app"}, "type", "must be one of web, wap"),
+        (MAKE_QR_ORDER, {**QR, "amount": 1.0}, "amount", "must be an int of minor units (A$1.00 is 100), not float"),
+        (MAKE_QR_ORDER, {**QR, "amount": True}, "amount", "must be an int of minor units (A$1.00 is 100), not bool"),
+        (MAKE_QR_ORDER, {**QR, "amount": 0}, "amount", "must be at least 1 minor unit"),
+        (MAKE_QR_ORDER, {**QR, "amount": LARGEST + 1}, "amount", "is too large"),
+        (MAKE_QR_ORDER, {**QR, "currency": "aud"}, "currency", NOT_LETTERS),
+        (GET_EXCHANGE_RATE, {"currency": "AUD", "base_currency": "€"}, "base_currency", NOT_LETTERS),
+        (MAKE_QR_ORDER, {**QR, "notify_url": "shop.example"}, "notify_url", NOT_A_URL),
+        (MAKE_JSAPI_ORDER, {**JSAPI, "direct_pay": 1}, "direct_pay", "must be True or False, not int"),
+        (MAKE_ONLINE_ORDER, {**ONLINE, "platform": "POLI", "amount": 1}, "amount", POLI),
+        (MAKE_APP_ORDER, {**APP, "app_id": None}, "app_id", "must be given when platform is WECHATPAY"),
+        (MAKE_QR_ORDER, {**QR, "order_name": "长" * 4000}, "order_name", TOO_LONG),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(endpoint: Endpoint[Any], given: dict[str, Any], name: str, why: str) -> None:
+    """By the name of the parameter, for people and for programs; no value is shown."""
+    error = refusal(lambda: validation.query(endpoint, given))
+    assert (str(error), error.parameter) == (f"{name} {why}", name)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "why"),
+    [
+        ("a=b", "params", "must be a mapping, not str"),
+        ({"a b": "x"}, "params", "must have parameter names as keys"),
+        ({"sign": "x"}, "params['sign']", "is put on by the session"),
+        ({"card": 1.5}, "params['card']", "must be a string or an int, not float"),
+        ({"card": LARGEST + 1}, "params['card']", "is too large"),
+        ({"card": ""}, "params['card']", "must not be empty"),
+        ({"card": "x" * 4096, "name": "长" * 4000}, "name", TOO_LONG),
+    ],
+)
+def test_a_general_refusal_says_what_is_wrong(given: Any, name: str, why: str) -> None:
+    """Of ``call``: parameters are named as ``params['name']``."""
+    error = refusal(lambda: validation.general_query(given))
+    assert (str(error), error.parameter) == (f"{name} {why}", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "safety", "parameter", "why"),
+    [
+        ("a b", "READ", "endpoint", "must be the name of an endpoint under /v2/, such as ConfirmCheckOut"),
+        ("MakeQRCode", "READ", "endpoint", "is a mistake of the English document: the endpoint is called MakeQROrder"),
+        ("X", "read", "safety", "must be Safety.READ or Safety.MONEY"),
+        ("v3/refund", "READ", "safety", "must be Safety.MONEY: Refund moves money"),
+    ],
+)
+def test_an_endpoint_that_may_not_be_called_is_refused(name: str, safety: str, parameter: str, why: str) -> None:
+    """With what to write instead."""
+    error = refusal(lambda: validation.general_endpoint(name, safety))
+    assert (str(error), error.parameter) == (f"{parameter} {why}", parameter)
+
+
+@pytest.mark.parametrize(
+    ("work", "name", "why"),
+    [
+        (lambda: untyped(to_minor)(1.0, "AUD"), "amount", "amount must be text, a Decimal or an int, not float"),
+        (lambda: to_minor("1e2", "AUD"), "amount", "amount must be a plain number such as 12.30"),
+        (lambda: to_minor(Decimal("NaN"), "AUD"), "amount", "amount must be a plain number"),
+        (lambda: to_minor("1.005", "AUD"), "amount", "amount has 3 decimals, AUD has 2"),
+        (lambda: to_minor("1", "aud"), "currency", "currency must be three capital letters, such as AUD"),
+        (lambda: untyped(from_minor)(1.0, "AUD"), "amount", "amount must be an int of minor units, not float"),
+        (lambda: from_minor(10**60 + 1, "AUD"), "amount", "amount is too large"),
+    ],
+)
+def test_an_amount_that_is_not_one_is_refused(work: Callable[[], object], name: str, why: str) -> None:
+    """By both helpers."""
+    error = refusal(work)
+    assert (str(error), error.parameter) == (why, name)
+
+
+# -- what may just be sent --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "sent"),
+    [
+        (QUERY_ORDER, {"order_no": "x" * 4096}, f"order_no={'x' * 4096}"),
+        (MAKE_QR_ORDER, {**QR, "amount": 1}, "amount=1"),
+        (MAKE_QR_ORDER, {**QR, "amount": LARGEST}, f"amount={LARGEST}"),
+        (MAKE_QR_ORDER, {**QR, "notify_url": "http://a.example:1/"}, "notify_url=http%3A%2F%2Fa.example%3A1%2F"),
+        (MAKE_QR_ORDER, {**QR, "notify_url": "https://a.example:65535"}, "notify_url=https%3A%2F%2Fa.example%3A65535"),
+        (MAKE_JSAPI_ORDER, {**JSAPI, "direct_pay": True}, "direct_pay=1"),
+        (MAKE_ONLINE_ORDER, {**ONLINE, "platform": "POLI", "amount": 2}, "amount=2"),
+    ],
+)
+def test_the_last_value_on_the_right_side_is_sent(endpoint: Endpoint[Any], given: dict[str, Any], sent: str) -> None:
+    """A bound is part of what may be sent."""
+    assert sent in validation.query(endpoint, given).split("&")
+
+
+def test_a_query_of_32_kib_is_the_longest() -> None:
+    """Counted in the characters that go over the wire; the longest value is named."""
+    params = dict.fromkeys("abcdefg", "x" * 4096)
+    query, _ = validation.general_query({**params, "h": "x" * 4073})
+    assert len(query) == 32 * 1024
+    error = refusal(lambda: validation.general_query({**params, "h": "x" * 4074}))
+    assert (str(error), error.parameter) == (f"a {TOO_LONG}", "a")
+
+
+@pytest.mark.parametrize("value", [LARGEST, -LARGEST, 0, "0"])
+def test_a_general_call_sends_whole_numbers_of_64_bits(value: object) -> None:
+    """With their sign."""
+    assert validation.general_query({"card": value}) == (f"card={value}", False)
+
+
+def test_a_general_call_knows_the_rules_of_a_known_endpoint() -> None:
+    """However it is spelt, its replies are held against the same row; of an unknown one only our own numbers count."""
+    known, row = validation.general_endpoint("v3/refund", "MONEY"), ENDPOINTS["Refund"]
+    assert (known.name, known.path, known.safety) == ("v3/refund", "/v2/v3/refund", Safety.MONEY)
+    assert (known.echoes, known.foreign_numbers) == (row.echoes, row.foreign_numbers)
+    assert known.contradictions == row.contradictions
+    unknown = validation.general_endpoint("ConfirmCheckOut", "READ")
+    assert unknown.echoes == ("out_order_no", "out_refund_no")
+    assert (unknown.foreign_numbers, unknown.contradictions, unknown.parameters) == (frozenset(), frozenset(), ())
+    assert not unknown.needs_return_code
+
+
+@pytest.mark.parametrize(
+    ("safety", "expected"),
+    [("READ", Safety.READ), ("MONEY", Safety.MONEY), ("read", Safety.MONEY), (None, Safety.MONEY)],
+)
+def test_a_call_whose_endpoint_was_refused_is_taken_for_money_unless_it_was_a_read(
+    safety: object, expected: Safety
+) -> None:
+    """Its event and its error say so; they call it ``call``."""
+    endpoint = validation.unknown_endpoint(safety)
+    assert (endpoint.name, endpoint.safety) == ("call", expected)
+
+
+def test_a_payment_code_stays_a_secret_in_its_query() -> None:
+    """The query as a whole is one, so that no frame and no log shows it."""
+    scan = ENDPOINTS["MakeScanOrder"]
+    query = validation.query(scan, {**ORDER, "qrcode": "134 567", "pos_no": "1"})
+    assert type(query) is Secret
+    assert "qrcode=134%20567" in query.split("&")
+    (code,) = [parameter for parameter in scan.parameters if parameter.secret]
+    assert type(validation._CHECKS[code.kind](code, "134 567")) is Secret
