@@ -117,7 +117,9 @@ async def test_age_counts_in_both_directions(
     if accepted:
         assert omipay.parse_notification(body).order_no == "TR1"
     else:
-        with pytest.raises(StaleNotification, match="300 s"):
+        when = "300 s ago" if age > 0 else "300 s in the future"
+        said = f"^the notification was signed {when}; at most 300 s are accepted$"
+        with pytest.raises(StaleNotification, match=said):
             omipay.parse_notification(body)
     assert omipay.parse_notification(body, max_age=None).order_no == "TR1"
     with pytest.raises(StaleNotification):
@@ -193,6 +195,23 @@ async def test_what_the_gateway_does_not_bear_out(
     with pytest.raises(UnconfirmedNotification) as caught:
         await omipay.confirm_notification(notification(clock))
     assert (caught.value.order.status if caught.value.order else None) == status
+    if status is not None:
+        assert str(caught.value) == f"the gateway says that order TR1 is {status}, not paid"
+
+
+@pytest.mark.parametrize("name", ["out_order_no", "currency", "amount"])
+async def test_a_body_that_says_something_else_than_the_gateway_is_unconfirmed(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, name: str
+) -> None:
+    """The error names the field, and has what the gateway says of the order."""
+    others: dict[str, Any] = {"out_order_no": "T9", "currency": "CNY", "amount": 451}
+    gateway.on("TR1", {**PAID, name: others[name]})
+    with pytest.raises(
+        UnconfirmedNotification, match=f"^the notification's {name} is not that of order TR1$"
+    ) as caught:
+        await omipay.confirm_notification(notification(clock))
+    assert caught.value.order is not None
+    assert caught.value.order.is_paid
 
 
 async def test_a_gateway_that_cannot_be_asked_is_no_verdict(
