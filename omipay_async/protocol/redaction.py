@@ -70,25 +70,26 @@ def excerpt(body: bytes | str, secrets: Iterable[str] = (), *, limit: int = LONG
 
     A secret is found as it is, percent-encoded and as JSON writes it.
     """
-    window = 16 * limit
-    text = _beginning(body, window)
-    if len(body) > window:
-        text = text[:-_LONGEST_SECRET]  # a secret that was cut in two would not be found
+    length = 16 * limit  # what is looked at: removing makes it shorter
+    text = _beginning(body, length + _LONGEST_SECRET)  # a secret that is cut in two would not be found
     forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in _forms(secret)}
-    text = _without(text, forms)
+    text = _without(text, forms, length)
     return printable(_SECRET_FIELDS.sub(rf"\g<name>{_REMOVED}", text), limit=limit)
 
 
-def _without(text: str, secrets: Iterable[str]) -> str:
+def _without(text: str, secrets: Iterable[str], length: int) -> str:
+    """The first ``length`` characters of ``text``, and of a secret that begins there nothing."""
     # Not with a pattern: ``re`` keeps the last 512 of the whole program, and would keep the secrets with them.
     folded = _folded(text)
     found = sorted(span for secret in secrets for span in _occurrences(folded, _folded(secret)))
     kept, end = [], 0
     for start, stop in found:
+        if start >= length:
+            break
         if start >= end:
             kept += [text[end:start], _REMOVED]
         end = max(end, stop)
-    return "".join([*kept, text[end:]])
+    return "".join([*kept, text[end:length]])
 
 
 def _occurrences(text: str, wanted: str) -> Iterator[tuple[int, int]]:

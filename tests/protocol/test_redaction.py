@@ -107,6 +107,26 @@ def test_a_secret_that_the_bound_cuts_in_two_is_not_shown() -> None:
     assert "s3c" not in excerpt(removed, [SECRET])
 
 
+LONG_SECRET = "".join(f"{number:04}" for number in range(64))
+"""256 characters, which do not repeat."""
+
+
+def test_a_secret_that_ends_behind_what_is_looked_at_is_not_shown() -> None:
+    """Sixteen times the bound is looked at, and the secrets that begin there are removed whole."""
+    assert excerpt(LONG_SECRET * 20, [LONG_SECRET], limit=97) == "[removed]" * 7
+    for begun in range(16):
+        shown = excerpt("x" * begun + LONG_SECRET * 20, [LONG_SECRET], limit=97)
+        assert shown == "x" * begun + "[removed]" * 7
+    assert excerpt(LONG_SECRET * 6 + "x" * 14 + "z" * 999, [LONG_SECRET], limit=97) == "[removed]" * 6 + "x" * 14 + "zz"
+    assert excerpt("z" * 999, limit=3) == "zzz..."
+
+
+@pytest.mark.parametrize(("secret", "shown"), [("abc", "my abc"), ("abcd", "my [removed]")])
+def test_a_secret_has_four_characters_at_least(secret: str, shown: str) -> None:
+    """A shorter one would be found in ordinary words."""
+    assert excerpt(f"my {secret}", [secret]) == shown
+
+
 def test_other_values_are_shown_by_their_text() -> None:
     """Numbers, None and bytes may stand where a text was expected."""
     assert printable(502) == "502"
