@@ -27,7 +27,7 @@ def checked_seconds(
     if isinstance(value, bool) or not isinstance(value, int | float):
         reject(f"must be a number of seconds, not {type(value).__name__}")
     value = plain_number(value)
-    if not -longest <= value <= longest:  # NaN is not between them either
+    if not abs(value) <= longest:  # NaN is not below it either
         reject("must be a finite number of seconds, or None where that is allowed")
     if value < least or (above and value == least):
         reject(f"must be {'more than' if above else 'at least'} {least:g} seconds")

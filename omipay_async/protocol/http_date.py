@@ -21,7 +21,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 def parse_http_date(text: str | None) -> int | None:
     """Milliseconds since the Unix epoch, or None if ``text`` is not a time in one of the three forms."""
-    parts = email.utils.parsedate_tz(text or "")
+    parts = None if text is None else email.utils.parsedate_tz(text)
     if parts is None or parts[9]:  # a zone other than UTC: not one of the three forms
         return None
     try:

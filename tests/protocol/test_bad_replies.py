@@ -6,12 +6,14 @@ import gzip
 import json
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
 from omipay_async import APIError, InvalidReply, OutcomeUnknown
+from omipay_async.protocol.decoding import Decoded
 from omipay_async.protocol.endpoints import ENDPOINTS
-from omipay_async.protocol.reply import LARGEST_REPLY
+from omipay_async.protocol.reply import LARGEST_REPLY, Received
 from tests.support.canned_gateway import (
     CALLS,
     MONEY,
@@ -156,7 +158,10 @@ def test_a_server_that_failed_is_not_believed_whatever_it_says(status: int, code
                 read(name, reply, status)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "GZIP", "identity, br", "gzip,identity"],
+)
 async def test_a_compressed_reply_is_not_unpacked(encoding: str) -> None:
     """Nothing compressed was accepted: a bomb stays packed."""
     packed = gzip.compress(json.dumps(success("QueryOrder")).encode())
@@ -184,6 +189,85 @@ async def test_a_reply_of_ten_megabytes_is_cut_off(streamed: bool) -> None:
         with pytest.raises(OutcomeUnknown, match="longer than 1048576 bytes"):
             await CALLS["Refund"](omipay)
     assert sent <= LARGEST_REPLY + 2 * 65536
+
+
+REFUSED = fail("AMOUNT_INVALID", order_no="TR1", error_msg="Zu viel.")
+SECOND = {"return_code": "SUCCESS", "order_no": "TR1"}
+
+
+def test_every_field_of_a_refusal() -> None:
+    """What the gateway said, where it was said, and all of the reply."""
+    with pytest.raises(APIError) as caught:
+        read("MakeQROrder", REFUSED, 400, node="CN")
+    error = caught.value
+    assert str(error) == "MakeQROrder: AMOUNT_INVALID (Zu viel.)"
+    assert (error.endpoint, error.error_code, error.error_msg) == ("MakeQROrder", "AMOUNT_INVALID", "Zu viel.")
+    assert (error.order_no, error.node, error.raw, error.outcome) == ("TR1", "CN", REFUSED, None)
+
+
+@pytest.mark.parametrize("order_no", ["", 7, None, ["TR1"]])
+def test_a_refusal_names_an_order_by_text_or_not_at_all(order_no: Any) -> None:
+    """What it says stays in ``raw``. So does an ``error_msg`` that is empty."""
+    with pytest.raises(APIError, match=r"^MakeQROrder: AMOUNT_INVALID$") as caught:
+        read("MakeQROrder", REFUSED | {"order_no": order_no, "error_msg": ""})
+    assert (caught.value.order_no, caught.value.error_msg) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said", "raw"),
+    [
+        (b"<html>canary-secret</html>", 200, "HTTP 200, the reply cannot be used: it is not JSON", None),
+        (SECOND, 502, "HTTP 502, the reply cannot be used: it came with HTTP status 502", SECOND),
+        (SECOND, 404, "HTTP 404, the reply cannot be used: it came with HTTP status 404", SECOND),
+        (
+            SECOND | {"success": False},
+            200,
+            "HTTP 200, the reply cannot be used: it says success: false and no FAIL",
+            SECOND | {"success": False},
+        ),
+        (
+            {"order_no": "TR1"},
+            200,
+            "HTTP 200, the reply cannot be used: return_code is neither SUCCESS nor FAIL",
+            {"order_no": "TR1"},
+        ),
+    ],
+    ids=str,
+)
+def test_every_field_of_a_reply_that_cannot_be_used(
+    body: bytes | dict[str, Any], *, status: int, said: str, raw: dict[str, Any] | None
+) -> None:
+    """What is wrong with it, how it began (without secrets), and the order that it names."""
+    with pytest.raises(InvalidReply) as caught:
+        read("MakeQROrder", body, status)
+    error = caught.value
+    assert str(error) == f"MakeQROrder: {said}"
+    assert (error.endpoint, error.status, error.raw) == ("MakeQROrder", status, raw)
+    assert error.order_no == (None if raw is None else "TR1")
+    assert error.excerpt == ("<html>[removed]</html>" if raw is None else json.dumps(body))
+
+
+def test_what_came_is_in_no_repr() -> None:
+    """It may hold a signature, or what a customer is known by."""
+    received = Received(200, b"canary", location="https://shop.example/?sign=canary")
+    assert "canary" not in repr(received)
+    assert "canary" not in repr(Decoded("canary"))
+
+
+def test_a_reply_without_headers_says_nothing_by_them() -> None:
+    """What a header does not say is None; the body is whole unless it was cut off."""
+    assert Received.of(204, {}, b"x") == Received(204, b"x")
+    assert attrs.astuple(Received(204, b"x")) == (204, b"x", None, True, None, None, None, None, None)
+    headers = {
+        "date": "now",
+        "content-encoding": "br",
+        "content-type": "text/html",
+        "location": "/x",
+        "retry-after": "7",
+    }
+    received = Received.of(503, headers, b"x", complete=False, node="CN")
+    assert attrs.astuple(received) == (503, b"x", "now", False, "br", "CN", "text/html", "/x", "7")
+    assert len(Received.of(200, {}, b" " * 1_048_577).body) == 1_048_576
 
 
 def test_a_reply_of_exactly_one_mebibyte_is_read() -> None:

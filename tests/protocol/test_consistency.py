@@ -86,6 +86,20 @@ def test_a_reply_of_another_kind_of_call_is_not_this_calls(name: str, fields: di
         assert "is not a number of this kind of call" in not_believed(name, reply)
 
 
+@pytest.mark.parametrize("absent", [None, ""])
+def test_an_empty_number_of_another_kind_is_none(absent: Any) -> None:
+    """Some replies have every field of every endpoint."""
+    assert read("MakeQROrder", success("MakeQROrder", out_refund_no=absent)).order_no == "TR1"
+    assert read("Refund", success("Refund", out_order_no=absent)).refund_no == "RF1"
+
+
+def test_the_error_of_a_read_names_no_order() -> None:
+    """Who asked knows which it was about."""
+    error = decode("QueryOrder", success("QueryOrder", order_no="TR1", success=False)).error
+    assert isinstance(error, InvalidReply)
+    assert error.order_no is None
+
+
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
@@ -303,6 +317,8 @@ def test_only_a_reply_that_is_this_calls_may_name_the_order() -> None:
     """What contradicts itself still names it; what answers another call, or names two, does not."""
     assert order_no_of(success("MakeScanOrder", order_no="TR7", success=False)) == "TR7"
     assert order_no_of({"order_no": "TR7"}) == "TR7"
+    for nothing in ("", 7, None, ["TR7"]):
+        assert order_no_of({"order_no": nothing}) is None
     assert order_no_of(success("MakeScanOrder", order_no="TR7", out_order_no="other")) is None
     assert order_no_of(b'{"return_code":"SUCCESS","order_no":"TR7","order_no":"TR8"}') is None
     twice = b'{"return_code":"SUCCESS","order_no":"TR7","out_order_no":"other","out_order_no":"SEORD000001"}'

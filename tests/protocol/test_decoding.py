@@ -12,7 +12,7 @@ import pytest
 from omipay_async import AppOrder, Currency, InvalidReply, Order, OrderStatus, PaymentDeclined, Platform
 from omipay_async.protocol.decoding import ReplyDecoder
 from omipay_async.protocol.endpoints import ENDPOINTS
-from omipay_async.protocol.jsontext import json_object
+from omipay_async.protocol.jsontext import JSONObject, json_object
 from omipay_async.protocol.reply import Received
 from tests.support.canned_gateway import DECODER, MONEY, context, fail, read, success
 
@@ -108,7 +108,7 @@ def test_rates_never_pass_through_binary_floating_point(sent: str, rate: str) ->
 
 def test_a_json_value_of_an_app_order_arrives_as_its_text() -> None:
     """``order_string`` may be JSON: numbers as they were written, nothing escaped that need not be."""
-    value = '{"appid":"wx1","n":1.50,"list":[1,null,true,"支付"],"e":{}}'
+    value = '{"appid":"wx1","n":1.50,"list":[1,null,true,"支付"],"e":{},"支付":"\\n"}'
     body = f'{{"return_code":"SUCCESS","order_no":"TR1","order_string":{value}}}'.encode()
     assert read("MakeAPPOrder", body).order_string == value
     assert read("MakeAPPOrder", success("MakeAPPOrder", order_string="a=b")).order_string == "a=b"
@@ -335,7 +335,8 @@ class Localized(tzinfo):
         return "LMT"
 
     def localize(self, time: datetime, is_dst: bool = False) -> datetime:
-        """The hour that comes twice is summer's first, then winter's."""
+        """The hour that comes twice is summer's first, then winter's. (pytz's raises an error for None.)"""
+        assert is_dst is not None
         return time.replace(tzinfo=timezone(timedelta(hours=11 if is_dst else 10)))
 
 
@@ -350,7 +351,32 @@ def test_zones_that_must_be_localised_give_right_times() -> None:
 
 def test_json_object_says_what_is_wrong_and_shows_nothing() -> None:
     """The message is for logs."""
-    for body in (b"\xff-canary", b"canary", b'["canary"]', b""):
+    for body, what in {
+        b"\xff-canary": "not UTF-8",
+        b"canary": "not JSON",
+        b'{"canary": NaN}': "not JSON",
+        b'["canary"]': "JSON, but not an object",
+        b'{"canary":' * 100_000: "nested too deeply",
+        b" \n": "empty",
+    }.items():
         with pytest.raises(ValueError, match=r"^it is ") as failure:
             json_object(body)
-        assert "canary" not in str(failure.value)
+        assert str(failure.value) == f"it is {what}"
+
+
+def test_beside_an_integer_of_ten_thousand_digits_all_is_as_ever() -> None:
+    """Rates stay exact, keys that stand twice are found, constants that are not JSON are refused."""
+    huge = b'{"x":' + b"9" * 10_000
+    read = json_object(huge + b',"rate":5.0150,"a ":1,"a":2,"text":"a\nb"}')
+    assert read == {"x": Decimal("9" * 10_000), "rate": Decimal("5.0150"), "a": 2, "text": "a\nb"}
+    assert str(read["rate"]) == "5.0150"
+    assert isinstance(read, JSONObject)
+    assert read.conflicts == ("a",)
+    with pytest.raises(ValueError, match="not JSON"):
+        json_object(huge + b',"rate":NaN}')
+
+
+@pytest.mark.parametrize("escape", [r"\ud800", r"\uD800", r"\udFFF", r"\uDc00"])
+def test_a_lone_surrogate_is_found_however_it_is_written(escape: str) -> None:
+    """Hex digits have no case."""
+    assert json_object(f'{{"a{escape}":"{escape}"}}'.encode()) == {"a\ufffd": "\ufffd"}

@@ -64,6 +64,12 @@ def test_a_date_far_from_our_own_clock_teaches_nothing(text: str | None, expecte
     assert believable_date_ms(text, NOW) == expected
 
 
+def test_thirty_days_are_counted_to_the_millisecond() -> None:
+    """A Date that is a millisecond further away teaches nothing."""
+    assert believable_date_ms("Thu, 14 Dec 2023 22:13:20 GMT", NOW - 1) is None
+    assert believable_date_ms("Sun, 15 Oct 2023 22:13:20 GMT", NOW + 1) is None
+
+
 def test_a_date_before_2000_teaches_nothing() -> None:
     """Not even to a machine whose own clock stands there."""
     assert believable_date_ms("Fri, 31 Dec 1999 23:59:59 GMT", 946_684_799_000) is None

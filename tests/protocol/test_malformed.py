@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omipay_async import MalformedNotification, NotificationError
+from omipay_async.protocol.notifications import SealedBody
 from omipay_async.protocol.signing import signature
 from omipay_async.testing import ManualClock
 from tests.support.scripted_gateway import M_NUMBER, SECRET_KEY, Gateway, fail, notification
@@ -163,6 +164,11 @@ async def test_fields_that_nobody_believes_may_be_anything(
         {"timestamp": 1.7e12},
         {"timestamp": Decimal(1700000000000)},
         {"timestamp": 10**5000},
+        {"timestamp": 10**20},
+        {"sign": ""},
+        {"sign": "a" * 257},
+        {"nonce_str": ""},
+        {"nonce_str": "a" * 257},
     ],
     ids=lambda changes: str(changes.keys()),
 )
@@ -172,7 +178,62 @@ async def test_signature_fields_of_the_wrong_kind(
     """What the signature is made of is text, or the time as a whole number."""
     body = {name: value for name, value in (notification(clock) | changes).items() if value is not None}
     await refused(omipay, body, MalformedNotification, 400)
+    with pytest.raises(MalformedNotification, match=f"^the notification has no {next(iter(changes))}$"):
+        omipay.parse_notification(body)
     assert gateway.asked == []
+
+
+@pytest.mark.parametrize("changes", [{"nonce_str": "a"}, {"nonce_str": "a" * 256}, {"timestamp": 10**20 - 1}], ids=str)
+async def test_signature_fields_at_their_bounds(
+    clock: ManualClock, omipay: AsyncOmipay, changes: dict[str, Any]
+) -> None:
+    """One character, and 256 of them; a time of twenty digits."""
+    assert omipay.parse_notification(notification(clock, **changes), max_age=None).order_no == "TR1"
+
+
+WRONG = {
+    "the body must be bytes, text or a mapping with text keys, not int": 7,
+    "the body must be bytes, text or a mapping with text keys, not dict": {1: 2},
+    "the body is longer than 65536 bytes": b" " * 65_537,
+    "the body is not a notification: it is not JSON": b"x",
+    "the body is not a notification: it is empty": " " * 65_536,
+    "the body is not a notification: a key stands in it twice": b'{"order_no": "TR1", "order_no": "TR1"}',
+    "the notification has no nonce_str": b"{}",
+}
+
+
+@pytest.mark.parametrize("why", WRONG)
+async def test_a_body_that_is_no_notification_is_told_why(omipay: AsyncOmipay, why: str) -> None:
+    """Nothing of it is shown."""
+    with pytest.raises(MalformedNotification) as caught:
+        omipay.parse_notification(WRONG[why])
+    assert str(caught.value) == why
+
+
+async def test_a_signed_body_that_cannot_be_read_is_told_why(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """By the names of its fields; nothing of it is shown."""
+    for changes, why in (
+        ({"order_no": "TR 1"}, "order_no is not 1 to 64 of A-Z, a-z, 0-9, _ and -"),
+        ({"total_amount": "x", "currency": 36}, "currency is not a string; amount is not a whole number"),
+    ):
+        with pytest.raises(MalformedNotification) as caught:
+            omipay.parse_notification(notification(clock, **changes))
+        assert str(caught.value) == f"the notification cannot be read: {why}"
+
+
+async def test_text_may_hold_a_lone_surrogate(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """In a field that nobody believes; a web framework may hand the body over so."""
+    text = json.dumps(notification(clock))[:-1] + ', "memo": "\ud800"}'
+    assert omipay.parse_notification(text).raw["memo"] == "\ufffd"
+
+
+def test_no_frame_shows_what_signs_a_body(clock: ManualClock) -> None:
+    """Whoever captures local variables may not use the signature."""
+    body = notification(clock)
+    signed = SealedBody(body).read()
+    assert signed.raw == body
+    assert body["sign"] not in repr(signed)
+    assert body["nonce_str"] not in repr(signed)
 
 
 # -- anything at all --------------------------------------------------------------------------------------------------

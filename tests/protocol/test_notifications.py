@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import attrs
 import httpx
 import pytest
 
@@ -259,6 +260,56 @@ def test_an_order_number_that_no_gateway_issues_is_malformed(order_no: str) -> N
         notifications._check_order_no(order_no)
     for good in ("T", "a-B_9", "0" * 64):
         notifications._check_order_no(good)
+
+
+def test_an_order_of_another_number_confirms_nothing() -> None:
+    """Whoever asks asks for the notification's own; should the gateway name another, it is not this one's."""
+    paid = Order(order_no="TR2", status="PAID", out_order_no=None, currency="AUD", amount=100)
+    said = Notification("TR1", None, None, None, None, None, None, None, None, timestamp=0)
+    with pytest.raises(
+        UnconfirmedNotification, match=r"^the notification's order_no is not that of order TR2$"
+    ) as caught:
+        notifications.compare(said, paid)
+    assert caught.value.order is paid
+
+
+async def test_an_age_below_a_second_is_told_too(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """It was signed in the past, or in the future."""
+    body = notification(clock)
+    clock.shift(0.9)
+    with pytest.raises(StaleNotification, match=r"^the notification was signed 1 s ago; at most 0.5 s are accepted$"):
+        omipay.parse_notification(body, max_age=0.5)
+
+
+def test_what_a_reply_says_of_its_delivery() -> None:
+    """SUCCESS has no error; FAIL says that the handler did not run, and why."""
+    order = Order(order_no="TR1", status="PAID", out_order_no=None, currency="AUD", amount=100)
+    error = MalformedNotification("no")
+    success, failure = notifications.success(order, ran=False), notifications.failure(503, error)
+    assert attrs.astuple(success, recurse=False) == (
+        200,
+        b'{"return_code": "SUCCESS"}',
+        {"Content-Type": "application/json"},
+        order,
+        False,
+        None,
+    )
+    assert attrs.astuple(failure, recurse=False) == (
+        503,
+        b'{"return_code": "FAIL"}',
+        {"Content-Type": "application/json"},
+        None,
+        False,
+        error,
+    )
+
+
+def test_a_refused_body_is_logged_without_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    """The kind of refusal, and why."""
+    notifications.log_refusal(MalformedNotification("the notification has no sign"))
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("omipay_async", "WARNING")
+    assert record.getMessage() == "a notification was refused: MalformedNotification: the notification has no sign"
 
 
 @pytest.mark.parametrize("how", ["pickle", "copy", "deepcopy"])

@@ -170,24 +170,43 @@ def test_a_login_may_name_nobody_but_the_openid(omipay: AsyncOmipay) -> None:
     assert user.raw == {"openid": "o9", "nickname": "", "return_code": "SUCCESS"}
 
 
-@pytest.mark.parametrize("came", ["", "?", "https://shop.example/in", "openid=", "nickname=x", "https://openid=x/"])
-def test_a_login_that_names_nobody_is_no_reply(omipay: AsyncOmipay, came: str) -> None:
-    """InvalidReply, never a user without an openid."""
-    with pytest.raises(InvalidReply, match="openid is missing"):
-        omipay.parse_wechat_login(came)
+def test_everything_behind_the_first_question_mark_is_the_query(omipay: AsyncOmipay) -> None:
+    """A name may hold another one."""
+    user = omipay.parse_wechat_login("https://shop.example/in?X=1&openid=o9&nickname=a?b")
+    assert user.raw == {"X": "1", "openid": "o9", "nickname": "a?b"}
+
+
+def test_a_query_of_64_kib_is_read(omipay: AsyncOmipay) -> None:
+    """One of a character more is not; the URL before it does not count."""
+    query = "openid=o9&x=".ljust(64 * 1024, "y")
+    assert omipay.parse_wechat_login(f"https://shop.example/in?{query}").openid == "o9"
+    with pytest.raises(InvalidRequest, match=r"^url_or_query is too long$"):
+        omipay.parse_wechat_login(f"{query}y")
 
 
 @pytest.mark.parametrize(
-    ("came", "kind", "code"),
+    "came", ["", "?", "https://shop.example/in", "openid=", "nickname=x", "https://openid=x/", "https://x/&openid=x"]
+)
+def test_a_login_that_names_nobody_is_no_reply(omipay: AsyncOmipay, came: str) -> None:
+    """InvalidReply, never a user without an openid."""
+    with pytest.raises(InvalidReply) as failure:
+        omipay.parse_wechat_login(came)
+    assert str(failure.value) == "GetUserInfo: the redirect cannot be used: openid is missing"
+    assert failure.value.endpoint == "GetUserInfo"
+    assert failure.value.raw == {"openid=": {"openid": ""}, "nickname=x": {"nickname": "x"}}.get(came, {})
+
+
+@pytest.mark.parametrize(
+    ("came", "kind", "code", "said"),
     [
-        ("return_code=FAIL&error_code=SIGN_ERROR&error_msg=bad+sign", AuthenticationError, ErrorCode.SIGN_ERROR),
-        ("error_code=SYSTEM_ERROR", GatewayError, ErrorCode.SYSTEM_ERROR),
-        ("return_code=FAIL&error_code=NEW_ONE&openid=o9", APIError, "NEW_ONE"),
-        ("return_code=FAIL", APIError, ""),
+        ("return_code=FAIL&error_code=SIGN_ERROR&error_msg=bad", AuthenticationError, ErrorCode.SIGN_ERROR, "bad"),
+        ("error_code=SYSTEM_ERROR", GatewayError, ErrorCode.SYSTEM_ERROR, None),
+        ("return_code=FAIL&error_code=NEW_ONE&openid=o9", APIError, "NEW_ONE", None),
+        ("return_code=FAIL", APIError, "", None),
     ],
 )
 def test_a_login_that_failed_is_the_error_that_its_fields_tell_of(
-    omipay: AsyncOmipay, came: str, kind: type[APIError], code: str
+    omipay: AsyncOmipay, came: str, *, kind: type[APIError], code: str, said: str | None
 ) -> None:
     """As a JSON reply would be; it says nothing of money."""
     with pytest.raises(APIError) as failure:
@@ -196,7 +215,9 @@ def test_a_login_that_failed_is_the_error_that_its_fields_tell_of(
     assert failure.value.error_code == code
     assert failure.value.endpoint == "GetUserInfo"
     assert failure.value.outcome is None
-    assert str(failure.value).startswith(f"GetUserInfo: {code or 'FAIL without an error_code'}")
+    assert (failure.value.error_msg, failure.value.raw) == (said, dict(parse_qsl(came)))
+    text = f"GetUserInfo: {code or 'FAIL without an error_code'}"
+    assert str(failure.value) == (text if said is None else f"{text} ({said})")
 
 
 @pytest.mark.parametrize("came", [None, 5, b"openid=x", "a" * 70_000])
@@ -205,6 +226,8 @@ def test_what_is_no_query_is_refused(omipay: AsyncOmipay, came: Any) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         omipay.parse_wechat_login(came)
     assert refusal.value.parameter == "url_or_query"
+    if not isinstance(came, str):
+        assert str(refusal.value) == f"url_or_query must be a string, not {type(came).__name__}"
 
 
 @given(st.text())

@@ -20,6 +20,8 @@ from omipay_async import (
     from_minor,
     to_minor,
 )
+from omipay_async.protocol.context import RequestContext
+from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.transport.tls import checked_verify, ssl_context
 from tests.support.canned_gateway import ORDER, Gateway, open_session, success
 from tests.support.raw_http import Handler
@@ -151,6 +153,48 @@ async def test_call_holds_a_number_that_was_given_as_an_int_against_the_reply() 
         assert unknown.value.out_order_no == "123"
     async with open_session(Gateway(success("MakeQROrder", out_order_no="123"))) as omipay:
         assert await omipay.call("MakeQROrder", {"out_order_no": 123})
+
+
+LARGEST = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        ({"order_no": "TR1", "out_order_no": 12}, {"order_no": "TR1", "out_order_no": "12"}),
+        (
+            {"refund_no": LARGEST, "out_refund_no": -LARGEST},
+            {"refund_no": f"{LARGEST}", "out_refund_no": f"-{LARGEST}"},
+        ),
+        ({"refund_no": LARGEST + 1, "order_no": True, "out_order_no": 1.0, "x": "1"}, {}),
+    ],
+)
+def test_numbers_are_kept_as_text(values: dict[str, Any], numbers: dict[str, str]) -> None:
+    """As they stand on the wire; what cannot be sent as a number is none."""
+    context = RequestContext(ENDPOINTS["Refund"])
+    context.note(values)
+    assert context.numbers == numbers
+    assert (context.amount, context.currency) == (None, None)
+
+
+@pytest.mark.parametrize(("amount", "kept"), [(450, 450), (Price.FLAT_WHITE, 450), ("450", None), (True, None)])
+@pytest.mark.parametrize(("currency", "word"), [("AUD", "AUD"), (36, None)])
+def test_an_amount_is_kept_if_it_is_one(*, amount: Any, kept: int | None, currency: Any, word: str | None) -> None:
+    """And so is a currency, whatever else is wrong with them."""
+    context = RequestContext.of(ENDPOINTS["MakeQROrder"], {"amount": amount, "currency": currency}, ())
+    assert (context.amount, context.currency, context.numbers) == (kept, word, {})
+    assert (context.sent("amount"), context.sent("currency"), context.sent("order_no")) == (kept, word, None)
+
+
+def test_a_call_keeps_its_secrets_to_itself() -> None:
+    """The keys and the payment code, but not what may be shown; in no repr, and in no excerpt."""
+    values = {"qrcode": "134567890", "order_name": "Tea", "pos_no": "till-1"}
+    context = RequestContext.of(ENDPOINTS["MakeScanOrder"], values, ("canary",))
+    assert context.secrets == ["canary", "134567890"]
+    assert "canary" not in repr(context)
+    assert "134567890" not in repr(context)
+    assert context.excerpt("canary Tea 134567890") == "[removed] Tea [removed]"
+    assert not context.general
 
 
 @pytest.mark.parametrize("name", ["out_order_no", "order_no", "amount"])

@@ -32,6 +32,7 @@ JSAPI = {**ORDER, "redirect_url": "https://shop.example/back"}
 APP = {**ORDER, "platform": "WECHATPAY", "app_id": "wx1"}
 ONLINE = {**ORDER, "type": "wap"}
 LARGEST = 2**63 - 1
+HUNDRED_YEARS = 100 * 366 * 86_400
 
 NOT_A_URL = "must be an absolute http or https URL"
 NOT_LETTERS = "must be three capital letters, such as AUD"
@@ -125,6 +126,35 @@ def test_an_amount_that_is_not_one_is_refused(work: Callable[[], object], name: 
     """By both helpers."""
     error = refusal(work)
     assert (str(error), error.parameter) == (why, name)
+
+
+@pytest.mark.parametrize(
+    ("value", "rules", "why"),
+    [
+        (True, {}, "must be a number of seconds, not bool"),
+        (0, {"above": True}, "must be more than 0 seconds"),
+        (-1e-9, {}, "must be at least 0 seconds"),
+        (0.9, {"least": 1.0}, "must be at least 1 seconds"),
+        (1.0, {"least": 1.0, "above": True}, "must be more than 1 seconds"),
+        (HUNDRED_YEARS + 1, {}, "must be a finite number of seconds, or None where that is allowed"),
+        (-HUNDRED_YEARS - 1, {}, "must be a finite number of seconds, or None where that is allowed"),
+        (-HUNDRED_YEARS, {}, "must be at least 0 seconds"),
+        (float("nan"), {}, "must be a finite number of seconds, or None where that is allowed"),
+    ],
+)
+def test_seconds_that_are_not_some_are_refused(value: object, rules: dict[str, Any], why: str) -> None:
+    """By the name of the argument."""
+    error = refusal(lambda: validation.seconds("timeout", value, **rules))
+    assert (str(error), error.parameter) == (f"timeout {why}", "timeout")
+
+
+@pytest.mark.parametrize(
+    ("value", "rules"), [(0, {}), (1, {"least": 1.0}), (1e-9, {"above": True}), (HUNDRED_YEARS, {"above": True})]
+)
+def test_seconds_up_to_a_hundred_years_are_taken(value: float, rules: dict[str, Any]) -> None:
+    """As a float."""
+    taken = validation.seconds("timeout", value, **rules)
+    assert (taken, type(taken)) == (value, float)
 
 
 # -- what may just be sent --------------------------------------------------------------------------------------------
