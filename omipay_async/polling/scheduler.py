@@ -93,8 +93,6 @@ class Scheduler(Generic[T]):
 
     def ask_first(self, subject: T) -> None:
         """Let ``subject`` be asked about before all repeats."""
-        if subject.is_queued:
-            self._last.pop(subject, None)
         subject.is_queued = True
         self._first[subject] = None
 

@@ -119,7 +119,6 @@ class PollingService:
     ) -> None:
         if not self._events.enabled:
             return
-        unclear = None if error is None else outcomes.of_poll(error)
         self._events.emit(
             Event(
                 "poll",
@@ -127,7 +126,7 @@ class PollingService:
                 safety=Safety.READ,
                 duration_s=self._clock.monotonic() - began,
                 error=None if error is None else type(error).__name__,
-                outcome=getattr(error, "outcome", unclear),
+                outcome=None if error is None else outcomes.of_poll(error),
                 error_code=getattr(error, "error_code", None),
                 order_no=_text(number if topic.kind == "order" else getattr(subject, "order_no", None)),
                 out_order_no=_text(getattr(subject, "out_order_no", None)),

@@ -18,13 +18,13 @@ the session is closed   it ends: ``SessionClosed``
 
 from __future__ import annotations
 
+import copy
 import enum
 import math
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
 
-from omipay_async.calls.outcomes import of_poll
 from omipay_async.codes import ErrorCode
 from omipay_async.errors import (
     APIError,
@@ -296,9 +296,8 @@ class Waiter(Generic[S]):
             fields[topic.kind] = last
             return PollTimeout(what, last_error=self.last_error, **fields)
         if isinstance(self.end, OmipayError):
-            return self.end.with_outcome(of_poll(self.end))
+            return copy.copy(self.end)
         if isinstance(self.end, BaseException):
             return self.end
         what = f"{topic.kind} {number}: this session was closed while it was polled; ask again later"
-        closed = SessionClosed(what, **fields)
-        return closed.with_outcome(of_poll(closed))
+        return SessionClosed(what, **fields)

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omipay_async.polling.scheduler import Schedule, Scheduled, Scheduler
+from omipay_async.polling.subject import Subject, Waiter
 from omipay_async.polling.timetable import Timetable
+from tests.support.untyped import untyped
 
 
 class Order(Scheduled):
@@ -50,6 +52,15 @@ def test_schedule_of_a_poll(first_wait: float, timeout: float | None, instants: 
     """The last question comes half a second before the end, or a twentieth of the time; the first one never later."""
     schedule = Schedule.begin(100, first_wait=first_wait, interval=3, timeout=timeout)
     assert (schedule.first, schedule.last, schedule.deadline) == pytest.approx(instants)
+
+
+@pytest.mark.parametrize(("ended", "following"), [(4, 11.5), (11.4, 11.5), (11.5, 12), (11.9, 12)])
+def test_a_question_that_ends_at_the_last_instant_is_the_last(ended: float, following: float) -> None:
+    """A question that ended before is followed by another one."""
+    schedule = Schedule.begin(0, first_wait=5, interval=5, timeout=12)
+    waiter: Waiter[Any] = Waiter(Subject(untyped(None), "TR1"), schedule, ())
+    waiter.asked(ended)
+    assert waiter.next_time == following
 
 
 # -- who goes first ---------------------------------------------------------------------------------------------------
@@ -272,6 +283,16 @@ def test_what_is_taken_out_of_a_timetable_leaves_nothing(spread: float) -> None:
         timetable.remove(-item - 1, 0.01 + item)
     assert size(timetable) < 100
     assert timetable.next_time() == math.inf
+
+
+def test_what_is_put_in_behind_a_later_item_comes_before_it() -> None:
+    """Also where the time of both has nearly come."""
+    timetable: Timetable[str] = Timetable()
+    timetable.add("later", 0.12)
+    assert timetable.first(0.01) is None
+    timetable.add("sooner", 0.05)
+    assert timetable.next_time() == 0.05
+    assert timetable.first(0.05) == (0.05, "sooner")
 
 
 def test_of_several_items_at_one_time_the_first_put_in_comes_first() -> None:
