@@ -123,7 +123,7 @@ async def test_a_journal_that_never_comes_back_holds_no_end(
     (record,) = caplog.records
     assert (record.levelname, record.__dict__["omipay_out_order_no"]) == ("ERROR", "A-1")
     assert record.getMessage() == (
-        f"MakeScanOrder: the journal's entry {journal.last.id} stays open, it could not be closed as NOT_DONE: "
+        f"MakeScanOrder: the journal's entry {journal.last.id} stays open: it could not be closed as NOT_DONE: "
         "the journal did not answer in time (out_order_no A-1)"
     )
     stalled.go_on.set()
@@ -214,7 +214,7 @@ async def test_a_result_stands_although_it_could_not_be_written_down(
     records = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(records) == 2
     for record, expected in zip(records, (None, Outcome.NOT_DONE), strict=True):
-        assert f"stays open, it could not be closed as {expected or 'DONE'}: " in record.getMessage()
+        assert f"stays open: it could not be closed as {expected or 'DONE'}: " in record.getMessage()
         assert "A-1" in record.getMessage()
         assert record.__dict__["omipay_out_order_no"] == "A-1"
         assert record.__dict__["omipay_outcome"] is expected
