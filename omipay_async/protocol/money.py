@@ -60,7 +60,7 @@ def from_minor(amount: int, currency: str) -> Decimal:
     amount = int.__int__(amount)
     if abs(amount) > _LARGEST:
         raise InvalidRequest("amount is too large", parameter="amount")
-    digits = tuple(int(digit) for digit in str(abs(amount)).rjust(decimals + 1, "0"))
+    digits = tuple(int(digit) for digit in str(abs(amount)))
     return Decimal((int(amount < 0), digits, -decimals))
 
 

@@ -118,7 +118,27 @@ def test_a_secret_that_ends_behind_what_is_looked_at_is_not_shown() -> None:
         shown = excerpt("x" * begun + LONG_SECRET * 20, [LONG_SECRET], limit=97)
         assert shown == "x" * begun + "[removed]" * 7
     assert excerpt(LONG_SECRET * 6 + "x" * 14 + "z" * 999, [LONG_SECRET], limit=97) == "[removed]" * 6 + "x" * 14 + "zz"
+    assert (
+        excerpt(LONG_SECRET * 6 + "x" * 16 + "canary", [LONG_SECRET, "canary"], limit=97) == "[removed]" * 6 + "x" * 16
+    )
     assert excerpt("z" * 999, limit=3) == "zzz..."
+
+
+@pytest.mark.parametrize("form", ["a b/cd", "a%20b%2Fcd", "a+b%2Fcd", r"a b\/cd", "A%20B%2fCD"])
+def test_a_secret_is_found_however_it_is_encoded(form: str) -> None:
+    """As it is, in a path, in a form, in JSON; beside other alphabets too."""
+    assert excerpt(f"x {form} y", ["a b/cd"]) == "x [removed] y"
+    assert excerpt(f"é {form} y", ["a b/cd"]) == "é [removed] y"
+
+
+def test_a_secret_that_cannot_be_encoded_is_none_that_is_looked_for() -> None:
+    """It could not have been sent."""
+    assert excerpt("Tea", ["a\ud800bcd"]) == "Tea"
+
+
+def test_the_escapes_that_people_know_are_short() -> None:
+    """Line breaks and tabs."""
+    assert printable("\n\r\t\x00") == r"\n\r\t\u0000"
 
 
 @pytest.mark.parametrize(("secret", "shown"), [("abc", "my abc"), ("abcd", "my [removed]")])

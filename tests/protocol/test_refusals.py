@@ -117,6 +117,8 @@ def test_an_endpoint_that_may_not_be_called_is_refused(name: str, safety: str, p
         (lambda: to_minor("1e2", "AUD"), "amount", "amount must be a plain number such as 12.30"),
         (lambda: to_minor(Decimal("NaN"), "AUD"), "amount", "amount must be a plain number"),
         (lambda: to_minor("1.005", "AUD"), "amount", "amount has 3 decimals, AUD has 2"),
+        (lambda: to_minor(Decimal("9" * 61), "JPY"), "amount", "amount must be a plain number"),
+        (lambda: to_minor(Decimal("1E+60"), "JPY"), "amount", "amount must be a plain number"),
         (lambda: to_minor("1", "aud"), "currency", "currency must be three capital letters, such as AUD"),
         (lambda: untyped(from_minor)(1.0, "AUD"), "amount", "amount must be an int of minor units, not float"),
         (lambda: from_minor(10**60 + 1, "AUD"), "amount", "amount is too large"),
@@ -155,6 +157,15 @@ def test_seconds_up_to_a_hundred_years_are_taken(value: float, rules: dict[str, 
     """As a float."""
     taken = validation.seconds("timeout", value, **rules)
     assert (taken, type(taken)) == (value, float)
+
+
+def test_amounts_of_sixty_digits_are_converted() -> None:
+    """In both directions; zero has no sign."""
+    assert to_minor(Decimal("9" * 60), "JPY") == int("9" * 60)
+    assert to_minor(Decimal("1E+59"), "JPY") == 10**59
+    assert from_minor(10**60, "JPY") == Decimal(10**60)
+    assert from_minor(-(10**60), "JPY") == -Decimal(10**60)
+    assert [str(from_minor(amount, "AUD")) for amount in (0, 5, -5, 120)] == ["0.00", "0.05", "-0.05", "1.20"]
 
 
 # -- what may just be sent --------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from omipay_async.protocol.signing import (
     signature,
 )
 from omipay_async.testing import ManualClock
+from omipay_async.text import Secret
 from tests.support.vectors import M_NUMBER, NONCE, SECRET_KEY, SIGN, TIMESTAMP
 
 MERCHANT = Credentials(M_NUMBER, SECRET_KEY)
@@ -110,6 +111,29 @@ def test_one_previous_key_need_not_stand_in_a_list() -> None:
     """A bare string is one key, not as many as it has letters."""
     assert checked_credentials("1", "new", "old").keys == ("new", "old")
     assert checked_credentials("1", "new", ["old", "older"]).keys == ("new", "old", "older")
+
+
+def test_the_keys_of_credentials_are_secrets() -> None:
+    """Whoever prints one sees nothing of it."""
+    credentials = Credentials("1", "new", ("old",))
+    assert [type(key) for key in credentials.keys] == [Secret, Secret]
+    assert credentials.keys == ("new", "old")
+
+
+def test_a_merchant_number_is_percent_encoded() -> None:
+    """Whatever stands in it breaks out of nothing."""
+    query, _ = Credentials("a/b c&d", "key").sign(1, "n")
+    assert query.startswith("m_number=a%2Fb%20c%26d&timestamp=1&nonce_str=n&sign=")
+
+
+def test_text_that_cannot_be_written_is_simply_wrong() -> None:
+    """A stranger may send a lone surrogate as any of the three; it is not an error of ours."""
+    credentials = Credentials("1", "key")
+    for strange in ("\ud800", "\udfff" * 32):
+        assert not credentials.verify(strange, "n", "s")
+        assert not credentials.verify("1", strange, "s")
+        assert not credentials.verify("1", "n", strange)
+        assert not TaggedNonces(["key"]).issued(strange)
 
 
 def test_credentials_print_no_key() -> None:
