@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from sqlalchemy import func, select
 
 from omipay_async.clock import SystemClock
-from omipay_async.errors import InvalidRequest, JournalError, OmipayError, SessionClosed
+from omipay_async.errors import ConfigurationError, InvalidRequest, JournalError, OmipayError, SessionClosed
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim, checked_seconds
 from omipay_async.fulfilment.guard import checked_handler
 from omipay_async.protocol import validation
@@ -218,7 +218,8 @@ class Books:
         Raises (from the handler that is returned):
             BackendError: the database could not be asked, or nobody knows whether the commit was made: the next
                 delivery finds out.
-            InvalidRequest: it was not called by a session, or it ended the transaction itself.
+            InvalidRequest: it was not called by a session, or it ended the transaction itself. Its ``commit()`` has
+                no effect but this error.
         """
         checked_handler(handler)
 
@@ -259,6 +260,7 @@ class Books:
 
         Raises:
             InvalidRequest: for a handler that cannot be called, or a wrong ``every``.
+            ConfigurationError: the books were used in another event loop before.
             SessionClosed: the session was closed.
         """
         checked_handler(handler)
@@ -266,7 +268,7 @@ class Books:
         while True:
             try:
                 await self.sweep(omipay, handler)
-            except (SessionClosed, InvalidRequest):
+            except (SessionClosed, ConfigurationError):
                 raise
             except OmipayError as error:
                 _log.warning("the sweep could not be finished: %s", error)

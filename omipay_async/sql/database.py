@@ -63,6 +63,8 @@ class Database:
         self._asking: set[asyncio.Task[Any]] = set()
         self._abandoned: set[asyncio.Task[Any] | None] = set()
         self._connecting: set[asyncio.Task[Any] | None] = set()
+        self._using: dict[AsyncConnection, asyncio.Task[Any]] = {}
+        """What asks over a connection that is held. It may outlive whoever asked."""
 
     def __repr__(self) -> str:
         return self._engine.url.render_as_string(hide_password=True)
@@ -146,11 +148,7 @@ class Database:
 
     async def _ask(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
         with translated(error):
-            return await self.bounded(ask, error, limit)
-
-    async def bounded(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
-        """What ``ask`` returns or raises, or ``error`` after ``limit`` seconds, five if it is None."""
-        return await self._result(self._started(ask), error, limit)
+            return await self._result(self._started(ask), error, limit)
 
     def _started(self, ask: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         self.check_loop()
@@ -198,15 +196,18 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connected(self, error: DatabaseError) -> AsyncIterator[AsyncConnection]:
-        """A connection for as long as it is needed. On leaving, what was not committed is taken back, beside."""
-        async with self.begun(_nothing, error) as (connection, _):
+        """A connection for as long as it is needed, which nobody else gets afterwards."""
+        async with self.begun(_nothing, error, reusable=False) as (connection, _):
             yield connection
 
     @contextlib.asynccontextmanager
     async def begun(
-        self, first: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
+        self, first: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, reusable: bool = True
     ) -> AsyncIterator[tuple[AsyncConnection, T]]:
-        """The same, after ``first``, and what that returned. A connection on which it fails is replaced."""
+        """A connection and what ``first`` returned over it. A connection on which that fails is replaced.
+
+        On leaving, what was not committed is taken back.
+        """
         opening = self._started(lambda: self._repeated(lambda: self._opened(first)))
         try:
             with translated(error):
@@ -214,7 +215,7 @@ class Database:
             yield connection, result
         finally:
             # Closed whoever has left: a connection that is only dropped is lost to its pool.
-            closing = self._started(lambda: _closed(opening))
+            closing = self._started(lambda: self._closed(opening, reusable=reusable))
             if opening.done():
                 await asyncio.wait((closing,))
 
@@ -226,11 +227,33 @@ class Database:
             result = await first(connection)
             return stack.pop_all(), connection, result
 
+    async def _closed(
+        self, opening: asyncio.Task[tuple[AsyncExitStack, AsyncConnection, Any]], *, reusable: bool
+    ) -> None:
+        """Close what was opened, also if it is opened only after its caller has left.
+
+        Not beside a question that is still under way: of two tasks that close one connection of asyncpg, the second
+        breaks off what the first is doing.
+        """
+        await asyncio.wait((opening,))
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        stack, connection, _ = opening.result()
+        if (using := self._using.get(connection)) is not None:
+            await asyncio.wait((using,), timeout=ANSWER_S)
+        with contextlib.suppress(*TROUBLES):
+            async with asyncio.timeout(ANSWER_S), stack:
+                if not reusable:
+                    await connection.invalidate()
+
     async def on(
         self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
     ) -> T:
-        """What ``work`` returns on a connection that is held, or ``error`` after five seconds."""
-        return await self._ask(lambda: work(connection), error)
+        """What ``work`` returns or raises on a connection that is held, or ``error`` after five seconds."""
+        task = self._started(lambda: work(connection))
+        self._using[connection] = task
+        task.add_done_callback(lambda _: self._using.pop(connection, None))
+        return await self._result(task, error)
 
     async def begin(self, connection: AsyncConnection) -> None:
         """Begin a transaction that writes, where its beginning has to be said."""
@@ -249,16 +272,6 @@ class Database:
 
 async def _nothing(_: AsyncConnection) -> None:
     """What a connection is opened with that needs nothing first."""
-
-
-async def _closed(opening: asyncio.Task[tuple[AsyncExitStack, AsyncConnection, Any]]) -> None:
-    """Close what was opened, also if it is opened only after its caller has left."""
-    await asyncio.wait((opening,))
-    if not opening.cancelled() and opening.exception() is None:
-        stack, *_ = opening.result()
-        with contextlib.suppress(*TROUBLES):
-            async with asyncio.timeout(ANSWER_S):
-                await stack.aclose()
 
 
 async def _awaited(ask: Callable[[], Awaitable[T]]) -> T:

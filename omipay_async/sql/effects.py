@@ -4,32 +4,40 @@ The once-guard lets a handler run *at least* once: a process can die between the
 success, and a lease can be lost over a handler that blocks. Here the record is part of the handler's own transaction,
 and whoever comes second finds it.
 
-    begin, be alone with this order --> is it done? --> the handler's statements --> done --> commit
+    begin, be alone with this order --> is it done? --> savepoint --> the handler's statements
+        --> release the savepoint --> done --> commit
 
 Being alone does not rest on a lease. On PostgreSQL it is an advisory lock of the transaction, not a lock on the
 order's row, which the renewals of the claim write meanwhile. SQLite has one writer anyway: from ``BEGIN IMMEDIATE`` on
 nobody else writes, so nobody can take the claim either, and a renewal of it has nothing to write.
+
+The record must not be committed without the handler's statements. A handler may end the transaction by mistake, and
+SQLite may take it back by itself, for example when the disk is full; a handler that catches that error does not notice.
+What follows then belongs to another transaction, in which our savepoint does not exist: releasing it fails, and nothing
+is recorded. A handler's ``commit()`` is refused before it takes effect, because its statements would be repeated.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.guard import running_key
 
-from .database import TROUBLES, is_lost, is_taken_back, reason, translation
+from .database import TROUBLES, is_lost, is_taken_back, reason, translated, translation
 from .tables import ORDER, order_key, split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from omipay_async.models import Order
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
 _ATTEMPTS: Final = 5
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
+_SAVEPOINT: Final = "omipay_effect"
 
 
 class Effects:
@@ -93,18 +102,15 @@ class Effects:
     async def _run(
         self, connection: AsyncConnection, row: tuple[str, str], order: Order, handler: TransactionalHandler
     ) -> None:
-        if await self._database.on(connection, lambda c: _is_done(c, row), BackendError):
-            return
-        transaction = connection.sync_connection.get_transaction()  # type: ignore[union-attr]  # it is connected
+        with translated(BackendError):
+            if await self._database.on(connection, lambda c: _is_done(c, row), BackendError):
+                return
         if self._database.dialect.is_sqlite:
             self._alone.add(row)
         try:
-            with self._database.inside_effect():
+            with self._database.inside_effect(), _commits_refused(connection, order):
                 await _called(handler, order, connection)
-            if transaction is None or not transaction.is_active:
-                message = f"order {order.order_no}: its handler ended the transaction itself, nothing is recorded"
-                raise InvalidRequest(message, parameter="handler")
-            await self._record(connection, row)
+            await self._record(connection, row, order)
         except DBAPIError as error:
             if is_lost(error):
                 message = f"order {order.order_no}: the database was lost in its handler: {reason(error)}"
@@ -113,13 +119,14 @@ class Effects:
         finally:
             self._alone.discard(row)
 
-    async def _record(self, connection: AsyncConnection, row: tuple[str, str]) -> None:
-        async def record() -> None:
+    async def _record(self, connection: AsyncConnection, row: tuple[str, str], order: Order) -> None:
+        async def record(connection: AsyncConnection) -> None:
+            await _check_same_transaction(connection, order)
             await connection.execute(self._claims.recorded(row))
             await connection.commit()
 
         try:
-            await self._database.bounded(record, BackendError)
+            await self._database.on(connection, record, BackendError)
         except TROUBLES as error:
             if is_taken_back(error):
                 raise
@@ -127,9 +134,51 @@ class Effects:
 
 
 async def _is_done(connection: AsyncConnection, row: tuple[str, str]) -> bool:
+    """Whether a success is recorded. If not, the transaction in which the handler will run is marked."""
     m_number, key = row
     asking = select(ORDER.c.done_at).where(ORDER.c.m_number == m_number, ORDER.c.key == key)
-    return (await connection.execute(asking)).scalar() is not None
+    if (await connection.execute(asking)).scalar() is not None:
+        return True
+    await connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
+    return False
+
+
+@contextlib.contextmanager
+def _commits_refused(connection: AsyncConnection, order: Order) -> Iterator[None]:
+    """While open, whoever commits takes back instead what was done."""
+    sync_connection = connection.sync_connection
+
+    def refuse(committing: Connection) -> None:
+        # By hand: SQLAlchemy does not roll back a transaction whose commit was kept from being sent.
+        committing.dialect.do_rollback(committing.connection)
+        raise _ended_by_handler(order)
+
+    event.listen(sync_connection, "commit", refuse)
+    try:
+        yield
+    finally:
+        event.remove(sync_connection, "commit", refuse)
+
+
+async def _check_same_transaction(connection: AsyncConnection, order: Order) -> None:
+    """Find out whether the transaction is still the one in which the handler began."""
+    if not connection.in_transaction():
+        raise _ended_by_handler(order)
+    try:
+        await connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    except DBAPIError as error:
+        if "savepoint" not in str(error.orig).lower():
+            raise
+        message = (
+            f"order {order.order_no}: the transaction was ended while its handler ran, by one of its statements or by "
+            "the database; nothing is recorded"
+        )
+        raise BackendError(message) from None
+
+
+def _ended_by_handler(order: Order) -> InvalidRequest:
+    message = f"order {order.order_no}: its handler ended the transaction itself, nothing is recorded"
+    return InvalidRequest(message, parameter="handler")
 
 
 async def _called(handler: TransactionalHandler, order: Order, connection: AsyncConnection) -> None:

@@ -10,7 +10,7 @@ Three rules, each of which protects money:
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, case, delete, func, literal, null, or_, select, update
 
@@ -19,7 +19,7 @@ from omipay_async.fulfilment.backends import NOTES_KEPT_S
 from omipay_async.journal import JournalEntry, JournalOutcome
 
 from .schedule import FIRST
-from .tables import CALL, ORDER, entry_columns, entry_of, order_key, values_of
+from .tables import CALL, ORDER, entry_columns, entry_of, order_key, plain_text, storable, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,9 +65,9 @@ class Entries:
         async def ask(connection: AsyncConnection) -> None:
             await connection.execute(self._closing(entry))
             if entry.outcome != JournalOutcome.NOT_DONE and entry.order_no and not entry.out_refund_no:
-                sale = {"out_order_no": _plain(entry.out_order_no), "amount": entry.amount}
-                sale |= {"currency": _plain(entry.currency), "status": _plain(entry.status)}
-                await connection.execute(self._made(entry.m_number, entry.order_no, sale))
+                sale = {"out_order_no": plain_text(entry.out_order_no), "amount": entry.amount}
+                sale |= {"currency": plain_text(entry.currency), "status": plain_text(entry.status)}
+                await connection.execute(self._made(entry.m_number, plain_text(entry.order_no), sale))
 
         await self._database.write(ask, JournalError)
 
@@ -75,8 +75,12 @@ class Entries:
         now = self._dialect.now()
         is_certain = entry.outcome in _CERTAIN
         values = values_of(entry) | {"closed_at": now if is_certain else null()}
-        # What is certain already is only ever changed to DONE, and what is known is not forgotten.
-        may_change = literal(value=True) if entry.outcome == JournalOutcome.DONE else CALL.c.closed_at.is_(None)
+        # What is certain already is only ever changed to DONE, and what is known is not forgotten. A person who looked
+        # before the call's time was over looked too early: the request could still reach the gateway.
+        looked_too_early = CALL.c.resolved_at < CALL.c.expires_at
+        may_change: Any = literal(value=True)
+        if entry.outcome != JournalOutcome.DONE:
+            may_change = or_(CALL.c.closed_at.is_(None), looked_too_early)
         numbers = {
             name: func.coalesce(CALL.c[name], values[name]) for name in ("order_no", "refund_no", "status", "currency")
         }
@@ -106,14 +110,19 @@ class Entries:
         await self._database.write(ask, JournalError)
 
     async def observe(self, connection: AsyncConnection, m_number: str, order: Order, due_at: Any) -> None:
-        """Write down what QueryOrder said of an order, and resolve the call that made it."""
+        """Write down what QueryOrder said of an order, and resolve the call that made it.
+
+        The call comes first, as in ``closing``: two transactions that take rows in the same sequence cannot deadlock.
+        """
+        if order.out_order_no is not None and storable(order.amount):
+            await self._resolve_call_of(connection, m_number, order)
         now = self._dialect.now()
         reported = {
-            "order_no": _plain(order.order_no),
-            "out_order_no": _plain(order.out_order_no),
-            "amount": order.amount,
-            "currency": _plain(order.currency),
-            "status": _plain(order.status),
+            "order_no": plain_text(order.order_no),
+            "out_order_no": plain_text(order.out_order_no),
+            "amount": order.amount if storable(order.amount) else None,
+            "currency": plain_text(order.currency),
+            "status": plain_text(order.status),
             "due_at": null() if order.is_failed else due_at,
             "closed_at": now if order.is_failed else null(),
         }
@@ -131,27 +140,26 @@ class Entries:
         await connection.execute(
             inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported | kept)
         )
-        if order.out_order_no is not None:
-            await self._resolve_call_of(connection, m_number, order)
 
     async def _resolve_call_of(self, connection: AsyncConnection, m_number: str, order: Order) -> None:
         """Close the call that made ``order`` as DONE, if it is one of which that was not known.
 
         Of several calls under one number each order proves only one, and which does not matter: they are alike.
         """
-        order_no = _plain(order.order_no)
+        order_no = plain_text(order.order_no)
         looking = (
             select(CALL.c.id, CALL.c.order_no, CALL.c.outcome, CALL.c.closed_at)
             .where(
                 CALL.c.m_number == m_number,
-                CALL.c.out_order_no == _plain(order.out_order_no),
+                CALL.c.out_order_no == plain_text(order.out_order_no),
                 CALL.c.amount == order.amount,
-                CALL.c.currency == _plain(order.currency),
+                CALL.c.currency == plain_text(order.currency),
                 CALL.c.out_refund_no.is_(None),
                 # What a person took for not done may turn out to be wrong; what the gateway refused may not.
                 or_(CALL.c.closed_at.is_(None), CALL.c.outcome == JournalOutcome.DONE, CALL.c.resolved_at.is_not(None)),
             )
             .order_by(CALL.c.started_at)
+            .with_for_update()  # two orders that are confirmed at the same time resolve two calls
         )
         calls = (await connection.execute(looking)).all()
         known = [
@@ -166,7 +174,7 @@ class Entries:
         values = {
             "outcome": str(JournalOutcome.DONE),
             "order_no": order_no,
-            "status": _plain(order.status),
+            "status": plain_text(order.status),
             "closed_at": self._dialect.now(),
         }
         await connection.execute(
@@ -254,23 +262,6 @@ class Entries:
 
 def _is_not_done() -> Any:
     return or_(CALL.c.outcome.is_(None), CALL.c.outcome != JournalOutcome.DONE)
-
-
-@overload
-def _plain(text: str) -> str: ...
-
-
-@overload
-def _plain(text: None) -> None: ...
-
-
-@overload
-def _plain(text: str | None) -> str | None: ...
-
-
-def _plain(text: str | None) -> str | None:
-    """A string's content, whatever subclass it is of: a database driver wants to be told of no enum."""
-    return None if text is None else str.__str__(text)
 
 
 def _check(entry: JournalEntry) -> None:

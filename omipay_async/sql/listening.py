@@ -105,7 +105,10 @@ class Listening:
             def ended(_: object) -> None:
                 lost.set()
 
-            await self._database.bounded(lambda: driver.add_listener(WAKE_CHANNEL, received), BackendError)
+            async def add_listener(_: AsyncConnection) -> None:
+                await driver.add_listener(WAKE_CHANNEL, received)
+
+            await self._database.on(connection, add_listener, BackendError)
             driver.add_termination_listener(ended)
             try:
                 tried.set()
@@ -116,7 +119,6 @@ class Listening:
                     await self._database.on(connection, _pulse, BackendError)
             finally:
                 driver.remove_termination_listener(ended)
-                await connection.invalidate()  # a connection that listens is not for others
 
     # -- SQLite -----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 from sqlalchemy import and_, or_, select, update
 
-from omipay_async.errors import InvalidRequest, JournalError, OmipayError, SessionClosed
+from omipay_async.errors import JournalError, OmipayError, SessionClosed
 
 from . import schedule
 from .tables import ORDER, WaitingOrder, aware, waiting_of
@@ -209,26 +209,30 @@ class _Sweep:
 
     async def _ask(self, taken: _Taken) -> None:
         """Ask about one order, fulfil it if it is paid, and write down what came of it."""
-        m_number = self._omipay.m_number
         try:
-            if self._handler is None:
-                order = await self._omipay.query_order(taken.order_no)
-            else:
-                order = await self._omipay.fulfil(taken.order_no, self._handler)
-        except (SessionClosed, InvalidRequest):
-            raise
+            order = await self._settled(taken)
         except OmipayError as error:
+            if isinstance(error, SessionClosed) and self._omipay.is_closed:
+                raise
             _log.warning("order %s: the sweep asks again soon: %s", taken.order_no, error)
         except Exception:  # noqa: BLE001 - the handler is the user's; whatever it raises, it runs again
             _log.exception("order %s: the handler raised; a sweep runs it again", taken.order_no)
         else:
-            await self._sweeping.tell(m_number, taken, order)
-            if order.is_paid and self._handler is not None:
-                await self._sweeping.done(m_number, taken)
             self.counts[_what(order, self._handler)] += 1
             return
         self.counts["errors"] += 1
-        await self._sweeping.try_again(m_number, taken)
+        await self._sweeping.try_again(self._omipay.m_number, taken)
+
+    async def _settled(self, taken: _Taken) -> Order:
+        m_number = self._omipay.m_number
+        if self._handler is None:
+            order = await self._omipay.query_order(taken.order_no)
+        else:
+            order = await self._omipay.fulfil(taken.order_no, self._handler)
+        await self._sweeping.tell(m_number, taken, order)
+        if order.is_paid and self._handler is not None:
+            await self._sweeping.done(m_number, taken)
+        return order
 
 
 def _what(order: Order, handler: Handler | None) -> str:

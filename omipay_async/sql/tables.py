@@ -12,8 +12,9 @@ is by the database's clock, so that machines whose clocks differ may share the b
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import attrs
 from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, PrimaryKeyConstraint, String, Table, Text
@@ -134,6 +135,9 @@ class WaitingOrder:
     """When a sweep will ask about it."""
 
 
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+_LARGEST_AMOUNT: Final = 2**63 - 1
+
 _ENTRY_FIELDS: Final = tuple(field.name for field in attrs.fields(JournalEntry))
 
 
@@ -152,10 +156,31 @@ def entry_of(row: Mapping[str, Any]) -> JournalEntry:
 
 
 def values_of(entry: JournalEntry) -> dict[str, Any]:
-    """An entry as values for ``omipay_call``. Members of an enum count by their content."""
+    """An entry as values for ``omipay_call``."""
     values = {name: getattr(entry, name) for name in _ENTRY_FIELDS}
-    plain = {name: str.__str__(value) if isinstance(value, str) else value for name, value in values.items()}
+    plain = {name: plain_text(value) if isinstance(value, str) else value for name, value in values.items()}
     return plain | {"started_at": entry.started_at.astimezone(UTC), "until": entry.until.astimezone(UTC)}
+
+
+@overload
+def plain_text(text: str) -> str: ...
+
+
+@overload
+def plain_text(text: str | None) -> str | None: ...
+
+
+def plain_text(text: str | None) -> str | None:
+    """A string as both databases can hold it: its content, whatever subclass it is of, without NUL and surrogates.
+
+    The gateway may write anything into its replies, and what cannot be stored would never be fulfilled.
+    """
+    return None if text is None else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str.__str__(text))
+
+
+def storable(amount: int) -> bool:
+    """Whether both databases can hold an amount. No call has a larger one."""
+    return amount <= _LARGEST_AMOUNT
 
 
 def waiting_of(row: Mapping[str, Any]) -> WaitingOrder:

@@ -64,7 +64,7 @@ _LONG: Final = (
     "tests/polling/test_polling_many.py::test_ten_thousand_polls",
     "tests/protocol/test_fuzz.py",
     "tests/sql/test_kill.py",
-    "tests/sql/test_trouble.py",  # of real time: a busy machine fails some of it
+    "tests/sql/test_failures.py",  # of real time: a busy machine fails some of it
     "tests/transport/test_cancel.py",
     "tests/transport/test_instants.py",
     "tests/transport/test_slots.py::test_burst",

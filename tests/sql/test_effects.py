@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError, InvalidRequest, JournalError
@@ -144,15 +145,64 @@ async def test_a_handler_that_blocks_its_process_over_its_lease_has_its_effect_o
     assert await effects(books) == 1
 
 
+@pytest.mark.parametrize("caught", [False, True])
 @pytest.mark.parametrize("ending", ["commit", "rollback"])
-async def test_a_handler_that_ends_the_transaction_itself_is_told(books: Books, ending: str) -> None:
-    """The record would not be committed with its statements: it is not written, and the handler's author hears why."""
+async def test_a_handler_that_ends_the_transaction_itself_has_no_effect(
+    books: Books, ending: str, caught: bool
+) -> None:
+    """The record would not be committed with its statements, which would be repeated: the author reads why."""
 
     async def wrong(order: Order, connection: AsyncConnection) -> None:
-        await getattr(connection, ending)()
+        await ship(order, connection)
+        try:
+            await getattr(connection, ending)()
+        except InvalidRequest:
+            if not caught:
+                raise
 
     with pytest.raises(InvalidRequest, match="ended the transaction"):
         await run(books, books.transactional(wrong))
+    assert await effects(books) == 0
+    assert await run(books, books.transactional(ship)) is True
+    assert await effects(books) == 1
+
+
+@pytest.mark.parametrize("statements", [["ROLLBACK"], ["ROLLBACK", "BEGIN"], ["COMMIT"], ["COMMIT", "BEGIN"]], ids=str)
+async def test_nothing_is_recorded_if_a_statement_of_the_handler_ended_the_transaction(
+    books: Books, statements: list[str]
+) -> None:
+    """What is recorded is never fulfilled again, so the record is only written with the handler's statements."""
+
+    async def wrong(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        for statement in statements:
+            await connection.exec_driver_sql(statement)
+
+    with pytest.raises(BackendError, match="transaction was ended"):
+        await run(books, books.transactional(wrong))
+    assert await execute(books, "SELECT key FROM omipay_order WHERE done_at IS NOT NULL") == []
+
+
+async def test_nothing_is_recorded_if_sqlite_took_the_transaction_back(sqlite_url: str) -> None:
+    """On a full disk SQLite takes all statements back, and the handler may catch the error of the last one."""
+
+    async def careless(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        pages = (await connection.execute(text("PRAGMA page_count"))).scalar()
+        await connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        with contextlib.suppress(OperationalError):
+            await connection.execute(INSERT, {"order_no": "x" * 100_000})
+        await connection.exec_driver_sql("PRAGMA max_page_count=1073741823")
+        await connection.execute(text("INSERT INTO outbox (order_no) VALUES ('the rest')"))
+
+    async with Books(sqlite_url) as books:
+        await books.create_tables()
+        await execute(books, "CREATE TABLE outbox (order_no TEXT)")
+        with pytest.raises(BackendError, match="by the database"):
+            await run(books, books.transactional(careless))
+        assert await effects(books) == 0
+        assert await run(books, books.transactional(ship)) is True
+        assert await effects(books) == 1
 
 
 async def test_a_savepoint_is_no_end_of_the_transaction(books: Books) -> None:

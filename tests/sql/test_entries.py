@@ -149,6 +149,28 @@ async def test_the_gateways_refusal_stands_when_an_order_of_that_number_appears(
     assert (await outcomes(books))[0][0] == "NOT_DONE"
 
 
+@pytest.mark.parametrize(
+    "oddity",
+    [{"status": "PAID\0"}, {"status": "\ud800"}, {"currency": "A\0D"}, {"out_order_no": "T\0"}, {"amount": 2**63}],
+    ids=str,
+)
+async def test_what_no_database_can_hold_hides_no_order(books: Books, oddity: dict[str, Any]) -> None:
+    """The gateway may write anything into its replies: the order is fulfilled all the same, and resolves no call."""
+    await books.closing(entry(outcome=UNKNOWN, amount=None))
+    await books.confirmed(M, attrs.evolve(order(), **oddity))
+    assert [waiting.order_no for waiting in await books.waiting()] == ["TR1"]
+    assert len(await books.unresolved()) == 1
+
+
+async def test_a_number_that_no_database_can_hold_is_kept_as_far_as_possible(books: Books) -> None:
+    """The call is closed, and its order is seen among those that wait."""
+    call = entry()
+    await books.opening(call)
+    await books.closing(attrs.evolve(call, outcome=DONE, order_no="TR\0", status="\0"))
+    assert (await outcomes(books))[0][:3] == ("DONE", "TR\ufffd", "\ufffd")
+    assert [waiting.order_no for waiting in await books.waiting()] == ["TR\ufffd"]
+
+
 # -- people -----------------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +195,28 @@ async def test_a_person_may_be_wrong(books: Books) -> None:
     await books.resolve(call, "NOT_DONE")
     await books.confirmed(M, order())
     assert (await outcomes(books))[0][:2] == ("DONE", "TR1")
+
+
+@pytest.mark.parametrize(("looked", "stands"), [("before", False), ("after", True)])
+async def test_who_looked_before_a_call_had_ended_may_have_looked_too_early(
+    books: Books, looked: str, stands: bool
+) -> None:
+    """The request could still arrive: if its reply is lost, nobody knows. After its time a person's word stands."""
+    call = entry(age=0 if looked == "before" else 60)
+    await books.opening(call)
+    await books.resolve(call, "NOT_DONE")
+    lost = attrs.evolve(call, outcome=UNKNOWN, error="OutcomeUnknown")
+    await books.closing(lost)
+    assert await books.unresolved() == ([] if stands else [lost])
+
+
+async def test_who_looked_early_and_saw_the_order_is_believed(books: Books) -> None:
+    """What the back office shows has been made, whatever the call knows of it."""
+    call = entry()
+    await books.opening(call)
+    await books.resolve(call, DONE, order_no="TR1")
+    await books.closing(attrs.evolve(call, outcome=UNKNOWN))
+    assert await books.unresolved() == []
 
 
 async def test_a_refund_that_a_person_resolves_makes_no_order_to_ask_about(books: Books) -> None:

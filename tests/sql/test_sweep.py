@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from omipay_async.errors import InvalidRequest, JournalError, SessionClosed
+from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest, JournalError, SessionClosed
 from omipay_async.sandbox import Sandbox
 from omipay_async.sql import Books, SweepReport
 from tests.support.entries import DONE, UNKNOWN, M, entry, execute, make_due
@@ -186,6 +186,57 @@ async def test_a_gateway_without_answer_is_counted(
     report = await books.sweep(omipay, handler)
     assert (report.waiting, report.errors) == (2, 1)
     assert "NOBODYS" in caplog.text
+
+
+@pytest.mark.parametrize("number", ["TR\n1", " ", "T" * 5000])
+async def test_an_order_that_cannot_be_asked_about_holds_up_no_other(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, number: str
+) -> None:
+    """A number that the gateway gave and that may not be sent: it is counted, and the sweep goes on."""
+    await books.closing(entry("T8", outcome=DONE, order_no=number))
+    (paid,) = await sold(omipay, books)
+    await sandbox.customer.pays(paid)
+    report = await books.sweep(omipay, handler)
+    assert (report.fulfilled, report.errors) == (1, 1)
+    assert [waiting.order_no for waiting in await books.waiting()] == [number]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [InvalidRequest("no"), SessionClosed(), JournalError("no"), BackendError("no"), ConfigurationError("no")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_handler_that_raises_one_of_our_errors_ends_no_sweep(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, raised: Exception
+) -> None:
+    """It is about that order: a refund with a wrong amount, another session that was closed."""
+
+    async def fail_for_the_first(order: Order) -> None:
+        if order.out_order_no == "T0":
+            raise raised
+
+    for number in await sold(omipay, books, 2):
+        await sandbox.customer.pays(number)
+    report = await books.sweep(omipay, fail_for_the_first)
+    assert (report.fulfilled, report.errors) == (1, 1)
+    assert [waiting.out_order_no for waiting in await books.waiting()] == ["T0"]
+
+
+def test_a_worker_in_a_second_event_loop_ends(sqlite_url: str, sandbox: Sandbox) -> None:
+    """Its books can never be asked there, so it does not go on for ever."""
+    books = Books(sqlite_url)
+
+    async def create() -> None:
+        async with books:
+            await books.create_tables()
+
+    async def work() -> None:
+        async with sandbox.session() as omipay:
+            await books.run(omipay, lambda order: asyncio.sleep(0))
+
+    asyncio.run(create())
+    with pytest.raises(ConfigurationError, match="event loop"):
+        asyncio.run(work())
 
 
 async def test_the_limit_bounds_a_sweep(omipay: AsyncOmipay, books: Books, handler: Any) -> None:

@@ -1,4 +1,4 @@
-"""A database that is down, stalled, full, locked or lost: a clear error in time, and afterwards nothing to repair."""
+"""A database that is down, stalled, full, locked or lost: a clear error in time, and nothing to repair afterwards."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError, JournalError
@@ -18,7 +19,7 @@ from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, database
 from omipay_async.testing import ManualClock
-from tests.support.entries import DONE, M, entry, execute, order
+from tests.support.entries import DONE, UNKNOWN, M, entry, execute, order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -134,6 +135,49 @@ async def test_a_deadlock_is_repeated(postgres: Books) -> None:
     write = postgres._database.write
     await asyncio.gather(write(touching("a", "b"), BackendError), write(touching("b", "a"), BackendError))
     assert attempts == 3
+
+
+@pytest.mark.parametrize("first", ["closing", "confirmed"])
+async def test_a_reply_and_its_notification_at_the_same_time_do_not_deadlock(postgres: Books, first: str) -> None:
+    """Both take the call's row before the order's: PostgreSQL has nothing to take back, which takes it a second."""
+    call = entry()
+    await postgres.opening(call)
+    await postgres.confirmed(M, order("TR1", "T9"))
+    steps = {
+        "closing": lambda: postgres.closing(attrs.evolve(call, outcome=DONE, order_no="TR1")),
+        "confirmed": lambda: postgres.confirmed(M, order()),
+    }
+    sequence = [first, *(steps.keys() - {first})]
+    began = 0
+    engine = postgres._database._engine
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def count(_: Any) -> None:
+        nonlocal began
+        began += 1
+
+    async with engine.connect() as holding:
+        await holding.execute(text("SELECT key FROM omipay_order FOR UPDATE"))
+        waiting = []
+        for name in sequence:
+            waiting.append(asyncio.create_task(steps[name]()))
+            await asyncio.sleep(0.1)  # it waits for the order's row, or for the other
+    await asyncio.gather(*waiting)
+    assert began == 3  # nothing was repeated
+
+
+async def test_two_orders_under_one_number_that_are_confirmed_at_the_same_time_resolve_two_calls(
+    postgres: Books,
+) -> None:
+    """Each proves one of two calls that were sent under one number, also if two processes learn of them at once."""
+    for _ in range(2):
+        await postgres.closing(entry(outcome=UNKNOWN))
+    async with postgres._database._engine.connect() as holding:
+        await holding.execute(text("SELECT id FROM omipay_call FOR UPDATE"))
+        waiting = [asyncio.create_task(postgres.confirmed(M, order(number))) for number in ("TR1", "TR2")]
+        await asyncio.sleep(0.2)
+    await asyncio.gather(*waiting)
+    assert await postgres.unresolved() == []
 
 
 async def test_what_always_fails_is_not_repeated_for_ever(postgres: Books) -> None:
@@ -261,7 +305,7 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Any) -> None:
             await books.create_tables()
 
 
-# -- a handler over a database in trouble -----------------------------------------------------------------------------
+# -- a handler over a failing database ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("when", ["claim", "renew", "commit", "finish"])
@@ -342,9 +386,31 @@ async def test_callers_who_leave_at_any_moment_take_no_connection_with_them(
     pool: Any = books._database._engine.pool
     assert pool.checkedout() == 0
     gc.collect()
-    logged = [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))]
-    # asyncpg itself forgets a future where a connection is lost while it is being closed.
-    assert [message for message in logged if "unexpected connection_lost() call" not in message] == []
+    assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
+
+
+async def test_a_caller_who_leaves_during_a_question_of_its_transaction_disturbs_nothing(
+    url: str, books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection is closed after that question has ended. Of two tasks that close it, one would disturb the other.
+
+    asyncpg then breaks off the request that cancels a statement, and asyncio logs an exception that nobody retrieved.
+    """
+
+    async def ship(order: Order, connection: Any) -> None: ...
+
+    for number in range(10):
+        guard = OnceGuard(books, SystemClock(), M)
+        asking = asyncio.create_task(guard.run(order(f"TR{number}"), books.transactional(ship), wait_timeout=5))
+        while not (asking.done() or books._database._using):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+    async with asyncio.timeout(10):
+        while books._database._asking:
+            await asyncio.wait(books._database._asking)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
 
 
 async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
