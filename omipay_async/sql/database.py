@@ -81,7 +81,7 @@ class Database:
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError) -> T:
         """What ``work`` finds out, or ``error`` after five seconds."""
-        return await self._ask(lambda: self._repeated(lambda: self._once(work)), error)
+        return await self._ask(lambda: repeated(lambda: self._once(work)), error)
 
     async def write(
         self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, limit: float | None = None
@@ -91,7 +91,7 @@ class Database:
             message = "SQLite has one writer, which is the transactional handler that asks for this: do it after it"
             raise error(message)
         limit = ANSWER_S if limit is None else limit
-        return await self._ask(lambda: self._repeated(lambda: self._once_written(work, limit)), error, limit)
+        return await self._ask(lambda: repeated(lambda: self._once_written(work, limit)), error, limit)
 
     async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self._connection() as connection:
@@ -135,16 +135,6 @@ class Database:
             return
         async with self._writing:
             yield
-
-    async def _repeated(self, ask: Callable[[], Awaitable[T]]) -> T:
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                return await ask()
-            except DBAPIError as error:
-                if not (is_taken_back(error) or is_lost(error)):
-                    raise
-            await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # so that two do not meet again
-        return await ask()
 
     async def _ask(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
         with translated(error):
@@ -208,7 +198,7 @@ class Database:
 
         On leaving, what was not committed is taken back.
         """
-        opening = self._started(lambda: self._repeated(lambda: self._opened(first)))
+        opening = self._started(lambda: repeated(lambda: self._opened(first)))
         try:
             with translated(error):
                 _, connection, result = await self._result(opening, error)
@@ -272,6 +262,22 @@ class Database:
 
 async def _nothing(_: AsyncConnection) -> None:
     """What a connection is opened with that needs nothing first."""
+
+
+async def repeated(
+    ask: Callable[[], Awaitable[T]],
+    attempts: int = _ATTEMPTS,
+    may_be_repeated: Callable[[DBAPIError], bool] = lambda error: is_taken_back(error) or is_lost(error),
+) -> T:
+    """What ``ask`` returns, asked again after failures that may be repeated."""
+    for attempt in range(1, attempts):
+        try:
+            return await ask()
+        except DBAPIError as error:
+            if not may_be_repeated(error):
+                raise
+        await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # so that two do not meet again
+    return await ask()
 
 
 async def _awaited(ask: Callable[[], Awaitable[T]]) -> T:

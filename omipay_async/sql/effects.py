@@ -31,7 +31,7 @@ from sqlalchemy.exc import DBAPIError
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.guard import running_key
 
-from .database import TROUBLES, is_lost, is_taken_back, reason, translated, translation
+from .database import TROUBLES, is_lost, is_taken_back, reason, repeated, translated, translation
 from .tables import ORDER, order_key, split_key
 
 if TYPE_CHECKING:
@@ -73,13 +73,7 @@ class Effects:
             raise InvalidRequest(message, parameter="handler")
         m_number = split_key(key)[0]
         row = m_number, order_key(order.order_no)
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return await self._alone_with(row, order, handler)
-            except DBAPIError as error:
-                if not is_taken_back(error):
-                    raise
-        return await self._alone_with(row, order, handler)
+        await repeated(lambda: self._alone_with(row, order, handler), _ATTEMPTS, is_taken_back)
 
     async def _alone_with(self, row: tuple[str, str], order: Order, handler: TransactionalHandler) -> None:
         pause = _FIRST_PAUSE_S

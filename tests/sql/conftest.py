@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from omipay_async.sandbox import Sandbox
 from omipay_async.sql import Books
 from tests.support.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from omipay_async import AsyncOmipay, Order
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +66,44 @@ async def other(url: str, books: Books) -> AsyncIterator[Books]:
     """What another process would have."""
     async with Books(url) as other:
         yield other
+
+
+@pytest.fixture
+async def postgres(fragile: PostgresServer) -> AsyncIterator[Books]:
+    """Books on a PostgreSQL server that the test may end."""
+    async with Books(fragile.database()) as books:
+        await books.create_tables()
+        yield books
+
+
+@pytest.fixture
+async def sqlite(sqlite_url: str) -> AsyncIterator[Books]:
+    async with Books(sqlite_url) as books:
+        await books.create_tables()
+        yield books
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def omipay(sandbox: Sandbox, books: Books) -> AsyncIterator[AsyncOmipay]:
+    """A session whose backend, but not its journal, are the books."""
+    async with sandbox.session(backend=books) as omipay:
+        yield omipay
+
+
+@pytest.fixture
+def fulfilled() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def handler(fulfilled: list[str]) -> Any:
+    async def fulfil(order: Order) -> None:
+        fulfilled.append(order.order_no)
+
+    return fulfil

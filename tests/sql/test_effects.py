@@ -3,52 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from omipay_async.clock import SystemClock
-from omipay_async.errors import BackendError, InvalidRequest, JournalError
+from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books
 from omipay_async.testing import ManualClock
 from tests.support.entries import M, entry, execute, order
+from tests.support.shop_effects import ORDER, create_outbox, effects, run, ship
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from omipay_async.models import Order
 
-ORDER = order()
-KEY = f"{M}:TR1"
-INSERT = text("INSERT INTO outbox (order_no) VALUES (:order_no)")
-
 
 @pytest.fixture
 async def books(books: Books) -> Books:
-    """Books in the same database as a shop's own table, which bears a repeat: only the books keep it from happening."""
-    await execute(books, "CREATE TABLE outbox (order_no TEXT)")
+    """Books in the same database as a shop's own table."""
+    await create_outbox(books)
     return books
-
-
-async def ship(order: Order, connection: AsyncConnection) -> None:
-    await connection.execute(INSERT, {"order_no": order.order_no})
-
-
-async def effects(books: Books) -> int:
-    rows = await execute(books, "SELECT count(*) FROM outbox")
-    return int(rows[0][0])
-
-
-async def run(books: Books, handler: Callable[[Order], Awaitable[object]], wait_timeout: float | None = 10) -> bool:
-    return await OnceGuard(books, SystemClock(), M).run(ORDER, handler, wait_timeout=wait_timeout)
 
 
 async def test_an_effect_and_its_record_are_committed_together(books: Books, other: Books) -> None:
@@ -165,44 +146,6 @@ async def test_a_handler_that_ends_the_transaction_itself_has_no_effect(
     assert await effects(books) == 0
     assert await run(books, books.transactional(ship)) is True
     assert await effects(books) == 1
-
-
-@pytest.mark.parametrize("statements", [["ROLLBACK"], ["ROLLBACK", "BEGIN"], ["COMMIT"], ["COMMIT", "BEGIN"]], ids=str)
-async def test_nothing_is_recorded_if_a_statement_of_the_handler_ended_the_transaction(
-    books: Books, statements: list[str]
-) -> None:
-    """What is recorded is never fulfilled again, so the record is only written with the handler's statements."""
-
-    async def wrong(order: Order, connection: AsyncConnection) -> None:
-        await ship(order, connection)
-        for statement in statements:
-            await connection.exec_driver_sql(statement)
-
-    with pytest.raises(BackendError, match="transaction was ended"):
-        await run(books, books.transactional(wrong))
-    assert await execute(books, "SELECT key FROM omipay_order WHERE done_at IS NOT NULL") == []
-
-
-async def test_nothing_is_recorded_if_sqlite_took_the_transaction_back(sqlite_url: str) -> None:
-    """On a full disk SQLite takes all statements back, and the handler may catch the error of the last one."""
-
-    async def careless(order: Order, connection: AsyncConnection) -> None:
-        await ship(order, connection)
-        pages = (await connection.execute(text("PRAGMA page_count"))).scalar()
-        await connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-        with contextlib.suppress(OperationalError):
-            await connection.execute(INSERT, {"order_no": "x" * 100_000})
-        await connection.exec_driver_sql("PRAGMA max_page_count=1073741823")
-        await connection.execute(text("INSERT INTO outbox (order_no) VALUES ('the rest')"))
-
-    async with Books(sqlite_url) as books:
-        await books.create_tables()
-        await execute(books, "CREATE TABLE outbox (order_no TEXT)")
-        with pytest.raises(BackendError, match="by the database"):
-            await run(books, books.transactional(careless))
-        assert await effects(books) == 0
-        assert await run(books, books.transactional(ship)) is True
-        assert await effects(books) == 1
 
 
 async def test_a_savepoint_is_no_end_of_the_transaction(books: Books) -> None:
@@ -328,7 +271,7 @@ async def test_a_handler_runs_again_after_a_deadlock(url: str, books: Books) -> 
         guard.run(order("TR1"), taking("a", "b"), wait_timeout=20),
         guard.run(order("TR2"), taking("b", "a"), wait_timeout=20),
     )
-    assert calls == 3
+    assert calls >= 3  # on a busy machine the two may meet again
     assert await execute(books, "SELECT pieces FROM stock") == [(7,), (7,)]
 
 
@@ -345,49 +288,3 @@ async def test_a_handler_that_always_loses_gives_up(url: str, books: Books) -> N
     with pytest.raises(Exception, match="no"):
         await run(books, books.transactional(unlucky))
     assert calls == 5
-
-
-@pytest.mark.parametrize("url", ["postgres"], indirect=True)
-async def test_a_connection_lost_in_a_handler_is_a_backend_error(url: str, books: Books) -> None:
-    """Nothing was committed; the notification is answered 503 and delivered again."""
-
-    async def cut_off(order: Order, connection: AsyncConnection) -> None:
-        await ship(order, connection)
-        pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar()
-        await execute(books, "SELECT pg_terminate_backend(:pid)", pid=pid)
-        await asyncio.sleep(0.05)
-        await ship(order, connection)
-
-    with pytest.raises(BackendError, match="lost in its handler"):
-        await run(books, books.transactional(cut_off))
-    assert await effects(books) == 0
-    assert await run(books, books.transactional(ship)) is True
-
-
-@pytest.mark.parametrize("url", ["postgres"], indirect=True)
-async def test_a_connection_lost_before_the_commit_is_a_backend_error(url: str, books: Books) -> None:
-    """The handler is through, its commit is not: no effect, and the next delivery makes it."""
-
-    async def cut_off(order: Order, connection: AsyncConnection) -> None:
-        await ship(order, connection)
-        pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar()
-        await execute(books, "SELECT pg_terminate_backend(:pid)", pid=pid)
-
-    with pytest.raises(BackendError):
-        await run(books, books.transactional(cut_off))
-    assert await effects(books) == 0
-    assert await run(books, books.transactional(ship)) is True
-    assert await effects(books) == 1
-
-
-async def test_a_record_that_cannot_be_written_takes_the_effect_back(books: Books) -> None:
-    """Neither is committed without the other, and the reason is said."""
-
-    async def destroy(order: Order, connection: AsyncConnection) -> None:
-        await ship(order, connection)
-        await connection.execute(text("DROP TABLE omipay_order"))
-
-    with pytest.raises(BackendError, match="omipay_order"):
-        await run(books, books.transactional(destroy))
-    assert await effects(books) == 0
-    assert await run(books, books.transactional(ship)) is True

@@ -22,12 +22,6 @@ SALE: dict[str, Any] = {"order_name": "Tea", "amount": 450, "currency": "AUD"}
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
 async def omipay(sandbox: Sandbox, books: Books) -> AsyncIterator[AsyncOmipay]:
     async with sandbox.session(journal=books, backend=books) as omipay:
         yield omipay

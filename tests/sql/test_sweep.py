@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest, JournalError, SessionClosed
-from omipay_async.sandbox import Sandbox
 from omipay_async.sql import Books, SweepReport
-from tests.support.entries import DONE, UNKNOWN, M, entry, execute, make_due
+from tests.support.entries import DONE, UNKNOWN, M, entry, execute, make_due, sold
+from tests.support.shop_effects import create_outbox, ship
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from omipay_async import AsyncOmipay, Order
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def omipay(sandbox: Sandbox, books: Books) -> AsyncIterator[AsyncOmipay]:
-    async with sandbox.session(backend=books) as omipay:
-        yield omipay
-
-
-@pytest.fixture
-def fulfilled() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def handler(fulfilled: list[str]) -> Any:
-    async def fulfil(order: Order) -> None:
-        fulfilled.append(order.order_no)
-
-    return fulfil
-
-
-async def sold(omipay: AsyncOmipay, books: Books, count: int = 1) -> list[str]:
-    """Orders that were made and written down, as a journal does; all due now."""
-    numbers = []
-    for number in range(count):
-        made = await omipay.make_qr_order(
-            order_name="Tea", amount=450, currency="AUD", out_order_no=f"T{number}", platform="WECHATPAY"
-        )
-        await books.closing(entry(f"T{number}", outcome=DONE, order_no=made.order_no))
-        numbers.append(made.order_no)
-    await make_due(books)
-    return numbers
+    from omipay_async.sandbox import Sandbox
 
 
 async def test_a_sweep_fulfils_what_is_paid_and_waits_for_the_rest(
@@ -103,14 +63,9 @@ async def test_a_transactional_handler_and_sweeps_of_several_processes(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, other: Books
 ) -> None:
     """Twenty paid orders, three sweeps at once over two engines: twenty effects, and each order asked about once."""
-    await execute(books, "CREATE TABLE outbox (order_no TEXT)")
+    await create_outbox(books)
     for number in await sold(omipay, books, 20):
         await sandbox.customer.pays(number)
-
-    async def ship(order: Order, connection: Any) -> None:
-        from sqlalchemy import text
-
-        await connection.execute(text("INSERT INTO outbox VALUES (:number)"), {"number": order.order_no})
 
     async with sandbox.session(backend=other) as second:
         reports = list(
@@ -222,23 +177,6 @@ async def test_a_handler_that_raises_one_of_our_errors_ends_no_sweep(
     assert [waiting.out_order_no for waiting in await books.waiting()] == ["T0"]
 
 
-def test_a_worker_in_a_second_event_loop_ends(sqlite_url: str, sandbox: Sandbox) -> None:
-    """Its books can never be asked there, so it does not go on for ever."""
-    books = Books(sqlite_url)
-
-    async def create() -> None:
-        async with books:
-            await books.create_tables()
-
-    async def work() -> None:
-        async with sandbox.session() as omipay:
-            await books.run(omipay, lambda order: asyncio.sleep(0))
-
-    asyncio.run(create())
-    with pytest.raises(ConfigurationError, match="event loop"):
-        asyncio.run(work())
-
-
 async def test_the_limit_bounds_a_sweep(omipay: AsyncOmipay, books: Books, handler: Any) -> None:
     """The longest due come first; the rest wait for the next sweep."""
     await sold(omipay, books, 11)
@@ -301,56 +239,6 @@ async def test_a_closed_session_ends_a_sweep(omipay: AsyncOmipay, books: Books, 
     with pytest.raises(SessionClosed):
         await books.sweep(omipay, handler)
     assert len(await books._sweeping.take(M, 9, paid_too=True)) == 3
-
-
-async def test_run_sweeps_until_it_is_cancelled(
-    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
-) -> None:
-    """A worker in one line."""
-    running = asyncio.create_task(books.run(omipay, handler, every=0.02))
-    (number,) = await sold(omipay, books)
-    await sandbox.customer.pays(number)
-    async with asyncio.timeout(10):
-        while not fulfilled:
-            await make_due(books)
-            await asyncio.sleep(0.02)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert fulfilled == [number]
-
-
-async def test_run_outlives_a_database_in_trouble_and_ends_with_its_session(
-    sandbox: Sandbox, sqlite_url: str, handler: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Trouble is logged, and the next sweep tries again; a closed session is the end."""
-    async with Books(sqlite_url) as books, sandbox.session(backend=books) as omipay:
-        running = asyncio.create_task(books.run(omipay, handler, every=0.01))
-        async with asyncio.timeout(10):
-            while "create_tables" not in caplog.text:  # logging has no event
-                await asyncio.sleep(0.01)
-        assert {record.levelno for record in caplog.records} == {logging.WARNING}
-        await books.create_tables()
-        await sold(omipay, books)
-        await omipay.aclose()
-        await make_due(books)
-        with pytest.raises(SessionClosed):
-            await running
-
-
-async def test_a_worker_with_nothing_to_do_ends_with_its_session(
-    omipay: AsyncOmipay, books: Books, handler: Any
-) -> None:
-    """Whether anything is due makes no difference to a session that was closed."""
-    running = asyncio.create_task(books.run(omipay, handler, every=0.01))
-    while not running.done() and not books._database._asking:  # it has begun
-        await asyncio.sleep(0)
-    await omipay.aclose()
-    async with asyncio.timeout(5):
-        with pytest.raises(SessionClosed):
-            await running
-    with pytest.raises(SessionClosed):
-        await books.sweep(omipay, None)
 
 
 @pytest.mark.parametrize(

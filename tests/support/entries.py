@@ -12,6 +12,7 @@ from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.models import Order
 
 if TYPE_CHECKING:
+    from omipay_async import AsyncOmipay
     from omipay_async.sql import Books
 
 M = "123456"
@@ -57,3 +58,16 @@ async def execute(books: Books, statement: str, **values: Any) -> list[Any]:
 async def make_due(books: Books) -> None:
     """Let every order that waits be due now, as if its time had passed."""
     await execute(books, "UPDATE omipay_order SET due_at = '2020-01-01 00:00:00.000000' WHERE due_at IS NOT NULL")
+
+
+async def sold(omipay: AsyncOmipay, books: Books, count: int = 1) -> list[str]:
+    """Orders that were made and written down, as a journal does; all due now."""
+    numbers = []
+    for number in range(count):
+        made = await omipay.make_qr_order(
+            order_name="Tea", amount=450, currency="AUD", out_order_no=f"T{number}", platform="WECHATPAY"
+        )
+        await books.closing(entry(f"T{number}", outcome=DONE, order_no=made.order_no))
+        numbers.append(made.order_no)
+    await make_due(books)
+    return numbers
