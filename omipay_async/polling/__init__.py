@@ -1,1 +1,1 @@
-"""Waiting until an order is paid or a refund has arrived."""
+"""Waiting until an order is paid, or until a refund has arrived."""

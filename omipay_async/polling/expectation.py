@@ -1,8 +1,8 @@
 """Whether an answer is about the sale that a poll was begun for. Pure.
 
 QueryOrder documents ``out_order_no``, ``currency`` and ``amount`` as those of the order (CN 3.8), QueryRefund
-``out_refund_no`` as that of the refund (CN 3.11). A poll that knows what they should be takes no answer that says
-something else. What either side leaves out does not disagree.
+``out_refund_no`` as that of the refund (CN 3.11). A poll that was begun with these values does not accept an answer
+with others. A value that is missing on either side is not compared.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ORDER_FIELDS: Final[Mapping[str, type]] = {"out_order_no": str, "currency": str, "amount": int}
-"""What tells one order from another, and the type that a value must have to be compared."""
+"""The fields that identify an order, and the type that a value must have to be compared."""
 REFUND_FIELDS: Final[Mapping[str, type]] = {"out_refund_no": str}
-"""The same of refunds."""
+"""The same for refunds."""
 
 Expectation = tuple[object, ...]
-"""What the fields must be, in their order. None: it is not known. An empty one expects nothing."""
+"""The expected values of the fields, in their order; None where a value is not known. Empty: nothing is expected."""
 
 
 def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
-    """What is known of the ``subject`` of a poll: an order object or a receipt says more than a number alone."""
+    """What a poll can expect of its ``subject``: the values of an order object or a receipt; of a number, nothing."""
     if isinstance(subject, str):
         return ()
     values = (plain_value(getattr(subject, name, None)) for name in fields)
@@ -35,9 +35,9 @@ def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
 
 
 def contradiction(state: object, expected: Expectation, fields: Mapping[str, type]) -> str | None:
-    """What ``state`` says that cannot be true of the expected sale; None if it may be the same."""
+    """In which field ``state`` differs from what is expected, as text for a message; None if it does not differ."""
     for name, value in zip(fields, expected, strict=False):
-        said = getattr(state, name)
-        if value is not None and said is not None and said != value:
-            return f"its {name} is {printable(said)} instead of {printable(value)}"
+        actual = getattr(state, name)
+        if value is not None and actual is not None and actual != value:
+            return f"its {name} is {printable(actual)} instead of {printable(value)}"
     return None

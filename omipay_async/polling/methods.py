@@ -1,4 +1,4 @@
-"""Polls as methods of the session: what users read, and nothing else. ``service`` does the work."""
+"""The polls as methods of the session, with the documentation for users. ``service`` does the work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PollMethods:
-    """What a session waits for, by means of its ``PollingService``."""
+    """The methods that poll. They need a ``PollingService``."""
 
     _polling: PollingService
 
@@ -29,21 +29,21 @@ class PollMethods:
         """Wait until an order is paid: ``first_wait`` seconds, then QueryOrder, then again ``interval`` seconds later.
 
         ``order`` is an order number or any order object. A ``ScanOrder`` that is paid already is asked about at once.
-        After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds bounds the whole call
+        After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds limits the whole call
         (None: for ever). A temporary error does not end the wait; a confirmed notification ends it at once. CN 3.4(6).
 
         ``on_status(order)``, sync or async, is called with the first status that is seen and with each change. What it
         raises ends this poll only.
 
         An answer whose ``out_order_no``, currency or amount are not those of the order object is about another sale: it
-        is never taken for this order's state, but logged, and remembered as ``last_error``.
+        is not accepted, but logged, and stored as ``last_error``.
 
         Raises:
             PaymentFailed: the order will not be paid (``.order``). Every other error leaves it open: ``outcome`` is
                 UNKNOWN.
             PollTimeout: nothing final was seen in time. The customer may still pay: ask ``query_order`` later.
-            AuthenticationError, LookupFailed, ParameterError: asking again would not help.
-            SessionClosed: with ``order_no``: the session was closed meanwhile.
+            AuthenticationError, LookupFailed, ParameterError: another try would not help.
+            SessionClosed: the session was closed meanwhile; ``order_no`` is the number to ask about later.
         """
         if getattr(order, "is_paid", False):
             first_wait = 0.0
@@ -61,7 +61,7 @@ class PollMethods:
         """Wait until a refund has arrived, as ``poll_until_paid`` waits for an order. CN 3.11.
 
         ``refund`` is a refund number, a receipt or a refund. ``timeout`` in seconds has no default, since refunds take
-        days (None: for ever). An answer with another ``out_refund_no`` than the receipt's is not taken.
+        days (None: for ever). An answer with another ``out_refund_no`` than the receipt's is not accepted.
 
         Raises:
             RefundFailed: the refund will not be paid out (``.refund``).

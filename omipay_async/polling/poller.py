@@ -1,11 +1,11 @@
-"""Waiting until orders are paid and refunds have arrived (CN 3.4(6)): drives the scheduler. No I/O of its own.
+"""Lets polls wait, asks the gateway when a question is due, and delivers the answers (CN 3.4(6)).
 
 One poller serves every poll of a session. A poll that waits is a future, an entry in a timetable and a place in a list
-of its subject. There is one timer for all of them, and a task for each question that is under way, never more of them
-than polls may have slots. So a hundred thousand polls wait at no cost, and one that is cancelled leaves nothing behind.
+of its subject. There is one timer for all polls, and one task for each question that is under way, of which there are
+only a few. So a hundred thousand waiting polls cost almost nothing, and a cancelled poll leaves nothing behind.
 
-What happens to many polls at once, the end of the session or a deadline that they share, happens to a few hundred in
-one turn of the event loop, so that the others get their turns between.
+The end of the session, or a deadline that many polls share, is handled for a few hundred polls in one turn of the event
+loop, so that other tasks get their turns in between.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from .scheduler import Schedule
 
 _AT_A_TIME: Final = 200
-"""How many polls something happens to in one turn of the event loop."""
+"""How many polls are handled in one turn of the event loop."""
 _SHORTEST_QUESTION_S: Final = 0.001
 
 
 class Poller:
-    """Everything that is waited for, and when it is asked about next."""
+    """The polls of a session, and the questions that they ask."""
 
     def __init__(
         self,
@@ -59,21 +59,19 @@ class Poller:
         self._at_once = at_once
         self._timeout = timeout
         self._primary_node = primary_node
-        self._everybody_told = asyncio.Event()
-        """Set once every poll was told that the session is closed."""
+        self._all_ended = asyncio.Event()
+        """Set once every poll was ended because the session is closed."""
         self._timer: Timer | None = None
         self.leave_loop()
 
     def leave_loop(self) -> None:
-        """Forget everything: the event loop that it was of has ended, and with it whoever waited there."""
+        """Forget every poll: the event loop in which they waited has ended."""
         for topic in self._topics:
             topic.subjects.clear()
         self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._at_once)
         self._instants: Timetable[Waiter[Any]] = Timetable()
         self._waiting = 0
-        with contextlib.suppress(
-            RuntimeError
-        ):  # from a clock without timers of its own, whose task ended with the loop
+        with contextlib.suppress(RuntimeError):  # the timer may be a task of the loop that is closed
             self._drop_timer()
         self._timer, self._timer_due = None, math.inf
 
@@ -85,10 +83,10 @@ class Poller:
         expected: Expectation,
         on_status: Callable[[S], object] | None,
     ) -> S:
-        """The first final state of ``number``.
+        """Wait for the first final state of ``number``, and return it.
 
         Raises:
-            PollTimeout: after ``schedule``'s time.
+            PollTimeout: the time of ``schedule`` is over.
             OmipayError: an error that is not temporary.
         """
         waiter = self._join(topic, number, schedule, expected)
@@ -126,7 +124,7 @@ class Poller:
         waiter = Waiter(subject, schedule, expected)
         subject.join(waiter)
         self._waiting += 1
-        self._list(waiter)
+        self._update_timetable(waiter)
         self._set_timer(self._clock.monotonic())
         return waiter
 
@@ -134,7 +132,7 @@ class Poller:
         subject = waiter.subject
         subjects = subject.topic.subjects
         if subjects.get(subject.number) is not subject:
-            return  # it was of an event loop that has ended
+            return  # it belongs to an event loop that has ended
         subject.leave(waiter)
         self._waiting -= 1
         if waiter.listed_at is not None:
@@ -145,10 +143,10 @@ class Poller:
             if subject.question is not None:
                 subject.question.cancel()
         if not self._waiting:
-            self._drop_timer()  # none may outlive the event loop that it is of
+            self._drop_timer()  # a timer must not outlive its event loop
 
-    def _list(self, waiter: Waiter[Any]) -> None:
-        """Put a waiter where its next instant is in the timetable."""
+    def _update_timetable(self, waiter: Waiter[Any]) -> None:
+        """Enter a waiter in the timetable at its next instant."""
         time = waiter.next_time
         if waiter.listed_at == time:
             return
@@ -159,18 +157,18 @@ class Poller:
             self._instants.add(waiter, time)
 
     def wake(self, topic: Topic[S], number: str, state: S | None = None) -> None:
-        """``number`` is said to be paid: tell its polls of ``state`` if the gateway said so, else ask at once."""
+        """``number`` was reported as paid: deliver ``state`` if the gateway has confirmed it, else ask at once."""
         subject = topic.subjects.get(number)
         if subject is None:
             return
         if state is not None:
-            subject.tell(state)
+            subject.receive(state)
             for waiter in subject.waiters:
-                self._list(waiter)
+                self._update_timetable(waiter)
             if subject.is_settled:
                 self._scheduler.discard(subject)
         elif subject.question is not None:
-            subject.is_woken = True  # the question under way may have been answered before the payment
+            subject.is_woken = True  # the gateway may have answered the question under way before the payment
         elif not subject.is_settled:
             self._scheduler.ask_first(subject)
             self._set_timer(self._clock.monotonic())
@@ -178,7 +176,7 @@ class Poller:
     # -- what is due --------------------------------------------------------------------------------------------------
 
     def _set_timer(self, now: float) -> None:
-        """Look again when something is due next. A timer that comes too early does no harm: it is set again then."""
+        """Set the timer to when something is due next. If it is too early, ``_look`` sets it again."""
         due = min(self._instants.next_time(), self._scheduler.next_time(now))
         if due < self._timer_due:
             self._drop_timer()
@@ -202,9 +200,9 @@ class Poller:
 
     def _pass_instant(self, waiter: Waiter[Any]) -> None:
         passed = waiter.pass_instant()
-        self._list(waiter)
+        self._update_timetable(waiter)
         if waiter.subject.question is not None:
-            return  # this question is the one
+            return  # the question under way counts as this one
         if passed is Instant.FIRST:
             self._scheduler.ask_first(waiter.subject)
         elif passed is Instant.LAST:
@@ -216,7 +214,7 @@ class Poller:
             subject.is_woken = False
             limit = min(self._timeout, max(subject.deadline - now, _SHORTEST_QUESTION_S))
             subject.question = loop.create_task(subject.topic.ask(subject.number, limit))
-            # Not in the task itself: one that is cancelled before its first step never gets to any clean-up.
+            # Not in the task itself: a task that is cancelled before its first step runs no clean-up.
             subject.question.add_done_callback(functools.partial(self._question_ended, subject))
         self._set_timer(now)
 
@@ -224,17 +222,17 @@ class Poller:
         subject.question = None
         self._scheduler.answered()
         if not question.cancelled():
-            self._tell(subject, question)
+            self._deliver(subject, question)
         if not self._life.closed:
             now = self._clock.monotonic()
             if subject.waiters:
                 self._plan(subject, now)
             self._ask(now)
 
-    def _tell(self, subject: Subject[S], question: asyncio.Future[S]) -> None:
+    def _deliver(self, subject: Subject[S], question: asyncio.Future[S]) -> None:
         error = question.exception()
         if error is None:
-            subject.tell(question.result())
+            subject.receive(question.result())
         elif isinstance(error, OmipayError) and is_temporary(error, self._primary_node):
             subject.note_error(error)
         else:
@@ -243,7 +241,7 @@ class Poller:
     def _plan(self, subject: Subject[Any], now: float) -> None:
         for waiter in subject.waiters:
             waiter.asked(now)
-            self._list(waiter)
+            self._update_timetable(waiter)
         if subject.is_woken and not subject.is_settled:
             self._scheduler.ask_first(subject)
         elif (interval := subject.interval) < math.inf:
@@ -252,11 +250,11 @@ class Poller:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """The session was closed: end every poll with ``SessionClosed``, some now, the others soon, by themselves."""
+        """Begin to end every poll with ``SessionClosed``: some now, the others in later turns of the event loop."""
         self._drop_timer()
-        self._end_some(self._everybody())
+        self._end_some(self._all_waiters())
 
-    def _everybody(self) -> Iterator[Waiter[Any]]:
+    def _all_waiters(self) -> Iterator[Waiter[Any]]:
         for topic in self._topics:
             for subject in list(topic.subjects.values()):
                 yield from list(subject.waiters)
@@ -268,8 +266,8 @@ class Poller:
         if some:
             asyncio.get_running_loop().call_soon(self._end_some, waiters)
         else:
-            self._everybody_told.set()
+            self._all_ended.set()
 
     async def wait_closed(self) -> None:
-        """Return once every poll was told that the session is closed."""
-        await self._everybody_told.wait()
+        """Return once every poll was ended, after ``close()``."""
+        await self._all_ended.wait()

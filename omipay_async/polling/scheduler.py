@@ -1,16 +1,16 @@
-"""Who is asked about next: pure, without a clock of its own, without I/O.
+"""Which order or refund is asked about next. Pure: it has no clock and does no I/O.
 
-``Schedule`` says when one poll wants its order asked about. ``Scheduler`` decides between all of them when more is due
-than may be under way at once:
+``Schedule`` contains the times at which one poll asks. ``Scheduler`` chooses between all polls when more questions are
+due than may be under way at once:
 
-1. Orders that nobody has asked about yet, or of which another process says that they are paid, go first: in the order
-   in which they fell due. When they are many, as after a restart, every second turn goes to the one that came last:
-   a customer who has just ordered does not wait until thousands of older orders were asked about.
+1. First questions, and questions about orders that another process has reported as paid, go first, in the order in
+   which they became due. If there are many of them, as after a restart, every second turn goes to the newest one, so
+   that a customer who has just ordered does not wait behind thousands of older orders.
 2. Last questions, before a poll's time is over, and repeats take turns.
 
 Repeats follow a clock of their own, which goes at most as fast as they can be asked: it stands still while one of them
 is overdue, and catches up while there is room. So under load every interval is stretched by the same factor, whether it
-is a second or an hour, and nobody is left out. A repeat is never asked before its interval has really passed.
+is a second or an hour, and no poll is left out. A repeat is never asked before its interval has really passed.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _LAST_QUESTION_S: Final = 0.5
 _CATCH_UP_S: Final = 1.0
 """How far the clock of the repeats may jump forward for one of them, if there is room and its interval has passed."""
 _TOLERANCE_S: Final = 1e-6
-"""More than sums of instants can be off by: whoever looks at the time that was told must find something."""
+"""More than the rounding error of a sum of instants: at the time of ``next_time``, ``take`` must find something."""
 _ROUNDS: Final = 4
-"""First questions are many when they fill more than so many rounds of all the questions that may be under way."""
+"""There are many first questions when they fill more than this many rounds of the questions that may be under way."""
 
 
 @attrs.frozen
 class Schedule:
-    """When one poll asks. All in seconds, the instants by one monotonic clock.
+    """When one poll asks. All times are in seconds, by one monotonic clock.
 
-    First ``first_wait`` after the beginning, then ``interval`` after each answer. The last question comes a moment
-    before the end, so that it can still be answered within the time limit, which bounds the whole poll.
+    It asks ``first_wait`` after its beginning, then ``interval`` after each answer. The last question comes a moment
+    before the end, so that it can still be answered within the time limit of the poll.
     """
 
     interval: float
@@ -78,7 +78,7 @@ T = TypeVar("T", bound=Scheduled)
 
 
 class Scheduler(Generic[T]):
-    """Gives out the next subject to ask about, at most ``at_once`` at a time."""
+    """Chooses the next subject to ask about. At most ``at_once`` questions are under way."""
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
@@ -87,7 +87,7 @@ class Scheduler(Generic[T]):
         self._last: collections.OrderedDict[T, None] = collections.OrderedDict()
         self._repeats: Timetable[T] = Timetable()
         self._lag = 0.0
-        """How far the clock of the repeats is behind the real one."""
+        """How many seconds the clock of the repeats is behind the real one."""
         self._newest_next = False
         self._repeat_next = True
 
@@ -111,7 +111,7 @@ class Scheduler(Generic[T]):
         self._repeats.add(subject, subject.repeat_at)
 
     def discard(self, subject: T) -> None:
-        """Nobody waits for ``subject`` any more, or it is asked about now."""
+        """Remove ``subject``: no poll waits for it any more, or it is asked about now."""
         if subject.is_queued:
             subject.is_queued = False
             self._first.pop(subject, None)
@@ -121,7 +121,7 @@ class Scheduler(Generic[T]):
             subject.repeat_at = None
 
     def take(self, now: float) -> T | None:
-        """What to ask about now; None if nothing is due, or enough is under way."""
+        """Take the subject to ask about now; None if nothing is due, or enough questions are under way."""
         if self.under_way >= self._at_once:
             return None
         subject = self._first_question() if self._first else self._last_question_or_repeat(now)
@@ -131,11 +131,11 @@ class Scheduler(Generic[T]):
         return subject
 
     def answered(self) -> None:
-        """A question has ended, whether or not it was answered."""
+        """Note that a question has ended, whether or not it was answered."""
         self.under_way -= 1
 
     def next_time(self, now: float) -> float:
-        """When there will be something to take that ``take`` does not give now; infinity while enough is under way."""
+        """When ``take`` will return another subject; infinity while enough questions are under way."""
         if self.under_way >= self._at_once:
             return math.inf
         if self._first or self._last:

@@ -1,8 +1,7 @@
-"""Polls, from the arguments of a method to the result or the error: checks, what is reported, who is woken.
+"""Runs a poll from the arguments of a method to the result or the error, and reports it as an event.
 
-``poller`` decides when to ask, ``subject`` what an answer means for whoever waits. Here both are put together with the
-rest of a session. Every error that leaves a poll says ``outcome`` UNKNOWN, whatever it said of the call that failed:
-the customer may pay all the same. Only ``PaymentFailed`` and ``RefundFailed`` are the gateway's own word.
+Every error of a poll has ``outcome`` UNKNOWN, whatever the failed call had: the customer may pay all the same. Only
+``PaymentFailed`` and ``RefundFailed``, which the gateway has confirmed, have ``outcome`` NOT_DONE.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class PollingService:
         on_status: Callable[[S], object] | None,
         /,
     ) -> S:
-        """Wait for a good final state of ``subject``: a number, or an object that has it.
+        """Wait until ``subject``, a number or an object that has one, is paid or refunded. Returns the final state.
 
         Raises:
             PaymentFailed, RefundFailed: the final state is a failure.
@@ -135,19 +134,19 @@ class PollingService:
         )
 
     def confirmed(self, order: Order) -> None:
-        """The gateway says that ``order`` is paid: its polls end."""
+        """End the polls of ``order``, which the gateway has confirmed as paid."""
         self._poller.wake(self.orders, order.order_no, order)
 
     def leave_loop(self) -> None:
-        """The event loop that the polls were in has ended."""
+        """Forget every poll: the event loop in which they waited has ended."""
         self._poller.leave_loop()
 
     def close(self) -> None:
-        """The session was closed: begin to end every poll."""
+        """Begin to end every poll, since the session is closed."""
         self._poller.close()
 
     async def aclose(self) -> None:
-        """Return once every poll was told, after ``close()``."""
+        """Return once every poll was ended, after ``close()``."""
         await self._poller.wait_closed()
 
 

@@ -1,18 +1,18 @@
-"""What is waited for, and who waits: the state of every poll, and the only code that changes it. No I/O.
+"""The state of every poll, and how an instant, an answer or an error changes it. No I/O.
 
-A *subject* is one order or one refund. A *waiter* is one poll of it; polls of one subject share each question, and each
-judges the answer for itself. What can happen to a waiter:
+A *subject* is one order or one refund. A *waiter* is one poll of it. The polls of one subject share each question, and
+each compares the answer with what it expects. What can happen to a waiter:
 
 ======================  ===========================================================================================
 its first instant       the subject is asked about before all repeats
 its last instant        the subject is asked about once more
-its deadline            it ends: ``PollTimeout``
-an answer, not final    it is the latest state
-an answer, final        it is the latest state, and settles the waiter: nothing changes that any more
-one of another sale     not taken: a temporary error of this waiter alone
-a temporary error       it is remembered
-a lasting error         it ends with this error
-the session is closed   it ends: ``SessionClosed``
+its deadline            it ends with ``PollTimeout``
+an answer, not final    becomes the latest state
+an answer, final        becomes the latest state, and settles the waiter: nothing changes that any more
+one of another sale     is not accepted: a temporary error of this waiter alone
+a temporary error       is stored as ``last_error``
+a lasting error         ends it with this error
+the session is closed   it ends with ``SessionClosed``
 ======================  ===========================================================================================
 """
 
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 
 
 class PollState(Protocol):
-    """An Order or a Refund: what a question is answered with."""
+    """An Order or a Refund: the answer to a question."""
 
     @property
     def status(self) -> str:
-        """As in the status tables."""
+        """The status, as the documents name it."""
         ...
 
     @property
@@ -64,12 +64,12 @@ class PollState(Protocol):
 
     @property
     def is_failed(self) -> bool:
-        """Whether it ends badly."""
+        """Whether the final state is a failure."""
         ...
 
     @property
     def is_final(self) -> bool:
-        """Whether the poll ends."""
+        """Whether the state is final, so that the poll ends."""
         ...
 
 
@@ -78,21 +78,21 @@ S = TypeVar("S", bound=PollState)
 
 @attrs.frozen(eq=False)
 class Topic(Generic[S]):
-    """One kind of subjects, and those of it that are waited for now."""
+    """One kind of subject, orders or refunds, and the subjects that are waited for now."""
 
     kind: Literal["order", "refund"]
     endpoint: Endpoint[S]
     fields: Mapping[str, type]
-    """What an answer about the right sale agrees in."""
+    """The fields in which an answer must agree with what a poll expects, and their types."""
     ask: Callable[[str, float], Coroutine[Any, Any, S]]
-    """Asks about a number, within so many seconds."""
+    """Asks the gateway about a number, within so many seconds."""
     failed: Callable[[S], OmipayError]
     """The error of a final state that is a failure."""
     subjects: dict[str, Subject[S]] = attrs.field(factory=dict, init=False)
 
 
 def is_temporary(error: BaseException, primary_node: str) -> bool:
-    """Whether ``error`` is temporary: a second node, for one, may not know the order yet."""
+    """Whether ``error`` is temporary. An unknown order is, if the second node answered: it may not have it yet."""
     if isinstance(error, LookupFailed):
         return error.node is not None and error.node != primary_node
     if isinstance(error, TransportError | InvalidReply | GatewayError):
@@ -143,13 +143,13 @@ class Subject(Scheduled, Generic[S]):
         """Whether there is nothing left to be asked for anybody."""
         return all(waiter.is_settled for waiter in self.waiters)
 
-    def tell(self, state: S) -> None:
-        """The gateway said this."""
+    def receive(self, state: S) -> None:
+        """Deliver the gateway's answer to every waiter."""
         for waiter in self.waiters:
-            waiter.tell(state)
+            waiter.receive(state)
 
     def note_error(self, error: OmipayError) -> None:
-        """The question failed, and the next one may be answered."""
+        """Store a temporary error: the next question may be answered."""
         if not self.has_failed:
             self.has_failed = True
             logger.warning("%s %s: polling goes on after an error: %s", self.topic.kind, self.number, error)
@@ -157,13 +157,13 @@ class Subject(Scheduled, Generic[S]):
             waiter.last_error = error
 
     def fail(self, error: BaseException) -> None:
-        """The question failed, and asking again would not help."""
+        """End every waiter with an error: another question would not help."""
         for waiter in self.waiters:
             waiter.end_with(error)
 
 
 class Instant(enum.IntEnum):
-    """What a waiter waits for next, as far as time goes."""
+    """The next instant of a waiter."""
 
     FIRST = 0
     LAST = 1
@@ -172,7 +172,7 @@ class Instant(enum.IntEnum):
 
 
 class End(enum.Enum):
-    """Why a waiter ends without an error of the gateway's."""
+    """Why a waiter ends without an error of a question."""
 
     TIME = enum.auto()
     CLOSED = enum.auto()
@@ -200,12 +200,12 @@ class Waiter(Generic[S]):
         self.schedule = schedule
         self.expected = expected
         self.index = 0
-        """Its place among the waiters of the subject, which moves it."""
+        """Its place in the list of the subject, which sets this."""
         self.instant = Instant.FIRST
         self.listed_at: float | None = None
-        """Where it stands in the timetable of the poller, which sets this."""
+        """At which time it is in the timetable of the poller, which sets this."""
         self.latest: S | None = None
-        """A state that the poll has not seen yet."""
+        """A state that the poll has not taken yet."""
         self.end: BaseException | End | None = None
         self.last_error: OmipayError | None = None
         self.has_refused = False
@@ -227,7 +227,7 @@ class Waiter(Generic[S]):
         return self.instant <= Instant.LAST
 
     def pass_instant(self) -> Instant:
-        """The next instant has come. Which one that was."""
+        """Go on to the following instant, since the next one has come. Returns the one that has passed."""
         passed = self.instant
         if passed is Instant.DEADLINE:
             self.end_with(End.TIME)
@@ -238,21 +238,21 @@ class Waiter(Generic[S]):
         return passed
 
     def asked(self, now: float) -> None:
-        """A question about its subject has ended: the first one was asked, and in the end the last one too."""
+        """Note that a question about its subject has ended: the first one is asked, and late enough the last one."""
         if self.wants_more:
             self.instant = Instant.LAST if now < self.schedule.last else Instant.DEADLINE
 
-    # -- news ---------------------------------------------------------------------------------------------------------
+    # -- answers ------------------------------------------------------------------------------------------------------
 
     @property
     def is_settled(self) -> bool:
         """Whether a final state or an error has ended the waiting."""
         return self.instant is Instant.NONE
 
-    def tell(self, state: S) -> None:
-        """The gateway said this of its subject."""
+    def receive(self, state: S) -> None:
+        """Take an answer of the gateway about its subject."""
         if self.is_settled:
-            return  # an answer from before a confirmed payment takes nothing back
+            return  # an answer that was given before a confirmed payment does not undo it
         wrong = contradiction(state, self.expected, self.subject.topic.fields)
         if wrong is not None:
             self._refuse(state, wrong)
@@ -267,11 +267,11 @@ class Waiter(Generic[S]):
         what = f"{topic.endpoint.name}: {topic.kind} {self.subject.number}: the answer is about another sale, {wrong}"
         if not self.has_refused:
             self.has_refused = True
-            logger.warning("%s; it is not taken, polling goes on", what)
+            logger.warning("%s; it is not accepted, polling goes on", what)
         self.last_error = InvalidReply(what, endpoint=topic.endpoint.name, raw=state.raw)
 
     def end_with(self, end: BaseException | End) -> None:
-        """Nothing more is waited for. The first reason counts, and a final state counts before all reasons."""
+        """End the waiting, unless a final state or an earlier reason has ended it already."""
         if not self.is_settled:
             self.instant = Instant.NONE
             self.end = End.CLOSED if isinstance(end, SessionClosed) else end
@@ -282,12 +282,12 @@ class Waiter(Generic[S]):
             self.future.set_result(None)
 
     def take_latest(self) -> S | None:
-        """The state that the poll has not seen yet."""
+        """Take the state that the poll has not seen yet."""
         latest, self.latest = self.latest, None
         return latest
 
     def failure(self, last: S | None) -> BaseException:
-        """What the poll raises; each poll an error of its own. ``last`` is the last state that it has seen."""
+        """A new error for this poll to raise. ``last`` is the last state that it has seen."""
         topic, number = self.subject.topic, self.subject.number
         fields: dict[str, Any] = {f"{topic.kind}_no": number}
         if self.end is End.TIME:

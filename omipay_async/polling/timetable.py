@@ -1,8 +1,8 @@
-"""What happens when: items at times, put in and taken out at a cost that does not grow with how many there are. No I/O.
+"""A timetable of many items, in which adding and removing one takes the same time however many there are. No I/O.
 
-Items that are far ahead lie in buckets of an eighth of a second, unsorted: most of them are taken out again before
-their time comes, and then nothing of them is left. When the time of a bucket has come, its items go to a heap. So what
-is taken out of the heap too late to be removed at once, was at most an eighth of a second from its end.
+Items that are far ahead lie unsorted in buckets of an eighth of a second. Most of them are removed before their time
+comes, and a bucket keeps nothing of them. When the time of a bucket has come, its items are moved to a heap. An item
+that is removed later than that leaves its entry in the heap until its time, at most an eighth of a second.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ else:
 
 _WIDTH: Final = 0.125  # a power of two: then no time is rounded into another bucket than its own
 _FEW: Final = 64
-"""A heap of fewer entries than this is never tidied up."""
+"""A heap with fewer surplus entries than this is not tidied up."""
 
 
 class Timetable(Generic[T]):
-    """Items, each at one time (in seconds, finite). An item is in a timetable once at most."""
+    """Items, each at one finite time in seconds. An item is in a timetable at most once."""
 
     __slots__ = ("_buckets", "_heap", "_in_heap", "_numbers", "_opened", "_order")
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[T, float]] = {}
         self._numbers: list[int] = []
-        """A heap of the buckets' numbers. It may hold numbers of buckets that are gone."""
+        """A heap of the buckets' numbers. It may contain numbers of buckets that do not exist any more."""
         self._opened = -math.inf
         """The number of the last bucket whose time has come."""
         self._heap: list[tuple[float, int, T]] = []
         self._in_heap: dict[T, int] = {}
-        """The items of the heap that were not taken out, with the number of their entry."""
+        """The items of the heap that were not removed, with the number of their entry."""
         self._order = itertools.count()
 
     def add(self, item: T, time: float) -> None:
@@ -52,7 +52,7 @@ class Timetable(Generic[T]):
             heapq.heappush(self._numbers, number)
 
     def remove(self, item: T, time: float) -> None:
-        """Take out ``item``, which is at ``time``."""
+        """Remove ``item``, which is at ``time``."""
         number = int(time // _WIDTH)
         bucket = self._buckets.get(number)
         if bucket is None:
@@ -73,7 +73,7 @@ class Timetable(Generic[T]):
             heapq.heapify(self._heap)
 
     def first(self, until: float) -> tuple[float, T] | None:
-        """The earliest item and its time, if that is not after ``until``; of several at one time, the first put in."""
+        """The earliest item and its time, if that is not after ``until``; of several at one time, the first added."""
         self._open(until)
         self._drop_removed()
         if not self._heap or self._heap[0][0] > until:
@@ -82,7 +82,7 @@ class Timetable(Generic[T]):
         return time, item
 
     def next_time(self) -> float:
-        """When to look again: ``first`` finds nothing before that. It may find nothing then either."""
+        """When to look again: ``first`` finds nothing before that, and perhaps nothing then."""
         self._drop_removed()
         while self._numbers and self._numbers[0] not in self._buckets:
             heapq.heappop(self._numbers)

@@ -1,1 +1,1 @@
-"""One attempt on the wire. The only place that knows httpx and httpcore."""
+"""One attempt on the wire. The only package that uses httpx and httpcore."""

@@ -1,4 +1,4 @@
-"""One try on its way to a node: where it goes, how far it has got, what comes back or what its end proves. No I/O."""
+"""One attempt to send a request to a node: where it goes, how far it has got, and how it failed. No I/O."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Node:
     """One address of the gateway."""
 
     name: str
-    """``AU``, ``CN`` or a host: what events and errors call it."""
+    """``AU``, ``CN`` or a host: its name in events and errors."""
     base_url: str
     """Up to and including ``/omipay/api``."""
 
 
 @attrs.frozen
 class Failed:
-    """What became of a try that brought no reply, and the error to raise if it is the last one."""
+    """A failed attempt, and the error to raise if it was the last one."""
 
     failure: Failure
     error: OmipayError
@@ -53,19 +53,19 @@ class Progress(enum.Enum):
 
 @attrs.define(eq=False)
 class Attempt:
-    """One request on its way: what it asks, how long it may take, how far it got."""
+    """One request under way: what it sends, how long it may take, how far it has got."""
 
     endpoint: str
     method: str
     node: Node
     path: str
     signed_query: Callable[[], str] = attrs.field(repr=False)
-    """Called once, when the request leaves."""
+    """Called once, at the moment when the request is sent."""
     secrets: Iterable[str] = attrs.field(repr=False)
     scope: CancelScope
     clock: Clock
     until: float
-    """When the reply must be here, by the clock's ``monotonic``."""
+    """When the reply must have arrived, by the clock's ``monotonic``."""
     connect_s: float
     """How many seconds connecting may take, TLS included."""
     send_by: Deadline | None = None
@@ -78,7 +78,7 @@ class Attempt:
 
     @property
     def travels_alone(self) -> bool:
-        """Whether it needs a connection of its own, as money calls do."""
+        """Whether it needs a connection of its own, as a money call does."""
         return self.send_by is not None
 
     @property
@@ -92,15 +92,15 @@ class Attempt:
         return self.send_by is not None and self.send_by.is_over(self.clock)
 
     def begin_connecting(self) -> None:
-        """Nothing is sent as long as this lasts; it has a time limit of its own."""
+        """Note that connecting begins, which has a time limit of its own. Nothing of the request is sent meanwhile."""
         self.progress = Progress.CONNECTING
         self.scope.expire_in(self.connect_s)
 
     def begin_sending(self) -> None:
-        """The next that happens is that the request is written.
+        """Note that the request is about to be written.
 
         Raises:
-            TooLateError: it must not be.
+            TooLateError: it is a money call, and its time to be sent is over.
         """
         if self.is_too_late:
             raise TooLateError
@@ -109,7 +109,7 @@ class Attempt:
         self.progress = Progress.SENT
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow httpcore's trace events, on its path. An exception from here ends the request before it is sent."""
+        """Follow httpcore's trace events. An exception that is raised here ends the request before it is sent."""
         if self.progress is Progress.SENT:
             return
         if event.endswith(".send_request_headers.started"):
@@ -123,21 +123,22 @@ class Attempt:
 
 
 class TooLateError(Exception):
-    """Signing or connecting took so long that a money call must not be sent any more."""
+    """A money call must not be sent any more: signing or connecting took too long."""
 
 
 def too_late(endpoint: str) -> Failed:
-    """A money call that was not sent because too little of its time was left."""
+    """The failure of a money call that was not sent because too little of its time was left."""
     message = f"{endpoint}: not sent, less than half of its time was left"
     return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
 
 
 def session_closed() -> Failed:
-    """A try that the session's end cut short: it was a read, or was not sent yet."""
+    """The failure of an attempt that was ended by ``aclose()``: a read, or a request that was not sent yet."""
     return Failed(Failure.CLOSED, SessionClosed())
 
 
 def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
+    """The failure of an attempt whose scope was cancelled."""
     if why is CancelReason.CLOSED:
         return session_closed()
     if attempt.may_have_arrived:

@@ -1,11 +1,11 @@
-"""A stretch of a task that time, or the session's end, can cut short. No I/O.
+"""A block of code that a time limit, or the end of the session, can cancel. No I/O.
 
-``asyncio.timeout`` on the session's clock instead of the loop's, and with a second reason to end: ``aclose()``.
-A cancellation from outside always wins and is never swallowed.
+It is ``asyncio.timeout`` on the session's clock instead of the loop's, with a second reason to end: ``aclose()``. A
+cancellation from outside always wins and is never swallowed.
 
-When time is up, what was waited for may be there already: in the socket, or halfway to the block. (Something held up
-the event loop.) So time ends the block only after the loop had some turns to deliver what it has, and as long as bytes
-go on coming in these turns, it waits for more of them; up to a limit, since a server may drip.
+When the time is over, the awaited reply may have arrived already, but was not delivered yet because something blocked
+the event loop. So the block is cancelled only after the loop had some turns to deliver what it has. While bytes arrive
+in these turns, it gets more of them, up to a limit, since a server may send one byte at a time.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _MOST_TURNS: Final = 100
 
 
 class CancelReason(enum.Enum):
-    """What cut a scope short."""
+    """Why a scope was cancelled."""
 
     TIME = enum.auto()
     CLOSED = enum.auto()
 
 
 class ScopeCancelled(Exception):
-    """Raised at the end of a scope that was cut short."""
+    """Raised at the end of a scope that was cancelled."""
 
     def __init__(self, why: CancelReason) -> None:
         super().__init__(why)
@@ -43,7 +43,7 @@ class ScopeCancelled(Exception):
 
 
 class CancelScope:
-    """``with CancelScope(clock) as scope:`` cuts its block short at ``scope.end(why)``, or when its time is over."""
+    """``with CancelScope(clock) as scope:`` cancels its block at ``scope.end(why)``, or when its time is over."""
 
     __slots__ = (
         "_cancelled",
@@ -66,12 +66,12 @@ class CancelScope:
         self._why: CancelReason | None = None
         self._timer: Timer | None = None
         self._later: asyncio.Handle | None = None
-        self._received: Callable[[], int] = int  # nothing
+        self._received: Callable[[], int] = int  # always 0
         self._cancelled = False
         self._over = False
 
     def expire_in(self, seconds: float) -> None:
-        """Let the time be over in ``seconds`` from now, instead of what was set before."""
+        """Let the time be over ``seconds`` from now, whatever was set before."""
         if self._timer is not None:
             self._timer.cancel()
         if self._later is not None and self._why is None:
@@ -79,7 +79,7 @@ class CancelScope:
         self._timer = call_later(self._clock, seconds, self._expire)
 
     def watch(self, received: Callable[[], int]) -> None:
-        """Let ``received()`` tell how many bytes have come of what the block waits for."""
+        """Let ``received()`` return how many bytes have arrived of what the block waits for."""
         self._received = received
 
     def _expire(self) -> None:
@@ -95,12 +95,12 @@ class CancelScope:
             self.end(CancelReason.TIME)
 
     def end(self, why: CancelReason) -> None:
-        """Cut the block short now; the first reason counts."""
+        """Cancel the block now. The first reason counts."""
         if self._why is None and not self._over:
             self._why = why
             if asyncio.current_task() is self._task:
-                # Time went on inside the block itself. A task that cancels itself would feel it at its next await,
-                # which may lie after the block.
+                # Called from inside the block. A task that cancels itself is cancelled at its next await, which may be
+                # after the block.
                 self._later = asyncio.get_running_loop().call_soon(self._cancel)
             else:
                 self._cancel()
@@ -112,7 +112,7 @@ class CancelScope:
     def __enter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
-            message = "a session's methods are awaited from a task"
+            message = "a session's methods must be awaited in a task"
             raise RuntimeError(message)
         self._task = task
         self._cancelling = task.cancelling()

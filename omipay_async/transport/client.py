@@ -1,7 +1,7 @@
-"""The one place with network I/O, and the only package that knows httpx: connections, requests, replies.
+"""Sends one attempt to the gateway and returns its reply, or the failure.
 
-A request is signed at the moment it leaves, below everything that logs, follows redirects or keeps cookies, and on our
-own transports the signed target is not even on the request: it travels in ``extensions["target"]``, which only the
+A request is signed at the moment it leaves, below everything that logs, follows redirects or keeps cookies. On our own
+transports the URL of the request is not signed: the signed target is in ``extensions["target"]``, which only the
 connection reads. So neither httpx's log nor a tracer that reads ``request.url`` ever sees a signature.
 
 There are three ways to the gateway:
@@ -11,7 +11,7 @@ There are three ways to the gateway:
 - Through a proxy, over httpx's own transport.
 - Over a transport that the user gave.
 
-On the last two nobody can see what else comes over a connection, so none is used twice: each request is sent with
+On the last two we cannot see what else arrives over a connection, so none is used twice: each request is sent with
 ``Connection: close``.
 """
 
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 
 _KEEPALIVE_S: Final = 30.0
 _LONGEST_KEEPALIVE_S: Final = 60.0
-"""After this long without an answer no transport has a kept-alive connection left."""
+"""No transport keeps a connection alive for longer than this without an answer."""
 
 
 @attrs.define(eq=False)
 class Slot:
-    """The right to have one request under way, and the connection of our own that was kept for the next read."""
+    """The right to have one request under way, with the connection that was kept for the next read."""
 
     connection: Connection | None = None
 
@@ -66,7 +66,7 @@ class Slot:
             self.connection = None
 
     def take_connection(self, base_url: str, now: float) -> Connection | None:
-        """The connection that was kept, if it leads to ``base_url`` and is not too old."""
+        """Take the connection that was kept, if it leads to ``base_url`` and is not too old."""
         connection, self.connection = self.connection, None
         if connection is None:
             return None
@@ -80,7 +80,7 @@ class HTTPClient:
     """The slots with their connections, and the ``httpx.AsyncClient`` of the session.
 
     Args:
-        is_closed: Whether the session was closed: then no connection is kept.
+        is_closed: Returns whether the session was closed: then no connection is kept.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class HTTPClient:
         self._headers = httpx.Headers(
             {
                 "Accept": "application/json",
-                "Accept-Encoding": "identity",  # a compressed bomb would pass LARGEST_REPLY
+                "Accept-Encoding": "identity",  # a small compressed body could become larger than LARGEST_REPLY
                 "Content-Type": "application/json",  # CN 2.1, although the body is empty
                 "User-Agent": user_agent,
             }
@@ -122,7 +122,7 @@ class HTTPClient:
         return ConnectionPool([Slot() for _ in range(self._size)])
 
     def move_to_another_loop(self) -> None:
-        """Forget every connection: they belong to the loop that was used before.
+        """Forget every connection, since they belong to the event loop that was used before.
 
         Raises:
             ConfigurationError: the connections are those of a transport that the user gave.
@@ -142,9 +142,9 @@ class HTTPClient:
     # -- three ways to the gateway -----------------------------------------------------------------------------------
 
     async def exchange(self, slot: Slot, attempt: Attempt) -> Received | Failed:
-        """Send the request, and return the reply or what its absence proves.
+        """Send the request, and return the reply or the failure.
 
-        What is raised is a cancellation, or what the set-up or the nonce provider raised before anything was sent.
+        It raises only what comes before anything is sent, from the set-up or the nonce provider, and cancellations.
         """
         if self._given is not None:
             keep_no_connection(self._given)
@@ -177,7 +177,7 @@ class HTTPClient:
             slot.connection = connection
 
     async def _exchange_through(self, proxy: Any, attempt: Attempt) -> Received | Failed:
-        # After an exception or a cancellation httpcore's pool may be in any state: each request has its own.
+        # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
         transport = self._httpx_transport(proxy, httpx.Limits(max_keepalive_connections=0))
         try:
             return await self._exchange(attempt, transport, self._proxied_request)
@@ -196,7 +196,7 @@ class HTTPClient:
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
         response: httpx.Response | None = None
-        before = our_request.get()
+        previous = our_request.get()
         our_request.set(True)
         try:
             with attempt.scope:
@@ -214,17 +214,17 @@ class HTTPClient:
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             return failed(attempt, error, certain=not self._may_be_a_second_try(attempt, error))
         finally:
-            our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
+            our_request.set(previous)  # a token could not be reset if the coroutine is closed in another context
             if response is not None:
                 self._close(response.aclose())
 
     def distrust(self, slot: Slot) -> None:
-        """Close the connection over which a reply came that cannot be believed."""
+        """Close the connection over which an unusable reply came."""
         slot.close()
 
     def _may_be_a_second_try(self, attempt: Attempt, error: Exception) -> bool:
-        # aiohttp repeats a GET by itself when a kept-alive connection drops: that its second try was refused proves
-        # nothing of the first.
+        # aiohttp repeats a GET by itself when a kept-alive connection is dropped. If its second try is refused, its
+        # first one may have arrived all the same.
         source = type(error.__cause__).__module__.partition(".")[0]
         if source != "aiohttp" or attempt.method != "GET":
             return False
@@ -245,14 +245,14 @@ class HTTPClient:
     def _whole_request(self, attempt: Attempt, query: str) -> httpx.Request:
         url = httpx.URL(f"{attempt.node.base_url}{attempt.path}?{plain_text(query)}")
         left = max(0.001, attempt.until - attempt.clock.monotonic())
-        connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline: its end would prove nothing
+        connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
         request = self._bare_request(attempt, url, closes=True)
         request.extensions = {"timeout": {"connect": connect, "read": left, "write": left, "pool": connect}}
         request.read()  # some transports want its content, which is empty
         return request
 
     def _bare_request(self, attempt: Attempt, url: httpx.URL, *, closes: bool = False) -> httpx.Request:
-        # With its headers complete and its stream given, httpx has nothing to work out: a sixth of the time.
+        # Given complete headers and a stream, httpx makes a request in a sixth of the time.
         closes = closes or attempt.travels_alone
         key = attempt.method, attempt.node.base_url, closes
         headers = self._complete_headers.get(key)
@@ -269,7 +269,7 @@ class HTTPClient:
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def _close(self, closing: Coroutine[Any, Any, None]) -> None:
-        # Beside, not here: whoever was cancelled must not wait, and a cancelled task could not.
+        # In a task of its own: a cancelled call must not wait for it.
         task = asyncio.get_running_loop().create_task(_closed(closing))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -287,26 +287,26 @@ class HTTPClient:
 async def _closed(closing: Coroutine[Any, Any, None]) -> None:
     try:
         await closing
-    except Exception as error:  # noqa: BLE001 - closing what failed may fail; nobody waits for it
+    except Exception as error:  # noqa: BLE001 - a connection that has failed may fail to close in any way
         logging.getLogger("omipay_async").debug("closing a connection failed: %s", type(error).__name__)
 
 
 def to_url(address: str) -> httpx.URL:
-    """A URL, taken apart."""
+    """``address`` as httpx's URL."""
     return httpx.URL(address)
 
 
 def can_be_asked(address: str) -> bool:
-    """Whether a URL can be sent to at all."""
+    """Whether httpx can send a request to a URL."""
     try:
         return bool(to_url(address).host)
-    except (httpx.InvalidURL, ValueError):  # a ValueError is what is wrong with an international name
+    except (httpx.InvalidURL, ValueError):  # a ValueError is raised for a wrong international name
         return False
 
 
 @functools.lru_cache(maxsize=64)
 def _address(base_url: str, path: str) -> httpx.URL:
-    # Parsing a URL costs as much as signing a request ten times.
+    # Parsing a URL takes as long as signing ten requests.
     return httpx.URL(base_url + path)
 
 
@@ -315,7 +315,7 @@ def _target(attempt: Attempt, query: str) -> bytes:
 
 
 async def _read(response: httpx.Response, node: Node) -> Received:
-    if response.is_closed:  # made by a mock, or read already by a transport of the user's
+    if response.is_closed:  # it was made by a mock, or the user's transport has read it
         body, complete = response.content, len(response.content) <= LARGEST_REPLY
     else:
         body, complete = await _body(response)
@@ -333,7 +333,7 @@ async def _body(response: httpx.Response) -> tuple[bytes, bool]:
     return b"".join(chunks), True
 
 
-# As in httpx, h11 and httpcore are loaded by whoever makes a session, not by whoever imports the package.
+# h11 and httpcore are imported when a session is made, not with the package, as in httpx.
 
 
 def _new_network() -> Network:

@@ -1,27 +1,29 @@
 """One HTTP/1.1 connection of our own: an asyncio protocol whose replies h11 reads.
 
-It sees every byte as it arrives, in plain TCP and under TLS, and that is what it is for:
+httpx's own connections do not show every byte as it arrives. This one does, in plain TCP and under TLS, for three
+reasons:
 
-- *What was sent.* ``send`` writes the whole request in one call. Before it nothing can have reached the server, after
-  it everything may have.
-- *What came unasked.* A byte that arrives while no request is under way, a lone line break included, answers nothing.
-  It ends the connection, so that no later request can take it for its own reply. So does what follows a reply.
-- *Whether it is still there.* ``is_usable`` also looks into the socket, where bytes or the server's goodbye may lie
-  that the event loop has not delivered yet. The request is written without an await in between.
+- *What was sent.* ``send`` writes the whole request in one call. Before it, nothing can have reached the server; after
+  it, everything may have.
+- *What arrived without a request.* A byte that arrives while no request is under way, even a single line break, is not
+  a reply to anything. It closes the connection, so that no later request can take it for its own reply. So do bytes
+  that follow a reply.
+- *Whether the connection is still open.* ``is_usable`` also looks into the socket, which may contain bytes, or the
+  end of the stream, that the event loop has not delivered yet. The request is then written without an await in between.
 
-The states, and what they are left by:
+The states, and what ends them:
 
 =========  =============================  =========================================================
-state      meaning                        left by
+state      meaning                        ended by
 =========  =============================  =========================================================
 FRESH      connected, nothing was sent    ``send`` (to BUSY)
 BUSY       one request is under way       a complete reply (to IDLE, or to CLOSED if it is the last)
 IDLE       may be used again              ``send`` (to BUSY), any byte (to CLOSED)
-CLOSED     of no use any more             nothing
+CLOSED     cannot be used any more        nothing
 =========  =============================  =========================================================
 
-From every state ``abort`` leads to CLOSED, and so does the loss of the connection. Whoever has a request under way that
-fails or is cancelled aborts the connection. Closing is abrupt, as in httpx: nobody waits for a server to agree.
+From every state ``abort`` leads to CLOSED, and so does the loss of the connection. If a request fails or is cancelled,
+the caller aborts the connection. Closing is abrupt, as in httpx: it does not wait for the server.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ _TARGET: Final = re.compile(rb"[!-~]+")
 
 
 class ConnectionState(enum.Enum):
-    """Where in its life a connection is."""
+    """The states of a connection."""
 
     FRESH = enum.auto()
     BUSY = enum.auto()
@@ -61,17 +63,17 @@ class ConnectionState(enum.Enum):
 
 @attrs.frozen
 class Reply:
-    """One reply as it came. A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere behind them."""
+    """One reply as it arrived. A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere after them."""
 
     status: int
     headers: Any
-    """The pairs of names and values, bytes."""
+    """Pairs of a name and a value, as bytes."""
     body: bytes
 
 
 @attrs.define(eq=False)
 class _Exchange:
-    """The request that is under way, and what has come of its reply."""
+    """The request that is under way, and what has arrived of its reply."""
 
     reply: asyncio.Future[Reply]
     response: h11.Response = attrs.field(init=False)
@@ -80,14 +82,14 @@ class _Exchange:
 
 
 class Connection(asyncio.Protocol):
-    """One connection to ``base_url``'s server. ``closed`` is called once, when it is gone."""
+    """One connection to the server of ``base_url``. ``closed`` is called once, when the socket is closed."""
 
     __slots__ = (
         "_closed",
-        "_ended",
         "_exchange",
         "_h11",
         "_received",
+        "_server_finished",
         "_socket",
         "_tls",
         "_transport",
@@ -112,15 +114,15 @@ class Connection(asyncio.Protocol):
         self._socket = sock
         self._closed = closed
         self._tls = tls
-        self._ended = False
+        self._server_finished = False
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         self._exchange: _Exchange | None = None
 
-    # -- asked by whoever has it ------------------------------------------------------------------------------------
+    # -- for its user -----------------------------------------------------------------------------------------------
 
     @property
     def is_idle(self) -> bool:
-        """Whether it may be used again, as far as the event loop has been told."""
+        """Whether it may be used again, as far as the event loop has noticed."""
         return self.state is ConnectionState.IDLE
 
     @property
@@ -129,7 +131,7 @@ class Connection(asyncio.Protocol):
         return self.state is ConnectionState.BUSY
 
     def is_usable(self) -> bool:
-        """Whether a request may be sent: the server has neither closed the connection nor said anything unasked."""
+        """Whether a request may be sent: the server has neither closed the connection nor sent anything."""
         if not self._is_connected():
             return False
         try:
@@ -144,11 +146,11 @@ class Connection(asyncio.Protocol):
         return self.state is not ConnectionState.CLOSED and not self._transport.is_closing()
 
     def send(self, method: bytes, target: bytes, headers: Headers) -> asyncio.Future[Reply]:
-        """Write a request without a body. What is returned becomes its reply, or an ``httpx.TransportError``.
+        """Write a request without a body. The future that is returned gets its reply, or an ``httpx.TransportError``.
 
         Raises:
             httpx.LocalProtocolError: it is not a request; nothing was sent.
-            httpx.RemoteProtocolError: the server closed the connection before; nothing was sent.
+            httpx.RemoteProtocolError: the server has closed the connection; nothing was sent.
         """
         if not self._is_connected():
             raise httpx.RemoteProtocolError("the server closed the connection at once")
@@ -160,12 +162,12 @@ class Connection(asyncio.Protocol):
         self._exchange = _Exchange(reply)
         self.state = ConnectionState.BUSY
         self._transport.write(b"".join((method, b" ", target, head[len(method) + 2 :])))
-        if self._ended:
+        if self._server_finished:
             self.eof_received()
         return reply
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Agree on TLS with a server whose certificate must be ``host``'s. Whatever ends this closes the connection."""
+        """Begin TLS with a server whose certificate must be ``host``'s. If that fails, the connection is closed."""
         plain = self._transport
         try:
             transport = await self.loop.start_tls(plain, self, context, server_hostname=host)
@@ -178,17 +180,17 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def count_received(self) -> int:
-        """How many bytes have come so far."""
+        """How many bytes have arrived so far."""
         return self._received
 
     def abort(self) -> None:
-        """Close the connection at once, whatever is under way on it."""
+        """Close the connection at once, even if a request is under way."""
         self.state = ConnectionState.CLOSED
         if not self.gone.done():
             self._transport.abort()
 
     def abandon(self) -> None:
-        """Close the socket alone: the event loop that the connection belonged to is gone."""
+        """Close only the socket, since the event loop of the connection is closed."""
         self.state = ConnectionState.CLOSED
         self._socket.close()
 
@@ -198,22 +200,22 @@ class Connection(asyncio.Protocol):
         """TCP has connected."""
         self._transport = cast("asyncio.Transport", transport)
         if self._tls:
-            self._transport.pause_reading()  # what comes before TLS is TLS's to read
+            self._transport.pause_reading()  # the first bytes belong to the TLS handshake
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Bytes have arrived."""
         self._received += len(data)
         if self._exchange is None:
-            self.abort()  # nobody asked
+            self.abort()  # no request is under way
             return
         self._h11.receive_data(data)
         self._read(self._exchange)
 
     def eof_received(self) -> bool:
-        """The server says nothing more. True keeps our half of a plain connection open."""
-        self._ended = True
+        """The server will send nothing more. Returning True keeps our half of a plain connection open."""
+        self._server_finished = True
         if self.state is ConnectionState.FRESH and not self._tls:
-            # It may be listening still: a request that is sent now and not answered may have been acted on.
+            # It may still read: a request that is sent now may be acted on, although no reply can come.
             return True
         if self._exchange is not None:
             self._h11.receive_data(b"")
@@ -222,7 +224,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed, by either side."""
+        """The socket was closed, by either side."""
         self.state = ConnectionState.CLOSED
         why = "" if exc is None else f" ({type(exc).__name__})"
         self._fail(httpx.ReadError(f"the connection was lost{why}"))
@@ -271,5 +273,5 @@ class Connection(asyncio.Protocol):
 
 @functools.lru_cache(maxsize=64)
 def _head(method: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> h11.Request:
-    # With the shortest target, which is replaced as the request is written: what is checked once need not be again.
+    # Made with a placeholder target, which ``send`` replaces, so that the checked head can be used for every target.
     return h11.Request(method=method, target=b"/", headers=list(headers))

@@ -1,4 +1,4 @@
-"""What became of an attempt that brought no usable reply."""
+"""The ways in which an attempt fails. ``calls.retries`` has the table of what follows from each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Failure(enum.Enum):
-    """What became of one try."""
+    """How one attempt failed."""
 
     NEVER_SENT = enum.auto()
     NO_SLOT = enum.auto()

@@ -1,10 +1,10 @@
-"""What a transport that the user gave must be told, beyond ``Connection: close`` on each request. No I/O.
+"""Makes a transport that the user gave close each connection, where ``Connection: close`` is not enough. No I/O.
 
-aiohttp uses a connection again unless the *server* says that it closes it, whatever the request said (seen in 3.14).
-So a reply too many, left over from one call, would answer the next: its pool must keep nothing.
+aiohttp uses a connection again unless the *server* closes it, whatever header the request had (seen in 3.14). A surplus
+reply to one call could then answer the next one, so its pool must not keep connections.
 
-``_force_close`` is the one private name of aiohttp that is used here; a test over a real socket fails when it is
-called otherwise.
+``_force_close`` is the one private name of aiohttp that is used here; a test over a real socket fails if aiohttp
+renames it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 
 def keep_no_connection(transport: Any) -> None:
-    """Let the transport of httpx-aiohttp close each connection after its reply. Other transports do by themselves."""
+    """Let the transport of httpx-aiohttp close each connection after its reply. Others do so by themselves."""
     if not any(kind.__module__.partition(".")[0] == "httpx_aiohttp" for kind in type(transport).__mro__):
         return
-    if not hasattr(transport.client, "connector"):  # it is made at the first request, which is now
+    if not hasattr(transport.client, "connector"):  # the client is made at the first request, which is this one
         transport.client = transport.get_client()
     connector = transport.client.connector
     if connector is not None and not connector.force_close:

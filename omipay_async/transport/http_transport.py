@@ -1,10 +1,10 @@
-"""Our own transport: an ``httpx.AsyncHTTPTransport`` of which one thing is replaced, the connection pool below it.
+"""Our own transport: an ``httpx.AsyncHTTPTransport`` whose connection pool is replaced.
 
-So whatever patches ``httpx.AsyncHTTPTransport.handle_async_request`` (OpenTelemetry's instrumentation, pytest-httpx)
-sees the session's requests. Where the methods of httpcore are patched (respx), the pool steps aside and lets httpcore's
-own have the request: a suite that believes it mocks the gateway must never reach the real one.
+So programs that patch ``httpx.AsyncHTTPTransport.handle_async_request`` (OpenTelemetry's instrumentation, pytest-httpx)
+see the session's requests. Where methods of httpcore are patched (by respx), our pool passes the request to httpcore's
+pool: a test suite that mocks the gateway must never reach the real one.
 
-``_pool`` is the one private name of httpx that is used here; a test fails when httpx calls it otherwise.
+``_pool`` is the one private name of httpx that is used here; a test fails if httpx renames it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class HTTPTransport(httpx.AsyncHTTPTransport):
 
 
 class _Pool:
-    """What httpx needs of a connection pool. Which connection a request goes over, its attempt says."""
+    """What httpx needs of a connection pool. The attempt of a request holds the connection that it uses."""
 
     def __init__(self, below: httpcore.AsyncConnectionPool, network: Network, context: ssl.SSLContext) -> None:
         self._below = below
@@ -55,7 +55,7 @@ class _Pool:
             attempt.begin_connecting()
             connection = await self._network.connect(attempt.node.base_url, request.url, self._context)
             attempt.connection = connection
-        # No await from here to the write: what was looked at is still so.
+        # No await from here to the write: what ``is_usable`` has found is still true.
         attempt.begin_sending()
         attempt.scope.watch(connection.count_received)
         reply = await connection.send(request.method, request.url.target, request.headers)
@@ -68,10 +68,10 @@ class _Pool:
 
 
 def httpcore_is_patched() -> bool:
-    """Whether another program has put itself in the place of httpcore's methods.
+    """Whether the methods of httpcore were replaced by another program.
 
-    What was written beside the rest of its class is httpcore's own, also when this module is first imported while a
-    mock is active.
+    A method of httpcore comes from the same module as the rest of its class. This holds even if this module is first
+    imported while a mock is active.
     """
     return any(
         getattr(kind.handle_async_request, "__globals__", None) is not kind.__init__.__globals__

@@ -1,6 +1,7 @@
-"""What keeps secrets in on httpcore's path, which requests through a proxy and over httpx's own transports take.
+"""Keeps secrets out of what httpcore sends to a proxy and writes to its log.
 
-httpcore is not imported here. Each entry has a test that fails when it changes.
+Requests through a proxy and over httpx's own transports use httpcore. It is not imported here; for each of its details
+that this module relies on, a test fails when it changes.
 """
 
 from __future__ import annotations
@@ -12,33 +13,33 @@ from typing import Any
 
 
 class TargetOnce(dict[str, Any]):
-    """Request extensions whose ``target`` is there for the first who looks.
+    """Request extensions whose ``target`` is found only once.
 
-    That is httpcore making the request proper. Through a proxy it makes a second one of the same extensions, the
-    CONNECT, which would carry the signed target in the clear and in place of the gateway's address.
+    httpcore looks for it first when it makes the real request. For a proxy it makes a second request, CONNECT, from the
+    same extensions, which would contain the signed target in clear text instead of the gateway's address.
     """
 
-    looked_at = False
+    was_found = False
 
     def __contains__(self, key: object) -> bool:
         if key == "target":
-            first, self.looked_at = not self.looked_at, True
+            first, self.was_found = not self.was_found, True
             return first
         return super().__contains__(key)
 
 
 our_request: contextvars.ContextVar[bool] = contextvars.ContextVar("omipay_async_request", default=False)
-"""Set while a request of a session is under way."""
+"""True while a request of a session is under way."""
 
 
 @functools.lru_cache(maxsize=1)
 def keep_replies_out_of_the_log() -> None:
-    """At DEBUG httpcore logs what a server says, which may echo the signed URL: not what it says to our requests."""
+    """Remove the server's words, which may repeat the signed URL, from what httpcore logs at DEBUG of our requests."""
 
     def without_the_reply(record: logging.LogRecord) -> bool:
         if our_request.get():
-            event, _, said = str(record.msg).partition(" ")
-            if event.endswith((".complete", ".failed")) and said:
+            event, _, details = str(record.msg).partition(" ")
+            if event.endswith((".complete", ".failed")) and details:
                 record.msg, record.args = event, ()
         return True
 

@@ -1,9 +1,9 @@
-"""How a connection of our own comes about: the name, its addresses in turn, TLS. Nothing is leaked by a cancellation.
+"""Opens a connection of our own: looks up the name, tries its addresses in turn, begins TLS. It leaks no sockets.
 
 ``loop.create_connection`` could do all of this, but with ``happy_eyeballs_delay`` it loses sockets when it is cancelled
-(seen in CPython 3.11.7), and with ``ssl`` in its first moment. So the addresses are tried here: those of both families
-alternately, each a quarter of a second after the one before or when that has failed; the first that connects counts
-(RFC 8305). TLS is begun by ``start_tls`` on a connection that is there already.
+(seen in CPython 3.11.7), and with ``ssl`` if it is cancelled at its beginning. So the addresses are tried here, those
+of both families alternately, each a quarter of a second after the previous one or when that has failed. The first
+address that connects is used (RFC 8305). ``start_tls`` then begins TLS on the open connection.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ _NEXT_ADDRESS_S: Final = 0.25
 
 @attrs.frozen
 class Address:
-    """One address of a host, as the system's resolver gives it."""
+    """One address of a host, as the system's resolver returns it."""
 
     family: int
     sockaddr: tuple[Any, ...]
 
 
 class Network:
-    """Opens the connections of a session in one event loop, and knows which of them are there."""
+    """Opens the connections of a session in one event loop, and keeps a list of the open ones."""
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def connect(self, base_url: str, url: httpcore.URL, context: ssl.SSLContext) -> Connection:
-        """A connection to the server of ``url``, over which nothing was sent yet.
+        """Open a new connection to the server of ``url``.
 
         Raises:
-            httpx.ConnectError: there is no such name, nobody listens, or the certificate is not to be trusted.
+            httpx.ConnectError: there is no such name, nothing listens there, or the certificate is not trusted.
         """
         self._loop = loop = asyncio.get_running_loop()
         tls = url.scheme == b"https"
@@ -56,14 +56,14 @@ class Network:
             await loop.create_connection(lambda: connection, sock=sock)
             if tls:
                 await connection.start_tls(context, host)
-        except (OSError, ValueError) as error:  # a ValueError is what is wrong with a name
+        except (OSError, ValueError) as error:  # a ValueError is raised for a wrong name
             message = f"{type(error).__name__}: {error}"
             raise httpx.ConnectError(message) from error
         self.connections.add(connection)
         return connection
 
     async def aclose(self) -> None:
-        """Close every connection over which no request is under way, and return when they are gone."""
+        """Close every connection over which no request is under way, and return when their sockets are closed."""
         if self._loop is not asyncio.get_running_loop():
             self.abandon()
             return
@@ -74,7 +74,7 @@ class Network:
             await asyncio.wait([connection.gone for connection in unused])
 
     def abandon(self) -> None:
-        """Close every connection from another event loop than theirs, which may be gone."""
+        """Close every connection, from another event loop than theirs, which may be closed."""
         for connection in self.connections:
             if connection.loop.is_closed():
                 connection.abandon()
@@ -83,10 +83,10 @@ class Network:
 
 
 async def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that is connected to the first address of ``host`` that answers.
+    """Connect a socket to the first address of ``host`` that answers.
 
     Raises:
-        OSError: no address answers (of several failures the first), or there is none.
+        OSError: no address answers (of several failures the first one), or ``host`` has none.
     """
     addresses = alternating(await _resolved(host, port))
     if len(addresses) == 1:
@@ -104,7 +104,7 @@ async def _resolved(host: str, port: int) -> list[Address]:
 
 
 def alternating(addresses: list[Address]) -> list[Address]:
-    """``addresses`` in their order, but of each family in turn, so that a family without a way out costs one delay."""
+    """``addresses``, but of each family in turn, so that a family that cannot be reached costs only one delay."""
     families: dict[int, list[Address]] = {}
     for address in addresses:
         families.setdefault(address.family, []).append(address)
@@ -113,7 +113,7 @@ def alternating(addresses: list[Address]) -> list[Address]:
 
 
 async def _connected(address: Address) -> socket.socket:
-    # The protocol is named, since asyncio sets TCP_NODELAY only where it is.
+    # The protocol is given because asyncio sets TCP_NODELAY only then.
     sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
@@ -148,6 +148,6 @@ async def _race(addresses: list[Address]) -> socket.socket:
 
 
 def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
-    # It may have connected in the moment in which another did, or in which the caller was cancelled.
+    # It may have connected at the same moment as another one, or as the caller was cancelled.
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().close()

@@ -1,17 +1,17 @@
-"""At most so many requests under way; the rest wait in order, outside of httpx's connection pool. No I/O.
+"""Limits how many requests are under way; the others wait in order, outside of httpx's connection pool. No I/O.
 
 httpx's own pool cannot do this: it searches all its waiters on each step, and tasks that are cancelled while they wait
-leave it unusable. Here a slot *is* a connection: whoever holds it has it alone.
+leave it unusable. Here each slot has its own connection, which nobody else uses while the slot is lent.
 
-Who may hold how many slots, and who goes first when one comes free:
+How many slots each kind of request may hold, and which goes first when one becomes free:
 
 ==============  ==========  ===========================================================================
 priority        goes        holds at most
 ==============  ==========  ===========================================================================
 MONEY           first       all slots
 READ            second      all slots
-CONFIRMATION    third       a quarter (at least 1): strangers cause confirmations of notifications
-POLL            last        all but two (at least 1): polls that hang must not hold up a till
+CONFIRMATION    third       a quarter (at least 1), since strangers can cause confirmations
+POLL            last        all but two (at least 1), since polls that hang must not block a till
 ==============  ==========  ===========================================================================
 """
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Priority(enum.IntEnum):
-    """Who goes first when a slot comes free."""
+    """Which kind of request goes first when a slot becomes free."""
 
     MONEY = 0
     READ = 1
@@ -35,7 +35,7 @@ class Priority(enum.IntEnum):
 
 
 class ConnectionPool(Generic[T]):
-    """Lends out ``slots``, the one that was used last first. The module's table says who gets one."""
+    """Lends ``slots``, the most recently used one first, in the order of the module's table."""
 
     def __init__(self, slots: list[T]) -> None:
         size = len(slots)
@@ -47,7 +47,7 @@ class ConnectionPool(Generic[T]):
             Priority.CONFIRMATION: max(1, size // 4),
             Priority.POLL: max(1, size - 2),
         }
-        """How many slots each priority holds at most."""
+        """How many slots each priority may hold."""
         self._lent = dict.fromkeys(Priority, 0)
         self._waiting: dict[Priority, collections.OrderedDict[asyncio.Future[T], None]] = {
             priority: collections.OrderedDict() for priority in Priority
@@ -55,27 +55,27 @@ class ConnectionPool(Generic[T]):
 
     @property
     def under_way(self) -> int:
-        """How many slots are lent out."""
+        """How many slots are lent."""
         return self._size - len(self._free)
 
     @property
     def idle(self) -> list[T]:
-        """The slots that nobody has."""
+        """The slots that are not lent."""
         return self._free
 
     @property
     def waiting(self) -> int:
-        """How many wait for a slot."""
+        """How many requests wait for a slot."""
         return sum(len(line) for line in self._waiting.values())
 
     def acquire_nowait(self, priority: Priority) -> T | None:
-        """A slot if one may be had at once."""
+        """Borrow a slot if one is available at once; else None."""
         if not self._free or self._lent[priority] >= self.limits[priority]:
             return None
         return self._lend(priority)
 
     async def acquire(self, priority: Priority) -> T:
-        """A slot as soon as it is this one's turn. Whoever is cancelled leaves the line, and nothing behind."""
+        """Wait for a slot and borrow it. A caller that is cancelled leaves the line and keeps no slot."""
         turn: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         line = self._waiting[priority]
         line[turn] = None
@@ -83,18 +83,18 @@ class ConnectionPool(Generic[T]):
             return await turn
         except asyncio.CancelledError:
             line.pop(turn, None)
-            if not turn.cancelled():  # it was given a slot in the same moment
+            if not turn.cancelled():  # it got a slot at the same moment
                 self.release(turn.result(), priority)
             raise
 
     def release(self, slot: T, priority: Priority) -> None:
-        """Return a slot; it goes to the next in line."""
+        """Give a slot back; it goes to the next in line."""
         self._free.append(slot)
         self._lent[priority] -= 1
         for following, line in self._waiting.items():
             while line and self._free and self._lent[following] < self.limits[following]:
                 turn, _ = line.popitem(last=False)
-                if not turn.done():  # else it was cancelled, and has yet to notice
+                if not turn.done():  # else its caller was cancelled, but has not run yet
                     turn.set_result(self._lend(following))
 
     def _lend(self, priority: Priority) -> T:

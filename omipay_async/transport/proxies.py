@@ -1,7 +1,7 @@
 """Which proxy a node is reached through: the one given, or the environment's (HTTPS_PROXY, NO_PROXY, ...). No I/O.
 
-Only the proxy that an address would be reached through is looked at: whatever else the environment says is somebody
-else's affair. The environment's proxy is never used for a loopback address, whose signature must not leave the machine.
+Only the proxy that an address would be reached through is checked, not the other variables of the environment. The
+environment's proxy is never used for a loopback address, since a signature for it must not leave the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HOST: Final = re.compile(r"""[^\s\\"'`<>|]+""")
 
 
 class ProxyURL(str):
-    """The URL of a proxy, which may hold a password: it is used as text, and shown without user and password."""
+    """The URL of a proxy, which may contain a password: its ``repr`` leaves out the user and the password."""
 
     __slots__ = ()
 
@@ -37,12 +37,12 @@ class ProxyURL(str):
 
 
 def concealed_proxy(proxy: T) -> T | ProxyURL:
-    """``proxy``, its password hidden if it is text; httpx's own objects hide theirs."""
+    """``proxy`` with its password hidden if it is text; httpx's own objects hide theirs."""
     return ProxyURL(plain_text(proxy)) if isinstance(proxy, str) else proxy
 
 
 class Address(Protocol):
-    """What of a URL decides about its proxy."""
+    """The parts of a URL that decide which proxy it is reached through."""
 
     @property
     def scheme(self) -> str:
@@ -56,7 +56,7 @@ class Address(Protocol):
 
 
 class Proxies:
-    """The proxies of a session. A transport that the user gives has none: HTTP libraries leave it alone too."""
+    """The proxies of a session. For a transport that the user gives none is used, as in other HTTP libraries."""
 
     def __init__(self, given: object, *, from_environment: bool) -> None:
         self.given: ProxyURL | httpx.Proxy | None = None
@@ -71,7 +71,7 @@ class Proxies:
         """The proxy for an address, or None.
 
         Raises:
-            ConfigurationError: the environment names one for it that cannot be used.
+            ConfigurationError: the environment's proxy for it cannot be used.
         """
         if self.given is not None or not self._environment or is_loopback(address.host):
             return self.given
@@ -104,12 +104,12 @@ def _given(proxy: object) -> ProxyURL | httpx.Proxy:
 
 
 def _checked(name: str, url: ProxyURL) -> ProxyURL:
-    """``url`` as it can be used; ``socks://``, as GNOME and others write it, is socks5."""
+    """``url`` if it can be used. ``socks://``, as GNOME and others write it, is read as ``socks5://``."""
     if url.lower().startswith("socks://"):
         url = ProxyURL(f"socks5{url[len('socks') :]}")
     scheme = _usable_scheme(url)
     if scheme is None:
-        message = f"{name} is not the URL of a proxy"  # no value: it may hold a password
+        message = f"{name} is not the URL of a proxy"  # without its value, which may contain a password
         raise ConfigurationError(message)
     if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         message = f'{name} needs: pip install "httpx[socks]"'
@@ -118,7 +118,7 @@ def _checked(name: str, url: ProxyURL) -> ProxyURL:
 
 
 def _usable_scheme(url: ProxyURL) -> str | None:
-    # A function of its own: what raises has no frame in which the URL was taken apart, its password among the parts.
+    # A function of its own, so that no traceback has a frame with the parts of the URL, the password among them.
     try:
         parts = urlsplit(url)
         host_and_port = bool(_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
@@ -129,7 +129,7 @@ def _usable_scheme(url: ProxyURL) -> str | None:
 
 
 def _variable(scheme: str) -> str:
-    """The name of the variable as it is set; the one in small letters counts first, as with curl."""
+    """The name of the variable as it is set. The one in lower case counts first, as with curl."""
     small = f"{scheme}_proxy"
     return small if os.environ.get(small) else small.upper()
 

@@ -1,4 +1,4 @@
-"""Which certificates are trusted: what ``verify`` says, or the machine's own settings. It reads files, no network.
+"""Which certificates are trusted: those of ``verify``, or the machine's own settings. It reads files, no network.
 
 A file or a folder that cannot be used is a :class:`ConfigurationError` that names the argument or the variable, before
 anything is sent.
@@ -33,10 +33,10 @@ class _Environment(NamedTuple):
 
 
 def checked_verify(verify: object) -> ssl.SSLContext | str | bool:
-    """``verify`` if it is something that says whom to trust: a path becomes its text.
+    """``verify`` if it is an SSL context, a bool or a path, which is returned as text.
 
     Raises:
-        ConfigurationError: it is something else. Whether there are certificates at a path is looked at later, by
+        ConfigurationError: it is something else. Whether a path contains certificates is checked later, by
             :func:`ssl_context`.
     """
     if isinstance(verify, ssl.SSLContext | bool):
@@ -48,10 +48,10 @@ def checked_verify(verify: object) -> ssl.SSLContext | str | bool:
 
 
 def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
-    """The TLS context for ``verify``; one for each value in a process, since making one takes milliseconds.
+    """The TLS context for ``verify``. It is made once for each value in a process, since that takes milliseconds.
 
     Raises:
-        ConfigurationError: no certificates can be read where ``verify``, or a variable of the environment, points to.
+        ConfigurationError: no certificates can be read at the path of ``verify`` or of a variable of the environment.
     """
     if isinstance(verify, ssl.SSLContext):
         return verify
@@ -60,10 +60,10 @@ def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=8)
 def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
-    if verify is True and not environment.file and _hold_no_certificate(environment.folders):
-        raise ConfigurationError("SSL_CERT_DIR: none of its folders holds a certificate that OpenSSL finds")
+    if verify is True and not environment.file and _contain_no_certificate(environment.folders):
+        raise ConfigurationError("SSL_CERT_DIR: none of its folders contains a certificate that OpenSSL finds")
     try:
-        return _made(verify)
+        return _new_context(verify)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a path with a null character: ValueError
         kind = type(error).__name__
     if verify is not False and environment.key_log and not _is_writable(environment.key_log):
@@ -72,22 +72,22 @@ def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
     raise ConfigurationError(f"{source}: no certificates can be read there ({kind})")
 
 
-def _made(verify: str | bool) -> ssl.SSLContext:
+def _new_context(verify: str | bool) -> ssl.SSLContext:
     if isinstance(verify, bool):
         return httpx.create_ssl_context(verify=verify)
     if Path(verify).is_dir():
-        if _hold_no_certificate(verify):
+        if _contain_no_certificate(verify):
             raise FileNotFoundError
         return ssl.create_default_context(capath=verify)
     return ssl.create_default_context(cafile=verify)
 
 
-def _hold_no_certificate(folders: str) -> bool:
-    # OpenSSL skips what is missing, and trusts nobody if nothing is there.
-    return bool(folders) and not any(map(_holds_certificate, folders.split(os.pathsep)))
+def _contain_no_certificate(folders: str) -> bool:
+    # OpenSSL skips what is missing, and trusts no certificate if nothing is there.
+    return bool(folders) and not any(map(_contains_certificate, folders.split(os.pathsep)))
 
 
-def _holds_certificate(folder: str) -> bool:
+def _contains_certificate(folder: str) -> bool:
     try:
         return bool(folder) and any(_CERTIFICATE_NAME.fullmatch(name.name) for name in Path(folder).iterdir())
     except (OSError, ValueError):

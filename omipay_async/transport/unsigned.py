@@ -1,4 +1,4 @@
-"""What ``AsyncOmipay.http`` sends through when it is used directly: nothing is signed, no slot is taken."""
+"""The transport of ``AsyncOmipay.http`` when it is used directly: it signs nothing and takes no slot."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=10,
 
 
 class UnsignedTransport(httpx.AsyncBaseTransport):
-    """The user's transport, or httpx's own: one for each proxy that the environment names, so there are few.
+    """The user's transport, or transports of httpx: one for each proxy that the environment names.
 
     Args:
-        given: The transport that the user gave. Closing this closes it.
-        proxy_of: Which proxy a URL is reached through, or None.
+        given: The transport that the user gave; ``aclose`` closes it too.
+        proxy_of: Returns the proxy that a URL is reached through, or None.
         new: Makes a transport for a proxy.
     """
 
@@ -33,11 +33,11 @@ class UnsignedTransport(httpx.AsyncBaseTransport):
         self._transports: dict[Any, httpx.AsyncBaseTransport] = {}
 
     def forget(self) -> None:
-        """Another event loop takes over."""
+        """Forget the transports, since they belong to the event loop that was used before."""
         self._transports.clear()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it as it is."""
+        """Send the request unchanged."""
         if self._given is not None:
             return await self._given.handle_async_request(request)
         proxy = self._proxy_of(request.url)

@@ -80,7 +80,7 @@ async def test_who_says_nothing_more_may_still_be_listening(
     with peer:
         peer.shutdown(socket.SHUT_WR)
         await until(lambda: not connection.is_usable(), "the end to arrive")
-        await until(lambda: connection._ended, "the event loop to tell of it")
+        await until(lambda: connection._server_finished, "the event loop to deliver it")
         with pytest.raises(httpx.RemoteProtocolError):
             await connection.send(b"GET", b"/asked", HEADERS)
         await network.aclose()
