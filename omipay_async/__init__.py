@@ -1,6 +1,6 @@
 """The asyncio SDK for Omipay: WeChat Pay, Alipay, UnionPay and POLi in Australia.
 
-Names are loaded when they are first used: the pytest plugin must not load httpx, nor a newcomer wait for it.
+Names are imported at their first use, so that importing the package is quick, and the pytest plugin loads no httpx.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ if TYPE_CHECKING:
     from .protocol.signing import NonceProvider as NonceProvider
     from .protocol.signing import TaggedNonces as TaggedNonces
     from .session import AsyncOmipay as AsyncOmipay
-else:  # for a type checker the imports above are all there is
+else:  # type checkers must find only the imports above
 
     def __getattr__(name: str) -> object:
         home = _HOMES.get(name)
@@ -200,7 +200,7 @@ else:  # for a type checker the imports above are all there is
         return value
 
 
-# The public names by the module that defines each. Type checkers read the imports above instead; a test compares them.
+# The public names, by the module that defines them. Type checkers read the imports above; a test compares the two.
 _NAMES = {
     "calls.retries": "RetryPolicy",
     "clock": "Clock SystemClock",
@@ -224,7 +224,7 @@ _NAMES = {
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - derived: said once
+__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - derived, so that there is no third list
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,9 @@
-"""aiohttp.web: the notify_url as a request handler, the session for the life of the app.
+"""For aiohttp.web: the notify_url as a request handler, and a session for the life of the app.
 
     app.cleanup_ctx.append(session_context(AsyncOmipay.from_env))
     app.router.add_post("/omipay/notify", notification_handler(OMIPAY, fulfil))
 
-Any handler has the session as ``request.config_dict[OMIPAY]``. Needs the extra ``aiohttp``.
+Every handler finds the session in ``request.config_dict[OMIPAY]``. Needs the extra ``aiohttp``.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ OMIPAY: Final = web.AppKey("OMIPAY", AsyncOmipay)
 def session_context(
     factory: Callable[[], AsyncOmipay | Awaitable[AsyncOmipay]], key: web.AppKey[AsyncOmipay] = OMIPAY
 ) -> Callable[[web.Application], AsyncIterator[None]]:
-    """For ``app.cleanup_ctx``: keeps the session that ``factory()`` returns as ``app[key]``, closes it at the end.
+    """For ``app.cleanup_ctx``: keeps the session that ``factory()`` returns as ``app[key]``, and closes it at the end.
 
-    ``factory`` is sync or async, ``AsyncOmipay.from_env`` for one. Several merchants: a context for each, under keys of
-    their own (``PERTH = web.AppKey("PERTH", AsyncOmipay)``). Sub-applications find it in ``request.config_dict[key]``.
+    ``factory`` is sync or async, for example ``AsyncOmipay.from_env``. For several merchants add a context for each,
+    with its own key (``PERTH = web.AppKey("PERTH", AsyncOmipay)``). Sub-applications find the session in
+    ``request.config_dict[key]``.
 
     Raises:
-        ConfigurationError: ``key`` is not an ``AppKey``; at the start of the app, ``app[key]`` is taken.
+        ConfigurationError: ``key`` is not an ``AppKey``, or ``app[key]`` is taken when the app starts.
     """
     if not isinstance(key, web.AppKey):
         raise ConfigurationError("key must be an aiohttp.web.AppKey")
@@ -65,11 +66,13 @@ def notification_handler(
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     """A handler for ``web.post(path, ...)``: it confirms, runs ``await handler(order)`` once, and answers. CN 3.9.
 
-    The first argument is a session, the ``AppKey`` of one (``OMIPAY``), or a function, sync or async, that finds it for
-    a request. See ``AsyncOmipay.receive_notification`` for what the handler may rely on. The raw bytes are passed on;
-    bodies over 64 KiB are answered 413 and FAIL before they are read whole.
+    The first argument is a session, its ``AppKey`` (``OMIPAY``), or a sync or async function that returns the session
+    for a request. ``AsyncOmipay.receive_notification`` describes what the handler may rely on. The raw bytes are passed
+    on; a body over 64 KiB is answered with 413 and FAIL before it is read to its end.
 
-    Raises ``InvalidRequest`` for a handler that cannot be called, ``ConfigurationError`` for any other first argument.
+    Raises:
+        InvalidRequest: ``handler`` cannot be called.
+        ConfigurationError: the first argument is something else.
     """
     checked_handler(handler)
     find = _finder(omipay)
@@ -89,7 +92,7 @@ def notification_handler(
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
     try:
         if request.content.at_eof():
-            yield await request.read()  # what a middleware has read before us is kept there
+            yield await request.read()  # a middleware has read the body, and it is kept there
             return
         async for chunk in request.content.iter_any():
             yield chunk
@@ -103,7 +106,7 @@ def _finder(omipay: Any) -> Callable[[web.Request], Any]:
     if hasattr(omipay, "receive_notification") and not isinstance(omipay, type):
         return lambda _: omipay
     if not callable(omipay):
-        message = "omipay must be a session, the AppKey of one, or a function that finds it for a request"
+        message = "omipay must be a session, its AppKey, or a function that returns the session for a request"
         raise ConfigurationError(message)
     return cast("Callable[[web.Request], Any]", omipay)
 

@@ -1,4 +1,7 @@
-"""What a session may be set up with: each option checked, or :class:`ConfigurationError` naming it. No I/O."""
+"""Checks the options of a session, and reads those of the environment. No I/O.
+
+Each function returns the checked value, or raises a :class:`ConfigurationError` that names the option.
+"""
 
 from __future__ import annotations
 
@@ -33,59 +36,59 @@ VARIABLES: Final = {
     name: f"OMIPAY_{name.upper()}"
     for name in ("m_number", "secret_key", "region", "base_url", "language", "notify_url")
 }
-"""Which variable of the environment stands for which argument."""
+"""The environment variable of each argument."""
 _LARGEST_COUNT: Final = 100_000
-"""No process has as many connections."""
+"""More connections than any process has."""
 _QUOTES: Final = ('""', "''", "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", "``")
 
 
-def _refuse(name: str, what: str) -> NoReturn:
+def _reject(name: str, what: str) -> NoReturn:
     message = f"{name} {what}"
     raise ConfigurationError(message)
 
 
-def having(value: T, name: str, *methods: str) -> T:
-    """``value`` if it has every one of ``methods``."""
+def require_methods(value: T, name: str, *methods: str) -> T:
+    """``value`` if it has all of ``methods``."""
     missing = [method for method in methods if not callable(getattr(value, method, None))]
     if missing:
-        _refuse(name, f"has no method {missing[0]}()")
+        _reject(name, f"has no method {missing[0]}()")
     return value
 
 
 def function(value: T, name: str) -> T:
-    """``value`` if it is None or may be called."""
+    """``value`` if it is None or can be called."""
     if value is not None and not callable(value):
-        _refuse(name, "must be a function")
+        _reject(name, "must be a function")
     return value
 
 
 def instance(value: Any, name: str, *kinds: type[Any]) -> Any:
-    """``value`` if it is one of ``kinds``."""
+    """``value`` if it is an instance of one of ``kinds``."""
     if not isinstance(value, kinds):
-        _refuse(name, f"must be a {' or a '.join(kind.__name__ for kind in kinds)}")
+        _reject(name, f"must be a {' or a '.join(kind.__name__ for kind in kinds)}")
     return value
 
 
 def member(kind: type[E], name: str, value: object) -> E:
     """``value`` as a member of the enum ``kind``."""
     if not isinstance(value, str) or plain_text(value) not in tuple(kind):
-        _refuse(name, f"must be one of {', '.join(kind)}")
+        _reject(name, f"must be one of {', '.join(kind)}")
     return kind(plain_text(value))
 
 
 def count(name: str, value: object) -> int:
-    """``value`` if it is an int of at least 1, and not so large that nobody can mean it."""
+    """``value`` if it is an int from 1 to a limit that no process reaches."""
     number = plain_value(value)
     if type(number) is not int or number < 1:
-        _refuse(name, "must be an int of at least 1")
+        _reject(name, "must be an int of at least 1")
     if number > _LARGEST_COUNT:
-        _refuse(name, f"must be at most {_LARGEST_COUNT}")
+        _reject(name, f"must be at most {_LARGEST_COUNT}")
     return number
 
 
 def seconds(name: str, value: object) -> float:
-    """``value`` if it is a finite number of seconds, more than 0."""
-    return checked_seconds(value, functools.partial(_refuse, name), above=True)
+    """``value`` if it is a finite number of seconds above 0."""
+    return checked_seconds(value, functools.partial(_reject, name), above=True)
 
 
 def url(name: str, value: object) -> str | None:
@@ -100,12 +103,12 @@ def url(name: str, value: object) -> str | None:
 
 
 def timezone(value: object) -> str | tzinfo:
-    """``value`` if it is a ``tzinfo``, or the name of a zone; a name is resolved at first use, by :func:`zone`."""
+    """``value`` if it is a ``tzinfo`` or the name of a zone, which :func:`zone` looks up at its first use."""
     if not isinstance(value, str | tzinfo):
-        _refuse("timezone", "must be the name of a time zone, or a tzinfo")
+        _reject("timezone", "must be the name of a time zone, or a tzinfo")
     name = value if isinstance(value, str) else getattr(value, "key", getattr(value, "zone", None))  # zoneinfo, pytz
     if isinstance(name, str) and plain_text(name).strip().upper() == "EST":
-        _refuse("timezone", "'EST' is the eastern time of America: that of Sydney and Melbourne is Australia/Sydney")
+        _reject("timezone", "'EST' is the eastern time of America: that of Sydney and Melbourne is Australia/Sydney")
     return plain_text(value) if isinstance(value, str) else value
 
 
@@ -121,7 +124,7 @@ def zone(name: str) -> tzinfo:
 
 
 def nodes(region: object, base_url: object, fallback: object, *, plain_http: bool) -> list[Node]:
-    """The node to ask, and the one to ask when it cannot be reached."""
+    """The node to use, and the second node, if there is one, for when it cannot be reached."""
     own = member(Region, "region", region)
     first = Node(own, own.base_url) if base_url is None else _node("base_url", base_url, plain_http=plain_http)
     if fallback is None:
@@ -132,7 +135,7 @@ def nodes(region: object, base_url: object, fallback: object, *, plain_http: boo
     else:
         second = _node("fallback", fallback, plain_http=plain_http)
     if second.base_url == first.base_url:
-        _refuse("fallback", "must be another node than the first")
+        _reject("fallback", "must be another node than the first")
     if second.name == first.name:  # one host, two ports
         first, second = (attrs.evolve(node, name=urlsplit(node.base_url).netloc) for node in (first, second))
     return [first, second]
@@ -142,11 +145,11 @@ def _node(name: str, value: object, *, plain_http: bool) -> Node:
     address = (url(name, value) or "").rstrip("/")
     parts = urlsplit(address)
     if parts.query or parts.fragment or parts.username is not None:
-        _refuse(name, "must be an address up to and including /omipay/api: no query, no fragment, no user")
+        _reject(name, "must be an address up to and including /omipay/api: no query, no fragment, no user")
     if not can_be_asked(address):
-        _refuse(name, "is not a URL that a request can be sent to")
+        _reject(name, "is not a URL that a request can be sent to")
     if parts.scheme != "https" and not plain_http and not is_loopback(address):
-        _refuse(name, "must be https: only a loopback address may be plain http")
+        _reject(name, "must be https: only a loopback address may be plain http")
     return Node(parts.hostname or parts.netloc, address)
 
 
@@ -156,14 +159,14 @@ def is_loopback(address: str) -> bool:
 
 
 def verification(verify: object, nodes: Iterable[Node]) -> ssl.SSLContext | str | bool:
-    """``verify``, checked: TLS verification is not switched off for anything but this machine."""
+    """``verify`` if it is valid. TLS verification can be switched off only for this machine."""
     if verify is False and not all(is_loopback(node.base_url) for node in nodes):
-        _refuse("verify", "must not be False: give an ssl.SSLContext or a path to CA certificates")
+        _reject("verify", "must not be False: give an ssl.SSLContext or a path to CA certificates")
     return checked_verify(verify)
 
 
 def proxies(given: object, nodes: Iterable[Node], *, from_environment: bool) -> Proxies:
-    """The proxies of a session: one that a node would be reached through can be used."""
+    """The proxies of a session, of which those that its nodes would be reached through are checked."""
     found = Proxies(given, from_environment=from_environment)
     for node in nodes:
         found.of(to_url(node.base_url))
@@ -174,20 +177,20 @@ def proxies(given: object, nodes: Iterable[Node], *, from_environment: bool) -> 
 
 
 def conceal_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a session whose keys no frame shows."""
+    """Arguments of a session, with its keys and its proxy in values whose ``repr`` hides them."""
     hidden = {"secret_key": concealed, "previous_secret_keys": concealed_all, "proxy": concealed_proxy}
     return {name: hidden[name](value) if name in hidden else value for name, value in arguments.items()}
 
 
 def from_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a session that the environment gives, and ``overrides``, which count first."""
+    """``overrides``, and the arguments of a session from the environment that they leave out."""
     given = dict(overrides)
     for name, variable in VARIABLES.items():
         if name in given:
             continue
         value = Secret(os.environ.get(variable, "").strip())
         if value[:1] + value[1:][-1:] in _QUOTES:
-            message = f"{variable}: the value stands in quotes: set it without them"
+            message = f"{variable}: the value is in quotes; set it without them"
             raise ConfigurationError(message)
         if value:
             given[name] = value if name == "secret_key" else plain_text(value)
@@ -198,6 +201,6 @@ def from_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def blamed_on_environment(error: ConfigurationError, from_variables: Collection[str]) -> str | None:
-    """What to say if ``error`` is about an argument that a variable gave, which is then named; else None."""
+    """A message that names the variable, if ``error`` is about an argument that came from one; else None."""
     parameter = str(error).split(" ", 1)[0].strip(":")
     return f"{VARIABLES[parameter]}: {error}" if parameter in from_variables else None

@@ -1,14 +1,14 @@
 """Every error of this package, ordered by what the caller should do next.
 
 OmipayError
-├─ ConfigurationError          mend the set-up
-├─ InvalidRequest              mend the argument that it names; nothing was sent
+├─ ConfigurationError          correct the set-up
+├─ InvalidRequest              correct the argument that it names; nothing was sent
 ├─ SessionClosed               open a session
 ├─ TransportError              a read got no answer: repeat it
 │   └─ NotSent                 the gateway certainly never received the request
-├─ InvalidReply                a read was answered with something that is not a usable reply
+├─ InvalidReply                a read got a reply that cannot be used: repeat it
 ├─ OutcomeUnknown              a money call may or may not have been acted on: never repeat it
-├─ APIError                    the gateway said FAIL
+├─ APIError                    the gateway answered FAIL
 │   ├─ AuthenticationError     key, clock or merchant number
 │   ├─ ParameterError          the gateway refused a value
 │   ├─ MerchantSetupError      something has to be registered with Omipay first
@@ -19,9 +19,9 @@ OmipayError
 ├─ PaymentFailed               polling ended: the order will not be paid
 ├─ RefundFailed                polling ended: the refund will not be paid out
 ├─ PollTimeout                 polling stopped before anything final was seen
-├─ BackendError                the shared backend could not be asked
+├─ BackendError                the shared backend could not be used
 ├─ JournalError                the journal could not be written
-└─ NotificationError           a notification not to be acted on
+└─ NotificationError           a notification that must not be acted on
     ├─ MalformedNotification
     ├─ InvalidSignature
     ├─ StaleNotification
@@ -29,10 +29,11 @@ OmipayError
     ├─ ReplayedNotification
     └─ UnconfirmedNotification
 
-``error.outcome`` says what became of the money: ``Outcome.NOT_DONE`` only where the reply or the transport proves
-that none moved by this call, ``Outcome.UNKNOWN`` where it may have, None where the error says nothing of money.
+``error.outcome`` is what is known about the money: ``Outcome.NOT_DONE`` only where the reply or the transport proves
+that this call moved none, ``Outcome.UNKNOWN`` where it may have, None where the error is not about money.
 
-No error holds an object of the HTTP library, a URL, the key, a signature or a live nonce; all of them pickle and copy.
+No error contains an object of the HTTP library, a URL, the key, a signature or a live nonce. All can be pickled and
+copied.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ if TYPE_CHECKING:
 
 
 class Outcome(enum.StrEnum):
-    """What an error says of the money. A till charges again only on ``NOT_DONE``."""
+    """What is known about the money after an error. A till charges again only on ``NOT_DONE``."""
 
     NOT_DONE = "NOT_DONE"
-    """It is certain that no money moved by this call."""
+    """It is certain that this call moved no money."""
     UNKNOWN = "UNKNOWN"
     """Money may have moved. Do not repeat the call: see "After UNKNOWN" in the README."""
 
@@ -61,7 +62,7 @@ class OmipayError(Exception):
     """The base of every error that this package raises."""
 
     outcome: Outcome | None = None
-    """What became of the money, as far as this error can tell."""
+    """What is known about the money; None if the error is not about money."""
 
     def __init__(self, message: str = "", *, outcome: Outcome | None = None) -> None:
         super().__init__(message)
@@ -69,7 +70,7 @@ class OmipayError(Exception):
             self.outcome = outcome
 
     def with_outcome(self, outcome: Outcome | None) -> Self:
-        """A new error that is like this one and says ``outcome`` of the money. This one stays as it was raised."""
+        """A copy of this error with another ``outcome``. This error itself is not changed."""
         error = copy.copy(self)
         error.outcome = outcome
         return error
@@ -90,11 +91,11 @@ def _revive(
 
 
 class ConfigurationError(OmipayError):
-    """The session cannot work as it was set up. The message names the option or the environment variable."""
+    """The session cannot work with its set-up. The message names the option or the environment variable."""
 
 
 class InvalidRequest(OmipayError, ValueError):
-    """An argument was refused before anything was sent; the message names it and says what is wrong with it.
+    """An argument was rejected before anything was sent. The message names it and what is wrong with it.
 
     ``parameter`` is the argument's name.
     """
@@ -107,9 +108,9 @@ class InvalidRequest(OmipayError, ValueError):
 
 
 class SessionClosed(OmipayError):
-    """The session was closed before or during the call; a call that ends so was not acted on.
+    """The session was closed before or during the call, which was not acted on.
 
-    A poll that ends so knows nothing of the money: it carries the ``order_no`` or ``refund_no`` to ask about later.
+    After a poll nobody knows whether the order was paid: ``order_no`` or ``refund_no`` is what to ask about later.
     """
 
     def __init__(
@@ -136,16 +137,17 @@ class TransportError(OmipayError):
 class NotSent(TransportError):
     """The gateway certainly never received the request: no connection, no slot, or too little time left.
 
-    A money call that ends so moved nothing (``outcome`` is NOT_DONE) and may be made again, under a new number. Of a
-    read ``outcome`` is None. ``omipay doctor`` shows what is wrong with the name, the connection or the proxy.
+    A money call that ends with this error moved no money (``outcome`` is NOT_DONE) and may be made again under a new
+    number. For a read, ``outcome`` is None. ``omipay doctor`` shows what is wrong with the name, the connection or the
+    proxy.
     """
 
 
 class InvalidReply(OmipayError):
-    """A read was answered with something that is not a usable reply: an error page, half a body, a wrong field.
+    """A read got a reply that cannot be used: an error page, half a body, a wrong field. It may be repeated.
 
-    ``status`` is the HTTP status, ``excerpt`` the beginning of the body with secrets removed, ``raw`` the JSON object
-    where the body was one. ``order_no`` is set where it names an order and does not answer another call.
+    ``status`` is the HTTP status, ``excerpt`` the beginning of the body without secrets, ``raw`` the JSON object if the
+    body was one. ``order_no`` is set if the reply contains it and does not answer another call.
     """
 
     def __init__(
@@ -170,14 +172,15 @@ class InvalidReply(OmipayError):
 class OutcomeUnknown(OmipayError):
     """A money call may or may not have been acted on. It was not repeated and must not be.
 
-    ``endpoint``, ``out_order_no``, ``out_refund_no`` and ``order_no`` say which call it was, ``raw`` what the gateway
-    said if it said anything, and ``__cause__`` why nobody knows. What to do:
+    ``endpoint``, ``out_order_no``, ``out_refund_no`` and ``order_no`` identify the call, ``raw`` is the gateway's reply
+    if there was one, and ``__cause__`` is why nobody knows. What to do:
 
-    - A scan order: never charge again for this sale. ``wait_for_notification(out_order_no)`` tells, or the back office
-      (Omipay's merchant portal).
+    - A scan order: never charge again for this sale. ``wait_for_notification(out_order_no)`` or the back office
+      (Omipay's merchant portal) shows whether it was paid.
     - Any other order: nobody has its page or its code, so nobody can pay it. Make a new one under a new
       ``out_order_no``.
-    - A refund: a person looks into the back office. "After UNKNOWN" in the README says when a full one may be repeated.
+    - A refund: a person looks it up in the back office. "After UNKNOWN" in the README explains when a full refund may
+      be repeated.
     """
 
     outcome = Outcome.UNKNOWN
@@ -201,10 +204,10 @@ class OutcomeUnknown(OmipayError):
 
 
 class APIError(OmipayError):
-    """The gateway answered ``return_code`` FAIL. A code that no document lists is a plain APIError.
+    """The gateway answered ``return_code`` FAIL. A code that no document lists raises a plain APIError.
 
-    ``error_code`` is an :class:`ErrorCode` or, unlisted, the string as received; ``error_msg`` is for people only:
-    its language follows the session's. ``order_no`` is set where the reply names an order, ``raw`` is the whole reply,
+    ``error_code`` is an :class:`ErrorCode`, or the string as received if no document lists it. ``error_msg`` is for
+    people only, in the session's language. ``order_no`` is set if the reply contains it, ``raw`` is the whole reply,
     ``node`` the node that answered.
     """
 
@@ -234,7 +237,7 @@ class AuthenticationError(APIError):
 
 
 class ParameterError(APIError):
-    """The gateway refused a value: a store, a currency, an amount, a missing parameter."""
+    """The gateway rejected a parameter: a store, a currency, an amount, or one that is missing."""
 
 
 class MerchantSetupError(APIError):
@@ -254,7 +257,7 @@ class LookupFailed(APIError):
 
 
 class GatewayError(APIError):
-    """SYSTEM_ERROR on a read. (On a money call it is :class:`OutcomeUnknown`, caused by this.)"""
+    """SYSTEM_ERROR on a read, which may be repeated. (A money call raises :class:`OutcomeUnknown` from this.)"""
 
 
 ERROR_CLASSES: dict[str, type[APIError]] = {
@@ -270,11 +273,11 @@ ERROR_CLASSES: dict[str, type[APIError]] = {
     }.items()
     for code in codes
 }
-"""Which class each documented ``error_code`` is raised as."""
+"""The class that is raised for each documented ``error_code``."""
 
 
 class PaymentFailed(OmipayError):
-    """Polling ended in CANCELLED or FAILED: this order will not be paid. ``order`` is what the gateway said.
+    """Polling ended in CANCELLED or FAILED: this order will not be paid. ``order`` is the gateway's record of it.
 
     You may charge for the sale again, under a new ``out_order_no``.
     """
@@ -287,7 +290,7 @@ class PaymentFailed(OmipayError):
 
 
 class RefundFailed(OmipayError):
-    """Polling ended in a failed refund status: no money goes back. ``refund`` is what the gateway said."""
+    """Polling ended in a failed status: the refund will not be paid out. ``refund`` is the gateway's record of it."""
 
     outcome = Outcome.NOT_DONE
 
@@ -300,9 +303,9 @@ class PollTimeout(OmipayError):
     """Polling stopped before a final status. It is not a refusal: the customer may still pay.
 
     Do not charge again for this sale. Call ``query_order`` (or ``query_refund``) later, or let ``Books.run`` ask.
-    ``order_no`` or ``refund_no`` is what to ask about later (of ``wait_for_notification`` it is ``out_order_no``),
-    ``order`` or ``refund`` the last state seen (None if none was), ``last_error`` the last error met on the way. Not a
-    ``TimeoutError``: that is an ``OSError``, which generic code repeats on.
+    ``order_no`` or ``refund_no`` is what to ask about later (``wait_for_notification`` sets ``out_order_no``),
+    ``order`` or ``refund`` is the last state seen (None if there was none), ``last_error`` the last temporary error. It
+    is not a ``TimeoutError``, since that is an ``OSError``, after which generic code may repeat a call.
     """
 
     outcome = Outcome.UNKNOWN
@@ -328,7 +331,7 @@ class PollTimeout(OmipayError):
 
 
 class BackendError(OmipayError):
-    """The shared backend could not be asked: whether the handler may run is not known, so it did not."""
+    """The shared backend could not be used. Nobody knows whether the handler may run, so it did not."""
 
 
 class JournalError(OmipayError):
@@ -339,11 +342,11 @@ class JournalError(OmipayError):
 
 
 class NotificationError(OmipayError):
-    """A notification that is not to be acted on."""
+    """A notification that must not be acted on."""
 
 
 class MalformedNotification(NotificationError):
-    """The body is not a notification: not JSON, or a field is missing or of the wrong kind."""
+    """The body is not a notification: it is not JSON, or a field is missing or of the wrong kind."""
 
 
 class InvalidSignature(NotificationError):
@@ -351,19 +354,19 @@ class InvalidSignature(NotificationError):
 
 
 class StaleNotification(NotificationError):
-    """The body was signed longer ago than ``max_age``, or as far in the future."""
+    """The body was signed more than ``max_age`` seconds ago, or as far in the future."""
 
 
 class ReflectedNotification(NotificationError):
-    """The body is signed with a nonce that this merchant issued: somebody sends back a signature of ours."""
+    """The body has a nonce that this merchant issued: somebody sends back one of our own signatures."""
 
 
 class ReplayedNotification(NotificationError):
-    """The signature's nonce was confirmed for another order before: somebody uses a captured signature again."""
+    """The nonce was confirmed for another order before: somebody uses a captured signature again."""
 
 
 class UnconfirmedNotification(NotificationError):
-    """The gateway does not bear the body out; ``order`` is what it says instead, None if it does not know the order."""
+    """The gateway does not confirm the body. ``order`` is the gateway's record, None if it has none of this order."""
 
     def __init__(self, message: str, *, order: Order | None = None, outcome: Outcome | None = None) -> None:
         super().__init__(message, outcome=outcome)

@@ -1,4 +1,4 @@
-"""What the session reports about itself: one hook for metrics, tracing and audit, and the log. No URL in either."""
+"""What the session reports: events to one hook for metrics, tracing and audit, and records to the log. Without URLs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger.addHandler(logging.NullHandler())
 
 @attrs.frozen
 class Event:
-    """Something that the session did.
+    """Something that the session has done.
 
     ``name`` is one of ``attempt`` (one try of a call), ``call`` (a whole call: exactly one for each, also when it was
     cancelled), ``clock`` (an offset was learnt), ``node`` (another node is asked), ``poll`` (a poll ended),
@@ -43,9 +43,9 @@ class Event:
     error: str | None = None
     """The name of the error's class; None on success."""
     outcome: Outcome | None = None
-    """What the error says of the money; None on success."""
+    """The ``outcome`` of the error; None on success."""
     error_code: ErrorCode | str | None = None
-    """What the gateway called it."""
+    """The gateway's code of the error."""
     order_no: str | None = None
     """The gateway's number of the order, where it is known."""
     out_order_no: str | None = None
@@ -66,14 +66,14 @@ class Events:
 
     @property
     def enabled(self) -> bool:
-        """Whether anybody listens: else no event needs to be made."""
+        """Whether there is a hook. If there is none, no event needs to be made."""
         return self._hook is not None
 
     def emit(self, event: Event) -> None:
-        """Tell the hook."""
+        """Call the hook with ``event``."""
         if self._hook is None:
             return
         try:
             self._hook(event)
-        except Exception:  # the hook is the user's: whatever it raises must not become the call's outcome
+        except Exception:  # the hook is the user's: what it raises must not become the result of the call
             logger.exception("on_event raised on a %s event", event.name)

@@ -1,4 +1,4 @@
-"""FastAPI: the notify_url as a router, the session for the life of the app, the session as a dependency.
+"""For FastAPI: the notify_url as a router, and a session for the life of the app, as a dependency of its endpoints.
 
     app = FastAPI(lifespan=lifespan(AsyncOmipay.from_env))
     app.include_router(notification_route(get_omipay, fulfil))
@@ -8,7 +8,7 @@
 
 Needs the extra ``fastapi``.
 """
-# No `from __future__ import annotations`: FastAPI reads the signatures below, and one of them is made at run time.
+# No `from __future__ import annotations`: FastAPI evaluates the signatures below, and one is made at run time.
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -36,14 +36,14 @@ __all__ = ["OmipayDep", "get_omipay", "lifespan", "notification_route", "omipay_
 def lifespan(
     factory: Callable[[], AsyncOmipay | Awaitable[AsyncOmipay]], name: str = "omipay"
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """A lifespan that keeps the session ``factory()`` returns on ``app.state.<name>``, and closes it at the end.
+    """A lifespan that keeps the session that ``factory()`` returns as ``app.state.<name>``, and closes it at the end.
 
-    ``factory`` is sync or async, ``AsyncOmipay.from_env`` for one. Sub-applications that are mounted in ``app`` have it
-    on their state too. Within a lifespan of your own: ``async with lifespan(factory)(app): yield``; with several
+    ``factory`` is sync or async, for example ``AsyncOmipay.from_env``. Sub-applications that are mounted in ``app`` get
+    it on their state too. In a lifespan of your own: ``async with lifespan(factory)(app): yield``; with several
     merchants: ``async with lifespan(sydney, "sydney")(app), lifespan(perth, "perth")(app): yield``.
 
     Raises:
-        ConfigurationError: ``name`` is not a name; at the start of the app, ``app.state.<name>`` is taken.
+        ConfigurationError: ``name`` is not an identifier, or ``app.state.<name>`` is taken when the app starts.
     """
     checked_name(name)
 
@@ -52,7 +52,7 @@ def lifespan(
         if getattr(app.state, name, None) is not None:
             raise name_taken(f"app.state.{name}", "lifespan(factory, name=...)")
         async with await resolve_session(factory) as omipay:
-            # A mounted app does not know its parent, and its own lifespan is not run.
+            # A mounted app has no reference to its parent, and its own lifespan is not run.
             apps = [app, *(inner for inner in _mounted(app) if getattr(inner.state, name, None) is None)]
             for each in apps:
                 setattr(each.state, name, omipay)
@@ -81,7 +81,7 @@ def _getter(name: str) -> Callable[[HTTPConnection], Awaitable[AsyncOmipay]]:
         if kept is None:
             options = "" if name == "omipay" else f", name={name!r}"
             message = f"app.state.{name} is missing: FastAPI(lifespan=omipay_async.fastapi.lifespan(factory{options}))"
-            raise ConfigurationError(f"{message} keeps it there")
+            raise ConfigurationError(f"{message} keeps the session there")
         return cast("AsyncOmipay", kept)
 
     return get
@@ -90,8 +90,8 @@ def _getter(name: str) -> Callable[[HTTPConnection], Awaitable[AsyncOmipay]]:
 get_omipay: Final = _getter("omipay")
 """The dependency behind ``OmipayDep``: the session on ``app.state.omipay``, for requests and WebSockets.
 
-It is found where ``lifespan`` keeps it, in mounted sub-applications too, and where ``session_app`` of
-``omipay_async.asgi`` does. Raises ``ConfigurationError`` where nobody put one.
+It finds the session that ``lifespan`` keeps, in mounted sub-applications too, and the one that ``session_app`` of
+``omipay_async.asgi`` keeps. It raises ``ConfigurationError`` if there is none.
 """
 
 OmipayDep = Annotated[AsyncOmipay, Depends(get_omipay)]
@@ -101,8 +101,7 @@ OmipayDep = Annotated[AsyncOmipay, Depends(get_omipay)]
 def omipay_dep(name: str) -> Any:
     """``OmipayDep`` for the session that ``lifespan(factory, name)`` keeps: an ``Annotated`` for signatures.
 
-    A type checker that is to know the type wants it spelt out:
-    ``PerthDep = Annotated[AsyncOmipay, omipay_dep("perth").__metadata__[0]]``.
+    For a type checker write it out: ``PerthDep = Annotated[AsyncOmipay, omipay_dep("perth").__metadata__[0]]``.
     """
     return Annotated[AsyncOmipay, Depends(_getter(checked_name(name)))]
 
@@ -115,11 +114,13 @@ def notification_route(
     """A router whose ``POST path`` is a notify_url: it confirms, runs ``await handler(order)`` once, answers. CN 3.9.
 
     The first argument is a session, or a FastAPI dependency that returns one: ``get_omipay``, ``OmipayDep``,
-    ``omipay_dep("sydney")``, your own. See ``AsyncOmipay.receive_notification`` for what the handler may rely on. The
-    raw bytes are passed on; bodies over 64 KiB are answered 413 and FAIL before they are read whole. A slash at the end
-    of ``path`` may be there or not: FastAPI would answer 307, and nothing says that the gateway follows it.
+    ``omipay_dep("sydney")``, or your own. ``AsyncOmipay.receive_notification`` describes what the handler may rely on.
+    The raw bytes are passed on; a body over 64 KiB is answered with 413 and FAIL before it is read to its end. The path
+    works with and without a slash at its end: FastAPI's redirect is one that the gateway may not follow.
 
-    Raises ``InvalidRequest`` for a handler that cannot be called, ``ConfigurationError`` for any other first argument.
+    Raises:
+        InvalidRequest: ``handler`` cannot be called.
+        ConfigurationError: the first argument is something else.
     """
     checked_handler(handler)
     dependency = _dependency(omipay_or_dependency)
@@ -129,7 +130,7 @@ def notification_route(
         answered = await answer(omipay, handler, _chunks(request), request.headers.get("content-length"))
         response = Response(answered.reply.body, answered.reply.status, dict(answered.reply.headers))
         if answered.close and request.scope["http_version"].startswith("1"):
-            response.headers["Connection"] = "close"  # or the server goes on receiving what nobody reads
+            response.headers["Connection"] = "close"  # otherwise the server would go on receiving the body
         return response
 
     bare = path.rstrip("/")
@@ -140,11 +141,11 @@ def notification_route(
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
     try:
-        async for chunk in request.stream():  # what `await request.body()` has cached, if somebody asked it
+        async for chunk in request.stream():  # what `await request.body()` has cached, if it was called
             yield chunk
     except ClientDisconnect:
         raise BodyCutOff from None
-    except RuntimeError:  # the stream was read by hand, or as a form: Starlette keeps no bytes then
+    except RuntimeError:  # the stream was read directly, or as a form: Starlette does not keep the bytes then
         raise BodyTaken from None
 
 
@@ -160,7 +161,7 @@ def _dependency(omipay: Any) -> Callable[..., Any]:
 
 
 def _always(omipay: Any) -> Callable[[], Awaitable[Any]]:
-    async def session() -> Any:  # async, or FastAPI asks for it in a thread
+    async def session() -> Any:  # async, since FastAPI calls sync dependencies in a thread
         return omipay
 
     return session

@@ -1,12 +1,12 @@
-"""The journal: where money calls are written down before they are sent. The contract; ``omipay_async.sql`` keeps it.
+"""The journal, in which money calls are written down before they are sent. ``omipay_async.sql`` implements it.
 
-A process can die in the middle of a charge. What was written down before the first byte left is found again afterwards:
-an entry that is still open says that nobody knows what became of that call.
+A process can die in the middle of a charge. Its entry was written before the first byte was sent, so it is found
+afterwards: while it is open, nobody knows what happened to that call.
 
     open (``outcome`` is None) --closing--> DONE | NOT_DONE | UNKNOWN
 
-An entry is opened once, after the wait for a slot and before anything is sent, and closed when the call ends, however
-it ends. An entry that could not be closed stays open, which is true: nobody has written down what happened.
+An entry is opened once, after the wait for a slot and before anything is sent. It is closed when the call ends, however
+it ends. An entry that could not be closed stays open, since it is not written down what happened.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 
 class JournalOutcome(enum.StrEnum):
-    """What became of a money call that was written down."""
+    """The result of a money call that was written down."""
 
     DONE = "DONE"
-    """The gateway said that it acted on it."""
+    """The gateway confirmed that it acted on the call."""
     NOT_DONE = "NOT_DONE"
-    """It is certain that no money moved by this call."""
+    """It is certain that this call moved no money."""
     UNKNOWN = "UNKNOWN"
-    """Nobody knows whether the gateway acted on it."""
+    """Nobody knows whether the gateway acted on the call."""
 
 
 @attrs.frozen(kw_only=True)
 class JournalEntry:
-    """One money call, as it is written down. It holds no secret: no key, no signature, no payment code, no openid."""
+    """One money call, as it is written down. It contains no key, signature, payment code or openid."""
 
     id: str
     """Unique to this call, made by the session."""
     m_number: str
     endpoint: str
-    """As the documents name it: ``MakeScanOrder``, ``Refund``."""
+    """The name of the endpoint, such as ``MakeScanOrder`` or ``Refund``."""
     out_order_no: str | None = None
     out_refund_no: str | None = None
     order_no: str | None = None
-    """Of a refund the order that is refunded; else the number that the gateway gave, once it is known."""
+    """Of a refund, the order that is refunded; otherwise the gateway's number of the order, once it is known."""
     refund_no: str | None = None
     amount: int | None = None
     """In the currency's minor unit."""
@@ -52,11 +52,11 @@ class JournalEntry:
     started_at: datetime
     """When the call began, an aware time in UTC."""
     until: datetime
-    """When the call's own deadline is over: an open entry past this time belongs to a process that died or hangs."""
+    """The deadline of the call. An entry that is open after it belongs to a process that has died or hangs."""
     outcome: JournalOutcome | None = None
     """None while the call is under way."""
     status: str | None = None
-    """The order's status if the reply told one (``PAID``, ``PAYING``)."""
+    """The order's status (``PAID``, ``PAYING``) if the reply had one."""
     error: str | None = None
     """The name of the error's class, None on success."""
 
@@ -65,14 +65,14 @@ class JournalEntry:
 class Journal(Protocol):
     """Where a session writes its money calls down. Implemented by ``omipay_async.sql.Books``.
 
-    One of your own needs these three methods: ``AsyncOmipay(..., journal=...)``. What they raise reaches your program
-    as a ``JournalError``, or as the cause of a ``NotSent``, as said below.
+    A journal of your own needs these three methods: ``AsyncOmipay(..., journal=...)``. What they raise reaches your
+    program as a ``JournalError``, or as the cause of a ``NotSent``, as described below.
     """
 
     async def opening(self, entry: JournalEntry) -> None:
-        """Write down that a money call is about to be sent. It is awaited before the first byte.
+        """Write down that a money call is about to be sent. The session awaits this before it sends the first byte.
 
-        What this raises keeps the call from being sent: it ends with ``NotSent``.
+        If this raises, the call is not sent: it ends with ``NotSent``.
         """
         ...
 

@@ -1,6 +1,6 @@
-"""What comes back: frozen values. Money is an ``int`` of minor units, times are aware or None, ``.raw`` is the reply.
+"""The models of replies and notifications. Money is an ``int`` of minor units, times are aware, ``.raw`` is the reply.
 
-What a reply leaves out is None. ``.raw`` is not part of ``repr`` and of equality; secrets are not part of ``repr``.
+A field that a reply leaves out is None. ``repr`` shows neither ``.raw`` nor secrets, and ``==`` ignores ``.raw``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .codes import ORDER_PHASES, REFUND_PHASES, Currency, OrderStatus, Phase, Pl
 
 
 def sent_field() -> Any:
-    """A field that holds what the call sent; the gateway does not repeat it."""
-    # Keyword-only and with a default, so that users' tests make models with what they care about.
+    """A field for a value that the call sent, since the reply does not repeat it."""
+    # Keyword-only and with a default, so that users' tests can leave it out.
     return attrs.field(default=None, kw_only=True)
 
 
 def raw_field() -> Any:
-    """The field that holds the whole reply as received."""
+    """The field for the whole reply as received."""
     return attrs.field(factory=dict, repr=False, eq=False, kw_only=True)
 
 
@@ -74,7 +74,7 @@ class ScanOrder(_OrderVerdict):
 
 @attrs.frozen
 class Order(_OrderVerdict):
-    """What the gateway says of an order (CN 3.8, EN 2.5). It always has its amount and its currency.
+    """The gateway's record of an order (CN 3.8, EN 2.5). It always has an amount and a currency.
 
     Decide by ``is_paid`` and ``is_failed``, and compare ``out_order_no``, ``amount`` (in the currency's minor unit) and
     ``currency`` with your own sale.
@@ -87,9 +87,9 @@ class Order(_OrderVerdict):
     amount: int
     """In minor units of ``currency``."""
     pay_currency: Currency | str | None = None
-    """What the customer paid in."""
+    """The currency in which the customer paid."""
     pay_amount: int | None = None
-    """In minor units of ``pay_currency``. The documents' own examples do not agree with the rate: never check it."""
+    """In minor units of ``pay_currency``. Do not compare it with the rate: they differ even in the documents."""
     order_time: datetime | None = None
     """When it was created."""
     pay_time: datetime | None = None
@@ -119,9 +119,9 @@ class RefundReceipt:
 
 @attrs.frozen
 class Refund:
-    """What the gateway says of a refund (CN 3.11, EN 2.8). Decide by ``is_refunded`` and ``is_failed``.
+    """The gateway's record of a refund (CN 3.11, EN 2.8). Decide by ``is_refunded`` and ``is_failed``.
 
-    While both are False it is on its way, which can take days. ``amount`` is in the currency's minor unit.
+    While both are False the refund is under way, which can take days. ``amount`` is in the currency's minor unit.
     """
 
     refund_no: str
@@ -164,7 +164,7 @@ class WeChatUser:
 
 @attrs.frozen
 class Notification:
-    """A payment notification as its sender wrote it (CN 3.9, EN 2.6). It proves nothing about payment."""
+    """A payment notification as received (CN 3.9, EN 2.6). It does not prove that anything was paid."""
 
     order_no: str
     out_order_no: str | None

@@ -1,6 +1,6 @@
-"""What the calls that make an order return: what the customer needs in order to pay it.
+"""The models of new orders, with what the customer needs in order to pay them.
 
-The reply to a scan order is in ``models``: it was paid, or is being paid, when the reply comes, so it has a status.
+The reply to a scan order is in ``models``, since that order has a status: it is paid, or is being paid.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class AppletOrder:
 
     @property
     def request_payment(self) -> dict[str, str | None]:
-        """The arguments of ``wx.requestPayment``, named as it wants them."""
+        """The arguments of ``wx.requestPayment``, with the names that it expects."""
         return {
             "timeStamp": self.time_stamp,
             "nonceStr": self.nonce_str,

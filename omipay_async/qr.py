@@ -1,4 +1,4 @@
-"""Draws what a customer is to scan: as SVG, as PNG, and for a terminal. Extra ``qr``. No I/O."""
+"""Draws QR codes: as SVG, as PNG, and for a terminal. Needs the extra ``qr``. No I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import segno
 
 _QUIET_ZONE: Final = 4
-"""Light modules around the code: what ISO 18004 asks for, and what makes it stand out from whatever is beside it."""
+"""How many light modules ISO 18004 requires around the code."""
 _LIGHT_ON_BLACK: Final = "\x1b[38;5;231;48;5;16m"
 _RESET: Final = "\x1b[0m"
 
 
 class Drawable:
-    """Draws, with the extra ``qr``, what the customer is to scan: ``qrcode``, else ``pay_url``."""
+    """An order whose QR code can be drawn, with the extra ``qr``: of its ``qrcode``, else of its ``pay_url``."""
 
     __slots__ = ()
 
@@ -25,8 +25,8 @@ class Drawable:
         """The QR code as an SVG document, ``scale`` units for each of its squares: for a file or within HTML.
 
         Raises:
-            InvalidRequest: for an order that has neither a ``qrcode`` nor a ``pay_url``.
-            ConfigurationError: if the extra ``qr`` is not installed.
+            InvalidRequest: the order has neither a ``qrcode`` nor a ``pay_url``.
+            ConfigurationError: the extra ``qr`` is not installed.
         """
         return svg(text_of(self), scale=scale)
 
@@ -35,7 +35,7 @@ class Drawable:
         return png(text_of(self), scale=scale)
 
     def qr_terminal(self) -> str:
-        """The QR code as lines of characters to print in a terminal, black and white whatever its theme is.
+        """The QR code as lines of characters to print in a terminal, in black and white whatever its theme is.
 
         Raises what ``qr_svg`` raises.
         """
@@ -43,14 +43,14 @@ class Drawable:
 
 
 def text_of(order: Any) -> str:
-    """What the QR code of an order says: its ``qrcode``, else its ``pay_url``.
+    """The text for the QR code of an order: its ``qrcode``, else its ``pay_url``.
 
     Raises:
-        InvalidRequest: for an order that has neither.
+        InvalidRequest: the order has neither.
     """
     text = getattr(order, "qrcode", None) or order.pay_url
     if not text:
-        message = "order has nothing to draw: the gateway's reply held neither a qrcode nor a pay_url"
+        message = "order has nothing to draw: the gateway's reply had neither a qrcode nor a pay_url"
         raise InvalidRequest(message, parameter="order")
     return str(text)
 
@@ -59,8 +59,8 @@ def svg(text: str, *, scale: int = 8) -> str:
     """A QR code of ``text`` as an SVG document, black on white, ``scale`` units a module: for a file or within HTML.
 
     Raises:
-        InvalidRequest: for a text that no QR code can hold.
-        ConfigurationError: if the extra ``qr`` is not installed.
+        InvalidRequest: ``text`` is too long for a QR code.
+        ConfigurationError: the extra ``qr`` is not installed.
     """
     out = io.BytesIO()
     _code(text).save(out, kind="svg", scale=scale, border=_QUIET_ZONE, light="#fff", xmldecl=False, nl=False)
@@ -68,16 +68,16 @@ def svg(text: str, *, scale: int = 8) -> str:
 
 
 def png(text: str, *, scale: int = 8) -> bytes:
-    """As :func:`svg`, as a PNG file, ``scale`` pixels a module."""
+    """A QR code of ``text`` as a PNG file, ``scale`` pixels a module. Raises what :func:`svg` raises."""
     out = io.BytesIO()
     _code(text).save(out, kind="png", scale=scale, border=_QUIET_ZONE)
     return out.getvalue()
 
 
 def terminal(text: str) -> str:
-    """As :func:`svg`, as lines of block characters, two modules high each; black and white whatever the theme is.
+    """A QR code of ``text`` as lines of block characters, each two modules high. Raises what :func:`svg` raises.
 
-    Without its escape sequences, which programs that write into files strip, it is right on a dark background.
+    Escape sequences make it black and white whatever the theme is. Without them it is right on a dark background.
     """
     out = io.StringIO()
     _code(text).terminal(out, border=_QUIET_ZONE, compact=True)

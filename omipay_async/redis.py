@@ -1,11 +1,11 @@
-"""The backend that processes share: claims, records and wake-ups in Redis (extra ``redis``).
+"""The backend for several processes: claims, records and wake-ups in Redis (extra ``redis``).
 
 There is one key per order. A key that does not exist means FREE, the value ``done`` means DONE and ``:owner`` means
 HELD; Redis itself lets keys expire. Each question is one Lua script, so it is atomic, and it may be asked again, so
 that a lost answer does no harm. Wake-ups are published on one channel per prefix.
 
-A Redis that forgets (restarted without persistence, failed over to a replica that lags, evicting keys under memory
-pressure) forgets records of success too, and the handler may run again: give it persistence and the policy
+A Redis that loses data (restarted without persistence, failed over to a replica that lags, evicting keys under memory
+pressure) loses records of success too, and the handler may run again: give it persistence and the policy
 ``noeviction``, and let each handler be one transaction that does no harm when it is repeated.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("omipay_async")
 
-# backends.TRANSITIONS as Lua scripts. A claim and a renewal do the same, and differ in what they answer.
+# backends.TRANSITIONS as Lua scripts. A claim and a renewal run the same script.
 _CLAIM_SCRIPT: Final = """
 local held = redis.call('GET', KEYS[1])
 if held == 'done' then return 'DONE' end
@@ -60,18 +60,19 @@ _PING_AFTER_S: Final = 10.0
 
 
 class RedisBackend:
-    """The backend for many processes: guards all that use the same Redis and ``prefix`` (of its keys' names).
+    """The backend for many processes: those that use the same Redis and the same ``prefix`` (of the keys' names).
 
     ``url_or_client`` is ``redis://``, ``rediss://`` or ``unix://``, or a ``redis.asyncio.Redis`` of your own, which you
     close yourself. ``lease``, in seconds, is how long an order waits after the death of the process that held it;
     recorded successes are forgotten after ``keep``, seconds or a ``timedelta``. ``async with`` or :meth:`aclose` closes
     a client that was made from a URL; the session does not. Nothing is connected before the first use.
 
-    A Redis that forgets earlier (no persistence, keys evicted) lets a handler run again: use the policy ``noeviction``,
-    and let each handler be one transaction that does no harm when it is repeated.
+    A Redis that loses data (no persistence, keys evicted) lets a handler run again: use the policy ``noeviction``, and
+    let each handler be one transaction that does no harm when it is repeated.
 
-    Raises ``ConfigurationError`` for wrong options or a missing extra, and, from its methods, ``BackendError`` for
-    whatever goes wrong with Redis.
+    Raises:
+        ConfigurationError: an option is wrong, or the extra is missing.
+        BackendError: from its methods, whenever Redis fails.
     """
 
     def __init__(
@@ -117,11 +118,11 @@ class RedisBackend:
         return Claim(_as_text(answer))
 
     async def renew(self, key: str, owner: str) -> bool:
-        """Let the lease last ``lease`` seconds from now. False: it is no longer ``owner``'s."""
+        """Let the lease last ``lease`` seconds from now. False: ``owner`` does not hold it any more."""
         return await self.claim(key, owner) is Claim.MINE
 
     async def finish(self, key: str, owner: str) -> bool:
-        """Record success. False, and nothing recorded: another owner's lease holds."""
+        """Record success. False: another owner holds the lease, and nothing was recorded."""
         return bool(await self._run_script(_FINISH_SCRIPT, key, owner, self._keep_ms))
 
     async def release(self, key: str, owner: str) -> None:
@@ -129,19 +130,19 @@ class RedisBackend:
         await self._run_script(_RELEASE_SCRIPT, key, owner)
 
     async def wake(self, key: str) -> None:
-        """Tell the pollers of ``key`` in every process that listens."""
+        """Wake the polls of ``key`` in every process that listens."""
         with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
                 await self._redis().publish(self._channel, key)
 
     async def note(self, key: str, text: str) -> None:
-        """Remember ``text`` under ``key`` for a quarter of an hour."""
+        """Store ``text`` under ``key`` for a quarter of an hour."""
         with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
                 await self._redis().set(self._note_key(key), text, px=round(NOTES_KEPT_S * 1000))
 
     async def noted(self, key: str) -> str | None:
-        """The text that is remembered under ``key``, None if there is none."""
+        """The text that is stored under ``key``; None if there is none."""
         with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
                 text = await self._redis().get(self._note_key(key))
@@ -151,8 +152,8 @@ class RedisBackend:
     async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
         """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
 
-        Entering returns once it listens, or once the first attempt has failed: it is repeated with growing pauses for
-        as long as it takes, which is logged once. Wakes that fall into such a gap are missed.
+        Entering returns once it listens, or once the first attempt has failed. Failed attempts are repeated with
+        growing pauses, and logged once. Wakes are missed while it does not listen.
         """
         attempted = asyncio.Event()
         listening = asyncio.create_task(self._keep_listening(on_wake, attempted))
@@ -176,7 +177,7 @@ class RedisBackend:
                 return await self._redis().eval(script, 1, self._prefix + key, f":{owner}", *values)
 
     def _redis(self) -> Redis:
-        """The client. A client made from the URL is made again for another event loop: connections belong to one."""
+        """The client. One from the URL is made again for another event loop: its connections belong to the old one."""
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -193,15 +194,15 @@ class RedisBackend:
             raise BackendError(message) from None
 
     def _reason(self, error: BaseException) -> str:
-        """Why something failed, in words of this module: servers quote what they were sent, passwords included."""
+        """Why something failed, in words of this module: a server's own words may contain passwords."""
         kind = type(error).__name__
         if isinstance(error, RuntimeError) and self._loop is not asyncio.get_running_loop():
             return (
                 f"{kind}: this client was first used in another event loop, and its connections belong to that loop; "
                 "give RedisBackend a URL, or make a client and a backend for each event loop"
             )
-        said = str(error)
-        meaning = next((meaning for words, meaning in _REFUSALS.items() if words in said), None)
+        text = str(error)
+        meaning = next((meaning for words, meaning in _REFUSALS.items() if words in text), None)
         return kind if meaning is None else f"{kind}: {meaning}"
 
     # -- listening --------------------------------------------------------------------------------------------------
@@ -225,19 +226,19 @@ class RedisBackend:
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it was, this listens again
                 if task is None or task.cancelling():
                     raise asyncio.CancelledError from None
-                if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_S:  # it was a good one
+                if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_S:  # it has worked for a while
                     pause, warned = _FIRST_PAUSE_S, False
                 if not warned:
                     _log.warning("wake-ups from other processes are missed: %s", self._reason(error))
                 warned = True
             finally:
                 attempted.set()
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # so that not all come back at once
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # so that not all processes connect at once
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 async def _next_message(pubsub: PubSub) -> dict[str, Any]:
-    """The next message of any kind, the subscription's own first; an error if not even a ping is answered."""
+    """The next message of any kind, first that of the subscription. Raises if not even a ping is answered."""
     message = await _read(pubsub)
     if message is None:
         await pubsub.ping()
@@ -248,13 +249,13 @@ async def _next_message(pubsub: PubSub) -> dict[str, Any]:
 
 
 async def _read(pubsub: PubSub) -> dict[str, Any] | None:
-    # A task of its own: its time limit is a cancellation inside, and stays there.
+    # In a task of its own, since redis enforces the time limit by a cancellation.
     message: dict[str, Any] | None = await asyncio.create_task(pubsub.get_message(timeout=_PING_AFTER_S))
     return message
 
 
 _REFUSALS: Final = {
-    "unknown command": "it does not know a command that is needed (EVAL)",
+    "unknown command": "it does not have a command that is needed (EVAL)",
     "NOAUTH": "it wants a user and a password",
     "Authentication required": "it wants a user and a password",
     "already authenticated": "it wants a user and a password",
@@ -267,7 +268,7 @@ _REFUSALS: Final = {
     "maxmemory": "its memory is full",
     "MISCONF": "it cannot save to its disk, and takes no writes",
 }
-"""What a server says when it refuses, and what that means: its own words may quote what it was sent."""
+"""Words in a server's error messages, and their meaning. The messages themselves may contain passwords."""
 
 
 def _as_text(data: Any) -> str:
@@ -290,7 +291,7 @@ def _client_from_url(url: str) -> Redis:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         )
     except ValueError:
-        message = "url_or_client: not a URL that redis understands (it is not shown: it may hold a password)"
+        message = "url_or_client: not a URL that redis accepts (it is not shown, since it may contain a password)"
         raise ConfigurationError(message) from None
     return Redis.from_pool(pool)
 

@@ -1,4 +1,4 @@
-"""``AsyncOmipay``: the session. It composes the other modules; how each does its work is written there."""
+"""``AsyncOmipay``: the session. It connects the components, and each component does its own work."""
 
 from __future__ import annotations
 
@@ -71,26 +71,26 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     Args:
         m_number: The merchant's number, a string with its leading zeros.
         secret_key: The merchant's API key. It is never sent, logged or shown.
-        region: Which node to ask, AU or CN.
+        region: Which node to use, AU or CN.
         base_url: Another address instead of the region's, up to and including ``/omipay/api``; https, unless it is a
             loopback address or a ``transport`` is given.
-        fallback: The other node (a ``Region`` or a base URL), asked only when the first certainly never received the
-            request. A node that could not be reached rests for 30 seconds, then it is asked first again.
+        fallback: The other node (a ``Region`` or a base URL), used only when the first certainly never received the
+            request. A node that could not be reached is tried last for 30 seconds.
         language: EN or CHS, of the gateway's messages and pages.
-        notify_url: Where orders are notified to unless a call says otherwise.
+        notify_url: Where notifications of orders are sent, unless a call has another one.
         timezone: The zone of the gateway's times, a name or a ``tzinfo``; a name is looked up at first use.
         timeout: Seconds for a whole call: the wait for a slot, connecting, the reply, every repeat.
         max_in_flight: How many requests are under way at most; the rest wait in order.
-        retry: How reads are repeated, and money calls that never left.
+        retry: How reads are repeated, and money calls that were never sent.
         nonces: A callable that returns a fresh nonce of 10 to 32 letters and digits.
         clock: Where every wait and every timestamp comes from.
-        backend: Where fulfilled orders are remembered; ``omipay_async.redis.RedisBackend`` for many processes.
-        journal: Where money calls are written down before they are sent; ``omipay_async.sql.Books`` keeps one.
+        backend: Where fulfilled orders are recorded; ``omipay_async.redis.RedisBackend`` for many processes.
+        journal: Where money calls are written down before they are sent; ``omipay_async.sql.Books`` is one.
         previous_secret_keys: Accepted in notifications, never used to sign: for the day a key is changed.
         on_event: Called with each ``Event``; for metrics, tracing, audit.
         transport: Any ``httpx.AsyncBaseTransport``; the session closes it.
         proxy: The URL of a proxy, for every address. Without it, and without ``transport``, HTTPS_PROXY and NO_PROXY
-            are honoured for all but loopback addresses.
+            apply to all but loopback addresses.
         verify: As for httpx: an ``ssl.SSLContext``, a path to CA certificates (``str`` or ``os.PathLike``), or True.
 
     Raises:
@@ -124,9 +124,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
         proxy = concealed_proxy(proxy)
         credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
-        clock = config.having(SystemClock() if clock is None else clock, "clock", "time_ms", "monotonic", "sleep")
+        clock = config.require_methods(
+            SystemClock() if clock is None else clock, "clock", "time_ms", "monotonic", "sleep"
+        )
         if journal is not None:
-            config.having(journal, "journal", "opening", "closing", "confirmed")
+            config.require_methods(journal, "journal", "opening", "closing", "confirmed")
         nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
         verify = config.verification(verify, nodes)
         self._m_number = credentials.m_number
@@ -163,7 +165,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             timeout=self._timeout,
         )
         backend = MemoryBackend(clock=clock) if backend is None else backend
-        self._backend = config.having(backend, "backend", "claim", "renew", "finish", "release", "wake")
+        self._backend = config.require_methods(backend, "backend", "claim", "renew", "finish", "release", "wake")
         self._wake_ups = WakeUps(self._backend, m_number=self._m_number, clock=clock)
         self._polling = PollingService(
             gateway=self._gateway,
@@ -302,13 +304,12 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         safety: Safety | str = Safety.MONEY,
         timeout: float | None = None,
     ) -> dict[str, Any]:
-        """Any endpoint under ``/v2/`` that this library does not know, such as ``ConfirmCheckOut``.
+        """Call an endpoint under ``/v2/`` that this library does not know, such as ``ConfirmCheckOut``.
 
-        The request is signed, the reply checked for FAIL.
-
-        ``params`` are sent as given, with the session's language. Only what is ``Safety.READ`` is ever repeated.
-        Returns the reply as it is. Of a money call every FAIL but PARAMETER_INVALID and ``AuthenticationError`` has
-        ``outcome`` UNKNOWN: what an undocumented endpoint means by its codes, nobody knows.
+        The request is signed, the reply is checked for FAIL and returned unchanged. ``params`` are sent as given, with
+        the session's language. Only ``Safety.READ`` is ever repeated. After a money call every FAIL except
+        PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows what the codes of an
+        undocumented endpoint mean.
         """
         return await self._gateway.call_unknown(endpoint, params, safety, timeout=timeout)
 
@@ -358,14 +359,14 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
 
         Raises:
             InvalidRequest: for an order that does not have such a page, and for a page that is neither https nor on
-                the host of this session's node: the signature would go to whoever listens.
+                the host of this session's node: others could read the signature.
         """
         self._life.ensure_open()
         nodes = [node.base_url for node in self._executor.nodes.in_order()]
         return pages.signed_page(pages.pay_page(order_or_url, nodes), self._signed_query, redirect_url)
 
     def wechat_login_url(self, redirect_uri: str) -> str:
-        """Where to send the customer's WeChat browser to log in; it comes back to ``redirect_uri``. EN 2.9.
+        """The URL at which a customer logs in with WeChat's browser; it returns to ``redirect_uri``. EN 2.9.
 
         ``redirect_uri`` must lie under the URL of the merchant's WESTORE. The URL is signed: see ``pay_page_url``.
         """
@@ -375,13 +376,13 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         return plain_text(joined(base_url, endpoints.GET_USER_INFO.path, "?", query, "&", self._signed_query()))
 
     def parse_wechat_login(self, url_or_query: str) -> WeChatUser:
-        """Who logged in, from the URL that the browser came back to. EN 2.9.
+        """Who logged in, from the URL that the browser returned to. EN 2.9.
 
-        The fields came through the browser and are not signed: they name a user, they prove nothing.
+        The fields came through the browser and are not signed, so they do not prove who the user is.
 
         Raises:
-            APIError: the fields tell of a failure.
-            InvalidReply: they tell of nobody.
+            APIError: the fields report a failure.
+            InvalidReply: they do not name a user.
         """
         self._life.ensure_open()
         return pages.parse_wechat_login(url_or_query, self._decoder())

@@ -96,7 +96,7 @@ class PollingService:
             )
             number = validation.text(topic.kind, number)
             if on_status is not None and not callable(on_status):
-                validation.refuse("on_status", "must be a function")
+                validation.reject("on_status", "must be a function")
             with self._life.in_use():
                 self._wake_ups.listen()
                 expected = expectation(subject, topic.fields)

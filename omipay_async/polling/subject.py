@@ -185,7 +185,7 @@ class Waiter(Generic[S]):
         "end",
         "expected",
         "future",
-        "has_refused",
+        "has_rejected",
         "index",
         "instant",
         "last_error",
@@ -208,7 +208,7 @@ class Waiter(Generic[S]):
         """A state that the poll has not taken yet."""
         self.end: BaseException | End | None = None
         self.last_error: OmipayError | None = None
-        self.has_refused = False
+        self.has_rejected = False
         """Whether an answer was about another sale, which is logged once."""
         self.future: asyncio.Future[None] | None = None
         """What the poll awaits."""
@@ -255,18 +255,18 @@ class Waiter(Generic[S]):
             return  # an answer that was given before a confirmed payment does not undo it
         wrong = contradiction(state, self.expected, self.subject.topic.fields)
         if wrong is not None:
-            self._refuse(state, wrong)
+            self._reject(state, wrong)
             return
         self.latest = state
         if state.is_final:
             self.instant = Instant.NONE
         self._wake()
 
-    def _refuse(self, state: S, wrong: str) -> None:
+    def _reject(self, state: S, wrong: str) -> None:
         topic = self.subject.topic
         what = f"{topic.endpoint.name}: {topic.kind} {self.subject.number}: the answer is about another sale, {wrong}"
-        if not self.has_refused:
-            self.has_refused = True
+        if not self.has_rejected:
+            self.has_rejected = True
             logger.warning("%s; it is not accepted, polling goes on", what)
         self.last_error = InvalidReply(what, endpoint=topic.endpoint.name, raw=state.raw)
 

@@ -1,1 +1,1 @@
-"""What may be said to the gateway, and what its answers mean: pure, no I/O."""
+"""What may be sent to the gateway, and what its answers mean. Pure: no I/O."""

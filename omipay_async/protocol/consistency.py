@@ -1,26 +1,26 @@
-"""Whether a reply belongs to this call and does not contradict itself: only then is it believed. No I/O.
+"""Whether a reply may be believed: it must belong to this call and must not contradict itself. No I/O.
 
-A reply of which either is in doubt may be another call's, late or swapped on the way, or the work of two programs
-that disagree. Acting on it as a success ships goods that nobody paid for; acting on it as a refusal charges twice.
-So it is neither: of a money call the outcome is unknown, of a read there was no usable reply.
+A reply that does not may be another call's, late or mixed up on the way, or the work of two programs that disagree.
+Taken as a success it could ship goods that nobody has paid for; taken as a refusal it could lead to a second charge.
+So it is neither: the outcome of a money call is then unknown, and a read has no usable reply.
 
 ====================================  ==============================================================================
 a reply                               is not believed when
 ====================================  ==============================================================================
-of any kind                           a key stands in it twice with two values
-                                      it names one of the endpoint's ``echoes`` otherwise than it was sent
+of any kind                           it contains a key twice with two values
+                                      it has another value of one of the endpoint's ``echoes`` than was sent
                                       it names a refund where an order was asked for, or the other way round
-that says SUCCESS (or nothing,        ``error_code`` is a documented one (but USERPAYING of a scan order)
-where that is allowed)                ``success`` is false
+with SUCCESS (or without              ``error_code`` is a documented one (except USERPAYING of a scan order)
+return_code, where that is allowed)   ``success`` is false
                                       ``result_code`` is one of the endpoint's ``contradictions``
-that says FAIL                        ``success`` is true
-                                      ``result_code`` says that the order is paid (of calls that move money)
+with FAIL                             ``success`` is true
+                                      ``result_code`` means that the order is paid (only of money calls)
 ====================================  ==============================================================================
 
-``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that no document
-has contradicts nothing, and neither do amount and currency in the reply to an order or a refund: no document says which
-ones these would be. A refusal that names nothing, or an ``order_no`` alone where none was sent, cannot be told from
-this call's own.
+``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that is in no
+document contradicts nothing. Amount and currency in the reply to an order or a refund are not compared, since no
+document says which ones they would be. A refusal that contains no number, or only an ``order_no`` where none was sent,
+cannot be distinguished from this call's own.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from .context import RequestContext
 
 PAYING_WORDS: Final = frozenset({"PAYING", "USERPAYING"})
-"""What says, beside SUCCESS of a scan order, that the customer is still paying."""
+"""The words that mean, beside SUCCESS of a scan order, that the customer is still paying."""
 _PAID_WORDS: Final = frozenset({"payed", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)})
 
 
 def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
-    """What is wrong with the reply as a whole, in words for a message; None if nothing is."""
+    """Why the reply is not believed, as text for a message; None if it is believed."""
     if isinstance(raw, JSONObject) and raw.conflicts:
-        return "a key stands in it twice with two values"
+        return "it contains a key twice with two values"
     for name in context.endpoint.echoes:
         if _names_another(context, raw, name):
             return f"{name} is not the one that was sent"
@@ -58,9 +58,9 @@ def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | N
 
 
 def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
-    """The number that the reply gives this money call's order, whatever else is wrong with the reply.
+    """The number of this money call's order, if the reply contains it, whatever else is wrong with the reply.
 
-    A reply that names another's number belongs to another call, and so does the order in it.
+    If the reply names another number than was sent, its order belongs to another call.
     """
     if context.endpoint.safety is Safety.READ:
         return None
@@ -76,7 +76,7 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
 
 
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
-    """The number of a refund in an order's reply that names no number of an order, and the other way round."""
+    """Which number shows that a reply about a refund was received for an order, or the other way round."""
     endpoint = context.endpoint
     named = [name for name in NUMBERS if raw.get(name) not in (None, "")]
     foreign = next((name for name in named if name in endpoint.foreign_numbers), None)
@@ -86,36 +86,36 @@ def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | No
 
 
 def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -> bool:
-    said, sent = raw.get(name), context.numbers.get(name)
-    return sent is not None and said is not None and said != "" and str(said).strip() != sent.strip()
+    received, sent = raw.get(name), context.numbers.get(name)
+    return sent is not None and received not in (None, "") and str(received).strip() != sent.strip()
 
 
 def _why_not_a_success(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     code = error_code(word_of(raw, "error_code").upper())
     is_scan_order = context.endpoint is MAKE_SCAN_ORDER
     if isinstance(code, ErrorCode) and not (is_scan_order and code is ErrorCode.USERPAYING):
-        return f"it holds the error code {code} and no FAIL"
-    if _says(raw, "false"):
-        return "it says success: false and no FAIL"
+        return f"it has the error code {code}, but not FAIL"
+    if _success(raw) == "false":
+        return "it has success: false, but not FAIL"
     if word_of(raw, "result_code").casefold() in context.endpoint.contradictions:
         return "its result_code contradicts a success"
     return None
 
 
 def _why_not_a_refusal(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
-    if _says(raw, "true"):
-        return "it says FAIL and success: true"
+    if _success(raw) == "true":
+        return "it has FAIL and success: true"
     moves_money = context.endpoint.safety is Safety.MONEY
     if moves_money and word_of(raw, "result_code").casefold() in _PAID_WORDS:
-        return "it says FAIL, and its result_code that the order is paid"
+        return "it has FAIL, but its result_code means that the order is paid"
     return None
 
 
-def _says(raw: Mapping[str, Any], truth: str) -> bool:
-    return str(raw.get("success")).strip().casefold() == truth
+def _success(raw: Mapping[str, Any]) -> str:
+    return str(raw.get("success")).strip().casefold()
 
 
 def word_of(raw: Mapping[str, Any], name: str) -> str:
-    """The field's text without the spaces around it; empty if it is missing."""
+    """The text of a field without the spaces around it; empty if there is none."""
     word = raw.get(name)
     return word.strip() if isinstance(word, str) else ""

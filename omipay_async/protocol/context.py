@@ -1,4 +1,4 @@
-"""What a reply is read against: the call that was made. No I/O."""
+"""What was sent in a call, so that its reply can be compared with it. No I/O."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ if TYPE_CHECKING:
     from .endpoints import Endpoint
 
 NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
-"""The parameters that say which order or refund a call is about, the merchant's own first."""
+"""The parameters that identify the order or refund of a call, the merchant's own first."""
 
 
 LARGEST_INT: Final = 2**63 - 1
-"""No amount and no number that is sent as an int is larger."""
+"""The largest amount, or other int, that may be sent."""
 
 
 @attrs.define
 class RequestContext:
-    """What was asked: the endpoint, the numbers, the amount and the currency sent, and what no message may show."""
+    """What was sent: endpoint, numbers, amount and currency. And the secrets that no message may show."""
 
     endpoint: Endpoint[Any]
     numbers: Mapping[str, str] = attrs.field(factory=dict)
     secrets: list[str] = attrs.field(factory=list, repr=False)
     """Keys, payment codes, and each signature and nonce that went out."""
     general: bool = False
-    """Asked through ``AsyncOmipay.call``: the reply is handed over as it is."""
+    """Whether this is a call by ``AsyncOmipay.call``, which returns the reply unchanged."""
     amount: int | None = None
     """In minor units of ``currency``."""
     currency: str | None = None
 
     @classmethod
     def of(cls, endpoint: Endpoint[Any], values: Mapping[str, Any], keys: Iterable[str]) -> RequestContext:
-        """For a call of ``endpoint`` with these ``values``; ``keys`` are the merchant's."""
+        """The context of a call of ``endpoint`` with these ``values``; ``keys`` are the merchant's."""
         secret = (values.get(parameter.name) for parameter in endpoint.parameters if parameter.secret)
         context = cls(endpoint, secrets=[*keys, *(plain_text(value) for value in secret if isinstance(value, str))])
         context.note(values)
         return context
 
     def note(self, values: Mapping[str, Any]) -> None:
-        """Keep the numbers, the amount and the currency of ``values``, whatever else is wrong with them."""
+        """Store the numbers, the amount and the currency of ``values``, which may be invalid otherwise."""
         amount, currency = (plain_value(values.get(name)) for name in ("amount", "currency"))
         numbers = {name: plain_value(values.get(name)) for name in NUMBERS}
-        # A number that `call()` was given as an int is its digits on the wire, and in the reply. (One of more digits
-        # than Python writes is refused later.)
+        # A number that `call()` was given as an int is sent, and repeated in the reply, as text. (An int that is too
+        # large is rejected later.)
         self.numbers = {
             name: number if isinstance(number, str) else str(number)
             for name, number in numbers.items()
@@ -60,7 +60,7 @@ class RequestContext:
         self.currency = currency if isinstance(currency, str) else None
 
     def excerpt(self, text: bytes | str) -> str:
-        """The beginning of what the gateway said, without this call's secrets."""
+        """The beginning of ``text`` from the gateway, without this call's secrets."""
         return excerpt(text, self.secrets)
 
     def sent(self, name: str) -> str | int | None:

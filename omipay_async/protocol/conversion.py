@@ -1,6 +1,7 @@
-"""Fields of a reply in, a model out: one strict converter, and every leniency a hook that cites the documents. No I/O.
+"""Converts the fields of a reply to a model. No I/O.
 
-Strict by default: a field of the wrong kind is an error, which names the field and never shows its value.
+It is strict by default, and each leniency is a hook that cites the documents. A field of the wrong kind is an error,
+which names the field and never shows its value.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 
 class _WrongKindError(ValueError):
-    """A value of the wrong kind; says what was expected, never what came."""
+    """A value of the wrong kind. The message contains what was expected, never the value."""
 
 
 _DIGITS: Final = re.compile(r"[0-9]{1,30}")
@@ -38,7 +39,7 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
 _TIME: Final = re.compile(r"[0-9]{14}")
 _MOST_DIGITS: Final = 30
 _LARGEST_WHOLE: Final = 10**_MOST_DIGITS
-_FIRST_YEAR: Final = 2000  # an earlier time is a default value of somebody's database, not a time
+_FIRST_YEAR: Final = 2000  # an earlier time is the default value of some database
 
 
 def _text(value: Any, _: Any = None) -> str:
@@ -48,14 +49,14 @@ def _text(value: Any, _: Any = None) -> str:
 
 
 def _is_ordinary(number: Decimal) -> bool:
-    # Numbers of absurd size are refused before anything is computed with them: 1e999999999 as an int is a gigabyte.
+    # Numbers of absurd size are rejected before anything is computed: 1e999999999 as an int takes a gigabyte.
     if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
         return False
     return int(number.as_tuple().exponent) >= -2 * _MOST_DIGITS
 
 
 def _whole(value: Any, _: Any = None) -> int:
-    # Seen: integers that come as strings. A JSON number with a zero fraction (450.0) is an integer too.
+    # Integers as strings were seen. A JSON number with a zero fraction (450.0) is an integer too.
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
     if isinstance(value, Decimal) and _is_ordinary(value) and value == value.to_integral_value():
@@ -102,16 +103,16 @@ def _time(zone: tzinfo) -> Callable[[Any, Any], datetime | None]:
 
 
 def _localizer(zone: tzinfo) -> Callable[[datetime], datetime]:
-    """How a wall-clock time becomes one of ``zone``; of an hour that comes twice, it is the first (PROTOCOL 1)."""
+    """A function that puts a wall-clock time into ``zone``: where the hour comes twice, into its first (PROTOCOL 1)."""
     localize = getattr(zone, "localize", None)
     if localize is None:
         return lambda time: time.replace(tzinfo=zone)
-    # A zone of pytz: put into a datetime as it is, it would mean the local mean time of the 19th century.
+    # A zone of pytz must be localised: otherwise it would mean the local mean time of the 19th century.
     return lambda time: min(localize(time, is_dst=True), localize(time, is_dst=False))
 
 
 def _text_or_number(value: Any, _: Any = None) -> str:
-    # timeStamp of an applet order is an integer to those who read the platform's documents, not these (CN 3.7).
+    # timeStamp of an applet order is a string in CN 3.7, but an integer in the platform's documents.
     return str(value) if type(value) is int else _text(value)
 
 
@@ -145,7 +146,7 @@ def _word(read: Callable[[str], str]) -> Callable[[Any, Any], str]:
 # -- models -----------------------------------------------------------------------------------------------------------
 
 _RATE: Final[dict[str, Any]] = {"struct_hook": _scaled_rate}
-# Where a field's name or form on the wire is not the attribute's.
+# The fields whose name or form on the wire differs from the attribute's.
 _WIRE_NAMES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
     new_orders.AppOrder: {"order_string": {"struct_hook": _text_or_json}},
     new_orders.AppletOrder: {
@@ -158,13 +159,13 @@ _WIRE_NAMES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
     models.Refund: {"status": {"rename": "result_code"}},
     models.Notification: {"exchange_rate": _RATE},
 }
-# The documents' second names for a field: the first one that is there counts.
+# The documents' second names for a field, used where the first is missing.
 _SECOND_NAMES: Final[dict[type[Any], dict[str, str]]] = {
     new_orders.AppletOrder: {"package": "Package"},
     models.Order: {"amount": "total_amount", "pay_amount": "cny_amount"},
     models.Notification: {"amount": "total_amount"},
 }
-# Fields without a default in the model that replies leave out all the same (both documents' examples do).
+# Fields without a default that a reply may leave out all the same, as the examples of both documents do.
 _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
     models.Order: ("out_order_no",),
     models.ScanOrder: ("out_order_no",),
@@ -175,7 +176,7 @@ _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
 
 
 class ModelConverter:
-    """Makes models of replies whose times are of one zone."""
+    """Converts replies whose times are in one time zone."""
 
     __slots__ = ("_converter", "_zone")
 
@@ -186,10 +187,10 @@ class ModelConverter:
     def structure(
         self, model: type[T], raw: Mapping[str, Any], essential: Collection[str], known: Mapping[str, Any]
     ) -> T:
-        """``raw`` as a ``model``; null and "" are what is absent (seen). ``known`` counts before what ``raw`` says.
+        """Convert ``raw`` to a ``model``. The values of ``known`` replace those of ``raw``.
 
-        Only the ``essential`` fields must be readable. Any other that is not is None: a payment that happened is not
-        hidden by what a lesser field looks like, which stays in ``.raw``.
+        Only the ``essential`` fields must be readable. Any other field that is not becomes None, and stays in ``.raw``,
+        so that a field of less importance never hides a payment. null and "" count as absent, since both were seen.
 
         Raises:
             ValueError: naming each essential field that is missing or of the wrong kind, without its value.
@@ -235,7 +236,7 @@ def _new_converter(zone: tzinfo) -> cattrs.Converter:
         overrides["raw"] = override(struct_hook=lambda value, _: value)
         return make_dict_structure_fn(model, converter, **overrides)
 
-    converter.register_structure_hook_factory(attrs.has, structure_function)  # each model when it first comes
+    converter.register_structure_hook_factory(attrs.has, structure_function)  # for each model at its first use
     return converter
 
 

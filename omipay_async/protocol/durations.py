@@ -1,4 +1,4 @@
-"""One validator of seconds, for arguments, options and policies. No I/O."""
+"""The validator of seconds, for arguments, options and policies. No I/O."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def checked_seconds(
     if isinstance(value, bool) or not isinstance(value, int | float):
         reject(f"must be a number of seconds, not {type(value).__name__}")
     value = plain_number(value)
-    if not abs(value) <= longest:  # NaN is not below it either
+    if not abs(value) <= longest:  # true for NaN too
         reject("must be a finite number of seconds, or None where that is allowed")
     if value < least or (above and value == least):
         reject(f"must be {'more than' if above else 'at least'} {least:g} seconds")

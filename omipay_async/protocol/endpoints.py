@@ -1,6 +1,6 @@
 """The endpoints as data (PROTOCOL 2): name, path, safety, parameters, reply and error codes.
 
-The client checks its input by this table, the sandbox its callers'. A new endpoint is a new row.
+The client checks what it sends by this table, and the sandbox what it receives. A new endpoint is a new row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Kind(enum.Enum):
     """What a parameter's value must be."""
 
     TEXT = enum.auto()
-    """A name or a number: not empty, no control characters; leading zeros kept."""
+    """A name or a number: not empty, without control characters; leading zeros are kept."""
     AMOUNT = enum.auto()
     """A whole number of the currency's minor unit, at least 1."""
     CURRENCY = enum.auto()
@@ -43,44 +43,44 @@ class Parameter:
     kind: Kind = Kind.TEXT
     required: bool = True
     choices: tuple[str, ...] = ()
-    """The values that the documents allow; empty: any."""
+    """The values that the documents allow. Empty: any value is allowed."""
     secret: bool = False
     """Whether the value stays out of logs, excerpts and reprs."""
 
 
 @attrs.frozen
 class Endpoint(Generic[T]):
-    """One endpoint of the gateway, and what may be believed of its replies."""
+    """One endpoint of the gateway, and when its replies may be believed."""
 
     name: str
     safety: Safety
     parameters: tuple[Parameter, ...]
     reply: type[T]
-    """The model that a success becomes; ``dict`` is the reply as it is."""
+    """The model that a success is converted to; ``dict`` leaves the reply as it is."""
     essential: frozenset[str] = frozenset()
     """The fields of ``reply`` that must be readable. Any other that is not becomes None, and stays in ``.raw``."""
     echoes: tuple[str, ...] = ()
-    """The numbers that a reply, where it names them, must name as they were sent: else it answers another call."""
+    """The numbers that a reply must repeat as they were sent, if it contains them: else it answers another call."""
     as_sent: tuple[str, ...] = ()
     """The fields of ``reply`` that hold what was sent, whatever the reply says."""
     contradictions: frozenset[str] = frozenset()
     """The values of ``result_code``, in lower case, that contradict SUCCESS."""
     foreign_numbers: frozenset[str] = attrs.field()
-    """The merchant's number for the other kind of thing: a reply that names it, and none of its own kind, answers
-    another call. It is ``out_refund_no`` where the reply is about an order, ``out_order_no`` where about a refund."""
+    """The merchant's number of the other kind: ``out_refund_no`` where the reply is about an order, ``out_order_no``
+    where it is about a refund. A reply that contains it, and no number of its own kind, answers another call."""
     error_codes: frozenset[ErrorCode] = frozenset()
-    """What it may answer beyond COMMON_ERROR_CODES."""
+    """The codes that it may answer with, in addition to COMMON_ERROR_CODES."""
     path: str = attrs.field()
     """Below ``/omipay/api``."""
     takes_language: bool = True
     needs_return_code: bool = True
     """Whether a reply without ``return_code`` is unusable."""
     unclear_codes: frozenset[ErrorCode] = frozenset()
-    """Codes after which money may have moved all the same: they speak of an order that exists already."""
+    """Codes after which money may have moved, since they are about an order that exists already."""
     unlisted_is_unclear: bool = False
-    """Whether a code that no document lists leaves it open if money moved."""
+    """Whether nobody knows if money moved after a code that no document lists."""
     minimum_amounts: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
-    """Platforms whose smallest amount is above 1."""
+    """The smallest amount of the platforms where it is more than 1."""
 
     @foreign_numbers.default
     def _numbers_not_in_the_reply(self) -> frozenset[str]:
@@ -93,16 +93,16 @@ class Endpoint(Generic[T]):
 
     @property
     def own_numbers(self) -> frozenset[str]:
-        """The numbers that tell a reply of this kind from one of the other kind."""
+        """The numbers that show that a reply is of the right kind."""
         return (_KINDS_OF_NUMBERS - self.foreign_numbers).union(self.echoes)
 
     @property
     def method(self) -> str:
-        """Reads are GET; money is POST, which no proxy, pool or HTTP library repeats on its own."""
+        """GET for reads; POST for money calls, which no proxy, pool or HTTP library repeats by itself."""
         return "GET" if self.safety is Safety.READ else "POST"
 
 
-# The merchant's own numbers: what the gateway calls an order or a refund may stand in any reply.
+# The merchant's own numbers. (The gateway's numbers of an order or a refund may be in any reply.)
 _KINDS_OF_NUMBERS: Final = frozenset({"out_order_no", "out_refund_no"})
 
 COMMON_ERROR_CODES: Final = frozenset(
@@ -132,7 +132,7 @@ def _platforms(*platforms: Platform, required: bool = True) -> Parameter:
     return Parameter("platform", required=required, choices=platforms)
 
 
-# What every order's reply is held against. SUCCESS means that the order was made, so READY and PAYING go with it.
+# What the reply of every order is checked for. SUCCESS means that the order was made, so READY and PAYING fit it.
 _FAILED_WORDS: Final = frozenset({"fail", "failed", "cancelled"})
 _ORDER_RULES: Final[dict[str, Any]] = {
     "essential": frozenset({"order_no"}),
@@ -185,7 +185,7 @@ MAKE_SCAN_ORDER: Final = Endpoint(
     Safety.MONEY,
     (*_ORDER, Parameter("qrcode", secret=True), Parameter("pos_no"), _NOTIFY_URL),
     reply=models.ScanOrder,
-    # SUCCESS means paid (CN 3.4): a reply whose order is not paid contradicts it. PAYING is read as PAYING.
+    # SUCCESS means paid (CN 3.4), so READY contradicts it. PAYING is accepted, and read as PAYING.
     **(_ORDER_RULES | {"contradictions": _FAILED_WORDS | {"ready"}}),
     error_codes=frozenset(
         {
@@ -251,7 +251,7 @@ QUERY_ORDER: Final = Endpoint(
     Safety.READ,
     (Parameter("order_no"),),
     reply=models.Order,
-    # No document has the number in the reply.
+    # order_no is taken from the call: no document has it in the reply.
     essential=frozenset({"order_no", "status", "currency", "amount"}),
     echoes=("order_no",),
     as_sent=("order_no",),
@@ -275,7 +275,7 @@ REFUND: Final = Endpoint(
             ErrorCode.AMOUNT_OVER_LIMIT,
         }
     ),
-    unclear_codes=frozenset({ErrorCode.USERPAYING}),  # it is about a payment: here it means nothing
+    unclear_codes=frozenset({ErrorCode.USERPAYING}),  # a code about payments, which means nothing for a refund
     unlisted_is_unclear=True,
 )
 QUERY_REFUND: Final = Endpoint(

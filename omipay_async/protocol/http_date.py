@@ -1,4 +1,4 @@
-"""What a reply's ``Date`` and ``Retry-After`` say, if they say anything to be believed. No I/O.
+"""The times in a reply's ``Date`` and ``Retry-After`` headers, if they can be believed. No I/O.
 
 HTTP writes times in three forms (RFC 9110, 5.6.7), always in UTC::
 
@@ -31,7 +31,7 @@ def parse_http_date(text: str | None) -> int | None:
 
 
 def believable_date_ms(text: str | None, now_ms: int) -> int | None:
-    """What a ``Date`` header shows, in milliseconds since the epoch; None if it teaches nothing about our own clock.
+    """The time of a ``Date`` header, in milliseconds since the epoch; None if it must not be compared with our clock.
 
     A time before 2000, or more than 30 days from our own clock, is a fault of the header rather than of the clock.
     """
@@ -42,7 +42,7 @@ def believable_date_ms(text: str | None, now_ms: int) -> int | None:
 
 
 def retry_after_s(text: str | None, now_ms: int) -> float | None:
-    """How many seconds a ``Retry-After`` header asks to wait: it holds a number of seconds, or a time."""
+    """How many seconds a ``Retry-After`` header asks to wait. It contains a number of seconds, or a time."""
     if text is None:
         return None
     if seconds := _SECONDS.fullmatch(text.strip()):

@@ -1,7 +1,7 @@
-"""JSON as the gateway writes it: its numbers exact, its keys without stray spaces, its oddities survived. No I/O.
+"""Reads JSON as the gateway writes it: numbers stay exact, and stray spaces around keys are removed. No I/O.
 
-What leaves the meaning clear is accepted: a byte order mark, control characters inside of strings, lone surrogates,
-numbers of any size. What does not is reported: where a key stands twice with two values, nobody can say which counts.
+Oddities that leave the meaning clear are accepted: a byte order mark, control characters inside of strings, lone
+surrogates, numbers of any size. A key that appears twice is reported, since nobody knows which value counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class JSONObject(dict[str, Any]):
-    """A JSON object whose keys were cleaned; ``conflicts`` are those that stood in it twice with different values."""
+    """A JSON object in which keys were ``repeated``; ``conflicts`` are those with different values."""
 
     __slots__ = ("conflicts", "repeated")
 
@@ -28,13 +28,13 @@ class JSONObject(dict[str, Any]):
         self.conflicts = conflicts
 
 
-def refuse_constant(word: str) -> NoReturn:
+def reject_constant(word: str) -> NoReturn:
     message = f"{word} is not JSON"
     raise ValueError(message)
 
 
 def _fraction(text: str) -> Decimal:
-    # Rates never pass through binary floats. An exponent that not even Decimal takes is not a number that anybody uses.
+    # Rates never pass through binary floats. An exponent that is too large for Decimal makes the number infinite.
     try:
         return Decimal(text)
     except ArithmeticError:
@@ -45,7 +45,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     names = "".join(fields)
     if len(fields) == len(pairs) and (not names or names.split() == [names]):
-        return fields  # nothing stands twice, and no key holds a space
+        return fields  # no key is repeated or contains a space
     cleaned_pairs = [(key.strip(), value) for key, value in pairs]
     cleaned_fields = dict(cleaned_pairs)
     repeated, conflicts = [], []
@@ -61,16 +61,16 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _same(one: object, other: object) -> bool:
-    return type(one) is type(other) and one == other  # True == 1, and is another word
+    return type(one) is type(other) and one == other  # True == 1, but they are different values
 
 
-# One decoder: json.loads(parse_float=...) would build one on each call. Not strict: control characters in strings pass.
+# Made once: json.loads(parse_float=...) would make a decoder on each call. Not strict: it accepts control characters.
 _JSON: Final = json.JSONDecoder(
-    parse_float=_fraction, parse_constant=refuse_constant, object_pairs_hook=_pairs, strict=False
+    parse_float=_fraction, parse_constant=reject_constant, object_pairs_hook=_pairs, strict=False
 )
-# For integers of more digits than Python reads; Decimal does, in linear time.
+# For integers with more digits than int() accepts; Decimal reads them in linear time.
 _JSON_OF_HUGE_NUMBERS: Final = json.JSONDecoder(
-    parse_float=_fraction, parse_int=Decimal, parse_constant=refuse_constant, object_pairs_hook=_pairs, strict=False
+    parse_float=_fraction, parse_int=Decimal, parse_constant=reject_constant, object_pairs_hook=_pairs, strict=False
 )
 _GBK: Final = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?(?:gbk|gb2312|gb18030|cp936|x-gbk)\b", re.IGNORECASE)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -79,11 +79,11 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
     """The JSON object in ``body``, its keys without stray spaces (``"refund_no "`` in both documents' examples).
 
-    It is a :class:`JSONObject` where a key stood twice. ``content_type`` counts where the bytes are not UTF-8: GBK is
+    It is a :class:`JSONObject` if a key is repeated. ``content_type`` counts only if the bytes are not UTF-8: GBK is
     read where it is declared.
 
     Raises:
-        ValueError: if it is not one; the message shows nothing of the body.
+        ValueError: the body is not a JSON object; the message shows nothing of it.
     """
     text = _decoded(body, content_type)
     try:
@@ -125,7 +125,7 @@ def _parsed(text: str) -> Any:
         return _JSON.decode(text)
     except json.JSONDecodeError:
         raise
-    except ValueError:  # more digits than Python reads as an int, or NaN, which is refused again
+    except ValueError:  # an integer with too many digits, or NaN, which is rejected again
         return _JSON_OF_HUGE_NUMBERS.decode(text)
 
 
@@ -141,17 +141,16 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def cleaned(value: Mapping[str, Any]) -> dict[str, Any]:
-    """``value`` with stray spaces taken off its keys, as :func:`json_object` does."""
+    """``value`` without stray spaces around its keys, as :func:`json_object` reads it."""
     return _pairs([(plain_text(key), plain_value(field)) for key, field in value.items()])
 
 
 def json_text(value: Any) -> str:
-    """``value`` as JSON again, with its numbers as they were written.
+    """``value`` as JSON text, with its numbers as they were received.
 
     Raises:
-        ValueError: it cannot be written: an infinite number, or nesting beyond what Python can follow.
+        ValueError: it contains an infinite number, or is nested too deeply.
     """
-    # `order_string` may be a JSON value (CN 3.6).
     try:
         return _json_text(value)
     except RecursionError:
@@ -161,7 +160,7 @@ def json_text(value: Any) -> str:
 def _json_text(value: Any) -> str:
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise ValueError("it holds a number that is too large")
+            raise ValueError("it contains a number that is too large")
         return str(value)
     if isinstance(value, list):
         return f"[{','.join(map(_json_text, value))}]"

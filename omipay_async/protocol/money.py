@@ -1,4 +1,4 @@
-"""Between amounts as people write them and the minor units of the wire (CN 2.2(1), EN 1.2(1)). Exact: no floats."""
+"""Converts amounts as people write them to minor units and back (CN 2.2(1), EN 1.2(1)). Exact: without floats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def to_minor(amount: str | int | Decimal, currency: str) -> int:
     ``amount`` is a plain decimal number as text, a ``Decimal``, or whole units as an ``int``.
 
     Raises:
-        InvalidRequest: for a float (it does not hold the number that was written), for anything that is not a plain
+        InvalidRequest: for a float (it is not exactly the number that was written), for anything that is not a plain
             number, and for more decimals than the currency has.
     """
     currency = _currency(currency)
@@ -48,7 +48,7 @@ def to_minor(amount: str | int | Decimal, currency: str) -> int:
 
 
 def from_minor(amount: int, currency: str) -> Decimal:
-    """``amount`` minor units in whole units, with the currency's decimals: ``from_minor(1230, "AUD")`` is 12.30.
+    """``amount`` in whole units, with the currency's decimals: ``from_minor(1230, "AUD") == Decimal("12.30")``.
 
     Raises:
         InvalidRequest: if ``amount`` is not an ``int``.

@@ -1,8 +1,8 @@
-"""What arrives at a merchant's notify_url (CN 3.9, EN 2.6): read it, check it, never believe it. No I/O.
+"""Parses and checks what arrives at a merchant's notify_url (CN 3.9, EN 2.6), and builds the answer. No I/O.
 
-The signature covers no byte of the body. It proves that somebody recently saw a signature of this merchant; whether and
-how much was paid, only QueryOrder tells. So a body is parsed and checked here, and then compared with the gateway's own
-word; nothing of it ever becomes part of an :class:`Order`.
+The signature does not cover the body. It proves only that somebody recently saw a signature of this merchant. Only
+QueryOrder shows whether and how much was paid. So a body is parsed and checked here, and then compared with the
+gateway's answer. None of its values ever becomes part of an :class:`Order`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from .signing import Credentials
 
 LARGEST_BODY: Final = 64 * 1024
-"""In bytes; real notifications have some hundred."""
+"""In bytes; real notifications have a few hundred."""
 _LONGEST_FIELD: Final = 256
 
 
 class SealedBody:
-    """A body as it was received, which no frame shows: its signature can be used for five minutes, for anything."""
+    """A body as it was received. It has no ``repr``, since its signature can be used for any call for five minutes."""
 
     __slots__ = ("_content",)
 
@@ -48,10 +48,10 @@ class SealedBody:
         self._content = content
 
     def read(self) -> _SignedFields:
-        """The fields, and those that sign them.
+        """The fields of the body, and its signature.
 
         Raises:
-            ValueError: saying what is wrong with the body; nothing of it is shown.
+            ValueError: the body is wrong; the message shows nothing of it.
         """
         fields = _fields(self._content)
         nonce, sign, timestamp = (_scalar(fields, name) for name in ("nonce_str", "sign", "timestamp"))
@@ -60,7 +60,7 @@ class SealedBody:
 
 @attrs.frozen
 class _SignedFields:
-    """What a notification says, and what it is signed with."""
+    """The fields of a notification, and its signature."""
 
     raw: dict[str, Any] = attrs.field(repr=False)
     nonce: Secret
@@ -75,7 +75,7 @@ def parse(
     issued: Callable[[str], bool] | None,
     decoder: ReplyDecoder,
 ) -> Notification:
-    """The notification in ``body``: its signature is this merchant's, and its nonce is not one that we issued.
+    """Parse ``body``, whose signature must be this merchant's, and whose nonce must not be one that we issued.
 
     Raises:
         MalformedNotification, InvalidSignature, ReflectedNotification
@@ -103,19 +103,19 @@ def parse(
     raise MalformedNotification(message)
 
 
-# What is compared with the gateway's own word must be readable. The rest is never believed: unreadable, it is None.
+# The fields that are compared with the gateway's answer must be readable. Any other that is not becomes None.
 _ESSENTIAL: Final = frozenset({"order_no", "timestamp", "out_order_no", "currency", "amount"})
 _ORDER_NO: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def _check_order_no(order_no: str) -> None:
-    # A stranger chooses it, and it becomes a key of the once-guard: no spelling of one order may pass for another.
+    # A stranger can choose it, and it becomes a key of the once-guard: one order must not have two spellings.
     if not _ORDER_NO.fullmatch(order_no):
         raise ValueError("order_no is not 1 to 64 of A-Z, a-z, 0-9, _ and -")
 
 
 def check_age(notification: Notification, now_ms: int, max_age: float | None) -> None:
-    """Refuse what was signed more than ``max_age`` seconds before or after ``now_ms``.
+    """Reject what was signed more than ``max_age`` seconds before or after ``now_ms``.
 
     Raises:
         StaleNotification
@@ -130,13 +130,13 @@ def check_age(notification: Notification, now_ms: int, max_age: float | None) ->
 
 
 def compare(notification: Notification, order: Order) -> None:
-    """Refuse a body that the gateway's own word does not bear out. What either side leaves out does not disagree.
+    """Reject a body that disagrees with the gateway's answer. What is missing on either side is not compared.
 
     Raises:
         UnconfirmedNotification
     """
     if not order.is_paid:
-        message = f"the gateway says that order {printable(order.order_no)} is {printable(order.status)}, not paid"
+        message = f"the gateway reports that order {printable(order.order_no)} is {printable(order.status)}, not paid"
         raise UnconfirmedNotification(message, order=order)
     for name in ("order_no", "out_order_no", "currency", "amount"):
         claimed, true = getattr(notification, name), getattr(order, name)
@@ -168,14 +168,14 @@ def _json_fields(body: bytes) -> dict[str, Any]:
 
 
 def _without_repetition(fields: dict[str, Any]) -> dict[str, Any]:
-    # Stricter than with replies: who writes a key twice hopes that two readers choose differently.
+    # Stricter than with replies: a sender may repeat a key so that two programs read different values.
     if isinstance(fields, JSONObject) and fields.repeated:
-        raise ValueError("the body is not a notification: a key stands in it twice")
+        raise ValueError("the body is not a notification: it contains a key twice")
     return dict(fields)
 
 
 def _scalar(raw: Mapping[str, Any], name: str) -> str:
-    # `timestamp` is a Long (CN 3.9); seen as text. With anything else these three are not a notification's.
+    # `timestamp` is a Long (CN 3.9), but was also seen as text.
     value = raw.get(name)
     if isinstance(value, int) and not isinstance(value, bool) and name == "timestamp" and abs(value) < 10**20:
         value = str(value)
@@ -187,7 +187,7 @@ def _scalar(raw: Mapping[str, Any], name: str) -> str:
 
 @attrs.frozen
 class NotificationReply:
-    """What to answer the gateway with, and what came of the notification."""
+    """The answer for the gateway, and the result of the notification."""
 
     status: int
     """The HTTP status."""
@@ -197,22 +197,22 @@ class NotificationReply:
     order: Order | None = None
     """The order as the gateway confirmed it; None if it did not."""
     ran: bool = False
-    """Whether the handler ran, and succeeded, by this delivery."""
+    """Whether the handler ran for this delivery, and succeeded."""
     error: BaseException | None = None
     """Why the answer is FAIL."""
 
 
 def _headers() -> dict[str, str]:
-    return {"Content-Type": "application/json"}  # a dict of each reply's own: a read-only view cannot be pickled
+    return {"Content-Type": "application/json"}  # a new dict for each reply: a read-only view cannot be pickled
 
 
 def success(order: Order, *, ran: bool) -> NotificationReply:
-    """No further delivery is wanted."""
+    """The answer SUCCESS: no further delivery is wanted."""
     return NotificationReply(200, b'{"return_code": "SUCCESS"}', _headers(), order, ran)
 
 
 def failure(status: int, error: BaseException, order: Order | None = None) -> NotificationReply:
-    """Another delivery is wanted (5xx), or the body is refused (4xx)."""
+    """The answer FAIL: another delivery is wanted (5xx), or the body is rejected (4xx)."""
     return NotificationReply(status, b'{"return_code": "FAIL"}', _headers(), order, error=error)
 
 

@@ -1,7 +1,7 @@
-"""What is handed to the customer's browser: signed pay pages (CN 3.2, 3.3) and WeChat login (EN 2.9). No network.
+"""The URLs for the customer's browser: signed pay pages (CN 3.2, 3.3) and WeChat login (EN 2.9). No network.
 
-A signed URL is a signature that anybody who sees it may use for five minutes, on any endpoint (the signature binds
-nothing): hand one out only when the browser goes there now.
+Anybody who sees a signed URL can use its signature for five minutes, on any endpoint (it does not cover the endpoint).
+So make one only when the browser goes there now.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -> str:
-    """The page of an order that needs a signature: over https, or on the host of one of the session's ``nodes``.
+    """The URL of an order's page that needs a signature. It must be https, or on the host of one of the ``nodes``.
 
-    A signature that goes to anybody else in plain text is theirs to use.
+    Anybody else who receives a signature in plain text could use it.
 
     Raises:
-        InvalidRequest: for an order that does not have such a page, and for a page that may not be given a signature.
+        InvalidRequest: the order does not have such a page, or the page must not get a signature.
     """
     page: str | None
     match order_or_url:
@@ -44,10 +44,10 @@ def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -
         case _:
             page, why = None, "must be a QROrder, a JSAPIOrder or a URL: no other order has a page to sign"
     if page is None:
-        validation.refuse("order_or_url", why)
+        validation.reject("order_or_url", why)
     address = urlsplit(validation.url("order_or_url", page))
     if address.scheme != "https" and address.hostname not in {urlsplit(node).hostname for node in nodes}:
-        validation.refuse("order_or_url", "must be https, or on the host of the session's node")
+        validation.reject("order_or_url", "must be https, or on the host of the session's node")
     return validation.url("order_or_url", page)
 
 
@@ -67,19 +67,19 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
     """Who logged in, from the URL that the gateway redirected the browser to (or its query string).
 
     Raises:
-        APIError: if the fields tell of a failure.
-        InvalidReply: if they tell of nobody.
+        APIError: the fields report a failure.
+        InvalidReply: they do not name a user.
     """
     fields = _query_fields(url_or_query)
     name = GET_USER_INFO.name
     if fields.get("return_code") == "FAIL" or (fields.get("error_code") and not fields.get("openid")):
         code = error_code(fields.get("error_code", ""))
-        said = fields.get("error_msg")
+        error_msg = fields.get("error_msg")
         message = f"{name}: {excerpt(code) or 'FAIL without an error_code'}"
-        if said:
-            message += f" ({excerpt(said)})"
+        if error_msg:
+            message += f" ({excerpt(error_msg)})"
         raise ERROR_CLASSES.get(code, APIError)(
-            message, endpoint=name, error_code=code, error_msg=said, raw=dict(fields)
+            message, endpoint=name, error_code=code, error_msg=error_msg, raw=dict(fields)
         )
     try:
         return decoder.structure(WeChatUser, fields, GET_USER_INFO.essential)
@@ -91,11 +91,11 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
 
 def _query_fields(url_or_query: object) -> dict[str, str]:
     if not isinstance(url_or_query, str):
-        validation.refuse("url_or_query", f"must be a string, not {type(url_or_query).__name__}")
+        validation.reject("url_or_query", f"must be a string, not {type(url_or_query).__name__}")
     query = plain_text(url_or_query)
     if "://" in query.partition("?")[0] or query.startswith("/"):
         query = query.partition("?")[2]
     query = query.partition("#")[0].lstrip("?")
     if len(query) > _LARGEST_QUERY:
-        validation.refuse("url_or_query", "is too long")
+        validation.reject("url_or_query", "is too long")
     return {key.strip(): value for key, value in parse_qsl(query, keep_blank_values=True)}

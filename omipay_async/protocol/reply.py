@@ -1,4 +1,4 @@
-"""What came back over the wire, before anything was made of it."""
+"""A reply as it was received, before it is decoded."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LARGEST_REPLY: Final = 1024 * 1024
-"""In bytes; real replies have some hundred."""
+"""In bytes; real replies have a few hundred."""
 
 
 @attrs.frozen
 class Received:
-    """What came back over the wire, before anything was made of it."""
+    """A reply as it was received, before it is decoded."""
 
     status: int
     body: bytes = attrs.field(repr=False)
@@ -24,19 +24,19 @@ class Received:
     complete: bool = True
     """False where the body was cut off at LARGEST_REPLY."""
     encoding: str | None = None
-    """``Content-Encoding``, although none was accepted."""
+    """``Content-Encoding``, although the request accepted none."""
     node: str | None = None
     content_type: str | None = None
     location: str | None = attrs.field(default=None, repr=False)
-    """Where a redirect leads to; it may hold our whole query, signature included."""
+    """Where a redirect leads to. It may contain our whole query with the signature."""
     retry_after: str | None = None
-    """``Retry-After``, of 429 and 503."""
+    """``Retry-After``, which comes with 429 and 503."""
 
     @classmethod
     def of(
         cls, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool = True, node: str | None = None
     ) -> Self:
-        """From ``headers`` whose names are compared without regard to case, as httpx's are."""
+        """Make it from ``headers`` whose names are compared without regard to case, as httpx's are."""
         return cls(
             status=status,
             body=body[:LARGEST_REPLY],

@@ -1,6 +1,6 @@
-"""What may be sent: the caller's arguments in, the query string out, or :class:`InvalidRequest`. No I/O.
+"""Checks the caller's arguments and turns them into a query string, or raises :class:`InvalidRequest`. No I/O.
 
-Every refusal names the parameter and says what is wrong with it; no message shows a value, which may be a secret.
+Every message names the parameter and what is wrong with it. No message shows a value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _LONGEST_QUERY: Final = 32 * 1024
 _SIGNATURE_PARAMETERS: Final = frozenset({"m_number", "timestamp", "nonce_str", "sign"})
 
 
-def refuse(parameter: str, what: str) -> NoReturn:
-    """Raise the :class:`InvalidRequest` that names ``parameter`` and says ``what`` is wrong."""
+def reject(parameter: str, what: str) -> NoReturn:
+    """Raise an :class:`InvalidRequest` about ``parameter``; ``what`` is wrong with it."""
     message = f"{parameter} {what}"
     raise InvalidRequest(message, parameter=parameter)
 
 
 def query(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> Secret:
-    """The parameters of a call as a query string: checked, percent-encoded UTF-8, absent ones absent.
+    """The parameters of a call as a query string: checked, and percent-encoded as UTF-8. It leaves out absent ones.
 
-    It may hold a payment code, so it is a secret.
+    It is a secret, since it may contain a payment code.
 
     Raises:
-        InvalidRequest: for the first value that may not be sent.
+        InvalidRequest: for the first value that must not be sent.
     """
     parts = []
     for parameter in endpoint.parameters:
         value = values.get(parameter.name)
         if value is None and parameter.required:
-            refuse(parameter.name, "must be given")
+            reject(parameter.name, "must be given")
         if value is None or (value is False and parameter.kind is Kind.FLAG):
             continue
         parts.append(joined(parameter.name, "=", _CHECKS[parameter.kind](parameter, value)))
@@ -59,7 +59,7 @@ def query(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> Secret:
 def _joined(parts: list[Secret]) -> Secret:
     whole = Secret("&".join(parts))
     if len(whole) > _LONGEST_QUERY:
-        refuse(max(parts, key=len).partition("=")[0], "is too long: the whole request does not fit into a URL")
+        reject(max(parts, key=len).partition("=")[0], "is too long: the whole request does not fit into a URL")
     return whole
 
 
@@ -67,22 +67,22 @@ def _check_together(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> None:
     platform = values.get("platform")
     least = None if platform is None else endpoint.minimum_amounts.get(platform)
     if least is not None and values["amount"] < least:
-        refuse("amount", f"must be at least {least} when platform is {platform!s}")
+        reject("amount", f"must be at least {least} when platform is {platform!s}")
     if endpoint is MAKE_APP_ORDER and platform == Platform.WECHATPAY and values.get("app_id") is None:
-        refuse("app_id", "must be given when platform is WECHATPAY")
+        reject("app_id", "must be given when platform is WECHATPAY")
 
 
 def text(name: str, value: object) -> str:
     """``value`` if it is a string that may be sent: not blank, no control characters, no lone surrogates."""
     if not isinstance(value, str):
-        refuse(name, f"must be a string, not {type(value).__name__}")
+        reject(name, f"must be a string, not {type(value).__name__}")
     content = value if type(value) is Secret else plain_text(value)
     if not content or content.isspace():
-        refuse(name, "must not be empty")
+        reject(name, "must not be empty")
     if len(content) > _LONGEST_TEXT:
-        refuse(name, f"must not be longer than {_LONGEST_TEXT} characters")
+        reject(name, f"must not be longer than {_LONGEST_TEXT} characters")
     if _UNPRINTABLE.search(content):
-        refuse(name, "must not hold control characters or lone surrogates")
+        reject(name, "must not contain control characters or lone surrogates")
     return content
 
 
@@ -95,34 +95,34 @@ def url(name: str, value: object) -> str:
     except ValueError:
         valid = False
     if not valid or any(character.isspace() for character in address):
-        refuse(name, "must be an absolute http or https URL")
+        reject(name, "must be an absolute http or https URL")
     return address
 
 
 def seconds(name: str, value: object, *, least: float = 0.0, above: bool = False) -> float:
     """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``."""
-    return checked_seconds(value, functools.partial(refuse, name), least=least, above=above)
+    return checked_seconds(value, functools.partial(reject, name), least=least, above=above)
 
 
 def _text(parameter: Parameter, value: object) -> str:
     word = text(parameter.name, value)
     if parameter.choices and word not in parameter.choices:
-        refuse(parameter.name, f"must be one of {', '.join(parameter.choices)}")
+        reject(parameter.name, f"must be one of {', '.join(parameter.choices)}")
     return Secret(quote(word, safe="")) if parameter.secret else quote(word, safe="")
 
 
 def _amount(parameter: Parameter, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int):
-        refuse(parameter.name, f"must be an int of minor units (A$1.00 is 100), not {type(value).__name__}")
+        reject(parameter.name, f"must be an int of minor units (A$1.00 is 100), not {type(value).__name__}")
     if not 1 <= value <= LARGEST_INT:
-        refuse(parameter.name, "must be at least 1 minor unit" if value < 1 else "is too large")
+        reject(parameter.name, "must be at least 1 minor unit" if value < 1 else "is too large")
     return f"{value:d}"
 
 
 def _currency(parameter: Parameter, value: object) -> str:
     code = text(parameter.name, value)
     if not CURRENCY_CODE.fullmatch(code):
-        refuse(parameter.name, "must be three capital letters, such as AUD")
+        reject(parameter.name, "must be three capital letters, such as AUD")
     return code
 
 
@@ -132,7 +132,7 @@ def _url(parameter: Parameter, value: object) -> str:
 
 def _flag(parameter: Parameter, value: object) -> str:
     if value is not True:
-        refuse(parameter.name, f"must be True or False, not {type(value).__name__}")
+        reject(parameter.name, f"must be True or False, not {type(value).__name__}")
     return "1"
 
 
@@ -149,29 +149,29 @@ _CHECKS: Final[dict[Kind, Callable[[Parameter, object], str]]] = {
 
 
 def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
-    """The endpoint under ``/v2/`` that ``call()`` was asked for.
+    """The endpoint under ``/v2/`` for ``AsyncOmipay.call``.
 
     Raises:
-        InvalidRequest: for what is not a name, and for a known endpoint that moves money called as a read, which
-            would let it be repeated.
+        InvalidRequest: ``name`` is not a name; or it is a known endpoint that moves money, but is called as a read,
+            which could be repeated.
     """
     if not isinstance(name, str) or not _ENDPOINT_NAME.fullmatch(plain_text(name)):
-        refuse("endpoint", "must be the name of an endpoint under /v2/, such as ConfirmCheckOut")
+        reject("endpoint", "must be the name of an endpoint under /v2/, such as ConfirmCheckOut")
     name = plain_text(name)
     if name in NEVER_SENT:
-        refuse("endpoint", "is a mistake of the English document: the endpoint is called MakeQROrder")
+        reject("endpoint", "is a mistake of the English document: the endpoint is called MakeQROrder")
     if not isinstance(safety, str) or plain_text(safety) not in tuple(Safety):
-        refuse("safety", "must be Safety.READ or Safety.MONEY")
+        reject("safety", "must be Safety.READ or Safety.MONEY")
     known = _KNOWN_ENDPOINTS.get(name.rpartition("/")[2].casefold())
     checked_safety = Safety(plain_text(safety))
     if known is not None and known.safety is Safety.MONEY and checked_safety is Safety.READ:
-        refuse("safety", f"must be Safety.MONEY: {known.name} moves money")
+        reject("safety", f"must be Safety.MONEY: {known.name} moves money")
     return Endpoint(
         name,
         checked_safety,
         (),
         reply=dict,
-        # Of an endpoint that no document has, only the merchant's own numbers are sure to be this call's.
+        # In the reply of an undocumented endpoint only the merchant's own numbers are certainly those of this call.
         echoes=known.echoes if known is not None else ("out_order_no", "out_refund_no"),
         foreign_numbers=known.foreign_numbers if known is not None else frozenset(),
         contradictions=known.contradictions if known is not None else frozenset(),
@@ -179,27 +179,27 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
     )
 
 
-# A gateway that ignores case, or takes another path to the same endpoint, moves money all the same.
+# Without regard to case: a gateway may accept other spellings of an endpoint that moves money.
 _KNOWN_ENDPOINTS: Final = {name.casefold(): endpoint for name, endpoint in ENDPOINTS.items()}
 
 
 def unknown_endpoint(safety: object) -> Endpoint[dict[str, Any]]:
-    """Stands for the endpoint of a call whose own was refused."""
+    """The endpoint in reports of a call whose own endpoint was rejected."""
     is_read = isinstance(safety, str) and plain_text(safety) == Safety.READ
     return Endpoint("call", Safety.READ if is_read else Safety.MONEY, (), reply=dict)
 
 
 def general_query(params: object) -> tuple[Secret, bool]:
-    """The query string of ``call()``, and whether it holds a ``language`` of its own."""
+    """The query string of ``AsyncOmipay.call``, and whether it contains a ``language``."""
     if not isinstance(params, Mapping):
-        refuse("params", f"must be a mapping, not {type(params).__name__}")
+        reject("params", f"must be a mapping, not {type(params).__name__}")
     parts = []
     for name, given in params.items():
         value = plain_value(given)
         if not isinstance(name, str) or not (name := plain_text(name)).isidentifier() or not name.isascii():
-            refuse("params", "must have parameter names as keys")
+            reject("params", "must have parameter names as keys")
         if name in _SIGNATURE_PARAMETERS:
-            refuse(f"params[{name!r}]", "is put on by the session")
+            reject(f"params[{name!r}]", "is added by the session")
         if value is not None:
             parts.append(joined(name, "=", _general_value(name, value)))
     return _joined(parts), params.get("language") is not None
@@ -208,8 +208,8 @@ def general_query(params: object) -> tuple[Secret, bool]:
 def _general_value(name: str, value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > LARGEST_INT:
-            refuse(f"params[{name!r}]", "is too large")
+            reject(f"params[{name!r}]", "is too large")
         return f"{value:d}"
     if not isinstance(value, str):
-        refuse(f"params[{name!r}]", f"must be a string or an int, not {type(value).__name__}")
+        reject(f"params[{name!r}]", f"must be a string or an int, not {type(value).__name__}")
     return quote(text(f"params[{name!r}]", value), safe="")

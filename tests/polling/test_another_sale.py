@@ -50,7 +50,7 @@ async def test_an_answer_about_another_sale_is_not_taken(
     assert seen == []
     assert len(gateway.times("TR1")) == 3
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == [f"{wrong}; it is not taken, polling goes on"]
+    assert warnings == [f"{wrong}; it is not accepted, polling goes on"]
 
 
 @pytest.mark.parametrize(

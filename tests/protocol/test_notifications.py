@@ -197,7 +197,7 @@ async def test_what_the_gateway_does_not_bear_out(
         await omipay.confirm_notification(notification(clock))
     assert (caught.value.order.status if caught.value.order else None) == status
     if status is not None:
-        assert str(caught.value) == f"the gateway says that order TR1 is {status}, not paid"
+        assert str(caught.value) == f"the gateway reports that order TR1 is {status}, not paid"
 
 
 @pytest.mark.parametrize("name", ["out_order_no", "currency", "amount"])

@@ -191,7 +191,7 @@ def test_a_scope_needs_a_task(clock: ManualClock) -> None:
     loop.call_soon(callback)
     loop.run_until_complete(nothing())
     loop.close()
-    assert "awaited from a task" in str(caught[0])
+    assert "awaited in a task" in str(caught[0])
 
 
 @pytest.mark.parametrize(("bytes_come", "turns"), [(0, 10), (1, 11), (30, 40), (1000, 100)])
