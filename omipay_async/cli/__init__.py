@@ -1,6 +1,6 @@
-"""``omipay``: the command line. Parsing first, work after: a command becomes a ``Job``, which is then performed.
+"""``omipay``: the command line. A command is first parsed to a ``Job``, which is then performed.
 
-Here is only what must work without the extra ``cli``: to say what to install.
+This module works without the extra ``cli``, so that it can print what to install.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def main(
 ) -> int | Any:
     """Run ``omipay`` with ``arguments`` (None: those of the process) and return the exit code.
 
-    ``open_session(**options)`` makes the session; None: ``AsyncOmipay.from_env``. With ``Sandbox.session`` a program
-    that calls this is tested without a port.
+    ``open_session(**options)`` makes the session; None: ``AsyncOmipay.from_env``. Tests can give ``Sandbox.session``
+    here, which needs no port.
     """
     if not all(map(_is_installed, _EXTRA)):
         needs = sentence("the command line needs: {}", 'pip install "omipay-async[cli]"')

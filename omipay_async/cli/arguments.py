@@ -11,7 +11,7 @@ from .translations import localized, sentence
 
 
 def minor_units(text: str) -> int:
-    """An amount in minor units."""
+    """Parse an amount in minor units."""
     if not text.isascii() or not text.isdigit():
         message = sentence("{} is not a whole number of minor units: A$4.50 is 450", text)
         raise typer.BadParameter(localized(message))
@@ -19,7 +19,7 @@ def minor_units(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A time to wait, above 0."""
+    """Parse a time to wait, in seconds above 0."""
     try:
         given = float(text)
     except ValueError:
@@ -48,5 +48,5 @@ OutOrderNo = Annotated[
 OrderNo = Annotated[str, typer.Argument(metavar="ORDER_NO", help="The gateway's number of the order.")]
 NotifyUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="The address at which the gateway tells your program about the payment."),
+    typer.Option(metavar="URL", help="The address to which the gateway sends the notification of the payment."),
 ]

@@ -1,4 +1,4 @@
-"""``omipay books``: what is unresolved and what is waited for, what a person found out, a sweep without handlers.
+"""``omipay books``: lists unresolved calls and unpaid orders, resolves a call, and sweeps without handlers.
 
 Typer reads the annotations. SQLAlchemy is imported when a job runs, not when ``--help`` is shown.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ARGUMENTS: Final = {"entry_or_id": "ID", "outcome": "OUTCOME", "order_no": "--order-no"}
-"""What the parameters of ``Books.resolve`` are called on the command line."""
+"""The names of the parameters of ``Books.resolve`` on the command line."""
 
 app: Final = typer.Typer(rich_markup_mode="rich")
 
@@ -44,7 +44,7 @@ Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as
 def books(context: typer.Context, db: Db = None, json: Json = False) -> Job | None:
     """List the money calls whose result nobody knows, and the orders that are not paid or not fulfilled yet.
 
-    Most unresolved calls never reached the gateway; Omipay's back office can tell.
+    Most unresolved calls never reached the gateway; look them up in Omipay's back office.
     A confirmed notification resolves its call by itself.
 
       omipay books --db sqlite:///omipay.db
@@ -66,7 +66,7 @@ def resolve(
     db: Db = None,
     json: Json = False,
 ) -> Job:
-    """Write down what Omipay's back office says about a call.
+    """Write down what you found out about a call in Omipay's back office.
 
     If an order was made, give its number: the next sweep asks the gateway about it.
 
@@ -95,15 +95,15 @@ def sweep(
 
 
 def _opened(db: str | None) -> Books:
-    """The books that were asked for.
+    """The books at ``db``, or else at OMIPAY_BOOKS_URL.
 
     Raises:
-        ConfigurationError: none were, or the extra is missing.
+        ConfigurationError: neither is given, or the extra is missing.
     """
     url = (db or os.environ.get("OMIPAY_BOOKS_URL", "")).strip()
     if not url:
         raise ConfigurationError(
-            sentence("--db or OMIPAY_BOOKS_URL must say where the books are, such as sqlite:///omipay.db")
+            sentence("--db or OMIPAY_BOOKS_URL must be the URL of the books, such as sqlite:///omipay.db")
         )
     try:
         from omipay_async.sql import Books
@@ -125,9 +125,8 @@ def _list(run: Run, db: str | None) -> None:
         return await books.unresolved(), await books.waiting()
 
     unresolved, waiting = _ask(db, ask)
-    lines: list[str]
     document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}
-    lines = [sentence("Calls whose result nobody knows: {}", len(unresolved))]
+    lines: list[str] = [sentence("Calls whose result nobody knows: {}", len(unresolved))]
     lines += [
         *map(_line_of_call, unresolved),
         sentence("Orders that are not paid or not fulfilled yet: {}", len(waiting)),
@@ -154,7 +153,7 @@ def _amount(of: JournalEntry | WaitingOrder) -> str | None:
 
 
 def _columns(*values: str | None) -> str:
-    """A line with every column, ``-`` where nothing is known."""
+    """A line with every column, with ``-`` for a missing value."""
     return "  " + plain("  ".join(value or "-" for value in values))
 
 

@@ -46,25 +46,24 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "not confirmed: nothing was sent": "未确认：没有发送任何请求",
         # Orders and refunds
         "The customer is typing a password.": "顾客正在输入支付密码。",
-        "MakeQROrder: the order stands, but nobody can pay it: {}": "MakeQROrder：订单已创建，但无法支付：{}",
+        "MakeQROrder: the order exists, but nobody can pay it: {}": "MakeQROrder：订单已创建，但无法支付：{}",
         "accepted, but the money has not arrived yet: omipay refund-status {}": (
             "已受理，款项尚未到账：omipay refund-status {}"
         ),
         "nobody has its code, so nobody can pay it: make a new order under a new OUT_ORDER_NO": (
             "没有人拿到它的二维码，所以没有人能付款：请用新的 OUT_ORDER_NO 重新下单"
         ),
-        "order {} stands and may still be paid: omipay query {} --wait": (
+        "order {} exists and may still be paid: omipay query {} --wait": (
             "订单 {} 仍然有效，仍可能被支付：omipay query {} --wait"
         ),
-        "do not scan again for this sale: only a notification or Omipay's back office can tell": (
+        "do not scan again for this sale: only a notification or Omipay's back office shows whether it was paid": (
             "请勿对本笔交易再次扫码：只有通知或 Omipay 商户后台能查明结果"
         ),
         "do not scan again for this sale, order {} may be paid: omipay query {} --wait": (
             "请勿对本笔交易再次扫码，订单 {} 可能已支付：omipay query {} --wait"
         ),
-        "Omipay's back office can tell; a person may repeat a full refund after some minutes, but not a partial one": (
-            "请在 Omipay 商户后台查明；全额退款可在几分钟后由人工重试，部分退款不可以"
-        ),
+        "look it up in Omipay's back office; a person may repeat a full refund after some minutes, never a partial "
+        "one": ("请在 Omipay 商户后台查明；全额退款可在几分钟后由人工重试，部分退款不可以"),
         "the refund of order {} was accepted": "订单 {} 的退款已受理",
         "interrupted": "已中断",
         "interrupted: {}": "已中断：{}",
@@ -77,7 +76,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "Calls whose result nobody knows: {}": "结果未知的调用：{} 笔",
         "Orders that are not paid or not fulfilled yet: {}": "等待支付或尚未处理的订单：{} 笔",
         "next query at {}": "下次查询 {}",
-        "--db or OMIPAY_BOOKS_URL must say where the books are, such as sqlite:///omipay.db": (
+        "--db or OMIPAY_BOOKS_URL must be the URL of the books, such as sqlite:///omipay.db": (
             "请用 --db 或 OMIPAY_BOOKS_URL 指明账本的位置，例如 sqlite:///omipay.db"
         ),
         # The checks of doctor and verify
@@ -91,14 +90,14 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "set it in the environment: omipay --help lists the names": "请设置环境变量：omipay --help 列出了名称",
         "set OMIPAY_NOTIFY_URL, or notify_url= of each order": "请设置 OMIPAY_NOTIFY_URL，或每个订单的 notify_url=",
         "set OMIPAY_NOTIFY_URL: --notify posts to it": "请设置 OMIPAY_NOTIFY_URL：--notify 会向它发送测试通知",
-        "not set: the gateway tells nobody about payments": "未设置：支付后网关不会通知任何人",
+        "not set: the gateway sends no notifications of payments": "未设置：支付后网关不会通知任何人",
         "{}; --notify checks that your program answers there": "{}；用 --notify 检查您的程序是否在此应答",
         "there is no notify_url to post to": "没有可以发送的 notify_url",
         "nobody answers: {}": "没有应答：{}",
         "start your program, and check the address and the firewall; the gateway must reach it too": (
             "请启动您的程序，并检查地址和防火墙；网关也必须能访问该地址"
         ),
-        "left to the proxy that the environment names": "由环境变量指定的代理负责",
+        "not checked: the environment sets a proxy for this address": "由环境变量指定的代理负责",
         "{} is {}": "{} 的地址是 {}",
         "{} is not known": "无法解析 {}",
         "check OMIPAY_BASE_URL, this machine's network and its name server": (
@@ -107,7 +106,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "the CA certificates are out of date, somebody intercepts the connection, or this machine's clock is wrong": (
             "CA 证书已过期、连接被截取，或本机时钟有误"
         ),
-        "a firewall, or nothing listens there": "可能被防火墙阻止，或该端口没有程序监听",
+        "a firewall blocks it, or nothing listens there": "可能被防火墙阻止，或该端口没有程序监听",
         "no connection to {}, port {}: {}": "无法连接 {}，端口 {}：{}",
         "not needed: the address is on this machine": "不需要：地址在本机",
         "{}, certificate valid until {}": "{}，证书有效期至 {}",
@@ -122,11 +121,11 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
             "OMIPAY_SECRET_KEY 不是该商户的密钥：请重新复制，不要带空格或引号"
         ),
         "let NTP set this machine's clock": "请用 NTP 校准本机时钟",
-        "OMIPAY_M_NUMBER is not a merchant's number: mind its leading zeros": (
+        "OMIPAY_M_NUMBER is not a merchant's number: check its leading zeros": (
             "OMIPAY_M_NUMBER 不是有效的商户编号：请注意开头的零"
         ),
         "the merchant is disabled: ask Omipay": "商户已被停用：请联系 Omipay",
-        "no usable answer: ask again later": "没有可用的应答：请稍后再试",
+        "no usable answer: try again later": "没有可用的应答：请稍后再试",
         "accepted: 1 AUD = {:f} CNY": "有效：1 AUD = {:f} CNY",
         "accepted, although the gateway gave no rate: {}": "有效，但网关没有给出汇率：{}",
         "HTTP {}: {}": "HTTP {}：{}",
@@ -134,18 +133,18 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "the gateway does not follow redirects: set the final address": "网关不跟随重定向：请填写最终地址",
         "HTTP 200 without SUCCESS: the gateway would deliver it again": "HTTP 200 但没有 SUCCESS：网关会再次发送通知",
         "answer as receive_notification does": "请按 receive_notification 的方式应答",
-        "it answered SUCCESS to a payment that never happened: whoever posts to this address gets goods": (
+        "it answered SUCCESS to a payment that never happened: anybody who posts to this address can get goods": (
             "对从未发生的支付应答了 SUCCESS：任何人向该地址发送请求都能得到商品"
         ),
         "use receive_notification, which asks the gateway first": "请使用 receive_notification，它会先向网关查询",
-        "your program asked the gateway, which does not know this order, and refused: this is right": (
+        "your program asked the gateway, which has no such order, and rejected it: this is right": (
             "您的程序向网关查询，网关没有该订单，因此拒绝：这是正确的"
         ),
         "your program could not read the body": "您的程序无法读取通知正文",
         "pass on the body's bytes as they came": "请原样传入收到的正文字节",
         "the notify_url asks for a login": "notify_url 要求登录",
-        "the gateway has no password: let it in without one": "网关没有密码：请允许它不登录访问",
-        "your program did not accept the signature, or something before it refused": (
+        "the gateway cannot log in: accept its requests without a login": "网关没有密码：请允许它不登录访问",
+        "your program, or something in front of it, rejected the signature or the request": (
             "您的程序不接受该签名，或请求在到达程序之前被拒绝"
         ),
         "compare OMIPAY_SECRET_KEY here and there, and look for a CSRF check in front of the path": (
@@ -169,8 +168,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "made with this merchant's key": "使用该商户的密钥生成",
         "not one that this merchant issued": "不是该商户自己生成的",
         "signed a short while ago": "签名时间在允许范围内",
-        "confirmed by the gateway, which says:": "网关已确认，查询结果：",
-        "A valid signature proves nothing about payment: it covers no byte of the body. Only the gateway knows: "
+        "confirmed by the gateway:": "网关已确认，查询结果：",
+        "A valid signature does not prove a payment, since it does not cover the body. The gateway's answer does: "
         "--confirm": "签名有效不能证明已支付：签名不包含正文的任何内容。只有网关知道结果：请加 --confirm",
         "Paste the body, then press Ctrl-D:": "请粘贴正文，然后按 Ctrl-D：",
         # The sandbox
@@ -180,14 +179,14 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "# OMIPAY_SECRET_KEY keeps the value that it has in this environment": (
             "# OMIPAY_SECRET_KEY 沿用当前环境变量的值"
         ),
-        "OMIPAY_NOTIFY_URL is the address at which your program is told about payments: put its own port and path "
+        "OMIPAY_NOTIFY_URL is the address at which your program receives notifications: put its own port and path "
         "there.": "OMIPAY_NOTIFY_URL 是您的程序接收支付通知的地址：请改成它自己的端口和路径。",
-        "Orders without a notify_url are paid all the same, and nobody is told.": (
+        "Orders without a notify_url can be paid too, but no notification is sent.": (
             "没有 notify_url 的订单照样可以支付，但不会通知任何人。"
         ),
         "With these in another terminal:": "在另一个终端设置上述变量后：",
         "then press Pay in the browser": "然后在浏览器中按“支付”",
-        "--host {} lets other machines in, and the sandbox has no password: add --allow-remote if you mean it": (
+        "--host {} lets other machines in, and the sandbox has no password: add --allow-remote if you want this": (
             "--host {} 允许其他机器访问，而沙箱没有密码：如确有需要，请加 --allow-remote"
         ),
         "{}, port {} cannot be listened on: {}; --port 0 takes any free one": (
@@ -200,8 +199,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "           ... {} later ...": "           …… {}后 ……",
         "handler: {} is paid, {}: goods are shipped": "处理函数：{} 已支付，{}：发货",
-        "confirmed by QueryOrder, handler ran": "已通过 QueryOrder 确认，处理函数已执行",
-        "handler had run before, not again": "处理函数此前已执行，不再重复执行",
+        "confirmed by QueryOrder, and the handler ran": "已通过 QueryOrder 确认，处理函数已执行",
+        "the handler had run before, and was not run again": "处理函数此前已执行，不再重复执行",
         "notification: {}; answered {}": "支付通知：{}；应答 {}",
         "MakeQROrder: order {}, {}; its code is shown:": "MakeQROrder：订单 {}，{}；显示二维码：",
         "customer: scans the code": "顾客：扫描二维码",
@@ -214,23 +213,23 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "QueryOrder: {}": "QueryOrder：{}",
         "QueryRefund: {}{}": "QueryRefund：{}{}",
         ": the refund was requested": "：已申请退款",
-        ": the shop's side agreed": "：商户已确认",
+        ": the merchant agreed": "：商户已确认",
         ": WeChat confirmed the request": "：微信已确认申请",
-        ": WeChat says that it has paid the money back": "：微信表示已退回款项",
+        ": WeChat reports that it has paid the money back": "：微信表示已退回款项",
         ": the money has arrived": "：款项已到账",
         "books: the next charge is written down before it is sent": "账本：下一笔收款在发送前先记录",
-        "MakeScanOrder: the reply is lost ({}). Nobody knows whether the customer was charged": (
+        "MakeScanOrder: the reply was lost ({}). Nobody knows whether the customer was charged": (
             "MakeScanOrder：返回结果丢失（{}）。无法确定顾客是否已被扣款"
         ),
-        "crash: the till's program ends here, and starts again": "崩溃：收银程序在此退出，随后重新启动",
+        "crash: the program of the till ends here, and starts again": "崩溃：收银程序在此退出，随后重新启动",
         "books: {} unresolved: {} {}, {}, {}. Do not scan again for this sale": (
             "账本：{} 笔结果未知：{} {}，{}，{}。请勿对本笔交易再次扫码"
         ),
         "books: {} unresolved: {} is known to be paid, and its goods were shipped once": (
             "账本：{} 笔结果未知：已确认 {} 支付成功，且只发货一次"
         ),
-        "\nThe gateway's ledger: {} paid, {} of it given back.": "\n网关账目：已支付 {}，其中退款 {}。",
+        "\nThe gateway's ledger: {} paid, {} of it refunded.": "\n网关账目：已支付 {}，其中退款 {}。",
         "{} passed on the demo's clock, {:.1f} seconds on yours.": "演示时钟经过 {}，实际用时 {:.1f} 秒。",
-        "the demo did not end as told: {}": "演示结果与预期不符：{}",
+        "the demo did not end as expected: {}": "演示结果与预期不符：{}",
     }
 )

@@ -1,4 +1,4 @@
-"""The help texts of the command line in Simplified Chinese: a paragraph, in one line, to a paragraph. No logic.
+"""The help texts of the command line in Simplified Chinese, paragraph by paragraph. No logic.
 
 Paragraphs that are examples of commands have no translation.
 """
@@ -61,8 +61,8 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "启动供开发使用的网关，并打印要设置的环境变量。"
         ),
         "It has every endpoint, pay pages for browsers, notifications, and at its root a dashboard on which "
-        "orders are paid, declined and settled. Its merchant is a toy whose key is of no use anywhere else. "
-        "It answers this machine only.": (
+        "orders are paid, declined and settled. Its merchant is for tests, with a key that works nowhere else. "
+        "It answers only this machine.": (
             "它有全部接口、浏览器支付页面和支付通知；根路径是控制台页面，可以支付、拒绝和结算订单。\n"
             "它的商户只供测试，密钥在别处无效。只应答本机的请求。"
         ),
@@ -73,7 +73,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "种子相同，每次运行的编号和随机故障就相同。"
         ),
         "Let other machines in. The dashboard has no login.": "允许其他机器访问。控制台页面不需要登录。",
-        "Use the merchant of OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY instead of the toy merchant.": (
+        "Use the merchant of OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY instead of the test merchant.": (
             "使用 OMIPAY_M_NUMBER 和 OMIPAY_SECRET_KEY 的商户，而不是测试商户。"
         ),
         "Show today's exchange rate, for reference.": "显示今天的汇率，仅供参考。",
@@ -90,7 +90,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "Three capital letters: AUD, CNY.": "三个大写字母：AUD、CNY。",
         "Your own number of the sale, a new one for each.": "外部订单编号，每笔交易使用新的编号。",
         "WECHATPAY, ALIPAY or UPI.": "WECHATPAY、ALIPAY 或 UPI。",
-        "The address at which the gateway tells your program about the payment.": ("网关通知您的程序支付结果的地址。"),
+        "The address to which the gateway sends the notification of the payment.": ("网关通知您的程序支付结果的地址。"),
         "The number of the store.": "门店编号。",
         "Draw the code into this file as well.": "同时把二维码画到该文件。",
         "Only make the order and draw its code.": "只创建订单并显示二维码。",
@@ -111,7 +111,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "Do not ask for confirmation. Required where standard input is not a terminal.": (
             "不再确认。标准输入不是终端时必须加上。"
         ),
-        "Ask the gateway about an order. Only this answer says whether it is paid.": (
+        "Ask the gateway about an order. Only this answer shows whether it is paid.": (
             "向网关查询订单。只有网关的回答能说明是否已支付。"
         ),
         'Exit code 0 means that the gateway answered, not that the order is paid: read "status", or '
@@ -134,7 +134,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "The gateway's number of the refund.": "退款单号（由网关生成）。",
         "The longest time to wait; refunds take days.": "等待的最长时间；退款需要数天。",
-        "Explain a notification: which check it fails, and what the gateway says.": (
+        "Explain a notification: which check it fails, and what the gateway answers.": (
             "解释一条通知：哪项检查失败，网关怎么说。"
         ),
         "A valid signature does not prove a payment: it does not cover the body. Without --confirm, exit "
@@ -152,8 +152,8 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "用一次无害的签名查询检查与网关的连接。"
         ),
         "It checks configuration, notify_url, DNS, TLS, this machine's clock and the key, and gives advice. "
-        "The test notification of --notify is about an order that no gateway knows. A program that asks the "
-        "gateway first refuses it: this is right.": (
+        "The test notification of --notify is about an order that no gateway has. A program that asks the "
+        "gateway first rejects it: this is right.": (
             "检查配置、notify_url、DNS、TLS、本机时钟和密钥，并给出建议。--notify 的测试通知所说的订单并"
             "不存在，\n"
             "先向网关查询的程序会拒绝它：这是正确的。"
@@ -164,7 +164,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "List the money calls whose result nobody knows, and the orders that are not paid or not fulfilled yet.": (
             "列出结果未知的资金调用和等待支付或尚未处理的订单。"
         ),
-        "Most unresolved calls never reached the gateway; Omipay's back office can tell. A confirmed "
+        "Most unresolved calls never reached the gateway; look them up in Omipay's back office. A confirmed "
         "notification resolves its call by itself.": (
             "大多数结果未知的调用没有到达网关，可在 Omipay 商户后台查明。\n通知得到确认后，相应的调用会自动查明。"
         ),
@@ -174,7 +174,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "For machines: JSON, money as integers, times as ISO 8601.": (
             "供程序使用：输出 JSON，金额为整数，时间为 ISO 8601。"
         ),
-        "Write down what Omipay's back office says about a call.": "记录在 Omipay 商户后台查明的结果。",
+        "Write down what you found out about a call in Omipay's back office.": "记录在 Omipay 商户后台查明的结果。",
         "If an order was made, give its number: the next sweep asks the gateway about it.": (
             "如果订单已创建，请给出订单编号：下一次巡查会向网关查询。"
         ),

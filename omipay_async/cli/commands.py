@@ -1,6 +1,6 @@
-"""The commands and their arguments, in the order of the methods. A command only reads them and returns a ``Job``.
+"""The commands and their arguments, in the order of the session's methods. A command only returns a ``Job``.
 
-Typer reads the annotations, so they are imported for good; what a job needs is imported when the job is asked for.
+Typer reads the annotations, so their types are imported here; what a job needs is imported with the job.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# The class of every usage error; what Typer calls it differs between its versions.
+# The class of every usage error, whose name differs between versions of Typer.
 _UsageError: Final[Any] = typer.BadParameter.__bases__[0]
 
 
 def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -> int:
-    """Read the command line, do what it asks for, and return the exit code."""
+    """Parse the command line, perform its job, and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without Chinese shows what it can
+            stream.reconfigure(errors="replace")  # for a terminal that cannot show Chinese
     try:
         job = localize_help(typer.main.get_command(app)).main(arguments, prog_name="omipay", standalone_mode=False)
     except _UsageError as error:
-        said = " ".join(error.format_message().split())
+        message = " ".join(error.format_message().split())
         path = error.ctx.command_path if error.ctx else "omipay"
-        complain(sentence("{} (see {} --help)", said, path))
+        complain(sentence("{} (see {} --help)", message, path))
         return 2
     if isinstance(job, int):  # --help, --version
         return job
@@ -83,7 +83,7 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def _program(
     context: typer.Context,
-    version: Annotated[  # noqa: ARG001 - the callback has dealt with it
+    version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
@@ -149,7 +149,7 @@ def sandbox(
         bool,
         typer.Option(
             "--use-env-credentials",
-            help="Use the merchant of OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY instead of the toy merchant.",
+            help="Use the merchant of OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY instead of the test merchant.",
         ),
     ] = False,
     json: Json = False,
@@ -157,8 +157,8 @@ def sandbox(
     """Serve a gateway to develop against, and print the environment variables to set.
 
     It has every endpoint, pay pages for browsers, notifications, and at its root a
-    dashboard on which orders are paid, declined and settled. Its merchant is a toy
-    whose key is of no use anywhere else. It answers this machine only.
+    dashboard on which orders are paid, declined and settled. Its merchant is for
+    tests, with a key that works nowhere else. It answers only this machine.
 
       omipay sandbox --port 8000 --notify-delay 2
     """
@@ -278,7 +278,7 @@ def scan(
 
 @app.command()
 def query(order_no: OrderNo, wait: Wait = False, timeout: Timeout = 120.0, json: Json = False) -> Job:
-    """Ask the gateway about an order. Only this answer says whether it is paid.
+    """Ask the gateway about an order. Only this answer shows whether it is paid.
 
     Exit code 0 means that the gateway answered, not that the order is paid: read
     "status", or "is_paid" with --json. With --wait, 0 means that it is paid, and 1
@@ -353,7 +353,7 @@ def verify(
     ] = 300.0,
     json: Json = False,
 ) -> Job:
-    """Explain a notification: which check it fails, and what the gateway says.
+    """Explain a notification: which check it fails, and what the gateway answers.
 
     A valid signature does not prove a payment: it does not cover the body. Without
     --confirm, exit code 0 means that every check passed. With it, 0 means that the
@@ -379,7 +379,7 @@ def doctor(
 
     It checks configuration, notify_url, DNS, TLS, this machine's clock and the key,
     and gives advice. The test notification of --notify is about an order that no
-    gateway knows. A program that asks the gateway first refuses it: this is right.
+    gateway has. A program that asks the gateway first rejects it: this is right.
 
       omipay doctor
       omipay doctor --notify

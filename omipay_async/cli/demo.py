@@ -1,10 +1,10 @@
-"""``omipay demo``: the main job on the embedded sandbox, told as a timeline, and checked at its end.
+"""``omipay demo``: a shop's payments on the embedded sandbox, printed as a timeline and checked at the end.
 
-A shop charges the code that a customer shows and gives a part back, sells by QR code and hears of the payment. Then a
-reply is lost and the program ends: its books show the charge, and the notification resolves it.
+The shop charges the code that a customer shows, refunds a part, sells by QR code and is notified of the payment. Then a
+reply is lost and the program ends: its books contain the charge, and the notification resolves it.
 
-Its clock jumps over every wait: right here, where nothing but the sandbox in memory is waited for. While the books are
-open it stands still until it is told to move, since their database works in a thread.
+The demo's clock jumps over every wait, since only the sandbox in memory is waited for. While the books are open it
+moves only when the demo advances it, since their database works in a thread.
 """
 
 from __future__ import annotations
@@ -46,65 +46,65 @@ _LOST_AMOUNT: Final = 620
 _NOTIFY_URL: Final = "http://shop.test/omipay/notify"
 _LOST_NUMBER: Final = "TILL-2002"
 _TYPES_A_PASSWORD_S: Final = 10.0
-"""After these ``PaymentCode.PAID_AFTER_SECONDS`` is paid."""
+"""After this time ``PaymentCode.PAID_AFTER_SECONDS`` is paid."""
 _LONGEST_ANSWER_S: Final = 10.0
-_WORTH_A_WORD_S: Final = 600.0
-"""A pause that is as long as this is told in words."""
+_LONG_PAUSE_S: Final = 600.0
+"""A pause of at least this length gets a line of its own."""
 _STEP_OF_A_REFUND_S: Final = 8 * 3600.0
 _MEANINGS: Final[dict[str, str]] = {
     RefundStatus.Applied: sentence(": the refund was requested"),
-    RefundStatus.MerchantConfirmed: sentence(": the shop's side agreed"),
+    RefundStatus.MerchantConfirmed: sentence(": the merchant agreed"),
     RefundStatus.OrganizationConfirmed: sentence(": WeChat confirmed the request"),
-    RefundStatus.OrganizationPayback: sentence(": WeChat says that it has paid the money back"),
+    RefundStatus.OrganizationPayback: sentence(": WeChat reports that it has paid the money back"),
     RefundStatus.Closed: sentence(": the money has arrived"),
 }
 
 
 @attrs.define
 class Shop:
-    """A merchant's program, as small as it can be, and the world that it lives in."""
+    """A small program of a merchant, with the gateway and the customers around it."""
 
     run: Run
     clock: ManualClock
     sandbox: Sandbox
     omipay: AsyncOmipay
     fulfilled: list[str] = attrs.field(factory=list)
-    told: list[dict[str, Any]] = attrs.field(factory=list)
+    timeline: list[dict[str, Any]] = attrs.field(factory=list)
     last: float = 0.0
-    """When the last line was told, on the demo's clock."""
+    """The time of the last line, on the demo's clock."""
 
-    def tell(self, what: Sentence) -> None:
-        """One line of the timeline."""
+    def report(self, what: Sentence) -> None:
+        """Add one line to the timeline."""
         now = self.clock.monotonic()
-        if now - self.last >= _WORTH_A_WORD_S:
+        if now - self.last >= _LONG_PAUSE_S:
             self.run.say(sentence("           ... {} later ...", in_words(now - self.last)))
         self.last = now
-        self.told.append({"at_s": now, "what": what})
+        self.timeline.append({"at_s": now, "what": what})
         self.run.say(sentence("{:>9}  {}", elapsed(now), what))
 
     async def fulfil(self, order: Order) -> None:
-        """What a merchant does once for each paid order."""
+        """The work that a merchant does once for each paid order."""
         self.fulfilled.append(order.order_no)
         amount = money(order.amount, order.currency)
-        self.tell(sentence("handler: {} is paid, {}: goods are shipped", order.out_order_no, amount))
+        self.report(sentence("handler: {} is paid, {}: goods are shipped", order.out_order_no, amount))
 
     async def notify_url(
         self, scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
     ) -> None:
-        """The merchant's own web app: it has one page, which the gateway posts notifications to."""
+        """The merchant's web app, whose only page receives the gateway's notifications."""
         body = await Request(scope, receive).body()
         reply = await self.omipay.receive_notification(body, self.fulfil)
-        done = sentence("handler had run before, not again")
+        done = sentence("the handler had run before, and was not run again")
         if reply.ran:
-            done = sentence("confirmed by QueryOrder, handler ran")
+            done = sentence("confirmed by QueryOrder, and the handler ran")
         answer = done if reply.error is None else plain(reply.error)
-        self.tell(sentence("notification: {}; answered {}", answer, reply.status))
+        self.report(sentence("notification: {}; answered {}", answer, reply.status))
         await Response(reply.body, reply.status, dict(reply.headers))(scope, receive, send)
 
-    # -- the acts ---------------------------------------------------------------------------------------------------
+    # -- the steps --------------------------------------------------------------------------------------------------
 
     async def sell_by_scanning(self) -> str:
-        """The till scans the customer's code, and the customer types a password first."""
+        """Charge the code that a customer shows; the customer types a password first."""
         order = await self.omipay.make_scan_order(
             order_name="Flat white",
             amount=_SCAN_AMOUNT,
@@ -114,34 +114,34 @@ class Shop:
             pos_no="till-1",
         )
         amount = money(_SCAN_AMOUNT, "AUD")
-        self.tell(sentence("MakeScanOrder: USERPAYING, {}: the customer types a password", amount))
+        self.report(sentence("MakeScanOrder: USERPAYING, {}: the customer types a password", amount))
         await self._paid(order)
         return order.order_no
 
     async def _paid(self, order: Any) -> None:
-        paid = await self.omipay.poll_until_paid(order, on_status=self._tell_order)
+        paid = await self.omipay.poll_until_paid(order, on_status=self._report_order)
         amounts = (money(paid.amount, paid.currency), money(paid.pay_amount, paid.pay_currency))
-        self.tell(sentence("paid: {} as {}", *amounts))
+        self.report(sentence("paid: {} as {}", *amounts))
 
-    def _tell_order(self, seen: Any) -> None:
-        self.tell(sentence("QueryOrder: {}", seen.status))
+    def _report_order(self, seen: Any) -> None:
+        self.report(sentence("QueryOrder: {}", seen.status))
 
     async def give_back(self, order_no: str) -> RefundStatus | str:
-        """A part goes back, in the days that this takes."""
+        """Refund a part, and wait for the days that this takes."""
         receipt = await self.omipay.refund(order_no=order_no, out_refund_no="R-3001", amount=_REFUND_AMOUNT)
-        self.tell(sentence("Refund: {}, {} of it, accepted", receipt.refund_no, money(_REFUND_AMOUNT, "AUD")))
+        self.report(sentence("Refund: {}, {} of it, accepted", receipt.refund_no, money(_REFUND_AMOUNT, "AUD")))
         office = asyncio.create_task(self._back_office(receipt.refund_no))
         refund = await self.omipay.poll_until_refunded(
             receipt,
             timeout=7 * 86_400,
             interval=_STEP_OF_A_REFUND_S,
-            on_status=self._tell_refund,
+            on_status=self._report_refund,
         )
         await office
         return refund.status
 
-    def _tell_refund(self, seen: Any) -> None:
-        self.tell(sentence("QueryRefund: {}{}", seen.status, _MEANINGS.get(seen.status, "")))
+    def _report_refund(self, seen: Any) -> None:
+        self.report(sentence("QueryRefund: {}{}", seen.status, _MEANINGS.get(seen.status, "")))
 
     async def _back_office(self, refund_no: str) -> None:
         status = RefundStatus.Applied
@@ -150,7 +150,7 @@ class Shop:
             status = await self.sandbox.advance_refund(refund_no)
 
     async def sell_by_qr_code(self) -> str:
-        """A customer scans the shop's code; the notification of it comes twice."""
+        """Let a customer pay a QR order, of which the notification comes twice."""
         order = await self.omipay.make_qr_order(
             order_name="Two coffees and a cake",
             amount=_QR_AMOUNT,
@@ -159,7 +159,7 @@ class Shop:
             platform=Platform.WECHATPAY,
             notify_url=_NOTIFY_URL,
         )
-        self.tell(sentence("MakeQROrder: order {}, {}; its code is shown:", order.order_no, money(_QR_AMOUNT, "AUD")))
+        self.report(sentence("MakeQROrder: order {}, {}; its code is shown:", order.order_no, money(_QR_AMOUNT, "AUD")))
         self.run.say(order.qr_terminal())
         customer = asyncio.create_task(self._customer(order.order_no, order.qrcode or ""))
         await self._paid(order)
@@ -170,30 +170,30 @@ class Shop:
     async def _customer(self, order_no: str, code: str) -> None:
         await self.clock.sleep(7)
         await self.sandbox.customer.scans(code)
-        self.tell(sentence("customer: scans the code"))
+        self.report(sentence("customer: scans the code"))
         await self.clock.sleep(6)
-        self.tell(sentence("customer: pays"))
+        self.report(sentence("customer: pays"))
         await self.sandbox.customer.pays(order_no)
 
     async def crash(self, books_file: Path) -> int:
-        """A charge whose reply is lost, the program's end, and what its books know. How many calls stay unresolved."""
+        """Lose the reply to a charge, end the program, and read its books. Returns how many calls stay unresolved."""
         self.clock.auto = False
         self.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeScanOrder", times=1)
         async with self._till(books_file) as books:
             await books.create_tables()
-            self.tell(sentence("books: the next charge is written down before it is sent"))
+            self.report(sentence("books: the next charge is written down before it is sent"))
             await self._lost_charge()
-        self.tell(sentence("crash: the till's program ends here, and starts again"))
+        self.report(sentence("crash: the program of the till ends here, and starts again"))
         async with self._till(books_file) as books:
             unresolved = await books.unresolved()
             for entry in unresolved:
                 what = (entry.endpoint, entry.out_order_no, money(entry.amount, entry.currency), entry.outcome)
                 line = sentence("books: {} unresolved: {} {}, {}, {}. Do not scan again for this sale")
-                self.tell(line.filled(len(unresolved), *what))
+                self.report(line.filled(len(unresolved), *what))
             await self._notification()
             left = len(await books.unresolved())
             line = sentence("books: {} unresolved: {} is known to be paid, and its goods were shipped once")
-            self.tell(line.filled(left, _LOST_NUMBER))
+            self.report(line.filled(left, _LOST_NUMBER))
             return left
 
     async def _lost_charge(self) -> None:
@@ -208,16 +208,16 @@ class Shop:
                 notify_url=_NOTIFY_URL,
             )
         except OutcomeUnknown as error:
-            line = sentence("MakeScanOrder: the reply is lost ({}). Nobody knows whether the customer was charged")
-            self.tell(line.filled(type(error).__name__))
+            line = sentence("MakeScanOrder: the reply was lost ({}). Nobody knows whether the customer was charged")
+            self.report(line.filled(type(error).__name__))
 
     async def _notification(self) -> None:
-        """Let the customer type the password, and the gateway's first notification be answered."""
+        """Let the customer type the password, and wait until the notification was answered."""
         seen = len(self.sandbox.ledger.deliveries)
         await self.clock.advance(_TYPES_A_PASSWORD_S)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_ANSWER_S):  # the books take their time in a thread, not on the clock
-                while len(self.sandbox.ledger.deliveries) == seen:  # noqa: ASYNC110 - the ledger tells nobody
+            async with asyncio.timeout(_LONGEST_ANSWER_S):  # the books work in a thread, which takes real time
+                while len(self.sandbox.ledger.deliveries) == seen:  # noqa: ASYNC110 - the ledger has no event to wait for
                     await asyncio.sleep(0.005)
 
     @contextlib.asynccontextmanager
@@ -231,17 +231,17 @@ class Shop:
 
 
 def demo(run: Run) -> Exit:
-    """Tell the story, and say whether it ended as told."""
+    """Run the demo, and return whether it ended as expected."""
     return asyncio.run(play(run, _set_up))
 
 
 async def _set_up(sandbox: Sandbox) -> None:
-    # The gateway delivers until it hears SUCCESS, and a receiver has to bear that it does so once more (CN 3.9).
+    # The gateway delivers until it receives SUCCESS, and may then deliver once more (CN 3.9).
     sandbox.faults.add(Fault.NOTIFICATION_DUPLICATE, times=1)
 
 
 async def play(run: Run, set_up: Callable[[Sandbox], Awaitable[None]]) -> Exit:
-    """The story, on a sandbox that ``set_up`` has prepared."""
+    """Run the demo on a sandbox that ``set_up`` has prepared."""
     began = time.perf_counter()
     clock = ManualClock(auto=True)
     run.say(
@@ -254,14 +254,14 @@ async def play(run: Run, set_up: Callable[[Sandbox], Awaitable[None]]) -> Exit:
         sandbox.app = shop.notify_url
         await set_up(sandbox)
         try:
-            trouble = await _all_acts(shop)
+            problem = await _all_steps(shop)
         except OmipayError as error:
-            trouble = plain(f"{type(error).__name__}: {error}")
-    return _conclude(shop, trouble, time.perf_counter() - began)
+            problem = plain(f"{type(error).__name__}: {error}")
+    return _conclude(shop, problem, time.perf_counter() - began)
 
 
-async def _all_acts(shop: Shop) -> str:
-    """The acts of the story, in order. Returns what did not end as told."""
+async def _all_steps(shop: Shop) -> str:
+    """Run the steps in their order. Returns what did not end as expected."""
     scanned = await shop.sell_by_scanning()
     refund = await shop.give_back(scanned)
     shown = await shop.sell_by_qr_code()
@@ -271,7 +271,7 @@ async def _all_acts(shop: Shop) -> str:
 
 
 def _differs(shop: Shop, shown: str, refund: str, unresolved: int) -> str:
-    """What did not end as told; empty if all did. The gateway's ledger has the last word."""
+    """What did not end as expected; empty if everything did. The gateway's ledger counts."""
     ledger = shop.sandbox.ledger
     lost = [order.order_no for order in ledger.orders.values() if order.out_order_no == _LOST_NUMBER]
     expected = {
@@ -282,21 +282,20 @@ def _differs(shop: Shop, shown: str, refund: str, unresolved: int) -> str:
         "charged twice": ([], ledger.charged_twice()),
         "unresolved": (0, unresolved),
     }
-    found = ((name, is_, told) for name, (told, is_) in expected.items() if told != is_)
-    return "; ".join("{} is {}, not {}".format(*each) for each in found)
+    return "; ".join(f"{name} is {found}, not {right}" for name, (right, found) in expected.items() if right != found)
 
 
-def _conclude(shop: Shop, trouble: str, took_s: float) -> Exit:
+def _conclude(shop: Shop, problem: str, took_s: float) -> Exit:
     run, ledger = shop.run, shop.sandbox.ledger
     passed, paid, refunded = shop.clock.monotonic(), ledger.paid_total(), ledger.refunded_total()
     if run.json:
-        document = {"ok": not trouble, "paid": paid, "refunded": refunded, "currency": "AUD", "timeline": shop.told}
-        run.show(document | ({"message": trouble} if trouble else {}))
+        document = {"ok": not problem, "paid": paid, "refunded": refunded, "currency": "AUD", "timeline": shop.timeline}
+        run.show(document | ({"message": problem} if problem else {}))
     totals = (money(paid, "AUD"), money(refunded, "AUD"))
-    run.say(sentence("\nThe gateway's ledger: {} paid, {} of it given back.", *totals))
+    run.say(sentence("\nThe gateway's ledger: {} paid, {} of it refunded.", *totals))
     times = (in_words(passed), took_s)
     run.say(sentence("{} passed on the demo's clock, {:.1f} seconds on yours.", *times))
-    if trouble:
-        complain(sentence("the demo did not end as told: {}", trouble))
+    if problem:
+        complain(sentence("the demo did not end as expected: {}", problem))
         return Exit.REFUSED
     return Exit.DONE

@@ -1,6 +1,6 @@
-"""``omipay doctor``: each step on the way to the gateway, with advice where it fails.
+"""``omipay doctor``: checks each step on the way to the gateway, with advice where one fails.
 
-Nothing but one exchange rate is asked for with a signature; the gateway's time is read from an unsigned HEAD request.
+Only one request is signed, for an exchange rate. The gateway's time is read from an unsigned HEAD request.
 """
 
 from __future__ import annotations
@@ -49,23 +49,23 @@ _CONFIGURATION: Final = sentence("configuration")
 _NOTIFICATION: Final = sentence("notification")
 _CLOCK: Final = sentence("clock")
 _KEY: Final = sentence("key")
-_PATIENCE_S: Final = 10.0
+_TIMEOUT_S: Final = 10.0
 _LARGEST_OFFSET_S: Final = 60.0
-"""The gateway refuses five minutes (CN 2.1); whoever is one minute off has no NTP and will be there some day."""
+"""The gateway rejects five minutes (CN 2.1). A clock that is one minute off is not set by NTP, and may get there."""
 
 _KEY_ADVICE: Final[dict[str, str]] = {
     ErrorCode.SIGN_ERROR: sentence(
         "OMIPAY_SECRET_KEY is not this merchant's key: copy it again, without spaces or quotes"
     ),
     ErrorCode.SIGN_TIMEOUT: sentence("let NTP set this machine's clock"),
-    ErrorCode.MERCHANTNO_INVALID: sentence("OMIPAY_M_NUMBER is not a merchant's number: mind its leading zeros"),
+    ErrorCode.MERCHANTNO_INVALID: sentence("OMIPAY_M_NUMBER is not a merchant's number: check its leading zeros"),
     ErrorCode.MERCHANTNO_DISABLE: sentence("the merchant is disabled: ask Omipay"),
 }
 
 
 @attrs.frozen
 class Finding:
-    """What one step showed. ``ok`` is None where it could not be told."""
+    """The result of one check. ``ok`` is None if it could not be made."""
 
     name: str
     ok: bool | None
@@ -74,14 +74,14 @@ class Finding:
     exit_code: Exit = Exit.DONE
 
     def line(self) -> str:
-        """For people."""
+        """The line for people."""
         word: str = {True: sentence("ok"), False: sentence("failed"), None: "?"}[self.ok]
-        said = sentence("{}; {}", self.detail, self.advice) if self.advice else self.detail
-        return in_columns(self.name, word, said, width=13)
+        text = sentence("{}; {}", self.detail, self.advice) if self.advice else self.detail
+        return in_columns(self.name, word, text, width=13)
 
 
 def doctor(run: Run, *, notify: bool = False) -> Exit:
-    """Examine the way to the gateway, step by step; with ``notify`` also the way back to the notify_url."""
+    """Check the way to the gateway step by step, and with ``notify`` also the notify_url."""
     findings: list[Finding] = []
 
     def found(finding: Finding) -> bool:
@@ -112,8 +112,8 @@ async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool], notify
     if notify_key is not None:
         found(await notification(url, omipay.m_number, notify_key, SystemClock()))
     address = urlsplit(base_url)
-    if Proxies(None, from_environment=True).of(to_url(base_url)) is not None:  # which asks no DNS of ours
-        found(Finding("DNS, TLS", None, sentence("left to the proxy that the environment names")))
+    if Proxies(None, from_environment=True).of(to_url(base_url)) is not None:  # the proxy looks up the name
+        found(Finding("DNS, TLS", None, sentence("not checked: the environment sets a proxy for this address")))
     elif not (found(await dns(address)) and found(await tls(address, ssl_context(True)))):
         return
     found(await clock(omipay.http, base_url, SystemClock()))
@@ -121,10 +121,10 @@ async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool], notify
 
 
 def notify_url(url: str) -> Finding:
-    """Whether the gateway is told where to notify."""
+    """Whether a notify_url is set."""
     if not url:
         advice = sentence("set OMIPAY_NOTIFY_URL, or notify_url= of each order")
-        return Finding("notify_url", None, sentence("not set: the gateway tells nobody about payments"), advice)
+        return Finding("notify_url", None, sentence("not set: the gateway sends no notifications of payments"), advice)
     return Finding("notify_url", True, sentence("{}; --notify checks that your program answers there", url))
 
 
@@ -135,7 +135,7 @@ async def notification(url: str, m_number: str, key: str, clock: Clock) -> Findi
         return Finding(_NOTIFICATION, False, sentence("there is no notify_url to post to"), advice, Exit.BAD_INPUT)
     body = notify_check.signed_body(m_number, key, secrets.token_hex(16), clock.time_ms())
     try:
-        async with httpx.AsyncClient(timeout=_PATIENCE_S) as http:
+        async with httpx.AsyncClient(timeout=_TIMEOUT_S) as http:
             answer = await http.post(url, content=body, headers={"Content-Type": "application/json"})
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         advice = sentence("start your program, and check the address and the firewall; the gateway must reach it too")
@@ -145,7 +145,7 @@ async def notification(url: str, m_number: str, key: str, clock: Clock) -> Findi
 
 
 async def dns(address: SplitResult) -> Finding:
-    """Whether the host's name is known."""
+    """Whether the name of the host is known."""
     host = address.hostname or ""
     known = await asyncio.to_thread(_addresses, host)
     if not known:
@@ -157,16 +157,16 @@ async def dns(address: SplitResult) -> Finding:
 def _addresses(host: str) -> list[str]:
     try:
         return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
-    except (OSError, UnicodeError):  # a label of more than 63 characters is the latter
+    except (OSError, UnicodeError):  # UnicodeError: a label has more than 63 characters
         return []
 
 
 async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
-    """Whether a connection can be made, and who is at its other end."""
+    """Whether a connection can be made, and whether the server's certificate is trusted."""
     host, secure = address.hostname or "", address.scheme == "https"
     port = address.port or (443 if secure else 80)
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host, port, ssl=context if secure else None)
     except ssl.SSLError as error:
         advice = sentence(
@@ -174,7 +174,7 @@ async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
         )
         return Finding("TLS", False, getattr(error, "verify_message", "") or str(error.reason), advice, Exit.NO_ANSWER)
     except OSError as error:  # TimeoutError is one
-        advice = sentence("a firewall, or nothing listens there")
+        advice = sentence("a firewall blocks it, or nothing listens there")
         detail = sentence("no connection to {}, port {}: {}", host, port, error)
         return Finding("TLS", False, detail, advice, Exit.NO_ANSWER)
     end = writer.get_extra_info("ssl_object")
@@ -188,10 +188,10 @@ async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
 
 
 async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding:
-    """How far this machine's clock is off, by the ``Date`` header of a reply."""
+    """How far this machine's clock is off, compared with the ``Date`` header of a reply."""
     began = clock.time_ms()
     try:
-        reply = await http.head(base_url, timeout=_PATIENCE_S)
+        reply = await http.head(base_url, timeout=_TIMEOUT_S)
     except httpx.HTTPError:
         return Finding(_CLOCK, None, sentence("not known: the gateway did not answer"))
     offset_s = offset(reply.headers.get("date"), (began + clock.time_ms()) / 2)
@@ -206,9 +206,9 @@ async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding
 
 
 def offset(date: str | None, now_ms: float) -> float | None:
-    """How many seconds the clock that wrote ``date`` is ahead of ``now_ms``; None if that is no date.
+    """How many seconds ``date`` is ahead of ``now_ms``; None if it is not a date.
 
-    A date stands for the second that began with it: half of one is added.
+    A date is cut to whole seconds, so half a second is added.
     """
     try:
         return email.utils.parsedate_to_datetime(date or "").timestamp() + 0.5 - now_ms / 1000
@@ -217,13 +217,13 @@ def offset(date: str | None, now_ms: float) -> float | None:
 
 
 async def key(omipay: AsyncOmipay) -> Finding:
-    """Whether the gateway accepts the signature, by one exchange rate."""
+    """Whether the gateway accepts the signature of a request for an exchange rate."""
     try:
         rate: Any = await omipay.get_exchange_rate("AUD", "CNY")
     except AuthenticationError as error:
         return Finding(_KEY, False, str(error), _KEY_ADVICE.get(error.error_code, ""), Exit.REFUSED)
     except (TransportError, InvalidReply, GatewayError) as error:
-        return Finding(_KEY, False, str(error), sentence("no usable answer: ask again later"), Exit.NO_ANSWER)
+        return Finding(_KEY, False, str(error), sentence("no usable answer: try again later"), Exit.NO_ANSWER)
     except APIError as error:
         return Finding(_KEY, True, sentence("accepted, although the gateway gave no rate: {}", error.error_code))
     return Finding(_KEY, True, sentence("accepted: 1 AUD = {:f} CNY", rate.rate))

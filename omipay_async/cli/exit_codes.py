@@ -1,6 +1,6 @@
-"""What an error means for a shell: an exit code and one line, with what to do next. Pure.
+"""The exit code of an error, and its line on standard error with what to do next. Pure.
 
-The order of the questions matters: whether nobody knows comes before whether somebody refused.
+An unknown outcome is checked before everything else: its exit code must never be that of a refusal.
 """
 
 from __future__ import annotations
@@ -49,25 +49,25 @@ class Exit(enum.IntEnum):
 
 @attrs.frozen
 class MoneyMove:
-    """A command that moves money, and what to say when its end is not known."""
+    """A command that moves money, and the advice to print when its result is not known."""
 
-    lost: Sentence
-    """After a call of which nobody knows whether it was acted on."""
-    stands: Sentence
-    """After a call that was acted on, when the wait for what comes of it was cut short. ``{}``: the order's number."""
+    unknown: Sentence
+    """The advice after a call of which nobody knows whether it was acted on."""
+    order_exists: Sentence
+    """The advice after a call that was acted on, if the wait for the payment was cut off. ``{}``: its number."""
 
 
 QR: Final = MoneyMove(
     sentence("nobody has its code, so nobody can pay it: make a new order under a new OUT_ORDER_NO"),
-    sentence("order {} stands and may still be paid: omipay query {} --wait"),
+    sentence("order {} exists and may still be paid: omipay query {} --wait"),
 )
 SCAN: Final = MoneyMove(
-    sentence("do not scan again for this sale: only a notification or Omipay's back office can tell"),
+    sentence("do not scan again for this sale: only a notification or Omipay's back office shows whether it was paid"),
     sentence("do not scan again for this sale, order {} may be paid: omipay query {} --wait"),
 )
 REFUND: Final = MoneyMove(
     sentence(
-        "Omipay's back office can tell; a person may repeat a full refund after some minutes, but not a partial one"
+        "look it up in Omipay's back office; a person may repeat a full refund after some minutes, never a partial one"
     ),
     sentence("the refund of order {} was accepted"),
 )
@@ -75,39 +75,39 @@ REFUND: Final = MoneyMove(
 _CODES: Final = (
     ((ConfigurationError, InvalidRequest), Exit.BAD_INPUT),
     ((OutcomeUnknown,), Exit.UNKNOWN),
-    ((GatewayError,), Exit.NO_ANSWER),  # SYSTEM_ERROR on a read is no refusal: ask again
+    ((GatewayError,), Exit.NO_ANSWER),  # SYSTEM_ERROR on a read is not a refusal
     ((APIError, PaymentFailed, RefundFailed, NotificationError), Exit.REFUSED),
     ((OmipayError,), Exit.NO_ANSWER),
 )
 
 
 def code_of(error: OmipayError, move: MoneyMove | None) -> Exit:
-    """The exit code for ``error``; outside of a command that moves money no call left anything unknown."""
+    """The exit code for ``error``. ``move`` is None for a command that does not move money."""
     if isinstance(error, PollTimeout) or (move is not None and error.outcome is Outcome.UNKNOWN):
         return Exit.UNKNOWN
     return next(code for kinds, code in _CODES if isinstance(error, kinds))
 
 
 def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> Sentence:
-    """What went wrong and what to do next, on one line. ``order_no`` is the order that this command has made."""
+    """One line with the error and what to do next. ``order_no`` is the order that this command has made."""
     next_step: str = ""
     if isinstance(error, PollTimeout):
         query = "query" if error.order_no else "refund-status"
         next_step = f"omipay {query} {error.order_no or error.refund_no} --wait"
     elif move is not None and error.outcome is Outcome.UNKNOWN:
-        next_step = move.stands.filled(order_no, order_no) if order_no else move.lost
-    said = message_of(error)
-    return sentence("{}; {}", said, next_step) if next_step else sentence("{}", said)
+        next_step = move.order_exists.filled(order_no, order_no) if order_no else move.unknown
+    message = message_of(error)
+    return sentence("{}; {}", message, next_step) if next_step else sentence("{}", message)
 
 
 def message_of(error: OmipayError) -> str:
-    """What an error says; a sentence of the command line's own can still be said in another language."""
+    """The message of an error: a ``Sentence``, which can be translated, if the command line raised the error."""
     own = error.args[0] if error.args else ""
     return own if isinstance(own, Sentence) else plain(str(error) or type(error).__name__)
 
 
 def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
-    """The same for machines."""
+    """The error as a JSON document."""
     names = ("error_code", "order_no", "out_order_no", "refund_no", "out_refund_no")
     known = {name: value for name in names if (value := getattr(error, name, None))}
     state = getattr(error, "order", None) or getattr(error, "refund", None)
@@ -123,13 +123,13 @@ def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
 
 
 def interruption(move: MoneyMove | None, call: Event | None) -> Sentence:
-    """What Ctrl-C leaves behind. ``call`` tells of the money call, None if none was made."""
+    """The line after Ctrl-C. ``call`` is the event of the money call; None if none was made."""
     if move is None:
         return sentence("interrupted")
     if call is None:
         return sentence("interrupted before anything was sent: no money moved")
     if call.error is None:
-        return sentence("interrupted: {}", move.stands.filled(call.order_no, call.order_no))
+        return sentence("interrupted: {}", move.order_exists.filled(call.order_no, call.order_no))
     if call.outcome is Outcome.NOT_DONE:
         return sentence("interrupted before the gateway acted: no money moved")
-    return sentence("interrupted during the call, and nobody knows whether the gateway acted: {}", move.lost)
+    return sentence("interrupted during the call, and nobody knows whether the gateway acted: {}", move.unknown)

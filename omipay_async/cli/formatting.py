@@ -1,6 +1,6 @@
-"""Values as people and as machines read them. Pure.
+"""Formats values for people and for programs. Pure.
 
-Whatever somebody else said is made harmless for a terminal: an ``error_msg`` may hold escape sequences.
+Text from elsewhere is made harmless for a terminal, since an ``error_msg`` may contain escape sequences.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _VERDICTS: Final = ("is_paid", "is_refunded", "is_failed", "is_final")
 def plain(text: object, limit: int = 500) -> str:
     """``text`` as one printable line of at most ``limit`` characters.
 
-    White space becomes single spaces. Whatever else cannot be printed is escaped: control characters, separators of
+    White space becomes single spaces. Other characters that cannot be printed are escaped: controls, separators of
     lines and paragraphs, and characters that change the direction of writing.
     """
     whole = str(text)
@@ -55,7 +55,7 @@ def money(amount: int | None, currency: str | None) -> str:
         return "" if amount is None else sentence("{} minor units", amount)
     try:
         return f"{currency} {from_minor(amount, currency)}"
-    except InvalidRequest:  # a currency that is none, in a reply
+    except InvalidRequest:  # the currency of a reply may be anything
         return sentence("{} minor units of {}", amount, currency)
 
 
@@ -66,7 +66,7 @@ def elapsed(seconds: float) -> str:
 
 
 def in_words(seconds: float) -> Sentence:
-    """A duration as people say it: its two largest units, rounded down."""
+    """A duration in words: its two largest units, rounded down."""
     rest, parts = int(seconds), []
     for size, one, many in _UNITS:
         count, rest = divmod(rest, size)
@@ -78,7 +78,7 @@ def in_words(seconds: float) -> Sentence:
 
 
 def in_columns(name: str, verdict: str, detail: str, *, width: int) -> str:
-    """The line of a check: what was checked, how it went, and what was found; the name takes ``width`` columns."""
+    """The line of a check: its name in ``width`` columns, its verdict, and the details."""
     from rich.cells import cell_len  # a Chinese character takes two columns
 
     cells = ((localized(name), width), (localized(verdict), 6))
@@ -86,7 +86,7 @@ def in_columns(name: str, verdict: str, detail: str, *, width: int) -> str:
 
 
 def fields(model: Any) -> dict[str, Any]:
-    """What a reply says, by the names of the documents, with its verdicts."""
+    """The fields of a reply, named as in the documents, with ``is_paid`` and the like."""
     own = {field.name: getattr(model, field.name) for field in attrs.fields(type(model)) if field.name != "raw"}
     return own | {name: getattr(model, name) for name in _VERDICTS if hasattr(model, name)}
 
@@ -94,7 +94,7 @@ def fields(model: Any) -> dict[str, Any]:
 def as_json(document: Mapping[str, Any]) -> str:
     """One line of JSON: money as integers, rates as strings, times as ISO 8601.
 
-    Text is escaped within the strings too, not only by JSON: whoever decodes and prints them is as safe as a terminal.
+    Text is also escaped within the strings, so that a program that decodes and prints them is safe too.
     """
     return json.dumps(_harmless(document), default=_json_value)
 
@@ -108,7 +108,7 @@ def _harmless(value: Any) -> Any:
 
 
 def plain_value(text: str) -> str:
-    """One value for machines: escaped, and bounded far above what any field has."""
+    """One value for JSON: escaped, and cut off at a length that no real field has."""
     return escaped(text[:_LONGEST_VALUE]) + ("…" if len(text) > _LONGEST_VALUE else "")
 
 
@@ -122,7 +122,7 @@ def _json_value(value: object) -> str:
 
 
 def as_lines(document: Mapping[str, Any]) -> list[str]:
-    """The same for people: a name and a value on each line, what is absent left out."""
+    """The lines for people: a name and a value on each; absent values are left out."""
     shown = {name: value for name, value in document.items() if value is not None and name not in _VERDICTS}
     width = max((len(name) for name in shown), default=0)
     return [f"{name:<{width}}  {_for_people(name, value, document)}" for name, value in shown.items()]

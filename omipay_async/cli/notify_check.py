@@ -1,7 +1,7 @@
-"""What ``omipay doctor --notify`` posts to a notify_url, and what the answer says about the program behind it. Pure.
+"""What ``omipay doctor --notify`` posts to a notify_url, and what the answer means for the program behind it. Pure.
 
-The notification is rightly signed, and about an order that the gateway does not know. A program that asks the gateway
-before it believes a notification refuses it; one that answers SUCCESS would ship goods to whoever posts to it.
+The notification has a valid signature, and is about an order that the gateway does not have. A program that asks the
+gateway before it believes a notification rejects it. One that answers SUCCESS would ship goods to anybody who posts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NO_ROUTE: Final = sentence(
 _VERDICTS: Final[dict[int, tuple[bool, str, str]]] = {
     409: (
         True,
-        sentence("your program asked the gateway, which does not know this order, and refused: this is right"),
+        sentence("your program asked the gateway, which has no such order, and rejected it: this is right"),
         "",
     ),
     400: (
@@ -35,11 +35,11 @@ _VERDICTS: Final[dict[int, tuple[bool, str, str]]] = {
     401: (
         False,
         sentence("the notify_url asks for a login"),
-        sentence("the gateway has no password: let it in without one"),
+        sentence("the gateway cannot log in: accept its requests without a login"),
     ),
     403: (
         False,
-        sentence("your program did not accept the signature, or something before it refused"),
+        sentence("your program, or something in front of it, rejected the signature or the request"),
         sentence("compare OMIPAY_SECRET_KEY here and there, and look for a CSRF check in front of the path"),
     ),
     404: (False, sentence("not found"), _NO_ROUTE),
@@ -54,7 +54,7 @@ _VERDICTS: Final[dict[int, tuple[bool, str, str]]] = {
 
 
 def signed_body(m_number: str, secret_key: str, nonce: str, now_ms: int) -> bytes:
-    """A rightly signed notification of one cent, for an order that no gateway knows (CN 3.9)."""
+    """A notification of one cent with a valid signature, for an order that no gateway has (CN 3.9)."""
     fields: dict[str, Any] = {
         "return_code": "SUCCESS",
         "nonce_str": nonce,
@@ -81,8 +81,8 @@ def verdict(status: int, body: bytes) -> tuple[bool, str, str]:
         return _of_success(body)
     known = _VERDICTS.get(status)
     if known is None:
-        said = plain(body.decode(errors="replace"), 80)
-        return False, sentence("HTTP {}: {}", status, said), sentence("read your program's log")
+        text = plain(body.decode(errors="replace"), 80)
+        return False, sentence("HTTP {}: {}", status, text), sentence("read your program's log")
     ok, meaning, next_step = known
     return ok, sentence("HTTP {}: {}", status, meaning), next_step
 
@@ -94,7 +94,7 @@ def _of_success(body: bytes) -> tuple[bool, str, str]:
         code = None
     if code == "SUCCESS":
         meaning = sentence(
-            "it answered SUCCESS to a payment that never happened: whoever posts to this address gets goods"
+            "it answered SUCCESS to a payment that never happened: anybody who posts to this address can get goods"
         )
         return False, meaning, sentence("use receive_notification, which asks the gateway first")
     meaning = sentence("HTTP 200 without SUCCESS: the gateway would deliver it again")

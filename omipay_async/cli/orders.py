@@ -1,6 +1,6 @@
-"""The commands that ask the gateway for something: ``rate qr scan query refund refund-status``.
+"""The commands that send requests: ``rate qr scan query refund refund-status``.
 
-The order's number is shown before anything is waited for: whatever happens then, it can be queried later.
+The number of an order is shown before the command waits for anything, so that it can be queried later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def rate(run: Run, currency: str, base_currency: str, *, platform: str | None) -> None:
-    """GetExchangeRate."""
+    """Call GetExchangeRate."""
     answer = run.ask(lambda omipay: omipay.get_exchange_rate(currency, base_currency, platform=platform))
     document = {"currency": currency, "base_currency": base_currency, **fields(answer)}
     through = f" ({answer.platform})" if answer.platform else ""
@@ -34,7 +34,7 @@ def rate(run: Run, currency: str, base_currency: str, *, platform: str | None) -
 
 
 def query(run: Run, order_no: str, *, wait: bool, timeout: float) -> None:
-    """QueryOrder, once or until the order is paid."""
+    """Call QueryOrder, once or until the order is paid."""
 
     async def ask(omipay: AsyncOmipay) -> Order:
         if not wait:
@@ -45,21 +45,21 @@ def query(run: Run, order_no: str, *, wait: bool, timeout: float) -> None:
 
 
 def refund_status(run: Run, refund_no: str, *, wait: bool, timeout: float | None) -> None:
-    """QueryRefund, once or until the money has arrived."""
+    """Call QueryRefund, once or until the money has arrived."""
 
     async def ask(omipay: AsyncOmipay) -> Any:
         if not wait:
             return await omipay.query_refund(refund_no)
-        with run.progress(refund_no) as tell:
+        with run.progress(refund_no) as update:
             return await omipay.poll_until_refunded(
-                refund_no, timeout=timeout, first_wait=0.0, on_status=lambda refund: tell(refund.status)
+                refund_no, timeout=timeout, first_wait=0.0, on_status=lambda refund: update(refund.status)
             )
 
     run.show(fields(run.ask(ask)))
 
 
 def refund(run: Run, values: Mapping[str, Any], *, yes: bool) -> None:
-    """Refund."""
+    """Call Refund."""
     validation.query(endpoints.REFUND, values)
     question = sentence("Refund {} minor units of order {}?", values["amount"], values["order_no"])
     run.confirm(question, yes=yes)
@@ -69,7 +69,7 @@ def refund(run: Run, values: Mapping[str, Any], *, yes: bool) -> None:
 
 
 def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None:
-    """MakeScanOrder, and the wait while the customer types a password."""
+    """Call MakeScanOrder, and wait while the customer types a password."""
     if values["qrcode"] == "-":
         values["qrcode"] = hidden(sentence("Payment code")) if is_interactive() else sys.stdin.readline().strip()
     validation.query(endpoints.MAKE_SCAN_ORDER, values)
@@ -89,7 +89,7 @@ def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None
 
 
 def qr(run: Run, values: Mapping[str, Any], *, png: Path | None, svg: Path | None, wait: bool, timeout: float) -> None:
-    """MakeQROrder, the drawing of its code, and the wait until somebody has paid."""
+    """Call MakeQROrder, draw the code, and wait until the order is paid."""
     for path in filter(None, (png, svg)):
         _check_writable(path)
 
@@ -109,7 +109,7 @@ def _draw(run: Run, order: QROrder, png: Path | None, svg: Path | None) -> None:
     try:
         drawing = order.qr_terminal()
     except InvalidRequest as error:
-        message = sentence("MakeQROrder: the order stands, but nobody can pay it: {}", plain(error))
+        message = sentence("MakeQROrder: the order exists, but nobody can pay it: {}", plain(error))
     else:
         run.say(drawing)
         _write(png, order.qr_png)
@@ -123,7 +123,7 @@ def _write(path: Path | None, content: Any) -> None:
         return
     try:
         path.write_bytes(content())
-    except OSError as error:  # the order stands and its code is in the terminal: the wait goes on
+    except OSError as error:  # the order exists and its code is in the terminal, so waiting goes on
         complain(sentence("{} was not written: {}", path, error.strerror))
 
 
@@ -137,7 +137,7 @@ async def _until_paid(
     run: Run, omipay: AsyncOmipay, order: object, timeout: float, *, first_wait: float = 5.0
 ) -> Order:
     number = getattr(order, "order_no", order)
-    with run.progress(str(number)) as tell:
+    with run.progress(str(number)) as update:
         return await omipay.poll_until_paid(
-            order, first_wait=first_wait, timeout=timeout, on_status=lambda seen: tell(seen.status)
+            order, first_wait=first_wait, timeout=timeout, on_status=lambda seen: update(seen.status)
         )

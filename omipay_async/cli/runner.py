@@ -1,8 +1,7 @@
-"""A job and its run: the session it asks, what it says and where, and what it exits with.
+"""Performs a job: opens its session, prints its results, and returns its exit code.
 
-Results go to standard output, one JSON object a line with ``--json``; errors and questions go to standard error.
-Work is done outside of Typer and questions are asked outside of the event loop: in either, Ctrl-C would not arrive as
-itself.
+Results go to standard output, with ``--json`` as one JSON object a line. Errors and questions go to standard error. A
+job runs outside of Typer, and questions are asked outside of the event loop, since both handle Ctrl-C themselves.
 """
 
 from __future__ import annotations
@@ -37,32 +36,32 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Job:
-    """What a command line asks for."""
+    """The work that a command line asks for."""
 
     work: Callable[[Run], Exit | None]
     json: bool = False
     move: exit_codes.MoneyMove | None = None
-    """Set where money moves."""
+    """Set if the command moves money."""
 
 
 @attrs.define
 class Run:
-    """One job being done."""
+    """One job that is being performed."""
 
     open_session: Callable[..., AsyncOmipay]
     json: bool = False
     move: exit_codes.MoneyMove | None = None
     order_no: str | None = None
-    """The order that this run has made."""
+    """The number of the order that this run has made."""
     call: Event | None = None
-    """What became of this run's money call."""
+    """The event of this run's money call."""
     _typed_key: str | None = attrs.field(default=None, repr=False)
 
     # -- the gateway ------------------------------------------------------------------------------------------------
 
     def ask(self, work: Callable[[AsyncOmipay], Awaitable[T]]) -> T:
-        """What ``work`` returns of a session that is open while it runs."""
-        self.secret_key()  # asked for here: within the event loop Ctrl-C would not reach the prompt
+        """Run ``work`` with an open session, and return its result."""
+        self.secret_key()  # here, since Ctrl-C would not reach a prompt inside the event loop
         options = {} if self._typed_key is None else {"secret_key": self._typed_key}
 
         async def with_session() -> T:
@@ -76,9 +75,9 @@ class Run:
             self.call = event
 
     def secret_key(self) -> str:
-        """The key of the environment, or what was typed into a hidden prompt; empty if there is neither.
+        """The key of the environment, or what is typed at a hidden prompt; empty if there is neither.
 
-        Asked for only where the rest is set: who has set nothing at all wants to be told so.
+        The prompt appears only if the merchant's number is set: otherwise the missing variables are reported.
         """
         key = os.environ.get("OMIPAY_SECRET_KEY", "").strip() or self._typed_key or ""
         m_number = os.environ.get("OMIPAY_M_NUMBER", "").strip()
@@ -86,10 +85,10 @@ class Run:
             key = self._typed_key = hidden(sentence("Secret key of merchant {}", m_number))
         return key
 
-    # -- people and machines ----------------------------------------------------------------------------------------
+    # -- output -----------------------------------------------------------------------------------------------------
 
     def show(self, document: Mapping[str, Any], *lines: str) -> None:
-        """A result: ``document`` for machines; for people ``lines``, or the document's fields if there are none."""
+        """Print a result: with ``--json`` ``document``, else ``lines``, or the document's fields without ``lines``."""
         if self.json:
             typer.echo(as_json(document))
         else:
@@ -98,15 +97,15 @@ class Run:
         sys.stdout.flush()
 
     def say(self, line: str = "") -> None:
-        """Something that only people want to read."""
+        """Print a line that is only for people."""
         if not self.json:
             typer.echo(localized(line))
 
     @contextlib.contextmanager
     def progress(self, waits_for: str) -> Iterator[Callable[[str], None]]:
-        """A line that tells how long has been waited and for what; yields what changes it.
+        """Show a line with the time waited and the status; yields a function that changes the status.
 
-        Where no terminal shows it, each change is a line of its own; with ``--json`` there is none.
+        Without a terminal each change is a line of its own; with ``--json`` nothing is shown.
         """
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -121,7 +120,7 @@ class Run:
             yield lambda status: bar.update(line, description=f"{waits_for}: {plain(status)}")
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Return if ``yes``, or if a person at a terminal says so.
+        """Return if ``yes`` is set, or if a person at a terminal confirms.
 
         Raises:
             InvalidRequest: otherwise; nothing was sent.
@@ -137,15 +136,15 @@ class Run:
 
 
 def is_interactive() -> bool:
-    """Whether a person can answer."""
+    """Whether standard input is a terminal, at which a person can answer."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def hidden(prompt: str) -> str:
-    """What is typed without being shown.
+    """Read a line from the terminal without showing it.
 
     Raises:
-        ConfigurationError: if the input ends instead.
+        ConfigurationError: the input has ended.
     """
     try:
         return getpass.getpass(f"{plain(localized(prompt))}: ").strip()
@@ -155,15 +154,15 @@ def hidden(prompt: str) -> str:
 
 
 def complain(line: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     typer.echo(f"omipay: {localized(line)}", err=True)
 
 
-# -- doing it ---------------------------------------------------------------------------------------------------------
+# -- performing a job -------------------------------------------------------------------------------------------------
 
 
 def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
-    """Do the job and tell what went wrong: the exit code. Nothing but this comes out, and never a traceback."""
+    """Perform a job, print an error if there is one, and return the exit code. It raises nothing."""
     run = Run(open_session, json=job.json, move=job.move)
     try:
         return job.work(run) or Exit.DONE
@@ -173,12 +172,12 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
     except OmipayError as error:
         code = exit_codes.code_of(error, job.move)
         return _fail(run, exit_codes.line_of(error, job.move, run.order_no), exit_codes.document_of(error, code))
-    except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: one line for each, and the truth about the money
+    except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: each becomes one line and a true exit code
         code = Exit.UNKNOWN if run.call is not None else Exit.NO_ANSWER
         what = plain(f"{type(error).__name__}: {error}")
         line = sentence("{} (order {})", what, run.order_no) if run.order_no else sentence("{}", what)
         if isinstance(error, BrokenPipeError):
-            sys.stdout = io.StringIO()  # nobody reads on: the interpreter's last flush must not fail as well
+            sys.stdout = io.StringIO()  # the reader has gone: the interpreter's last flush must not fail as well
         return _fail(run, line, {"error": type(error).__name__, "message": line, "exit_code": int(code)})
 
 

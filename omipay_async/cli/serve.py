@@ -1,4 +1,4 @@
-"""``omipay sandbox``: the gateway to develop against, on a socket until Ctrl-C."""
+"""``omipay sandbox``: serves the sandbox on a socket until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credentials: bool, **options: Any) -> None:
-    """Serve a sandbox with ``options``, and print what leads a program to it.
+    """Serve a sandbox with ``options``, and print the environment variables for a program that uses it.
 
-    Its merchant is the toy one unless the environment's is asked for: a toy should not sign with a real key.
+    It has the test merchant unless ``use_env_credentials`` is set: a sandbox should not sign with a real key.
 
     Raises:
-        InvalidRequest: for an address that other machines can reach, unless they are to be let in.
-        ConfigurationError: for an address that cannot be listened on, and for credentials that are asked for and not
-            set.
+        InvalidRequest: other machines can reach the address, and ``allow_remote`` is not set.
+        ConfigurationError: the address cannot be listened on, or the credentials of the environment are missing.
     """
     if not allow_remote and not is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}"):
         message = sentence(
-            "--host {} lets other machines in, and the sandbox has no password: add --allow-remote if you mean it", host
+            "--host {} lets other machines in, and the sandbox has no password: add --allow-remote if you want this",
+            host,
         )
         raise InvalidRequest(message, parameter="host")
     sandbox = Sandbox(*(_of_environment() if use_env_credentials else ()), **options)
@@ -47,8 +47,8 @@ def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credent
         with _warnings_shown():
             asyncio.run(until_interrupted())
     except OSError as error:
-        trouble = error.strerror or str(error)
-    message = sentence("{}, port {} cannot be listened on: {}; --port 0 takes any free one", host, port, trouble)
+        reason = error.strerror or str(error)
+    message = sentence("{}, port {} cannot be listened on: {}; --port 0 takes any free one", host, port, reason)
     raise ConfigurationError(message)
 
 
@@ -63,7 +63,7 @@ def _of_environment() -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _warnings_shown() -> Iterator[None]:
-    """What the sandbox warns of, on standard error: nobody has set up logging here."""
+    """Print the sandbox's warnings on standard error, since this program has no other logging."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("omipay sandbox: %(message)s"))
     logger = logging.getLogger("omipay_async.sandbox")
@@ -75,7 +75,7 @@ def _warnings_shown() -> Iterator[None]:
 
 
 def _announce(run: Run, base_url: str, m_number: str, key: str | None) -> None:
-    """``key`` is the toy key; None: that of the environment, which is not for showing."""
+    """Print how to use the sandbox. ``key`` is the test merchant's; None: the environment's, which is not shown."""
     dashboard = base_url.removesuffix("/omipay/api") + "/"
     document = {"base_url": base_url, "dashboard": dashboard, "m_number": m_number, "secret_key": key}
     shown_key = sentence("# OMIPAY_SECRET_KEY keeps the value that it has in this environment")
@@ -94,10 +94,10 @@ def _announce(run: Run, base_url: str, m_number: str, key: str | None) -> None:
         "export OMIPAY_NOTIFY_URL=http://127.0.0.1:9000/omipay/notify",
         "",
         sentence(
-            "OMIPAY_NOTIFY_URL is the address at which your program is told about payments: put its own port and path "
+            "OMIPAY_NOTIFY_URL is the address at which your program receives notifications: put its own port and path "
             "there."
         ),
-        sentence("Orders without a notify_url are paid all the same, and nobody is told."),
+        sentence("Orders without a notify_url can be paid too, but no notification is sent."),
         "",
         sentence("With these in another terminal:"),
         "  omipay doctor",

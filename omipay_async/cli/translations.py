@@ -1,8 +1,8 @@
-"""What the command line says to people: English sentences, which are said in Chinese where ``OMIPAY_LANGUAGE`` is CHS.
+"""Translates what the command line prints for people: to Chinese if ``OMIPAY_LANGUAGE`` is CHS, else it is English.
 
 Every sentence is made by :func:`sentence` and has a translation in ``chinese.py``. As a string it is English, so that
-JSON and exceptions do not depend on the language; :func:`localized` is called where it is shown. What the library
-itself says in its errors stays English.
+JSON and exceptions do not depend on the language; :func:`localized` is called when it is printed. The messages of the
+library's own errors are not translated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .chinese_help import CHINESE_HELP
 
 
 class Sentence(str):
-    """An English sentence that knows how it was made, so that it can be said in another language."""
+    """An English sentence that keeps its template and values, so that it can be translated."""
 
     template: str
     values: tuple[Any, ...]
@@ -25,24 +25,24 @@ class Sentence(str):
     __slots__ = ("template", "values")
 
     def filled(self, *values: Any) -> Sentence:
-        """The sentence with ``values`` in the places of its ``{}``."""
+        """The sentence with ``values`` in place of its ``{}``."""
         return sentence(self.template, *values)
 
 
 def sentence(template: str, *values: Any) -> Sentence:
-    """``template`` with ``values``, which may be sentences too, in the places of its ``{}``."""
-    made = Sentence(template.format(*values) if values else template)
-    made.template, made.values = template, values
-    return made
+    """``template`` with ``values``, which may be sentences too, in place of its ``{}``."""
+    result = Sentence(template.format(*values) if values else template)
+    result.template, result.values = template, values
+    return result
 
 
 def localized(text: object) -> str:
-    """``text`` in the language of ``OMIPAY_LANGUAGE`` if it is a sentence; anything else as it is."""
+    """``text`` in the language of ``OMIPAY_LANGUAGE`` if it is a sentence; anything else is not changed."""
     if not isinstance(text, Sentence) or language_of_environment() is not Language.CHS:
         return str(text)
-    said = CHINESE[text.template]
+    translation = CHINESE[text.template]
     values = (localized(value) if isinstance(value, Sentence) else value for value in text.values)
-    return said.format(*values) if text.values else said
+    return translation.format(*values) if text.values else translation
 
 
 def localize_help(command: Any) -> Any:

@@ -1,4 +1,4 @@
-"""``omipay verify``: which check a notification fails, and, asked for, what the gateway says of it (CN 3.9)."""
+"""``omipay verify``: which check a notification fails and, with ``--confirm``, what the gateway answers (CN 3.9)."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from omipay_async.session import AsyncOmipay
 
 PROVES_NOTHING: Final = sentence(
-    "A valid signature proves nothing about payment: it covers no byte of the body. Only the gateway knows: --confirm"
+    "A valid signature does not prove a payment, since it does not cover the body. The gateway's answer does: --confirm"
 )
 
-# In the order in which they are made: the one that fails is the last one made.
+# In the order in which they are made. The first that fails is the last one made.
 _CHECKS: Final = (
     (sentence("body"), MalformedNotification, sentence("a JSON object with what a notification must have")),
     (sentence("signature"), InvalidSignature, sentence("made with this merchant's key")),
@@ -47,7 +47,7 @@ _CHECKS: Final = (
 
 @attrs.define
 class Examination:
-    """What was found out about a body."""
+    """The result of the checks of a body."""
 
     checks: list[dict[str, Any]] = attrs.field(factory=list)
     notification: Notification | None = None
@@ -55,7 +55,7 @@ class Examination:
     error: NotificationError | None = None
 
     def document(self) -> dict[str, Any]:
-        """For machines."""
+        """The result as a JSON document."""
         found: dict[str, Any] = {"checks": self.checks}
         found["notification"] = None if self.notification is None else fields(self.notification)
         found["order"] = None if self.order is None else fields(self.order)
@@ -73,7 +73,7 @@ def verify(run: Run, file: Path | None, *, confirm: bool, max_age: float) -> Exi
             word = sentence("ok") if check["ok"] else sentence("failed")
             run.say(in_columns(check["name"], word, check["detail"], width=10))
         if confirm and (found.error is None or isinstance(found.error, StaleNotification)):
-            found.error = None  # repeats may come late: the gateway's word outweighs the age
+            found.error = None  # repeats may come late: the gateway's answer counts more than the age
             try:
                 found.order = await omipay.confirm_notification(body)
             except NotificationError as error:
@@ -91,7 +91,7 @@ def _conclude(run: Run, found: Examination) -> None:
     if found.error is not None:
         complain(f"{type(found.error).__name__}: {plain(found.error)}")
     elif found.order is not None:
-        run.say(sentence("confirmed by the gateway, which says:"))
+        run.say(sentence("confirmed by the gateway:"))
         for line in as_lines(fields(found.order)):
             run.say(f"  {line}")
     if found.order is None:

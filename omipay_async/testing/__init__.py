@@ -1,9 +1,9 @@
-"""For tests of programs that use this package: a clock that only moves when told, and a pytest plugin.
+"""For tests of programs that use this package: a clock that tests move, and a pytest plugin.
 
-Installed with the package, the plugin gives every test suite three plain fixtures: ``omipay_sandbox``, a gateway in
-memory; ``omipay``, a session wired to it; ``omipay_clock``, the time of both. They work in tests of pytest-asyncio, of
-anyio and in sync ones. Merely being installed it loads neither the session nor httpx: fixtures import what they need
-when they are asked for.
+The plugin is installed with the package. It gives every test suite three plain fixtures: ``omipay_sandbox``, a gateway
+in memory; ``omipay``, a session that is connected to it; ``omipay_clock``, the clock of both. They work in tests of
+pytest-asyncio and anyio and in sync tests. The plugin itself imports neither the session nor httpx: a fixture imports
+what it needs when a test uses it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 from .clock import ManualClock
 from .reconciliation import assert_reconciled
 
-with contextlib.suppress(ModuleNotFoundError):  # the clock is of use without pytest too
+with contextlib.suppress(ModuleNotFoundError):  # the clock can be used without pytest
     from .fixtures import omipay, omipay_clock, omipay_sandbox
 
 __all__ = ["ManualClock", "assert_reconciled", "omipay", "omipay_clock", "omipay_sandbox"]

@@ -1,4 +1,4 @@
-"""A clock for tests: it moves only when it is told to, or by itself once nothing else can run."""
+"""A clock for tests: it moves when a test advances it, or by itself once nothing else can run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-_SPINS_WITHOUT_SIGHT: Final = 1_000
+_TURNS_OF_OTHER_LOOPS: Final = 1_000
 
 
 class ManualClock:
@@ -19,8 +19,8 @@ class ManualClock:
 
     ``start`` is the time that ``time_ms()`` begins with: seconds since the epoch, milliseconds (a number too large for
     seconds), or an aware ``datetime``. With ``auto`` the clock jumps to the next sleeper by itself once nothing else
-    can run: right for programs whose only I/O is the sandbox in memory, wrong as soon as a real socket or a
-    thread is waited for. ``auto`` may be changed at any time.
+    can run. This is right for programs whose only I/O is the sandbox in memory, and wrong if they wait for a real
+    socket or a thread. ``auto`` may be changed at any time.
     """
 
     def __init__(self, start: float | datetime = 1_700_000_000.0, *, auto: bool = False) -> None:
@@ -30,7 +30,7 @@ class ManualClock:
         self._now = 0.0
         self._target = 0.0
         self._ahead = False
-        """Whether time was let pass that nothing has felt yet."""
+        """Whether ``advance`` was called, but the event loop has not run since."""
         self.auto = auto
         self._timers: list[tuple[float, int, _Timer]] = []
         self._order = itertools.count()
@@ -46,17 +46,17 @@ class ManualClock:
         return self._epoch_ms + round(self.monotonic() * 1000)
 
     def monotonic(self) -> float:
-        """Seconds that have been let pass since the clock was made."""
+        """Seconds that have passed on this clock since it was made."""
         if self._ahead:
             self._rush()
         return self._now
 
     def shift(self, seconds: float) -> None:
-        """Put ``time_ms()`` forward or back without letting time pass, as a corrected system clock does."""
+        """Move ``time_ms()`` forward or back without letting time pass, as when a system clock is corrected."""
         self._epoch_ms += round(seconds * 1000)
 
     async def sleep(self, seconds: float) -> None:
-        """Return once ``seconds`` have been let pass."""
+        """Return once ``seconds`` have passed on this clock."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -68,7 +68,7 @@ class ManualClock:
             timer.cancel()
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
-        """Call ``callback`` once ``seconds`` have been let pass."""
+        """Call ``callback`` once ``seconds`` have passed on this clock."""
         timer = _Timer(callback)
         heapq.heappush(self._timers, (self.monotonic() + max(0.0, seconds), next(self._order), timer))
         if self.auto:
@@ -76,10 +76,10 @@ class ManualClock:
         return timer
 
     def advance(self, seconds: float) -> _Arrival:
-        """Let ``seconds`` pass, waking sleepers in order, each at its own time.
+        """Let ``seconds`` pass, and wake the sleepers in order, each at its own time.
 
-        Await the result to return when the time is reached and every sleeper woken on the way has gone on as far as it
-        can. Without awaiting, time goes on as the event loop does; without a running loop it is reached at once.
+        Await the result to continue when the time is reached and every sleeper that was woken has run as far as it can.
+        If you do not await it, the clock moves while the event loop runs; without a running loop it moves at once.
         """
         if seconds < 0:
             message = "seconds: time only goes forward; shift() puts the wall clock back"
@@ -90,7 +90,7 @@ class ManualClock:
         except RuntimeError:
             self._rush()
             return _Arrival(self)
-        # Who asks for the time before anything else runs is told the new one; whoever is woken is told its own.
+        # Code that reads the time before anything else runs gets the new time; a sleeper that is woken gets its own.
         loop.call_soon(self._felt)
         due = self._next_due()
         if self._stepper is None and due is not None and due <= self._target:
@@ -99,7 +99,7 @@ class ManualClock:
         self._step_when_idle()
         return _Arrival(self)
 
-    # Timers are fired one time at a time: between two, whatever was woken runs until nothing can.
+    # Timers are fired for one instant at a time. In between, the tasks that were woken run until none of them can.
 
     def _felt(self) -> None:
         self._ahead = False
@@ -152,10 +152,10 @@ class ManualClock:
 
 
 def _others_can_run(loop: asyncio.AbstractEventLoop, spins: int) -> bool:
-    # asyncio's own loops show what is ready to run; for others a generous number of turns has to do.
+    # asyncio's own loops have a list of what is ready to run; for other loops a large number of turns must be enough.
     ready = getattr(loop, "_ready", None)
     if ready is None:
-        return spins < _SPINS_WITHOUT_SIGHT
+        return spins < _TURNS_OF_OTHER_LOOPS
     looks = ManualClock._look
     return any(getattr(handle._callback, "__func__", None) is not looks for handle in ready if not handle._cancelled)
 
@@ -177,7 +177,7 @@ class _Timer:
 
 
 class _Arrival:
-    """What ``advance()`` returns: awaited, it returns when the time is reached and all has settled."""
+    """The result of ``advance()``: awaiting it returns when the time is reached and nothing else can run."""
 
     __slots__ = ("_clock",)
 

@@ -1,4 +1,4 @@
-"""The fixtures of the pytest plugin ``omipay_async.testing``. What they need is imported when they are asked for."""
+"""The fixtures of the pytest plugin ``omipay_async.testing``. They import what they need when a test uses them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def omipay_clock() -> ManualClock:
-    """The time of ``omipay_sandbox`` and ``omipay``: it jumps over every wait once nothing else can run."""
+    """The clock of ``omipay_sandbox`` and ``omipay``: it jumps over every wait once nothing else can run."""
     from .clock import ManualClock
 
     return ManualClock(auto=True)
@@ -39,10 +39,10 @@ def omipay_sandbox(omipay_clock: ManualClock) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def omipay(omipay_sandbox: Sandbox) -> Iterator[AsyncOmipay]:
-    """A session wired to ``omipay_sandbox``. Its ``notify_url`` leads to ``/omipay/notify`` of ``omipay_sandbox.app``.
+    """A session for ``omipay_sandbox``. Its ``notify_url`` leads to ``/omipay/notify`` of ``omipay_sandbox.app``.
 
-    Hand it to the app under test. In FastAPI, whose endpoints take an ``OmipayDep``:
-    ``app.dependency_overrides[get_omipay] = lambda: omipay``, without running the app's lifespan; elsewhere, give your
+    Pass it to the app under test. In FastAPI, where endpoints take an ``OmipayDep``, use
+    ``app.dependency_overrides[get_omipay] = lambda: omipay`` and do not run the app's lifespan. Elsewhere, give your
     program's factory a parameter for the session.
     """
     from omipay_async.sandbox import APP_NOTIFY_URL
@@ -53,7 +53,7 @@ def omipay(omipay_sandbox: Sandbox) -> Iterator[AsyncOmipay]:
 
 
 def _finish(closing: Coroutine[Any, Any, None]) -> None:
-    # The test's own event loop is closed by now, or about to be; and asyncio.run() would unset the suite's.
+    # The test's own event loop may be closed by now, and asyncio.run() would unset the current loop of the suite.
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(closing)

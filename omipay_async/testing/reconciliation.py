@@ -1,4 +1,4 @@
-"""Whether a program believes of its money what the sandbox's ledger says."""
+"""Whether a program's records of its money agree with the sandbox's ledger."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def assert_reconciled(
     refunded: Iterable[str] | None = None,
     unknown_refunds: Iterable[str] | None = None,
 ) -> None:
-    """Fail the test unless what your program believes of its money is what the gateway believes.
+    """Fail the test unless your program's records of its money agree with those of the gateway.
 
-    ``paid`` are the ``out_order_no`` that your program holds for paid, ``unknown`` those of which it knows that nobody
-    knows (``OutcomeUnknown``, ``PollTimeout``). ``refunded`` and ``unknown_refunds`` are the same for refunds, by
+    ``paid`` are the ``out_order_no`` that your program has recorded as paid, ``unknown`` those that it has recorded as
+    unknown (``OutcomeUnknown``, ``PollTimeout``). ``refunded`` and ``unknown_refunds`` are the same for refunds, by
     ``out_refund_no``: a refund that was accepted and has not failed counts. If both are left out, refunds are not
     compared.
 
-    Money that moved twice fails, and so does an unknown outcome that was swallowed: an order that the gateway holds for
-    paid and your program holds for nothing. Raises AssertionError, which names the numbers.
+    The test fails too if money moved twice, or if an unknown outcome was swallowed: the gateway has an order as paid,
+    and your program has no record of it. Raises AssertionError, which names the numbers.
     """
     ledger = sandbox.ledger
     differences = {
@@ -45,14 +45,14 @@ def assert_reconciled(
 def _of_orders(ledger: Ledger, paid: set[str], unknown: set[str]) -> dict[str, set[str]]:
     charged = {order.out_order_no for order in ledger.orders.values() if order.is_paid}
     return {
-        "paid at the gateway, but your program does not know": charged - paid - unknown,
-        "held for paid by your program, but not paid at the gateway": paid - charged,
+        "paid at the gateway, but not recorded by your program": charged - paid - unknown,
+        "recorded as paid by your program, but not paid at the gateway": paid - charged,
     }
 
 
 def _of_refunds(ledger: Ledger, refunded: set[str], unknown: set[str]) -> dict[str, set[str]]:
     standing = {refund.out_refund_no for refund in ledger.refunds.values() if not refund.status.is_failed}
     return {
-        "refunded at the gateway, but your program does not know": standing - refunded - unknown,
-        "held for refunded by your program, but not refunded at the gateway": refunded - standing,
+        "refunded at the gateway, but not recorded by your program": standing - refunded - unknown,
+        "recorded as refunded by your program, but not refunded at the gateway": refunded - standing,
     }

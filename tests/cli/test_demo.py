@@ -27,8 +27,14 @@ def test_the_demo_tells_the_main_job(cli: Cli) -> None:
     assert (ended.code, ended.err) == (0, "")
     acts = ["USERPAYING", "QueryOrder: PAYING", "QueryOrder: PAID", "accepted", "QueryRefund: Applied"]
     acts += ["QueryRefund: Closed", "MakeQROrder", "▄▄▄▄▄", "customer: pays", "handler ran; answered 200"]
-    acts += ["not again; answered 200", "written down before it is sent", "the reply is lost", "crash", "1 unresolved"]
-    acts += ["TILL-2002 is paid", "answered 200", "0 unresolved", "AUD 23.00 paid, AUD 2.00 of it given back"]
+    acts += [
+        "was not run again; answered 200",
+        "written down before it is sent",
+        "the reply was lost",
+        "crash",
+        "1 unresolved",
+    ]
+    acts += ["TILL-2002 is paid", "answered 200", "0 unresolved", "AUD 23.00 paid, AUD 2.00 of it refunded"]
     place = 0
     for act in acts:
         place = ended.out.index(act, place)

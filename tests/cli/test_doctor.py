@@ -163,7 +163,7 @@ def test_a_wrong_merchant_number_is_named(doctored: Cli, monkeypatch: pytest.Mon
     monkeypatch.setenv("OMIPAY_M_NUMBER", "00123456")
     ended = doctored("doctor")
     assert ended.code == 1
-    assert "mind its leading zeros" in ended.out
+    assert "check its leading zeros" in ended.out
 
 
 def test_a_gateway_that_accepts_the_key_and_tells_no_rate_is_well(doctored: Cli) -> None:
@@ -179,7 +179,7 @@ def test_a_gateway_in_trouble_is_no_usable_answer(doctored: Cli) -> None:
     doctored.sandbox.faults.add(Fault.SYSTEM_ERROR)
     ended = doctored("doctor")
     assert ended.code == 4
-    assert "ask again later" in ended.out
+    assert "try again later" in ended.out
 
 
 def test_a_configuration_that_does_not_work_ends_it(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_behind_a_proxy_that_answers_all_is_well(cli: Cli, monkeypatch: pytest.M
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     ended = cli("doctor")
     assert (ended.code, ended.err) == (0, "")
-    assert "DNS, TLS       ?       left to the proxy" in ended.out
+    assert "DNS, TLS       ?       not checked: the environment sets a proxy" in ended.out
 
 
 def test_a_clock_that_is_off_is_told_although_the_session_can_live_with_it(

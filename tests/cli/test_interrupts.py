@@ -59,7 +59,7 @@ def test_ctrl_c_while_money_is_on_its_way_says_that_nobody_knows(
 @pytest.mark.parametrize(
     ("endpoint", "arguments", "advice"),
     [
-        ("MakeQROrder", QR, "order {} stands and may still be paid: omipay query {} --wait"),
+        ("MakeQROrder", QR, "order {} exists and may still be paid: omipay query {} --wait"),
         ("MakeScanOrder", scan(PaymentCode.NEVER_PAYS, "--yes"), "order {} may be paid: omipay query {} --wait"),
     ],
 )

@@ -131,7 +131,7 @@ def test_qr_whose_wait_ends_in_an_error_is_unknown_too(cli: Cli) -> None:
     ended = cli(*QR)
     (order_no,) = cli.sandbox.ledger.orders
     assert ended.code == 3
-    assert f"order {order_no} stands and may still be paid: omipay query {order_no} --wait" in ended.complaint
+    assert f"order {order_no} exists and may still be paid: omipay query {order_no} --wait" in ended.complaint
 
 
 def test_qr_that_the_customer_declines_is_a_failure(cli: Cli) -> None:
@@ -167,7 +167,7 @@ def test_qr_without_a_code_is_no_usable_answer(cli: Cli, monkeypatch: pytest.Mon
     monkeypatch.setattr(type(cli), "open_session", staticmethod(without_code))
     ended = cli(*QR)
     assert ended.code == 4
-    assert "the order stands, but nobody can pay it" in ended.complaint
+    assert "the order exists, but nobody can pay it" in ended.complaint
 
 
 def test_a_terminal_shows_a_progress_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +330,7 @@ def test_a_lost_refund_says_who_can_tell(cli: Cli) -> None:
     cli.sandbox.faults.add(Fault.GARBAGE, endpoint="Refund")
     ended = cli("refund", order_no, "R1", "200", "--yes")
     assert ended.code == 3
-    assert "back office can tell" in ended.complaint
+    assert "look it up in Omipay's back office" in ended.complaint
 
 
 def test_a_refund_s_status_is_told_once_or_until_the_money_has_arrived(cli: Cli) -> None:

@@ -125,5 +125,5 @@ def test_ctrl_c_while_qr_waits(served: Environment) -> None:
         waiting.send_signal(signal.SIGINT)
         out, complaint = waiting.communicate(timeout=10)
     assert waiting.returncode == 130
-    assert f"order {order_no} stands and may still be paid" in complaint
+    assert f"order {order_no} exists and may still be paid" in complaint
     assert json.loads(out)["error"] == "Interrupted"

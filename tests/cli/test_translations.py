@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCES = sorted(Path(package.__file__).parent.glob("*.py"))
-_SHOWN = {"say", "complain", "confirm", "hidden", "tell", "localized"}
+_SHOWN = {"say", "complain", "confirm", "hidden", "report", "localized"}
 """What shows a text to people. Sentences alone can be said in two languages."""
 
 

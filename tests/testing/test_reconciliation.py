@@ -28,12 +28,12 @@ async def sold(omipay: AsyncOmipay) -> str:
     [
         ({"paid": ["S-1"]}, ""),
         ({"paid": [], "unknown": ["S-1"]}, ""),
-        ({"paid": []}, "paid at the gateway, but your program does not know: S-1"),
+        ({"paid": []}, "paid at the gateway, but not recorded by your program: S-1"),
         ({"paid": ["S-1", "S-2"]}, "not paid at the gateway: S-2"),
         ({"paid": ["S-1"], "refunded": ["R-1"]}, ""),
         ({"paid": ["S-1"], "unknown_refunds": ["R-1"]}, ""),
-        ({"paid": ["S-1"], "refunded": []}, "refunded at the gateway, but your program does not know: R-1"),
-        ({"paid": ["S-1"], "unknown_refunds": []}, "but your program does not know: R-1"),
+        ({"paid": ["S-1"], "refunded": []}, "refunded at the gateway, but not recorded by your program: R-1"),
+        ({"paid": ["S-1"], "unknown_refunds": []}, "but not recorded by your program: R-1"),
         ({"paid": ["S-1"], "refunded": ["R-1", "R-2"]}, "not refunded at the gateway: R-2"),
     ],
 )
