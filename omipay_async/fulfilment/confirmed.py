@@ -11,6 +11,7 @@ Other processes are notified in the background: nobody waits for it, and when it
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -90,7 +91,7 @@ class ConfirmedOrders:
         self._remember(order)
         self._do_beside("tell", order, self._notify_others)
         if self._journal is not None:
-            writing = self._do_beside("write", order, self._write_down)
+            writing = self._do_beside("write", order, functools.partial(self._write_down, self._journal))
             await asyncio.wait((writing,))
             writing.result()
 
@@ -147,9 +148,7 @@ class ConfirmedOrders:
     def _note_key(self, out_order_no: str) -> str:
         return f"{self._m_number}:{_KIND}{out_order_no}"
 
-    async def _write_down(self, order: Order) -> None:
-        journal = self._journal
-        assert journal is not None  # noqa: S101 - for type checkers: nobody comes here without one
+    async def _write_down(self, journal: Journal, order: Order) -> None:
         try:
             await ask(self._clock, lambda: journal.confirmed(self._m_number, order), _JOURNAL_S, who="the journal")
         except JournalError:

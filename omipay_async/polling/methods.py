@@ -47,7 +47,9 @@ class PollMethods:
         """
         if getattr(order, "is_paid", False):
             first_wait = 0.0
-        return await self._polling.poll(self._polling.orders, order, first_wait, interval, timeout, on_status)
+        return await self._polling.poll(
+            self._polling.orders, order, first_wait=first_wait, interval=interval, timeout=timeout, on_status=on_status
+        )
 
     async def poll_until_refunded(
         self,
@@ -68,4 +70,11 @@ class PollMethods:
             PollTimeout, AuthenticationError, LookupFailed, ParameterError, SessionClosed: as ``poll_until_paid``, with
                 ``refund_no``.
         """
-        return await self._polling.poll(self._polling.refunds, refund, first_wait, interval, timeout, on_status)
+        return await self._polling.poll(
+            self._polling.refunds,
+            refund,
+            first_wait=first_wait,
+            interval=interval,
+            timeout=timeout,
+            on_status=on_status,
+        )

@@ -68,15 +68,15 @@ class PollingService:
         )
         wake_ups.subscribe(lambda order_no: self._poller.wake(self.orders, order_no))
 
-    async def poll(  # noqa: PLR0917 - the arguments of two public methods, handed on
+    async def poll(
         self,
         topic: Topic[S],
         subject: object,
+        *,
         first_wait: float,
         interval: float,
         timeout: float | None,
         on_status: Callable[[S], object] | None,
-        /,
     ) -> S:
         """Wait until ``subject``, a number or an object that has one, is paid or refunded. Returns the final state.
 

@@ -94,9 +94,9 @@ def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
     except ValueError:
         raise ValueError("it is not JSON" if body.strip() else "it is empty") from None
-    if not isinstance(value, dict):
-        raise ValueError("it is JSON, but not an object")  # noqa: TRY004 - callers expect one kind of error
-    return value
+    if isinstance(value, dict):
+        return value
+    raise ValueError("it is JSON, but not an object")
 
 
 def _decoded(body: bytes, content_type: str | None) -> str:

@@ -139,11 +139,11 @@ class Ledger:
     """Every request to an endpoint, oldest first."""
     deliveries: list[Delivery] = attrs.field(factory=list, repr=False)
     """Every try to deliver a notification, oldest first."""
-    on_added: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)
+    on_added: Callable[[Order], object] = attrs.field(default=lambda _: None, repr=False)
     """Called once for each order that is made."""
-    on_paid: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)
+    on_paid: Callable[[Order], object] = attrs.field(default=lambda _: None, repr=False)
     """Called once for each order that becomes paid."""
-    on_delayed: Callable[[Order], object] = attrs.field(default=lambda order: None, repr=False)
+    on_delayed: Callable[[Order], object] = attrs.field(default=lambda _: None, repr=False)
     """Called for each order whose customer will act after so many seconds."""
     _orders: dict[str, Order] = attrs.field(factory=dict, init=False, repr=False)
     _refunds: dict[str, Refund] = attrs.field(factory=dict, init=False, repr=False)

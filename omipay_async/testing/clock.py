@@ -48,7 +48,7 @@ class ManualClock:
     def monotonic(self) -> float:
         """Seconds that have passed on this clock since it was made."""
         if self._ahead:
-            self._rush()
+            self._jump_to_target()
         return self._now
 
     def shift(self, seconds: float) -> None:
@@ -88,23 +88,30 @@ class ManualClock:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._rush()
-            return _Arrival(self)
+            self._jump_to_target()
+            return _Arrival(self._arrival)
         # Code that reads the time before anything else runs gets the new time; a sleeper that is woken gets its own.
-        loop.call_soon(self._felt)
+        loop.call_soon(self._forget_ahead)
         due = self._next_due()
         if self._stepper is None and due is not None and due <= self._target:
             self._fire(due)
         self._ahead = True
         self._step_when_idle()
-        return _Arrival(self)
+        return _Arrival(self._arrival)
+
+    def _arrival(self) -> asyncio.Future[None]:
+        self._ahead = False
+        arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arrivals.append(arrival)
+        self._step_when_idle()
+        return arrival
 
     # Timers are fired for one instant at a time. In between, the tasks that were woken run until none of them can.
 
-    def _felt(self) -> None:
+    def _forget_ahead(self) -> None:
         self._ahead = False
 
-    def _rush(self) -> None:
+    def _jump_to_target(self) -> None:
         self._ahead = False
         while (due := self._next_due()) is not None and due <= self._target:
             self._fire(due)
@@ -126,9 +133,9 @@ class ManualClock:
             self._loop = loop
             self._stepper = loop.call_soon(self._look, loop, 0)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, spins: int) -> None:
-        if _others_can_run(loop, spins):
-            self._stepper = loop.call_soon(self._look, loop, spins + 1)
+    def _look(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        if self._others_can_run(loop, turns):
+            self._stepper = loop.call_soon(self._look, loop, turns + 1)
             return
         self._stepper = None
         due = self._next_due()
@@ -150,14 +157,14 @@ class ManualClock:
             return
         self._step_when_idle()
 
-
-def _others_can_run(loop: asyncio.AbstractEventLoop, spins: int) -> bool:
-    # asyncio's own loops have a list of what is ready to run; for other loops a large number of turns must be enough.
-    ready = getattr(loop, "_ready", None)
-    if ready is None:
-        return spins < _TURNS_OF_OTHER_LOOPS
-    looks = ManualClock._look
-    return any(getattr(handle._callback, "__func__", None) is not looks for handle in ready if not handle._cancelled)
+    @classmethod
+    def _others_can_run(cls, loop: asyncio.AbstractEventLoop, turns: int) -> bool:
+        # asyncio's own loops have a list of what is ready to run. For others, many turns of the loop must be enough.
+        ready = getattr(loop, "_ready", None)
+        if ready is None:
+            return turns < _TURNS_OF_OTHER_LOOPS
+        callbacks = (getattr(handle, "_callback", None) for handle in ready if not handle.cancelled())
+        return any(getattr(callback, "__func__", None) is not cls._look for callback in callbacks)
 
 
 class _Timer:
@@ -179,14 +186,10 @@ class _Timer:
 class _Arrival:
     """The result of ``advance()``: awaiting it returns when the time is reached and nothing else can run."""
 
-    __slots__ = ("_clock",)
+    __slots__ = ("_begin",)
 
-    def __init__(self, clock: ManualClock) -> None:
-        self._clock = clock
+    def __init__(self, begin: Callable[[], asyncio.Future[None]]) -> None:
+        self._begin = begin
 
     def __await__(self) -> Generator[object, None, None]:
-        self._clock._ahead = False
-        arrival = asyncio.get_running_loop().create_future()
-        self._clock._arrivals.append(arrival)
-        self._clock._step_when_idle()
-        yield from arrival
+        yield from self._begin()
