@@ -222,7 +222,7 @@ def test_a_refusal_names_an_order_by_text_or_not_at_all(order_no: Any) -> None:
         (
             SECOND | {"success": False},
             200,
-            "HTTP 200, the reply cannot be used: it says success: false and no FAIL",
+            "HTTP 200, the reply cannot be used: it has success: false, but not FAIL",
             SECOND | {"success": False},
         ),
         (

@@ -198,7 +198,7 @@ WRONG = {
     "the body is longer than 65536 bytes": b" " * 65_537,
     "the body is not a notification: it is not JSON": b"x",
     "the body is not a notification: it is empty": " " * 65_536,
-    "the body is not a notification: a key stands in it twice": b'{"order_no": "TR1", "order_no": "TR1"}',
+    "the body is not a notification: it contains a key twice": b'{"order_no": "TR1", "order_no": "TR1"}',
     "the notification has no nonce_str": b"{}",
 }
 

@@ -36,7 +36,7 @@ HUNDRED_YEARS = 100 * 366 * 86_400
 
 NOT_A_URL = "must be an absolute http or https URL"
 NOT_LETTERS = "must be three capital letters, such as AUD"
-UNPRINTABLE = "must not hold control characters or lone surrogates"
+UNPRINTABLE = "must not contain control characters or lone surrogates"
 POLI = "must be at least 2 when platform is POLI"
 TOO_LONG = "is too long: the whole request does not fit into a URL"
 
@@ -82,7 +82,7 @@ def test_a_refusal_says_what_is_wrong(endpoint: Endpoint[Any], given: dict[str, 
     [
         ("a=b", "params", "must be a mapping, not str"),
         ({"a b": "x"}, "params", "must have parameter names as keys"),
-        ({"sign": "x"}, "params['sign']", "is put on by the session"),
+        ({"sign": "x"}, "params['sign']", "is added by the session"),
         ({"card": 1.5}, "params['card']", "must be a string or an int, not float"),
         ({"card": LARGEST + 1}, "params['card']", "is too large"),
         ({"card": ""}, "params['card']", "must not be empty"),
