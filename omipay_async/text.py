@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Self, TypeVar
+from urllib.parse import quote
 
 T = TypeVar("T")
 
@@ -59,6 +60,11 @@ class Secret(str):
 def joined(*parts: str) -> Secret:
     """``parts`` one after the other, as a secret. (A secret among them would not show itself to an f-string.)"""
     return Secret("".join(parts))
+
+
+def percent_encoded(text: str) -> str:
+    """``text`` as a part of a URL: only letters, digits and ``_.-~`` stay as they are, a space becomes ``%20``."""
+    return quote(text, safe="")
 
 
 def concealed(value: object) -> Secret:

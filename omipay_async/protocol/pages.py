@@ -7,13 +7,13 @@ So make one only when the browser goes there now.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from omipay_async.codes import error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 from omipay_async.models import WeChatUser
 from omipay_async.new_orders import JSAPIOrder, QROrder
-from omipay_async.text import joined, plain_text
+from omipay_async.text import joined, percent_encoded, plain_text
 
 from . import validation
 from .endpoints import GET_USER_INFO
@@ -53,7 +53,7 @@ def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -
 
 def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object) -> str:
     """``page`` with the signature and ``redirect_url`` appended, by ``?`` or ``&`` as the URL requires."""
-    target = quote(validation.url("redirect_url", redirect_url), safe="")
+    target = percent_encoded(validation.url("redirect_url", redirect_url))
     address, _, fragment = page.partition("#")
     joint = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"
     end = f"&redirect_url={target}{'#' if fragment else ''}{fragment}"

@@ -11,12 +11,11 @@ import hmac
 import re
 import secrets
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
-from urllib.parse import quote
 
 import attrs
 
 from omipay_async.errors import ConfigurationError, InvalidRequest
-from omipay_async.text import Secret, concealed, concealed_all, joined, plain_text, plain_value
+from omipay_async.text import Secret, concealed, concealed_all, joined, percent_encoded, plain_text, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +50,7 @@ class Credentials:
     def sign(self, time_ms: int, nonce_str: str) -> tuple[Secret, Secret]:
         """The four parameters that authorise a request or a pay page, as a query string, and the ``sign`` alone."""
         sign = signature(self.m_number, str(time_ms), nonce_str, self.secret_key)
-        m_number = quote(self.m_number, safe="")
+        m_number = percent_encoded(self.m_number)
         return joined(f"m_number={m_number}&timestamp={time_ms}&nonce_str=", nonce_str, "&sign=", sign), sign
 
     def verify(self, timestamp: str, nonce_str: str, sign: str) -> bool:

@@ -9,11 +9,11 @@ import functools
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
-from omipay_async.text import Secret, joined, plain_text, plain_value
+from omipay_async.text import Secret, joined, percent_encoded, plain_text, plain_value
 
 from .context import LARGEST_INT
 from .durations import checked_seconds
@@ -89,14 +89,17 @@ def text(name: str, value: object) -> str:
 def url(name: str, value: object) -> str:
     """``value`` if it is an absolute http or https URL."""
     address = text(name, value)
-    try:
-        parts = urlsplit(address)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid or any(character.isspace() for character in address):
+    if not _is_web_address(address) or any(character.isspace() for character in address):
         reject(name, "must be an absolute http or https URL")
     return address
+
+
+def _is_web_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def seconds(name: str, value: object, *, least: float = 0.0, above: bool = False) -> float:
@@ -108,7 +111,8 @@ def _text(parameter: Parameter, value: object) -> str:
     word = text(parameter.name, value)
     if parameter.choices and word not in parameter.choices:
         reject(parameter.name, f"must be one of {', '.join(parameter.choices)}")
-    return Secret(quote(word, safe="")) if parameter.secret else quote(word, safe="")
+    encoded = percent_encoded(word)
+    return Secret(encoded) if parameter.secret else encoded
 
 
 def _amount(parameter: Parameter, value: object) -> str:
@@ -127,7 +131,7 @@ def _currency(parameter: Parameter, value: object) -> str:
 
 
 def _url(parameter: Parameter, value: object) -> str:
-    return quote(url(parameter.name, value), safe="")
+    return percent_encoded(url(parameter.name, value))
 
 
 def _flag(parameter: Parameter, value: object) -> str:
@@ -212,4 +216,4 @@ def _general_value(name: str, value: object) -> str:
         return f"{value:d}"
     if not isinstance(value, str):
         reject(f"params[{name!r}]", f"must be a string or an int, not {type(value).__name__}")
-    return quote(text(f"params[{name!r}]", value), safe="")
+    return percent_encoded(text(f"params[{name!r}]", value))

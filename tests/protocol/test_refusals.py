@@ -227,6 +227,23 @@ def test_a_call_whose_endpoint_was_refused_is_taken_for_money_unless_it_was_a_re
     assert (endpoint.name, endpoint.safety) == ("call", expected)
 
 
+class Shown(str):
+    """A subclass that shows itself as something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "****"
+
+
+def test_text_is_taken_as_plain_text() -> None:
+    """It becomes a key, or a part of a message: a subclass is asked nothing. A secret stays one."""
+    plain = validation.text("order", Shown("TR1"))
+    assert (type(plain), plain) == (str, "TR1")
+    secret = validation.text("order", Secret("TR1"))
+    assert type(secret) is Secret
+
+
 def test_a_payment_code_stays_a_secret_in_its_query() -> None:
     """The query as a whole is one, so that no frame and no log shows it."""
     scan = ENDPOINTS["MakeScanOrder"]
