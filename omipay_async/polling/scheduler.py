@@ -68,8 +68,8 @@ class Scheduled:
     def __init__(self) -> None:
         self.repeat_at: float | None = None
         """When to repeat the question, by the clock of the repeats; None if it is not to be repeated."""
-        self.due = 0.0
-        """When its interval has really passed."""
+        self.due: float
+        """When its interval has really passed; set where it is repeated."""
         self.is_queued = False
         """Whether it waits for its turn among the first or the last questions."""
 

@@ -135,7 +135,6 @@ class HTTPClient:
         self._network.abandon()
         self._network, self._own = _new_network(), None
         self._closing = set()
-        self._answered.clear()
         self.pool = self._new_pool()
         self._unsigned.forget()
 
@@ -178,7 +177,7 @@ class HTTPClient:
 
     async def _exchange_through(self, proxy: Any, attempt: Attempt) -> Received | Failed:
         # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
-        transport = self._httpx_transport(proxy, httpx.Limits(max_keepalive_connections=0))
+        transport = self._httpx_transport(proxy)
         try:
             return await self._exchange(attempt, transport, self._proxied_request)
         finally:
@@ -196,7 +195,6 @@ class HTTPClient:
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
         response: httpx.Response | None = None
-        previous = our_request.get()
         our_request.set(True)
         try:
             with attempt.scope:
@@ -214,7 +212,7 @@ class HTTPClient:
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             return failed(attempt, error, certain=not self._may_be_a_second_try(attempt, error))
         finally:
-            our_request.set(previous)  # a token could not be reset if the coroutine is closed in another context
+            our_request.set(False)  # a token could not be reset if the coroutine is closed in another context
             if response is not None:
                 self._close(response.aclose())
 
@@ -263,8 +261,8 @@ class HTTPClient:
             self._complete_headers[key] = headers
         return httpx.Request(attempt.method, url, headers=headers, stream=httpx.ByteStream(b""))
 
-    def _httpx_transport(self, proxy: Any, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
-        return httpx.AsyncHTTPTransport(verify=ssl_context(self._verify), limits=limits, proxy=proxy)
+    def _httpx_transport(self, proxy: Any) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(verify=ssl_context(self._verify), proxy=proxy)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -276,7 +274,6 @@ class HTTPClient:
 
     async def aclose(self) -> None:
         """Close every connection; one that is in use is closed when its request ends."""
-        await self._network.aclose()
         if self._own is not None:
             await _closed(self._own.aclose())
         here = asyncio.get_running_loop()

@@ -62,9 +62,9 @@ class _Pool:
         return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
 
     async def aclose(self) -> None:
+        await self._network.aclose()
         if self._below.connections:  # those of a mock; even to close an empty pool httpcore loads anyio
             await self._below.aclose()
-        await self._network.aclose()
 
 
 def httpcore_is_patched() -> bool:

@@ -25,13 +25,13 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Priority(enum.IntEnum):
+class Priority(enum.Enum):
     """Which kind of request goes first when a slot becomes free."""
 
-    MONEY = 0
-    READ = 1
-    CONFIRMATION = 2
-    POLL = 3
+    MONEY = enum.auto()
+    READ = enum.auto()
+    CONFIRMATION = enum.auto()
+    POLL = enum.auto()
 
 
 class ConnectionPool(Generic[T]):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=10, keepalive_expiry=30.0)
 
 
 class UnsignedTransport(httpx.AsyncBaseTransport):
@@ -25,7 +23,7 @@ class UnsignedTransport(httpx.AsyncBaseTransport):
         self,
         given: httpx.AsyncBaseTransport | None,
         proxy_of: Callable[[httpx.URL], Any],
-        new: Callable[[Any, httpx.Limits], httpx.AsyncBaseTransport],
+        new: Callable[[Any], httpx.AsyncBaseTransport],
     ) -> None:
         self._given = given
         self._proxy_of = proxy_of
@@ -42,7 +40,7 @@ class UnsignedTransport(httpx.AsyncBaseTransport):
             return await self._given.handle_async_request(request)
         proxy = self._proxy_of(request.url)
         if proxy not in self._transports:
-            self._transports[proxy] = self._new(proxy, _LIMITS)
+            self._transports[proxy] = self._new(proxy)
         return await self._transports[proxy].handle_async_request(request)
 
     async def aclose(self) -> None:

@@ -77,7 +77,9 @@ async def test_no_slot_in_time(clock: ManualClock, gateway: Gateway, events: lis
         await clock.advance(0.001)
         error = await outcome(money)
         assert type(error) is NotSent
-        assert error.outcome is Outcome.NOT_DONE
+        assert (error.outcome, error.endpoint) == (Outcome.NOT_DONE, "Refund")
+        why = "Refund: not sent, no slot came free in time (max_in_flight requests are under way)"
+        assert str(error).startswith(why)
         await clock.advance(3.999)
         assert not read.done()
         await clock.advance(0.001)

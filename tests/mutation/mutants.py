@@ -33,7 +33,9 @@ _FOR_TYPE_CHECKERS = m.Name("TYPE_CHECKING")
 _STATEMENT = m.Expr(value=m.OneOf(m.Call(), m.Await(), m.Yield())) | m.Raise() | m.Return(value=None) | m.Del()
 _TYPING_CALL = m.Call(func=m.Name(value=m.MatchIfTrue(lambda name: name in {"cast", "TypeVar", "ParamSpec"})))
 _MESSAGE = m.Assign(targets=[m.AssignTarget(m.Name("message"))])
-_AUTO = m.Assign(value=m.Call(func=m.Attribute(value=m.Name("enum"), attr=m.Name("auto"))))
+_MEANS_NOTHING = m.Assign(
+    value=m.OneOf(m.Call(func=m.Attribute(value=m.Name("enum"), attr=m.Name("auto"))), _TYPING_CALL)
+)
 _LOG_CALL = m.Call(func=m.Attribute(value=m.Name("_log")))
 
 
@@ -131,7 +133,7 @@ def _changes_nothing(mutation: Mutation) -> bool:
     if isinstance(before, cst.Call) and isinstance(after, cst.Call):
         kept = {id(argument.value) for argument in after.args}
         return any(_is_message(argument.value) for argument in before.args if id(argument.value) not in kept)
-    return _is_message(before) or m.matches(before, _MESSAGE | _AUTO)
+    return _is_message(before) or m.matches(before, _MESSAGE | _MEANS_NOTHING)
 
 
 def _is_message(node: cst.CSTNode) -> bool:

@@ -13,6 +13,8 @@ from .mutants import ROOT, applied, mutations_of
 
 _LISTED = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text(encoding="utf-8"))
 _CODE = """
+T = TypeVar("T")
+
 class Light(enum.Enum):
     RED = enum.auto()
 

@@ -15,7 +15,7 @@ from tests.support.scripted_gateway import Gateway, Held, begin, order, outcome,
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
-    from omipay_async import AsyncOmipay
+    from omipay_async import AsyncOmipay, Event
     from omipay_async.testing import ManualClock
 
 
@@ -71,6 +71,20 @@ async def test_closing_over_many_polls_lets_others_run_between(gateway: Gateway)
     assert max(after - before for before, after in itertools.pairwise(ended)) <= 400
     errors = [poll.exception() for poll in polls]
     assert [error.order_no for error in errors if isinstance(error, SessionClosed)] == [f"TR{n}" for n in range(2000)]
+
+
+async def test_nothing_is_asked_while_many_polls_are_told_of_the_end(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """Although their time comes just then."""
+    omipay = gateway.session(on_event=events.append)
+    polls = [asyncio.create_task(omipay.poll_until_paid(f"TR{n}")) for n in range(1000)]
+    await settle()
+    closing = asyncio.create_task(omipay.aclose())
+    await asyncio.sleep(0)
+    clock.advance(5)
+    await asyncio.wait([closing, *polls])
+    assert {event.name for event in events} == {"poll"}
 
 
 async def test_closing_that_is_cancelled_ends_every_poll_all_the_same(gateway: Gateway) -> None:

@@ -294,6 +294,7 @@ def test_what_a_reply_says_of_its_delivery() -> None:
         False,
         None,
     )
+    assert notifications.success(order, ran=True).ran is True
     assert attrs.astuple(failure, recurse=False) == (
         503,
         b'{"return_code": "FAIL"}',

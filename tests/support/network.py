@@ -52,14 +52,19 @@ class ProtocolStream(Stream, asyncio.Transport):
     protocol: Connection
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, and be answered."""
-        asyncio.get_running_loop().call_soon(self.protocol.data_received, self.answer(bytes(data)))
+        """Send, and be answered, unless the reply is empty."""
+        if answer := self.answer(bytes(data)):
+            asyncio.get_running_loop().call_soon(self.protocol.data_received, answer)
 
     def abort(self) -> None:
         """Hang up."""
         if not self.closed:
             self.closed = True
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    def close(self) -> None:
+        """Close the socket alone: the event loop is gone."""
+        self.closed = True
 
     def is_closing(self) -> bool:
         """Whether we hung up."""
@@ -108,6 +113,8 @@ class Network(httpcore.AsyncNetworkBackend):
         self.connecting = connecting
         """Called while a connection is being opened."""
         self.tls_hangs = False
+        self.connecting_hangs = False
+        """Of connections of httpx's own."""
 
     async def connect_tcp(
         self,
@@ -118,6 +125,8 @@ class Network(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Open a connection of httpx's own."""
+        if self.connecting_hangs:
+            await asyncio.get_running_loop().create_future()
         stream = BackendStream(self)
         self.streams.append(stream)
         return stream

@@ -109,6 +109,28 @@ async def test_a_cancellation_from_outside_is_never_swallowed(clock: ManualClock
         assert task.cancelled()
 
 
+async def test_a_cancellation_from_outside_is_left_to_be_counted(clock: ManualClock) -> None:
+    """Whoever catches it further out, such as a task group, asks the task how often it was cancelled."""
+    counted: list[int] = []
+
+    async def stretch() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            with CancelScope(clock, 5):
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            counted.append(task.cancelling())
+            raise
+
+    task = asyncio.create_task(stretch())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counted == [1]
+
+
 async def test_an_error_of_the_block_wins_over_the_end(clock: ManualClock) -> None:
     """What clean-up raised is what is seen, and the task is not left cancelled."""
 

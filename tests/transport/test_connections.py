@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+import httpcore
 import pytest
 
-from omipay_async import AsyncOmipay, NotSent, Outcome, __version__
+from omipay_async import (
+    AsyncOmipay,
+    InvalidReply,
+    NotSent,
+    Outcome,
+    OutcomeUnknown,
+    TransportError,
+    __version__,
+)
 from omipay_async.testing import ManualClock
 from tests.support.network import TUNNEL, Network, reply
 from tests.support.scripted_gateway import M_NUMBER, ONCE, SECRET_KEY, begin, order, outcome
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -57,7 +68,7 @@ async def test_money_is_not_sent_once_half_its_time_went_into_connecting(network
     async with session(clock, timeout=30) as omipay:
         with pytest.raises(NotSent, match="less than half of its time was left") as caught:
             await refund(omipay)
-    assert caught.value.outcome is Outcome.NOT_DONE
+    assert (caught.value.outcome, caught.value.endpoint) == (Outcome.NOT_DONE, "Refund")
     assert [(stream.sent, stream.closed) for stream in network.streams] == [(b"", True)]
 
 
@@ -67,8 +78,80 @@ async def test_a_handshake_that_hangs_is_given_up(clock: ManualClock, network: N
     async with session(clock, timeout=30) as omipay:
         money = await begin(clock, refund(omipay))
         await clock.advance(5)
-        assert isinstance(await outcome(money), NotSent)
+        error = await outcome(money)
+        assert isinstance(error, NotSent)
+        assert str(error).startswith("Refund: no connection in time (")
+        assert error.endpoint == "Refund"
     assert [(stream.sent, stream.closed) for stream in network.streams] == [(b"", True)]
+
+
+@pytest.mark.parametrize(("endpoint", "kind"), [("QueryOrder", TransportError), ("Refund", OutcomeUnknown)])
+async def test_a_reply_that_does_not_come_is_told(
+    clock: ManualClock, network: Network, endpoint: str, kind: type[TransportError | OutcomeUnknown]
+) -> None:
+    """With the endpoint; and whatever comes later comes over a connection that is closed."""
+    network.replies = [b""]
+    async with session(clock, timeout=4) as omipay:
+        call = await begin(clock, omipay.query_order("TR1") if endpoint == "QueryOrder" else refund(omipay))
+        await clock.advance(4)
+        error = await outcome(call)
+        assert type(error) is kind
+        assert error.endpoint == endpoint
+        assert f"{endpoint}: no answer in time" in str(error)
+        assert network.streams[0].closed
+
+
+async def test_another_program_in_httpcores_place_is_told_of_every_step(
+    clock: ManualClock, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A monitor that wraps httpcore gets the request; that a connection was never there is known all the same."""
+    own = httpcore.AsyncConnectionPool.handle_async_request
+    seen: list[bytes] = []
+
+    async def wrapped(pool: httpcore.AsyncConnectionPool, request: httpcore.Request) -> httpcore.Response:
+        seen.append(request.method)
+        untyped(pool)._network_backend = network
+        return await own(pool, request)
+
+    monkeypatch.setattr(httpcore.AsyncConnectionPool, "handle_async_request", wrapped)
+    network.replies = [PAID, PAID]
+    async with session(clock, timeout=30) as omipay:
+        for _ in range(2):
+            await omipay.query_order("TR1")
+        network.connecting_hangs = True
+        money = await begin(clock, refund(omipay))
+        await clock.advance(5)
+        assert isinstance(await outcome(money), NotSent)
+    assert seen == [b"GET", b"GET", b"POST"]
+    assert [stream.closed for stream in network.streams] == [True, True]  # none was kept
+
+
+async def test_a_reply_that_is_not_believed_ends_its_connection(clock: ManualClock, network: Network) -> None:
+    """At once: whatever comes over it next may be another call's too."""
+    network.replies = [reply(order("PAID", order_no="TR2")), PAID]
+    async with session(clock) as omipay:
+        with pytest.raises(InvalidReply):
+            await omipay.query_order("TR1")
+        assert network.streams[0].closed
+        assert (await omipay.query_order("TR1")).is_paid
+    assert len(network.streams) == 2
+
+
+def test_the_client_of_the_session_has_connections_of_its_own_in_each_event_loop(
+    clock: ManualClock, network: Network
+) -> None:
+    """None is used where it does not belong, once the session has moved."""
+    network.replies = [PAID] * 4
+    omipay = session(clock)
+
+    async def both() -> None:
+        await omipay.query_order("TR1")
+        await omipay.http.get("https://gateway.test/health")
+
+    for _ in range(2):
+        asyncio.run(both())
+    assert len(network.streams) == 4
+    asyncio.run(omipay.aclose())
 
 
 async def test_money_travels_alone(clock: ManualClock, network: Network) -> None:

@@ -161,7 +161,7 @@ async def test_no_more_than_a_mebibyte_is_read(wired: Gateway, omipay: AsyncOmip
     """Whoever sends more is cut off, and his connection is closed."""
     endless = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LARGEST_REPLY + 1)
     wired.script = always(Behaviour("endless", says=lambda _: endless, ends=behaviours.Ends.HANGS))
-    with pytest.raises(InvalidReply):
+    with pytest.raises(InvalidReply, match="it is longer than 1048576 bytes"):
         await query(omipay, "OM-1")
     await settled(wired)
 
@@ -211,6 +211,27 @@ async def test_an_address_that_refuses_costs_nothing(gateway: Gateway, monkeypat
             with pytest.raises(NotSent, match="ConnectionRefusedError"):
                 await scan(omipay, "A-2")
     assert gateway.numbers == ["A-1"]
+
+
+async def test_of_two_addresses_that_connect_at_once_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would close the other."""
+    go, sockets = asyncio.Event(), [socket.socket() for _ in range(2)]
+    waiting = list(sockets)
+
+    async def connected(_: Address) -> socket.socket:
+        await go.wait()
+        return waiting.pop()
+
+    monkeypatch.setattr(network, "_connected", connected)
+    monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 0)
+    resolves_to(monkeypatch, ("127.0.0.1", 1), ("127.0.0.1", 2))
+    opening = asyncio.ensure_future(open_socket("gateway.test", 443))
+    while len(asyncio.all_tasks()) < 4:
+        await asyncio.sleep(0)
+    go.set()
+    with await opening as opened:
+        await until(lambda: sum(sock.fileno() < 0 for sock in sockets) == 1, "the other socket to be closed")
+        assert opened.fileno() > 0
 
 
 @pytest.mark.parametrize("after_s", [0, 0.01, 0.3])

@@ -105,6 +105,15 @@ def test_what_only_looks_like_loopback_is_not(monkeypatch: pytest.MonkeyPatch, h
     assert Proxies(None, from_environment=True).of(httpx.URL(f"https://{host}/")) == "http://proxy.test:3128"
 
 
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
+@pytest.mark.parametrize("rest", ["proxy.test:1", "proxy.test:65535", "proxy.test", "user:password@proxy.test:1080"])
+def test_a_proxy_of_every_kind_may_be_given(monkeypatch: pytest.MonkeyPatch, scheme: str, rest: str) -> None:
+    """At any port."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name == "socksio" else None)
+    given = f"{scheme}://{rest}"
+    assert Proxies(given, from_environment=True).of(GATEWAY) == given
+
+
 @pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize("given", ["socks5://proxy.test:1080", "socks://proxy.test:1080", "SOCKS://proxy.test:1080"])
 def test_socks_needs_its_package(monkeypatch: pytest.MonkeyPatch, installed: bool, given: str) -> None:

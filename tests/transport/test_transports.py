@@ -128,13 +128,14 @@ def test_what_an_error_was_raised_in_the_handling_of_is_its_cause(*, suppressed:
     assert never_sent(raised) is never
 
 
+@pytest.mark.parametrize("module", ["aiohttp.client", "aiohttp"])
 @pytest.mark.parametrize(("idle", "error"), [(None, NotSent), (59.999, TransportError), (60, NotSent)])
 async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
-    clock: ManualClock, gateway: Gateway, idle: float | None, error: type[OmipayError]
+    clock: ManualClock, gateway: Gateway, *, idle: float | None, error: type[OmipayError], module: str
 ) -> None:
     """It repeats a read by itself when a kept-alive connection drops, so for a minute a refusal proves nothing."""
     refused = httpx.ConnectError("refused")
-    refused.__cause__ = from_module("aiohttp.client", "ClientConnectorError")
+    refused.__cause__ = from_module(module, "ClientConnectorError")
     async with gateway.session() as omipay:
         if idle is not None:
             await omipay.query_order("TR1")
