@@ -33,7 +33,7 @@ def sign_timeout(date: str | None) -> httpx.Response:
 
 
 async def test_the_offset_is_learnt_and_kept(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
-    """A clock that is an hour off costs one more request, once; the log and one event tell of it."""
+    """A clock that is an hour off costs one additional request, once. The log and one event report the offset."""
     late = sign_timeout("Tue, 14 Nov 2023 23:13:20 GMT")
     gateway.on("Refund", late, REFUNDED)
     async with gateway.session(on_event=events.append) as omipay:
@@ -47,7 +47,7 @@ async def test_the_offset_is_learnt_and_kept(clock: ManualClock, gateway: Gatewa
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Nov 2023 23:13:20 GMT", "Thu, 01 Jan 99999 00:00:00"])
 async def test_without_a_date_there_is_nothing_to_learn(clock: ManualClock, gateway: Gateway, date: str | None) -> None:
-    """AuthenticationError, at once: signing anew by the same clock is no use."""
+    """AuthenticationError at once: signing again with the same clock would not help."""
     gateway.on("Refund", sign_timeout(date))
     async with gateway.session() as omipay:
         with pytest.raises(AuthenticationError) as caught:
@@ -56,8 +56,10 @@ async def test_without_a_date_there_is_nothing_to_learn(clock: ManualClock, gate
     assert len(gateway.asked) == 1
 
 
-async def test_a_gateway_that_is_never_content(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
-    """One repeat, not one after the other; where its clock agrees with ours there is no offset to tell of."""
+async def test_a_gateway_that_always_answers_sign_timeout(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """There is one repeat. If the gateway's clock agrees with ours, no offset is reported."""
     gateway.on("TR1", sign_timeout("Tue, 14 Nov 2023 22:13:20 GMT"))
     gateway.on("Refund", sign_timeout("Tue, 14 Nov 2023 23:13:20 GMT"))
     async with gateway.session(on_event=events.append) as omipay:
@@ -84,10 +86,10 @@ async def test_a_gateway_that_is_never_content(clock: ManualClock, gateway: Gate
         ("Fri, 31 Dec 1999 23:59:59 GMT", False),
     ],
 )
-async def test_money_goes_out_again_only_if_the_refusal_bears_itself_out(
+async def test_money_is_sent_again_only_if_the_date_confirms_the_refusal(
     clock: ManualClock, gateway: Gateway, date: str, repeated: bool
 ) -> None:
-    """The Date beside it shows that our timestamp was four minutes off or more; else it may be a reply to another."""
+    """The Date must show that our timestamp was four minutes off or more; else it may be another call's reply."""
     gateway.on("Refund", sign_timeout(date), REFUNDED)
     async with gateway.session() as omipay:
         call = await begin(clock, make_refund(omipay))
@@ -98,8 +100,8 @@ async def test_money_goes_out_again_only_if_the_refusal_bears_itself_out(
         assert ended.outcome is Outcome.NOT_DONE
 
 
-async def test_a_sign_timeout_that_names_a_number_leaves_it_open(clock: ManualClock, gateway: Gateway) -> None:
-    """A gateway that knows a refund's number did more than look at the time: unknown, not sent again."""
+async def test_after_a_sign_timeout_with_a_number_the_outcome_is_unknown(clock: ManualClock, gateway: Gateway) -> None:
+    """The gateway did more than check the time: the outcome is unknown, and nothing is sent again."""
     refused = fail("SIGN_TIMEOUT", refund_no="RF1")
     gateway.on("Refund", httpx.Response(200, json=refused, headers={"Date": "Tue, 14 Nov 2023 23:13:20 GMT"}), REFUNDED)
     async with gateway.session() as omipay:

@@ -1,4 +1,4 @@
-"""A call from its first attempt to its verdict: what is believed, what is repeated, and on which node."""
+"""A call from its first attempt to its result: what is believed, what is repeated, and on which node."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def scan(omipay: AsyncOmipay, out_order_no: str = "A-1") -> Coroutine[Any, Any, 
     ],
     ids=str,
 )
-async def test_a_charge_is_believed_neither_paid_nor_declined_by_a_reply_of_two_minds(
+async def test_a_charge_with_a_contradictory_reply_is_neither_paid_nor_declined(
     clock: ManualClock, gateway: Gateway, events: list[Event], reply: dict[str, Any]
 ) -> None:
-    """Nor by one that is another sale's: nobody knows, it is not sent again, and the reply is there to be read."""
+    """The same holds for another sale's reply: OutcomeUnknown with ``raw``, and the charge is not sent again."""
     gateway.on("MakeScanOrder", reply)
     async with gateway.session(
         retry=AT_ONCE, fallback="http://second.test/omipay/api", on_event=events.append
@@ -80,7 +80,7 @@ async def test_a_charge_is_believed_neither_paid_nor_declined_by_a_reply_of_two_
 
 
 async def test_two_charges_whose_replies_were_swapped_are_both_unknown(clock: ManualClock, gateway: Gateway) -> None:
-    """Neither customer's payment becomes the other's."""
+    """Neither reply is taken for the other customer's payment."""
     paid = {"return_code": "SUCCESS", "order_no": "TR1", "out_order_no": "A-1"}
     declined = fail("NOT_ENOUGH", out_order_no="A-2")
     gateway.on("MakeScanOrder", lambda asked: declined if asked.params["out_order_no"] == "A-1" else paid)
@@ -89,10 +89,10 @@ async def test_two_charges_whose_replies_were_swapped_are_both_unknown(clock: Ma
     assert [type(error) for error in ended] == [OutcomeUnknown] * 2
 
 
-async def test_a_read_asks_again_after_a_reply_that_is_not_its_own(
+async def test_a_read_is_repeated_after_a_reply_that_is_not_its_own(
     clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the connection over which it came is given up, for whatever comes next may be somebody else's too."""
+    """The connection over which that reply came is closed, since the next reply may be another call's too."""
     distrusted: list[object] = []
     gateway.on("TR1", order("PAID", order_no="TR2"), order("READY", order_no="TR1"))
     async with gateway.session(retry=AT_ONCE) as omipay:
@@ -111,7 +111,7 @@ async def test_a_read_asks_again_after_a_reply_that_is_not_its_own(
 async def test_waits_between_repeats_go_through_the_clock(
     clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0.2 and then 0.4 seconds at most: reads, and money that was never sent."""
+    """At most 0.2 and then 0.4 seconds, for reads and for money calls that were never sent."""
     async with gateway.session(retry=RetryPolicy()) as omipay:
         monkeypatch.setattr(omipay._executor, "random", lambda: 0.5)
         for name, answer, call in (
@@ -131,7 +131,7 @@ async def test_waits_between_repeats_go_through_the_clock(
 async def test_no_repeat_that_would_come_too_late(
     clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the wait is longer than the time left, the error comes at once."""
+    """If the wait is longer than the time left, the error is raised at once."""
     gateway.on("QueryOrder", REFUSED)
     async with gateway.session(retry=RetryPolicy(base_delay=2)) as omipay:
         monkeypatch.setattr(omipay._executor, "random", lambda: 0.99)
@@ -142,7 +142,7 @@ async def test_no_repeat_that_would_come_too_late(
 async def test_closing_ends_what_waits(
     clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, events: list[Event]
 ) -> None:
-    """In line for a slot, under way as a read, between two tries: SessionClosed, and of money certainly nothing."""
+    """In line for a slot, under way as a read, or between two tries: SessionClosed, and no money moved."""
     gateway.on("QueryOrder", Held(order("PAID")))
     gateway.on("Refund", REFUSED)
     async with gateway.session(retry=RetryPolicy(base_delay=2), on_event=events.append, max_in_flight=1) as omipay:
@@ -161,7 +161,7 @@ async def test_closing_ends_what_waits(
 async def test_money_that_turns_out_unsent_while_closing_is_not_sent_again(
     clock: ManualClock, gateway: Gateway
 ) -> None:
-    """It may finish; a refusal would be repeated, but the session is closed: nothing happened."""
+    """A refused connection would be retried, but the session is closed: SessionClosed, and no money moved."""
     held = Held(REFUSED)
     gateway.on("Refund", held, REFUNDED)
     omipay = gateway.session(retry=AT_ONCE)
@@ -177,7 +177,7 @@ async def test_money_that_turns_out_unsent_while_closing_is_not_sent_again(
 
 
 async def test_closing_is_bounded_by_the_deadline_of_money(clock: ManualClock, gateway: Gateway) -> None:
-    """A refund that was sent has its own time for a reply, and no more."""
+    """``aclose`` waits for a refund that was sent, until the deadline of that call."""
     gateway.on("Refund", Held(REFUNDED))
     omipay = gateway.session(timeout=20)
     money = await begin(clock, make_refund(omipay))
@@ -194,14 +194,14 @@ async def test_closing_is_bounded_by_the_deadline_of_money(clock: ManualClock, g
 
 
 def by_host(answers: dict[str, Any]) -> Any:
-    """Each node's own answer."""
+    """A transport that answers each host in its own way."""
     return lambda asked: answers[asked.host]
 
 
 async def test_a_node_that_cannot_be_reached_rests(
     clock: ManualClock, gateway: Gateway, events: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The other is asked at once, and first for thirty seconds; then it is the first one's turn again."""
+    """The other node is tried at once, and first for thirty seconds. Then the first node is tried first again."""
     answers = {"gateway.test": REFUSED, "second.test": REFUNDED}
     gateway.on("Refund", by_host(answers))
     async with gateway.session(fallback="http://second.test/omipay/api", on_event=events.append) as omipay:
@@ -219,7 +219,7 @@ async def test_a_node_that_cannot_be_reached_rests(
 
 
 async def test_where_both_nodes_refuse_nothing_was_sent(clock: ManualClock, gateway: Gateway) -> None:
-    """A resting node is asked all the same when the other refuses; the time of the call bounds it."""
+    """A resting node is tried too when the other refuses. The time of the call limits this."""
     gateway.on("Refund", REFUSED)
     async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
         for _ in range(2):
@@ -232,7 +232,7 @@ async def test_where_both_nodes_refuse_nothing_was_sent(clock: ManualClock, gate
 async def test_there_is_a_wait_once_both_nodes_refused(
     clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each node is asked once at once; the third attempt waits as the second repeat of a single node does."""
+    """Each node is tried once without a wait; the third attempt waits like the second repeat on a single node."""
     gateway.on("Refund", REFUSED)
     async with gateway.session(fallback="http://second.test/omipay/api", retry=RetryPolicy()) as omipay:
         monkeypatch.setattr(omipay._executor, "random", lambda: 0.5)
@@ -246,10 +246,10 @@ async def test_there_is_a_wait_once_both_nodes_refused(
     ]
 
 
-async def test_what_the_first_node_may_have_received_is_not_for_the_second(
+async def test_what_the_first_node_may_have_received_is_not_sent_to_the_second(
     clock: ManualClock, gateway: Gateway
 ) -> None:
-    """A connection that was dropped, a page that is no reply, an answer that does not come: reads and money alike."""
+    """A dropped connection, an error page, no answer in time: this holds for reads and money calls."""
     failures: tuple[Any, ...] = (httpx.RemoteProtocolError("cut"), httpx.Response(502), fail("SYSTEM_ERROR"))
     async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
         for failure in failures:
@@ -263,7 +263,7 @@ async def test_what_the_first_node_may_have_received_is_not_for_the_second(
 
 
 async def test_no_time_left_for_the_second_node(clock: ManualClock, gateway: Gateway) -> None:
-    """Half the time went by in refusing: a money call does not go to the second node any more."""
+    """If half the time has passed, a money call is not sent to the second node."""
     gateway.on("Refund", gateway.after(15, REFUSED))
     async with gateway.session(fallback="http://second.test/omipay/api") as omipay:
         call = await begin(clock, make_refund(omipay))
@@ -272,8 +272,8 @@ async def test_no_time_left_for_the_second_node(clock: ManualClock, gateway: Gat
     assert len(gateway.asked) == 1
 
 
-async def test_a_read_waits_as_long_as_it_is_told(clock: ManualClock, gateway: Gateway) -> None:
-    """``Retry-After`` of 429 and 503, in seconds or as a time; one that is longer than the call's time ends it."""
+async def test_a_read_waits_as_long_as_it_was_asked_to(clock: ManualClock, gateway: Gateway) -> None:
+    """``Retry-After`` of 429 and 503, in seconds or as a time. If it is longer than the time left, the call ends."""
     busy = httpx.Response(503, text="busy", headers={"Retry-After": "7"})
     many = httpx.Response(429, text="slow down", headers={"Retry-After": "Tue, 14 Nov 2023 22:13:36 GMT"})
     gateway.on("TR1", busy, many, order("PAID"))
@@ -288,8 +288,8 @@ async def test_a_read_waits_as_long_as_it_is_told(clock: ManualClock, gateway: G
     assert len(gateway.asked) == 4
 
 
-async def test_money_is_not_sent_again_when_it_is_told_to_wait(clock: ManualClock, gateway: Gateway) -> None:
-    """Nothing says that a 429 or 503 was answered before anything was acted on."""
+async def test_money_is_not_sent_again_after_retry_after(clock: ManualClock, gateway: Gateway) -> None:
+    """Nothing proves that a 429 or 503 was answered before the gateway acted."""
     gateway.on("Refund", httpx.Response(429, text="slow down", headers={"Retry-After": "1"}))
     async with gateway.session(retry=AT_ONCE) as omipay:
         with pytest.raises(OutcomeUnknown):
@@ -298,7 +298,7 @@ async def test_money_is_not_sent_again_when_it_is_told_to_wait(clock: ManualCloc
 
 
 async def test_a_cancelled_call_frees_its_slot(clock: ManualClock, gateway: Gateway) -> None:
-    """However many are cancelled, in line and under way, the session goes on working."""
+    """However many calls are cancelled, waiting or under way, the session can be used afterwards."""
     gateway.on("QueryOrder", Held(order("PAID")))
     async with gateway.session(max_in_flight=2) as omipay:
         for _ in range(50):
@@ -315,7 +315,7 @@ async def test_a_cancelled_call_frees_its_slot(clock: ManualClock, gateway: Gate
 
 
 async def test_no_local_variable_of_a_call_shows_what_signs_it(clock: ManualClock, gateway: Gateway) -> None:
-    """Whoever captures the frames of a call that was cancelled on its way sees neither key, signature nor nonce."""
+    """The frames of a cancelled call show neither the key nor a signature nor a nonce."""
     gateway.on("Refund", Held(REFUNDED))
     async with gateway.session() as omipay:
         call = await begin(clock, make_refund(omipay))

@@ -1,4 +1,4 @@
-"""A journal that fails or hangs, and callers who leave: what is sent all the same, and what is still written down."""
+"""A journal that fails or hangs, and calls that are cancelled meanwhile: what is sent, and what is written down."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def bounded() -> Iterator[None]:
-    """An entry that is waited for in vain fails its test; a loop that never gives way is ended too."""
+    """A test fails if it waits too long for an entry, and a loop that never ends is stopped."""
 
     def give_up(*_: object) -> None:
         pytest.fail("an entry of the journal is still waited for")
@@ -83,7 +83,7 @@ async def test_without_an_entry_nothing_is_sent(
 async def test_a_journal_that_hangs_is_bounded_by_the_calls_time(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal, stubborn: bool
 ) -> None:
-    """Nothing is sent. Whether the entry was written nobody knows: it is closed beside, once its opening has ended."""
+    """Nothing is sent. The entry may have been written: it is closed in the background once ``opening`` has ended."""
     journal.at["opening"] = stalled = Stalled(stubborn=stubborn)
     omipay = gateway.session(journal=journal)
     call = await begin(clock, scan(omipay, timeout=8))
@@ -105,10 +105,10 @@ async def test_a_journal_that_hangs_is_bounded_by_the_calls_time(
     assert gateway.asked == []
 
 
-async def test_a_journal_that_never_comes_back_holds_no_end(
+async def test_a_journal_that_never_answers_does_not_block_closing(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Five seconds after the call the session gives the entry up, and says so."""
+    """Five seconds after the call the session gives the entry up, and logs it."""
     journal.at["opening"] = stalled = Stalled(stubborn=True)
     omipay = gateway.session(journal=journal)
     call = await begin(clock, scan(omipay, timeout=8))
@@ -130,10 +130,10 @@ async def test_a_journal_that_never_comes_back_holds_no_end(
     await settle()
 
 
-async def test_a_caller_who_leaves_during_opening_leaves_nothing_open(
+async def test_a_call_that_is_cancelled_during_opening_leaves_no_open_entry(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal
 ) -> None:
-    """At once, and nothing is sent; the entry is closed beside as NOT_DONE."""
+    """It ends at once, nothing is sent, and the entry is closed in the background as NOT_DONE."""
     journal.at["opening"] = stalled = Stalled()
     async with gateway.session(journal=journal) as omipay:
         call = await begin(clock, scan(omipay))
@@ -149,7 +149,7 @@ async def test_a_caller_who_leaves_during_opening_leaves_nothing_open(
 async def test_the_sessions_end_during_opening_sends_nothing(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal
 ) -> None:
-    """SessionClosed: nothing happened, and the entry says so."""
+    """SessionClosed: no money moved, and the entry is closed as NOT_DONE."""
     journal.at["opening"] = Stalled()
     omipay = gateway.session(journal=journal)
     call = await begin(clock, scan(omipay))
@@ -180,7 +180,7 @@ async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
 
 
 async def test_what_is_too_late_for_sending_is_not_written_down(gateway: Gateway, journal: FakeJournal) -> None:
-    """The slot came free after the call's time to be sent: there is nothing to lose sight of."""
+    """The slot became free after the call's time to be sent, so no entry is needed."""
     leaping = LeapingClock()
     held = Held(order("PAID"))
     gateway.on("QueryOrder", held)
@@ -201,10 +201,10 @@ async def test_what_is_too_late_for_sending_is_not_written_down(gateway: Gateway
 
 
 @pytest.mark.parametrize("raised", [OSError("disk full"), asyncio.CancelledError()])
-async def test_a_result_stands_although_it_could_not_be_written_down(
+async def test_a_result_is_returned_although_it_could_not_be_written_down(
     gateway: Gateway, journal: FakeJournal, raised: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The customer has paid. That the entry stays open is logged as ERROR with its numbers."""
+    """The customer has paid. The open entry is logged as ERROR with its numbers."""
     journal.at["closing"] = raised
     async with gateway.session(journal=journal) as omipay:
         assert (await scan(omipay)).is_paid
@@ -225,7 +225,7 @@ async def test_a_result_stands_although_it_could_not_be_written_down(
 async def test_a_journal_that_hangs_while_closing_takes_five_seconds_at_most(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal, caplog: pytest.LogCaptureFixture, stubborn: bool
 ) -> None:
-    """Whatever is left of the call's own time."""
+    """However much time the call has left."""
     journal.at["closing"] = stalled = Stalled(stubborn=stubborn)
     async with gateway.session(journal=journal) as omipay:
         call = await begin(clock, scan(omipay))
@@ -239,10 +239,10 @@ async def test_a_journal_that_hangs_while_closing_takes_five_seconds_at_most(
 
 
 @pytest.mark.parametrize("sent", [False, True])
-async def test_a_cancelled_call_is_closed_beside(
+async def test_the_entry_of_a_cancelled_call_is_closed_in_the_background(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal, sent: bool
 ) -> None:
-    """Cancelling is not delayed; the session's end waits for the entry. Sent, nobody knows; between repeats, not."""
+    """The cancellation is not delayed, but ``aclose`` waits: UNKNOWN if the call was sent, else NOT_DONE."""
     held = Held(PAID)
     gateway.on("MakeScanOrder", held if sent else httpx.ConnectError("refused"))
     journal.at["closing"] = stalled = Stalled()
@@ -262,10 +262,10 @@ async def test_a_cancelled_call_is_closed_beside(
     assert journal.last.error == "CancelledError"
 
 
-async def test_a_caller_who_leaves_while_the_result_is_written_down(
+async def test_a_call_that_is_cancelled_while_its_result_is_written_down(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal
 ) -> None:
-    """He is gone at once; what happened is written down all the same."""
+    """It ends at once, and its result is written down all the same."""
     journal.at["closing"] = stalled = Stalled()
     omipay = gateway.session(journal=journal)
     call = await begin(clock, scan(omipay))
@@ -279,8 +279,8 @@ async def test_a_caller_who_leaves_while_the_result_is_written_down(
     assert (journal.last.outcome, journal.last.order_no) == (JournalOutcome.DONE, "TR1")
 
 
-def test_a_call_that_is_thrown_away_with_its_event_loop_stays_open(journal: FakeJournal) -> None:
-    """Nobody waits for it and nothing can be written any more: open is the truth. Its context is not ours either."""
+def test_the_entry_of_a_call_that_is_closed_after_its_event_loop_stays_open(journal: FakeJournal) -> None:
+    """Nothing can be written down any more, and the entry is still open, which is true."""
     clock = ManualClock()
     gateway = Gateway(clock)
     gateway.on("MakeScanOrder", Held(PAID))
@@ -306,7 +306,7 @@ def test_a_call_that_is_thrown_away_with_its_event_loop_stays_open(journal: Fake
 async def test_neither_error_nor_entry_names_another_calls_order(
     gateway: Gateway, journal: FakeJournal, reply: dict[str, Any], order_no: str | None
 ) -> None:
-    """A sweep would ask about somebody else's order."""
+    """Otherwise a sweep would ask about somebody else's order."""
     gateway.on("MakeScanOrder", reply)
     async with gateway.session(journal=journal) as omipay:
         with pytest.raises(OutcomeUnknown) as unknown:

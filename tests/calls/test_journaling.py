@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 # -- what is written --------------------------------------------------------------------------------------------------
 
 
-async def test_a_charge_is_opened_before_it_is_sent_and_closed_when_it_ended(
+async def test_a_charge_is_opened_before_it_is_sent_and_closed_when_it_has_ended(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal
 ) -> None:
-    """With everything that is known at each moment, under one id."""
+    """Both entries have one id and everything that is known at the time."""
 
     async def look() -> None:
         sent.append(len(gateway.asked))
@@ -61,7 +61,7 @@ async def test_a_charge_is_opened_before_it_is_sent_and_closed_when_it_ended(
 
 
 async def test_a_refund_is_written_down_with_its_order(gateway: Gateway, journal: FakeJournal) -> None:
-    """And with the number that the gateway gave it."""
+    """And with the number that the gateway gave the refund."""
     async with gateway.session(journal=journal) as omipay:
         await omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1)
     opened, closed = (entry for _, entry in journal.steps)
@@ -74,7 +74,7 @@ async def test_a_refund_is_written_down_with_its_order(gateway: Gateway, journal
 async def test_a_reply_without_numbers_leaves_those_that_were_sent(
     gateway: Gateway, journal: FakeJournal, answer: dict[str, Any]
 ) -> None:
-    """What is empty, or is not text, is not a number."""
+    """A number that is empty or is not text does not count."""
     gateway.on("ConfirmCheckOut", answer)
     async with gateway.session(journal=journal) as omipay:
         await omipay.call("ConfirmCheckOut", {"order_no": "TR0", "refund_no": "RF0"})
@@ -82,7 +82,7 @@ async def test_a_reply_without_numbers_leaves_those_that_were_sent(
 
 
 async def test_an_error_that_names_an_order_closes_the_entry_with_it(gateway: Gateway, journal: FakeJournal) -> None:
-    """A refusal that names none leaves the number that was sent."""
+    """If the refusal contains no number, the entry keeps the number that was sent."""
     gateway.on("ConfirmCheckOut", fail("PARAMETER_INVALID", order_no="TR9"), fail("PARAMETER_INVALID"))
     async with gateway.session(journal=journal) as omipay:
         for number in ("TR9", "TR0"):
@@ -91,8 +91,10 @@ async def test_an_error_that_names_an_order_closes_the_entry_with_it(gateway: Ga
             assert (journal.last.order_no, journal.last.error) == (number, "ParameterError")
 
 
-async def test_a_customer_who_types_a_password_is_done_and_paying(gateway: Gateway, journal: FakeJournal) -> None:
-    """The order was made: the status tells the rest."""
+async def test_a_charge_whose_customer_types_a_password_is_done_and_paying(
+    gateway: Gateway, journal: FakeJournal
+) -> None:
+    """The order was made; its status shows that it is not paid yet."""
     gateway.on("MakeScanOrder", fail("USERPAYING", order_no="TR1"))
     async with gateway.session(journal=journal) as omipay:
         await scan(omipay)
@@ -103,7 +105,7 @@ async def test_a_customer_who_types_a_password_is_done_and_paying(gateway: Gatew
 async def test_an_unknown_endpoint_is_written_down_with_what_is_known(
     gateway: Gateway, journal: FakeJournal, params: dict[str, Any]
 ) -> None:
-    """Every money call is, reads are not."""
+    """Every money call is written down; reads are not."""
     gateway.on("ConfirmCheckOut", PAID)
     async with gateway.session(journal=journal) as omipay:
         await omipay.call("ConfirmCheckOut", params)
@@ -137,10 +139,10 @@ async def test_no_secret_is_written_down(gateway: Gateway, journal: FakeJournal)
         ({"return_code": "SUCCESS"}, JournalOutcome.UNKNOWN, OutcomeUnknown),
     ],
 )
-async def test_every_failure_is_written_down_as_what_it_says_of_the_money(
+async def test_every_failure_is_written_down_with_its_outcome(
     gateway: Gateway, journal: FakeJournal, answer: Any, expected: JournalOutcome, error: type[Exception]
 ) -> None:
-    """The entry and the error agree."""
+    """The outcome of the entry is that of the error."""
     gateway.on("MakeScanOrder", answer)
     async with gateway.session(journal=journal) as omipay:
         with pytest.raises(error) as caught:
@@ -151,7 +153,7 @@ async def test_every_failure_is_written_down_as_what_it_says_of_the_money(
 
 
 async def test_repeats_are_one_entry(clock: ManualClock, gateway: Gateway, journal: FakeJournal) -> None:
-    """What never left, and what was signed by a wrong clock, is the same call still."""
+    """A repeat after a refused connection or a wrong clock is part of the same call."""
     late = httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers={"Date": "Tue, 14 Nov 2023 23:13:20 GMT"})
     gateway.on("MakeScanOrder", httpx.ConnectError("refused"), late, PAID)
     async with gateway.session(journal=journal, retry=RetryPolicy(base_delay=0)) as omipay:
@@ -161,8 +163,10 @@ async def test_repeats_are_one_entry(clock: ManualClock, gateway: Gateway, journ
     assert journal.last.outcome is JournalOutcome.DONE
 
 
-async def test_what_is_refused_before_it_has_a_slot_is_not_written_down(gateway: Gateway, journal: FakeJournal) -> None:
-    """There is nothing to lose sight of."""
+async def test_what_is_rejected_before_it_has_a_slot_is_not_written_down(
+    gateway: Gateway, journal: FakeJournal
+) -> None:
+    """Nothing was sent, so no entry is needed."""
     async with gateway.session(journal=journal) as omipay:
         with pytest.raises(InvalidRequest):
             await scan(omipay, timeout=0)
@@ -175,11 +179,11 @@ async def test_what_is_refused_before_it_has_a_slot_is_not_written_down(gateway:
 
 
 @pytest.mark.parametrize("missing", ["opening", "closing", "confirmed"])
-def test_a_journal_that_lacks_a_method_is_refused_by_name(gateway: Gateway, missing: str) -> None:
-    """When the session is made, not when money is at stake."""
+def test_a_journal_without_a_method_is_rejected_by_name(gateway: Gateway, missing: str) -> None:
+    """When the session is made, not at its first money call."""
 
     class Half:
-        """A journal but for one method."""
+        """A journal without one of its methods."""
 
     for name in {"opening", "closing", "confirmed"} - {missing}:
         setattr(Half, name, FakeJournal.opening)

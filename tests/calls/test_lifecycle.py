@@ -21,13 +21,13 @@ def life(left: list[str]) -> Lifecycle:
 
 
 async def use(life: Lifecycle) -> None:
-    """Something that takes no time."""
+    """An operation that takes no time."""
     with life.in_use():
         pass
 
 
-def test_a_life_goes_from_new_over_open_to_closed(life: Lifecycle) -> None:
-    """The first use opens it; after the end nothing can be begun, with or without an event loop."""
+def test_a_session_is_new_then_open_then_closed(life: Lifecycle) -> None:
+    """The first use opens it. After it is closed nothing can begin, with or without an event loop."""
     assert life.state is LifeState.NEW
     asyncio.run(use(life))
     assert (life.state, life.closed) == (LifeState.OPEN, False)
@@ -40,14 +40,14 @@ def test_a_life_goes_from_new_over_open_to_closed(life: Lifecycle) -> None:
 
 
 def test_another_loop_takes_over_when_nothing_is_under_way(life: Lifecycle, left: list[str]) -> None:
-    """The connections of the loop before are given up then, once for each change."""
+    """The connections of the previous loop are given up, once for each change."""
     for _ in range(3):
         asyncio.run(use(life))
     assert left == ["left", "left"]
 
 
-def test_what_is_under_way_keeps_other_loops_out(life: Lifecycle, left: list[str]) -> None:
-    """A clear error; the loop that has it goes on."""
+def test_a_session_in_use_cannot_be_used_in_another_loop(life: Lifecycle, left: list[str]) -> None:
+    """The error is clear, and the session can still be used in its own loop."""
     with asyncio.Runner() as first, asyncio.Runner() as second:
         usage = first.run(enter(life))
         with pytest.raises(ConfigurationError, match="another event loop"):
@@ -58,8 +58,8 @@ def test_what_is_under_way_keeps_other_loops_out(life: Lifecycle, left: list[str
     assert left == ["left"]
 
 
-def test_a_loop_that_was_closed_holds_nothing(life: Lifecycle, left: list[str]) -> None:
-    """What was under way there is gone, and its late end does not disturb the count of the loop after it."""
+def test_operations_of_a_closed_loop_do_not_count(life: Lifecycle, left: list[str]) -> None:
+    """They have ended with the loop, and leaving them later does not change the count of the next loop."""
     usage = asyncio.run(enter(life))
     asyncio.run(use(life))
     with asyncio.Runner() as runner:
@@ -70,14 +70,14 @@ def test_a_loop_that_was_closed_holds_nothing(life: Lifecycle, left: list[str]) 
 
 
 async def enter(life: Lifecycle) -> Usage:
-    """Begin something that does not end."""
+    """Begin an operation that does not end."""
     usage = life.in_use()
     usage.__enter__()
     return usage
 
 
 def test_a_move_that_is_refused_changes_nothing() -> None:
-    """A transport of the user's belongs to its loop: the session stays usable there."""
+    """A transport of the user's belongs to its loop, in which the session can still be used."""
 
     def stay() -> None:
         raise ConfigurationError("transport")
@@ -90,8 +90,8 @@ def test_a_move_that_is_refused_changes_nothing() -> None:
         first.run(use(life))
 
 
-async def test_it_knows_its_own_loop(life: Lifecycle) -> None:
-    """Whoever waits for what is under way must wait where it is under way."""
+async def test_it_recognises_its_own_loop(life: Lifecycle) -> None:
+    """Code that waits for operations must wait in the loop in which they are under way."""
     assert not life.is_here()
     await use(life)
     assert life.is_here()
@@ -99,5 +99,5 @@ async def test_it_knows_its_own_loop(life: Lifecycle) -> None:
 
 
 async def is_here(life: Lifecycle) -> bool:
-    """Asked in another loop."""
+    """Whether the session is used in this loop, called in another one."""
     return life.is_here()

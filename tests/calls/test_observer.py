@@ -1,4 +1,4 @@
-"""What is told of a call, to the last field and word: events for programs, records for people."""
+"""How calls are reported, to the last field and word: events for programs, records for people."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 SECOND = "http://second.test/omipay/api"
 
 
-async def test_every_field_of_a_charge_that_was_refused_is_told(
+async def test_every_field_of_a_charge_that_was_refused(
     clock: ManualClock, gateway: Gateway, events: list[Event]
 ) -> None:
-    """The attempt took two seconds; the call waited three more for its slot."""
+    """The attempt took two seconds, and the call waited three more for its slot."""
     gateway.on("TR0", gateway.after(3, order("PAID")))
     gateway.on("MakeScanOrder", gateway.after(2, fail("NOT_ENOUGH", order_no="TR1")))
     async with gateway.session(max_in_flight=1, on_event=events.append) as omipay:
@@ -60,8 +60,8 @@ async def test_every_field_of_a_charge_that_was_refused_is_told(
     assert attempt == attrs.evolve(ended, name="attempt")
 
 
-async def test_the_numbers_of_a_refund_are_told(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
-    """The order that it is of, and the merchant's own number."""
+async def test_the_numbers_of_a_refund(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
+    """The number of its order, and the merchant's own number."""
     async with gateway.session(on_event=events.append) as omipay:
         await make_refund(omipay)
     assert [(event.order_no, event.out_order_no, event.out_refund_no) for event in events] == [("TR1", None, "R-1")] * 2
@@ -74,10 +74,10 @@ async def test_the_numbers_of_a_refund_are_told(clock: ManualClock, gateway: Gat
         (fail("USERPAYING", order_no="TR2"), ErrorCode.USERPAYING, "TR2"),
     ],
 )
-async def test_a_charge_tells_whether_the_customer_is_still_paying(
+async def test_a_charge_is_reported_as_still_being_paid(
     clock: ManualClock, gateway: Gateway, events: list[Event], *, reply: dict[str, Any], code: str | None, number: str
 ) -> None:
-    """It is not an error, and the order's number is the one that the reply gave."""
+    """That is not an error, and the event has the order's number from the reply."""
     gateway.on("MakeScanOrder", reply)
     async with gateway.session(on_event=events.append) as omipay:
         await scan(omipay)
@@ -85,10 +85,10 @@ async def test_a_charge_tells_whether_the_customer_is_still_paying(
     assert (ended.error, ended.outcome, ended.error_code, ended.order_no) == (None, None, code, number)
 
 
-async def test_only_a_charge_is_told_as_still_being_paid(
+async def test_only_a_charge_is_reported_as_still_being_paid(
     clock: ManualClock, gateway: Gateway, events: list[Event]
 ) -> None:
-    """A question about an order whose customer is paying is answered without an error code."""
+    """The event of a query about such an order has no error code."""
     gateway.on("TR1", order("PAYING"))
     async with gateway.session(on_event=events.append) as omipay:
         await omipay.query_order("TR1")
@@ -122,10 +122,10 @@ async def test_every_word_about_a_read_that_was_repeated(
     ]
 
 
-async def test_another_node_is_told_with_its_endpoint(
+async def test_another_node_is_reported_with_the_endpoint(
     clock: ManualClock, gateway: Gateway, events: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Which node cannot be reached, and which is asked instead."""
+    """Which node cannot be reached, and which is tried instead."""
     gateway.on("TR1", REFUSED, order("PAID"))
     async with gateway.session(fallback=SECOND, on_event=events.append) as omipay:
         await omipay.query_order("TR1")
@@ -134,10 +134,10 @@ async def test_another_node_is_told_with_its_endpoint(
     assert [record.getMessage() for record in caplog.records] == [text]
 
 
-async def test_a_learnt_offset_is_told_with_the_node_that_taught_it(
+async def test_a_learnt_offset_is_reported_with_the_node(
     clock: ManualClock, gateway: Gateway, events: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In seconds: a Date header stands for the middle of its second."""
+    """In seconds. A Date header stands for the middle of its second."""
     late = httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers={"Date": "Tue, 14 Nov 2023 23:13:20 GMT"})
     gateway.on("TR1", late, order("PAID"))
     async with gateway.session(on_event=events.append) as omipay:
@@ -151,7 +151,7 @@ async def test_a_learnt_offset_is_told_with_the_node_that_taught_it(
 async def test_an_unknown_outcome_is_logged_with_its_numbers_once(
     clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The text of the error, as it is: it names endpoint and number already."""
+    """The record is the text of the error, which contains the endpoint and the number already."""
     gateway.on("MakeScanOrder", httpx.ReadError("cut"))
     async with gateway.session() as omipay:
         with pytest.raises(OmipayError) as caught:
@@ -167,10 +167,10 @@ async def test_an_unknown_outcome_is_logged_with_its_numbers_once(
     assert record.__dict__["omipay_outcome"] is Outcome.UNKNOWN
 
 
-async def test_a_call_that_ends_in_line_is_told_without_a_code(
+async def test_a_call_that_ends_while_it_waits_is_reported_without_a_code(
     clock: ManualClock, gateway: Gateway, events: list[Event]
 ) -> None:
-    """No node was asked yet, and no gateway said anything: the event has what was sent."""
+    """No node was tried and no reply came: the event has only what was sent."""
     gateway.on("TR0", Held(order("PAID")))
     omipay = gateway.session(max_in_flight=1, retry=AT_ONCE, on_event=events.append)
     first = await begin(clock, omipay.query_order("TR0"))

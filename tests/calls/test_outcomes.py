@@ -1,4 +1,4 @@
-"""What each refusal says of the money: every error code of every endpoint."""
+"""The outcome of each refusal: every error code of every endpoint."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNCLEAR_SCAN = {"ORDER_PAID", "ORDER_CLOSED"}
 
 
 def expected(endpoint: str, code: str | None) -> Outcome | None:
-    """API 3, read once more by hand."""
+    """API 3, written out by hand."""
     if endpoint in READS:
         return None
     listed = code in ErrorCode.__members__ or code == "SIGN_TIMEOUOT"
@@ -56,8 +56,8 @@ def expected(endpoint: str, code: str | None) -> Outcome | None:
 
 @pytest.mark.parametrize("name", [*ENDPOINTS])
 @pytest.mark.parametrize("code", [*ErrorCode, "SIGN_TIMEOUOT", *UNLISTED])
-async def test_every_refusal_of_every_endpoint_says_what_became_of_the_money(name: str, code: str | None) -> None:
-    """The class follows the code, the outcome the endpoint and the code; only reads repeat, and only SYSTEM_ERROR."""
+async def test_the_outcome_of_every_refusal_of_every_endpoint(name: str, code: str | None) -> None:
+    """The class follows the code, the outcome follows endpoint and code. Only reads repeat, and only SYSTEM_ERROR."""
     if (name, code) == ("MakeScanOrder", "USERPAYING"):
         return  # no refusal: see test_a_customer_typing_a_password_is_no_error
     gateway = Gateway(fail(code, order_no="TR1"))
@@ -80,8 +80,8 @@ async def test_every_refusal_of_every_endpoint_says_what_became_of_the_money(nam
 
 @pytest.mark.parametrize("code", [*ErrorCode, *UNLISTED])
 @pytest.mark.parametrize("safety", Safety)
-async def test_what_an_unknown_endpoint_means_by_its_codes_nobody_knows(code: str | None, safety: Safety) -> None:
-    """Through ``call`` only PARAMETER_INVALID and what is wrong with the signature prove that no money moved."""
+async def test_most_codes_of_an_unknown_endpoint_leave_the_outcome_unknown(code: str | None, safety: Safety) -> None:
+    """After ``call`` only PARAMETER_INVALID and authentication errors prove that no money moved."""
     async with open_session(Gateway(fail(code))) as omipay:
         with pytest.raises(OmipayError) as caught:
             await omipay.call("ConfirmCheckOut", {"token": "x"}, safety=safety)
@@ -92,8 +92,8 @@ async def test_what_an_unknown_endpoint_means_by_its_codes_nobody_knows(code: st
     assert isinstance(caught.value, GatewayError) is (code == "SYSTEM_ERROR" and safety is Safety.READ)
 
 
-def test_a_refusal_speaks_to_people_too() -> None:
-    """Endpoint, code, and what the gateway said."""
+def test_the_message_of_a_refusal() -> None:
+    """It contains the endpoint, the code, and the gateway's message."""
     with pytest.raises(APIError, match=r"^MakeQROrder: AMOUNT_INVALID \(Zu viel\.\)$"):
         read("MakeQROrder", fail("AMOUNT_INVALID", error_msg="Zu viel."))
     with pytest.raises(APIError, match=r"^MakeQROrder: FAIL without an error_code$"):
@@ -113,8 +113,8 @@ OPEN = [TransportError("x"), InvalidReply("x"), OutcomeUnknown("x"), PollTimeout
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=lambda endpoint: endpoint.name)
 @pytest.mark.parametrize("error", [*UNSENT, *OPEN], ids=lambda error: type(error).__name__)
-def test_what_every_error_says_of_every_call(endpoint: Endpoint[Any], error: OmipayError) -> None:
-    """Of a read nothing; of money NOT_DONE only where nothing was sent: an error that nobody thought of is UNKNOWN."""
+def test_the_outcome_of_every_error_of_every_call(endpoint: Endpoint[Any], error: OmipayError) -> None:
+    """None for reads. NOT_DONE only where nothing was sent: an error that nobody has thought of is UNKNOWN."""
     expected = None
     if endpoint.safety is not Safety.READ:
         expected = Outcome.NOT_DONE if error in UNSENT else Outcome.UNKNOWN
@@ -124,8 +124,8 @@ def test_what_every_error_says_of_every_call(endpoint: Endpoint[Any], error: Omi
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=lambda endpoint: endpoint.name)
 @pytest.mark.parametrize("code", [*ErrorCode, "BRAND_NEW", ""])
 @pytest.mark.parametrize("general", [False, True])
-def test_a_code_says_the_same_wherever_it_is_asked(endpoint: Endpoint[Any], code: str, general: bool) -> None:
-    """The error, the event and the journal's entry of one call agree: all of them ask this table."""
+def test_error_event_and_entry_of_one_call_agree(endpoint: Endpoint[Any], code: str, general: bool) -> None:
+    """All of them use the same table."""
     request = RequestContext(endpoint, general=general)
     error = ERROR_CLASSES.get(code, APIError)("x", error_code=code)
     assert outcomes.of_call(request, error) is outcomes.of_code(endpoint, code, general=general)
@@ -137,8 +137,8 @@ def test_a_code_says_the_same_wherever_it_is_asked(endpoint: Endpoint[Any], code
 
 @pytest.mark.parametrize("failure", Failure)
 @pytest.mark.parametrize("safety", Safety)
-def test_a_money_call_that_leaves_it_open_ends_in_outcome_unknown(failure: Failure, safety: Safety) -> None:
-    """Whatever error the attempt had: it becomes the cause. A read ends in that error."""
+def test_a_money_call_whose_outcome_is_not_known_raises_outcome_unknown(failure: Failure, safety: Safety) -> None:
+    """The error of the attempt becomes the cause. A read raises that error itself."""
     endpoint = ENDPOINTS["Refund" if safety is Safety.MONEY else "QueryOrder"]
     request = RequestContext(endpoint, {"order_no": "TR1"})
     error = TransportError("cut")
@@ -151,26 +151,26 @@ def test_a_money_call_that_leaves_it_open_ends_in_outcome_unknown(failure: Failu
 
 @pytest.mark.parametrize("sent", [False, True])
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_what_a_cancellation_says(name: str, sent: bool) -> None:
-    """Of a read nothing; of money, whether it may have been received."""
+def test_the_outcome_of_a_cancellation(name: str, sent: bool) -> None:
+    """None for a read. For a money call it depends on whether it may have been received."""
     expected = (Outcome.UNKNOWN if sent else Outcome.NOT_DONE) if name in MONEY else None
     assert outcomes.of_interruption(ENDPOINTS[name], may_have_arrived=sent) is expected
 
 
 @pytest.mark.parametrize("error", [*UNSENT, *OPEN, asyncio.CancelledError(), KeyError()], ids=repr)
-def test_whatever_ends_a_poll_leaves_it_open(error: BaseException) -> None:
-    """The order may be paid all the same, unless the gateway said that it will not be."""
+def test_the_outcome_of_an_error_of_a_poll_is_unknown(error: BaseException) -> None:
+    """The order may be paid all the same, unless the gateway has reported that it will not be."""
     assert outcomes.of_poll(error) is Outcome.UNKNOWN
 
 
-def test_only_the_gateways_word_ends_a_poll_for_certain() -> None:
+def test_only_confirmed_failures_of_a_poll_are_certain() -> None:
     """PaymentFailed and RefundFailed."""
     assert outcomes.of_poll(PaymentFailed("x", order=untyped(None))) is Outcome.NOT_DONE
     assert outcomes.of_poll(RefundFailed("x", refund=untyped(None))) is Outcome.NOT_DONE
 
 
 def test_no_error_is_changed_after_it_was_raised() -> None:
-    """One that says something else already is made again, with all that it holds; the other stays as it was."""
+    """For another outcome a new error is made with the same fields; the first one is not changed."""
     raised = InvalidRequest("amount must be an int", parameter="amount")
     cause = raised.__cause__ = ValueError("x")
     again = outcomes.restated(raised, None, message="other")
@@ -185,8 +185,8 @@ def test_no_error_is_changed_after_it_was_raised() -> None:
     assert str(outcomes.restated(raised, Outcome.UNKNOWN)) == "amount must be an int"
 
 
-def test_an_error_that_is_made_again_leads_to_where_it_was_raised() -> None:
-    """Whoever reads the traceback sees the line; other arguments of an exception stay."""
+def test_a_new_error_keeps_the_traceback() -> None:
+    """It shows the line at which the first one was raised, and keeps the other arguments."""
     error = InvalidRequest("first", parameter="amount")
     error.args = ("first", "second")
     with pytest.raises(InvalidRequest) as caught:
@@ -199,8 +199,8 @@ def test_an_error_that_is_made_again_leads_to_where_it_was_raised() -> None:
 NUMBERS = {"refund_no": "RF1", "order_no": "TR1", "out_refund_no": "R-1", "out_order_no": "A-1"}
 
 
-def test_an_unknown_outcome_says_of_which_call() -> None:
-    """With every number that was sent, for programs and for people, and with why nobody knows."""
+def test_an_unknown_outcome_identifies_its_call() -> None:
+    """By every number that was sent, as fields and in the text, and with its cause."""
     request = RequestContext(ENDPOINTS["Refund"], NUMBERS)
     unknown = outcomes.verdict(request, Failed(Failure.NO_ANSWER, TransportError("cut off")))
     assert isinstance(unknown, OutcomeUnknown)
@@ -213,10 +213,10 @@ def test_an_unknown_outcome_says_of_which_call() -> None:
 
 
 @pytest.mark.parametrize(("numbers", "expected"), [({}, "TR9"), ({"order_no": "TR1"}, "TR1")])
-def test_an_unknown_outcome_names_the_order_that_was_sent_or_else_the_replys(
+def test_an_unknown_outcome_has_the_order_that_was_sent_or_else_the_replys(
     numbers: dict[str, str], expected: str
 ) -> None:
-    """And it has what the gateway said."""
+    """And it has the gateway's reply."""
     said = {"return_code": "FAIL", "error_code": "SYSTEM_ERROR"}
     error = GatewayError("no", error_code=ErrorCode.SYSTEM_ERROR, order_no="TR9", raw=said)
     request = RequestContext(ENDPOINTS["Refund"], numbers)
@@ -226,7 +226,7 @@ def test_an_unknown_outcome_names_the_order_that_was_sent_or_else_the_replys(
 
 
 def test_a_message_is_given_the_numbers_that_it_lacks() -> None:
-    """Those that it names already are not said twice, and a lone surrogate in one disturbs nobody."""
+    """It does not repeat those that it contains already, and a lone surrogate does no harm."""
     assert outcomes.with_numbers("out_order_no A-1 is odd", NUMBERS) == (
         "out_order_no A-1 is odd (out_refund_no R-1, order_no TR1, refund_no RF1)"
     )
@@ -235,8 +235,8 @@ def test_a_message_is_given_the_numbers_that_it_lacks() -> None:
 
 
 @pytest.mark.parametrize("name", ["query_order", "poll_until_paid"])
-async def test_an_error_shared_by_two_callers_says_to_each_what_it_must(name: str) -> None:
-    """An InvalidRequest that was kept says afterwards what it said when it was raised."""
+async def test_an_error_shared_by_two_callers_has_the_right_outcome_for_each(name: str) -> None:
+    """An InvalidRequest that was kept is not changed by a later call."""
     async with open_session(Gateway({})) as omipay:
         with pytest.raises(InvalidRequest) as first:
             await CALLS["MakeScanOrder"](untyped(WithoutAmount(omipay)))
@@ -247,11 +247,11 @@ async def test_an_error_shared_by_two_callers_says_to_each_what_it_must(name: st
 
 
 class WithoutAmount:
-    """A session of which every order is worth nothing."""
+    """A session that rejects the amount of every order."""
 
     def __init__(self, omipay: AsyncOmipay) -> None:
         self._omipay = omipay
 
     async def make_scan_order(self, **arguments: Any) -> Any:
-        """Refused."""
+        """Reject the amount."""
         return await self._omipay.make_scan_order(**(arguments | {"amount": 0}))

@@ -24,7 +24,7 @@ ON_MONEY = {Failure.NEVER_SENT}
 
 
 def decided(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) -> Repeat | None:
-    """The decision, with the longest of the random waits and all the time in the world."""
+    """The decision with the longest random waits and unlimited time."""
     chance = more.pop("random", lambda: 1.0)
     given: dict[str, Any] = {
         "attempts": 1,
@@ -38,7 +38,7 @@ def decided(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) 
 
 
 def delay(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) -> float | None:
-    """After how many seconds it is tried again."""
+    """The seconds after which it is repeated."""
     repeat = decided(policy, safety, failure, **more)
     return None if repeat is None else repeat.delay
 
@@ -46,7 +46,7 @@ def delay(policy: RetryPolicy, safety: Safety, failure: Failure, **more: Any) ->
 @pytest.mark.parametrize("failure", Failure)
 @pytest.mark.parametrize("safety", Safety)
 def test_only_what_certainly_never_arrived_is_repeated_with_money(safety: Safety, failure: Failure) -> None:
-    """API 4, cell by cell: a read may be asked again, money goes out twice only where no byte of it arrived."""
+    """API 4, cell by cell: a read may be repeated, a money call only if no byte of it has arrived."""
     repeated = ALWAYS | (ON_READS if safety is Safety.READ else ON_MONEY)
     assert (delay(RetryPolicy(), safety, failure) is not None) is (failure in repeated)
 
@@ -58,7 +58,7 @@ def test_nothing_that_leaves_the_outcome_open_is_repeated_with_money() -> None:
 
 @pytest.mark.parametrize("safety", Safety)
 def test_attempts_count_the_first_one(safety: Safety) -> None:
-    """Three attempts are two repeats; one attempt repeats nothing."""
+    """Three attempts are two repeats; with one attempt nothing is repeated."""
     assert delay(RetryPolicy(attempts=3), safety, Failure.NEVER_SENT, attempts=2) is not None
     assert delay(RetryPolicy(attempts=3), safety, Failure.NEVER_SENT, attempts=3) is None
     assert delay(RetryPolicy(attempts=1), safety, Failure.NEVER_SENT, attempts=1) is None
@@ -66,7 +66,7 @@ def test_attempts_count_the_first_one(safety: Safety) -> None:
 
 @pytest.mark.parametrize("safety", Safety)
 def test_a_wrong_clock_is_corrected_once_whatever_the_policy(safety: Safety) -> None:
-    """SIGN_TIMEOUT is answered before the gateway acts: signed anew at once, and not a second time."""
+    """SIGN_TIMEOUT is answered before the gateway acts: it is signed again at once, but not a second time."""
     assert delay(RetryPolicy(attempts=1), safety, Failure.SIGN_TIMEOUT) == 0
     assert delay(RetryPolicy(attempts=9), safety, Failure.SIGN_TIMEOUT, signed_again=True) is None
 
@@ -76,15 +76,15 @@ def test_a_wrong_clock_is_corrected_once_whatever_the_policy(safety: Safety) -> 
 
 @pytest.mark.parametrize("failure", Failure)
 @pytest.mark.parametrize("safety", Safety)
-def test_another_node_is_asked_only_what_the_first_never_received(safety: Safety, failure: Failure) -> None:
-    """At once, and whatever the policy: a connection that was accepted and dropped may have brought the request."""
+def test_another_node_is_tried_only_if_the_first_never_received_it(safety: Safety, failure: Failure) -> None:
+    """At once, whatever the policy. A connection that was accepted and dropped may have brought the request."""
     repeat = decided(RetryPolicy(attempts=1), safety, failure, another_node=True)
     expected = Repeat(on_another_node=True) if failure is Failure.NEVER_SENT else None
     assert repeat == (Repeat() if failure is Failure.SIGN_TIMEOUT else expected)
 
 
 def test_two_nodes_have_no_more_attempts_than_one() -> None:
-    """But each is asked once, also where the policy repeats nothing."""
+    """But each node is tried once, even if the policy repeats nothing."""
     assert decided(RetryPolicy(attempts=1), Safety.MONEY, Failure.NEVER_SENT, attempts=2, another_node=True) is None
     assert decided(RetryPolicy(attempts=4), Safety.MONEY, Failure.NEVER_SENT, attempts=3, another_node=True) == Repeat(
         on_another_node=True
@@ -99,20 +99,20 @@ def test_two_nodes_have_no_more_attempts_than_one() -> None:
 @pytest.mark.parametrize("another_node", [False, True])
 @pytest.mark.parametrize("time_left", [0, -1])
 def test_without_time_nothing_is_repeated(failure: Failure, another_node: bool, time_left: float) -> None:
-    """Neither here nor on another node, nor after the clock was learnt."""
+    """Neither on the same node nor on another, nor after an offset was learnt."""
     now = {"another_node": another_node, "time_left": time_left}
     assert decided(RetryPolicy(base_delay=0), Safety.READ, failure, **now) is None
 
 
 @pytest.mark.parametrize(("retry_after", "expected"), [(None, 0.2), (0.0, 0.2), (0.1, 0.2), (7.0, 7.0), (9.99, 9.99)])
-def test_a_read_that_was_told_to_wait_waits(retry_after: float | None, expected: float) -> None:
-    """No shorter than its own back-off, and beyond ``max_delay`` if it was told so."""
+def test_a_read_that_was_asked_to_wait_waits(retry_after: float | None, expected: float) -> None:
+    """Not less than its own back-off, and longer than ``max_delay`` if it was asked to."""
     more = {"retry_after": retry_after, "time_left": 10}
     assert delay(RetryPolicy(), Safety.READ, Failure.BAD_REPLY, **more) == pytest.approx(expected)
 
 
-def test_a_read_that_is_told_to_wait_too_long_ends_at_once() -> None:
-    """Asking earlier than told is no use, and waiting for nothing neither."""
+def test_a_read_that_is_asked_to_wait_too_long_ends_at_once() -> None:
+    """An earlier request would be refused, and waiting without one would not help."""
     assert delay(RetryPolicy(), Safety.READ, Failure.BAD_REPLY, retry_after=10.0, time_left=10) is None
 
 
@@ -128,28 +128,28 @@ def refusal(code: str = "SIGN_TIMEOUT", **raw: Any) -> AuthenticationError:
 
 @pytest.mark.parametrize("off_ms", [FOUR_MINUTES_MS, -FOUR_MINUTES_MS, 10**9])
 @pytest.mark.parametrize("safety", Safety)
-def test_a_refusal_that_bears_itself_out_is_signed_again(safety: Safety, off_ms: int) -> None:
+def test_a_refusal_that_its_date_confirms_is_signed_again(safety: Safety, off_ms: int) -> None:
     """The Date shows that the timestamp was four minutes off or more, in either direction."""
     assert failure_of_refusal(safety, refusal(), 10**12 + off_ms, 10**12) is Failure.SIGN_TIMEOUT
 
 
 @pytest.mark.parametrize("off_ms", [0, 1_000, FOUR_MINUTES_MS - 1, 1 - FOUR_MINUTES_MS])
-def test_a_refusal_that_refutes_itself_sends_no_money_again(off_ms: int) -> None:
-    """By the Date beside it our timestamp was right: it may be a reply to something else. A read may ask again."""
+def test_a_refusal_that_its_date_contradicts_sends_no_money_again(off_ms: int) -> None:
+    """By its Date our timestamp was right, so it may be another call's reply. A read may be repeated."""
     assert failure_of_refusal(Safety.MONEY, refusal(), 10**12 + off_ms, 10**12) is Failure.REFUSED
     assert failure_of_refusal(Safety.READ, refusal(), 10**12 + off_ms, 10**12) is Failure.SIGN_TIMEOUT
 
 
 @pytest.mark.parametrize("safety", Safety)
 def test_without_a_date_nothing_is_signed_again(safety: Safety) -> None:
-    """Signing anew by the same clock is no use."""
+    """Signing again with the same clock would not help."""
     assert failure_of_refusal(safety, refusal(), None, 10**12) is Failure.REFUSED
 
 
 @pytest.mark.parametrize("name", ["order_no", "out_order_no", "refund_no", "out_refund_no"])
 @pytest.mark.parametrize("date_ms", [None, 10**12, 2 * 10**12])
-def test_a_refusal_that_names_a_number_leaves_it_open(name: str, date_ms: int | None) -> None:
-    """Whoever knows a number has looked further than the signature. An empty one is none."""
+def test_a_refusal_with_a_number_is_a_bad_reply(name: str, date_ms: int | None) -> None:
+    """The gateway did more than check the signature. An empty number does not count."""
     assert failure_of_refusal(Safety.MONEY, refusal(**{name: "TR1"}), date_ms, 10**12) is Failure.BAD_REPLY
     assert failure_of_refusal(Safety.MONEY, refusal(**{name: ""}), 2 * 10**12, 10**12) is Failure.SIGN_TIMEOUT
     assert failure_of_refusal(Safety.READ, refusal(**{name: "TR1"}), 2 * 10**12, 10**12) is Failure.SIGN_TIMEOUT
@@ -157,12 +157,12 @@ def test_a_refusal_that_names_a_number_leaves_it_open(name: str, date_ms: int | 
 
 @pytest.mark.parametrize("code", ["SIGN_ERROR", "MERCHANTNO_INVALID"])
 def test_other_refusals_are_refusals(code: str) -> None:
-    """Whatever their Date says."""
+    """Whatever their Date is."""
     assert failure_of_refusal(Safety.READ, refusal(code), 2 * 10**12, 10**12) is Failure.REFUSED
 
 
 @pytest.mark.parametrize(("status", "expected"), [(429, 7.0), (503, 7.0), (200, None), (500, None), (302, None)])
-def test_only_two_statuses_tell_to_wait(status: int, expected: float | None) -> None:
+def test_only_two_statuses_can_ask_to_wait(status: int, expected: float | None) -> None:
     """429 and 503."""
     assert requested_wait_s(Received(status, b"", retry_after="7"), 0) == expected
 
@@ -171,15 +171,15 @@ def test_only_two_statuses_tell_to_wait(status: int, expected: float | None) -> 
 
 
 def test_the_wait_doubles_up_to_its_limit() -> None:
-    """0.2, 0.4, 0.8, 1.6, then 2 seconds at most; a huge number of attempts overflows nothing."""
+    """0.2, 0.4, 0.8, 1.6, then at most 2 seconds. A huge number of attempts does not overflow."""
     policy = RetryPolicy(attempts=10**9)
     waits = [delay(policy, Safety.READ, Failure.NO_ANSWER, attempts=n) for n in (1, 2, 3, 4, 5, 6, 10**8)]
     assert waits == pytest.approx([0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0])
 
 
 @given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
-def test_the_wait_is_anywhere_up_to_that(attempt: int, chance: float) -> None:
-    """Full jitter: clients that failed together do not come back together."""
+def test_the_wait_is_random_up_to_that(attempt: int, chance: float) -> None:
+    """Full jitter: clients that failed at the same time do not repeat at the same time."""
     policy = RetryPolicy(attempts=101)
     wait = delay(policy, Safety.READ, Failure.NO_ANSWER, attempts=attempt, random=lambda: chance)
     assert wait == chance * min(2.0, 0.2 * 2 ** (attempt - 1))
@@ -208,19 +208,19 @@ def test_a_policy_is_a_frozen_value_with_these_defaults() -> None:
         *[("base_delay", value, f"a number of seconds, not {type(value).__name__}") for value in ("1", True, None)],
     ],
 )
-def test_a_policy_that_cannot_work_is_refused_by_name(name: str, value: Any, why: str) -> None:
-    """When it is made, not when the first call fails."""
+def test_a_policy_that_cannot_work_is_rejected_by_name(name: str, value: Any, why: str) -> None:
+    """When it is made, not at the first call that fails."""
     with pytest.raises(ConfigurationError, match=f"^RetryPolicy.{name} must be {why}$"):
         RetryPolicy(**{name: value})
 
 
 def test_a_single_attempt_and_no_wait_are_a_policy() -> None:
-    """The least that may be given, and a time that is hardly one."""
+    """The smallest values that are allowed."""
     policy = RetryPolicy(attempts=1, base_delay=0, max_delay=0, try_timeout=1e-9)
     assert (policy.attempts, policy.base_delay, policy.max_delay, policy.try_timeout) == (1, 0, 0, 1e-9)
 
 
 def test_no_wait_at_all_is_a_policy_too() -> None:
-    """Zero is a delay, for tests and for the impatient."""
+    """A delay of zero is allowed, for example for tests."""
     policy = RetryPolicy(base_delay=0, max_delay=0)
     assert delay(policy, Safety.READ, Failure.NO_ANSWER) == 0

@@ -1,4 +1,4 @@
-"""How long a call may take, and that a machine that stood still or slept sends no money late."""
+"""How long a call may take, and that no money is sent late by a machine that stood still or slept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 async def test_each_try_of_a_read_has_its_own_time(clock: ManualClock, gateway: Gateway) -> None:
-    """Ten seconds a try, and at most thirty in all: a gateway that hangs once costs a read ten seconds, not thirty."""
+    """Ten seconds a try and thirty in all, so a gateway that hangs once costs a read only ten seconds."""
     gateway.on("QueryOrder", Held(order("PAID")), order("PAID"))
     async with gateway.session(retry=AT_ONCE) as omipay:
         read = await begin(clock, omipay.query_order("TR1"))
@@ -51,7 +51,7 @@ async def test_each_try_of_a_read_has_its_own_time(clock: ManualClock, gateway: 
 
 
 async def test_a_money_call_waits_for_its_answer_to_the_end(clock: ManualClock, gateway: Gateway) -> None:
-    """It has one try, and all the time of the call for it; then nobody knows."""
+    """It has one try, with all the time of the call. Then its outcome is unknown."""
     gateway.on("Refund", Held(REFUNDED))
     async with gateway.session(retry=AT_ONCE) as omipay:
         call = await begin(clock, make_refund(omipay))
@@ -66,7 +66,7 @@ async def test_a_money_call_waits_for_its_answer_to_the_end(clock: ManualClock, 
 
 
 async def test_no_slot_in_time(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
-    """A read waits for its whole time, money for half of it: what gets no slot was never sent, and is not repeated."""
+    """A read waits for its whole time, a money call for half of it. Without a slot it was never sent."""
     gateway.on("QueryOrder", Held(order("PAID")))
     async with gateway.session(max_in_flight=1, on_event=events.append, retry=AT_ONCE) as omipay:
         holder = await begin(clock, omipay.query_order("TR0", timeout=100))
@@ -102,7 +102,7 @@ async def test_no_slot_in_time(clock: ManualClock, gateway: Gateway, events: lis
 async def test_connecting_has_a_time_of_its_own(
     clock: ManualClock, gateway: Gateway, timeout: float, retry: RetryPolicy, seconds: float
 ) -> None:
-    """So that a repeat or the second node has its turn; it ends before the attempt, to be told apart from its end."""
+    """It ends before the attempt does, so that a repeat or the second node gets its turn."""
     async with gateway.session(retry=retry) as omipay:
         await omipay.query_order("TR1", timeout=timeout)
     assert gateway.connect_timeouts == pytest.approx([seconds])
@@ -122,7 +122,7 @@ async def test_money_goes_before_reads(clock: ManualClock, gateway: Gateway) -> 
 
 
 async def test_a_machine_that_stood_still_does_not_send_money_late() -> None:
-    """The slot came in time, but by the time the call could use it there was too little left: not sent."""
+    """The slot came in time, but too little time was left when the call could use it: it was not sent."""
     clock = LeapingClock()
     gateway = Gateway(clock)
     held = Held(order("PAID"))
@@ -154,7 +154,7 @@ class SleepyClock(ManualClock):
 
 @pytest.mark.parametrize("where", ["in line", "while it was signed"])
 async def test_a_machine_that_slept_does_not_send_money_late(where: str) -> None:
-    """An hour went by, and the monotonic clock does not know: the wall clock tells."""
+    """An hour has passed, which the monotonic clock did not count: the wall clock shows it."""
     clock = SleepyClock()
     gateway = Gateway(clock)
     held = Held(order("PAID"))
@@ -179,7 +179,7 @@ async def test_a_machine_that_slept_does_not_send_money_late(where: str) -> None
 
 
 async def test_a_slow_nonce_provider_does_not_send_money_late() -> None:
-    """The process stood still while it signed: what is left of the time is looked at again before the write."""
+    """The process stood still while it signed, so the time that is left is checked again before the write."""
     clock = LeapingClock()
     gateway = Gateway(clock)
 
@@ -195,7 +195,7 @@ async def test_a_slow_nonce_provider_does_not_send_money_late() -> None:
 
 
 async def test_a_wall_clock_that_is_set_back_gives_no_more_time() -> None:
-    """The monotonic clock still counts. A read does not look at the wall clock at all."""
+    """The monotonic clock still counts. For a read the wall clock is not used at all."""
     clock = SleepyClock()
     gateway = Gateway(clock)
     held = Held(order("PAID"))

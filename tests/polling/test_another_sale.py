@@ -1,4 +1,4 @@
-"""A poll that knows its order takes no answer that is about another sale: not as paid, and not as failed."""
+"""A poll with an order object does not accept an answer about another sale, neither as paid nor as failed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("status", ["PAID", "CANCELLED", "PAYING"])
 @pytest.mark.parametrize("field", OTHERS)
-async def test_an_answer_about_another_sale_is_not_taken(
+async def test_an_answer_about_another_sale_is_not_accepted(
     clock: ManualClock,
     gateway: Gateway,
     omipay: AsyncOmipay,
@@ -33,7 +33,7 @@ async def test_an_answer_about_another_sale_is_not_taken(
     field: str,
     status: str,
 ) -> None:
-    """It is neither paid nor failed nor a status to show: logged once, kept as the last error, asked about again."""
+    """It is logged once and kept as ``last_error``, and ``on_status`` is not called. The poll goes on."""
     gateway.on("TR1", order(status, **OTHERS[field]))
     seen: list[Order] = []
     poll = await begin(clock, omipay.poll_until_paid(OURS, timeout=12, on_status=seen.append))
@@ -62,10 +62,10 @@ async def test_an_answer_about_another_sale_is_not_taken(
     ],
     ids=["the same", "null", "empty"],
 )
-async def test_an_answer_that_agrees_or_says_nothing_is_taken(
+async def test_an_answer_that_agrees_or_leaves_fields_out_is_accepted(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, said: dict[str, Any]
 ) -> None:
-    """The documents' own examples leave ``out_order_no`` out: that disagrees with nothing."""
+    """The documents' own examples leave ``out_order_no`` out, so a missing field does not disagree."""
     gateway.on("TR1", order("PAID", **said))
     poll = await begin(clock, omipay.poll_until_paid(OURS, first_wait=0))
     assert (await outcome(poll)).is_paid
@@ -74,7 +74,7 @@ async def test_an_answer_that_agrees_or_says_nothing_is_taken(
 async def test_what_is_not_known_of_the_order_is_not_compared(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """A number alone expects nothing, and neither does a shop's own object that lacks a field or has another type."""
+    """Nothing is expected of a number alone, nor of an object whose field is missing or of another type."""
 
     class Sale:
         order_no = "TR1"
@@ -90,10 +90,10 @@ async def test_what_is_not_known_of_the_order_is_not_compared(
         assert (await outcome(poll)).is_paid
 
 
-async def test_each_poller_judges_a_shared_answer_for_itself(
+async def test_each_poll_compares_a_shared_answer_with_its_own_order(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Two tills wait for one number, and expect different amounts: one question, one paid, one still waiting."""
+    """Two tills wait for one number with different amounts: one question, one paid, one still waiting."""
     gateway.on("TR1", order("PAID"))
     right = await begin(clock, omipay.poll_until_paid(OURS))
     wrong = await begin(clock, omipay.poll_until_paid(Order("TR1", OrderStatus.READY, None, "AUD", 900), timeout=9))
@@ -107,7 +107,7 @@ async def test_each_poller_judges_a_shared_answer_for_itself(
 async def test_a_confirmed_notification_passes_the_same_check(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """What QueryOrder confirms for a notification is no more this sale than what it answers a poll."""
+    """An order that a notification confirms is compared like the answer to a poll."""
     gateway.on("TR1", order("PAID", amount=100, out_order_no="T9"), order("PAID", out_order_no="T1-000231"))
     poll = await begin(clock, omipay.poll_until_paid(OURS))
     await omipay.confirm_notification(notification(clock, total_amount=100, out_order_no="T9"))
@@ -116,8 +116,10 @@ async def test_a_confirmed_notification_passes_the_same_check(
     assert (await outcome(poll)).amount == 450
 
 
-async def test_a_refund_is_known_by_its_own_number(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """Another ``out_refund_no`` is another refund; then ours."""
+async def test_a_refund_is_compared_by_its_own_number(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """An answer with another ``out_refund_no`` is about another refund."""
     gateway.on("RF1", refund("Closed", out_refund_no="R-2"), refund("Closed", out_refund_no="R-1"))
     ours = Refund("RF1", RefundStatus.Applied, "R-1")
     poll = await begin(clock, omipay.poll_until_refunded(ours, timeout=600))

@@ -1,4 +1,4 @@
-"""What polls leave behind, and what many of them do to everybody else: nothing, and not much."""
+"""Polls leave nothing in memory, and many of them do not block other tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def left_over() -> int:
-    """How many polls and orders the process still has in memory."""
+    """How many polls and orders are still in memory."""
     gc.collect()
     return sum(isinstance(thing, Waiter | Subject) for thing in gc.get_objects())
 
@@ -29,7 +29,7 @@ def left_over() -> int:
 async def test_cancelled_polls_leave_nothing(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, first_wait: float
 ) -> None:
-    """A thousand customers who left, before their question and in it: no entry, no task, no request."""
+    """A thousand polls that are cancelled, before their question or during it: no entry, task or request is left."""
     gateway.on("QueryOrder", Held(order("PAYING")))
     staying = await begin(clock, omipay.poll_until_paid("TR", first_wait=60, timeout=None))
     tasks = len(asyncio.all_tasks())
@@ -51,8 +51,8 @@ async def test_cancelled_polls_leave_nothing(
     assert omipay._polling._poller._timer is None
 
 
-async def test_closing_over_many_polls_lets_others_run_between(gateway: Gateway) -> None:
-    """A few hundred end in one turn of the loop, and all of them in the end, with the number to ask about."""
+async def test_closing_many_polls_lets_other_tasks_run(gateway: Gateway) -> None:
+    """A few hundred end in one turn of the loop, and in the end all of them, each with its number."""
     omipay = gateway.session()
     polls = [asyncio.create_task(omipay.poll_until_paid(f"TR{n}")) for n in range(2000)]
     await settle()
@@ -88,7 +88,7 @@ async def test_nothing_is_asked_while_many_polls_are_told_of_the_end(
 
 
 async def test_closing_that_is_cancelled_ends_every_poll_all_the_same(gateway: Gateway) -> None:
-    """Whoever gives up waiting for ``aclose`` leaves nobody hanging."""
+    """If ``aclose`` is cancelled, no poll hangs."""
     omipay = gateway.session()
     polls = [asyncio.create_task(omipay.poll_until_paid(f"TR{n}")) for n in range(1000)]
     await settle()
@@ -103,7 +103,7 @@ async def test_closing_that_is_cancelled_ends_every_poll_all_the_same(gateway: G
 async def test_a_deadline_that_thousands_share_ends_them_all(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """More than are ended in one turn of the loop, at the same second."""
+    """There are more of them than are ended in one turn of the loop."""
     gateway.on("QueryOrder", order("PAYING"))
     polls = [asyncio.create_task(omipay.poll_until_paid("TR1", first_wait=1, timeout=4)) for _ in range(500)]
     await clock.advance(3.999)
@@ -116,7 +116,7 @@ async def test_a_deadline_that_thousands_share_ends_them_all(
 async def test_a_question_that_was_cancelled_from_outside_is_asked_again(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """A transport whose own time limit comes out as a cancellation costs one question, not the poll."""
+    """A transport whose time limit becomes a cancellation ends one question, not the poll."""
 
     async def cancelled(_: object) -> None:
         raise asyncio.CancelledError
@@ -128,8 +128,8 @@ async def test_a_question_that_was_cancelled_from_outside_is_asked_again(
     assert gateway.times("TR1") == [5, 10]
 
 
-def test_polls_of_an_event_loop_that_is_gone_are_forgotten(gateway: Gateway) -> None:
-    """A loop that was closed in the middle of polls takes them with it; the session works in the next one."""
+def test_polls_of_a_closed_event_loop_are_forgotten(gateway: Gateway) -> None:
+    """The loop was closed while they waited; the session can be used in the next one."""
     gateway.on("QueryOrder", order("PAID"))
     untyped(gateway).any_loop = True  # it holds no connection
     omipay = gateway.session()

@@ -1,4 +1,4 @@
-"""Waiting for money, minute by minute on a clock that stands still: when questions are asked, and how a poll ends."""
+"""When a poll asks and how it ends, minute by minute on a clock that stands still."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_asks_after_five_seconds_and_then_every_five(
 
 
 async def test_the_interval_begins_with_each_answer(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """A slow gateway is not asked the more: the wait begins when its answer has come."""
+    """A slow gateway is not asked more often: the interval begins when its answer has come."""
     gateway.on("QueryOrder", gateway.after(2, order("PAYING")), gateway.after(3, order("PAYING")), order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=1, interval=4))
     await clock.advance(60)
@@ -61,7 +61,7 @@ async def test_the_interval_begins_with_each_answer(clock: ManualClock, gateway:
 async def test_the_last_question_comes_a_moment_before_the_end(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """A payment in the last seconds is still seen: one more question than the interval asks for, in time to answer."""
+    """It comes in addition to the interval, so that a payment in the last seconds is still seen."""
     gateway.on("QueryOrder", order("PAYING"), order("PAYING"), order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12))
     await clock.advance(12)
@@ -84,7 +84,7 @@ async def test_a_short_poll_asks_once_before_its_end(clock: ManualClock, gateway
 async def test_the_timeout_ends_the_poll_on_the_second(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Not a moment earlier, not a moment later: whoever waits for 12 seconds waits for 12 seconds."""
+    """Neither earlier nor later."""
     gateway.on("QueryOrder", order("PAYING"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12))
     await clock.advance(11.999)
@@ -96,7 +96,7 @@ async def test_the_timeout_ends_the_poll_on_the_second(
 async def test_the_timeout_bounds_a_request_that_hangs(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """A gateway that does not answer does not hold the poll beyond its time, and the request ends with it."""
+    """A gateway that does not answer does not delay the end of the poll, and the request ends with it."""
     held = Held(order("PAID"))
     gateway.on("QueryOrder", held)
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=8))
@@ -117,10 +117,10 @@ async def test_without_a_timeout_it_goes_on(clock: ManualClock, gateway: Gateway
     assert (await outcome(poll)).is_paid
 
 
-async def test_a_scan_order_that_is_paid_is_asked_for_at_once(
+async def test_a_scan_order_that_is_paid_is_asked_about_at_once(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """The till that always polls loses no time on customers who paid without a password."""
+    """A till that always polls does not wait when the customer has paid without a password."""
     gateway.on("QueryOrder", order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid(ScanOrder("TR1", "T1-000231", OrderStatus.PAID)))
     assert (await outcome(poll)).is_paid
@@ -153,7 +153,7 @@ async def test_after_a_restart_it_asks_at_once(clock: ManualClock, gateway: Gate
 async def test_every_order_can_be_waited_for(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, given: object
 ) -> None:
-    """Whatever made the order, its object is enough, and so is its number."""
+    """By its object, whichever call made it, or by its number."""
     gateway.on("TR1", order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid(given))
     assert gateway.asked == []
@@ -166,7 +166,7 @@ async def test_every_order_can_be_waited_for(
 
 @pytest.mark.parametrize("status", ["PAID", "SETTLED", "PAYED", "CLOSED"])
 async def test_paid_statuses_end_it(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str) -> None:
-    """Paid is paid in every word that the documents have for it."""
+    """Every word of the documents that means paid."""
     gateway.on("QueryOrder", order(status))
     poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
     assert (await outcome(poll)).is_paid
@@ -176,7 +176,7 @@ async def test_paid_statuses_end_it(clock: ManualClock, gateway: Gateway, omipay
 async def test_failed_statuses_are_payment_failed(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event], status: str
 ) -> None:
-    """A till may charge again: this order will not be paid, and the error says so."""
+    """The order will not be paid, so a till may charge again. The error contains the order."""
     gateway.on("QueryOrder", order(status))
     error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
     assert isinstance(error, PaymentFailed)
@@ -185,8 +185,10 @@ async def test_failed_statuses_are_payment_failed(
 
 
 @pytest.mark.parametrize("status", ["READY", "PAYING", "REVERSING", "paid", ""])
-async def test_other_statuses_wait(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str) -> None:
-    """Not paid yet, or a word that no document lists: neither paid nor failed, so the poll goes on."""
+async def test_the_poll_goes_on_after_other_statuses(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str
+) -> None:
+    """Not paid yet, or a word that no document lists."""
     gateway.on("QueryOrder", order(status), order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
     assert not poll.done()
@@ -195,8 +197,10 @@ async def test_other_statuses_wait(clock: ManualClock, gateway: Gateway, omipay:
 
 
 @pytest.mark.parametrize("status", ["Closed", "CLOSED", "closed"])
-async def test_refunds_arrive(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str) -> None:
-    """A refund is waited for by minutes, through all its stations, until it is Closed."""
+async def test_a_refund_is_waited_for_until_it_is_closed(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str
+) -> None:
+    """A question a minute, through all statuses on the way."""
     waiting = ["Applied", "MerchantConfirmed", "OrganizationConfirmed", "OrganizationPayback", "SomethingNew"]
     gateway.on("QueryRefund", *map(refund, waiting), refund(status))
     seen: list[str] = []
@@ -211,10 +215,10 @@ async def test_refunds_arrive(clock: ManualClock, gateway: Gateway, omipay: Asyn
 
 
 @pytest.mark.parametrize("status", ["MerchantRejected", "TimeoutClosed", "OrganizationFailed", "CustomerCancelled"])
-async def test_failed_refunds(
+async def test_a_failed_refund_is_an_error(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event], status: str
 ) -> None:
-    """A refund that will not be paid out is an error that holds it."""
+    """The error contains the refund."""
     gateway.on("QueryRefund", refund(status))
     waiting = Refund("RF1", RefundStatus.Applied)
     error = await outcome(await begin(clock, omipay.poll_until_refunded(waiting, first_wait=0, timeout=60)))
@@ -223,10 +227,10 @@ async def test_failed_refunds(
     assert str(error) == f"refund RF1: the refund is {status}"
 
 
-async def test_the_poll_event_tells_how_it_ended(
+async def test_the_poll_event_shows_how_it_ended(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
 ) -> None:
-    """Metrics count paid orders apart from failed ones: a ``poll`` event names the error that was raised."""
+    """It names the error that was raised, so that metrics can count paid and failed orders."""
     gateway.on("TR1", order("PAID"))
     gateway.on("TR2", order("FAILED"))
     gateway.on("RF1", refund("TimeoutClosed"))
@@ -265,10 +269,10 @@ async def test_the_poll_event_tells_how_it_ended(
 # -- the end of the time ----------------------------------------------------------------------------------------------
 
 
-async def test_poll_timeout_says_what_it_knows(
+async def test_the_fields_of_a_poll_timeout(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
 ) -> None:
-    """The customer may still pay: the error has the number to ask about later, the last state and the last error."""
+    """The number to ask about later, the last state and the last error."""
     gateway.on("QueryOrder", order("PAYING"), fail("SYSTEM_ERROR"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12))
     await clock.advance(12)
@@ -294,8 +298,10 @@ async def test_poll_timeout_says_what_it_knows(
     ]
 
 
-async def test_poll_timeout_of_a_refund(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """Of a refund it carries the refund; where nothing was seen and nothing went wrong it carries neither."""
+async def test_the_fields_of_a_poll_timeout_of_a_refund(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """It has the refund; without any answer or error both fields are None."""
     gateway.on("RF1", refund("Applied"))
     gateway.on("RF2", Held(refund("Applied")))
     polls = [await begin(clock, omipay.poll_until_refunded(number, timeout=12)) for number in ("RF1", "RF2")]

@@ -1,4 +1,4 @@
-"""What goes wrong while money is waited for: temporary errors, lasting errors, wrong arguments, cancellation."""
+"""What goes wrong during a poll: temporary errors, lasting errors, wrong arguments, cancellation."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_poll_goes_on_after_temporary_errors(
     caplog: pytest.LogCaptureFixture,
     failure: Any,
 ) -> None:
-    """A gateway that stumbles costs no sale: the poll goes on by interval and tells the log once, not each time."""
+    """It asks again after the interval, and logs the first error only."""
     gateway.on("QueryOrder", failure, failure, failure, order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid("TR1"))
     with caplog.at_level(logging.WARNING, "omipay_async"):
@@ -78,7 +78,7 @@ async def test_a_poll_goes_on_after_temporary_errors(
 async def test_an_error_that_lasts_until_the_timeout_is_the_last_error(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, failure: Any, kind: type[Exception]
 ) -> None:
-    """A poll that saw nothing but errors names the last one."""
+    """A PollTimeout after nothing but errors contains the last one."""
     gateway.on("QueryOrder", failure)
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=60))
     await clock.advance(60)
@@ -101,7 +101,7 @@ async def test_an_error_that_lasts_until_the_timeout_is_the_last_error(
 async def test_lasting_errors_are_raised_at_once(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, code: str, kind: type[OmipayError]
 ) -> None:
-    """Where asking again would not help nobody waits two minutes; whether the customer pays is unknown all the same."""
+    """Another question would not help. Whether the customer pays is unknown all the same."""
     gateway.on("QueryOrder", fail(code))
     error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
     assert type(error) is kind
@@ -109,8 +109,8 @@ async def test_lasting_errors_are_raised_at_once(
     assert len(gateway.asked) == 1
 
 
-async def test_an_order_that_the_second_node_does_not_know_yet(clock: ManualClock, gateway: Gateway) -> None:
-    """The other node may be behind: its "no such order" passes, the first node's does not."""
+async def test_an_order_that_the_second_node_does_not_have_yet(clock: ManualClock, gateway: Gateway) -> None:
+    """ "No such order" is a temporary error if the second node answers it, and a lasting one if the first does."""
 
     def by_node(asked: Any) -> Any:
         if clock.monotonic() < 40:
@@ -130,7 +130,7 @@ async def test_an_order_that_the_second_node_does_not_know_yet(clock: ManualCloc
 
 
 async def test_a_set_up_that_cannot_work_ends_it(clock: ManualClock, gateway: Gateway) -> None:
-    """A time zone that this machine does not know is not a temporary error."""
+    """A time zone that this machine does not have is not a temporary error."""
     gateway.on("QueryOrder", order("PAID"))
     async with gateway.session(timezone="Atlantis/Poseidonis") as omipay:
         error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
@@ -139,14 +139,14 @@ async def test_a_set_up_that_cannot_work_ends_it(clock: ManualClock, gateway: Ga
 
 
 class OddError(Exception):
-    """An exception that cannot be copied: it wants two arguments and keeps one."""
+    """An exception that cannot be copied: it takes two arguments and keeps one."""
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(one + two)
 
 
 async def test_what_the_users_own_code_raises_reaches_the_poller(clock: ManualClock, gateway: Gateway) -> None:
-    """A nonce provider that fails is not hidden, whatever it raises."""
+    """The exception of a nonce provider is raised by the poll, whatever it is."""
 
     def broken() -> str:
         raise OddError("no", "nonce")
@@ -181,7 +181,7 @@ async def test_what_the_users_own_code_raises_reaches_the_poller(clock: ManualCl
 async def test_bad_arguments_are_named(
     gateway: Gateway, omipay: AsyncOmipay, arguments: dict[str, Any], parameter: str
 ) -> None:
-    """A slip is told at once, by name, and nothing is asked."""
+    """The error names the argument, and nothing is asked."""
     with pytest.raises(InvalidRequest, match=parameter) as caught:
         await omipay.poll_until_paid(**{"order": "TR1", **arguments})
     assert caught.value.parameter == parameter
@@ -189,7 +189,7 @@ async def test_bad_arguments_are_named(
 
 
 async def test_a_refund_is_waited_for_by_its_own_number(omipay: AsyncOmipay) -> None:
-    """An order given as the refund is a slip, and a refund's time limit is the caller's decision."""
+    """An order is not accepted as a refund, and the time limit of a refund has no default."""
     with pytest.raises(InvalidRequest, match="refund"):
         await omipay.poll_until_refunded(untyped(QROrder("TR1")), timeout=None)
     with pytest.raises(TypeError, match="timeout"):
@@ -197,7 +197,7 @@ async def test_a_refund_is_waited_for_by_its_own_number(omipay: AsyncOmipay) -> 
 
 
 async def test_a_poll_is_cancelled_as_any_task_is(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """Between two questions and in the middle of one: at once, as CancelledError, and the request ends too."""
+    """With CancelledError, at once, between two questions and during one. The request ends too."""
     gateway.on("TR1", order("PAYING"))
     held = Held(order("PAYING"))
     gateway.on("TR2", held)
@@ -213,7 +213,7 @@ async def test_a_poll_is_cancelled_as_any_task_is(clock: ManualClock, gateway: G
 
 
 async def test_a_timeout_of_ones_own_works_around_a_poll(gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """``asyncio.timeout`` sees its own cancellation: nothing swallowed it."""
+    """``asyncio.timeout`` gets its own cancellation back."""
     gateway.on("TR1", Held(order("PAYING")))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):
@@ -221,10 +221,10 @@ async def test_a_timeout_of_ones_own_works_around_a_poll(gateway: Gateway, omipa
 
 
 class ThreeMethods:
-    """A clock with nothing but what the contract asks for."""
+    """A clock with only the methods of the contract."""
 
     def time_ms(self) -> int:
-        """As the machine's."""
+        """The machine's time."""
         return SystemClock().time_ms()
 
     def monotonic(self) -> float:
@@ -232,12 +232,12 @@ class ThreeMethods:
         return SystemClock().monotonic() * 1000
 
     async def sleep(self, seconds: float) -> None:
-        """As fast."""
+        """Sleep a thousandth of the time."""
         await asyncio.sleep(seconds / 1000)
 
 
 async def test_a_clock_of_ones_own_needs_three_methods() -> None:
-    """Polls, deadlines and cancel scopes work on it, and leave no task behind."""
+    """Polls, deadlines and cancel scopes work with it, and leave no task behind."""
     gateway = Gateway(ThreeMethods())
     gateway.on("TR1", order("PAYING"), order("PAID"))
     gateway.on("TR2", order("PAYING"))

@@ -1,4 +1,4 @@
-"""Many polls at once: what they tell, what they share, how they end together, and ten thousand of them."""
+"""Many polls at once: their callbacks, what they share, how they end together, and ten thousand of them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_on_status_is_told_the_first_status_and_each_change(
+async def test_on_status_is_called_with_the_first_status_and_each_change(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, *, is_async: bool
 ) -> None:
-    """A display follows the customer: once for each change, not once for each question, sync or async."""
+    """Once for each change, not for each question. It may be sync or async."""
     gateway.on("QueryOrder", *map(order, ["READY", "READY", "PAYING", "PAYING", "PAID"]))
     seen: list[tuple[float, str]] = []
 
@@ -57,7 +57,7 @@ async def test_on_status_is_told_the_first_status_and_each_change(
 async def test_what_on_status_raises_ends_that_poll_only(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str
 ) -> None:
-    """A display that breaks ends its own poll with its own exception; another poll of the order goes on."""
+    """The poll raises it; another poll of the same order goes on."""
     gateway.on("QueryOrder", order(status), order("PAID"))
 
     def broken(_: Order) -> None:
@@ -76,8 +76,10 @@ async def test_what_on_status_raises_ends_that_poll_only(
     assert (await outcome(third)).is_paid
 
 
-async def test_a_slow_on_status_loses_no_verdict(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """While one status is still being told, the next answer is kept; paid stays paid after the time is over."""
+async def test_a_slow_on_status_misses_no_final_status(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """The next answer is kept meanwhile, and paid stays paid after the time is over."""
     gateway.on("QueryOrder", order("PAYING"), order("PAID"))
     seen: list[str] = []
 
@@ -94,7 +96,7 @@ async def test_a_slow_on_status_loses_no_verdict(clock: ManualClock, gateway: Ga
 async def test_an_on_status_that_hangs_does_not_outlast_the_poll(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """The time limit bounds the whole poll, its callback included."""
+    """The time limit includes the callback."""
     gateway.on("QueryOrder", order("PAYING"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=12, on_status=lambda _: asyncio.Event().wait()))
     await clock.advance(12)
@@ -104,7 +106,7 @@ async def test_an_on_status_that_hangs_does_not_outlast_the_poll(
 
 
 async def test_nothing_is_asked_after_a_final_status(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """However long a display takes to show that it is paid, the gateway has said its last word."""
+    """However long the callback takes."""
     gateway.on("QueryOrder", order("PAYING"), order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", on_status=lambda _: clock.sleep(22)))
     await clock.advance(60)
@@ -115,10 +117,10 @@ async def test_nothing_is_asked_after_a_final_status(clock: ManualClock, gateway
 # -- sharing ----------------------------------------------------------------------------------------------------------
 
 
-async def test_pollers_of_one_order_share_each_question(
+async def test_polls_of_one_order_share_each_question(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
 ) -> None:
-    """A hundred browsers wait for one order: the gateway is asked once, and all of them hear of it."""
+    """A hundred polls of one order cause one question, and all of them get the answer."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
     polls = [await begin(clock, omipay.poll_until_paid("TR1")) for _ in range(100)]
     await clock.advance(10)
@@ -128,8 +130,8 @@ async def test_pollers_of_one_order_share_each_question(
     assert len(named(events, "poll")) == 100
 
 
-async def test_pollers_keep_their_own_times(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """The most impatient poller sets the pace, each ends at its own limit, and what each raises is its own object."""
+async def test_polls_keep_their_own_times(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """The shortest interval counts, each poll ends at its own limit, and each raises its own error object."""
     gateway.on("TR1", order("PAYING"))
     patient = await begin(clock, omipay.poll_until_paid("TR1", first_wait=20, interval=20, timeout=100))
     hasty = await begin(clock, omipay.poll_until_paid("TR1", first_wait=1, interval=2, timeout=10))
@@ -146,10 +148,10 @@ async def test_pollers_keep_their_own_times(clock: ManualClock, gateway: Gateway
     assert errors[0] is not errors[1]
 
 
-async def test_a_poller_that_joins_a_question_gets_its_answer(
+async def test_a_poll_that_joins_a_question_gets_its_answer(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Who comes while the gateway is being asked does not ask again."""
+    """It does not ask again."""
     held = Held(order("PAID"))
     gateway.on("TR1", held)
     first = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
@@ -159,10 +161,10 @@ async def test_a_poller_that_joins_a_question_gets_its_answer(
     assert len(gateway.asked) == 1
 
 
-async def test_cancelling_one_poller_leaves_the_others_alone(
+async def test_cancelling_one_poll_leaves_the_others_alone(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """The browser that closed takes nothing with it, whether it was the first or the last, even in mid-request."""
+    """Whether it was the first or the last one, even during a request."""
     held = Held(order("PAID"))
     gateway.on("TR1", held)
     polls = [await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)) for _ in range(3)]
@@ -178,7 +180,7 @@ async def test_cancelling_one_poller_leaves_the_others_alone(
 async def test_polls_cancelled_as_they_fall_due_leave_room_for_others(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """However many polls are cancelled in the very moment of their question, later polls are still asked for."""
+    """However many polls are cancelled at the moment of their question, later polls are still served."""
     gateway.on("QueryOrder", order("PAID"))
     for number in range(40):
         poll = asyncio.create_task(omipay.poll_until_paid(f"TR{number}", first_wait=1))
@@ -192,7 +194,7 @@ async def test_polls_cancelled_as_they_fall_due_leave_room_for_others(
 
 
 async def test_a_poll_cancelled_in_the_queue_is_not_asked_for(clock: ManualClock, gateway: Gateway) -> None:
-    """Who left before its turn came costs no request."""
+    """A poll that is cancelled before its turn causes no request."""
     held = Held(order("PAID"))
     gateway.on("TR1", held)
     gateway.on("TR3", order("PAID"))
@@ -209,7 +211,7 @@ async def test_a_poll_cancelled_in_the_queue_is_not_asked_for(clock: ManualClock
 
 
 async def test_a_poll_that_joins_in_the_queue_costs_no_second_question(clock: ManualClock, gateway: Gateway) -> None:
-    """An order that waits for its turn is asked about once, however many came to wait for it meanwhile."""
+    """An order that waits for its turn is asked about once, however many polls wait for it."""
     held = Held(order("PAID"))
     gateway.on("TR1", held)
     gateway.on("TR2", order("PAYING"), order("PAID"))
@@ -226,8 +228,8 @@ async def test_a_poll_that_joins_in_the_queue_costs_no_second_question(clock: Ma
     assert gateway.times("TR2") == [4, 9]
 
 
-async def test_orders_and_refunds_are_told_apart(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """An order and a refund that bear one number are two things."""
+async def test_orders_and_refunds_are_kept_apart(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """An order and a refund may have the same number."""
     gateway.on("QueryOrder", order("PAID"))
     gateway.on("QueryRefund", refund("Applied"))
     paid = await begin(clock, omipay.poll_until_paid("1"))
@@ -244,7 +246,7 @@ async def test_orders_and_refunds_are_told_apart(clock: ManualClock, gateway: Ga
 async def test_closing_ends_every_poll_with_its_number(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
 ) -> None:
-    """Between questions, in one, and waiting for a slot: SessionClosed tells which order to ask about later."""
+    """Between questions, during one, and waiting for a slot: SessionClosed has the order to ask about later."""
     gateway.on("QueryOrder", Held(order("PAID")))
     polls = [await begin(clock, omipay.poll_until_paid(f"TR{n}", first_wait=0)) for n in range(30)]
     polls.append(await begin(clock, omipay.poll_until_paid("TR30")))
@@ -265,7 +267,7 @@ async def test_closing_ends_every_poll_with_its_number(
 async def test_a_paid_answer_counts_although_the_session_closes(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """What the gateway has said before the end is not thrown away."""
+    """An answer that came before the end is not lost."""
     gateway.on("TR1", order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid("TR1"))
     await omipay.confirm_notification(notification(clock))
@@ -277,7 +279,7 @@ async def test_a_paid_answer_counts_although_the_session_closes(
 
 
 async def test_polls_leave_two_slots_to_the_till(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """With a thousand polls hanging in a gateway that does not answer, a new order goes out at once."""
+    """While a thousand polls hang in a gateway that does not answer, a new order is sent at once."""
     gateway.on("QueryOrder", Held(order("PAYING")))
     gateway.on("MakeScanOrder", {"return_code": "SUCCESS", "order_no": "TR9"})
     polls = [asyncio.create_task(omipay.poll_until_paid(f"TR{n}", first_wait=1)) for n in range(1000)]
@@ -291,7 +293,7 @@ async def test_polls_leave_two_slots_to_the_till(clock: ManualClock, gateway: Ga
 
 
 async def test_the_oldest_due_poll_goes_first(clock: ManualClock, gateway: Gateway) -> None:
-    """Polls that fall due together are not fired in one instant, and none starves: first due, first asked."""
+    """Polls that fall due together are asked in the order of their instants, and each gets its turn."""
     gateway.on("QueryOrder", gateway.after(1, order("PAID")))
     async with gateway.session(max_in_flight=4) as omipay:
         late = [await begin(clock, omipay.poll_until_paid(f"B{n}", first_wait=6)) for n in range(4)]
@@ -314,7 +316,7 @@ SCAN: dict[str, Any] = {
 
 
 class Crowd:
-    """Ten thousand customers who pay, or fail to, at random moments of ten minutes; a gateway that stumbles."""
+    """Ten thousand customers who pay or fail at random moments within ten minutes, and a gateway with errors."""
 
     def __init__(self, size: int, seed: int) -> None:
         chance = random.Random(seed)
@@ -325,7 +327,7 @@ class Crowd:
         self.faults = 0
 
     def answer(self, asked: Request) -> Any:
-        """What the gateway says of an order now: in one of fifty cases nothing that can be used."""
+        """The gateway's answer about an order now; one in fifty cannot be used."""
         if self.chance.random() < 0.02:
             self.faults += 1
             failures = (httpx.ReadTimeout("slow"), httpx.Response(502), fail("SYSTEM_ERROR"))
@@ -335,7 +337,7 @@ class Crowd:
 
 
 async def test_ten_thousand_polls_all_end_as_their_customers_do() -> None:
-    """All right states, never more than ``max_in_flight`` requests, and tills that sell meanwhile are not held up."""
+    """With the right states, at most ``max_in_flight`` requests, and new orders that are not delayed."""
     clock = ManualClock(auto=True)
     crowd = Crowd(10_000, seed=4)
     gateway = Gateway(clock)

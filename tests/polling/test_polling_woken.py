@@ -1,4 +1,4 @@
-"""Polls that need not wait for their next question: woken by what this process or another has confirmed."""
+"""Polls that are woken by what this process or another one has confirmed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def test_a_confirmed_notification_ends_the_wait(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Between two questions: every poll of the order ends at once, by the answer that confirmed it, and no other."""
+    """Every poll of that order ends at once with the answer that confirmed it, and no other poll."""
     gateway.on("TR1", order("PAID", out_order_no="T1-000231"))
     gateway.on("TR2", order("PAYING"))
     polls = [await begin(clock, omipay.poll_until_paid("TR1")) for _ in range(2)]
@@ -35,7 +35,7 @@ async def test_a_confirmed_notification_ends_the_wait(
 async def test_a_notification_during_a_question_ends_it_too(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """In the middle of a question that hangs: the poll does not wait for it."""
+    """The poll does not wait for a question that hangs."""
     hanging = Held(order("PAYING"))
     gateway.on("TR1", hanging, order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
@@ -45,7 +45,7 @@ async def test_a_notification_during_a_question_ends_it_too(
 
 
 async def test_fulfilling_an_order_ends_its_polls(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """The sweep that finds an order paid tells those who wait for it; one that finds it unpaid does not."""
+    """If the order is paid; an order that is not paid ends no poll."""
 
     async def handler(_: Order) -> None:
         """Fulfil nothing."""
@@ -58,8 +58,8 @@ async def test_fulfilling_an_order_ends_its_polls(clock: ManualClock, gateway: G
     assert (await outcome(poll)).is_paid
 
 
-async def test_a_forged_notification_wakes_nobody(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """Without the gateway's word nothing changes for those who wait."""
+async def test_a_forged_notification_wakes_no_poll(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """Only the gateway's answer counts."""
     gateway.on("TR1", order("PAYING"))
     poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=60))
 
@@ -76,7 +76,7 @@ async def test_a_forged_notification_wakes_nobody(clock: ManualClock, gateway: G
 async def test_a_notification_in_another_process_ends_the_wait(
     clock: ManualClock, gateway: Gateway, channel: Channel
 ) -> None:
-    """Through a shared backend: the other process's word is asked about at once, not believed, and wakes no other."""
+    """Through a shared backend: the poll asks the gateway at once, and no other poll does."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
     async with (
         gateway.session(backend=SharedBackend(channel, clock)) as here,
@@ -97,7 +97,7 @@ async def test_a_notification_in_another_process_ends_the_wait(
 async def test_a_wake_during_a_question_asks_once_more(
     clock: ManualClock, gateway: Gateway, backend: SharedBackend
 ) -> None:
-    """The question under way may have been answered before the payment: its "not yet" is not the last word."""
+    """The question under way may have been answered before the payment, so its answer is not final."""
     held = Held(order("PAYING"))
     gateway.on("TR1", held, order("PAID"))
     async with gateway.session(backend=backend) as omipay:
@@ -110,10 +110,10 @@ async def test_a_wake_during_a_question_asks_once_more(
         assert gateway.times("TR1") == [1, 1]
 
 
-async def test_a_verdict_that_is_being_shown_is_the_last_word(
+async def test_nothing_changes_after_a_final_status(
     clock: ManualClock, gateway: Gateway, backend: SharedBackend
 ) -> None:
-    """While a display shows that it is paid, late answers and wakes change nothing, and nobody is asked again."""
+    """While ``on_status`` runs with PAID, late answers and wakes change nothing, and nothing is asked."""
     late = Held(order("PAYING"))
     gateway.on("TR1", late, order("PAID"))
     seen: list[str] = []
@@ -135,7 +135,7 @@ async def test_a_verdict_that_is_being_shown_is_the_last_word(
 
 
 async def test_other_merchants_wakes_are_not_ours(clock: ManualClock, gateway: Gateway, backend: SharedBackend) -> None:
-    """Merchants may share a backend: an order's number is not enough."""
+    """Merchants may share a backend, so the number of an order alone does not wake a poll."""
     gateway.on("TR1", order("PAID"))
     async with gateway.session(backend=backend) as omipay:
         poll = await begin(clock, omipay.poll_until_paid("TR1"))
@@ -150,7 +150,7 @@ async def test_other_merchants_wakes_are_not_ours(clock: ManualClock, gateway: G
 async def test_a_wake_after_the_last_question_asks_again(
     clock: ManualClock, gateway: Gateway, backend: SharedBackend
 ) -> None:
-    """In the last second, when no question was due any more, a payment in another process still counts."""
+    """A payment in another process counts even when no question was due any more."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
     async with gateway.session(backend=backend) as omipay:
         poll = await begin(clock, omipay.poll_until_paid("TR1", timeout=5))
@@ -164,7 +164,7 @@ async def test_a_wake_after_the_last_question_asks_again(
 async def test_without_wake_ups_polls_go_on_by_interval(
     clock: ManualClock, gateway: Gateway, backend: SharedBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A shared backend that cannot be reached is logged, and costs the wake-ups only."""
+    """A shared backend that cannot be reached is logged, and polls ask after their intervals."""
     gateway.on("TR1", order("PAYING"), order("PAID"))
     backend.failures = [BackendError("no subscription")] * 10
     async with gateway.session(backend=backend) as omipay:
@@ -176,7 +176,7 @@ async def test_without_wake_ups_polls_go_on_by_interval(
 
 
 async def test_closing_ends_the_listening(clock: ManualClock, gateway: Gateway, channel: Channel) -> None:
-    """When ``aclose`` has returned nothing of the session is left in the shared backend."""
+    """After ``aclose`` the session does not listen to the shared backend any more."""
     gateway.on("TR1", order("PAID"))
     omipay = gateway.session(backend=SharedBackend(channel, clock))
     await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))

@@ -1,4 +1,4 @@
-"""Who is asked about next, without a loop and without a gateway: order, fairness, limits, and nothing left behind."""
+"""Which order is asked about next, without a loop and a gateway: order, fairness, limits, and leftovers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.untyped import untyped
 
 
 class Order(Scheduled):
-    """Something to ask about."""
+    """A subject to ask about."""
 
     __slots__ = ("name",)
 
@@ -28,7 +28,7 @@ class Order(Scheduled):
 
 
 def take_all(scheduler: Scheduler[Order], now: float = 0.0) -> list[str]:
-    """The names of everything that may be asked about now, one after the other, each answered at once."""
+    """The names of all that can be taken now, each answered at once."""
     names = []
     while (order := scheduler.take(now)) is not None:
         scheduler.answered()
@@ -49,7 +49,7 @@ def take_all(scheduler: Scheduler[Order], now: float = 0.0) -> list[str]:
     ],
 )
 def test_schedule_of_a_poll(first_wait: float, timeout: float | None, instants: tuple[float, float, float]) -> None:
-    """The last question comes half a second before the end, or a twentieth of the time; the first one never later."""
+    """The last question comes half a second, or a twentieth of the time, before the end. The first is never later."""
     schedule = Schedule.begin(100, first_wait=first_wait, interval=3, timeout=timeout)
     assert (schedule.first, schedule.last, schedule.deadline) == pytest.approx(instants)
 
@@ -67,7 +67,7 @@ def test_a_question_that_ends_at_the_last_instant_is_the_last(ended: float, foll
 
 
 def test_new_orders_go_before_everything_and_last_questions_take_turns_with_repeats() -> None:
-    """However many repeats are overdue, the order that nobody has asked about yet is next."""
+    """A first question goes next, however many repeats are overdue."""
     scheduler: Scheduler[Order] = Scheduler(2)
     for number in range(3):
         scheduler.repeat(Order(f"repeat{number}"), 1 + number / 10, 0)
@@ -85,7 +85,7 @@ def test_new_orders_go_before_everything_and_last_questions_take_turns_with_repe
 
 
 def test_of_very_many_new_orders_every_second_turn_is_the_newest_ones() -> None:
-    """After a restart with thousands of orders, a customer who has just ordered is not the last of them."""
+    """After a restart with thousands of orders, a new order does not wait for all of them."""
     scheduler: Scheduler[Order] = Scheduler(1)
     for number in range(8):
         scheduler.ask_first(Order(str(number)))
@@ -93,7 +93,7 @@ def test_of_very_many_new_orders_every_second_turn_is_the_newest_ones() -> None:
 
 
 def test_an_order_is_queued_once() -> None:
-    """Woken, new and at its end at the same time, it is asked about once, and as a new one."""
+    """An order that is new, woken and at its end is asked about once, and as a new one."""
     scheduler: Scheduler[Order] = Scheduler(1)
     order, other = Order("it"), Order("other")
     scheduler.repeat(order, 1, 0)
@@ -106,7 +106,7 @@ def test_an_order_is_queued_once() -> None:
 
 
 def test_the_turns_come_again_as_soon_as_a_repeat_is_due() -> None:
-    """Nothing is due before its time, and the time to look again is told exactly."""
+    """Nothing is due before its time, and ``next_time`` is exact."""
     scheduler: Scheduler[Order] = Scheduler(1)
     scheduler.repeat(Order("it"), 0.3, 1_000_000.1)
     due = scheduler.next_time(0)
@@ -122,7 +122,7 @@ def test_the_turns_come_again_as_soon_as_a_repeat_is_due() -> None:
 
 
 def crowd(intervals: dict[str, float], *, at_once: int, latency: float, seconds: float) -> dict[str, list[float]]:
-    """When each order was asked about, by a gateway of this latency, while all of them wait for so long."""
+    """When each order was asked about within so many seconds, by a gateway with this latency."""
     scheduler: Scheduler[Order] = Scheduler(at_once)
     for name in intervals:
         scheduler.ask_first(Order(name))
@@ -143,7 +143,7 @@ def crowd(intervals: dict[str, float], *, at_once: int, latency: float, seconds:
 
 
 def test_intervals_are_stretched_by_the_same_factor() -> None:
-    """Twice as much as can be asked: whoever wanted 1, 4 or 16 seconds waits about the same number of intervals."""
+    """With twice as many questions as can be asked, intervals of 1, 4 and 16 seconds are stretched alike."""
     intervals = {f"{interval}s-{number}": float(interval) for interval in (1, 4, 16) for number in range(40)}
     asked = crowd(intervals, at_once=2, latency=0.1, seconds=400)
     stretched = {name: (times[-1] - times[1]) / (len(times) - 2) / intervals[name] for name, times in asked.items()}
@@ -153,7 +153,7 @@ def test_intervals_are_stretched_by_the_same_factor() -> None:
 
 
 def test_intervals_are_kept_while_there_is_room() -> None:
-    """A gateway that keeps up is asked as often as was wanted, to the millisecond."""
+    """To the millisecond, if the gateway is fast enough."""
     asked = crowd({"a": 5, "b": 7, "c": 60}, at_once=2, latency=0.1, seconds=300)
     gaps = {name: {round(b - a, 3) for a, b in pairwise(times[1:])} for name, times in asked.items()}
     assert gaps == {"a": {5.1}, "b": {7.1}, "c": {60.1}}
@@ -165,8 +165,8 @@ def test_intervals_are_kept_while_there_is_room() -> None:
     at_once=st.integers(1, 5),
     latency=st.floats(0.01, 2),
 )
-def test_nobody_is_left_out(intervals: list[float], at_once: int, latency: float) -> None:
-    """Whatever is waited for, everybody is asked about again within the time that their stretched intervals take."""
+def test_no_order_is_left_out(intervals: list[float], at_once: int, latency: float) -> None:
+    """Each order is asked about again within the time that all stretched intervals take."""
     names = {str(number): interval for number, interval in enumerate(intervals)}
     longest = max(intervals) + latency
     demand = sum(latency / at_once / interval for interval in intervals)
@@ -188,7 +188,7 @@ STEPS = st.lists(
 
 @given(steps=STEPS, at_once=st.integers(1, 3))
 def test_the_rules_hold_in_any_order_of_events(steps: list[tuple[str, int, float]], at_once: int) -> None:
-    """Never more under way than allowed, never a repeat while a new order waits, never one that was discarded."""
+    """Never too many at once, no repeat before a first question, and nothing that was discarded."""
     scheduler: Scheduler[Order] = Scheduler(at_once)
     orders = [Order(str(number)) for number in range(10)]
     new: set[Order] = set()
@@ -243,7 +243,7 @@ def size(timetable: Timetable[Any]) -> int:
     )
 )
 def test_a_timetable_is_a_sorted_list(steps: list[tuple[str, int, float]]) -> None:
-    """What is put in comes out in the order of the times, and ``next_time`` never comes too late."""
+    """Items come out in the order of their times, and ``next_time`` is never too late."""
     timetable: Timetable[int] = Timetable()
     model: dict[int, float] = {}
     now = 0.0
@@ -269,7 +269,7 @@ def test_a_timetable_is_a_sorted_list(steps: list[tuple[str, int, float]]) -> No
 
 @pytest.mark.parametrize("spread", [0.00001, 0.01, 60], ids=["at once", "in minutes", "in days"])
 def test_what_is_taken_out_of_a_timetable_leaves_nothing(spread: float) -> None:
-    """Ten thousand items that come and go, with a few that stay, take the room of a few; the last takes all with it."""
+    """Ten thousand items that come and go, with a few that stay, use the memory of a few."""
     timetable: Timetable[int] = Timetable()
     timetable.first(0)
     for item in range(10):
@@ -285,8 +285,8 @@ def test_what_is_taken_out_of_a_timetable_leaves_nothing(spread: float) -> None:
     assert timetable.next_time() == math.inf
 
 
-def test_what_is_put_in_behind_a_later_item_comes_before_it() -> None:
-    """Also where the time of both has nearly come."""
+def test_an_item_that_is_added_after_a_later_one_comes_before_it() -> None:
+    """Even if the time of both has nearly come."""
     timetable: Timetable[str] = Timetable()
     timetable.add("later", 0.12)
     assert timetable.first(0.01) is None
@@ -295,8 +295,8 @@ def test_what_is_put_in_behind_a_later_item_comes_before_it() -> None:
     assert timetable.first(0.05) == (0.05, "sooner")
 
 
-def test_of_several_items_at_one_time_the_first_put_in_comes_first() -> None:
-    """First come, first asked."""
+def test_of_several_items_at_one_time_the_first_added_comes_first() -> None:
+    """In the order in which they were added."""
     timetable: Timetable[str] = Timetable()
     for item in "cab":
         timetable.add(item, 7)

@@ -1,4 +1,4 @@
-"""The clock that users test their programs with: it moves when told, wakes sleepers in order, and never otherwise."""
+"""The clock that users test their programs with: it moves when it is advanced, and wakes sleepers in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from omipay_async.testing import ManualClock
 
 
 async def sleepers(clock: ManualClock, log: list[tuple[str, float]], *naps: float) -> list[asyncio.Task[None]]:
-    """Tasks that sleep so long and then note the time."""
+    """Tasks that sleep so long and then record the time."""
 
     async def nap(seconds: float) -> None:
         await clock.sleep(seconds)
@@ -29,7 +29,7 @@ async def sleepers(clock: ManualClock, log: list[tuple[str, float]], *naps: floa
 
 
 def test_it_is_a_clock() -> None:
-    """It satisfies the protocol that a session asks for, timers included."""
+    """It satisfies the protocol of a session's clock, timers included."""
     assert isinstance(ManualClock(), Clock)
     assert callable(ManualClock().call_later)
 
@@ -37,7 +37,7 @@ def test_it_is_a_clock() -> None:
 @pytest.mark.parametrize(
     "start", [1482812036.067, 1482812036067, datetime(2016, 12, 27, 4, 13, 56, 67000, tzinfo=UTC)], ids=str
 )
-def test_it_starts_when_told(start: Any) -> None:
+def test_it_starts_at_the_given_time(start: Any) -> None:
     """Seconds, milliseconds, or an aware datetime; ``monotonic`` starts at 0."""
     clock = ManualClock(start)
     assert clock.time_ms() == 1482812036067
@@ -45,7 +45,7 @@ def test_it_starts_when_told(start: Any) -> None:
 
 
 async def test_time_stands_still_by_itself() -> None:
-    """However much goes on."""
+    """Whatever else the program does."""
     clock, log = ManualClock(), list[tuple[str, float]]()
     (task,) = await sleepers(clock, log, 0.001)
     for _ in range(100):
@@ -56,7 +56,7 @@ async def test_time_stands_still_by_itself() -> None:
 
 
 async def test_sleepers_wake_in_order_each_at_its_own_time() -> None:
-    """One stride over three sleepers: each finds the clock at its own second."""
+    """One ``advance`` over three sleepers: each reads its own second from the clock."""
     clock, log = ManualClock(), list[tuple[str, float]]()
     await sleepers(clock, log, 3, 1, 2)
     await clock.advance(10)
@@ -64,8 +64,8 @@ async def test_sleepers_wake_in_order_each_at_its_own_time() -> None:
     assert clock.monotonic() == 10
 
 
-async def test_sleepers_of_one_moment_wake_in_the_order_they_lay_down() -> None:
-    """Nothing is left to chance."""
+async def test_sleepers_of_one_moment_wake_in_the_order_they_began() -> None:
+    """The order does not depend on chance."""
     clock, log = ManualClock(), list[int]()
     for number in range(20):
         clock.call_later(5, functools.partial(log.append, number))
@@ -73,8 +73,8 @@ async def test_sleepers_of_one_moment_wake_in_the_order_they_lay_down() -> None:
     assert log == list(range(20))
 
 
-async def test_what_a_sleeper_does_next_happens_within_the_same_stride() -> None:
-    """A poll of five minutes passes in one ``advance``: waking, working, sleeping again."""
+async def test_what_a_sleeper_does_next_happens_within_the_same_advance() -> None:
+    """A poll of five minutes passes in one ``advance``: it wakes, works and sleeps again."""
     clock, seen = ManualClock(), list[float]()
 
     async def poll() -> None:
@@ -90,8 +90,8 @@ async def test_what_a_sleeper_does_next_happens_within_the_same_stride() -> None
     assert seen == [5.0 * n for n in range(1, 61)]
 
 
-async def test_a_sleeper_wakes_no_moment_too_early() -> None:
-    """Strides add up."""
+async def test_a_sleeper_never_wakes_too_early() -> None:
+    """Several calls of ``advance`` add up."""
     clock, log = ManualClock(), list[tuple[str, float]]()
     await sleepers(clock, log, 5)
     await clock.advance(4.999)
@@ -100,7 +100,7 @@ async def test_a_sleeper_wakes_no_moment_too_early() -> None:
     assert log == [("5", 5.0)]
 
 
-async def test_without_await_time_goes_on_as_the_loop_does() -> None:
+async def test_without_await_time_moves_while_the_loop_runs() -> None:
     """``advance`` may be called from a callback or a sync helper."""
     clock, log = ManualClock(), list[tuple[str, float]]()
     tasks = await sleepers(clock, log, 1, 2)
@@ -110,8 +110,8 @@ async def test_without_await_time_goes_on_as_the_loop_does() -> None:
     assert log == [("1", 1.0), ("2", 2.0)]
 
 
-async def test_strides_that_are_not_awaited_add_up() -> None:
-    """Two strides of one second are two seconds."""
+async def test_advances_that_are_not_awaited_add_up() -> None:
+    """Two of one second are two seconds."""
     clock, log = ManualClock(), list[tuple[str, float]]()
     tasks = await sleepers(clock, log, 0.5, 2)
     clock.advance(1)
@@ -121,7 +121,7 @@ async def test_strides_that_are_not_awaited_add_up() -> None:
 
 
 async def test_two_may_wait_for_the_same_time() -> None:
-    """Both get there."""
+    """Both return."""
     clock, log = ManualClock(), list[tuple[str, float]]()
     await sleepers(clock, log, 1)
 
@@ -133,8 +133,8 @@ async def test_two_may_wait_for_the_same_time() -> None:
     assert log == [("1", 1.0)]
 
 
-async def test_whoever_is_cancelled_while_time_passes_holds_nobody_up() -> None:
-    """An ``advance`` that nobody waits for any more is still time."""
+async def test_a_cancelled_advance_still_lets_time_pass() -> None:
+    """Other sleepers wake all the same."""
     clock, log = ManualClock(), list[tuple[str, float]]()
     await sleepers(clock, log, 1)
 
@@ -151,7 +151,7 @@ async def test_whoever_is_cancelled_while_time_passes_holds_nobody_up() -> None:
 
 
 async def test_a_cancelled_sleeper_is_forgotten() -> None:
-    """It wakes nobody, and the clock does not stop at its time."""
+    """The clock does not stop at its time."""
     clock, log = ManualClock(auto=True), list[tuple[str, float]]()
     first, second = await sleepers(clock, log, 1, 2)
     first.cancel()
@@ -161,15 +161,15 @@ async def test_a_cancelled_sleeper_is_forgotten() -> None:
 
 
 async def test_no_wait_at_all_lets_others_run() -> None:
-    """``sleep(0)``, and less, is a turn of the loop and needs no time."""
+    """``sleep(0)``, or less, is one turn of the loop and takes no time."""
     clock = ManualClock()
     await clock.sleep(0)
     await clock.sleep(-5)
     assert clock.monotonic() == 0
 
 
-async def test_a_timer_can_be_called_off_before_and_after() -> None:
-    """As asyncio's can."""
+async def test_a_timer_can_be_cancelled_before_and_after() -> None:
+    """Like asyncio's timers."""
     clock, log = ManualClock(), list[str]()
     clock.call_later(1, lambda: log.append("called off")).cancel()
     kept = clock.call_later(1, lambda: log.append("kept"))
@@ -182,8 +182,8 @@ async def test_a_timer_can_be_called_off_before_and_after() -> None:
     assert log == ["overdue", "kept"]
 
 
-async def test_a_timer_called_off_by_another_of_the_same_moment_does_not_ring() -> None:
-    """The first of two may make the second pointless."""
+async def test_a_timer_that_another_one_cancels_at_the_same_moment_is_not_called() -> None:
+    """The first of two timers may cancel the second."""
     clock, log = ManualClock(), list[str]()
 
     def first() -> None:
@@ -197,7 +197,7 @@ async def test_a_timer_called_off_by_another_of_the_same_moment_does_not_ring() 
 
 
 async def test_auto_jumps_to_the_next_sleeper_once_nothing_else_can_run() -> None:
-    """An hour of waiting takes no time; what can run runs first."""
+    """An hour of sleep takes no real time. Tasks that can run go first."""
     clock, order = ManualClock(auto=True), list[str]()
 
     async def busy() -> None:
@@ -225,15 +225,15 @@ async def test_auto_can_be_advanced_too() -> None:
 
 
 async def test_two_clocks_on_one_loop_do_not_wait_for_each_other() -> None:
-    """Each looks whether others can run; the other's look does not count."""
+    """Each checks whether other tasks can run, and does not count the other clock's check."""
     one, other = ManualClock(auto=True), ManualClock(auto=True)
     await asyncio.gather(one.sleep(5), other.sleep(7))
     assert one.monotonic() == 5
     assert other.monotonic() == 7
 
 
-async def test_the_wall_clock_is_put_right_without_time_passing() -> None:
-    """``shift`` is a corrected system clock: timestamps jump, timers do not."""
+async def test_the_wall_clock_can_be_corrected_without_time_passing() -> None:
+    """``shift`` moves timestamps but not timers, like a corrected system clock."""
     clock, log = ManualClock(1_000_000.0), list[tuple[str, float]]()
     await sleepers(clock, log, 1)
     clock.shift(3600)
@@ -247,13 +247,13 @@ async def test_the_wall_clock_is_put_right_without_time_passing() -> None:
 
 
 def test_time_only_goes_forward() -> None:
-    """A negative stride is a mistake; the message names the way back."""
+    """A negative number is rejected, and the message mentions ``shift``."""
     with pytest.raises(ValueError, match="shift"):
         ManualClock().advance(-1)
 
 
-async def test_who_asks_at_once_is_told_the_new_time() -> None:
-    """``advance`` need not be awaited to count: what is due on the way happens at its own time, first."""
+async def test_the_new_time_can_be_read_at_once() -> None:
+    """``advance`` need not be awaited. What becomes due meanwhile still happens at its own time."""
     clock, log = ManualClock(), list[float]()
     for due in (1, 2, 9):
         clock.call_later(due, lambda: log.append(clock.monotonic()))
@@ -264,7 +264,7 @@ async def test_who_asks_at_once_is_told_the_new_time() -> None:
 
 
 def test_without_a_loop_the_time_is_reached_at_once() -> None:
-    """Sync tests can move it too, and whatever is due happens."""
+    """Sync tests can advance it too, and what is due happens."""
     clock, log = ManualClock(), list[float]()
     clock.call_later(2, lambda: log.append(clock.monotonic()))
     clock.call_later(1, lambda: log.append(clock.monotonic()))
@@ -276,7 +276,7 @@ def test_without_a_loop_the_time_is_reached_at_once() -> None:
 
 
 def test_one_clock_serves_one_loop_after_the_other() -> None:
-    """Each test has its own loop; a clock may outlive one."""
+    """Each test has its own loop, and a clock may be used in several."""
     clock = ManualClock(auto=True)
     for expected in (5, 10):
         asyncio.run(clock.sleep(5))
@@ -284,7 +284,7 @@ def test_one_clock_serves_one_loop_after_the_other() -> None:
 
 
 def test_a_loop_that_does_not_show_what_is_ready_is_given_many_turns() -> None:
-    """Loops written in C have no such face: then a thousand turns have to do."""
+    """Loops that are written in C have no list of what is ready: they get a thousand turns."""
     loop: Any = object()
     assert ManualClock._others_can_run(loop, 0)
     assert ManualClock._others_can_run(loop, 999)
@@ -292,8 +292,8 @@ def test_a_loop_that_does_not_show_what_is_ready_is_given_many_turns() -> None:
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=12), st.lists(st.floats(0, 50), max_size=6))
-def test_whatever_the_naps_and_strides_everybody_wakes_on_time(naps: list[float], strides: list[float]) -> None:
-    """Order, moments, and nobody forgotten."""
+def test_all_sleepers_wake_on_time_whatever_the_sleeps_and_advances(naps: list[float], strides: list[float]) -> None:
+    """In order, at their own times, and all of them."""
 
     async def play() -> None:
         clock, woken = ManualClock(), list[float]()

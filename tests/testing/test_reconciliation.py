@@ -1,4 +1,4 @@
-"""``assert_reconciled`` fails a test whose program believes of its money what the gateway does not."""
+"""``assert_reconciled`` fails a test if a program's records of its money differ from the gateway's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def sold(omipay: AsyncOmipay) -> str:
-    """A paid order, "S-1", of which "R-1" was given back; "S-2" was declined."""
+    """A paid order, "S-1", with a refund, "R-1"; "S-2" was declined."""
     common: dict[str, Any] = {"order_name": "A", "amount": 100, "currency": "AUD", "pos_no": "till-1"}
     order = await omipay.make_scan_order(**common, out_order_no="S-1", qrcode=PaymentCode.PAID)
     await omipay.refund(order_no=order.order_no, out_refund_no="R-1", amount=40)
@@ -37,10 +37,10 @@ async def sold(omipay: AsyncOmipay) -> str:
         ({"paid": ["S-1"], "refunded": ["R-1", "R-2"]}, "not refunded at the gateway: R-2"),
     ],
 )
-async def test_beliefs_are_held_against_the_ledger(
+async def test_the_programs_records_are_compared_with_the_ledger(
     omipay_sandbox: Sandbox, sold: str, beliefs: dict[str, Any], said: str
 ) -> None:
-    """Each number that only one side knows is named; refunds are compared where the program says anything of them."""
+    """Each number that only one side has is named. Refunds are compared if the test gives any."""
     if not said:
         assert_reconciled(omipay_sandbox, **beliefs)
         return
@@ -48,8 +48,8 @@ async def test_beliefs_are_held_against_the_ledger(
         assert_reconciled(omipay_sandbox, **beliefs)
 
 
-async def test_a_refund_that_failed_is_not_standing(omipay_sandbox: Sandbox, sold: str) -> None:
-    """The money did not go back, so the program must not hold it for refunded."""
+async def test_a_refund_that_failed_does_not_count(omipay_sandbox: Sandbox, sold: str) -> None:
+    """The money was not paid out, so the program must not record it as refunded."""
     (refund_no,) = omipay_sandbox.ledger.refunds
     await omipay_sandbox.advance_refund(refund_no, "MerchantRejected")
     assert_reconciled(omipay_sandbox, paid=["S-1"], refunded=[])
@@ -58,14 +58,14 @@ async def test_a_refund_that_failed_is_not_standing(omipay_sandbox: Sandbox, sol
 
 
 async def test_the_same_refund_twice(omipay: AsyncOmipay, omipay_sandbox: Sandbox, sold: str) -> None:
-    """Money that went back twice fails whatever the program believes."""
+    """Money that was refunded twice fails the test, whatever the program has recorded."""
     await omipay.refund(order_no=sold, out_refund_no="R-1", amount=40)
     with pytest.raises(AssertionError, match="refunded twice: R-1"):
         assert_reconciled(omipay_sandbox, paid=["S-1"], refunded=["R-1"])
 
 
 async def test_the_fixture_s_session_is_notified(omipay: AsyncOmipay, omipay_sandbox: Sandbox) -> None:
-    """The app may be set after the session was made: orders lead to its ``/omipay/notify`` without further set-up."""
+    """The app may be set after the session was made: its orders notify ``/omipay/notify`` of that app."""
     paths: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
