@@ -59,7 +59,7 @@ def expected(endpoint: str, code: str | None) -> Outcome | None:
 async def test_the_outcome_of_every_refusal_of_every_endpoint(name: str, code: str | None) -> None:
     """The class follows the code, the outcome follows endpoint and code. Only reads repeat, and only SYSTEM_ERROR."""
     if (name, code) == ("MakeScanOrder", "USERPAYING"):
-        return  # no refusal: see test_a_customer_typing_a_password_is_no_error
+        return  # no refusal: see test_a_customer_typing_a_password_is_not_an_error
     gateway = Gateway(fail(code, order_no="TR1"))
     async with open_session(gateway) as omipay:
         with pytest.raises(OmipayError) as caught:

@@ -1,4 +1,4 @@
-"""What is no reply at all: a read is repeated and then fails, a money call is OutcomeUnknown; nothing else escapes."""
+"""Replies that cannot be used: a read is repeated and then fails, a money call raises OutcomeUnknown."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ UNUSABLE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", ["QueryOrder", "QueryRefund", "GetExchangeRate"])
 @pytest.mark.parametrize("what", UNUSABLE)
-async def test_a_read_that_gets_no_reply_is_repeated_and_then_says_so(name: str, what: str) -> None:
-    """Three tries, then InvalidReply with the status and the beginning of the body."""
+async def test_a_read_that_gets_no_reply_is_repeated_and_then_fails(name: str, what: str) -> None:
+    """After three tries it raises InvalidReply with the status and the beginning of the body."""
     gateway = Gateway(UNUSABLE[what])
     async with open_session(gateway) as omipay:
         with pytest.raises(InvalidReply) as failure:
@@ -65,7 +65,7 @@ async def test_a_read_that_gets_no_reply_is_repeated_and_then_says_so(name: str,
 @pytest.mark.parametrize("name", MONEY)
 @pytest.mark.parametrize("what", UNUSABLE)
 async def test_a_money_call_that_gets_no_reply_is_never_repeated(name: str, what: str) -> None:
-    """Nobody knows what became of it: OutcomeUnknown, caused by the InvalidReply, and one request only."""
+    """There is one request, and then OutcomeUnknown, caused by the InvalidReply."""
     gateway = Gateway(UNUSABLE[what])
     async with open_session(gateway) as omipay:
         with pytest.raises(OutcomeUnknown) as failure:
@@ -80,7 +80,7 @@ async def test_a_money_call_that_gets_no_reply_is_never_repeated(name: str, what
 @pytest.mark.parametrize("name", MONEY)
 @pytest.mark.parametrize("value", [None, "", 5, ["TR1"], {"a": 1}, True])
 async def test_a_money_reply_without_its_number_leaves_the_outcome_unknown(name: str, value: Any) -> None:
-    """SUCCESS, but of what? The reply is in ``.raw``; USERPAYING without a number likewise."""
+    """After SUCCESS or USERPAYING without a number. The reply is in ``.raw``."""
     (number,) = ENDPOINTS[name].essential
     replies = [success(name, **{number: value})]
     if name == "MakeScanOrder":
@@ -95,7 +95,7 @@ async def test_a_money_reply_without_its_number_leaves_the_outcome_unknown(name:
 
 @pytest.mark.parametrize("status", [199, 300, 301, 404, 500, 502])
 def test_a_success_needs_a_status_that_agrees(status: int) -> None:
-    """SUCCESS under HTTP 502 is a proxy's, or a page saved long ago."""
+    """SUCCESS with HTTP 502 comes from a proxy, or is an old page."""
     with pytest.raises(InvalidReply, match=f"HTTP status {status}"):
         read("QueryOrder", success("QueryOrder"), status)
     assert read("QueryOrder", success("QueryOrder"), 201)
@@ -113,16 +113,16 @@ def test_a_success_needs_a_status_that_agrees(status: int) -> None:
         (None, r"\(a redirect\)"),
     ],
 )
-def test_a_redirect_is_told_without_what_is_secret_in_it(location: str | None, told: str) -> None:
-    """Who set up a wrong address sees where it leads; the query may hold our own signature."""
+def test_the_message_of_a_redirect_shows_no_secret(location: str | None, told: str) -> None:
+    """It shows where a wrong address leads to, without the query, which may contain our signature."""
     with pytest.raises(InvalidReply, match=f"HTTP 302 {told}, the reply cannot be used"):
         read("QueryOrder", b"", 302, location=location)
 
 
 @pytest.mark.parametrize("code", ["SIGN_ERROR", "NEW_ONE", "", None, 5])
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404])
-def test_a_refusal_may_have_any_status_but_a_failed_servers(status: int, code: Any) -> None:
-    """The documents do not say which one a FAIL has."""
+def test_a_refusal_may_have_any_status_below_500(status: int, code: Any) -> None:
+    """The documents do not say which status a FAIL has."""
     with pytest.raises(APIError) as caught:
         read("QueryOrder", fail(code), status)
     assert caught.value.error_msg == "Nein."
@@ -130,7 +130,7 @@ def test_a_refusal_may_have_any_status_but_a_failed_servers(status: int, code: A
 
 @pytest.mark.parametrize("word", [None, "", "OK", "FAIL "])
 def test_only_success_means_success(word: str | None) -> None:
-    """Without a ``return_code`` a reply is believed only of the one endpoint whose documents list none."""
+    """A reply without ``return_code`` is believed only from the one endpoint whose documents do not list it."""
     with pytest.raises(InvalidReply, match="neither SUCCESS nor FAIL"):
         read("QueryOrder", success("QueryOrder", return_code=word))
     login = success("GetUserInfo", return_code=word)
@@ -141,8 +141,8 @@ def test_only_success_means_success(word: str | None) -> None:
         assert read("GetUserInfo", login).openid == login["openid"]
 
 
-def test_what_a_refusal_says_is_text_or_nothing() -> None:
-    """``error_msg`` is shown to people: a number there is left in ``raw``."""
+def test_the_message_of_a_refusal_is_text_or_none() -> None:
+    """``error_msg`` is shown to people, so a number stays only in ``raw``."""
     with pytest.raises(APIError) as caught:
         read("QueryOrder", fail("SIGN_ERROR") | {"error_msg": 5})
     assert (caught.value.error_msg, caught.value.raw) == (None, fail("SIGN_ERROR") | {"error_msg": 5})
@@ -150,8 +150,8 @@ def test_what_a_refusal_says_is_text_or_nothing() -> None:
 
 @pytest.mark.parametrize("code", ["SIGN_ERROR", "USERPAYING", "NEW_ONE", "", None])
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_server_that_failed_is_not_believed_whatever_it_says(status: int, code: Any) -> None:
-    """A FAIL under 5xx does not prove that no money moved, nor SUCCESS that it did."""
+def test_a_server_that_failed_is_not_believed(status: int, code: Any) -> None:
+    """With 5xx, a FAIL does not prove that no money moved, and SUCCESS does not prove that it did."""
     for name in ("QueryOrder", "MakeScanOrder", "Refund"):
         for reply in (fail(code, order_no="TR1"), success(name), {"return_code": "USERPAYING", "order_no": "TR1"}):
             with pytest.raises(InvalidReply, match=f"HTTP status {status}"):
@@ -163,7 +163,7 @@ def test_a_server_that_failed_is_not_believed_whatever_it_says(status: int, code
     ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "GZIP", "identity, br", "gzip,identity"],
 )
 async def test_a_compressed_reply_is_not_unpacked(encoding: str) -> None:
-    """Nothing compressed was accepted: a bomb stays packed."""
+    """No compression was accepted, and a compressed body could be huge."""
     packed = gzip.compress(json.dumps(success("QueryOrder")).encode())
     reply = httpx.Response(200, headers={"Content-Encoding": encoding}, stream=httpx.ByteStream(packed))
     with pytest.raises(InvalidReply, match="compressed"):
@@ -175,7 +175,7 @@ async def test_a_compressed_reply_is_not_unpacked(encoding: str) -> None:
 
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_a_reply_of_ten_megabytes_is_cut_off(streamed: bool) -> None:
-    """Over 1 MiB nothing more is read, and what was read is not parsed."""
+    """It is read up to 1 MiB, and is not parsed."""
     sent = 0
 
     async def flood() -> Any:
@@ -196,7 +196,7 @@ SECOND = {"return_code": "SUCCESS", "order_no": "TR1"}
 
 
 def test_every_field_of_a_refusal() -> None:
-    """What the gateway said, where it was said, and all of the reply."""
+    """The gateway's code and message, the endpoint, and the whole reply."""
     with pytest.raises(APIError) as caught:
         read("MakeQROrder", REFUSED, 400, node="CN")
     error = caught.value
@@ -206,8 +206,8 @@ def test_every_field_of_a_refusal() -> None:
 
 
 @pytest.mark.parametrize("order_no", ["", 7, None, ["TR1"]])
-def test_a_refusal_names_an_order_by_text_or_not_at_all(order_no: Any) -> None:
-    """What it says stays in ``raw``. So does an ``error_msg`` that is empty."""
+def test_the_order_of_a_refusal_is_text_or_none(order_no: Any) -> None:
+    """Any other value stays in ``raw``, like an ``error_msg`` that is empty."""
     with pytest.raises(APIError, match=r"^MakeQROrder: AMOUNT_INVALID$") as caught:
         read("MakeQROrder", REFUSED | {"order_no": order_no, "error_msg": ""})
     assert (caught.value.order_no, caught.value.error_msg) == (None, "")
@@ -237,7 +237,7 @@ def test_a_refusal_names_an_order_by_text_or_not_at_all(order_no: Any) -> None:
 def test_every_field_of_a_reply_that_cannot_be_used(
     body: bytes | dict[str, Any], *, status: int, said: str, raw: dict[str, Any] | None
 ) -> None:
-    """What is wrong with it, how it began (without secrets), and the order that it names."""
+    """The reason, the beginning of the body without secrets, and the order that it contains."""
     with pytest.raises(InvalidReply) as caught:
         read("MakeQROrder", body, status)
     error = caught.value
@@ -247,15 +247,15 @@ def test_every_field_of_a_reply_that_cannot_be_used(
     assert error.excerpt == ("<html>[removed]</html>" if raw is None else json.dumps(body))
 
 
-def test_what_came_is_in_no_repr() -> None:
-    """It may hold a signature, or what a customer is known by."""
+def test_no_repr_shows_the_reply() -> None:
+    """It may contain a signature or personal data of a customer."""
     received = Received(200, b"canary", location="https://shop.example/?sign=canary")
     assert "canary" not in repr(received)
     assert "canary" not in repr(Decoded("canary"))
 
 
-def test_a_reply_without_headers_says_nothing_by_them() -> None:
-    """What a header does not say is None; the body is whole unless it was cut off."""
+def test_the_fields_of_a_reply_without_headers_are_none() -> None:
+    """The body counts as complete unless it was cut off."""
     assert Received.of(204, {}, b"x") == Received(204, b"x")
     assert attrs.astuple(Received(204, b"x")) == (204, b"x", None, True, None, None, None, None, None)
     headers = {
@@ -276,8 +276,8 @@ def test_a_reply_of_exactly_one_mebibyte_is_read() -> None:
     assert read("QueryOrder", body + b" " * (LARGEST_REPLY - len(body)))
 
 
-async def test_a_read_survives_trouble_that_passes() -> None:
-    """An error page, a SYSTEM_ERROR, then the answer: the caller never hears of the first two."""
+async def test_a_read_succeeds_after_temporary_errors() -> None:
+    """After an error page and a SYSTEM_ERROR the caller gets the answer."""
     gateway = Gateway(response(b"<html>", 502), fail("SYSTEM_ERROR"), success("QueryOrder"))
     async with open_session(gateway) as omipay:
         assert (await omipay.query_order("TR1")).is_paid

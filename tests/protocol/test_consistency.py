@@ -1,4 +1,4 @@
-"""A reply that is another call's, or that contradicts itself, is neither a success nor a refusal."""
+"""A reply of another call, or one that contradicts itself, is neither a success nor a refusal."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def not_believed(name: str, reply: dict[str, Any] | bytes) -> str:
     return str(decoded.error)
 
 
-def test_the_table_says_what_each_reply_must_echo() -> None:
-    """Every endpoint has its row."""
+def test_which_numbers_each_reply_must_repeat() -> None:
+    """Every endpoint has a row in the table."""
     assert {name: endpoint.echoes for name, endpoint in ENDPOINTS.items()} == ECHOES
 
 
 @pytest.mark.parametrize(("name", "field"), NAMED)
 @pytest.mark.parametrize("other", ["another", "TR2", 7, ["TR1"], {"a": 1}, True])
-def test_a_reply_that_names_another_number_is_not_this_calls(name: str, field: str, other: Any) -> None:
-    """Successes and refusals alike: a load balancer that swaps replies swaps both."""
+def test_a_reply_with_another_number_is_not_believed(name: str, field: str, other: Any) -> None:
+    """Neither a success nor a refusal: a load balancer may mix up both."""
     for reply in (success(name, **{field: other}), fail("AMOUNT_INVALID", **{field: other})):
         assert f"{field} is not the one that was sent" in not_believed(name, reply)
 
 
 @pytest.mark.parametrize(("name", "field"), NAMED)
 @pytest.mark.parametrize("absent", [None, ""])
-def test_a_reply_that_names_no_number_contradicts_nothing(name: str, field: str, absent: Any) -> None:
-    """Most of the documents' examples name none."""
+def test_a_reply_without_a_number_is_believed(name: str, field: str, absent: Any) -> None:
+    """Most of the documents' examples contain none."""
     assert read(name, success(name, **{field: absent})) is not None
 
 
@@ -75,10 +75,8 @@ MIXED_UP: Final = [
 
 
 @pytest.mark.parametrize(("name", "fields"), MIXED_UP)
-def test_a_reply_of_another_kind_of_call_is_not_this_calls(name: str, fields: dict[str, Any]) -> None:
-    """A refund's reply is not believed by an order's call, and the other way round: a replica that swaps replies does
-    not ask which endpoint they are of.
-    """
+def test_a_reply_to_another_kind_of_call_is_not_believed(name: str, fields: dict[str, Any]) -> None:
+    """A refund's reply is not believed by an order's call, nor the other way round."""
     for reply in (
         {"return_code": "SUCCESS", "result_code": "CLOSED", "currency": "AUD", "amount": 100, **fields},
         fail("AMOUNT_INVALID", **fields),
@@ -87,14 +85,14 @@ def test_a_reply_of_another_kind_of_call_is_not_this_calls(name: str, fields: di
 
 
 @pytest.mark.parametrize("absent", [None, ""])
-def test_an_empty_number_of_another_kind_is_none(absent: Any) -> None:
+def test_an_empty_number_of_another_kind_does_not_count(absent: Any) -> None:
     """Some replies have every field of every endpoint."""
     assert read("MakeQROrder", success("MakeQROrder", out_refund_no=absent)).order_no == "TR1"
     assert read("Refund", success("Refund", out_order_no=absent)).refund_no == "RF1"
 
 
-def test_the_error_of_a_read_names_no_order() -> None:
-    """Who asked knows which it was about."""
+def test_the_error_of_a_read_has_no_order_no() -> None:
+    """The caller has that number already."""
     error = decode("QueryOrder", success("QueryOrder", order_no="TR1", success=False)).error
     assert isinstance(error, InvalidReply)
     assert error.order_no is None
@@ -111,13 +109,13 @@ def test_the_error_of_a_read_names_no_order() -> None:
         ("QueryRefund", {"out_refund_no": "R-9", "out_order_no": "SEORD9"}),
     ],
 )
-def test_a_reply_may_name_the_other_kind_beside_its_own(name: str, fields: dict[str, Any]) -> None:
-    """No document has it, and it proves nothing against the reply."""
+def test_a_reply_may_contain_both_kinds_of_numbers(name: str, fields: dict[str, Any]) -> None:
+    """No document has such a reply, and it does not prove that it answers another call."""
     assert read(name, success(name, **fields)) is not None
 
 
-def test_a_number_of_another_kind_of_call_names_no_order() -> None:
-    """What a refund's reply calls its order is not this call's order."""
+def test_the_order_in_a_reply_to_another_kind_of_call_is_not_used() -> None:
+    """The order in a refund's reply is not the order of this call."""
     decoded = decode("MakeScanOrder", success("MakeScanOrder", order_no="TR9", out_refund_no="R-9"))
     assert isinstance(decoded.error, InvalidReply)
     assert decoded.error.order_no is None
@@ -125,13 +123,13 @@ def test_a_number_of_another_kind_of_call_names_no_order() -> None:
 
 @pytest.mark.parametrize(("sent", "said"), [("12", 12), ("12", "12 "), ("0012", "0012")])
 def test_numbers_are_compared_as_text(sent: str, said: Any) -> None:
-    """A number that came as one is its digits; leading zeros count."""
+    """A JSON number is compared by its digits, and leading zeros count."""
     assert asked_for(sent, said).error is None
     assert asked_for("012", 12).error is not None
 
 
 def asked_for(sent: str, said: Any) -> Any:
-    """What becomes of a QR order whose number comes back as ``said``."""
+    """The result of a QR order whose reply has ``said`` as its number."""
     from omipay_async.protocol.context import RequestContext
     from omipay_async.protocol.reply import Received
     from tests.support.canned_gateway import DECODER
@@ -152,14 +150,14 @@ def asked_for(sent: str, said: Any) -> Any:
         '"return_code":"SUCCESS","amount":1,"amount":2',
     ],
 )
-def test_a_key_that_stands_twice_with_two_values_makes_a_reply_of_two_minds(name: str, twice: str) -> None:
-    """Whichever came last."""
+def test_a_reply_with_a_repeated_key_and_two_values_is_not_believed(name: str, twice: str) -> None:
+    """Whichever value came last."""
     fields = json.dumps({key: value for key, value in success(name).items() if key != "return_code"})[1:]
     assert "twice" in not_believed(name, f"{{{twice},{fields}".encode())
 
 
-def test_a_key_that_stands_twice_with_one_value_is_read() -> None:
-    """It says the same."""
+def test_a_repeated_key_with_one_value_is_read() -> None:
+    """It does not contradict itself."""
     body = b'{"return_code":"SUCCESS","return_code":"SUCCESS","order_no":"TR1","x":{"a":1,"a":2}}'
     assert read("MakeQROrder", body).order_no == "TR1"
 
@@ -168,7 +166,7 @@ def test_a_key_that_stands_twice_with_one_value_is_read() -> None:
 @pytest.mark.parametrize(
     "code", ["NOT_ENOUGH", "SIGN_TIMEOUT", "SIGN_TIMEOUOT", " SYSTEM_ERROR", "not_enough", "USERPAYING"]
 )
-def test_success_beside_a_documented_error_code_is_of_two_minds(name: str, code: str) -> None:
+def test_success_with_a_documented_error_code_is_not_believed(name: str, code: str) -> None:
     """Only USERPAYING of a scan order has a meaning beside SUCCESS."""
     reply = success(name, error_code=code)
     if (name, code) == ("MakeScanOrder", "USERPAYING"):
@@ -179,8 +177,8 @@ def test_success_beside_a_documented_error_code_is_of_two_minds(name: str, code:
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 @pytest.mark.parametrize("word", [None, "", "0", "OK", "SUCCESS", 0, ["NOT_ENOUGH"]])
-def test_words_that_no_document_has_contradict_nothing(name: str, word: Any) -> None:
-    """As an error_code beside SUCCESS, as a result_code of an order, as ``success``."""
+def test_words_that_no_document_has_are_ignored(name: str, word: Any) -> None:
+    """As an error_code beside SUCCESS, as a result_code of an order, and as ``success``."""
     assert decode(name, success(name, error_code=word)).error is None
     assert decode(name, success(name, success=word)).error is None
     if name in MONEY:
@@ -190,7 +188,7 @@ def test_words_that_no_document_has_contradict_nothing(name: str, word: Any) -> 
 @pytest.mark.parametrize("name", ENDPOINTS)
 @pytest.mark.parametrize("no", [False, "false", "False"])
 def test_success_false_contradicts_success(name: str, no: Any) -> None:
-    """And goes with FAIL."""
+    """It agrees with FAIL."""
     assert "success: false" in not_believed(name, success(name, success=no))
     assert isinstance(decode(name, fail("SIGN_ERROR", success=no)).error, APIError)
 
@@ -198,15 +196,15 @@ def test_success_false_contradicts_success(name: str, no: Any) -> None:
 @pytest.mark.parametrize("name", ENDPOINTS)
 @pytest.mark.parametrize("yes", [True, "true"])
 def test_success_true_contradicts_a_refusal(name: str, yes: Any) -> None:
-    """USERPAYING included; and goes with SUCCESS."""
+    """Also USERPAYING. It agrees with SUCCESS."""
     for code in ("NOT_ENOUGH", "USERPAYING", "BRAND_NEW", None):
         assert "success: true" in not_believed(name, fail(code, success=yes, order_no="TR1"))
     assert decode(name, success(name, success=yes)).error is None
 
 
 @pytest.mark.parametrize(("name", "word"), [(n, word) for n, words in CONTRADICTIONS.items() for word in words])
-def test_success_beside_a_word_for_not_paid_or_failed_is_of_two_minds(name: str, word: str) -> None:
-    """``{"return_code": "SUCCESS", "result_code": "FAILED"}`` is no payment, and no refusal either."""
+def test_success_with_a_word_for_not_paid_or_failed_is_not_believed(name: str, word: str) -> None:
+    """``{"return_code": "SUCCESS", "result_code": "FAILED"}`` is neither a payment nor a refusal."""
     for spelling in (word, word.lower(), f" {word}"):
         assert "result_code" in not_believed(name, success(name, result_code=spelling))
 
@@ -214,35 +212,35 @@ def test_success_beside_a_word_for_not_paid_or_failed_is_of_two_minds(name: str,
 @pytest.mark.parametrize("name", [name for name in ORDERS if name != "MakeScanOrder"])
 @pytest.mark.parametrize("word", ["READY", "PAYING", "PAID"])
 def test_an_order_that_was_made_is_not_paid_yet(name: str, word: str) -> None:
-    """Its status goes with SUCCESS, which says that it was made."""
+    """Its status agrees with SUCCESS, which means that the order was made."""
     assert read(name, success(name, result_code=word)).order_no == "TR1"
 
 
 @pytest.mark.parametrize("field", ["error_code", "result_code"])
 @pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "PAYING ", "Paying", "userPaying"])
 def test_paying_beside_success_of_a_scan_order_is_paying(field: str, word: str) -> None:
-    """The safer of two readings: the poll tells."""
+    """This is the safer reading, since a poll then finds out."""
     order = read("MakeScanOrder", success("MakeScanOrder", **{field: word}))
     assert (order.status, order.is_paid, order.order_time) == (OrderStatus.PAYING, False, None)
 
 
 @pytest.mark.parametrize("verdict", [None, "", "ERROR"])
-def test_userpaying_needs_a_verdict_beside_it(verdict: str | None) -> None:
-    """Only SUCCESS and FAIL are ones, and USERPAYING itself (EN 2.4)."""
+def test_userpaying_needs_a_return_code_beside_it(verdict: str | None) -> None:
+    """SUCCESS, FAIL, or USERPAYING itself (EN 2.4)."""
     reply = success("MakeScanOrder", return_code=verdict, error_code="USERPAYING")
     assert isinstance(decode("MakeScanOrder", reply).error, InvalidReply)
 
 
 @pytest.mark.parametrize("word", ["PAID", "PAYED", "SETTLED"])
 @pytest.mark.parametrize("name", MONEY)
-def test_a_refusal_that_says_paid_is_of_two_minds(name: str, word: str) -> None:
-    """Nobody scans again on it."""
+def test_a_refusal_with_a_word_for_paid_is_not_believed(name: str, word: str) -> None:
+    """So that nobody charges the customer again."""
     assert "paid" in not_believed(name, fail("NOT_ENOUGH", result_code=word))
 
 
 @pytest.mark.parametrize("name", MONEY)
-async def test_of_a_money_call_the_outcome_is_unknown(name: str) -> None:
-    """Successes and refusals alike; ``raw`` has what was said, and nothing is repeated."""
+async def test_the_outcome_of_a_money_call_is_then_unknown(name: str) -> None:
+    """After a success and after a refusal. ``raw`` is the reply, and nothing is repeated."""
     echo = ECHOES[name][-1]
     for reply in (
         success(name, **{echo: "other"}),
@@ -261,8 +259,8 @@ async def test_of_a_money_call_the_outcome_is_unknown(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READS)
-async def test_of_a_read_there_was_no_usable_reply(name: str) -> None:
-    """It is asked again, as after any other."""
+async def test_a_read_is_then_repeated(name: str) -> None:
+    """As after any other reply that cannot be used."""
     gateway = Gateway(success(name, success=False), success(name))
     async with open_session(gateway) as omipay:
         assert await CALLS[name](omipay)
@@ -270,8 +268,8 @@ async def test_of_a_read_there_was_no_usable_reply(name: str) -> None:
 
 
 @pytest.mark.parametrize("safety", Safety)
-async def test_call_holds_replies_against_the_same_rules(safety: Safety) -> None:
-    """The merchant's own numbers must come back as sent, and no reply may contradict itself."""
+async def test_the_replies_of_call_follow_the_same_rules(safety: Safety) -> None:
+    """The merchant's own numbers must be repeated as sent, and no reply may contradict itself."""
     expected = InvalidReply if safety is Safety.READ else OutcomeUnknown
     params = {"out_order_no": "A-1", "order_no": "TR1"}
     for reply in (
@@ -291,7 +289,7 @@ async def test_call_holds_replies_against_the_same_rules(safety: Safety) -> None
 
 
 async def test_call_of_a_known_endpoint_uses_its_row_however_it_is_spelt() -> None:
-    """``refund`` and ``other/Refund`` are Refund."""
+    """``refund`` and ``other/Refund`` are both Refund."""
     for name in ("Refund", "refund", "other/REFUND"):
         async with open_session(Gateway(success("Refund", order_no="TR2"))) as omipay:
             with pytest.raises(OutcomeUnknown, match="order_no is not the one that was sent"):
@@ -299,7 +297,7 @@ async def test_call_of_a_known_endpoint_uses_its_row_however_it_is_spelt() -> No
 
 
 async def test_call_of_a_known_endpoint_does_not_believe_a_success_that_failed() -> None:
-    """``result_code`` FAILED beside SUCCESS contradicts a charge, and not an endpoint that no document has."""
+    """``result_code`` FAILED contradicts SUCCESS of a charge, but not of an undocumented endpoint."""
     async with open_session(Gateway(success("MakeScanOrder", result_code="FAILED"))) as omipay:
         with pytest.raises(OutcomeUnknown):
             await omipay.call("vip/MakeScanOrder", {"out_order_no": "SEORD000001"})
@@ -307,14 +305,14 @@ async def test_call_of_a_known_endpoint_does_not_believe_a_success_that_failed()
 
 
 def order_no_of(reply: dict[str, Any] | bytes) -> str | None:
-    """The order that an unusable reply to a scan order names."""
+    """The order number that is taken from an unusable reply to a scan order."""
     error = decode("MakeScanOrder", reply).error
     assert isinstance(error, InvalidReply)
     return error.order_no
 
 
-def test_only_a_reply_that_is_this_calls_may_name_the_order() -> None:
-    """What contradicts itself still names it; what answers another call, or names two, does not."""
+def test_the_order_no_is_taken_only_from_this_calls_reply() -> None:
+    """Also from one that contradicts itself, but not from one that answers another call or contains two numbers."""
     assert order_no_of(success("MakeScanOrder", order_no="TR7", success=False)) == "TR7"
     assert order_no_of({"order_no": "TR7"}) == "TR7"
     for nothing in ("", 7, None, ["TR7"]):

@@ -1,4 +1,4 @@
-"""Fields of a reply, value by value: what is just taken, what is just not, and what the refusal says."""
+"""The fields of a reply, value by value: the limits of what is accepted, and the messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NINES = "9" * 30
 
 
 def refusal(model: type[object], raw: dict[str, Any], *essential: str) -> str:
-    """What is said where an essential field cannot be read."""
+    """The message about an essential field that cannot be read."""
     with pytest.raises(ValueError, match=r"^\w+ is ") as caught:
         DECODER.structure(model, raw, essential)
     return str(caught.value)
@@ -40,12 +40,12 @@ def refusal(model: type[object], raw: dict[str, Any], *essential: str) -> str:
 def test_an_essential_field_that_cannot_be_read_is_named(
     model: type[object], raw: dict[str, Any], field: str, why: str
 ) -> None:
-    """With what it is not; never with its value."""
+    """The message contains what is wrong, never the value."""
     assert refusal(model, raw, field) == f"{field} {why}"
 
 
 def test_every_essential_field_that_cannot_be_read_is_named() -> None:
-    """In one message; a lesser one is not."""
+    """In one message, without the other fields."""
     raw = {"order_no": "TR1", "result_code": 1, "currency": "AUD", "pay_amount": "x"}
     assert refusal(Order, raw, "status", "amount", "currency") == "status is not a string; amount is missing"
 
@@ -72,7 +72,7 @@ def test_every_essential_field_that_cannot_be_read_is_named() -> None:
     ],
 )
 def test_whole_numbers_have_thirty_digits_at_most(value: object, whole: int | None) -> None:
-    """No amount of money is larger; negative ones are none."""
+    """No amount of money is larger. Negative numbers are rejected."""
     raw = {**ORDER, "pay_amount": value}
     order = DECODER.structure(Order, raw, {"amount"})
     assert order.pay_amount == whole
@@ -87,7 +87,7 @@ def test_whole_numbers_have_thirty_digits_at_most(value: object, whole: int | No
     ],
 )
 def test_rates_are_taken_to_the_last_digit(value: Any) -> None:
-    """As they were written."""
+    """They stay as they were written."""
     assert DECODER.structure(ExchangeRate, {"rate": value}, {"rate"}).rate == Decimal(value)
 
 
@@ -115,7 +115,7 @@ def test_what_is_not_a_rate(value: Any) -> None:
     ],
 )
 def test_a_scaled_rate_is_a_hundred_millionth_of_what_is_sent(value: object, rate: str) -> None:
-    """10^8 times the rate goes over the wire."""
+    """The gateway sends 10^8 times the rate."""
     order = DECODER.structure(Order, {**ORDER, "exchange_rate": value}, {"amount"})
     assert f"{order.exchange_rate:f}" == rate
 
@@ -133,13 +133,13 @@ def test_a_scaled_rate_is_a_hundred_millionth_of_what_is_sent(value: object, rat
     ],
 )
 def test_times_are_of_the_gateways_zone_from_2000_on(text: object, time: datetime | None) -> None:
-    """Of an hour that comes twice, the first is meant. What is not a time is None."""
+    """An hour that comes twice is the first one. What is not a time is None."""
     pay_time = DECODER.structure(Order, {**ORDER, "pay_time": text}, {"amount"}).pay_time
     assert (pay_time and pay_time.astimezone(UTC)) == time
 
 
-def test_what_a_call_sent_counts_before_what_the_reply_says() -> None:
-    """And is as essential as any other field."""
+def test_what_a_call_sent_replaces_what_the_reply_contains() -> None:
+    """It must be valid like any other essential field."""
     raw = {"refund_no": "RF1", "order_no": "TR9", "amount": 7}
     receipt = DECODER.structure(RefundReceipt, raw, {"refund_no"}, {"order_no": "TR1"})
     assert (receipt.order_no, receipt.amount, receipt.raw) == ("TR1", 7, raw)

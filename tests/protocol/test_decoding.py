@@ -1,4 +1,4 @@
-"""Replies as they really come: every oddity of the documents and of real replies is read, every wrong field named."""
+"""Replies as they really are: the oddities of the documents and of real replies are read, wrong fields are named."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def order(**fields: Any) -> Order:
 # -- oddities ----------------------------------------------------------------------------------------------------------
 
 
-def test_stray_spaces_on_keys_are_taken_off() -> None:
-    """``"refund_no "`` of both documents; a key that comes with and without them says the same twice."""
+def test_stray_spaces_around_keys_are_removed() -> None:
+    """``"refund_no "`` is in both documents. A key with and without spaces is the same key."""
     assert read("Refund", {"return_code": "SUCCESS", " refund_no ": "RF1", "amount\t": 7}).amount == 7
     receipt = read("Refund", {"return_code": "SUCCESS", "refund_no ": "B", "refund_no": "B"})
     assert (receipt.refund_no, receipt.raw) == ("B", {"return_code": "SUCCESS", "refund_no": "B"})
@@ -39,7 +39,7 @@ def test_stray_spaces_on_keys_are_taken_off() -> None:
     "name", ["out_order_no", "pay_time", "order_time", "pay_amount", "pay_currency", "exchange_rate"]
 )
 def test_null_and_the_empty_string_are_absent(name: str, absent: Any) -> None:
-    """Seen in real replies: what is not there is None."""
+    """Both were seen in real replies, and become None."""
     assert getattr(order(**{name: absent}), name) is None
 
 
@@ -62,27 +62,27 @@ def test_integers_may_come_as_strings() -> None:
         ({"pay_amount": 561}, 100, 561, None),
     ],
 )
-def test_an_orders_amounts_go_by_either_documents_names(
+def test_an_orders_amounts_have_the_names_of_either_document(
     fields: dict[str, Any], amount: int, pay_amount: int | None, pay_currency: str | None
 ) -> None:
-    """CN's name counts first; ``cny_amount`` is CNY unless ``pay_currency`` says otherwise."""
+    """CN's name counts first; ``cny_amount`` is in CNY unless ``pay_currency`` is another currency."""
     result = order(**fields)
     assert (result.amount, result.pay_amount, result.pay_currency) == (amount, pay_amount, pay_currency)
 
 
 def test_what_was_paid_need_not_agree_with_the_rate() -> None:
-    """The documents' own 100, 6.5 and 561 do not: nothing is derived or checked."""
+    """The documents' own 100, 6.5 and 561 do not agree, so nothing is computed or compared."""
     assert order(amount=100, exchange_rate=650000000, pay_amount=561, pay_currency="CNY").pay_amount == 561
 
 
 @pytest.mark.parametrize("word", ["READY ", " PAID"])
-def test_a_status_may_have_spaces_round_it(word: str) -> None:
-    """As keys have."""
+def test_a_status_may_have_spaces_around_it(word: str) -> None:
+    """Like a key."""
     assert isinstance(order(result_code=word).status, OrderStatus)
 
 
 def test_an_unknown_status_is_kept_and_waits() -> None:
-    """No error of the client, and nothing to act on."""
+    """It is neither an error of the client nor a reason to act."""
     result = order(result_code="FROZEN")
     assert (result.status, result.is_paid, result.is_failed, result.is_final) == ("FROZEN", False, False, False)
     refund = read("QueryRefund", success("QueryRefund", result_code="Frozen"))
@@ -90,7 +90,7 @@ def test_an_unknown_status_is_kept_and_waits() -> None:
 
 
 def test_unknown_currencies_and_platforms_stay_strings() -> None:
-    """Known ones become members."""
+    """Known ones become members of the enums."""
     assert order(currency="NZD").currency == "NZD"
     assert order(currency="CNY").currency is Currency.CNY
     assert read("GetExchangeRate", success("GetExchangeRate", platform="VISA")).platform == "VISA"
@@ -101,13 +101,13 @@ def test_unknown_currencies_and_platforms_stay_strings() -> None:
     ("sent", "rate"), [("5.01540000", "5.01540000"), ('"5.01540000"', "5.01540000"), ("5", "5"), ("1e-3", "0.001")]
 )
 def test_rates_never_pass_through_binary_floating_point(sent: str, rate: str) -> None:
-    """Every digit that the gateway wrote is there, trailing zeros included."""
+    """Every digit is kept, with trailing zeros."""
     body = f'{{"return_code":"SUCCESS","rate":{sent}}}'.encode()
     assert str(read("GetExchangeRate", body).rate) == rate
 
 
 def test_a_json_value_of_an_app_order_arrives_as_its_text() -> None:
-    """``order_string`` may be JSON: numbers as they were written, nothing escaped that need not be."""
+    """``order_string`` may be JSON: its numbers are kept as written, and no character is escaped needlessly."""
     value = '{"appid":"wx1","n":1.50,"list":[1,null,true,"支付"],"e":{},"支付":"\\n"}'
     body = f'{{"return_code":"SUCCESS","order_no":"TR1","order_string":{value}}}'.encode()
     assert read("MakeAPPOrder", body).order_string == value
@@ -121,17 +121,17 @@ def test_an_applet_orders_package_has_two_names(key: str) -> None:
 
 
 def test_an_applet_orders_time_may_be_a_number() -> None:
-    """WeChat's own documents have it as one; wx.requestPayment wants text."""
+    """As in WeChat's own documents. wx.requestPayment needs text."""
     assert read("MakeAppletOrder", success("MakeAppletOrder", timeStamp=1482796530)).time_stamp == "1482796530"
 
 
-def test_a_bom_is_no_trouble() -> None:
-    """UTF-8 with its mark is UTF-8."""
+def test_a_bom_is_accepted() -> None:
+    """UTF-8 with a byte order mark is UTF-8."""
     assert read("MakeQROrder", b"\xef\xbb\xbf" + json.dumps(success("MakeQROrder")).encode()).order_no == "TR1"
 
 
 def test_order_numbers_have_any_length() -> None:
-    """Seen: 24 characters, documented: 32."""
+    """24 characters were seen, and 32 are documented."""
     assert (
         read("MakeQROrder", success("MakeQROrder", order_no="TR1812060010011263009795")).order_no
         == "TR1812060010011263009795"
@@ -148,8 +148,8 @@ def test_order_numbers_have_any_length() -> None:
         {"return_code": "SUCCESS", "error_code": "USERPAYING"},
     ],
 )
-def test_a_customer_typing_a_password_is_no_error(where: dict[str, str]) -> None:
-    """USERPAYING, as error_code or (EN) as return_code: an order in PAYING, which is not paid yet."""
+def test_a_customer_typing_a_password_is_not_an_error(where: dict[str, str]) -> None:
+    """USERPAYING, as error_code or (EN) as return_code, is an order with status PAYING."""
     result = read("MakeScanOrder", {**where, "order_no": "TR1", "order_time": "20161227105530"})
     assert (result.order_no, result.status, result.order_time) == ("TR1", OrderStatus.PAYING, None)
     assert not result.is_paid
@@ -158,7 +158,7 @@ def test_a_customer_typing_a_password_is_no_error(where: dict[str, str]) -> None
 
 @pytest.mark.parametrize("missing", ["currency", "amount", "result_code"])
 def test_an_order_always_has_its_amount_and_currency(missing: str) -> None:
-    """Half a QueryOrder reply is none: nothing is shipped on it."""
+    """A QueryOrder reply without them cannot be used, so nothing is shipped after it."""
     reply = success("QueryOrder")
     del reply[missing]
     with pytest.raises(InvalidReply, match="is missing"):
@@ -166,8 +166,8 @@ def test_an_order_always_has_its_amount_and_currency(missing: str) -> None:
 
 
 @pytest.mark.parametrize("name", MONEY)
-def test_a_lesser_field_that_cannot_be_read_does_not_undo_a_payment(name: str) -> None:
-    """The money call succeeded: what is odd about the rest stays in ``raw``."""
+def test_another_field_that_cannot_be_read_does_not_hide_a_payment(name: str) -> None:
+    """The money call has succeeded; the field becomes None and stays in ``raw``."""
     (number,) = ENDPOINTS[name].essential
     lesser = ("order_time", "refund_time", "amount", "currency", "pay_url", "qrcode", "timeStamp", "paySign")
     odd = {key: [1.5] for key in lesser}
@@ -193,7 +193,7 @@ WRONG_TYPES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in WRONG_TYPES.items() for field in fields])
 def test_a_field_of_the_wrong_kind_is_named(name: str, field: str) -> None:
-    """InvalidReply names the field, keeps the reply in ``raw``, and shows no value in its words."""
+    """InvalidReply names the field and has the reply in ``raw``, but its message shows no value."""
     for value in WRONG_TYPES[name][field]:
         with pytest.raises(InvalidReply) as failure:
             read(name, success(name, **{field: value}))
@@ -223,8 +223,8 @@ LESSER: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in LESSER.items() for field in fields])
-def test_a_lesser_field_never_hides_what_became_of_the_money(name: str, field: str) -> None:
-    """What is paid is paid, whatever another field looks like: that is None, and stays in ``raw``."""
+def test_another_field_never_hides_a_status(name: str, field: str) -> None:
+    """Paid is paid. The field becomes None and stays in ``raw``."""
     for value in LESSER[name][field]:
         model = read(name, success(name, **{field: value}))
         assert getattr(model, field) is None
@@ -236,14 +236,14 @@ def test_a_lesser_field_never_hides_what_became_of_the_money(name: str, field: s
     ("written", "whole"), [("450.0", 450), ("4.5e2", 450), ("450.000", 450), ("0.0", 0), ("1e2", 100)]
 )
 def test_a_number_with_a_zero_fraction_is_an_integer(written: str, whole: int) -> None:
-    """Some programs write 450 as a float; a fraction that is not zero is no amount."""
+    """Some programs write 450 as a float. Another fraction is rejected."""
     body = f'{{"return_code":"SUCCESS","result_code":"PAID","currency":"AUD","amount":{written}}}'
     assert read("QueryOrder", body.encode()).amount == whole
 
 
 @pytest.mark.parametrize("written", ["1e999999999", "1e-999999999", "-1e999999999", "1e99999999999999999999", "450.5"])
 def test_numbers_of_absurd_size_are_refused_at_once(written: str) -> None:
-    """As an amount and as a rate; in another field they do no harm."""
+    """As an amount and as a rate. In another field they do no harm."""
     body = '{"return_code":"SUCCESS","result_code":"PAID","currency":"AUD","amount":%s,"pay_amount":%s,"rate":%s}'
     with pytest.raises(InvalidReply, match="amount is not a whole number"):
         read("QueryOrder", (body % (written, 1, 1)).encode())
@@ -253,8 +253,8 @@ def test_numbers_of_absurd_size_are_refused_at_once(written: str) -> None:
             read("GetExchangeRate", f'{{"return_code":"SUCCESS","rate":{written}}}'.encode())
 
 
-def test_an_integer_of_ten_thousand_digits_does_no_harm_where_nobody_needs_it() -> None:
-    """Python reads no int of that size."""
+def test_an_integer_of_ten_thousand_digits_does_no_harm_in_an_unused_field() -> None:
+    """Python's int does not read such a number."""
     body = b'{"return_code":"SUCCESS","order_no":"TR1","x":' + b"9" * 10_000 + b"}"
     assert read("MakeQROrder", body).order_no == "TR1"
 
@@ -263,7 +263,7 @@ def test_an_integer_of_ten_thousand_digits_does_no_harm_where_nobody_needs_it() 
 
 
 def test_control_characters_in_text_are_accepted() -> None:
-    """A raw newline in ``error_msg`` does not turn a decline into a riddle."""
+    """A raw newline in ``error_msg`` does not make a refusal unreadable."""
     body = b'{"return_code":"FAIL","error_code":"NOT_ENOUGH","error_msg":"a\nb\x00c\x1b[31m"}'
     with pytest.raises(PaymentDeclined) as declined:
         read("MakeScanOrder", body)
@@ -276,7 +276,7 @@ def test_control_characters_in_text_are_accepted() -> None:
     [b'{"return_code":"SUCCESS","order_no":"a\\ud800b"}', b'{"return_code":"SUCCESS","order_no":"a\xed\xa0\x80b"}'],
 )
 def test_lone_surrogates_become_replacement_characters(body: bytes) -> None:
-    """They could be written nowhere; a pair of them is one character, as always."""
+    """They cannot be encoded. A pair of surrogates is one character."""
     assert read("MakeQROrder", body).order_no == "a\ufffdb"
     whole = b'{"return_code":"SUCCESS","order_no":"TR1","x":["\\ud83d\\ude00",{"\\uDC00":"\\udbff"}]}'
     assert read("MakeQROrder", whole).raw["x"] == ["\U0001f600", {"\ufffd": "\ufffd"}]
@@ -284,7 +284,7 @@ def test_lone_surrogates_become_replacement_characters(body: bytes) -> None:
 
 @pytest.mark.parametrize("declared", ["GBK", "gb2312", "GB18030", '"gbk"'])
 def test_gbk_is_read_where_it_is_declared(declared: str) -> None:
-    """And only there, and only where the bytes are not UTF-8."""
+    """And only if the bytes are not UTF-8."""
     content_type = f"application/json; charset={declared}"
     body = json.dumps(fail("NOT_ENOUGH", error_msg="余额不足"), ensure_ascii=False)
     for encoding in ("gbk", "utf-8"):
@@ -298,13 +298,13 @@ def test_gbk_is_read_where_it_is_declared(declared: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "utf8", "identity", "", "application/json", "gzip"])
-def test_a_label_is_not_believed_over_bytes_that_can_be_read(encoding: str) -> None:
-    """``Content-Encoding: UTF-8`` on plain JSON is somebody's mistake, and no reason to lose sight of a charge."""
+def test_a_wrong_content_encoding_does_not_matter(encoding: str) -> None:
+    """``Content-Encoding: UTF-8`` on plain JSON is a mistake that must not hide a charge."""
     assert read("MakeScanOrder", success("MakeScanOrder"), encoding=encoding).is_paid
 
 
-def test_json_that_is_nested_too_deeply_to_be_written_again_is_none() -> None:
-    """Whatever can be parsed and cannot be written is an odd lesser field."""
+def test_json_that_is_nested_too_deeply_to_be_written_becomes_none() -> None:
+    """It can be parsed but not written as text, and the field is not essential."""
     value = '{"a":' * 100 + "1" + "}" * 100
     body = f'{{"return_code":"SUCCESS","order_no":"TR1","order_string":{value}}}'.encode()
     assert read("MakeAPPOrder", body).order_string == value
@@ -320,7 +320,7 @@ def test_json_that_is_nested_too_deeply_to_be_written_again_is_none() -> None:
 
 
 class Localized(tzinfo):
-    """As pytz's zones are: right only in the datetimes that ``localize`` makes."""
+    """A zone like those of pytz, which is right only in the results of ``localize``."""
 
     def utcoffset(self, _: datetime | None) -> timedelta:
         """The local mean time of the 19th century."""
@@ -335,13 +335,13 @@ class Localized(tzinfo):
         return "LMT"
 
     def localize(self, time: datetime, is_dst: bool = False) -> datetime:
-        """The hour that comes twice is summer's first, then winter's. (pytz's raises an error for None.)"""
+        """An hour that comes twice is summer's first, then winter's. (pytz raises an error for None.)"""
         assert is_dst is not None
         return time.replace(tzinfo=timezone(timedelta(hours=11 if is_dst else 10)))
 
 
 def test_zones_that_must_be_localised_give_right_times() -> None:
-    """pytz's do; of an hour that comes twice, the first is meant."""
+    """As pytz's zones do. An hour that comes twice is the first one."""
     reply = json.dumps(success("QueryOrder", pay_time="20240407023000")).encode()
     order = ReplyDecoder(Localized()).decode(context("QueryOrder"), Received(200, reply)).value
     assert isinstance(order, Order)
@@ -349,8 +349,8 @@ def test_zones_that_must_be_localised_give_right_times() -> None:
     assert read("QueryOrder", reply).pay_time.timestamp() == order.pay_time.timestamp()
 
 
-def test_json_object_says_what_is_wrong_and_shows_nothing() -> None:
-    """The message is for logs."""
+def test_the_error_of_json_object_shows_nothing_of_the_body() -> None:
+    """The message may be logged."""
     for body, what in {
         b"\xff-canary": "not UTF-8",
         b"canary": "not JSON",
@@ -364,8 +364,8 @@ def test_json_object_says_what_is_wrong_and_shows_nothing() -> None:
         assert str(failure.value) == f"it is {what}"
 
 
-def test_beside_an_integer_of_ten_thousand_digits_all_is_as_ever() -> None:
-    """Rates stay exact, keys that stand twice are found, constants that are not JSON are refused."""
+def test_the_decoder_for_huge_integers_follows_the_same_rules() -> None:
+    """Rates stay exact, repeated keys are found, and constants that are not JSON are rejected."""
     huge = b'{"x":' + b"9" * 10_000
     read = json_object(huge + b',"rate":5.0150,"a ":1,"a":2,"text":"a\nb"}')
     assert read == {"x": Decimal("9" * 10_000), "rate": Decimal("5.0150"), "a": 2, "text": "a\nb"}
@@ -378,5 +378,5 @@ def test_beside_an_integer_of_ten_thousand_digits_all_is_as_ever() -> None:
 
 @pytest.mark.parametrize("escape", [r"\ud800", r"\uD800", r"\udFFF", r"\uDc00"])
 def test_a_lone_surrogate_is_found_however_it_is_written(escape: str) -> None:
-    """Hex digits have no case."""
+    """With small and with capital hex digits."""
     assert json_object(f'{{"a{escape}":"{escape}"}}'.encode()) == {"a\ufffd": "\ufffd"}

@@ -1,4 +1,4 @@
-"""The gateway's documents held against the client: every example of either, reply by reply and request by request."""
+"""The gateway's documents compared with the client: every example of a reply and of a request."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ MODELS = {
 
 
 def source(example: Any) -> str:
-    """What a test case is called."""
+    """The name of a test case."""
     return str(example.source)
 
 
 @pytest.mark.parametrize("example", SUCCESSES, ids=source)
 async def test_every_success_that_the_documents_print_is_read(example: vectors.Reply) -> None:
-    """Each field as the tables name it, times on Sydney's clock, rates exact; the reply itself stays in ``raw``."""
+    """Each field as in the tables, times in Sydney's zone, exact rates, and the whole reply in ``raw``."""
     async with open_session(Gateway(example.body)) as omipay:
         reply = await CALLS[example.endpoint](omipay)
     assert reply == as_sent(MODELS[example.source])
@@ -85,7 +85,7 @@ async def test_every_success_that_the_documents_print_is_read(example: vectors.R
 
 @pytest.mark.parametrize("example", FAILURES, ids=source)
 async def test_every_failure_that_the_documents_print_is_read(example: vectors.Reply) -> None:
-    """SIGN_TIMEOUT, also where it is misspelt; ``raw`` keeps the word as it came."""
+    """SIGN_TIMEOUT, also where it is misspelt. ``raw`` keeps the word as received."""
     gateway = Gateway(example.body)
     async with open_session(gateway) as omipay:
         with pytest.raises(AuthenticationError) as failure:
@@ -179,7 +179,7 @@ WRONG_PATHS = {
 
 
 def session_of(example: vectors.Request, gateway: Gateway) -> AsyncOmipay:
-    """A session set up as the example's writer was."""
+    """A session set up like that of the example."""
     query = example.url.partition("?")[2].strip()
     given = dict(pair.split("=", 1) for pair in query.split("&") if pair)
     return open_session(
@@ -193,7 +193,7 @@ def session_of(example: vectors.Request, gateway: Gateway) -> AsyncOmipay:
 
 @pytest.mark.parametrize("example", REQUESTS, ids=source)
 async def test_every_request_that_the_documents_print_is_what_is_sent(example: vectors.Request) -> None:
-    """The same address and the same parameters, signature included, once the documents' own slips are set right."""
+    """The same address and parameters with the signature, once the documents' own mistakes are corrected."""
     call, required = SAID[example.source]
     gateway = Gateway(success(example.endpoint))
     async with session_of(example, gateway) as omipay:
@@ -216,7 +216,7 @@ async def test_every_request_that_the_documents_print_is_what_is_sent(example: v
 
 
 async def test_the_documents_url_without_a_scheme_is_never_sent() -> None:
-    """``notify_url=baidu.com``, of two examples, would be notified nowhere."""
+    """``notify_url=baidu.com``, in two examples, could not be notified."""
     async with open_session(Gateway(success("MakeAPPOrder"))) as omipay:
         with pytest.raises(InvalidRequest, match="notify_url"):
             await omipay.make_app_order(**APP, platform="ALIPAYONLINE", notify_url="baidu.com")
@@ -277,7 +277,7 @@ TABLES: dict[str, tuple[str, str, set[str]]] = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_table_of_endpoints_is_the_documents_tables(name: str) -> None:
-    """Parameters, what is optional, error codes: as CN's tables (EN's for the login) have them."""
+    """Parameters, which are optional, and error codes, as in CN's tables (EN's for the login)."""
     endpoint, (required, optional, codes) = ENDPOINTS[name], TABLES[name]
     assert {p.name for p in endpoint.parameters if p.required} == set(required.split())
     assert {p.name for p in endpoint.parameters if not p.required} == set(optional.split())
@@ -286,14 +286,14 @@ def test_the_table_of_endpoints_is_the_documents_tables(name: str) -> None:
 
 
 def test_there_are_eleven_endpoints() -> None:
-    """Ten of CN, and EN's login."""
+    """Ten from CN, and EN's login."""
     assert set(ENDPOINTS) == set(TABLES) == set(CALLS)
     assert {endpoint.reply.__name__ for endpoint in ENDPOINTS.values()} <= {*vars(models), *vars(new_orders)}
 
 
 @pytest.mark.parametrize(("word", "status"), ORDER_STATUS_VARIANTS.items())
 def test_an_orders_status_in_english_spelling(word: str, status: OrderStatus) -> None:
-    """PAYED is PAID and CLOSED is SETTLED, both of them paid; ``raw`` keeps the word."""
+    """PAYED is PAID and CLOSED is SETTLED, and both are paid. ``raw`` keeps the word."""
     order = read("QueryOrder", success("QueryOrder", result_code=word))
     assert order.status is status
     assert order.is_paid

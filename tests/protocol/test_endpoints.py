@@ -1,4 +1,4 @@
-"""The table of endpoints, once more by hand: what each parameter must be, and what may be believed of each reply."""
+"""The table of endpoints, written out by hand: the kind of each parameter, and when a reply may be believed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_each_parameter_must_be(endpoint: Endpoint[object]) -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=lambda endpoint: endpoint.name)
 def test_what_may_be_believed_of_each_reply(endpoint: Endpoint[object]) -> None:
-    """Which fields must be readable, which hold what was sent, and what contradicts a success."""
+    """Which fields must be readable, which contain what was sent, and what contradicts a success."""
     name = endpoint.name
     assert (endpoint.essential, endpoint.as_sent) == (ESSENTIAL[name], AS_SENT[name])
     assert endpoint.foreign_numbers == FOREIGN.get(name, set())
@@ -79,8 +79,8 @@ def test_what_may_be_believed_of_each_reply(endpoint: Endpoint[object]) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=lambda endpoint: endpoint.name)
-def test_what_each_refusal_leaves_open(endpoint: Endpoint[object]) -> None:
-    """After which codes money may have moved, and what the least amount is."""
+def test_the_outcome_of_refusals_and_the_smallest_amounts(endpoint: Endpoint[object]) -> None:
+    """After which codes money may have moved, and the smallest amount of each platform."""
     unclear = {"MakeScanOrder": {"ORDER_PAID", "ORDER_CLOSED"}, "Refund": {"USERPAYING"}}.get(endpoint.name, set())
     assert endpoint.unclear_codes == unclear
     assert endpoint.unlisted_is_unclear is (endpoint.name in {"MakeScanOrder", "Refund"})
@@ -90,8 +90,8 @@ def test_what_each_refusal_leaves_open(endpoint: Endpoint[object]) -> None:
     assert all(type(code) is ErrorCode for code in endpoint.error_codes)
 
 
-def test_a_new_row_says_only_what_is_special() -> None:
-    """What is not said of an endpoint or a parameter is the usual."""
+def test_a_row_needs_only_what_differs_from_the_defaults() -> None:
+    """The other columns of an endpoint or a parameter have defaults."""
     assert Parameter("x") == Parameter("x", Kind.TEXT, required=True, choices=(), secret=False)
     row: Endpoint[dict[str, object]] = Endpoint("X", Safety.READ, (), reply=dict)
     assert row == Endpoint(

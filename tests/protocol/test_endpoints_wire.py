@@ -1,4 +1,4 @@
-"""Each endpoint on the wire: what is sent, to the letter, and what comes back, over httpx's own sockets and a mock."""
+"""Each endpoint on the wire: the exact request, and its reply, over httpx's own sockets and over a mock."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ TAKES_NOTIFY_URL = [name for name in LEAST if name.startswith("Make")]
 
 @pytest.fixture
 def wire() -> Iterator[respx.Router]:
-    """httpx's own connections, caught at the socket: no byte leaves."""
+    """httpx's own connections, replaced at the socket so that no byte leaves the machine."""
     with respx.mock(assert_all_called=False) as router:
         yield router
 
 
 def check(request: httpx.Request, exchange: Exchange, host: str) -> None:
-    """The request is exactly what the documents want."""
+    """Assert that the request is exactly the documented one."""
     path, _, query = request.url.raw_path.decode("ascii").partition("?")
     assert request.method == exchange.method
     assert request.url.host == host
@@ -60,7 +60,7 @@ def check(request: httpx.Request, exchange: Exchange, host: str) -> None:
 
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_each_call_over_httpx_own_sockets(wire: respx.Router, name: str) -> None:
-    """Method, path, query and headers as they reach the connection; the reply becomes its model."""
+    """Method, path, query and headers as they reach the connection, and the model of the reply."""
     exchange = EXCHANGES[name]
     route = wire.route(host="www.omipay.com.au").mock(
         return_value=httpx.Response(200, json={"return_code": "SUCCESS", **exchange.reply})
@@ -73,7 +73,7 @@ async def test_each_call_over_httpx_own_sockets(wire: respx.Router, name: str) -
 
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_each_call_over_a_transport_of_the_users(name: str) -> None:
-    """A mock, or any other transport, sees the very same request."""
+    """A mock, or any other transport, gets the same request."""
     exchange = EXCHANGES[name]
     gateway = Gateway({"return_code": "SUCCESS", **exchange.reply})
     async with open_session(gateway, region=Region.CN) as omipay:
@@ -84,7 +84,7 @@ async def test_each_call_over_a_transport_of_the_users(name: str) -> None:
 
 @pytest.mark.parametrize("name", LEAST)
 async def test_what_is_not_given_is_not_sent(name: str) -> None:
-    """No empty parameters: an absent option is absent. The gateway's default language is left to it."""
+    """An option without a value is left out, and so is the default language."""
     gateway = Gateway(success(name))
     async with open_session(gateway) as omipay:
         await CALLS[name](omipay)
@@ -93,7 +93,7 @@ async def test_what_is_not_given_is_not_sent(name: str) -> None:
 
 @pytest.mark.parametrize("name", LEAST)
 async def test_the_sessions_language_is_sent_where_the_documents_have_it(name: str) -> None:
-    """Everywhere but on GetUserInfo, whose table has no ``language``."""
+    """Everywhere except GetUserInfo, whose table has no ``language``."""
     gateway = Gateway(success(name))
     async with open_session(gateway, language=Language.EN) as omipay:
         await CALLS[name](omipay)
@@ -103,7 +103,7 @@ async def test_the_sessions_language_is_sent_where_the_documents_have_it(name: s
 
 @pytest.mark.parametrize("name", LEAST)
 async def test_the_sessions_notify_url_is_the_default_of_every_order(name: str) -> None:
-    """Orders are notified there unless the call says otherwise; other calls know no such parameter."""
+    """Unless the call has another one. Other calls have no such parameter."""
     gateway = Gateway(success(name))
     async with open_session(gateway, notify_url="https://shop.example/n") as omipay:
         await CALLS[name](omipay)
@@ -113,7 +113,7 @@ async def test_the_sessions_notify_url_is_the_default_of_every_order(name: str) 
 
 @pytest.mark.parametrize("name", TAKES_NOTIFY_URL)
 async def test_a_calls_own_notify_url_counts_first(name: str) -> None:
-    """One ``notify_url`` goes out: the call's."""
+    """Only one ``notify_url`` is sent."""
     gateway = Gateway({"return_code": "SUCCESS", **EXCHANGES[name].reply})
     async with open_session(gateway, notify_url="https://shop.example/n") as omipay:
         await EXCHANGES[name].call(omipay)
@@ -121,7 +121,7 @@ async def test_a_calls_own_notify_url_counts_first(name: str) -> None:
 
 
 async def test_a_general_calls_own_language_counts_first() -> None:
-    """The session's language is put on where the parameters have none."""
+    """The session's language is added only if the parameters have none."""
     gateway = Gateway({})
     async with open_session(gateway, language="EN") as omipay:
         await omipay.call("X", {"language": "CHS"})
@@ -134,14 +134,14 @@ async def test_a_general_calls_own_language_counts_first() -> None:
 
 
 async def test_a_general_call_accepts_an_object_without_return_code() -> None:
-    """What an undocumented endpoint answers is handed over as it is."""
+    """The reply of an undocumented endpoint is returned unchanged."""
     async with open_session(Gateway({"anything": 1})) as omipay:
         assert await omipay.call("X", {}) == {"anything": 1}
 
 
 @pytest.mark.parametrize("platform", ["WECHATPAY", "ALIPAY", "UPI"])
-async def test_plain_strings_do_as_well_as_members(platform: str) -> None:
-    """``"UPI"`` and ``Platform.UPI`` are the same on the wire."""
+async def test_plain_strings_work_like_members(platform: str) -> None:
+    """``"UPI"`` and ``Platform.UPI`` are sent alike."""
     gateway = Gateway(success("MakeQROrder"))
     async with open_session(gateway) as omipay:
         await omipay.make_qr_order(**ORDER, platform=platform)
@@ -150,8 +150,8 @@ async def test_plain_strings_do_as_well_as_members(platform: str) -> None:
     assert gateway.pairs == as_text
 
 
-async def test_each_request_bears_a_nonce_of_its_own() -> None:
-    """By default nonces are fresh: two calls never share a signature."""
+async def test_each_request_has_its_own_nonce() -> None:
+    """By default, two calls never share a signature."""
     gateway = Gateway(success("QueryOrder"))
     async with open_session(gateway, nonces=None) as omipay:
         for _ in range(20):
@@ -162,7 +162,7 @@ async def test_each_request_bears_a_nonce_of_its_own() -> None:
 
 
 async def test_a_base_url_replaces_the_host_and_its_path(wire: respx.Router) -> None:
-    """Up to and including ``/omipay/api``, with or without a slash at its end, port and prefix kept."""
+    """Up to and including ``/omipay/api``, with or without a slash at its end; port and prefix are kept."""
     route = wire.route(host="127.0.0.1", port=8080).mock(return_value=response(success("QueryOrder")))
     for base_url in ("http://127.0.0.1:8080/mirror/omipay/api", "http://127.0.0.1:8080/mirror/omipay/api/"):
         async with open_session(None, base_url=base_url) as omipay:
@@ -171,7 +171,7 @@ async def test_a_base_url_replaces_the_host_and_its_path(wire: respx.Router) -> 
 
 
 async def test_the_sessions_own_client_signs_nothing(wire: respx.Router) -> None:
-    """``omipay.http`` goes wherever it is sent, without a signature, and is closed with the session."""
+    """``omipay.http`` sends any request without a signature, and is closed with the session."""
     route = wire.get("https://www.omipay.com.au/status").mock(return_value=httpx.Response(204))
     async with open_session(None) as omipay:
         assert (await omipay.http.get("https://www.omipay.com.au/status")).status_code == 204
@@ -184,7 +184,7 @@ async def test_the_sessions_own_client_signs_nothing(wire: respx.Router) -> None
 
 @pytest.mark.parametrize("name", [name for name in EXCHANGES if not name.startswith("call")])
 async def test_replies_are_frozen_values(name: str) -> None:
-    """No attribute can be changed or added; ``raw`` is everything that was said, and no part of repr or equality."""
+    """No attribute can be changed or added. ``raw`` is the whole reply, and not part of repr and equality."""
     exchange = EXCHANGES[name]
     reply = {"return_code": "SUCCESS", **exchange.reply, "error_msg": None, "success": True, "unheard_of": [1]}
     async with open_session(Gateway(reply)) as omipay:
@@ -198,8 +198,8 @@ async def test_replies_are_frozen_values(name: str) -> None:
         model.raw = {}
 
 
-async def test_an_applet_orders_fields_go_to_wechat_as_it_names_them() -> None:
-    """``request_payment`` is the argument of wx.requestPayment, ``package`` in small letters."""
+async def test_an_applet_orders_request_payment_has_wechats_names() -> None:
+    """It is the argument of wx.requestPayment, with ``package`` in lower case."""
     exchange = EXCHANGES["MakeAppletOrder"]
     assert exchange.model.request_payment == {
         "timeStamp": "1482796530",

@@ -72,7 +72,7 @@ _ENDPOINTS = st.sampled_from(sorted(ENDPOINTS))
 
 
 def body_of(pairs: list[tuple[str, Any]]) -> bytes:
-    """These pairs as JSON, repeated keys included; a number between NULs stands there bare."""
+    """These pairs as JSON, with repeated keys; a number between NULs is written without quotes."""
     fields = ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in pairs)
     for number in _NUMBERS:
         fields = fields.replace(f'"\\u0000{number}\\u0000"', number)
@@ -80,7 +80,7 @@ def body_of(pairs: list[tuple[str, Any]]) -> bytes:
 
 
 def survives(endpoint: str, body: bytes, status: int, **received: Any) -> None:
-    """A model of the right kind, or an error of ours; nothing is believed that is not this call's."""
+    """Assert that the result is a model of the right kind or an error of ours."""
     began = time.process_time()
     decoded = decode(endpoint, body, status, **received)
     assert time.process_time() - began < LONGEST_S
@@ -106,27 +106,29 @@ def survives(endpoint: str, body: bytes, status: int, **received: Any) -> None:
 def test_whatever_json_comes(
     endpoint: str, verdict: list[tuple[str, Any]], pairs: list[tuple[str, Any]], status: int
 ) -> None:
-    """Each endpoint, each field of any kind, keys that stand twice."""
+    """For each endpoint: fields of any kind, and repeated keys."""
     survives(endpoint, body_of([*pairs, *verdict]), status)
 
 
 @given(_ENDPOINTS, _PAIRS, _STATUSES)
 @many
-def test_whatever_stands_in_a_good_reply(endpoint: str, pairs: list[tuple[str, Any]], status: int) -> None:
-    """What is odd about a success, beside what it must have."""
+def test_whatever_else_a_good_reply_contains(endpoint: str, pairs: list[tuple[str, Any]], status: int) -> None:
+    """A success with its essential fields and any others."""
     survives(endpoint, body_of([*success(endpoint).items(), *pairs]), status)
 
 
 @given(_ENDPOINTS, st.binary(max_size=300), _STATUSES, st.sampled_from([None, "x; charset=gbk", "text/html"]))
 @many
 def test_whatever_bytes_come(endpoint: str, body: bytes, status: int, content_type: str | None) -> None:
-    """Not even JSON."""
+    """Bodies that are not even JSON."""
     survives(endpoint, body, status, content_type=content_type)
 
 
 @given(_ENDPOINTS, _PAIRS, st.integers(0, 400), st.binary(max_size=3))
 @many
-def test_wherever_a_reply_is_cut_or_spoilt(endpoint: str, pairs: list[tuple[str, Any]], at: int, noise: bytes) -> None:
+def test_wherever_a_reply_is_cut_or_corrupted(
+    endpoint: str, pairs: list[tuple[str, Any]], at: int, noise: bytes
+) -> None:
     """A cut reply is never taken for a whole one."""
     whole = body_of([*success(endpoint).items(), *pairs])
     survives(endpoint, whole[:at] + noise, 200)
@@ -136,7 +138,7 @@ def test_wherever_a_reply_is_cut_or_spoilt(endpoint: str, pairs: list[tuple[str,
 @given(_PAIRS, st.binary(max_size=40), st.booleans(), st.sampled_from([0, 1, 99]))
 @many
 def test_whatever_a_stranger_posts(pairs: list[tuple[str, Any]], noise: bytes, signed: bool, at: int) -> None:
-    """A notification, or a NotificationError; one that is signed has an order number that is safe as a key."""
+    """A notification or a NotificationError. The order number of a signed one can be used as a key."""
     nonce, timestamp = "0123456789abcdef", "1540426523000"
     sign = signature("123456", timestamp, nonce, "key" if signed else "another")
     body = body_of([*pairs, ("nonce_str", nonce), ("timestamp", timestamp), ("sign", str.__str__(sign))])
@@ -164,8 +166,8 @@ _DATES = st.text(max_size=40) | st.from_regex(
 
 @given(_DATES, st.integers(-(2**40), 2**50))
 @many
-def test_whatever_a_date_header_says(text: str, now_ms: int) -> None:
-    """A time that can be believed, or nothing."""
+def test_whatever_a_date_header_contains(text: str, now_ms: int) -> None:
+    """A time that can be believed, or None."""
     assert isinstance(parse_http_date(text), int | None)
     believed = believable_date_ms(text, now_ms)
     assert believed is None or (believed >= 946_684_800_000 and abs(believed - now_ms) <= 30 * 86_400_000)
@@ -178,7 +180,7 @@ def test_whatever_a_date_header_says(text: str, now_ms: int) -> None:
 async def test_whatever_comes_a_call_ends_in_a_model_or_an_error_of_ours(
     name: str, verdict: list[tuple[str, Any]], pairs: list[tuple[str, Any]], status: int
 ) -> None:
-    """Through the whole session; a money call that ends in an error always says what became of the money."""
+    """Through the whole session. An error of a money call always has an outcome."""
     async with open_session(Gateway(response(body_of([*pairs, *verdict]), status))) as omipay:
         try:
             model = await CALLS[name](omipay)
@@ -189,7 +191,7 @@ async def test_whatever_comes_a_call_ends_in_a_model_or_an_error_of_ours(
 
 
 def test_a_reply_of_a_mebibyte_is_read_or_refused_quickly() -> None:
-    """The largest that is read at all, of the worst kinds."""
+    """The largest replies that are read at all, of the slowest kinds."""
     for body in (
         b'{"a":"' + b"\\ud800" * 150_000 + b'"}',
         b"{" + b",".join(b'"k%d ":1' % n for n in range(90_000)) + b"}",

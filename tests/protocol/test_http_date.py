@@ -1,4 +1,4 @@
-"""``Date`` and ``Retry-After``: three forms of one time, and what is not to be believed."""
+"""``Date`` and ``Retry-After``: three forms of one time, and what is not believed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.mark.parametrize("text", FORMS)
 def test_three_forms_of_one_time(zone: None, text: str) -> None:
-    """Always UTC, wherever the machine stands."""
+    """They are in UTC, whatever the machine's zone is."""
     assert parse_http_date(text) == MOMENT
 
 
@@ -42,7 +42,7 @@ def test_three_forms_of_one_time(zone: None, text: str) -> None:
     ],
 )
 def test_what_is_not_such_a_time(text: str | None) -> None:
-    """It says nothing, and raises nothing."""
+    """It is None, and never an exception."""
     assert parse_http_date(text) is None
 
 
@@ -59,19 +59,19 @@ def test_what_is_not_such_a_time(text: str | None) -> None:
         (None, None),
     ],
 )
-def test_a_date_far_from_our_own_clock_teaches_nothing(text: str | None, expected: int | None) -> None:
+def test_a_date_far_from_our_own_clock_is_not_believed(text: str | None, expected: int | None) -> None:
     """Up to thirty days are believed."""
     assert believable_date_ms(text, NOW) == expected
 
 
 def test_thirty_days_are_counted_to_the_millisecond() -> None:
-    """A Date that is a millisecond further away teaches nothing."""
+    """A Date that is a millisecond further away is not believed."""
     assert believable_date_ms("Thu, 14 Dec 2023 22:13:20 GMT", NOW - 1) is None
     assert believable_date_ms("Sun, 15 Oct 2023 22:13:20 GMT", NOW + 1) is None
 
 
-def test_a_date_before_2000_teaches_nothing() -> None:
-    """Not even to a machine whose own clock stands there."""
+def test_a_date_before_2000_is_not_believed() -> None:
+    """Not even if the machine's own clock shows such a time."""
     assert believable_date_ms("Fri, 31 Dec 1999 23:59:59 GMT", 946_684_799_000) is None
     assert believable_date_ms("Sat, 01 Jan 2000 00:00:00 GMT", 946_684_799_000) == 946_684_800_000
     assert believable_date_ms("Wed, 31 Dec 1969 23:59:59 GMT", 0) is None
@@ -91,5 +91,5 @@ def test_a_date_before_2000_teaches_nothing() -> None:
     ],
 )
 def test_how_long_a_server_asks_to_wait(text: str | None, expected: float | None) -> None:
-    """Seconds, or until a time that may have passed; anything else asks for nothing."""
+    """Seconds, or until a time, which may have passed. Anything else is None."""
     assert retry_after_s(text, NOW) == expected

@@ -1,4 +1,4 @@
-"""Bodies that are no notification: JSON bombs, fields of the wrong kind, anything at all. Ours are the only errors."""
+"""Bodies that are not notifications: JSON bombs, fields of the wrong kind, anything. All errors are ours."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ BOMBS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
-async def test_bodies_that_are_no_notification(gateway: Gateway, omipay: AsyncOmipay, body: Any) -> None:
-    """Whatever it is, it is a MalformedNotification and an answer of 400, at once, and nothing is asked."""
+async def test_bodies_that_are_not_notifications(gateway: Gateway, omipay: AsyncOmipay, body: Any) -> None:
+    """MalformedNotification and an answer of 400, at once, without a question to the gateway."""
     with pytest.raises(MalformedNotification):
         omipay.parse_notification(body)
     await refused(omipay, body, MalformedNotification, 400)
@@ -83,16 +83,16 @@ async def test_bodies_that_are_no_notification(gateway: Gateway, omipay: AsyncOm
 
 
 @pytest.mark.parametrize("name", ["order_no", "out_order_no", "currency", "total_amount"])
-async def test_what_is_compared_with_the_gateways_word_must_be_readable(
+async def test_what_is_compared_with_the_gateways_answer_must_be_readable(
     clock: ManualClock, omipay: AsyncOmipay, name: str
 ) -> None:
-    """A field that cannot be read would agree with everything."""
+    """Otherwise a field that cannot be read would agree with everything."""
     changes: dict[str, Any] = {name: {"of": "another kind"}}
     await refused(omipay, notification(clock) | changes, MalformedNotification, 400)
 
 
-async def test_duplicate_keys_are_refused_however_well_signed(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """Two parsers may read such a body in two ways: nobody has to."""
+async def test_duplicate_keys_are_rejected_even_with_a_valid_signature(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """Two programs may read different values from such a body."""
     text = json.dumps(notification(clock))
     twice = text[:-1] + ', "order_no": "TR2"}'
     await refused(omipay, twice, MalformedNotification, 400)
@@ -127,7 +127,7 @@ async def test_duplicate_keys_are_refused_however_well_signed(clock: ManualClock
 async def test_fields_of_the_wrong_kind(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, changes: dict[str, Any]
 ) -> None:
-    """A good signature under fields that make no sense: refused with 4xx, as JSON and as a mapping."""
+    """They are rejected with 4xx in spite of a valid signature, as JSON and as a mapping."""
     body = notification(clock, **changes)
     for form in (body, json.dumps(body)):
         reply = await omipay.receive_notification(form, never)
@@ -142,10 +142,10 @@ async def test_fields_of_the_wrong_kind(
     [{"order_time": "20181332250000"}, {"pay_time": 20181025120000}, {"exchange_rate": "six"}, {"cny_amount": []}],
     ids=str,
 )
-async def test_fields_that_nobody_believes_may_be_anything(
+async def test_fields_that_are_not_compared_may_be_anything(
     clock: ManualClock, omipay: AsyncOmipay, changes: dict[str, Any]
 ) -> None:
-    """What is not compared with the gateway's word is None where it cannot be read: no payment is lost over it."""
+    """They are None if they cannot be read, and no payment is lost because of them."""
     body = notification(clock, **changes)
     assert getattr(omipay.parse_notification(body), next(iter(changes))) is None
     assert (await omipay.confirm_notification(body)).is_paid
@@ -176,7 +176,7 @@ async def test_fields_that_nobody_believes_may_be_anything(
 async def test_signature_fields_of_the_wrong_kind(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, changes: dict[str, Any]
 ) -> None:
-    """What the signature is made of is text, or the time as a whole number."""
+    """They must be text, or a whole number as the time."""
     body = {name: value for name, value in (notification(clock) | changes).items() if value is not None}
     await refused(omipay, body, MalformedNotification, 400)
     with pytest.raises(MalformedNotification, match=f"^the notification has no {next(iter(changes))}$"):
@@ -188,7 +188,7 @@ async def test_signature_fields_of_the_wrong_kind(
 async def test_signature_fields_at_their_bounds(
     clock: ManualClock, omipay: AsyncOmipay, changes: dict[str, Any]
 ) -> None:
-    """One character, and 256 of them; a time of twenty digits."""
+    """One character and 256 characters; a time with twenty digits."""
     assert omipay.parse_notification(notification(clock, **changes), max_age=None).order_no == "TR1"
 
 
@@ -204,15 +204,15 @@ WRONG = {
 
 
 @pytest.mark.parametrize("why", WRONG)
-async def test_a_body_that_is_no_notification_is_told_why(omipay: AsyncOmipay, why: str) -> None:
-    """Nothing of it is shown."""
+async def test_the_error_of_a_body_that_is_not_a_notification(omipay: AsyncOmipay, why: str) -> None:
+    """It gives the reason and shows nothing of the body."""
     with pytest.raises(MalformedNotification) as caught:
         omipay.parse_notification(untyped(WRONG[why]))
     assert str(caught.value) == why
 
 
-async def test_a_signed_body_that_cannot_be_read_is_told_why(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """By the names of its fields; nothing of it is shown."""
+async def test_the_error_of_a_signed_body_that_cannot_be_read(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """It names the fields and shows nothing of the body."""
     for changes, why in (
         ({"order_no": "TR 1"}, "order_no is not 1 to 64 of A-Z, a-z, 0-9, _ and -"),
         ({"total_amount": "x", "currency": 36}, "currency is not a string; amount is not a whole number"),
@@ -222,14 +222,14 @@ async def test_a_signed_body_that_cannot_be_read_is_told_why(clock: ManualClock,
         assert str(caught.value) == f"the notification cannot be read: {why}"
 
 
-async def test_text_may_hold_a_lone_surrogate(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """In a field that nobody believes; a web framework may hand the body over so."""
+async def test_text_may_contain_a_lone_surrogate(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """In a field that is not compared; some web frameworks pass on such text."""
     text = json.dumps(notification(clock))[:-1] + ', "memo": "\ud800"}'
     assert omipay.parse_notification(text).raw["memo"] == "\ufffd"
 
 
 def test_no_frame_shows_what_signs_a_body(clock: ManualClock) -> None:
-    """Whoever captures local variables may not use the signature."""
+    """Code that captures local variables must not get the signature."""
     body = notification(clock)
     signed = SealedBody(body).read()
     assert signed.raw == body
@@ -250,7 +250,7 @@ SEALS = st.fixed_dictionaries({"nonce_str": st.text(), "timestamp": st.integers(
 
 
 def only_our_errors(gateway: Gateway, body: Any) -> None:
-    """``body`` gives a notification or one of our errors, and an answer."""
+    """Assert that ``body`` becomes a notification or one of our errors, and an answer."""
 
     async def offer() -> None:
         async with gateway.session() as omipay:
@@ -263,7 +263,7 @@ def only_our_errors(gateway: Gateway, body: Any) -> None:
 
 
 def nothing_paid() -> Gateway:
-    """A gateway that knows no order."""
+    """A gateway that has no orders."""
     gateway = Gateway(ManualClock())
     gateway.on("QueryOrder", fail("PERMISSION_ERROR"))
     return gateway
@@ -279,7 +279,7 @@ def test_any_body_gives_one_of_our_errors(body: Any) -> None:
 @settings(max_examples=60, deadline=None)
 @given(FIELDS, SEALS)
 def test_any_signed_fields_give_one_of_our_errors(fields: dict[str, Any], seal: dict[str, Any]) -> None:
-    """Arbitrary fields under a signature that is right, and a time and a nonce that may be anything."""
+    """Arbitrary fields with a valid signature, and with any time and nonce."""
     sign = signature(M_NUMBER, str(seal["timestamp"]), seal["nonce_str"], SECRET_KEY)
     gateway = nothing_paid()
     body = {**fields, **seal, "sign": sign}

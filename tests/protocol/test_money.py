@@ -1,4 +1,4 @@
-"""Minor units: exact both ways, and no float ever."""
+"""Minor units: exact in both directions, and never a float."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_amount_as_people_write_it_becomes_minor_units(amount: Any, currency:
     ],
 )
 def test_every_currency_has_the_decimals_of_the_standard(decimals: int, currencies: str) -> None:
-    """ISO 4217's list of minor units, its special cases in full."""
+    """ISO 4217's list of minor units, with all its special cases."""
     for currency in currencies.split():
         assert to_minor(1, currency) == 10**decimals, currency
 
@@ -64,7 +64,7 @@ def test_every_currency_has_the_decimals_of_the_standard(decimals: int, currenci
     ],
 )
 def test_minor_units_become_an_amount_with_all_its_decimals(minor: int, currency: str, text: str) -> None:
-    """What is printed on a receipt has the currency's decimals."""
+    """As on a receipt."""
     assert str(from_minor(minor, currency)) == text
 
 
@@ -94,8 +94,8 @@ def test_minor_units_become_an_amount_with_all_its_decimals(minor: int, currency
         10**70,
     ],
 )
-def test_what_is_no_exact_amount_is_refused(amount: Any) -> None:
-    """A float does not hold the number that was written; a third decimal would be lost without a word."""
+def test_what_is_not_an_exact_amount_is_rejected(amount: Any) -> None:
+    """A float is not exactly the number that was written, and a third decimal would be lost."""
     with pytest.raises(InvalidRequest, match=r"^amount ") as refusal:
         to_minor(amount, "AUD")
     assert refusal.value.parameter == "amount"
@@ -103,7 +103,7 @@ def test_what_is_no_exact_amount_is_refused(amount: Any) -> None:
 
 @pytest.mark.parametrize("amount", [1.0, True, "100", None, Decimal(1)])
 def test_minor_units_are_whole_numbers(amount: Any) -> None:
-    """``from_minor`` takes an int and nothing that looks like one."""
+    """``from_minor`` accepts only an int."""
     with pytest.raises(InvalidRequest, match=r"^amount ") as refusal:
         from_minor(amount, "AUD")
     assert refusal.value.parameter == "amount"
@@ -111,7 +111,7 @@ def test_minor_units_are_whole_numbers(amount: Any) -> None:
 
 @pytest.mark.parametrize("currency", ["aud", "AU", "AUDX", "", "A1D", None, 36])
 def test_a_currency_is_three_capital_letters(currency: Any) -> None:
-    """Both ways, and the refusal names the currency."""
+    """In both directions; the error names the currency."""
     for convert in (lambda: to_minor("1", currency), lambda: from_minor(1, currency)):
         with pytest.raises(InvalidRequest, match=r"^currency ") as refusal:
             convert()
@@ -120,7 +120,7 @@ def test_a_currency_is_three_capital_letters(currency: Any) -> None:
 
 @given(st.integers(-(10**40), 10**40), st.sampled_from(sorted(CURRENCIES)))
 def test_every_amount_survives_the_round_trip(minor: int, currency: str) -> None:
-    """There and back again, as a Decimal and as text, and the decimals are the currency's."""
+    """As a Decimal and as text, with the currency's decimals."""
     amount = from_minor(minor, currency)
     assert -int(amount.as_tuple().exponent) == CURRENCIES[currency]
     assert to_minor(amount, currency) == minor
@@ -129,22 +129,22 @@ def test_every_amount_survives_the_round_trip(minor: int, currency: str) -> None
 
 @given(st.integers(-(10**25), 10**25), st.sampled_from(sorted(CURRENCIES)))
 def test_whole_units_are_the_same_written_three_ways(units: int, currency: str) -> None:
-    """An int, its text and its Decimal are one amount."""
+    """As an int, as text and as a Decimal."""
     expected = units * 10 ** CURRENCIES[currency]
     assert {to_minor(form, currency) for form in (units, str(units), Decimal(units))} == {expected}
 
 
 @given(st.one_of(st.text(), st.floats(), st.decimals(), st.integers(), st.none(), st.binary()), st.text(max_size=4))
-def test_anything_at_all_is_converted_or_refused(amount: Any, currency: str) -> None:
-    """Nothing but InvalidRequest ever comes out of either function."""
+def test_anything_at_all_is_converted_or_rejected(amount: Any, currency: str) -> None:
+    """Both functions raise nothing but InvalidRequest."""
     for convert in (to_minor, from_minor):
         for known in (currency, "AUD"):
             with contextlib.suppress(InvalidRequest):
                 convert(amount, known)
 
 
-def test_an_enormous_whole_number_is_refused_like_any_other_nonsense() -> None:
-    """An int too long to be written down is an InvalidRequest, not an accident of Python's."""
+def test_an_int_that_is_too_long_to_be_written_is_rejected() -> None:
+    """With InvalidRequest, not with an exception of Python's."""
     for convert in (to_minor, from_minor):
         with pytest.raises(InvalidRequest):
             convert(10**5000, "AUD")

@@ -1,4 +1,4 @@
-"""What a notification says, and what the gateway says of it: read, then confirmed."""
+"""Notifications: how they are parsed, and how they are compared with the gateway's answer."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
 
 
 async def test_the_chinese_documents_body(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """CN 3.9: every field, its times in Sydney's zone, its rate exact, what was received in ``raw``."""
+    """CN 3.9: every field, times in Sydney's zone, an exact rate, and the body in ``raw``."""
     body = notification(clock)
     read = omipay.parse_notification(body)
     assert read == Notification(
@@ -92,7 +92,7 @@ async def test_the_english_documents_body(clock: ManualClock, omipay: AsyncOmipa
 
 
 async def test_every_form_of_a_body(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """Raw bytes, text, a parsed object: whatever the web framework hands over."""
+    """Raw bytes, text and a parsed object, as web frameworks provide them."""
     body = notification(clock, timestamp=str(clock.time_ms()), total_amount="450")
     text = json.dumps(body, ensure_ascii=False)
     encoded = text.encode()
@@ -101,7 +101,7 @@ async def test_every_form_of_a_body(clock: ManualClock, omipay: AsyncOmipay) -> 
 
 
 async def test_a_body_of_signed_fields_only(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """What a body leaves out, or leaves empty, is None; stray spaces round keys are none of ours."""
+    """A field that is missing or empty is None, and stray spaces around keys are removed."""
     fields = dict.fromkeys(["currency", "total_amount", "order_time", "pay_time", "exchange_rate", "cny_amount"], "")
     body = notification(clock, out_order_no=None, return_code=None, **fields)
     body["order_no "] = body.pop("order_no")
@@ -113,7 +113,7 @@ async def test_a_body_of_signed_fields_only(clock: ManualClock, omipay: AsyncOmi
 async def test_age_counts_in_both_directions(
     clock: ManualClock, omipay: AsyncOmipay, *, age: float, accepted: bool
 ) -> None:
-    """Five minutes old is fresh; older is stale, and so is what comes from the future."""
+    """Five minutes are accepted. More are stale, also in the future."""
     body = notification(clock, timestamp=clock.time_ms() - round(age * 1000))
     if accepted:
         assert omipay.parse_notification(body).order_no == "TR1"
@@ -128,7 +128,7 @@ async def test_age_counts_in_both_directions(
 
 
 async def test_age_is_measured_by_the_gateways_clock(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """A machine that is an hour slow has learnt it from a SIGN_TIMEOUT, and takes the gateway's notifications."""
+    """A machine that is an hour slow accepts notifications after it has learnt this from a SIGN_TIMEOUT."""
     clock.shift(3600)
     fresh = notification(clock)
     clock.shift(-3600)
@@ -142,7 +142,7 @@ async def test_age_is_measured_by_the_gateways_clock(clock: ManualClock, gateway
 
 @pytest.mark.parametrize("max_age", [-1, "300", True, float("nan")])
 async def test_a_bad_max_age_is_named(clock: ManualClock, omipay: AsyncOmipay, max_age: Any) -> None:
-    """A slip in one's own code is not the sender's fault."""
+    """It is a mistake of the caller, not of the sender."""
     with pytest.raises(InvalidRequest, match="max_age"):
         omipay.parse_notification(notification(clock), max_age=max_age)
 
@@ -150,8 +150,8 @@ async def test_a_bad_max_age_is_named(clock: ManualClock, omipay: AsyncOmipay, m
 # -- confirming -------------------------------------------------------------------------------------------------------
 
 
-async def test_the_gateways_word_counts(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
-    """The order is what QueryOrder says; nothing of the body gets into it. Repeats may come days late."""
+async def test_the_gateways_answer_counts(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """The order is QueryOrder's, without any value of the body. Repeats may come days late."""
     gateway.on("TR1", PAID)
     body = notification(clock)
     await clock.advance(86_400)
@@ -169,7 +169,7 @@ async def test_the_gateways_word_counts(clock: ManualClock, gateway: Gateway, om
         ({"currency": "AUD", "total_amount": None, "amount": "450"}, PAID),
     ],
 )
-async def test_what_either_side_omits_does_not_disagree(
+async def test_what_is_missing_on_either_side_is_not_compared(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, body: dict[str, Any], reply: dict[str, Any]
 ) -> None:
     """Both documents' examples leave fields out."""
@@ -188,10 +188,10 @@ async def test_what_either_side_omits_does_not_disagree(
         (fail("ORDER_NO_ERROR"), None),
     ],
 )
-async def test_what_the_gateway_does_not_bear_out(
+async def test_a_body_that_the_gateway_does_not_confirm(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, reply: dict[str, Any], status: str | None
 ) -> None:
-    """Not paid, or not known: a verdict, with what the gateway says instead."""
+    """The order is not paid or not known; the error has the gateway's record of it."""
     gateway.on("TR1", reply)
     with pytest.raises(UnconfirmedNotification) as caught:
         await omipay.confirm_notification(notification(clock))
@@ -201,10 +201,10 @@ async def test_what_the_gateway_does_not_bear_out(
 
 
 @pytest.mark.parametrize("name", ["out_order_no", "currency", "amount"])
-async def test_a_body_that_says_something_else_than_the_gateway_is_unconfirmed(
+async def test_a_body_that_differs_from_the_gateways_answer_is_unconfirmed(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, name: str
 ) -> None:
-    """The error names the field, and has what the gateway says of the order."""
+    """The error names the field, and has the gateway's record of the order."""
     others: dict[str, Any] = {"out_order_no": "T9", "currency": "CNY", "amount": 451}
     gateway.on("TR1", {**PAID, name: others[name]})
     with pytest.raises(
@@ -215,10 +215,10 @@ async def test_a_body_that_says_something_else_than_the_gateway_is_unconfirmed(
     assert caught.value.order.is_paid
 
 
-async def test_a_gateway_that_cannot_be_asked_is_no_verdict(
+async def test_a_gateway_that_cannot_be_asked_is_a_transport_error(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Silence proves nothing about a notification, and is not waited for longer than ``timeout``."""
+    """No answer proves nothing about a notification. ``timeout`` limits the wait."""
     gateway.on("TR1", httpx.ConnectError("refused"), httpx.Response(502), Held(PAID))
     with pytest.raises(TransportError):
         await omipay.confirm_notification(notification(clock))
@@ -229,8 +229,8 @@ async def test_a_gateway_that_cannot_be_asked_is_no_verdict(
     assert isinstance(await outcome(confirming), TransportError)
 
 
-async def test_a_second_node_that_does_not_know_the_order_is_no_verdict(clock: ManualClock, gateway: Gateway) -> None:
-    """It may be behind the first, which could not be asked: another delivery is wanted, nothing is refused."""
+async def test_a_second_node_without_the_order_does_not_reject_a_body(clock: ManualClock, gateway: Gateway) -> None:
+    """It may not have the order yet: the gateway is asked to deliver again."""
 
     def by_host(asked: Request) -> Any:
         return httpx.ConnectError("refused") if asked.host == "gateway.test" else fail("PERMISSION_ERROR")
@@ -244,7 +244,7 @@ async def test_a_second_node_that_does_not_know_the_order_is_no_verdict(clock: M
 
 
 async def test_a_closed_session_reads_nothing(clock: ManualClock, gateway: Gateway) -> None:
-    """SessionClosed, as everything else."""
+    """It raises SessionClosed."""
     omipay = gateway.session()
     await omipay.aclose()
     with pytest.raises(SessionClosed):
@@ -255,7 +255,7 @@ async def test_a_closed_session_reads_nothing(clock: ManualClock, gateway: Gatew
 
 @pytest.mark.parametrize("order_no", ["TR 1", "TR1 ", "TR\u0661", "a" * 65, "TR/1", "TR1\n", "TR:1", "中"])
 def test_an_order_number_that_no_gateway_issues_is_malformed(order_no: str) -> None:
-    """It would become a key of the once-guard: 1 to 64 of A-Z, a-z, 0-9, _ and -."""
+    """It becomes a key of the once-guard: 1 to 64 of A-Z, a-z, 0-9, _ and -."""
     with pytest.raises(ValueError, match="order_no is not 1 to 64"):
         notifications._check_order_no(order_no)
     for good in ("T", "a-B_9", "0" * 64):
@@ -263,7 +263,7 @@ def test_an_order_number_that_no_gateway_issues_is_malformed(order_no: str) -> N
 
 
 def test_an_order_of_another_number_confirms_nothing() -> None:
-    """Whoever asks asks for the notification's own; should the gateway name another, it is not this one's."""
+    """If the gateway answers with another order, the notification is not confirmed."""
     paid = Order(order_no="TR2", status="PAID", out_order_no=None, currency="AUD", amount=100)
     said = Notification("TR1", None, None, None, None, None, None, None, None, timestamp=0)
     with pytest.raises(
@@ -273,16 +273,16 @@ def test_an_order_of_another_number_confirms_nothing() -> None:
     assert caught.value.order is paid
 
 
-async def test_an_age_below_a_second_is_told_too(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """It was signed in the past, or in the future."""
+async def test_an_age_below_a_second_is_too_old_too(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """In the past and in the future."""
     body = notification(clock)
     clock.shift(0.9)
     with pytest.raises(StaleNotification, match=r"^the notification was signed 1 s ago; at most 0.5 s are accepted$"):
         omipay.parse_notification(body, max_age=0.5)
 
 
-def test_what_a_reply_says_of_its_delivery() -> None:
-    """SUCCESS has no error; FAIL says that the handler did not run, and why."""
+def test_the_fields_of_a_notification_reply() -> None:
+    """SUCCESS has no error. FAIL has the reason, and shows that the handler did not run."""
     order = Order(order_no="TR1", status="PAID", out_order_no=None, currency="AUD", amount=100)
     error = MalformedNotification("no")
     success, failure = notifications.success(order, ran=False), notifications.failure(503, error)
@@ -305,8 +305,8 @@ def test_what_a_reply_says_of_its_delivery() -> None:
     )
 
 
-def test_a_refused_body_is_logged_without_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
-    """The kind of refusal, and why."""
+def test_a_rejected_body_is_logged_without_its_content(caplog: pytest.LogCaptureFixture) -> None:
+    """With the class of the error and its message."""
     notifications.log_refusal(MalformedNotification("the notification has no sign"))
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("omipay_async", "WARNING")
@@ -315,7 +315,7 @@ def test_a_refused_body_is_logged_without_what_it_says(caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("how", ["pickle", "copy", "deepcopy"])
 def test_replies_survive_process_pools_and_task_queues(how: str) -> None:
-    """Pickled or copied, a reply is the same."""
+    """A reply can be pickled and copied."""
     order = Order(order_no="TR1", status="PAID", out_order_no="A-1", currency="AUD", amount=100)
     for reply in (
         notifications.success(order, ran=True),

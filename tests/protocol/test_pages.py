@@ -1,4 +1,4 @@
-"""Pay pages and WeChat login: signed URLs out, the customer's fields in. No network."""
+"""Pay pages and WeChat login: the URLs that are made, and the fields that are read. No network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ APPENDED = f"{'&'.join(SIGNED)}&{SENT_BACK}"
 
 @pytest.fixture
 async def omipay() -> AsyncIterator[AsyncOmipay]:
-    """The documents' merchant at the documents' moment."""
+    """The documents' merchant, at the time of the documents' example."""
     async with open_session(Gateway({})) as session:
         yield session
 
@@ -61,7 +61,7 @@ async def omipay() -> AsyncIterator[AsyncOmipay]:
     ],
 )
 def test_a_page_is_signed_by_question_mark_or_ampersand(omipay: AsyncOmipay, page: str, signed: str) -> None:
-    """Whatever the URL has already: the five parameters that CN 3.2 wants are appended, nothing is lost."""
+    """The five parameters of CN 3.2 are appended to whatever the URL contains already."""
     assert omipay.pay_page_url(page, redirect_url=BACK) == signed
 
 
@@ -93,7 +93,7 @@ def test_the_page_of_a_jsapi_order_is_the_one_for_pcs(omipay: AsyncOmipay) -> No
     ],
 )
 def test_an_order_without_such_a_page_is_refused_with_the_reason(omipay: AsyncOmipay, order: Any, why: str) -> None:
-    """InvalidRequest says what would help."""
+    """InvalidRequest describes what to do."""
     with pytest.raises(InvalidRequest, match=why) as refusal:
         omipay.pay_page_url(order, redirect_url=BACK)
     assert refusal.value.parameter == "order_or_url"
@@ -103,7 +103,7 @@ def test_an_order_without_such_a_page_is_refused_with_the_reason(omipay: AsyncOm
     "page", ["http://pay.example/x", "http://www.omipay.com.cn/x", "http://www.omipay.com.au.evil.example/"]
 )
 def test_a_page_that_is_not_https_is_signed_on_the_nodes_own_host_only(omipay: AsyncOmipay, page: str) -> None:
-    """Elsewhere the signature would be whoever's listens."""
+    """Elsewhere, others could read the signature."""
     with pytest.raises(InvalidRequest, match="must be https") as refusal:
         omipay.pay_page_url(page, redirect_url=BACK)
     assert refusal.value.parameter == "order_or_url"
@@ -112,7 +112,7 @@ def test_a_page_that_is_not_https_is_signed_on_the_nodes_own_host_only(omipay: A
 
 
 def test_the_text_of_a_stranger_is_escaped(omipay: AsyncOmipay) -> None:
-    """Whoever writes the URL of a login cannot write into the log."""
+    """The URL of a login cannot write control characters into the log."""
     came = "?error_code=x%0aERROR%20forged&error_msg=%1b[31mred%E2%80%AE&return_code=FAIL"
     with pytest.raises(APIError, match=r"^GetUserInfo: x\\nERROR forged \(\\u001b\[31mred\\u202e\)$"):
         omipay.parse_wechat_login(came)
@@ -126,8 +126,8 @@ def test_a_page_leads_back_to_an_absolute_url(omipay: AsyncOmipay, target: Any) 
     assert refusal.value.parameter == "redirect_url"
 
 
-async def test_every_page_bears_a_fresh_signature() -> None:
-    """Two visits, two nonces: one URL is not handed out twice."""
+async def test_every_page_has_a_fresh_signature() -> None:
+    """Each URL has its own nonce."""
     async with open_session(Gateway({}), nonces=None) as omipay:
         pages = {omipay.pay_page_url(PAGE, redirect_url=BACK) for _ in range(10)}
     assert len({dict(parse_qsl(urlsplit(page).query))["nonce_str"] for page in pages}) == 10
@@ -136,8 +136,8 @@ async def test_every_page_bears_a_fresh_signature() -> None:
 # -- WeChat login -----------------------------------------------------------------------------------------------------
 
 
-def test_the_login_url_is_signed_and_names_no_language() -> None:
-    """EN 2.9, on the path of its address line; no network is asked, no loop needed."""
+def test_the_login_url_is_signed_and_has_no_language() -> None:
+    """EN 2.9, with the path of its address line; it needs neither a network nor a loop."""
     omipay = open_session(Gateway({}), language="EN")
     url = omipay.wechat_login_url("https://shop.example/in")
     address, _, query = url.partition("?")
@@ -156,28 +156,28 @@ USER = WeChatUser("o98c8sq9xz0", "小明 Ming", "https://img.example/1")
     "came", [f"https://shop.example/in?{FIELDS}", f"/in?{FIELDS}", f"?{FIELDS}", FIELDS, f"{FIELDS}#top"]
 )
 def test_who_logged_in_is_read_from_the_url_or_its_query(omipay: AsyncOmipay, came: str) -> None:
-    """As the web framework hands it over."""
+    """As web frameworks provide it."""
     user = omipay.parse_wechat_login(came)
     assert user == USER
     assert user.raw["nickname"] == "小明 Ming"
     assert "o98c8sq9xz0" not in repr(user)
 
 
-def test_a_login_may_name_nobody_but_the_openid(omipay: AsyncOmipay) -> None:
-    """The rest is None."""
+def test_a_login_may_contain_only_the_openid(omipay: AsyncOmipay) -> None:
+    """The other fields are None."""
     user = omipay.parse_wechat_login("openid=o9&nickname=&return_code=SUCCESS")
     assert user == WeChatUser("o9")
     assert user.raw == {"openid": "o9", "nickname": "", "return_code": "SUCCESS"}
 
 
 def test_everything_behind_the_first_question_mark_is_the_query(omipay: AsyncOmipay) -> None:
-    """A name may hold another one."""
+    """A name may contain another question mark."""
     user = omipay.parse_wechat_login("https://shop.example/in?X=1&openid=o9&nickname=a?b")
     assert user.raw == {"X": "1", "openid": "o9", "nickname": "a?b"}
 
 
 def test_a_query_of_64_kib_is_read(omipay: AsyncOmipay) -> None:
-    """One of a character more is not; the URL before it does not count."""
+    """One more character is too long. The URL before the query does not count."""
     query = "openid=o9&x=".ljust(64 * 1024, "y")
     assert omipay.parse_wechat_login(f"https://shop.example/in?{query}").openid == "o9"
     with pytest.raises(InvalidRequest, match=r"^url_or_query is too long$"):
@@ -187,8 +187,8 @@ def test_a_query_of_64_kib_is_read(omipay: AsyncOmipay) -> None:
 @pytest.mark.parametrize(
     "came", ["", "?", "https://shop.example/in", "openid=", "nickname=x", "https://openid=x/", "https://x/&openid=x"]
 )
-def test_a_login_that_names_nobody_is_no_reply(omipay: AsyncOmipay, came: str) -> None:
-    """InvalidReply, never a user without an openid."""
+def test_a_login_without_an_openid_is_an_invalid_reply(omipay: AsyncOmipay, came: str) -> None:
+    """There is never a user without an openid."""
     with pytest.raises(InvalidReply) as failure:
         omipay.parse_wechat_login(came)
     assert str(failure.value) == "GetUserInfo: the redirect cannot be used: openid is missing"
@@ -205,10 +205,10 @@ def test_a_login_that_names_nobody_is_no_reply(omipay: AsyncOmipay, came: str) -
         ("return_code=FAIL", APIError, "", None),
     ],
 )
-def test_a_login_that_failed_is_the_error_that_its_fields_tell_of(
+def test_a_login_that_failed_raises_the_error_of_its_fields(
     omipay: AsyncOmipay, came: str, *, kind: type[APIError], code: str, said: str | None
 ) -> None:
-    """As a JSON reply would be; it says nothing of money."""
+    """Like a JSON reply. The error has no outcome."""
     with pytest.raises(APIError) as failure:
         omipay.parse_wechat_login(came)
     assert type(failure.value) is kind
@@ -221,7 +221,7 @@ def test_a_login_that_failed_is_the_error_that_its_fields_tell_of(
 
 
 @pytest.mark.parametrize("came", [None, 5, b"openid=x", "a" * 70_000])
-def test_what_is_no_query_is_refused(omipay: AsyncOmipay, came: Any) -> None:
+def test_what_is_not_a_query_is_rejected(omipay: AsyncOmipay, came: Any) -> None:
     """Bytes, or more than any browser sends."""
     with pytest.raises(InvalidRequest) as refusal:
         omipay.parse_wechat_login(came)
@@ -231,8 +231,8 @@ def test_what_is_no_query_is_refused(omipay: AsyncOmipay, came: Any) -> None:
 
 
 @given(st.text())
-def test_whatever_a_browser_brings_nothing_but_our_errors_goes_out(came: str) -> None:
-    """A stranger writes this URL."""
+def test_any_login_url_gives_one_of_our_errors(came: str) -> None:
+    """A stranger can write this URL."""
     try:
         user = parse_wechat_login(came, DECODER)
     except OmipayError as error:
@@ -242,7 +242,7 @@ def test_whatever_a_browser_brings_nothing_but_our_errors_goes_out(came: str) ->
 
 
 async def test_a_closed_session_signs_no_page() -> None:
-    """Everything called after ``aclose`` is SessionClosed."""
+    """It raises SessionClosed."""
     async with open_session(Gateway({})) as omipay:
         pass
     with pytest.raises(SessionClosed):

@@ -1,4 +1,4 @@
-"""Arguments count by what they hold, whatever their class says of itself."""
+"""Arguments count by their content, whatever their class prints or compares."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tests.support.untyped import untyped
 
 
 class Price(int, enum.Enum):
-    """Formats as the name of a member."""
+    """An int that formats as the name of a member."""
 
     FLAT_WHITE = 450
 
 
 class Liar(int):
-    """A number that shows, and compares as, another one."""
+    """A number that prints and compares as another one."""
 
     def __format__(self, _: str) -> str:
         return "1"
@@ -53,14 +53,14 @@ class Liar(int):
 
 
 class Unhashable(str):
-    """A word that cannot be looked up."""
+    """A string that cannot be hashed."""
 
     __slots__ = ()
     __hash__ = untyped(None)
 
 
 class Other(str):
-    """A word that is equal to none."""
+    """A string that is equal to none."""
 
     __slots__ = ()
 
@@ -72,7 +72,7 @@ class Other(str):
 
 
 class Mute:
-    """What a subclass may do to everything that is asked of it."""
+    """A mix-in whose special methods all raise."""
 
     def __getattribute__(self, name: str) -> Any:
         if name == "__class__":
@@ -88,26 +88,26 @@ class Mute:
 
 
 class MuteStr(Mute, str):
-    """A text that answers nothing."""
+    """A string of that kind."""
 
     __slots__ = ()
 
 
 class MuteInt(Mute, int):
-    """A number that answers nothing."""
+    """A number of that kind."""
 
 
 class MuteFloat(Mute, float):
-    """The same of seconds, as those of some libraries are."""
+    """A float of that kind, for seconds."""
 
 
 class MuteDecimal(Mute, Decimal):
-    """The same of an amount."""
+    """A Decimal of that kind, for an amount."""
 
 
 @pytest.mark.parametrize("amount", [Price.FLAT_WHITE, Liar(450)])
 async def test_an_amount_is_sent_as_the_number_that_it_is(amount: int) -> None:
-    """By the methods and by ``call``; the order that comes back holds a plain int."""
+    """By the methods and by ``call``. The order has a plain int."""
     gateway = Gateway(success("MakeQROrder"))
     async with open_session(gateway) as omipay:
         order = await omipay.make_qr_order(**{**ORDER, "amount": amount}, platform="ALIPAY")
@@ -117,7 +117,7 @@ async def test_an_amount_is_sent_as_the_number_that_it_is(amount: int) -> None:
         assert "amount=450" in gateway.pairs
 
 
-async def test_an_amount_below_the_least_is_refused_whatever_it_says_of_itself() -> None:
+async def test_an_amount_below_the_least_is_rejected_whatever_it_prints() -> None:
     """Nothing is sent."""
     gateway = Gateway(success("MakeQROrder"))
     async with open_session(gateway) as omipay:
@@ -128,7 +128,7 @@ async def test_an_amount_below_the_least_is_refused_whatever_it_says_of_itself()
 
 @pytest.mark.parametrize("kind", [Unhashable, Other])
 async def test_a_platform_of_any_class_has_its_smallest_amount(kind: Any) -> None:
-    """POLi takes 2 minor units at least."""
+    """POLi needs at least 2 minor units."""
     gateway = Gateway(success("MakeOnlineOrder"))
     async with open_session(gateway) as omipay:
         with pytest.raises(InvalidRequest, match="amount must be at least 2 when platform is POLI"):
@@ -138,15 +138,15 @@ async def test_a_platform_of_any_class_has_its_smallest_amount(kind: Any) -> Non
 
 @pytest.mark.parametrize("kind", [Unhashable, Other])
 def test_a_currency_of_any_class_has_its_decimals(kind: Any) -> None:
-    """A yen has none."""
+    """A yen has no decimals."""
     assert to_minor("12", kind("JPY")) == 12
     assert from_minor(12, kind("JPY")) == Decimal(12)
     assert from_minor(Liar(1230), kind("AUD")) == Decimal("12.30")
     assert to_minor(Liar(12), "JPY") == 12
 
 
-async def test_call_holds_a_number_that_was_given_as_an_int_against_the_reply() -> None:
-    """It is compared by its digits, and the error names it."""
+async def test_call_compares_a_number_that_was_given_as_an_int_with_the_reply() -> None:
+    """It is compared by its digits, and the error contains it."""
     async with open_session(Gateway(success("MakeQROrder", out_order_no="999"))) as omipay:
         with pytest.raises(OutcomeUnknown, match="out_order_no is not the one that was sent") as unknown:
             await omipay.call("MakeQROrder", {"out_order_no": 123})
@@ -170,7 +170,7 @@ LARGEST = 2**63 - 1
     ],
 )
 def test_numbers_are_kept_as_text(values: dict[str, Any], numbers: dict[str, str]) -> None:
-    """As they stand on the wire; what cannot be sent as a number is none."""
+    """As they are on the wire. What cannot be sent as a number is left out."""
     context = RequestContext(ENDPOINTS["Refund"])
     context.note(values)
     assert context.numbers == numbers
@@ -179,15 +179,15 @@ def test_numbers_are_kept_as_text(values: dict[str, Any], numbers: dict[str, str
 
 @pytest.mark.parametrize(("amount", "kept"), [(450, 450), (Price.FLAT_WHITE, 450), ("450", None), (True, None)])
 @pytest.mark.parametrize(("currency", "word"), [("AUD", "AUD"), (36, None)])
-def test_an_amount_is_kept_if_it_is_one(*, amount: Any, kept: int | None, currency: Any, word: str | None) -> None:
-    """And so is a currency, whatever else is wrong with them."""
+def test_an_amount_is_kept_if_it_is_valid(*, amount: Any, kept: int | None, currency: Any, word: str | None) -> None:
+    """And so is a currency, whatever else is wrong."""
     context = RequestContext.of(ENDPOINTS["MakeQROrder"], {"amount": amount, "currency": currency}, ())
     assert (context.amount, context.currency, context.numbers) == (kept, word, {})
     assert (context.sent("amount"), context.sent("currency"), context.sent("order_no")) == (kept, word, None)
 
 
-def test_a_call_keeps_its_secrets_to_itself() -> None:
-    """The keys and the payment code, but not what may be shown; in no repr, and in no excerpt."""
+def test_the_secrets_of_a_call_are_not_shown() -> None:
+    """The keys and the payment code are in no repr and in no excerpt."""
     values = {"qrcode": "134567890", "order_name": "Tea", "pos_no": "till-1"}
     context = RequestContext.of(ENDPOINTS["MakeScanOrder"], values, ("canary",))
     assert context.secrets == ["canary", "134567890"]
@@ -198,8 +198,8 @@ def test_a_call_keeps_its_secrets_to_itself() -> None:
 
 
 @pytest.mark.parametrize("name", ["out_order_no", "order_no", "amount"])
-async def test_an_int_of_thousands_of_digits_is_refused(name: str) -> None:
-    """Python does not even write it: no error of its own comes out."""
+async def test_an_int_of_thousands_of_digits_is_rejected(name: str) -> None:
+    """Python cannot even print it, and must not raise its own error."""
     async with open_session(Gateway(success("MakeQROrder"))) as omipay:
         with pytest.raises(InvalidRequest, match="is too large"):
             await omipay.call("ConfirmCheckOut", {name: 10**5000})
@@ -209,7 +209,7 @@ async def test_an_int_of_thousands_of_digits_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("seconds", [MuteInt(5), MuteFloat(5.0)], ids=["int", "float"])
 async def test_seconds_count_by_the_number_that_they_are(seconds: float) -> None:
-    """Of calls, polls, notifications and sessions, retry policies and backends."""
+    """In calls, polls, notifications, sessions, retry policies and backends."""
     gateway = Gateway(success("QueryOrder", order_no="TR1"))
     retry = RetryPolicy(attempts=MuteInt(2), base_delay=seconds, max_delay=seconds, try_timeout=seconds)
     assert "attempts=2, base_delay=5" in repr(retry)
@@ -225,7 +225,7 @@ async def test_seconds_count_by_the_number_that_they_are(seconds: float) -> None
 
 
 async def test_texts_count_by_their_characters_everywhere() -> None:
-    """Of a session, its files and keys, and of what it is asked: no subclass is asked for anything."""
+    """In a session, its files and keys, and its calls: no method of a subclass is called."""
     options = {"language": "EN", "notify_url": "https://shop.test/n", "timezone": "Australia/Perth", "region": "AU"}
     gateway = Gateway(success("QueryOrder", order_no="TR1"))
     given: Any = {name: MuteStr(value) for name, value in options.items()}
@@ -246,12 +246,12 @@ async def test_texts_count_by_their_characters_everywhere() -> None:
 
 
 def test_decimals_count_by_the_number_that_they_are() -> None:
-    """A subclass of Decimal is asked for nothing."""
+    """No method of a subclass is called."""
     assert to_minor(MuteDecimal("12.30"), "AUD") == 1230
 
 
-async def test_what_is_false_to_python_is_given_all_the_same() -> None:
-    """A nonce provider that remembers nothing yet, and a clock that is none."""
+async def test_a_falsy_argument_is_used_all_the_same() -> None:
+    """For example an empty nonce provider, or a clock."""
     issued: list[str] = []
 
     class Nonces(list[str]):

@@ -1,4 +1,4 @@
-"""Foreign text is shown on one line, bounded, without secrets, and without characters that a terminal obeys."""
+"""Foreign text is shown on one line, bounded, without secrets, and without control characters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTROLS = [
 
 @pytest.mark.parametrize("character", CONTROLS, ids=lambda character: f"U+{ord(character):04X}")
 def test_control_characters_are_escaped(character: str) -> None:
-    """In a message, in an excerpt and in JSON text; the JSON still says the same."""
+    """In a message, in an excerpt and in JSON text, which stays equivalent."""
     for shown in (printable(f"a{character}b"), excerpt(f"a{character}b")):
         assert character not in shown
         assert shown.startswith("a\\")
@@ -37,7 +37,7 @@ def test_control_characters_are_escaped(character: str) -> None:
     "text", ["余额不足", "Flat white, A$4.50", "👩\u200d🍳", "naïve", "C:\\temp", "\u3000全角\xa0"]
 )
 def test_text_that_people_write_is_shown_as_it_is(text: str) -> None:
-    """Escapes are for what does more than being seen."""
+    """Only control characters are escaped."""
     assert printable(text) == excerpt(text) == text
 
 
@@ -62,7 +62,7 @@ def test_text_that_people_write_is_shown_as_it_is(text: str) -> None:
     ],
 )
 def test_an_excerpt_is_one_short_line_without_secrets(body: bytes, shown: str) -> None:
-    """A person sees whose page it was, and no more. Text is treated as its bytes are."""
+    """It shows a person which page it was. Text and bytes are treated alike."""
     assert excerpt(body, [SECRET]) == shown
     assert excerpt(body.decode(errors="replace"), [SECRET]) == shown
 
@@ -76,18 +76,18 @@ def test_an_excerpt_is_one_short_line_without_secrets(body: bytes, shown: str) -
     ],
 )
 def test_a_secret_is_found_whatever_its_case(body: str, shown: str) -> None:
-    """Character by character, also beside one whose small form is longer than itself."""
+    """Also beside a character whose lower-case form is longer than itself."""
     assert excerpt(body, ["Key-ß-ΣασΣ"[:9]]) == shown
 
 
 def test_secrets_that_overlap_are_removed_whole() -> None:
-    """What is left of the one would be a part of the other."""
+    """Otherwise a part of the second one would remain."""
     assert excerpt("x abcdefgh x", ["abcdef", "defgh"]) == "x [removed] x"
     assert excerpt("x abcdabcd x", ["abcd"]) == "x [removed][removed] x"
 
 
 def test_no_secret_is_kept_in_a_cache_of_the_interpreter() -> None:
-    """Each call has a signature and a nonce of its own: as patterns they would stay, and drive out the program's."""
+    """Patterns would stay in the cache of ``re`` and displace the program's own."""
     cache = vars(re)["_cache"]
     before = set(cache)
     excerpt("nothing of it", ["canary"])
@@ -95,12 +95,12 @@ def test_no_secret_is_kept_in_a_cache_of_the_interpreter() -> None:
 
 
 def test_an_excerpt_stays_small_whatever_is_secret() -> None:
-    """Secrets that occur in the mark that replaces them do not blow it up."""
+    """Even if secrets occur in the mark that replaces them."""
     assert len(excerpt(b"remove the d" * 200, list("removed[]"))) <= 203
 
 
 def test_a_secret_that_the_bound_cuts_in_two_is_not_shown() -> None:
-    """Whatever is shown was searched together with what follows it."""
+    """The search includes the text that follows."""
     for start in range(150, 210):
         assert "s3c" not in excerpt("x" * start + SECRET + "x" * 5000, [SECRET])
     removed = "".join(f"sign={SECRET}&" for _ in range(400))
@@ -111,8 +111,8 @@ LONG_SECRET = "".join(f"{number:04}" for number in range(64))
 """256 characters, which do not repeat."""
 
 
-def test_a_secret_that_ends_behind_what_is_looked_at_is_not_shown() -> None:
-    """Sixteen times the bound is looked at, and the secrets that begin there are removed whole."""
+def test_a_secret_that_ends_after_what_is_searched_is_not_shown() -> None:
+    """Sixteen times the limit is searched, and secrets that begin there are removed whole."""
     assert excerpt(LONG_SECRET * 20, [LONG_SECRET], limit=97) == "[removed]" * 7
     for begun in range(16):
         shown = excerpt("x" * begun + LONG_SECRET * 20, [LONG_SECRET], limit=97)
@@ -126,12 +126,12 @@ def test_a_secret_that_ends_behind_what_is_looked_at_is_not_shown() -> None:
 
 @pytest.mark.parametrize("form", ["a b/cd", "a%20b%2Fcd", "a+b%2Fcd", r"a b\/cd", "A%20B%2fCD"])
 def test_a_secret_is_found_however_it_is_encoded(form: str) -> None:
-    """As it is, in a path, in a form, in JSON; beside other alphabets too."""
+    """As it is, in a path, in a form and in JSON, also beside other alphabets."""
     assert excerpt(f"x {form} y", ["a b/cd"]) == "x [removed] y"
     assert excerpt(f"é {form} y", ["a b/cd"]) == "é [removed] y"
 
 
-def test_a_secret_that_cannot_be_encoded_is_none_that_is_looked_for() -> None:
+def test_a_secret_that_cannot_be_encoded_is_not_searched_for() -> None:
     """It could not have been sent."""
     assert excerpt("Tea", ["a\ud800bcd"]) == "Tea"
 
@@ -148,7 +148,7 @@ def test_a_secret_has_four_characters_at_least(secret: str, shown: str) -> None:
 
 
 def test_other_values_are_shown_by_their_text() -> None:
-    """Numbers, None and bytes may stand where a text was expected."""
+    """Numbers, None and bytes."""
     assert printable(502) == "502"
     assert printable(b"a\nb") == r"a\nb"
     assert printable("abcdef", limit=3) == "abc..."
@@ -170,8 +170,8 @@ def test_other_values_are_shown_by_their_text() -> None:
     ],
     ids=lambda evil: evil[:8],
 )
-def test_the_work_is_linear_in_what_is_looked_at(evil: str) -> None:
-    """Nobody makes an excerpt slow: even one of 200,000 characters is a matter of milliseconds."""
+def test_the_work_is_linear_in_what_is_searched(evil: str) -> None:
+    """Even an excerpt of 200,000 characters takes only milliseconds."""
     began = time.process_time()
     assert len(excerpt(evil, [SECRET], limit=200_000 // 16)) <= 200_000
     assert time.process_time() - began < 1.0
@@ -179,7 +179,7 @@ def test_the_work_is_linear_in_what_is_looked_at(evil: str) -> None:
 
 @given(st.text("ab=\"' \n\x1b\u2028\ud800"), st.text("XYZ/+&\u202e", min_size=4, max_size=40))
 def test_an_excerpt_is_safe_whatever_the_text_and_the_secret(text: str, secret: str) -> None:
-    """The secret is not in it, nor a control character, and its length is bounded."""
+    """It contains neither the secret nor a control character, and its length is limited."""
     shown = excerpt(f"{text}{secret}{text}{secret}", [secret])
     assert len(shown) <= 203
     assert escape_controls(shown) == shown

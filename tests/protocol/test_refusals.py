@@ -1,4 +1,4 @@
-"""What a refusal says, to the word, and the last value on the right side of each bound."""
+"""The messages about rejected arguments, word by word, and the last valid value at each limit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TOO_LONG = "is too long: the whole request does not fit into a URL"
 
 
 def refusal(work: Callable[[], object]) -> InvalidRequest:
-    """What ``work`` is refused with."""
+    """The message with which ``work`` is rejected."""
     with pytest.raises(InvalidRequest) as caught:
         work()
     return caught.value
@@ -71,8 +71,10 @@ def refusal(work: Callable[[], object]) -> InvalidRequest:
         (MAKE_QR_ORDER, {**QR, "order_name": "长" * 4000}, "order_name", TOO_LONG),
     ],
 )
-def test_a_refusal_says_what_is_wrong(endpoint: Endpoint[Any], given: dict[str, Any], name: str, why: str) -> None:
-    """By the name of the parameter, for people and for programs; no value is shown."""
+def test_the_message_of_a_rejected_argument(
+    endpoint: Endpoint[Any], given: dict[str, Any], name: str, why: str
+) -> None:
+    """It names the parameter, which is also a field, and shows no value."""
     error = refusal(lambda: validation.query(endpoint, given))
     assert (str(error), error.parameter) == (f"{name} {why}", name)
 
@@ -89,8 +91,8 @@ def test_a_refusal_says_what_is_wrong(endpoint: Endpoint[Any], given: dict[str, 
         ({"card": "x" * 4096, "name": "长" * 4000}, "name", TOO_LONG),
     ],
 )
-def test_a_general_refusal_says_what_is_wrong(given: Any, name: str, why: str) -> None:
-    """Of ``call``: parameters are named as ``params['name']``."""
+def test_the_message_of_a_rejected_argument_of_call(given: Any, name: str, why: str) -> None:
+    """Parameters are named ``params['name']``."""
     error = refusal(lambda: validation.general_query(given))
     assert (str(error), error.parameter) == (f"{name} {why}", name)
 
@@ -104,8 +106,8 @@ def test_a_general_refusal_says_what_is_wrong(given: Any, name: str, why: str) -
         ("v3/refund", "READ", "safety", "must be Safety.MONEY: Refund moves money"),
     ],
 )
-def test_an_endpoint_that_may_not_be_called_is_refused(name: str, safety: str, parameter: str, why: str) -> None:
-    """With what to write instead."""
+def test_an_endpoint_that_must_not_be_called_is_rejected(name: str, safety: str, parameter: str, why: str) -> None:
+    """The message contains what to write instead."""
     error = refusal(lambda: validation.general_endpoint(name, safety))
     assert (str(error), error.parameter) == (f"{parameter} {why}", parameter)
 
@@ -124,7 +126,7 @@ def test_an_endpoint_that_may_not_be_called_is_refused(name: str, safety: str, p
         (lambda: from_minor(10**60 + 1, "AUD"), "amount", "amount is too large"),
     ],
 )
-def test_an_amount_that_is_not_one_is_refused(work: Callable[[], object], name: str, why: str) -> None:
+def test_a_wrong_amount_is_rejected(work: Callable[[], object], name: str, why: str) -> None:
     """By both helpers."""
     error = refusal(work)
     assert (str(error), error.parameter) == (why, name)
@@ -144,8 +146,8 @@ def test_an_amount_that_is_not_one_is_refused(work: Callable[[], object], name: 
         (float("nan"), {}, "must be a finite number of seconds, or None where that is allowed"),
     ],
 )
-def test_seconds_that_are_not_some_are_refused(value: object, rules: dict[str, Any], why: str) -> None:
-    """By the name of the argument."""
+def test_wrong_seconds_are_rejected(value: object, rules: dict[str, Any], why: str) -> None:
+    """The message names the argument."""
     error = refusal(lambda: validation.seconds("timeout", value, **rules))
     assert (str(error), error.parameter) == (f"timeout {why}", "timeout")
 
@@ -153,14 +155,14 @@ def test_seconds_that_are_not_some_are_refused(value: object, rules: dict[str, A
 @pytest.mark.parametrize(
     ("value", "rules"), [(0, {}), (1, {"least": 1.0}), (1e-9, {"above": True}), (HUNDRED_YEARS, {"above": True})]
 )
-def test_seconds_up_to_a_hundred_years_are_taken(value: float, rules: dict[str, Any]) -> None:
+def test_seconds_up_to_a_hundred_years_are_accepted(value: float, rules: dict[str, Any]) -> None:
     """As a float."""
     taken = validation.seconds("timeout", value, **rules)
     assert (taken, type(taken)) == (value, float)
 
 
 def test_amounts_of_sixty_digits_are_converted() -> None:
-    """In both directions; zero has no sign."""
+    """In both directions. Zero has no sign."""
     assert to_minor(Decimal("9" * 60), "JPY") == int("9" * 60)
     assert to_minor(Decimal("1E+59"), "JPY") == 10**59
     assert from_minor(10**60, "JPY") == Decimal(10**60)
@@ -183,13 +185,13 @@ def test_amounts_of_sixty_digits_are_converted() -> None:
         (MAKE_ONLINE_ORDER, {**ONLINE, "platform": "POLI", "amount": 2}, "amount=2"),
     ],
 )
-def test_the_last_value_on_the_right_side_is_sent(endpoint: Endpoint[Any], given: dict[str, Any], sent: str) -> None:
-    """A bound is part of what may be sent."""
+def test_the_last_valid_value_is_sent(endpoint: Endpoint[Any], given: dict[str, Any], sent: str) -> None:
+    """The limit itself is valid."""
     assert sent in validation.query(endpoint, given).split("&")
 
 
 def test_a_query_of_32_kib_is_the_longest() -> None:
-    """Counted in the characters that go over the wire; the longest value is named."""
+    """Counted in characters as sent. The longest value is named."""
     params = dict.fromkeys("abcdefg", "x" * 4096)
     query, _ = validation.general_query({**params, "h": "x" * 4073})
     assert len(query) == 32 * 1024
@@ -203,8 +205,8 @@ def test_a_general_call_sends_whole_numbers_of_64_bits(value: object) -> None:
     assert validation.general_query({"card": value}) == (f"card={value}", False)
 
 
-def test_a_general_call_knows_the_rules_of_a_known_endpoint() -> None:
-    """However it is spelt, its replies are held against the same row; of an unknown one only our own numbers count."""
+def test_a_general_call_follows_the_rules_of_a_known_endpoint() -> None:
+    """However it is spelt. For an unknown endpoint only the merchant's own numbers count."""
     known, row = validation.general_endpoint("v3/refund", "MONEY"), ENDPOINTS["Refund"]
     assert (known.name, known.path, known.safety) == ("v3/refund", "/v2/v3/refund", Safety.MONEY)
     assert (known.echoes, known.foreign_numbers) == (row.echoes, row.foreign_numbers)
@@ -219,10 +221,10 @@ def test_a_general_call_knows_the_rules_of_a_known_endpoint() -> None:
     ("safety", "expected"),
     [("READ", Safety.READ), ("MONEY", Safety.MONEY), ("read", Safety.MONEY), (None, Safety.MONEY)],
 )
-def test_a_call_whose_endpoint_was_refused_is_taken_for_money_unless_it_was_a_read(
+def test_a_call_whose_endpoint_was_rejected_counts_as_money_unless_it_was_a_read(
     safety: object, expected: Safety
 ) -> None:
-    """Its event and its error say so; they call it ``call``."""
+    """In its event and its error, which name it ``call``."""
     endpoint = validation.unknown_endpoint(safety)
     assert (endpoint.name, endpoint.safety) == ("call", expected)
 
@@ -245,7 +247,7 @@ def test_text_is_taken_as_plain_text() -> None:
 
 
 def test_a_payment_code_stays_a_secret_in_its_query() -> None:
-    """The query as a whole is one, so that no frame and no log shows it."""
+    """The whole query is a secret, so that no frame and no log shows it."""
     scan = ENDPOINTS["MakeScanOrder"]
     query = validation.query(scan, {**ORDER, "qrcode": "134 567", "pos_no": "1"})
     assert type(query) is Secret

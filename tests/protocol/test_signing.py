@@ -32,7 +32,7 @@ MERCHANT = Credentials(M_NUMBER, SECRET_KEY)
 
 
 def test_the_signature_is_the_one_that_both_documents_print() -> None:
-    """CN 2.3 and EN 1.3 work one example through."""
+    """CN 2.3 and EN 1.3 have the same example."""
     assert signature(M_NUMBER, str(TIMESTAMP), NONCE, SECRET_KEY) == SIGN
 
 
@@ -45,13 +45,13 @@ def test_the_signed_query_is_the_one_that_both_documents_print() -> None:
 
 
 def test_a_merchant_number_keeps_its_leading_zeros() -> None:
-    """000034 is a string, and anything odd in it is percent-encoded."""
+    """000034 is a string, and is percent-encoded."""
     assert Credentials("000034", "k").sign(1, NONCE)[0].startswith("m_number=000034&")
     assert Credentials("a&b=c", "k").sign(1, NONCE)[0].startswith("m_number=a%26b%3Dc&")
 
 
 def test_a_previous_key_is_recognised_and_never_signs() -> None:
-    """On the day a key is changed, notifications signed with the old one are still the gateway's."""
+    """After a change of the key, notifications signed with the old one are still accepted."""
     changed = Credentials(M_NUMBER, "new key", (SECRET_KEY,))
     assert changed.verify(str(TIMESTAMP), NONCE, SIGN)
     assert SIGN not in changed.sign(TIMESTAMP, NONCE)[0]
@@ -71,14 +71,14 @@ def test_a_previous_key_is_recognised_and_never_signs() -> None:
         (str(TIMESTAMP), "\ud800", "\udfff"),
     ],
 )
-def test_whatever_is_not_exactly_the_signature_is_none(timestamp: str, nonce: str, sign: str) -> None:
-    """Wrong, shortened, or no text at all: the answer is False, never an exception."""
+def test_only_the_exact_signature_is_accepted(timestamp: str, nonce: str, sign: str) -> None:
+    """A wrong or shortened one, or any text: the result is False, never an exception."""
     assert MERCHANT.verify(timestamp, nonce, sign) is False
 
 
 @given(st.text(), st.text(), st.text(alphabet=st.characters()))
 def test_no_text_is_too_strange_to_be_checked(timestamp: str, nonce: str, sign: str) -> None:
-    """Strangers send what they like; only the right signature is right."""
+    """Strangers can send anything."""
     assert MERCHANT.verify(timestamp, nonce, sign) is (sign == signature(M_NUMBER, timestamp, nonce, SECRET_KEY))
 
 
@@ -107,27 +107,27 @@ def test_credentials_that_cannot_work_are_refused_by_name(
     assert "hunter2" not in str(refusal.value)
 
 
-def test_one_previous_key_need_not_stand_in_a_list() -> None:
-    """A bare string is one key, not as many as it has letters."""
+def test_one_previous_key_need_not_be_in_a_list() -> None:
+    """A string is one key."""
     assert checked_credentials("1", "new", "old").keys == ("new", "old")
     assert checked_credentials("1", "new", ["old", "older"]).keys == ("new", "old", "older")
 
 
 def test_the_keys_of_credentials_are_secrets() -> None:
-    """Whoever prints one sees nothing of it."""
+    """Printing one does not show it."""
     credentials = Credentials("1", "new", ("old",))
     assert [type(key) for key in credentials.keys] == [Secret, Secret]
     assert credentials.keys == ("new", "old")
 
 
 def test_a_merchant_number_is_percent_encoded() -> None:
-    """Whatever stands in it breaks out of nothing."""
+    """No character of it can add a parameter."""
     query, _ = Credentials("a/b c&d", "key").sign(1, "n")
     assert query.startswith("m_number=a%2Fb%20c%26d&timestamp=1&nonce_str=n&sign=")
 
 
-def test_text_that_cannot_be_written_is_simply_wrong() -> None:
-    """A stranger may send a lone surrogate as any of the three; it is not an error of ours."""
+def test_text_that_cannot_be_encoded_is_a_wrong_signature() -> None:
+    """A lone surrogate in any of the three is not an error of ours."""
     credentials = Credentials("1", "key")
     for strange in ("\ud800", "\udfff" * 32):
         assert not credentials.verify(strange, "n", "s")
@@ -137,7 +137,7 @@ def test_text_that_cannot_be_written_is_simply_wrong() -> None:
 
 
 def test_credentials_print_no_key() -> None:
-    """A repr in a log names the merchant at most."""
+    """Their repr shows only the merchant."""
     assert repr(Credentials("123456", "hunter2", ("hunter1",))) == "Credentials(m_number='123456')"
 
 
@@ -145,7 +145,7 @@ def test_credentials_print_no_key() -> None:
 
 
 def test_nonces_are_fresh_and_well_formed() -> None:
-    """32 characters of the alphabet that the documents allow, never twice."""
+    """32 characters that the documents allow, never the same twice."""
     nonces = TaggedNonces(["key"])
     made = [nonces() for _ in range(500)]
     assert len(set(made)) == 500
@@ -153,8 +153,8 @@ def test_nonces_are_fresh_and_well_formed() -> None:
     assert isinstance(nonces, NonceProvider)
 
 
-def test_any_process_with_the_key_knows_its_own_nonces() -> None:
-    """The tag needs no storage: another process, and one with a changed key, recognise it; others do not."""
+def test_any_process_with_the_key_recognises_its_nonces() -> None:
+    """The tag needs no storage. A process with a new key still recognises it; other merchants do not."""
     nonce = TaggedNonces(["key"])()
     assert TaggedNonces(["key"]).issued(nonce)
     assert TaggedNonces(["new key", "key"]).issued(nonce)
@@ -163,19 +163,19 @@ def test_any_process_with_the_key_knows_its_own_nonces() -> None:
 
 @given(st.text())
 def test_a_strangers_nonce_is_never_taken_for_ours(nonce: str) -> None:
-    """Whatever text comes: False, never an exception."""
+    """Whatever text it is: False, never an exception."""
     assert not TaggedNonces(["key"]).issued(nonce)
 
 
-def test_a_nonce_of_another_version_is_known_for_ours() -> None:
-    """The tag is the same in every version: an older process may have issued the nonce that comes back to this one."""
+def test_a_nonce_of_another_version_is_recognised() -> None:
+    """The tag is the same in every version, since an older process may have issued the nonce."""
     nonces = TaggedNonces(["0af61531c6c04ac4ac910d0cd59e6238"])
     assert nonces.issued("0123456789abcdef08d6fcf9079000c8")
     assert not nonces.issued("0123456789abcdef08d6fcf9079000c9")
 
 
 def test_one_changed_character_is_not_our_nonce() -> None:
-    """Every position counts."""
+    """At any position."""
     nonces = TaggedNonces(["key"])
     nonce = nonces()
     assert not any(nonces.issued(nonce[:at] + "z" + nonce[at + 1 :]) for at in range(32))
@@ -191,8 +191,8 @@ def test_a_providers_nonce_of_the_documents_form_is_used(nonce: str) -> None:
 @pytest.mark.parametrize(
     "nonce", ["a" * 9, "a" * 33, "a" * 9 + "-", "a" * 9 + "é", "٣" * 12, "a" * 12 + "\n", None, 1234567890]
 )
-def test_a_providers_nonce_of_another_form_is_refused(nonce: Any) -> None:
-    """The refusal names ``nonces`` and does not show what came."""
+def test_a_providers_nonce_of_another_form_is_rejected(nonce: Any) -> None:
+    """The error names ``nonces`` and does not show the value."""
     with pytest.raises(InvalidRequest, match=r"^nonces: ") as refusal:
         checked_nonce(nonce)
     assert refusal.value.parameter == "nonces"
@@ -212,7 +212,7 @@ def test_the_system_clock_is_the_machines() -> None:
 
 
 async def test_the_system_clock_sleeps_and_wakes() -> None:
-    """Both ways to wait end."""
+    """Both ways to wait return."""
     clock = SystemClock()
     await clock.sleep(0)
     rung = asyncio.Event()
@@ -221,7 +221,7 @@ async def test_the_system_clock_sleeps_and_wakes() -> None:
 
 
 class SleepOnly:
-    """A clock with the three methods that a clock must have."""
+    """A clock with only the three methods that a clock must have."""
 
     def __init__(self) -> None:
         self.inner = ManualClock()
@@ -239,8 +239,8 @@ class SleepOnly:
         await self.inner.sleep(seconds)
 
 
-async def test_a_clock_without_timers_of_its_own_will_do() -> None:
-    """A user's clock needs three methods; deadlines work on it, and can be called off."""
+async def test_a_clock_without_timers_of_its_own_works() -> None:
+    """A user's clock needs three methods. Deadlines work with it, and can be cancelled."""
     clock = SleepOnly()
     rung: list[str] = []
     call_later(clock, 2, lambda: rung.append("kept"))
@@ -253,7 +253,7 @@ async def test_a_clock_without_timers_of_its_own_will_do() -> None:
 
 
 def test_the_gateways_clock_is_learnt_and_unlearnt() -> None:
-    """An offset is kept and a change of it told; a machine put right again signs with its own time."""
+    """A change of the offset is reported. A machine whose clock is corrected signs with its own time again."""
     clock = ManualClock(1_000_000.0)
     gateway = GatewayTime(clock)
     assert gateway.time_ms() == 1_000_000_000

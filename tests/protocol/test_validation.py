@@ -1,4 +1,4 @@
-"""What may be sent: every rule on input names the parameter, and nothing leaves when one is broken."""
+"""What may be sent: every error names the parameter, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ ORDERS = {name: given for name, (given, _) in TEXTS.items() if name.startswith("
 
 
 async def refused(method: str, given: dict[str, Any], parameter: str) -> InvalidRequest:
-    """The refusal of a call, which must name ``parameter`` and have sent nothing."""
+    """The error of a call, which must name ``parameter`` and must have sent nothing."""
     gateway = Gateway(success("MakeQROrder"))
     async with open_session(gateway) as omipay:
         with pytest.raises(InvalidRequest) as refusal:
@@ -106,7 +106,7 @@ async def refused(method: str, given: dict[str, Any], parameter: str) -> Invalid
 
 @pytest.mark.parametrize(("method", "name"), [(m, name) for m, (_, names) in TEXTS.items() for name in names])
 async def test_names_and_numbers_are_text_that_can_be_sent(method: str, name: str) -> None:
-    """Not empty, no control characters, no lone surrogates, no other type; a secret one is not shown."""
+    """Not empty, and without control characters and lone surrogates. A secret is not shown."""
     for value in NOT_TEXT:
         refusal = await refused(method, {**TEXTS[method][0], name: value}, name)
         if isinstance(value, str) and value.strip():
@@ -115,14 +115,14 @@ async def test_names_and_numbers_are_text_that_can_be_sent(method: str, name: st
 
 @pytest.mark.parametrize("method", [*ORDERS, "refund"])
 async def test_amounts_are_ints_of_minor_units(method: str) -> None:
-    """At least 1; a float, a bool and a string are refused even where they look right."""
+    """At least 1. A float, a bool and a string are rejected, whatever their value."""
     for value in NOT_AMOUNTS:
         await refused(method, {**ORDERS.get(method, REFUND), "amount": value}, "amount")
 
 
 @pytest.mark.parametrize("method", ORDERS)
 async def test_currencies_are_three_capital_letters(method: str) -> None:
-    """Of orders and of exchange rates, on either side."""
+    """Of orders, and both of an exchange rate."""
     for value in NOT_CURRENCIES:
         await refused(method, {**ORDERS[method], "currency": value}, "currency")
         await refused("get_exchange_rate", {"currency": value, "base_currency": "CNY"}, "currency")
@@ -131,14 +131,14 @@ async def test_currencies_are_three_capital_letters(method: str) -> None:
 
 @pytest.mark.parametrize(("method", "name"), [(m, name) for m, (_, names) in URLS.items() for name in names])
 async def test_urls_are_absolute(method: str, name: str) -> None:
-    """http or https with a host; the documents' own ``baidu.com`` is none."""
+    """http or https with a host. The documents' own ``baidu.com`` is rejected."""
     for value in NOT_URLS:
         await refused(method, {**URLS[method][0], name: value}, name)
 
 
 @pytest.mark.parametrize("method", CHOICES)
-async def test_a_platform_is_one_that_the_endpoint_knows(method: str) -> None:
-    """Each endpoint has its own list; the refusal names what is allowed."""
+async def test_a_platform_is_one_that_the_endpoint_has(method: str) -> None:
+    """Each endpoint has its own list, which the error contains."""
     given, name, words = CHOICES[method]
     for word in words:
         refusal = await refused(method, {**given, name: word}, name)
@@ -146,14 +146,14 @@ async def test_a_platform_is_one_that_the_endpoint_knows(method: str) -> None:
 
 
 async def test_an_online_order_is_for_web_or_wap() -> None:
-    """``type`` is one of the documents' two words."""
+    """``type`` is one of the two words of the documents."""
     for word in ("WEB", "desktop", ""):
         await refused("make_online_order", {**ONLINE, "type": word}, "type")
 
 
 @pytest.mark.parametrize(("method", "given"), [("make_online_order", ONLINE), ("make_app_order", APP)])
-async def test_poli_takes_no_single_cent(method: str, given: dict[str, Any]) -> None:
-    """CN 3.5: a POLi payment must be more than 1; other platforms take 1."""
+async def test_poli_does_not_accept_a_single_cent(method: str, given: dict[str, Any]) -> None:
+    """CN 3.5: a POLi payment must be more than 1. Other platforms accept 1."""
     await refused(method, {**given, "platform": "POLI", "amount": 1}, "amount")
     gateway = Gateway(success("MakeOnlineOrder"))
     async with open_session(gateway) as omipay:
@@ -163,7 +163,7 @@ async def test_poli_takes_no_single_cent(method: str, given: dict[str, Any]) -> 
 
 
 async def test_a_wechat_app_order_needs_its_app_id() -> None:
-    """CN 3.6: required on WeChat, and there alone."""
+    """CN 3.6: it is required only for WeChat."""
     await refused("make_app_order", {**APP, "platform": "WECHATPAY"}, "app_id")
 
 
@@ -175,27 +175,27 @@ async def test_flags_are_true_or_false() -> None:
 
 
 @pytest.mark.parametrize("value", NOT_SECONDS)
-async def test_a_timeout_is_more_than_no_seconds(value: Any) -> None:
-    """Of one call, as of a session."""
+async def test_a_timeout_is_more_than_zero_seconds(value: Any) -> None:
+    """That of a call, like that of a session."""
     await refused("query_order", {"order_no": "TR1", "timeout": value}, "timeout")
     await refused("call", {"endpoint": "X", "params": {}, "timeout": value}, "timeout")
 
 
 @pytest.mark.parametrize("name", ["order_name", "amount", "currency", "out_order_no", "platform"])
-async def test_none_is_not_given(name: str) -> None:
-    """A required parameter that is None is missing."""
+async def test_none_counts_as_missing(name: str) -> None:
+    """For a required parameter."""
     refusal = await refused("make_qr_order", {**QR, name: None}, name)
     assert "must be given" in str(refusal)
 
 
-async def test_a_refusal_proves_that_no_money_moved() -> None:
-    """NOT_DONE for a money call; a read says nothing of money."""
+async def test_a_rejected_argument_proves_that_no_money_moved() -> None:
+    """NOT_DONE for a money call; None for a read."""
     assert (await refused("make_scan_order", {**SCAN, "amount": 0}, "amount")).outcome is Outcome.NOT_DONE
     assert (await refused("query_order", {"order_no": ""}, "order_no")).outcome is None
 
 
 async def test_a_nonce_provider_that_breaks_the_rules_sends_nothing() -> None:
-    """A nonce of the user's is checked at the moment of signing; the refusal names ``nonces``."""
+    """A user's nonce is checked when the request is signed. The error names ``nonces``."""
     gateway = Gateway(success("QueryOrder"))
     async with open_session(gateway, nonces=lambda: "short") as omipay:
         with pytest.raises(InvalidRequest) as money:
@@ -216,25 +216,25 @@ async def test_a_nonce_provider_that_breaks_the_rules_sends_nothing() -> None:
     ["", "/X", "X/", "../Refund", "a b", "X?y=1", "X#y", "ü", "1X", "v2//X", "X%2FY", "X\n", None, 5, "http://x"],
 )
 async def test_a_general_call_names_an_endpoint_under_v2(name: Any) -> None:
-    """No path that leads elsewhere."""
+    """A path that leads elsewhere is rejected."""
     await refused("call", {"endpoint": name, "params": {}}, "endpoint")
 
 
 @pytest.mark.parametrize("name", ["MakeQRCode", "MakeQRCodeOrder"])
 async def test_the_english_documents_slips_are_not_sent(name: str) -> None:
-    """The refusal says what the endpoint is called."""
+    """The error contains the right name of the endpoint."""
     assert "MakeQROrder" in str(await refused("call", {"endpoint": name, "params": {}}, "endpoint"))
 
 
 @pytest.mark.parametrize("name", ["m_number", "timestamp", "nonce_str", "sign"])
 async def test_a_general_call_leaves_the_signature_to_the_session(name: str) -> None:
-    """The four names are the session's."""
+    """The four parameters of the signature are rejected."""
     await refused("call", {"endpoint": "X", "params": {name: "1"}}, f"params[{name!r}]")
 
 
 @pytest.mark.parametrize("value", [1.5, True, False, b"x", ["x"], {"a": 1}, "", " ", "a\nb", "\ud800", 2**63, -(2**63)])
 async def test_a_general_call_takes_text_and_ints(value: Any) -> None:
-    """Any other value is refused by the name of its parameter."""
+    """Any other value is rejected by the name of its parameter."""
     await refused("call", {"endpoint": "X", "params": {"card": value}}, "params['card']")
 
 
@@ -242,12 +242,12 @@ async def test_a_general_call_takes_text_and_ints(value: Any) -> None:
     "params", [None, "a=b", [("a", "b")], {"": "x"}, {5: "x"}, {"a b": "x"}, {"a&b": "x"}, {"ключ": "x"}]
 )
 async def test_a_general_call_takes_a_mapping_of_names(params: Any) -> None:
-    """A name that would break out of the query string is refused."""
+    """A name that would add another parameter to the query is rejected."""
     await refused("call", {"endpoint": "X", "params": params}, "params")
 
 
-async def test_what_does_not_fit_into_a_url_is_refused() -> None:
-    """Each value alone would pass; the longest one is named."""
+async def test_what_does_not_fit_into_a_url_is_rejected() -> None:
+    """Each value alone is valid. The longest one is named."""
     params = {"a": "长" * 2000, "b": "长" * 4000, "c": "x" * 4096}
     await refused("call", {"endpoint": "X", "params": params}, "b")
     await refused("make_qr_order", {**QR, "order_name": "长" * 4096, "out_order_no": "x" * 4096}, "order_name")
@@ -255,13 +255,13 @@ async def test_what_does_not_fit_into_a_url_is_refused() -> None:
 
 @pytest.mark.parametrize("name", [name for name, e in ENDPOINTS.items() if e.safety is Safety.MONEY])
 async def test_money_is_never_called_as_a_read(name: str) -> None:
-    """A read is repeated: a known endpoint that moves money may not be called as one."""
+    """A read may be repeated, so a known endpoint that moves money must not be called as one."""
     await refused("call", {"endpoint": name, "params": {}, "safety": Safety.READ}, "safety")
 
 
 @pytest.mark.parametrize("safety", ["read", "", None, True, "IDEMPOTENT"])
 async def test_safety_is_read_or_money(safety: Any) -> None:
-    """A misspelt safety is not taken for either."""
+    """A misspelt safety is rejected."""
     await refused("call", {"endpoint": "X", "params": {}, "safety": safety}, "safety")
 
 
@@ -274,7 +274,7 @@ _SENDABLE = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), 
 
 @given(_SENDABLE)
 def test_every_text_that_may_be_sent_arrives_as_it_was(text: str) -> None:
-    """Percent-encoded UTF-8, a space as %20: what the gateway decodes is what was given."""
+    """Percent-encoded UTF-8, with a space as %20: the gateway decodes what was given."""
     name, _, value = validation.query(QUERY_ORDER, {"order_no": text}).partition("=")
     assert name == "order_no"
     assert value.isascii()
@@ -286,7 +286,7 @@ def test_every_text_that_may_be_sent_arrives_as_it_was(text: str) -> None:
     st.dictionaries(st.from_regex("[a-z_]{1,12}", fullmatch=True), st.one_of(_SENDABLE, st.integers(-9, 9), st.none()))
 )
 def test_every_general_parameter_arrives_as_it_was(params: dict[str, Any]) -> None:
-    """In order, once each, None left out."""
+    """In order, once each, without None."""
     for reserved in ("sign", "timestamp", "m_number", "nonce_str"):
         params.pop(reserved, None)
     query, has_language = validation.general_query(params)
@@ -298,8 +298,8 @@ def test_every_general_parameter_arrives_as_it_was(params: dict[str, Any]) -> No
 
 
 @given(st.sampled_from(sorted(ENDPOINTS)), st.data())
-def test_whatever_is_given_is_sent_whole_or_refused_by_name(endpoint_name: str, data: st.DataObject) -> None:
-    """No input makes anything but InvalidRequest, or a query that is safe to send."""
+def test_whatever_is_given_is_sent_whole_or_rejected_by_name(endpoint_name: str, data: st.DataObject) -> None:
+    """Any input gives InvalidRequest or a query that can be sent."""
     endpoint = ENDPOINTS[endpoint_name]
     anything = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.just("POLI"))
     values = {parameter.name: data.draw(anything) for parameter in endpoint.parameters}
@@ -314,18 +314,18 @@ def test_whatever_is_given_is_sent_whole_or_refused_by_name(endpoint_name: str, 
     assert not set(query) & set(" #?\n")
 
 
-def test_an_unknown_kind_of_parameter_cannot_be_forgotten() -> None:
-    """Every kind in the table of endpoints has its check."""
+def test_every_kind_of_parameter_has_a_check() -> None:
+    """Every kind of the table of endpoints."""
     assert set(validation._CHECKS) == set(Kind)
 
 
 class Shown(str):
-    """A subclass that shows itself as something else, as members of ``class Cur(str, Enum)`` and masked secrets do."""
+    """A subclass that prints something else, like members of ``class Cur(str, Enum)`` and masked secrets."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        """Not what it holds."""
+        """Return other text than the content."""
         return "****"
 
     __repr__ = __str__
@@ -350,7 +350,7 @@ def test_subclasses_of_str_count_by_their_content(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["refund", "REFUND", "makescanorder", "any/Path/Refund", "v3/makeQRorder"])
 def test_a_known_money_endpoint_is_not_called_as_a_read_however_it_is_spelt(name: str) -> None:
-    """It would be repeated: a gateway that ignores case acts on each."""
+    """It could be repeated, and a gateway that ignores case would act on each request."""
     with pytest.raises(InvalidRequest, match="moves money") as refusal:
         validation.general_endpoint(name, "READ")
     assert refusal.value.parameter == "safety"
