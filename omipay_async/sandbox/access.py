@@ -46,7 +46,7 @@ async def read_body(request: Request) -> bytes:
 
 
 def local_only(app: ASGIApp) -> ASGIApp:
-    """An app that answers 403 to whatever does not come from this machine and was not meant for it."""
+    """An app that answers 403 to every request whose ``Host`` or ``Origin`` is not an address of this machine."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name, value) for name, value in scope["headers"] if name in {b"host", b"origin"}]

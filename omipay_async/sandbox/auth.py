@@ -70,7 +70,7 @@ def is_signed(fields: Mapping[str, str], merchants: Mapping[str, Merchant]) -> b
 
 
 def explain(fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]) -> str:
-    """Which part of the signature string differs, as far as trying the usual slips can tell. Never shows the key."""
+    """Which part of the signature string differs, if it is one of the usual mistakes. Never shows the key."""
     given = fields["sign"]
     for slip, origin in _slips(fields, merchant, merchants):
         if _md5(origin) == given.upper():
@@ -114,7 +114,7 @@ def _check_age(timestamp_ms: int, now_ms: int, window_ms: int) -> None:
     if abs(ahead_ms) < window_ms:
         return
     if abs(timestamp_ms * 1000 - now_ms) < window_ms:
-        raise ErrorReply(ErrorCode.SIGN_TIMEOUT, "timestamp is in seconds: milliseconds are wanted")
+        raise ErrorReply(ErrorCode.SIGN_TIMEOUT, "timestamp is in seconds, not in milliseconds")
     side = "ahead of" if ahead_ms > 0 else "behind"
     raise ErrorReply(ErrorCode.SIGN_TIMEOUT, f"timestamp is {abs(ahead_ms) / 1000:.1f} s {side} the gateway's clock")
 

@@ -1,4 +1,4 @@
-"""Everything of the sandbox but its ways in: what the gateway knows, does and lets go wrong, in one object."""
+"""The sandbox without its interfaces: what the gateway knows, does and lets go wrong, in one object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SandboxCore:
-    """A gateway without a way in. :class:`.Sandbox` adds those: ASGI, a socket, a session in memory."""
+    """The gateway itself. :class:`.Sandbox` adds the interfaces: ASGI, a socket, a session in memory."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class SandboxCore:
         self.notifier.app = app
 
     def add_merchant(self, m_number: str, secret_key: str) -> Merchant:
-        """A further merchant, whose orders the first may not see."""
+        """Add a merchant. Merchants do not see the orders of each other."""
         merchant = Merchant(m_number, secret_key)
         self.gateway.merchants[m_number] = merchant
         return merchant
@@ -104,17 +104,21 @@ class SandboxCore:
     async def settle(self) -> None:
         """Return when every notification that was begun is delivered or given up.
 
-        With a clock that somebody has to advance, somebody has to advance it for the tries after the first.
+        With a ``ManualClock`` that does not jump by itself, advance it meanwhile: the second and third try wait for it.
         """
         self.ledger.apply_due()
         await self.notifier.settle()
 
     async def move_order(self, order_no: str, status: OrderStatus | str) -> None:
-        """Let an order go to ``status``: SETTLED, once it is paid. Raises KeyError, ValueError."""
+        """Let an order go to ``status``, such as SETTLED once it is paid.
+
+        Raises KeyError for an unknown order, ValueError for an unknown status, and :class:`IllegalMove` where there is
+        no way from the status that the order has now.
+        """
         self.ledger.move_order(self.ledger.orders[order_no], OrderStatus(status))
 
     async def advance_refund(self, refund_no: str, status: RefundStatus | str | None = None) -> RefundStatus:
-        """Let a refund go on by one step, or to ``status`` through all that lie between. The status that it has then.
+        """Let a refund go on by one step, or step by step to ``status``. Returns the status that it has then.
 
         Raises KeyError for an unknown refund, and :class:`IllegalMove` where there is no way.
         """
@@ -125,14 +129,15 @@ class SandboxCore:
     # -- notifications for unit tests -------------------------------------------------------------------------------
 
     def sign_notification(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields with a ``nonce_str``, a ``timestamp`` and the right ``sign``: a notification for a unit test.
+        """``fields`` with a ``nonce_str``, a ``timestamp`` and the right ``sign``: a notification for a unit test.
 
-        A nonce, a timestamp or a signature that is among the fields stays as it is.
+        A nonce, a timestamp or a signature that is among ``fields`` stays as it is.
         """
         return self.notifier.signer.signed(self.merchant.m_number, fields)
 
     def notification(self, order_no: str, **changes: Any) -> bytes:
-        """The body of the notification for an order, freshly and rightly signed, with some fields changed.
+        """The body of the notification for an order, with a new and valid signature. ``changes`` replace
+        fields of it.
 
         Raises KeyError for an unknown order.
         """

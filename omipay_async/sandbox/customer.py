@@ -1,4 +1,4 @@
-"""The people at the other side of the gateway: customers who pay or do not."""
+"""The people at the other side of the gateway: the customers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class Customer:
         self._ledger = ledger
 
     async def scans(self, code: str) -> str:
-        """Opens an order: scans its ``qrcode``, or the QR code of its ``pay_url``. It is PAYING then; its number."""
+        """Scan the QR code of an order: its ``qrcode``, or its ``pay_url``.
+
+        The order becomes PAYING. Returns its ``order_no``.
+        """
         number = parse_qs(urlsplit(code).query).get("paycode", [code])[0]
         order = self._ledger.orders[number]
         if order.status is OrderStatus.READY:
@@ -38,15 +41,15 @@ class Customer:
         return order.order_no
 
     async def pays(self, order: str | HasOrderNo) -> None:
-        """Pays. The notification goes out if the order asked for one."""
+        """Pay. The order becomes PAID, and its notification is sent if it has a ``notify_url``."""
         self._ledger.move_order(self._find(order), OrderStatus.PAID)
 
     async def declines(self, order: str | HasOrderNo) -> None:
-        """Cannot pay, or does not want to: the order is FAILED."""
+        """Decline to pay, or fail to. The order becomes FAILED."""
         self._ledger.move_order(self._find(order), OrderStatus.FAILED)
 
     async def cancels(self, order: str | HasOrderNo) -> None:
-        """Leaves: the order is CANCELLED."""
+        """Leave without paying. The order becomes CANCELLED."""
         self._ledger.move_order(self._find(order), OrderStatus.CANCELLED)
 
     def _find(self, order: str | HasOrderNo) -> Order:

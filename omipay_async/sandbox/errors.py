@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ErrorReply(Exception):
-    """The gateway answers FAIL with ``code``. ``detail`` is for the log, ``fields`` go into the reply."""
+    """The gateway answers FAIL with ``code``. ``detail`` says more to a developer, ``fields`` go into the reply."""
 
     def __init__(self, code: ErrorCode, detail: str = "", **fields: Any) -> None:
         super().__init__(code, detail)
@@ -45,7 +45,7 @@ MESSAGES: Final[Mapping[ErrorCode, tuple[str, str]]] = MappingProxyType(
         ErrorCode.ORDER_PAID: ("订单已支付过", "The order is already paid"),
         ErrorCode.ORDER_CLOSED: ("订单已关闭", "The order is closed"),
         ErrorCode.NOT_ENOUGH: ("用户余额不足", "The customer's balance is not enough"),
-        ErrorCode.CARD_NOT_SUPPORT: ("不支持卡类型", "The behaviour type is not supported"),
+        ErrorCode.CARD_NOT_SUPPORT: ("不支持卡类型", "The card type is not supported"),
         ErrorCode.QRCODE_EXPIRED: ("二维码已超时", "The payment code is expired"),
         ErrorCode.QRCODE_ERROR: ("二维码错误", "The payment code is wrong"),
         ErrorCode.PERMISSION_ERROR: ("权限错误", "Permission denied"),

@@ -53,14 +53,17 @@ class Gateway(GatewayState):
         fields: dict[str, str] = {}
         reply: dict[str, Any]
         error_reply = None
-        before = self._effects()
+        before, orders_before = self._effects(), len(self.ledger.orders)
         try:
             fields = validation.parse_query(request.query)
             reply = self._act(request, fields, skew_ms=skew_ms, broken=broken)
         except ErrorReply as refused:
             error_reply = refused
             reply = _fail(refused, validation.language_of(endpoint, fields))
-        self._log(request, fields, reply, error_reply, faults, acted=self._effects() > before)
+        # A refused payment leaves an order behind that the reply does not name.
+        made = next(reversed(self.ledger.orders)) if len(self.ledger.orders) > orders_before else None
+        acted = self._effects() > before
+        self._log(request, fields, reply, error_reply, faults, acted=acted, order_no=reply.get("order_no", made))
         return reply
 
     def _effects(self) -> int:
@@ -87,6 +90,7 @@ class Gateway(GatewayState):
         faults: tuple[str, ...],
         *,
         acted: bool,
+        order_no: str | None = None,
     ) -> None:
         remarks = [error_reply.detail] if error_reply and error_reply.detail else []
         remarks += validation.remarks(request.endpoint, fields)
@@ -100,7 +104,7 @@ class Gateway(GatewayState):
                 tuple(remarks),
                 acted=acted,
                 faults=faults,
-                order_no=reply.get("order_no"),
+                order_no=order_no,
                 refund_no=reply.get("refund_no"),
                 reply={name: MASK if name in _SECRETS else value for name, value in reply.items()},
                 is_stranger=not is_signed(fields, self.merchants),

@@ -1,7 +1,7 @@
-"""What the gateway does when it is asked rightly: one function for each endpoint, from request to reply. No I/O.
+"""What the gateway does with a valid request: one function for each endpoint, from request to reply. No I/O.
 
-A function returns the fields of a success, or raises :class:`ErrorReply`. What it does to the ledger is done when it
-returns or raises: nothing here waits, so nothing can be half done.
+A function returns the fields of a success, or raises :class:`ErrorReply`. All its changes to the ledger are
+made when it returns or raises: nothing here waits, so no change is ever half done.
 """
 
 from __future__ import annotations

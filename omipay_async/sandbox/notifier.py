@@ -99,14 +99,14 @@ class Notifier:
     delay: float = 0.0
     interval: float = 5.0
     same_signature: bool = False
-    """Whether repeats carry the first try's nonce and timestamp: no document says."""
+    """Whether repeats carry the nonce and the timestamp of the first try. No document says whether they do."""
     oddities: bool = False
     _waiting: deque[Order] = attrs.field(factory=deque, init=False)
     _deliveries: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
     _watches: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
 
     def added(self, order: Order) -> None:
-        """An order was made: one that asks for no notification is worth a warning."""
+        """An order was made: a warning is logged if it has no ``notify_url``."""
         if not order.notify_url:
             logger.warning(
                 "order %s (%s) has no notify_url: the gateway will tell nobody when it is paid. Set OMIPAY_NOTIFY_URL, "
@@ -116,25 +116,25 @@ class Notifier:
             )
 
     def paid(self, order: Order) -> None:
-        """An order became paid: its merchant is told, if it asked to be."""
+        """An order became paid: its merchant is told, if the order has a ``notify_url``."""
         if self._has_receiver(order):
             self._waiting.append(order)
             self.start()
 
     def delayed(self, order: Order) -> None:
-        """An order will become paid by itself: somebody has to look when the time comes."""
+        """An order will become paid by itself: look at it when the time has come."""
         if self._has_receiver(order):
             _spawn(self._watch(order), self._watches)
 
     def send_test(self, order: Order, kind: str) -> None:
-        """Send a notification of a paid order that nobody asked for, to see what its receiver does.
+        """Send one more notification of a paid order, to see what its receiver does.
 
         ``kind`` is ``forge`` (signed with another key), ``duplicate`` (a further, true one) or ``delay`` (the same,
-        10 seconds from now). Raises ValueError for any other word, and for an order that is not paid or asked for no
-        notification.
+        10 seconds from now). Raises ValueError for any other word, and for an order that is not paid or has no
+        notify_url.
         """
         if kind not in {"forge", "duplicate", "delay"} or not order.is_paid or not self._has_receiver(order):
-            message = "notify: forge, duplicate or delay, of a paid order that has a notify_url"
+            message = "notify must be forge, duplicate or delay, and the order must be paid and have a notify_url"
             raise ValueError(message)
         _spawn(self._send_test(order, kind), self._deliveries)
 

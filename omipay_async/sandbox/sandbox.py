@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 class Sandbox(SandboxCore):
     """A whole Omipay gateway in memory: an ASGI app with every endpoint of the documents.
 
-    ``clock`` is where its time comes from (None: the machine's), ``seed`` makes its numbers, nonces and faults the same
-    in each run. Notifications go to each order's ``notify_url``: over HTTP, or into ``app``, an ASGI app; the first
-    ``notify_delay`` seconds after payment, the others ``notify_interval`` seconds apart; ``notify_same_signature`` lets
-    repeats carry the nonce and timestamp of the first. ``oddities`` writes every reply as odd as real ones have been.
-    ``repeat_finds_order=False`` charges again when a scan order's ``out_order_no`` comes again.
+    - ``clock``: where its time comes from, such as a ``ManualClock``; None: the machine's time.
+    - ``seed``: an int or a str that makes its numbers, nonces and faults the same in each run; None: different ones.
+    - ``app``: an ASGI app that gets the notifications; None: they go to each order's ``notify_url`` over HTTP.
+    - ``notify_delay``, ``notify_interval``: the seconds from a payment to its first notification, and from one try to
+      the next. There are three tries.
+    - ``notify_same_signature``: whether the second and third try carry the nonce and timestamp of the first.
+    - ``oddities``: whether replies and notifications use the unusual names and forms that the documents' examples and
+      the real gateway have shown.
+    - ``repeat_finds_order``: whether a scan order whose ``out_order_no`` was used before is refused (ORDER_PAID,
+      ORDER_CLOSED or USERPAYING); if False, it charges the customer once more.
 
-    ``merchant`` holds what the merchant has registered, ``gateway.terms`` rates and limits: change them at will.
-    ``ledger`` says what the gateway believes, ``faults`` lets things go wrong, ``customer`` pays or does not.
+    ``merchant`` is what the merchant has registered, and ``gateway.terms`` are the rates and limits: change them when
+    you like. ``ledger`` says what the gateway believes, ``faults`` lets things go wrong, ``customer`` pays or declines.
     """
 
     base_url = "http://sandbox.test/omipay/api"
@@ -51,7 +56,9 @@ class Sandbox(SandboxCore):
     def serve(
         self, host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
     ) -> AbstractAsyncContextManager[str]:
-        """Serve it on a socket while the ``async with`` lasts, which yields the base URL. Port 0: any free one.
+        """Serve it on a socket: ``async with sandbox.serve() as base_url``. Port 0 is any free one.
+
+        Needs the extra ``sandbox``. Raises OSError for a port that is taken.
 
         Requests whose ``Host`` or ``Origin`` is not a loopback address are answered 403 unless ``allow_remote``: the
         dashboard asks nobody for a password.
@@ -67,9 +74,10 @@ class Sandbox(SandboxCore):
         return SandboxTransport(self)
 
     def session(self, **options: Any) -> AsyncOmipay:
-        """An ``AsyncOmipay`` that is wired to this sandbox in memory; ``options`` are the session's own.
+        """An ``AsyncOmipay`` that is wired to this sandbox in memory; ``options`` are arguments of ``AsyncOmipay``.
 
-        If the sandbox has an ``app``, the session's ``notify_url`` leads to ``/omipay/notify`` of it.
+        Close it as any other: ``async with sandbox.session() as omipay``. If the sandbox has an ``app``,
+        the session's ``notify_url`` leads to ``/omipay/notify`` of it.
         """
         # The one name of the client that the sandbox knows, and only here: its rules are written without the client.
         from omipay_async import AsyncOmipay

@@ -1,4 +1,4 @@
-"""What a request must look like: the query string taken apart, and its parameters held against the table. No I/O.
+"""What a request must look like: the query string taken apart, and its parameters compared with the table. No I/O.
 
 As lenient as the documents' own examples need (a space after ``?``, an empty pair, the same parameter twice, any order,
 a ``notify_url`` without scheme), and no more.
@@ -58,7 +58,8 @@ class ValidRequest:
 def parse_query(query: bytes) -> dict[str, str]:
     """The parameters of a query string.
 
-    Raises :class:`ErrorReply` for what is no UTF-8, and for a parameter that comes twice with different values.
+    Raises :class:`ErrorReply` for a query string that is not UTF-8, and for a parameter that comes twice with
+    different values.
     """
     fields: dict[str, str] = {}
     for name, value in _pairs(query):
@@ -75,7 +76,7 @@ def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
             if key:
                 yield key, _text(value)
         except UnicodeDecodeError:
-            raise ErrorReply(ErrorCode.PARAMETER_INVALID, "the query string is no UTF-8") from None
+            raise ErrorReply(ErrorCode.PARAMETER_INVALID, "the query string is not UTF-8") from None
 
 
 def _text(part: bytes) -> str:
@@ -83,13 +84,13 @@ def _text(part: bytes) -> str:
 
 
 def language_of(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> str:
-    """The language to answer in; whether the word is a known one is for :func:`check` to say."""
+    """The language to answer in; :func:`check` refuses an unknown one."""
     language = fields.get("language") if endpoint.takes_language else None
     return language or Language.CHS
 
 
 def check(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
-    """Hold the parameters against the table. Raises :class:`ErrorReply` with the documented code."""
+    """Compare the parameters with the table. Raises :class:`ErrorReply` with the documented code."""
     for parameter in endpoint.parameters:
         value = fields.get(parameter.name, "")
         if value:
@@ -106,7 +107,7 @@ def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> N
     if _CONTROL.search(value):
         raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} holds a control character")
     if parameter.choices and value not in parameter.choices:
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is none of {', '.join(parameter.choices)}")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is not one of {', '.join(parameter.choices)}")
     if parameter.kind is Kind.AMOUNT and (not _AMOUNT.fullmatch(value) or int(value) < 1):
         raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is not a whole number of minor units of at least 1")
     if parameter.kind is Kind.FLAG and value not in {"0", "1"}:
@@ -118,7 +119,7 @@ def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> N
 def _check_currency(endpoint: Endpoint[Any], name: str, value: str) -> None:
     if ErrorCode.CURRENCY_ERROR in endpoint.error_codes:
         if not _CURRENCY.fullmatch(value):
-            raise ErrorReply(ErrorCode.CURRENCY_ERROR, f"{name} is no ISO 4217 code")
+            raise ErrorReply(ErrorCode.CURRENCY_ERROR, f"{name} is not an ISO 4217 code")
     elif value not in set(Currency):
         raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is neither AUD nor CNY")
 
@@ -130,7 +131,7 @@ def _check_minimum(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
 
 
 def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[str]:
-    """What is no error, but what a developer wants to know: parameters that the endpoint does not have."""
+    """What is not an error, but useful to a developer: the parameters that the endpoint does not have."""
     known = {parameter.name for parameter in endpoint.parameters} | set(FIELDS)
     known |= {"language"} if endpoint.takes_language else set()
     unknown = [name for name in fields if name not in known]

@@ -78,8 +78,9 @@ def test_by_keyboard(browser: Browser, town: Town) -> None:
     """Tab goes from top to bottom; Enter opens an order and a call, presses buttons, and changes the language."""
     order_no = qr_order(town, "T-1")
     browser.open(f"{town.gateway}/?lang=en")
-    order = [browser.type(Keys.TAB) for _ in range(6)]
-    assert order == ["Omipay sandbox", "English", "中文", "q", "Search", order_no]
+    order = [browser.type(Keys.TAB) for _ in range(12)]
+    parts = ["Orders", "Refunds", "Calls", "Notifications", "Faults", "Payment codes"]
+    assert order == ["Omipay sandbox", "English", "中文", "q", "Search", *parts, order_no]
     assert browser.evaluate("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
     browser.type(Keys.ENTER)
     browser.reads("Flat white", "h1")
@@ -89,7 +90,7 @@ def test_by_keyboard(browser: Browser, town: Town) -> None:
     tab_to(browser, "中文")
     browser.type(Keys.ENTER)
     browser.reads("请求参数")
-    tab_to(browser, "← 全部订单")
+    tab_to(browser, "← 总览")
     browser.type(Keys.ENTER)
     browser.reads("沙箱", "h1")
     tab_to(browser, "支付")

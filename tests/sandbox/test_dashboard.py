@@ -258,6 +258,25 @@ async def test_a_notification_can_be_sent_to_see_what_a_shop_does(
         assert (await raw.http.post("/", data=form)).status_code == 400
 
 
+async def test_a_refused_payment_leads_to_the_order_that_it_left(raw: RawClient, sandbox: Sandbox) -> None:
+    """Its reply names no order, but the gateway keeps one: the call and the order lead to each other."""
+    await raw.ask("MakeScanOrder", out_order_no="T-1", qrcode=PaymentCode.NOT_ENOUGH)
+    (order,), (call,) = sandbox.ledger.orders_of("T-1"), sandbox.ledger.calls
+    assert (call.order_no, call.reply.get("order_no")) == (order.order_no, None)
+    assert f"order={order.order_no}" in (await raw.http.get(f"/?call={call.number}&lang=en")).text
+    assert f"call={call.number}" in (await raw.http.get(f"/?order={order.order_no}&lang=en")).text
+    await raw.ask("MakeScanOrder", out_order_no="T-2", qrcode=PaymentCode.SYSTEM_ERROR)
+    assert sandbox.ledger.calls[-1].order_no is None
+
+
+async def test_links_lead_to_each_part_of_the_overview(raw: RawClient) -> None:
+    """The page is long: each of its parts is one click away."""
+    page = (await raw.http.get("/?lang=zh")).text
+    targets = re.findall(r'<a href="#([a-z-]+)">', page)
+    assert targets == ["orders", "refunds", "calls", "notifications", "faults", "payment-codes"]
+    assert all(f'<section id="{target}">' in page for target in targets)
+
+
 async def test_an_answer_without_end_is_cut_off(raw: RawClient, sandbox: Sandbox) -> None:
     """A shop that answers with megabytes fills neither the memory nor the page."""
 

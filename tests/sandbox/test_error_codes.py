@@ -220,13 +220,13 @@ async def test_messages_in_two_languages(raw: RawClient) -> None:
 
 
 async def test_query_strings_that_are_none(raw: RawClient, sandbox: Sandbox) -> None:
-    """The same parameter with two values, and bytes that are no UTF-8, are refused."""
+    """The same parameter with two values, and bytes that are not UTF-8, are refused."""
     for query in ("amount=1&amount=2", "order_name=%ff"):
         response = await raw.http.post(f"/omipay/api/v2/MakeQROrder?{query}")
         assert response.json()["error_code"] == "PARAMETER_INVALID"
     assert [call.remarks[0] for call in sandbox.ledger.calls] == [
         "amount comes twice, with different values",
-        "the query string is no UTF-8",
+        "the query string is not UTF-8",
     ]
 
 

@@ -127,7 +127,7 @@ async def test_explains_a_wrong_time(raw: RawClient, sandbox: Sandbox, clock: Ma
     assert [call.remarks[0] for call in sandbox.ledger.calls] == [
         "timestamp is 300.5 s ahead of the gateway's clock",
         "timestamp is 600.0 s behind the gateway's clock",
-        "timestamp is in seconds: milliseconds are wanted",
+        "timestamp is in seconds, not in milliseconds",
     ]
 
 

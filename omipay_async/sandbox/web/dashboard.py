@@ -81,7 +81,7 @@ def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
         return html.page(translate("Omipay sandbox"), _frame(sandbox, routed, view, body), language)
     if content is None:
         return html.problem(language, translate("There is no such order or call."), status=404)
-    back = f'<p><a href="{view.link()}">← {translate("All orders")}</a></p>'
+    back = f'<p><a href="{view.link()}">← {translate("Overview")}</a></p>'
     body = f'<main>{back}<div id="live">{content}</div></main>'
     return html.page(translate("Omipay sandbox"), _frame(sandbox, routed, view, body), language)
 
@@ -159,7 +159,7 @@ def _frame(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: 
         f"<span>{translate('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
         f"<span>{translate('Gateway')} <code>{escape(routed.base_url)}</code></span>"
         f"{html.languages(translate, lambda name: '?' + urlencode({'lang': name, **shown}), view.tag)}</header>"
-        f"<p><small>{translate('No real money moves here.')} {translate('Times are those of Sydney.')}</small></p>"
+        f"<p><small>{translate('No real money moves here. Times are those of Sydney.')}</small></p>"
         f"{body}{_SCRIPT}"
     )
 
@@ -167,9 +167,10 @@ def _frame(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: 
 def _overview(sandbox: SandboxCore, view: lists.View) -> str:
     translate, ledger = view.translate, sandbox.ledger
     totals = " · ".join(
-        f"{translate('paid')} {html.money(ledger.paid_total(currency), currency)}, "
+        f"{translate('paid')} {html.money(paid, currency)} · "
         f"{translate('refunded')} {html.money(ledger.refunded_total(currency), currency)}"
         for currency in ("AUD", "CNY")
+        if (paid := ledger.paid_total(currency)) or currency == "AUD"
     )
     untold = sum(not order.notify_url for order in ledger.orders.values())
     warning = (
@@ -185,7 +186,9 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
         f'<div id="live" aria-live="polite">{hint}<p class="soft">{totals}</p>{warning if untold else ""}'
         f"{lists.tables(sandbox, view)}{_pending(sandbox, view)}</div>"
     )
-    return f"<main>{search}{live}{_faults(view)}{_codes(view)}</main>"
+    titles = [*(title for title, _ in lists.TABLES), "Faults", "Payment codes"]
+    parts = html.parts(translate("Parts of this page"), [(html.anchor(title), translate(title)) for title in titles])
+    return f"<main>{search}{parts}{live}{_faults(view)}{_codes(view)}</main>"
 
 
 def _pending(sandbox: SandboxCore, view: lists.View) -> str:
@@ -216,6 +219,7 @@ def _faults(view: lists.View) -> str:
         f"<button id='fault'>{translate('Add')}</button></form>"
         f"<form method='post'><button id='clear'>{translate('Clear')}</button></form>"
         f"<details><summary>{translate('What each fault does')}</summary>{table}</details>",
+        html.anchor("Faults"),
     )
 
 
@@ -232,4 +236,4 @@ def _codes(view: lists.View) -> str:
     table = html.table(("qrcode", "PaymentCode", translate("What it does")), rows, "")
     content = f"<details><summary>{translate('What each code does')}</summary>{table}</details>"
     other = escape(ANY_OTHER.description.in_language(view.language))
-    return html.section(translate("Payment codes"), f"{content}<small>{other}</small>")
+    return html.section(translate("Payment codes"), f"{content}<small>{other}</small>", html.anchor("Payment codes"))

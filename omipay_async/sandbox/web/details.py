@@ -60,7 +60,7 @@ def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str
     ledger = sandbox.ledger
     refunds = [lists.refund_row(refund, view) for refund in ledger.refunds_of(order_no)]
     calls = [lists.call_row(each, view) for each in lists.calls_of(sandbox, found)]
-    deliveries = "".join(_delivery(each) for each in ledger.deliveries if each.order_no == order_no)
+    deliveries = "".join(_delivery(each, view) for each in ledger.deliveries if each.order_no == order_no)
     empty = translate("None yet.")
     none = f"<p><small>{empty}</small></p>"
     return (
@@ -82,7 +82,7 @@ def _facts(found: Order, view: View) -> str:
         "Status": html.toned(found.status, good=found.is_paid, bad=found.status.is_failed),
         "Made": shown_time(found.created_ms),
         "Paid": "" if found.paid_ms is None else shown_time(found.paid_ms),
-        "Address": escape(found.notify_url) or untold,
+        "Notify URL": escape(found.notify_url) or untold,
         "Next": lists.order_row(found, view)[-1],
     }
     return (
@@ -100,11 +100,15 @@ def _way_to_pay(found: Order, base_url: str, view: View) -> str:
     return f"<div>{html.qr(url)}<p>{link}</p></div>"
 
 
-def _delivery(delivery: Delivery) -> str:
+def _delivery(delivery: Delivery, view: View) -> str:
+    translate = view.translate
     answer = html.toned(delivery.answer, good=delivery.accepted, bad=not delivery.accepted)
-    head = f"{shown_time(delivery.at_ms)} · {delivery.number or '–'} · {answer}"
-    received = f"<pre tabindex='0'>{escape(delivery.answer_body)}</pre>"
-    return f"<details><summary>{head}</summary>{_json(delivery.body)}{received}</details>"
+    attempt = f"{translate('Try')} {delivery.number}" if delivery.number else translate("Sent by a button")
+    head = f"{html.moment(shown_time(delivery.at_ms))} · {attempt} · {answer}"
+    sent = f"<p class='soft'>{translate('What was sent')}</p>{_json(delivery.body)}"
+    received = f"<pre tabindex='0'>{escape(delivery.answer_body)}</pre>" if delivery.answer_body else ""
+    answered = f"<p class='soft'>{translate('What your program answered')}</p>{received}" if received else ""
+    return f"<details><summary>{head}</summary>{sent}{answered}</details>"
 
 
 def _test_buttons(found: Order, view: View) -> str:

@@ -33,6 +33,7 @@ h1, .brand { font-size: 1.35rem; font-weight: 700; margin: 0; line-height: 1.3; 
 h2 { font-size: 1.05rem; margin: 0 0 .5rem; } h1 + p { margin: .25rem 0 0; }
 small, .soft, header span { color: var(--soft); } small { font-size: .85rem; } p { margin: .5rem 0; }
 .languages { display: flex; gap: .75rem; margin-left: auto; }
+.parts { display: flex; flex-wrap: wrap; gap: .25rem 1rem; margin: .5rem 0; } time { white-space: nowrap; }
 .languages [aria-current] { color: var(--text); text-decoration: none; font-weight: 600; }
 section, .card { background: var(--panel); border: 1px solid var(--line); border-radius: .75rem; }
 section { padding: 1rem 1.25rem; margin: 1rem 0; }
@@ -71,7 +72,7 @@ ul { margin: .5rem 0; padding-left: 1.25rem; } .life { display: flex; flex-wrap:
   tbody tr:last-child { border-bottom: 0; }
   td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere; }
   td:empty { display: none; }
-  td::before { content: attr(data-head); flex: 0 0 4.9rem; font-size: .85rem; color: var(--soft); }
+  td::before { content: attr(data-head); flex: 0 0 5.6rem; font-size: .85rem; color: var(--soft); }
 }
 """
 
@@ -101,9 +102,26 @@ def languages(translate: Translate, link: Callable[[str], str], now: str) -> str
     return f'<nav class="languages" aria-label="{translate("Language")}">{links}</nav>'
 
 
-def section(title: str, content: str) -> str:
-    """A part of a page under a heading; ``title`` is text, ``content`` is HTML."""
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+def section(title: str, content: str, anchor: str = "") -> str:
+    """A part of a page under a heading; ``title`` is text, ``content`` is HTML, a link to ``#anchor`` leads to it."""
+    name = f' id="{anchor}"' if anchor else ""
+    return f"<section{name}><h2>{escape(title)}</h2>{content}</section>"
+
+
+def anchor(title: str) -> str:
+    """What links to the part of a page with this English title end in."""
+    return title.lower().replace(" ", "-")
+
+
+def parts(label: str, links: Iterable[tuple[str, str]]) -> str:
+    """Links to the parts of a long page: of each its anchor and its title."""
+    each = " ".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title in links)
+    return f'<nav class="parts" aria-label="{escape(label)}">{each}</nav>'
+
+
+def moment(shown: str) -> str:
+    """A time, as text, that is not broken into two lines."""
+    return f"<time>{escape(shown)}</time>"
 
 
 def toned(word: str, *, good: bool, bad: bool) -> str:

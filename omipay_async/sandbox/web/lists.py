@@ -96,23 +96,28 @@ def tables(sandbox: SandboxCore, view: View) -> str:
     deliveries = view.newest(
         reversed(ledger.deliveries), lambda each: delivery_row(each, view), "order_no", "url", "answer"
     )
-    return (
-        _section(translate, "Orders", ORDER_HEADS, orders)
-        + _section(translate, "Refunds", REFUND_HEADS, refunds)
-        + _section(translate, "Calls", CALL_HEADS, calls)
-        + _section(translate, "Notifications", DELIVERY_HEADS, deliveries)
-        + _pages(view, max(map(len, (orders, refunds, calls, deliveries))) == PAGE_SIZE)
-    )
+    rows = (orders, refunds, calls, deliveries)
+    return "".join(
+        _section(translate, title, heads, each) for (title, heads), each in zip(TABLES, rows, strict=True)
+    ) + _pages(view, max(map(len, rows)) == PAGE_SIZE)
 
 
 ORDER_HEADS: Final = ("Order", "Shop order", "Goods", "Amount", "Status", "Next")
 REFUND_HEADS: Final = ("Refund", "Order", "Amount", "Status", "Next")
 CALL_HEADS: Final = ("Time", "Endpoint", "Order", "Answer", "Remarks")
-DELIVERY_HEADS: Final = ("Time", "Order", "Address", "Try", "Answer")
+DELIVERY_HEADS: Final = ("Time", "Order", "Notify URL", "Try", "Answer")
+TABLES: Final = (
+    ("Orders", ORDER_HEADS),
+    ("Refunds", REFUND_HEADS),
+    ("Calls", CALL_HEADS),
+    ("Notifications", DELIVERY_HEADS),
+)
+"""What the overview lists, from top to bottom, each with the heads of its columns."""
 
 
 def _section(translate: Translate, title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    return html.section(translate(title), html.table(map(translate, heads), rows, translate("None yet.")))
+    table = html.table(map(translate, heads), rows, translate("None yet."))
+    return html.section(translate(title), table, html.anchor(title))
 
 
 def _pages(view: View, has_more: bool) -> str:
@@ -151,7 +156,7 @@ def call_row(call: Call, view: View) -> tuple[str, ...]:
     answer = call.error_code or ("" if call.faults and not call.acted else "SUCCESS")
     remarks = "; ".join([*call.remarks, *call.faults])
     return (
-        shown_time(call.at_ms),
+        html.moment(shown_time(call.at_ms)),
         f'<a href="{view.link(call=call.number)}">{escape(call.endpoint)}</a>',
         order_link(call.order_no or call.fields.get("order_no", ""), view)
         or escape(call.fields.get("out_order_no", "")),
@@ -163,7 +168,7 @@ def call_row(call: Call, view: View) -> tuple[str, ...]:
 def delivery_row(delivery: Delivery, view: View) -> tuple[str, ...]:
     """The cells of a delivery."""
     return (
-        shown_time(delivery.at_ms),
+        html.moment(shown_time(delivery.at_ms)),
         order_link(delivery.order_no, view),
         escape(printable(delivery.url)),
         str(delivery.number or "–"),

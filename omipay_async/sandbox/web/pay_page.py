@@ -137,7 +137,7 @@ def _body(routed: RoutedRequest, order: Order, language: str) -> str:
         f"<dt>{translate('You pay')}</dt><dd>{html.money(order.pay_amount, order.pay_currency)}</dd>"
         f"<dt>{translate('Order')}</dt><dd>{escape(order.order_no)}</dd>"
         f"<dt>{translate('Shop order')}</dt><dd>{escape(order.out_order_no)}</dd></dl>"
-        f"<small>{translate('Omipay sandbox')}: {translate('No real money moves here.')}</small>"
+        f"<small>{translate('Omipay sandbox: no real money moves here.')}</small>"
         f"{html.languages(translate, lambda name: _in_language(routed, name), html.tag(language))}</main>"
     )
 
