@@ -234,9 +234,9 @@ async def test_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("paid", "trouble"),
     [
-        (["S-1"], "paid at the gateway, but your program does not know: S-2"),
-        ([], "paid at the gateway, but your program does not know: S-1, S-2"),
-        (["S-1", "S-2", "S-3"], "held for paid by your program, but not paid at the gateway: S-3"),
+        (["S-1"], "paid at the gateway, but not recorded by your program: S-2"),
+        ([], "paid at the gateway, but not recorded by your program: S-1, S-2"),
+        (["S-1", "S-2", "S-3"], "recorded as paid by your program, but not paid at the gateway: S-3"),
     ],
 )
 async def test_books_that_disagree(raw: RawClient, sandbox: Sandbox, paid: list[str], trouble: str) -> None:
