@@ -1,4 +1,4 @@
-"""The command line in this process, its session wired to a sandbox in memory whose clock jumps over every wait."""
+"""The command line in this process, with a session for a sandbox in memory whose clock jumps over every wait."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QR = ("qr", "Flat white", "450", "AUD", "T1", "WECHATPAY")
 
 
 def scan(code: str, *options: str) -> tuple[str, ...]:
-    """The arguments that charge a payment code."""
+    """The arguments of a charge."""
     return ("scan", "Flat white", "450", "AUD", "T1", code, "till-1", *options)
 
 
@@ -46,7 +46,7 @@ class Keyboard(io.StringIO):
 
 @attrs.frozen
 class Ended:
-    """What a command left behind."""
+    """The result of a command: exit code and output."""
 
     code: int
     out: str
@@ -98,7 +98,7 @@ class Cli:
         return self.sandbox.session(on_event=tell, **{**options, **self.options})
 
     def after(self, endpoint: str, act: Callable[[Event], object]) -> None:
-        """Let ``act`` happen as soon as a call of ``endpoint`` has ended."""
+        """Call ``act`` as soon as a call of ``endpoint`` has ended."""
         self.watchers.append(lambda event: event.name == "call" and event.endpoint == endpoint and act(event))
 
     def customer_pays_after(self, seconds: float) -> None:
@@ -116,7 +116,7 @@ class Cli:
         self.after("MakeQROrder", come)
 
     def moves(self, order_no: str | None, status: str) -> None:
-        """Let an order go to ``status``."""
+        """Let the status of an order become ``status``."""
         self.sandbox.ledger.move_order(self.sandbox.ledger.orders[order_no or ""], OrderStatus(status))
 
     def sold(self, amount: int = 450, out_order_no: str = "T1") -> str:
@@ -131,13 +131,13 @@ class Cli:
 
 
 def press_ctrl_c(*_: object) -> None:
-    """What a terminal does on Ctrl-C."""
+    """Interrupt the process, as a terminal does."""
     signal.raise_signal(signal.SIGINT)
 
 
 @pytest.fixture(scope="package", autouse=True)
 def ctrl_c() -> Iterator[None]:
-    """As in a terminal: a shell lets what it starts in the background ignore it."""
+    """Let Ctrl-C interrupt, as in a terminal: a shell lets its background programs ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -145,7 +145,7 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of the toy merchant, and of no proxy and no terminal."""
+    """The environment of the test merchant, without a proxy and a terminal."""
     for name in VARIABLES:
         monkeypatch.delenv(f"OMIPAY_{name}", raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "FORCE_COLOR"):

@@ -1,4 +1,4 @@
-"""``omipay books``: what it lists, what a person writes down, a sweep without handlers."""
+"""``omipay books``: what it lists, how a person resolves a call, a sweep without handlers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def db(tmp_path: Path) -> str:
 
 
 def with_books(db: str, work: Callable[[Books], Awaitable[Any]]) -> Any:
-    """What ``work`` returns of the books, whose tables are there."""
+    """The result of ``work`` with books whose tables exist."""
 
     async def run() -> Any:
         async with Books(db) as books:
@@ -42,7 +42,7 @@ async def one_lost_call(books: Books) -> None:
 
 
 def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -> None:
-    """For people; a number that would colour the terminal is escaped."""
+    """As lines for people. Escape sequences in a number are escaped."""
     with_books(db, one_lost_call)
     ended = cli("books", "--db", db)
     assert ended.code == 0
@@ -56,7 +56,7 @@ def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -
 
 
 def test_an_order_that_was_never_asked_about_is_listed_with_its_sale(cli: Cli, db: str) -> None:
-    """Its number, amount and status are those of the call that made it; what nobody knows is a dash."""
+    """With the number, amount and status of its call, and a dash for what is not known."""
 
     async def two_orders(books: Books) -> None:
         await books.closing(entry("T2", id="made", outcome=DONE, order_no="TR2", status="PAYING"))
@@ -70,7 +70,7 @@ def test_an_order_that_was_never_asked_about_is_listed_with_its_sale(cli: Cli, d
 
 
 def test_it_lists_in_chinese(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The headings, the time of the next query and what is missing; numbers and codes stay as they are."""
+    """The headings, the time of the next query and missing values. Numbers and codes are not translated."""
     with_books(db, one_lost_call)
     monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
     head, call, second, order = cli("books", "--db", db).out.splitlines()
@@ -84,7 +84,7 @@ def test_it_lists_in_chinese(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_lists_for_machines(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Money as integers, times as ISO 8601; the environment stands for ``--db``."""
+    """Money as integers, times as ISO 8601. A variable can replace ``--db``."""
     with_books(db, one_lost_call)
     monkeypatch.setenv("OMIPAY_BOOKS_URL", db)
     document = cli("books", "--json").document
@@ -97,7 +97,7 @@ def test_it_lists_for_machines(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_person_resolves_a_call(cli: Cli, db: str) -> None:
-    """And the order that was found is waited for."""
+    """The order that was found is then waited for."""
     with_books(db, one_lost_call)
     ended = cli("books", "resolve", "lost", "done", "--order-no", "TR1", "--db", db, "--json")
     assert ended.document == {"id": "lost", "outcome": "DONE", "order_no": "TR1"}
@@ -124,22 +124,22 @@ def test_what_cannot_be_done_is_named(cli: Cli, db: str, arguments: tuple[str, .
     assert says in ended.complaint
 
 
-def test_without_books_it_says_how_to_name_them(cli: Cli) -> None:
-    """Neither ``--db`` nor the environment."""
+def test_without_a_url_it_shows_how_to_give_one(cli: Cli) -> None:
+    """Neither ``--db`` nor the variable is set."""
     ended = cli("books")
     assert ended.code == 2
     assert "OMIPAY_BOOKS_URL" in ended.complaint
 
 
-def test_books_that_are_not_there_are_no_answer(cli: Cli, db: str) -> None:
-    """A database without the tables: exit code 4, and what is missing."""
+def test_missing_tables_are_exit_code_4(cli: Cli, db: str) -> None:
+    """The message contains what is missing."""
     ended = cli("books", "--db", db)
     assert ended.code == 4
     assert "create_tables" in ended.complaint
 
 
-def test_without_the_extra_it_says_what_to_install(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has no use for books does not install SQLAlchemy."""
+def test_without_the_extra_it_shows_what_to_install(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLAlchemy is needed only for the books."""
     monkeypatch.setitem(sys.modules, "omipay_async.sql", None)
     ended = cli("books", "--db", db)
     assert ended.code == 2
@@ -147,7 +147,7 @@ def test_without_the_extra_it_says_what_to_install(cli: Cli, db: str, monkeypatc
 
 
 def test_a_sweep_asks_and_marks(cli: Cli, db: str) -> None:
-    """It runs no handler: what is paid waits for a program that has one."""
+    """It runs no handler: a paid order waits for a program that has one."""
 
     async def sell() -> str:
         async with cli.sandbox.session() as omipay:

@@ -1,4 +1,4 @@
-"""The demonstration tells the truth: it ends as told, or says what did not."""
+"""The demo ends as expected, or reports what did not."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .conftest import Cli
 
 
-def test_the_demo_tells_the_main_job(cli: Cli) -> None:
-    """USERPAYING to PAID, a refund to Closed, a QR code and its notification twice, a lost reply that is resolved."""
+def test_the_steps_of_the_demo(cli: Cli) -> None:
+    """USERPAYING to PAID, a refund to Closed, a QR order notified twice, and a lost reply that is resolved."""
     ended = cli("demo")
     assert (ended.code, ended.err) == (0, "")
     acts = ["USERPAYING", "QueryOrder: PAYING", "QueryOrder: PAID", "accepted", "QueryRefund: Applied"]
@@ -44,8 +44,8 @@ def test_the_demo_tells_the_main_job(cli: Cli) -> None:
         assert words in ended.out
 
 
-def test_the_demo_speaks_chinese(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OMIPAY_LANGUAGE chooses the language of the story; every sentence of it is translated."""
+def test_the_demo_in_chinese(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OMIPAY_LANGUAGE chooses the language, and every sentence is translated."""
     monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
     ended = cli("demo")
     assert ended.code == 0
@@ -56,7 +56,7 @@ def test_the_demo_speaks_chinese(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_demo_is_a_document_for_machines(cli: Cli) -> None:
-    """With each step and the second of the demo's clock in which it was taken."""
+    """With each step and its second on the demo's clock."""
     ended = cli("demo", "--json")
     assert ended.code == 0
     assert (ended.document["ok"], ended.document["paid"], ended.document["refunded"]) == (True, 2300, 200)
@@ -82,10 +82,10 @@ def test_durations_in_words(seconds: float, said: str) -> None:
         (lambda sandbox: sandbox.faults.add(Fault.NOTIFICATION_FORGE, times=1), ""),
     ],
 )
-def test_the_demo_exits_with_0_only_if_it_ended_as_told(
+def test_the_demo_exits_with_0_only_if_it_ended_as_expected(
     capsys: pytest.CaptureFixture[str], spoil: Callable[[Sandbox], object], said: str
 ) -> None:
-    """A payment that nobody was told of and a lost refund are exit code 1; a forged notification does no harm."""
+    """Without notifications or with a lost refund it exits with 1. A forged notification does no harm."""
 
     async def set_up(sandbox: Sandbox) -> None:
         spoil(sandbox)

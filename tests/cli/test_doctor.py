@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def served() -> Iterator[tuple[Sandbox, str]]:
-    """A sandbox on a socket, in a thread of its own, and its base URL."""
+    """A sandbox on a socket, in its own thread, and its base URL."""
     sandbox, ready, urls = Sandbox(), threading.Event(), []
     loop = asyncio.new_event_loop()
     over = asyncio.Event()
@@ -50,15 +50,15 @@ def served() -> Iterator[tuple[Sandbox, str]]:
 
 @pytest.fixture
 def doctored(cli: Cli, served: tuple[Sandbox, str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """The command line with the session of the environment, which leads to the served sandbox."""
+    """The command line with the session of the environment, for the served sandbox."""
     cli.sandbox = served[0]
     monkeypatch.setenv("OMIPAY_BASE_URL", served[1])
     monkeypatch.setattr(cli.sandbox, "session", AsyncOmipay.from_env)
     return cli
 
 
-def test_a_way_without_trouble_is_ok_at_each_step(doctored: Cli) -> None:
-    """And nothing but one exchange rate was asked for with a signature."""
+def test_each_step_of_a_good_set_up_is_ok(doctored: Cli) -> None:
+    """Only one request is signed, for an exchange rate."""
     ended = doctored("doctor")
     assert (ended.code, ended.err) == (0, "")
     words = [line.split()[:2] for line in ended.out.splitlines()]
@@ -73,7 +73,7 @@ def test_a_way_without_trouble_is_ok_at_each_step(doctored: Cli) -> None:
     assert [call.endpoint for call in doctored.sandbox.ledger.calls] == ["GetExchangeRate"]
 
 
-def test_machines_read_each_step(doctored: Cli) -> None:
+def test_each_step_as_json(doctored: Cli) -> None:
     """In one document."""
     document = doctored("doctor", "--json").document
     assert document["ok"] is True
@@ -88,28 +88,28 @@ def test_machines_read_each_step(doctored: Cli) -> None:
     ]
 
 
-def test_a_notify_url_that_is_not_set_is_told(doctored: Cli) -> None:
-    """It is no failure, and worth a word."""
+def test_a_notify_url_that_is_not_set_is_reported(doctored: Cli) -> None:
+    """It is not a failure."""
     ended = doctored("doctor")
     assert ended.code == 0
     assert "notify_url     ?       not set" in ended.out
 
 
-def test_a_test_notification_wants_an_address(doctored: Cli) -> None:
-    """Without a notify_url there is nothing to post to: bad input."""
+def test_a_test_notification_needs_an_address(doctored: Cli) -> None:
+    """Without a notify_url it is bad input."""
     ended = doctored("doctor", "--notify")
     assert (ended.code, "no notify_url to post to" in ended.complaint) == (2, True)
 
 
-def test_nobody_at_the_notify_url(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that does not run is found."""
+def test_nothing_answers_at_the_notify_url(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program is not running."""
     monkeypatch.setenv("OMIPAY_NOTIFY_URL", "http://127.0.0.1:9/omipay/notify")
     ended = doctored("doctor", "--notify")
     assert (ended.code, "nobody answers" in ended.complaint) == (4, True)
 
 
-async def test_the_test_notification_is_refused_by_a_right_program(omipay: AsyncOmipay) -> None:
-    """It is rightly signed, and about an order that the gateway does not know: 409, which doctor calls good."""
+async def test_the_test_notification_is_rejected_by_a_correct_program(omipay: AsyncOmipay) -> None:
+    """It has a valid signature, and an order that the gateway does not have: 409 is the right answer."""
 
     async def handler(order: Order) -> None:
         pytest.fail("the handler ran")
@@ -134,7 +134,7 @@ async def test_the_test_notification_is_refused_by_a_right_program(omipay: Async
     ],
 )
 def test_answers_to_the_test_notification_are_explained(status: int, body: bytes, said: str) -> None:
-    """Each bad answer with what it means and what to do."""
+    """Each bad answer, with its meaning and what to do."""
     ok, meaning, advice = notify_check.verdict(status, body)
     assert (ok, said in meaning, bool(advice)) == (False, True, True)
 
@@ -142,14 +142,14 @@ def test_answers_to_the_test_notification_are_explained(status: int, body: bytes
 def test_the_test_notification_is_posted(
     doctored: Cli, monkeypatch: pytest.MonkeyPatch, served: tuple[Sandbox, str]
 ) -> None:
-    """To the notify_url, and the answer is explained: the sandbox itself has no such page."""
+    """To the notify_url, and the answer is explained: the sandbox does not have this path."""
     monkeypatch.setenv("OMIPAY_NOTIFY_URL", served[1].replace("/api", "/notify"))
     ended = doctored("doctor", "--notify")
     assert (ended.code, "HTTP 404: not found" in ended.complaint) == (1, True)
 
 
 def test_a_wrong_key_is_named(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1, with what to look at; the key itself is not shown."""
+    """Exit code 1 with advice, which does not show the key."""
     monkeypatch.setenv("OMIPAY_SECRET_KEY", "not the key")
     ended = doctored("doctor")
     assert ended.code == 1
@@ -159,23 +159,23 @@ def test_a_wrong_key_is_named(doctored: Cli, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_wrong_merchant_number_is_named(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leading zeros are the usual slip."""
+    """Missing leading zeros are the usual mistake."""
     monkeypatch.setenv("OMIPAY_M_NUMBER", "00123456")
     ended = doctored("doctor")
     assert ended.code == 1
     assert "check its leading zeros" in ended.out
 
 
-def test_a_gateway_that_accepts_the_key_and_tells_no_rate_is_well(doctored: Cli) -> None:
-    """The rate is not what was to be found out."""
+def test_a_key_that_is_accepted_without_a_rate_is_ok(doctored: Cli) -> None:
+    """The rate itself does not matter."""
     doctored.sandbox.gateway.terms.rates = {}
     ended = doctored("doctor")
     assert ended.code == 0
     assert "although the gateway gave no rate: CURRENCY_ERROR" in ended.out
 
 
-def test_a_gateway_in_trouble_is_no_usable_answer(doctored: Cli) -> None:
-    """Exit code 4: the key may be right."""
+def test_an_error_of_the_gateway_is_exit_code_4(doctored: Cli) -> None:
+    """The key may be right."""
     doctored.sandbox.faults.add(Fault.SYSTEM_ERROR)
     ended = doctored("doctor")
     assert ended.code == 4
@@ -183,7 +183,7 @@ def test_a_gateway_in_trouble_is_no_usable_answer(doctored: Cli) -> None:
 
 
 def test_a_configuration_that_does_not_work_ends_it(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 2, and nobody is asked."""
+    """Exit code 2, and nothing is sent."""
     monkeypatch.setenv("OMIPAY_BASE_URL", "http://gateway.example/omipay/api")
     ended = doctored("doctor", "--json")
     assert ended.code == 2
@@ -208,8 +208,8 @@ def test_a_port_where_nobody_listens_ends_it(doctored: Cli, monkeypatch: pytest.
     assert "nothing listens there" in ended.out.splitlines()[-1]
 
 
-def test_a_proxy_is_asked_for_names_and_for_connections(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps that are the proxy's are left to it, and the rest fails where the proxy does not answer."""
+def test_names_and_connections_are_left_to_a_proxy(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These steps are not made, and the others fail if the proxy does not answer."""
     monkeypatch.setenv("OMIPAY_BASE_URL", "https://gateway.test/omipay/api")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
@@ -225,8 +225,8 @@ def test_a_proxy_is_asked_for_names_and_for_connections(doctored: Cli, monkeypat
     assert "not known: the gateway did not answer" in ended.out
 
 
-def test_behind_a_proxy_that_answers_all_is_well(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What only the proxy knows is a question mark, and no failure."""
+def test_behind_a_proxy_that_answers_the_other_steps_are_ok(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps that are left to it show a question mark and are not failures."""
     cli.sandbox = Sandbox()
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     ended = cli("doctor")
@@ -234,10 +234,10 @@ def test_behind_a_proxy_that_answers_all_is_well(cli: Cli, monkeypatch: pytest.M
     assert "DNS, TLS       ?       not checked: the environment sets a proxy" in ended.out
 
 
-def test_a_clock_that_is_off_is_told_although_the_session_can_live_with_it(
+def test_a_clock_that_is_off_is_a_failure_although_the_session_corrects_it(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 1 and what to do; the session learns the offset from the refusal, and its key is found good."""
+    """Exit code 1 with advice. The session learns the offset, and the key is found to be right."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     ended = cli("doctor")
     assert ended.code == 1
@@ -249,8 +249,8 @@ def test_a_clock_that_is_off_is_told_although_the_session_can_live_with_it(
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_a_certificate_is_looked_at(trusted: bool) -> None:
-    """Who signed it is believed only if this machine believes it."""
+async def test_a_certificate_is_checked(trusted: bool) -> None:
+    """It must be signed by an authority that this machine trusts."""
     authority = trustme.CA()
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(server_side)
@@ -284,7 +284,7 @@ async def test_a_certificate_is_looked_at(trusted: bool) -> None:
     ],
 )
 async def test_the_clock_is_compared_with_the_gateway_s(date: str | None, ok: bool | None, said: str) -> None:
-    """By the header of an unsigned request; a minute off is too much, five are refused."""
+    """By the header of an unsigned request. A minute off is a failure; the gateway rejects five."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert not request.url.query

@@ -1,4 +1,4 @@
-"""Ctrl-C: exit code 130, no traceback, and the truth about the money."""
+"""Ctrl-C: exit code 130, no traceback, and a true message about the money."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_ctrl_c_at_the_question_sends_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And it says so: no money moved."""
+    """The message is that no money moved."""
 
     class Impatient:
         def isatty(self) -> bool:
@@ -31,7 +31,7 @@ def test_ctrl_c_at_the_question_sends_nothing(cli: Cli, monkeypatch: pytest.Monk
 
 
 def nonce_and_ctrl_c() -> str:
-    """Ctrl-C in the moment in which a request is signed and leaves."""
+    """Press Ctrl-C at the moment in which a request is signed."""
     press_ctrl_c()
     return "0123456789abcdef"
 
@@ -44,10 +44,8 @@ def nonce_and_ctrl_c() -> str:
         (("refund", "TR1", "R1", "200", "--yes"), "back office"),
     ],
 )
-def test_ctrl_c_while_money_is_on_its_way_says_that_nobody_knows(
-    cli: Cli, arguments: tuple[str, ...], advice: str
-) -> None:
-    """The request was being sent: exit code 130, and what not to do next."""
+def test_ctrl_c_while_a_money_call_is_under_way(cli: Cli, arguments: tuple[str, ...], advice: str) -> None:
+    """Exit code 130, and the message that nobody knows, with what not to do."""
     cli.options = {"nonces": nonce_and_ctrl_c}
     cli.sandbox.faults.add(Fault.DELAY_REPLY)
     ended = cli(*arguments, "--json")
@@ -63,10 +61,10 @@ def test_ctrl_c_while_money_is_on_its_way_says_that_nobody_knows(
         ("MakeScanOrder", scan(PaymentCode.NEVER_PAYS, "--yes"), "order {} may be paid: omipay query {} --wait"),
     ],
 )
-def test_ctrl_c_during_the_wait_tells_what_stands(
+def test_ctrl_c_during_the_wait_for_the_payment(
     cli: Cli, endpoint: str, arguments: tuple[str, ...], advice: str
 ) -> None:
-    """The order is there, and its number with it."""
+    """The message contains the number of the order, which exists."""
     cli.after(endpoint, press_ctrl_c)
     ended = cli(*arguments)
     (order_no,) = cli.sandbox.ledger.orders
@@ -74,8 +72,8 @@ def test_ctrl_c_during_the_wait_tells_what_stands(
     assert advice.format(order_no, order_no) in ended.complaint
 
 
-def test_ctrl_c_of_a_question_is_just_that(cli: Cli) -> None:
-    """No money is spoken of where none could move."""
+def test_ctrl_c_during_a_query(cli: Cli) -> None:
+    """The message is only that it was interrupted, since no money could move."""
     cli.sandbox.faults.add(Fault.DELAY, seconds=1)
     cli.options = {"nonces": nonce_and_ctrl_c}
     ended = cli("rate", "AUD", "CNY")

@@ -1,4 +1,4 @@
-"""The commands that ask the gateway for something, against the sandbox in memory."""
+"""The commands that send requests, against the sandbox in memory."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 # -- rate -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rate_is_told_in_one_sentence(cli: Cli) -> None:
-    """People read what one unit is in the other currency, with all its decimals."""
+def test_a_rate_is_one_line_for_people(cli: Cli) -> None:
+    """One unit in the other currency, with all its decimals."""
     ended = cli("rate", "AUD", "CNY")
     assert (ended.code, ended.out, ended.err) == (0, "1 AUD = 5.01540000 CNY (WECHATPAY)\n", "")
 
 
 def test_a_rate_is_a_string_for_machines(cli: Cli) -> None:
-    """No JSON parser can round it."""
+    """So that no JSON parser rounds it."""
     ended = cli("rate", "AUD", "CNY", "--platform", "ALIPAY", "--json")
     assert ended.document == {"currency": "AUD", "base_currency": "CNY", "rate": "5.01540000", "platform": "ALIPAY"}
 
 
-def test_a_rate_without_a_platform_is_told_without_one(cli: Cli) -> None:
+def test_a_rate_without_a_platform(cli: Cli) -> None:
     """The Chinese document's reply has none."""
     cli.sandbox.oddities = True
     assert cli("rate", "AUD", "CNY").out.startswith("1 AUD = 5.0154")
 
 
 def test_a_pair_without_a_rate_is_refused_by_the_gateway(cli: Cli) -> None:
-    """Exit code 1, and the gateway's own code in the one line."""
+    """Exit code 1, with the gateway's code in the message."""
     ended = cli("rate", "AUD", "ZZZ")
     assert ended.code == 1
     assert "CURRENCY_ERROR" in ended.complaint
 
 
 def test_a_gateway_that_gives_no_usable_answer_is_exit_code_4(cli: Cli) -> None:
-    """Whether it answers nothing, garbage or SYSTEM_ERROR: it refused nothing, ask again."""
+    """No reply, one that cannot be used, or SYSTEM_ERROR: none of them is a refusal."""
     for fault in (Fault.DROP_REQUEST, Fault.GARBAGE, Fault.SYSTEM_ERROR):
         cli.sandbox.faults.clear()
         cli.sandbox.faults.add(fault)
@@ -59,8 +59,8 @@ def test_a_gateway_that_gives_no_usable_answer_is_exit_code_4(cli: Cli) -> None:
 # -- qr ---------------------------------------------------------------------------------------------------------------
 
 
-def test_qr_shows_the_number_first_then_the_code_then_what_became_of_it(cli: Cli) -> None:
-    """Whatever happens later, the order can be queried; and the code is the one that the customer is to scan."""
+def test_qr_shows_the_number_first_then_the_code_then_the_result(cli: Cli) -> None:
+    """So that the order can be queried whatever happens later. The code is that of the order."""
     cli.customer_pays_after(7)
     ended = cli(*QR)
     (order,) = cli.sandbox.ledger.orders.values()
@@ -73,8 +73,8 @@ def test_qr_shows_the_number_first_then_the_code_then_what_became_of_it(cli: Cli
     assert "amount         450 (AUD 4.50)" in lines
 
 
-def test_qr_tells_machines_the_order_before_it_is_paid(cli: Cli) -> None:
-    """The first line has the code to show, the last one what became of it: money in integers, times in ISO 8601."""
+def test_qr_prints_the_order_as_json_before_it_is_paid(cli: Cli) -> None:
+    """The first line has the code, the last one the result, with money as integers and times as ISO 8601."""
     cli.customer_pays_after(7)
     ended = cli(*QR, "--json")
     order, paid = ended.documents
@@ -85,7 +85,7 @@ def test_qr_tells_machines_the_order_before_it_is_paid(cli: Cli) -> None:
 
 
 def test_qr_draws_into_files_too(cli: Cli, tmp_path: Path) -> None:
-    """A PNG and an SVG of the same code; without waiting nobody needs to pay."""
+    """The same code as PNG and SVG, without waiting for the payment."""
     png, svg = tmp_path / "code.png", tmp_path / "code.svg"
     ended = cli(*QR, "--png", str(png), "--svg", str(svg), "--no-wait", "--json")
     order = QROrder("", ended.document["qrcode"])
@@ -95,7 +95,7 @@ def test_qr_draws_into_files_too(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_qr_sends_nothing_if_its_files_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
-    """An order whose picture is lost helps nobody: the directory is looked at first."""
+    """The directory is checked first, since an order without its picture is of no use."""
     for path in (tmp_path, tmp_path / "nowhere" / "code.png"):
         ended = cli(*QR, "--png", str(path))
         assert ended.code == 2
@@ -104,7 +104,7 @@ def test_qr_sends_nothing_if_its_files_cannot_be_written(cli: Cli, tmp_path: Pat
 
 
 def test_qr_goes_on_when_a_file_cannot_be_written_after_all(cli: Cli, tmp_path: Path) -> None:
-    """The order stands and its code is in the terminal: somebody may pay it."""
+    """The order exists and its code is in the terminal, so it may be paid."""
     path = tmp_path / "code.png"
     cli.after("MakeQROrder", lambda _: path.mkdir())
     cli.customer_pays_after(7)
@@ -114,7 +114,7 @@ def test_qr_goes_on_when_a_file_cannot_be_written_after_all(cli: Cli, tmp_path: 
 
 
 def test_qr_that_is_not_paid_in_time_is_unknown(cli: Cli) -> None:
-    """Exit code 3, and what to type later: the customer may still pay."""
+    """Exit code 3 with the next command, since the customer may still pay."""
     ended = cli(*QR, "--timeout", "20", "--json")
     (order_no,) = cli.sandbox.ledger.orders
     assert ended.code == 3
@@ -126,7 +126,7 @@ def test_qr_that_is_not_paid_in_time_is_unknown(cli: Cli) -> None:
 
 
 def test_qr_whose_wait_ends_in_an_error_is_unknown_too(cli: Cli) -> None:
-    """The key was changed meanwhile: the order stands all the same."""
+    """The key was changed meanwhile, but the order still exists."""
     cli.after("MakeQROrder", lambda _: setattr(cli.sandbox.merchant, "secret_key", "another"))
     ended = cli(*QR)
     (order_no,) = cli.sandbox.ledger.orders
@@ -135,15 +135,15 @@ def test_qr_whose_wait_ends_in_an_error_is_unknown_too(cli: Cli) -> None:
 
 
 def test_qr_that_the_customer_declines_is_a_failure(cli: Cli) -> None:
-    """Exit code 1: it will not be paid."""
+    """Exit code 1: the order will not be paid."""
     cli.after("MakeQROrder", lambda event: cli.moves(event.order_no, "FAILED"))
     ended = cli(*QR)
     assert ended.code == 1
     assert ended.complaint.endswith("the order is FAILED")
 
 
-def test_qr_whose_reply_is_lost_says_that_nobody_can_pay_it(cli: Cli) -> None:
-    """Exit code 3, as for every money call of which nobody knows, with the way on."""
+def test_qr_whose_reply_is_lost_can_not_be_paid_by_anybody(cli: Cli) -> None:
+    """Exit code 3, like every money call whose outcome is unknown, with what to do next."""
     cli.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeQROrder")
     ended = cli(*QR, "--json")
     assert ended.code == 3
@@ -151,8 +151,8 @@ def test_qr_whose_reply_is_lost_says_that_nobody_can_pay_it(cli: Cli) -> None:
     assert (ended.document["error"], ended.document["out_order_no"]) == ("OutcomeUnknown", "T1")
 
 
-def test_qr_without_a_code_is_no_usable_answer(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reply with nothing to draw: nobody can pay the order, so nobody waits for it."""
+def test_qr_without_a_code_is_exit_code_4(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can pay such an order, so the command does not wait for it."""
     open_session = cli.open_session
 
     def without_code(**options: Any) -> object:
@@ -171,7 +171,7 @@ def test_qr_without_a_code_is_no_usable_answer(cli: Cli, monkeypatch: pytest.Mon
 
 
 def test_a_terminal_shows_a_progress_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names what is waited for and its status, and is gone when the wait is over."""
+    """It contains the order and its status, and disappears at the end of the wait."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     cli.customer_pays_after(7)
     ended = cli(*QR)
@@ -183,14 +183,14 @@ def test_a_terminal_shows_a_progress_line(cli: Cli, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_scan_that_is_paid_at_once_is_done(cli: Cli) -> None:
-    """One line for machines, with its number and its time."""
+    """One line of JSON with its number and its time."""
     ended = cli(*scan(PaymentCode.PAID, "--yes", "--json"))
     assert ended.code == 0
     assert (ended.document["status"], ended.document["is_paid"], ended.document["out_order_no"]) == ("PAID", True, "T1")
 
 
 def test_a_scan_waits_while_the_customer_types_a_password(cli: Cli) -> None:
-    """The number is shown before the wait, and PAID at its end is exit code 0."""
+    """The number is shown before the wait, and PAID is exit code 0."""
     ended = cli(*scan(PaymentCode.PAID_AFTER_QUERIES, "--yes"))
     (order_no,) = cli.sandbox.ledger.orders
     lines = ended.out.splitlines()
@@ -209,31 +209,31 @@ def test_a_scan_waits_while_the_customer_types_a_password(cli: Cli) -> None:
         (PaymentCode.SYSTEM_ERROR_ACTED, 3, "SYSTEM_ERROR"),
     ],
 )
-def test_how_a_scan_ends_is_its_exit_code(cli: Cli, code: str, expected: int, word: str) -> None:
-    """1 only where no money moved for certain, 3 where nobody knows."""
+def test_the_exit_codes_of_a_scan(cli: Cli, code: str, expected: int, word: str) -> None:
+    """1 only if it is certain that no money moved, 3 if nobody knows."""
     ended = cli(*scan(code, "--yes"))
     assert ended.code == expected
     assert word in ended.complaint
 
 
 def test_a_scan_that_was_never_sent_is_exit_code_4(cli: Cli) -> None:
-    """No connection, so nothing happened: it may be made again."""
+    """There was no connection and no money moved, so it may be made again."""
     cli.options = {"transport": None, "base_url": "http://127.0.0.1:9/omipay/api"}
     ended = cli(*scan(PaymentCode.PAID, "--yes", "--json"))
     assert ended.code == 4
     assert (ended.document["error"], ended.document["outcome"]) == ("NotSent", "NOT_DONE")
 
 
-def test_a_lost_scan_says_never_to_scan_again(cli: Cli) -> None:
-    """The most expensive mistake at a till is named in the line that the cashier sees."""
+def test_a_lost_scan_warns_not_to_scan_again(cli: Cli) -> None:
+    """The cashier sees this in the message, since a second scan would charge the customer twice."""
     cli.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeScanOrder")
     ended = cli(*scan(PaymentCode.PAID, "--yes"))
     assert ended.code == 3
     assert "do not scan again for this sale" in ended.complaint
 
 
-def test_a_scan_asks_a_person_and_takes_no_for_an_answer(cli: Cli) -> None:
-    """The question names the amount as people write it; anything but yes sends nothing."""
+def test_a_scan_asks_for_confirmation(cli: Cli) -> None:
+    """The question shows the amount. Any answer but yes sends nothing."""
     for answer in ("n\n", "\n", "", "yeah\n"):
         ended = cli(*scan(PaymentCode.PAID), stdin=answer, terminal=True)
         assert ended.code == 2
@@ -243,8 +243,8 @@ def test_a_scan_asks_a_person_and_takes_no_for_an_answer(cli: Cli) -> None:
     assert cli.sandbox.ledger.paid_total() == 450
 
 
-def test_a_script_must_say_yes(cli: Cli) -> None:
-    """Where nobody can be asked, money moves on --yes alone."""
+def test_a_script_must_give_yes(cli: Cli) -> None:
+    """Without a terminal, money moves only with --yes."""
     for arguments in (scan(PaymentCode.PAID), ("refund", "TR1", "R1", "200")):
         ended = cli(*arguments, stdin="y\n")
         assert ended.code == 2
@@ -253,13 +253,13 @@ def test_a_script_must_say_yes(cli: Cli) -> None:
 
 
 def test_a_payment_code_can_come_from_standard_input(cli: Cli) -> None:
-    """A scanner is piped in, so that no list of processes shows the code."""
+    """From a scanner, so that the list of processes does not show the code."""
     assert cli(*scan("-", "--yes"), stdin=f"{PaymentCode.NOT_ENOUGH}\n").code == 1
     assert cli(*scan("-", "--yes"), stdin="").complaint == "omipay: qrcode must not be empty"
 
 
 def test_a_payment_code_is_asked_for_without_being_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a terminal the scanner types into a hidden prompt; who ends it instead has sent nothing."""
+    """At a hidden prompt, into which the scanner types. If the input ends, nothing is sent."""
     monkeypatch.setattr(getpass, "getpass", lambda prompt: f"{PaymentCode.NOT_ENOUGH} ")
     assert "NOT_ENOUGH" in cli(*scan("-", "--yes"), terminal=True).complaint
 
@@ -274,8 +274,8 @@ def test_a_payment_code_is_asked_for_without_being_shown(cli: Cli, monkeypatch: 
 # -- query, refund, refund-status -------------------------------------------------------------------------------------
 
 
-def test_query_tells_an_order_by_the_documents_names(cli: Cli) -> None:
-    """One field a line, absent ones left out; verdicts are for machines."""
+def test_query_shows_an_order_with_the_documents_names(cli: Cli) -> None:
+    """One field a line without absent ones. ``is_paid`` and the like are only in JSON."""
     order_no = cli.sold()
     ended = cli("query", order_no)
     assert ended.code == 0
@@ -286,7 +286,7 @@ def test_query_tells_an_order_by_the_documents_names(cli: Cli) -> None:
 
 
 def test_query_of_an_unknown_order_is_refused(cli: Cli) -> None:
-    """Exit code 1, also when waiting: no money call of this command left anything unknown."""
+    """Exit code 1, also with --wait, since this command moves no money."""
     for options in ([], ["--wait"]):
         ended = cli("query", "TR1", *options)
         assert ended.code == 1
@@ -294,7 +294,7 @@ def test_query_of_an_unknown_order_is_refused(cli: Cli) -> None:
 
 
 def test_query_can_wait(cli: Cli) -> None:
-    """It asks at once, then until the order is final; what is not final in time is exit code 3."""
+    """It asks at once, then until the status is final. If that takes too long, the exit code is 3."""
     ended = cli(*scan(PaymentCode.NEVER_PAYS, "--yes", "--timeout", "1"))
     (order_no,) = cli.sandbox.ledger.orders
     assert ended.code == 3
@@ -306,7 +306,7 @@ def test_query_can_wait(cli: Cli) -> None:
 
 
 def test_a_refund_asks_and_is_accepted(cli: Cli) -> None:
-    """Its number is shown, and how to follow it."""
+    """Its number is shown, with the command that follows it."""
     order_no = cli.sold()
     ended = cli("refund", order_no, "R1", "200", stdin="yes\n", terminal=True)
     (refund_no,) = cli.sandbox.ledger.refunds
@@ -318,14 +318,14 @@ def test_a_refund_asks_and_is_accepted(cli: Cli) -> None:
 
 
 def test_a_refund_beyond_the_order_is_refused(cli: Cli) -> None:
-    """Exit code 1 and the code; for machines, that it is certain that nothing happened."""
+    """Exit code 1 and the gateway's code. In JSON the outcome is NOT_DONE."""
     ended = cli("refund", cli.sold(), "R1", "451", "--yes", "--json")
     assert ended.code == 1
     assert (ended.document["error_code"], ended.document["outcome"]) == ("AMOUNT_OVER_LIMIT", "NOT_DONE")
 
 
-def test_a_lost_refund_says_who_can_tell(cli: Cli) -> None:
-    """There is neither a look-up nor a notification: the back office."""
+def test_a_lost_refund_points_to_the_back_office(cli: Cli) -> None:
+    """There is neither a look-up nor a notification of it."""
     order_no = cli.sold()
     cli.sandbox.faults.add(Fault.GARBAGE, endpoint="Refund")
     ended = cli("refund", order_no, "R1", "200", "--yes")
@@ -333,8 +333,8 @@ def test_a_lost_refund_says_who_can_tell(cli: Cli) -> None:
     assert "look it up in Omipay's back office" in ended.complaint
 
 
-def test_a_refund_s_status_is_told_once_or_until_the_money_has_arrived(cli: Cli) -> None:
-    """Without --wait it is what it is; with it, Closed is 0, a failed one 1, and one that takes too long 3."""
+def test_a_refund_s_status_once_or_until_the_money_has_arrived(cli: Cli) -> None:
+    """With --wait, Closed is exit code 0, a failed refund 1, and one that takes too long 3."""
     refund_no = cli.refunded()
     assert cli("refund-status", refund_no, "--json").document["status"] == "Applied"
     late = cli("refund-status", refund_no, "--wait", "--timeout", "120")

@@ -33,8 +33,8 @@ COMMANDS = ("demo", "sandbox", "rate", "qr", "scan", "query", "refund", "refund-
 # -- help and usage ---------------------------------------------------------------------------------------------------
 
 
-def test_help_teaches(cli: Cli) -> None:
-    """Every command, every variable and every exit code, and where to begin without an account."""
+def test_help_contains_everything(cli: Cli) -> None:
+    """Every command, variable and exit code, and how to begin without an account."""
     ended = cli("--help")
     assert ended.code == 0
     for word in (*COMMANDS, "OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY", "OMIPAY_BASE_URL", "nobody knows", "omipay demo"):
@@ -43,20 +43,20 @@ def test_help_teaches(cli: Cli) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_s_help_has_an_example_and_json(cli: Cli, command: str) -> None:
-    """Whoever asks for help can copy a line that works."""
+    """The example can be copied and works."""
     ended = cli(command, "--help")
     assert ended.code == 0
     assert "--json" in ended.out
     assert any(f"omipay {command}" in line and "Usage" not in line for line in ended.out.splitlines())
 
 
-def test_the_version_is_told(cli: Cli) -> None:
-    """As the package has it."""
+def test_the_version_is_printed(cli: Cli) -> None:
+    """That of the package."""
     assert cli("--version").out.startswith("omipay-async ")
 
 
-def test_no_command_is_answered_with_the_help(cli: Cli) -> None:
-    """A person reads on, a script sees exit code 2."""
+def test_without_a_command_the_help_is_printed(cli: Cli) -> None:
+    """With exit code 2 for scripts."""
     ended = cli()
     assert ended.code == 2
     assert "Usage: omipay" in ended.out
@@ -78,7 +78,7 @@ def test_no_command_is_answered_with_the_help(cli: Cli) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, arguments: list[str], said: str) -> None:
-    """Typer's own errors as ours; nothing is sent."""
+    """Typer's own errors too. Nothing is sent."""
     ended = cli(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.complaint
@@ -91,7 +91,7 @@ def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, arguments: list[str], s
 def test_a_variable_that_is_missing_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session is that of the environment; without it exit code 2 says what to set, and nobody is asked."""
+    """Exit code 2, and nothing is sent."""
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     for name in ("OMIPAY_SECRET_KEY", "OMIPAY_M_NUMBER"):
         monkeypatch.delenv(name)
@@ -100,7 +100,7 @@ def test_a_variable_that_is_missing_is_named(
 
 
 def test_a_missing_key_is_asked_for_without_being_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, at a terminal, and only where the merchant's number is set; no argument ever takes it."""
+    """Once, at a terminal, and only if the merchant's number is set. No argument takes the key."""
     asked = []
 
     def prompt(words: str) -> str:
@@ -123,7 +123,7 @@ def test_a_missing_key_is_asked_for_without_being_shown(cli: Cli, monkeypatch: p
 
 
 class Broken(io.StringIO):
-    """Standard output that nobody reads, or that is full."""
+    """Standard output that is closed or full."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -135,10 +135,10 @@ class Broken(io.StringIO):
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_a_result_that_cannot_be_told_is_no_traceback(
+def test_a_result_that_cannot_be_printed_is_one_line(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, number: int, options: list[str]
 ) -> None:
-    """One line; where money has moved the exit code does not say that it has not, and the order is named."""
+    """The exit code is unknown if money may have moved, and the message contains the order."""
     monkeypatch.setattr(sys, "stdout", Broken(number))
     assert cli("rate", "AUD", "CNY", *options).code == 4
     monkeypatch.setattr(sys, "stdout", Broken(number))
@@ -148,8 +148,8 @@ def test_a_result_that_cannot_be_told_is_no_traceback(
     assert ended.complaint.endswith(f"(order {order_no})")
 
 
-def test_output_that_is_no_text_file_is_left_as_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs that call main() may have put anything in its place."""
+def test_output_that_is_not_a_text_file_is_left_as_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that calls main() may have replaced it."""
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     assert cli("rate", "AUD", "CNY").code == 0
@@ -160,15 +160,15 @@ def test_output_that_is_no_text_file_is_left_as_it_is(cli: Cli, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["typer", "rich", "segno", "starlette", "uvicorn"])
-def test_without_the_extra_it_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """One line and exit code 2, for the script and for python -m alike."""
+def test_without_the_extra_it_shows_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """One line and exit code 2, for the script and for python -m."""
     monkeypatch.setitem(sys.modules, name, None)
     ended = cli("--help")
     assert (ended.code, ended.complaint) == (2, 'omipay: the command line needs: pip install "omipay-async[cli]"')
 
 
 def test_a_blocked_import_counts_as_not_installed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Import hooks refuse in their own way."""
+    """An import hook may raise ImportError."""
 
     class Refuses:
         def find_spec(self, name: str, path: object = None, target: object = None) -> None:
@@ -191,7 +191,7 @@ def test_python_m_is_the_same_program(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_help_loads_no_http_library() -> None:
-    """Whoever asks for help does not wait for what it does not need."""
+    """So that the help is shown quickly."""
     program = (
         "import sys; from omipay_async.cli import main; main(['rate', '--help']); "
         "sys.exit(any(name in sys.modules for name in ('httpx', 'starlette', 'uvicorn', 'segno')))"
@@ -203,7 +203,7 @@ def test_help_loads_no_http_library() -> None:
 
 
 def test_unknown_counts_only_where_money_moves() -> None:
-    """A lookup that fails in a poll leaves nothing unknown that a query has done; a timeout is unknown anywhere."""
+    """A query whose poll fails moved no money. A timeout is exit code 3 in any command."""
     lost = OutcomeUnknown("lost")
     assert exit_codes.code_of(lost, exit_codes.SCAN) is exit_codes.code_of(lost, None) is Exit.UNKNOWN
     assert exit_codes.code_of(PollTimeout("late"), None) is Exit.UNKNOWN
@@ -222,15 +222,15 @@ def test_ctrl_c_before_the_gateway_acted_moved_nothing() -> None:
 
 
 def test_an_error_is_one_harmless_line() -> None:
-    """What the gateway says may hold line breaks and escape sequences: a terminal obeys neither."""
+    """Line breaks and escape sequences from the gateway are escaped."""
     line = exit_codes.line_of(InvalidReply("a\nb\x1b[2J\u202e"), None, None)
     assert line == "a b\\x1b[2J\\u202e"
     assert len(exit_codes.line_of(InvalidReply("a" * 100_000), None, None)) < 1000
     assert exit_codes.line_of(InvalidReply(""), None, None) == "InvalidReply"
 
 
-def test_a_machine_reads_which_refund_is_not_known() -> None:
-    """With the last status that was seen."""
+def test_the_json_of_an_unknown_refund() -> None:
+    """It contains the number and the last status that was seen."""
     error = PollTimeout("late", refund_no="RF1", refund=Refund("RF1", "Applied"))
     document = exit_codes.document_of(error, Exit.UNKNOWN)
     assert document["refund_no"] == "RF1"
@@ -238,7 +238,7 @@ def test_a_machine_reads_which_refund_is_not_known() -> None:
 
 
 def test_amounts_are_written_as_people_write_them() -> None:
-    """Also where the gateway leaves the currency out, or names one that is none."""
+    """Also if the gateway leaves the currency out, or sends one that does not exist."""
     assert formatting.money(450, "AUD") == "AUD 4.50"
     assert formatting.money(450, "JPY") == "JPY 450"
     assert formatting.money(450, None) == "450 minor units"
@@ -248,14 +248,14 @@ def test_amounts_are_written_as_people_write_them() -> None:
     assert formatting.as_lines({}) == []
 
 
-def test_json_takes_nothing_that_it_has_no_form_for() -> None:
-    """No object slips into a machine's input as its repr."""
+def test_an_object_without_a_form_in_json_is_an_error() -> None:
+    """Its repr must not get into the output."""
     with pytest.raises(TypeError, match="object has no form in JSON"):
         formatting.as_json({"field": object()})
 
 
 def test_foreign_text_is_escaped_in_json_too() -> None:
-    """A terminal is safe from the line, and from the values in it once they are decoded."""
+    """The line is safe for a terminal, and so are its values after decoding."""
     line = formatting.as_json(
         {"error_msg": "a\x1b[2J\x85\x7f\u2028\u202e", "money": 450, "list": ["\x00", {"\n": None}]}
     )

@@ -1,4 +1,4 @@
-"""``omipay sandbox`` prints what leads to it, ends on Ctrl-C, and lets nobody else in."""
+"""``omipay sandbox`` prints how to use it, ends on Ctrl-C, and answers only this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Interrupting(io.StringIO):
-    """Standard output whose reader presses Ctrl-C as soon as there is something to read."""
+    """Standard output that presses Ctrl-C as soon as something is written."""
 
     pressed = False
 
@@ -30,14 +30,14 @@ class Interrupting(io.StringIO):
 
 
 def interrupting(monkeypatch: pytest.MonkeyPatch) -> Interrupting:
-    """Called by the test itself: pytest puts its own standard output in place after the fixtures."""
+    """The test calls it, since pytest replaces standard output after the fixtures."""
     out = Interrupting()
     monkeypatch.setattr(sys, "stdout", out)
     return out
 
 
 def test_it_prints_an_environment_to_paste(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy merchant's, even where the environment has another; Ctrl-C is exit code 130 and no traceback."""
+    """The test merchant's, even if the environment has another. Ctrl-C is exit code 130 without a traceback."""
     printed = interrupting(monkeypatch)
     monkeypatch.setenv("OMIPAY_M_NUMBER", "000034")
     monkeypatch.setenv("OMIPAY_SECRET_KEY", "a real key")
@@ -53,7 +53,7 @@ def test_it_prints_an_environment_to_paste(cli: Cli, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("missing", ["OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY"])
 def test_credentials_that_are_asked_for_must_be_set(cli: Cli, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    """A toy key in their place would make every signature wrong."""
+    """Otherwise the test key would be used, and every signature would be wrong."""
     monkeypatch.delenv(missing)
     ended = cli("sandbox", "--port", "0", "--use-env-credentials")
     assert ended.code == 2
@@ -61,7 +61,7 @@ def test_credentials_that_are_asked_for_must_be_set(cli: Cli, monkeypatch: pytes
 
 
 def test_the_environment_s_own_key_is_not_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be the real one."""
+    """It may be a real one."""
     printed = interrupting(monkeypatch)
     monkeypatch.setenv("OMIPAY_M_NUMBER", "000034")
     monkeypatch.setenv("OMIPAY_SECRET_KEY", "a real key")
@@ -70,8 +70,8 @@ def test_the_environment_s_own_key_is_not_shown(cli: Cli, monkeypatch: pytest.Mo
     assert "a real key" not in printed.getvalue()
 
 
-def test_machines_read_where_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line, then it serves; on IPv6's loopback address too."""
+def test_its_addresses_as_json(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, then it serves; also on IPv6's loopback address."""
     printed = interrupting(monkeypatch)
     host = "::1" if _has_ipv6() else "localhost"
     cli("sandbox", "--port", "0", "--host", host, "--json", "--use-env-credentials")
@@ -91,21 +91,21 @@ def _has_ipv6() -> bool:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
 def test_other_machines_are_let_in_only_on_purpose(cli: Cli, host: str) -> None:
-    """Whoever reaches the dashboard may press every button."""
+    """The dashboard has no login."""
     ended = cli("sandbox", "--host", host, "--port", "0")
     assert ended.code == 2
     assert "--allow-remote" in ended.complaint
 
 
 def test_other_machines_can_be_let_in(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the flag it listens wherever it is told to."""
+    """With --allow-remote it listens on any address."""
     printed = interrupting(monkeypatch)
     assert cli("sandbox", "--host", "0.0.0.0", "--port", "0", "--allow-remote").code == 130
     assert "http://0.0.0.0:" in printed.getvalue()
 
 
 def test_a_port_that_is_taken_is_bad_input(cli: Cli) -> None:
-    """With the way out."""
+    """The message shows what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = cli("sandbox", "--port", str(taken.getsockname()[1]))
     assert ended.code == 2

@@ -24,7 +24,7 @@ Environment = dict[str, str]
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Environment]:
-    """What ``omipay sandbox`` prints, while it runs; Ctrl-C ends it."""
+    """The output of ``omipay sandbox`` while it runs; Ctrl-C ends it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OMIPAY_")}
     clean |= {"PYTHONUNBUFFERED": "1", "NO_PROXY": "*"}
     server = subprocess.Popen(
@@ -71,7 +71,7 @@ def field(out: str, name: str) -> str:
 
 
 def test_a_day_at_the_till(omipay: Omipay, tmp_path: Path) -> None:
-    """Every command that ends well exits with 0, and what one prints the next one takes."""
+    """Every command succeeds with exit code 0, and takes the numbers that others print."""
     assert omipay("doctor").returncode == 0
     assert omipay("rate", "AUD", "CNY").stdout == "1 AUD = 5.01540000 CNY (WECHATPAY)\n"
     sold = omipay(*SCAN, "T1", "280000000000000000", "till-1", "--yes")
@@ -94,10 +94,10 @@ def test_a_day_at_the_till(omipay: Omipay, tmp_path: Path) -> None:
         (("query", "TR1"), 1, "PERMISSION_ERROR"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_its_exit_code(
+def test_an_error_is_one_line_and_its_exit_code(
     omipay: Omipay, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    """As a shell script sees it."""
+    """In a shell."""
     ended = omipay(*arguments, stdin="{}")
     (line,) = ended.stderr.splitlines()
     assert (ended.returncode, said in line) == (code, True), line
@@ -110,14 +110,14 @@ def test_a_gateway_that_cannot_be_reached_is_exit_code_4(omipay: Omipay) -> None
 
 
 def test_the_demo_needs_no_environment(omipay: Omipay) -> None:
-    """It has a gateway and a merchant of its own."""
+    """It has its own gateway and merchant."""
     ended = omipay("demo", OMIPAY_BASE_URL="", OMIPAY_M_NUMBER="", OMIPAY_SECRET_KEY="")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "QueryRefund: Closed" in ended.stdout
 
 
 def test_ctrl_c_while_qr_waits(served: Environment) -> None:
-    """Its first line names the order; Ctrl-C then says that it still stands."""
+    """The message contains the order, which still exists."""
     arguments = [*OMIPAY, "qr", "Flat white", "450", "AUD", "T6", "WECHATPAY", "--json"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=served) as waiting:
         assert waiting.stdout is not None

@@ -46,14 +46,14 @@ def help_paragraphs(command: Any) -> Iterator[str]:
 
 
 def test_every_sentence_has_a_translation_and_none_is_stale() -> None:
-    """The table holds exactly the sentences that the source says."""
+    """The table contains exactly the sentences of the source."""
     templates = [call.args[0] for call in calls("sentence") if not isinstance(call.args[0], ast.Attribute)]
     assert all(isinstance(template, ast.Constant) for template in templates if not isinstance(template, ast.Name))
     assert {each.value for each in templates if isinstance(each, ast.Constant)} == set(CHINESE)
 
 
 def test_every_translation_has_the_same_values_in_it() -> None:
-    """With the same formats, in the same order."""
+    """With the same formats in the same order."""
     for english, chinese in CHINESE.items():
         wanted, found = (
             [each[1:] for each in Formatter().parse(text) if each[1] is not None] for text in (english, chinese)
@@ -62,7 +62,7 @@ def test_every_translation_has_the_same_values_in_it() -> None:
 
 
 def test_nothing_is_shown_that_cannot_be_translated() -> None:
-    """What is shown is never a text in English that stands in the source as such."""
+    """No English text of the source is printed without being a sentence."""
     for call in calls(*_SHOWN):
         for argument in call.args[:1]:
             assert not isinstance(argument, ast.Constant) or argument.value == "", ast.unparse(call)
@@ -71,14 +71,14 @@ def test_nothing_is_shown_that_cannot_be_translated() -> None:
 
 
 def test_every_help_text_has_a_translation_and_none_is_stale() -> None:
-    """Examples of commands are the same in both languages; every other paragraph is translated."""
+    """Except examples of commands, which are the same in both languages."""
     found = set(help_paragraphs(typer.main.get_command(app)))
     assert set(CHINESE_HELP) <= found
     assert all(re.match(r"omipay [a-z]", paragraph) for paragraph in found - set(CHINESE_HELP))
 
 
-def test_help_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With OMIPAY_LANGUAGE=CHS; with EN, or none, or a language that there is not, it is English."""
+def test_help_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OMIPAY_LANGUAGE=CHS. With EN, an unknown language or none it is English."""
     for language, said in (
         ("CHS", "通过环境变量配置"),
         ("EN", "configured by"),
@@ -92,7 +92,7 @@ def test_help_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sentences_within_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values that are sentences are said in the same language; as a string a sentence is English."""
+    """A value that is a sentence is translated too. As a string, a sentence is English."""
     said = sentence("{} and {}", sentence("1 hour"), sentence("{} minutes", 5))
     assert (said, localized(said), localized(7)) == ("1 hour and 5 minutes", "1 hour and 5 minutes", "7")
     monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
@@ -114,10 +114,8 @@ CASES: list[tuple[tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), CASES, ids=[" ".join(case[0][:2]) for case in CASES])
-def test_commands_speak_chinese(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
-) -> None:
-    """What a command says to people follows OMIPAY_LANGUAGE."""
+def test_commands_in_chinese(cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str) -> None:
+    """The lines for people follow OMIPAY_LANGUAGE."""
     monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
     monkeypatch.setenv("OMIPAY_BASE_URL", "http://127.0.0.1:9/omipay/api")
     ended = cli(*arguments, stdin="{}")
@@ -139,7 +137,7 @@ def test_commands_speak_chinese(
 def test_json_does_not_depend_on_the_language(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    """Machines read the same in every language."""
+    """It is the same in every language."""
     documents = []
     for language in ("EN", "CHS"):
         monkeypatch.setenv("OMIPAY_LANGUAGE", language)

@@ -1,1 +1,1 @@
-"""Tests against real sockets: what is said of the money, proved by what a misbehaving gateway acted on."""
+"""Tests over real sockets: what an error claims about the money is compared with what the gateway did."""

@@ -1,4 +1,4 @@
-"""How a gateway may treat one request, as data: how much it reads, whether it acts, what it says, how it ends."""
+"""How a gateway may treat one request, as data: how much it reads, whether it acts, what it sends, how it ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Acts(enum.Enum):
 
 
 class Ends(enum.Enum):
-    """What becomes of the connection."""
+    """What happens to the connection."""
 
     KEPT = enum.auto()
     CLOSED = enum.auto()
@@ -41,7 +41,7 @@ class Ends(enum.Enum):
 
 
 class Gap(enum.Enum):
-    """What lies between a reply and what is said beyond it."""
+    """The time between a reply and what is sent after it."""
 
     NONE = "the same segment"
     RECORD = "another TLS record of one write"
@@ -50,7 +50,7 @@ class Gap(enum.Enum):
 
 
 class Swaps(enum.Enum):
-    """Whether the reply changes places with that of another request that is under way."""
+    """Whether the reply is exchanged with that of another request under way."""
 
     NOT = enum.auto()
     WITHIN_ENDPOINT = enum.auto()
@@ -85,7 +85,7 @@ class Behaviour:
         return self.name
 
     def without_acting(self) -> Behaviour:
-        """The same, by a gateway that did not act."""
+        """The same behaviours, of a gateway that did not act."""
         return replace(self, name=f"{self.name}, not acted", acts=Acts.NO)
 
 

@@ -1,4 +1,4 @@
-"""The session under test, on either transport, and what its calls came to."""
+"""The session under test, on either transport, and the results of its calls."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def qr(omipay: AsyncOmipay, number: str, timeout: float | None = None) -> 
 
 
 async def refund(omipay: AsyncOmipay, number: str, timeout: float | None = None) -> object:
-    """A money call: money goes back to the customer."""
+    """A money call: a refund."""
     return await omipay.refund(order_no="OM-1", out_refund_no=number, amount=450, timeout=timeout)
 
 
@@ -103,7 +103,7 @@ def any_moment(random: Random) -> float:
 
 
 async def cancel_task(call: Coroutine[Any, Any, object], moment_s: float) -> bool:
-    """Run the call in a task that is cancelled after a moment. Returns whether it ended before."""
+    """Run the call in a task that is cancelled after a moment. Returns whether it had ended before."""
     task = asyncio.ensure_future(call)
     await asyncio.wait([task], timeout=moment_s)
     task.cancel()
@@ -112,7 +112,7 @@ async def cancel_task(call: Coroutine[Any, Any, object], moment_s: float) -> boo
 
 
 async def cancel_scope(call: Coroutine[Any, Any, object], moment_s: float) -> bool:
-    """Run the call in an anyio cancel scope with a deadline. Returns whether it ended before."""
+    """Run the call in an anyio cancel scope with a deadline. Returns whether it had ended before."""
     with anyio.move_on_after(moment_s):
         await call
         return True
@@ -120,7 +120,7 @@ async def cancel_scope(call: Coroutine[Any, Any, object], moment_s: float) -> bo
 
 
 async def cancel_timeout(call: Coroutine[Any, Any, object], moment_s: float) -> bool:
-    """Run the call in an ``asyncio.timeout``. Returns whether it ended before."""
+    """Run the call in an ``asyncio.timeout``. Returns whether it had ended before."""
     try:
         async with asyncio.timeout(moment_s):
             await call
@@ -144,7 +144,7 @@ class ShiftedClock:
         return round((time.time() + self.ahead_s) * 1000)
 
     def monotonic(self) -> float:
-        """Seconds, of which some never passed."""
+        """Seconds, including those that were skipped."""
         return time.monotonic() + self.skipped_s
 
     async def sleep(self, seconds: float) -> None:
@@ -154,7 +154,7 @@ class ShiftedClock:
 
 @contextlib.asynccontextmanager
 async def passing(clock: ManualClock, step_s: float = 0.1) -> AsyncIterator[None]:
-    """Let time pass on ``clock``, a step each millisecond, while the body waits for something."""
+    """Let time pass on ``clock``, a step each millisecond, while the body waits."""
 
     async def tick() -> None:
         while True:

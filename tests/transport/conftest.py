@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
-    """A gateway in good order on a real socket."""
+    """A gateway that behaves well, on a real socket."""
     async with Gateway() as gateway:
         yield gateway
 
@@ -42,7 +42,7 @@ class Certified:
 
 @pytest.fixture(scope="session")
 def certified() -> Certified:
-    """A certificate for 127.0.0.1, and the trust in whoever gave it."""
+    """A certificate for 127.0.0.1, and the authority that has signed it."""
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -52,14 +52,14 @@ def certified() -> Certified:
 
 @pytest.fixture
 async def secure(certified: Certified) -> AsyncIterator[Gateway]:
-    """A gateway in good order that speaks TLS."""
+    """A gateway that behaves well, over TLS."""
     async with Gateway(tls=certified.server) as gateway:
         yield gateway
 
 
 @pytest.fixture(params=["TCP", "TLS"])
 async def wired(request: pytest.FixtureRequest, certified: Certified) -> AsyncIterator[Gateway]:
-    """A gateway in good order, in plain TCP and under TLS."""
+    """A gateway that behaves well, in plain TCP and over TLS."""
     async with Gateway(tls=certified.server if request.param == "TLS" else None) as gateway:
         yield gateway
 

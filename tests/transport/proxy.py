@@ -1,4 +1,4 @@
-"""A real HTTP proxy on the loopback: CONNECT for https, absolute targets for http; it alone knows names in .test."""
+"""A real HTTP proxy on loopback: CONNECT for https, absolute targets for http. Only it resolves names in .test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

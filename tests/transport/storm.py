@@ -45,7 +45,7 @@ _TROUBLE: Final = [
 
 @dataclass
 class Storm:
-    """What the weather was, and what was believed after it."""
+    """The settings of the storm, and what the callers believed after it."""
 
     seed: int
     beliefs: dict[str, list[str]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Storm:
         self.flaps = random.Random(self.seed)
 
     def behaviour(self, request: Request | None) -> Behaviour:
-        """The gateway's script: half of all is well, and some are never answered."""
+        """The gateway's script: half of the requests are treated well, and some are never answered."""
         if request is None:
             return self.random.choice(behaviours.BEFORE_READING) if self.random.random() < 0.1 else HEALTHY
         if _UNANSWERED in request.number:
@@ -71,12 +71,12 @@ class Storm:
         return self.random.choice(_GOOD if weather < 0.55 else _TROUBLE)
 
     def numbers(self, count: int) -> Iterator[str]:
-        """Numbers for so many calls; a few of them will get no answer."""
+        """Numbers for so many calls; a few of them get no answer."""
         for index in range(count):
             yield f"{self.seed}-{index}{_UNANSWERED if index % 60 == 30 else ''}"
 
     async def call(self, omipay: AsyncOmipay, number: str) -> object:
-        """Make one money call. Whoever gets no answer does not wait long; all others have all the time they need."""
+        """Make one money call. A call that gets no answer has a short time limit, all others a long one."""
         return await self.random.choice(MONEY)(omipay, number, _timeout_s(number))
 
     async def one_call(self, omipay: AsyncOmipay, number: str) -> None:
@@ -88,7 +88,7 @@ class Storm:
         self.beliefs.setdefault(number, []).append(belief)
 
     async def one_question(self, omipay: AsyncOmipay, number: str) -> None:
-        """Ask about an order. What is answered must be about that order."""
+        """Query an order. The answer must be about that order."""
         try:
             order = await omipay.query_order(number, timeout=_timeout_s(number))
         except OmipayError:
@@ -107,7 +107,7 @@ class Storm:
     async def rage(
         self, gateway: Gateway, transport: Transport, *, calls: int, at_once: int, verify: ssl.SSLContext | bool = True
     ) -> None:
-        """Make so many money calls, so many of them at a time, and a question after every third."""
+        """Make so many money calls, so many of them at a time, and a query after every third."""
         gateway.script = self.behaviour
         gateway.swap_s = 1.0 if at_once > 1 else 0.01  # where somebody else calls too, a partner comes soon
         numbers = self.numbers(calls)
@@ -132,7 +132,7 @@ def _timeout_s(number: str) -> float | None:
 
 
 def _believed(result: object, number: str) -> str:
-    """What the caller takes the result for: this gateway names each order and refund after the caller's number."""
+    """The number that the caller takes the result for: this gateway names each order and refund after it."""
     named_by_gateway = getattr(result, "refund_no", None) or getattr(result, "order_no", None)
     return DONE if named_by_gateway == f"OM-{number}" else f"{named_by_gateway}'s"
 
@@ -177,7 +177,7 @@ async def _by_hand(options: argparse.Namespace) -> list[str]:
 
 
 def main() -> None:
-    """Rage as long as the command line says, and complain."""
+    """Run the storm with the arguments of the command line, and print the complaints."""
     parser = argparse.ArgumentParser(prog="python -m tests.transport.storm")
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--at-once", type=int, default=50)

@@ -1,4 +1,4 @@
-"""Calls that are cancelled at any moment: the session goes on working, and the event says what became of the money."""
+"""Calls that are cancelled at any moment: the session can be used afterwards, and the event has the outcome."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_cancelled_at_random(gateway: Gateway, behaviour: Behaviour, cance
 
 
 async def test_cancelled_on_aiohttp(gateway: Gateway) -> None:
-    """The same holds, in small, on a transport that the user gave."""
+    """The same, with fewer calls, on a transport that the user gave."""
     moments = random.Random(8)
     events: list[Event] = []
     async with open_session(gateway, Transport.AIOHTTP, max_in_flight=5, on_event=events.append) as omipay:
@@ -66,7 +66,7 @@ async def test_cancelled_on_aiohttp(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("cancel", CANCELS)
 async def test_money_cancelled_after_it_was_sent(gateway: Gateway, transport: Transport, cancel: Cancel) -> None:
-    """A money call that is cancelled after it was sent has one ``call`` event, and that says UNKNOWN."""
+    """A money call that is cancelled after it was sent has one ``call`` event, with UNKNOWN."""
     gateway.script = always(SILENCE)
     events: list[Event] = []
     async with open_session(gateway, transport, on_event=events.append) as omipay:
@@ -81,7 +81,7 @@ async def test_money_cancelled_after_it_was_sent(gateway: Gateway, transport: Tr
 
 @pytest.mark.parametrize("cancelled_first", [True, False])
 async def test_cancelled_at_the_deadline(gateway: Gateway, transport: Transport, cancelled_first: bool) -> None:
-    """A call that is cancelled in the very moment its time is over is cancelled: that is never swallowed."""
+    """A call that is cancelled at the moment when its time is over raises CancelledError."""
     gateway.script = always(SILENCE)
     clock, events = ManualClock(start=gateway.time_ms()), list[Any]()
     async with open_session(gateway, transport, clock=clock, on_event=events.append) as omipay:
@@ -98,7 +98,7 @@ async def test_cancelled_at_the_deadline(gateway: Gateway, transport: Transport,
 
 
 async def test_money_cancelled_while_waiting(gateway: Gateway, transport: Transport) -> None:
-    """A money call that is cancelled while it waits for a slot has one ``call`` event, and that says NOT_DONE."""
+    """A money call that is cancelled while it waits for a slot has one ``call`` event, with NOT_DONE."""
     gateway.gate.clear()
     events: list[Event] = []
     async with open_session(gateway, transport, max_in_flight=1, on_event=events.append) as omipay:
@@ -115,7 +115,7 @@ async def test_money_cancelled_while_waiting(gateway: Gateway, transport: Transp
 
 
 async def test_money_cancelled_while_connecting(gateway: Gateway) -> None:
-    """A money call that is cancelled in the handshake was not sent, says so, and leaves no connection behind."""
+    """A money call that is cancelled in the handshake is NOT_DONE, and leaves no connection behind."""
     gateway.script = always(ACCEPT_HANG)
     events: list[Event] = []
     async with open_session(url_of(gateway.port, "https"), on_event=events.append) as omipay:
@@ -130,7 +130,7 @@ async def test_money_cancelled_while_connecting(gateway: Gateway) -> None:
 
 
 async def test_read_cancelled(gateway: Gateway, transport: Transport) -> None:
-    """A read that is cancelled has one ``call`` event, which says nothing of money."""
+    """A read that is cancelled has one ``call`` event, without an outcome."""
     gateway.script = always(SILENCE)
     events: list[Event] = []
     async with open_session(gateway, transport, on_event=events.append) as omipay:

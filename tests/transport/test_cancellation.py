@@ -1,4 +1,4 @@
-"""A stretch of a task that ends early: by time, by the session's end, and never at the cost of a cancellation."""
+"""A block that is cancelled by a time limit or by the end of the session, and never hides a cancellation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def clock() -> ManualClock:
 
 
 async def ended_at_once(clock: ManualClock) -> None:
-    """A stretch that is cut short where it stands."""
+    """A block that is cancelled at once."""
     with CancelScope(clock) as scope:
         scope.end(CancelReason.CLOSED)
         await asyncio.sleep(0)
 
 
 async def test_a_block_that_ends_in_time_is_left_alone(clock: ManualClock) -> None:
-    """And nothing of the scope stays behind: a later ``end`` touches nobody."""
+    """Nothing of the scope is left, and a later ``end`` has no effect."""
     with CancelScope(clock, 5) as scope:
         await asyncio.sleep(0)
     scope.end(CancelReason.CLOSED)
@@ -33,7 +33,7 @@ async def test_a_block_that_ends_in_time_is_left_alone(clock: ManualClock) -> No
     await asyncio.sleep(0)
 
 
-async def test_time_cuts_a_block_short(clock: ManualClock) -> None:
+async def test_a_time_limit_cancels_a_block(clock: ManualClock) -> None:
     """At its second, not before."""
 
     async def stretch() -> None:
@@ -51,7 +51,7 @@ async def test_time_cuts_a_block_short(clock: ManualClock) -> None:
     assert task.cancelling() == 0
 
 
-async def test_the_time_may_be_set_anew(clock: ManualClock) -> None:
+async def test_the_time_limit_may_be_changed(clock: ManualClock) -> None:
     """Connecting has its limit, then the reply has another."""
 
     async def stretch() -> None:
@@ -67,7 +67,7 @@ async def test_the_time_may_be_set_anew(clock: ManualClock) -> None:
     assert isinstance(task.exception(), ScopeCancelled)
 
 
-async def test_without_a_time_only_the_sessions_end_cuts_it_short(clock: ManualClock) -> None:
+async def test_without_a_time_limit_only_the_sessions_end_cancels_it(clock: ManualClock) -> None:
     """The first reason counts."""
     scopes: list[CancelScope] = []
 
@@ -88,7 +88,7 @@ async def test_without_a_time_only_the_sessions_end_cuts_it_short(clock: ManualC
 
 
 async def test_a_cancellation_from_outside_is_never_swallowed(clock: ManualClock) -> None:
-    """Whoever cancels the task gets CancelledError, also when the time ran out in the same instant, in either order."""
+    """The task gets CancelledError, also if the time is over at the same moment, in either order."""
     for outside_first in (True, False):
         scopes: list[CancelScope] = []
 
@@ -132,7 +132,7 @@ async def test_a_cancellation_from_outside_is_left_to_be_counted(clock: ManualCl
 
 
 async def test_an_error_of_the_block_wins_over_the_end(clock: ManualClock) -> None:
-    """What clean-up raised is what is seen, and the task is not left cancelled."""
+    """An exception of the clean-up is raised, and the task is not left cancelled."""
 
     async def stretch() -> None:
         with CancelScope(clock) as scope:
@@ -150,8 +150,8 @@ async def test_an_error_of_the_block_wins_over_the_end(clock: ManualClock) -> No
     await asyncio.sleep(0)
 
 
-async def test_a_block_that_is_over_before_it_feels_its_end_is_left_alone(clock: ManualClock) -> None:
-    """Time that went on inside of the block itself must not cancel what comes after it."""
+async def test_a_block_that_ends_before_its_cancellation_arrives_is_left_alone(clock: ManualClock) -> None:
+    """A time limit that ends inside of the block must not cancel what comes after it."""
     with CancelScope(clock, 1) as scope:
         scope.end(CancelReason.TIME)
     with CancelScope(clock, 1):
@@ -164,7 +164,7 @@ async def test_a_block_that_is_over_before_it_feels_its_end_is_left_alone(clock:
 
 
 async def test_scopes_nest(clock: ManualClock) -> None:
-    """The inner one's end is not the outer one's."""
+    """The end of the inner scope does not end the outer one."""
     with CancelScope(clock, 50) as outer:
         with pytest.raises(ScopeCancelled):
             await ended_at_once(clock)
@@ -174,7 +174,7 @@ async def test_scopes_nest(clock: ManualClock) -> None:
 
 
 async def test_a_task_that_was_cancelled_before_can_still_use_a_scope(clock: ManualClock) -> None:
-    """Clean-up code in a cancelled task has time limits too."""
+    """Clean-up code in a cancelled task needs time limits too."""
     ended = []
 
     async def work() -> None:
@@ -195,7 +195,7 @@ async def test_a_task_that_was_cancelled_before_can_still_use_a_scope(clock: Man
 
 
 def test_a_scope_needs_a_task(clock: ManualClock) -> None:
-    """Outside of one there is nothing to cut short: a clear error."""
+    """Outside of a task it raises a clear error."""
 
     async def nothing() -> None:
         """Make a loop to run a callback on."""
@@ -220,7 +220,7 @@ def test_a_scope_needs_a_task(clock: ManualClock) -> None:
 async def test_what_is_on_its_way_when_time_is_over_may_still_arrive(
     clock: ManualClock, bytes_come: int, turns: int
 ) -> None:
-    """Time ends a block ten turns of the loop after the last byte came; a server that drips gets a hundred, no more."""
+    """The block ends ten turns of the loop after the last byte, and after a hundred turns at most."""
     received = itertools.chain(range(bytes_come), itertools.repeat(bytes_come))
 
     async def stretch() -> None:

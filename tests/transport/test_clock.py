@@ -1,4 +1,4 @@
-"""Clocks that are wrong: SIGN_TIMEOUT teaches the gateway's time, once, and a corrected clock is believed again."""
+"""Clocks that are wrong: a session learns the gateway's time from SIGN_TIMEOUT, once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALLS = pytest.mark.parametrize("call", [query, scan])
 @CALLS
 @pytest.mark.parametrize("ahead_s", [HOUR, -HOUR], ids=["fast", "slow"])
 async def test_learnt_once(gateway: Gateway, transport: Transport, call: Call, ahead_s: float) -> None:
-    """A machine whose clock is wrong pays one extra request, the first; later calls are signed with the time learnt."""
+    """A machine with a wrong clock needs one additional request. Later calls are signed with the time learnt."""
     async with open_session(gateway, transport, clock=ShiftedClock(ahead_s)) as omipay:
         for number in ("A-1", "A-2", "A-3"):
             await call(omipay, number)
@@ -35,15 +35,15 @@ async def test_learnt_once(gateway: Gateway, transport: Transport, call: Call, a
 
 @CALLS
 async def test_learnt_whatever_the_policy(gateway: Gateway, transport: Transport, call: Call) -> None:
-    """The one repeat that SIGN_TIMEOUT asks for is made with ``attempts=1`` too."""
+    """The one repeat after SIGN_TIMEOUT is made with ``attempts=1`` too."""
     async with open_session(gateway, transport, clock=ShiftedClock(HOUR), retry=RetryPolicy(attempts=1)) as omipay:
         await call(omipay, "A-1")
     assert gateway.numbers == ["A-1", "A-1"]
 
 
 @CALLS
-async def test_never_content(gateway: Gateway, transport: Transport, call: Call) -> None:
-    """A gateway that always says SIGN_TIMEOUT gets one repeat, and then the caller an error: nothing was done."""
+async def test_always_sign_timeout(gateway: Gateway, transport: Transport, call: Call) -> None:
+    """A gateway that always answers SIGN_TIMEOUT gets one repeat, and the error is NOT_DONE."""
     gateway.script = always(SIGN_TIMEOUT)
     async with open_session(gateway, transport, clock=ShiftedClock(HOUR)) as omipay:
         with pytest.raises(AuthenticationError) as caught:
@@ -56,7 +56,7 @@ async def test_never_content(gateway: Gateway, transport: Transport, call: Call)
 @CALLS
 @pytest.mark.parametrize("behaviour", [SIGN_TIMEOUT_UNDATED, SIGN_TIMEOUT_MISDATED], ids=str)
 async def test_no_date(gateway: Gateway, transport: Transport, call: Call, behaviour: behaviours.Behaviour) -> None:
-    """Where no ``Date`` teaches the time, SIGN_TIMEOUT is not repeated."""
+    """Without a ``Date``, SIGN_TIMEOUT is not repeated."""
     gateway.script = always(behaviour)
     async with open_session(gateway, transport) as omipay:
         with pytest.raises(AuthenticationError):
@@ -65,7 +65,7 @@ async def test_no_date(gateway: Gateway, transport: Transport, call: Call, behav
 
 
 async def test_repeat_that_is_dropped(gateway: Gateway, transport: Transport) -> None:
-    """The repeat after SIGN_TIMEOUT is a money call like any other: dropped, it is unknown, not sent again."""
+    """The repeat after SIGN_TIMEOUT is a money call: if its reply is lost, the outcome is unknown."""
     gateway.script = in_turn(SIGN_TIMEOUT, behaviours.ACT_CLOSE)
     async with open_session(gateway, transport, clock=ShiftedClock(HOUR)) as omipay:
         with pytest.raises(OutcomeUnknown):
@@ -74,15 +74,15 @@ async def test_repeat_that_is_dropped(gateway: Gateway, transport: Transport) ->
 
 
 async def test_a_hundred_at_once(gateway: Gateway, transport: Transport) -> None:
-    """A hundred calls at once on a clock that is an hour off cost no more extra requests than there are slots."""
+    """A hundred calls at once on a clock that is an hour off need at most one more request for each slot."""
     async with open_session(gateway, transport, clock=ShiftedClock(HOUR), max_in_flight=10) as omipay:
         await asyncio.gather(*(scan(omipay, str(index)) for index in range(100)))
     assert len(gateway.requests) <= 110
     assert sorted(gateway.acts.values()) == [1] * 100
 
 
-async def test_clock_put_right(gateway: Gateway, transport: Transport) -> None:
-    """After the machine's clock is corrected the session signs with it again, and not a second beside it."""
+async def test_corrected_clock(gateway: Gateway, transport: Transport) -> None:
+    """After the machine's clock is corrected, the session signs with it again."""
     clock = ShiftedClock(HOUR)
     async with open_session(gateway, transport, clock=clock) as omipay:
         await scan(omipay, "A-1")
@@ -95,8 +95,8 @@ async def test_clock_put_right(gateway: Gateway, transport: Transport) -> None:
     assert all(before <= int(request.query["timestamp"]) <= after for request in gateway.requests[3:])
 
 
-async def test_time_far_off_is_no_harm(gateway: Gateway, transport: Transport) -> None:
-    """A gateway whose own clock is a day off is served by its own time."""
+async def test_gateway_with_a_wrong_clock(gateway: Gateway, transport: Transport) -> None:
+    """A gateway whose own clock is a day off gets timestamps of its own time."""
     gateway.time_ms = lambda: ShiftedClock(24 * HOUR).time_ms()
     async with open_session(gateway, transport) as omipay:
         await scan(omipay, "A-1")

@@ -1,4 +1,4 @@
-"""One connection of our own, and a server that does one thing at a time: what is seen before the event loop looks."""
+"""One connection of our own, and a server that acts step by step: what is noticed before the event loop runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEADERS = [(b"Host", b"127.0.0.1")]
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A server that accepts when the test does."""
+    """A server that accepts when the test calls ``accept``."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
@@ -40,7 +40,7 @@ def network() -> Network:
 async def connected(
     network: Network, listener: socket.socket, certified: Certified
 ) -> tuple[Connection, socket.socket]:
-    """A connection over which nothing was sent, and the server's end of it."""
+    """A new connection, and the server's end of it."""
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     connection = await network.connect(url, httpcore.URL(url), certified.client)
     return connection, listener.accept()[0]
@@ -49,7 +49,7 @@ async def connected(
 async def test_a_reset_that_lies_in_the_socket_is_seen(
     network: Network, listener: socket.socket, certified: Certified
 ) -> None:
-    """Before the event loop could tell of it."""
+    """Before the event loop has delivered it."""
     connection, peer = await connected(network, listener, certified)
     assert connection.is_usable()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -72,10 +72,10 @@ async def test_nothing_is_sent_over_a_connection_that_is_closed(
         assert peer.recv(100) == b""
 
 
-async def test_who_says_nothing_more_may_still_be_listening(
+async def test_a_server_that_closed_its_half_may_still_read(
     network: Network, listener: socket.socket, certified: Certified
 ) -> None:
-    """A request is sent to a server that ended its half at once, and it is known that no reply will come."""
+    """A request is still sent to it, and fails because no reply can come."""
     connection, peer = await connected(network, listener, certified)
     with peer:
         peer.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""The session's own connections, over a network in memory: what is sent on which, and when one is given up."""
+"""The session's own connections, over a network in memory: what is sent on which, and when they are closed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def refund(omipay: AsyncOmipay) -> Coroutine[Any, Any, Any]:
 
 
 class HeldUpClock(ManualClock):
-    """The clock of a process that was held up for so long: its timers have yet to notice."""
+    """The clock of a process that was blocked for so long, whose timers are not called yet."""
 
     held_up_s = 0.0
 
@@ -61,8 +61,8 @@ class HeldUpClock(ManualClock):
         self.held_up_s = 16
 
 
-async def test_money_is_not_sent_once_half_its_time_went_into_connecting(network: Network) -> None:
-    """A process that was held up while it connected sends nothing late: the money has not moved, and it knows."""
+async def test_money_is_not_sent_after_half_its_time_was_spent_connecting(network: Network) -> None:
+    """A process that was blocked while it connected sends nothing late: the error is NOT_DONE."""
     clock = HeldUpClock()
     network.connecting = clock.hold_up
     async with session(clock, timeout=30) as omipay:
@@ -73,7 +73,7 @@ async def test_money_is_not_sent_once_half_its_time_went_into_connecting(network
 
 
 async def test_a_handshake_that_hangs_is_given_up(clock: ManualClock, network: Network) -> None:
-    """After the time for connecting nothing was sent, and the half-open connection is closed."""
+    """When the time for connecting is over, nothing was sent, and the connection is closed."""
     network.tls_hangs = True
     async with session(clock, timeout=30) as omipay:
         money = await begin(clock, refund(omipay))
@@ -155,7 +155,7 @@ def test_the_client_of_the_session_has_connections_of_its_own_in_each_event_loop
 
 
 async def test_money_travels_alone(clock: ManualClock, network: Network) -> None:
-    """Each money call has a connection of its own, closed after its reply; the reads beside it keep theirs."""
+    """Each money call has a new connection, which is closed after the reply. Reads keep theirs."""
     network.replies = [PAID, REFUNDED, PAID, REFUNDED]
     async with session(clock) as omipay:
         await omipay.query_order("TR1")
@@ -175,7 +175,7 @@ async def test_money_travels_alone(clock: ManualClock, network: Network) -> None
     [("QueryOrder", []), ("Refund", [b"Content-Length: 0", b"Connection: close"])],
 )
 async def test_the_headers_of_a_request(clock: ManualClock, network: Network, endpoint: str, more: list[bytes]) -> None:
-    """JSON is wanted, uncompressed; money is a POST without a body, whose connection is for it alone."""
+    """JSON is accepted, uncompressed. A money call is a POST without a body that closes its connection."""
     network.replies = [PAID] if endpoint == "QueryOrder" else [REFUNDED]
     async with session(clock) as omipay:
         await (omipay.query_order("TR1") if endpoint == "QueryOrder" else refund(omipay))
@@ -206,8 +206,8 @@ async def test_a_connection_that_was_idle_for_long_is_given_up(
     assert all(stream.closed for stream in network.streams)
 
 
-async def test_what_a_server_says_beyond_its_reply_answers_nothing(clock: ManualClock, network: Network) -> None:
-    """The next request goes over another connection: a surplus reply must not be taken for its own."""
+async def test_a_surplus_reply_answers_nothing(clock: ManualClock, network: Network) -> None:
+    """The next request goes over another connection."""
     network.replies = [reply(order("READY"), then=PAID), reply(order("READY"))]
     async with session(clock) as omipay:
         assert not (await omipay.query_order("TR1")).is_paid
@@ -216,7 +216,7 @@ async def test_what_a_server_says_beyond_its_reply_answers_nothing(clock: Manual
 
 
 async def test_a_proxy_is_asked_for_a_tunnel_and_sees_no_signature(clock: ManualClock, network: Network) -> None:
-    """The CONNECT names the gateway alone; what is signed goes through the tunnel."""
+    """The CONNECT contains only the gateway's address. The signed request goes through the tunnel."""
     network.replies = [TUNNEL, REFUNDED]
     async with session(clock, proxy="http://proxy.test:3128") as omipay:
         assert (await refund(omipay)).refund_no == "RF1"
@@ -228,7 +228,7 @@ async def test_a_proxy_is_asked_for_a_tunnel_and_sees_no_signature(clock: Manual
 
 
 async def test_the_client_of_the_session_keeps_its_connections(clock: ManualClock, network: Network) -> None:
-    """``session.http`` sends what one likes, unsigned, and one connection serves two requests."""
+    """``session.http`` sends unsigned requests, and one connection serves two of them."""
     network.replies = [PAID, PAID]
     async with session(clock) as omipay:
         for _ in range(2):
@@ -238,12 +238,10 @@ async def test_the_client_of_the_session_keeps_its_connections(clock: ManualCloc
     assert b"sign" not in stream.sent
 
 
-async def test_the_log_keeps_what_other_programs_hear(
+async def test_the_log_loses_only_the_replies_to_our_requests(
     clock: ManualClock, network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """httpcore's log of our requests through a proxy lacks the replies, which may echo a signature; all else is as it
-    was.
-    """
+    """httpcore's log of requests through a proxy lacks replies, which may contain a signature."""
     network.replies = [TUNNEL, PAID, TUNNEL, PAID]
     caplog.set_level(logging.DEBUG, "httpcore")
 

@@ -1,4 +1,4 @@
-"""One deadline for a whole call, and the second node, which is asked only what the first certainly never received."""
+"""One deadline for a whole call, and a second node, which gets only what the first certainly never received."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def second() -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that starts with the machine's time and goes on when the test says so."""
+    """A clock that starts with the machine's time and moves when the test advances it."""
     return ManualClock(start=ShiftedClock().time_ms())
 
 
@@ -44,7 +44,7 @@ def clock() -> ManualClock:
 
 @CALLS
 async def test_black_hole(transport: Transport, call: Call) -> None:
-    """A host that answers no attempt to connect: never sent, and connecting never takes the whole call's time."""
+    """A host that answers no attempt to connect: never sent, and connecting takes only a part of the time."""
     events: list[Event] = []
     with black_hole() as port:
         options = {"timeout": 1.0, "retry": attrs.evolve(HASTY, attempts=2), "on_event": events.append}
@@ -56,7 +56,7 @@ async def test_black_hole(transport: Transport, call: Call) -> None:
 
 @CALLS
 async def test_black_hole_leaves_time_for_the_second_node(second: Gateway, transport: Transport, call: Call) -> None:
-    """A first node that answers no attempt to connect leaves time to ask the second."""
+    """Enough time is left to try the second node."""
     with black_hole() as port:
         async with open_session(url_of(port), transport, timeout=1.0, fallback=second.base_url) as omipay:
             await call(omipay, "A-1")
@@ -64,7 +64,7 @@ async def test_black_hole_leaves_time_for_the_second_node(second: Gateway, trans
 
 
 async def test_connecting_ends_after_five_seconds(second: Gateway, clock: ManualClock) -> None:
-    """However long a call may take, a first node that answers no attempt to connect is given up after five seconds."""
+    """However long a call may take, connecting to the first node ends after five seconds."""
     with black_hole() as port:
         async with open_session(url_of(port), clock=clock, timeout=600.0, fallback=second.base_url) as omipay:
             call = asyncio.ensure_future(scan(omipay, "A-1"))
@@ -80,7 +80,7 @@ async def test_connecting_ends_after_five_seconds(second: Gateway, clock: Manual
 async def test_timeout_bounds_the_call(
     gateway: Gateway, transport: Transport, clock: ManualClock, timeout: float
 ) -> None:
-    """However many tries a read may have, the call ends with its ``timeout``."""
+    """However many tries a read may have, the call ends after its ``timeout``."""
     gateway.script = always(SILENCE)
     patient = RetryPolicy(attempts=1_000, base_delay=0.001, max_delay=0.002, try_timeout=timeout / 4)
     async with open_session(gateway, transport, clock=clock, retry=patient) as omipay, passing(clock, timeout / 400):
@@ -94,7 +94,7 @@ async def test_timeout_bounds_the_call(
 
 
 async def test_no_slot_in_time(gateway: Gateway, transport: Transport, clock: ManualClock) -> None:
-    """A call that gets no slot in time was never sent: the wait counts, and there is no repeat."""
+    """A call that gets no slot in time was never sent. The wait counts, and nothing is repeated."""
     gateway.gate.clear()
     events: list[Event] = []
     options = {"clock": clock, "max_in_flight": 1, "on_event": events.append}
@@ -157,7 +157,7 @@ _SALE: dict[str, Any] = {
 
 @CALLS
 async def test_second_node(second: Gateway, transport: Transport, call: Call) -> None:
-    """What the first node refused is asked of the second, and the events name the nodes."""
+    """What the first node refused is sent to the second, and the events contain the nodes."""
     events: list[Event] = []
     with refusing_port() as port:
         options = {"fallback": second.base_url, "on_event": events.append}
@@ -170,7 +170,7 @@ async def test_second_node(second: Gateway, transport: Transport, call: Call) ->
 
 @CALLS
 async def test_both_nodes_refuse(transport: Transport, call: Call) -> None:
-    """Where both nodes refuse, nothing was sent."""
+    """If both nodes refuse, nothing was sent."""
     with refusing_port() as port, refusing_port() as other:
         options = {"fallback": url_of(other.getsockname()[1])}
         async with open_session(url_of(port.getsockname()[1]), transport, **options) as omipay:
@@ -180,10 +180,10 @@ async def test_both_nodes_refuse(transport: Transport, call: Call) -> None:
 
 @pytest.mark.parametrize("behaviour", [*behaviours.BEFORE_READING, ACT_CLOSE, behaviours.HTML_502, SILENCE], ids=str)
 @CALLS
-async def test_second_node_is_not_asked(
+async def test_second_node_is_not_tried(
     gateway: Gateway, second: Gateway, transport: Transport, *, call: Call, behaviour: Behaviour
 ) -> None:
-    """What the first node accepted and dropped is never asked of the second, a read no more than a money call."""
+    """What the first node accepted and dropped is never sent to the second, neither a read nor a money call."""
     gateway.script = always(behaviour)
     clock = ManualClock(start=gateway.time_ms())
     options = {"fallback": second.base_url, "clock": clock}
@@ -194,7 +194,7 @@ async def test_second_node_is_not_asked(
 
 
 async def test_second_node_drops(second: Gateway, transport: Transport) -> None:
-    """A money call that the second node accepted and dropped is unknown, and not asked again of either."""
+    """A money call that the second node accepted and dropped is unknown, and not sent again."""
     second.script = always(ACCEPT_CLOSE)
     with refusing_port() as port:
         async with open_session(url_of(port.getsockname()[1]), transport, fallback=second.base_url) as omipay:
@@ -203,8 +203,8 @@ async def test_second_node_drops(second: Gateway, transport: Transport) -> None:
     assert second.connections == 1
 
 
-async def test_refusing_node_is_asked_again_later(second: Gateway, transport: Transport) -> None:
-    """A node that refused is left alone by the next calls, and asked again some time later."""
+async def test_refusing_node_is_tried_again_later(second: Gateway, transport: Transport) -> None:
+    """A node that refused is not tried by the next calls, but some time later."""
     first, clock = Gateway(), ShiftedClock()
     async with first, open_session(first, transport, fallback=second.base_url, clock=clock) as omipay:
         first.refuse()
@@ -218,8 +218,8 @@ async def test_refusing_node_is_asked_again_later(second: Gateway, transport: Tr
         assert first.numbers == ["A-5"]
 
 
-async def test_first_node_is_asked_while_the_second_refuses(gateway: Gateway, transport: Transport) -> None:
-    """A node that is left alone for having refused is asked all the same when the other refuses too."""
+async def test_first_node_is_tried_while_the_second_refuses(gateway: Gateway, transport: Transport) -> None:
+    """A node that rests is tried all the same if the other one refuses too."""
     with refusing_port() as port:
         async with open_session(gateway, transport, fallback=url_of(port.getsockname()[1])) as omipay:
             gateway.refuse()

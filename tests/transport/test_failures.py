@@ -1,4 +1,4 @@
-"""Each way a call can fail on the wire, on both transports: what the caller is told, and what the gateway did."""
+"""Each way a call can fail on the wire, on both transports: the error, and what the gateway did."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ async def failure_of(call: Awaitable[object]) -> OmipayError:
 
 
 def assert_never_sent(error: OmipayError, *, money: bool) -> None:
-    """The caller is told that nothing was received, and of a money call that nothing happened."""
+    """Assert that the error means that nothing was received, and that a money call is NOT_DONE."""
     assert type(error) is NotSent
     assert error.outcome is (Outcome.NOT_DONE if money else None)
 
 
 def assert_unknown(error: OmipayError, number: str) -> None:
-    """The caller is told that nobody knows, of which call, and why."""
+    """Assert that the error is OutcomeUnknown with the call's numbers and a cause."""
     assert type(error) is OutcomeUnknown
     assert error.outcome is Outcome.UNKNOWN
     assert (error.endpoint, error.out_order_no) == ("MakeScanOrder", number)
@@ -74,7 +74,7 @@ def assert_unknown(error: OmipayError, number: str) -> None:
 
 @pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
 async def test_refused(transport: Transport, call: Call, money: bool) -> None:
-    """A port where nobody listens is tried again, money too, and then certainly nothing was sent."""
+    """A port where nothing listens is tried again, also by a money call, and then nothing was sent."""
     events: list[Event] = []
     with refusing_port() as port:
         async with open_session(url_of(port.getsockname()[1]), transport, on_event=events.append) as omipay:
@@ -86,7 +86,7 @@ async def test_refused(transport: Transport, call: Call, money: bool) -> None:
 
 @pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
 async def test_no_such_host(transport: Transport, call: Call, money: bool) -> None:
-    """A name that nobody knows is tried again, money too, and then certainly nothing was sent."""
+    """A name that does not exist is tried again, also by a money call, and then nothing was sent."""
     events: list[Event] = []
     url = "https://gateway.invalid/omipay/api"
     async with open_session(url, transport, on_event=events.append) as omipay:
@@ -104,7 +104,7 @@ async def test_no_tls(
     money: bool,
     behaviour: Behaviour,
 ) -> None:
-    """A handshake that is cut, or answered in plain text, comes before any byte of the request: nothing was sent."""
+    """A handshake that is cut, or answered in plain text, ends before any byte of the request is sent."""
     gateway.script = always(behaviour)
     async with open_session(url_of(gateway.port, "https"), transport) as omipay:
         assert_never_sent(await failure_of(call(omipay, "A-1")), money=money)
@@ -113,7 +113,7 @@ async def test_no_tls(
 
 @pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
 async def test_certificate(transport: Transport, call: Call, money: bool) -> None:
-    """Nothing is sent to a gateway whose certificate is not to be trusted."""
+    """Nothing is sent to a gateway whose certificate is not trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     async with Gateway(tls=context) as gateway, open_session(gateway, transport) as omipay:
@@ -122,7 +122,7 @@ async def test_certificate(transport: Transport, call: Call, money: bool) -> Non
 
 
 async def test_trusted_certificate(transport: Transport) -> None:
-    """A certificate of an authority that ``verify`` names is trusted: the refusals above are the certificate's."""
+    """A certificate of an authority that ``verify`` names is trusted, so the errors above are the certificate's."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     verify = ssl.create_default_context()
@@ -137,7 +137,7 @@ async def test_trusted_certificate(transport: Transport) -> None:
 
 @pytest.mark.parametrize("behaviour", DROPPED, ids=str)
 async def test_money_dropped(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """A money call whose connection ends without a whole reply is sent once, and nobody knows."""
+    """A money call whose connection ends before the whole reply is sent once, and is unknown."""
     gateway.script = always(behaviour)
     events: list[Event] = []
     async with open_session(gateway, transport, on_event=events.append) as omipay:
@@ -150,7 +150,7 @@ async def test_money_dropped(gateway: Gateway, transport: Transport, behaviour: 
 
 @pytest.mark.parametrize("behaviour", [*behaviours.BEFORE_READING, *behaviours.CUT], ids=str)
 async def test_read_dropped(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """A read whose connection ends without a whole reply is asked again; in the end it is not said to be never sent."""
+    """A read whose connection ends before the whole reply is repeated, and does not end as "never sent"."""
     gateway.script = always(behaviour)
     events: list[Event] = []
     async with open_session(gateway, transport, on_event=events.append) as omipay:
@@ -168,7 +168,7 @@ async def test_read_dropped(gateway: Gateway, transport: Transport, behaviour: B
 
 @pytest.mark.parametrize("behaviour", either_way(behaviours.NO_REPLY), ids=str)
 async def test_money_without_reply(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """A money call answered with something that is no reply is sent once, and nobody knows."""
+    """A money call with an unusable reply is sent once, and is unknown."""
     gateway.script = always(behaviour)
     async with open_session(gateway, transport) as omipay:
         assert_unknown(await failure_of(scan(omipay, "A-1")), "A-1")
@@ -178,7 +178,7 @@ async def test_money_without_reply(gateway: Gateway, transport: Transport, behav
 
 @pytest.mark.parametrize("behaviour", behaviours.NO_REPLY, ids=str)
 async def test_read_without_reply(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """A read answered with something that is no reply is asked again, and ends as InvalidReply."""
+    """A read with an unusable reply is repeated, and ends with InvalidReply."""
     gateway.script = always(behaviour)
     async with open_session(gateway, transport) as omipay:
         error = await failure_of(query(omipay, "OM-1"))
@@ -189,7 +189,7 @@ async def test_read_without_reply(gateway: Gateway, transport: Transport, behavi
 
 @pytest.mark.parametrize("behaviour", either_way([SYSTEM_ERROR]), ids=str)
 async def test_money_system_error(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """SYSTEM_ERROR says nothing of the money: a money call is sent once, and nobody knows."""
+    """A money call that gets SYSTEM_ERROR is sent once, and is unknown."""
     gateway.script = always(behaviour)
     async with open_session(gateway, transport) as omipay:
         error = await failure_of(scan(omipay, "A-1"))
@@ -199,7 +199,7 @@ async def test_money_system_error(gateway: Gateway, transport: Transport, behavi
 
 
 async def test_read_system_error(gateway: Gateway, transport: Transport) -> None:
-    """A read that meets SYSTEM_ERROR is asked again."""
+    """A read that gets SYSTEM_ERROR is repeated."""
     gateway.script = always(SYSTEM_ERROR)
     async with open_session(gateway, transport) as omipay:
         assert type(await failure_of(query(omipay, "OM-1"))) is GatewayError
@@ -208,7 +208,7 @@ async def test_read_system_error(gateway: Gateway, transport: Transport) -> None
 
 @pytest.mark.parametrize("call", MONEY)
 async def test_every_money_call(gateway: Gateway, transport: Transport, call: Call) -> None:
-    """An order or a refund whose reply is lost is sent once, as a POST, and nobody knows."""
+    """An order or a refund whose reply is lost is sent once, as a POST, and is unknown."""
     gateway.script = always(ACT_CLOSE)
     async with open_session(gateway, transport) as omipay:
         error = await failure_of(call(omipay, "A-1"))
@@ -219,7 +219,7 @@ async def test_every_money_call(gateway: Gateway, transport: Transport, call: Ca
 
 
 async def test_one_attempt(gateway: Gateway, transport: Transport) -> None:
-    """With ``attempts=1`` nothing is repeated, neither a read nor what was refused."""
+    """With ``attempts=1`` nothing is repeated, neither a read nor a refused connection."""
     gateway.script = always(HTML_502)
     events: list[Event] = []
     async with open_session(gateway, transport, retry=RetryPolicy(attempts=1), on_event=events.append) as omipay:
@@ -237,7 +237,7 @@ async def test_one_attempt(gateway: Gateway, transport: Transport) -> None:
 
 @pytest.mark.parametrize("behaviour", [*either_way([behaviours.SILENCE, behaviours.DRIP]), ACCEPT_HANG], ids=str)
 async def test_money_unanswered(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """A gateway that takes a money call and does not answer in time: sent once, and nobody knows."""
+    """A money call that is not answered in time is sent once, and is unknown."""
     gateway.script = always(behaviour)
     clock = ManualClock(start=gateway.time_ms())
     async with open_session(gateway, transport, clock=clock) as omipay, passing(clock):
@@ -248,7 +248,7 @@ async def test_money_unanswered(gateway: Gateway, transport: Transport, behaviou
 
 @pytest.mark.parametrize("behaviour", [behaviours.SILENCE, behaviours.DRIP, ACCEPT_HANG], ids=str)
 async def test_read_unanswered(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """A read that is not answered is asked again while there is time, and was not "never sent"."""
+    """A read that is not answered is repeated while there is time, and does not end as "never sent"."""
     gateway.script = always(behaviour)
     clock = ManualClock(start=gateway.time_ms())
     async with open_session(gateway, transport, clock=clock) as omipay, passing(clock):
@@ -270,7 +270,7 @@ async def test_handshake_unanswered(gateway: Gateway, transport: Transport) -> N
 
 @pytest.mark.parametrize("behaviour", behaviours.GOOD, ids=str)
 async def test_odd_but_good(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """Interim replies and connections that close after the reply are no failures, three calls in a row."""
+    """Interim replies and connections that close after the reply are not failures, in three calls."""
     gateway.script = always(behaviour)
     async with open_session(gateway, transport) as omipay:
         for number in ("A-1", "A-2", "A-3"):
@@ -283,7 +283,7 @@ async def test_odd_but_good(gateway: Gateway, transport: Transport, behaviour: B
 
 @pytest.mark.parametrize("behaviour", [ACT_CLOSE, HTML_502, SYSTEM_ERROR], ids=str)
 async def test_read_repeated(gateway: Gateway, behaviour: Behaviour) -> None:
-    """A read that went wrong once is asked again and answered, signed anew with a nonce of its own."""
+    """A read that failed once is repeated with a nonce of its own, and answered."""
     gateway.script = in_turn(behaviour)
     async with open_session(gateway) as omipay:
         await query(omipay, "OM-1")
@@ -292,7 +292,7 @@ async def test_read_repeated(gateway: Gateway, behaviour: Behaviour) -> None:
 
 @pytest.mark.parametrize("behaviour", DROPPED[3:], ids=str)
 async def test_kept_connection_dropped(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """A kept connection that ends on the next money call: sent once (no library below repeats it), and nobody knows."""
+    """A kept connection that ends at the next money call: it is sent once, and is unknown."""
     gateway.script = in_turn(behaviours.HEALTHY, behaviour)
     async with open_session(gateway, transport) as omipay:
         await scan(omipay, "A-1")
@@ -304,7 +304,7 @@ async def test_kept_connection_dropped(gateway: Gateway, transport: Transport, b
 
 @pytest.mark.parametrize("gap_s", [0.0, 0.002])
 async def test_surplus_reply(gateway: Gateway, transport: Transport, gap_s: float) -> None:
-    """A reply that nobody asked for, left on a kept connection, is not taken for the reply to the next call."""
+    """A surplus reply on a kept connection is not taken for the reply to the next call."""
     gateway.script = always(behaviours.REPLIES_TWICE)
     async with open_session(gateway, transport) as omipay:
         for number in ("A-1", "A-2", "A-3"):
@@ -317,7 +317,7 @@ async def test_surplus_reply(gateway: Gateway, transport: Transport, gap_s: floa
 
 @pytest.mark.parametrize("behaviour", behaviours.SURPLUS, ids=str)
 async def test_surplus_of_a_read(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
-    """What is left over from a read, however late, answers no money call: that has a connection of its own."""
+    """A surplus reply to a read, however late, answers no money call, which has a connection of its own."""
     gateway.script = in_turn(behaviour)
     async with open_session(gateway, transport) as omipay:
         await query(omipay, "OM-1")
@@ -326,7 +326,7 @@ async def test_surplus_of_a_read(gateway: Gateway, transport: Transport, behavio
     assert (gateway.acts["A-1"], gateway.connections) == (1, 2)
 
 
-async def test_idle_connection_told_to_go(gateway: Gateway, transport: Transport) -> None:
+async def test_idle_connection_with_a_408(gateway: Gateway, transport: Transport) -> None:
     """A load balancer's 408 on an idle connection is not taken for the reply to the next call."""
     async with open_session(gateway, transport) as omipay:
         await scan(omipay, "A-1")
@@ -337,7 +337,7 @@ async def test_idle_connection_told_to_go(gateway: Gateway, transport: Transport
 
 
 async def test_closed_as_the_next_arrives(gateway: Gateway, transport: Transport) -> None:
-    """A kept connection that closes while the next money call leaves: answered or unknown, and never acted on twice."""
+    """A kept connection that closes as the next money call is sent: answered or unknown, and never acted on twice."""
     gateway.script = always(behaviours.CLOSES_UNANNOUNCED)
     ended: list[tuple[str, OmipayError | None]] = []
     async with open_session(gateway, transport) as omipay:

@@ -1,4 +1,4 @@
-"""Transports of the user's: no connection of theirs serves two requests of ours."""
+"""Transports of the user's: none of their connections serves two of our requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Subclass(httpx_aiohttp.AiohttpTransport):
-    """Of a user's own."""
+    """A transport class of the user's own."""
 
 
 def client() -> aiohttp.ClientSession:
@@ -31,7 +31,7 @@ def client() -> aiohttp.ClientSession:
 @pytest.mark.parametrize("kind", [httpx_aiohttp.AiohttpTransport, Subclass])
 @pytest.mark.parametrize("made", ["by itself", "when asked", "before"])
 async def test_aiohttp_keeps_no_connection_for_the_next_request(gateway: Gateway, kind: Any, made: str) -> None:
-    """Although the server leaves it open, and wherever the aiohttp session comes from."""
+    """Although the server leaves it open, and whoever has made the aiohttp session."""
     options: dict[str, Any] = {}
     if made != "by itself":
         options["client"] = client if made == "when asked" else client()
@@ -43,7 +43,7 @@ async def test_aiohttp_keeps_no_connection_for_the_next_request(gateway: Gateway
 
 
 async def test_a_pool_that_keeps_nothing_or_is_gone_is_left_alone() -> None:
-    """As is every other transport."""
+    """Like every other transport."""
     keep_no_connection(httpx.MockTransport(lambda _: httpx.Response(200)))
     transport = httpx_aiohttp.AiohttpTransport(
         client=lambda: aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
@@ -55,8 +55,8 @@ async def test_a_pool_that_keeps_nothing_or_is_gone_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", [Transport.AIOHTTP, Transport.HTTPX])
-async def test_each_request_says_that_its_connection_ends(gateway: Gateway, kind: Transport) -> None:
-    """Reads and money alike: nobody can see what else comes over a connection of the user's transport."""
+async def test_each_request_has_connection_close(gateway: Gateway, kind: Transport) -> None:
+    """Reads and money calls: we cannot see what else arrives over a connection of the user's transport."""
     async with open_session(gateway, kind) as omipay:
         await query(omipay, "OM-1")
         await scan(omipay, "A-1")

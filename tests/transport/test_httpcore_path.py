@@ -1,4 +1,4 @@
-"""What is relied on in httpcore without its saying so: each of these fails when it changes."""
+"""Details of httpcore that we rely on: each of these tests fails when one changes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from omipay_async.transport.httpcore_path import TargetOnce, keep_replies_out_of
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
-def test_only_the_request_proper_sees_the_target(method: bytes) -> None:
-    """A CONNECT that httpcore makes of the same extensions has the proxy's own target."""
+def test_only_the_real_request_gets_the_target(method: bytes) -> None:
+    """The CONNECT that httpcore makes from the same extensions has the proxy's own target."""
     extensions: dict[str, Any] = TargetOnce(target=b"/v2/X?sign=1")
     url = httpcore.URL(scheme=b"https", host=b"gateway.test", port=None, target=b"/v2/X")
     assert httpcore.Request(method, url, extensions=extensions).url.target == b"/v2/X?sign=1"
@@ -22,8 +22,8 @@ def test_only_the_request_proper_sees_the_target(method: bytes) -> None:
     assert "trace" not in extensions
 
 
-def test_only_what_a_server_said_is_kept_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What httpcore does is still logged, during a request of ours too; what it heard then is not."""
+def test_only_what_a_server_sent_is_removed_from_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The events are still logged during our requests, but without the server's words."""
     keep_replies_out_of_the_log()
     log = logging.getLogger("httpcore.http11")
     caplog.set_level(logging.DEBUG, "httpcore.http11")

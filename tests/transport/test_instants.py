@@ -1,4 +1,4 @@
-"""Deadlines are instants: whatever held the process up, no money is sent late, and a reply that is there is read."""
+"""Deadlines are instants: no money is sent late, and a reply that has arrived is read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVERY = pytest.mark.parametrize("transport", list(Transport), ids=str)
 
 
 class HeldUpClock(ManualClock):
-    """The clock of a process that can be held up: its timers have yet to notice."""
+    """The clock of a process that can be blocked, whose timers are not called yet."""
 
     held_up_s = 0.0
 
@@ -38,7 +38,7 @@ class HeldUpClock(ManualClock):
 
 
 def held_up(clock: HeldUpClock) -> None:
-    """SIGSTOP, or a nonce provider that blocks: both clocks have gone on."""
+    """SIGSTOP, or a nonce provider that blocks: both clocks went on."""
     clock.held_up_s += 16
 
 
@@ -56,7 +56,7 @@ LATE = pytest.mark.parametrize("late", [held_up, asleep])
 async def test_no_money_is_sent_late_after_signing(
     gateway: Gateway, transport: Transport, late: Callable[[HeldUpClock], None], call: Call
 ) -> None:
-    """The nonce is the last that is asked for: when it comes late, nothing is sent, and that is said."""
+    """The nonce is the last step: if it comes late, nothing is sent."""
     clock = HeldUpClock(start=gateway.time_ms())
 
     def slow() -> str:
@@ -74,7 +74,7 @@ async def test_no_money_is_sent_late_after_signing(
 async def test_no_money_is_sent_late_after_connecting(
     wired: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, late: Callable[[HeldUpClock], None]
 ) -> None:
-    """On the session's own connections the clocks are looked at immediately before the write."""
+    """On the session's own connections the clocks are read immediately before the write."""
     clock = HeldUpClock(start=wired.time_ms())
     connect: Any = asyncio.get_running_loop().create_connection
 
@@ -97,8 +97,8 @@ async def test_no_money_is_sent_late_after_connecting(
     assert wired.requests == []
 
 
-async def test_a_clock_that_is_put_back_holds_nothing_up(gateway: Gateway) -> None:
-    """Only a clock that went on says that it is late."""
+async def test_a_clock_that_is_set_back_delays_nothing(gateway: Gateway) -> None:
+    """Only a clock that went on can mean that it is too late."""
     clock = ManualClock(start=gateway.time_ms())
 
     def nonce() -> str:
@@ -112,16 +112,16 @@ async def test_a_clock_that_is_put_back_holds_nothing_up(gateway: Gateway) -> No
 
 @pytest.fixture(params=["TCP", "TLS"])
 def elsewhere(request: pytest.FixtureRequest, certified: Certified) -> Iterator[Gateway]:
-    """A gateway that answers while our own event loop is held up."""
+    """A gateway that answers while our own event loop is blocked."""
     with gateway_in_thread(certified.server if request.param == "TLS" else None) as gateway:
         yield gateway
 
 
 @EVERY
-async def test_a_reply_in_the_socket_is_read_before_anybody_gives_up(
+async def test_a_reply_in_the_socket_is_read_after_the_deadline(
     elsewhere: Gateway, certified: Certified, transport: Transport
 ) -> None:
-    """The event loop was held up over the deadline, and the answer came meanwhile."""
+    """The event loop was blocked over the deadline, and the reply arrived meanwhile."""
     verify = certified.client if elsewhere.tls else True
     async with open_session(elsewhere, transport, timeout=1.0, verify=verify) as omipay:
         await held_up_over_the_deadline(elsewhere, scan(omipay, "A-1"))
@@ -130,7 +130,7 @@ async def test_a_reply_in_the_socket_is_read_before_anybody_gives_up(
 
 
 async def test_a_long_reply_in_the_socket_is_read_to_its_end(elsewhere: Gateway, certified: Certified) -> None:
-    """As long as more of it comes, it is waited for."""
+    """It is waited for as long as more of it arrives."""
     elsewhere.script = always(
         Behaviour("long", says=lambda reply: message(reply.partition(b"\r\n\r\n")[2] + b" " * 150_000))
     )
@@ -140,7 +140,7 @@ async def test_a_long_reply_in_the_socket_is_read_to_its_end(elsewhere: Gateway,
 
 
 async def held_up_over_the_deadline(gateway: Gateway, call: Coroutine[Any, Any, object]) -> None:
-    """Make the call, and hold the event loop up until its second is over and the gateway has answered."""
+    """Make the call, and block the event loop until its time is over and the gateway has answered."""
     gateway.loop.call_soon_threadsafe(gateway.gate.clear)
     asked = asyncio.ensure_future(call)
     await until(lambda: gateway.under_way == 1)

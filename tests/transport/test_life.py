@@ -1,4 +1,4 @@
-"""The life of a session: how it closes, what a closed one says, and what another event loop may do with it."""
+"""The life of a session: how it closes, what a closed session raises, and its use in another event loop."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SLOW = RetryPolicy(base_delay=1e6, max_delay=1e6)
 
 
 async def test_close_lets_sent_money_end(gateway: Gateway, transport: Transport) -> None:
-    """Closing waits for money calls that were sent, and ends waiting calls and reads under way: nothing happened."""
+    """Closing waits for money calls that were sent, and ends waiting calls and reads with SessionClosed."""
     gateway.gate.clear()
     events: list[Event] = []
     omipay = open_session(gateway, transport, max_in_flight=2, on_event=events.append)
@@ -55,7 +55,7 @@ async def test_close_lets_sent_money_end(gateway: Gateway, transport: Transport)
 
 
 async def test_close_waits_no_longer_than_the_deadline(gateway: Gateway, transport: Transport) -> None:
-    """A money call that is never answered ends with its own deadline, and so does the closing."""
+    """A money call that is never answered ends at its own deadline, and ``aclose`` returns."""
     gateway.script = always(SILENCE)
     clock = ManualClock()
     omipay = open_session(gateway, transport, timeout=30, clock=clock)
@@ -72,7 +72,7 @@ async def test_close_waits_no_longer_than_the_deadline(gateway: Gateway, transpo
 
 
 async def test_closing_cancelled(gateway: Gateway) -> None:
-    """Whoever loses patience with the closing may cancel it; what was sent goes on, and closing again ends it."""
+    """``aclose`` may be cancelled: what was sent goes on, and a second ``aclose`` waits for it."""
     gateway.gate.clear()
     omipay = open_session(gateway)
     sent = asyncio.ensure_future(scan(omipay, "A-1"))
@@ -89,7 +89,7 @@ async def test_closing_cancelled(gateway: Gateway) -> None:
 
 
 async def test_closed_twice_at_once(gateway: Gateway, transport: Transport) -> None:
-    """Two tasks that close the session while a money call is out both return once that has ended."""
+    """Two tasks that close the session during a money call both return once that has ended."""
     gateway.gate.clear()
     omipay = open_session(gateway, transport)
     sent = asyncio.ensure_future(scan(omipay, "A-1"))
@@ -105,7 +105,7 @@ async def test_closed_twice_at_once(gateway: Gateway, transport: Transport) -> N
 
 
 async def test_closed(gateway: Gateway, transport: Transport) -> None:
-    """A closed session may be closed again, also twice at once, and whatever is called on it says that it is closed."""
+    """A closed session may be closed again, and every other method raises SessionClosed."""
     omipay = open_session(gateway, transport)
     await scan(omipay, "A-1")
     await asyncio.gather(omipay.aclose(), omipay.aclose())
@@ -118,7 +118,7 @@ async def test_closed(gateway: Gateway, transport: Transport) -> None:
 
 
 async def test_close_while_repeating(gateway: Gateway, transport: Transport) -> None:
-    """A read that waits for its next try ends as the session closes."""
+    """A read that waits for its next try ends when the session is closed."""
     gateway.refuse()
     async with open_session(gateway, transport, retry=SLOW, timeout=1e7) as omipay:
         read = asyncio.ensure_future(query(omipay, "OM-1"))
@@ -130,7 +130,7 @@ async def test_close_while_repeating(gateway: Gateway, transport: Transport) -> 
 
 @pytest.mark.parametrize("used", [False, True])
 async def test_forgotten(gateway: Gateway, used: bool) -> None:
-    """A session that is forgotten open is a ResourceWarning."""
+    """A session that is not closed causes a ResourceWarning."""
     gateway.script = always(CLOSES_AFTER_REPLY)
     omipay = open_session(gateway)
     if used:
@@ -145,7 +145,7 @@ async def test_forgotten(gateway: Gateway, used: bool) -> None:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Gateway]:
-    """A gateway that lives in a thread of its own."""
+    """A gateway in a thread of its own."""
     with gateway_in_thread() as gateway:
         yield gateway
     # A connection that outlives its event loop can be closed by nobody: asyncio warns when it is collected.
@@ -186,7 +186,7 @@ def test_a_kept_connection_is_closed_when_another_loop_takes_over(elsewhere: Gat
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore:Unclosed:ResourceWarning")
 def test_given_transport_in_another_loop(elsewhere: Gateway) -> None:
-    """A transport that the user gave may be bound to its event loop: it works in another, or says so."""
+    """A transport that the user gave may be bound to its event loop: it works in another one, or raises an error."""
     omipay, error = open_session(elsewhere, Transport.AIOHTTP), None
     asyncio.run(scan(omipay, "A-1"))
     try:
@@ -201,7 +201,7 @@ def test_given_transport_in_another_loop(elsewhere: Gateway) -> None:
 
 
 def test_two_loops_at_once(elsewhere: Gateway) -> None:
-    """A session that has a call under way tells another event loop so, at once, and its own loop goes on."""
+    """A session with a call under way raises an error in another event loop, and its own loop goes on."""
     elsewhere.gate.clear()
     omipay = open_session(elsewhere)
     ended: list[object] = []

@@ -43,7 +43,7 @@ SALE = {"return_code": "SUCCESS", "order_no": "OM-A-1", "out_order_no": "A-1", "
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Whoever would really connect fails the test, except in tests that have a gateway."""
+    """A connection to the network fails the test, except in tests that have a gateway."""
     if "gateway" in request.fixturenames:
         return
 
@@ -58,7 +58,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
 
 @respx.mock
 async def test_respx_sees_every_request() -> None:
-    """In its default mode, with no server anywhere; the whole query included."""
+    """In its default mode, without a server, with the whole query."""
     asked = respx.get(f"{NOWHERE}/v2/QueryOrder", params={"order_no": "OM-1"}).respond(json=PAID)
     bought = respx.post(f"{NOWHERE}/v2/MakeScanOrder").respond(json=SALE)
     async with open_session(NOWHERE) as omipay:
@@ -70,8 +70,8 @@ async def test_respx_sees_every_request() -> None:
 
 
 @respx.mock
-async def test_what_respx_raises_is_told_as_on_any_transport() -> None:
-    """A refused connection was never sent; a lost reply leaves the money unknown."""
+async def test_what_respx_raises_has_the_same_outcome_as_on_any_transport() -> None:
+    """A refused connection was never sent; after a lost reply the outcome is unknown."""
     route = respx.post(f"{NOWHERE}/v2/MakeScanOrder")
     async with open_session(NOWHERE) as omipay:
         route.mock(side_effect=httpx.ReadError)
@@ -83,7 +83,7 @@ async def test_what_respx_raises_is_told_as_on_any_transport() -> None:
 
 
 async def test_respx_that_begins_and_ends_while_a_session_lives(gateway: Gateway) -> None:
-    """While it is active it has every request; before and after, the gateway has them."""
+    """While it is active it gets every request, before and after that the gateway does."""
     async with open_session(gateway) as omipay:
         await query(omipay, "OM-1")
         with respx.mock:
@@ -94,7 +94,7 @@ async def test_respx_that_begins_and_ends_while_a_session_lives(gateway: Gateway
 
 
 async def test_what_respx_lets_through_is_sent(gateway: Gateway) -> None:
-    """Over httpcore's own connections, none of which is kept."""
+    """Over httpcore's own connections, which are not kept."""
     with respx.mock(assert_all_called=False) as mock:
         mock.route().pass_through()
         async with open_session(gateway) as omipay:
@@ -105,7 +105,7 @@ async def test_what_respx_lets_through_is_sent(gateway: Gateway) -> None:
 
 
 def test_a_library_that_is_first_imported_while_respx_is_active_steps_aside_too() -> None:
-    """What it finds in httpcore's place then is not taken for httpcore's own."""
+    """What it finds in httpcore's place is not taken for httpcore's own."""
     code = (
         "import respx\n"
         "with respx.mock:\n"
@@ -119,7 +119,7 @@ def test_a_library_that_is_first_imported_while_respx_is_active_steps_aside_too(
 
 @pytest.mark.parametrize("kind", [httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection])
 def test_whatever_replaces_a_method_of_httpcore_is_noticed(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
-    """A function of another module, or a thing that can be called."""
+    """A function of another module, or any other callable."""
     assert not httpcore_is_patched()
     for instead in (lambda _: None, object()):
         with monkeypatch.context() as patched:
@@ -132,7 +132,7 @@ def test_whatever_replaces_a_method_of_httpcore_is_noticed(monkeypatch: pytest.M
 
 
 async def test_pytest_httpx_sees_every_request(httpx_mock: HTTPXMock) -> None:
-    """By method and path; the signed query is not part of the URL that it sees."""
+    """By method and path. The URL that it sees does not contain the signed query."""
     httpx_mock.add_response(method="GET", url=f"{NOWHERE}/v2/QueryOrder", json=PAID)
     httpx_mock.add_response(method="POST", url=f"{NOWHERE}/v2/MakeScanOrder", json=SALE)
     async with open_session(NOWHERE) as omipay:
@@ -143,8 +143,8 @@ async def test_pytest_httpx_sees_every_request(httpx_mock: HTTPXMock) -> None:
     assert b"sign=" in requests[1].extensions["target"]
 
 
-async def test_what_pytest_httpx_raises_is_told_as_on_any_transport(httpx_mock: HTTPXMock) -> None:
-    """A timeout leaves the money unknown."""
+async def test_what_pytest_httpx_raises_has_the_same_outcome_as_on_any_transport(httpx_mock: HTTPXMock) -> None:
+    """After a timeout the outcome is unknown."""
     httpx_mock.add_exception(httpx.ReadTimeout("slow"))
     async with open_session(NOWHERE) as omipay:
         with pytest.raises(OutcomeUnknown):
@@ -166,12 +166,12 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 
 def shown_by(spans: InMemorySpanExporter) -> str:
-    """Everything that the spans tell."""
+    """All text in the spans."""
     return "\n".join(span.to_json() for span in spans.get_finished_spans())
 
 
 async def test_open_telemetry_sees_every_request(gateway: Gateway, spans: InMemorySpanExporter) -> None:
-    """A span for each, without the signature, and the trace goes on to the gateway in a header."""
+    """Each has a span without the signature, and the gateway gets the trace in a header."""
     async with open_session(gateway) as omipay:
         await query(omipay, "OM-1")
         await scan(omipay, "A-1")
@@ -184,7 +184,7 @@ async def test_open_telemetry_sees_every_request(gateway: Gateway, spans: InMemo
 
 
 async def test_open_telemetry_sees_what_failed(spans: InMemorySpanExporter, gateway: Gateway) -> None:
-    """As the exception of httpx that it is."""
+    """As an exception of httpx."""
     del gateway
     with refusing_port() as port:
         async with open_session(url_of(port.getsockname()[1])) as omipay:
@@ -198,7 +198,7 @@ async def test_open_telemetry_sees_what_failed(spans: InMemorySpanExporter, gate
 
 
 async def test_the_pool_of_httpx_is_where_we_replace_it() -> None:
-    """``_pool`` is the one private name of httpx that we use: its transport makes it, asks it and closes it."""
+    """``_pool`` is the one private name of httpx that we use: its transport makes it, calls it and closes it."""
     theirs = httpx.AsyncHTTPTransport(verify=False)
     assert isinstance(theirs._pool, httpcore.AsyncConnectionPool)
     ours = HTTPTransport(Network(), ssl_context(True))
@@ -222,7 +222,7 @@ async def test_the_pool_of_httpx_is_where_we_replace_it() -> None:
 
 
 async def test_the_client_of_the_session_makes_few_transports(httpx_mock: HTTPXMock) -> None:
-    """However many hosts are asked through ``session.http``, they share one."""
+    """All hosts that ``session.http`` sends to share one."""
     httpx_mock.add_response(is_reusable=True)
     omipay: AsyncOmipay
     async with open_session(NOWHERE) as omipay:

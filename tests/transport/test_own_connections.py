@@ -1,4 +1,4 @@
-"""The session's own connections over real sockets, plain and TLS, on both event loops: what is believed and kept."""
+"""The session's own connections over real sockets, plain and TLS, on both event loops."""
 
 from __future__ import annotations
 
@@ -48,10 +48,8 @@ async def omipay(wired: Gateway, certified: Certified) -> AsyncIterator[AsyncOmi
 
 
 @pytest.mark.parametrize("behaviour", SURPLUS, ids=str)
-async def test_what_is_said_beyond_a_reply_answers_nothing(
-    wired: Gateway, omipay: AsyncOmipay, behaviour: Behaviour
-) -> None:
-    """The next question goes over another connection, whichever buffer the surplus lies in."""
+async def test_bytes_after_a_reply_answer_nothing(wired: Gateway, omipay: AsyncOmipay, behaviour: Behaviour) -> None:
+    """The next read goes over another connection, whichever buffer the surplus is in."""
     wired.script = in_turn(behaviour)
     assert (await omipay.query_order("OM-1")).order_no == "OM-1"
     if behaviour.gap in (Gap.SEGMENT, Gap.PAUSE):
@@ -65,7 +63,7 @@ async def test_what_is_said_beyond_a_reply_answers_nothing(
 async def test_a_byte_on_an_idle_connection_ends_it(
     wired: Gateway, omipay: AsyncOmipay, said: bytes, noticed: bool
 ) -> None:
-    """Whether the event loop has delivered it, or it lies in the socket as the next question is about to leave."""
+    """Whether the event loop has delivered it, or it is still in the socket when the next read is sent."""
     await query(omipay, "OM-1")
     wired.say_at_once(said)
     if noticed:
@@ -78,7 +76,7 @@ async def test_a_byte_on_an_idle_connection_ends_it(
 async def test_a_connection_that_the_server_ended_is_not_used(
     wired: Gateway, omipay: AsyncOmipay, noticed: bool
 ) -> None:
-    """A question is not lost to it, even if the goodbye still lies in the socket: it is sent once, over another."""
+    """Even if the end is still in the socket: the read is sent once, over another connection."""
     await query(omipay, "OM-1")
     wired.hang_up_at_once()
     if noticed:
@@ -88,14 +86,14 @@ async def test_a_connection_that_the_server_ended_is_not_used(
 
 
 async def test_small_packets_leave_at_once(wired: Gateway, omipay: AsyncOmipay) -> None:
-    """No request waits for the acknowledgement of the one before."""
+    """No request waits for the acknowledgement of the previous one."""
     await query(omipay, "OM-1")
     (connection,) = omipay._client._network.connections
     assert connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_reads_keep_their_connection_and_money_travels_alone(wired: Gateway, omipay: AsyncOmipay) -> None:
-    """Each money call has a connection over which nothing was sent before; it is closed after the reply."""
+    """Each money call has a new connection, which is closed after the reply."""
     for number in ("1", "2", "3"):
         await query(omipay, f"OM-{number}")
         await scan(omipay, f"A-{number}")
@@ -124,7 +122,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_replies_of_every_form(wired: Gateway, omipay: AsyncOmipay, form: str) -> None:
-    """Read whole; and the connection is kept only where nothing speaks against it."""
+    """They are read whole, and the connection is kept only if it can be used again."""
     said, kept = FORMS[form]
     ends = behaviours.Ends.KEPT if kept else behaviours.Ends.CLOSED
     wired.script = in_turn(Behaviour(form, says=lambda _: said, ends=ends))
@@ -147,7 +145,7 @@ async def test_replies_of_every_form(wired: Gateway, omipay: AsyncOmipay, form: 
     ids=["no last chunk", "too short", "200 KB of headers", "two lengths", "switched", "nothing"],
 )
 async def test_no_whole_reply(wired: Gateway, omipay: AsyncOmipay, said: bytes) -> None:
-    """Nobody knows of money, a read got no answer, and the connection is not used again."""
+    """A money call is unknown, a read got no answer, and the connection is not used again."""
     wired.script = always(Behaviour("broken", says=lambda _: said, ends=behaviours.Ends.CLOSED))
     with pytest.raises(TransportError):
         await query(omipay, "OM-1")
@@ -158,7 +156,7 @@ async def test_no_whole_reply(wired: Gateway, omipay: AsyncOmipay, said: bytes) 
 
 
 async def test_no_more_than_a_mebibyte_is_read(wired: Gateway, omipay: AsyncOmipay) -> None:
-    """Whoever sends more is cut off, and his connection is closed."""
+    """A longer reply is cut off, and its connection is closed."""
     endless = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LARGEST_REPLY + 1)
     wired.script = always(Behaviour("endless", says=lambda _: endless, ends=behaviours.Ends.HANGS))
     with pytest.raises(InvalidReply, match="it is longer than 1048576 bytes"):
@@ -170,7 +168,7 @@ async def test_no_more_than_a_mebibyte_is_read(wired: Gateway, omipay: AsyncOmip
 
 
 def open_files() -> int:
-    """How many this process has."""
+    """How many files this process has open."""
     return len([*Path("/proc/self/fd").iterdir()])
 
 
@@ -186,7 +184,7 @@ def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) ->
 async def test_an_address_that_is_silent_costs_a_quarter_of_a_second(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next is tried beside it, and what is left of the first is closed."""
+    """The next one is tried beside it, and the first socket is closed."""
     before = open_files()
     with black_hole() as port:
         resolves_to(monkeypatch, ("127.0.0.1", port), ("127.0.0.1", gateway.port))
@@ -199,7 +197,7 @@ async def test_an_address_that_is_silent_costs_a_quarter_of_a_second(
 
 
 async def test_an_address_that_refuses_costs_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next is tried at once; where all refuse, nothing was sent."""
+    """The next one is tried at once. If all refuse, nothing was sent."""
     with refusing_port() as port:
         refused = ("127.0.0.1", port.getsockname()[1])
         resolves_to(monkeypatch, refused, ("127.0.0.1", gateway.port))
@@ -250,7 +248,7 @@ async def test_cancelled_while_connecting(gateway: Gateway, monkeypatch: pytest.
 
 
 async def test_cancelled_at_every_step(wired: Gateway, certified: Certified) -> None:
-    """However many turns of the event loop a call had, TLS included: no socket is left, and the next call works."""
+    """After however many turns of the event loop, TLS included: no socket is left, and the next call works."""
     before = open_files()
     async with open_session(wired, verify=certified.client, **FIRST_TRY) as omipay:
         for turns in range(30):
@@ -279,7 +277,7 @@ async def test_nothing_is_left_of_a_connection_that_failed(gateway: Gateway, beh
 
 
 async def test_a_read_that_timed_out_leaves_no_connection_to_answer_late(wired: Gateway, certified: Certified) -> None:
-    """What answers a question that was given up must not answer the next one."""
+    """A late reply must not answer the next read."""
     wired.script = in_turn(SILENCE)
     policy = RetryPolicy(attempts=1, try_timeout=0.05)
     async with open_session(wired, verify=certified.client, retry=policy) as omipay:
@@ -290,7 +288,7 @@ async def test_a_read_that_timed_out_leaves_no_connection_to_answer_late(wired: 
 
 
 async def test_tls_failures_are_never_sent(gateway: Gateway, certified: Certified) -> None:
-    """A server that speaks no TLS, and one whose certificate is another's."""
+    """A server without TLS, and one with the certificate of another."""
     gateway.script = always(behaviours.NO_TLS)
     async with open_session(url_of(gateway.port, "https"), verify=certified.client, **FIRST_TRY) as omipay:
         with pytest.raises(NotSent, match="SSL"):
@@ -306,7 +304,7 @@ async def test_tls_failures_are_never_sent(gateway: Gateway, certified: Certifie
 
 
 async def test_what_is_not_a_target_is_not_sent(gateway: Gateway, certified: Certified) -> None:
-    """A line break in it would be a request of its own."""
+    """A line break in it would begin another request."""
     network = Network()
     connection = await network.connect(gateway.base_url, httpcore.URL(gateway.base_url), certified.client)
     for target in (b"/a b", b"/a\r\nX: y", b"/\xc3\xa4", b""):
@@ -319,10 +317,10 @@ async def test_what_is_not_a_target_is_not_sent(gateway: Gateway, certified: Cer
     assert len(gateway.requests) == 1
 
 
-async def test_a_connection_that_ends_in_its_tls_handshake_is_none(
+async def test_a_connection_that_ends_in_its_tls_handshake_is_not_used(
     gateway: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The event loop may return one that is closing already: nothing was sent over it."""
+    """The event loop may return one that is closing already. Nothing is sent over it."""
     sock = await open_socket("127.0.0.1", gateway.port)
     connection = Connection(sock, gateway.base_url, id, tls=True)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)

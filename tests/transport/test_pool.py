@@ -1,4 +1,4 @@
-"""Slots: never more than there are, tills first, polls never all of them, and no place lost to a cancellation."""
+"""Slots: never too many, money calls first, polls never all of them, and none lost to a cancellation."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ async def started(slots: ConnectionPool[int], *priorities: Priority) -> list[asy
 
 
 async def done(tasks: list[asyncio.Task[int]]) -> list[int]:
-    """Which of them had their turn."""
+    """Which of them got their turn."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return [index for index, task in enumerate(tasks) if task.done()]
 
 
 def test_the_slot_used_last_is_lent_first() -> None:
-    """Its connection is the warmest."""
+    """Its connection was used most recently."""
     slots = ConnectionPool([1, 2, 3])
     first = slots.acquire_nowait(READ)
     second = slots.acquire_nowait(READ)
@@ -41,16 +41,16 @@ def test_the_slot_used_last_is_lent_first() -> None:
     assert slots.idle == [1]
 
 
-def test_what_is_not_there_is_not_lent() -> None:
-    """None says: wait."""
+def test_without_a_free_slot_nothing_is_lent() -> None:
+    """None means that the caller must wait."""
     slots = ConnectionPool([1])
     assert slots.acquire_nowait(MONEY) == 1
     assert slots.acquire_nowait(MONEY) is None
 
 
 @pytest.mark.parametrize(("size", "for_polls"), [(1, 1), (2, 1), (3, 1), (4, 2), (20, 18)])
-def test_polls_leave_two_slots_to_the_tills(size: int, for_polls: int) -> None:
-    """However many polls hang, two calls can go out beside them; at least one poll may."""
+def test_polls_leave_two_slots_to_other_calls(size: int, for_polls: int) -> None:
+    """However many polls hang, two calls can be sent. At least one poll may be."""
     slots = ConnectionPool(list(range(size)))
     assert slots.limits[POLL] == for_polls
     lent = [slots.acquire_nowait(POLL) for _ in range(size)]
@@ -61,7 +61,7 @@ def test_polls_leave_two_slots_to_the_tills(size: int, for_polls: int) -> None:
 
 @pytest.mark.parametrize(("size", "limit"), [(1, 1), (3, 1), (4, 1), (8, 2), (20, 5)])
 def test_confirmations_hold_a_quarter_of_the_slots(size: int, limit: int) -> None:
-    """However many notifications strangers send, three quarters of the slots are left to the merchant's own calls."""
+    """However many notifications strangers send, three quarters of the slots are for the merchant's own calls."""
     slots = ConnectionPool(list(range(size)))
     lent = [slots.acquire_nowait(CONFIRMATION) for _ in range(size)]
     assert sum(slot is not None for slot in lent) == slots.under_way == limit
@@ -69,7 +69,7 @@ def test_confirmations_hold_a_quarter_of_the_slots(size: int, limit: int) -> Non
 
 
 async def test_money_goes_before_reads_then_confirmations_then_polls() -> None:
-    """Among equals the order is that of arrival."""
+    """Equals go in the order of their arrival."""
     slots = ConnectionPool([1])
     slots.acquire_nowait(READ)
     waiting = (POLL, CONFIRMATION, READ, POLL, MONEY, READ, MONEY)
@@ -86,8 +86,8 @@ async def test_money_goes_before_reads_then_confirmations_then_polls() -> None:
     assert slots.waiting == 0
 
 
-async def test_a_waiting_poll_does_not_take_a_tills_slot() -> None:
-    """A slot comes free, but polls have their share already: it stays free for whoever else comes."""
+async def test_a_waiting_poll_does_not_take_more_than_its_share() -> None:
+    """A slot that becomes free stays free for other calls if polls have their share already."""
     slots = ConnectionPool([1, 2, 3])
     poll = slots.acquire_nowait(POLL)
     assert poll is not None
@@ -102,7 +102,7 @@ async def test_a_waiting_poll_does_not_take_a_tills_slot() -> None:
 
 
 async def test_a_place_in_line_is_given_up_by_cancellation() -> None:
-    """The next in line moves up."""
+    """The next one in line moves up."""
     slots = ConnectionPool([1])
     slots.acquire_nowait(MONEY)
     tasks = await started(slots, MONEY, MONEY)
@@ -115,7 +115,7 @@ async def test_a_place_in_line_is_given_up_by_cancellation() -> None:
 
 
 async def test_many_who_leave_the_line_leave_nothing_behind() -> None:
-    """Polls that have their share already may be cancelled by the thousand before a slot comes free for one."""
+    """Thousands of polls may be cancelled before a slot becomes free for one."""
     slots = ConnectionPool([1])
     slots.acquire_nowait(POLL)
     tasks = await started(slots, *[POLL] * 1_000)
@@ -126,7 +126,7 @@ async def test_many_who_leave_the_line_leave_nothing_behind() -> None:
 
 
 async def test_a_slot_lent_in_the_instant_of_a_cancellation_is_not_lost() -> None:
-    """Whoever was cancelled just after it was handed the slot hands it on."""
+    """A caller that is cancelled just after it got the slot gives it back."""
     slots = ConnectionPool([1])
     slots.acquire_nowait(POLL)
     tasks = await started(slots, POLL, READ)
@@ -144,7 +144,7 @@ async def test_a_slot_lent_in_the_instant_of_a_cancellation_is_not_lost() -> Non
     st.lists(st.tuples(st.sampled_from(["wait", "give", "cancel"]), st.sampled_from(Priority)), max_size=60),
 )
 def test_no_order_of_events_loses_or_doubles_a_slot(size: int, steps: list[tuple[str, Priority]]) -> None:
-    """Whatever comes: every slot is lent once at most, polls keep to their share, and in the end all are back."""
+    """Every slot is lent once at most, polls keep to their share, and in the end all slots are free."""
 
     async def play() -> None:
         slots = ConnectionPool(list(range(size)))

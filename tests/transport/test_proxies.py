@@ -1,4 +1,4 @@
-"""Which proxy a node is reached through. That it is really used, test_proxy.py shows over sockets."""
+"""Which proxy a node is reached through. test_proxy.py shows over sockets that it is really used."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ GATEWAY = httpx.URL("https://www.omipay.com.au/omipay/api")
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's own proxies are none of ours."""
+    """An environment without the machine's own proxies."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
-def test_the_environment_names_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """As curl and httpx read it; a proxy without a scheme is an http one."""
+def test_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As for curl and httpx. A proxy without a scheme is an http proxy."""
     monkeypatch.setenv(name, "proxy.test:3128")
     assert Proxies(None, from_environment=True).of(GATEWAY) == "http://proxy.test:3128"
     assert Proxies(None, from_environment=False).of(GATEWAY) is None
 
 
 def test_the_environment_may_except_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_PROXY names hosts and the domains that they end in."""
+    """NO_PROXY contains hosts, and domains that hosts end in."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     monkeypatch.setenv("NO_PROXY", "omipay.com.au")
     proxies = Proxies(None, from_environment=True)
@@ -39,7 +39,7 @@ def test_the_environment_may_except_a_host(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_one_given_counts_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the environment says."""
+    """Whatever the environment contains."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     given = httpx.Proxy("http://user:password@given.test:8080")
     assert Proxies(given, from_environment=True).of(GATEWAY) is given
@@ -58,8 +58,8 @@ def test_the_one_given_counts_first(monkeypatch: pytest.MonkeyPatch) -> None:
         "http://a b:1",
     ],
 )
-def test_what_is_no_proxy_is_refused_without_showing_it(wrong: str) -> None:
-    """When the session is made, naming the argument; the value may hold a password."""
+def test_what_is_not_a_proxy_is_rejected_without_showing_it(wrong: str) -> None:
+    """When the session is made. The error names the argument, but not the value, which may contain a password."""
     with pytest.raises(ConfigurationError, match=r"^proxy is not the URL of a proxy$"):
         Proxies(wrong, from_environment=True)
 
@@ -67,14 +67,14 @@ def test_what_is_no_proxy_is_refused_without_showing_it(wrong: str) -> None:
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("value", ["http://[proxy", "'http://proxy.test:3128'", "gopher://proxy.test", "http://xn--:1"])
 def test_a_wrong_proxy_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
-    """By its variable, when an address would be reached through it."""
+    """By its variable, if an address would be reached through it."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=f"^{variable} is not the URL of a proxy$"):
         Proxies(None, from_environment=True).of(GATEWAY)
 
 
-def test_only_the_proxy_that_would_be_used_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken one for other schemes, other hosts, or that NO_PROXY takes away, is somebody else's affair."""
+def test_only_the_proxy_that_would_be_used_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong one for other schemes or hosts, or one that NO_PROXY excludes, does not matter."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     monkeypatch.setenv("HTTP_PROXY", "gopher://[broken")
     monkeypatch.setenv("ALL_PROXY", "socks://proxy.test:1080")
@@ -89,7 +89,7 @@ def test_only_the_proxy_that_would_be_used_is_looked_at(monkeypatch: pytest.Monk
     ["127.0.0.1", "127.8.9.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "LOCALHOST", "localhost.", "api.localhost"],
 )
 def test_loopback_is_reached_directly(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """Whatever the environment says, even where it is broken; but a proxy that is given counts."""
+    """Whatever the environment contains, unless a proxy is given."""
     monkeypatch.setenv("HTTP_PROXY", "gopher://[broken")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     for scheme in ("http", "https"):
@@ -100,7 +100,7 @@ def test_loopback_is_reached_directly(monkeypatch: pytest.MonkeyPatch, host: str
 
 @pytest.mark.parametrize("host", ["127.0.0.1.example", "localhost.example", "[::2]", "10.0.0.1", "notlocalhost"])
 def test_what_only_looks_like_loopback_is_not(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """The end of a name counts."""
+    """The end of the name counts."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     assert Proxies(None, from_environment=True).of(httpx.URL(f"https://{host}/")) == "http://proxy.test:3128"
 
@@ -117,7 +117,7 @@ def test_a_proxy_of_every_kind_may_be_given(monkeypatch: pytest.MonkeyPatch, sch
 @pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize("given", ["socks5://proxy.test:1080", "socks://proxy.test:1080", "SOCKS://proxy.test:1080"])
 def test_socks_needs_its_package(monkeypatch: pytest.MonkeyPatch, installed: bool, given: str) -> None:
-    """``socks://`` is socks5; the error says what to install, and only where such a proxy would be used."""
+    """``socks://`` is socks5. The error shows what to install, if such a proxy would be used."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
     monkeypatch.setenv("ALL_PROXY", given)
     environment = Proxies(None, from_environment=True)
@@ -139,7 +139,7 @@ def test_socks_needs_its_package(monkeypatch: pytest.MonkeyPatch, installed: boo
     ids=["text", "URL", "environment"],
 )
 def test_a_password_is_used_and_not_shown(monkeypatch: pytest.MonkeyPatch, given: Any) -> None:
-    """In no ``repr``: whoever prints a connection or captures local variables does not learn it."""
+    """No ``repr`` shows it, so neither do connections and local variables."""
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@proxy.test:1")
     proxy = Proxies(given, from_environment=True).of(GATEWAY)
     assert isinstance(proxy, str)
@@ -149,7 +149,7 @@ def test_a_password_is_used_and_not_shown(monkeypatch: pytest.MonkeyPatch, given
 
 
 def test_a_masked_string_is_a_proxy_too() -> None:
-    """What it holds counts, not what it prints."""
+    """Its content counts, not what it prints."""
 
     class Masked(str):
         __slots__ = ()

@@ -1,4 +1,4 @@
-"""A real proxy: used where the environment or ``proxy`` says so, and a proxy that refuses is "never sent"."""
+"""A real proxy: used where the environment or ``proxy`` sets it, and "never sent" if it refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that names no proxy."""
+    """An environment without a proxy."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -39,13 +39,13 @@ async def proxy() -> AsyncIterator[Proxy]:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Whom the sessions trust."""
+    """The authority that the sessions trust."""
     return trustme.CA()
 
 
 @pytest.fixture
 def verify(authority: trustme.CA) -> ssl.SSLContext:
-    """A client's trust in the authority."""
+    """An SSL context that trusts the authority."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
@@ -53,7 +53,7 @@ def verify(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 async def secure(authority: trustme.CA) -> AsyncIterator[Gateway]:
-    """A gateway that speaks TLS."""
+    """A gateway with TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost", "gateway.test").configure_cert(context)
     async with Gateway(tls=context) as gateway:
@@ -61,7 +61,7 @@ async def secure(authority: trustme.CA) -> AsyncIterator[Gateway]:
 
 
 def public(gateway: Gateway) -> str:
-    """The gateway under a name that is not this machine's own, which the proxy can resolve and nobody else."""
+    """The gateway under a name that only the proxy can resolve."""
     return gateway.base_url.replace("127.0.0.1", "gateway.test")
 
 
@@ -69,7 +69,7 @@ def public(gateway: Gateway) -> str:
 async def test_https_proxy(
     secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """The environment's proxy is asked for a tunnel, and sees neither the query nor the signature."""
+    """The environment's proxy opens a tunnel, and sees neither the query nor the signature."""
     monkeypatch.setenv(variable, proxy.url)
     async with open_session(public(secure), verify=verify) as omipay:
         await scan(omipay, "A-1")
@@ -79,10 +79,10 @@ async def test_https_proxy(
     assert not any("sign" in head or SECRET_KEY in head for head in proxy.heads)
 
 
-async def test_a_broken_proxy_for_other_addresses_is_no_trouble(
+async def test_a_broken_proxy_for_other_addresses_does_not_matter(
     secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the node is not reached through is not looked at."""
+    """A proxy that the node is not reached through is not checked."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("HTTP_PROXY", "gopher://[broken")
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
@@ -92,7 +92,7 @@ async def test_a_broken_proxy_for_other_addresses_is_no_trouble(
 
 
 async def test_http_proxy(gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP_PROXY is asked for what goes out in plain text, which is nothing but the user's own requests."""
+    """HTTP_PROXY is used for requests in plain text, which are only the user's own."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     async with open_session(gateway) as omipay:
         await omipay.http.get(f"{public(gateway)}/v2/QueryOrder?{UNSIGNED}")
@@ -112,7 +112,7 @@ def every_proxy(monkeypatch: pytest.MonkeyPatch, proxy: Proxy) -> None:
 async def test_loopback_never_goes_through_the_environments_proxy(
     gateway: Gateway, secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, host: str
 ) -> None:
-    """A proxy that listens sees not even a connection: the signature stays on this machine."""
+    """The proxy does not even get a connection, so the signature stays on this machine."""
     for node in (gateway, secure):
         async with open_session(node.base_url.replace("127.0.0.1", host), verify=verify) as omipay:
             await scan(omipay, "A-1")
@@ -123,7 +123,7 @@ async def test_loopback_never_goes_through_the_environments_proxy(
 async def test_proxy_given(
     secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``proxy`` goes before the environment, NO_PROXY included, and is used for loopback addresses too."""
+    """``proxy`` counts before the environment and NO_PROXY, also for loopback addresses."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "*")
     async with open_session(secure, verify=verify, proxy=proxy.url) as omipay:
@@ -132,7 +132,7 @@ async def test_proxy_given(
 
 
 async def test_transport_given(gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transport that the user gave knows best: the environment's proxy is not put before it."""
+    """The environment's proxy is not used before a transport that the user gave."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     async with open_session(gateway, Transport.AIOHTTP) as omipay:
         await scan(omipay, "A-1")
@@ -140,7 +140,7 @@ async def test_transport_given(gateway: Gateway, proxy: Proxy, monkeypatch: pyte
 
 
 async def test_tunnel_refused(secure: Gateway, verify: ssl.SSLContext, proxy: Proxy) -> None:
-    """A proxy that refuses the tunnel: nothing was sent."""
+    """If the proxy refuses the tunnel, nothing was sent."""
     proxy.refuses = True
     async with open_session(secure, verify=verify, proxy=proxy.url) as omipay:
         with pytest.raises(NotSent) as caught:
@@ -151,7 +151,7 @@ async def test_tunnel_refused(secure: Gateway, verify: ssl.SSLContext, proxy: Pr
 
 
 async def test_proxy_gone(secure: Gateway, verify: ssl.SSLContext) -> None:
-    """A proxy that is not there: nothing was sent."""
+    """If the proxy does not exist, nothing was sent."""
     with refusing_port() as port:
         proxy = f"http://127.0.0.1:{port.getsockname()[1]}"
         async with open_session(secure, verify=verify, proxy=proxy) as omipay:
@@ -161,7 +161,7 @@ async def test_proxy_gone(secure: Gateway, verify: ssl.SSLContext) -> None:
 
 
 async def test_proxy_that_refuses_in_plain_text(gateway: Gateway, proxy: Proxy) -> None:
-    """A proxy that got the request itself and answers with a page of its own: nobody knows."""
+    """If the proxy got the request itself and answers with its own page, the outcome is unknown."""
     proxy.refuses = True
     async with open_session(gateway, proxy=proxy.url) as omipay:
         with pytest.raises(OutcomeUnknown):
@@ -170,7 +170,7 @@ async def test_proxy_that_refuses_in_plain_text(gateway: Gateway, proxy: Proxy) 
 
 
 async def test_tunnel_that_breaks(secure: Gateway, verify: ssl.SSLContext, proxy: Proxy) -> None:
-    """A reply that is lost in the tunnel is lost: the money call was sent once, and nobody knows."""
+    """If a reply is lost in the tunnel, the money call was sent once and its outcome is unknown."""
     secure.script = always(ACT_CLOSE)
     async with open_session(secure, verify=verify, proxy=proxy.url) as omipay:
         with pytest.raises(OutcomeUnknown):
@@ -178,10 +178,8 @@ async def test_tunnel_that_breaks(secure: Gateway, verify: ssl.SSLContext, proxy
     assert secure.acts == {"A-1": 1}
 
 
-async def test_each_request_says_that_its_connection_ends(
-    proxy: Proxy, secure: Gateway, verify: ssl.SSLContext
-) -> None:
-    """Nobody can see what else comes over a connection of httpx's own transport."""
+async def test_each_request_has_connection_close(proxy: Proxy, secure: Gateway, verify: ssl.SSLContext) -> None:
+    """We cannot see what else arrives over a connection of httpx's own transport."""
     async with open_session(secure, proxy=proxy.url, verify=verify) as omipay:
         await query(omipay, "OM-1")
         await scan(omipay, "A-1")

@@ -1,4 +1,4 @@
-"""The slots: how many requests are under way, and who goes next."""
+"""The slots: how many requests are under way, and which goes next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def test_burst(gateway: Gateway, transport: Transport) -> None:
-    """Five thousand questions at once on one session: all are answered, and never more than max_in_flight at a time."""
+    """Five thousand reads at once are all answered, with never more than max_in_flight under way."""
     async with open_session(gateway, transport, timeout=120.0, max_in_flight=20) as omipay:
         orders = await asyncio.gather(*(omipay.query_order(f"OM-{index}") for index in range(5_000)))
     assert [order.order_no for order in orders] == [f"OM-{index}" for index in range(5_000)]
@@ -28,7 +28,7 @@ async def test_burst(gateway: Gateway, transport: Transport) -> None:
 
 @pytest.mark.parametrize("slots", [1, 2, 3])
 async def test_money_before_reads(gateway: Gateway, transport: Transport, slots: int) -> None:
-    """When slots come free, waiting money calls go before reads that have waited longer, each class in its order."""
+    """When slots become free, money calls go before reads that have waited longer, each kind in its order."""
     gateway.gate.clear()
     async with open_session(gateway, transport, max_in_flight=slots) as omipay, asyncio.TaskGroup() as calls:
         for index in range(slots):
@@ -49,7 +49,7 @@ async def test_money_before_reads(gateway: Gateway, transport: Transport, slots:
 
 @pytest.mark.parametrize(("slots", "for_polls"), [(1, 1), (2, 1), (3, 1), (6, 4)])
 async def test_polls_leave_room(gateway: Gateway, transport: Transport, slots: int, for_polls: int) -> None:
-    """However many polls hang, two slots stay free of them, as far as there are so many: a till is not held up."""
+    """However many polls hang, two slots are left for other calls, if there are so many."""
     gateway.gate.clear()
     async with open_session(gateway, transport, max_in_flight=slots) as omipay:
         polls = [asyncio.ensure_future(omipay.poll_until_paid(f"OM-{i}", first_wait=0)) for i in range(10)]
@@ -65,7 +65,7 @@ async def test_polls_leave_room(gateway: Gateway, transport: Transport, slots: i
 
 
 async def test_cancelled_waiter(gateway: Gateway, transport: Transport) -> None:
-    """A waiter that is cancelled frees its place in the queue: the next in line gets the slot."""
+    """If a waiting call is cancelled, the next in line gets the slot."""
     gateway.gate.clear()
     async with open_session(gateway, transport, max_in_flight=1) as omipay:
         first = asyncio.ensure_future(query(omipay, "first"))
@@ -80,7 +80,7 @@ async def test_cancelled_waiter(gateway: Gateway, transport: Transport) -> None:
 
 
 async def test_waiter_cancelled_as_its_turn_comes(gateway: Gateway, transport: Transport) -> None:
-    """A waiter that is cancelled in the very moment it is given the slot gives it back to the next in line."""
+    """A waiting call that is cancelled just as it gets the slot gives it to the next in line."""
     gateway.gate.clear()
     calls: list[asyncio.Future[object]] = []
 

@@ -1,4 +1,4 @@
-"""Two thousand money calls and more under every fault at once: no charge twice, and no false belief."""
+"""More than two thousand money calls under every fault at once: no double charge, and no false belief."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CALLS = 300
     ],
 )
 async def test_storm(certified: Certified, transport: Transport, tls: bool, at_once: int) -> None:
-    """Whatever happens on the wire, nothing is acted on twice and every caller's belief fits what the gateway did."""
+    """Whatever happens on the wire, nothing is acted on twice, and every caller's belief agrees with the gateway."""
     storm = Storm(seed=20_181_025 + at_once)
     async with Gateway(tls=certified.server if tls else None) as gateway:
         verify = certified.client if tls else True
@@ -58,7 +58,7 @@ async def test_storm(certified: Certified, transport: Transport, tls: bool, at_o
 
 @pytest.mark.parametrize("cancel", CANCELS)
 async def test_storm_with_cancellations(gateway: Gateway, transport: Transport, cancel: Cancel) -> None:
-    """Of calls that are cancelled in the storm the ``call`` events tell the truth, and each has one."""
+    """Each call that is cancelled has one ``call`` event, and its outcome is true."""
     storm = Storm(seed=9)
     gateway.script, numbers = storm.behaviour, storm.numbers(CALLS)
 
@@ -78,7 +78,7 @@ async def test_storm_with_cancellations(gateway: Gateway, transport: Transport, 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_storm_and_close(gateway: Gateway, transport: Transport, seed: int) -> None:
-    """When the session is closed in the middle of the storm, every call ends, and every belief is true."""
+    """If the session is closed in the middle of the storm, every call ends, and every belief is true."""
     storm = Storm(seed)
     gateway.script = storm.behaviour
     options = {"max_in_flight": 10, "on_event": storm.events.append}
@@ -95,7 +95,7 @@ async def test_storm_and_close(gateway: Gateway, transport: Transport, seed: int
 async def test_storm_finds_a_broken_rule(
     gateway: Gateway, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check above has teeth: a session that repeats money calls after a dropped reply is found out."""
+    """A session that repeats money calls after a dropped reply is detected."""
     monkeypatch.setitem(REPEATED, Safety.MONEY, REPEATED[Safety.MONEY] | {Failure.NO_ANSWER})
     storm = Storm(seed=3)
     await storm.rage(gateway, transport, calls=100, at_once=10)
@@ -104,7 +104,7 @@ async def test_storm_finds_a_broken_rule(
 
 
 def test_complaints() -> None:
-    """The check tells each false belief from the others, and has nothing to say of true ones."""
+    """Each kind of false belief is reported, and true ones are not."""
     beliefs = {"done": [DONE], "not": ["NOT_DONE"], "acted": ["UNKNOWN"], "idle": ["UNKNOWN"]}
     assert complaints(beliefs, {"done": 1, "acted": 1}) == []
     assert complaints(beliefs, {"done": 2, "acted": 1}) == ["done was acted on 2 times"]

@@ -1,4 +1,4 @@
-"""Transports of the user's own, which may raise anything: what a failure proves, and what it does not."""
+"""Transports of the user's, which may raise anything: which failures prove that nothing was sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def gateway(clock: ManualClock) -> Gateway:
 
 
 async def test_a_request_that_is_too_long_for_the_transport(gateway: Gateway) -> None:
-    """httpx takes no URL beyond 64 KiB: an error of ours, before anything was sent."""
+    """httpx accepts no URL of more than 64 KiB: it is an error of ours, and nothing was sent."""
     async with gateway.session() as omipay:
         for call in (omipay.query_order, lambda number: omipay.refund(order_no=number, out_refund_no="R-1", amount=1)):
             with pytest.raises(OmipayError) as caught:
@@ -41,7 +41,7 @@ async def test_a_request_that_is_too_long_for_the_transport(gateway: Gateway) ->
 
 
 async def test_whatever_a_transport_raises(gateway: Gateway) -> None:
-    """It may have sent the request before it broke: nobody knows of money, a read got no answer."""
+    """It may have sent the request before: a money call is unknown, a read got no answer."""
     gateway.on("Refund", ZeroDivisionError())
     gateway.on("QueryOrder", ZeroDivisionError())
     async with gateway.session() as omipay:
@@ -52,8 +52,8 @@ async def test_whatever_a_transport_raises(gateway: Gateway) -> None:
     assert (unknown.value.endpoint, unanswered.value.endpoint) == ("Refund", "QueryOrder")
 
 
-async def test_a_refused_connection_is_told_without_its_address(gateway: Gateway) -> None:
-    """The address may hold a signature. The error names the endpoint, for programs and for people."""
+async def test_the_error_of_a_refused_connection_does_not_show_the_address(gateway: Gateway) -> None:
+    """The address may contain a signature. The error contains the endpoint."""
     gateway.on("QueryOrder", httpx.ConnectError("nobody listens at http://gateway.test/?sign=1 today"))
     async with gateway.session() as omipay:
         with pytest.raises(NotSent, match=r"^QueryOrder: not sent, ConnectError: nobody .* at \[URL\] today") as caught:
@@ -113,15 +113,15 @@ UNREACHABLE = (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.
     ],
 )
 def test_what_proves_that_nothing_was_sent(error: type[Exception], cause: Exception | None, *, never: bool) -> None:
-    """A cause that may come after the request is no proof, however the exception is called."""
+    """A cause that may come after the request proves nothing, whatever the exception's class."""
     raised = error("what happened")
     raised.__cause__ = cause
     assert never_sent(raised) is never
 
 
 @pytest.mark.parametrize(("suppressed", "never"), [(False, False), (True, True)])
-def test_what_an_error_was_raised_in_the_handling_of_is_its_cause(*, suppressed: bool, never: bool) -> None:
-    """Unless it was raised ``from None``: then it stands for itself."""
+def test_the_context_of_an_error_counts_as_its_cause(*, suppressed: bool, never: bool) -> None:
+    """Unless it was raised ``from None``."""
     raised = httpx.ConnectError("what happened")
     raised.__context__ = ConnectionResetError(errno.ECONNRESET, "reset")
     raised.__suppress_context__ = suppressed
@@ -133,7 +133,7 @@ def test_what_an_error_was_raised_in_the_handling_of_is_its_cause(*, suppressed:
 async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
     clock: ManualClock, gateway: Gateway, *, idle: float | None, error: type[OmipayError], module: str
 ) -> None:
-    """It repeats a read by itself when a kept-alive connection drops, so for a minute a refusal proves nothing."""
+    """It repeats a read when a kept-alive connection is dropped, so for a minute a refusal proves nothing."""
     refused = httpx.ConnectError("refused")
     refused.__cause__ = from_module(module, "ClientConnectorError")
     async with gateway.session() as omipay:
@@ -150,7 +150,7 @@ async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
 
 
 def test_certificates_of_ones_own(tmp_path: Path) -> None:
-    """A directory or a file; what cannot be read, or holds no certificate, is named without its path."""
+    """A directory or a file. If it cannot be used, the error does not show its path."""
     with pytest.raises(ConfigurationError, match=r"^verify: no certificates"):
         ssl_context(str(tmp_path))
     (tmp_path / "0a1b2c3d.0").write_bytes(b"")  # looked into when a server shows its certificate

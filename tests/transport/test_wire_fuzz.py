@@ -44,13 +44,13 @@ SURPLUS: Final = [b"\n", b"\r\n", b"\0", b"x", b"0\r\n\r\n", b"HTTP/1.1 100 Cont
 
 
 class Socket:
-    """What lies in the socket and was not delivered yet."""
+    """The bytes in the socket that were not delivered yet."""
 
     def __init__(self) -> None:
         self.unread = b""
 
     def recv(self, size: int, flags: int) -> bytes:
-        """Look at it."""
+        """Look at the bytes."""
         if not self.unread:
             raise BlockingIOError
         return self.unread[:size]
@@ -117,7 +117,7 @@ class Peer:
 
 
 class Framing(enum.Enum):
-    """How long a body is said to be."""
+    """How the length of a body is given."""
 
     LENGTH = "Content-Length"
     CHUNKED = "chunked"
@@ -127,7 +127,7 @@ class Framing(enum.Enum):
 
 @attrs.frozen
 class Wire:
-    """One exchange as the server has it."""
+    """One exchange as the server sends it."""
 
     sent: bytes
     """Everything that comes after the request."""
@@ -145,7 +145,7 @@ class Wire:
 
 
 def drawn(chance: random.Random) -> Wire:
-    """A reply, which was spoilt or not."""
+    """A reply, which may be corrupted."""
     framing = chance.choice([Framing.LENGTH, Framing.LENGTH, Framing.CHUNKED, Framing.CHUNKED, *Framing])
     status = chance.choice([204, 304] if framing is Framing.NONE else [200, 200, 200, 201, 404, 502])
     body = b"" if framing is Framing.NONE else chance.randbytes(chance.choice([0, 1, 7, 30, 60, 61, 90]))
@@ -165,7 +165,7 @@ def drawn(chance: random.Random) -> Wire:
     ends = chance.random() < 0.3 or framing is Framing.TO_THE_END
     surplus = chance.random() < 0.2 and framing is not Framing.TO_THE_END
     sent = whole + chance.choice(SURPLUS) if surplus else whole
-    spoilt = _spoilt(chance, sent) if chance.random() < 0.5 else sent
+    spoilt = _corrupted(chance, sent) if chance.random() < 0.5 else sent
     keeps = not (closes or old or ends or surplus or len(body) > LIMIT or framing is Framing.TO_THE_END)
     return Wire(spoilt, ends, chance.random() < 0.5, status, body, spoilt == sent, surplus, keeps)
 
@@ -186,8 +186,8 @@ def _framed(chance: random.Random, framing: Framing, body: bytes, head: list[byt
     return b"".join([*chunks, b"0\r\n", chance.choice([b"", b"", b"Trailer: x\r\n"]), b"\r\n"])
 
 
-def _spoilt(chance: random.Random, sent: bytes) -> bytes:
-    """These bytes with something changed, put in, left out or cut off."""
+def _corrupted(chance: random.Random, sent: bytes) -> bytes:
+    """These bytes with something changed, added, left out or cut off."""
     at = chance.randint(0, len(sent))
     upto = min(len(sent), at + chance.choice([0, 1, 1, 3]))
     return chance.choice(
@@ -206,13 +206,13 @@ def _places(chance: random.Random, data: bytes) -> list[int]:
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """The pieces of ``data`` between these places, none of them empty: an event loop delivers no empty ones."""
+    """``data`` cut at these places, without empty pieces, since an event loop delivers none."""
     pieces = [data[begin:end] for begin, end in zip([0, *places], [*places, len(data)], strict=True)]
     return [piece for piece in pieces if piece]
 
 
 def live(wire: Wire, pieces: list[bytes]) -> tuple[Any, bool]:
-    """What the request comes to that ``pieces`` answer, and whether the connection may be used for another one."""
+    """The result of a request that is answered with ``pieces``, and whether the connection may be used again."""
     peer = Peer(tls=wire.tls)
     reply = peer.connection.send(b"GET", b"/first", HEADERS)
     peer.says(pieces)
@@ -244,7 +244,7 @@ def _outcome(reply: Any) -> Any:
 
 
 def _check_second(peer: Peer) -> None:
-    """The next exchange has its own reply, and nothing of the one before."""
+    """The next exchange gets its own reply, and nothing of the previous one."""
     reply = peer.connection.send(b"GET", b"/second", HEADERS)
     assert peer.transport.written[-1].startswith(b"GET /second HTTP/1.1\r\n")
     peer.says([SECOND])
@@ -253,13 +253,13 @@ def _check_second(peer: Peer) -> None:
 
 
 def _check_closed(peer: Peer) -> None:
-    """Nothing is sent over it any more by whoever asks whether it is of use."""
+    """Nothing more is sent over a connection that ``is_usable`` rejects."""
     assert not peer.connection.is_idle
     assert not peer.connection.is_usable()
 
 
 def check(number: int) -> str:
-    """One example; what it was, so that none is missing."""
+    """Check one example. Returns what it was, so that none is missing."""
     chance = random.Random(number)
     wire = drawn(chance)
     sent = wire.sent
@@ -290,14 +290,14 @@ def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_limit")
 async def test_bytes_mean_the_same_in_pieces_of_any_size() -> None:
-    """A reply or an ``httpx.TransportError``, the same for every cut, and what is left over is nobody's reply."""
+    """A reply or an ``httpx.TransportError``, the same for every cut. What is left over is not a reply."""
     begin = int(os.environ.get("OMIPAY_FUZZ_FIRST", "0"))
     seen = {check(number) for number in range(begin, begin + EXAMPLES)}
     assert seen == {"spoilt", "refused", "surplus", "kept", "closed"}
 
 
 async def test_bytes_before_a_request_close_the_connection() -> None:
-    """In plain TCP and under TLS, however many they are."""
+    """In plain TCP and under TLS, however many there are."""
     for number in range(EXAMPLES // 10):
         chance = random.Random(number)
         peer = Peer(tls=chance.random() < 0.5)
@@ -309,8 +309,8 @@ async def test_bytes_before_a_request_close_the_connection() -> None:
         assert not peer.transport.written
 
 
-async def test_what_lies_in_the_socket_keeps_the_next_request_back() -> None:
-    """The event loop has not delivered what came after a reply."""
+async def test_bytes_in_the_socket_prevent_the_next_request() -> None:
+    """The event loop has not yet delivered what came after a reply."""
     peer = Peer(tls=False)
     reply = peer.connection.send(b"GET", b"/", HEADERS)
     peer.says([SECOND])
