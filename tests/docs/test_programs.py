@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async.sandbox import Fault
-from tests.support.markdown import DOCS, ROOT, blocks, save_files
+from tests.support.markdown import DOCS, ROOT, save_files
 from tests.support.redis_server import RedisServer
 
 from .programs import eventually, is_missing, needs, running, served
@@ -122,11 +122,3 @@ async def test_a_session_with_redis(tmp_path: Path) -> None:
         program_file.write_text(text.replace("redis://localhost", redis.url), encoding="utf-8")
         async with served() as (sandbox, environment), running(tmp_path, "with_redis.py", **environment) as program:
             assert await program.end() == f"{sandbox.merchant.m_number}\n"
-
-
-@pytest.mark.parametrize("page", ["README", "shop", "till"])
-def test_the_chinese_pages_print_the_same_programs(page: str) -> None:
-    """What is tested in English is what a reader of Chinese is given."""
-    english = README if page == "README" else DOCS / f"{page}.md"
-    chinese = DOCS / "zh" / f"{page}.md"
-    assert [block.code for block in blocks(chinese)] == [block.code for block in blocks(english)]
