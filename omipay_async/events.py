@@ -22,7 +22,7 @@ class Event:
     """Something that the session has done.
 
     ``name`` is one of ``attempt`` (one try of a call), ``call`` (a whole call: exactly one for each, also when it was
-    cancelled), ``clock`` (an offset was learnt), ``node`` (another node is asked), ``poll`` (a poll ended),
+    cancelled), ``clock`` (an offset was learnt), ``node`` (another node is tried), ``poll`` (a poll ended),
     ``notification`` (one was received).
     """
 

@@ -61,12 +61,12 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
 
     Amounts are ints of the currency's minor unit (450 is A$4.50: see ``to_minor``), times are aware ``datetime``s. Each
     method's ``timeout`` is the seconds that this one call may take in all. Besides what its own text names, it raises
-    ``InvalidRequest`` before anything is sent, naming the parameter, ``SessionClosed``, and when the gateway says FAIL
-    an ``APIError`` (``AuthenticationError``, ``ParameterError``, ...). Where there is no usable answer:
+    ``InvalidRequest`` before anything is sent, naming the parameter, ``SessionClosed``, and when the gateway answers
+    FAIL an ``APIError`` (``AuthenticationError``, ``ParameterError``, ...). Where there is no usable answer:
 
-    - A read is repeated as ``retry`` says, then raises ``TransportError``, ``InvalidReply`` or ``GatewayError``.
+    - A read is repeated according to ``retry``, then raises ``TransportError``, ``InvalidReply`` or ``GatewayError``.
     - A money call (``make_...``, ``refund``) raises ``NotSent`` when it is certain that nothing was sent, and
-      ``OutcomeUnknown`` when nobody knows: its text says what to do then.
+      ``OutcomeUnknown`` when nobody knows: its documentation describes what to do then.
 
     Args:
         m_number: The merchant's number, a string with its leading zeros.
@@ -354,8 +354,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """The signed URL of an order's pay page: send the customer's browser there **now**. CN 3.2, 3.3.
 
         Of a ``QROrder`` it is ``pay_url``, of a ``JSAPIOrder`` ``pc_pay_url``. After payment the browser goes to
-        ``redirect_url``; arriving there proves nothing. The URL holds a signature that whoever sees it may use for five
-        minutes: make one for each visit, log none.
+        ``redirect_url``; arriving there proves nothing. Whoever sees the URL may use its signature for five minutes, so
+        make one for each visit and do not log it.
 
         Raises:
             InvalidRequest: for an order that does not have such a page, and for a page that is neither https nor on

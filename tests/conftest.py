@@ -40,18 +40,18 @@ def events() -> list[Event]:
 
 @pytest.fixture
 async def echo() -> AsyncIterator[Echo]:
-    """A gateway that repeats every secret that it is sent, running."""
+    """A running gateway that repeats every secret that it receives."""
     async with Echo() as echo:
         yield echo
 
 
 @pytest.fixture
 def session() -> Session:
-    """Stands for the session behind a web adapter."""
+    """A double of the session behind a web adapter."""
     return Session()
 
 
 @pytest.fixture
 def handler() -> Handler:
-    """What a web adapter runs for each order."""
+    """The handler that a web adapter runs for each order."""
     return Handler()

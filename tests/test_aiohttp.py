@@ -34,8 +34,8 @@ async def port(session: Session, handler: Handler) -> AsyncIterator[int]:
         yield port
 
 
-async def test_a_body_in_a_broken_encoding_is_refused(port: int, session: Session) -> None:
-    """400, by the server or by us, whoever sees it first; the session never does."""
+async def test_a_body_in_a_broken_encoding_is_rejected(port: int, session: Session) -> None:
+    """With 400, by the server or by us; it never reaches the session."""
     answered = await exchange(port, *chunked(b"{"), b"no length\r\n", headers="Transfer-Encoding: chunked\r\n")
     assert answered.status == 400
     assert session.bodies == []
@@ -50,7 +50,7 @@ async def later(session: Session) -> Session:
 
 @pytest.mark.parametrize("find", [lambda session: session, later])
 async def test_the_session_may_be_found_for_each_request(session: Session, handler: Handler, find: Any) -> None:
-    """By a function, sync or async, that is given the request: several merchants in one app."""
+    """By a sync or async function that gets the request: one app may have several merchants."""
     async with served_by_aiohttp(shop(lambda request: find(session), handler)) as port:
         assert (await exchange(port, b"{}")).body == SUCCESS
     assert session.bodies == [b"{}"]
@@ -58,7 +58,7 @@ async def test_the_session_may_be_found_for_each_request(session: Session, handl
 
 @pytest.mark.parametrize("make", [lambda session: session, later])
 async def test_the_context_keeps_the_session_and_closes_it(session: Session, handler: Handler, make: Any) -> None:
-    """Opened once, found under OMIPAY in sub-applications too, closed when the app ends."""
+    """It is opened once, found under OMIPAY in sub-applications too, and closed when the app ends."""
     app, payments = web.Application(), shop(OMIPAY, handler)
     app.cleanup_ctx.append(session_context(lambda: make(session)))
     app.add_subapp("/payments", payments)
@@ -69,8 +69,8 @@ async def test_the_context_keeps_the_session_and_closes_it(session: Session, han
     assert (session.opened, session.closed) == (1, 1)
 
 
-async def test_several_merchants_live_in_one_app(session: Session, handler: Handler) -> None:
-    """Each under a key of its own."""
+async def test_several_merchants_in_one_app(session: Session, handler: Handler) -> None:
+    """Each has a key of its own."""
     perth, key = Session(), web.AppKey("PERTH", AsyncOmipay)
     app = shop(OMIPAY, handler)
     app.router.add_post("/perth", notification_handler(key, handler))
@@ -84,7 +84,7 @@ async def test_several_merchants_live_in_one_app(session: Session, handler: Hand
 
 
 async def test_a_second_session_under_one_key_is_refused_at_the_start(session: Session, handler: Handler) -> None:
-    """It would take the first merchant's notifications; the first one is closed, the second never made."""
+    """It would get the first merchant's notifications. The first session is closed, the second never made."""
     second, app = Session(), shop(OMIPAY, handler)
     app.cleanup_ctx.append(session_context(lambda: cast("Any", session)))
     app.cleanup_ctx.append(session_context(lambda: cast("Any", second)))
@@ -97,7 +97,7 @@ async def test_a_second_session_under_one_key_is_refused_at_the_start(session: S
 
 @pytest.mark.parametrize("key", ["omipay", None])
 def test_a_key_is_an_app_key(key: Any) -> None:
-    """A plain string would be found by nobody."""
+    """A plain string is rejected."""
     with pytest.raises(ConfigurationError, match="key"):
         session_context(cast("Any", Session), key)
 
@@ -106,7 +106,7 @@ def test_a_key_is_an_app_key(key: Any) -> None:
 
 
 def reading(read: str) -> Any:
-    """A middleware that reads the body, as one that writes an audit log does."""
+    """A middleware that reads the body, as an audit log does."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Any) -> Any:
@@ -121,7 +121,7 @@ def reading(read: str) -> Any:
 async def test_a_body_that_was_read_already_is_taken_from_where_it_is_kept(
     caplog: pytest.LogCaptureFixture, read: str, status: int, content_type: str
 ) -> None:
-    """What aiohttp keeps is used; what is kept nowhere is an error that says what to do, and not a forged body."""
+    """If aiohttp has not kept it, the error describes what to do, and the body does not count as forged."""
 
     session = Session()
     app = shop(session, Handler())
@@ -135,7 +135,7 @@ async def test_a_body_that_was_read_already_is_taken_from_where_it_is_kept(
 
 
 async def test_a_forgotten_context_is_named(handler: Handler, caplog: pytest.LogCaptureFixture) -> None:
-    """The error in the log says what to write, where a KeyError would say nothing."""
+    """The error in the log contains what to write."""
     async with served_by_aiohttp(shop(OMIPAY, handler)) as port:
         assert (await exchange(port, b"{}")).status == 500
     (record,) = caplog.records
@@ -145,14 +145,14 @@ async def test_a_forgotten_context_is_named(handler: Handler, caplog: pytest.Log
 
 
 @pytest.mark.parametrize("wrong", [None, "session"])
-def test_what_is_neither_session_nor_key_is_refused_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
+def test_what_is_neither_session_nor_key_is_rejected_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
     """Not at the first notification."""
     with pytest.raises(ConfigurationError, match="omipay"):
         notification_handler(wrong, handler)
 
 
 @pytest.mark.parametrize("wrong", [None, "handler"])
-def test_what_is_no_handler_is_refused_when_the_app_is_made(session: Any, wrong: Any) -> None:
+def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wrong: Any) -> None:
     """Not at the first notification."""
     with pytest.raises(InvalidRequest, match="handler"):
         notification_handler(session, wrong)
@@ -168,6 +168,6 @@ def without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_missing_extra_is_named(without_aiohttp: None) -> None:
-    """The error says what to install."""
+    """The error contains what to install."""
     with pytest.raises(ImportError, match=r"omipay-async\[aiohttp\]"):
         importlib.import_module("omipay_async.aiohttp")

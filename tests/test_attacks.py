@@ -1,4 +1,4 @@
-"""What strangers post to a notify_url. The signature binds no byte of the body, and the URL is open to everybody."""
+"""What strangers post to a notify_url. The signature does not cover the body, and anybody can reach the URL."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
     ids=str,
 )
 async def test_forged(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, changes: dict[str, Any]) -> None:
-    """No key, another's key, another merchant's signature, a sign of any characters: refused, and nothing is asked."""
+    """No key, another's key, another merchant's signature, any characters: rejected, and nothing is asked."""
     body = notification(clock, **changes)
     with pytest.raises(InvalidSignature):
         omipay.parse_notification(body)
@@ -75,22 +75,20 @@ async def test_forged(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay,
 async def test_a_sign_taken_from_another_body(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, other: dict[str, Any]
 ) -> None:
-    """A signature is good for its own nonce and time, not for others."""
+    """A signature is valid only for its own nonce and time."""
     body = notification(clock) | other
     await refused(omipay, body, InvalidSignature, 403)
     assert gateway.asked == []
 
 
 async def test_a_lower_case_sign_is_not_ours(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """The documents sign in upper case."""
+    """The documents' signatures are in upper case."""
     body = notification(clock)
     await refused(omipay, body | {"sign": body["sign"].lower()}, InvalidSignature, 403)
 
 
-async def test_the_key_before_this_one_is_still_known(
-    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
-) -> None:
-    """On the day a key is changed, notifications under the old one are taken, and only that session takes them."""
+async def test_a_previous_key_is_still_accepted(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """Only by the session that has it in ``previous_secret_keys``."""
     body = notification(clock, key=OLD_KEY)
     assert (await omipay.confirm_notification(body)).is_paid
     async with gateway.session() as forgetful:
@@ -115,7 +113,7 @@ async def test_the_key_before_this_one_is_still_known(
     ids=str,
 )
 async def test_altered(clock: ManualClock, omipay: AsyncOmipay, lie: dict[str, Any]) -> None:
-    """A good signature under a body that lies of the order or the money: the gateway does not bear it out."""
+    """A valid signature with another order or amount: the gateway does not confirm it."""
     body = notification(clock, **lie)
     assert omipay.parse_notification(body).order_no == lie.get("order_no", "TR1")
     await refused(omipay, body, UnconfirmedNotification, 409)
@@ -124,7 +122,7 @@ async def test_altered(clock: ManualClock, omipay: AsyncOmipay, lie: dict[str, A
 async def test_nothing_of_the_body_reaches_the_handler(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """What the gateway leaves out cannot be lied about: the handler sees the gateway's word only."""
+    """The handler gets only the gateway's answer, also where that leaves a field out."""
     gateway.on("TR1", order("PAID"))
     seen: list[Order] = []
 
@@ -145,7 +143,7 @@ async def test_nothing_of_the_body_reaches_the_handler(
 
 @pytest.mark.parametrize("age_s", [301, 86_400, -301, -86_400 * 3650])
 async def test_stale(clock: ManualClock, omipay: AsyncOmipay, age_s: int) -> None:
-    """Old or from the future: ``parse_notification``, which asks nobody, refuses it; a true repeat may come late."""
+    """``parse_notification`` rejects an old body or one from the future. A real repeat may be confirmed late."""
     body = notification(clock, timestamp=clock.time_ms() - age_s * 1000)
     with pytest.raises(StaleNotification):
         omipay.parse_notification(body)
@@ -153,7 +151,7 @@ async def test_stale(clock: ManualClock, omipay: AsyncOmipay, age_s: int) -> Non
 
 
 async def test_replayed(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """A notification that was seen and is posted again runs nothing again; for another order it is a lie."""
+    """A notification that is posted again runs nothing again, and cannot be used for another order."""
     runs: list[str] = []
 
     async def handler(order: Order) -> None:
@@ -170,7 +168,7 @@ async def test_replayed(clock: ManualClock, omipay: AsyncOmipay) -> None:
 
 
 def quadruple(url: str) -> dict[str, str]:
-    """The signature in a URL that we handed to a browser."""
+    """The signature in a URL that was given to a browser."""
     query = dict(parse_qsl(urlsplit(url).query))
     return {name: query[name] for name in ("nonce_str", "timestamp", "sign")}
 
@@ -179,7 +177,7 @@ def quadruple(url: str) -> dict[str, str]:
 async def test_a_signature_taken_from_our_own_page(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, page: str
 ) -> None:
-    """The customer's browser knows a signature of ours: posted back as a notification it is found out, anywhere."""
+    """A customer who posts it back as a notification is rejected in any process."""
     if page == "pay page":
         order = QROrder("TR1", pay_url="https://www.omipay.com.cn/pay?paycode=TR1")
         url = omipay.pay_page_url(order, redirect_url="https://shop.example/thanks")
@@ -198,21 +196,21 @@ async def test_a_signature_taken_from_our_own_page(
 async def test_a_signature_taken_from_a_request_of_ours(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Whoever sees a request (a proxy, a log) cannot make a notification of it."""
+    """Nobody who sees a request (in a proxy, in a log) can make a notification from it."""
     await omipay.query_order("TR1")
     sent = {name: gateway.asked[0].params[name] for name in ("nonce_str", "timestamp", "sign")}
     await refused(omipay, notification(clock) | sent, ReflectedNotification, 403)
 
 
-async def test_a_signature_from_the_day_before_the_key_was_changed(clock: ManualClock, gateway: Gateway) -> None:
-    """Nonces under the previous key are still known as ours."""
+async def test_nonces_under_the_previous_key_are_recognised(clock: ManualClock, gateway: Gateway) -> None:
+    """Also after the key was changed."""
     async with gateway.session(previous_secret_keys=[OLD_KEY]) as omipay:
         body = notification(clock, nonce_str=TaggedNonces([OLD_KEY])(), key=OLD_KEY)
         await refused(omipay, body, ReflectedNotification, 403)
 
 
 class Counted:
-    """A nonce provider that remembers what it issued."""
+    """A nonce provider that stores what it issued."""
 
     def __init__(self) -> None:
         self.nonces: set[str] = set()
@@ -224,12 +222,12 @@ class Counted:
         return nonce
 
     def issued(self, nonce: str) -> bool:
-        """Whether it was one of these."""
+        """Whether it returned this nonce."""
         return nonce in self.nonces
 
 
 async def test_nonces_of_ones_own(clock: ManualClock, gateway: Gateway) -> None:
-    """A provider with ``issued`` detects what is reflected; one without cannot, and the gateway's word still counts."""
+    """A provider with ``issued`` detects its own nonces. Without it, the gateway's answer still counts."""
     async with gateway.session(nonces=Counted()) as with_memory:
         url = with_memory.wechat_login_url("https://shop.example/login")
         await refused(with_memory, notification(clock) | quadruple(url), ReflectedNotification, 403)
@@ -243,7 +241,7 @@ async def test_nonces_of_ones_own(clock: ManualClock, gateway: Gateway) -> None:
 
 
 async def test_no_error_shows_a_secret(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """Neither the key, nor a signature, nor a live nonce is in the errors that end up in a log."""
+    """Neither the key, nor a signature, nor a live nonce."""
     url = omipay.wechat_login_url("https://shop.example/login")
     bodies = [notification(clock, key="x"), notification(clock, total_amount="x"), notification(clock) | quadruple(url)]
     for body in bodies:

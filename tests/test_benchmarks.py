@@ -1,4 +1,4 @@
-"""The benchmarks' own sums: what stands in the table must be what was measured."""
+"""The calculations of the benchmarks."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_ratio_is_taken_within_each_block() -> None:
     ],
 )
 def test_verdict(target: Target | None, measured: float, verdict: str) -> None:
-    """A target that is just reached is reached; a row without one has no verdict."""
+    """A target that is just reached is reached. A row without a target has no verdict."""
     assert Row("what", measured, target=target).verdict == verdict
 
 
 def test_table_and_json_agree() -> None:
-    """A missed target is said in both, and nothing is raised."""
+    """A missed target is in both, and nothing is raised."""
     row = Row("CPU", 0.91, target=Target(0.8), sides={"ours": 455.0, "naive": 500.0}, note="Bounded at 3 s.")
     text = table([row])
     assert "0.91" in text
@@ -73,7 +73,7 @@ def test_table_and_json_agree() -> None:
 
 
 async def test_canned_server_answers_each_request() -> None:
-    """Requests that arrive cut in two or two at once are answered one by one: no side waits for a reply for ever."""
+    """Also if requests arrive in two pieces or two at once."""
     written: list[bytes] = []
 
     class HTTPClient:
@@ -102,8 +102,8 @@ def test_quick_run_of_one_part(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert written["machine"]["httpx"]
 
 
-def test_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A misspelt part ends in a usage error that names it, not in an empty table."""
+def test_unknown_part_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt part is a usage error that names it."""
     with pytest.raises(SystemExit):
         main(["--quick", "thoughput"])
     assert "thoughput" in capsys.readouterr().err

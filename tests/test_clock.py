@@ -9,7 +9,7 @@ from omipay_async.testing import ManualClock
 
 
 class TwoClocks(ManualClock):
-    """A clock whose wall time can go its own way."""
+    """A clock whose wall time can differ from its monotonic time."""
 
     put_forward_ms = 0
 
@@ -32,8 +32,8 @@ async def test_an_instant_passes_with_time() -> None:
 @pytest.mark.parametrize(
     ("forward_ms", "over"), [(1_500, False), (1_501, True), (3_600_000, True), (-3_600_000, False)]
 )
-async def test_a_machine_that_slept_knows_by_its_wall_clock(forward_ms: int, over: bool) -> None:
-    """The monotonic clock stood still meanwhile. A wall clock that was set back gives nobody more time."""
+async def test_a_machine_that_slept_counts_by_its_wall_clock(forward_ms: int, over: bool) -> None:
+    """The monotonic clock stood still. A wall clock that was set back gives no more time."""
     clock = TwoClocks()
     deadline = Deadline.after(clock, 1.5)
     clock.put_forward_ms = forward_ms

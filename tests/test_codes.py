@@ -1,4 +1,4 @@
-"""The words of the wire: named and valued as the documents have them, and what each status comes down to."""
+"""The enums: named and valued as in the documents, and what each status means."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REFUND_STATUSES = {
 
 
 def test_every_word_of_the_documents_is_a_member() -> None:
-    """Members are named and valued as on the wire, so that a plain string does as well."""
+    """Names and values are those on the wire, so that plain strings work too."""
     assert [str(p) for p in Platform] == ["WECHATPAY", "ALIPAY", "UPI", "ALIPAYONLINE", "POLI"]
     assert [str(c) for c in Currency] == ["AUD", "CNY"]
     assert [str(w) for w in Language] == ["EN", "CHS"]
@@ -60,15 +60,15 @@ def test_the_two_nodes_are_the_documents_addresses() -> None:
     assert Region.CN.base_url == "https://www.omipay.com.cn/omipay/api"
 
 
-def test_every_error_code_is_some_endpoints() -> None:
-    """No code is missing from the enum, and none is in it that no endpoint lists."""
+def test_every_error_code_belongs_to_an_endpoint() -> None:
+    """The enum contains exactly the codes that the endpoints list."""
     listed = COMMON_ERROR_CODES.union(*(endpoint.error_codes for endpoint in ENDPOINTS.values()))
     assert listed == set(ErrorCode)
 
 
 @pytest.mark.parametrize(("word", "meaning"), ORDER_STATUSES.items())
-def test_an_order_status_says_whether_to_ship(word: str, meaning: str) -> None:
-    """Paid means paid or settled; failed means never; all else waits."""
+def test_which_order_statuses_are_paid_or_failed(word: str, meaning: str) -> None:
+    """Paid or settled is paid; cancelled or failed has failed; all others wait."""
     status = OrderStatus(word)
     assert (status.is_paid, status.is_failed, status.is_final) == (
         meaning == "paid",
@@ -78,8 +78,8 @@ def test_an_order_status_says_whether_to_ship(word: str, meaning: str) -> None:
 
 
 @pytest.mark.parametrize(("word", "meaning"), REFUND_STATUSES.items())
-def test_a_refund_status_says_whether_the_money_arrived(word: str, meaning: str) -> None:
-    """Only Closed is refunded; OrganizationPayback is the platform's word and not final."""
+def test_which_refund_statuses_are_refunded_or_failed(word: str, meaning: str) -> None:
+    """Only Closed is refunded. OrganizationPayback is not final."""
     status = RefundStatus(word)
     assert (status.is_refunded, status.is_failed, status.is_final) == (
         meaning == "refunded",
@@ -99,19 +99,19 @@ def test_order_statuses_are_read_in_either_documents_spelling(word: str, member:
 
 @pytest.mark.parametrize("member", RefundStatus)
 def test_refund_statuses_are_read_without_regard_to_case(member: RefundStatus) -> None:
-    """The refund examples write CLOSED where the table has Closed."""
+    """The refund examples have CLOSED where the table has Closed."""
     assert {codes.refund_status(word) for word in (member.value, member.upper(), member.lower())} == {member}
 
 
 def test_a_misspelt_code_is_the_code_that_was_meant() -> None:
-    """SIGN_TIMEOUOT, in every failure example but one, is SIGN_TIMEOUT."""
+    """SIGN_TIMEOUOT, in all failure examples except one, is SIGN_TIMEOUT."""
     assert codes.error_code("SIGN_TIMEOUOT") is ErrorCode.SIGN_TIMEOUT
     assert all(codes.error_code(str(code)) is code for code in ErrorCode)
 
 
 @given(st.text())
 def test_a_word_that_no_document_lists_stays_as_it_came(word: str) -> None:
-    """A new status or code of the gateway's breaks no client."""
+    """A new status or code of the gateway breaks no client."""
     assert codes.order_status(word) == word or word in {"PAYED", "CLOSED"}
     assert str(codes.refund_status(word)).casefold() == word.casefold()
     assert codes.error_code(word) == word or word == "SIGN_TIMEOUOT"

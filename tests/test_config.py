@@ -1,4 +1,4 @@
-"""What a session may be set up with: each option checked by name when the session is made, none of them shown."""
+"""The options of a session: each is checked when the session is made, and no value is shown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .support.set_up import ENVIRONMENT, KEY, made
 
 
 def refused(**options: Any) -> str:
-    """Why such a session cannot be made."""
+    """The message of the error when such a session is made."""
     with pytest.raises(ConfigurationError) as refusal:
         AsyncOmipay(**({"m_number": "000034", "secret_key": KEY} | options))
     assert KEY not in str(refusal.value)
@@ -41,7 +41,7 @@ def refused(**options: Any) -> str:
 
 
 def zone_called(key: str) -> ZoneInfo:
-    """A zone five hours west of Greenwich: not every machine's tz database still has all the old names."""
+    """A zone five hours west of Greenwich. Not every tz database still has all the old names."""
     counts = struct.pack(">6l", 0, 0, 0, 0, 1, 4)
     return ZoneInfo.from_file(
         io.BytesIO(b"TZif".ljust(20, b"\0") + counts + struct.pack(">lbb", -18_000, 0, 0) + b"EST\0"), key
@@ -49,7 +49,7 @@ def zone_called(key: str) -> ZoneInfo:
 
 
 def test_the_signature_is_the_contracts() -> None:
-    """Every option, its place and its default, as other people's programs are written against it."""
+    """Every option with its place and its default, on which other programs rely."""
     parameters = list(inspect.signature(AsyncOmipay).parameters.values())
     assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == ["m_number", "secret_key"]
     assert {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} == {
@@ -98,24 +98,24 @@ def test_the_signature_is_the_contracts() -> None:
         *[("verify", value) for value in (False, "", b"/certificates", 5, None)],
     ],
 )
-def test_an_option_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
-    """ConfigurationError when the session is made, not when the first customer pays."""
+def test_an_option_that_cannot_work_is_rejected_by_name(name: str, value: Any) -> None:
+    """With ConfigurationError when the session is made, not at the first payment."""
     assert refused(**{name: value}).startswith(name)
 
 
 @pytest.mark.parametrize("value", [5, None])
-def test_previous_keys_that_are_no_keys_are_refused_by_name(value: Any) -> None:
-    """Not even a sequence."""
+def test_previous_keys_that_are_not_keys_are_rejected_by_name(value: Any) -> None:
+    """Also a value that is not a sequence."""
     assert refused(previous_secret_keys=value).startswith("previous_secret_keys")
 
 
-def test_a_transport_that_is_none_is_refused_by_name() -> None:
-    """When the session is made: with a transport that cannot send, each money call would be OutcomeUnknown."""
+def test_what_is_not_a_transport_is_rejected_by_name() -> None:
+    """When the session is made: otherwise each money call would be OutcomeUnknown."""
     assert refused(transport=object()).startswith("transport")
 
 
-def test_a_clock_says_which_of_its_methods_is_missing() -> None:
-    """``time_ms``, ``monotonic`` and ``sleep`` are what a clock must have."""
+def test_a_missing_method_of_a_clock_is_named() -> None:
+    """A clock needs ``time_ms``, ``monotonic`` and ``sleep``."""
 
     class Half:
         def time_ms(self) -> int:
@@ -142,19 +142,19 @@ def test_a_clock_says_which_of_its_methods_is_missing() -> None:
     ],
 )
 def test_an_address_is_https_and_nothing_but_an_address(name: str, address: Any) -> None:
-    """A key never goes out over plain http; no query, no fragment, no user."""
+    """A signature is never sent over plain http. A query, a fragment and a user are rejected."""
     message = refused(**{name: address})
     assert message.startswith(name)
     assert "hunter2" not in message
 
 
-def test_est_is_told_to_be_the_wrong_one() -> None:
-    """The error names the zone that was meant: in America's the day is another."""
+def test_est_is_rejected() -> None:
+    """The error contains the zone that was meant, since EST is a zone of America."""
     assert "Australia/Sydney" in refused(timezone="EST")
 
 
-def test_a_zone_that_this_machine_does_not_know_is_refused_at_first_use() -> None:
-    """Naming ``tzdata``: making the session reads no database."""
+def test_a_zone_that_this_machine_does_not_have_is_rejected_at_first_use() -> None:
+    """The error contains ``tzdata``. Making the session reads no database."""
     omipay = made(timezone="Atlantis/Capital")
     with pytest.raises(ConfigurationError, match="tzdata"):
         omipay._decoder()
@@ -162,29 +162,29 @@ def test_a_zone_that_this_machine_does_not_know_is_refused_at_first_use() -> Non
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "gateway.localhost"])
 def test_loopback_may_be_plain_http(host: str) -> None:
-    """A sandbox on this machine; certificates need not be checked there either."""
+    """For a sandbox on this machine, whose certificate need not be checked either."""
     made(base_url=f"http://{host}:8080/omipay/api", verify=False)
 
 
 @pytest.mark.parametrize("host", ["localhost.example", "127.0.0.1.example", "10.0.0.1", "notlocalhost", "[::2]"])
 def test_what_only_looks_like_loopback_may_not(host: str) -> None:
-    """The name's end counts."""
+    """The end of the name counts."""
     assert refused(base_url=f"http://{host}/omipay/api").startswith("base_url")
     assert refused(base_url=f"https://{host}/omipay/api", verify=False).startswith("verify")
 
 
-def test_with_a_transport_of_the_users_any_address_will_do() -> None:
-    """It decides where the bytes go."""
+def test_with_a_transport_of_the_users_any_address_is_accepted() -> None:
+    """The transport decides where the bytes go."""
     made(base_url="http://sandbox.test/omipay/api", transport=Gateway({}))
 
 
 @pytest.mark.parametrize("fallback", ["AU", Region.AU, Region.AU.base_url, Region.AU.base_url + "/"])
 def test_the_fallback_is_another_node(fallback: str) -> None:
-    """The same one twice would be asked twice."""
+    """The same address twice is rejected."""
     assert refused(fallback=fallback).startswith("fallback must be another node")
 
 
-async def test_two_nodes_on_one_host_are_told_apart() -> None:
+async def test_two_nodes_on_one_host_have_different_names() -> None:
     """By their ports, in events and errors."""
     ports = {"base_url": "http://127.0.0.1:81/omipay/api", "fallback": "http://127.0.0.1:82/omipay/api"}
     events: list[Event] = []
@@ -204,15 +204,15 @@ def test_every_option_takes_what_the_contract_says() -> None:
 
 
 def test_a_session_prints_no_secret() -> None:
-    """Merchant, node, state."""
+    """Its repr contains merchant, node and state."""
     omipay = open_session(Gateway({}), m_number="000034", secret_key=KEY, region="CN")
     assert repr(omipay) == "<AsyncOmipay m_number='000034' node=CN open>"
     omipay._life.close()  # never opened: nothing to close
     assert repr(omipay) == "<AsyncOmipay m_number='000034' node=CN closed>"
 
 
-def test_a_session_that_could_not_be_made_is_not_complained_about() -> None:
-    """The error is enough: no ResourceWarning for what never was."""
+def test_a_session_that_could_not_be_made_causes_no_warning() -> None:
+    """There is only the error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert refused(timeout=0)
@@ -220,8 +220,8 @@ def test_a_session_that_could_not_be_made_is_not_complained_about() -> None:
         gc.collect()
 
 
-def test_a_session_forgotten_open_is_complained_about() -> None:
-    """ResourceWarning, with the session's own words."""
+def test_a_session_that_is_not_closed_causes_a_warning() -> None:
+    """A ResourceWarning with the session's repr."""
 
     def forget() -> None:
         open_session(Gateway({}))
@@ -235,7 +235,7 @@ def test_a_session_forgotten_open_is_complained_about() -> None:
 
 
 class Masked(str):
-    """A secret as some libraries have it, or a member of an enum: it prints something else than it holds."""
+    """A string that prints something else than its content, like some libraries' secrets."""
 
     __slots__ = ()
 
@@ -250,7 +250,7 @@ class Masked(str):
 
 
 class Word(str, enum.Enum):  # noqa: UP042 - the older kind, whose ``str()`` is the member's name
-    """Options of a user's own."""
+    """An enum of a user's own."""
 
     M_NUMBER = "000034"
     KEY = KEY
@@ -263,7 +263,7 @@ class Word(str, enum.Enum):  # noqa: UP042 - the older kind, whose ``str()`` is 
 
 @pytest.mark.parametrize("kind", [Masked, Word])
 async def test_a_string_counts_by_its_content(kind: Any) -> None:
-    """Each option of a subclass of ``str`` does what the plain string does: every byte on the wire is the same."""
+    """For each option, a subclass of ``str`` sends exactly the bytes of the plain string."""
     plain = {
         "m_number": "000034",
         "secret_key": KEY,
@@ -286,7 +286,7 @@ async def test_a_string_counts_by_its_content(kind: Any) -> None:
 
 
 async def test_base_urls_count_by_their_content() -> None:
-    """And so do previous keys."""
+    """Previous keys too."""
     address = "https://third.example/omipay/api"
     gateway = Gateway(success("MakeQROrder"))
     async with open_session(gateway, base_url=Masked(address), previous_secret_keys=[Masked("old")]) as omipay:
@@ -317,7 +317,7 @@ async def test_base_urls_count_by_their_content() -> None:
 def test_no_frame_of_a_configuration_error_shows_the_key(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], make: Any
 ) -> None:
-    """Whoever captures local variables (Sentry, pytest's --showlocals, rich) does not learn it."""
+    """For code that captures local variables (Sentry, pytest's --showlocals, rich)."""
     given: dict[str, Any] = {"m_number": "000034", "secret_key": KEY} | options
     with pytest.raises(ConfigurationError) as refusal:
         make(**given)
@@ -329,7 +329,7 @@ def test_no_frame_of_a_configuration_error_shows_the_key(
 @pytest.mark.parametrize("variable", ["OMIPAY_SECRET_KEY", "OMIPAY_REGION", "OMIPAY_NOTIFY_URL"])
 @pytest.mark.parametrize("wrong", ["hunter2\x01hunter2", "'hunter2hunter2'"])
 def test_no_frame_shows_a_key_of_the_environment(monkeypatch: pytest.MonkeyPatch, variable: str, wrong: str) -> None:
-    """Nor is it shown when another variable is wrong."""
+    """Not even if another variable is wrong."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv(variable, wrong)

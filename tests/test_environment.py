@@ -1,4 +1,4 @@
-"""What a session takes from its environment: the OMIPAY_ variables, and those that name certificates."""
+"""What a session reads from its environment: the OMIPAY_ variables, and those for certificates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def fetch(omipay: AsyncOmipay) -> None:
 async def test_a_stale_variable_for_certificates_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, call: Any
 ) -> None:
-    """ConfigurationError by the first call, never an error of ssl's; nothing was sent."""
+    """In a ConfigurationError at the first call, not an error of ssl. Nothing was sent."""
     clear_certificates(monkeypatch)
     monkeypatch.setenv(variable, str(tmp_path / "was here" / "once"))
     async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
@@ -49,7 +49,7 @@ async def test_a_stale_variable_for_certificates_is_named(
 
 
 async def test_a_file_without_certificates_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is there but is no certificate is as good as missing."""
+    """Like a file that is missing."""
     clear_certificates(monkeypatch)
     (tmp_path / "empty.pem").write_bytes(b"")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
@@ -82,7 +82,7 @@ async def test_one_folder_with_certificates_is_enough(monkeypatch: pytest.Monkey
 
 
 async def test_a_notification_is_answered_503_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The gateway is to deliver it again, when the machine is mended."""
+    """So that the gateway delivers it again when the machine is repaired."""
     clear_certificates(monkeypatch)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
     async with Sandbox(secret_key=KEY) as sandbox, sandbox.session() as customer:
@@ -105,7 +105,7 @@ def clear_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Every variable set."""
+    """An environment with every variable."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("OMIPAY_BASE_URL", raising=False)
@@ -113,7 +113,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 async def test_a_session_is_set_up_by_its_environment(environment: pytest.MonkeyPatch) -> None:
-    """All six variables reach the wire."""
+    """The request shows all six variables."""
     gateway = Gateway(success("MakeQROrder"))
     async with AsyncOmipay.from_env(transport=gateway) as omipay:
         await CALLS["MakeQROrder"](omipay)
@@ -127,7 +127,7 @@ async def test_a_session_is_set_up_by_its_environment(environment: pytest.Monkey
 
 
 async def test_arguments_count_before_the_environment(environment: pytest.MonkeyPatch) -> None:
-    """And may stand in for a variable that is not set."""
+    """They may also replace a variable that is not set."""
     environment.delenv("OMIPAY_M_NUMBER")
     gateway = Gateway(success("MakeQROrder"))
     async with AsyncOmipay.from_env(transport=gateway, m_number="7", region="AU", notify_url=None) as omipay:
@@ -140,7 +140,7 @@ async def test_arguments_count_before_the_environment(environment: pytest.Monkey
 @pytest.mark.parametrize("name", ["OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY"])
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_variable_that_is_missing_is_named(environment: pytest.MonkeyPatch, name: str, value: str | None) -> None:
-    """Empty is missing."""
+    """An empty one counts as missing."""
     if value is None:
         environment.delenv(name)
     else:
@@ -161,7 +161,7 @@ def test_a_variable_that_is_missing_is_named(environment: pytest.MonkeyPatch, na
     ],
 )
 def test_a_variable_that_is_wrong_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """Not only the argument it becomes; and its value is not shown."""
+    """Not only the argument. Its value is not shown."""
     environment.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"^{name}: ") as refusal:
         AsyncOmipay.from_env()
@@ -171,14 +171,14 @@ def test_a_variable_that_is_wrong_is_named(environment: pytest.MonkeyPatch, name
 @pytest.mark.parametrize("quotes", ['""', "''", "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"])
 @pytest.mark.parametrize("variable", [*ENVIRONMENT, "OMIPAY_BASE_URL"])
 def test_a_variable_with_its_quotes_is_named(environment: pytest.MonkeyPatch, variable: str, quotes: str) -> None:
-    """Some readers of settings files hand them on: a key with quotes would sign everything wrong."""
+    """Some readers of settings files keep the quotes, and such a key would make every signature wrong."""
     environment.setenv(variable, quotes[0] + ENVIRONMENT.get(variable, "https://x.example/omipay/api") + quotes[1])
     with pytest.raises(ConfigurationError, match=rf"^{variable}: .*quotes"):
         AsyncOmipay.from_env()
 
 
 def test_a_quotation_mark_within_a_key_is_a_part_of_it(environment: pytest.MonkeyPatch) -> None:
-    """Only a pair around the whole value is refused."""
+    """Only a pair around the whole value is rejected."""
     environment.setenv("OMIPAY_SECRET_KEY", 'hunter"2"')
     omipay = AsyncOmipay.from_env(transport=Gateway({}))
     omipay._life.close()  # never opened: nothing to close
@@ -186,7 +186,7 @@ def test_a_quotation_mark_within_a_key_is_a_part_of_it(environment: pytest.Monke
 
 
 def test_a_broken_proxy_is_named_when_the_session_is_made(environment: pytest.MonkeyPatch) -> None:
-    """Not when the first customer pays; and not where a transport or a proxy is given."""
+    """Not at the first payment, and not if a transport or a proxy is given."""
     environment.setenv("HTTPS_PROXY", "http://[proxy")
     environment.delenv("https_proxy", raising=False)
     with pytest.raises(ConfigurationError, match=r"^HTTPS_PROXY "):
@@ -196,14 +196,14 @@ def test_a_broken_proxy_is_named_when_the_session_is_made(environment: pytest.Mo
 
 
 def test_an_argument_that_is_wrong_is_not_blamed_on_the_environment(environment: pytest.MonkeyPatch) -> None:
-    """The message names what the caller gave."""
+    """The message names the argument."""
     for options in ({"timeout": 0}, {"region": "UK"}):
         with pytest.raises(ConfigurationError, match=f"^{next(iter(options))} "):
             AsyncOmipay.from_env(**options)
 
 
 def test_empty_optional_variables_are_not_set(environment: pytest.MonkeyPatch) -> None:
-    """``OMIPAY_REGION=`` in a file of settings means the default."""
+    """``OMIPAY_REGION=`` in a settings file means the default."""
     environment.setenv("OMIPAY_REGION", " ")
     environment.setenv("OMIPAY_LANGUAGE", "")
     omipay = AsyncOmipay.from_env()

@@ -1,4 +1,4 @@
-"""The error tree: its shape, what each error carries, and that every one of them survives being pickled and copied."""
+"""The error tree: its shape, the fields of each error, and that every error can be pickled and copied."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def test_every_drawing_of_the_tree_shows_it(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", TREE)
-def test_each_class_hangs_where_the_tree_says(name: str) -> None:
-    """``except`` on a parent catches its children and nothing else, and each class says what it means."""
+def test_each_class_has_the_parent_of_the_tree(name: str) -> None:
+    """``except`` on a parent catches exactly its children, and each class has a docstring."""
     kind = getattr(errors, name)
     assert kind.__bases__[0].__name__ == TREE[name][0]
     assert kind.__doc__
@@ -130,15 +130,15 @@ def test_each_class_hangs_where_the_tree_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TREE)
-def test_each_class_says_of_the_money_what_it_can(name: str) -> None:
-    """Unless the call says more, an error is NOT_DONE or UNKNOWN only where its kind alone proves it."""
+def test_the_default_outcome_of_each_class(name: str) -> None:
+    """NOT_DONE or UNKNOWN only where the class alone proves it; a call may set another."""
     error = getattr(errors, name)("what happened", **REQUIRED.get(name, {}))
     assert error.outcome is TREE[name][1]
 
 
 @pytest.mark.parametrize("name", TREE)
-def test_each_error_speaks_to_people_and_to_programs(name: str) -> None:
-    """``str`` is the sentence that was written, and every field can be read."""
+def test_the_text_and_the_fields_of_each_error(name: str) -> None:
+    """``str`` is the message, and every field can be read."""
     error = made(name)
     assert str(error) == "what happened"
     assert {field: getattr(error, field) for field in TREE[name][2]} == TREE[name][2]
@@ -147,7 +147,7 @@ def test_each_error_speaks_to_people_and_to_programs(name: str) -> None:
 @pytest.mark.parametrize("how", ["pickle", "copy", "deepcopy"])
 @pytest.mark.parametrize("name", TREE)
 def test_errors_survive_process_pools_and_task_queues(name: str, how: str) -> None:
-    """Pickled or copied, an error keeps its class, words, fields, outcome, notes and cause."""
+    """A pickled or copied error keeps its class, text, fields, outcome, notes and cause."""
     error = made(name)
     error.add_note("at till 3")
     twin: OmipayError = pickle.loads(pickle.dumps(error)) if how == "pickle" else getattr(copy, how)(error)
@@ -161,7 +161,7 @@ def test_errors_survive_process_pools_and_task_queues(name: str, how: str) -> No
 
 
 def test_a_chain_of_our_own_errors_survives_too() -> None:
-    """OutcomeUnknown goes through a pickle together with the error that says why."""
+    """OutcomeUnknown is pickled with its cause."""
     error = errors.OutcomeUnknown("nobody knows", endpoint="Refund")
     error.__cause__ = made("GatewayError")
     twin = pickle.loads(pickle.dumps(error))
@@ -170,7 +170,7 @@ def test_a_chain_of_our_own_errors_survives_too() -> None:
 
 
 def test_a_poll_that_timed_out_keeps_the_last_error() -> None:
-    """``last_error`` survives a pickle: it says why nothing final was seen."""
+    """``last_error`` is pickled too."""
     error = errors.PollTimeout("too long", order_no="TR1", last_error=errors.TransportError("no answer"))
     twin = pickle.loads(pickle.dumps(error))
     assert isinstance(twin.last_error, errors.TransportError)
@@ -178,7 +178,7 @@ def test_a_poll_that_timed_out_keeps_the_last_error() -> None:
 
 
 def test_every_documented_code_has_its_class() -> None:
-    """The map is the contract's, row by row, and covers every code but USERPAYING, which is no error."""
+    """The table is the contract's and has every code except USERPAYING, which is not an error."""
     by_class: dict[str, set[str]] = {}
     for code, kind in ERROR_CLASSES.items():
         by_class.setdefault(kind.__name__, set()).add(code)
@@ -187,11 +187,11 @@ def test_every_documented_code_has_its_class() -> None:
     assert all(issubclass(kind, APIError) for kind in ERROR_CLASSES.values())
 
 
-def test_outcomes_are_words() -> None:
-    """An outcome can be written into a database column as it is."""
+def test_outcomes_are_strings() -> None:
+    """They can be written into a database column."""
     assert [str(outcome) for outcome in Outcome] == ["NOT_DONE", "UNKNOWN"]
 
 
-def test_a_closed_session_explains_itself() -> None:
-    """SessionClosed needs no words of its own."""
+def test_session_closed_has_a_default_message() -> None:
+    """It can be raised without a message."""
     assert str(errors.SessionClosed()) == "this session is closed"

@@ -1,4 +1,4 @@
-"""What the session tells of itself: one hook, one log, one ``call`` event for each call however it ends."""
+"""What a session reports: one hook, one log, and one ``call`` event for each call however it ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Told = list[Event]
 
 
 async def told(name: str, *answers: Answer, **options: Any) -> Told:
-    """The events of one call of an endpoint that the gateway answers so."""
+    """The events of one call of an endpoint with this answer."""
     events: Told = []
     async with open_session(Gateway(*answers), on_event=events.append, **options) as omipay:
         try:
@@ -38,13 +38,13 @@ async def told(name: str, *answers: Answer, **options: Any) -> Told:
 
 
 def named(events: Told, name: str) -> Told:
-    """Those of one name."""
+    """The events with one name."""
     return [event for event in events if event.name == name]
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_call_that_went_well_is_told_once(name: str) -> None:
-    """An attempt, then the call: endpoint, safety, node, no error."""
+async def test_a_successful_call_is_reported_once(name: str) -> None:
+    """An ``attempt`` and a ``call``, with endpoint, safety and node, and without an error."""
     events = await told(name, success(name))
     assert [event.name for event in events] == ["attempt", "call"]
     for event in events:
@@ -53,7 +53,7 @@ async def test_a_call_that_went_well_is_told_once(name: str) -> None:
         assert (event.error, event.outcome, event.error_code) == (None, None, None)
 
 
-async def test_an_attempt_is_logged_with_what_came_of_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_attempt_is_logged_with_its_result(caplog: pytest.LogCaptureFixture) -> None:
     """At DEBUG: that it was answered, or the name of the error."""
     with caplog.at_level(logging.DEBUG, "omipay_async"):
         await told("QueryOrder", success("QueryOrder"))
@@ -63,8 +63,8 @@ async def test_an_attempt_is_logged_with_what_came_of_it(caplog: pytest.LogCaptu
     assert "s: AuthenticationError" in failed
 
 
-async def test_the_numbers_of_a_call_are_told() -> None:
-    """What was sent, and what the reply named: enough to find the sale in one's own books."""
+async def test_the_numbers_of_a_call_are_reported() -> None:
+    """Those that were sent and those of the reply, to find the sale by."""
     call = (await told("MakeScanOrder", success("MakeScanOrder")))[-1]
     assert (call.order_no, call.out_order_no, call.out_refund_no) == ("TR1", "SEORD000001", None)
     call = (await told("Refund", success("Refund")))[-1]
@@ -73,8 +73,8 @@ async def test_the_numbers_of_a_call_are_told() -> None:
     assert call.order_no == "TR1"
 
 
-async def test_a_customer_typing_a_password_is_told_as_no_error() -> None:
-    """The code is there for those who count."""
+async def test_a_customer_typing_a_password_is_reported_without_an_error() -> None:
+    """The event has the code."""
     call = (await told("MakeScanOrder", fail("USERPAYING", order_no="TR1")))[-1]
     assert (call.error, call.outcome, call.error_code, call.order_no) == (None, None, ErrorCode.USERPAYING, "TR1")
 
@@ -92,8 +92,8 @@ async def test_a_customer_typing_a_password_is_told_as_no_error() -> None:
     ],
     ids=str,
 )
-async def test_a_call_that_failed_is_told_once_with_its_outcome(name: str, answer: Answer) -> None:
-    """``error`` and ``outcome`` are the error's own; each try is an attempt, counted from 1."""
+async def test_a_call_that_failed_is_reported_once_with_its_outcome(name: str, answer: Answer) -> None:
+    """``error`` and ``outcome`` are the error's. Each try is an attempt, counted from 1."""
     events = await told(name, answer)
     attempts, calls = named(events, "attempt"), named(events, "call")
     assert len(calls) == 1
@@ -102,14 +102,14 @@ async def test_a_call_that_failed_is_told_once_with_its_outcome(name: str, answe
     assert None not in {event.error for event in events}
 
 
-async def test_the_gateways_code_is_told() -> None:
-    """As a member where it is documented."""
+async def test_the_gateways_code_is_reported() -> None:
+    """As a member if it is documented."""
     assert (await told("MakeQROrder", fail("AMOUNT_INVALID")))[-1].error_code is ErrorCode.AMOUNT_INVALID
     assert (await told("MakeQROrder", fail("NEW_ONE")))[-1].error_code == "NEW_ONE"
 
 
 @pytest.mark.parametrize("call", ["make_scan_order", "call"])
-async def test_a_refused_call_is_told_too(call: str) -> None:
+async def test_a_rejected_call_is_reported_too(call: str) -> None:
     """Nothing was sent, and there was no attempt: NOT_DONE."""
     events: Told = []
     async with open_session(Gateway({}), on_event=events.append) as omipay:
@@ -124,8 +124,8 @@ async def test_a_refused_call_is_told_too(call: str) -> None:
     assert events[0].outcome is Outcome.NOT_DONE
 
 
-async def test_a_call_after_the_end_is_told_too() -> None:
-    """SessionClosed is an ending like any other."""
+async def test_a_call_of_a_closed_session_is_reported_too() -> None:
+    """With SessionClosed."""
     events: Told = []
     async with open_session(Gateway({}), on_event=events.append) as omipay:
         pass
@@ -137,7 +137,7 @@ async def test_a_call_after_the_end_is_told_too() -> None:
 
 
 class Hanging(httpx.AsyncBaseTransport):
-    """Takes a request and never answers."""
+    """A transport that never answers."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -150,8 +150,8 @@ class Hanging(httpx.AsyncBaseTransport):
 
 
 @pytest.mark.parametrize("name", ["Refund", "QueryOrder"])
-async def test_a_call_cancelled_after_it_was_sent_is_told_as_unknown(name: str) -> None:
-    """The money may have moved although nobody waits for it any more; a read says nothing of money."""
+async def test_a_money_call_cancelled_after_it_was_sent_is_unknown(name: str) -> None:
+    """The money may have moved. A read has no outcome."""
     events: Told = []
     transport = Hanging()
     async with open_session(transport, on_event=events.append, clock=ManualClock(TIMESTAMP)) as omipay:
@@ -164,8 +164,8 @@ async def test_a_call_cancelled_after_it_was_sent_is_told_as_unknown(name: str) 
     assert (call.error, call.outcome) == ("CancelledError", Outcome.UNKNOWN if name == "Refund" else None)
 
 
-async def test_a_call_cancelled_in_the_queue_is_told_as_not_done() -> None:
-    """It never left: the wait for a slot is told, the money is safe."""
+async def test_a_money_call_cancelled_in_the_queue_is_not_done() -> None:
+    """It was never sent. The event has the wait for a slot."""
     events: Told = []
     transport, clock = Hanging(), ManualClock(TIMESTAMP)
     async with open_session(transport, on_event=events.append, clock=clock, max_in_flight=1) as omipay:
@@ -183,8 +183,8 @@ async def test_a_call_cancelled_in_the_queue_is_told_as_not_done() -> None:
     assert (sent.endpoint, sent.outcome, sent.duration_s) == ("Refund", Outcome.UNKNOWN, 3)
 
 
-async def test_times_are_told_in_seconds_of_the_clock() -> None:
-    """A call that was repeated took its waits too."""
+async def test_times_are_in_seconds_of_the_clock() -> None:
+    """The time of a repeated call includes its waits."""
     clock = ManualClock(TIMESTAMP, auto=True)
     policy = RetryPolicy(base_delay=1.0, max_delay=1.0)
     events = await told("QueryOrder", b"", success("QueryOrder"), clock=clock, retry=policy)
@@ -192,8 +192,8 @@ async def test_times_are_told_in_seconds_of_the_clock() -> None:
     assert 0 <= events[-1].duration_s < 1
 
 
-async def test_a_learnt_offset_is_told() -> None:
-    """How wrong this machine's clock is, in seconds, and who said so."""
+async def test_a_learnt_offset_is_reported() -> None:
+    """In seconds, with the node whose clock it is."""
     ahead = "Tue, 27 Dec 2016 04:20:36 GMT"  # the documents' moment and 400 seconds
     refusal = response('{"return_code":"FAIL","error_code":"SIGN_TIMEOUT"}', Date=ahead)
     events = await told("MakeQROrder", refusal, success("MakeQROrder"))
@@ -204,8 +204,8 @@ async def test_a_learnt_offset_is_told() -> None:
     assert events[-1].attempt == 2
 
 
-async def test_another_node_is_told() -> None:
-    """The first could not be reached: which one is asked instead."""
+async def test_another_node_is_reported() -> None:
+    """The first node could not be reached; the event has the node that is tried instead."""
     events = await told("QueryOrder", httpx.ConnectError("refused"), success("QueryOrder"), fallback="CN")
     assert [(event.name, event.node) for event in events] == [
         ("attempt", "AU"),
@@ -238,8 +238,8 @@ def test_a_hook_that_is_cancelled_or_interrupted_is_not_silenced() -> None:
         Events(hook).emit(Event("call"))
 
 
-def test_without_a_hook_nothing_is_told() -> None:
-    """And no event needs to be made."""
+def test_without_a_hook_no_event_is_made() -> None:
+    """No event object is needed."""
     events = Events(None)
     assert not events.enabled
     events.emit(Event("call"))
@@ -259,8 +259,8 @@ def test_an_event_is_a_frozen_value_with_these_fields() -> None:
 # -- the log ----------------------------------------------------------------------------------------------------------
 
 
-async def test_the_log_has_a_level_for_each_reader(caplog: pytest.LogCaptureFixture) -> None:
-    """Attempts are DEBUG, repeats WARNING, an unknown outcome ERROR; a refusal is the caller's business."""
+async def test_the_levels_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Attempts are DEBUG, repeats WARNING, an unknown outcome ERROR. A refusal is not logged."""
     caplog.set_level(logging.DEBUG, "omipay_async")
     await told("QueryOrder", b"", success("QueryOrder"))
     assert [record.levelname for record in caplog.records] == ["DEBUG", "WARNING", "DEBUG"]
@@ -276,7 +276,7 @@ async def test_the_log_has_a_level_for_each_reader(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("name", MONEY)
 async def test_no_url_is_in_the_log(caplog: pytest.LogCaptureFixture, name: str) -> None:
-    """Endpoint, node, attempt, duration, error: no address and no parameter."""
+    """Endpoint, node, attempt, duration and error, without an address or a parameter."""
     caplog.set_level(logging.DEBUG)
     for answer in (success(name), b"<html>", httpx.ReadError("https://www.omipay.com.au/?sign=1")):
         await told(name, answer)
@@ -287,8 +287,8 @@ async def test_no_url_is_in_the_log(caplog: pytest.LogCaptureFixture, name: str)
 FIELDS = ("omipay_endpoint", "omipay_order_no", "omipay_out_order_no", "omipay_out_refund_no", "omipay_outcome")
 
 
-async def test_every_record_of_a_call_carries_its_numbers(caplog: pytest.LogCaptureFixture) -> None:
-    """In the text for people, as ``extra`` for programs: attempts, repeats, another node, an unknown outcome."""
+async def test_every_record_of_a_call_has_its_numbers(caplog: pytest.LogCaptureFixture) -> None:
+    """In the text, and as ``extra``: attempts, repeats, another node, an unknown outcome."""
     caplog.set_level(logging.DEBUG, "omipay_async")
     await told("MakeScanOrder", httpx.ConnectError("no"), httpx.ConnectError("no"), b"<html>", fallback="CN")
     assert len(caplog.records) == 6
@@ -310,8 +310,8 @@ async def test_every_record_of_a_call_carries_its_numbers(caplog: pytest.LogCapt
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("answer", [fail("SIGN_ERROR"), b"<html>", httpx.ConnectError("no")], ids=str)
-async def test_the_text_of_every_error_names_the_numbers_of_its_call(name: str, answer: Answer) -> None:
-    """Whoever reads it in a log finds the sale: the merchant's own number, and the gateway's if it was sent."""
+async def test_the_text_of_every_error_has_the_numbers_of_its_call(name: str, answer: Answer) -> None:
+    """The merchant's own number, and the gateway's if it was sent."""
     numbers = {"Refund": ["R-1", "TR1"], "QueryOrder": ["TR1"], "QueryRefund": ["RF1"]}
     expected = numbers.get(name, ["SEORD000001"] if name in MONEY else [])
     async with open_session(Gateway(answer), retry=RetryPolicy(attempts=1)) as omipay:
@@ -320,8 +320,8 @@ async def test_the_text_of_every_error_names_the_numbers_of_its_call(name: str, 
     assert all(str(caught.value).count(number) == 1 for number in expected)
 
 
-async def test_an_attempt_says_of_the_money_what_the_call_would(caplog: pytest.LogCaptureFixture) -> None:
-    """Of a money call whose only attempt failed, both events agree."""
+async def test_an_attempt_has_the_outcome_of_its_call(caplog: pytest.LogCaptureFixture) -> None:
+    """If the only attempt of a money call failed, both events agree."""
     for answer, outcome in ((b"", Outcome.UNKNOWN), (fail("NOT_ENOUGH"), Outcome.NOT_DONE)):
         attempt, call = await told("MakeScanOrder", answer)
         assert (attempt.outcome, call.outcome) == (outcome, outcome)
@@ -330,13 +330,13 @@ async def test_an_attempt_says_of_the_money_what_the_call_would(caplog: pytest.L
 
 
 def test_a_program_that_sets_up_no_logging_sees_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """The logger has a handler of its own that does nothing."""
+    """The logger has a NullHandler."""
     handlers = logging.getLogger("omipay_async").handlers
     assert any(isinstance(handler, logging.NullHandler) for handler in handlers)
 
 
-def test_an_event_tells_the_types_of_its_fields() -> None:
-    """Whoever stores events, by cattrs or pydantic, can ask for them at run time."""
+def test_the_types_of_an_events_fields_can_be_resolved() -> None:
+    """At run time, for cattrs or pydantic."""
     types = typing.get_type_hints(Event)
     assert types["error_code"] == ErrorCode | str | None
     assert types["duration_s"] is float

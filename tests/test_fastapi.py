@@ -34,7 +34,7 @@ async def port(session: Any, handler: Handler) -> AsyncIterator[int]:
 
 
 async def test_a_notification_is_posted(port: int, session: Session) -> None:
-    """Whoever looks with a browser sees 405, and the API's documentation does not list the address."""
+    """GET is answered with 405, and the API's documentation does not contain the path."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /omipay/notify HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
     assert (await answer(reader)).status == 405
@@ -60,7 +60,7 @@ FOUND = Session()
     ids=["function", "lambda", "annotated", "session"],
 )
 def test_the_session_may_come_from_a_dependency(dependency: Any, handler: Handler) -> None:
-    """A function, sync or async, an annotation, or the session itself; and the path may be chosen."""
+    """A sync or async function, an annotation, or the session itself. The path may be chosen."""
     FOUND.bodies.clear()
     app = fastapi.FastAPI()
     app.include_router(notification_route(dependency, handler, "/paid"))
@@ -83,7 +83,7 @@ async def make_later(session: Session) -> Session:
 def test_the_lifespan_keeps_the_session_and_closes_it(
     session: Session, handler: Handler, make: Any, dependency: Any
 ) -> None:
-    """Opened once, found by endpoints, WebSockets and the notification route, closed when the app ends."""
+    """It is opened once, found by endpoints, WebSockets and the notification route, and closed when the app ends."""
     app = fastapi.FastAPI(lifespan=lifespan(lambda: make(session)))
     app.include_router(notification_route(dependency, handler))
 
@@ -108,15 +108,15 @@ def test_the_lifespan_keeps_the_session_and_closes_it(
 
 
 def keeping(session: Any, name: str = "omipay") -> Any:
-    """The lifespan for a session that is only looked at."""
+    """The lifespan for a session that the test inspects."""
     return lifespan(lambda: session, name)
 
 
 PerthDep = Annotated[Any, omipay_dep("perth").__metadata__[0]]
 
 
-def test_several_merchants_live_in_one_app(session: Session, handler: Handler) -> None:
-    """Each under a name of its own, found by its own dependency."""
+def test_several_merchants_in_one_app(session: Session, handler: Handler) -> None:
+    """Each has its own name and its own dependency."""
     perth = Session()
 
     @contextlib.asynccontextmanager
@@ -142,7 +142,7 @@ def test_several_merchants_live_in_one_app(session: Session, handler: Handler) -
 
 @pytest.mark.parametrize("name", ["omipay", "perth"])
 def test_a_second_session_under_one_name_is_refused_at_the_start(session: Session, name: str) -> None:
-    """It would take the first merchant's notifications; the first one is closed, the second never made."""
+    """It would get the first merchant's notifications. The first session is closed, the second never made."""
     second = Session()
 
     @contextlib.asynccontextmanager
@@ -156,7 +156,7 @@ def test_a_second_session_under_one_name_is_refused_at_the_start(session: Sessio
 
 
 def test_an_app_may_start_again(session: Session) -> None:
-    """What the first life kept is gone."""
+    """Nothing of the first run is left."""
     app = fastapi.FastAPI(lifespan=keeping(session))
     for _ in range(2):
         with TestClient(app):
@@ -165,7 +165,7 @@ def test_an_app_may_start_again(session: Session) -> None:
 
 
 def test_mounted_applications_find_their_parents_session(session: Session, handler: Handler) -> None:
-    """At any depth, through routers too; one that has a session of its own keeps it."""
+    """At any depth, through routers too. An application with a session of its own keeps it."""
     parent, child, grandchild, other = (fastapi.FastAPI() for _ in range(4))
     parent.router.lifespan_context = cast("Any", keeping(session))
     own = Session()
@@ -194,7 +194,7 @@ def test_the_session_of_an_asgi_wrapper_is_found(session: Any, handler: Handler)
 
 @pytest.mark.parametrize("path", ["/omipay/notify", "/omipay/notify/"])
 @pytest.mark.parametrize("asked", ["/omipay/notify", "/omipay/notify/"])
-def test_a_slash_at_the_end_redirects_nobody(session: Any, handler: Handler, path: str, asked: str) -> None:
+def test_a_slash_at_the_end_causes_no_redirect(session: Any, handler: Handler, path: str, asked: str) -> None:
     """FastAPI would answer 307, and the notification would be lost."""
     app = fastapi.FastAPI()
     app.include_router(notification_route(session, handler, path))
@@ -203,7 +203,7 @@ def test_a_slash_at_the_end_redirects_nobody(session: Any, handler: Handler, pat
 
 
 def test_the_root_may_be_the_path(session: Any, handler: Handler) -> None:
-    """Of an application that is mounted for nothing else."""
+    """Of an application that is mounted only for this."""
     app = fastapi.FastAPI()
     app.include_router(notification_route(session, handler, "/"))
     with TestClient(app) as client:
@@ -211,8 +211,8 @@ def test_the_root_may_be_the_path(session: Any, handler: Handler) -> None:
 
 
 @pytest.mark.parametrize("name", ["my shop", "", None])
-def test_a_name_is_a_name(name: Any) -> None:
-    """An attribute is called so."""
+def test_a_name_must_be_an_identifier(name: Any) -> None:
+    """It becomes the name of an attribute."""
     with pytest.raises(ConfigurationError, match="name"):
         lifespan(cast("Any", Session), name)
     with pytest.raises(ConfigurationError, match="name"):
@@ -240,7 +240,7 @@ async def drains(request: fastapi.Request) -> None:
 def test_a_body_that_was_read_already_is_taken_from_where_it_is_kept(
     caplog: pytest.LogCaptureFixture, reader: Any, status: int, where: str
 ) -> None:
-    """What Starlette keeps is used; what is kept nowhere is an error that says what to do, and not a forged body."""
+    """If Starlette has not kept it, the error describes what to do, and the body does not count as forged."""
     session: Any = Session()
     app = fastapi.FastAPI(dependencies=[fastapi.Depends(reader)] if where == "dependency" else [])
     if where == "middleware":
@@ -258,7 +258,7 @@ def test_a_body_that_was_read_already_is_taken_from_where_it_is_kept(
 
 
 def test_a_forgotten_lifespan_is_named(handler: Handler) -> None:
-    """The error says what to write, where a missing attribute would say nothing."""
+    """The error contains what to write."""
     app = fastapi.FastAPI()
     app.include_router(notification_route(get_omipay, handler))
     with TestClient(app) as client, pytest.raises(ConfigurationError, match="lifespan"):
@@ -266,14 +266,14 @@ def test_a_forgotten_lifespan_is_named(handler: Handler) -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, "session", Annotated[Any, "no dependency"]])
-def test_what_is_neither_session_nor_dependency_is_refused_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
+def test_what_is_neither_session_nor_dependency_is_rejected_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
     """Not at the first notification."""
     with pytest.raises(ConfigurationError, match="omipay_or_dependency"):
         notification_route(wrong, handler)
 
 
 @pytest.mark.parametrize("wrong", [None, "handler"])
-def test_what_is_no_handler_is_refused_when_the_app_is_made(session: Any, wrong: Any) -> None:
+def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wrong: Any) -> None:
     """Not at the first notification."""
     with pytest.raises(InvalidRequest, match="handler"):
         notification_route(session, wrong)
@@ -289,6 +289,6 @@ def without_fastapi(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_missing_extra_is_named(without_fastapi: None) -> None:
-    """The error says what to install."""
+    """The error contains what to install."""
     with pytest.raises(ImportError, match=r"omipay-async\[fastapi\]"):
         importlib.import_module("omipay_async.fastapi")

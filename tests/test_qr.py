@@ -1,4 +1,4 @@
-"""What the orders draw is the QR code of what they hold: read back from the drawing, module by module."""
+"""The QR codes of orders, read back from the drawings, module by module."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("order", "text"), ORDERS)
-def test_each_drawing_reads_as_what_the_customer_is_to_scan(order: QROrder, text: str) -> None:
-    """A phone that scans the SVG, the PNG or the terminal reads the order's code, or its page if it has none."""
+def test_each_drawing_contains_what_the_customer_scans(order: QROrder, text: str) -> None:
+    """SVG, PNG and terminal contain the order's code, or its page if it has none."""
     expected = dark_modules(text)
     assert in_svg(order.qr_svg()) == expected
     assert in_png(order.qr_png(scale=1)) == expected
@@ -83,8 +83,8 @@ def test_each_drawing_reads_as_what_the_customer_is_to_scan(order: QROrder, text
     assert {(x, y) for x, y in in_terminal(order.qr_terminal()) if y < size} == expected
 
 
-def test_an_svg_is_a_file_and_a_part_of_a_page_alike() -> None:
-    """It names its namespace, as a file must, has no XML declaration, as within HTML, and a white background."""
+def test_an_svg_can_be_a_file_and_a_part_of_a_page() -> None:
+    """It has a namespace for files, no XML declaration for HTML, and a white background."""
     svg = QROrder("TR1", CODE).qr_svg(scale=3)
     assert svg.startswith("<svg ")
     assert 'xmlns="http://www.w3.org/2000/svg"' in svg
@@ -93,42 +93,42 @@ def test_an_svg_is_a_file_and_a_part_of_a_page_alike() -> None:
     assert f'width="{side}"' in svg
 
 
-def test_a_png_is_as_large_as_was_asked_for() -> None:
+def test_the_size_of_a_png() -> None:
     """``scale`` is in pixels a module."""
     small, large = (QROrder("TR1", CODE).qr_png(scale=scale) for scale in (2, 8))
     assert int.from_bytes(large[16:20]) == 4 * int.from_bytes(small[16:20])
 
 
 def test_a_terminal_s_theme_does_not_matter() -> None:
-    """Each line sets both of its colours and sets them back: a light theme does not turn the code inside out."""
+    """Each line sets both colours and resets them, so that a light theme does not invert the code."""
     for line in QROrder("TR1", CODE).qr_terminal().splitlines():
         assert re.fullmatch(r"\x1b\[38;5;231;48;5;16m[ ▀▄█]+\x1b\[0m", line)
 
 
 @pytest.mark.parametrize("draw", ["qr_svg", "qr_png", "qr_terminal"])
-def test_an_order_with_nothing_to_draw_says_so(draw: str) -> None:
-    """No empty picture is shown to a customer."""
+def test_an_order_without_a_code_is_an_error(draw: str) -> None:
+    """No empty picture is made."""
     with pytest.raises(InvalidRequest, match="neither a qrcode nor a pay_url") as caught:
         getattr(QROrder("TR1"), draw)()
     assert caught.value.parameter == "order"
 
 
 def test_a_code_that_is_too_long_is_refused_without_being_shown() -> None:
-    """segno's own exception does not come through, nor the code itself."""
+    """The error is not segno's, and does not show the code."""
     with pytest.raises(InvalidRequest, match="cannot be drawn as a QR code of 5000 characters") as caught:
         QROrder("TR1", "x" * 5_000).qr_svg()
     assert "xx" not in str(caught.value)
 
 
-def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing is an extra: who has not installed it reads how to."""
+def test_without_the_extra_the_error_shows_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing needs an extra."""
     monkeypatch.setitem(sys.modules, "segno", None)
     with pytest.raises(ConfigurationError, match=re.escape('pip install "omipay-async[qr]"')):
         QROrder("TR1", CODE).qr_terminal()
 
 
-def test_drawing_changes_nothing_about_what_orders_are() -> None:
-    """Orders stay frozen, slotted values that do not show their code."""
+def test_orders_that_can_be_drawn_are_ordinary_models() -> None:
+    """They are frozen and slotted, and their repr does not show the code."""
     order = QROrder("TR1", CODE)
     assert order == QROrder("TR1", CODE)
     assert not hasattr(order, "__dict__")

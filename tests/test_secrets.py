@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Everything that any logger says, at DEBUG, in a process whose first session is this test's."""
+    """All that any logger writes at DEBUG, in a process whose first session is this test's."""
     caplog.set_level(logging.DEBUG)
     httpcore_path.keep_replies_out_of_the_log.cache_clear()
     for name in [*logging.Logger.manager.loggerDict]:
@@ -58,13 +58,13 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
 
 
 def told_by(log: pytest.LogCaptureFixture) -> list[str]:
-    """What the records say, formatted and not."""
+    """The text of the records, formatted and not."""
     formatter = logging.Formatter("%(name)s %(message)s")
     return [f"{formatter.format(record)} {record.msg!r} {record.args!r}" for record in log.records]
 
 
 def told_by_error(error: BaseException) -> list[str]:
-    """What an error shows to whoever prints, logs or inspects it, causes and contexts included."""
+    """All that an error shows when it is printed, logged or inspected, with causes and contexts."""
     shown = [str(error), repr(error), *traceback.format_exception(error)]
     fields = ("message", "excerpt", "endpoint", "parameter", "status")
     shown.extend(repr(getattr(error, name, "")) for name in fields)
@@ -72,7 +72,7 @@ def told_by_error(error: BaseException) -> list[str]:
 
 
 async def everything_told(omipay: AsyncOmipay, name: str) -> list[str]:
-    """What one call shows of itself, however it ends."""
+    """All that one call shows, however it ends."""
     try:
         reply = await CALLS[name](omipay)
     except OmipayError as error:
@@ -85,7 +85,7 @@ async def everything_told(omipay: AsyncOmipay, name: str) -> list[str]:
 async def test_no_call_shows_a_secret_over_real_sockets(
     echo: Echo, log: pytest.LogCaptureFixture, answer: str, transport: str
 ) -> None:
-    """Every endpoint, every kind of ending, our own connections and a user's httpx transport."""
+    """Every endpoint and every kind of result, over our own connections and a user's httpx transport."""
     echo.answer = ANSWERS[answer]
     events: list[Event] = []
     given = httpx.AsyncHTTPTransport() if transport == "httpx" else None
@@ -103,7 +103,7 @@ async def test_no_call_shows_a_secret_over_real_sockets(
 async def test_a_reason_phrase_that_echoes_the_signature_is_not_logged(
     echo: Echo, log: pytest.LogCaptureFixture
 ) -> None:
-    """It is text of the server's, as headers are."""
+    """Like headers, it is the server's text."""
     echo.reason = lambda target: target
     async with session(None, echo.base_url) as omipay:
         shown = [line for name in CALLS for line in await everything_told(omipay, name)]
@@ -111,10 +111,10 @@ async def test_a_reason_phrase_that_echoes_the_signature_is_not_logged(
 
 
 @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.InvalidURL, RuntimeError, OSError])
-async def test_what_a_users_transport_tells_is_not_told_on(
+async def test_the_text_of_a_users_transport_is_not_repeated(
     log: pytest.LogCaptureFixture, kind: type[Exception]
 ) -> None:
-    """The foreign exception is neither chained nor quoted with its URL."""
+    """Its exception is neither chained nor quoted with its URL."""
     transport = Telling(kind)
     events: list[Event] = []
     async with session(transport, "https://gateway.test/omipay/api", on_event=events.append) as omipay:
@@ -128,7 +128,7 @@ async def test_what_a_users_transport_tells_is_not_told_on(
 async def test_a_code_that_echoes_the_signature_is_not_shown(
     echo: Echo, log: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """An unlisted ``error_code`` is the gateway's own text, and as careless as its ``error_msg`` may be."""
+    """An unlisted ``error_code`` is the gateway's own text, like its ``error_msg``."""
     echo.answer = lambda target: (200, json_body({"return_code": "FAIL", "error_code": f"BAD_URL {target}"}))
     async with session(None, echo.base_url) as omipay:
         shown = await everything_told(omipay, name)
@@ -154,7 +154,7 @@ async def test_a_tracer_that_reads_the_request_sees_no_signature(echo: Echo, mon
 
 
 async def test_the_key_is_never_sent(echo: Echo) -> None:
-    """Neither the current one nor a previous one, in no form; the signature is made with the current one."""
+    """Neither the current key nor a previous one, in any form. The current one signs."""
     async with session(None, echo.base_url) as omipay:
         for name in CALLS:
             await CALLS[name](omipay)
@@ -166,7 +166,7 @@ async def test_the_key_is_never_sent(echo: Echo) -> None:
 
 
 async def test_notifications_show_no_signature(echo: Echo, log: pytest.LogCaptureFixture) -> None:
-    """Believed or refused: what is shown of a body is not what signed it."""
+    """Neither an accepted nor a rejected one."""
 
     async def handler(order: object) -> None:
         """Be satisfied."""
@@ -193,8 +193,8 @@ async def test_notifications_show_no_signature(echo: Echo, log: pytest.LogCaptur
     search([*shown, *told_by(log)], {*needles, *echo.live} - {"F" * 32})
 
 
-async def test_pages_are_shown_to_their_caller_alone(echo: Echo, log: pytest.LogCaptureFixture) -> None:
-    """A signed URL is returned and goes nowhere else."""
+async def test_the_url_of_a_page_is_only_returned(echo: Echo, log: pytest.LogCaptureFixture) -> None:
+    """It is not logged or reported."""
     events: list[Event] = []
     async with session(None, echo.base_url, on_event=events.append) as omipay:
         page = omipay.pay_page_url(

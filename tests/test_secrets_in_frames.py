@@ -1,4 +1,4 @@
-"""No local variable of this library shows a secret to whoever captures the frames of an error."""
+"""No local variable of this library shows a secret in the frames of an error."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_no_frame_shows_a_key_or_a_signature(echo: Echo, answer: str, tran
 
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_no_frame_shows_a_payment_code_or_an_openid(echo: Echo, answer: str) -> None:
-    """Neither when the call fails, nor when the arguments are refused, nor on the stack that a hook runs on."""
+    """If the call fails, if the arguments are rejected, and on the stack on which a hook runs."""
     echo.answer = ANSWERS[answer]
     shown: list[str] = []
 
@@ -105,11 +105,11 @@ def test_no_frame_shows_the_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.InvalidURL, RuntimeError, OSError])
 async def test_no_frame_shows_a_signature_when_a_transport_fails(kind: type[Exception]) -> None:
-    """A user's transport sees it, because it sends it; the frames that called the transport do not show it."""
+    """A user's transport gets it to send it, but the frames that called the transport do not show it."""
     stacks: list[str] = []
 
     class Looking(Telling):
-        """As a transport that is instrumented."""
+        """A transport that is instrumented."""
 
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             """Look at the stack, and fail."""
@@ -126,7 +126,7 @@ async def test_no_frame_shows_a_signature_when_a_transport_fails(kind: type[Exce
 
 
 async def test_no_frame_shows_a_key_when_what_the_user_gave_raises() -> None:
-    """A nonce provider, a clock; one that returns what is not a nonce."""
+    """A nonce provider, or a clock; also a provider that returns what is not a nonce."""
 
     def broken() -> str:
         raise LookupError("no more nonces")
@@ -141,7 +141,7 @@ async def test_no_frame_shows_a_key_when_what_the_user_gave_raises() -> None:
 
 
 async def test_no_frame_shows_the_signature_of_a_notification(echo: Echo) -> None:
-    """Refused by any check, in any form: a forged body may hold a signature that is good for five minutes."""
+    """Rejected by any check, in any form: even a forged body may have a signature that is still valid."""
     echo.answer = lambda _: (200, json_body({"return_code": "FAIL", "error_code": "PERMISSION_ERROR"}))
     bodies: list[Any] = [signed_body(), signed_body(timestamp=5), signed_body(order_no=[KEY]), b"{" + signed_body()]
     bodies += [json.loads(signed_body(sign="canary")), signed_body().decode(), signed_body(order_no="a b")]

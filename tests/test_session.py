@@ -1,4 +1,4 @@
-"""The session's life: opened, closed, moved to another loop, and what is found out at its first call."""
+"""The life of a session: opened, closed, moved to another loop, and what its first call finds out."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ CALLS: dict[str, Callable[[AsyncOmipay], Coroutine[Any, Any, object]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-async def test_a_closed_session_says_so(gateway: Gateway, call: Callable[[AsyncOmipay], Any]) -> None:
-    """Whatever is called after the end is SessionClosed, and nothing is sent."""
+async def test_a_closed_session_raises_session_closed(gateway: Gateway, call: Callable[[AsyncOmipay], Any]) -> None:
+    """Whatever is called, and nothing is sent."""
     async with gateway.session() as omipay:
         await omipay.query_order("TR1")
     with pytest.raises(SessionClosed):
@@ -57,7 +57,7 @@ async def test_a_closed_session_says_so(gateway: Gateway, call: Callable[[AsyncO
 
 
 async def test_pages_of_a_closed_session(gateway: Gateway) -> None:
-    """No signature leaves a session that is closed."""
+    """A closed session signs nothing."""
     omipay = gateway.session()
     await omipay.aclose()
     with pytest.raises(SessionClosed):
@@ -67,7 +67,7 @@ async def test_pages_of_a_closed_session(gateway: Gateway) -> None:
 
 
 async def test_closing_is_idempotent(gateway: Gateway) -> None:
-    """Closed once, twice, several times at once, inside ``async with``: harmless, and the transport is closed."""
+    """Closed once, twice, several times at once, or in ``async with``. The transport is closed."""
     async with gateway.session() as omipay:
         await omipay.query_order("TR1")
         await asyncio.gather(omipay.aclose(), omipay.aclose())
@@ -77,7 +77,7 @@ async def test_closing_is_idempotent(gateway: Gateway) -> None:
 
 
 async def test_an_exception_in_the_body_closes_and_is_raised(gateway: Gateway) -> None:
-    """``async with`` hides nothing."""
+    """``async with`` hides no exception."""
     with pytest.raises(ZeroDivisionError):
         async with gateway.session() as omipay:
             raise ZeroDivisionError
@@ -85,7 +85,7 @@ async def test_an_exception_in_the_body_closes_and_is_raised(gateway: Gateway) -
 
 
 async def test_a_cancelled_closing_can_be_repeated(clock: ManualClock, gateway: Gateway) -> None:
-    """Whoever loses patience with a money call under way leaves a session that takes no more calls."""
+    """If ``aclose`` is cancelled during a money call, the session takes no more calls."""
     held = Held({"return_code": "SUCCESS", "refund_no": "RF1"})
     gateway.on("Refund", held)
     omipay = gateway.session()
@@ -103,7 +103,7 @@ async def test_a_cancelled_closing_can_be_repeated(clock: ManualClock, gateway: 
 
 
 def test_made_without_a_loop_and_used_in_two(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module-level session serves one ``asyncio.run`` after another: calls, polls, handlers; then it is closed."""
+    """A module-level session can be used in one ``asyncio.run`` after another: calls, polls, handlers."""
     monkeypatch.setattr("omipay_async.transport.http_transport.HTTPTransport", lambda *_: gateway)  # may be made anew
     clock = ManualClock(auto=True)
     omipay = AsyncOmipay(M_NUMBER, SECRET_KEY, base_url="http://127.0.0.1:9/omipay/api", clock=clock, timeout=5)
@@ -122,7 +122,7 @@ def test_made_without_a_loop_and_used_in_two(gateway: Gateway, monkeypatch: pyte
 
 
 def test_a_transport_of_ones_own_stays_with_its_loop(gateway: Gateway) -> None:
-    """Its connections cannot be made anew by us: the second loop is told so."""
+    """We cannot make its connections again, so a second loop gets an error."""
     omipay = gateway.session()
 
     async def use() -> None:
@@ -144,7 +144,7 @@ def other_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.mark.parametrize("under_way", ["query_order", "poll_until_paid", "fulfil"])
 def test_two_loops_at_once(gateway: Gateway, other_loop: asyncio.AbstractEventLoop, under_way: str) -> None:
-    """While a call, a poll or a handler is under way in one loop, another loop is told so: never a hang."""
+    """During a call, a poll or a handler in one loop, another loop gets an error and does not hang."""
     omipay = gateway.session()
     gateway.on("TR1", Held(order("PAID")) if under_way == "query_order" else order("PAID"))
 
@@ -177,7 +177,7 @@ def test_two_loops_at_once(gateway: Gateway, other_loop: asyncio.AbstractEventLo
 
 
 async def test_repr_shows_no_secret(gateway: Gateway) -> None:
-    """Which merchant, which node, open or closed; no key."""
+    """It contains merchant, node and state."""
     omipay = gateway.session(previous_secret_keys=["the old key"])
     assert repr(omipay) == "<AsyncOmipay m_number='000034' node=gateway.test open>"
     await omipay.aclose()
@@ -196,14 +196,14 @@ async def test_repr_shows_no_secret(gateway: Gateway) -> None:
 
 
 def test_sessions_share_the_tls_context() -> None:
-    """One for each value of ``verify`` in a process: it takes milliseconds to make. One's own is used as it is."""
+    """One for each value of ``verify`` in a process, since making one takes milliseconds. A given one is used."""
     assert ssl_context(True) is ssl_context(True)
     own = ssl.create_default_context()
     assert ssl_context(own) is own
 
 
 async def test_the_client_of_the_session_signs_nothing(gateway: Gateway) -> None:
-    """``omipay.http`` is a plain client through the same transport."""
+    """``omipay.http`` is a plain client that uses the same transport."""
     async with gateway.session(max_in_flight=1) as omipay:
         assert isinstance(omipay.http, httpx.AsyncClient)
         await omipay.http.get(f"{BASE_URL}/v2/QueryOrder", params={"order_no": "TR1"})
@@ -215,7 +215,7 @@ async def test_the_client_of_the_session_signs_nothing(gateway: Gateway) -> None
 
 @pytest.mark.parametrize("verify", ["/no/such/certificates.pem", 7, None])
 async def test_certificates_that_cannot_be_read(verify: Any) -> None:
-    """Told as a ConfigurationError that names ``verify``, at the latest when the first call is made."""
+    """A ConfigurationError that names ``verify``, at the latest at the first call."""
     with pytest.raises(ConfigurationError, match="verify"):
         async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url="https://127.0.0.1:9", verify=verify) as omipay:
             await omipay.query_order("TR1")
@@ -237,8 +237,8 @@ async def test_times_are_of_the_sessions_zone(gateway: Gateway, zone: Any, expec
 
 
 @pytest.mark.parametrize("name", ["Atlantis/Poseidonis", "", "Australia", "../../etc/passwd"])
-async def test_a_zone_that_this_machine_does_not_know(gateway: Gateway, name: str) -> None:
-    """Told at first use, before anything is sent, with what to install; the session itself can be made and closed."""
+async def test_a_zone_that_this_machine_does_not_have(gateway: Gateway, name: str) -> None:
+    """An error at first use, before anything is sent, with what to install. The session can be made and closed."""
     async with gateway.session(timezone=name) as omipay:
         for call in (CALLS["query_order"], CALLS["refund"]):
             with pytest.raises(ConfigurationError, match="tzdata"):
@@ -250,8 +250,8 @@ async def test_a_zone_that_this_machine_does_not_know(gateway: Gateway, name: st
 
 
 @pytest.mark.parametrize("nonce", ["short", "a" * 33, "with space 12", "umlautäöü123", 1234567890, None])
-async def test_a_nonce_that_is_none_is_never_sent(gateway: Gateway, nonce: Any) -> None:
-    """A provider of one's own is held to the documents' rule; what it returned is not shown."""
+async def test_what_is_not_a_nonce_is_never_sent(gateway: Gateway, nonce: Any) -> None:
+    """A provider of one's own must follow the documents' rule. The error does not show its value."""
     async with gateway.session(nonces=lambda: nonce) as omipay:
         for call in (CALLS["query_order"], CALLS["refund"]):
             with pytest.raises(InvalidRequest, match="nonces") as caught:

@@ -1,4 +1,4 @@
-"""The house plan: which module may know of which, what each optional package is needed for, what an import costs."""
+"""The plan of the package: which module may import which, what each optional package is needed for, import costs."""
 
 from __future__ import annotations
 
@@ -160,14 +160,14 @@ def folders(names: set[str]) -> set[str]:
 
 
 def test_every_module_has_its_place() -> None:
-    """A new module is put into a row of the plan, or into the sandbox or the command line."""
+    """A new module belongs in a row of the plan, in the sandbox or in the command line."""
     assert sorted(MODULES) == sorted(["", *CLIENT, *SANDBOX, *CLI])
     assert set(ROW) == {name.split(".")[0] for name in CLIENT}
 
 
 @pytest.mark.parametrize("name", CLIENT)
 def test_imports_run_one_way(name: str) -> None:
-    """Each module knows only of what lies below it; no circles, no late imports that hide one."""
+    """Each module imports only from the rows below it, also in functions and for type checkers."""
     folder = name.split(".", maxsplit=1)[0]
     known = folders(own(name, "now")) - {"", folder}  # "" is the version number
     assert {target: ROW[target] for target in known if ROW[target] >= ROW[folder]} == {}
@@ -177,29 +177,29 @@ def test_imports_run_one_way(name: str) -> None:
 
 
 def test_no_modules_import_each_other() -> None:
-    """There are no circles, also none of imports that are late or for type checkers alone."""
+    """There are no circles, not even of late imports or for type checkers."""
     graph = {name: own(name) - {"", name} for name in MODULES if name}  # the root hands out what all others define
     assert {"session", "sandbox.gateway", "cli.commands"} <= set(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("name", SANDBOX)
 def test_the_sandbox_is_written_without_the_client(name: str) -> None:
-    """Two hands that make the same mistake agree: it shares words and tables, not checks, signing or decoding."""
+    """It shares words and tables, but not checks, signing or decoding, where both could have the same mistake."""
     known = {target for target in own(name, "now") if target.split(".")[0] != "sandbox"}
     assert known <= SANDBOX_MAY_KNOW
     late = {target for target in own(name, "late") if target.split(".")[0] != "sandbox"}
     assert late == ({""} if name == "sandbox.sandbox" else set())  # session() makes an AsyncOmipay
 
 
-def test_the_sandbox_core_does_not_know_its_pages() -> None:
-    """Only the module that composes the sandbox imports its pages."""
+def test_the_sandbox_core_does_not_import_its_pages() -> None:
+    """Only the module that composes the sandbox imports them."""
     for path in (ROOT / "sandbox").glob("*.py"):
         knows = {target for target in own(name_of(path)) if target.startswith("sandbox.web")}
         assert knows == ({"sandbox.web.app"} if path.stem == "sandbox" else set()), path.name
 
 
-def test_nothing_but_the_edges_knows_the_sandbox_or_the_command_line() -> None:
-    """The client does not need what is built upon it."""
+def test_only_the_edges_import_the_sandbox_or_the_command_line() -> None:
+    """The client needs neither."""
     for name in CLIENT:
         above = folders(own(name))
         assert not above & {"cli", "__main__"}
@@ -207,8 +207,8 @@ def test_nothing_but_the_edges_knows_the_sandbox_or_the_command_line() -> None:
     assert not any(target.startswith("cli") for name in SANDBOX for target in own(name, "now"))
 
 
-def test_other_peoples_packages_are_needed_only_where_they_are_used() -> None:
-    """httpx has one home in the client; an extra is imported by the modules that its users ask for."""
+def test_each_third_party_package_is_imported_only_where_it_belongs() -> None:
+    """httpx has one place in the client, and an extra is imported by the modules that users import for it."""
     found: dict[str, set[str]] = {}
     for name in CLIENT + SANDBOX:
         for target, when in MODULES[name]:
@@ -221,7 +221,7 @@ def test_other_peoples_packages_are_needed_only_where_they_are_used() -> None:
 
 @pytest.mark.parametrize("modules", ["omipay_async", "omipay_async.testing", "omipay_async.errors, omipay_async.codes"])
 def test_importing_costs_next_to_nothing(modules: str) -> None:
-    """No httpx, no time zone data, no extra, no client: the pytest plugin is loaded in every suite of its users."""
+    """It loads no httpx, time zones, extras or client: the pytest plugin is loaded in every suite of its users."""
     heavy = {"httpcore", "zoneinfo", "tzdata", "typer", "rich", *THIRD_PARTY} - {"pytest"}
     code = f"import sys, {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -242,7 +242,7 @@ def test_the_public_names_are_sorted_and_each_can_be_imported() -> None:
 
 
 def test_type_checkers_see_the_same_names() -> None:
-    """Theirs is the one list that must be written out: the other is derived from names by module."""
+    """Their list must be written out; the other one is derived from it."""
     tree = ast.parse(Path(omipay_async.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if is_for_type_checkers(node))
     seen = {
@@ -252,7 +252,7 @@ def test_type_checkers_see_the_same_names() -> None:
 
 
 def test_every_error_and_every_reply_is_a_public_name() -> None:
-    """Whatever a user can be handed can be imported from the top."""
+    """Every class of which users get objects can be imported from the package."""
     for home in ("errors", "models", "new_orders", "codes"):
         module = importlib.import_module(f"{PACKAGE}.{home}")
         defined = {n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__}
@@ -260,20 +260,20 @@ def test_every_error_and_every_reply_is_a_public_name() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """With the usual words, so that ``hasattr`` and IDEs work."""
+    """With Python's usual message, so that ``hasattr`` and IDEs work."""
     with pytest.raises(AttributeError, match="module 'omipay_async' has no attribute 'Nothing'"):
         _ = untyped(omipay_async).Nothing
     assert dir(omipay_async) == omipay_async.__all__
 
 
 def test_every_module_states_its_rule() -> None:
-    """A docstring at the top of each."""
+    """It has a docstring."""
     for path in ROOT.rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
 def test_every_suppression_gives_its_reason() -> None:
-    """They are few, and whoever meets one need not guess."""
+    """There are few of them."""
     found = [
         line.strip()
         for path in [*ROOT.rglob("*.py"), *Path(__file__).parent.rglob("*.py")]
@@ -305,7 +305,7 @@ def lines_that_count(path: Path) -> list[str]:
 
 
 def test_no_file_is_long() -> None:
-    """Whoever opens one finds one question."""
+    """A file answers one question."""
     lengths = {
         str(path): len(path.read_text(encoding="utf-8").splitlines())
         for folder in (ROOT, TESTS)
@@ -315,7 +315,7 @@ def test_no_file_is_long() -> None:
 
 
 def test_no_two_test_files_share_ten_lines() -> None:
-    """What several files need is in a fixture, or in a helper of theirs."""
+    """What several files need is in a fixture or a helper."""
     seen: dict[tuple[str, ...], Path] = {}
     pairs = set()
     for path in sorted(TESTS.rglob("*.py")):

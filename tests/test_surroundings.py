@@ -1,4 +1,4 @@
-"""The machine and the tools around: FIPS rules, event loops that are not asyncio's, pytest-xdist."""
+"""The machine and other tools: FIPS rules, other event loops than asyncio's, pytest-xdist."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def hashes_of(path: Path) -> list[tuple[str, ast.AST]]:
 
 
 def test_only_hashes_that_fips_rules_allow_are_used() -> None:
-    """The SHA-2 family, and MD5 where the gateway wants it, marked as not for security: else OpenSSL refuses it."""
+    """The SHA-2 family, and MD5 where the gateway needs it, marked as not for security."""
     found = [(path, *use) for path in sorted(PACKAGE.rglob("*.py")) for use in hashes_of(path)]
     assert {name for _, name, _ in found} <= ALLOWED
     assert any(name == "md5" for _, name, _ in found)
@@ -48,7 +48,7 @@ def test_only_hashes_that_fips_rules_allow_are_used() -> None:
 
 
 def test_a_session_signs_where_md5_is_forbidden_for_security(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As OpenSSL behaves under FIPS rules."""
+    """As under FIPS rules in OpenSSL."""
     real = hashlib.md5
 
     def strict(data: bytes = b"", *, usedforsecurity: bool = True) -> Any:
@@ -68,8 +68,8 @@ def test_a_session_signs_where_md5_is_forbidden_for_security(monkeypatch: pytest
     assert len(gateway.requests) == 1
 
 
-def test_trio_is_told_that_asyncio_is_needed() -> None:
-    """A clear error of ours, from ``async with`` and from a call, where Python would say that no loop is running."""
+def test_under_trio_the_error_shows_that_asyncio_is_needed() -> None:
+    """From ``async with`` and from a call."""
 
     omipay = open_session(Gateway({}))
 
@@ -101,7 +101,7 @@ INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = funct
 
 
 def test_the_suite_of_a_user_runs_under_xdist(tmp_path: Path) -> None:
-    """With the plugin's fixtures, in two processes: no test sees the orders of another."""
+    """With the plugin's fixtures, in two processes: no test gets the orders of another."""
     (tmp_path / "test_shop.py").write_text(PROJECT, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text(INI, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-W", "error", "."]

@@ -1,4 +1,4 @@
-"""The gateway's times: Sydney's wall clock, unless a session is told otherwise, and never a guess."""
+"""The gateway's times: in Sydney's zone, unless a session has another one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def times(reply: dict[str, Any], **options: Any) -> Order:
     ],
 )
 async def test_the_gateways_times_are_sydneys(word: str, utc: str) -> None:
-    """Aware datetimes on Sydney's clock; a doubled hour is its first, a missing one still a time."""
+    """Aware datetimes in Sydney's zone. An hour that comes twice is the first one, a missing one still a time."""
     order = await times({"order_time": word})
     assert order.order_time is not None
     assert order.order_time.astimezone(UTC).replace(tzinfo=None).isoformat() == utc
@@ -43,8 +43,8 @@ async def test_a_session_may_be_given_another_zone(zone: Any) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/Atlantis", "../etc/passwd", "", "a\x00b"])
-async def test_a_machine_without_the_zone_hears_of_it_before_anything_is_sent(zone: str) -> None:
-    """ConfigurationError that says ``tzdata``: a paid order whose reply cannot be read would help nobody."""
+async def test_without_the_zone_nothing_is_sent(zone: str) -> None:
+    """A ConfigurationError that contains ``tzdata``, since no reply could be read."""
     gateway = Gateway(success("MakeScanOrder"))
     async with open_session(gateway, timezone=zone) as omipay:
         with pytest.raises(ConfigurationError, match="tzdata"):
@@ -55,7 +55,7 @@ async def test_a_machine_without_the_zone_hears_of_it_before_anything_is_sent(zo
 
 
 def test_a_session_is_made_without_a_time_zone_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The zone is looked up at first use, not when the session is made."""
+    """The zone is looked up at first use."""
 
     def missing(name: str) -> None:
         raise AssertionError(name)
@@ -67,7 +67,7 @@ def test_a_session_is_made_without_a_time_zone_database(monkeypatch: pytest.Monk
 
 
 class Unhashable(tzinfo):
-    """A zone of the user's, as odd as Python allows."""
+    """A zone that cannot be hashed."""
 
     __hash__ = untyped(None)
 
@@ -84,8 +84,8 @@ class Unhashable(tzinfo):
         return None
 
 
-async def test_any_zone_will_do_and_none_is_mixed_up_with_another() -> None:
-    """However many sessions with zones of their own there are in a process."""
+async def test_any_zone_works_and_none_is_mixed_up_with_another() -> None:
+    """However many sessions with their own zones there are in a process."""
     zones = [Unhashable(), *(timezone(timedelta(minutes=minute)) for minute in range(40)), Unhashable()]
     for zone in [*zones, *zones]:
         order = await times({"order_time": "20161227105530"}, timezone=zone)

@@ -49,8 +49,8 @@ class Lifecycle:
     """The life of one session.
 
     Args:
-        leave_loop: Called before the session is used in another event loop than until now. What it raises is raised
-            to whoever wanted to use the session there.
+        leave_loop: Called before the session is used in another event loop than until now. What it raises keeps the
+            session from being used there.
     """
 
     __slots__ = ("_leave_loop", "_loop", "_usage", "state")

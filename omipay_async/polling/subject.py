@@ -140,7 +140,7 @@ class Subject(Scheduled, Generic[S]):
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing left to be asked for anybody."""
+        """Whether no waiter needs another question."""
         return all(waiter.is_settled for waiter in self.waiters)
 
     def receive(self, state: S) -> None:
@@ -238,7 +238,7 @@ class Waiter(Generic[S]):
         return passed
 
     def asked(self, now: float) -> None:
-        """Note that a question about its subject has ended: the first one is asked, and late enough the last one."""
+        """Note that a question has ended: the next instant is the last question, or the deadline if it was that one."""
         if self.wants_more:
             self.instant = Instant.LAST if now < self.schedule.last else Instant.DEADLINE
 

@@ -246,7 +246,7 @@ def _fields(model: type[Any], raw: Mapping[str, Any], known: Mapping[str, Any]) 
         if name not in fields and second in fields:
             fields[name] = fields[second]
             if second == "cny_amount" and "pay_currency" not in fields:
-                fields["pay_currency"] = "CNY"  # EN 2.5: only where pay_currency says so is it in another currency
+                fields["pay_currency"] = "CNY"  # EN 2.5: it is in another currency only if pay_currency is
     fields.update(known)
     for name in _MAY_BE_MISSING.get(model, ()):
         fields.setdefault(name, None)

@@ -77,7 +77,7 @@ class ReplyDecoder:
         if doubt is not None:
             return Decoded(error=_invalid(context, received, doubt, parsed))
         if received.status >= 500:
-            # Whatever the body says: a server that has failed is not believed about money.
+            # Whatever the body contains: a server that has failed is not believed about money.
             return Decoded(error=_invalid(context, received, f"it came with HTTP status {received.status}", parsed))
         paying = context.endpoint is MAKE_SCAN_ORDER and _is_paying(raw)
         if raw.get("return_code") == "FAIL" and not paying:

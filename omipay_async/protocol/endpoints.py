@@ -62,7 +62,7 @@ class Endpoint(Generic[T]):
     echoes: tuple[str, ...] = ()
     """The numbers that a reply must repeat as they were sent, if it contains them: else it answers another call."""
     as_sent: tuple[str, ...] = ()
-    """The fields of ``reply`` that hold what was sent, whatever the reply says."""
+    """The fields of ``reply`` that contain what was sent, whatever the reply contains."""
     contradictions: frozenset[str] = frozenset()
     """The values of ``result_code``, in lower case, that contradict SUCCESS."""
     foreign_numbers: frozenset[str] = attrs.field()

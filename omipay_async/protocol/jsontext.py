@@ -46,18 +46,17 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = "".join(fields)
     if len(fields) == len(pairs) and (not names or names.split() == [names]):
         return fields  # no key is repeated or contains a space
-    cleaned_pairs = [(key.strip(), value) for key, value in pairs]
-    cleaned_fields = dict(cleaned_pairs)
+    stripped = [(key.strip(), value) for key, value in pairs]
+    first: dict[str, Any] = {}
     repeated, conflicts = [], []
-    if len(cleaned_fields) != len(pairs):
-        first: dict[str, Any] = {}
-        for key, value in cleaned_pairs:
-            if key in first:
-                repeated.append(key)
-                if not _same(first[key], value):
-                    conflicts.append(key)
-            first.setdefault(key, value)
-    return JSONObject(cleaned_fields, tuple(repeated), tuple(conflicts))
+    for key, value in stripped:
+        if key not in first:
+            first[key] = value
+            continue
+        repeated.append(key)
+        if not _same(first[key], value):
+            conflicts.append(key)
+    return JSONObject(dict(stripped), tuple(repeated), tuple(conflicts))
 
 
 def _same(one: object, other: object) -> bool:

@@ -199,7 +199,7 @@ class HTTPClient:
         try:
             with attempt.scope:
                 attempt.progress = Progress.HANDED_OVER
-                # No local variable may hold the request: its repr shows the signature to whoever captures frames.
+                # No local variable may hold the request: its repr shows the signature in captured frames.
                 response = await transport.handle_async_request(request_of(attempt, query))
                 received = await _read(response, attempt.node)
                 self._answered[attempt.node.base_url] = attempt.clock.monotonic()

@@ -1,4 +1,4 @@
-"""A session that holds known secrets, every call of it, and a gateway that echoes the signed URL wherever it can."""
+"""A session with known secrets, every call of it, and a gateway that echoes the signed URL wherever it can."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ GOOD: Final[dict[str, Any]] = {
 
 
 def json_body(fields: dict[str, Any]) -> bytes:
-    """As the gateway writes it."""
+    """JSON as the gateway writes it."""
     return json.dumps(fields).encode()
 
 
@@ -95,7 +95,7 @@ ANSWERS: Final[dict[str, Callable[[str], tuple[int, bytes]]]] = {
 
 
 class Echo:
-    """A gateway on a real socket that says back, in headers and body, whatever it was asked."""
+    """A gateway on a real socket that repeats the request in headers and body."""
 
     def __init__(self) -> None:
         self.answer: Callable[[str], tuple[int, bytes]] = ANSWERS["a success"]
@@ -148,7 +148,7 @@ def search(haystack: list[str], needles: set[str]) -> None:
 
 
 class Telling(httpx.AsyncBaseTransport):
-    """A user's transport whose exceptions tell the URL, as many do."""
+    """A user's transport whose exceptions contain the URL, as many do."""
 
     def __init__(self, kind: type[Exception]) -> None:
         self.kind = kind

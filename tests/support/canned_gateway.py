@@ -1,4 +1,4 @@
-"""A gateway that answers as it is told and keeps every request, and one good call of each endpoint."""
+"""A gateway with canned answers that keeps every request, and one good call of each endpoint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Gateway(httpx.MockTransport):
-    """Gives one answer after the other, the last one for ever."""
+    """Gives one answer after the other, and the last one again and again."""
 
     def __init__(self, *answers: Answer) -> None:
         super().__init__(self._answer)
@@ -53,7 +53,7 @@ class Gateway(httpx.MockTransport):
 
     @property
     def pairs(self) -> list[str]:
-        """What the last request asked for: ``name=value`` as on the wire, sorted."""
+        """The parameters of the last request: ``name=value`` as on the wire, sorted."""
         return sorted(self.requests[-1].url.query.decode("ascii").split("&"))
 
 
@@ -64,7 +64,7 @@ def response(body: bytes | str | Mapping[str, Any], status: int = 200, **headers
 
 
 def open_session(transport: httpx.AsyncBaseTransport | None, **options: Any) -> AsyncOmipay:
-    """The documents' merchant at the documents' moment, with the documents' nonce; time passes by itself."""
+    """The documents' merchant at their time, with their nonce, on a clock that moves by itself."""
     given: dict[str, Any] = {
         "m_number": vectors.M_NUMBER,
         "secret_key": vectors.SECRET_KEY,
@@ -142,7 +142,7 @@ NUMBERS: Final = {"order_no": "TR1", "refund_no": "RF1", "out_order_no": "SEORD0
 
 
 def read(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Any:
-    """What the client makes of such a reply."""
+    """The client's model of such a reply."""
     decoded = decode(endpoint, reply, status, **received)
     if decoded.error is not None:
         raise decoded.error
@@ -150,20 +150,20 @@ def read(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **r
 
 
 def decode(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Decoded[Any]:
-    """As :func:`read`; an error is not raised."""
+    """Like :func:`read`, but an error is returned."""
     body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
     return DECODER.decode(context(endpoint), Received(status, body, **received))
 
 
 def context(endpoint: str) -> RequestContext:
-    """What was asked: about the numbers of ``NUMBERS``, where the endpoint has them."""
+    """The context of a call with the numbers of ``NUMBERS`` that the endpoint has."""
     names = {parameter.name for parameter in ENDPOINTS[endpoint].parameters}
     numbers = {name: number for name, number in NUMBERS.items() if name in names}
     return RequestContext(ENDPOINTS[endpoint], numbers, ["canary-secret"], amount=100, currency="AUD")
 
 
 def as_sent(model: Any) -> Any:
-    """``model`` with what the good call of its endpoint asked for."""
+    """``model`` with the values that the good call of its endpoint sends."""
     if isinstance(model, RefundReceipt):
         return attrs.evolve(model, order_no="TR1", out_refund_no="R-1")
     if isinstance(model, QROrder | JSAPIOrder | ScanOrder | OnlineOrder | AppOrder | AppletOrder):

@@ -6,10 +6,10 @@ from omipay_async.testing import ManualClock
 
 
 class LeapingClock(ManualClock):
-    """A clock that can leap without a timer being fired: as when the machine, or the loop, was stopped."""
+    """A clock that can leap without calling a timer, as when the machine or the loop was stopped."""
 
     leapt_s = 0.0
 
     def monotonic(self) -> float:
-        """Seconds, the leap among them."""
+        """Seconds, including the leap."""
         return super().monotonic() + self.leapt_s

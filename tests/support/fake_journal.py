@@ -1,4 +1,4 @@
-"""Journals that do what a test says, and the charge that is written into them."""
+"""Journals that tests control, and the charge that is written into them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAYMENT_CODE = "134567890123456789"
 
 
 class FakeJournal:
-    """Keeps every entry, and does at each step what the test says."""
+    """Keeps every entry, and behaves at each step as the test has set it."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, JournalEntry]] = []
@@ -27,24 +27,24 @@ class FakeJournal:
 
     @property
     def names(self) -> list[str]:
-        """Which steps were taken."""
+        """The steps that were made."""
         return [name for name, _ in self.steps]
 
     @property
     def last(self) -> JournalEntry:
-        """What was written last."""
+        """The last entry."""
         return self.steps[-1][1]
 
     async def opening(self, entry: JournalEntry) -> None:
-        """Open."""
+        """Open an entry."""
         await self._step("opening", entry)
 
     async def closing(self, entry: JournalEntry) -> None:
-        """Close."""
+        """Close an entry."""
         await self._step("closing", entry)
 
     async def confirmed(self, m_number: str, order: Order) -> None:
-        """Not of calls."""
+        """It is not called for calls."""
         raise AssertionError
 
     async def _step(self, name: str, entry: JournalEntry) -> None:
@@ -57,7 +57,7 @@ class FakeJournal:
 
 
 class Stalled:
-    """A journal that does not answer until the test says so."""
+    """A journal that does not answer until the test releases it."""
 
     def __init__(self, *, stubborn: bool = False) -> None:
         self.reached = asyncio.Event()

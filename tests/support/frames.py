@@ -1,4 +1,4 @@
-"""What somebody sees who captures frames with their local variables, as Sentry does: of an exception, or of a stack."""
+"""The local variables in captured frames, as in Sentry: of an exception, or of a stack."""
 
 from __future__ import annotations
 

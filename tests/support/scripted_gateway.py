@@ -1,4 +1,4 @@
-"""A gateway in memory that answers as a test tells it, and a session with it: each byte is the test's own."""
+"""A gateway in memory that answers as a test has scripted it, and a session for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Answer = dict[str, Any] | httpx.Response | Exception | Callable[["Request"], Any
 
 @attrs.frozen
 class Request:
-    """What the gateway was asked."""
+    """A request that the gateway received."""
 
     at: float
     """By the clock's ``monotonic``."""
@@ -47,7 +47,7 @@ class Request:
 
 
 class Gateway(httpx.AsyncBaseTransport):
-    """Answers each number asked about, or else each endpoint, by its script; the last answer is given for ever."""
+    """Answers by number, or else by endpoint, from its script; the last answer is repeated."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -59,7 +59,7 @@ class Gateway(httpx.AsyncBaseTransport):
         self._scripts: dict[str, list[Answer]] = {}
 
     def on(self, name: str, *answers: Answer) -> None:
-        """Let ``name``, an endpoint or a number, be answered so from now on."""
+        """Let ``name``, an endpoint or a number, be answered like this from now on."""
         self._scripts[name] = list(answers)
 
     def times(self, name: str) -> list[float]:
@@ -99,7 +99,7 @@ class Gateway(httpx.AsyncBaseTransport):
         return AsyncOmipay(M_NUMBER, SECRET_KEY, **{**wired, **options})
 
     def after(self, seconds: float, answer: Answer) -> Callable[[Request], Awaitable[Answer]]:
-        """``answer``, that many seconds later."""
+        """``answer`` after so many seconds."""
 
         async def later(_: Request) -> Answer:
             await self.clock.sleep(seconds)
@@ -109,7 +109,7 @@ class Gateway(httpx.AsyncBaseTransport):
 
 
 class Held:
-    """An answer that is given when the test says so: ``gateway.on("QueryOrder", held)``."""
+    """An answer that is given when the test releases it: ``gateway.on("QueryOrder", held)``."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -181,12 +181,12 @@ def named(events: list[Event], name: str) -> list[Event]:
 
 
 async def settle() -> None:
-    """Let everything that can run now, run; no time passes."""
+    """Run everything that can run now; no time passes."""
     await ManualClock().advance(0)
 
 
 async def begin(clock: ManualClock, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """A task that has gone as far as it can while no time passes."""
+    """A task that has run as far as it can while no time passes."""
     task = asyncio.create_task(work)
     await settle()
     await clock.advance(0)  # what is due at once
@@ -194,14 +194,14 @@ async def begin(clock: ManualClock, work: Coroutine[Any, Any, Any]) -> asyncio.T
 
 
 async def outcome(task: asyncio.Task[Any]) -> Any:
-    """What a task that must be done by now returned or raised."""
+    """What a task, which must be done by now, returned or raised."""
     await settle()
     assert task.done(), "it is still waiting"
     return task.exception() or task.result()
 
 
 class Shop:
-    """A handler that counts its orders, and raises or waits when told."""
+    """A handler that counts its orders, and that raises or waits if the test has set it."""
 
     def __init__(self) -> None:
         self.fulfilled: list[str] = []
@@ -223,7 +223,7 @@ class Shop:
 
 
 def check_answer(reply: NotificationReply, status: int) -> None:
-    """The answer is the documented JSON, to the byte, with its type."""
+    """Assert that the answer is the documented JSON, to the byte, with its type."""
     assert reply.status == status
     assert reply.body == b'{"return_code": "%b"}' % (b"SUCCESS" if status == 200 else b"FAIL")
     assert dict(reply.headers) == {"Content-Type": "application/json"}

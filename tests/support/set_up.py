@@ -1,4 +1,4 @@
-"""A session that is set up and never used, and an environment that sets one up."""
+"""A session that is made and never used, and an environment for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What strangers post is refused: a gateway with one paid and one unpaid order, and how every method must answer."""
+"""Bodies of strangers must be rejected: a gateway with one paid and one unpaid order, and the checks."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def two_orders(clock: ManualClock) -> Gateway:
 
 
 async def never(order: Order) -> None:
-    """A handler that no attack may reach."""
+    """A handler that fails the test if it runs."""
     message = f"{order.order_no} was fulfilled"
     raise AssertionError(message)
 
 
 async def refused(omipay: AsyncOmipay, body: Any, kind: type[NotificationError], status: int) -> None:
-    """``body`` is refused for the right reason by every method that takes one, and reaches no handler."""
+    """Assert that every method that takes a body rejects ``body`` for the right reason, without a handler."""
     with pytest.raises(kind) as caught:
         await omipay.confirm_notification(body)
     assert type(caught.value) is kind

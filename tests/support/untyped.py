@@ -1,4 +1,4 @@
-"""What type checkers refuse, and tests do on purpose."""
+"""Hides from type checkers what tests do wrong on purpose."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def untyped(value: object) -> Any:
-    """``value`` as it is: for arguments that are wrong on purpose, and attributes that only a test sets."""
+    """``value`` without its type: for wrong arguments, and for attributes that only a test sets."""
     return value

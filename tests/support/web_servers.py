@@ -1,4 +1,4 @@
-"""An app behind a server of its framework, on a real socket."""
+"""Runs an app behind a server of its framework, on a real socket."""
 
 from __future__ import annotations
 
