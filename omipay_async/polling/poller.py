@@ -71,9 +71,7 @@ class Poller:
         self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._at_once)
         self._instants: Timetable[Waiter[Any]] = Timetable()
         self._waiting = 0
-        with contextlib.suppress(RuntimeError):  # the timer may be a task of the loop that is closed
-            self._drop_timer()
-        self._timer, self._timer_due = None, math.inf
+        self._timer, self._timer_due = None, math.inf  # a timer that was set ended with its event loop
 
     async def poll(
         self,

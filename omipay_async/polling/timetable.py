@@ -83,7 +83,6 @@ class Timetable(Generic[T]):
 
     def next_time(self) -> float:
         """When to look again: ``first`` finds nothing before that, and perhaps nothing then."""
-        self._drop_removed()
         while self._numbers and self._numbers[0] not in self._buckets:
             heapq.heappop(self._numbers)
         if self._heap:

@@ -49,6 +49,7 @@ async def test_cancelled_polls_leave_nothing(
     del staying  # a task keeps the frames that its cancellation went through
     assert left_over() == 0
     assert omipay._polling._poller._timer is None
+    assert clock._next_due() is None
 
 
 async def test_closing_many_polls_lets_other_tasks_run(gateway: Gateway) -> None:

@@ -322,3 +322,8 @@ async def test_a_question_has_no_more_time_than_its_poll(
     await clock.advance(3)
     assert (await outcome(poll)).is_paid
     assert gateway.connect_timeouts == pytest.approx([2])
+    gateway.on("TR2", order("PAYING"))
+    poll = await begin(clock, omipay.poll_until_paid("TR2", first_wait=10, timeout=12))
+    await clock.advance(12)
+    assert isinstance(await outcome(poll), PollTimeout)
+    assert gateway.connect_timeouts[-1] == pytest.approx(0.5 / 3)  # of the last question, half a second before the end

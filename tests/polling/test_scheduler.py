@@ -92,6 +92,20 @@ def test_of_very_many_new_orders_every_second_turn_is_the_newest_ones() -> None:
     assert take_all(scheduler) == ["0", "7", "1", "6", "2", "3", "4", "5"]
 
 
+@pytest.mark.parametrize(
+    ("at_once", "number", "turns"),
+    [(1, 7, [0, 6, 1, 2, 3, 4, 5]), (2, 8, [0, 1, 2, 3, 4, 5, 6, 7]), (2, 9, [0, 1, 2, 3, 4, 5, 6, 7, 8])],
+)
+def test_new_orders_are_very_many_when_they_fill_more_than_four_rounds(
+    at_once: int, number: int, turns: list[int]
+) -> None:
+    """A round is what may be under way at the same time. Fewer orders go in the order in which they came."""
+    scheduler: Scheduler[Order] = Scheduler(at_once)
+    for name in range(number):
+        scheduler.ask_first(Order(str(name)))
+    assert take_all(scheduler) == [str(turn) for turn in turns]
+
+
 def test_an_order_is_queued_once() -> None:
     """An order that is new, woken and at its end is asked about once, and as a new one."""
     scheduler: Scheduler[Order] = Scheduler(1)
@@ -282,6 +296,35 @@ def test_what_is_taken_out_of_a_timetable_leaves_nothing(spread: float) -> None:
     for item in range(10):
         timetable.remove(-item - 1, 0.01 + item)
     assert size(timetable) < 100
+    assert timetable.next_time() == math.inf
+
+
+def test_what_stays_when_most_is_removed_still_comes_in_order() -> None:
+    """Also where so much was removed that the timetable was tidied up."""
+    timetable: Timetable[int] = Timetable()
+    timetable.first(10)
+    times = {item: (item * 7919 % 1000) / 1000 for item in range(400)}
+    for item, time in times.items():
+        timetable.add(item, time)
+    for item in range(0, 400, 4):
+        for gone in range(item, item + 3):
+            timetable.remove(gone, times.pop(gone))
+    found = []
+    while (first := timetable.first(10)) is not None:
+        found.append(first[1])
+        timetable.remove(first[1], first[0])
+    assert found == sorted(times, key=times.__getitem__)
+
+
+def test_a_clock_may_begin_below_zero() -> None:
+    """Its start is arbitrary; no item is found too late."""
+    timetable: Timetable[str] = Timetable()
+    timetable.add("sooner", -0.1)
+    timetable.add("later", 0.1)
+    assert timetable.next_time() <= -0.1
+    assert timetable.first(-0.1) == (-0.1, "sooner")
+    timetable.remove("sooner", -0.1)
+    timetable.remove("later", 0.1)
     assert timetable.next_time() == math.inf
 
 
