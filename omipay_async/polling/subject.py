@@ -88,7 +88,7 @@ class Topic(Generic[S]):
     """Asks the gateway about a number, within so many seconds."""
     failed: Callable[[S], OmipayError]
     """The error of a final state that is a failure."""
-    subjects: dict[str, Subject[S]] = attrs.field(factory=dict, init=False)
+    subjects: dict[str, Subject[S]] = attrs.field(factory=dict)
 
 
 def is_temporary(error: BaseException, primary_node: str) -> bool:

@@ -67,6 +67,8 @@ async def test_closing_many_polls_lets_other_tasks_run(gateway: Gateway) -> None
 
     watching = asyncio.create_task(watch())
     await omipay.aclose()
+    await asyncio.sleep(0)
+    assert all(poll.done() for poll in polls)
     await watching
     await asyncio.wait(polls)
     assert max(after - before for before, after in itertools.pairwise(ended)) <= 400

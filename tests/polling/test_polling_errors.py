@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from omipay_async import (
+    APIError,
     AuthenticationError,
     ConfigurationError,
     GatewayError,
@@ -20,17 +21,18 @@ from omipay_async import (
     OmipayError,
     Outcome,
     ParameterError,
+    PaymentFailed,
     PollTimeout,
     QROrder,
     RefundReceipt,
     SystemClock,
     TransportError,
 )
-from tests.support.scripted_gateway import Gateway, Held, begin, fail, order, outcome
+from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
-    from omipay_async import AsyncOmipay
+    from omipay_async import AsyncOmipay, Event, Order
     from omipay_async.testing import ManualClock
 
 
@@ -96,6 +98,7 @@ async def test_an_error_that_lasts_until_the_timeout_is_the_last_error(
         ("SIGN_TIMEOUT", AuthenticationError),
         ("PERMISSION_ERROR", LookupFailed),
         ("PARAMETER_INVALID", ParameterError),
+        ("USERPAYING", APIError),
     ],
 )
 async def test_lasting_errors_are_raised_at_once(
@@ -127,6 +130,21 @@ async def test_an_order_that_the_second_node_does_not_have_yet(clock: ManualCloc
         error = await outcome(poll)
     assert isinstance(error, LookupFailed)
     assert error.node == "gateway.test"
+
+
+async def test_what_on_status_knows_of_the_money_stays(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
+) -> None:
+    """Should it raise the gateway's own word of another order, the error and the event say that money did not move."""
+    gateway.on("TR1", order("PAYING"))
+
+    def give_up(now: Order) -> None:
+        raise PaymentFailed("the sale was cancelled", order=now)
+
+    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0, on_status=give_up))
+    assert (await outcome(poll)).outcome is Outcome.NOT_DONE
+    (event,) = named(events, "poll")
+    assert (event.error, event.outcome) == ("PaymentFailed", Outcome.NOT_DONE)
 
 
 async def test_a_set_up_that_cannot_work_ends_it(clock: ManualClock, gateway: Gateway) -> None:
