@@ -147,7 +147,7 @@ class Poller:
         """Enter a waiter in the timetable at its next instant."""
         time = waiter.next_time
         if waiter.listed_at == time:
-            return
+            return  # it is there already
         if waiter.listed_at is not None:
             self._instants.remove(waiter, waiter.listed_at)
         waiter.listed_at = None if time == math.inf else time
