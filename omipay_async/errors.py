@@ -127,7 +127,7 @@ class SessionClosed(OmipayError):
 
 
 class TransportError(OmipayError):
-    """A read got no answer. It may be repeated."""
+    """A read got no answer in time, or the connection failed. It may be repeated."""
 
     def __init__(self, message: str, *, endpoint: str = "", outcome: Outcome | None = None) -> None:
         super().__init__(message, outcome=outcome)
@@ -233,31 +233,54 @@ class APIError(OmipayError):
 
 
 class AuthenticationError(APIError):
-    """The gateway does not accept the merchant number, the key or the time: nothing was acted on."""
+    """The gateway does not accept the merchant number, the key or the time. No money moved.
+
+    SIGN_ERROR, SIGN_TIMEOUT, MERCHANTNO_INVALID or MERCHANTNO_DISABLE (CN 2.4, 3.1). ``omipay doctor`` shows which of
+    them is wrong.
+    """
 
 
 class ParameterError(APIError):
-    """The gateway rejected a parameter: a store, a currency, an amount, or one that is missing."""
+    """The gateway rejected a parameter: a store, a currency, an amount, or one that is missing. No money moved.
+
+    PARAMETER_INVALID, BRANCH_INVALID, CURRENCY_ERROR or AMOUNT_INVALID (CN 2.4, 3.1 to 3.4). Correct the parameter,
+    and make a new call under a new number.
+    """
 
 
 class MerchantSetupError(APIError):
-    """A web store, a WeChat store or a till has to be registered with Omipay first."""
+    """A web store, a WeChat store or a till has to be registered with Omipay first. No money moved.
+
+    WEBSTORE_NOT_EXISTS, WECHAT_STORE_NOT_EXISTS or POS_NOT_REGISTERED (CN 3.2 to 3.4). Omipay's support registers them.
+    """
 
 
 class PaymentDeclined(APIError):
-    """The customer's balance, card or payment code was not accepted: ask for another."""
+    """The customer's balance, card or payment code was not accepted. No money moved.
+
+    NOT_ENOUGH, CARD_NOT_SUPPORT, QRCODE_EXPIRED or QRCODE_ERROR (CN 3.4). Ask for a new code or another card, and
+    charge it under a new ``out_order_no``.
+    """
 
 
 class OrderStateError(APIError):
-    """The order is paid, closed, not paid, or has too little left to refund."""
+    """The order is paid, closed, not paid, or has too little left to refund. See ``outcome``.
+
+    ORDER_PAID or ORDER_CLOSED of a scan order (CN 3.4) is about an earlier order with its ``out_order_no``: do not
+    charge again for this sale. ORDER_NOT_PAID or AMOUNT_OVER_LIMIT of a refund (CN 3.10): this call moved no money.
+    """
 
 
 class LookupFailed(APIError):
-    """The order or refund does not exist, or it is another merchant's."""
+    """The order or refund does not exist, or it is another merchant's. No money moved.
+
+    PERMISSION_ERROR, ORDER_NO_ERROR or REFUND_NO_ERROR (CN 3.8, 3.10, 3.11). Check the number, and that the session is
+    the one of the merchant who made the order.
+    """
 
 
 class GatewayError(APIError):
-    """SYSTEM_ERROR on a read, which may be repeated. (A money call raises :class:`OutcomeUnknown` from this.)"""
+    """SYSTEM_ERROR (CN 2.4) on a read, which may be repeated. A money call raises :class:`OutcomeUnknown` from this."""
 
 
 ERROR_CLASSES: dict[str, type[APIError]] = {
@@ -331,7 +354,7 @@ class PollTimeout(OmipayError):
 
 
 class BackendError(OmipayError):
-    """The shared backend could not be used. Nobody knows whether the handler may run, so it did not."""
+    """The shared backend could not be used. Nobody knows whether the handler may run, so it did not: try again."""
 
 
 class JournalError(OmipayError):
@@ -342,7 +365,10 @@ class JournalError(OmipayError):
 
 
 class NotificationError(OmipayError):
-    """A notification that must not be acted on."""
+    """A notification that must not be acted on; ``omipay verify FILE`` explains a saved body.
+
+    ``receive_notification`` does not raise it, but answers 4xx, with the error in ``reply.error``.
+    """
 
 
 class MalformedNotification(NotificationError):
@@ -350,7 +376,7 @@ class MalformedNotification(NotificationError):
 
 
 class InvalidSignature(NotificationError):
-    """The body was not signed with this merchant's key."""
+    """The body was not signed with this merchant's key, nor with one of ``previous_secret_keys``."""
 
 
 class StaleNotification(NotificationError):

@@ -77,6 +77,7 @@ def _mounted(app: Any) -> Iterator[Any]:
 
 def _getter(name: str) -> Callable[[HTTPConnection], Awaitable[AsyncOmipay]]:
     async def get(connection: HTTPConnection) -> AsyncOmipay:
+        """The session that ``lifespan`` keeps. Raises ``ConfigurationError`` if there is none."""
         kept = getattr(connection.app.state, name, None) or (connection.scope.get("state") or {}).get(name)
         if kept is None:
             options = "" if name == "omipay" else f", name={name!r}"

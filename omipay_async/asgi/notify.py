@@ -126,6 +126,7 @@ def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
     """
 
     def get(scope: Scope) -> AsyncOmipay:
+        """The session that ``session_app`` keeps in this scope. Raises ``ConfigurationError`` if there is none."""
         session = (scope.get("state") or {}).get(name)
         if session is None:
             message = (

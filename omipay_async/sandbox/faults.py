@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Fault(enum.StrEnum):
-    """What can be made to go wrong. ``description`` says what each does."""
+    """What can be made to go wrong, with ``sandbox.faults.add``. ``description`` says what each does."""
 
     DROP_REQUEST = "DROP_REQUEST"
     DROP_REPLY = "DROP_REPLY"
@@ -100,9 +100,11 @@ class Faults:
     ) -> Rule:
         """Apply ``fault`` to calls of ``endpoint`` (None: of every endpoint), ``times`` times (None: until removed).
 
-        With a ``probability`` below 1 it applies to some of the calls only. ``seconds`` is for the faults whose
-        description names them. The rule that is returned counts its ``hits``. Raises ValueError for an unknown fault
-        or endpoint.
+        ``endpoint`` is the gateway's name, such as ``"MakeScanOrder"``. ``probability`` is from 0 to 1: below 1 the
+        fault applies to some of the calls only. ``seconds`` is for the faults whose description names seconds; None is
+        the fault's own default. The rule that is returned counts its ``hits``; ``remove`` takes it.
+
+        Raises ValueError for an unknown fault or endpoint.
         """
         if endpoint is not None and endpoint not in ENDPOINTS:
             raise ValueError(f"endpoint: there is no {endpoint}")

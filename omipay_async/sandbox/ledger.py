@@ -29,7 +29,7 @@ KEPT_OF_STRANGERS: Final = 1000
 
 @attrs.define
 class Order:
-    """An order as the gateway keeps it. Amounts are minor units, ``..._ms`` is since the epoch."""
+    """An order as the gateway keeps it. Amounts are in minor units, ``..._ms`` in milliseconds since the epoch."""
 
     order_no: str
     m_number: str
@@ -64,7 +64,7 @@ class Order:
 
 @attrs.define
 class Refund:
-    """A refund as the gateway keeps it."""
+    """A refund as the gateway keeps it. ``amount`` is in minor units, ``..._ms`` in milliseconds since the epoch."""
 
     refund_no: str
     m_number: str
@@ -132,7 +132,7 @@ class _Due:
 
 @attrs.define
 class Ledger:
-    """The gateway's books. Reading them is for everybody, writing is for the gateway's own rules."""
+    """What the gateway believes. Tests read it; only the gateway writes it. Amounts are in minor units."""
 
     clock: Clock = attrs.field(repr=False)
     calls: list[Call] = attrs.field(factory=list, repr=False)
@@ -241,7 +241,7 @@ class Ledger:
         self._by_order[refund.order_no].append(refund)
 
     def move_order(self, order: Order, status: OrderStatus, at_ms: int | None = None) -> None:
-        """Let an order go to ``status``, by way of what lies between.
+        """Let an order go to ``status``, through every status between.
 
         Raises :class:`IllegalMove` where the order's life has no such way.
         """
@@ -254,7 +254,7 @@ class Ledger:
             self._delayed.pop(order.order_no, None)
 
     def move_refund(self, refund: Refund, status: RefundStatus | None = None) -> None:
-        """Let a refund go on by one ordinary step, or to ``status`` by way of what lies between.
+        """Let a refund go on by one ordinary step, or to ``status`` through every status between.
 
         Raises :class:`IllegalMove` where the refund's life has no such way.
         """
@@ -274,7 +274,7 @@ class Ledger:
             self.move_order(order, delayed.then)
 
     def apply_due(self) -> None:
-        """Let happen what by now has happened: customers who act after so many seconds."""
+        """Apply what has become due: customers who pay or decline after some seconds."""
         now_s = self.clock.monotonic()
         for due in [due for due in self._delayed.values() if due.at_s <= now_s]:
             self.move_order(due.order, due.then, due.at_ms)

@@ -9,7 +9,8 @@ import re
 import pytest
 
 import omipay_async
-from omipay_async import AsyncOmipay
+from omipay_async import APIError, AsyncOmipay
+from omipay_async.errors import ERROR_CLASSES
 
 from . import reference
 
@@ -51,3 +52,30 @@ def test_each_field_status_and_code_has_a_meaning(heading: str) -> None:
     rows = [line for line in section.splitlines() if line.startswith("| `")]
     assert rows
     assert [row for row in rows if not row.rstrip("|").split("|")[-1].strip()] == []
+
+
+@pytest.mark.parametrize("kind", sorted(set(ERROR_CLASSES.values()), key=str))
+def test_the_help_of_an_error_names_its_codes(kind: type[APIError]) -> None:
+    """``help(PaymentDeclined)`` says which answers of the gateway it stands for, and where they are documented."""
+    text = inspect.getdoc(kind) or ""
+    missing = [code for code, of in ERROR_CLASSES.items() if of is kind and code not in text]
+    assert (missing, "CN " in text) == ([], True)
+
+
+@pytest.mark.parametrize("module", ["omipay_async", *(module for module, _ in reference.MODULES.values())])
+def test_every_public_class_and_function_has_help(module: str) -> None:
+    """Of its own, with every public method: ``help()`` never shows the text of a base class or none."""
+    members = vars(importlib.import_module(module))
+    names = members["__all__"] if "__all__" in members else [n for n, v in members.items() if is_of(v, module)]
+    for name in names:
+        value = getattr(importlib.import_module(module), name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert (value.__doc__ or "").strip(), name
+        if inspect.isclass(value):
+            methods = [key for key, member in vars(value).items() if key[0] != "_" and inspect.isfunction(member)]
+            assert [key for key in methods if not inspect.getdoc(getattr(value, key))] == [], name
+
+
+def is_of(value: object, module: str) -> bool:
+    """Whether a class or function is the module's own and public."""
+    return getattr(value, "__module__", "") == module and not getattr(value, "__name__", "_").startswith("_")
