@@ -310,8 +310,8 @@ def translation(kind: DatabaseError, error: BaseException) -> BackendError | Jou
 
 def reason(error: BaseException) -> str:
     """What went wrong, on one line of bounded length. Databases quote no passwords in their messages."""
-    origin = getattr(error, "orig", None) or error
-    origin = getattr(origin, "__cause__", None) or origin  # a driver's error, within SQLAlchemy's copy of it
+    copied = getattr(error, "orig", None)  # SQLAlchemy's copy of a driver's error
+    origin = error if copied is None else copied.__cause__ or copied
     said = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]
     missing = " (was create_tables() called?)" if "no such table" in said or "does not exist" in said else ""
     return f"{type(origin).__name__}: {said}{missing}" if said else type(origin).__name__

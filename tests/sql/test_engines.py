@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sqlite3
@@ -13,13 +14,19 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from omipay_async.errors import ConfigurationError
+from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import Claim
-from omipay_async.sql import Books
+from omipay_async.sql import Books, engines
 from tests.support.entries import UNKNOWN, entry, execute
+from tests.support.shop_effects import create_outbox, effects, run, ship
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from omipay_async.models import Order
+    from tests.support.postgres_server import PostgresServer
 
 KEY = "123456:TR1"
 
@@ -107,6 +114,18 @@ async def test_an_engine_of_the_users_own(url: str, options: dict[str, Any], pre
         assert await books.claim(KEY, "me") is Claim.MINE
         assert await books.claim(KEY, "you") is Claim.BUSY
         assert len(await books.unresolved()) == 1
+        await books.release(KEY, "me")
+        await create_outbox(books)
+
+        async def fail(order: Order, connection: AsyncConnection) -> None:
+            await ship(order, connection)
+            raise ValueError(order.order_no)
+
+        with pytest.raises(ValueError, match="TR1"):
+            await run(books, books.transactional(fail))
+        assert await effects(books) == 0
+        assert await run(books, books.transactional(ship)) is True
+        assert await effects(books) == 1
     async with engine.connect() as connection:
         assert (await connection.exec_driver_sql("SELECT count(*) FROM omipay_call")).scalar() == 1
     await engine.dispose()
@@ -118,6 +137,32 @@ async def test_sqlite_is_set_up_to_survive(sqlite_url: str) -> None:
         await books.create_tables()
         assert await execute(books, "PRAGMA journal_mode") == [("wal",)]
         assert await execute(books, "PRAGMA synchronous") == [(2,)]
+        assert await execute(books, "PRAGMA busy_timeout") == [(4000,)]  # less than any question may take
+
+
+async def test_when_all_connections_are_taken_a_question_ends_in_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the pool's own error, which says what to do, before the question's time is over."""
+    monkeypatch.setattr(engines, "BUSY_S", 0.5)
+    monkeypatch.setattr(engines, "_CONNECT_S", 2.0)
+    async with Books(url) as books, contextlib.AsyncExitStack() as stack:
+        await books.create_tables()
+        for _ in range(15):
+            await stack.enter_async_context(books._database._engine.connect())
+        with pytest.raises(BackendError, match="QueuePool limit"):
+            await books.claim(KEY, "me")
+
+
+async def test_a_server_that_accepts_and_does_not_answer_is_given_up(
+    fragile: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connecting has a time of its own, which is shorter than that of a question."""
+    monkeypatch.setattr(engines, "_CONNECT_S", 0.1)
+    async with Books(fragile.database()) as books:
+        fragile.freeze()
+        with pytest.raises(BackendError, match="Timeout"):
+            await books.claim(KEY, "me")
 
 
 def test_without_the_extra_the_import_says_what_to_install(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
+from omipay_async.fulfilment.backends import MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books
 from omipay_async.testing import ManualClock
@@ -164,3 +166,25 @@ async def test_a_record_that_cannot_be_written_takes_the_effect_back(books: Book
         await run(books, books.transactional(destroy))
     assert await effects(books) == 0
     assert await run(books, books.transactional(ship)) is True
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_on_postgresql_an_error_that_a_handler_hides_is_named(url: str, books: Books) -> None:
+    """Nothing after it was executed, so nothing is recorded."""
+
+    async def careless(order: Order, connection: AsyncConnection) -> None:
+        with contextlib.suppress(ProgrammingError):
+            await connection.execute(text("SELECT * FROM nowhere"))
+
+    with pytest.raises(BackendError, match="aborted"):
+        await run(books, books.transactional(careless))
+    assert await run(books, books.transactional(ship)) is True
+    assert await effects(books) == 1
+
+
+async def test_an_effect_is_found_by_a_backend_that_has_forgotten_it(books: Books) -> None:
+    """The record does not rest on the once-guard's own: a backend in memory forgets with its process."""
+    for _ in range(2):
+        guard = OnceGuard(MemoryBackend(), SystemClock(), M)
+        assert await guard.run(order(), books.transactional(ship), wait_timeout=5) is True
+    assert await effects(books) == 1

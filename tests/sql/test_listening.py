@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -140,3 +141,18 @@ async def test_a_clock_that_was_put_back_does_not_make_sqlite_deaf(sqlite_url: s
         async with books.listen(woken.put_nowait):
             await books.wake(KEY)
             assert await heard(woken) == KEY
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, [0.025, 0.05, 0.1, 0.1]), (1.0, [0.05, 0.1, 0.2, 0.2])])
+def test_pauses_grow_until_an_attempt_has_worked(
+    monkeypatch: pytest.MonkeyPatch, share: float, expected: list[float]
+) -> None:
+    """Between half and the whole of what is doubled each time, so that not all processes come back at once."""
+    monkeypatch.setattr(listening, "LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr(random, "uniform", lambda low, high: low + share * (high - low))
+    pauses = listening._Pauses()
+    for _ in range(2):
+        assert pauses.first
+        assert [pauses.next() for _ in range(4)] == pytest.approx(expected)
+        assert not pauses.first
+        pauses.reset()
