@@ -195,6 +195,7 @@ class HTTPClient:
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
         response: httpx.Response | None = None
+        before = our_request.get()  # True in a transport that makes a call of another session first
         our_request.set(True)
         try:
             with attempt.scope:
@@ -212,7 +213,7 @@ class HTTPClient:
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             return failed(attempt, error, certain=not self._may_be_a_second_try(attempt, error))
         finally:
-            our_request.set(False)  # a token could not be reset if the coroutine is closed in another context
+            our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
             if response is not None:
                 self._close(response.aclose())
 

@@ -6,9 +6,12 @@ import logging
 from typing import Any
 
 import httpcore
+import httpx
 import pytest
 
+from omipay_async.testing import ManualClock
 from omipay_async.transport.httpcore_path import TargetOnce, keep_replies_out_of_the_log, our_request
+from tests.support.scripted_gateway import Gateway, order
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
@@ -40,3 +43,21 @@ def test_only_what_a_server_sent_is_removed_from_the_log(caplog: pytest.LogCaptu
         "send_request_headers.started request=<Request [b'GET']>",
         "receive_response_headers.complete",
     ]
+
+
+async def test_a_call_within_a_call_does_not_open_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The server's words stay removed when a user's transport makes a call of another session first."""
+    caplog.set_level(logging.DEBUG, "httpcore.http11")
+    gateway = Gateway(ManualClock())
+    gateway.on("QueryOrder", order("PAID"))
+
+    class AsksFirst(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            async with gateway.session() as inner:
+                await inner.query_order("TR1")
+            logging.getLogger("httpcore.http11").debug("receive_response_headers.complete /x?sign=8516A3")
+            return httpx.Response(200, json=order("PAID"))
+
+    async with gateway.session(transport=AsksFirst()) as outer:
+        await outer.query_order("TR1")
+    assert caplog.messages == ["receive_response_headers.complete"]
