@@ -77,7 +77,7 @@ class Lifecycle:
         Raises:
             SessionClosed: it was closed.
             ConfigurationError: it has calls, polls or handlers under way in another event loop; or no event loop of
-                asyncio is running (but trio's, for example).
+                asyncio is running (one of trio is not enough).
         """
         self.ensure_open()
         try:

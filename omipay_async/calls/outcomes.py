@@ -8,7 +8,7 @@ the arguments or the set-up are rejected            NOT_DONE: nothing was sent
 no answer, an unusable reply, SYSTEM_ERROR          UNKNOWN: ``OutcomeUnknown``, caused by that
 a FAIL with one of the endpoint's unclear_codes     UNKNOWN: ORDER_PAID and ORDER_CLOSED of a scan order
 a FAIL with a code that no document lists           UNKNOWN for scan orders and refunds, else NOT_DONE
-any FAIL of an endpoint that is not documented      UNKNOWN, except PARAMETER_INVALID, authentication
+any FAIL of an endpoint that is not documented      UNKNOWN, except PARAMETER_INVALID and authentication
 SIGN_TIMEOUT that names a number                    UNKNOWN: ``OutcomeUnknown``, it contradicts itself
 any other FAIL                                      NOT_DONE: refused
 a cancellation                                      UNKNOWN once it may have been received, else NOT_DONE

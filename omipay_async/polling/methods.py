@@ -39,8 +39,8 @@ class PollMethods:
         is not accepted, but logged, and stored as ``last_error``.
 
         Raises:
-            PaymentFailed: the order will not be paid (``.order``). Every other error leaves it open: ``outcome`` is
-                UNKNOWN.
+            PaymentFailed: the order will not be paid (``.order``). After every other error nobody knows: ``outcome``
+                is UNKNOWN.
             PollTimeout: nothing final was seen in time. The customer may still pay: ask ``query_order`` later.
             AuthenticationError, LookupFailed, ParameterError: another try would not help.
             SessionClosed: the session was closed meanwhile; ``order_no`` is the number to ask about later.

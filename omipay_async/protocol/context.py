@@ -25,7 +25,7 @@ LARGEST_INT: Final = 2**63 - 1
 
 @attrs.define
 class RequestContext:
-    """What was sent: endpoint, numbers, amount and currency. And the secrets that no message may show."""
+    """What was sent: endpoint, numbers, amount and currency; and the secrets that no message may show."""
 
     endpoint: Endpoint[Any]
     numbers: Mapping[str, str] = attrs.field(factory=dict)

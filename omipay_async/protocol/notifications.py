@@ -40,7 +40,7 @@ _LONGEST_FIELD: Final = 256
 
 
 class SealedBody:
-    """A body as it was received. It has no ``repr``, since its signature can be used for any call for five minutes."""
+    """A body as it was received. Its ``repr`` hides it: anybody can use the signature for five minutes."""
 
     __slots__ = ("_content",)
 
