@@ -64,7 +64,7 @@ def shop(factory: Callable[[], AsyncOmipay]) -> Shop:
 
 
 @attrs.define
-class Town:
+class BrowserEnv:
     """What runs beside the browser. ``gateway`` and ``shop_url`` are where, without a path."""
 
     portal: BlockingPortal
@@ -86,7 +86,7 @@ class Town:
         return f"{self.shop_url}/buy"
 
     def do(self, act: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Await ``act(...)`` in the town's loop."""
+        """Await ``act(...)`` in the loop of the servers."""
         return self.portal.call(functools.partial(act, *args, **kwargs))
 
     def order(
@@ -106,7 +106,7 @@ class Town:
         return order_no
 
 
-class Door:
+class ReplaceableApp:
     """A port's ASGI app, behind which each test puts its own: a server takes longer to stop than most tests take."""
 
     app: Any = None
@@ -116,45 +116,45 @@ class Door:
 
 
 @attrs.define
-class Street:
+class Ports:
     """An event loop in a thread, and two real ports."""
 
     portal: BlockingPortal
-    gateway: Door
-    shop: Door
+    gateway: ReplaceableApp
+    shop: ReplaceableApp
     gateway_url: str
     shop_url: str
 
 
 @contextlib.contextmanager
-def street() -> Iterator[Street]:
-    """The ports, with nobody behind them yet."""
-    gateway, shop = Door(), Door()
+def ports() -> Iterator[Ports]:
+    """The ports, without apps behind them yet."""
+    gateway, shop = ReplaceableApp(), ReplaceableApp()
     with contextlib.ExitStack() as stack:
         portal = stack.enter_context(start_blocking_portal())
         urls = [
-            stack.enter_context(portal.wrap_async_context_manager(serve(door, "127.0.0.1", 0)))
-            for door in (gateway, shop)
+            stack.enter_context(portal.wrap_async_context_manager(serve(app, "127.0.0.1", 0)))
+            for app in (gateway, shop)
         ]
-        yield Street(portal, gateway, shop, *(url.removesuffix("/omipay/api") for url in urls))
+        yield Ports(portal, gateway, shop, *(url.removesuffix("/omipay/api") for url in urls))
 
 
 @contextlib.contextmanager
-def opened(street: Street, language: Language = Language.EN, **options: Any) -> Iterator[Town]:
-    """A town whose shop speaks ``language`` with the gateway; ``options`` are the sandbox's."""
+def opened(ports: Ports, language: Language = Language.EN, **options: Any) -> Iterator[BrowserEnv]:
+    """A gateway and a shop, which speaks ``language`` with it; ``options`` are those of the sandbox."""
     sandbox = Sandbox(**options)
     merchant = sandbox.merchant
     program = shop(
         lambda: AsyncOmipay(
-            merchant.m_number, merchant.secret_key, base_url=f"{street.gateway_url}/omipay/api", language=language
+            merchant.m_number, merchant.secret_key, base_url=f"{ports.gateway_url}/omipay/api", language=language
         )
     )
-    street.gateway.app, street.shop.app = sandbox, program.app
+    ports.gateway.app, ports.shop.app = sandbox, program.app
     lifespan_of_shop = program.app.router.lifespan_context(program.app)
     with (
-        street.portal.wrap_async_context_manager(sandbox),
-        street.portal.wrap_async_context_manager(lifespan_of_shop),
+        ports.portal.wrap_async_context_manager(sandbox),
+        ports.portal.wrap_async_context_manager(lifespan_of_shop),
     ):
         omipay = program.app.state.omipay
         told = (program.fulfilled, program.thanked)
-        yield Town(street.portal, sandbox, omipay, street.gateway_url, street.shop_url, *told)
+        yield BrowserEnv(ports.portal, sandbox, omipay, ports.gateway_url, ports.shop_url, *told)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from . import chromium
-from .browser_env import Street, Town, opened, street
+from .browser_env import BrowserEnv, Ports, opened, ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,25 +26,25 @@ def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(one_browser: Browser) -> Iterator[Browser]:
-    """The browser; that no script of a page raised is part of every test."""
+    """The browser. Each test also fails if a script of a page raised an error."""
     yield one_browser
     assert one_browser.script_errors() == []
 
 
 @pytest.fixture(scope="session")
-def one_street() -> Iterator[Street]:
-    with street() as one_street:
-        yield one_street
+def shared_ports() -> Iterator[Ports]:
+    with ports() as shared_ports:
+        yield shared_ports
 
 
 @pytest.fixture
-def open_town(browser: Browser, one_street: Street) -> Iterator[Callable[..., Town]]:
-    """Opens a gateway and a shop that are unlike the usual ones."""
+def open_env(browser: Browser, shared_ports: Ports) -> Iterator[Callable[..., BrowserEnv]]:
+    """Opens a gateway and a shop with other options than the usual ones."""
     with contextlib.ExitStack() as stack:
-        yield lambda **options: stack.enter_context(opened(one_street, **options))
+        yield lambda **options: stack.enter_context(opened(shared_ports, **options))
         browser.leave()  # before the servers go: scripts of an open page ask them
 
 
 @pytest.fixture
-def town(open_town: Callable[..., Town]) -> Town:
-    return open_town()
+def env(open_env: Callable[..., BrowserEnv]) -> BrowserEnv:
+    return open_env()

@@ -19,33 +19,33 @@ from .test_dashboard import qr_order
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .browser_env import Town
+    from .browser_env import BrowserEnv
     from .chromium import Browser
 
 
 @pytest.fixture
-def pages(town: Town) -> dict[str, str]:
+def pages(env: BrowserEnv) -> dict[str, str]:
     """The address of each kind of page, of a sandbox in which something of everything has happened."""
-    notify_url = f"{town.shop_url}/omipay/notify"
-    paid = town.order("make_scan_order", "T-1", qrcode="1", pos_no="till-1", notify_url=notify_url).order_no
-    town.do(town.omipay.refund, order_no=paid, out_refund_no="R-1", amount=100)
-    town.do(town.sandbox.settle)
-    waiting = town.order("make_qr_order", "T-2", platform=Platform.ALIPAY)
-    failed = town.order("make_qr_order", "T-3", platform=Platform.ALIPAY)
-    town.do(town.sandbox.customer.declines, failed)
+    notify_url = f"{env.shop_url}/omipay/notify"
+    paid = env.order("make_scan_order", "T-1", qrcode="1", pos_no="till-1", notify_url=notify_url).order_no
+    env.do(env.omipay.refund, order_no=paid, out_refund_no="R-1", amount=100)
+    env.do(env.sandbox.settle)
+    waiting = env.order("make_qr_order", "T-2", platform=Platform.ALIPAY)
+    failed = env.order("make_qr_order", "T-3", platform=Platform.ALIPAY)
+    env.do(env.sandbox.customer.declines, failed)
     with pytest.raises(OmipayError):
-        town.do(town.omipay.query_order, "TR0")
-    town.sandbox.faults.add(Fault.EMPTY, endpoint="Refund", times=1)
-    root = f"{town.gateway}/?"
+        env.do(env.omipay.query_order, "TR0")
+    env.sandbox.faults.add(Fault.EMPTY, endpoint="Refund", times=1)
+    root = f"{env.gateway}/?"
     return {
         "overview": root,
         "paid order": f"{root}order={paid}&",
         "open order": f"{root}order={waiting.order_no}&",
-        "refused call": f"{root}call={town.sandbox.ledger.calls[-1].number}&",
+        "refused call": f"{root}call={env.sandbox.ledger.calls[-1].number}&",
         "missing": f"{root}call=0&",
         "pay page": f"{waiting.qrcode}&",
         "failed page": f"{failed.qrcode}&",
-        "paid page": f"{town.gateway}/omipay/api/pay/wallet?paycode={paid}&",
+        "paid page": f"{env.gateway}/omipay/api/pay/wallet?paycode={paid}&",
     }
 
 
@@ -74,10 +74,10 @@ def tab_to(browser: Browser, words: str) -> None:
     pytest.fail(f"the keyboard does not reach {words!r}")
 
 
-def test_by_keyboard(browser: Browser, town: Town) -> None:
+def test_by_keyboard(browser: Browser, env: BrowserEnv) -> None:
     """Tab goes from top to bottom; Enter opens an order and a call, presses buttons, and changes the language."""
-    order_no = qr_order(town, "T-1")
-    browser.open(f"{town.gateway}/?lang=en")
+    order_no = qr_order(env, "T-1")
+    browser.open(f"{env.gateway}/?lang=en")
     order = [browser.type(Keys.TAB) for _ in range(12)]
     parts = ["Orders", "Refunds", "Calls", "Notifications", "Faults", "Payment codes"]
     assert order == ["Omipay sandbox", "English", "中文", "q", "Search", *parts, order_no]
@@ -95,12 +95,12 @@ def test_by_keyboard(browser: Browser, town: Town) -> None:
     browser.reads("沙箱", "h1")
     tab_to(browser, "支付")
     browser.type(Keys.ENTER)
-    browser.sees(lambda: town.status(order_no) == "PAID", "a paid order")
+    browser.sees(lambda: env.status(order_no) == "PAID", "a paid order")
 
 
-def copied(browser: Browser, town: Town, number: int) -> str:
+def copied(browser: Browser, env: BrowserEnv, number: int) -> str:
     """What the button on the page of a call puts onto the clipboard."""
-    browser.open(f"{town.gateway}/?lang=en&call={number}")
+    browser.open(f"{env.gateway}/?lang=en&call={number}")
     browser.press("#copy")
     browser.reads("Copied", "#copy")
     text: str = browser.evaluate("return navigator.clipboard.readText()")
@@ -108,21 +108,21 @@ def copied(browser: Browser, town: Town, number: int) -> str:
     return text
 
 
-def test_the_copied_program_repeats_the_call(browser: Browser, town: Town, tmp_path: Path) -> None:
+def test_the_copied_program_repeats_the_call(browser: Browser, env: BrowserEnv, tmp_path: Path) -> None:
     """What is copied is a program that runs as it is, and sends the same call to this sandbox once more."""
-    qr = town.order("make_qr_order", "T-1", platform=Platform.ALIPAY, notify_url=f"{town.shop_url}/omipay/notify")
-    town.do(town.omipay.query_order, qr.order_no)
+    qr = env.order("make_qr_order", "T-1", platform=Platform.ALIPAY, notify_url=f"{env.shop_url}/omipay/notify")
+    env.do(env.omipay.query_order, qr.order_no)
     with pytest.raises(OmipayError):
-        town.order("make_scan_order", "T-2", qrcode=PaymentCode.NOT_ENOUGH, pos_no="till-1")
-    first = list(town.sandbox.ledger.calls)
-    merchant = town.sandbox.merchant
+        env.order("make_scan_order", "T-2", qrcode=PaymentCode.NOT_ENOUGH, pos_no="till-1")
+    first = list(env.sandbox.ledger.calls)
+    merchant = env.sandbox.merchant
     environment = {"OMIPAY_M_NUMBER": merchant.m_number, "OMIPAY_SECRET_KEY": merchant.secret_key}
     permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
     browser.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": permissions})
     printed = []
     for call in first:
         program = tmp_path / f"{call.endpoint}.py"
-        program.write_text(copied(browser, town, call.number), encoding="utf-8")
+        program.write_text(copied(browser, env, call.number), encoding="utf-8")
         ended = subprocess.run(
             [sys.executable, str(program)],
             env={**os.environ, **environment},
@@ -136,7 +136,7 @@ def test_the_copied_program_repeats_the_call(browser: Browser, town: Town, tmp_p
     made, asked, refused = printed
     assert ("QROrder(" in made, f"order_no='{qr.order_no}'" in asked) == (True, True)
     assert "ORDER_CLOSED" in refused  # the number T-2 is used up: the call itself was made
-    again = town.sandbox.ledger.calls[len(first) :]
+    again = env.sandbox.ledger.calls[len(first) :]
     own = {"m_number", "timestamp"}
     assert [{**call.fields, **dict.fromkeys(own)} for call in again] == [
         {**call.fields, **dict.fromkeys(own)} for call in first
@@ -144,26 +144,26 @@ def test_the_copied_program_repeats_the_call(browser: Browser, town: Town, tmp_p
 
 
 @pytest.mark.parametrize(("kind", "answer"), [("forge", "403"), ("duplicate", "SUCCESS"), ("delay", "SUCCESS")])
-def test_notification_buttons(browser: Browser, town: Town, kind: str, answer: str) -> None:
+def test_notification_buttons(browser: Browser, env: BrowserEnv, kind: str, answer: str) -> None:
     """A forged notification is refused by the shop, the true one again does no harm, and each is listed by itself."""
-    notify_url = f"{town.shop_url}/omipay/notify"
-    order = town.order("make_scan_order", "T-1", qrcode="1", pos_no="till-1", notify_url=notify_url)
-    town.do(town.sandbox.settle)
-    browser.open(f"{town.gateway}/?lang=en&order={order.order_no}")
+    notify_url = f"{env.shop_url}/omipay/notify"
+    order = env.order("make_scan_order", "T-1", qrcode="1", pos_no="till-1", notify_url=notify_url)
+    env.do(env.sandbox.settle)
+    browser.open(f"{env.gateway}/?lang=en&order={order.order_no}")
     assert browser.evaluate("return document.querySelectorAll('#live details').length") == 1
-    town.do(asyncio.sleep, 0)
+    env.do(asyncio.sleep, 0)
     browser.press(f'button[name=notify][value="{kind}"]')
     if kind == "delay":
         browser.reads("Send it again in 10 s")
         return
     browser.sees(lambda: browser.evaluate("return document.querySelectorAll('#live details').length") == 2, "a second")
     browser.reads(answer, "#live details:last-of-type summary")
-    assert len(town.fulfilled) == 1
+    assert len(env.fulfilled) == 1
 
 
-def test_an_empty_sandbox_says_what_to_do(browser: Browser, town: Town) -> None:
+def test_an_empty_sandbox_says_what_to_do(browser: Browser, env: BrowserEnv) -> None:
     """Until the first call there is a hint, which goes away by itself."""
-    browser.open(f"{town.gateway}/?lang=en")
+    browser.open(f"{env.gateway}/?lang=en")
     browser.reads("Nothing has happened yet.", "#hint")
-    qr_order(town, "T-1")
+    qr_order(env, "T-1")
     browser.sees(lambda: not browser.shows("#hint"), "a page without the hint")

@@ -27,7 +27,7 @@ async def pay_the_first_order(sandbox: Sandbox) -> None:
 
 
 async def test_the_first_program(tmp_path: Path) -> None:
-    """It makes an order, draws its code, waits, and tells that it is paid."""
+    """It makes an order, draws its code, waits, and says that it is paid."""
     save_files(README, tmp_path)
     async with served() as (sandbox, environment), running(tmp_path, "first.py", **environment) as program:
         await pay_the_first_order(sandbox)
@@ -114,7 +114,7 @@ async def test_logs_and_metrics_tell_of_an_unknown_outcome(tmp_path: Path) -> No
 
 
 async def test_a_session_with_redis(tmp_path: Path) -> None:
-    """The backend is opened and closed by whoever made it."""
+    """The code that makes the backend opens and closes it."""
     save_files(DOCS / "notifications.md", tmp_path)
     program_file = tmp_path / "with_redis.py"
     text = program_file.read_text(encoding="utf-8")

@@ -65,7 +65,7 @@ def test_the_build_can_read_the_version() -> None:
 
 
 def test_the_readme_is_short_and_leads_to_each_guide() -> None:
-    """250 lines at most, and no guide that only those find who look into the folder."""
+    """It has 250 lines at most, and a link to each guide."""
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 250
     targets = set(links(README))
     for page in DOCS.glob("*.md"):

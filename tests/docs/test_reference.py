@@ -47,7 +47,7 @@ def test_what_an_extra_brings_is_in_the_reference(module: str) -> None:
 
 @pytest.mark.parametrize("heading", [*reference.RESULTS, "OrderStatus", "RefundStatus", "Error codes", "Events"])
 def test_each_field_status_and_code_has_a_meaning(heading: str) -> None:
-    """A row with an empty last cell tells a reader nothing."""
+    """No row has an empty last cell."""
     section = re.split(rf"^#+ {heading}$", reference.page(), flags=re.MULTILINE)[1].split("\n#")[0]
     rows = [line for line in section.splitlines() if line.startswith("| `")]
     assert rows
@@ -64,7 +64,7 @@ def test_the_help_of_an_error_names_its_codes(kind: type[APIError]) -> None:
 
 @pytest.mark.parametrize("module", ["omipay_async", *(module for module, _ in reference.MODULES.values())])
 def test_every_public_class_and_function_has_help(module: str) -> None:
-    """Of its own, with every public method: ``help()`` never shows the text of a base class or none."""
+    """Each has a docstring, and so has each of its public methods."""
     members = vars(importlib.import_module(module))
     names = members["__all__"] if "__all__" in members else [n for n, v in members.items() if is_of(v, module)]
     for name in names:

@@ -87,7 +87,7 @@ async def test_what_does_not_exist_is_not_found(shop: Shop) -> None:
 
 
 async def test_a_refused_order_is_told_as_such(shop: Shop) -> None:
-    """The gateway refuses: no money moved, and the customer reads a sentence."""
+    """The gateway refuses the order: no money moved, and the customer reads a sentence."""
     shop.sandbox.faults.add(Fault.DROP_REQUEST, endpoint="MakeQROrder", times=1)
     reply = await shop.client.post("/sales/S-3")
     assert reply.status_code in {502, 503}

@@ -43,7 +43,7 @@ async def till(tmp_path: Path) -> AsyncIterator[tuple[Program, Sandbox]]:
     ],
 )
 async def test_the_cashier_reads_what_to_do(till: tuple[Program, Sandbox], code: PaymentCode, shown: str) -> None:
-    """Paid, declined, and an error after which the notification tells that the customer was charged."""
+    """Paid, declined, and an error after which the notification shows that the customer was charged."""
     program, sandbox = till
     await program.type(code)
     await program.until(shown)

@@ -145,7 +145,7 @@ async def test_the_program_sells_in_aiohttp(sandbox: Sandbox, shop: Any) -> None
 
 
 def test_every_program_of_the_page_is_run() -> None:
-    """None is printed that no test knows."""
+    """Each printed program is known to a test."""
     files = {block.file for block in blocks(PAGE)}
     known = {f"{name}.py" for name in [*ASGI.values(), "shop", "aiohttp_app", "django_asgi", "django_views"]}
     assert files == known

@@ -44,7 +44,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize(("headers", "status"), [*((h, 200) for h in LOCAL), *((h, 403) for h in FOREIGN)])
 async def test_only_this_machine_is_answered(sandbox: Sandbox, headers: dict[str, str], status: int) -> None:
-    """Neither a name that somebody's DNS leads here nor another site's page reaches the dashboard."""
+    """The dashboard cannot be reached by a name that a stranger's DNS points here, nor by a page of another site."""
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     async with sandbox.serve() as url, httpx.AsyncClient() as http:
         answer = await http.get(url, headers=encoded)
@@ -167,7 +167,7 @@ async def test_the_session_s_notify_url_leads_to_the_app(sandbox: Sandbox) -> No
 
 
 async def test_nobody_is_asked_for_the_app_that_is_not_there(sandbox: Sandbox, raw: RawClient) -> None:
-    """As long as the sandbox has no app, notifications to its address are not sent: not even a name is looked up."""
+    """While the sandbox does not have an app, notifications to its address are not sent, nor is its name looked up."""
     from omipay_async.sandbox import APP_NOTIFY_URL
 
     await raw.ask("MakeScanOrder", notify_url=APP_NOTIFY_URL)

@@ -278,7 +278,7 @@ async def test_links_lead_to_each_part_of_the_overview(raw: RawClient) -> None:
 
 
 async def test_an_answer_without_end_is_cut_off(raw: RawClient, sandbox: Sandbox) -> None:
-    """A shop that answers with megabytes fills neither the memory nor the page."""
+    """When a shop answers with megabytes, only the beginning is kept and shown."""
 
     async def talkative(scope: Any, receive: Any, send: Any) -> None:
         await Response("x" * 2_000_000)(scope, receive, send)

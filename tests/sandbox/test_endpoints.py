@@ -215,7 +215,7 @@ async def test_query_order(raw: RawClient, sandbox: Sandbox, clock: ManualClock)
 
 
 async def test_orders_in_yuan(raw: RawClient, sandbox: Sandbox) -> None:
-    """An order in CNY is paid as it stands."""
+    """An order in CNY is paid without conversion."""
     number = await raw.scanned(currency="CNY", amount="561")
     reply = await raw.ask("QueryOrder", order_no=number)
     assert (reply["currency"], reply["pay_amount"], reply["exchange_rate"]) == ("CNY", 561, 100000000)
@@ -261,7 +261,7 @@ async def test_names_that_are_none(raw: RawClient, name: str) -> None:
 
 
 async def test_login_has_one_path(raw: RawClient) -> None:
-    """GetUserInfo lies at the address line's path, not at the example's, and nothing lies outside ``/omipay/api``."""
+    """GetUserInfo has the path of the address line, not that of the example, and nothing is outside ``/omipay/api``."""
     for path in (
         "/omipay/api/v1/GetUserInfo",
         "/omipay/api/v2/GetUserInfo",

@@ -161,7 +161,7 @@ async def test_parameters_that_are_refused(sandbox: Sandbox, raw: RawClient, nam
 
 
 async def test_misspelt_currency(raw: RawClient) -> None:
-    """A currency that is no ISO code is CURRENCY_ERROR where rates are asked for."""
+    """A currency that is not an ISO code is CURRENCY_ERROR when a rate is asked for."""
     assert (await raw.ask("GetExchangeRate", currency="aud"))["error_code"] == "CURRENCY_ERROR"
 
 
@@ -179,7 +179,7 @@ async def test_refund_below_a_cent(raw: RawClient) -> None:
 
 
 async def test_amount_below_the_smallest(raw: RawClient, sandbox: Sandbox) -> None:
-    """What comes to less than the platform takes is AMOUNT_INVALID as well."""
+    """An amount below the least that the platform takes is AMOUNT_INVALID too."""
     sandbox.gateway.terms.smallest = 10
     assert (await raw.ask("MakeQROrder", amount="1"))["error_code"] == "AMOUNT_INVALID"
 
@@ -211,7 +211,7 @@ async def test_login_goes_to_the_store(raw: RawClient, sandbox: Sandbox, uri: st
 
 
 async def test_messages_in_two_languages(raw: RawClient) -> None:
-    """``error_msg`` is Chinese unless EN is asked for; GetUserInfo knows no language."""
+    """``error_msg`` is Chinese unless EN is asked for; GetUserInfo does not take a language."""
     wrong = {"base_currency": "XXX"}
     assert (await raw.ask("GetExchangeRate", **wrong))["error_msg"].startswith("货币类型错误")
     assert (await raw.ask("GetExchangeRate", **wrong, language="CHS"))["error_msg"].startswith("货币类型错误")
@@ -231,7 +231,7 @@ async def test_query_strings_that_are_none(raw: RawClient, sandbox: Sandbox) -> 
 
 
 async def test_unknown_parameters_are_remarked_on(raw: RawClient, sandbox: Sandbox) -> None:
-    """A parameter that the endpoint does not have is no error, but the log says so: it may be a slip of the pen."""
+    """A parameter that the endpoint does not have is not an error, but the log names it: it may be a mistake."""
     assert (await raw.ask("MakeQROrder", notifyurl="x", language="EN"))["return_code"] == "SUCCESS"
     assert sandbox.ledger.calls[-1].remarks == ("unknown parameter notifyurl",)
     await raw.ask("GetUserInfo", language="EN")

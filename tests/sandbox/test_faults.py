@@ -1,4 +1,4 @@
-"""Trouble on demand: on which side of the act it lies, and what the caller sees of it."""
+"""Faults on demand: whether the gateway acted, and what the caller sees."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_dropped_request_that_makes_no_sense(raw: RawClient, sandbox: Sand
     ],
 )
 async def test_answers_that_are_none(raw: RawClient, sandbox: Sandbox, fault: Fault, status: int, body: bytes) -> None:
-    """What comes is no reply: not one of these bodies is JSON."""
+    """What arrives is not a reply: none of these bodies is JSON."""
     sandbox.faults.add(fault)
     response = await raw.send("GetExchangeRate", **WANTED["GetExchangeRate"])
     assert response.status_code == status
@@ -145,7 +145,7 @@ async def test_contradiction(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_duplicate_keys(raw: RawClient, sandbox: Sandbox) -> None:
-    """``return_code`` stands in the reply with both of its values."""
+    """The reply has ``return_code`` twice, with both of its values."""
     sandbox.faults.add(Fault.DUPLICATE_KEYS)
     for name, fields in (("GetExchangeRate", {}), ("QueryOrder", {"order_no": "TR0"})):
         response = await raw.send(name, **{**WANTED[name], **fields})
@@ -166,7 +166,7 @@ async def test_swapped_replies(raw: RawClient, sandbox: Sandbox, clock: ManualCl
 
 
 async def test_surplus_reply(raw: RawClient, sandbox: Sandbox) -> None:
-    """On a socket a second reply that nobody asked for follows the first one; in memory there is none."""
+    """On a socket a second reply follows the first one, without a request; in memory it does not."""
     sandbox.faults.add(Fault.SURPLUS_REPLY, times=2)
     await raw.ask("GetExchangeRate")
     fields = {**raw.seal(), **WANTED["GetExchangeRate"]}

@@ -23,7 +23,7 @@ async def status(raw: RawClient, order_no: str) -> str:
 
 
 def test_lives_cover_every_status() -> None:
-    """Each status has its row, each step leads to a status, and no way leads back."""
+    """Each status has its row, each step leads to a status, and no step leads back."""
     assert set(ORDER_LIFE) == set(OrderStatus)
     assert set(REFUND_LIFE) == set(RefundStatus)
     assert not any(start in ORDER_LIFE[step] for start, steps in ORDER_LIFE.items() for step in steps)
@@ -88,7 +88,7 @@ async def test_after_queries(raw: RawClient, code: str, end: str) -> None:
 
 @pytest.mark.parametrize(("code", "end"), [("PAID_AFTER_SECONDS", "PAID"), ("DECLINED_AFTER_SECONDS", "FAILED")])
 async def test_after_seconds(raw: RawClient, sandbox: Sandbox, clock: ManualClock, code: str, end: str) -> None:
-    """The customer acts after ten seconds, whoever looks and whenever; the time of payment is then, not later."""
+    """The customer acts after ten seconds, and that is the time of payment, however late the order is read."""
     number = await raw.scanned(qrcode=PaymentCode[code])
     await clock.advance(9.9)
     assert await status(raw, number) == "PAYING"
@@ -115,7 +115,7 @@ async def test_customer_may_be_quicker(raw: RawClient, sandbox: Sandbox, clock: 
     [("PAID", "ORDER_PAID"), ("NOT_ENOUGH", "ORDER_CLOSED"), ("NEVER_PAYS", "USERPAYING")],
 )
 async def test_scan_again_finds_the_order(raw: RawClient, sandbox: Sandbox, code: str, answer: str) -> None:
-    """A scan order's number that comes again finds the old order, whatever code is held up now."""
+    """A scan order with a number that was used before finds the old order, also with another payment code."""
     first = await raw.ask("MakeScanOrder", out_order_no="T-1", qrcode=PaymentCode[code])
     again = await raw.ask("MakeScanOrder", out_order_no="T-1")
     assert again["error_code"] == answer
@@ -135,7 +135,7 @@ async def test_scan_again_may_charge_again(raw: RawClient, sandbox: Sandbox) -> 
 
 
 async def test_numbers_are_each_merchants_own(raw: RawClient, sandbox: Sandbox) -> None:
-    """Another merchant's order of the same number is no repetition."""
+    """An order of another merchant with the same number is not a repetition."""
     from .raw import RawClient as Client
 
     sandbox.add_merchant("654321", "another-toy-key")
@@ -212,7 +212,7 @@ async def test_refund_again_is_another_refund(raw: RawClient, sandbox: Sandbox) 
 
 
 async def test_refund_goes_step_by_step(raw: RawClient, sandbox: Sandbox) -> None:
-    """Without a goal a refund goes one step; past the last there is none."""
+    """Without a ``status`` a refund goes on by one step; after the last step there is no other."""
     refund = (await raw.ask("Refund", order_no=await raw.scanned()))["refund_no"]
     seen = [await sandbox.advance_refund(refund) for _ in range(4)]
     assert seen == ["MerchantConfirmed", "OrganizationConfirmed", "OrganizationPayback", "Closed"]
@@ -250,7 +250,7 @@ async def test_books_that_disagree(raw: RawClient, sandbox: Sandbox, paid: list[
 
 
 async def test_money_that_moved_twice_is_never_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
-    """A sale charged twice and a refund paid twice are both named, whatever the program knows of them."""
+    """A sale charged twice and a refund paid twice are both named, also if the program knows of them."""
     sandbox.gateway.repeat_finds_order = False
     for _ in range(2):
         number = await raw.scanned(out_order_no="S-1")

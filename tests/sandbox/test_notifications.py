@@ -89,7 +89,7 @@ async def test_order_in_dollars(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_only_paid_orders_that_asked(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
-    """No notification without a ``notify_url``, and none of what is not paid."""
+    """There is no notification without a ``notify_url``, and none for an order that is not paid."""
     await raw.scanned()
     number = (await raw.ask("MakeQROrder", notify_url=NOTIFY))["order_no"]
     await sandbox.customer.declines(number)
@@ -208,7 +208,7 @@ def test_ledger_read_outside_the_loop(clock: ManualClock) -> None:
 
 
 async def test_closing_ends_deliveries(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
-    """After ``aclose`` nothing is sent any more, and no task is left."""
+    """After ``aclose`` nothing more is sent, and no task is left."""
     shop.answers = [json_answer("{}")]
     await raw.scanned(notify_url=NOTIFY)
     await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
@@ -245,7 +245,7 @@ async def test_over_http(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -
 
 
 def test_signing_helper(sandbox: Sandbox) -> None:
-    """A unit test gets a rightly signed notification of any fields; what it gives itself stays."""
+    """A unit test gets a notification with a valid signature for any fields; fields that it gives itself stay."""
     signed = sandbox.sign_notification({"order_no": "TR1", "total_amount": 5})
     assert signed["sign"] == md5("123456", signed["timestamp"], signed["nonce_str"], TOY_SECRET_KEY)
     assert (signed["order_no"], signed["total_amount"]) == ("TR1", 5)

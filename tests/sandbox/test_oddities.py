@@ -21,7 +21,7 @@ def odd(sandbox: Sandbox) -> Sandbox:
 
 @pytest.mark.usefixtures("odd")
 async def test_orders(raw: RawClient, sandbox: Sandbox) -> None:
-    """Integers as strings, EN's names and words, absent fields and keys of no document."""
+    """Integers as strings, the names and words of EN, missing fields, and keys that are in no document."""
     number = await raw.scanned()
     reply = await raw.ask("QueryOrder", order_no=number)
     assert reply == {

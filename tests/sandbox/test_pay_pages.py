@@ -55,7 +55,7 @@ async def test_pay_page_of_a_qr_order(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_declining(raw: RawClient, sandbox: Sandbox) -> None:
-    """A declined order leads nowhere: the page says so, and has no buttons any more."""
+    """The page of a declined order says so, and does not have buttons any more."""
     order = await raw.ask("MakeQROrder")
     url = signed(raw, order["pay_url"])
     await press(raw, url, "decline")

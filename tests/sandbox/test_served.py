@@ -48,7 +48,7 @@ async def test_served_drops_connections(sandbox: Sandbox, raw: RawClient, fault:
 
 
 async def test_served_on_ipv6(sandbox: Sandbox) -> None:
-    """An IPv6 address stands in brackets."""
+    """An IPv6 address is written in brackets."""
     async with sandbox.serve("::1") as url:
         assert url.startswith("http://[::1]:")
 
