@@ -76,6 +76,14 @@ async def test_what_the_gateway_refused_is_not_opened_again_but_may_turn_out_don
     assert (await outcomes(books))[0][:2] == ("DONE", "TR1")
 
 
+async def test_a_reply_that_is_written_down_late_reopens_no_settled_order(books: Books) -> None:
+    """The notification was quicker: the order is fulfilled, and no sweep asks about it again."""
+    await books.confirmed(M, order())
+    await books.finish(f"{M}:TR1", "me")
+    await books.closing(entry(outcome=DONE, order_no="TR1"))
+    assert await books.waiting() == []
+
+
 # -- confirmed orders -------------------------------------------------------------------------------------------------
 
 
