@@ -5,8 +5,8 @@
         await books.create_tables()
         await books.run(omipay, books.transactional(handler))
 
-``tables`` holds the two tables, ``database`` everything that knows which database it is, ``claims`` the once-guard's
-questions, ``entries`` what became of money calls, ``effects`` the transaction of a handler, ``sweeping`` the questions
+``tables`` holds the two tables, ``database`` what depends on the kind of database, ``claims`` the questions of the
+once-guard, ``entries`` what became of money calls, ``effects`` the transaction of a handler, ``sweeping`` the questions
 about orders that are not settled, ``listening`` the wake-ups; ``books`` puts them together.
 """
 

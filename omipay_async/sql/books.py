@@ -144,7 +144,7 @@ class Books:
         ``order_no`` of an order that was made, the next sweep asks about it and fulfils it if it is paid.
 
         Raises:
-            InvalidRequest: no such entry or outcome, or the gateway's own word says already what happened.
+            InvalidRequest: no such entry or outcome, or the gateway's reply already decided it.
             JournalError: the database could not be asked.
         """
         await self._entries.resolve(entry_or_id, outcome, order_no)

@@ -1,4 +1,4 @@
-"""One question to the database: bounded in time, repeated where nothing was done; every failure is one clear error.
+"""Asks the database: each question is bounded in time, is repeated if nothing was done, and fails with one clear error.
 
 Each question is a function of a connection that is run within a transaction of its own, and may be run again: all
 statements of the books can be repeated. It runs in a task beside its caller, so that a caller who is cancelled or whose
@@ -6,10 +6,11 @@ time is up leaves at once, while the task gives its connection back; ``aclose`` 
 
 Cancelling cannot reach into the thread that SQLite works in. So there an abandoned task goes on to the point where it
 has become the writer, and then leaves without having written. On PostgreSQL an abandoned task is cancelled, but not
-while it connects: asyncpg leaves a future behind that complains, and the next question can use the connection.
+while it connects: asyncpg then leaves a future behind whose exception asyncio logs, and the next question can use the
+connection.
 
-SQLite has one writer at a time. Writers of this process stand in line at a lock of our own, which is fair and costs
-nothing; the database's own lock is left for other processes.
+SQLite has one writer at a time. Writers of this process wait for a lock of our own, which is fair and cheap;
+the database's own lock is left for other processes.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ ANSWER_S: Final = 5.0
 """How long any question may take, connecting and repeating included."""
 _ATTEMPTS: Final = 4
 _LONGEST_REASON: Final = 200
-TROUBLES: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_ERRORS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """What a lost, full, wrong or overloaded database raises. (A ``TimeoutError`` is an ``OSError``.)"""
 _TAKEN_BACK: Final = frozenset({"40001", "40P01"})
 """PostgreSQL's serialization failure and deadlock."""
@@ -74,7 +75,7 @@ class Database:
         if self._asking:
             await asyncio.wait(self._asking, timeout=ANSWER_S)
         if self._owned:
-            with contextlib.suppress(*TROUBLES):
+            with contextlib.suppress(*DATABASE_ERRORS):
                 await self._engine.dispose()
 
     # -- questions --------------------------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ class Database:
         if not task.done():
             message = f"the database did not answer within {limit:g} seconds"
             raise error(message)
-        if task.cancelled():  # not by the caller: by a driver whose connection went away
+        if task.cancelled():  # not by the caller, but by a driver whose connection was lost
             message = "the database was lost"
             raise error(message)
         return task.result()
@@ -204,7 +205,7 @@ class Database:
                 _, connection, result = await self._result(opening, error)
             yield connection, result
         finally:
-            # Closed whoever has left: a connection that is only dropped is lost to its pool.
+            # Closed even if the caller has left: a connection that is only dropped is lost to its pool.
             closing = self._started(lambda: self._closed(opening, reusable=reusable))
             if opening.done():
                 await asyncio.wait((closing,))
@@ -231,7 +232,7 @@ class Database:
         stack, connection, _ = opening.result()
         if (using := self._using.get(connection)) is not None:
             await asyncio.wait((using,), timeout=ANSWER_S)
-        with contextlib.suppress(*TROUBLES):
+        with contextlib.suppress(*DATABASE_ERRORS):
             async with asyncio.timeout(ANSWER_S), stack:
                 if not reusable:
                     await connection.invalidate()
@@ -246,13 +247,13 @@ class Database:
         return await self._result(task, error)
 
     async def begin(self, connection: AsyncConnection) -> None:
-        """Begin a transaction that writes, where its beginning has to be said."""
+        """Begin a transaction that writes, if the database needs a statement for that."""
         if self.dialect.is_sqlite:
             await begin_immediately(connection)
 
     @contextlib.contextmanager
     def inside_effect(self) -> Iterator[None]:
-        """What runs within is a transactional handler: it may not wait for the writer that it is."""
+        """What runs within is a transactional handler: on SQLite it is the one writer, and must wait for no other."""
         token = _within_effect.set(self)
         try:
             yield
@@ -261,7 +262,7 @@ class Database:
 
 
 async def _nothing(_: AsyncConnection) -> None:
-    """What a connection is opened with that needs nothing first."""
+    """Ask nothing."""
 
 
 async def repeated(
@@ -299,7 +300,7 @@ def translated(kind: DatabaseError) -> Iterator[None]:
     """Raise ``kind`` for whatever goes wrong with the database, with its reason."""
     try:
         yield
-    except TROUBLES as error:
+    except DATABASE_ERRORS as error:
         raise translation(kind, error) from None  # the original holds drivers' objects, which do not pickle
 
 
@@ -312,6 +313,6 @@ def reason(error: BaseException) -> str:
     """What went wrong, on one line of bounded length. Databases quote no passwords in their messages."""
     copied = getattr(error, "orig", None)  # SQLAlchemy's copy of a driver's error
     origin = error if copied is None else copied.__cause__ or copied
-    said = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]
-    missing = " (was create_tables() called?)" if "no such table" in said or "does not exist" in said else ""
-    return f"{type(origin).__name__}: {said}{missing}" if said else type(origin).__name__
+    text = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]
+    missing = " (was create_tables() called?)" if "no such table" in text or "does not exist" in text else ""
+    return f"{type(origin).__name__}: {text}{missing}" if text else type(origin).__name__

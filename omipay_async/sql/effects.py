@@ -31,7 +31,7 @@ from sqlalchemy.exc import DBAPIError
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.guard import running_key
 
-from .database import TROUBLES, is_lost, is_taken_back, reason, repeated, translated, translation
+from .database import DATABASE_ERRORS, is_lost, is_taken_back, reason, repeated, translated, translation
 from .tables import ORDER, order_key, split_key
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Effects:
 
         try:
             await self._database.on(connection, record, BackendError)
-        except TROUBLES as error:
+        except DATABASE_ERRORS as error:
             if is_taken_back(error):
                 raise
             raise translation(BackendError, error) from None
@@ -184,6 +184,6 @@ async def _called(handler: TransactionalHandler, order: Order, connection: Async
 
 
 def lock_number(row: tuple[str, str]) -> int:
-    """The number of an order's advisory lock: 64 bits of a hash, which others hardly use."""
+    """The number of an order's advisory lock: 64 bits of a hash, which other programs are unlikely to use."""
     digest = hashlib.sha256("\0".join(("omipay", *row)).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)

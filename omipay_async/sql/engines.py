@@ -122,7 +122,7 @@ class Dialect:
         return now + literal(plus, Interval()) if plus else now
 
     def insert(self, table: Table) -> Any:
-        """An INSERT that can say what happens on a conflict."""
+        """An INSERT for which it can be set what happens on a conflict."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
 

@@ -35,7 +35,7 @@ _LONGEST_ORDER_NO: Final = 64
 
 
 class Entries:
-    """The rows of ``omipay_call``, and of ``omipay_order`` as far as they say that an order exists."""
+    """The rows of ``omipay_call``, and those of ``omipay_order`` that show that an order exists."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -110,7 +110,7 @@ class Entries:
         await self._database.write(ask, JournalError)
 
     async def observe(self, connection: AsyncConnection, m_number: str, order: Order, due_at: Any) -> None:
-        """Write down what QueryOrder said of an order, and resolve the call that made it.
+        """Write down QueryOrder's answer about an order, and resolve the call that made it.
 
         The call comes first, as in ``closing``: two transactions that take rows in the same sequence cannot deadlock.
         """
@@ -310,5 +310,5 @@ def _problem(rows: Sequence[Any]) -> str:
     if len(rows) > 1:
         return "entry_or_id: two merchants have an entry of this id: give the entry itself"
     if rows[0].closed_at is not None and rows[0].resolved_at is None:
-        return "entry_or_id: the gateway's own word says what became of this call"
+        return "entry_or_id: a reply of the gateway tells already what became of this call"
     return ""

@@ -1,7 +1,7 @@
 """Wake-ups from other processes: LISTEN on PostgreSQL, a look every second on SQLite.
 
-One task of the books hears for all sessions that use them, from the first listener to the last. It comes back after
-every failure, with growing pauses; wake-ups that fall into one are missed, and pollers go on by interval.
+One task listens for all sessions that use the books, from the first listener to the last. After a failure it connects
+again, after pauses that grow; wake-ups in the meantime are missed, and pollers go on by interval.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy import func, select, text
 from omipay_async.errors import BackendError
 
 from .claims import WAKE_CHANNEL
-from .database import TROUBLES, reason
+from .database import DATABASE_ERRORS, reason
 from .tables import ORDER
 
 if TYPE_CHECKING:
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("omipay_async")
 
-LOOK_S: Final = 1.0
+POLL_S: Final = 1.0
 """How often the rows of SQLite are looked at."""
-PULSE_S: Final = 10.0
+HEARTBEAT_S: Final = 10.0
 """After this much silence PostgreSQL is asked whether the connection is still alive."""
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 5.0
 
 
 class Listening:
-    """Hears wake-ups and passes them on to every listener."""
+    """Receives wake-ups and passes them on to every listener."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._listeners: dict[object, Callable[[str], object]] = {}
-        self._hearing: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
 
     @contextlib.asynccontextmanager
@@ -54,9 +54,9 @@ class Listening:
         token = object()
         self._listeners[token] = on_wake
         try:
-            if self._hearing is None or self._hearing.done():
+            if self._task is None or self._task.done():
                 self._tried = asyncio.Event()
-                self._hearing = asyncio.create_task(self._hear(self._tried))
+                self._task = asyncio.create_task(self._run(self._tried))
             await self._tried.wait()
             yield
         finally:
@@ -65,34 +65,34 @@ class Listening:
                 await self.stop()
 
     async def stop(self) -> None:
-        """Hear no more."""
-        hearing, self._hearing = self._hearing, None
-        if hearing is not None:
-            hearing.cancel()
-            await asyncio.wait((hearing,))
+        """Stop listening."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
 
     def _pass_on(self, key: str) -> None:
         # From the loop, so that what a listener raises is reported there and ends nothing here.
         for on_wake in self._listeners.values():
             asyncio.get_running_loop().call_soon(on_wake, key)
 
-    async def _hear(self, tried: asyncio.Event) -> None:
-        attend = self._look if self._database.dialect.is_sqlite else self._attend
+    async def _run(self, tried: asyncio.Event) -> None:
+        listen = self._poll_sqlite if self._database.dialect.is_sqlite else self._listen_to_postgresql
         pauses = _Pauses()
         while True:
             try:
-                await attend(tried, pauses)
-            except (BackendError, *TROUBLES) as error:
+                await listen(tried, pauses)
+            except (BackendError, *DATABASE_ERRORS) as error:
                 if pauses.first:
-                    said = str(error) if isinstance(error, BackendError) else reason(error)
-                    _log.warning("wake-ups from other processes are missed: %s", said)
+                    reported = str(error) if isinstance(error, BackendError) else reason(error)
+                    _log.warning("wake-ups from other processes are missed: %s", reported)
             finally:
                 tried.set()
             await asyncio.sleep(pauses.next())
 
     # -- PostgreSQL -------------------------------------------------------------------------------------------------
 
-    async def _attend(self, tried: asyncio.Event, pauses: _Pauses) -> None:
+    async def _listen_to_postgresql(self, tried: asyncio.Event, pauses: _Pauses) -> None:
         """Listen until the connection is lost."""
         async with self._database.connected(BackendError) as connection:
             raw = await connection.get_raw_connection()
@@ -113,22 +113,22 @@ class Listening:
             try:
                 tried.set()
                 pauses.reset()
-                while True:  # until the pulse of a lost connection fails
+                while True:  # until the heartbeat of a lost connection fails
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(lost.wait(), PULSE_S)
-                    await self._database.on(connection, _pulse, BackendError)
+                        await asyncio.wait_for(lost.wait(), HEARTBEAT_S)
+                    await self._database.on(connection, _heartbeat, BackendError)
             finally:
                 driver.remove_termination_listener(ended)
 
     # -- SQLite -----------------------------------------------------------------------------------------------------
 
-    async def _look(self, tried: asyncio.Event, pauses: _Pauses) -> None:
+    async def _poll_sqlite(self, tried: asyncio.Event, pauses: _Pauses) -> None:
         """Look for rows that were woken since the last look."""
         seen = await self._database.read(_last_woken, BackendError)
         while True:
             tried.set()
             pauses.reset()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             for key, place in await self._database.read(functools.partial(_woken_since, since=seen), BackendError):
                 seen = place
                 self._pass_on(key)
@@ -151,9 +151,9 @@ class _Pauses:
         return pause
 
 
-async def _pulse(connection: AsyncConnection) -> None:
+async def _heartbeat(connection: AsyncConnection) -> None:
     await connection.execute(text("SELECT 1"))
-    await connection.commit()  # a transaction that stays open would hear nothing
+    await connection.commit()  # a transaction that stays open would receive nothing
 
 
 async def _last_woken(connection: AsyncConnection) -> int:

@@ -18,5 +18,5 @@ def next_question(age: timedelta) -> timedelta:
 
 
 def next_attempt(age: timedelta) -> timedelta:
-    """The same after an attempt that told nothing, or a handler that failed: soon, whatever the order's age is."""
+    """The same after an attempt without an answer, or a handler that failed: soon, whatever the order's age is."""
     return age + min(max(FIRST, age), _LONGEST_PAUSE)

@@ -110,8 +110,8 @@ class Sweeping:
         """Let orders be due at once that were taken and not asked about."""
         await self._put_off(m_number, keys, self._dialect.now())
 
-    async def tell(self, m_number: str, taken: _Taken, order: Order) -> None:
-        """Write down what the gateway said. What is paid is due at once, for a sweep with a handler."""
+    async def record_answer(self, m_number: str, taken: _Taken, order: Order) -> None:
+        """Write down the gateway's answer. What is paid is due at once, for a sweep with a handler."""
         age = await self._age(taken)
         due_at = self._dialect.now() if order.is_paid else self._dialect.now(schedule.next_question(age) - age)
 
@@ -120,7 +120,7 @@ class Sweeping:
 
         await self._database.write(ask, JournalError)
 
-    async def done(self, m_number: str, taken: _Taken) -> None:
+    async def record_success(self, m_number: str, taken: _Taken) -> None:
         """Record success, where the session's backend is not these books."""
         this = and_(ORDER.c.m_number == m_number, ORDER.c.key == taken.key, ORDER.c.done_at.is_(None))
 
@@ -129,7 +129,7 @@ class Sweeping:
 
         await self._database.write(ask, JournalError)
 
-    async def try_again(self, m_number: str, taken: _Taken) -> None:
+    async def postpone(self, m_number: str, taken: _Taken) -> None:
         """Let it be due again soon."""
         age = await self._age(taken)
         await self._put_off(m_number, [taken.key], self._dialect.now(schedule.next_attempt(age) - age))
@@ -221,7 +221,7 @@ class _Sweep:
             self.counts[_what(order, self._handler)] += 1
             return
         self.counts["errors"] += 1
-        await self._sweeping.try_again(self._omipay.m_number, taken)
+        await self._sweeping.postpone(self._omipay.m_number, taken)
 
     async def _settled(self, taken: _Taken) -> Order:
         m_number = self._omipay.m_number
@@ -229,9 +229,9 @@ class _Sweep:
             order = await self._omipay.query_order(taken.order_no)
         else:
             order = await self._omipay.fulfil(taken.order_no, self._handler)
-        await self._sweeping.tell(m_number, taken, order)
+        await self._sweeping.record_answer(m_number, taken, order)
         if order.is_paid and self._handler is not None:
-            await self._sweeping.done(m_number, taken)
+            await self._sweeping.record_success(m_number, taken)
         return order
 
 

@@ -1,7 +1,7 @@
 """The two tables, in plain column types, so that a migration which Alembic writes imports nothing of this package.
 
 ``omipay_call`` has one row for each money call. It is open while ``closed_at`` is empty: nobody knows yet whether the
-call was acted on. ``omipay_order`` has one row for each order that has a number: what the gateway last said of it, who
+call was acted on. ``omipay_order`` has one row for each order that has a number: its last status at the gateway, who
 is fulfilling it (``owner``, until ``lease_until``), and since when its handler has succeeded (``done_at``). Two more
 kinds of rows in it have no ``order_no``: a claim of an order that the journal does not know, and a note that one
 process leaves for the others (``note``).
@@ -54,7 +54,7 @@ CALL: Final = Table(
     _time("resolved_at"),
     PrimaryKeyConstraint("id", "m_number", name="pk_omipay_call"),
 )
-"""``expires_at`` is ``until`` by the database's clock, ``resolved_at`` is set where a person said what happened."""
+"""``expires_at`` is ``until`` by the database's clock, ``resolved_at`` is when a person wrote down what happened."""
 
 ORDER: Final = Table(
     "omipay_order",
@@ -124,7 +124,7 @@ class WaitingOrder:
     m_number: str
     order_no: str
     out_order_no: str | None = None
-    """As QueryOrder said it, before that as the call asked for it. None where a person gave the order's number."""
+    """From QueryOrder's reply, before that from the call. None where a person gave the order's number."""
     amount: int | None = None
     """In the currency's minor unit."""
     currency: str | None = None

@@ -40,7 +40,7 @@ AT_THE_GATEWAY = ("before the gateway acts", "after the gateway acted")
 AT_RANDOM = "at random"
 POINTS = (*kill_worker.HERE, *AT_THE_GATEWAY, AT_RANDOM)
 WORKERS = 2
-_TOLD = ("order_no", "status", "due_at", "paid_at", "done_at", "closed_at", "owner", "lease_until")
+_COLUMNS = ("order_no", "status", "due_at", "paid_at", "done_at", "closed_at", "owner", "lease_until")
 _LONGEST_LIFE_S = 8.0
 _MOST_SWEEPS = 10
 
@@ -135,7 +135,7 @@ async def _wait_for(process: ForkServerProcess, seconds: float) -> None:
     """Wait until a process has ended. Not by ``join`` in a thread.
 
     Each ``start`` of another process asks all of them for their ends too. An end can be read once: of two threads that
-    ask for the same one, the second is told 255, whatever the process died of.
+    ask for the same one, the second gets 255, whatever the process died of.
     """
     deadline = time.monotonic() + seconds
     while process.is_alive() and time.monotonic() < deadline:  # a process has no event
@@ -236,8 +236,8 @@ async def found(books: Books, gateway: Gateway) -> Found:
     """Compare."""
     calls = await execute(books, "SELECT out_order_no, out_refund_no, order_no, refund_no, outcome FROM omipay_call")
     effects = Counter(row[0] for row in await execute(books, "SELECT order_no FROM outbox"))
-    rows = await execute(books, f"SELECT {', '.join(_TOLD)} FROM omipay_order WHERE order_no IS NOT NULL")
-    known = {row.order_no: dict(zip(_TOLD, row, strict=True)) for row in rows}
+    rows = await execute(books, f"SELECT {', '.join(_COLUMNS)} FROM omipay_order WHERE order_no IS NOT NULL")
+    known = {row.order_no: dict(zip(_COLUMNS, row, strict=True)) for row in rows}
     by_sale = {row.out_order_no: row for row in calls if row.out_refund_no is None}
     by_refund = {row.out_refund_no: row for row in calls if row.out_refund_no is not None}
     orders, refunds = gateway.ledger.orders, gateway.ledger.refunds

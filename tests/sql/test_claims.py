@@ -30,7 +30,7 @@ async def test_books_are_everything_that_a_session_can_use(books: Books) -> None
 
 
 async def test_a_lease_lapses_and_the_former_owner_changes_nothing(url: str, books: Books) -> None:
-    """After a death another takes over, and the dead owner, back again, is told."""
+    """After a lease another owner takes over; the former owner, if it is alive after all, gets False."""
     async with Books(url, lease=0.05) as short:
         assert await short.claim(KEY, "first") is Claim.MINE
         await asyncio.sleep(0.1)
@@ -70,7 +70,7 @@ async def test_merchants_do_not_see_each_others_orders(books: Books) -> None:
 
 
 async def test_notes_are_apart_from_claims_and_keep_their_case(books: Books, other: Books) -> None:
-    """A note is remembered word for word, in place of the one before; a merchant's own number has its case."""
+    """A note is remembered unchanged, in place of the one before; the case of a merchant's own number counts."""
     key = "123456:out_order_no:T1"
     assert await books.noted(key) is None
     await books.note(key, "first")

@@ -234,7 +234,7 @@ async def test_a_transactional_handler_keeps_its_name(books: Books) -> None:
 
 
 async def test_on_sqlite_a_handler_cannot_wait_for_itself(sqlite_url: str) -> None:
-    """A money call within it would wait for the one writer, which it is: that is said at once."""
+    """A money call within it would wait for the one writer, which is the handler itself: an error at once."""
     async with Books(sqlite_url) as books:
         await books.create_tables()
 

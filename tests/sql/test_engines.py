@@ -1,4 +1,4 @@
-"""Which URLs and engines the books take, and what is said of the others."""
+"""Which URLs and engines the books take, and the errors for all others."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ async def test_an_open_entry_is_in_flight_until_its_time_is_over(books: Books) -
 
 @pytest.mark.parametrize(("outcome", "open_"), [(DONE, False), (NOT_DONE, False), (UNKNOWN, True)])
 async def test_closing_says_how_a_call_ended(books: Books, outcome: Any, open_: bool) -> None:
-    """What nobody knows stays on the list, what is certain leaves it."""
+    """An unknown outcome stays on the list, a certain one leaves it."""
     call = entry(status=None, error=None)
     await books.opening(call)
     closed = attrs.evolve(call, outcome=outcome, error="OutcomeUnknown" if open_ else None)
@@ -209,7 +209,7 @@ async def test_a_person_may_be_wrong(books: Books) -> None:
 async def test_who_looked_before_a_call_had_ended_may_have_looked_too_early(
     books: Books, looked: str, stands: bool
 ) -> None:
-    """The request could still arrive: if its reply is lost, nobody knows. After its time a person's word stands."""
+    """The request could still arrive, and its reply could be lost. After its time what a person wrote down stands."""
     call = entry(age=0 if looked == "before" else 60)
     await books.opening(call)
     await books.resolve(call, "NOT_DONE")
@@ -219,7 +219,7 @@ async def test_who_looked_before_a_call_had_ended_may_have_looked_too_early(
 
 
 async def test_who_looked_early_and_saw_the_order_is_believed(books: Books) -> None:
-    """What the back office shows has been made, whatever the call knows of it."""
+    """What the back office shows has been made, however the call ends."""
     call = entry()
     await books.opening(call)
     await books.resolve(call, DONE, order_no="TR1")
@@ -252,7 +252,7 @@ async def test_a_refund_that_a_person_resolves_makes_no_order_to_ask_about(books
     ],
 )
 async def test_what_cannot_be_resolved_is_named(books: Books, arguments: tuple[Any, ...], parameter: str) -> None:
-    """An unknown entry or outcome, a number that is none, or what the gateway itself has said."""
+    """An unknown entry or outcome, an invalid number, or a call that the gateway's reply has decided."""
     await books.closing(entry(id="known", outcome=UNKNOWN))
     await books.closing(entry(id="closed", outcome=DONE))
     for m_number in ("111", "222"):
@@ -309,7 +309,7 @@ async def test_books_that_were_closed_connect_again(books: Books) -> None:
 
 
 def test_books_belong_to_one_event_loop(sqlite_url: str) -> None:
-    """A second loop is told so at once, and does not hang."""
+    """A second loop gets an error at once, and does not hang."""
     import asyncio
 
     books = Books(sqlite_url)

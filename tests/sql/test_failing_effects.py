@@ -156,7 +156,7 @@ async def test_a_connection_lost_before_the_commit_is_a_backend_error(url: str, 
 
 
 async def test_a_record_that_cannot_be_written_takes_the_effect_back(books: Books) -> None:
-    """Neither is committed without the other, and the reason is said."""
+    """Neither is committed without the other, and the error names the reason."""
 
     async def destroy(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)

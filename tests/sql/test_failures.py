@@ -55,7 +55,7 @@ async def assert_all_fail(books: Books, within_s: float) -> None:
 
 
 async def test_a_database_that_is_down_is_an_error_at_once(postgres: Books, fragile: PostgresServer) -> None:
-    """At every question; and when it is back, the next question is answered without anybody's doing."""
+    """At every question. When it is back, the next question is answered, and nobody has to do anything."""
     assert await postgres.claim(KEY, "me") is Claim.MINE
     fragile.stop()
     await assert_all_fail(postgres, 2)
@@ -127,7 +127,7 @@ async def test_a_full_disk_is_an_error_and_room_is_the_cure(sqlite: Books) -> No
 
 
 async def test_a_writer_of_another_process_is_waited_for(sqlite: Books, sqlite_url: str) -> None:
-    """A short busy time is nothing to complain of."""
+    """A short busy time is not an error."""
     async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
         await other._database.begin(connection)
         claiming = asyncio.create_task(sqlite.claim(KEY, "me"))
@@ -160,7 +160,7 @@ async def test_a_writer_who_does_not_end_is_an_error_in_time(
     assert await sqlite.claim(KEY, "me") is Claim.MINE
 
 
-async def test_a_file_that_is_no_database_is_named(tmp_path: Any) -> None:
+async def test_a_file_that_is_not_a_database_is_named(tmp_path: Any) -> None:
     """With SQLite's own words."""
     path = tmp_path / "omipay.db"
     path.write_text("This is not a database. " * 500)

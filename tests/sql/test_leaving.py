@@ -90,7 +90,7 @@ async def test_a_caller_who_leaves_during_a_question_of_its_transaction_disturbs
 async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
     sqlite: Books, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its caller has been told that it did not happen."""
+    """Its caller got an error, and may have acted on it."""
     monkeypatch.setattr(database, "ANSWER_S", 0.1)
     async with Books(sqlite_url) as other:
         async with other._database.connected(BackendError) as connection:

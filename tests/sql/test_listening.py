@@ -22,11 +22,11 @@ KEY = "123456:TR1"
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "LOOK_S", 0.02)
+    monkeypatch.setattr(listening, "POLL_S", 0.02)
     monkeypatch.setattr(listening, "LONGEST_PAUSE_S", 0.05)
 
 
-async def heard(woken: asyncio.Queue[str]) -> str:
+async def received(woken: asyncio.Queue[str]) -> str:
     async with asyncio.timeout(10):
         return await woken.get()
 
@@ -37,7 +37,7 @@ async def logged(caplog: pytest.LogCaptureFixture) -> None:
             await asyncio.sleep(0.01)
 
 
-async def wake_until_heard(books: Books, woken: asyncio.Queue[str]) -> None:
+async def wake_until_received(books: Books, woken: asyncio.Queue[str]) -> None:
     async with asyncio.timeout(20):
         while woken.empty():
             with contextlib.suppress(BackendError):
@@ -45,13 +45,13 @@ async def wake_until_heard(books: Books, woken: asyncio.Queue[str]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_wake_up_reaches_every_listener_word_for_word(books: Books, other: Books) -> None:
+async def test_a_wake_up_reaches_every_listener_unchanged(books: Books, other: Books) -> None:
     """Of the process that woke and of others; an order's number keeps its spelling, a note's key too."""
     here, there = asyncio.Queue[str](), asyncio.Queue[str]()
     async with books.listen(here.put_nowait), books.listen(here.put_nowait), other.listen(there.put_nowait):
         for key in (KEY, "123456:out_order_no:T1"):
             await books.wake(key)
-            assert [await heard(here), await heard(here), await heard(there)] == [key] * 3
+            assert [await received(here), await received(here), await received(there)] == [key] * 3
 
 
 async def test_the_same_key_wakes_again(books: Books) -> None:
@@ -60,22 +60,22 @@ async def test_the_same_key_wakes_again(books: Books) -> None:
     async with books.listen(woken.put_nowait):
         for _ in range(3):
             await books.wake(KEY)
-            assert await heard(woken) == KEY
+            assert await received(woken) == KEY
 
 
-async def test_what_was_woken_before_is_not_heard(books: Books) -> None:
+async def test_what_was_woken_before_is_not_received(books: Books) -> None:
     """A listener begins with now."""
     await books.wake("123456:OLD")
     woken = asyncio.Queue[str]()
     async with books.listen(woken.put_nowait):
         await books.wake(KEY)
-        assert await heard(woken) == KEY
+        assert await received(woken) == KEY
 
 
 async def test_a_callback_that_raises_ends_nothing(books: Books) -> None:
     """It is reported to the loop, and the next wake-up is heard."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     woken = asyncio.Queue[str]()
 
     def on_wake(key: str) -> None:
@@ -85,15 +85,15 @@ async def test_a_callback_that_raises_ends_nothing(books: Books) -> None:
     async with books.listen(on_wake):
         for number in range(2):
             await books.wake(f"123456:TR{number}")
-            assert await heard(woken) == f"123456:TR{number}"
-    assert len(complaints) == 2
+            assert await received(woken) == f"123456:TR{number}"
+    assert len(reported) == 2
 
 
 async def test_a_listener_comes_back_by_itself(fragile: PostgresServer, caplog: pytest.LogCaptureFixture) -> None:
-    """A database that restarts: one complaint, and wake-ups are heard again without anybody's doing."""
+    """A database that restarts: one warning, and then wake-ups are received again."""
     woken = asyncio.Queue[str]()
     async with Books(fragile.database()) as books, books.listen(woken.put_nowait):
-        await wake_until_heard(books, woken)
+        await wake_until_received(books, woken)
         fragile.stop()
         await logged(caplog)
         await asyncio.sleep(0.2)
@@ -101,17 +101,17 @@ async def test_a_listener_comes_back_by_itself(fragile: PostgresServer, caplog: 
         fragile.start()
         while not woken.empty():
             woken.get_nowait()
-        await wake_until_heard(books, woken)
+        await wake_until_received(books, woken)
     assert len(caplog.records) == 1
 
 
 async def test_a_listener_tells_silence_from_a_dead_connection(
     fragile: PostgresServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Quiet hours are none of its business; a connection that died without a word is found out."""
+    """Silence alone is not a failure; a connection that no longer answers is."""
     from omipay_async.sql import database
 
-    monkeypatch.setattr(listening, "PULSE_S", 0.05)
+    monkeypatch.setattr(listening, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr(database, "ANSWER_S", 0.3)
     woken = asyncio.Queue[str]()
     async with Books(fragile.database()) as books, books.listen(woken.put_nowait):
@@ -121,7 +121,7 @@ async def test_a_listener_tells_silence_from_a_dead_connection(
         await logged(caplog)
         fragile.thaw()
         monkeypatch.setattr(database, "ANSWER_S", 5.0)
-        await wake_until_heard(books, woken)
+        await wake_until_received(books, woken)
 
 
 async def test_a_listener_without_a_database_enters_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
@@ -131,7 +131,7 @@ async def test_a_listener_without_a_database_enters_all_the_same(caplog: pytest.
     assert "wake-ups" in caplog.text
 
 
-async def test_a_clock_that_was_put_back_does_not_make_sqlite_deaf(sqlite_url: str) -> None:
+async def test_after_a_clock_was_put_back_sqlite_still_receives_wake_ups(sqlite_url: str) -> None:
     """A wake-up of the future, by a clock that was wrong, is not waited for."""
     async with Books(sqlite_url) as books:
         await books.create_tables()
@@ -140,7 +140,7 @@ async def test_a_clock_that_was_put_back_does_not_make_sqlite_deaf(sqlite_url: s
         woken = asyncio.Queue[str]()
         async with books.listen(woken.put_nowait):
             await books.wake(KEY)
-            assert await heard(woken) == KEY
+            assert await received(woken) == KEY
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, [0.025, 0.05, 0.1, 0.1]), (1.0, [0.05, 0.1, 0.2, 0.2])])

@@ -69,11 +69,11 @@ def asked(books: Books) -> dict[str, Callable[[], Any]]:
         "count": lambda: books._entries.count_unresolved(M),
         "waiting": lambda: books.waiting(limit=100),
         "prune": lambda: books.prune(timedelta(days=3650)),
-        "listen": lambda: heard_once(books),
+        "listen": lambda: listened_once(books),
     }
 
 
-async def heard_once(books: Books) -> None:
+async def listened_once(books: Books) -> None:
     async with books.listen(print):
         await asyncio.sleep(1.2 if books._database.dialect.is_sqlite else 0)
 

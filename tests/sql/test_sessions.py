@@ -37,7 +37,7 @@ async def calls(books: Books) -> list[tuple[Any, ...]]:
 
 
 async def test_charges_and_refunds_are_written_down(omipay: AsyncOmipay, books: Books) -> None:
-    """Each with what the gateway said; the order is waited for until it is fulfilled."""
+    """Each with the gateway's answer; the order waits until it is fulfilled."""
     made = await scan(omipay)
     receipt = await omipay.refund(order_no=made.order_no, out_refund_no="R1", amount=200)
     with pytest.raises(Exception, match="NOT_ENOUGH"):
@@ -75,7 +75,7 @@ async def test_a_lost_charge_is_unresolved_until_its_notification(
     assert await books.waiting() == []
 
 
-async def test_a_till_in_one_process_hears_of_a_notification_in_another(
+async def test_a_till_in_one_process_learns_of_a_notification_in_another(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, other: Books
 ) -> None:
     """``wait_for_notification`` over the shared books, before and after the notification came."""

@@ -135,7 +135,7 @@ async def test_a_handler_that_raises_is_run_again_soon(
 async def test_a_gateway_without_answer_is_counted(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An unknown order, a gateway in trouble: the sweep goes on."""
+    """An unknown order, or a gateway without an answer: the sweep goes on."""
     await books.closing(entry("T8", outcome=DONE, order_no="NOBODYS"))
     await sold(omipay, books, 2)
     report = await books.sweep(omipay, handler)
@@ -263,7 +263,7 @@ async def test_wrong_arguments_are_named(
         await sweep(omipay, **{"handler": handler, **arguments})
 
 
-async def test_a_sweep_over_lost_books_says_so(
+async def test_a_sweep_over_lost_books_is_a_clear_error(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any
 ) -> None:
     """No tables: nothing is asked, and the error says what is missing."""
