@@ -194,7 +194,7 @@ async def test_two_nodes_on_one_host_have_different_names() -> None:
     assert {event.node for event in events} == {"127.0.0.1:81", "127.0.0.1:82"}
 
 
-def test_every_option_takes_what_the_contract_says() -> None:
+def test_every_option_accepts_what_the_contract_allows() -> None:
     """Members and strings, names and objects."""
     made(region="CN", language="CHS", fallback="AU")
     made(region=Region.CN, language=Language.EN, fallback="https://third.example/omipay/api")

@@ -76,10 +76,10 @@ async def test_closing_many_polls_lets_other_tasks_run(gateway: Gateway) -> None
     assert [error.order_no for error in errors if isinstance(error, SessionClosed)] == [f"TR{n}" for n in range(2000)]
 
 
-async def test_nothing_is_asked_while_many_polls_are_told_of_the_end(
+async def test_nothing_is_asked_while_many_polls_are_ended(
     clock: ManualClock, gateway: Gateway, events: list[Event]
 ) -> None:
-    """Although their time comes just then."""
+    """Although their next questions become due at that moment."""
     omipay = gateway.session(on_event=events.append)
     polls = [asyncio.create_task(omipay.poll_until_paid(f"TR{n}")) for n in range(1000)]
     await settle()

@@ -132,10 +132,10 @@ async def test_an_order_that_the_second_node_does_not_have_yet(clock: ManualCloc
     assert error.node == "gateway.test"
 
 
-async def test_what_on_status_knows_of_the_money_stays(
+async def test_an_error_that_on_status_raises_keeps_its_outcome(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, events: list[Event]
 ) -> None:
-    """Should it raise the gateway's own word of another order, the error and the event say that money did not move."""
+    """If it raises PaymentFailed of another order, the error and the event are NOT_DONE."""
     gateway.on("TR1", order("PAYING"))
 
     def give_up(now: Order) -> None:

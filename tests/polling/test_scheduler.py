@@ -99,7 +99,7 @@ def test_of_very_many_new_orders_every_second_turn_is_the_newest_ones() -> None:
 def test_new_orders_are_very_many_when_they_fill_more_than_four_rounds(
     at_once: int, number: int, turns: list[int]
 ) -> None:
-    """A round is what may be under way at the same time. Fewer orders go in the order in which they came."""
+    """A round is the number of questions that may be under way. Fewer orders go in the order in which they came."""
     scheduler: Scheduler[Order] = Scheduler(at_once)
     for name in range(number):
         scheduler.ask_first(Order(str(name)))
@@ -299,8 +299,8 @@ def test_what_is_taken_out_of_a_timetable_leaves_nothing(spread: float) -> None:
     assert timetable.next_time() == math.inf
 
 
-def test_what_stays_when_most_is_removed_still_comes_in_order() -> None:
-    """Also where so much was removed that the timetable was tidied up."""
+def test_what_is_left_when_most_is_removed_still_comes_in_order() -> None:
+    """Also after the timetable was tidied up."""
     timetable: Timetable[int] = Timetable()
     timetable.first(10)
     times = {item: (item * 7919 % 1000) / 1000 for item in range(400)}
@@ -317,7 +317,7 @@ def test_what_stays_when_most_is_removed_still_comes_in_order() -> None:
 
 
 def test_a_clock_may_begin_below_zero() -> None:
-    """Its start is arbitrary; no item is found too late."""
+    """Its start is arbitrary, and no item is found too late."""
     timetable: Timetable[str] = Timetable()
     timetable.add("sooner", -0.1)
     timetable.add("later", 0.1)

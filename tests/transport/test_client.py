@@ -1,4 +1,4 @@
-"""What goes to a transport that the user gave and what comes back from it, what a slot keeps, and other event loops."""
+"""What a transport that the user gave gets and returns, what a slot keeps, and other event loops."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BODY = json.dumps(order("PAID")).encode()
 
 
 class Body(httpx.AsyncByteStream):
-    """A body that comes in these chunks, which may end in an error; it can be closed."""
+    """A body in these chunks, which may end with an error and can be closed."""
 
     def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
         self.chunks: Iterable[bytes] = chunks
@@ -94,7 +94,7 @@ def session(transport: httpx.AsyncBaseTransport, clock: ManualClock, **options: 
 # -- what is sent -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_given_transport_is_told_how_long_it_may_take(clock: ManualClock) -> None:
+async def test_a_given_transport_gets_the_time_limits(clock: ManualClock) -> None:
     """A third of the call's time for connecting, five seconds at most; the attempt's time for the rest."""
     transport = Recorder(Body(BODY), Body(BODY), Body(b'{"return_code": "SUCCESS", "refund_no": "RF1"}'))
     async with session(transport, clock, retry=RetryPolicy(attempts=1, try_timeout=10)) as omipay:
@@ -108,8 +108,8 @@ async def test_a_given_transport_is_told_how_long_it_may_take(clock: ManualClock
     ]
 
 
-async def test_connecting_leaves_a_given_transport_time_to_say_so(clock: ManualClock) -> None:
-    """Its own time limit comes before ours, whose end would prove nothing."""
+async def test_connecting_ends_before_the_time_of_a_given_transport(clock: ManualClock) -> None:
+    """Our own time limit would prove nothing."""
     transport = Recorder(Body(BODY))
     async with session(transport, clock, retry=RetryPolicy(attempts=1, try_timeout=2)) as omipay:
         await omipay.query_order("TR1", timeout=60)
@@ -117,7 +117,7 @@ async def test_connecting_leaves_a_given_transport_time_to_say_so(clock: ManualC
 
 
 async def test_a_given_transport_gets_a_whole_request(clock: ManualClock) -> None:
-    """Without content, over a connection that is for it alone, with the signed query in its URL."""
+    """Without content, with ``Connection: close``, and with the signed query in its URL."""
     transport = Recorder(Body(BODY))
     async with session(transport, clock) as omipay:
         await omipay.query_order("TR1")
@@ -128,8 +128,8 @@ async def test_a_given_transport_gets_a_whole_request(clock: ManualClock) -> Non
     assert len(request.url.params["sign"]) == 32
 
 
-async def test_the_client_of_the_session_says_what_a_call_says(clock: ManualClock) -> None:
-    """``session.http`` goes through the transport that was given, with the session's headers."""
+async def test_the_client_of_the_session_sends_the_headers_of_a_call(clock: ManualClock) -> None:
+    """``session.http`` uses the transport that was given, with the session's headers."""
     transport = Recorder(Body(b"fine"))
     async with session(transport, clock) as omipay:
         assert (await omipay.http.get("http://gateway.test/health")).text == "fine"
@@ -140,7 +140,7 @@ async def test_the_client_of_the_session_says_what_a_call_says(clock: ManualCloc
 
 
 async def test_money_that_took_too_long_to_sign_is_not_sent(clock: ManualClock) -> None:
-    """The error names the endpoint, and why."""
+    """The error contains the endpoint and the reason."""
 
     def nonce() -> str:
         clock.shift(16)
@@ -171,7 +171,7 @@ async def test_a_body_is_read_whole_and_closed(clock: ManualClock, chunks: list[
 async def test_a_body_of_one_mebibyte_is_the_longest(
     clock: ManualClock, *, streamed: bool, more: int, is_read: bool
 ) -> None:
-    """One of a byte more is cut off and not parsed, and no more of it is read; the error shows how it began."""
+    """One more byte is too many: it is cut off and not parsed, and the error shows its beginning."""
     whole = BODY.ljust(LARGEST_REPLY + more)
     chunks = [whole[:1], whole[1:3], *(whole[at : at + 65_536] for at in range(3, len(whole), 65_536))]
     body = Body(*chunks, b" " * (10 * (not is_read)), b" " * (10 * (not is_read)))
@@ -186,8 +186,8 @@ async def test_a_body_of_one_mebibyte_is_the_longest(
     assert body.sent == (len(whole) if streamed else 0)
 
 
-async def test_a_refusal_names_the_node_that_gave_it(clock: ManualClock) -> None:
-    """As the events do."""
+async def test_a_refusal_has_the_node_that_answered(clock: ManualClock) -> None:
+    """Like the events."""
     body = Body(json.dumps(fail("PERMISSION_ERROR")).encode())
     async with session(Recorder(body), clock) as omipay:
         with pytest.raises(LookupFailed) as caught:
@@ -195,8 +195,8 @@ async def test_a_refusal_names_the_node_that_gave_it(clock: ManualClock) -> None
     assert caught.value.node == "gateway.test"
 
 
-async def test_a_body_that_breaks_off_is_closed_beside(clock: ManualClock) -> None:
-    """The call does not wait for that, but the session's end does, and nothing is left of it."""
+async def test_a_body_that_breaks_off_is_closed_in_the_background(clock: ManualClock) -> None:
+    """The call does not wait for that, but ``aclose`` does."""
     body = Body(BODY[:5], error=httpx.ReadError("cut"))
     body.may_close.clear()
     omipay = session(Recorder(body), clock)
@@ -212,8 +212,8 @@ async def test_a_body_that_breaks_off_is_closed_beside(clock: ManualClock) -> No
     assert omipay._client._closing == set()
 
 
-async def test_what_cannot_be_closed_is_told_to_the_log(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
-    """At DEBUG: nobody waits for it."""
+async def test_what_cannot_be_closed_is_logged(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG, since nothing waits for it."""
     caplog.set_level(logging.DEBUG, "omipay_async")
     body = Body(BODY[:5], error=httpx.ReadError("cut"))
     untyped(body).aclose = untyped(None)  # not even something to call
@@ -248,8 +248,8 @@ class Kept:
         ("http://second.test", 100, False),
     ],
 )
-def test_a_kept_connection_is_taken_once_by_whom_it_leads_to(base_url: str, now: float, *, taken: bool) -> None:
-    """Within half a minute; one that is of no use is closed."""
+def test_a_kept_connection_is_taken_once_and_only_for_its_own_node(base_url: str, now: float, *, taken: bool) -> None:
+    """Within half a minute. One that cannot be used is closed."""
     kept = Kept()
     slot = Slot(untyped(kept))
     assert (untyped(slot).take_connection(base_url, now) is kept) is taken
@@ -259,7 +259,7 @@ def test_a_kept_connection_is_taken_once_by_whom_it_leads_to(base_url: str, now:
 
 
 def test_a_slot_closes_what_it_keeps() -> None:
-    """And keeps nothing then."""
+    """And keeps nothing after that."""
     kept = Kept()
     slot = Slot(untyped(kept))
     for _ in range(2):
@@ -276,7 +276,7 @@ def answered(_: httpx.Request) -> httpx.Response:
 
 
 class Bound(httpx.AsyncBaseTransport):
-    """A transport that may belong to its event loop."""
+    """A transport that may be bound to its event loop."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer."""
@@ -284,7 +284,7 @@ class Bound(httpx.AsyncBaseTransport):
 
 
 def test_a_transport_without_connections_works_in_every_event_loop(clock: ManualClock) -> None:
-    """httpx's mock, and one that says so of itself."""
+    """httpx's mock, and one with ``any_loop``."""
     says_so = Bound()
     untyped(says_so).any_loop = True
     for transport in (httpx.MockTransport(answered), says_so):
@@ -296,7 +296,7 @@ def test_a_transport_without_connections_works_in_every_event_loop(clock: Manual
 
 @pytest.mark.parametrize("says", [{}, {"any_loop": False}])
 def test_any_other_transport_belongs_to_its_first_event_loop(clock: ManualClock, says: dict[str, Any]) -> None:
-    """In another one, nothing is sent."""
+    """In another loop nothing is sent."""
     transport = Bound()
     vars(transport).update(says)
     omipay = session(transport, clock)
@@ -306,7 +306,7 @@ def test_any_other_transport_belongs_to_its_first_event_loop(clock: ManualClock,
     omipay._life.close()
 
 
-async def test_what_is_not_a_transport_is_refused(clock: ManualClock) -> None:
+async def test_what_is_not_a_transport_is_rejected(clock: ManualClock) -> None:
     """When the session is made."""
     with pytest.raises(ConfigurationError, match=r"^transport must be an httpx.AsyncBaseTransport$"):
         session(untyped(Gateway), clock)

@@ -86,10 +86,10 @@ async def test_a_handshake_that_hangs_is_given_up(clock: ManualClock, network: N
 
 
 @pytest.mark.parametrize(("endpoint", "kind"), [("QueryOrder", TransportError), ("Refund", OutcomeUnknown)])
-async def test_a_reply_that_does_not_come_is_told(
+async def test_the_error_of_a_reply_that_does_not_come(
     clock: ManualClock, network: Network, endpoint: str, kind: type[TransportError | OutcomeUnknown]
 ) -> None:
-    """With the endpoint; and whatever comes later comes over a connection that is closed."""
+    """It contains the endpoint, and the connection is closed, so that a late reply cannot be read."""
     network.replies = [b""]
     async with session(clock, timeout=4) as omipay:
         call = await begin(clock, omipay.query_order("TR1") if endpoint == "QueryOrder" else refund(omipay))
@@ -101,10 +101,10 @@ async def test_a_reply_that_does_not_come_is_told(
         assert network.streams[0].closed
 
 
-async def test_another_program_in_httpcores_place_is_told_of_every_step(
+async def test_a_program_that_wraps_httpcore_gets_every_request(
     clock: ManualClock, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A monitor that wraps httpcore gets the request; that a connection was never there is known all the same."""
+    """A request whose connection was never made is still NotSent."""
     own = httpcore.AsyncConnectionPool.handle_async_request
     seen: list[bytes] = []
 
@@ -127,7 +127,7 @@ async def test_another_program_in_httpcores_place_is_told_of_every_step(
 
 
 async def test_a_reply_that_is_not_believed_ends_its_connection(clock: ManualClock, network: Network) -> None:
-    """At once: whatever comes over it next may be another call's too."""
+    """At once, since the next reply over it may be another call's too."""
     network.replies = [reply(order("PAID", order_no="TR2")), PAID]
     async with session(clock) as omipay:
         with pytest.raises(InvalidReply):
@@ -140,7 +140,7 @@ async def test_a_reply_that_is_not_believed_ends_its_connection(clock: ManualClo
 def test_the_client_of_the_session_has_connections_of_its_own_in_each_event_loop(
     clock: ManualClock, network: Network
 ) -> None:
-    """None is used where it does not belong, once the session has moved."""
+    """After a move to another loop, no connection of the previous one is used."""
     network.replies = [PAID] * 4
     omipay = session(clock)
 
