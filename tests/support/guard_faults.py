@@ -60,7 +60,7 @@ SCENARIOS: Final = {
     "two": Scenario((Delivery(), Delivery(session=1, wait_timeout=10))),
     "two-failing": Scenario((Delivery(fails=True), Delivery(session=1, at=1, wait_timeout=10))),
     "in-turn": Scenario((Delivery(fails=True), Delivery(session=1, at=14), Delivery(at=28))),
-    "long": Scenario((Delivery(takes=(5,) * 8), Delivery(session=1, at=29, wait_timeout=20))),
+    "long": Scenario((Delivery(takes=(15, 15, 15)), Delivery(session=1, at=29, wait_timeout=20))),
     "cleaning-up": Scenario((Delivery(takes=(12,), stops_in=4), Delivery(session=1, at=10, wait_timeout=10))),
     "crowd": Scenario((Delivery(takes=(1,)), Delivery(1, 0.5, 5), Delivery(2, 0.5, 5), Delivery(0, 0.5, 5))),
 }
@@ -217,14 +217,20 @@ def one_fault_everywhere(name: str) -> Iterator[tuple[str, World]]:
         yield f"{name}/{fault}", play(name, (fault,))
 
 
-def two_faults_everywhere(name: str, draw: random.Random | None = None) -> Iterator[tuple[str, World]]:
-    """A scenario with each fault in turn, and each fault that can happen after it, or one that is drawn."""
-    for turn, first in faults_after(play(name), 0):
-        seconds = [second for _, second in faults_after(play(name, (first,)), turn)]
-        if draw is not None:
-            seconds = draw.sample(seconds, min(1, len(seconds)))
-        for second in seconds:
+def two_faults_everywhere(
+    name: str, draw: random.Random, *, firsts: int | None = None, seconds: int | None = None
+) -> Iterator[tuple[str, World]]:
+    """A scenario with each fault in turn, and with each fault that can happen after it.
+
+    Or, where that is too many, with so many drawn ones as the first, and as the second of each.
+    """
+    for turn, first in _drawn(list(faults_after(play(name), 0)), draw, firsts):
+        for _, second in _drawn(list(faults_after(play(name, (first,)), turn)), draw, seconds):
             yield f"{name}/{first}/{second}", play(name, (first, second))
+
+
+def _drawn(faults: list[tuple[int, Fault]], draw: random.Random, number: int | None) -> list[tuple[int, Fault]]:
+    return faults if number is None else draw.sample(faults, min(number, len(faults)))
 
 
 def at_random(seeds: range) -> Iterator[tuple[str, World]]:
@@ -238,8 +244,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="play this interleaving again")
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="play N interleavings with faults at random")
-    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first of them")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first of them, or what is drawn with")
     parser.add_argument("--faults", type=int, choices=(1, 2), help="play each scenario with so many faults, everywhere")
+    parser.add_argument("--seconds", type=int, metavar="N", help="with two faults: only N drawn ones after each first")
     parser.add_argument("--scenario", choices=SCENARIOS, action="append", help="only this one")
     options = parser.parse_args()
     logging.getLogger("omipay_async").setLevel(logging.CRITICAL)
@@ -250,10 +257,11 @@ def main() -> int:
     def everything() -> Iterator[tuple[str, World]]:
         yield from ((name, play_again(name)) for name in options.names)
         yield from at_random(range(options.first, options.first + options.seeds))
-        if options.faults:
-            everywhere = one_fault_everywhere if options.faults == 1 else two_faults_everywhere
-            for name in options.scenario or SCENARIOS:
-                yield from everywhere(name)
+        for name in (options.scenario or SCENARIOS) if options.faults else ():
+            if options.faults == 1:
+                yield from one_fault_everywhere(name)
+            else:
+                yield from two_faults_everywhere(name, random.Random(options.first), seconds=options.seconds)
 
     for name, world in everything():
         played[name.partition("/")[0]] += 1

@@ -287,9 +287,11 @@ class World:
         self._at_work.append(session)
         try:
             for seconds in delivery.takes:
-                await asyncio.sleep(seconds)
-                if self.loop.time() > session.proven_until and not session.was_stopped:
-                    self.broken.append("the handler went on after its lease had ended")
+                try:
+                    await asyncio.sleep(seconds)
+                finally:  # cancelled, too: that may come too late
+                    if self.loop.time() > session.proven_until and not (session.was_stopped or session.dead):
+                        self.broken.append("the handler went on after its lease had ended")
             if delivery.fails:
                 raise ZeroDivisionError
             session.succeeded = True
