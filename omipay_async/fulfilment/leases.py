@@ -21,7 +21,7 @@ import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from omipay_async.clock import call_later
+from omipay_async.clock import Deadline, call_later
 from omipay_async.errors import BackendError, OmipayError
 
 from .backends import DEFAULT_LEASE_S, Claim
@@ -105,7 +105,7 @@ class Lease:
         self._clock = clock
         self._unsettled = unsettled
         self._seconds = lease_of(backend)
-        self._expires_at = 0.0
+        self._expires = self._from_now()
 
     async def claim(self) -> Claim:
         """Ask for the order. ``DONE`` also where only now a success of this session's could be recorded.
@@ -127,14 +127,18 @@ class Lease:
         owner = self._unsettled.unrecorded(self.key)
         if owner is not None:
             return Claim.DONE if await self._finish(owner) else Claim.BUSY
-        asked = self._clock.monotonic()
+        expires = self._from_now()
         claim = await self._ask(self._backend.claim, self.owner)
-        self._expires_at = asked + self._seconds
+        self._expires = expires
         return claim
 
     def may_be_over(self) -> bool:
         """Whether the lease can be proven no more, because it was not renewed in time."""
-        return self._clock.monotonic() >= self._expires_at
+        return self._expires.seconds_left(self._clock) <= 0
+
+    def _from_now(self) -> Deadline:
+        """The end of a lease that begins now. An instant of both clocks: a machine that slept may have lost it."""
+        return Deadline.after(self._clock, self._seconds)
 
     async def keep(self, work: asyncio.Future[Any]) -> None:
         """Renew the lease every third of it until ``work`` is done. Sets ``lost`` if it cannot be proven any more.
@@ -142,33 +146,32 @@ class Lease:
         The lease counts from the question, not from its answer: the backend may have begun to count when the question
         reached it.
         """
-        due = self._expires_at - self._seconds * 2 / 3
+        due = self._expires.monotonic_s - self._seconds * 2 / 3
         while True:
             await wait(self._clock, (work,), due - self._clock.monotonic())
-            asked = self._clock.monotonic()
-            late = due < self._expires_at <= asked
+            following, left = self._from_now(), self._expires.seconds_left(self._clock)
+            late = left <= 0 and due < self._expires.monotonic_s
             if late:
-                self._warn_of_blocking(asked)
+                self._warn_of_standstill(self._seconds - left)
+                left = self._seconds
             if work.done():
                 return
-            left = self._seconds if late else self._expires_at - asked
             renewed = await self._renew(min(self._seconds / 6, left)) if left > 0 else False
-            now = self._clock.monotonic()
             if renewed:
-                self._expires_at, due = asked + self._seconds, asked + self._seconds / 3
-            elif renewed is None and now < self._expires_at:
-                due = min(now + self._seconds / 12, self._expires_at)
+                self._expires, due = following, following.monotonic_s - self._seconds * 2 / 3
+            elif renewed is None and not self.may_be_over():
+                due = min(self._clock.monotonic() + self._seconds / 12, self._expires.monotonic_s)
             else:
                 self.lost = True
                 return
 
-    def _warn_of_blocking(self, now: float) -> None:
+    def _warn_of_standstill(self, seconds: float) -> None:
         _log.warning(
-            "order %s: the event loop stood still, so that this order's claim was not renewed for %.1f s and may have "
-            "ended (it holds for %g s); another process may run the handler too. "
+            "order %s: the event loop or the machine stood still, so that this order's claim was not renewed for "
+            "%.1f s and may have ended (it holds for %g s); another process may run the handler too. "
             "Run blocking code in asyncio.to_thread",
             self.key,
-            now - (self._expires_at - self._seconds),
+            seconds,
             self._seconds,
         )
 

@@ -11,12 +11,12 @@ import pytest
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard, StillRunning
+from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, begin
 
 if TYPE_CHECKING:
     from omipay_async.fulfilment.backends import Backend
     from omipay_async.models import Order
-    from omipay_async.testing import ManualClock
 
 
 # -- once -----------------------------------------------------------------------------------------------------------
@@ -189,6 +189,50 @@ async def test_a_process_that_was_stopped_does_not_run_beside_its_successor(
         await first
     assert shop.ended == ["cancelled"]
     assert await backend.finish(KEY, "successor")
+
+
+class SleepsAfterClaim(FaultyBackend):
+    """The machine sleeps once the first claim is answered: the lease ends, and the monotonic clock stands still."""
+
+    slept = False
+
+    def __init__(self, clock: ManualClock, elsewhere: ManualClock) -> None:
+        super().__init__(elsewhere)
+        self.here, self.elsewhere = clock, elsewhere
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """As in memory; the first owner sleeps for an hour, in which another process fulfils the order."""
+        claim = await super().claim(key, owner)
+        if not self.slept:
+            self.slept = True
+            self.here.shift(3600)
+            await self.elsewhere.advance(3600)
+            other = OnceGuard(self, self.elsewhere, "123456")
+            assert await other.run(ORDER, mock.AsyncMock(), wait_timeout=0) is True
+        return claim
+
+
+async def test_a_machine_that_slept_between_its_claim_and_its_handler_does_not_run_it(clock: ManualClock) -> None:
+    """The lease is over by the wall clock, and what another process did meanwhile is not done again."""
+    guard = OnceGuard(SleepsAfterClaim(clock, ManualClock()), clock, "123456")
+    handler = mock.AsyncMock()
+    with pytest.raises(BackendError, match="ended before the handler could begin"):
+        await guard.run(ORDER, handler, wait_timeout=0)
+    assert await guard.run(ORDER, handler, wait_timeout=0) is False
+    assert not handler.called
+
+
+async def test_a_machine_that_slept_in_the_middle_of_its_handler_says_so(
+    guard: OnceGuard, shop: Shop, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A WARNING names the seconds; the handler goes on, because nobody took the order meanwhile."""
+    run = await begin(guard, shop)
+    clock.shift(3600)
+    await clock.advance(10)
+    assert "TR1" in caplog.text
+    assert "3610.0 s" in caplog.text
+    shop.go.set()
+    assert await run is True
 
 
 # -- drain ----------------------------------------------------------------------------------------------------------

@@ -119,8 +119,8 @@ class Deliveries:
             self.sandbox.session(backend=ours) as here,
             self.sandbox.session(backend=theirs) as there,
         ):
-            for backend in (ours, theirs):
-                await backend.noted("nothing")  # connected: what is asked during a stall reaches the server
+            # Connected, as often as questions are asked at once: what is asked during a stall reaches the server.
+            await asyncio.gather(*(backend.noted("nothing") for backend in (ours, theirs) for _ in range(4)))
             order = await here.make_qr_order(
                 order_name="Tea", amount=450, currency="AUD", out_order_no=self.name, platform="WECHATPAY"
             )
@@ -134,8 +134,8 @@ class Deliveries:
             self.wrong.append("the step that was to stall was never asked for")
         if statuses[-1] != 200 or not self.succeeded:
             self.wrong.append(f"{self.succeeded} handlers succeeded, and the deliveries were answered {statuses}")
-        if self.succeeded > 1 and self.stall.seconds < self.stall.lease / 3:
-            self.wrong.append(f"{self.succeeded} handlers succeeded although each success could be recorded")
+        if self.succeeded > 1 and (self.processes == 1 or self.stall.seconds < self.stall.lease / 3):
+            self.wrong.append(f"{self.succeeded} handlers succeeded although each success was remembered or recorded")
         return [f"{self.name}: {wrong}" for wrong in self.wrong]
 
     async def deliver(self, session: AsyncOmipay, order_no: str) -> int:
