@@ -45,7 +45,7 @@ async def read(chunks: AsyncIterator[bytes], declared: str | None) -> bytes:
 
     Raises:
         BodyTooLarge: that, or what has come, is too much.
-        BodyTaken: nothing has come, although the length says that there is something.
+        BodyTaken: the body is empty, although the length is not zero.
     """
     length = int(declared[: _DIGITS + 1]) if declared is not None and declared.isdecimal() else 0
     if length > LARGEST_BODY:

@@ -58,7 +58,7 @@ class NotificationApp:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         elif scope["type"] != "http":
-            message = f"a notify_url is asked over HTTP, not over {scope['type']}"
+            message = f"a notify_url is called over HTTP, not over {scope['type']}"
             raise ValueError(message)
         elif scope["method"] != "POST":
             await _respond(scope, send, 405, b"", {"Allow": "POST"})
@@ -74,7 +74,7 @@ class NotificationApp:
             )
             headers = dict(answered.reply.headers)
             if answered.close and scope.get("http_version", "1.1").startswith("1"):
-                headers["Connection"] = "close"  # or the server goes on receiving what nobody reads
+                headers["Connection"] = "close"  # or the server goes on receiving a body that is not read
             await _respond(scope, send, answered.reply.status, answered.reply.body, headers)
 
 
@@ -122,7 +122,7 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
 def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
     """A function that finds the session which ``session_app(..., name=name)`` keeps in an ASGI scope.
 
-    Raises ``ConfigurationError``, when it is asked, where nobody put one there.
+    Raises ``ConfigurationError`` when it is called and finds none there.
     """
 
     def get(scope: Scope) -> AsyncOmipay:

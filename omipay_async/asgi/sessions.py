@@ -113,7 +113,7 @@ async def _run_lifespan(
     """Run the app's own lifespan, or one for an app that knows none; return the last message, which is to be sent."""
     waiting = [startup]
     last: MutableMapping[str, Any] = {"type": "lifespan.shutdown.complete"}
-    said: list[str] = []
+    sent: list[str] = []
 
     async def hand_on() -> MutableMapping[str, Any]:
         return waiting.pop() if waiting else await receive()
@@ -122,7 +122,7 @@ async def _run_lifespan(
         nonlocal last
         if not message["type"].startswith("lifespan."):
             raise ValueError("an answer to HTTP where a lifespan was offered")
-        said.append(message["type"])
+        sent.append(message["type"])
         if message["type"].startswith("lifespan.shutdown."):
             last = message  # after the session was closed
         else:
@@ -131,10 +131,10 @@ async def _run_lifespan(
     try:
         await app(scope, hand_on, listen)
     except Exception as error:
-        if said:
+        if sent:
             raise
         logger.info("the app knows no lifespan (%s): the session has one", type(error).__name__)
-    if not said:
+    if not sent:
         await send({"type": "lifespan.startup.complete"})
         await receive()
     return last

@@ -33,7 +33,7 @@ class Claim(enum.Enum):
     """The answer to a claim."""
 
     MINE = "MINE"
-    """The lease is the asker's: it may run the handler."""
+    """The caller has the lease: it may run the handler."""
     BUSY = "BUSY"
     """Another owner's lease holds."""
     DONE = "DONE"
@@ -45,14 +45,14 @@ class ClaimState(enum.StrEnum):
 
     FREE = "FREE"
     HELD = "HELD"
-    """The asker's own lease holds."""
+    """The caller's own lease holds."""
     OTHERS = "OTHERS"
     """Another owner's lease holds."""
     DONE = "DONE"
 
 
 class Step(enum.StrEnum):
-    """What an owner may ask of a key."""
+    """What an owner may request for a key."""
 
     CLAIM = "CLAIM"
     RENEW = "RENEW"
@@ -90,7 +90,7 @@ class Backend(Protocol):
     """Where claims on orders are kept, shared by all that must not run a handler beside each other.
 
     Each method is atomic, answers as ``TRANSITIONS`` says, may be asked again when its answer was lost, and raises
-    :class:`BackendError` for every trouble of its own. Keys hold the ``m_number``, so merchants may share a backend.
+    :class:`BackendError` for every failure of its own. Keys hold the ``m_number``, so merchants may share a backend.
     """
 
     lease: float
@@ -146,7 +146,7 @@ class NoteKeeper(Protocol):
     async def note(self, key: str, text: str) -> None:
         """Remember ``text`` under ``key`` for ten minutes at least, in place of what was remembered before.
 
-        It may be asked again when its answer was lost. Raises :class:`BackendError` for every trouble of its own.
+        It may be asked again when its answer was lost. Raises :class:`BackendError` for every failure of its own.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""Questions that strangers cause: which notification's order is asked about next, and which are refused. No I/O.
+"""Which order is queried next for the notifications that wait, and which of them are refused. No I/O.
 
-Whoever saw one signature of the merchant can post any number of bodies with it, and each wants a question to the
-gateway. So that this costs the shop nothing but the slots set aside for confirmations:
+Whoever saw one signature of the merchant can post any number of bodies with it, and each body needs a question to the
+gateway. So that strangers can take nothing from the shop but the slots that are set aside for confirmations:
 
 - **bodies for one order share one question at a time.** A body that comes while a question is under way waits for the
   next one, so that none is judged by an answer that is older than itself;
@@ -97,7 +97,7 @@ class Confirmations:
         return self._waiting_count
 
     async def confirm(self, order_no: str, signature: str, timeout: float) -> Order:
-        """What the gateway says of an order, asked after this was called.
+        """What the gateway reports of an order, in answer to a question that begins after this call.
 
         Raises:
             TransportError: no question could be begun, or none was answered, within ``timeout`` seconds.
@@ -161,9 +161,9 @@ class Confirmations:
         if question is not None and body in question.bodies:
             del question.bodies[body]
             if not question.bodies and question.task is not None:
-                question.task.cancel()  # nobody waits for it any more
+                question.task.cancel()  # no caller waits for it any more
         if body.answer.done():
-            body.answer.exception()  # it is seen, also where the one who asked was cancelled
+            body.answer.exception()  # retrieved, also if the caller was cancelled
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Confirmations:
             self._begin(*turn)
 
     def _next(self) -> tuple[str, str] | None:
-        """The signature whose turn it is, and the order that is asked about for it."""
+        """The signature whose turn it is, and the order that is queried for it."""
         busy = {question.signature for question in self._under_way.values()}
         for signature, line in self._lines.items():
             if signature in busy:
@@ -190,7 +190,7 @@ class Confirmations:
         question = self._under_way[order_no] = _Question(signature, bodies)
         limit = max(body.deadline for body in bodies) - self._clock.monotonic()
         # Made directly, because a loop's task factory may run tasks before they are known.
-        question.task = asyncio.Task(_asked(self._ask, order_no, max(limit, 0.001)), loop=asyncio.get_running_loop())
+        question.task = asyncio.Task(_query(self._ask, order_no, max(limit, 0.001)), loop=asyncio.get_running_loop())
         question.task.add_done_callback(lambda task: self._answered(order_no, question, task))
 
     def _answered(self, order_no: str, question: _Question, task: asyncio.Task[Order]) -> None:
@@ -209,7 +209,7 @@ class Confirmations:
         self._begin_what_may()
 
 
-async def _asked(ask: Ask, order_no: str, seconds: float) -> Order:
+async def _query(ask: Ask, order_no: str, seconds: float) -> Order:
     return await ask(order_no, seconds)
 
 

@@ -74,24 +74,24 @@ class ConfirmedOrders:
         self._life = life
         self._remembered: OrderedDict[str, tuple[float, Order]] = OrderedDict()
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
-        self._beside: dict[tuple[str, str], asyncio.Task[None]] = {}
-        """What is done once at a time for each order: telling other processes, and writing it down."""
+        self._background: dict[tuple[str, str], asyncio.Task[None]] = {}
+        """What is done once at a time for each order: notifying other processes, and writing it down."""
         self._warned = False
         wake_ups.subscribe(self._wake, kind=_KIND)
 
-    # -- telling ------------------------------------------------------------------------------------------------------
+    # -- notifying ----------------------------------------------------------------------------------------------------
 
     async def confirm(self, order: Order) -> None:
-        """Tell everybody of a paid order, and return when it is written down.
+        """Notify everybody that an order is paid, and return when that is written down.
 
         Raises:
             JournalError: it could not be written down.
         """
         self._wake_polls(order)
         self._remember(order)
-        self._do_beside("tell", order, self._notify_others)
+        self._in_background("notify", order, self._notify_others)
         if self._journal is not None:
-            writing = self._do_beside("write", order, functools.partial(self._write_down, self._journal))
+            writing = self._in_background("write", order, functools.partial(self._write_down, self._journal))
             await asyncio.wait((writing,))
             writing.result()
 
@@ -117,17 +117,17 @@ class ConfirmedOrders:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _do_beside(self, what: str, order: Order, do: Callable[[Order], Awaitable[None]]) -> asyncio.Task[None]:
+    def _in_background(self, what: str, order: Order, do: Callable[[Order], Awaitable[None]]) -> asyncio.Task[None]:
         key = (what, order.order_no)
-        task = self._beside.get(key)
+        task = self._background.get(key)
         if task is None or task.done():
-            task = self._beside[key] = asyncio.Task(_done(do, order), loop=asyncio.get_running_loop())
+            task = self._background[key] = asyncio.Task(_done(do, order), loop=asyncio.get_running_loop())
             task.add_done_callback(lambda task: self._ended(key, task))
         return task
 
     def _ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
-        if self._beside.get(key) is task:
-            del self._beside[key]
+        if self._background.get(key) is task:
+            del self._background[key]
         _ = task.cancelled() or task.exception()  # whoever waits for it may be gone
 
     async def _notify_others(self, order: Order) -> None:
@@ -232,14 +232,14 @@ class ConfirmedOrders:
 
     def leave_loop(self) -> None:
         """Forget what was under way in an event loop that is gone."""
-        self._beside.clear()
+        self._background.clear()
         self._waiters.clear()
 
     async def drain(self, timeout: float) -> None:
         """Return once other processes have been notified, ``timeout`` seconds later at most."""
         deadline = self._clock.monotonic() + timeout
         here = asyncio.get_running_loop()
-        while tasks := [task for task in self._beside.values() if task.get_loop() is here and not task.done()]:
+        while tasks := [task for task in self._background.values() if task.get_loop() is here and not task.done()]:
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return

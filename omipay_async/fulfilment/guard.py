@@ -56,6 +56,8 @@ _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _GRACE_S: Final = 5.0
 """How long a caller waits for a handler that was cancelled before it leaves it behind."""
+_MOST_WAITING: Final = 1_000
+"""How many callers that have a time limit may wait for one run: repeats of one delivery cost a stranger nothing."""
 
 
 class StillRunning(Exception):
@@ -92,13 +94,14 @@ class OnceGuard:
         """Run ``handler(order)`` unless it has succeeded. True: it ran here and its success is recorded.
 
         False: it had succeeded before, here or elsewhere. ``wait_timeout``, in seconds, bounds the wait for another run
-        of the same order, not the handler's own; None waits for ever. After a run that fails the next one may run.
+        of the same order, not the handler's own; None waits for ever. With a bound, no more than 1,000 callers wait.
+        After a run that fails the next one may run.
 
-        Cancelling this call cancels its handler, waits for its clean-up and frees the order, beside. Raises what the
-        handler raised, ``BackendError`` when the claim could not be made, kept or recorded, or when a handler asks for
-        the order that it is fulfilling, ``StillRunning``, and ``InvalidRequest`` for a handler that is not async. After
-        a success that could not be recorded, this session records it at the next run instead of running the handler
-        again; another process, which cannot know, runs it once the lease has ended.
+        Cancelling this call cancels its handler and waits for its clean-up; the order is freed in the background.
+        Raises what the handler raises, ``BackendError`` when the claim could not be made, kept or recorded, or when a
+        handler asks for the order that it is fulfilling, ``StillRunning``, and ``InvalidRequest`` for a handler that is
+        not async. After a success that could not be recorded, this session records it at the next run instead of
+        running the handler again; another process, which cannot know, runs it once the lease has ended.
         """
         checked_handler(handler)
         key = claim_key(self._m_number, order.order_no)
@@ -107,8 +110,9 @@ class OnceGuard:
             if run in _within.get():
                 message = f"order {key}: its own handler asks for it to be fulfilled"
                 raise BackendError(message)
-            left = None if deadline is None else deadline - self._clock.monotonic()
-            await wait(self._clock, (run.task,), left)
+            if deadline is not None and run.waiting >= _MOST_WAITING:
+                raise StillRunning(here=True)
+            await self._wait_for(run, deadline)
             if not run.task.done():
                 raise StillRunning(here=True)
             if run.succeeded:
@@ -118,6 +122,13 @@ class OnceGuard:
         self._runs[key] = run
         run.task.add_done_callback(lambda _: self._ended(key, run))
         return await run.result()
+
+    async def _wait_for(self, run: _Run, deadline: float | None) -> None:
+        run.waiting += 1
+        try:
+            await wait(self._clock, (run.task,), None if deadline is None else deadline - self._clock.monotonic())
+        finally:
+            run.waiting -= 1
 
     async def drain(self, timeout: float) -> None:
         """Wait until no handler runs, ``timeout`` seconds at most; not for the one that calls this."""
@@ -152,6 +163,8 @@ class _Run:
 
     def __init__(self, lease: Lease, clock: Clock) -> None:
         self.succeeded = False
+        self.waiting = 0
+        """How many other callers wait for its end."""
         self._lease = lease
         self._clock = clock
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -159,7 +172,7 @@ class _Run:
 
     @property
     def key(self) -> str:
-        """What the backend is asked about."""
+        """The backend's key of the order."""
         return self._lease.key
 
     def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
@@ -187,7 +200,7 @@ class _Run:
             self._stopped.set_result(None)
 
     async def _wait_for_cleanup(self) -> None:
-        """Wait for the handler to clean up, for a grace: it may refuse to stop. The release goes on beside."""
+        """Wait for the handler to clean up, for the grace period at most: it may refuse to stop."""
         if self._work is None:
             return
         grace = asyncio.ensure_future(wait(self._clock, (self._work,), _GRACE_S))

@@ -1,8 +1,8 @@
 """One owner's lease on one order: taken, kept for as long as the handler runs, then turned into a record or released.
 
-A question to a backend has three ends: it was done, it was not, nobody knows. The third is the one that matters here. A
-backend that stalls may carry out a claim, a renewal or a release after its asker has given up, and a success that could
-not be recorded is a success all the same. So a session remembers, in :class:`Unsettled`,
+A question to a backend ends in one of three ways: it was carried out, it was not, or nobody knows. The third is the one
+that matters here. A backend that stalls may carry out a claim, a renewal or a release after its caller has given up,
+and a success that could not be recorded is a success all the same. So a session remembers, in :class:`Unsettled`,
 
 - under which owners it asked for something without getting an answer. A later run of the same session that finds the
   order taken releases what they may hold, and asks again. It asks under an owner of its own, because a release of the
@@ -216,7 +216,7 @@ class Lease:
 
 
 def lease_of(backend: Backend) -> float:
-    """How many seconds a claim holds; a backend that does not say so has the usual lease."""
+    """How many seconds a claim holds; 30 seconds if the backend does not have this attribute."""
     lease: float = getattr(backend, "lease", DEFAULT_LEASE_S)
     return lease
 

@@ -64,9 +64,9 @@ class NotificationMethods:
         traceback), or where it is still running.
 
         The handler runs *at least* once for each paid order, never beside itself while its lease holds, never after its
-        success was recorded: let it be one transaction that inserts ``order.order_no`` under a unique key. A handler
-        that blocks the event loop for longer than the backend's lease looks dead to other processes: run blocking code
-        in ``asyncio.to_thread``.
+        success was recorded: let it be one transaction that inserts ``order.order_no`` under a unique key that ignores
+        case. A handler that blocks the event loop for longer than the backend's lease looks dead to other processes:
+        run blocking code in ``asyncio.to_thread``.
 
         Raises:
             InvalidRequest: for a handler that cannot be called, or a wrong ``timeout``. (One that is not async shows

@@ -54,7 +54,7 @@ class NotificationReceiver:
         parse: Reads a body and checks its signature.
         gateway_ms: The gateway's clock, in milliseconds since the epoch.
         confirmations: Asks the gateway for the bodies of notifications.
-        confirmed: Tells of confirmed orders, and remembers them.
+        confirmed: Notifies everybody of confirmed orders, and remembers them.
         primary_node: The name of the node that knows every order of this merchant.
     """
 
@@ -116,7 +116,7 @@ class NotificationReceiver:
         except LookupFailed as error:
             node = error.node
         if node != self._primary_node:
-            message = "only the second node could be asked, and it does not know this order yet"
+            message = "only the second node could be queried, and it does not know this order yet"
             raise TransportError(message, endpoint=QUERY_ORDER.name)
         raise UnconfirmedNotification("the gateway does not know this order, or says that it is another merchant's")
 
@@ -232,7 +232,7 @@ def question(gateway: Gateway) -> Callable[[str, float], Awaitable[Order]]:
 
 
 def _fingerprint(notification: Notification) -> str:
-    """What tells one signature from another, by its nonce, which no frame shows: it can be used for five minutes."""
+    """A hash of the nonce, which is different for each signature. No frame shows the nonce itself."""
     return hashlib.sha256(str(notification.raw["nonce_str"]).encode(errors="replace")).hexdigest()
 
 

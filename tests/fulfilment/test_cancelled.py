@@ -103,7 +103,7 @@ async def test_a_cancelled_caller_does_not_wait_for_a_backend_that_hangs(
 async def test_a_success_is_recorded_although_its_caller_left(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """Cancelled while the backend is told: the record is made beside, and the handler never runs again."""
+    """Cancelled while the success is recorded: that goes on in the background, and the handler never runs again."""
     backend.faults["finish"] = lambda: clock.sleep(5)
     shop.go.set()
     run = await begin(guard, shop)
@@ -234,7 +234,7 @@ async def test_a_handler_that_refuses_to_stop_does_not_hide_its_lost_lease(
 async def test_a_caller_that_leaves_after_the_lease_was_lost_is_cancelled(
     guard: OnceGuard, backend: FaultyBackend, stubborn: Stubborn, clock: ManualClock
 ) -> None:
-    """The handler was told to stop already: the caller's own cancellation comes out, after the grace."""
+    """The handler was cancelled already: the caller's own cancellation comes out, after the grace."""
     backend.faults["renew"] = no
     run = await begin(guard, stubborn)
     await clock.advance(12)
@@ -289,7 +289,7 @@ def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_order() -> None
     loop.close()
     clock.advance(31)
     assert asyncio.run(guard.run(ORDER, mock.AsyncMock(), wait_timeout=0)) is True
-    for task in forgotten:  # they were never told to end, which is the point, and asyncio complains of
+    for task in forgotten:  # they never ended, which is the point, and asyncio warns of that
         untyped(task)._log_destroy_pending = False
 
 

@@ -116,7 +116,7 @@ async def test_one_signature_has_one_question_under_way_and_a_genuine_body_does_
     await clock.advance(1)
     assert (await genuine).order_no == "TR5"
     assert asked.orders == ["TR0", "TR5", "TR1"]
-    assert forged[5].done()  # the answer is not older than this body: it is told, too
+    assert forged[5].done()  # the answer is not older than this body: it gets the answer, too
     for task in forged:
         task.cancel()
     await asyncio.wait(forged)
@@ -281,7 +281,7 @@ async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
 async def test_a_signature_that_was_confirmed_for_one_order_is_refused_for_any_other(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Without a question; for its own order, however that is spelt, it goes on being asked."""
+    """Without a question; for its own order, however that is spelt, the gateway is still queried."""
     gateway.on("QueryOrder", PAID)
     shop = Shop()
     captured = notification(clock, "TR1")
@@ -315,7 +315,7 @@ async def test_bodies_that_wait_with_a_signature_are_refused_once_it_is_confirme
     assert "TR3" not in {asked.number for asked in gateway.asked}
 
 
-async def test_bodies_that_wait_with_a_signature_for_its_own_order_are_asked_about(
+async def test_bodies_that_wait_with_a_signature_for_its_own_order_are_confirmed(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
     """A repeat of the delivery that was confirmed meanwhile, in any spelling, is not taken for a forgery."""
@@ -361,6 +361,6 @@ async def test_confirmations_hold_a_quarter_of_the_slots(clock: ManualClock, gat
 async def test_what_is_not_the_number_of_an_order_is_malformed(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, order_no: str
 ) -> None:
-    """Nothing is asked about it."""
+    """The gateway is not queried."""
     check_answer(await omipay.receive_notification(notification(clock, order_no), Shop().handle), 400)
     assert gateway.asked == []

@@ -109,7 +109,7 @@ async def test_a_lease_counts_from_the_question_and_not_from_the_answer(
 async def test_a_backend_that_did_not_answer_is_no_longer_asked(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """The question is cancelled, and what it says to that is nobody's affair any more."""
+    """The question is cancelled, and how it ends then does not matter any more."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     ended = []
@@ -149,7 +149,7 @@ async def test_a_lease_that_was_taken_stops_the_handler(
 async def test_a_success_whose_record_failed_is_recorded_at_the_next_delivery(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop
 ) -> None:
-    """The caller is not told of a success that nobody else knows of; the handler is not run again for it here."""
+    """The caller gets no success that nobody else knows of; the handler is not run again for it here."""
     shop.go.set()
     backend.faults["finish"] = gone
     with pytest.raises(BackendError):
@@ -184,7 +184,7 @@ async def test_another_process_runs_what_was_not_recorded_once_the_lease_has_lap
 async def test_a_success_that_is_being_recorded_may_be_crowded_out_of_memory(
     backend: FaultyBackend, guard: OnceGuard, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More records under way than are remembered: each is made, and each caller is told so."""
+    """More records under way than are remembered: each is made, and each caller gets True."""
     monkeypatch.setattr(leases, "_MOST_KEYS", 1)
     backend.faults["finish"] = lambda: clock.sleep(1)
     orders = [Order(order_no=f"TR{n}", status="PAID", out_order_no=None, currency="AUD", amount=1) for n in range(3)]

@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from omipay_async.errors import BackendError
+from omipay_async.fulfilment import guard as guard_module
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard, StillRunning
 from omipay_async.testing import ManualClock
@@ -80,14 +81,14 @@ async def test_wait_timeout_bounds_the_wait_and_not_the_handler(
 
 
 async def test_without_a_wait_timeout_nothing_is_waited_for(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
-    """Patience 0 asks once, wait_timeout None for ever."""
-    leader, eager, calm = [await begin(guard, shop, wait_timeout) for wait_timeout in (0, 0, None)]
+    """A ``wait_timeout`` of 0 does not wait, None waits for ever."""
+    leader, eager, patient = [await begin(guard, shop, wait_timeout) for wait_timeout in (0, 0, None)]
     with pytest.raises(StillRunning):
         await eager
     await clock.advance(3600)
-    assert not calm.done()
+    assert not patient.done()
     shop.go.set()
-    assert (await leader, await calm) == (True, False)
+    assert (await leader, await patient) == (True, False)
 
 
 async def test_orders_and_merchants_do_not_stand_in_each_others_way(
@@ -100,6 +101,24 @@ async def test_orders_and_merchants_do_not_stand_in_each_others_way(
     other.assert_awaited_once_with(ORDER)
     shop.go.set()
     assert await first is True
+
+
+async def test_no_more_than_so_many_callers_wait_for_one_handler(
+    guard: OnceGuard, shop: Shop, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeats of one delivery are refused at once beyond that; a caller without a time limit is not a stranger."""
+    monkeypatch.setattr(guard_module, "_MOST_WAITING", 2)
+    leader, *joiners = [await begin(guard, shop) for _ in range(3)]
+    one_too_many, sweep = await begin(guard, shop), await begin(guard, shop, wait_timeout=None)
+    assert one_too_many.done()
+    with pytest.raises(StillRunning):
+        await one_too_many
+    joiners.pop().cancel()
+    sweep.cancel()
+    await clock.advance(0)
+    joiners.append(await begin(guard, shop))
+    shop.go.set()
+    assert await asyncio.gather(leader, *joiners) == [True, False, False]
 
 
 # -- other processes ------------------------------------------------------------------------------------------------
@@ -121,10 +140,10 @@ async def test_another_process_waits_for_the_lease_with_growing_pauses(
     assert shop.started == 1
 
 
-async def test_another_process_gives_up_when_its_patience_ends(
+async def test_another_process_gives_up_when_its_wait_timeout_ends(
     guard: OnceGuard, elsewhere: OnceGuard, shop: Shop, clock: ManualClock
 ) -> None:
-    """To be answered FAIL is right: the gateway delivers again."""
+    """The delivery is answered FAIL then, and the gateway delivers again."""
     first = await begin(guard, shop)
     second = await begin(elsewhere, shop, wait_timeout=3)
     patient = await begin(elsewhere, shop, wait_timeout=None)

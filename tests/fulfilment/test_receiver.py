@@ -181,7 +181,7 @@ async def test_an_unpaid_order_is_not_fulfilled(gateway: Gateway, omipay: AsyncO
 async def test_without_the_gateways_word_another_delivery_is_wanted(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, trouble: Any
 ) -> None:
-    """A gateway that cannot be asked: 503 and FAIL, no handler; the next delivery finds it up again."""
+    """A gateway that cannot be queried: 503 and FAIL, no handler; the next delivery finds it up again."""
     gateway.on("TR1", trouble, PAID)
     reply = await omipay.receive_notification(notification(clock), shop.handle)
     check_answer(reply, 503)
@@ -193,7 +193,7 @@ async def test_without_the_gateways_word_another_delivery_is_wanted(
 async def test_the_confirmation_is_bounded_by_its_timeout(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """A gateway that hangs: FAIL after ten seconds, before the sender's own patience ends."""
+    """A gateway that hangs: FAIL after ten seconds, before the sender gives up."""
     gateway.on("TR1", Held(PAID))
     delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
     await clock.advance(9.999)
@@ -235,7 +235,7 @@ async def test_a_handler_may_use_the_session(
 async def test_a_handler_that_turns_out_not_to_be_async(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, handler: Any
 ) -> None:
-    """It is told as what it is, with FAIL, and recorded as no success."""
+    """The error names the argument, FAIL is answered, and no success is recorded."""
     gateway.on("TR1", PAID)
     for _ in range(2):
         reply = await omipay.receive_notification(notification(clock), handler)
@@ -246,10 +246,10 @@ async def test_a_handler_that_turns_out_not_to_be_async(
 
 
 @pytest.mark.parametrize("handler", [None, "ship"])
-async def test_a_handler_that_is_none_is_refused(
+async def test_what_cannot_be_called_is_refused_as_a_handler(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, handler: Any
 ) -> None:
-    """A slip in the set-up is raised, not answered; nothing is asked."""
+    """A mistake in the set-up is raised, not answered; the gateway is not queried."""
     with pytest.raises(InvalidRequest, match="handler"):
         await omipay.receive_notification(notification(clock), handler)
     with pytest.raises(InvalidRequest, match="handler"):

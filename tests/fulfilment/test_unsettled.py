@@ -108,7 +108,7 @@ async def test_a_release_whose_answer_got_lost_holds_nobody_up(
     with pytest.raises(ValueError, match="no stock"):
         await guard.run(ORDER, shop, wait_timeout=0)
     shop.go.clear()
-    run = await begin(guard, shop)
+    run = await begin(guard, shop, wait_timeout=0)
     await backend.catch_up()
     with pytest.raises(StillRunning):
         await elsewhere.run(ORDER, shop, wait_timeout=0)
@@ -228,7 +228,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_lease_is_logged(
 async def test_with_eager_tasks_a_handler_that_asks_for_its_own_order_gets_an_error(
     guard: OnceGuard, shop: Shop
 ) -> None:
-    """It is told at once, and everything else goes on as with other tasks."""
+    """The error comes at once, and everything else goes on as with other tasks."""
     asyncio.get_running_loop().set_task_factory(untyped(asyncio).eager_task_factory)  # from 3.12
 
     async def fulfil(order: Order) -> None:

@@ -147,6 +147,18 @@ async def test_a_bad_max_age_is_named(clock: ManualClock, omipay: AsyncOmipay, m
         omipay.parse_notification(notification(clock), max_age=max_age)
 
 
+async def test_no_repr_shows_the_signature(clock: ManualClock, omipay: AsyncOmipay) -> None:
+    """It can be used for five minutes, for anything."""
+    body = notification(clock)
+    for shown in (
+        omipay.parse_notification(body),
+        notifications.SealedBody(body),
+        notifications.SealedBody(body).read(),
+    ):
+        assert body["sign"] not in repr(shown)
+        assert body["nonce_str"] not in repr(shown)
+
+
 # -- confirming -------------------------------------------------------------------------------------------------------
 
 
