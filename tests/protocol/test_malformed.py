@@ -118,6 +118,7 @@ async def test_duplicate_keys_are_rejected_even_with_a_valid_signature(clock: Ma
         {"total_amount": "４５０"},
         {"total_amount": "9" * 5_000},
         {"currency": 36},
+        {"out_order_no": 7},
         {"timestamp": -1},
         {"timestamp": "0x10"},
         {"timestamp": "1" * 200},
