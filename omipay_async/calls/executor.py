@@ -79,7 +79,7 @@ class CallExecutor:
             with self.life.in_use():
                 self._calls.add(call)
                 ended = await self._until_answered(call)
-                error = ended.error if isinstance(ended, Failed) else None
+                error = ended if isinstance(ended, OmipayError) else None
         except OmipayError as rejection:  # of the set-up or of a nonce: nothing was sent
             error = outcomes.stated(request, rejection)
         except BaseException as interruption:
@@ -117,7 +117,7 @@ class CallExecutor:
 
     # -- attempts ---------------------------------------------------------------------------------------------------
 
-    async def _until_answered(self, call: CallState) -> Any | Failed:
+    async def _until_answered(self, call: CallState) -> Any | OmipayError:
         self.decoder()  # before anything is sent: this raises if the time zone is not known to the machine
         nodes = self.nodes.in_order()
         while True:
@@ -127,7 +127,7 @@ class CallExecutor:
                 return result
             repeat = retries.decide(self.policy, self._situation(call, result, len(nodes) > 1), self.random)
             if repeat is None:
-                return Failed(result.failure, outcomes.verdict(call.request, result))
+                return outcomes.verdict(call.request, result)
             call.signed_again = call.signed_again or result.failure is Failure.SIGN_TIMEOUT
             if repeat.on_another_node:
                 self.observer.node_changed(call, nodes[0].name, nodes[1].name)
@@ -136,7 +136,7 @@ class CallExecutor:
                 nodes = self.nodes.in_order()
                 self.observer.repeating(call, result.failure, repeat.delay)
             if repeat.delay and (closed := await self._pause(call, repeat.delay)):
-                return Failed(closed.failure, outcomes.verdict(call.request, closed))
+                return outcomes.verdict(call.request, closed)
 
     def _situation(self, call: CallState, failed: Failed, another_node: bool) -> retries.Situation:
         return retries.Situation(
