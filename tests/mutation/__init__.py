@@ -11,6 +11,6 @@ protocol   25, then 25    0, 0      as above
 polling    28, then 20    5, 0      as above
 =========  =============  ========  ====================================================================
 
-What survived the first sample is tested now, was removed, or is listed. The seeds were 2601 and 2602; the machine was busy,
-so that the time for each sample was over before its 60 faults of each package were tried.
+What survived the first sample is tested now, was removed, or is listed. The seeds were 2601 and 2602. The machine was
+busy: the time for each sample was over before all of its 60 faults of each package were tried.
 """
