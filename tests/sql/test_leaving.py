@@ -11,7 +11,7 @@ import pytest
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.backends import Claim
+from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, database
 from tests.support.entries import M, order
@@ -101,3 +101,28 @@ async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
         monkeypatch.setattr(database, "ANSWER_S", 5.0)
         await asyncio.gather(*sqlite._database._asking, return_exceptions=True)
         assert await other.claim(KEY, "you") is Claim.MINE
+
+
+async def test_a_caller_who_leaves_before_its_transaction_has_begun_leaves_at_once(
+    sqlite: Books, sqlite_url: str
+) -> None:
+    """SQLite's writer is somebody else: the connection is closed once it is there, and another handler can run."""
+
+    async def ship(order: Order, connection: Any) -> None: ...
+
+    guard = OnceGuard(MemoryBackend(), SystemClock(), M)  # no question to the database before the transaction's
+    async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
+        await other._database.begin(connection)
+        asking = asyncio.create_task(guard.run(order(), sqlite.transactional(ship), wait_timeout=5))
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert time.monotonic() - began < 1
+        await connection.commit()
+    assert await guard.run(order(), sqlite.transactional(ship), wait_timeout=5) is True
+    while sqlite._database._asking:
+        await asyncio.wait(sqlite._database._asking)
+    pool: Any = sqlite._database._engine.pool
+    assert pool.checkedout() == 0

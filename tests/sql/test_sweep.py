@@ -184,6 +184,41 @@ async def test_the_limit_bounds_a_sweep(omipay: AsyncOmipay, books: Books, handl
     assert (await books.sweep(omipay, handler)).waiting == 2
 
 
+async def test_the_order_that_is_longest_due_is_asked_about_first(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """A bounded sweep leaves none behind for ever."""
+    numbers = await sold(omipay, books, 3)
+    for year, number in zip((2012, 2010, 2011), numbers, strict=True):
+        await sandbox.customer.pays(number)
+        due = f"{year}-01-01 00:00:00.000000"
+        await execute(books, f"UPDATE omipay_order SET due_at = '{due}' WHERE order_no = '{number}'")
+    for _ in numbers:
+        await books.sweep(omipay, handler, limit=1)
+    assert fulfilled == [numbers[1], numbers[2], numbers[0]]
+
+
+async def test_a_session_that_is_closed_in_the_middle_ends_the_sweep(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books
+) -> None:
+    """What was not asked about is due at once for whoever sweeps next."""
+    numbers = await sold(omipay, books, 20)
+    for number in numbers:
+        await sandbox.customer.pays(number)
+    closing: list[asyncio.Task[None]] = []
+
+    async def close(order: Order) -> None:
+        closing.append(asyncio.create_task(omipay.aclose()))
+        while not omipay.is_closed:
+            await asyncio.sleep(0)
+
+    with pytest.raises(SessionClosed):
+        await books.sweep(omipay, close)
+    await asyncio.wait(closing)
+    fulfilled = await execute(books, "SELECT key FROM omipay_order WHERE done_at IS NOT NULL")
+    assert len(await books._sweeping.take(M, 20, paid_too=True)) + len(fulfilled) == 20
+
+
 async def test_an_order_that_somebody_is_fulfilling_is_left_alone(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any
 ) -> None:
