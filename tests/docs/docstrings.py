@@ -53,6 +53,15 @@ def properties(kind: type[Any]) -> dict[str, str]:
     }
 
 
+def own_methods(kind: type[Any]) -> list[tuple[str, Any, str]]:
+    """The public methods that this package gives a class: the name, the function, and what it does."""
+    return [
+        (name, value, first_paragraph(inspect.getdoc(value) or ""))
+        for name, value in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_") and value.__module__.startswith("omipay_async")
+    ]
+
+
 def first_paragraph(text: str) -> str:
     """The text up to the first empty line, on one line."""
     return " ".join(text.split("\n\n", maxsplit=1)[0].split())

@@ -20,7 +20,7 @@ from omipay_async.sandbox import Fault, PaymentCode
 from tests.support.markdown import DOCS
 from tests.support.public_api import annotations_of
 
-from .docstrings import attribute_docs, markdown, properties, signature, table
+from .docstrings import attribute_docs, markdown, own_methods, properties, signature, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -158,6 +158,7 @@ def fields(kind: type[Any]) -> Iterator[str]:
         if not field.name.startswith("_")
     ]
     rows += [(f"`{prop}`", "", text) for prop, text in properties(kind).items()]
+    rows += [(f"`{signature(name, method)}`", "", text) for name, method, text in own_methods(kind)]
     yield from table(("field", "type", "meaning"), rows)
 
 

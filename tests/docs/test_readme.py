@@ -72,6 +72,49 @@ def test_the_readme_is_short_and_leads_to_each_guide() -> None:
         assert f"omipay_async/docs/{page.name}" in targets, page.name
 
 
+ANSWERED: Final = {
+    "README.md": {
+        "You need a merchant account at Omipay",
+        "An order without a `notify_url` is paid all the same, and nobody is told",
+        'language="EN"',
+        "under a new `out_order_no`",
+        "Nothing is printed until your program configures logging",
+        "MIT",
+    },
+    "notifications.md": {"Whoever opens the backend closes it", "Without a `notify_url` Omipay sends nothing"},
+    "operations.md": {"OpenTelemetry", "trio", "A library does not print by itself"},
+    "shop.md": {
+        "Without a `notify_url` there is no notification",
+        "qr_svg",
+        "attrs.asdict(order)",
+        "not by `order_no`",
+    },
+    "testing.md": {
+        "dependency_overrides",
+        "asyncio_mode = auto",
+        "anyio_backend",
+        "freezegun",
+        "leads to `/omipay/notify`",
+    },
+    "till.md": {
+        "on_status",
+        "18:03 on a Saturday",
+        "merchant portal",
+        "A page for the cashier",
+        "wait_for_notification",
+    },
+}
+"""What new users asked and no page said."""
+
+
+@pytest.mark.parametrize("page", ANSWERED)
+def test_what_new_users_asked_is_answered(page: str) -> None:
+    """Each question has its answer on the page where it comes up."""
+    path = README if page == "README.md" else DOCS / page
+    text = " ".join(path.read_text(encoding="utf-8").replace("**", "").split())
+    assert [words for words in ANSWERED[page] if words not in text] == []
+
+
 def test_the_extras_are_those_of_the_package() -> None:
     """Each extra has a row; those whose names begin with ``dev-`` are for parts of the tests."""
     extras = ProjectMetadata(str(ROOT), PluginManager()).core.optional_dependencies
