@@ -136,6 +136,12 @@ async def test_a_note_is_remembered_for_ten_minutes_at_least_and_not_for_ever() 
     assert await backend.noted(KEY) == "second"
     await clock.advance(3600)
     assert await backend.noted(KEY) is None
+    await backend.note("old", "text")
+    await clock.advance(600)
+    await backend.note("young", "text")
+    await clock.advance(600)
+    assert (await backend.noted("old"), await backend.noted("young")) == (None, "text")
+    await clock.advance(3600)
     await backend.note("third", "text")
     assert len(backend._notes) == 1
     assert await backend.claim(KEY, "you") is Claim.MINE

@@ -271,6 +271,22 @@ async def test_a_wait_outlives_a_backend_that_is_away(clock: ManualClock, gatewa
         assert isinstance(error.last_error, BackendError)
 
 
+async def test_a_wait_looks_for_notes_soon_and_then_every_five_seconds(clock: ManualClock, gateway: Gateway) -> None:
+    """A wake-up may be missed: what another process has noted is found all the same, at little cost."""
+    backend = FaultyNotes(clock)
+    times: list[float] = []
+
+    async def noted() -> None:
+        times.append(clock.monotonic())
+
+    backend.faults["noted"] = noted
+    async with gateway.session(backend=backend) as omipay:
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=None))
+        await clock.advance(18)
+        waiting.cancel()
+    assert times == [0, 0.5, 1.5, 3.5, 7.5, 12.5, 17.5]
+
+
 async def test_a_wait_ends_in_time_although_the_backend_hangs(clock: ManualClock, gateway: Gateway) -> None:
     """The backend may take a third of a lease for an answer, but no longer than the wait has left."""
     backend = FaultyNotes(clock)

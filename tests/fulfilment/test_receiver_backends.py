@@ -62,6 +62,7 @@ async def test_without_the_backend_no_handler_runs(
         assert reply.order is not None
         assert (await outcome(poll)).is_paid
         assert any("not woken" in record.getMessage() for record in caplog.records)
+        assert any("order TR1: the handler did not run" in record.getMessage() for record in caplog.records)
         with pytest.raises(BackendError):
             await omipay.fulfil("TR1", shop.handle)
         assert (shop.fulfilled, shop.running) == ([], 0)
