@@ -211,6 +211,29 @@ async def test_an_address_that_refuses_costs_nothing(gateway: Gateway, monkeypat
     assert gateway.numbers == ["A-1"]
 
 
+async def test_the_last_address_is_waited_for_when_the_others_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However late they did."""
+    failed, go, last = asyncio.Event(), asyncio.Event(), socket.socket()
+
+    async def connected(address: Address) -> socket.socket:
+        if address.sockaddr[1] == 1:
+            await failed.wait()
+            raise ConnectionRefusedError
+        await go.wait()
+        return last
+
+    monkeypatch.setattr(network, "_connected", connected)
+    monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 0)
+    resolves_to(monkeypatch, ("127.0.0.1", 1), ("127.0.0.1", 2))
+    opening = asyncio.ensure_future(open_socket("gateway.test", 443))
+    for event in (failed, go):
+        await asyncio.sleep(0.01)
+        assert not opening.done()
+        event.set()
+    with await opening as opened:
+        assert opened is last
+
+
 async def test_of_two_addresses_that_connect_at_once_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would close the other."""
     go, sockets = asyncio.Event(), [socket.socket() for _ in range(2)]
