@@ -35,7 +35,7 @@ from .polling.service import PollingService
 from .protocol import endpoints, notifications, pages, validation
 from .protocol.decoding import ReplyDecoder
 from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
-from .text import Secret, concealed, concealed_all, joined, plain_text
+from .text import Secret, concealed, concealed_all, hidden_values, joined, plain_text
 from .transport.client import HTTPClient
 from .transport.pool import Priority
 from .transport.proxies import concealed_proxy
@@ -311,6 +311,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows what the codes of an
         undocumented endpoint mean.
         """
+        params = hidden_values(params)  # in this frame too: some may be payment codes
         return await self._gateway.call_unknown(endpoint, params, safety, timeout=timeout)
 
     async def settle(

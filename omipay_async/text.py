@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Self, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 T = TypeVar("T")
@@ -75,6 +75,11 @@ def concealed(value: object) -> Secret:
 def hidden(value: T) -> T | Secret:
     """``value``, as a secret if it is a string: an argument that no frame shows, and that has yet to be checked."""
     return Secret(value) if isinstance(value, str) else value
+
+
+def hidden_values(values: T) -> T | dict[Any, Any]:
+    """A mapping whose strings are secrets; anything else, which has yet to be checked, as it is."""
+    return {name: hidden(value) for name, value in values.items()} if isinstance(values, Mapping) else values
 
 
 def concealed_all(value: object) -> tuple[Secret, ...]:

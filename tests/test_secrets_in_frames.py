@@ -71,20 +71,27 @@ async def test_no_frame_shows_a_key_or_a_signature(echo: Echo, answer: str, tran
 
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_no_frame_shows_a_payment_code_or_an_openid(echo: Echo, answer: str) -> None:
-    """If the call fails, if the arguments are rejected, and on the stack on which a hook runs."""
+    """If the call fails, if the arguments are rejected, and on the stack on which a hook runs.
+
+    (The stack of the hook of ``call`` is not looked at, as above.)
+    """
     echo.answer = ANSWERS[answer]
     shown: list[str] = []
 
-    def looked(_: Event) -> None:
-        shown.extend(shown_by_stack())
+    def looked(event: Event) -> None:
+        if event.endpoint != "ConfirmCheckOut":
+            shown.extend(shown_by_stack())
 
     async with session(None, echo.base_url, on_event=looked) as omipay:
-        for name in ("MakeScanOrder", "MakeAppletOrder"):
+        for name in ("MakeScanOrder", "MakeAppletOrder", "ConfirmCheckOut"):
             shown += await frames_of(omipay, name)
         for wrong in ({"notify_url": "x"}, {"pos_no": ""}, {"qrcode": f"{CODE}\n"}, {"qrcode": CODE * 300}):
             with pytest.raises(InvalidRequest) as refused:
                 await omipay.make_scan_order(**(ORDER | {"qrcode": CODE, "pos_no": "till-1"} | wrong))
             shown += shown_by(refused.value)
+        with pytest.raises(InvalidRequest) as refused:
+            await omipay.call("ConfirmCheckOut", {"token": CODE, "customer": f"{OPENID}\n"})
+        shown += shown_by(refused.value)
     assert shown
     search(shown, {CODE, OPENID, "134canary%2Bcode%2F567"})
 

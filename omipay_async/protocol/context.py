@@ -52,12 +52,12 @@ class RequestContext:
         # A number that `call()` was given as an int is sent, and repeated in the reply, as text. (An int that is too
         # large is rejected later.)
         self.numbers = {
-            name: number if isinstance(number, str) else str(number)
+            name: plain_text(number) if isinstance(number, str) else str(number)
             for name, number in numbers.items()
             if isinstance(number, str) or (type(number) is int and abs(number) <= LARGEST_INT)
         }
         self.amount = amount if type(amount) is int else None
-        self.currency = currency if isinstance(currency, str) else None
+        self.currency = plain_text(currency) if isinstance(currency, str) else None
 
     def excerpt(self, text: bytes | str) -> str:
         """The beginning of ``text`` from the gateway, without this call's secrets."""
