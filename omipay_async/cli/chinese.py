@@ -45,7 +45,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "not confirmed: nothing was sent": "未确认：没有发送任何请求",
         # Orders and refunds
-        "The customer is typing a password.": "顾客正在输入支付密码。",
+        "The customer is typing a password.": "客户正在输入支付密码。",
         "MakeQROrder: the order exists, but nobody can pay it: {}": "MakeQROrder：订单已创建，但无法支付：{}",
         "accepted, but the money has not arrived yet: omipay refund-status {}": (
             "已受理，款项尚未到账：omipay refund-status {}"
@@ -67,8 +67,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "the refund of order {} was accepted": "订单 {} 的退款已受理",
         "interrupted": "已中断",
         "interrupted: {}": "已中断：{}",
-        "interrupted before anything was sent: no money moved": "在发送之前中断：没有动钱",
-        "interrupted before the gateway acted: no money moved": "在网关执行之前中断：没有动钱",
+        "interrupted before anything was sent: no money moved": "在发送之前中断：资金没有变动",
+        "interrupted before the gateway acted: no money moved": "在网关执行之前中断：资金没有变动",
         "interrupted during the call, and nobody knows whether the gateway acted: {}": (
             "在调用过程中断，无法确定网关是否已执行：{}"
         ),
@@ -203,12 +203,12 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "the handler had run before, and was not run again": "处理函数此前已执行，不再重复执行",
         "notification: {}; answered {}": "支付通知：{}；应答 {}",
         "MakeQROrder: order {}, {}; its code is shown:": "MakeQROrder：订单 {}，{}；显示二维码：",
-        "customer: scans the code": "顾客：扫描二维码",
-        "customer: pays": "顾客：付款",
+        "customer: scans the code": "客户：扫描二维码",
+        "customer: pays": "客户：付款",
         "MakeScanOrder: USERPAYING, {}: the customer types a password": (
-            "MakeScanOrder：USERPAYING，{}：顾客正在输入支付密码"
+            "MakeScanOrder：USERPAYING，{}：客户正在输入支付密码"
         ),
-        "paid: {} as {}": "已支付：{}，顾客实付 {}",
+        "paid: {} as {}": "已支付：{}，客户实付 {}",
         "Refund: {}, {} of it, accepted": "Refund：{}，部分退款 {}，已受理",
         "QueryOrder: {}": "QueryOrder：{}",
         "QueryRefund: {}{}": "QueryRefund：{}{}",
@@ -219,7 +219,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         ": the money has arrived": "：款项已到账",
         "books: the next charge is written down before it is sent": "账本：下一笔收款在发送前先记录",
         "MakeScanOrder: the reply was lost ({}). Nobody knows whether the customer was charged": (
-            "MakeScanOrder：返回结果丢失（{}）。无法确定顾客是否已被扣款"
+            "MakeScanOrder：返回结果丢失（{}）。无法确定客户是否已被扣款"
         ),
         "crash: the program of the till ends here, and starts again": "崩溃：收银程序在此退出，随后重新启动",
         "books: {} unresolved: {} {}, {}, {}. Do not scan again for this sale": (

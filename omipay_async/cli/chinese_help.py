@@ -50,7 +50,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "A scan payment goes through USERPAYING to PAID and is partly refunded. A QR order is paid and "
         "fulfilled once. Then a reply is lost and the program ends; its books and a notification show what "
         "became of the charge.": (
-            "一笔刷卡支付（扫描付款码）从 USERPAYING 变为 PAID，再部分退款；一笔扫码订单支付后只发货一次；"
+            "一笔扫描支付（扫描付款码）从 USERPAYING 变为 PAID，再部分退款；一笔扫码订单支付后只发货一次；"
             "\n"
             "最后返回结果丢失、程序退出，由账本和通知查明这笔收款的结果。"
         ),
@@ -85,7 +85,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "line is an object: first the order, then what became of it.": (
             "首先显示订单编号，以后可用 omipay query 查询。\n使用 --json 时每行是一个对象：先是订单，然后是结果。"
         ),
-        "What is sold; the customer reads it.": "商品名称，顾客会看到。",
+        "What is sold; the customer reads it.": "商品名称，客户会看到。",
         "In minor units: A$4.50 is 450.": "以最小货币单位表示：A$4.50 是 450。",
         "Three capital letters: AUD, CNY.": "三个大写字母：AUD、CNY。",
         "Your own number of the sale, a new one for each.": "外部订单编号，每笔交易使用新的编号。",
@@ -96,16 +96,16 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "Only make the order and draw its code.": "只创建订单并显示二维码。",
         "The longest time to wait for the payment.": "等待支付的最长时间。",
         "Charge the payment code that a customer shows, and wait for the password.": (
-            "扫描顾客的付款码收款，并等待顾客输入密码。"
+            "扫描客户的付款码收款，并等待客户输入密码。"
         ),
         'Other users of this machine can see the arguments of a command with "ps". Where that matters, write '
         "- in place of the code.": "本机的其他用户可以用 ps 看到命令的参数。如有顾虑，请用 - 代替付款码。",
         "On exit code 3 nobody knows whether the customer was charged: do not scan again for this sale. With "
         "--json the last line shows what became of it.": (
-            "退出码为 3 时，没有人知道顾客是否已被扣款：请勿对本笔交易再次扫码。\n使用 --json 时，最后一行说明结果。"
+            "退出码为 3 时，没有人知道客户是否已被扣款：请勿对本笔交易再次扫码。\n使用 --json 时，最后一行说明结果。"
         ),
         "The customer's payment code. With - it is asked for, or read from standard input.": (
-            "顾客的付款码。写 - 则询问，或从标准输入读取。"
+            "客户的付款码。写 - 则询问，或从标准输入读取。"
         ),
         "The number of the till.": "POS机编号。",
         "Do not ask for confirmation. Required where standard input is not a terminal.": (

@@ -105,7 +105,7 @@ CASES: list[tuple[tuple[str, ...], str]] = [
     (("qr", "Cake", "4.5", "AUD", "T1", "WECHATPAY"), "4.5 不是整数"),
     (scan(PaymentCode.PAID), "此操作涉及资金"),
     (scan(PaymentCode.SYSTEM_ERROR_ACTED, "--yes"), "请勿对本笔交易再次扫码"),
-    (scan(PaymentCode.PAID_AFTER_QUERIES, "--yes"), "顾客正在输入支付密码。"),
+    (scan(PaymentCode.PAID_AFTER_QUERIES, "--yes"), "客户正在输入支付密码。"),
     ((*QR, "--timeout", "20"), "omipay query"),
     (("verify",), "正文        失败"),
     (("doctor",), "通知任何人"),
