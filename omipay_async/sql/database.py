@@ -41,6 +41,8 @@ DatabaseError = type[BackendError] | type[JournalError]
 
 ANSWER_S: Final = 5.0
 """How long any question may take, connecting and repeating included."""
+_ENDING_S: Final = 5.0
+"""How long a cancelled question may take to end: SQLAlchemy closes its connection then, for up to two seconds."""
 _ATTEMPTS: Final = 4
 _LONGEST_REASON: Final = 200
 DATABASE_ERRORS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
@@ -231,7 +233,7 @@ class Database:
             return
         stack, connection, _ = opening.result()
         if (using := self._using.get(connection)) is not None:
-            await asyncio.wait((using,), timeout=ANSWER_S)
+            await asyncio.wait((using,), timeout=_ENDING_S)
         with contextlib.suppress(*DATABASE_ERRORS):
             async with asyncio.timeout(ANSWER_S), stack:
                 if not reusable:
