@@ -19,7 +19,7 @@ from omipay_async.fulfilment.backends import NOTES_KEPT_S
 from omipay_async.journal import JournalEntry, JournalOutcome
 
 from .schedule import FIRST
-from .tables import CALL, ORDER, entry_columns, entry_of, order_key, plain_text, storable, values_of
+from .tables import CALL, ORDER, entry_columns, entry_of, order_key, storable, storable_text, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,9 +65,9 @@ class Entries:
         async def ask(connection: AsyncConnection) -> None:
             await connection.execute(self._closing(entry))
             if entry.outcome != JournalOutcome.NOT_DONE and entry.order_no and not entry.out_refund_no:
-                sale = {"out_order_no": plain_text(entry.out_order_no), "amount": entry.amount}
-                sale |= {"currency": plain_text(entry.currency), "status": plain_text(entry.status)}
-                await connection.execute(self._made(entry.m_number, plain_text(entry.order_no), sale))
+                sale = {"out_order_no": storable_text(entry.out_order_no), "amount": entry.amount}
+                sale |= {"currency": storable_text(entry.currency), "status": storable_text(entry.status)}
+                await connection.execute(self._made(entry.m_number, storable_text(entry.order_no), sale))
 
         await self._database.write(ask, JournalError)
 
@@ -118,11 +118,11 @@ class Entries:
             await self._resolve_call_of(connection, m_number, order)
         now = self._dialect.now()
         reported = {
-            "order_no": plain_text(order.order_no),
-            "out_order_no": plain_text(order.out_order_no),
+            "order_no": storable_text(order.order_no),
+            "out_order_no": storable_text(order.out_order_no),
             "amount": order.amount if storable(order.amount) else None,
-            "currency": plain_text(order.currency),
-            "status": plain_text(order.status),
+            "currency": storable_text(order.currency),
+            "status": storable_text(order.status),
             "due_at": null() if order.is_failed else due_at,
             "closed_at": now if order.is_failed else null(),
         }
@@ -146,14 +146,14 @@ class Entries:
 
         Of several calls under one number each order proves only one, and which does not matter: they are alike.
         """
-        order_no = plain_text(order.order_no)
+        order_no = storable_text(order.order_no)
         looking = (
             select(CALL.c.id, CALL.c.order_no, CALL.c.outcome, CALL.c.closed_at)
             .where(
                 CALL.c.m_number == m_number,
-                CALL.c.out_order_no == plain_text(order.out_order_no),
+                CALL.c.out_order_no == storable_text(order.out_order_no),
                 CALL.c.amount == order.amount,
-                CALL.c.currency == plain_text(order.currency),
+                CALL.c.currency == storable_text(order.currency),
                 CALL.c.out_refund_no.is_(None),
                 # What a person took for not done may turn out to be wrong; what the gateway refused may not.
                 or_(CALL.c.closed_at.is_(None), CALL.c.outcome == JournalOutcome.DONE, CALL.c.resolved_at.is_not(None)),
@@ -174,7 +174,7 @@ class Entries:
         values = {
             "outcome": str(JournalOutcome.DONE),
             "order_no": order_no,
-            "status": plain_text(order.status),
+            "status": storable_text(order.status),
             "closed_at": self._dialect.now(),
         }
         await connection.execute(

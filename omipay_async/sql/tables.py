@@ -20,6 +20,7 @@ import attrs
 from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, PrimaryKeyConstraint, String, Table, Text
 
 from omipay_async.journal import JournalEntry, JournalOutcome
+from omipay_async.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,24 +159,24 @@ def entry_of(row: Mapping[str, Any]) -> JournalEntry:
 def values_of(entry: JournalEntry) -> dict[str, Any]:
     """An entry as values for ``omipay_call``."""
     values = {name: getattr(entry, name) for name in _ENTRY_FIELDS}
-    plain = {name: plain_text(value) if isinstance(value, str) else value for name, value in values.items()}
+    plain = {name: storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
     return plain | {"started_at": entry.started_at.astimezone(UTC), "until": entry.until.astimezone(UTC)}
 
 
 @overload
-def plain_text(text: str) -> str: ...
+def storable_text(text: str) -> str: ...
 
 
 @overload
-def plain_text(text: str | None) -> str | None: ...
+def storable_text(text: str | None) -> str | None: ...
 
 
-def plain_text(text: str | None) -> str | None:
+def storable_text(text: str | None) -> str | None:
     """A string as both databases can hold it: its content, whatever subclass it is of, without NUL and surrogates.
 
     The gateway may write anything into its replies, and what cannot be stored would never be fulfilled.
     """
-    return None if text is None else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str.__str__(text))
+    return None if text is None else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", plain_text(text))
 
 
 def storable(amount: int) -> bool:

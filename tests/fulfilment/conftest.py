@@ -1,4 +1,4 @@
-"""A once-guard over a backend that can fail, its twin in another process, a shop that counts, and a real Redis."""
+"""A scripted gateway, a once-guard over a backend that can fail, its twin in another process, a shop, a real Redis."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from omipay_async.redis import RedisBackend
 from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import FaultyBackend, Shop
 from tests.support.redis_server import RedisServer
+from tests.support.scripted_gateway import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    return Gateway(clock)
 
 
 @pytest.fixture

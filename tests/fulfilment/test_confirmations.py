@@ -18,13 +18,13 @@ from omipay_async import (
 from omipay_async.fulfilment import confirmations as confirmations_module
 from omipay_async.fulfilment import receiver as receiver_module
 from omipay_async.fulfilment.confirmations import MOST_WAITING, Confirmations
-from omipay_async.testing import ManualClock
 from tests.support.scripted_gateway import Gateway, Held, Shop, begin, check_answer, notification, order, outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay
+    from omipay_async.testing import ManualClock
 
 PAID = order("PAID")
 
@@ -59,11 +59,6 @@ class Asked:
         if self.error is not None:
             raise self.error
         return paid(order_no)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture
@@ -265,11 +260,6 @@ async def test_what_a_closed_event_loop_left_behind_is_forgotten(
 
 
 # -- whole notifications ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    return Gateway(clock)
 
 
 @pytest.fixture

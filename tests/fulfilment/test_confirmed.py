@@ -17,7 +17,6 @@ from omipay_async import (
     PollTimeout,
     SessionClosed,
 )
-from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import FaultyBackend, broken, giving_up, gone, hanging
 from tests.support.scripted_gateway import Gateway, Shop, begin, check_answer, notification, order, outcome
 from tests.support.untyped import untyped
@@ -26,21 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from omipay_async import AsyncOmipay
+    from omipay_async.testing import ManualClock
 
 NUMBER = "T1-000231"
 PAID = order("PAID", out_order_no=NUMBER)
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    gateway = Gateway(clock)
+@pytest.fixture(autouse=True)
+def paid(gateway: Gateway) -> None:
+    """The gateway reports TR1 as paid."""
     gateway.on("TR1", PAID)
-    return gateway
 
 
 @pytest.fixture

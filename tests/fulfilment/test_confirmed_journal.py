@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 PAID = order("PAID", out_order_no="T1-000231")
 
 
-@pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    gateway = Gateway(clock)
+@pytest.fixture(autouse=True)
+def paid(gateway: Gateway) -> None:
+    """The gateway reports TR1 as paid."""
     gateway.on("TR1", PAID)
-    return gateway
 
 
 @pytest.fixture

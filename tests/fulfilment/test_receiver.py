@@ -14,7 +14,6 @@ from omipay_async import (
     OrderStatus,
     SessionClosed,
 )
-from omipay_async.testing import ManualClock
 from tests.support.scripted_gateway import (
     Gateway,
     Held,
@@ -32,18 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from omipay_async import AsyncOmipay, Event, Order
+    from omipay_async.testing import ManualClock
 
 PAID = order("PAID", out_order_no="T1-000231")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    return Gateway(clock)
 
 
 @pytest.fixture

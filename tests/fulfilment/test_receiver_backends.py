@@ -18,11 +18,6 @@ PAID = order("PAID", out_order_no="T1-000231")
 
 
 @pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    return Gateway(clock)
-
-
-@pytest.fixture
 def shop() -> Shop:
     return Shop()
 

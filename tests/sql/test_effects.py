@@ -16,7 +16,7 @@ from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books
 from omipay_async.testing import ManualClock
 from tests.support.entries import M, entry, execute, order
-from tests.support.shop_effects import ORDER, create_outbox, effects, run, ship
+from tests.support.shop_effects import ORDER, create_outbox, effects, run, ship, ship_and_fail
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
@@ -42,12 +42,8 @@ async def test_an_effect_and_its_record_are_committed_together(books: Books, oth
 async def test_a_handler_that_raises_leaves_nothing_behind(books: Books) -> None:
     """Its statements are taken back, and the next delivery runs it again."""
 
-    async def fail(order: Order, connection: AsyncConnection) -> None:
-        await ship(order, connection)
-        raise ValueError(order.order_no)
-
     with pytest.raises(ValueError, match="TR1"):
-        await run(books, books.transactional(fail))
+        await run(books, books.transactional(ship_and_fail))
     assert await effects(books) == 0
     assert await run(books, books.transactional(ship)) is True
     assert await effects(books) == 1

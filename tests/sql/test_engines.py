@@ -18,14 +18,11 @@ from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books, engines
 from tests.support.entries import UNKNOWN, entry, execute
-from tests.support.shop_effects import create_outbox, effects, run, ship
+from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from omipay_async.models import Order
     from tests.support.postgres_server import PostgresServer
 
 KEY = "123456:TR1"
@@ -117,12 +114,8 @@ async def test_an_engine_of_the_users_own(url: str, options: dict[str, Any], pre
         await books.release(KEY, "me")
         await create_outbox(books)
 
-        async def fail(order: Order, connection: AsyncConnection) -> None:
-            await ship(order, connection)
-            raise ValueError(order.order_no)
-
         with pytest.raises(ValueError, match="TR1"):
-            await run(books, books.transactional(fail))
+            await run(books, books.transactional(ship_and_fail))
         assert await effects(books) == 0
         assert await run(books, books.transactional(ship)) is True
         assert await effects(books) == 1

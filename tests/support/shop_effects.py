@@ -33,6 +33,12 @@ async def ship(order: Order, connection: AsyncConnection) -> None:
     await connection.execute(INSERT, {"order_no": order.order_no})
 
 
+async def ship_and_fail(order: Order, connection: AsyncConnection) -> None:
+    """A handler that fails after its statements."""
+    await ship(order, connection)
+    raise ValueError(order.order_no)
+
+
 async def effects(books: Books) -> int:
     """How often the effect has happened."""
     rows = await execute(books, "SELECT count(*) FROM outbox")
