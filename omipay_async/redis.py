@@ -1,8 +1,8 @@
 """The backend for several processes: claims, records and wake-ups in Redis (extra ``redis``).
 
 There is one key per order. A key that does not exist means FREE, the value ``done`` means DONE and ``:owner`` means
-HELD; Redis itself lets keys expire. Each question is one Lua script, so it is atomic, and it may be asked again, so
-that a lost answer does no harm. Wake-ups are published on one channel per prefix.
+HELD; Redis itself lets keys expire. Each request is one Lua script, so it is atomic, and it may be repeated, so that a
+lost answer does no harm. Wake-ups are published on one channel per prefix.
 
 A Redis that loses data (restarted without persistence, failed over to a replica that lags, evicting keys under memory
 pressure) loses records of success too, and the handler may run again: give it persistence and the policy
@@ -50,13 +50,13 @@ return 1
 """
 
 _ANSWER_S: Final = 5.0
-"""How long any question may take, connecting and repeating included."""
+"""How long a request may take, with connecting and all repeats."""
 _CONNECT_S: Final = 2.0
 _CONNECTIONS: Final = 50
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 5.0
 _PING_AFTER_S: Final = 10.0
-"""After this much silence a listener asks whether its connection is still alive."""
+"""After this much silence a listener sends a PING, to learn whether its connection is still alive."""
 
 
 class RedisBackend:
@@ -122,7 +122,7 @@ class RedisBackend:
         return await self.claim(key, owner) is Claim.MINE
 
     async def finish(self, key: str, owner: str) -> bool:
-        """Record success. False: another owner holds the lease, and nothing was recorded."""
+        """Record a success. False: another owner holds the lease, and nothing was recorded."""
         return bool(await self._run_script(_FINISH_SCRIPT, key, owner, self._keep_ms))
 
     async def release(self, key: str, owner: str) -> None:
@@ -153,7 +153,7 @@ class RedisBackend:
         """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
 
         Entering returns once it listens, or once the first attempt has failed. Failed attempts are repeated with
-        growing pauses, and logged once. Wakes are missed while it does not listen.
+        growing pauses, and logged once. What is woken while it does not listen is missed.
         """
         attempted = asyncio.Event()
         listening = asyncio.create_task(self._keep_listening(on_wake, attempted))
@@ -190,11 +190,11 @@ class RedisBackend:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - RedisCluster, and a loop that is closed, raise others than Redis'
-            message = f"redis could not be asked: {self._reason(error)}"
+            message = f"a request to redis failed: {self._reason(error)}"
             raise BackendError(message) from None
 
     def _reason(self, error: BaseException) -> str:
-        """Why something failed, in words of this module: a server's own words may contain passwords."""
+        """Why something failed, in this module's own words, because a server's error message may contain passwords."""
         kind = type(error).__name__
         if isinstance(error, RuntimeError) and self._loop is not asyncio.get_running_loop():
             return (
@@ -256,17 +256,17 @@ async def _read(pubsub: PubSub) -> dict[str, Any] | None:
 
 _REFUSALS: Final = {
     "unknown command": "it does not have a command that is needed (EVAL)",
-    "NOAUTH": "it wants a user and a password",
-    "Authentication required": "it wants a user and a password",
-    "already authenticated": "it wants a user and a password",
+    "NOAUTH": "it needs a user and a password",
+    "Authentication required": "it needs a user and a password",
+    "already authenticated": "it needs a user and a password",
     "WRONGPASS": "the user or the password is wrong",
     "invalid username-password": "the user or the password is wrong",
     "NOPERM": "this user may not run a command that is needed",
     "no permissions": "this user may not run a command that is needed",
-    "read only": "it is a replica, which takes no writes",
+    "read only": "it is a replica, which does not accept writes",
     "OOM": "its memory is full",
     "maxmemory": "its memory is full",
-    "MISCONF": "it cannot save to its disk, and takes no writes",
+    "MISCONF": "it cannot save to its disk, and does not accept writes",
 }
 """Words in a server's error messages, and their meaning. The messages themselves may contain passwords."""
 

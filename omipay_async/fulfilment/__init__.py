@@ -1,1 +1,1 @@
-"""Notifications, and the handler that runs once per paid order."""
+"""Notifications, and the handler that runs once for each paid order."""

@@ -1,9 +1,10 @@
-"""What is remembered of orders being fulfilled, and by whom: the contract of a backend, and the one in memory.
+"""The contract of a backend, which records the orders that are being fulfilled or are done, and the one in memory.
 
 A key is ``"{m_number}:{order_no}"`` (see :func:`claim_key`), an owner is one run of a handler. As an owner sees it, a
-key is in one of four states, and each question has one answer and one state after it; ``TRANSITIONS`` is that table,
-the code below reads it, and every backend is tested against it. Time adds two rows: a lease that is not renewed ends
-(``HELD`` to ``FREE``), and a recorded success is forgotten after ``keep`` (``DONE`` to ``FREE``).
+key is in one of four states. In each state, every request has one answer and leads to one state. ``TRANSITIONS`` is
+that table: the code below reads it, and every backend is tested against it. Two more transitions come with time: a
+lease that is not renewed ends (``HELD`` to ``FREE``), and a recorded success is forgotten after ``keep`` (``DONE`` to
+``FREE``).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LEASE_S: Final = 30.0
 DEFAULT_KEEP: Final = timedelta(days=30)
-"""As milliseconds this still fits where backends count them."""
+"""How long a recorded success is remembered."""
 
 
 class Claim(enum.Enum):
@@ -37,11 +38,11 @@ class Claim(enum.Enum):
     BUSY = "BUSY"
     """Another owner's lease holds."""
     DONE = "DONE"
-    """Success was recorded: never run the handler again."""
+    """A success was recorded: the handler must not run again."""
 
 
 class ClaimState(enum.StrEnum):
-    """A key, as the owner that asks sees it."""
+    """The state of a key, as the owner that makes a request sees it."""
 
     FREE = "FREE"
     HELD = "HELD"
@@ -52,7 +53,7 @@ class ClaimState(enum.StrEnum):
 
 
 class Step(enum.StrEnum):
-    """What an owner may request for a key."""
+    """A request that an owner makes for a key."""
 
     CLAIM = "CLAIM"
     RENEW = "RENEW"
@@ -63,11 +64,11 @@ class Step(enum.StrEnum):
 TRANSITIONS: Final[Mapping[tuple[ClaimState, Step], tuple[ClaimState, Claim | bool | None]]] = MappingProxyType(
     {
         (ClaimState.FREE, Step.CLAIM): (ClaimState.HELD, Claim.MINE),
-        # A lease that ended and that nobody took is as good as held: its owner was slow, or the backend forgot it.
+        # Nobody else has claimed the key: the owner's lease ended, or the backend forgot it. The owner may go on.
         (ClaimState.FREE, Step.RENEW): (ClaimState.HELD, True),
         (ClaimState.FREE, Step.FINISH): (ClaimState.DONE, True),
         (ClaimState.FREE, Step.RELEASE): (ClaimState.FREE, None),
-        # Asked again, because the first answer was lost.
+        # The claim is repeated, because its first answer was lost.
         (ClaimState.HELD, Step.CLAIM): (ClaimState.HELD, Claim.MINE),
         (ClaimState.HELD, Step.RENEW): (ClaimState.HELD, True),
         (ClaimState.HELD, Step.FINISH): (ClaimState.DONE, True),
@@ -82,30 +83,30 @@ TRANSITIONS: Final[Mapping[tuple[ClaimState, Step], tuple[ClaimState, Claim | bo
         (ClaimState.DONE, Step.RELEASE): (ClaimState.DONE, None),
     }
 )
-"""(state, question) to (state after it, answer)."""
+"""(state, request) to (state after it, answer)."""
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """Where claims on orders are kept, shared by all that must not run a handler beside each other.
+    """Where claims on orders are kept. All that must not run a handler for the same order at the same time share it.
 
-    Each method is atomic, answers as ``TRANSITIONS`` says, may be asked again when its answer was lost, and raises
-    :class:`BackendError` for every failure of its own. Keys hold the ``m_number``, so merchants may share a backend.
+    Each method is atomic, answers as ``TRANSITIONS`` says, may be called again when its answer was lost, and raises
+    :class:`BackendError` for every failure of the backend. Keys contain the ``m_number``, so merchants may share one.
     """
 
     lease: float
-    """Seconds that a claim holds without being renewed. A question that takes a third of it counts as not answered."""
+    """Seconds that a claim holds without being renewed. A method that takes longer than a third of it has failed."""
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
         ...
 
     async def renew(self, key: str, owner: str) -> bool:
-        """Let the lease last ``lease`` seconds from now. False: it is no longer ``owner``'s."""
+        """Let the lease last ``lease`` seconds from now. False: ``owner`` does not hold it any more."""
         ...
 
     async def finish(self, key: str, owner: str) -> bool:
-        """Record success. False, and nothing recorded: another owner's lease holds."""
+        """Record a success. False: another owner holds the lease, and nothing was recorded."""
         ...
 
     async def release(self, key: str, owner: str) -> None:
@@ -113,26 +114,26 @@ class Backend(Protocol):
         ...
 
     async def wake(self, key: str) -> None:
-        """Tell the pollers of ``key`` in every process that the order was confirmed."""
+        """Tell the polls of ``key`` in every process that the order was confirmed."""
         ...
 
 
 @runtime_checkable
 class Listener(Protocol):
-    """What a backend that is shared by processes has besides."""
+    """The method that a backend has as well if several processes share it."""
 
     def listen(self, on_wake: Callable[[str], object]) -> AbstractAsyncContextManager[None]:
         """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
 
-        Entering never fails for want of the backend: connections are made again with growing pauses, and a wake that
-        falls into one is missed. Pollers that are not woken go on by interval.
+        Entering does not fail because the backend cannot be reached: connecting is repeated with growing pauses, and
+        what is woken during a pause is missed. Polls that are not woken go on by interval.
         """
         ...
 
 
 @runtime_checkable
 class NoteKeeper(Protocol):
-    """What a backend may have besides: it remembers, for a while, which orders were confirmed as paid.
+    """The methods that a backend may have as well: it remembers, for a while, which orders were confirmed as paid.
 
     A session writes one note for each order that was confirmed and that bears an ``out_order_no``, and then calls
     ``wake(key)`` with the note's key, so that ``wait_for_notification`` in another process finds the note without
@@ -144,9 +145,9 @@ class NoteKeeper(Protocol):
     """
 
     async def note(self, key: str, text: str) -> None:
-        """Remember ``text`` under ``key`` for ten minutes at least, in place of what was remembered before.
+        """Remember ``text`` under ``key`` for ten minutes at least, and replace what was remembered before.
 
-        It may be asked again when its answer was lost. Raises :class:`BackendError` for every failure of its own.
+        It may be called again when its answer was lost. Raises :class:`BackendError` for every failure of the backend.
         """
         ...
 
@@ -156,16 +157,16 @@ class NoteKeeper(Protocol):
 
 
 NOTES_KEPT_S: Final = 900.0
-"""For how many seconds the backends of this package remember a note: ten minutes at least, and some for slow clocks."""
+"""For how many seconds the backends of this package remember a note: ten minutes, and five more for slow clocks."""
 
 
 def claim_key(m_number: str, order_no: str) -> str:
-    """The key of an order's claim: however its number is spelt, with capital letters or not, it is one order."""
+    """The key of an order's claim. It is the same however the number is spelt, with capital letters or not."""
     return f"{m_number}:{order_no.upper()}"
 
 
 def checked_seconds(name: str, value: object) -> float:
-    """A duration in seconds, given as a number or a ``timedelta``; :class:`ConfigurationError` that names it if not."""
+    """A duration in seconds, given as a number or a ``timedelta``. Raises :class:`ConfigurationError` that names it."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
 
     def reject(why: str) -> NoReturn:
@@ -176,7 +177,7 @@ def checked_seconds(name: str, value: object) -> float:
 
 
 class MemoryBackend:
-    """Guards one process until it restarts; what was claimed or recorded is lost with the process.
+    """The backend for one process. What was claimed or recorded is lost when the process ends.
 
     ``lease`` is in seconds. Recorded successes are forgotten after ``keep``, seconds or a ``timedelta``, so memory is
     bounded. Sessions of one event loop may share it. Several processes need ``omipay_async.redis.RedisBackend``.
@@ -188,7 +189,7 @@ class MemoryBackend:
         self.lease = checked_seconds("lease", lease)
         self._keep_s = checked_seconds("keep", keep)
         self._clock = SystemClock() if clock is None else clock
-        # Each holds entries of one lifetime, the last renewed last: the first is always the first to expire.
+        # The entries of each have the same lifetime, and the last renewed is last: the first is the first to expire.
         self._held: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._done: OrderedDict[str, float] = OrderedDict()
         self._notes: OrderedDict[str, tuple[float, str]] = OrderedDict()
@@ -201,11 +202,11 @@ class MemoryBackend:
         return Claim(self._take(Step.CLAIM, key, owner))
 
     async def renew(self, key: str, owner: str) -> bool:
-        """Let the lease last ``lease`` seconds from now. False: it is no longer ``owner``'s."""
+        """Let the lease last ``lease`` seconds from now. False: ``owner`` does not hold it any more."""
         return bool(self._take(Step.RENEW, key, owner))
 
     async def finish(self, key: str, owner: str) -> bool:
-        """Record success. False, and nothing recorded: another owner's lease holds."""
+        """Record a success. False: another owner holds the lease, and nothing was recorded."""
         return bool(self._take(Step.FINISH, key, owner))
 
     async def release(self, key: str, owner: str) -> None:
@@ -213,7 +214,7 @@ class MemoryBackend:
         self._take(Step.RELEASE, key, owner)
 
     async def wake(self, key: str) -> None:
-        """Nothing: a session wakes the pollers of its own process itself."""
+        """Do nothing: a session wakes the polls of its own process itself."""
 
     async def note(self, key: str, text: str) -> None:
         """Remember ``text`` under ``key`` for a quarter of an hour."""

@@ -1,15 +1,14 @@
 """Which order is queried next for the notifications that wait, and which of them are refused. No I/O.
 
 Whoever saw one signature of the merchant can post any number of bodies with it, and each body needs a question to the
-gateway. So that strangers can take nothing from the shop but the slots that are set aside for confirmations:
+gateway. These rules keep strangers from using more than the slots that are set aside for confirmations:
 
-- **bodies for one order share one question at a time.** A body that comes while a question is under way waits for the
-  next one, so that none is judged by an answer that is older than itself;
-- **bodies stand in lines by their signature**, and the lines take turns. One signature has one question under way at
-  most. A captured signature is one line, however often it is used; a genuine notification has a nonce of its own,
-  stands alone, and is next;
-- **no more than so many bodies wait.** When there are more, the longest line loses the last that joined it, which is
-  answered at once.
+- **Bodies for one order share one question at a time.** A body that arrives while a question is under way waits for the
+  next one, because an answer that is older than a body may not confirm it.
+- **Each signature has a queue, and the queues take turns.** One signature has one question under way at most. A
+  captured signature has one queue, however often it is used. A genuine notification has its own nonce, so it is alone
+  in its queue and is asked about next.
+- **At most 1,000 bodies wait.** When one more arrives, the body that joined the longest queue last is refused at once.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     Ask = Callable[[str, float], Awaitable[Order]]
 
 MOST_WAITING: Final = 1_000
-"""Bodies that wait for a question to begin."""
+"""How many bodies wait at most for a question to begin."""
 _ENDPOINT: Final = "QueryOrder"
 
 
@@ -44,16 +43,16 @@ class _Body:
     signature: str
     deadline: float
     answer: asyncio.Future[Order]
-    """Set once: a body either waits, or belongs to one question, and leaves both when its answer is set."""
+    """Set once. Until then the body either waits or belongs to one question."""
 
 
 @attrs.define(eq=False)
-class _Line:
-    """The bodies of one signature that wait."""
+class _Queue:
+    """The bodies with one signature that wait."""
 
     bodies: dict[_Body, None] = attrs.field(factory=dict)
     orders: dict[str, int] = attrs.field(factory=dict)
-    """How many of them each order has."""
+    """How many of the bodies each order has."""
 
     def add(self, body: _Body) -> None:
         self.bodies[body] = None
@@ -68,7 +67,7 @@ class _Line:
 
 @attrs.define(eq=False)
 class _Question:
-    """A question that is under way, whose turn it was, and who waits for its answer."""
+    """A question that is under way, the signature that it was begun for, and the bodies that wait for its answer."""
 
     signature: str
     bodies: dict[_Body, None]
@@ -76,7 +75,12 @@ class _Question:
 
 
 class Confirmations:
-    """Asks ``ask(order_no, seconds)`` for the bodies of notifications, ``at_once`` questions at a time."""
+    """Confirms the bodies of notifications by ``ask(order_no, seconds)``, with ``at_once`` questions at most.
+
+    Args:
+        ask: Queries the gateway about an order within so many seconds.
+        at_once: How many questions are under way at most.
+    """
 
     def __init__(self, ask: Ask, clock: Clock, *, at_once: int) -> None:
         self._ask = ask
@@ -85,8 +89,8 @@ class Confirmations:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: whatever was under way belonged to an event loop that is gone."""
-        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        """Forget all bodies and questions: the event loop in which they were under way has ended."""
+        self._queues: OrderedDict[str, _Queue] = OrderedDict()
         self._waiting: dict[str, dict[_Body, None]] = {}
         self._waiting_count = 0
         self._under_way: dict[str, _Question] = {}
@@ -97,16 +101,16 @@ class Confirmations:
         return self._waiting_count
 
     async def confirm(self, order_no: str, signature: str, timeout: float) -> Order:
-        """What the gateway reports of an order, in answer to a question that begins after this call.
+        """Return what the gateway reports of an order, in answer to a question that begins after this call.
 
         Raises:
-            TransportError: no question could be begun, or none was answered, within ``timeout`` seconds.
-            OmipayError: as the question ended.
+            TransportError: no question was answered within ``timeout`` seconds, or too many bodies wait.
+            OmipayError: what ``ask`` raised.
         """
         answer: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
         body = _Body(order_no, signature, self._clock.monotonic() + timeout, answer)
         self._join(body)
-        self._begin_what_may()
+        self._begin_questions()
         try:
             await wait(self._clock, (answer,), timeout)
             if not answer.done():
@@ -117,11 +121,11 @@ class Confirmations:
             self._leave(body)
 
     def refuse_others(self, signature: str, order_no: str, error: Callable[[], Exception]) -> None:
-        """Let the bodies that wait with this signature for other orders fail: the gateway is not queried for them."""
-        line = self._lines.get(signature)
-        for body in () if line is None else tuple(line.bodies):
+        """End the wait of the bodies that have this signature and name other orders, without asking about them."""
+        queue = self._queues.get(signature)
+        for body in () if queue is None else tuple(queue.bodies):
             if body.order_no.upper() != order_no.upper():
-                self._step_out(body)
+                self._remove(body)
                 body.answer.set_exception(error())
 
     # -- waiting ------------------------------------------------------------------------------------------------------
@@ -129,25 +133,25 @@ class Confirmations:
     def _join(self, body: _Body) -> None:
         if self._waiting_count >= MOST_WAITING:
             self._make_room_for(body)
-        self._lines.setdefault(body.signature, _Line()).add(body)
+        self._queues.setdefault(body.signature, _Queue()).add(body)
         self._waiting.setdefault(body.order_no, {})[body] = None
         self._waiting_count += 1
 
     def _make_room_for(self, body: _Body) -> None:
-        longest = max(self._lines.values(), key=lambda line: len(line.bodies))
-        own = self._lines.get(body.signature)
+        longest = max(self._queues.values(), key=lambda queue: len(queue.bodies))
+        own = self._queues.get(body.signature)
         error = TransportError("too many notifications wait to be confirmed", endpoint=_ENDPOINT)
         if len(longest.bodies) <= (0 if own is None else len(own.bodies)) + 1:
             raise error
         last = next(reversed(longest.bodies))
-        self._step_out(last)
+        self._remove(last)
         last.answer.set_exception(error)
 
-    def _step_out(self, body: _Body) -> None:
-        line = self._lines[body.signature]
-        line.remove(body)
-        if not line.bodies:
-            del self._lines[body.signature]
+    def _remove(self, body: _Body) -> None:
+        queue = self._queues[body.signature]
+        queue.remove(body)
+        if not queue.bodies:
+            del self._queues[body.signature]
         bodies = self._waiting[body.order_no]
         del bodies[body]
         if not bodies:
@@ -156,57 +160,57 @@ class Confirmations:
 
     def _leave(self, body: _Body) -> None:
         if body in self._waiting.get(body.order_no, {}):
-            self._step_out(body)
+            self._remove(body)
         question = self._under_way.get(body.order_no)
         if question is not None and body in question.bodies:
             del question.bodies[body]
             if not question.bodies and question.task is not None:
-                question.task.cancel()  # no caller waits for it any more
+                question.task.cancel()  # nobody waits for its answer any more
         if body.answer.done():
-            body.answer.exception()  # retrieved, also if the caller was cancelled
+            body.answer.exception()  # or asyncio would warn, if the caller was cancelled, that it was never retrieved
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def _begin_what_may(self) -> None:
+    def _begin_questions(self) -> None:
         while len(self._under_way) < self._at_once and (turn := self._next()) is not None:
             self._begin(*turn)
 
     def _next(self) -> tuple[str, str] | None:
-        """The signature whose turn it is, and the order that is queried for it."""
+        """The signature whose turn it is, and the order to ask about."""
         busy = {question.signature for question in self._under_way.values()}
-        for signature, line in self._lines.items():
+        for signature, queue in self._queues.items():
             if signature in busy:
                 continue
-            for order_no in line.orders:
+            for order_no in queue.orders:
                 if order_no not in self._under_way:
-                    self._lines.move_to_end(signature)
+                    self._queues.move_to_end(signature)
                     return signature, order_no
         return None
 
     def _begin(self, signature: str, order_no: str) -> None:
         bodies = dict(self._waiting[order_no])
         for body in bodies:
-            self._step_out(body)
+            self._remove(body)
         question = self._under_way[order_no] = _Question(signature, bodies)
         limit = max(body.deadline for body in bodies) - self._clock.monotonic()
-        # Made directly, because a loop's task factory may run tasks before they are known.
+        # Created directly, because a loop's task factory may run a task before it is known here.
         question.task = asyncio.Task(_query(self._ask, order_no, max(limit, 0.001)), loop=asyncio.get_running_loop())
         question.task.add_done_callback(lambda task: self._answered(order_no, question, task))
 
     def _answered(self, order_no: str, question: _Question, task: asyncio.Task[Order]) -> None:
         error = None if task.cancelled() else task.exception()
         if self._under_way.get(order_no) is not question:
-            return  # forgotten
+            return  # this belongs to an event loop that has ended: see forget()
         del self._under_way[order_no]
         for body in question.bodies:
             if task.cancelled():
-                body.answer.set_exception(TransportError("the question was given up", endpoint=_ENDPOINT))
+                body.answer.set_exception(TransportError("the question was cancelled", endpoint=_ENDPOINT))
             elif error is None:
                 body.answer.set_result(task.result())
             else:
-                # Each gets an error of its own: one that is raised in many tasks would collect their tracebacks.
+                # Each body gets its own copy: an error that is raised in many tasks collects their tracebacks.
                 body.answer.set_exception(copy.copy(error) if isinstance(error, OmipayError) else _as_exception(error))
-        self._begin_what_may()
+        self._begin_questions()
 
 
 async def _query(ask: Ask, order_no: str, seconds: float) -> Order:

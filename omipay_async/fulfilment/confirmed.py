@@ -1,11 +1,12 @@
-"""Orders that were confirmed as paid: who is notified, and who remembers.
+"""Orders that were confirmed as paid: who is notified of them, and where they are remembered.
 
-A confirmation is QueryOrder's own word, whoever caused the question: a notification, ``fulfil`` or ``settle``. It ends
-the polls of that order and the waits for its ``out_order_no`` at once, here and, with a shared backend, in every
-process. It is remembered for ten minutes at least, so that it does not matter whether the confirmation or the wait for
-it comes first. And it is written down in the journal, if the session has one, before anything is made of it.
+An order is confirmed when QueryOrder reports it as paid, whatever the question was asked for: a notification,
+``fulfil`` or ``settle``. The confirmation ends the polls of that order and the waits for its ``out_order_no`` at once,
+here and, with a shared backend, in every process. It is remembered for ten minutes at least, so that it does not matter
+whether the confirmation or the wait comes first. If the session has a journal, the confirmation is written down there
+before the order's handler may run.
 
-Other processes are notified in the background: nobody waits for it, and when it fails, they go on by interval.
+Other processes are notified in the background: nobody waits for that, and if it fails, their polls go on by interval.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ if TYPE_CHECKING:
 
 _JOURNAL_S: Final = 5.0
 """How long the journal may take to write a confirmation down."""
-_FIRST_LOOK_S: Final = 0.5
-_LONGEST_LOOK_S: Final = 5.0
-"""How often a wait looks whether the backend remembers the order: a wake-up may be missed."""
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 5.0
+"""How long a wait pauses before it looks for a note again, since it may have missed the wake-up."""
 _KIND: Final = "out_order_no:"
-_NEEDED: Final = frozenset({"order_no", "status", "currency", "amount"})
+_REQUIRED: Final = frozenset({"order_no", "status", "currency", "amount"})
+"""The fields without which a note does not confirm anything."""
 
 
 class ConfirmedOrders:
-    """What one session knows of confirmed orders.
+    """The confirmed orders that one session knows of.
 
     Args:
         wake_polls: Ends the polls of an order in this process.
@@ -75,17 +77,17 @@ class ConfirmedOrders:
         self._remembered: OrderedDict[str, tuple[float, Order]] = OrderedDict()
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
         self._background: dict[tuple[str, str], asyncio.Task[None]] = {}
-        """What is done once at a time for each order: notifying other processes, and writing it down."""
+        """The tasks that notify other processes and write to the journal: at most one of each kind for each order."""
         self._warned = False
         wake_ups.subscribe(self._wake, kind=_KIND)
 
     # -- notifying ----------------------------------------------------------------------------------------------------
 
     async def confirm(self, order: Order) -> None:
-        """Notify everybody that an order is paid, and return when that is written down.
+        """Notify everybody that an order is paid, and return once the journal has written that down.
 
         Raises:
-            JournalError: it could not be written down.
+            JournalError: the journal did not write it down.
         """
         self._wake_polls(order)
         self._remember(order)
@@ -121,14 +123,14 @@ class ConfirmedOrders:
         key = (what, order.order_no)
         task = self._background.get(key)
         if task is None or task.done():
-            task = self._background[key] = asyncio.Task(_done(do, order), loop=asyncio.get_running_loop())
+            task = self._background[key] = asyncio.Task(_call(do, order), loop=asyncio.get_running_loop())
             task.add_done_callback(lambda task: self._ended(key, task))
         return task
 
     def _ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
         if self._background.get(key) is task:
             del self._background[key]
-        _ = task.cancelled() or task.exception()  # whoever waits for it may be gone
+        _ = task.cancelled() or task.exception()  # retrieved here, because the caller may have been cancelled
 
     async def _notify_others(self, order: Order) -> None:
         try:
@@ -160,7 +162,7 @@ class ConfirmedOrders:
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     async def wait(self, out_order_no: str, timeout: float | None) -> Order:
-        """The confirmed order with this ``out_order_no``, as soon as there is one.
+        """Return the confirmed order with this ``out_order_no`` as soon as there is one.
 
         Raises:
             PollTimeout: there was none within ``timeout`` seconds.
@@ -168,7 +170,7 @@ class ConfirmedOrders:
         """
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        pause = _FIRST_LOOK_S
+        pause = _FIRST_PAUSE_S
         last_error: OmipayError | None = None
         self._wake_ups.listen()
         try:
@@ -189,7 +191,7 @@ class ConfirmedOrders:
                 await wait(self._clock, (waiter,), min(pause, left))
                 if waiter.done():
                     waiter = self._renewed(out_order_no, waiter)
-                pause = min(2 * pause, _LONGEST_LOOK_S)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
         finally:
             self._forget_waiter(out_order_no, waiter)
 
@@ -208,7 +210,7 @@ class ConfirmedOrders:
         return order if expires_at > self._clock.monotonic() else None
 
     async def _noted(self, out_order_no: str, left: float | None) -> Order | None:
-        """The order as another process noted it; None if none did, or if it cannot be read."""
+        """The order as another process noted it; None if there is no note, or none that can be read."""
         notes = self._notes
         if notes is None or (left is not None and left <= 0):
             return None
@@ -217,7 +219,7 @@ class ConfirmedOrders:
             return None
         try:
             note = json_object(text.encode())
-            order = self._decoder().structure(Order, note["raw"], _NEEDED, {"order_no": note["order_no"]})
+            order = self._decoder().structure(Order, note["raw"], _REQUIRED, {"order_no": note["order_no"]})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             logger.warning("what the backend remembers of an order cannot be read: %s", type(error).__name__)
             return None
@@ -226,17 +228,17 @@ class ConfirmedOrders:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """The session was closed: end the waits."""
+        """End the waits, because the session was closed."""
         for out_order_no in tuple(self._waiters):
             self._wake(out_order_no)
 
     def leave_loop(self) -> None:
-        """Forget what was under way in an event loop that is gone."""
+        """Forget the waits and tasks of an event loop that has ended."""
         self._background.clear()
         self._waiters.clear()
 
     async def drain(self, timeout: float) -> None:
-        """Return once other processes have been notified, ``timeout`` seconds later at most."""
+        """Wait until other processes have been notified, ``timeout`` seconds at most."""
         deadline = self._clock.monotonic() + timeout
         here = asyncio.get_running_loop()
         while tasks := [task for task in self._background.values() if task.get_loop() is here and not task.done()]:
@@ -246,7 +248,7 @@ class ConfirmedOrders:
             await wait(self._clock, tasks, left)
 
 
-async def _done(do: Callable[[Order], Awaitable[None]], order: Order) -> None:
+async def _call(do: Callable[[Order], Awaitable[None]], order: Order) -> None:
     await do(order)
 
 

@@ -1,10 +1,10 @@
-"""The once-guard: a handler per paid order, at least once, never beside itself, never after a recorded success.
+"""The once-guard runs the handler of a paid order at least once, never twice at a time, never after a recorded success.
 
-    FREE --claim--> HELD --finish--> DONE          ``backends.TRANSITIONS`` has every row
+    FREE --claim--> HELD --finish--> DONE          ``backends.TRANSITIONS`` has every transition
       ^--release, end of the lease--'
 
-**A run** is one attempt of this session to bring an order's handler to success. It goes through these states, and one
-task, the run's own, moves it from one to the next:
+**A run** is one attempt of this session to bring an order's handler to success. Each run has one task, which moves it
+through these states:
 
     CLAIMING --MINE--> RUNNING --handler succeeded--> RECORDING --> ended, ``succeeded``
        |  |               |                              |
@@ -12,20 +12,20 @@ task, the run's own, moves it from one to the next:
        |                  '--handler failed--> RELEASING |--------> ended
        '--BUSY and no time left, BackendError------------'--------> ended
 
-**What may come in between** is only the future ``stopped``, which is set once, to the reason why the handler has to
-stop: ``CALLER_LEFT`` by the caller whose run it is, when that caller is cancelled, or ``LEASE_LOST`` by the run's task,
-when the lease (which renews itself, see ``leases``) can no longer be proven: what may run elsewhere must not run here
-too. Nobody else changes anything in a run. A run that is stopped while it claims runs no handler and frees what it
-claimed; one that is stopped while its handler runs cancels the handler and waits for its end, under the lease for as
-long as it has one; one that is recording goes on, since its handler succeeded.
+**A run is interrupted** only by the future ``stopped``, which is set once: by the caller that began the run, when that
+caller is cancelled, or by the run's task, when the lease (which ``leases`` renews) may have ended, because the handler
+may run elsewhere then and must not run here too. Nothing else changes the state of a run. A run that is stopped while
+it claims does not run its handler, and releases what it claimed. A run that is stopped while its handler runs cancels
+the handler and waits until it has ended; it keeps the lease until then if it still has it. A run that is recording goes
+on, since its handler has succeeded.
 
-**Who waits for it**: the caller whose run it is leaves it behind only if its handler takes longer than a grace to stop.
-Other callers in this session wait for the run's task, and the first of them begins the next run if it failed. Those in
-other processes ask the backend again with growing pauses.
+**Who waits for a run**: the caller that began it returns before it has ended only if the handler takes longer than a
+grace period to stop. Other callers in this session wait for the run's task, and the first of them begins the next run
+if this one failed. Callers in other processes claim again, with growing pauses.
 
-What this cannot promise is written in the README: a death between the handler's commit and the record of it runs the
-handler again, so a handler is one transaction. And a handler that blocks the event loop for longer than the lease looks
-dead to everybody else: run blocking code in ``asyncio.to_thread``.
+The README says what this cannot promise: if a process dies after its handler has committed and before the success is
+recorded, the handler runs again, so a handler should be one transaction. And a handler that blocks the event loop for
+longer than the lease looks dead to other processes: run blocking code in ``asyncio.to_thread``.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _GRACE_S: Final = 5.0
-"""How long a caller waits for a handler that was cancelled before it leaves it behind."""
+"""How long a caller waits for a cancelled handler to end before it returns without it."""
 _MOST_WAITING: Final = 1_000
-"""How many callers that have a time limit may wait for one run: repeats of one delivery cost a stranger nothing."""
+"""How many callers with a time limit may wait for one run: it costs a stranger nothing to repeat a delivery."""
 
 
 class StillRunning(Exception):
-    """Another run of this order's handler has not ended within the caller's ``wait_timeout``. Internal.
+    """Another run of this order's handler did not end within the caller's ``wait_timeout``. Internal.
 
-    ``here`` tells whether that run is one of this session, which certainly goes on. Of another process only its claim
-    is known: it may have died less than a lease ago.
+    ``here`` tells whether that run belongs to this session, and certainly goes on. Of a run in another process only the
+    claim is known: that process may have died less than a lease ago.
     """
 
     def __init__(self, *, here: bool) -> None:
@@ -73,7 +73,7 @@ class StillRunning(Exception):
 
 
 def checked_handler(handler: Any) -> Handler:
-    """The handler, or :class:`InvalidRequest` if it cannot be called. Whether it is async shows when it is."""
+    """Return the handler. Raises :class:`InvalidRequest` if it cannot be called. Whether it is async shows later."""
     if not callable(handler):
         message = "handler must be an async function that takes the order"
         raise InvalidRequest(message, parameter="handler")
@@ -81,7 +81,7 @@ def checked_handler(handler: Any) -> Handler:
 
 
 class OnceGuard:
-    """Runs handlers under the claims of a backend. One per session; cheap."""
+    """Runs handlers under the claims of a backend. Each session has one."""
 
     def __init__(self, backend: Backend, clock: Clock, m_number: str) -> None:
         self._backend = backend
@@ -91,17 +91,22 @@ class OnceGuard:
         self._unsettled = Unsettled()
 
     async def run(self, order: Order, handler: Handler, *, wait_timeout: float | None) -> bool:
-        """Run ``handler(order)`` unless it has succeeded. True: it ran here and its success is recorded.
+        """Run ``handler(order)`` unless it has succeeded before. True: it ran here, and its success was recorded.
 
-        False: it had succeeded before, here or elsewhere. ``wait_timeout``, in seconds, bounds the wait for another run
-        of the same order, not the handler's own; None waits for ever. With a bound, no more than 1,000 callers wait.
-        After a run that fails the next one may run.
+        False: it had succeeded before, here or elsewhere. ``wait_timeout``, in seconds, limits the wait for another run
+        of the same order, not the handler itself; None waits for ever. At most 1,000 callers with a limit wait. After a
+        run that failed the next caller may begin another.
 
-        Cancelling this call cancels its handler and waits for its clean-up; the order is freed in the background.
-        Raises what the handler raises, ``BackendError`` when the claim could not be made, kept or recorded, or when a
-        handler asks for the order that it is fulfilling, ``StillRunning``, and ``InvalidRequest`` for a handler that is
-        not async. After a success that could not be recorded, this session records it at the next run instead of
-        running the handler again; another process, which cannot know, runs it once the lease has ended.
+        Cancelling this call cancels its handler and waits until it has cleaned up; the order is released in the
+        background. After a success that could not be recorded, the next run of this session records it instead of
+        running the handler again. Another process does not know of it, and runs the handler once the lease has ended.
+
+        Raises:
+            BackendError: the order could not be claimed, its claim was lost, its success could not be recorded, or a
+                handler asks for the order that it is fulfilling.
+            StillRunning: another run of this order did not end in time.
+            InvalidRequest: the handler cannot be called, or is not async.
+            Exception: what the handler raised.
         """
         checked_handler(handler)
         key = claim_key(self._m_number, order.order_no)
@@ -131,7 +136,7 @@ class OnceGuard:
             run.waiting -= 1
 
     async def drain(self, timeout: float) -> None:
-        """Wait until no handler runs, ``timeout`` seconds at most; not for the one that calls this."""
+        """Wait until no handler runs, ``timeout`` seconds at most. A handler that calls this is not waited for."""
         deadline = self._clock.monotonic() + timeout
         while tasks := [task for task in self._others() if not (task.done() or task.get_loop().is_closed())]:
             left = deadline - self._clock.monotonic()
@@ -146,10 +151,10 @@ class OnceGuard:
 
     def _under_way(self, key: str) -> _Run | None:
         run = self._runs.get(key)
-        # A loop that was closed over a running handler took the handler with it. A run that failed makes room at once,
-        # although its end may not have been noted yet.
-        over = run is None or run.task.get_loop().is_closed() or (run.task.done() and not run.succeeded)
-        return None if over else run
+        # A run whose event loop was closed will never end. A run that has failed does not count any more, even before
+        # its callback has removed it.
+        ended = run is None or run.task.get_loop().is_closed() or (run.task.done() and not run.succeeded)
+        return None if ended else run
 
     def _ended(self, key: str, run: _Run) -> None:
         if self._runs.get(key) is run:
@@ -157,14 +162,14 @@ class OnceGuard:
 
 
 class _Run:
-    """One attempt to bring an order's handler to success; the module's docstring has its states."""
+    """One attempt to bring an order's handler to success. The docstring of this module describes its states."""
 
     task: asyncio.Task[bool]
 
     def __init__(self, lease: Lease, clock: Clock) -> None:
         self.succeeded = False
         self.waiting = 0
-        """How many other callers wait for its end."""
+        """How many other callers wait until it ends."""
         self._lease = lease
         self._clock = clock
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -176,13 +181,13 @@ class _Run:
         return self._lease.key
 
     def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
-        """Begin. The task is made directly, because a loop's task factory may start tasks before they are known."""
-        self.task = asyncio.Task(self._go(handler, deadline), loop=asyncio.get_running_loop())
-        # Whoever this run is for may be gone when it ends in an exception.
+        """Begin. The task is created directly, because a loop's task factory may run a task before it is known here."""
+        self.task = asyncio.Task(self._execute(handler, deadline), loop=asyncio.get_running_loop())
+        # Its exception is retrieved here, because the caller may be gone by then and asyncio would warn.
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def result(self) -> bool:
-        """The run's end, for the caller whose run it is: cancelled, it stops the run."""
+        """Wait for the run, as the caller that began it, and return its result. If this is cancelled, the run stops."""
         try:
             await wait(self._clock, (self.task, self._stopped))
             await wait(self._clock, (self.task,), _GRACE_S)
@@ -195,21 +200,21 @@ class _Run:
         return self.task.result()
 
     def _stop(self) -> None:
-        """The caller was cancelled, or the lease can no longer be proven: the handler has to end."""
+        """Stop the handler: the caller was cancelled, or the lease may have ended."""
         if not self._stopped.done():
             self._stopped.set_result(None)
 
     async def _wait_for_cleanup(self) -> None:
-        """Wait for the handler to clean up, for the grace period at most: it may refuse to stop."""
+        """Wait until the handler has cleaned up, for the grace period at most, since it may refuse to stop."""
         if self._work is None:
             return
         grace = asyncio.ensure_future(wait(self._clock, (self._work,), _GRACE_S))
         while not grace.done():
-            # Cancelled already: further requests change nothing, CancelledError is raised in the end.
+            # The caller was cancelled already and will get its CancelledError, so more cancellations change nothing.
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait((grace,))
 
-    async def _go(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> bool:
+    async def _execute(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> bool:
         if await self._claim(deadline) is Claim.DONE:
             self.succeeded = True
             return False
@@ -219,14 +224,14 @@ class _Run:
             if not self._lease.lost:
                 await self._lease.release()
             raise
-        # A success that cannot be recorded is not released: nobody may run it again at once.
+        # If the success cannot be recorded, the order is not released, so that no other process runs it at once.
         if not await self._lease.record():
             raise self._lease_lost()
         self.succeeded = True
         return True
 
     async def _claim(self, deadline: float | None) -> Claim:
-        """Ask until the order is ours, or done."""
+        """Claim until this run has the order, or it is done."""
         pause = _FIRST_PAUSE_S
         while not self._stopped.done():
             claim = await self._lease.claim()
@@ -240,25 +245,25 @@ class _Run:
         raise asyncio.CancelledError
 
     async def _run_handler(self, handler: Callable[[], Awaitable[object]]) -> None:
-        """Run the handler to its end under the lease. Raises why it did not succeed."""
+        """Run the handler under the lease, and wait until it has ended. Raises the reason if it did not succeed."""
         if self._stopped.done():
             raise asyncio.CancelledError
         _within.set((*_within.get(), self))
-        work = self._work = asyncio.create_task(self._begin(handler))
+        work = self._work = asyncio.create_task(self._call_handler(handler))
         self._stopped.add_done_callback(lambda _: work.cancel())
         try:
             await self._lease.keep(work)
         except (Exception, asyncio.CancelledError):
-            await _ended(work)
+            await _cancel(work)
             raise
         if self._lease.lost:
             self._stop()
-        await _ended(work)
+        await _cancel(work)
         self._raise_failure(work)
 
-    async def _begin(self, handler: Callable[[], Awaitable[object]]) -> object:
-        # The process may have been stopped since the claim was answered, and another one may have fulfilled the order.
-        if self._lease.may_be_over():
+    async def _call_handler(self, handler: Callable[[], Awaitable[object]]) -> object:
+        # The process may have been stopped since its claim was answered, and another one may have fulfilled the order.
+        if self._lease.may_have_ended():
             message = f"order {self._lease.key}: its claim ended before the handler could begin"
             raise BackendError(message)
         return await _awaited(handler)
@@ -272,8 +277,8 @@ class _Run:
         if self._stopped.done():
             raise asyncio.CancelledError
         if error is None:
-            # Not ours and not the caller's: to the caller a failure like any other, not its own cancellation.
-            message = "the handler was cancelled from within"
+            # The caller must not take this for its own cancellation: the handler failed.
+            message = "the handler was cancelled, but not by its caller"
             raise RuntimeError(message)
         raise error
 
@@ -282,17 +287,17 @@ class _Run:
 
 
 _within: Final[contextvars.ContextVar[tuple[_Run, ...]]] = contextvars.ContextVar("omipay_runs", default=())
-"""The runs whose handlers this code runs in, tasks that they started included."""
+"""The runs of the handlers that the current code runs in, also in tasks that a handler started."""
 
 
 def running_key() -> str | None:
-    """The backend's key of the order whose handler this code runs in, None outside of handlers."""
+    """The backend's key of the order whose handler the current code runs in; None outside of handlers."""
     within = _within.get()
     return within[-1].key if within else None
 
 
-async def _ended(work: asyncio.Task[object]) -> None:
-    """Cancel a handler that may still be running, and wait until it has cleaned up."""
+async def _cancel(work: asyncio.Task[object]) -> None:
+    """Cancel a handler if it is still running, and wait until it has cleaned up."""
     work.cancel()
     await asyncio.wait((work,))
 
@@ -300,6 +305,6 @@ async def _ended(work: asyncio.Task[object]) -> None:
 async def _awaited(handler: Callable[[], Awaitable[object]]) -> object:
     result = handler()
     if not inspect.isawaitable(result):
-        message = "handler must be async: it returned nothing that can be awaited"
+        message = "handler must be async: it returned something that cannot be awaited"
         raise InvalidRequest(message, parameter="handler")
     return await result

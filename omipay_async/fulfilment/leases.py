@@ -1,16 +1,16 @@
-"""One owner's lease on one order: taken, kept for as long as the handler runs, then turned into a record or released.
+"""One owner's lease on one order: claimed, renewed while the handler runs, and then recorded as a success or released.
 
-A question to a backend ends in one of three ways: it was carried out, it was not, or nobody knows. The third is the one
-that matters here. A backend that stalls may carry out a claim, a renewal or a release after its caller has given up,
-and a success that could not be recorded is a success all the same. So a session remembers, in :class:`Unsettled`,
+A request to a backend ends in one of three ways: it was carried out, it was not, or nobody knows. This module is about
+the third. A backend that stalls may carry out a claim, a renewal or a release after its caller has given up, and a
+success that could not be recorded is a success all the same. So a session remembers, in :class:`Unsettled`,
 
-- under which owners it asked for something without getting an answer. A later run of the same session that finds the
-  order taken releases what they may hold, and asks again. It asks under an owner of its own, because a release of the
-  old one may still be carried out, and would then free the order while the new run's handler is at work;
-- which orders' handlers succeeded without the backend knowing. A later run of the same session records the success
-  under the owner that had the lease, and does not run the handler again.
+- the owners whose requests were not answered. A later run of the same session that finds the order taken releases what
+  these owners may hold, and claims again. It claims as a new owner: a late release of the old owner must not free the
+  order while the new run's handler is running;
+- the orders whose handlers succeeded although the backend has no record of it. A later run of the same session records
+  the success as the owner that had the lease, and does not run the handler again.
 
-Other sessions never learn of those owners: what they hold ends with the lease.
+Other sessions do not know these owners. For them, the order is free when the lease ends.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _log: Final = logging.getLogger("omipay_async")
 
 _MOST_KEYS: Final = 10_000
 _MOST_OWNERS: Final = 8
-"""Per order. Each costs the next run one question."""
+"""Of each order. Each costs the next run one request."""
 
 
 class Unsettled:
-    """What one session asked of a backend without learning what became of it. Bounded: the oldest is forgotten."""
+    """The requests to a backend of which one session does not know the result. Bounded: the oldest are forgotten."""
 
     def __init__(self) -> None:
         self._owners: OrderedDict[str, dict[str, None]] = OrderedDict()
@@ -56,8 +56,8 @@ class Unsettled:
         """The owners that may hold ``key``, now or later, although nothing runs under them."""
         return tuple(self._owners.get(key, ()))
 
-    def doubt(self, key: str, owner: str) -> bool:
-        """Remember that a question of ``owner`` is not answered. False: that was remembered before."""
+    def add_owner(self, key: str, owner: str) -> bool:
+        """Remember that a request of ``owner`` was not answered. False: that was remembered before."""
         owners = self._owners.setdefault(key, {})
         if owner in owners:
             return False
@@ -66,24 +66,24 @@ class Unsettled:
         _shorten(self._owners, _MOST_KEYS)
         return True
 
-    def answered(self, key: str, owner: str) -> None:
-        """Take back what ``doubt`` remembered."""
+    def remove_owner(self, key: str, owner: str) -> None:
+        """Forget what ``add_owner`` remembered, because the request was answered."""
         owners = self._owners.get(key, {})
         owners.pop(owner, None)
         if not owners:
             self._owners.pop(key, None)
 
-    def succeeded(self, key: str, owner: str) -> None:
-        """Remember that the handler succeeded under ``owner``, until the backend knows."""
+    def add_success(self, key: str, owner: str) -> None:
+        """Remember that the handler of ``owner`` succeeded, until the backend has recorded it."""
         self._unrecorded[key] = owner
         _shorten(self._unrecorded, _MOST_KEYS)
 
-    def unrecorded(self, key: str) -> str | None:
-        """The owner under which the handler succeeded without the backend knowing."""
+    def unrecorded_owner(self, key: str) -> str | None:
+        """The owner whose handler succeeded, if the backend has not recorded it."""
         return self._unrecorded.get(key)
 
     def settle(self, key: str) -> None:
-        """The success is recorded: nothing that may still be carried out changes that."""
+        """Forget everything about ``key``: a success was recorded, and no late request changes that."""
         self._unrecorded.pop(key, None)
         self._owners.pop(key, None)
 
@@ -94,13 +94,13 @@ def _shorten(remembered: dict[str, Any], most: int) -> None:
 
 
 class Lease:
-    """One owner's questions about one order. ``owner`` is unique to a run."""
+    """The requests of one owner for one order. ``owner`` is unique to a run."""
 
     def __init__(self, backend: Backend, clock: Clock, key: str, unsettled: Unsettled) -> None:
         self.key = key
         self.owner = secrets.token_hex(16)
         self.lost = False
-        """Whether the lease could no longer be proven while the handler ran."""
+        """Whether the lease may have ended while the handler ran."""
         self._backend = backend
         self._clock = clock
         self._unsettled = unsettled
@@ -108,23 +108,23 @@ class Lease:
         self._expires = self._from_now()
 
     async def claim(self) -> Claim:
-        """Ask for the order. ``DONE`` also where only now a success of this session's could be recorded.
+        """Claim the order. ``DONE`` also if an earlier success of this session could only be recorded now.
 
         Raises:
             BackendError: nobody knows whether it was claimed.
         """
-        claim = await self._ask_for_claim()
-        doubted = self._unsettled.owners(self.key)
-        if claim is Claim.BUSY and doubted:
-            for owner in doubted:
+        claim = await self._claim_once()
+        unanswered = self._unsettled.owners(self.key)
+        if claim is Claim.BUSY and unanswered:
+            for owner in unanswered:
                 await self._ask(self._backend.release, owner)
-            claim = await self._ask_for_claim()
+            claim = await self._claim_once()
         if claim is Claim.DONE:
             self._unsettled.settle(self.key)
         return claim
 
-    async def _ask_for_claim(self) -> Claim:
-        owner = self._unsettled.unrecorded(self.key)
+    async def _claim_once(self) -> Claim:
+        owner = self._unsettled.unrecorded_owner(self.key)
         if owner is not None:
             return Claim.DONE if await self._finish(owner) else Claim.BUSY
         expires = self._from_now()
@@ -132,18 +132,18 @@ class Lease:
         self._expires = expires
         return claim
 
-    def may_be_over(self) -> bool:
-        """Whether the lease can be proven no more, because it was not renewed in time."""
+    def may_have_ended(self) -> bool:
+        """Whether the lease may have ended, because it was not renewed in time."""
         return self._expires.seconds_left(self._clock) <= 0
 
     def _from_now(self) -> Deadline:
-        """The end of a lease that begins now. An instant of both clocks: a machine that slept may have lost it."""
+        """The end of a lease that begins now, by both clocks: the monotonic one may stop while a machine sleeps."""
         return Deadline.after(self._clock, self._seconds)
 
     async def keep(self, work: asyncio.Future[Any]) -> None:
-        """Renew the lease every third of it until ``work`` is done. Sets ``lost`` if it cannot be proven any more.
+        """Renew the lease whenever a third of it has passed, until ``work`` is done. Sets ``lost`` if it may be over.
 
-        The lease counts from the question, not from its answer: the backend may have begun to count when the question
+        The lease counts from the request, not from its answer: the backend may have begun to count when the request
         reached it.
         """
         due = self._expires.monotonic_s - self._seconds * 2 / 3
@@ -159,7 +159,7 @@ class Lease:
             renewed = await self._renew(min(self._seconds / 6, left)) if left > 0 else False
             if renewed:
                 self._expires, due = following, following.monotonic_s - self._seconds * 2 / 3
-            elif renewed is None and not self.may_be_over():
+            elif renewed is None and not self.may_have_ended():
                 due = min(self._clock.monotonic() + self._seconds / 12, self._expires.monotonic_s)
             else:
                 self.lost = True
@@ -184,12 +184,12 @@ class Lease:
             return None
 
     async def record(self) -> bool:
-        """Record the handler's success; remember it until it is recorded. False: another owner's lease holds.
+        """Record the handler's success, and remember it until it is recorded. False: another owner holds the lease.
 
         Raises:
             BackendError: nobody knows whether it was recorded.
         """
-        self._unsettled.succeeded(self.key, self.owner)
+        self._unsettled.add_success(self.key, self.owner)
         return await self._finish(self.owner)
 
     async def _finish(self, owner: str) -> bool:
@@ -205,13 +205,13 @@ class Lease:
         except BackendError as error:
             _log.warning("order %s: its claim lasts until its lease ends: %s", self.key, error)
 
-    async def _ask(self, question: Callable[[str, str], Awaitable[T]], owner: str, seconds: float | None = None) -> T:
-        # Doubted from before the question until after its answer, so that no way of ending this is forgotten.
-        is_new = self._unsettled.doubt(self.key, owner)
+    async def _ask(self, request: Callable[[str, str], Awaitable[T]], owner: str, seconds: float | None = None) -> T:
+        # Remembered before the request is made, so that it stays remembered however this call ends without an answer.
+        is_new = self._unsettled.add_owner(self.key, owner)
         limit = self._seconds / 3 if seconds is None else seconds
-        answer = await ask(self._clock, lambda: question(self.key, owner), limit)
+        answer = await ask(self._clock, lambda: request(self.key, owner), limit)
         if is_new:
-            self._unsettled.answered(self.key, owner)
+            self._unsettled.remove_owner(self.key, owner)
         return answer
 
 
@@ -221,9 +221,14 @@ def lease_of(backend: Backend) -> float:
     return lease
 
 
-async def ask(clock: Clock, question: Callable[[], Awaitable[T]], seconds: float, *, who: str = "the backend") -> T:
-    """What a backend answers, or ``BackendError`` if it does not within ``seconds`` or raises anything else."""
-    asking = asyncio.create_task(_answer(question))
+async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float, *, who: str = "the backend") -> T:
+    """Return what a backend answers to a request.
+
+    Raises:
+        BackendError: it did not answer within ``seconds``, or raised something that is not an ``OmipayError``.
+        OmipayError: what it raised.
+    """
+    asking = asyncio.create_task(_answer(request))
     asking.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
         await wait(clock, (asking,), seconds)
@@ -233,7 +238,7 @@ async def ask(clock: Clock, question: Callable[[], Awaitable[T]], seconds: float
         message = f"{who} did not answer in time"
         raise BackendError(message)
     if asking.cancelled():
-        message = f"{who} gave up"
+        message = f"{who} cancelled the request"
         raise BackendError(message)
     error = asking.exception()
     if error is None or isinstance(error, OmipayError):
@@ -242,8 +247,8 @@ async def ask(clock: Clock, question: Callable[[], Awaitable[T]], seconds: float
     raise BackendError(message) from error
 
 
-async def _answer(question: Callable[[], Awaitable[T]]) -> T:
-    return await question()  # a backend may fail before there is anything to await
+async def _answer(request: Callable[[], Awaitable[T]]) -> T:
+    return await request()  # called in the task, because a backend may fail before there is anything to await
 
 
 async def wait(clock: Clock, futures: Iterable[asyncio.Future[Any]], seconds: float | None = None) -> None:

@@ -1,7 +1,8 @@
-"""Notifications and fulfilment (CN 3.9): ask the gateway, guard the handler, answer.
+"""Receives notifications and fulfils orders (CN 3.9).
 
-The order of things: the body is parsed and its signature checked, the gateway is queried, polls and waits are woken,
-the confirmation is written down, the handler runs under the once-guard, and only then the gateway is answered SUCCESS.
+The steps are always these: the body is parsed and its signature is checked, the gateway is asked about the order, polls
+and waits are woken, the journal writes the confirmation down, the handler runs under the once-guard, and only then is
+the gateway answered SUCCESS.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ Body = bytes | bytearray | str | Mapping[str, Any]
 Handler = Callable[[Order], Awaitable[object]]
 
 _MOST_SIGNATURES: Final = 10_000
-"""Of notifications that were confirmed: strangers cannot add to them without a new signature for a paid order."""
+"""How many signatures of confirmed notifications are remembered. A stranger adds one only with a new signature."""
 
 
 class NotificationReceiver:
-    """What a session does with notifications and with paid orders.
+    """Parses, confirms and receives the notifications of one session, and fulfils its orders.
 
     Args:
-        parse: Reads a body and checks its signature.
-        gateway_ms: The gateway's clock, in milliseconds since the epoch.
-        confirmations: Asks the gateway for the bodies of notifications.
+        parse: Parses a body and checks its signature.
+        gateway_ms: The gateway's time, in milliseconds since the epoch.
+        confirmations: Asks the gateway about the orders that notifications name.
         confirmed: Notifies everybody of confirmed orders, and remembers them.
         primary_node: The name of the node that knows every order of this merchant.
     """
@@ -83,10 +84,10 @@ class NotificationReceiver:
         self._clock = clock
         self._primary_node = primary_node
         self._confirmed_for: OrderedDict[str, str] = OrderedDict()
-        """The order that each signature, by its fingerprint, was confirmed for."""
+        """The order that each signature was confirmed for, by the fingerprint of the signature."""
 
     def parse(self, body: SealedBody, max_age: float | None) -> Notification:
-        """What a body says, if it is signed, and not too old."""
+        """Return what a body says, if its signature is valid and it is not too old."""
         if max_age is not None:
             validation.seconds("max_age", max_age)
         self._life.ensure_open()
@@ -97,7 +98,7 @@ class NotificationReceiver:
     # -- confirming ---------------------------------------------------------------------------------------------------
 
     async def confirm(self, body: SealedBody, timeout: float | None) -> Order:
-        """The order that a body names, as the gateway reports it."""
+        """Return the order that a body names, as the gateway reports it."""
         limit = self._gateway.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
         with self._life.in_use():
             notification = self._parse(body)
@@ -116,7 +117,7 @@ class NotificationReceiver:
         except LookupFailed as error:
             node = error.node
         if node != self._primary_node:
-            message = "only the second node could be queried, and it does not know this order yet"
+            message = "only the second node could be reached, and it does not know this order yet"
             raise TransportError(message, endpoint=QUERY_ORDER.name)
         raise UnconfirmedNotification("the gateway does not know this order, or says that it is another merchant's")
 
@@ -135,7 +136,7 @@ class NotificationReceiver:
     # -- receiving ----------------------------------------------------------------------------------------------------
 
     async def receive(self, body: SealedBody, handler: Handler, timeout: float) -> NotificationReply:
-        """Confirm, run the handler once, answer."""
+        """Confirm a notification, run the handler once, and return the answer."""
         checked_handler(handler)
         limit = validation.seconds("timeout", timeout, above=True)
         began = self._clock.monotonic()
@@ -161,13 +162,13 @@ class NotificationReceiver:
             status = 409 if isinstance(error, UnconfirmedNotification) else 403
             return notifications.failure(400 if isinstance(error, MalformedNotification) else status, error)
         except OmipayError as error:
-            logger.warning("a notification could not be confirmed, the gateway is to deliver it again: %s", error)
+            logger.warning("a notification could not be confirmed, so the gateway is to deliver it again: %s", error)
             return notifications.failure(503, error)
         wait_timeout = max(0.0, began + limit - self._clock.monotonic())
         try:
             ran = await self._run_once(order, handler, wait_timeout)
         except (BackendError, SessionClosed) as error:
-            logger.warning("order %s: the handler did not run or is not recorded: %s", order.order_no, error)
+            logger.warning("order %s: the handler did not run, or is not recorded: %s", order.order_no, error)
             return notifications.failure(503, error, order)
         except StillRunning as running:
             return notifications.failure(503, BackendError(_why_not_run(running)), order)
@@ -179,7 +180,7 @@ class NotificationReceiver:
     # -- fulfilling ---------------------------------------------------------------------------------------------------
 
     async def fulfil(self, order_no: str, handler: Handler, timeout: float | None) -> Order:
-        """Ask about an order and, if it is paid, run the handler once."""
+        """Ask the gateway about an order and, if it is paid, run the handler once."""
         checked_handler(handler)
         order: Order = await self._gateway.call(QUERY_ORDER, {"order_no": order_no}, timeout=timeout)
         if order.is_paid:
@@ -196,7 +197,7 @@ class NotificationReceiver:
             return await self._guard.run(order, handler, wait_timeout=wait_timeout)
 
     async def wait(self, out_order_no: str, timeout: float | None) -> Order:
-        """The order with this ``out_order_no``, once it is confirmed."""
+        """Wait until the order with this ``out_order_no`` is confirmed."""
         number = validation.text("out_order_no", out_order_no)
         limit = None if timeout is None else validation.seconds("timeout", timeout, above=True)
         with self._life.in_use():
@@ -205,22 +206,22 @@ class NotificationReceiver:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the waits for notifications."""
+        """End the waits for notifications, because the session was closed."""
         self._confirmed.close()
 
     def leave_loop(self) -> None:
-        """Forget what was under way in an event loop that is gone."""
+        """Forget what was under way in an event loop that has ended."""
         self._confirmations.forget()
         self._confirmed.leave_loop()
 
     async def drain(self, timeout: float) -> None:
-        """Wait until no handler runs and other processes have been notified, ``timeout`` seconds at most each."""
+        """Wait until no handler runs and until other processes were notified, ``timeout`` seconds at most for each."""
         await self._guard.drain(timeout)
         await self._confirmed.drain(timeout)
 
 
 def question(gateway: Gateway) -> Callable[[str, float], Awaitable[Order]]:
-    """How confirmations ask: after the merchant's own reads, before polls."""
+    """How ``Confirmations`` asks the gateway: after the merchant's own reads and before polls."""
 
     async def ask(order_no: str, seconds: float) -> Order:
         order: Order = await gateway.call(
@@ -232,7 +233,7 @@ def question(gateway: Gateway) -> Callable[[str, float], Awaitable[Order]]:
 
 
 def _fingerprint(notification: Notification) -> str:
-    """A hash of the nonce, which is different for each signature. No frame shows the nonce itself."""
+    """A hash of the nonce, which is different for each signature; captured frames must not show the nonce itself."""
     return hashlib.sha256(str(notification.raw["nonce_str"]).encode(errors="replace")).hexdigest()
 
 
@@ -245,5 +246,5 @@ def _why_not_run(running: StillRunning) -> str:
         return "the handler is still running for an earlier delivery"
     return (
         "another process holds the claim on this order: its handler has not ended, "
-        "or that process died less than a lease ago"
+        "or that process died less than one lease ago"
     )

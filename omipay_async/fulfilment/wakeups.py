@@ -1,8 +1,8 @@
-"""Wake-ups from other processes: one subscription to a shared backend, handed on to whoever waits for such keys.
+"""Wake-ups from other processes: one subscription to a shared backend, and the subscribers that it calls.
 
-A wake-up is a hint and not a fact: whoever is woken asks the gateway. So nothing depends on hearing one. When the
-subscription ends, whatever ended it, that is logged and it is made again after a pause that grows each time; until then
-everybody goes on by interval.
+A wake-up is a hint and not a proof: whoever is woken asks the gateway or reads the backend's notes. So nothing depends
+on receiving one. When the subscription ends, for whatever reason, that is logged and it is made again after a pause,
+which grows each time. Until then polls and waits go on by interval.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
-"""A subscription that held for longer than this counts as a good one: the next pause is the first one again."""
+"""After a subscription that lasted longer than this, the pauses begin with the first one again."""
 
 
 class WakeUps:
-    """The wake-ups of one merchant. It listens from the first ``listen()`` on, until ``aclose()``.
+    """The wake-ups of one merchant, from the first ``listen()`` until ``aclose()``.
 
-    A backend that is not shared by processes has no wake-ups: then nothing is ever called.
+    A backend that several processes do not share has no wake-ups: then no subscriber is ever called.
     """
 
     def __init__(self, backend: Backend, *, m_number: str, clock: Clock) -> None:
@@ -43,12 +43,12 @@ class WakeUps:
     def subscribe(self, on_wake: Callable[[str], object], *, kind: str = "") -> None:
         """Call ``on_wake(rest)`` for each wake-up of a key ``"{m_number}:{kind}{rest}"``.
 
-        What it raises is logged and keeps nothing from the other subscribers.
+        What it raises is logged, and the other subscribers are called all the same.
         """
         self._subscribers.append((self._prefix + kind, on_wake))
 
     def listen(self) -> None:
-        """Listen in the running event loop from now on. It may be called often: it does nothing while this listens."""
+        """Listen in the running event loop from now on. Calling it again while it listens does nothing."""
         if self._listener is None:
             return
         loop = asyncio.get_running_loop()
@@ -56,7 +56,7 @@ class WakeUps:
             self._task = loop.create_task(self._keep_listening(self._listener))
 
     async def aclose(self) -> None:
-        """Stop listening, and return when nothing of it is left."""
+        """Stop listening, and return once the task has ended."""
         task, self._task = self._task, None
         if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
@@ -78,18 +78,18 @@ class WakeUps:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _listen_once(self, listener: Listener) -> str:
-        """Listen until the subscription ends, and say why it ended."""
+        """Listen until the subscription ends, and return the reason."""
         try:
             async with listener.listen(self._dispatch):
                 await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
-            return "CancelledError"  # a time limit of the backend's own
+            return "CancelledError"  # raised by a time limit inside of the backend
         except BackendError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - the backend is the user's: whatever it raises, this listens again
-            return type(error).__name__  # and not its text, which may quote a URL with a password
+            return type(error).__name__  # without its text, which may contain a URL with a password
         return "the backend ended the subscription"
 
     def _dispatch(self, key: str) -> None:
@@ -97,5 +97,5 @@ class WakeUps:
             if key.startswith(prefix):
                 try:
                     on_wake(key.removeprefix(prefix))
-                except Exception:  # noqa: BLE001 - whatever it raises must not become the others' trouble
+                except Exception:  # noqa: BLE001 - whatever it raises, the other subscribers are to be called
                     logger.exception("a wake-up from another process could not be handled")

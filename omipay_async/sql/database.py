@@ -308,7 +308,7 @@ def translated(kind: DatabaseError) -> Iterator[None]:
 
 def translation(kind: DatabaseError, error: BaseException) -> BackendError | JournalError:
     """What went wrong with the database, as an error of ours."""
-    return kind(f"the database could not be asked: {reason(error)}")
+    return kind(f"a request to the database failed: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:

@@ -64,7 +64,7 @@ async def test_a_cluster_does_all_that_a_single_server_does(cluster: RedisServer
 async def test_a_cluster_that_is_away_is_a_backend_error() -> None:
     """It raises errors that are not Redis' own: they come out as one all the same."""
     client: Any = redis.asyncio.RedisCluster(host="127.0.0.1", port=free_port())
-    with pytest.raises(BackendError, match="redis could not be asked: RedisCluster"):
+    with pytest.raises(BackendError, match="a request to redis failed: RedisCluster"):
         await RedisBackend(client).claim(KEY, "me")
     await client.aclose()
 
@@ -141,7 +141,7 @@ def test_the_error_tells_of_the_other_loop() -> None:
             await backend.claim(KEY, "me")
         return str(caught.value)
 
-    assert asyncio.run(error()) == "redis could not be asked: RuntimeError"
+    assert asyncio.run(error()) == "a request to redis failed: RuntimeError"
     assert "first used in another event loop" in asyncio.run(error())
 
 
@@ -220,6 +220,6 @@ async def test_each_refusal_says_its_reason(tmp_path: Path) -> None:
             await admin.config_set("maxmemory", "0")
             await admin.config_set("requirepass", "hunter2")
         async with RedisBackend(server.url) as backend:
-            with pytest.raises(BackendError, match="wants a user and a password") as caught:
+            with pytest.raises(BackendError, match="needs a user and a password") as caught:
                 await backend.claim(KEY, "me")
             assert str(server.port) not in str(caught.value)

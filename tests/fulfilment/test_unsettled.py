@@ -179,12 +179,12 @@ def test_what_is_in_doubt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     unsettled = Unsettled()
     for key in "abcd":
         for owner in "123":
-            assert unsettled.doubt(key, owner)
-            assert not unsettled.doubt(key, owner)
+            assert unsettled.add_owner(key, owner)
+            assert not unsettled.add_owner(key, owner)
     assert [unsettled.owners(key) for key in "abcd"] == [(), ("2", "3"), ("2", "3"), ("2", "3")]
-    unsettled.answered("b", "2")
-    unsettled.answered("b", "3")
-    unsettled.answered("a", "1")
+    unsettled.remove_owner("b", "2")
+    unsettled.remove_owner("b", "3")
+    unsettled.remove_owner("a", "1")
     assert len(unsettled) == 2
 
 

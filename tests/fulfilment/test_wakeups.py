@@ -119,7 +119,7 @@ async def test_a_backend_of_one_process_has_no_wake_ups(clock: ManualClock) -> N
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        (BackendError("redis could not be asked"), "redis could not be asked"),
+        (BackendError("a request to redis failed"), "a request to redis failed"),
         (KeyError("redis://:password@host"), "KeyError"),
         (asyncio.CancelledError(), "CancelledError"),
     ],
