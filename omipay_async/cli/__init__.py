@@ -9,7 +9,9 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from .translations import localized, sentence
+from omipay_async.language import sentence
+
+from .translations import localized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .translations import localized, sentence
+from omipay_async.language import sentence
+
+from .translations import localized
 
 
 def minor_units(text: str) -> int:

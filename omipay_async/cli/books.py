@@ -13,10 +13,11 @@ import attrs
 import typer
 
 from omipay_async.errors import ConfigurationError, InvalidRequest
+from omipay_async.language import sentence
 
 from .formatting import money, plain
 from .runner import Job
-from .translations import localized, sentence
+from .translations import localized
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

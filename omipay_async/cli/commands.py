@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from omipay_async.language import sentence
+
 from . import books
 from .arguments import (
     Amount,
@@ -27,7 +29,7 @@ from .arguments import (
     seconds,
 )
 from .runner import Job, complain, perform
-from .translations import localize_help, sentence
+from .translations import localize_help
 
 if TYPE_CHECKING:
     from collections.abc import Callable

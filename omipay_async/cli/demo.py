@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from omipay_async.codes import Currency, Platform, RefundStatus
 from omipay_async.errors import OmipayError, OutcomeUnknown
+from omipay_async.language import Sentence, sentence
 from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 from omipay_async.sql import Books
 from omipay_async.testing import ManualClock
@@ -29,7 +30,6 @@ from omipay_async.testing import ManualClock
 from .exit_codes import Exit
 from .formatting import elapsed, in_words, money, plain
 from .runner import complain
-from .translations import Sentence, sentence
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping

@@ -28,6 +28,7 @@ from omipay_async.errors import (
     InvalidReply,
     TransportError,
 )
+from omipay_async.language import sentence
 from omipay_async.transport.client import to_url
 from omipay_async.transport.proxies import Proxies
 from omipay_async.transport.tls import ssl_context
@@ -36,7 +37,7 @@ from . import notify_check
 from .exit_codes import Exit
 from .formatting import in_columns, plain
 from .runner import Run, complain
-from .translations import localized, sentence
+from .translations import localized
 
 if TYPE_CHECKING:
     from collections.abc import Callable

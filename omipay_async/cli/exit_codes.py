@@ -23,9 +23,9 @@ from omipay_async.errors import (
     PollTimeout,
     RefundFailed,
 )
+from omipay_async.language import Sentence, sentence
 
 from .formatting import plain
-from .translations import Sentence, sentence
 
 if TYPE_CHECKING:
     from omipay_async.events import Event

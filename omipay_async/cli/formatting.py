@@ -14,9 +14,10 @@ from typing import Any, Final
 import attrs
 
 from omipay_async.errors import InvalidRequest
+from omipay_async.language import Sentence, sentence
 from omipay_async.protocol.money import from_minor
 
-from .translations import Sentence, localized, sentence
+from .translations import localized
 
 _LONGEST_VALUE: Final = 10_000
 _UNITS: Final = (

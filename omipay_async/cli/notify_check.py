@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from omipay_async.language import sentence
 from omipay_async.sandbox.auth import sign
 from omipay_async.sandbox.clock import wire_time
 
 from .formatting import plain
-from .translations import sentence
 
 ORDER_NO: Final = "TR0000000000000000000000"
 OUT_ORDER_NO: Final = "omipay-doctor"

@@ -10,11 +10,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from omipay_async.errors import InvalidReply, InvalidRequest
+from omipay_async.language import sentence
 from omipay_async.protocol import endpoints, validation
 
 from .formatting import fields, money, plain
 from .runner import Run, complain, hidden, is_interactive
-from .translations import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,11 +19,12 @@ import typer
 
 from omipay_async.codes import Safety
 from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
+from omipay_async.language import sentence
 
 from . import exit_codes
 from .exit_codes import Exit
 from .formatting import as_json, as_lines, plain
-from .translations import localized, sentence
+from .translations import localized
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from omipay_async.config import is_loopback
 from omipay_async.errors import ConfigurationError, InvalidRequest
+from omipay_async.language import sentence
 from omipay_async.sandbox import TOY_SECRET_KEY, PaymentCode, Sandbox
 
-from .translations import localized, sentence
+from .translations import localized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

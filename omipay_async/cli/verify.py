@@ -16,6 +16,7 @@ from omipay_async.errors import (
     ReflectedNotification,
     StaleNotification,
 )
+from omipay_async.language import sentence
 from omipay_async.protocol.jsontext import json_object
 from omipay_async.sandbox.auth import explain
 from omipay_async.sandbox.merchants import Merchant
@@ -24,7 +25,7 @@ from . import exit_codes
 from .exit_codes import Exit
 from .formatting import as_lines, fields, in_columns, plain
 from .runner import Run, complain, is_interactive
-from .translations import localized, sentence
+from .translations import localized
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,6 +6,7 @@ So make one only when the browser goes there now.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -61,6 +62,7 @@ def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object
 
 
 _LARGEST_QUERY: Final = 64 * 1024
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/")
 
 
 def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUser:
@@ -92,9 +94,11 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
 def _query_fields(url_or_query: object) -> dict[str, str]:
     if not isinstance(url_or_query, str):
         validation.reject("url_or_query", f"must be a string, not {type(url_or_query).__name__}")
-    query = plain_text(url_or_query)
-    if "://" in query.partition("?")[0] or query.startswith("/"):
-        query = query.partition("?")[2]
+    query = plain_text(url_or_query).strip()
+    address, mark, rest = query.partition("?")
+    # A query string may hold a URL that nobody encoded, with a "?" of its own: then a "=" comes before it.
+    if _URL.match(query) or (mark and "=" not in address):
+        query = rest
     query = query.partition("#")[0].lstrip("?")
     if len(query) > _LARGEST_QUERY:
         validation.reject("url_or_query", "is too long")

@@ -11,11 +11,14 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from omipay_async.codes import ErrorCode
+from omipay_async.language import sentence
 
 from .errors import ErrorReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from omipay_async.language import Sentence
 
     from .merchants import Merchant
 
@@ -26,6 +29,8 @@ FIELDS: Final = ("m_number", "timestamp", "nonce_str", "sign")
 
 _NONCE: Final = re.compile(r"[a-zA-Z0-9]{10,32}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,16}")
+_AHEAD: Final = sentence("timestamp is {:.1f} s ahead of the gateway's clock")
+_BEHIND: Final = sentence("timestamp is {:.1f} s behind the gateway's clock")
 
 
 def sign(m_number: str, timestamp: object, nonce_str: str, secret_key: str) -> str:
@@ -42,11 +47,11 @@ def authenticate(
     """
     for name in FIELDS:
         if not fields.get(name):
-            raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is missing")
+            raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is missing", name))
     if not _TIMESTAMP.fullmatch(fields["timestamp"]):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "timestamp is not a whole number of milliseconds")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("timestamp is not a whole number of milliseconds"))
     if not _NONCE.fullmatch(fields["nonce_str"]):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "nonce_str is not 10 to 32 characters of a-z, A-Z, 0-9")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("nonce_str is not 10 to 32 characters of a-z, A-Z, 0-9"))
     merchant = merchants.get(fields["m_number"])
     if merchant is None:
         raise ErrorReply(ErrorCode.MERCHANTNO_INVALID, _why_unknown(fields["m_number"], merchants))
@@ -56,7 +61,7 @@ def authenticate(
     if not hmac.compare_digest(fields["sign"].encode(), expected.encode()):
         raise ErrorReply(ErrorCode.SIGN_ERROR, explain(fields, merchant, merchants))
     if merchant.disabled:
-        raise ErrorReply(ErrorCode.MERCHANTNO_DISABLE, "this merchant is disabled")
+        raise ErrorReply(ErrorCode.MERCHANTNO_DISABLE, sentence("this merchant is disabled"))
     return merchant
 
 
@@ -69,42 +74,42 @@ def is_signed(fields: Mapping[str, str], merchants: Mapping[str, Merchant]) -> b
     return hmac.compare_digest(fields.get("sign", "").encode(), sign(merchant.m_number, *signed).encode())
 
 
-def explain(fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]) -> str:
+def explain(fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]) -> Sentence:
     """Which part of the signature string differs, if it is one of the usual mistakes. Never shows the key."""
     given = fields["sign"]
     for slip, origin in _slips(fields, merchant, merchants):
         if _md5(origin) == given.upper():
             return slip
     if not re.fullmatch("[0-9A-Fa-f]{32}", given):
-        return "sign is not 32 hexadecimal digits"
-    return "the key differs, or m_number, timestamp or nonce_str is not the one that was signed"
+        return sentence("sign is not 32 hexadecimal digits")
+    return sentence("the key differs, or m_number, timestamp or nonce_str is not the one that was signed")
 
 
 def _slips(
     fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[Sentence, str]]:
     number, timestamp, nonce, key = fields["m_number"], fields["timestamp"], fields["nonce_str"], merchant.secret_key
 
     def origin(number: str = number, timestamp: str = timestamp, nonce: str = nonce, key: str = key) -> str:
         return f"{number}&{timestamp}&{nonce}&{key}"
 
-    yield "sign must be in upper case", origin()
-    yield "m_number: it was signed without its leading zeros", origin(number=number.lstrip("0"))
-    yield "timestamp: it was signed in seconds", origin(timestamp=timestamp[:-3])
-    yield "nonce_str: it was signed in lower case", origin(nonce=nonce.lower())
-    yield "nonce_str: it was signed in upper case", origin(nonce=nonce.upper())
-    yield "key: it was signed with an empty one", origin(key="")
-    yield "key: it was signed in upper case", origin(key=key.upper())
-    yield "key: it was signed in lower case", origin(key=key.lower())
+    yield sentence("sign must be in upper case"), origin()
+    yield sentence("m_number: it was signed without its leading zeros"), origin(number=number.lstrip("0"))
+    yield sentence("timestamp: it was signed in seconds"), origin(timestamp=timestamp[:-3])
+    yield sentence("nonce_str: it was signed in lower case"), origin(nonce=nonce.lower())
+    yield sentence("nonce_str: it was signed in upper case"), origin(nonce=nonce.upper())
+    yield sentence("key: it was signed with an empty one"), origin(key="")
+    yield sentence("key: it was signed in upper case"), origin(key=key.upper())
+    yield sentence("key: it was signed in lower case"), origin(key=key.lower())
     for space in (" ", "\n", "\r\n", "\t"):
-        yield "key: it was signed with white space after it", origin(key=key + space)
+        yield sentence("key: it was signed with white space after it"), origin(key=key + space)
     for other in merchants.values():
         if other is not merchant:
-            yield f"key: it was signed with that of {other.m_number}", origin(key=other.secret_key)
-    yield "form: the parts were joined without &", f"{number}{timestamp}{nonce}{key}"
-    yield "form: nonce_str came before timestamp", f"{number}&{nonce}&{timestamp}&{key}"
+            yield sentence("key: it was signed with that of {}", other.m_number), origin(key=other.secret_key)
+    yield sentence("form: the parts were joined without &"), f"{number}{timestamp}{nonce}{key}"
+    yield sentence("form: nonce_str came before timestamp"), f"{number}&{nonce}&{timestamp}&{key}"
     yield (
-        "form: the parts were written with their names",
+        sentence("form: the parts were written with their names"),
         (f"m_number={number}&timestamp={timestamp}&nonce_str={nonce}&secret_key={key}"),
     )
 
@@ -114,15 +119,15 @@ def _check_age(timestamp_ms: int, now_ms: int, window_ms: int) -> None:
     if abs(ahead_ms) < window_ms:
         return
     if abs(timestamp_ms * 1000 - now_ms) < window_ms:
-        raise ErrorReply(ErrorCode.SIGN_TIMEOUT, "timestamp is in seconds, not in milliseconds")
-    side = "ahead of" if ahead_ms > 0 else "behind"
-    raise ErrorReply(ErrorCode.SIGN_TIMEOUT, f"timestamp is {abs(ahead_ms) / 1000:.1f} s {side} the gateway's clock")
+        raise ErrorReply(ErrorCode.SIGN_TIMEOUT, sentence("timestamp is in seconds, not in milliseconds"))
+    side = _AHEAD if ahead_ms > 0 else _BEHIND
+    raise ErrorReply(ErrorCode.SIGN_TIMEOUT, side.filled(abs(ahead_ms) / 1000))
 
 
-def _why_unknown(number: str, merchants: Mapping[str, Merchant]) -> str:
+def _why_unknown(number: str, merchants: Mapping[str, Merchant]) -> Sentence:
     if number.strip().lstrip("0") in {known.strip().lstrip("0") for known in merchants}:
-        return "m_number differs from a known one by its leading zeros or by white space"
-    return "there is no such m_number"
+        return sentence("m_number differs from a known one by its leading zeros or by white space")
+    return sentence("there is no such m_number")
 
 
 def _md5(text: str) -> str:

@@ -6,19 +6,32 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.codes import ErrorCode, Language
+from omipay_async.language import translated
+
+from .chinese import REMARKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from omipay_async.language import Sentence
 
 
 class ErrorReply(Exception):
     """The gateway answers FAIL with ``code``. ``detail`` says more to a developer, ``fields`` go into the reply."""
 
-    def __init__(self, code: ErrorCode, detail: str = "", **fields: Any) -> None:
+    def __init__(self, code: ErrorCode, detail: Sentence | None = None, **fields: Any) -> None:
         super().__init__(code, detail)
         self.code = code
         self.detail = detail
         self.fields = fields
+
+    def explained(self, language: str, *, detail_language: str | None = None) -> str:
+        """The gateway's sentence in ``language``, and the detail, in ``detail_language`` if it is another."""
+        text = message(self.code, language)
+        if not self.detail:
+            return text
+        in_chinese = (detail_language or language) == Language.CHS
+        return f"{text}：{translated(self.detail, REMARKS)}" if in_chinese else f"{text}: {self.detail}"
 
 
 def message(code: ErrorCode, language: str) -> str:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from omipay_async.codes import ErrorCode
+from omipay_async.codes import ErrorCode, Language
+from omipay_async.language import sentence
 
 from . import validation
 from .auth import authenticate, is_signed
-from .errors import ErrorReply, message
+from .errors import ErrorReply
 from .foreign import MASK
 from .handlers import HANDLERS
 from .ledger import Call
@@ -59,7 +60,7 @@ class Gateway(GatewayState):
             reply = self._act(request, fields, skew_ms=skew_ms, broken=broken)
         except ErrorReply as refused:
             error_reply = refused
-            reply = _fail(refused, validation.language_of(endpoint, fields))
+            reply = _fail(refused, validation.language_of(endpoint, fields), fields.get("language"))
         # A refused payment leaves an order behind that the reply does not name.
         made = next(reversed(self.ledger.orders)) if len(self.ledger.orders) > orders_before else None
         acted = self._effects() > before
@@ -74,7 +75,7 @@ class Gateway(GatewayState):
         merchant = authenticate(fields, self.merchants, self.clock.time_ms() + skew_ms)
         validation.check(endpoint, fields)
         if broken:
-            raise ErrorReply(ErrorCode.SYSTEM_ERROR, "asked for by a fault; nothing was done")
+            raise ErrorReply(ErrorCode.SYSTEM_ERROR, sentence("asked for by a fault; nothing was done"))
         language = validation.language_of(endpoint, fields)
         success = HANDLERS[endpoint.name](
             self, validation.ValidRequest(endpoint, merchant, fields, language, request.base_url)
@@ -92,8 +93,8 @@ class Gateway(GatewayState):
         acted: bool,
         order_no: str | None = None,
     ) -> None:
-        remarks = [error_reply.detail] if error_reply and error_reply.detail else []
-        remarks += validation.remarks(request.endpoint, fields)
+        detail = [error_reply.detail] if error_reply and error_reply.detail else []
+        remarks = (*detail, *validation.remarks(request.endpoint, fields))
         self.ledger.log(
             Call(
                 self.clock.time_ms(),
@@ -101,7 +102,7 @@ class Gateway(GatewayState):
                 request.method,
                 validation.loggable(request.endpoint, fields),
                 error_reply.code if error_reply else None,
-                tuple(remarks),
+                remarks,
                 acted=acted,
                 faults=faults,
                 order_no=order_no,
@@ -120,7 +121,8 @@ class Gateway(GatewayState):
         self._log(request, fields, {}, None, faults, acted=False)
 
 
-def _fail(error_reply: ErrorReply, language: str) -> dict[str, Any]:
-    # The real gateway's sentence is shorter; here whoever develops against it wants to read what to mend.
-    text = ": ".join(filter(None, [message(error_reply.code, language), error_reply.detail]))
+def _fail(error_reply: ErrorReply, language: str, asked: str | None) -> dict[str, Any]:
+    # The real gateway's sentence is shorter; here whoever develops against it wants to read what to mend. Chinese is
+    # only the gateway's default, so the detail is English for whoever did not ask for Chinese.
+    text = error_reply.explained(language, detail_language=asked or Language.EN)
     return {"return_code": "FAIL", "error_code": error_reply.code, "error_msg": text, **error_reply.fields}

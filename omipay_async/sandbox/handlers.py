@@ -10,9 +10,11 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.codes import Currency, ErrorCode, OrderStatus, Platform
+from omipay_async.language import sentence
 
 from .clock import wire_time
 from .errors import ErrorReply
+from .foreign import printable
 from .ledger import Order, Refund
 from .payment_codes import ANY_OTHER, PAYMENT_CODES, CodeBehaviour
 from .rates import convert, is_below_a_cent, wire_rate
@@ -25,19 +27,22 @@ if TYPE_CHECKING:
 
     Handler = Callable[[GatewayState, ValidRequest], dict[str, Any]]
 
+_NO_ORDER: Final = sentence("there is no such order")
+_ANOTHER_MERCHANTS: Final = sentence("the order is another merchant's")
+
 
 def get_exchange_rate(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.1."""
     rate = gateway.terms.rate(request.get("currency"), request.get("base_currency"))
     if rate is None:
-        raise ErrorReply(ErrorCode.CURRENCY_ERROR, "there is no rate for this pair")
+        raise ErrorReply(ErrorCode.CURRENCY_ERROR, sentence("there is no rate for this pair"))
     return {"rate": rate, "platform": request.get("platform", Platform.WECHATPAY)}
 
 
 def make_qr_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.2."""
     if not request.merchant.web_store:
-        raise ErrorReply(ErrorCode.WEBSTORE_NOT_EXISTS, "the merchant has no web store")
+        raise ErrorReply(ErrorCode.WEBSTORE_NOT_EXISTS, sentence("the merchant has no web store"))
     order = _new_order(gateway, request)
     return {
         "order_no": order.order_no,
@@ -49,7 +54,7 @@ def make_qr_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any
 def make_jsapi_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.3."""
     if not request.merchant.wechat_store:
-        raise ErrorReply(ErrorCode.WECHAT_STORE_NOT_EXISTS, "the merchant has no WeChat store")
+        raise ErrorReply(ErrorCode.WECHAT_STORE_NOT_EXISTS, sentence("the merchant has no WeChat store"))
     _check_till(request)
     order = _new_order(gateway, request, return_to=request.get("redirect_url"))
     reply = {"order_no": order.order_no, "pay_url": page_url(request, "jsapi", order)}
@@ -84,7 +89,7 @@ def _scan_answer(order: Order, behaviour: CodeBehaviour) -> dict[str, Any]:
 
 
 def _earlier_order(order: Order) -> ErrorReply:
-    detail = f"out_order_no was used before, by {order.order_no}"
+    detail = sentence("out_order_no was used before, by {}", order.order_no)
     if order.status.is_paid:
         return ErrorReply(ErrorCode.ORDER_PAID, detail)
     if order.status.is_failed:
@@ -101,7 +106,7 @@ def make_online_order(gateway: GatewayState, request: ValidRequest) -> dict[str,
 def make_app_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.6. ``order_string`` is a string, or for WeChat a JSON value."""
     if request.get("platform") == Platform.WECHATPAY and not request.get("app_id"):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "app_id is missing, which WECHATPAY needs")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("app_id is missing, which WECHATPAY needs"))
     order = _new_order(gateway, request)
     return {"order_no": order.order_no, "order_string": _order_string(gateway, request, order)}
 
@@ -139,7 +144,7 @@ def query_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.8. An unknown order has no code of its own, so it is PERMISSION_ERROR too."""
     order = gateway.ledger.orders.get(request.get("order_no"))
     if order is None or order.m_number != request.merchant.m_number:
-        detail = "there is no such order" if order is None else "the order is another merchant's"
+        detail = _NO_ORDER if order is None else _ANOTHER_MERCHANTS
         raise ErrorReply(ErrorCode.PERMISSION_ERROR, detail)
     gateway.ledger.count_query(order)
     return {
@@ -159,16 +164,16 @@ def refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.10. A repeated ``out_refund_no`` is a further refund: no document says otherwise."""
     order = gateway.ledger.orders.get(request.get("order_no"))
     if order is None:
-        raise ErrorReply(ErrorCode.ORDER_NO_ERROR, "there is no such order")
+        raise ErrorReply(ErrorCode.ORDER_NO_ERROR, _NO_ORDER)
     if order.m_number != request.merchant.m_number:
-        raise ErrorReply(ErrorCode.PERMISSION_ERROR, "the order is another merchant's")
+        raise ErrorReply(ErrorCode.PERMISSION_ERROR, _ANOTHER_MERCHANTS)
     if not order.is_paid:
-        raise ErrorReply(ErrorCode.ORDER_NOT_PAID, f"the order is {order.status}")
+        raise ErrorReply(ErrorCode.ORDER_NOT_PAID, sentence("the order is {}", order.status))
     left = gateway.ledger.left_to_refund(order.order_no)
     if request.amount > left:
-        raise ErrorReply(ErrorCode.AMOUNT_OVER_LIMIT, f"{left} is left to refund")
+        raise ErrorReply(ErrorCode.AMOUNT_OVER_LIMIT, sentence("{} is left to refund", left))
     if is_below_a_cent(request.amount, gateway.terms.known_rate(order.currency, Currency.AUD)):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "amount comes to less than A$0.01")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("amount comes to less than A$0.01"))
     made = Refund(
         gateway.number("RF"),
         order.m_number,
@@ -191,9 +196,9 @@ def query_refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]
     """CN 3.11."""
     found = gateway.ledger.refunds.get(request.get("refund_no"))
     if found is None:
-        raise ErrorReply(ErrorCode.REFUND_NO_ERROR, "there is no such refund")
+        raise ErrorReply(ErrorCode.REFUND_NO_ERROR, sentence("there is no such refund"))
     if found.m_number != request.merchant.m_number:
-        raise ErrorReply(ErrorCode.PERMISSION_ERROR, "the refund is another merchant's")
+        raise ErrorReply(ErrorCode.PERMISSION_ERROR, sentence("the refund is another merchant's"))
     return {
         "result_code": found.status,
         "out_refund_no": found.out_refund_no,
@@ -208,7 +213,7 @@ def get_user_info(gateway: GatewayState, request: ValidRequest) -> dict[str, Any
     """EN 2.9: no ``return_code`` on success."""
     if not request.merchant.owns_page(request.get("redirect_uri")):
         raise ErrorReply(
-            ErrorCode.PARAMETER_INVALID, "redirect_uri does not lie under the URL of the merchant's WESTORE"
+            ErrorCode.PARAMETER_INVALID, sentence("redirect_uri does not lie under the URL of the merchant's WESTORE")
         )
     return dict(gateway.wechat_user)
 
@@ -245,7 +250,7 @@ def _new_order(
     """Make the order, or refuse it for its store or its amount."""
     store = request.get("o_number")
     if store and not request.merchant.has_store(store):
-        raise ErrorReply(ErrorCode.BRANCH_INVALID, f"there is no store {store}")
+        raise ErrorReply(ErrorCode.BRANCH_INVALID, sentence("there is no store {}", printable(store, 64)))
     platform = request.get("platform", platform)
     pay_currency = Currency.AUD if platform == Platform.POLI else Currency.CNY
     rate = gateway.terms.known_rate(request.get("currency"), pay_currency)
@@ -280,7 +285,8 @@ def _check_limits(gateway: GatewayState, request: ValidRequest, order: Order) ->
     # Online, app and applet orders list no code of their own for this.
     listed = ErrorCode.AMOUNT_INVALID in request.endpoint.error_codes
     code = ErrorCode.AMOUNT_INVALID if listed else ErrorCode.PARAMETER_INVALID
-    raise ErrorReply(code, f"amount comes to {order.pay_amount}, outside what the platform takes in one payment")
+    detail = sentence("amount comes to {}, outside what the platform takes in one payment", order.pay_amount)
+    raise ErrorReply(code, detail)
 
 
 def _check_till(request: ValidRequest) -> None:
@@ -289,7 +295,7 @@ def _check_till(request: ValidRequest) -> None:
         # JSAPI orders list no code of their own for this.
         listed = ErrorCode.POS_NOT_REGISTERED in request.endpoint.error_codes
         code = ErrorCode.POS_NOT_REGISTERED if listed else ErrorCode.PARAMETER_INVALID
-        raise ErrorReply(code, f"there is no till {till}")
+        raise ErrorReply(code, sentence("there is no till {}", printable(till, 64)))
 
 
 def _token(order: Order) -> str:

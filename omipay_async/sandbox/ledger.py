@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from decimal import Decimal
 
+    from omipay_async.language import Sentence
+
     from .clock import Clock
     from .payment_codes import DelayedOutcome
 
@@ -87,8 +89,8 @@ class Call:
     fields: dict[str, str]
     """Its parameters, without ``sign``, ``nonce_str`` and what is a customer's secret."""
     error_code: str | None = None
-    remarks: tuple[str, ...] = ()
-    """What a developer wants to know of it."""
+    remarks: tuple[Sentence, ...] = ()
+    """What a developer wants to know of it; as strings they are English."""
     acted: bool = False
     """Whether an order or a refund was made."""
     faults: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.codes import Currency
+from omipay_async.language import sentence
 
 from .auth import sign
 from .clock import Clock, wire_time
@@ -200,7 +201,7 @@ class Notifier:
         if late := active_faults.get(Fault.NOTIFICATION_REORDER):
             await self.clock.sleep(late.seconds)
         if Fault.NOTIFICATION_DROP in active_faults:
-            self._record(order, number, body, accepted=False, answer="lost on its way, by a fault")
+            self._record(order, number, body, accepted=False, answer=sentence("lost on its way, by a fault"))
             return False
         if Fault.NOTIFICATION_FORGE in active_faults:
             await self._post(client, order, number, self.body(order, {}, secret_key="a forger's key"))
@@ -263,15 +264,15 @@ def why_refused(status: int, content_type: str, body: bytes) -> str:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        return "the answer is not JSON"
+        return sentence("the answer is not JSON")
     if not isinstance(answer, dict) or answer.get("return_code") != "SUCCESS":
-        return "return_code is not SUCCESS"
+        return sentence("return_code is not SUCCESS")
     kind = content_type.partition(";")[0].strip()
-    return (
-        ""
-        if kind == "application/json"
-        else f"SUCCESS, but as {printable(kind, 60) or 'nothing'}: application/json is wanted"
-    )
+    if kind == "application/json":
+        return ""
+    if not kind:
+        return sentence("SUCCESS, but without a Content-Type: application/json is wanted")
+    return sentence("SUCCESS, but as {}: application/json is wanted", printable(kind, 60))
 
 
 async def _beginning(response: httpx.Response) -> bytes:

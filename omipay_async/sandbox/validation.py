@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from omipay_async.codes import Currency, ErrorCode, Language
+from omipay_async.language import sentence
 from omipay_async.protocol.endpoints import Endpoint, Kind, Parameter
 
 from .auth import FIELDS
@@ -21,6 +22,8 @@ from .foreign import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from omipay_async.language import Sentence
 
     from .merchants import Merchant
 
@@ -64,7 +67,9 @@ def parse_query(query: bytes) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in _pairs(query):
         if fields.setdefault(name, value) != value:
-            raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} comes twice, with different values")
+            raise ErrorReply(
+                ErrorCode.PARAMETER_INVALID, sentence("{} comes twice, with different values", printable(name, 40))
+            )
     return fields
 
 
@@ -76,7 +81,7 @@ def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
             if key:
                 yield key, _text(value)
         except UnicodeDecodeError:
-            raise ErrorReply(ErrorCode.PARAMETER_INVALID, "the query string is not UTF-8") from None
+            raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("the query string is not UTF-8")) from None
 
 
 def _text(part: bytes) -> str:
@@ -96,22 +101,28 @@ def check(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
         if value:
             _check_value(endpoint, parameter, value)
         elif parameter.required:
-            raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{parameter.name} is missing")
+            raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is missing", parameter.name))
     if language_of(endpoint, fields) not in set(Language):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"language is neither {Language.EN} nor {Language.CHS}")
+        raise ErrorReply(
+            ErrorCode.PARAMETER_INVALID, sentence("language is neither {} nor {}", Language.EN, Language.CHS)
+        )
     _check_minimum(endpoint, fields)
 
 
 def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> None:
     name = parameter.name
     if _CONTROL.search(value):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} holds a control character")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} holds a control character", name))
     if parameter.choices and value not in parameter.choices:
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is not one of {', '.join(parameter.choices)}")
+        raise ErrorReply(
+            ErrorCode.PARAMETER_INVALID, sentence("{} is not one of {}", name, ", ".join(parameter.choices))
+        )
     if parameter.kind is Kind.AMOUNT and (not _AMOUNT.fullmatch(value) or int(value) < 1):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is not a whole number of minor units of at least 1")
+        raise ErrorReply(
+            ErrorCode.PARAMETER_INVALID, sentence("{} is not a whole number of minor units of at least 1", name)
+        )
     if parameter.kind is Kind.FLAG and value not in {"0", "1"}:
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is not 1")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is not 1", name))
     if parameter.kind is Kind.CURRENCY:
         _check_currency(endpoint, name, value)
 
@@ -119,23 +130,25 @@ def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> N
 def _check_currency(endpoint: Endpoint[Any], name: str, value: str) -> None:
     if ErrorCode.CURRENCY_ERROR in endpoint.error_codes:
         if not _CURRENCY.fullmatch(value):
-            raise ErrorReply(ErrorCode.CURRENCY_ERROR, f"{name} is not an ISO 4217 code")
+            raise ErrorReply(ErrorCode.CURRENCY_ERROR, sentence("{} is not an ISO 4217 code", name))
     elif value not in set(Currency):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"{name} is neither AUD nor CNY")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is neither AUD nor CNY", name))
 
 
 def _check_minimum(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
     minimum = endpoint.minimum_amounts.get(fields.get("platform", ""), 1)
     if minimum > 1 and int(fields["amount"]) < minimum:
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, f"amount is below {minimum}, the least for this platform")
+        raise ErrorReply(
+            ErrorCode.PARAMETER_INVALID, sentence("amount is below {}, the least for this platform", minimum)
+        )
 
 
-def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[str]:
+def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[Sentence]:
     """What is not an error, but useful to a developer: the parameters that the endpoint does not have."""
     known = {parameter.name for parameter in endpoint.parameters} | set(FIELDS)
     known |= {"language"} if endpoint.takes_language else set()
     unknown = [name for name in fields if name not in known]
-    return tuple(f"unknown parameter {printable(name, 40)}" for name in unknown[:_MOST_REMARKS])
+    return tuple(sentence("unknown parameter {}", printable(name, 40)) for name in unknown[:_MOST_REMARKS])
 
 
 def loggable(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> dict[str, str]:

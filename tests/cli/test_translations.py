@@ -15,7 +15,8 @@ from omipay_async import cli as package
 from omipay_async.cli.chinese import CHINESE
 from omipay_async.cli.chinese_help import CHINESE_HELP
 from omipay_async.cli.commands import app
-from omipay_async.cli.translations import localize_help, localized, sentence
+from omipay_async.cli.translations import localize_help, localized
+from omipay_async.language import sentence
 from omipay_async.sandbox import PaymentCode, Sandbox
 from omipay_async.testing import ManualClock
 

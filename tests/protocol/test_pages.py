@@ -176,6 +176,26 @@ def test_everything_behind_the_first_question_mark_is_the_query(omipay: AsyncOmi
     assert user.raw == {"X": "1", "openid": "o9", "nickname": "a?b"}
 
 
+@pytest.mark.parametrize(
+    "came",
+    [
+        "{}",
+        "?{}",
+        " {}\n",
+        "/in?{}",
+        "/in;v=1?{}",
+        "https://shop.example/a=b?{}",
+        "shop.example/in?{}",
+        "HTTPS://X/?{}",
+    ],
+)
+@pytest.mark.parametrize("image", ["https://img.example/1?size=64", "/1?size=64"])
+def test_a_url_in_the_query_need_not_be_encoded(omipay: AsyncOmipay, came: str, image: str) -> None:
+    """Its question mark does not begin the query: what comes before it counts, too."""
+    user = omipay.parse_wechat_login(came.format(f"openid=o9&headimgurl={image}&nickname=Ming"))
+    assert user == WeChatUser("o9", "Ming", image)
+
+
 def test_a_query_of_64_kib_is_read(omipay: AsyncOmipay) -> None:
     """One more character is too long. The URL before the query does not count."""
     query = "openid=o9&x=".ljust(64 * 1024, "y")

@@ -26,7 +26,7 @@ def call(sandbox: SandboxCore, number: str, base_url: str, view: View) -> str | 
     if found is None:
         return None
     translate = view.translate
-    remarks = "".join(f"<li>{escape(text)}</li>" for text in (*found.remarks, *found.faults))
+    remarks = "".join(f"<li>{escape(text)}</li>" for text in (*map(view.remark, found.remarks), *found.faults))
     wrong = html.section(translate("Remarks"), f"<ul>{remarks}</ul>") if remarks else ""
     answer = html.toned(found.error_code or "SUCCESS", good=not found.error_code, bad=bool(found.error_code))
     order = lists.order_link(found.order_no or found.fields.get("order_no", ""), view)
@@ -102,7 +102,7 @@ def _way_to_pay(found: Order, base_url: str, view: View) -> str:
 
 def _delivery(delivery: Delivery, view: View) -> str:
     translate = view.translate
-    answer = html.toned(delivery.answer, good=delivery.accepted, bad=not delivery.accepted)
+    answer = html.toned(view.remark(delivery.answer), good=delivery.accepted, bad=not delivery.accepted)
     attempt = f"{translate('Try')} {delivery.number}" if delivery.number else translate("Sent by a button")
     head = f"{html.moment(shown_time(delivery.at_ms))} · {attempt} · {answer}"
     sent = f"<p class='soft'>{translate('What was sent')}</p>{_json(delivery.body)}"

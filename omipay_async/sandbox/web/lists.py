@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 import attrs
 
 from omipay_async.codes import Language, OrderStatus
+from omipay_async.language import translated
+from omipay_async.sandbox.chinese import REMARKS
 from omipay_async.sandbox.clock import shown_time
 from omipay_async.sandbox.foreign import printable
 from omipay_async.sandbox.lifecycle import ORDER_LIFE, REFUND_LIFE
@@ -53,6 +55,10 @@ class View:
     def translate(self) -> Translate:
         """Says an English sentence of the pages in the language of this one."""
         return translator(self.language)
+
+    def remark(self, text: str) -> str:
+        """A remark on a call or on a notification in the language of this page; what others said is not changed."""
+        return translated(text, REMARKS) if self.language is Language.CHS else text
 
     @property
     def tag(self) -> str:
@@ -154,7 +160,7 @@ def refund_row(refund: Refund, view: View) -> tuple[str, ...]:
 def call_row(call: Call, view: View) -> tuple[str, ...]:
     """The cells of a call."""
     answer = call.error_code or ("" if call.faults and not call.acted else "SUCCESS")
-    remarks = "; ".join([*call.remarks, *call.faults])
+    remarks = view.translate("; ").join([*map(view.remark, call.remarks), *call.faults])
     return (
         html.moment(shown_time(call.at_ms)),
         f'<a href="{view.link(call=call.number)}">{escape(call.endpoint)}</a>',
@@ -172,7 +178,7 @@ def delivery_row(delivery: Delivery, view: View) -> tuple[str, ...]:
         order_link(delivery.order_no, view),
         escape(printable(delivery.url)),
         str(delivery.number or "–"),
-        html.toned(delivery.answer, good=False, bad=not delivery.accepted),
+        html.toned(view.remark(delivery.answer), good=False, bad=not delivery.accepted),
     )
 
 

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlencode
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from omipay_async.codes import ErrorCode, Language, OrderStatus
-from omipay_async.language import language_of_environment
+from omipay_async.language import language_of_environment, sentence
 from omipay_async.sandbox.access import read_body
 from omipay_async.sandbox.auth import WINDOW_MS, authenticate
-from omipay_async.sandbox.errors import ErrorReply, message
+from omipay_async.sandbox.errors import ErrorReply
 from omipay_async.sandbox.notifier import absolute
 from omipay_async.sandbox.validation import parse_query
 
@@ -67,7 +67,7 @@ async def respond(sandbox: SandboxCore, routed: RoutedRequest) -> Response | Non
     try:
         target = _target(sandbox, routed, order, fields, signed=_NEEDS_SIGNATURE[name])
     except ErrorReply as error_reply:
-        reason = f"{error_reply.code}: {message(error_reply.code, language)} ({error_reply.detail})"
+        reason = f"{error_reply.code}: {error_reply.explained(language)}"
         return html.problem(language, reason, status=400)
     if routed.request.method == "POST":
         return await _press(sandbox, routed, order)
@@ -107,9 +107,9 @@ def _target(
     merchants = sandbox.gateway.merchants
     merchant = authenticate(fields, merchants, sandbox.clock.time_ms(), window_ms=window_ms)
     if merchant.m_number != order.m_number:
-        raise ErrorReply(ErrorCode.PERMISSION_ERROR, "the order is another merchant's")
+        raise ErrorReply(ErrorCode.PERMISSION_ERROR, sentence("the order is another merchant's"))
     if not fields.get("redirect_url", "").strip():
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, "redirect_url is missing")
+        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("redirect_url is missing"))
     return absolute(fields["redirect_url"])
 
 

@@ -28,6 +28,7 @@ def _chinese(sentence: str) -> str:
 
 CHINESE: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "; ": "；",
         "Omipay sandbox": "Omipay 沙箱",
         "No real money moves here. Times are those of Sydney.": "此处不涉及真实资金，时间均为悉尼时间。",
         "Omipay sandbox: no real money moves here.": "Omipay 沙箱：此处不涉及真实资金。",
