@@ -66,7 +66,7 @@ async def test_forged(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay,
         omipay.parse_notification(body)
     await refused(omipay, body, InvalidSignature, 403)
     await refused(omipay, json.dumps(body), InvalidSignature, 403)
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_a_sign_taken_from_another_body(
     """A signature is valid only for its own nonce and time."""
     body = notification(clock) | other
     await refused(omipay, body, InvalidSignature, 403)
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_a_lower_case_sign_is_not_ours(clock: ManualClock, omipay: AsyncOmipay) -> None:
@@ -190,7 +190,7 @@ async def test_a_signature_taken_from_our_own_page(
     async with gateway.session() as elsewhere, gateway.session(nonces=TaggedNonces([SECRET_KEY])) as given:
         await refused(elsewhere, body, ReflectedNotification, 403)
         await refused(given, body, ReflectedNotification, 403)
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_a_signature_taken_from_a_request_of_ours(
@@ -198,7 +198,7 @@ async def test_a_signature_taken_from_a_request_of_ours(
 ) -> None:
     """Nobody who sees a request (in a proxy, in a log) can make a notification from it."""
     await omipay.query_order("TR1")
-    sent = {name: gateway.asked[0].params[name] for name in ("nonce_str", "timestamp", "sign")}
+    sent = {name: gateway.requests[0].params[name] for name in ("nonce_str", "timestamp", "sign")}
     await refused(omipay, notification(clock) | sent, ReflectedNotification, 403)
 
 

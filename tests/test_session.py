@@ -53,7 +53,7 @@ async def test_a_closed_session_raises_session_closed(gateway: Gateway, call: Ca
         await omipay.query_order("TR1")
     with pytest.raises(SessionClosed):
         await call(omipay)
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_pages_of_a_closed_session(gateway: Gateway) -> None:
@@ -207,7 +207,7 @@ async def test_the_client_of_the_session_signs_nothing(gateway: Gateway) -> None
     async with gateway.session(max_in_flight=1) as omipay:
         assert isinstance(omipay.http, httpx.AsyncClient)
         await omipay.http.get(f"{BASE_URL}/v2/QueryOrder", params={"order_no": "TR1"})
-    assert gateway.asked[0].params == {"order_no": "TR1"}
+    assert gateway.requests[0].params == {"order_no": "TR1"}
 
 
 # -- what is found out at the first call -------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ async def test_a_zone_that_this_machine_does_not_have(gateway: Gateway, name: st
         with pytest.raises(ConfigurationError, match="tzdata"):
             omipay.parse_wechat_login("openid=o1")
         assert (await omipay.receive_notification(notification(gateway.clock), handler)).status == 503
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize("nonce", ["short", "a" * 33, "with space 12", "umlautäöü123", 1234567890, None])
@@ -257,4 +257,4 @@ async def test_what_is_not_a_nonce_is_never_sent(gateway: Gateway, nonce: Any) -
             with pytest.raises(InvalidRequest, match="nonces") as caught:
                 await call(omipay)
             assert str(nonce) not in str(caught.value)
-    assert gateway.asked == []
+    assert gateway.requests == []

@@ -39,7 +39,7 @@ async def test_the_offset_is_learnt_and_kept(clock: ManualClock, gateway: Gatewa
     async with gateway.session(on_event=events.append) as omipay:
         await make_refund(omipay)
         await make_refund(omipay)
-    sent = [(int(asked.params["timestamp"]) - clock.time_ms()) / 1000 for asked in gateway.asked]
+    sent = [(int(request.params["timestamp"]) - clock.time_ms()) / 1000 for request in gateway.requests]
     assert sent == [0, pytest.approx(3600, abs=1), pytest.approx(3600, abs=1)]
     assert len(named(events, "clock")) == 1
     assert named(events, "call")[0].attempt == 2
@@ -53,7 +53,7 @@ async def test_without_a_date_there_is_nothing_to_learn(clock: ManualClock, gate
         with pytest.raises(AuthenticationError) as caught:
             await make_refund(omipay)
     assert caught.value.outcome is Outcome.NOT_DONE
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_a_gateway_that_always_answers_sign_timeout(
@@ -65,12 +65,12 @@ async def test_a_gateway_that_always_answers_sign_timeout(
     async with gateway.session(on_event=events.append) as omipay:
         with pytest.raises(AuthenticationError):
             await omipay.query_order("TR1")
-        assert len(gateway.asked) == 2
+        assert len(gateway.requests) == 2
         assert named(events, "clock") == []
         with pytest.raises(AuthenticationError) as caught:
             await make_refund(omipay)
     assert caught.value.outcome is Outcome.NOT_DONE
-    assert len(gateway.asked) == 4
+    assert len(gateway.requests) == 4
     assert len(named(events, "clock")) == 1
 
 
@@ -94,7 +94,7 @@ async def test_money_is_sent_again_only_if_the_date_confirms_the_refusal(
     async with gateway.session() as omipay:
         call = await begin(clock, make_refund(omipay))
         ended = await outcome(call)
-    assert len(gateway.asked) == 1 + repeated
+    assert len(gateway.requests) == 1 + repeated
     assert isinstance(ended, AuthenticationError) is not repeated
     if not repeated:
         assert ended.outcome is Outcome.NOT_DONE
@@ -109,4 +109,4 @@ async def test_after_a_sign_timeout_with_a_number_the_outcome_is_unknown(clock: 
             await make_refund(omipay)
     assert isinstance(caught.value.__cause__, AuthenticationError)
     assert caught.value.raw == refused
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1

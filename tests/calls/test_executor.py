@@ -75,7 +75,7 @@ async def test_a_charge_with_a_contradictory_reply_is_neither_paid_nor_declined(
             await scan(omipay)
     assert caught.value.raw == reply
     assert caught.value.outcome is Outcome.UNKNOWN
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
     assert [(event.error, event.outcome) for event in named(events, "call")] == [("OutcomeUnknown", Outcome.UNKNOWN)]
 
 
@@ -83,7 +83,7 @@ async def test_two_charges_whose_replies_were_swapped_are_both_unknown(clock: Ma
     """Neither reply is taken for the other customer's payment."""
     paid = {"return_code": "SUCCESS", "order_no": "TR1", "out_order_no": "A-1"}
     declined = fail("NOT_ENOUGH", out_order_no="A-2")
-    gateway.on("MakeScanOrder", lambda asked: declined if asked.params["out_order_no"] == "A-1" else paid)
+    gateway.on("MakeScanOrder", lambda request: declined if request.params["out_order_no"] == "A-1" else paid)
     async with gateway.session() as omipay:
         ended = await asyncio.gather(scan(omipay, "A-1"), scan(omipay, "A-2"), return_exceptions=True)
     assert [type(error) for error in ended] == [OutcomeUnknown] * 2
@@ -118,14 +118,14 @@ async def test_waits_between_repeats_go_through_the_clock(
             ("QueryOrder", order("PAID"), omipay.query_order("TR1")),
             ("Refund", REFUNDED, make_refund(omipay)),
         ):
-            gateway.asked.clear()
+            gateway.requests.clear()
             gateway.on(name, REFUSED, REFUSED, answer)
             task = await begin(clock, call)
             await clock.advance(1)
             await outcome(task)
-            first = gateway.asked[0].at
-            assert [asked.at - first for asked in gateway.asked] == pytest.approx([0, 0.1, 0.3])
-            assert len({asked.params["nonce_str"] for asked in gateway.asked}) == 3
+            first = gateway.requests[0].at
+            assert [request.at - first for request in gateway.requests] == pytest.approx([0, 0.1, 0.3])
+            assert len({request.params["nonce_str"] for request in gateway.requests}) == 3
 
 
 async def test_no_repeat_that_would_come_too_late(
@@ -154,7 +154,7 @@ async def test_closing_ends_what_waits(
         errors = [await outcome(task) for task in (between, under_way, in_line)]
     assert [type(error) for error in errors] == [SessionClosed] * 3
     assert [error.outcome for error in errors] == [Outcome.NOT_DONE, None, Outcome.NOT_DONE]
-    assert len(gateway.asked) == 2
+    assert len(gateway.requests) == 2
     assert [event.error for event in named(events, "call")] == ["SessionClosed"] * 3
 
 
@@ -173,7 +173,7 @@ async def test_money_that_turns_out_unsent_while_closing_is_not_sent_again(
     assert isinstance(error, SessionClosed)
     assert error.outcome is Outcome.NOT_DONE
     assert await outcome(closing) is None
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_closing_is_bounded_by_the_deadline_of_money(clock: ManualClock, gateway: Gateway) -> None:
@@ -195,7 +195,7 @@ async def test_closing_is_bounded_by_the_deadline_of_money(clock: ManualClock, g
 
 def by_host(answers: dict[str, Any]) -> Any:
     """A transport that answers each host in its own way."""
-    return lambda asked: answers[asked.host]
+    return lambda request: answers[request.host]
 
 
 async def test_a_node_that_cannot_be_reached_rests(
@@ -215,7 +215,12 @@ async def test_a_node_that_cannot_be_reached_rests(
         await make_refund(omipay)
         await clock.advance(0.001)
         await make_refund(omipay)
-    assert [asked.host for asked in gateway.asked] == ["gateway.test", "second.test", "second.test", "gateway.test"]
+    assert [request.host for request in gateway.requests] == [
+        "gateway.test",
+        "second.test",
+        "second.test",
+        "gateway.test",
+    ]
 
 
 async def test_where_both_nodes_refuse_nothing_was_sent(clock: ManualClock, gateway: Gateway) -> None:
@@ -226,7 +231,7 @@ async def test_where_both_nodes_refuse_nothing_was_sent(clock: ManualClock, gate
             with pytest.raises(NotSent) as caught:
                 await make_refund(omipay)
             assert caught.value.outcome is Outcome.NOT_DONE
-    assert len(gateway.asked) == 4
+    assert len(gateway.requests) == 4
 
 
 async def test_there_is_a_wait_once_both_nodes_refused(
@@ -239,7 +244,7 @@ async def test_there_is_a_wait_once_both_nodes_refused(
         call = await begin(clock, make_refund(omipay))
         await clock.advance(1)
         assert type(await outcome(call)) is NotSent
-    assert [(asked.host, asked.at) for asked in gateway.asked] == [
+    assert [(request.host, request.at) for request in gateway.requests] == [
         ("gateway.test", 0),
         ("second.test", 0),
         ("gateway.test", pytest.approx(0.2)),
@@ -259,7 +264,7 @@ async def test_what_the_first_node_may_have_received_is_not_sent_to_the_second(
                 await make_refund(omipay)
             with pytest.raises(OmipayError):
                 await omipay.query_order("TR1")
-    assert {asked.host for asked in gateway.asked} == {"gateway.test"}
+    assert {request.host for request in gateway.requests} == {"gateway.test"}
 
 
 async def test_no_time_left_for_the_second_node(clock: ManualClock, gateway: Gateway) -> None:
@@ -269,7 +274,7 @@ async def test_no_time_left_for_the_second_node(clock: ManualClock, gateway: Gat
         call = await begin(clock, make_refund(omipay))
         await clock.advance(15)
         assert type(await outcome(call)) is NotSent
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_a_read_waits_as_long_as_it_was_asked_to(clock: ManualClock, gateway: Gateway) -> None:
@@ -285,7 +290,7 @@ async def test_a_read_waits_as_long_as_it_was_asked_to(clock: ManualClock, gatew
         gateway.on("TR1", busy)
         read = await begin(clock, omipay.query_order("TR1", timeout=7))
         assert isinstance(await outcome(read), InvalidReply)
-    assert len(gateway.asked) == 4
+    assert len(gateway.requests) == 4
 
 
 async def test_money_is_not_sent_again_after_retry_after(clock: ManualClock, gateway: Gateway) -> None:
@@ -294,7 +299,7 @@ async def test_money_is_not_sent_again_after_retry_after(clock: ManualClock, gat
     async with gateway.session(retry=AT_ONCE) as omipay:
         with pytest.raises(OutcomeUnknown):
             await make_refund(omipay)
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_a_cancelled_call_frees_its_slot(clock: ManualClock, gateway: Gateway) -> None:
@@ -322,7 +327,7 @@ async def test_no_local_variable_of_a_call_shows_what_signs_it(clock: ManualCloc
         call.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await call
-    sent = gateway.asked[0].params
+    sent = gateway.requests[0].params
     frames = [entry.frame.raw for entry in caught.traceback if "/omipay_async/" in str(entry.path)]
     shown = [f"{name} {value!r}" for frame in frames for name, value in frame.f_locals.items()]
     assert any(name.startswith("attempt ") for name in shown)

@@ -75,7 +75,7 @@ async def test_without_an_entry_nothing_is_sent(
         assert cause.__cause__ is raised
     if isinstance(raised, JournalError):
         assert cause is raised
-    assert gateway.asked == []
+    assert gateway.requests == []
     assert journal.names == ["opening"]
 
 
@@ -102,7 +102,7 @@ async def test_a_journal_that_hangs_is_bounded_by_the_calls_time(
     await omipay.aclose()
     assert journal.names == ["opening", "closing"]
     assert (journal.last.outcome, journal.last.id) == (JournalOutcome.NOT_DONE, journal.steps[0][1].id)
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_a_journal_that_never_answers_does_not_block_closing(
@@ -143,7 +143,7 @@ async def test_a_call_that_is_cancelled_during_opening_leaves_no_open_entry(
             await call
     assert journal.names == ["opening", "closing"]
     assert journal.last.outcome is JournalOutcome.NOT_DONE
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_the_sessions_end_during_opening_sends_nothing(
@@ -158,7 +158,7 @@ async def test_the_sessions_end_during_opening_sends_nothing(
     assert isinstance(error, SessionClosed)
     assert error.outcome is Outcome.NOT_DONE
     assert journal.last.outcome is JournalOutcome.NOT_DONE
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
@@ -176,7 +176,7 @@ async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
             await scan(omipay)
     assert journal.names == ["opening", "closing"]
     assert journal.last.outcome is JournalOutcome.NOT_DONE
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_what_is_too_late_for_sending_is_not_written_down(gateway: Gateway, journal: FakeJournal) -> None:

@@ -36,7 +36,7 @@ async def test_a_charge_is_opened_before_it_is_sent_and_closed_when_it_has_ended
     """Both entries have one id and everything that is known at the time."""
 
     async def look() -> None:
-        sent.append(len(gateway.asked))
+        sent.append(len(gateway.requests))
 
     sent: list[int] = []
     journal.at = {"opening": look, "closing": look}
@@ -121,9 +121,9 @@ async def test_no_secret_is_written_down(gateway: Gateway, journal: FakeJournal)
     """Neither the key nor the customer's payment code nor a signature."""
     async with gateway.session(journal=journal) as omipay:
         await scan(omipay)
-    (asked,) = gateway.asked
+    (request,) = gateway.requests
     for _, entry in journal.steps:
-        for secret in (SECRET_KEY, PAYMENT_CODE, asked.params["sign"], asked.params["nonce_str"]):
+        for secret in (SECRET_KEY, PAYMENT_CODE, request.params["sign"], request.params["nonce_str"]):
             assert secret not in repr(entry)
 
 
@@ -158,7 +158,7 @@ async def test_repeats_are_one_entry(clock: ManualClock, gateway: Gateway, journ
     gateway.on("MakeScanOrder", httpx.ConnectError("refused"), late, PAID)
     async with gateway.session(journal=journal, retry=RetryPolicy(base_delay=0)) as omipay:
         await scan(omipay)
-    assert len(gateway.asked) == 3
+    assert len(gateway.requests) == 3
     assert journal.names == ["opening", "closing"]
     assert journal.last.outcome is JournalOutcome.DONE
 

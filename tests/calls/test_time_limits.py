@@ -38,7 +38,7 @@ async def test_each_try_of_a_read_has_its_own_time(clock: ManualClock, gateway: 
         read = await begin(clock, omipay.query_order("TR1"))
         await clock.advance(10)
         assert (await outcome(read)).is_paid
-        gateway.asked.clear()
+        gateway.requests.clear()
         gateway.on("QueryOrder", Held(order("PAID")))
         read = await begin(clock, omipay.query_order("TR1", timeout=25))
         await clock.advance(24.5)
@@ -62,7 +62,7 @@ async def test_a_money_call_waits_for_its_answer_to_the_end(clock: ManualClock, 
     assert isinstance(error, OutcomeUnknown)
     assert (error.outcome, error.out_refund_no, error.order_no) == (Outcome.UNKNOWN, "R-1", "TR1")
     assert isinstance(error.__cause__, TransportError)
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_no_slot_in_time(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
@@ -85,7 +85,7 @@ async def test_no_slot_in_time(clock: ManualClock, gateway: Gateway, events: lis
         await clock.advance(0.001)
         assert type(await outcome(read)) is NotSent
         holder.cancel()
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
     told = {event.endpoint: event for event in named(events, "call") if event.error == "NotSent"}
     assert (told["Refund"].waited_s, told["QueryOrder"].waited_s) == (4, 8)
     assert (told["Refund"].outcome, told["QueryOrder"].outcome) == (Outcome.NOT_DONE, None)
@@ -118,7 +118,7 @@ async def test_money_goes_before_reads(clock: ManualClock, gateway: Gateway) -> 
         held.release.set()
         for task in tasks:
             await outcome(task)
-    assert [asked.endpoint for asked in gateway.asked] == ["QueryOrder", "Refund", "QueryOrder"]
+    assert [request.endpoint for request in gateway.requests] == ["QueryOrder", "Refund", "QueryOrder"]
 
 
 async def test_a_machine_that_stood_still_does_not_send_money_late() -> None:
@@ -139,7 +139,7 @@ async def test_a_machine_that_stood_still_does_not_send_money_late() -> None:
         await outcome(first)
     assert type(error) is NotSent
     assert error.outcome is Outcome.NOT_DONE
-    assert [asked.endpoint for asked in gateway.asked] == ["QueryOrder"]
+    assert [request.endpoint for request in gateway.requests] == ["QueryOrder"]
 
 
 class SleepyClock(ManualClock):
@@ -175,7 +175,7 @@ async def test_a_machine_that_slept_does_not_send_money_late(where: str) -> None
         assert (await outcome(first)).is_paid
     assert type(error) is NotSent
     assert error.outcome is Outcome.NOT_DONE
-    assert [asked.endpoint for asked in gateway.asked] == ["QueryOrder"]
+    assert [request.endpoint for request in gateway.requests] == ["QueryOrder"]
 
 
 async def test_a_slow_nonce_provider_does_not_send_money_late() -> None:
@@ -191,7 +191,7 @@ async def test_a_slow_nonce_provider_does_not_send_money_late() -> None:
         with pytest.raises(NotSent, match="half of its time") as caught:
             await make_refund(omipay)
         assert caught.value.outcome is Outcome.NOT_DONE
-        assert gateway.asked == []
+        assert gateway.requests == []
 
 
 async def test_a_wall_clock_that_is_set_back_gives_no_more_time() -> None:

@@ -77,7 +77,7 @@ async def test_a_caller_cancelled_before_its_claim_is_answered_frees_what_it_cla
     assert run.cancelled()
     answer.set()
     await guard.drain(1)
-    assert backend.asked == ["claim", "release"]
+    assert backend.requests == ["claim", "release"]
     assert shop.started == 0
     assert await backend.claim(KEY, "the next") is Claim.MINE
 
@@ -94,7 +94,7 @@ async def test_a_cancelled_caller_does_not_wait_for_a_backend_that_hangs(
     run.cancel()
     await clock.advance(0)
     assert run.cancelled()
-    assert backend.asked[-1] == method
+    assert backend.requests[-1] == method
     assert shop.running == 0
     await clock.advance(10)
     assert not guard._runs
@@ -128,7 +128,7 @@ async def test_a_success_that_is_still_to_be_recorded_is_not_freed_by_a_caller_w
     await clock.advance(5)
     assert run.cancelled()
     backend.faults.clear()
-    assert "release" not in backend.asked
+    assert "release" not in backend.requests
     assert await backend.claim(KEY, "anybody") is Claim.DONE
     assert shop.started == 1
 
@@ -143,9 +143,9 @@ async def test_a_caller_cancelled_while_another_process_runs_stops_asking(
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    asked = len(backend.asked)
+    asked = len(backend.requests)
     await clock.advance(100)
-    assert len(backend.asked) == asked
+    assert len(backend.requests) == asked
 
 
 async def test_a_timeout_around_the_call_works_as_everywhere(guard: OnceGuard, shop: Shop) -> None:
@@ -275,7 +275,7 @@ async def test_a_failure_after_the_caller_left_is_not_reported_as_forgotten(
     del run
     gc.collect()
     await asyncio.sleep(0)
-    assert "finish" in backend.asked
+    assert "finish" in backend.requests
     assert complaints == []
 
 
@@ -319,4 +319,4 @@ def test_shutting_the_loop_down_frees_the_order() -> None:
 
     asyncio.run(main())
     assert shops[0].ended == ["cancelled"]
-    assert "release" in backend.asked
+    assert "release" in backend.requests

@@ -33,7 +33,7 @@ def paid(order_no: str) -> Order:
     return Order(order_no=order_no, status=OrderStatus.PAID, out_order_no="A-1", currency="AUD", amount=450)
 
 
-class Asked:
+class Questions:
     """A gateway that answers each question after a second."""
 
     def __init__(self, clock: ManualClock) -> None:
@@ -62,13 +62,13 @@ class Asked:
 
 
 @pytest.fixture
-def asked(clock: ManualClock) -> Asked:
-    return Asked(clock)
+def questions(clock: ManualClock) -> Questions:
+    return Questions(clock)
 
 
 @pytest.fixture
-def confirmations(asked: Asked, clock: ManualClock) -> Confirmations:
-    return Confirmations(asked, clock, at_once=2)
+def confirmations(questions: Questions, clock: ManualClock) -> Confirmations:
+    return Confirmations(questions, clock, at_once=2)
 
 
 async def post(
@@ -85,7 +85,7 @@ async def post(
 
 
 async def test_bodies_that_wait_share_a_question_and_none_is_judged_by_an_older_answer(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """A hundred that come while a question is under way wait for the next one, which they share."""
     first = await post(confirmations, "TR1")
@@ -96,41 +96,41 @@ async def test_bodies_that_wait_share_a_question_and_none_is_judged_by_an_older_
     assert not any(task.done() for task in others)
     await clock.advance(1)
     assert all(task.done() for task in others)
-    assert asked.orders == ["TR1", "TR1"]
+    assert questions.orders == ["TR1", "TR1"]
     assert confirmations.waiting == 0
 
 
 async def test_one_signature_has_one_question_under_way_and_a_genuine_body_does_not_wait_behind_it(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """A thousand forged bodies are one line, and lines take turns."""
     forged = [await post(confirmations, f"TR{number}") for number in range(MOST_WAITING)]
-    assert asked.orders == ["TR0"]
+    assert questions.orders == ["TR0"]
     await clock.advance(0.5)
     genuine = await post(confirmations, "TR5", "genuine")
     await clock.advance(1)
     assert (await genuine).order_no == "TR5"
-    assert asked.orders == ["TR0", "TR5", "TR1"]
+    assert questions.orders == ["TR0", "TR5", "TR1"]
     assert forged[5].done()  # the answer is not older than this body: it gets the answer, too
     for task in forged:
         task.cancel()
     await asyncio.wait(forged)
     await clock.advance(1)
-    assert asked.under_way == confirmations.waiting == 0
+    assert questions.under_way == confirmations.waiting == 0
 
 
-async def test_signatures_take_turns(confirmations: Confirmations, asked: Asked, clock: ManualClock) -> None:
+async def test_signatures_take_turns(confirmations: Confirmations, questions: Questions, clock: ManualClock) -> None:
     """Two strangers with many bodies, as many as there are questions at once, do not hold up a third."""
     tasks = [await post(confirmations, f"TR{n}", "one" if n < 3 else "two") for n in range(6)]
     tasks.append(await post(confirmations, "TR6", "genuine"))
     await clock.advance(2)
-    assert asked.orders == ["TR0", "TR3", "TR1", "TR4", "TR6", "TR2"]
+    assert questions.orders == ["TR0", "TR3", "TR1", "TR4", "TR6", "TR2"]
     await clock.advance(2)
     assert {task.result().order_no for task in tasks} == {f"TR{n}" for n in range(7)}
 
 
 async def test_no_more_than_so_many_wait_and_the_longest_line_loses_its_last(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """The stranger's surplus is refused at once; a genuine body takes the place of one of the stranger's."""
     forged = [await post(confirmations, f"TR{number}") for number in range(MOST_WAITING + 1)]
@@ -164,7 +164,7 @@ async def test_many_signatures_share_the_limit(
 
 
 async def test_a_body_waits_no_longer_than_its_time(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """Whether its question has begun or not; a question that nobody waits for any more is given up."""
     tasks = [await post(confirmations, order_no, f"nonce {order_no}", 0.5) for order_no in ("TR1", "TR2", "TR3")]
@@ -174,12 +174,12 @@ async def test_a_body_waits_no_longer_than_its_time(
             await task
         assert caught.value.endpoint == "QueryOrder"
     await clock.advance(0)
-    assert (asked.cancelled, asked.under_way, confirmations.waiting) == (2, 0, 0)
-    assert asked.limits == [0.5, 0.5]
+    assert (questions.cancelled, questions.under_way, confirmations.waiting) == (2, 0, 0)
+    assert questions.limits == [0.5, 0.5]
 
 
 async def test_a_question_lives_as_long_as_one_body_waits_for_it(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """Who leaves takes nothing with it."""
     blocker = await post(confirmations, "TR1", timeout=10)
@@ -189,21 +189,21 @@ async def test_a_question_lives_as_long_as_one_body_waits_for_it(
     leaving.cancel()
     await clock.advance(0.75)
     assert (await blocker, await staying) == (paid("TR1"), paid("TR1"))
-    assert asked.cancelled == 0
+    assert questions.cancelled == 0
 
 
 async def test_each_body_gets_an_error_of_its_own(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """One error raised in many tasks would collect their tracebacks."""
-    asked.error = InvalidReply("502", status=502)
+    questions.error = InvalidReply("502", status=502)
     tasks = [await post(confirmations, "TR1") for _ in range(2)]
     later = [await post(confirmations, "TR1") for _ in range(2)]
     await clock.advance(2)
     errors = await asyncio.gather(*tasks, *later, return_exceptions=True)
     assert [type(error) for error in errors] == [InvalidReply] * 4
     assert len({id(error) for error in errors}) == 4
-    asked.error = ZeroDivisionError()
+    questions.error = ZeroDivisionError()
     task = await post(confirmations, "TR1")
     await clock.advance(1)
     with pytest.raises(ZeroDivisionError):
@@ -211,28 +211,28 @@ async def test_each_body_gets_an_error_of_its_own(
 
 
 async def test_a_question_that_is_cancelled_by_others_is_a_failure_and_cancels_nobody(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """A transport may let its own time limits come out as cancellations: whoever waits gets an error of ours."""
-    asked.error = asyncio.CancelledError()
+    questions.error = asyncio.CancelledError()
     task = await post(confirmations, "TR1")
     await clock.advance(1)
     with pytest.raises(TransportError, match="question was cancelled") as caught:
         await task
     assert caught.value.endpoint == "QueryOrder"
-    asked.error = None
+    questions.error = None
     task = await post(confirmations, "TR1")
     await clock.advance(1)
     assert await task == paid("TR1")
 
 
 async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_as_forgotten(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """The sender hangs up in the moment in which the question fails."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    asked.error = InvalidReply("502", status=502)
+    questions.error = InvalidReply("502", status=502)
     task = await post(confirmations, "TR1")
     question = confirmations._under_way["TR1"].task
     assert question is not None
@@ -247,7 +247,7 @@ async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_as_forgot
 
 
 async def test_what_a_closed_event_loop_left_behind_is_forgotten(
-    confirmations: Confirmations, asked: Asked, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
     """In the next loop an order is asked about at once."""
     old = await post(confirmations, "TR1")
@@ -276,13 +276,13 @@ async def test_a_signature_that_was_confirmed_for_one_order_is_refused_for_any_o
     shop = Shop()
     captured = notification(clock, "TR1")
     check_answer(await omipay.receive_notification(captured, shop.handle), 200)
-    questions = len(gateway.asked)
+    questions = len(gateway.requests)
     reply = await omipay.receive_notification({**captured, "order_no": "TR2"}, shop.handle)
     check_answer(reply, 403)
     assert isinstance(reply.error, ReplayedNotification)
     with pytest.raises(ReplayedNotification):
         await omipay.confirm_notification({**captured, "order_no": "TR2"})
-    assert len(gateway.asked) == questions
+    assert len(gateway.requests) == questions
     for spelling in ("TR1", "tr1"):
         check_answer(await omipay.receive_notification({**captured, "order_no": spelling}, shop.handle), 200)
     assert shop.fulfilled == ["TR1"]
@@ -302,7 +302,7 @@ async def test_bodies_that_wait_with_a_signature_are_refused_once_it_is_confirme
     assert (await outcome(genuine)).is_paid
     for task in forged:
         assert isinstance(await outcome(task), ReplayedNotification)
-    assert "TR3" not in {asked.number for asked in gateway.asked}
+    assert "TR3" not in {request.number for request in gateway.requests}
 
 
 async def test_bodies_that_wait_with_a_signature_for_its_own_order_are_confirmed(
@@ -353,4 +353,4 @@ async def test_what_is_not_the_number_of_an_order_is_malformed(
 ) -> None:
     """The gateway is not queried."""
     check_answer(await omipay.receive_notification(notification(clock, order_no), Shop().handle), 400)
-    assert gateway.asked == []
+    assert gateway.requests == []

@@ -82,7 +82,7 @@ async def test_settle_raises_what_the_poll_or_the_handler_raises(
     """An order that failed is not handed on, a handler that failed is run again, a wrong one is refused at once."""
     with pytest.raises(InvalidRequest, match="handler"):
         await omipay.settle("TR1", untyped(None))
-    assert gateway.asked == []
+    assert gateway.requests == []
     gateway.on("TR2", order("CANCELLED"))
     assert isinstance(await at_once(clock, omipay.settle("TR2", shop.handle, first_wait=0)), PaymentFailed)
     shop.failing = [ZeroDivisionError()]
@@ -107,7 +107,7 @@ async def test_a_notification_is_found_whether_it_or_the_wait_comes_first(
     if not before:
         check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
     assert [(await outcome(wait)).order_no for wait in waits] == ["TR1", "TR1"]
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
     assert not other.done()
     await clock.advance(7200)
     assert not other.done()
@@ -188,7 +188,7 @@ async def test_sessions_that_share_a_backend_share_what_was_confirmed(
         await clock.advance(5)
         heard = await outcome(waiting)
         assert (heard, heard.raw) == (reply.order, reply.order and reply.order.raw)
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 NO_AMOUNT = {name: value for name, value in PAID.items() if name != "amount"}

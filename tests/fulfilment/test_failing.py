@@ -143,7 +143,7 @@ async def test_a_lease_that_was_taken_stops_the_handler(
     with pytest.raises(BackendError):
         await run
     assert shop.ended == ["cancelled"]
-    assert "release" not in backend.asked
+    assert "release" not in backend.requests
 
 
 async def test_a_success_whose_record_failed_is_recorded_at_the_next_delivery(
@@ -171,7 +171,7 @@ async def test_another_process_runs_what_was_not_recorded_once_the_lease_has_lap
     with pytest.raises(BackendError):
         await guard.run(ORDER, shop, wait_timeout=10)
     backend.faults.clear()
-    assert "release" not in backend.asked
+    assert "release" not in backend.requests
     with pytest.raises(StillRunning):
         await elsewhere.run(ORDER, shop, wait_timeout=0)
     await clock.advance(30)

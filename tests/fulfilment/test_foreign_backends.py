@@ -49,7 +49,7 @@ async def test_a_renewal_that_ends_in_any_other_way_is_ridden_out(
     backend.faults["renew"] = fault
     run = await begin(guard, shop)
     await clock.advance(29.9)
-    assert backend.asked.count("renew") > 1
+    assert backend.requests.count("renew") > 1
     assert not run.done()
     await clock.advance(0.1)
     with pytest.raises(BackendError, match="may run again"):
@@ -133,8 +133,8 @@ async def test_a_backend_without_a_lease_is_given_the_usual_one(
     backend.faults["claim"] = mine
     run = await begin(guard, shop)
     await clock.advance(9.9)
-    assert "renew" not in backend.asked
+    assert "renew" not in backend.requests
     await clock.advance(0.1)
-    assert backend.asked[-1] == "renew"
+    assert backend.requests[-1] == "renew"
     shop.go.set()
     assert await run is True

@@ -131,7 +131,7 @@ async def test_another_process_waits_for_the_lease_with_growing_pauses(
     first = await begin(guard, shop)
     second = await begin(elsewhere, shop)
     await clock.advance(8)
-    assert 5 < backend.asked.count("claim") < 20
+    assert 5 < backend.requests.count("claim") < 20
     shop.go.set()
     assert await first is True
     await clock.advance(1)
@@ -178,7 +178,7 @@ async def test_a_handler_that_is_alive_keeps_its_lease(
     await clock.advance(3600)
     with pytest.raises(StillRunning):
         await elsewhere.run(ORDER, shop, wait_timeout=0)
-    assert backend.asked.count("renew") == 360
+    assert backend.requests.count("renew") == 360
     shop.go.set()
     assert await first is True
     assert shop.started == 1

@@ -37,7 +37,7 @@ async def test_what_cannot_be_called_is_refused_at_once(guard: OnceGuard, backen
     with pytest.raises(InvalidRequest, match="handler") as caught:
         await guard.run(ORDER, handler, wait_timeout=10)
     assert caught.value.parameter == "handler"
-    assert backend.asked == []
+    assert backend.requests == []
 
 
 @pytest.mark.parametrize("handler", [sync_handler, lambda order: order, print, mock.Mock(), generating_handler])

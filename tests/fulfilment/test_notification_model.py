@@ -54,9 +54,9 @@ class Shop(RuleBasedStateMachine):
 
         self.do(build())
 
-    def answer(self, asked: Request) -> Any:
+    def answer(self, request: Request) -> Any:
         """QueryOrder, as the gateway has it now."""
-        return httpx.ConnectError("refused") if self.trouble else order(self.status[asked.number])
+        return httpx.ConnectError("refused") if self.trouble else order(self.status[request.number])
 
     async def handle(self, order: Order) -> None:
         """Fulfil an order, when the gate is open."""

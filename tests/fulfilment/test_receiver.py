@@ -246,7 +246,7 @@ async def test_what_cannot_be_called_is_refused_as_a_handler(
         await omipay.fulfil("TR1", handler)
     with pytest.raises(InvalidRequest, match="timeout"):
         await omipay.receive_notification(notification(clock), Shop().handle, timeout=0)
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 # -- the session's end ------------------------------------------------------------------------------------------------

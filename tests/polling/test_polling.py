@@ -46,7 +46,7 @@ async def test_asks_after_five_seconds_and_then_every_five(
     paid = await outcome(poll)
     assert paid == Order("TR1", OrderStatus.PAID, None, "AUD", 450)
     assert gateway.times("QueryOrder") == [5, 10, 15]
-    assert [asked.method for asked in gateway.asked] == ["GET"] * 3
+    assert [request.method for request in gateway.requests] == ["GET"] * 3
 
 
 async def test_the_interval_begins_with_each_answer(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
@@ -156,7 +156,7 @@ async def test_every_order_can_be_waited_for(
     """By its object, whichever call made it, or by its number."""
     gateway.on("TR1", order("PAID"))
     poll = await begin(clock, omipay.poll_until_paid(given))
-    assert gateway.asked == []
+    assert gateway.requests == []
     await clock.advance(5)
     assert (await outcome(poll)).order_no == "TR1"
 

@@ -109,15 +109,15 @@ async def test_lasting_errors_are_raised_at_once(
     error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
     assert type(error) is kind
     assert error.outcome is Outcome.UNKNOWN
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_an_order_that_the_second_node_does_not_have_yet(clock: ManualClock, gateway: Gateway) -> None:
     """ "No such order" is a temporary error if the second node answers it, and a lasting one if the first does."""
 
-    def by_node(asked: Any) -> Any:
+    def by_node(request: Any) -> Any:
         if clock.monotonic() < 40:
-            return httpx.ConnectError("refused") if asked.host == "gateway.test" else fail("PERMISSION_ERROR")
+            return httpx.ConnectError("refused") if request.host == "gateway.test" else fail("PERMISSION_ERROR")
         return fail("ORDER_NO_ERROR")
 
     gateway.on("QueryOrder", by_node)
@@ -125,7 +125,7 @@ async def test_an_order_that_the_second_node_does_not_have_yet(clock: ManualCloc
         poll = await begin(clock, omipay.poll_until_paid("TR1"))
         await clock.advance(30)
         assert not poll.done()
-        assert {asked.host for asked in gateway.asked} == {"gateway.test", "second.test"}
+        assert {request.host for request in gateway.requests} == {"gateway.test", "second.test"}
         await clock.advance(40)
         error = await outcome(poll)
     assert isinstance(error, LookupFailed)
@@ -203,7 +203,7 @@ async def test_bad_arguments_are_named(
     with pytest.raises(InvalidRequest, match=parameter) as caught:
         await omipay.poll_until_paid(**{"order": "TR1", **arguments})
     assert caught.value.parameter == parameter
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_a_refund_is_waited_for_by_its_own_number(omipay: AsyncOmipay) -> None:
@@ -227,7 +227,7 @@ async def test_a_poll_is_cancelled_as_any_task_is(clock: ManualClock, gateway: G
         with pytest.raises(asyncio.CancelledError):
             await poll
     await clock.advance(60)
-    assert (gateway.under_way, held.cancelled, len(gateway.asked)) == (0, 1, 1)
+    assert (gateway.under_way, held.cancelled, len(gateway.requests)) == (0, 1, 1)
 
 
 async def test_a_timeout_of_ones_own_works_around_a_poll(gateway: Gateway, omipay: AsyncOmipay) -> None:

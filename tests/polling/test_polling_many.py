@@ -158,7 +158,7 @@ async def test_a_poll_that_joins_a_question_gets_its_answer(
     second = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0))
     held.release.set()
     assert await outcome(first) == await outcome(second)
-    assert len(gateway.asked) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_cancelling_one_poll_leaves_the_others_alone(
@@ -174,7 +174,7 @@ async def test_cancelling_one_poll_leaves_the_others_alone(
             await leaving
     held.release.set()
     assert (await outcome(polls[1])).is_paid
-    assert (held.cancelled, len(gateway.asked)) == (0, 1)
+    assert (held.cancelled, len(gateway.requests)) == (0, 1)
 
 
 async def test_polls_cancelled_as_they_fall_due_leave_room_for_others(
@@ -300,8 +300,19 @@ async def test_the_oldest_due_poll_goes_first(clock: ManualClock, gateway: Gatew
         early = [await begin(clock, omipay.poll_until_paid(f"A{n}", first_wait=5)) for n in range(6)]
         await clock.advance(60)
         assert all([(await outcome(poll)).is_paid for poll in early + late])
-    assert [asked.number for asked in gateway.asked] == ["A0", "A1", "A2", "A3", "A4", "A5", "B0", "B1", "B2", "B3"]
-    assert [asked.at for asked in gateway.asked] == [5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
+    assert [request.number for request in gateway.requests] == [
+        "A0",
+        "A1",
+        "A2",
+        "A3",
+        "A4",
+        "A5",
+        "B0",
+        "B1",
+        "B2",
+        "B3",
+    ]
+    assert [request.at for request in gateway.requests] == [5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
     assert gateway.most_under_way == 2
 
 
@@ -326,14 +337,14 @@ class Crowd:
         }
         self.faults = 0
 
-    def answer(self, asked: Request) -> Any:
+    def answer(self, request: Request) -> Any:
         """The gateway's answer about an order now; one in fifty cannot be used."""
         if self.chance.random() < 0.02:
             self.faults += 1
             failures = (httpx.ReadTimeout("slow"), httpx.Response(502), fail("SYSTEM_ERROR"))
             return self.chance.choice(failures)
-        moment, fate = self.fates[asked.number]
-        return order(fate if asked.at >= moment else "PAYING")
+        moment, fate = self.fates[request.number]
+        return order(fate if request.at >= moment else "PAYING")
 
 
 async def test_ten_thousand_polls_all_end_as_their_customers_do() -> None:
@@ -342,9 +353,9 @@ async def test_ten_thousand_polls_all_end_as_their_customers_do() -> None:
     crowd = Crowd(10_000, seed=4)
     gateway = Gateway(clock)
 
-    async def answer(asked: Request) -> Any:
+    async def answer(request: Request) -> Any:
         await clock.sleep(0.05)
-        return crowd.answer(asked)
+        return crowd.answer(request)
 
     async def sell(_: Request) -> Any:
         await clock.sleep(0.25)

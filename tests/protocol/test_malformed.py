@@ -79,7 +79,7 @@ async def test_bodies_that_are_not_notifications(gateway: Gateway, omipay: Async
     with pytest.raises(MalformedNotification):
         omipay.parse_notification(body)
     await refused(omipay, body, MalformedNotification, 400)
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize("name", ["order_no", "out_order_no", "currency", "total_amount"])
@@ -182,7 +182,7 @@ async def test_signature_fields_of_the_wrong_kind(
     await refused(omipay, body, MalformedNotification, 400)
     with pytest.raises(MalformedNotification, match=f"^the notification has no {next(iter(changes))}$"):
         omipay.parse_notification(body)
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize("changes", [{"nonce_str": "a"}, {"nonce_str": "a" * 256}, {"timestamp": 10**20 - 1}], ids=str)

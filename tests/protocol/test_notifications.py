@@ -244,8 +244,8 @@ async def test_a_gateway_that_cannot_be_asked_is_a_transport_error(
 async def test_a_second_node_without_the_order_does_not_reject_a_body(clock: ManualClock, gateway: Gateway) -> None:
     """It may not have the order yet: the gateway is asked to deliver again."""
 
-    def by_host(asked: Request) -> Any:
-        return httpx.ConnectError("refused") if asked.host == "gateway.test" else fail("PERMISSION_ERROR")
+    def by_host(request: Request) -> Any:
+        return httpx.ConnectError("refused") if request.host == "gateway.test" else fail("PERMISSION_ERROR")
 
     gateway.on("TR1", by_host)
     async with gateway.session(fallback="http://second.test/omipay/api") as omipay:

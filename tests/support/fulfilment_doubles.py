@@ -26,11 +26,11 @@ class FaultyBackend(MemoryBackend):
     def __init__(self, clock: Clock) -> None:
         super().__init__(lease=30, clock=clock)
         self.faults: dict[str, Callable[[], Any]] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.woken: list[str] = []
 
     async def _fault(self, method: str) -> Any:
-        self.asked.append(method)
+        self.requests.append(method)
         fault = self.faults.get(method)
         return None if fault is None else await fault()
 

@@ -51,7 +51,7 @@ class Gateway(httpx.AsyncBaseTransport):
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self.connect_timeouts: list[float] = []
         self.under_way = 0
         self.most_under_way = 0
@@ -64,25 +64,25 @@ class Gateway(httpx.AsyncBaseTransport):
 
     def times(self, name: str) -> list[float]:
         """When an endpoint, or a number, was asked about."""
-        return [asked.at for asked in self.asked if name in {asked.endpoint, asked.number}]
+        return [request.at for request in self.requests if name in {request.endpoint, request.number}]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The next answer of the script."""
         endpoint = request.url.path.rpartition("/")[2]
         target = request.extensions.get("target")  # on our own transports the query is not in the URL
         params = dict(request.url.params if target is None else httpx.URL(target.decode()).params)
-        asked = Request(self.clock.monotonic(), endpoint, params, request.url.host, request.method)
-        self.asked.append(asked)
+        received = Request(self.clock.monotonic(), endpoint, params, request.url.host, request.method)
+        self.requests.append(received)
         if "timeout" in request.extensions:
             self.connect_timeouts.append(request.extensions["timeout"]["connect"])
-        of_number = self._scripts.get(asked.number) if request.method == "GET" else None
+        of_number = self._scripts.get(received.number) if request.method == "GET" else None
         script = of_number or self._scripts.get(endpoint) or [fail("PERMISSION_ERROR")]
         answer: Any = script.pop(0) if len(script) > 1 else script[0]
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             while callable(answer) or inspect.isawaitable(answer):
-                answer = await answer if inspect.isawaitable(answer) else answer(asked)
+                answer = await answer if inspect.isawaitable(answer) else answer(received)
         finally:
             self.under_way -= 1
         if isinstance(answer, Exception):
@@ -113,13 +113,13 @@ class Held:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        self.asked = asyncio.Event()
+        self.reached = asyncio.Event()
         self.release = asyncio.Event()
         self.cancelled = 0
 
     async def __call__(self, _: Request) -> Answer:
         """The answer, once ``release`` is set."""
-        self.asked.set()
+        self.reached.set()
         try:
             await self.release.wait()
         except asyncio.CancelledError:

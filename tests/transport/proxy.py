@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Proxy:
-    """The proxy: ``asked`` holds the first line of each request it got."""
+    """The proxy: ``requests`` holds the first line of each request it got."""
 
     refuses: bool = False
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     connections: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -54,8 +54,8 @@ class Proxy:
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
         self.heads.append(head)
-        self.asked.append(head.partition("\r\n")[0])
-        method, target, version = self.asked[-1].split(" ")
+        self.requests.append(head.partition("\r\n")[0])
+        method, target, version = self.requests[-1].split(" ")
         if self.refuses:
             writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
             return

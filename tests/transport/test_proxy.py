@@ -74,7 +74,7 @@ async def test_https_proxy(
     async with open_session(public(secure), verify=verify) as omipay:
         await scan(omipay, "A-1")
         await query(omipay, "OM-1")
-    assert set(proxy.asked) == {f"CONNECT gateway.test:{secure.port} HTTP/1.1"}
+    assert set(proxy.requests) == {f"CONNECT gateway.test:{secure.port} HTTP/1.1"}
     assert secure.numbers == ["A-1", "OM-1"]
     assert not any("sign" in head or SECRET_KEY in head for head in proxy.heads)
 
@@ -96,7 +96,7 @@ async def test_http_proxy(gateway: Gateway, proxy: Proxy, monkeypatch: pytest.Mo
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     async with open_session(gateway) as omipay:
         await omipay.http.get(f"{public(gateway)}/v2/QueryOrder?{UNSIGNED}")
-    (asked,) = proxy.asked
+    (asked,) = proxy.requests
     assert asked == f"GET {public(gateway)}/v2/QueryOrder?{UNSIGNED} HTTP/1.1"
 
 
@@ -128,7 +128,7 @@ async def test_proxy_given(
     monkeypatch.setenv("NO_PROXY", "*")
     async with open_session(secure, verify=verify, proxy=proxy.url) as omipay:
         await scan(omipay, "A-1")
-    assert proxy.asked == [f"CONNECT 127.0.0.1:{secure.port} HTTP/1.1"]
+    assert proxy.requests == [f"CONNECT 127.0.0.1:{secure.port} HTTP/1.1"]
 
 
 async def test_transport_given(gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ async def test_transport_given(gateway: Gateway, proxy: Proxy, monkeypatch: pyte
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     async with open_session(gateway, Transport.AIOHTTP) as omipay:
         await scan(omipay, "A-1")
-    assert (proxy.asked, gateway.acts) == ([], {"A-1": 1})
+    assert (proxy.requests, gateway.acts) == ([], {"A-1": 1})
 
 
 async def test_tunnel_refused(secure: Gateway, verify: ssl.SSLContext, proxy: Proxy) -> None:
@@ -166,7 +166,7 @@ async def test_proxy_that_refuses_in_plain_text(gateway: Gateway, proxy: Proxy) 
     async with open_session(gateway, proxy=proxy.url) as omipay:
         with pytest.raises(OutcomeUnknown):
             await scan(omipay, "A-1")
-    assert len(proxy.asked) == 1
+    assert len(proxy.requests) == 1
 
 
 async def test_tunnel_that_breaks(secure: Gateway, verify: ssl.SSLContext, proxy: Proxy) -> None:

@@ -37,7 +37,7 @@ async def test_a_request_that_is_too_long_for_the_transport(gateway: Gateway) ->
             with pytest.raises(OmipayError) as caught:
                 await call("订" * 10_000)
             assert not isinstance(caught.value, OutcomeUnknown)
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_whatever_a_transport_raises(gateway: Gateway) -> None:
