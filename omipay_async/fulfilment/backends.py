@@ -10,6 +10,7 @@ lease that is not renewed ends (``HELD`` to ``FREE``), and a recorded success is
 from __future__ import annotations
 
 import enum
+import unicodedata
 from collections import OrderedDict
 from datetime import timedelta
 from types import MappingProxyType
@@ -161,8 +162,16 @@ NOTES_KEPT_S: Final = 900.0
 
 
 def claim_key(m_number: str, order_no: str) -> str:
-    """The key of an order's claim. It is the same however the number is spelt, with capital letters or not."""
-    return f"{m_number}:{order_no.upper()}"
+    """The key of an order's claim. It is the same however the number is spelt."""
+    return f"{m_number}:{one_spelling(order_no)}"
+
+
+def one_spelling(order_no: str) -> str:
+    """An order's number without regard to case, to spaces around it and to the width of its letters.
+
+    A gateway may find an order by each of these spellings, and QueryOrder's reply does not have the number.
+    """
+    return unicodedata.normalize("NFKC", order_no).strip().upper()
 
 
 def checked_seconds(name: str, value: object) -> float:

@@ -103,7 +103,7 @@ class OnceGuard:
 
         Raises:
             BackendError: the order could not be claimed, its claim was lost, its success could not be recorded, or a
-                handler asks for the order that it is fulfilling.
+                handler asks for the order that it is fulfilling, or for one whose handler waits for it.
             StillRunning: another run of this order did not end in time.
             InvalidRequest: the handler cannot be called, or is not async.
             Exception: what the handler raised.
@@ -112,8 +112,8 @@ class OnceGuard:
         key = claim_key(self._m_number, order.order_no)
         deadline = None if wait_timeout is None else self._clock.monotonic() + wait_timeout
         while (run := self._under_way(key)) is not None:
-            if run in _within.get():
-                message = f"order {key}: its own handler asks for it to be fulfilled"
+            if any(run.waits_for(own) for own in _within.get()):
+                message = f"order {key}: its own handler asks for it to be fulfilled, or waits for one that does"
                 raise BackendError(message)
             if deadline is not None and run.waiting >= _MOST_WAITING:
                 raise StillRunning(here=True)
@@ -129,11 +129,16 @@ class OnceGuard:
         return await run.result()
 
     async def _wait_for(self, run: _Run, deadline: float | None) -> None:
+        within = _within.get()
         run.waiting += 1
+        for own in within:
+            own.awaited.append(run)
         try:
             await wait(self._clock, (run.task,), None if deadline is None else deadline - self._clock.monotonic())
         finally:
             run.waiting -= 1
+            for own in within:
+                own.awaited.remove(run)
 
     async def drain(self, timeout: float) -> None:
         """Wait until no handler runs, ``timeout`` seconds at most. A handler that calls this is not waited for."""
@@ -170,6 +175,8 @@ class _Run:
         self.succeeded = False
         self.waiting = 0
         """How many other callers wait until it ends."""
+        self.awaited: list[_Run] = []
+        """The other runs that its handler waits for."""
         self._lease = lease
         self._clock = clock
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -179,6 +186,10 @@ class _Run:
     def key(self) -> str:
         """The backend's key of the order."""
         return self._lease.key
+
+    def waits_for(self, other: _Run) -> bool:
+        """Whether this run cannot end before ``other`` does. (No run waits for itself, so the search ends.)"""
+        return self is other or any(run.waits_for(other) for run in self.awaited)
 
     def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
         """Begin. The task is created directly, because a loop's task factory may run a task before it is known here."""

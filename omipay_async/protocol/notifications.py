@@ -105,12 +105,13 @@ def parse(
 
 # The fields that are compared with the gateway's answer must be readable. Any other that is not becomes None.
 _ESSENTIAL: Final = frozenset({"order_no", "timestamp", "out_order_no", "currency", "amount"})
-_ORDER_NO: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ORDER_NO: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""The gateway's number of an order, where it comes from outside: from a notification's body, or from a person."""
 
 
 def _check_order_no(order_no: str) -> None:
     # A stranger can choose it, and it becomes a key of the once-guard: one order must not have two spellings.
-    if not _ORDER_NO.fullmatch(order_no):
+    if not ORDER_NO.fullmatch(order_no):
         raise ValueError("order_no is not 1 to 64 of A-Z, a-z, 0-9, _ and -")
 
 

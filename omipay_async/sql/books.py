@@ -141,10 +141,12 @@ class Books:
         """Write down what a person found out in Omipay's back office about a call that is unresolved.
 
         ``outcome`` is ``DONE`` or ``NOT_DONE`` (or ``UNKNOWN``, to take a mistake back). With the gateway's
-        ``order_no`` of an order that was made, the next sweep asks about it and fulfils it if it is paid.
+        ``order_no`` of an order that was made, the next sweep asks about it and fulfils it if it is paid. A number that
+        was typed wrong is replaced by the next one, and taken back by an outcome that is not ``DONE``.
 
         Raises:
-            InvalidRequest: no such entry or outcome, or the gateway's reply already decided it.
+            InvalidRequest: no such entry or outcome, what cannot be the number of an order, or the gateway's reply
+                already decided it.
             JournalError: the database could not be asked.
         """
         await self._entries.resolve(entry_or_id, outcome, order_no)
@@ -240,7 +242,8 @@ class Books:
         orders are asked about.
 
         What one order's question or handler raises is logged and counted, and the order is asked about again within a
-        minute. Cancelling a sweep cancels its handlers, and lets what it had not asked about be due at once.
+        minute; one that the gateway has never known, when its age has doubled. Cancelling a sweep cancels its handlers,
+        and lets what it had not asked about be due at once.
 
         Raises:
             InvalidRequest: for a handler that cannot be called, or a wrong ``limit``.

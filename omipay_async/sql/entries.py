@@ -12,11 +12,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, delete, func, literal, null, or_, select, update
+from sqlalchemy import and_, case, delete, func, literal, not_, null, or_, select, update
 
 from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.fulfilment.backends import NOTES_KEPT_S
 from omipay_async.journal import JournalEntry, JournalOutcome
+from omipay_async.protocol.notifications import ORDER_NO
+from omipay_async.text import plain_text
 
 from .schedule import FIRST
 from .tables import CALL, ORDER, entry_columns, entry_of, order_key, storable, storable_text, values_of
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from .database import Database
 
 _CERTAIN: Final = (JournalOutcome.DONE, JournalOutcome.NOT_DONE)
-_LONGEST_ORDER_NO: Final = 64
+_NUMBERS: Final = (CALL.c.m_number, CALL.c.id, CALL.c.out_order_no, CALL.c.order_no, CALL.c.out_refund_no)
 
 
 class Entries:
@@ -219,7 +221,7 @@ class Entries:
 
         async def ask(connection: AsyncConnection) -> str:
             named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
-            columns = (CALL.c.m_number, CALL.c.closed_at, CALL.c.resolved_at, CALL.c.out_refund_no)
+            columns = (*_NUMBERS, CALL.c.closed_at, CALL.c.resolved_at)
             rows = (await connection.execute(select(*columns).where(*named))).all()
             problem = _problem(rows)
             if not problem:
@@ -239,10 +241,28 @@ class Entries:
             "resolved_at": now,
             **({} if order_no is None else {"order_no": order_no}),
         }
+        if _takes_back(row, outcome, order_no) and await self._forget_mistake(connection, row):
+            values["order_no"] = order_no
         this = and_(CALL.c.id == entry_id, CALL.c.m_number == row.m_number)
         await connection.execute(update(CALL).where(this).values(values))
         if order_no is not None and row.out_refund_no is None:
             await connection.execute(self._made(row.m_number, order_no, {}))
+
+    async def _forget_mistake(self, connection: AsyncConnection, row: Any) -> bool:
+        """Forget the number that a person gave to a call, if it is not the sale's own. Whether it was forgotten.
+
+        Nobody is to be asked about an order of which nothing but its number was ever known.
+        """
+        order = and_(ORDER.c.m_number == row.m_number, ORDER.c.key == order_key(row.order_no))
+        sale = (await connection.execute(select(ORDER.c.out_order_no).where(order))).scalar()
+        if sale is not None and sale == row.out_order_no:
+            return False
+        named = select(CALL.c.id).where(
+            CALL.c.m_number == row.m_number, CALL.c.order_no == row.order_no, CALL.c.id != row.id
+        )
+        facts = (ORDER.c.out_order_no, ORDER.c.status, ORDER.c.owner, ORDER.c.done_at)
+        await connection.execute(delete(ORDER).where(order, *(fact.is_(None) for fact in facts), not_(named.exists())))
+        return True
 
     async def prune(self, older_than: timedelta) -> int:
         """Forget what was closed that long ago, and notes that nobody can be waiting for. How many rows."""
@@ -258,6 +278,15 @@ class Entries:
             return sum(forgotten)
 
         return await self._database.write(ask, JournalError)
+
+
+def _takes_back(row: Any, outcome: JournalOutcome, order_no: str | None) -> bool:
+    """Whether a person corrects the number that a person gave before, or says that there was no such order."""
+    if row.resolved_at is None or row.order_no is None or row.out_refund_no is not None:
+        return False
+    if order_no is None:
+        return outcome is not JournalOutcome.DONE
+    return order_key(order_no) != order_key(row.order_no)
 
 
 def _is_not_done() -> Any:
@@ -281,17 +310,14 @@ def _checked_outcome(outcome: object) -> JournalOutcome:
 def _checked_order_no(order_no: object, outcome: JournalOutcome) -> str | None:
     if order_no is None:
         return None
-    if (
-        not isinstance(order_no, str)
-        or not order_no.isprintable()
-        or not 0 < len(order_no.strip()) <= _LONGEST_ORDER_NO
-    ):
-        message = "order_no must be the gateway's number of the order, a string of 64 characters at most"
+    number = plain_text(order_no).strip() if isinstance(order_no, str) else ""
+    if not ORDER_NO.fullmatch(number):
+        message = "order_no must be the gateway's number of the order: 1 to 64 of A-Z, a-z, 0-9, _ and -"
         raise InvalidRequest(message, parameter="order_no")
     if outcome is JournalOutcome.NOT_DONE:
         message = "order_no: an order that has a number was made, so the outcome is not NOT_DONE"
         raise InvalidRequest(message, parameter="order_no")
-    return str.__str__(order_no).strip()
+    return number
 
 
 def _checked_id(entry_or_id: object) -> tuple[str, str | None]:

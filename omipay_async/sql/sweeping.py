@@ -7,6 +7,7 @@ took that was killed is due again after a minute. PostgreSQL skips rows that ano
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 from sqlalchemy import and_, or_, select, update
 
-from omipay_async.errors import JournalError, OmipayError, SessionClosed
+from omipay_async.errors import JournalError, LookupFailed, OmipayError, SessionClosed
 
 from . import schedule
 from .tables import ORDER, WaitingOrder, aware, waiting_of
@@ -39,6 +40,11 @@ _log: Final = logging.getLogger("omipay_async")
 _WORKERS: Final = 8
 _HOLD: Final = timedelta(seconds=60)
 """For how long a row that was taken is not due: a question and its handler, of a process that was killed meanwhile."""
+_AGAIN: Final = "order %s: the sweep asks again soon: %s"
+_UNKNOWN: Final = (
+    "order %s: the gateway does not know it; the sweep asks again when its age has doubled. "
+    "If a person gave this number, give the right one (books.resolve): %s"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -52,7 +58,8 @@ class SweepReport:
     failed: int = 0
     """Will not be paid."""
     errors: int = 0
-    """The gateway gave no answer, or the handler raised. They are asked about again within a minute."""
+    """The gateway gave no answer, or the handler raised: they are asked about again within a minute. Or the gateway has
+    never known the order: it is asked about again when its age has doubled."""
     unresolved: int = 0
     """Money calls of this merchant of which nobody knows what became of them: ``books.unresolved()`` lists them."""
 
@@ -64,6 +71,8 @@ class _Taken:
     key: str
     order_no: str
     made_at: datetime
+    has_status: bool
+    """Whether the gateway has said anything of it before."""
 
 
 class Sweeping:
@@ -97,14 +106,14 @@ class Sweeping:
             update(ORDER)
             .where(ORDER.c.m_number == m_number, ORDER.c.key.in_(select(found.c.key)))
             .values(due_at=self._dialect.now(_HOLD))
-            .returning(ORDER.c.key, ORDER.c.order_no, ORDER.c.made_at)
+            .returning(ORDER.c.key, ORDER.c.order_no, ORDER.c.made_at, ORDER.c.status)
         )
 
         async def ask(connection: AsyncConnection) -> Sequence[Any]:
             return (await connection.execute(taking)).all()
 
         rows = await self._database.write(ask, JournalError)
-        return [_Taken(row.key, row.order_no, aware(row.made_at)) for row in rows]
+        return [_Taken(row.key, row.order_no, aware(row.made_at), row.status is not None) for row in rows]
 
     async def give_back(self, m_number: str, keys: Sequence[str]) -> None:
         """Let orders be due at once that were taken and not asked about."""
@@ -129,10 +138,11 @@ class Sweeping:
 
         await self._database.write(ask, JournalError)
 
-    async def postpone(self, m_number: str, taken: _Taken) -> None:
-        """Let it be due again soon."""
+    async def postpone(self, m_number: str, taken: _Taken, *, is_unknown: bool) -> None:
+        """Let it be due again soon; an order that the gateway does not know, as late as one that waits."""
         age = await self._age(taken)
-        await self._put_off(m_number, [taken.key], self._dialect.now(schedule.next_attempt(age) - age))
+        due_age = schedule.next_question(age) if is_unknown else schedule.next_attempt(age)
+        await self._put_off(m_number, [taken.key], self._dialect.now(due_age - age))
 
     async def _put_off(self, m_number: str, keys: Sequence[str], due_at: Any) -> None:
         these = and_(ORDER.c.m_number == m_number, ORDER.c.key.in_(keys), ORDER.c.due_at.is_not(None))
@@ -171,6 +181,8 @@ class _Sweep:
         self._left = limit
         self._held: dict[str, _Taken] = {}
         """Taken, and nothing written down of it yet."""
+        self._handling: set[str] = set()
+        """The keys of the orders whose handler this sweep has begun."""
         self._next: list[_Taken] = []
         self._taking = asyncio.Lock()
         self.counts = {"fulfilled": 0, "waiting": 0, "failed": 0, "errors": 0}
@@ -209,30 +221,40 @@ class _Sweep:
 
     async def _ask(self, taken: _Taken) -> None:
         """Ask about one order, fulfil it if it is paid, and write down what came of it."""
+        is_unknown = False
         try:
             order = await self._settled(taken)
         except OmipayError as error:
             if isinstance(error, SessionClosed) and self._omipay.is_closed:
                 raise
-            _log.warning("order %s: the sweep asks again soon: %s", taken.order_no, error)
+            is_unknown = self._is_unknown(taken, error)
+            _log.warning(_UNKNOWN if is_unknown else _AGAIN, taken.order_no, error)
         except Exception:  # noqa: BLE001 - the handler is the user's; whatever it raises, it runs again
             _log.exception("order %s: the handler raised; a sweep runs it again", taken.order_no)
         else:
             self.counts[_what(order, self._handler)] += 1
             return
         self.counts["errors"] += 1
-        await self._sweeping.postpone(self._omipay.m_number, taken)
+        await self._sweeping.postpone(self._omipay.m_number, taken, is_unknown=is_unknown)
+
+    def _is_unknown(self, taken: _Taken, error: OmipayError) -> bool:
+        """Whether the gateway has never known the order. (A handler may raise the same error, about something else.)"""
+        return isinstance(error, LookupFailed) and not taken.has_status and taken.key not in self._handling
 
     async def _settled(self, taken: _Taken) -> Order:
         m_number = self._omipay.m_number
         if self._handler is None:
             order = await self._omipay.query_order(taken.order_no)
         else:
-            order = await self._omipay.fulfil(taken.order_no, self._handler)
+            order = await self._omipay.fulfil(taken.order_no, functools.partial(self._handle, taken, self._handler))
         await self._sweeping.record_answer(m_number, taken, order)
         if order.is_paid and self._handler is not None:
             await self._sweeping.record_success(m_number, taken)
         return order
+
+    def _handle(self, taken: _Taken, handler: Handler, order: Order) -> Awaitable[object]:
+        self._handling.add(taken.key)
+        return handler(order)
 
 
 def _what(order: Order, handler: Handler | None) -> str:

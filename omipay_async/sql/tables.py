@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import attrs
 from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, PrimaryKeyConstraint, String, Table, Text
 
+from omipay_async.fulfilment.backends import one_spelling
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.text import plain_text
 
@@ -196,11 +197,11 @@ def aware(time: datetime) -> datetime:
 
 
 def order_key(order_no: str) -> str:
-    """What an order is found by: the gateway may ignore the case of its own numbers, so the books do.
+    """What an order is found by: however its number is spelt, as for the once-guard.
 
     A colon is in no order's number: what holds one is the key of a note, which has the merchant's own number in it.
     """
-    return order_no if ":" in order_no else order_no.casefold()
+    return order_no if ":" in order_no else one_spelling(order_no).casefold()
 
 
 def split_key(key: str) -> tuple[str, str]:

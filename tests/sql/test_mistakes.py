@@ -1,0 +1,197 @@
+"""Numbers that a person typed wrong: they cost the gateway little, and can be taken back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async.errors import InvalidRequest, LookupFailed
+from omipay_async.sql import SweepReport
+from tests.support.entries import DONE, UNKNOWN, M, entry, execute, make_due, order, sold
+from tests.support.shop_effects import create_outbox, ship
+
+if TYPE_CHECKING:
+    from omipay_async import AsyncOmipay, Order
+    from omipay_async.journal import JournalEntry
+    from omipay_async.sandbox import Sandbox
+    from omipay_async.sql import Books
+
+
+async def resolved(books: Books, order_no: str = "TR9", **fields: Any) -> JournalEntry:
+    """A lost call to which a person gave a number."""
+    call = entry(**{"outcome": UNKNOWN, **fields})
+    await books.closing(call)
+    await books.resolve(call, "DONE", order_no=order_no)
+    return call
+
+
+async def numbers(books: Books) -> list[str]:
+    """The orders that sweeps are to ask about."""
+    return [waiting.order_no for waiting in await books.waiting()]
+
+
+async def age(books: Books, age: timedelta) -> None:
+    """Let every order be made that long ago, and be due now."""
+    made_at = (datetime.now(UTC) - age).strftime("%Y-%m-%d %H:%M:%S.%f")
+    await execute(books, f"UPDATE omipay_order SET made_at = '{made_at}'")
+    await make_due(books)
+
+
+async def pause(books: Books) -> timedelta:
+    """How long a sweep waits until it asks about the one order again."""
+    (waiting,) = await books.waiting()
+    return waiting.due_at - datetime.now(UTC)
+
+
+# -- what the gateway does not know -----------------------------------------------------------------------------------
+
+
+async def test_a_number_that_the_gateway_does_not_know_is_asked_about_ever_less_often(
+    omipay: AsyncOmipay, books: Books, handler: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When its age has doubled, not every minute for ever; the log says what a person can do."""
+    await resolved(books)
+    await age(books, timedelta(days=1))
+    assert await books.sweep(omipay, handler) == SweepReport(errors=1)
+    assert timedelta(hours=23) < await pause(books) < timedelta(hours=25)
+    assert "TR9" in caplog.text
+    assert "books.resolve" in caplog.text
+
+
+async def test_a_sweep_without_handler_asks_as_seldom(omipay: AsyncOmipay, books: Books) -> None:
+    """The command line's."""
+    await resolved(books)
+    await age(books, timedelta(days=1))
+    assert await books.sweep(omipay, None) == SweepReport(errors=1)
+    assert await pause(books) > timedelta(hours=23)
+
+
+async def test_an_order_that_the_gateway_did_know_is_asked_about_soon(
+    omipay: AsyncOmipay, books: Books, handler: Any
+) -> None:
+    """Something is wrong with the gateway then, and somebody may have paid."""
+    await books.closing(entry(outcome=DONE, order_no="TR9", status="PAYING"))
+    await age(books, timedelta(days=1))
+    assert await books.sweep(omipay, handler) == SweepReport(errors=1)
+    assert await pause(books) < timedelta(seconds=61)
+
+
+async def test_a_handler_that_looks_up_something_else_runs_again_soon(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books
+) -> None:
+    """Its own LookupFailed says nothing of the order, which is paid."""
+    (number,) = await sold(omipay, books)
+    await sandbox.customer.pays(number)
+    await age(books, timedelta(days=1))
+
+    async def look_up(_: Order) -> None:
+        await omipay.query_order("TR9")
+
+    assert await books.sweep(omipay, look_up) == SweepReport(errors=1)
+    assert await pause(books) < timedelta(seconds=61)
+    with pytest.raises(LookupFailed):
+        await omipay.query_order("TR9")
+
+
+# -- taking it back ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("outcome", "right"), [(DONE, "TR1"), (UNKNOWN, "TR1"), (UNKNOWN, None), ("NOT_DONE", None)])
+async def test_a_number_is_taken_back(books: Books, outcome: Any, right: str | None) -> None:
+    """Nobody is asked about the wrong number any more, and only the right one stands in the books."""
+    call = await resolved(books)
+    await books.resolve(call, outcome, order_no=right)
+    assert await numbers(books) == ([] if right is None else [right])
+    assert await execute(books, "SELECT outcome, order_no FROM omipay_call") == [(str(outcome), right)]
+
+
+async def test_a_call_whose_number_was_taken_back_is_resolved_by_its_order(books: Books) -> None:
+    """As if nobody had typed anything."""
+    call = await resolved(books)
+    await books.resolve(call, UNKNOWN)
+    await books.confirmed(M, order("TR1"))
+    assert await books.unresolved() == []
+    assert await execute(books, "SELECT outcome, order_no FROM omipay_call") == [("DONE", "TR1")]
+
+
+async def test_the_same_number_again_changes_nothing(books: Books) -> None:
+    """However it is spelt; nor does a verdict without a number take it back."""
+    call = await resolved(books)
+    await books.resolve(call, DONE, order_no=" tr9 ")
+    await books.resolve(call, DONE)
+    assert await numbers(books) == ["TR9"]
+
+
+async def test_a_number_that_a_reply_gave_is_not_taken_back(books: Books) -> None:
+    """SYSTEM_ERROR with the number of an order: it is this sale's, whatever a person writes."""
+    call = entry(outcome=UNKNOWN, order_no="TR9")
+    await books.closing(call)
+    await books.resolve(call, UNKNOWN)
+    await books.resolve(call, "NOT_DONE")
+    assert await numbers(books) == ["TR9"]
+    assert await execute(books, "SELECT order_no FROM omipay_call") == [("TR9",)]
+
+
+async def test_the_order_of_another_sale_is_not_forgotten(books: Books) -> None:
+    """A person named another sale's number: it is taken from this call, and that sale's order is still waited for."""
+    await books.closing(entry("T2", outcome=DONE, order_no="TR9"))
+    call = await resolved(books)
+    await books.resolve(call, UNKNOWN)
+    assert await numbers(books) == ["TR9"]
+    assert [call.order_no for call in await books.unresolved()] == [None]
+
+
+async def test_a_number_that_two_calls_were_given_stays_with_the_other(books: Books) -> None:
+    """One of the two was a mistake."""
+    call, _ = await resolved(books), await resolved(books, out_order_no="T2")
+    await books.resolve(call, UNKNOWN)
+    assert await numbers(books) == ["TR9"]
+
+
+@pytest.mark.parametrize("known", ["paid", "claimed", "fulfilled"])
+async def test_an_order_of_which_more_is_known_is_not_forgotten(books: Books, known: str) -> None:
+    """The number was right after all, or belongs to a sale that these books do not have."""
+    call = await resolved(books)
+    if known == "paid":
+        await books.confirmed(M, order("TR9", None))
+    else:
+        await books.claim(f"{M}:TR9", "me")
+    if known == "fulfilled":
+        await books.finish(f"{M}:TR9", "me")
+    await books.resolve(call, UNKNOWN)
+    assert await execute(books, "SELECT order_no FROM omipay_order") == [("TR9",)]
+
+
+async def test_the_number_of_a_refund_is_its_orders(books: Books) -> None:
+    """It stays, whatever a person finds out about the refund."""
+    call = entry(None, endpoint="Refund", out_refund_no="R1", order_no="TR9", outcome=UNKNOWN)
+    await books.closing(call)
+    await books.resolve(call, "NOT_DONE")
+    await books.resolve(call, UNKNOWN)
+    assert [left.order_no for left in await books.unresolved()] == ["TR9"]
+
+
+@pytest.mark.parametrize("number", ["TR 9", "TR9;", "TRé9", "\N{FULLWIDTH LATIN CAPITAL LETTER T}R9", "x" * 65, " "])
+async def test_what_cannot_be_an_orders_number_is_refused_at_once(books: Books, number: str) -> None:
+    """By the rule for the numbers in notifications; spaces around it are left out."""
+    call = entry(outcome=UNKNOWN)
+    await books.closing(call)
+    with pytest.raises(InvalidRequest, match="order_no"):
+        await books.resolve(call, DONE, order_no=number)
+    await books.resolve(call, DONE, order_no=f" {'x' * 64}\n")
+    assert await numbers(books) == ["x" * 64]
+
+
+async def test_an_effect_happens_once_however_the_number_is_spelt(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books
+) -> None:
+    """A number with a space behind it is the same order: its effect is found."""
+    await create_outbox(books)
+    (number,) = await sold(omipay, books)
+    await sandbox.customer.pays(number)
+    await books.sweep(omipay, books.transactional(ship))
+    await books.closing(entry("T9", outcome=DONE, order_no=f"{number} "))
+    assert await books.waiting() == []
+    assert await execute(books, "SELECT count(*) FROM outbox") == [(1,)]
