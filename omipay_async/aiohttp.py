@@ -19,7 +19,7 @@ except ImportError:
 from .asgi.bodies import BodyCutOff, answer
 from .asgi.common import name_taken, resolve_session
 from .errors import ConfigurationError
-from .fulfilment.guard import checked_handler
+from .protocol import validation
 from .session import AsyncOmipay
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def notification_handler(
         InvalidRequest: ``handler`` cannot be called.
         ConfigurationError: the first argument is something else.
     """
-    checked_handler(handler)
+    validation.handler(handler)
     find = _finder(omipay)
 
     async def notify(request: web.Request) -> web.Response:

@@ -18,10 +18,10 @@ from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
 from .protocol import validation
 from .protocol.durations import checked_seconds
-from .text import Secret, concealed, concealed_all, plain_text, plain_value
+from .text import Secret, concealed, concealed_all, concealed_proxy, plain_text, plain_value
 from .transport.attempt import Node
 from .transport.client import can_be_asked, to_url
-from .transport.proxies import Proxies, concealed_proxy
+from .transport.proxies import Proxies
 from .transport.proxies import is_loopback as is_loopback_host
 from .transport.tls import checked_verify
 

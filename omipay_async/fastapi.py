@@ -26,8 +26,8 @@ except ImportError:
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
 from .asgi.common import checked_name, name_taken, resolve_session
 from .errors import ConfigurationError
-from .fulfilment.guard import checked_handler
 from .models import Order
+from .protocol import validation
 from .session import AsyncOmipay
 
 __all__ = ["OmipayDep", "get_omipay", "lifespan", "notification_route", "omipay_dep"]
@@ -123,7 +123,7 @@ def notification_route(
         InvalidRequest: ``handler`` cannot be called.
         ConfigurationError: the first argument is something else.
     """
-    checked_handler(handler)
+    validation.handler(handler)
     dependency = _dependency(omipay_or_dependency)
     router = APIRouter()
 

@@ -2,56 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import random
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from . import config
-from ._version import __version__
 from .api import EndpointMethods
-from .calls.executor import CallExecutor
-from .calls.gateway import Gateway
-from .calls.journaling import CallJournal
-from .calls.lifecycle import Lifecycle
-from .calls.nodes import Nodes
-from .calls.observer import CallObserver
 from .calls.retries import RetryPolicy
-from .clock import Clock, GatewayTime, SystemClock
-from .codes import Language, Region, Safety
+from .codes import Region, Safety
 from .errors import ConfigurationError
-from .events import Event, Events
-from .fulfilment.backends import Backend, MemoryBackend
-from .fulfilment.confirmations import Confirmations
-from .fulfilment.confirmed import ConfirmedOrders
-from .fulfilment.guard import OnceGuard, checked_handler
 from .fulfilment.methods import NotificationMethods
-from .fulfilment.receiver import NotificationReceiver, question
-from .fulfilment.wakeups import WakeUps
 from .polling.methods import PollMethods
-from .polling.service import PollingService
-from .protocol import endpoints, notifications, pages, validation
-from .protocol.decoding import ReplyDecoder
-from .protocol.signing import NonceProvider, TaggedNonces, checked_credentials, checked_nonce
-from .text import Secret, concealed, concealed_all, hidden_values, joined, plain_text
-from .transport.client import HTTPClient
-from .transport.pool import Priority
-from .transport.proxies import concealed_proxy
+from .protocol import endpoints, pages, validation
+from .protocol.signing import checked_credentials, checked_nonce
+from .text import Secret, concealed, concealed_all, concealed_proxy, hidden_values, joined, plain_text
 
 if TYPE_CHECKING:
+    import os
     import ssl
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from datetime import tzinfo
     from types import TracebackType
 
     import httpx
 
+    from .clock import Clock
+    from .codes import Language
+    from .events import Event
+    from .fulfilment.backends import Backend
     from .fulfilment.receiver import Handler
     from .journal import Journal
-    from .models import Notification, Order, WeChatUser
+    from .models import Order, WeChatUser
     from .new_orders import JSAPIOrder, QROrder
     from .protocol.endpoints import Endpoint
-    from .protocol.notifications import SealedBody
+    from .protocol.signing import NonceProvider
 
 T = TypeVar("T")
 
@@ -123,61 +105,36 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     ) -> None:
         secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
         proxy = concealed_proxy(proxy)
-        credentials = checked_credentials(m_number, secret_key, previous_secret_keys)
-        clock = config.require_methods(
-            SystemClock() if clock is None else clock, "clock", "time_ms", "monotonic", "sleep"
-        )
-        if journal is not None:
-            config.require_methods(journal, "journal", "opening", "closing", "confirmed")
-        nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
-        verify = config.verification(verify, nodes)
-        self._m_number = credentials.m_number
-        self._timeout = config.seconds("timeout", timeout)
-        self._timezone: str | tzinfo = config.timezone(timezone)
-        self._reply_decoder: ReplyDecoder | None = None  # made at first use: nothing needs a zone until then
-        self._events = Events(config.function(on_event, "on_event"))
-        life = Lifecycle(self._leave_loop)
-        self._client = HTTPClient(
-            size=config.count("max_in_flight", max_in_flight),
-            user_agent=f"omipay-async/{__version__}",
-            transport=transport,
-            proxies=config.proxies(proxy, nodes, from_environment=transport is None),
-            verify=verify,
-            is_closed=lambda: life.closed,
-        )
-        self._executor = CallExecutor(
-            life=life,
-            client=self._client,
-            nodes=Nodes(nodes, clock),
-            credentials=credentials,
-            nonces=TaggedNonces(credentials.keys) if nonces is None else config.function(nonces, "nonces"),
-            gateway_time=GatewayTime(clock),
-            policy=config.instance(retry, "retry", RetryPolicy),
-            observer=CallObserver(self._events, clock),
-            decoder=self._decoder,
-            random=random.random,
-            journal=None if journal is None else CallJournal(journal, clock, self._m_number),
-        )
-        self._gateway = Gateway(
-            self._executor,
-            language=None if language is None else config.member(Language, "language", language),
-            notify_url=config.url("notify_url", notify_url),
-            timeout=self._timeout,
-        )
-        backend = MemoryBackend(clock=clock) if backend is None else backend
-        self._backend = config.require_methods(backend, "backend", "claim", "renew", "finish", "release", "wake")
-        self._wake_ups = WakeUps(self._backend, m_number=self._m_number, clock=clock)
-        self._polling = PollingService(
-            gateway=self._gateway,
-            life=life,
-            events=self._events,
+        from .composition import compose  # loads what only sessions need
+
+        components = compose(
+            checked_credentials(m_number, secret_key, previous_secret_keys),
+            region=region,
+            base_url=base_url,
+            fallback=fallback,
+            language=language,
+            notify_url=notify_url,
+            timezone=timezone,
+            timeout=timeout,
+            max_in_flight=max_in_flight,
+            retry=retry,
+            nonces=nonces,
             clock=clock,
-            wake_ups=self._wake_ups,
-            at_once=self._client.pool.limits[Priority.POLL],
-            primary_node=self._executor.nodes.primary.name,
+            backend=backend,
+            journal=journal,
+            on_event=on_event,
+            transport=transport,
+            proxy=proxy,
+            verify=verify,
         )
-        self._receiver = self._new_receiver(clock, journal)
-        self._life = life  # last: a session that could not be made need not be closed
+        self._client = components.client
+        self._executor = components.executor
+        self._gateway = components.gateway
+        self._wake_ups = components.wake_ups
+        self._polling = components.polling
+        self._receiver = components.receiver
+        self._decoder = components.decoder
+        self._life = components.life
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -187,6 +144,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         Raises:
             ConfigurationError: naming the variable that is missing or wrong.
         """
+        from . import config  # it loads what the first session loads
+
         overrides = config.conceal_arguments(overrides)
         given = config.from_environment(overrides)
         try:
@@ -198,16 +157,17 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         raise ConfigurationError(message)
 
     def __repr__(self) -> str:
-        node = self._executor.nodes.primary.name if hasattr(self, "_executor") else "?"
         state = "closed" if self._is_closed() else "open"
-        return f"<{type(self).__name__} m_number={getattr(self, '_m_number', '?')!r} node={node} {state}>"
+        if not hasattr(self, "_executor"):  # it could not be made
+            return f"<{type(self).__name__} {state}>"
+        return f"<{type(self).__name__} m_number={self.m_number!r} node={self._executor.nodes.primary.name} {state}>"
 
     # -- life -------------------------------------------------------------------------------------------------------
 
     @property
     def m_number(self) -> str:
         """The number of the merchant whose session this is."""
-        return self._m_number
+        return self._executor.credentials.m_number
 
     @property
     def is_closed(self) -> bool:
@@ -242,7 +202,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         try:
             await self._wake_ups.aclose()
             await self._polling.aclose()
-            await self._receiver.drain(self._timeout)
+            await self._receiver.drain(self._gateway.timeout)
             await self._executor.ended()
         finally:
             await self._client.aclose()
@@ -251,45 +211,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         if not self._is_closed():
             warnings.warn(f"unclosed {self!r}: use `async with` or `await aclose()`", ResourceWarning, 2, self)
 
-    def _leave_loop(self) -> None:
-        self._client.move_to_another_loop()
-        self._polling.leave_loop()
-        self._receiver.leave_loop()
-
-    def _new_receiver(self, clock: Clock, journal: Journal | None) -> NotificationReceiver:
-        executor = self._executor
-
-        def parse(body: SealedBody) -> Notification:
-            issued = getattr(executor.nonces, "issued", None)
-            return notifications.parse(body, credentials=executor.credentials, issued=issued, decoder=self._decoder())
-
-        return NotificationReceiver(
-            parse=parse,
-            gateway_ms=executor.gateway_time.time_ms,
-            gateway=self._gateway,
-            confirmations=Confirmations(
-                question(self._gateway), clock, at_once=self._client.pool.limits[Priority.CONFIRMATION]
-            ),
-            confirmed=ConfirmedOrders(
-                backend=self._backend,
-                clock=clock,
-                m_number=self._m_number,
-                life=executor.life,
-                wake_ups=self._wake_ups,
-                wake_polls=self._polling.confirmed,
-                decoder=self._decoder,
-                journal=journal,
-            ),
-            guard=OnceGuard(self._backend, clock, self._m_number),
-            life=executor.life,
-            events=self._events,
-            clock=clock,
-            primary_node=executor.nodes.primary.name,
-        )
-
     def _is_closed(self) -> bool:
-        life: Lifecycle | None = getattr(self, "_life", None)
-        return life is None or life.closed
+        return not hasattr(self, "_life") or self._life.closed  # one that could not be made need not be closed
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -336,18 +259,12 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             JournalError: the confirmation could not be written down; the handler did not run.
             Exception: what the handler raised; the next call runs it again.
         """
-        checked_handler(handler)
+        validation.handler(handler)
         paid = await self.poll_until_paid(
             order, first_wait=first_wait, interval=interval, timeout=timeout, on_status=on_status
         )
         await self._receiver.fulfil_paid(paid, handler)
         return paid
-
-    def _decoder(self) -> ReplyDecoder:
-        if self._reply_decoder is None:
-            zone = config.zone(self._timezone) if isinstance(self._timezone, str) else self._timezone
-            self._reply_decoder = ReplyDecoder(zone)
-        return self._reply_decoder
 
     # -- pages: no network ------------------------------------------------------------------------------------------
 

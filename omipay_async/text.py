@@ -57,6 +57,17 @@ class Secret(str):
         return repr(self)
 
 
+class ProxyURL(str):
+    """The URL of a proxy, which may contain a password: its ``repr`` leaves out the user and the password."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Scheme, host and port."""
+        before, mark, rest = plain_text(self).rpartition("://")
+        return repr(f"{before}{mark}{rest.rpartition('@')[2]}")
+
+
 def joined(*parts: str) -> Secret:
     """``parts`` one after the other, as a secret. (A secret among them would not show itself to an f-string.)"""
     return Secret("".join(parts))
@@ -87,3 +98,8 @@ def concealed_all(value: object) -> tuple[Secret, ...]:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return tuple(concealed(key) for key in value)
     return (concealed(value),)
+
+
+def concealed_proxy(proxy: T) -> T | ProxyURL:
+    """``proxy`` with its password hidden if it is text; httpx's own objects hide theirs."""
+    return ProxyURL(plain_text(proxy)) if isinstance(proxy, str) else proxy

@@ -186,7 +186,6 @@ async def test_repr_shows_no_secret(gateway: Gateway) -> None:
         omipay._executor,
         omipay._executor.credentials,
         omipay._client,
-        omipay._backend,
         omipay._executor.nonces,
     ):
         assert SECRET_KEY not in repr(part)

@@ -33,6 +33,7 @@ ROWS = (
     "fulfilment",
     "polling",
     "api config",
+    "composition",
     "session",
     "sql redis",
     "asgi",
@@ -41,7 +42,7 @@ ROWS = (
 )
 ROW = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 # The exceptions: what is imported inside of a function, or for type checkers alone.
-LATE = {"testing": {"sandbox"}}
+LATE = {"testing": {"sandbox"}, "session": {"composition", "config"}}
 FOR_TYPES = {"testing": {"sandbox"}}
 SANDBOX_MAY_KNOW = {"codes", "errors", "language", "protocol.endpoints"}
 
@@ -228,6 +229,14 @@ def test_importing_costs_next_to_nothing(modules: str) -> None:
     assert "omipay_async" in loaded
     assert not heavy & {module.split(".")[0] for module in loaded}
     assert f"{PACKAGE}.session" not in loaded
+
+
+def test_the_name_of_the_session_loads_no_http_library() -> None:
+    """What only a session needs is loaded when the first one is made."""
+    code = "import sys; from omipay_async import AsyncOmipay; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert f"{PACKAGE}.session" in loaded
+    assert not {"asyncio", "httpx", f"{PACKAGE}.composition"} & set(loaded)
 
 
 # -- the public names -------------------------------------------------------------------------------------------------

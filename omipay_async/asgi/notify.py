@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from omipay_async.errors import ConfigurationError
-from omipay_async.fulfilment.guard import checked_handler
+from omipay_async.protocol import validation
 
 from .bodies import BODY_TIMEOUT_S, BodyCutOff, answer
 from .common import resolve_session
@@ -47,7 +47,7 @@ class NotificationApp:
         *,
         body_timeout: float = BODY_TIMEOUT_S,
     ) -> None:
-        self._handler = checked_handler(handler)
+        self._handler = validation.handler(handler)
         self._getter = _getter(omipay_or_getter)
         self._body_timeout = body_timeout
 

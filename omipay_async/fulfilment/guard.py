@@ -35,9 +35,10 @@ import contextlib
 import contextvars
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.errors import BackendError, InvalidRequest
+from omipay_async.protocol import validation
 
 from .backends import Claim, claim_key
 from .leases import Lease, Unsettled, wait
@@ -72,14 +73,6 @@ class StillRunning(Exception):
         self.here = here
 
 
-def checked_handler(handler: Any) -> Handler:
-    """Return the handler. Raises :class:`InvalidRequest` if it cannot be called. Whether it is async shows later."""
-    if not callable(handler):
-        message = "handler must be an async function that takes the order"
-        raise InvalidRequest(message, parameter="handler")
-    return cast("Handler", handler)
-
-
 class OnceGuard:
     """Runs handlers under the claims of a backend. Each session has one."""
 
@@ -108,7 +101,7 @@ class OnceGuard:
             InvalidRequest: the handler cannot be called, or is not async.
             Exception: what the handler raised.
         """
-        checked_handler(handler)
+        validation.handler(handler)
         key = claim_key(self._m_number, order.order_no)
         deadline = None if wait_timeout is None else self._clock.monotonic() + wait_timeout
         while (run := self._under_way(key)) is not None:

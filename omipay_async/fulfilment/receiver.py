@@ -29,7 +29,7 @@ from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.transport.pool import Priority
 
-from .guard import OnceGuard, StillRunning, checked_handler
+from .guard import OnceGuard, StillRunning
 
 if TYPE_CHECKING:
     from omipay_async.calls.gateway import Gateway
@@ -137,7 +137,7 @@ class NotificationReceiver:
 
     async def receive(self, body: SealedBody, handler: Handler, timeout: float) -> NotificationReply:
         """Confirm a notification, run the handler once, and return the answer."""
-        checked_handler(handler)
+        validation.handler(handler)
         limit = validation.seconds("timeout", timeout, above=True)
         began = self._clock.monotonic()
         reply = await self._received(body, handler, limit)
@@ -181,7 +181,7 @@ class NotificationReceiver:
 
     async def fulfil(self, order_no: str, handler: Handler, timeout: float | None) -> Order:
         """Ask the gateway about an order and, if it is paid, run the handler once."""
-        checked_handler(handler)
+        validation.handler(handler)
         order: Order = await self._gateway.call(QUERY_ORDER, {"order_no": order_no}, timeout=timeout)
         if order.is_paid:
             await self.fulfil_paid(order, handler)

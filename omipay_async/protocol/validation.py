@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from omipay_async.codes import Platform, Safety
@@ -22,6 +22,8 @@ from .money import CURRENCY_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ENDPOINT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
@@ -105,6 +107,13 @@ def _is_web_address(address: str) -> bool:
 def seconds(name: str, value: object, *, least: float = 0.0, above: bool = False) -> float:
     """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``."""
     return checked_seconds(value, functools.partial(reject, name), least=least, above=above)
+
+
+def handler(value: T) -> T:
+    """``value`` if it can be called. Whether it is async shows when it is called."""
+    if not callable(value):
+        reject("handler", "must be an async function that takes the order")
+    return value
 
 
 def _text(parameter: Parameter, value: object) -> str:

@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 from omipay_async.clock import SystemClock
 from omipay_async.errors import ConfigurationError, InvalidRequest, JournalError, OmipayError, SessionClosed
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim, checked_seconds
-from omipay_async.fulfilment.guard import checked_handler
 from omipay_async.protocol import validation
 from omipay_async.text import plain_value
 
@@ -223,7 +222,7 @@ class Books:
             InvalidRequest: it was not called by a session, or it ended the transaction itself. Its ``commit()`` has
                 no effect but this error.
         """
-        checked_handler(handler)
+        validation.handler(handler)
 
         @functools.wraps(handler, updated=())
         async def run(order: Order) -> None:
@@ -251,7 +250,7 @@ class Books:
             SessionClosed: the session was closed.
         """
         if handler is not None:
-            checked_handler(handler)
+            validation.handler(handler)
         return await self._sweeping.sweep(omipay, handler, _checked_limit(limit))
 
     async def run(
@@ -266,7 +265,7 @@ class Books:
             ConfigurationError: the books were used in another event loop before.
             SessionClosed: the session was closed.
         """
-        checked_handler(handler)
+        validation.handler(handler)
         pause = validation.seconds("every", every, above=True)
         while True:
             try:

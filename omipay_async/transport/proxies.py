@@ -10,35 +10,17 @@ import importlib.util
 import ipaddress
 import os
 import re
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from omipay_async.errors import ConfigurationError
-from omipay_async.text import plain_text
-
-T = TypeVar("T")
+from omipay_async.text import ProxyURL, plain_text
 
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _HOST: Final = re.compile(r"""[^\s\\"'`<>|]+""")
-
-
-class ProxyURL(str):
-    """The URL of a proxy, which may contain a password: its ``repr`` leaves out the user and the password."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Scheme, host and port."""
-        before, mark, rest = plain_text(self).rpartition("://")
-        return repr(f"{before}{mark}{rest.rpartition('@')[2]}")
-
-
-def concealed_proxy(proxy: T) -> T | ProxyURL:
-    """``proxy`` with its password hidden if it is text; httpx's own objects hide theirs."""
-    return ProxyURL(plain_text(proxy)) if isinstance(proxy, str) else proxy
 
 
 class Address(Protocol):

@@ -10,12 +10,14 @@ from unittest import mock
 import pytest
 
 from omipay_async.errors import BackendError, InvalidRequest
-from omipay_async.fulfilment.guard import OnceGuard, checked_handler
 from omipay_async.models import Order
+from omipay_async.protocol import validation
 from tests.support.fulfilment_doubles import ORDER, FaultyBackend, Shop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from omipay_async.fulfilment.guard import OnceGuard
 
 
 OTHER = Order(order_no="TR2", status="PAID", out_order_no=None, currency="AUD", amount=1)
@@ -58,7 +60,7 @@ async def fulfils(order: Order, done: list[Order]) -> None:
 def test_every_callable_may_be_a_handler(guard: OnceGuard, shop: Shop) -> None:
     """It is handed on as it is: whether it is async shows when it is called."""
     for handler in (sync_handler, shop, shop.__call__, functools.partial(fulfils, done=[]), mock.AsyncMock()):
-        assert checked_handler(handler) is handler
+        assert validation.handler(handler) is handler
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,199 @@
+"""How a session is put together: its options are checked, and its components are given what they need of each other.
+
+The session imports this module when the first one is made, so that a program that only imports its name, such as a
+command line that shows its help, loads no HTTP library.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from typing import TYPE_CHECKING
+
+import attrs
+
+from . import config
+from ._version import __version__
+from .calls.executor import CallExecutor
+from .calls.gateway import Gateway
+from .calls.journaling import CallJournal
+from .calls.lifecycle import Lifecycle
+from .calls.nodes import Nodes
+from .calls.observer import CallObserver
+from .calls.retries import RetryPolicy
+from .clock import GatewayTime, SystemClock
+from .codes import Language
+from .events import Events
+from .fulfilment.backends import MemoryBackend
+from .fulfilment.confirmations import Confirmations
+from .fulfilment.confirmed import ConfirmedOrders
+from .fulfilment.guard import OnceGuard
+from .fulfilment.receiver import NotificationReceiver, question
+from .fulfilment.wakeups import WakeUps
+from .polling.service import PollingService
+from .protocol import notifications
+from .protocol.decoding import ReplyDecoder
+from .protocol.signing import TaggedNonces
+from .transport.client import HTTPClient
+from .transport.pool import Priority
+
+if TYPE_CHECKING:
+    import os
+    import ssl
+    from collections.abc import Callable
+    from datetime import tzinfo
+
+    import httpx
+
+    from .clock import Clock
+    from .codes import Region
+    from .events import Event
+    from .fulfilment.backends import Backend
+    from .journal import Journal
+    from .models import Notification
+    from .protocol.notifications import SealedBody
+    from .protocol.signing import Credentials, NonceProvider
+
+
+@attrs.frozen(eq=False, repr=False)
+class Components:
+    """The components of one session."""
+
+    life: Lifecycle
+    client: HTTPClient
+    executor: CallExecutor
+    gateway: Gateway
+    wake_ups: WakeUps
+    polling: PollingService
+    receiver: NotificationReceiver
+    decoder: Callable[[], ReplyDecoder]
+    """Looks the time zone up at the first call."""
+
+
+def compose(
+    credentials: Credentials,
+    *,
+    region: Region | str,
+    base_url: str | None,
+    fallback: Region | str | None,
+    language: Language | str | None,
+    notify_url: str | None,
+    timezone: str | tzinfo,
+    timeout: float,
+    max_in_flight: int,
+    retry: RetryPolicy,
+    nonces: NonceProvider | None,
+    clock: Clock | None,
+    backend: Backend | None,
+    journal: Journal | None,
+    on_event: Callable[[Event], None] | None,
+    transport: httpx.AsyncBaseTransport | None,
+    proxy: str | httpx.URL | httpx.Proxy | None,
+    verify: ssl.SSLContext | str | os.PathLike[str] | bool,
+) -> Components:
+    """The components of a session with these options, which ``AsyncOmipay`` describes."""
+    clock = config.require_methods(SystemClock() if clock is None else clock, "clock", "time_ms", "monotonic", "sleep")
+    if journal is not None:
+        config.require_methods(journal, "journal", "opening", "closing", "confirmed")
+    nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
+    verify = config.verification(verify, nodes)
+    timeout = config.seconds("timeout", timeout)
+    decoder = _decoder(config.timezone(timezone))
+    events = Events(config.function(on_event, "on_event"))
+
+    def leave_loop() -> None:
+        client.move_to_another_loop()
+        polling.leave_loop()
+        receiver.leave_loop()
+
+    life = Lifecycle(leave_loop)
+    client = HTTPClient(
+        size=config.count("max_in_flight", max_in_flight),
+        user_agent=f"omipay-async/{__version__}",
+        transport=transport,
+        proxies=config.proxies(proxy, nodes, from_environment=transport is None),
+        verify=verify,
+        is_closed=lambda: life.closed,
+    )
+    executor = CallExecutor(
+        life=life,
+        client=client,
+        nodes=Nodes(nodes, clock),
+        credentials=credentials,
+        nonces=TaggedNonces(credentials.keys) if nonces is None else config.function(nonces, "nonces"),
+        gateway_time=GatewayTime(clock),
+        policy=config.instance(retry, "retry", RetryPolicy),
+        observer=CallObserver(events, clock),
+        decoder=decoder,
+        random=random.random,
+        journal=None if journal is None else CallJournal(journal, clock, credentials.m_number),
+    )
+    gateway = Gateway(
+        executor,
+        language=None if language is None else config.member(Language, "language", language),
+        notify_url=config.url("notify_url", notify_url),
+        timeout=timeout,
+    )
+    backend = MemoryBackend(clock=clock) if backend is None else backend
+    config.require_methods(backend, "backend", "claim", "renew", "finish", "release", "wake")
+    wake_ups = WakeUps(backend, m_number=credentials.m_number, clock=clock)
+    polling = PollingService(
+        gateway=gateway,
+        life=life,
+        events=events,
+        clock=clock,
+        wake_ups=wake_ups,
+        at_once=client.pool.limits[Priority.POLL],
+        primary_node=executor.nodes.primary.name,
+    )
+    receiver = _receiver(executor, gateway, polling, backend=backend, wake_ups=wake_ups, events=events, journal=journal)
+    return Components(life, client, executor, gateway, wake_ups, polling, receiver, decoder)
+
+
+def _receiver(
+    executor: CallExecutor,
+    gateway: Gateway,
+    polling: PollingService,
+    *,
+    backend: Backend,
+    wake_ups: WakeUps,
+    events: Events,
+    journal: Journal | None,
+) -> NotificationReceiver:
+    clock, m_number = executor.clock, executor.credentials.m_number
+
+    def parse(body: SealedBody) -> Notification:
+        issued = getattr(executor.nonces, "issued", None)
+        return notifications.parse(body, credentials=executor.credentials, issued=issued, decoder=executor.decoder())
+
+    return NotificationReceiver(
+        parse=parse,
+        gateway_ms=executor.gateway_time.time_ms,
+        gateway=gateway,
+        confirmations=Confirmations(
+            question(gateway), clock, at_once=executor.client.pool.limits[Priority.CONFIRMATION]
+        ),
+        confirmed=ConfirmedOrders(
+            backend=backend,
+            clock=clock,
+            m_number=m_number,
+            life=executor.life,
+            wake_ups=wake_ups,
+            wake_polls=polling.confirmed,
+            decoder=executor.decoder,
+            journal=journal,
+        ),
+        guard=OnceGuard(backend, clock, m_number),
+        life=executor.life,
+        events=events,
+        clock=clock,
+        primary_node=executor.nodes.primary.name,
+    )
+
+
+def _decoder(timezone: str | tzinfo) -> Callable[[], ReplyDecoder]:
+    @functools.cache
+    def decoder() -> ReplyDecoder:
+        return ReplyDecoder(config.zone(timezone) if isinstance(timezone, str) else timezone)
+
+    return decoder
