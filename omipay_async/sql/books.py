@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from datetime import timedelta
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from sqlalchemy import func, select
 
 from omipay_async.clock import SystemClock
-from omipay_async.errors import ConfigurationError, InvalidRequest, JournalError, OmipayError, SessionClosed
+from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim, checked_seconds
 from omipay_async.protocol import validation
 from omipay_async.text import plain_value
@@ -43,6 +42,7 @@ _log: Final = logging.getLogger("omipay_async")
 _CREATION_S: Final = 30.0
 """How long creating the tables may take: another process may be at it."""
 _LARGEST_LIMIT: Final = 1_000_000
+_SWEEP_LIMIT: Final = 1_000
 
 
 class Books:
@@ -258,7 +258,8 @@ class Books:
     ) -> None:
         """Sweep every ``every`` seconds until this is cancelled: a worker in one line.
 
-        A database that cannot be asked is logged, and asked again.
+        A database that cannot be asked is logged, and asked again. A handler that hangs is logged after a minute, and
+        the other orders wait no longer for it: let yours have a time limit of its own, such as ``asyncio.timeout``.
 
         Raises:
             InvalidRequest: for a handler that cannot be called, or a wrong ``every``.
@@ -267,14 +268,7 @@ class Books:
         """
         validation.handler(handler)
         pause = validation.seconds("every", every, above=True)
-        while True:
-            try:
-                await self.sweep(omipay, handler)
-            except (SessionClosed, ConfigurationError):
-                raise
-            except OmipayError as error:
-                _log.warning("the sweep could not be finished: %s", error)
-            await asyncio.sleep(pause)
+        await self._sweeping.run(omipay, handler, _SWEEP_LIMIT, pause)
 
     async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
         """The orders that sweeps are still to ask about, the next due first. Raises ``JournalError``."""

@@ -2,6 +2,9 @@
 
 A row is taken by putting its ``due_at`` off, so that sweeps of several processes share the work, and what a process
 took that was killed is due again after a minute. PostgreSQL skips rows that another sweep is taking just now.
+
+A handler may hang. So a worker does not wait for ever until a sweep has ended: after a minute it goes on with the next
+one beside it, which leaves alone what the first is still at.
 """
 
 from __future__ import annotations
@@ -15,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 from sqlalchemy import and_, or_, select, update
 
-from omipay_async.errors import JournalError, LookupFailed, OmipayError, SessionClosed
+from omipay_async.errors import ConfigurationError, JournalError, LookupFailed, OmipayError, SessionClosed
 
 from . import schedule
 from .tables import ORDER, WaitingOrder, aware, waiting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -40,6 +43,10 @@ _log: Final = logging.getLogger("omipay_async")
 _WORKERS: Final = 8
 _HOLD: Final = timedelta(seconds=60)
 """For how long a row that was taken is not due: a question and its handler, of a process that was killed meanwhile."""
+_LONG_S: Final = 60.0
+"""For how long a worker waits for a sweep before it goes on beside it."""
+_MOST_BESIDE: Final = 8
+"""How many sweeps of one worker may be under way at once."""
 _AGAIN: Final = "order %s: the sweep asks again soon: %s"
 _UNKNOWN: Final = (
     "order %s: the gateway does not know it; the sweep asks again when its age has doubled. "
@@ -83,6 +90,38 @@ class Sweeping:
         self._dialect = database.dialect
         self._entries = entries
         self._claims = claims
+        self._at_work: dict[tuple[str, str], _Taken] = {}
+        """What this process has taken and not ended yet, by merchant and key."""
+
+    async def run(self, omipay: AsyncOmipay, handler: Handler, limit: int, pause: float) -> None:
+        """Sweep again and again until this is cancelled, which cancels the sweeps."""
+        under_way: set[asyncio.Task[SweepReport]] = set()
+        try:
+            while True:
+                latest = asyncio.create_task(self.sweep(omipay, handler, limit))
+                under_way.add(latest)
+                await asyncio.wait((latest,), timeout=_LONG_S)
+                if not latest.done():
+                    self._warn_of_slow_handlers(omipay.m_number)
+                if len(under_way) == _MOST_BESIDE:
+                    await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                for ended in [sweep for sweep in under_way if sweep.done()]:
+                    under_way.remove(ended)
+                    _check_end(ended)
+                await asyncio.sleep(pause)
+        finally:
+            for sweep in under_way:
+                sweep.cancel()
+            if under_way:
+                await asyncio.wait(under_way)
+
+    def _warn_of_slow_handlers(self, m_number: str) -> None:
+        numbers = [taken.order_no for (merchant, _), taken in self._at_work.items() if merchant == m_number]
+        _log.warning(
+            "orders %s: a sweep has been at them for more than %g s and goes on beside them: does a handler hang?",
+            ", ".join(numbers),
+            _LONG_S,
+        )
 
     async def sweep(self, omipay: AsyncOmipay, handler: Handler | None, limit: int) -> SweepReport:
         """Ask about ``limit`` orders at most, several at a time."""
@@ -100,6 +139,8 @@ class Sweeping:
         due.append(or_(ORDER.c.owner.is_(None), ORDER.c.lease_until <= now))  # whoever holds it is at work on it
         if not paid_too:
             due.append(ORDER.c.paid_at.is_(None))
+        if self._at_work:
+            due.append(ORDER.c.key.not_in([key for merchant, key in self._at_work if merchant == m_number]))
         keys = select(ORDER.c.key).where(*due).order_by(ORDER.c.due_at).limit(count).with_for_update(skip_locked=True)
         found = keys.cte("due")  # evaluated once: a subquery may be run again and again, and its limit with it
         taking = (
@@ -113,7 +154,14 @@ class Sweeping:
             return (await connection.execute(taking)).all()
 
         rows = await self._database.write(ask, JournalError)
-        return [_Taken(row.key, row.order_no, aware(row.made_at), row.status is not None) for row in rows]
+        taken = [_Taken(row.key, row.order_no, aware(row.made_at), row.status is not None) for row in rows]
+        self._at_work.update(((m_number, one.key), one) for one in taken)
+        return taken
+
+    def end(self, m_number: str, keys: Iterable[str]) -> None:
+        """Say that nothing is done any more about orders that were taken."""
+        for key in keys:
+            self._at_work.pop((m_number, key), None)
 
     async def give_back(self, m_number: str, keys: Sequence[str]) -> None:
         """Let orders be due at once that were taken and not asked about."""
@@ -196,6 +244,7 @@ class _Sweep:
             raise errors.exceptions[0] from None
         finally:
             if self._held:
+                self._sweeping.end(self._omipay.m_number, self._held)
                 await self._give_back()
 
     async def _give_back(self) -> None:
@@ -207,7 +256,8 @@ class _Sweep:
     async def _work(self) -> None:
         while (taken := await self._take()) is not None:
             await self._ask(taken)
-            self._held.pop(taken.key, None)
+            del self._held[taken.key]
+            self._sweeping.end(self._omipay.m_number, [taken.key])
 
     async def _take(self) -> _Taken | None:
         async with self._taking:
@@ -255,6 +305,16 @@ class _Sweep:
     def _handle(self, taken: _Taken, handler: Handler, order: Order) -> Awaitable[object]:
         self._handling.add(taken.key)
         return handler(order)
+
+
+def _check_end(sweep: asyncio.Task[SweepReport]) -> None:
+    """Raise what ends a worker, and log what ended this sweep only."""
+    try:
+        sweep.result()
+    except (SessionClosed, ConfigurationError):
+        raise
+    except OmipayError as error:
+        _log.warning("the sweep could not be finished: %s", error)
 
 
 def _what(order: Order, handler: Handler | None) -> str:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from omipay_async.errors import ConfigurationError, SessionClosed
-from omipay_async.sql import Books
+from omipay_async.sql import Books, sweeping
 from tests.support.entries import make_due, sold
 
 if TYPE_CHECKING:
-    from omipay_async import AsyncOmipay
+    from collections.abc import Callable
+
+    from omipay_async import AsyncOmipay, Order
     from omipay_async.sandbox import Sandbox
 
 
@@ -65,6 +67,101 @@ async def test_a_worker_with_nothing_to_do_ends_with_its_session(
             await running
     with pytest.raises(SessionClosed):
         await books.sweep(omipay, None)
+
+
+class Hanging:
+    """A handler that never ends for the orders that it is told of."""
+
+    def __init__(self, fulfilled: list[str]) -> None:
+        self.hangs_for: set[str] = set()
+        self.began: list[str] = []
+        self.stopped: list[str] = []
+        self.fulfilled = fulfilled
+
+    async def __call__(self, order: Order) -> None:
+        """Fulfil an order, or hang."""
+        self.began.append(order.order_no)
+        if order.order_no in self.hangs_for:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.stopped.append(order.order_no)
+        self.fulfilled.append(order.order_no)
+
+
+async def paid(sandbox: Sandbox, omipay: AsyncOmipay, books: Books, count: int = 1) -> list[str]:
+    """Orders that are paid and due."""
+    numbers = await sold(omipay, books, count)
+    for number in numbers:
+        await sandbox.customer.pays(number)
+    return numbers
+
+
+async def until(condition: Callable[[], object], books: Books) -> None:
+    """Let every order be due, again and again, until ``condition()`` holds."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await make_due(books)
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["books as backend", "another backend"])
+async def test_a_handler_that_hangs_holds_up_no_other_order(
+    sandbox: Sandbox, books: Books, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, shared: bool
+) -> None:
+    """The worker goes on beside it, names its order, and never runs it beside itself. It is stopped with the worker."""
+    monkeypatch.setattr(sweeping, "_LONG_S", 0.1)
+    fulfilled: list[str] = []
+    hanging = Hanging(fulfilled)
+    async with sandbox.session(**({"backend": books} if shared else {})) as omipay:
+        (stuck,) = await paid(sandbox, omipay, books)
+        hanging.hangs_for.add(stuck)
+        running = asyncio.create_task(books.run(omipay, hanging, every=0.01))
+        await until(lambda: hanging.began, books)
+        others = await paid(sandbox, omipay, books, 3)
+        await until(lambda: len(fulfilled) == 3, books)
+        assert f"orders {stuck}: " in caplog.text
+        assert sorted(fulfilled) == sorted(others)
+        assert hanging.began.count(stuck) == 1
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert hanging.stopped == [stuck]
+        hanging.hangs_for.clear()
+        await make_due(books)
+        await books.sweep(omipay, hanging)
+        assert sorted(fulfilled) == sorted([stuck, *others])
+
+
+async def test_a_worker_whose_handlers_all_hang_does_not_grow(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, fulfilled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for one of them to end, and then goes on."""
+    monkeypatch.setattr(sweeping, "_LONG_S", 0.05)
+    monkeypatch.setattr(sweeping, "_MOST_BESIDE", 2)
+    hanging, go = Hanging(fulfilled), asyncio.Event()
+
+    async def handle(order: Order) -> None:
+        if order.order_no in first:
+            await go.wait()
+        await hanging(order)
+
+    first = await paid(sandbox, omipay, books, 2)
+    hanging.hangs_for.update(first[1:])
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping, "_WORKERS", 1)
+        running = asyncio.create_task(books.run(omipay, handle, every=0.01))
+        await asyncio.sleep(0.5)
+        (third,) = await paid(sandbox, omipay, books)
+        await make_due(books)
+        await asyncio.sleep(0.3)
+        assert fulfilled == []
+        go.set()
+        await until(lambda: third in fulfilled, books)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert sorted(fulfilled) == sorted([first[0], third])
 
 
 def test_a_worker_in_a_second_event_loop_ends(sqlite_url: str, sandbox: Sandbox) -> None:
