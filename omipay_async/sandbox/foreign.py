@@ -5,20 +5,29 @@ Own code on purpose, as all of the sandbox's rules: it shares none with the clie
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 MASK: Final = "***"
 """What stands in the place of a secret."""
 
 
-def printable(text: object, limit: int = 200) -> str:
-    """``text`` on one line of at most ``limit`` characters, with whatever cannot be printed escaped.
+# C0 and C1, the soft hyphen, marks, embeddings, overrides and isolates of direction, spaces and joiners of no width,
+# line and paragraph separators, the byte order mark, marks of annotation, shorthand and music, tags, lone surrogates.
+# The joiners that emoji are made with (U+200C, U+200D) stay.
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
 
-    That is: control characters (C0, C1), line and paragraph separators, and characters that change the direction.
-    """
+
+def visible(text: str) -> str:
+    """``text`` with every character escaped that does more than being seen. Ends of lines stay."""
+    return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def printable(text: object, limit: int = 200) -> str:
+    """``text`` on one line of at most ``limit`` characters, with every character escaped that is not just seen."""
     whole = str(text)
-    escaped = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in whole[:limit]
-    )
+    escaped = visible(whole[:limit]).replace("\n", r"\n")
     return escaped[:limit] + ("…" if len(whole) > limit or len(escaped) > limit else "")

@@ -290,7 +290,7 @@ def _logging_errors(app: ASGIApp, url: str) -> ASGIApp:
         try:
             await app(scope, receive, send)
         except Exception:
-            logger.exception("the app that receives notifications at %s failed", url)
+            logger.exception("the app that receives notifications at %s failed", printable(url))
             raise
 
     return call

@@ -97,6 +97,19 @@ def test_fault_button(browser: Browser, env: BrowserEnv) -> None:
     assert env.sandbox.faults.rules == []
 
 
+def test_what_is_open_stays_open(browser: Browser, env: BrowserEnv) -> None:
+    """A notification that somebody has opened is still open after the page was brought up to date."""
+    notify_url = f"{env.shop_url}/omipay/notify"
+    order = env.order("make_scan_order", "T-1", qrcode="1", pos_no="till-1", notify_url=notify_url)
+    env.do(env.sandbox.settle)
+    browser.open(f"{env.gateway}/?order={order.order_no}")
+    browser.press("#live summary")
+    browser.evaluate("document.activeElement.blur();")
+    env.do(env.omipay.refund, order_no=order.order_no, out_refund_no="R-1", amount=1)
+    browser.reads("MerchantConfirmed", "#live")
+    assert browser.text("details[open] pre").startswith("{")
+
+
 def test_in_chinese(browser: Browser, env: BrowserEnv) -> None:
     """A link changes the language, and it stays so when a button is pressed."""
     order_no = qr_order(env, "T-1")

@@ -179,6 +179,27 @@ async def test_a_call_opens_to_its_parameters_and_its_reply(raw: RawClient, sand
     assert (await raw.http.get("/?call=99")).status_code == 404
 
 
+async def test_a_page_that_does_not_exist_leads_back(raw: RawClient) -> None:
+    """To the overview, in the same language."""
+    for url in ("/?call=99&lang=zh", "/?order=TR0&lang=zh"):
+        missing = await raw.http.get(url)
+        assert missing.status_code == 404
+        (link,) = re.findall('<a href="([^"]+)">← 总览</a>', missing.text)
+        back = await raw.http.get(link)
+        assert 'id="live"' in back.text
+        assert '<html lang="zh-CN">' in back.text
+
+
+async def test_userpaying_is_not_shown_as_an_error(raw: RawClient) -> None:
+    """The customer is typing a password: nothing is wrong. A declined payment is an error."""
+    await raw.ask("MakeScanOrder", qrcode=PaymentCode.NEVER_PAYS)
+    await raw.ask("MakeScanOrder", qrcode=PaymentCode.NOT_ENOUGH)
+    for url in ("/", "/?call=1"):
+        assert '<span class="">USERPAYING</span>' in (await raw.http.get(url)).text
+    for url in ("/", "/?call=2"):
+        assert '<span class="FAIL">NOT_ENOUGH</span>' in (await raw.http.get(url)).text
+
+
 async def test_the_python_of_every_call_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a program: with the number and the key in the environment, it sends the same parameters to this gateway."""
     sandbox = Sandbox()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from omipay_async.sandbox.core import SandboxCore
+    from omipay_async.sandbox.faults import Rule
 
     from .routing import RoutedRequest
 
@@ -41,7 +42,10 @@ async function refresh() {
   const live = document.querySelector("#live");
   if (busy(live)) { setTimeout(refresh, 500); return; }
   const text = await (await fetch(location.href)).text();
-  if (!busy(live)) live.replaceWith(new DOMParser().parseFromString(text, "text/html").querySelector("#live"));
+  const now = new DOMParser().parseFromString(text, "text/html").querySelector("#live");
+  const open = [...live.querySelectorAll("details[open] > summary")].map(summary => summary.textContent);
+  for (const each of now.querySelectorAll("summary")) each.parentElement.open = open.includes(each.textContent);
+  if (!busy(live)) live.replaceWith(now);
 }
 const events = new EventSource(location.pathname.replace(/\\/$/, "") + "/events");
 events.onmessage = refresh;
@@ -71,6 +75,7 @@ def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
     number = int(page) if page.isascii() and page.isdecimal() and len(page) < 7 else 0
     view = lists.View(language, asked.get("q", "")[:100], number)
     translate = view.translate
+    back = f'<p><a href="{view.link()}">← {translate("Overview")}</a></p>'
     if "call" in asked:
         content = details.call(sandbox, asked["call"], routed.base_url, view)
     elif "order" in asked:
@@ -80,8 +85,7 @@ def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
         body = _overview(sandbox, view)
         return html.page(translate("Omipay sandbox"), _frame(sandbox, routed, view, body), language)
     if content is None:
-        return html.problem(language, translate("There is no such order or call."), status=404)
-    back = f'<p><a href="{view.link()}">← {translate("Overview")}</a></p>'
+        return html.problem(language, translate("There is no such order or call."), status=404, links=back)
     body = f'<main>{back}<div id="live">{content}</div></main>'
     return html.page(translate("Omipay sandbox"), _frame(sandbox, routed, view, body), language)
 
@@ -173,9 +177,8 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
         if (paid := ledger.paid_total(currency)) or currency == "AUD"
     )
     untold = sum(not order.notify_url for order in ledger.orders.values())
-    warning = (
-        f'<p class="FAIL" id="untold">{translate("Orders without notify_url, of which nobody is told")}: {untold}</p>'
-    )
+    told = translate("{}: {}").format(translate("Orders without notify_url, of which nobody is told"), untold)
+    warning = f'<p class="FAIL" id="untold">{told}</p>'
     search = (
         f'<form role="search"><input type="hidden" name="lang" value="{view.tag}"><label>{translate("Search")} '
         f'<input type="search" name="q" value="{escape(view.search)}"></label> '
@@ -193,12 +196,15 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
 
 def _pending(sandbox: SandboxCore, view: lists.View) -> str:
     translate = view.translate
-    rules = "".join(
-        f"<li>{rule.fault} {escape(rule.endpoint or translate('Any endpoint'))}: {rule.hits}/{rule.times or '∞'} "
-        f"<small>{escape(FAULTS[rule.fault].description.in_language(view.language))}</small></li>"
-        for rule in sandbox.faults.rules
-    )
+    rules = "".join(f"<li>{_rule(rule, view)}</li>" for rule in sandbox.faults.rules)
     return html.section(translate("Faults that are set"), f"<ul>{rules}</ul>") if rules else ""
+
+
+def _rule(rule: Rule, view: lists.View) -> str:
+    translate = view.translate
+    applied = translate("{}: {}").format(rule.endpoint or translate("Any endpoint"), f"{rule.hits}/{rule.times or '∞'}")
+    explained = escape(FAULTS[rule.fault].description.in_language(view.language))
+    return f"{rule.fault} {escape(applied)} <small>{explained}</small>"
 
 
 def _faults(view: lists.View) -> str:

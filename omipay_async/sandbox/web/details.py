@@ -28,7 +28,7 @@ def call(sandbox: SandboxCore, number: str, base_url: str, view: View) -> str | 
     translate = view.translate
     remarks = "".join(f"<li>{escape(text)}</li>" for text in (*map(view.remark, found.remarks), *found.faults))
     wrong = html.section(translate("Remarks"), f"<ul>{remarks}</ul>") if remarks else ""
-    answer = html.toned(found.error_code or "SUCCESS", good=not found.error_code, bad=bool(found.error_code))
+    answer = html.toned(found.error_code or "SUCCESS", good=not found.error_code, bad=lists.is_refused(found))
     order = lists.order_link(found.order_no or found.fields.get("order_no", ""), view)
     return (
         f"<h1>{escape(found.endpoint)}</h1><p>{shown_time(found.at_ms)} · {escape(found.method)} · "
@@ -48,7 +48,8 @@ def _snippet(found: Call, base_url: str, view: View) -> str:
 
 
 def _json(fields: Mapping[str, Any]) -> str:
-    return f"<pre tabindex='0'>{escape(json.dumps(dict(fields), indent=2, default=str))}</pre>"
+    text = json.dumps(dict(fields), indent=2, default=str, ensure_ascii=False)
+    return f"<pre tabindex='0'>{escape(text)}</pre>"
 
 
 def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str | None:
@@ -64,7 +65,7 @@ def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str
     empty = translate("None yet.")
     none = f"<p><small>{empty}</small></p>"
     return (
-        f"<section class='life'><div><h1>{escape(found.order_name)}</h1>{_facts(found, view)}</div>"
+        f"<section class='life'><div><h1>{html.text(found.order_name)}</h1>{_facts(found, view)}</div>"
         f"{_way_to_pay(found, base_url, view)}</section>"
         + html.section(translate("Notifications"), f"{deliveries or none}{_test_buttons(found, view)}")
         + html.section(translate("Refunds"), html.table(map(translate, lists.REFUND_HEADS), refunds, empty))
@@ -77,12 +78,12 @@ def _facts(found: Order, view: View) -> str:
     untold = f'<span class="FAIL">{translate("No notify_url: nobody is told.")}</span>'
     facts = {
         "Order": escape(found.order_no),
-        "Shop order": escape(found.out_order_no),
+        "Shop order": html.text(found.out_order_no),
         "Amount": html.money(found.amount, found.currency),
         "Status": html.toned(found.status, good=found.is_paid, bad=found.status.is_failed),
         "Made": shown_time(found.created_ms),
         "Paid": "" if found.paid_ms is None else shown_time(found.paid_ms),
-        "Notify URL": escape(found.notify_url) or untold,
+        "Notify URL": html.text(found.notify_url, 2000) or untold,
         "Next": lists.order_row(found, view)[-1],
     }
     return (
@@ -103,7 +104,7 @@ def _way_to_pay(found: Order, base_url: str, view: View) -> str:
 def _delivery(delivery: Delivery, view: View) -> str:
     translate = view.translate
     answer = html.toned(view.remark(delivery.answer), good=delivery.accepted, bad=not delivery.accepted)
-    attempt = f"{translate('Try')} {delivery.number}" if delivery.number else translate("Sent by a button")
+    attempt = translate("Try {}").format(delivery.number) if delivery.number else translate("Sent by a button")
     head = f"{html.moment(shown_time(delivery.at_ms))} · {attempt} · {answer}"
     sent = f"<p class='soft'>{translate('What was sent')}</p>{_json(delivery.body)}"
     received = f"<pre tabindex='0'>{escape(delivery.answer_body)}</pre>" if delivery.answer_body else ""

@@ -1,4 +1,8 @@
-"""The frame of every page, and small pieces of HTML. Everything that comes from outside is escaped here."""
+"""The frame of every page, and small pieces of HTML.
+
+Everything that comes from outside is escaped: by :func:`text`, which also bounds its length, or else by ``escape``. A
+character that does more than being seen is escaped wherever in a page it is.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import segno
 from starlette.responses import HTMLResponse
 
 from omipay_async.codes import Language
+from omipay_async.sandbox.foreign import printable, visible
 
 from .translations import translator
 
@@ -64,14 +69,17 @@ pre { overflow-x: auto; margin: .5rem 0; padding: .75rem; border: 1px solid var(
   background: var(--page); white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
 summary { cursor: pointer; padding: .2rem 0; } .pages { margin: 1rem 0; display: flex; gap: 1rem; }
 ul { margin: .5rem 0; padding-left: 1.25rem; } .life { display: flex; flex-wrap: wrap; gap: 0 3rem; }
-.life > :first-child { flex: 1 1 20rem; } .life > :last-child { text-align: center; }
+.life > :first-child { flex: 1 1 20rem; } .life > :last-child { text-align: center; flex: 0 1 auto; }
+[role=search], [role=search] label { min-width: 0; } [role=search] input { min-width: 0; width: 14rem; }
+main form[role=search] { flex-wrap: nowrap; white-space: nowrap; }
+[role=search] label { display: flex; gap: .4rem; align-items: center; }
 .life > :only-child { text-align: left; }
 @media (max-width: 44rem) {
   section { padding: .75rem 1rem; } table { font-size: .9rem; } .languages { margin-left: 0; }
   thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: .5rem 0; }
   tbody tr:last-child { border-bottom: 0; }
   td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere; }
-  td:empty { display: none; }
+  td:empty { display: none; } .life > :last-child:not(:only-child) { flex: 1 1 100%; }
   td::before { content: attr(data-head); flex: 0 0 5.6rem; font-size: .85rem; color: var(--soft); }
 }
 """
@@ -86,10 +94,15 @@ def page(title: str, body: str, language: str, *, status: int = 200) -> HTMLResp
     html = (
         f'<!doctype html>\n<html lang="{tag}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{visible(body)}\n</body>\n</html>\n"
     )
     # A signed page's address is a live signature: it must not travel on to the merchant's page as its referrer.
     return HTMLResponse(html, status, {"Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"})
+
+
+def text(foreign: object, limit: int = 200) -> str:
+    """The beginning of what somebody else wrote, on one line."""
+    return escape(printable(foreign, limit))
 
 
 def languages(translate: Translate, link: Callable[[str], str], now: str) -> str:
@@ -130,10 +143,10 @@ def toned(word: str, *, good: bool, bad: bool) -> str:
     return f'<span class="{tone}">{escape(word)}</span>'
 
 
-def problem(language: str, reason: str, *, status: int) -> HTMLResponse:
-    """A page that says why there is no page."""
+def problem(language: str, reason: str, *, status: int, links: str = "") -> HTMLResponse:
+    """A page that says why there is no page. ``links`` are HTML: where to go instead."""
     title = translator(language)("This page cannot be shown")
-    body = f'<main class="card"><h1>{escape(title)}</h1><p id="problem">{escape(reason)}</p></main>'
+    body = f'<main class="card"><h1>{escape(title)}</h1><p id="problem">{escape(reason)}</p>{links}</main>'
     return page(title, body, language, status=status)
 
 

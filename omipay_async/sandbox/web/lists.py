@@ -10,11 +10,10 @@ from urllib.parse import urlencode
 
 import attrs
 
-from omipay_async.codes import Language, OrderStatus
+from omipay_async.codes import ErrorCode, Language, OrderStatus
 from omipay_async.language import translated
 from omipay_async.sandbox.chinese import REMARKS
 from omipay_async.sandbox.clock import shown_time
-from omipay_async.sandbox.foreign import printable
 from omipay_async.sandbox.lifecycle import ORDER_LIFE, REFUND_LIFE
 
 from . import html
@@ -138,8 +137,8 @@ def order_row(order: Order, view: View) -> tuple[str, ...]:
     labels = {step: view.translate(_ACTIONS[step]) for step in ORDER_LIFE[order.status]}
     return (
         order_link(order.order_no, view),
-        escape(order.out_order_no),
-        escape(order.order_name),
+        html.text(order.out_order_no),
+        html.text(order.order_name),
         html.money(order.amount, order.currency),
         html.toned(order.status, good=order.is_paid, bad=order.status.is_failed),
         html.buttons("order_no", order.order_no, "to", labels.items()),
@@ -165,10 +164,15 @@ def call_row(call: Call, view: View) -> tuple[str, ...]:
         html.moment(shown_time(call.at_ms)),
         f'<a href="{view.link(call=call.number)}">{escape(call.endpoint)}</a>',
         order_link(call.order_no or call.fields.get("order_no", ""), view)
-        or escape(call.fields.get("out_order_no", "")),
-        html.toned(answer, good=False, bad=bool(call.error_code)),
-        escape(printable(remarks, 300)),
+        or html.text(call.fields.get("out_order_no", "")),
+        html.toned(answer, good=False, bad=is_refused(call)),
+        html.text(remarks, 300),
     )
+
+
+def is_refused(call: Call) -> bool:
+    """Whether its answer is an error: USERPAYING is none."""
+    return call.error_code not in {None, ErrorCode.USERPAYING}
 
 
 def delivery_row(delivery: Delivery, view: View) -> tuple[str, ...]:
@@ -176,7 +180,7 @@ def delivery_row(delivery: Delivery, view: View) -> tuple[str, ...]:
     return (
         html.moment(shown_time(delivery.at_ms)),
         order_link(delivery.order_no, view),
-        escape(printable(delivery.url)),
+        html.text(delivery.url),
         str(delivery.number or "–"),
         html.toned(view.remark(delivery.answer), good=False, bad=not delivery.accepted),
     )
@@ -184,7 +188,7 @@ def delivery_row(delivery: Delivery, view: View) -> tuple[str, ...]:
 
 def order_link(order_no: str, view: View) -> str:
     """A link to what is known of an order."""
-    return f'<a href="{view.link(order=order_no)}">{escape(printable(order_no, 64))}</a>' if order_no else ""
+    return f'<a href="{view.link(order=order_no)}">{html.text(order_no, 64)}</a>' if order_no else ""
 
 
 def calls_of(sandbox: SandboxCore, order: Order) -> Iterator[Call]:

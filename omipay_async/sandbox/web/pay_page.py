@@ -131,12 +131,12 @@ def _body(routed: RoutedRequest, order: Order, language: str) -> str:
     state = f"{routed.base_url}/pay/state?paycode={order.order_no}"
     return (
         f'<main class="card" data-state="{escape(state)}">'
-        f"<h1>{escape(order.order_name)}</h1>"
+        f"<h1>{html.text(order.order_name)}</h1>"
         f'<p class="amount" id="amount">{html.money(order.amount, order.currency)}</p>'
         f"{_middle(routed, order, translate)}<dl>"
         f"<dt>{translate('You pay')}</dt><dd>{html.money(order.pay_amount, order.pay_currency)}</dd>"
         f"<dt>{translate('Order')}</dt><dd>{escape(order.order_no)}</dd>"
-        f"<dt>{translate('Shop order')}</dt><dd>{escape(order.out_order_no)}</dd></dl>"
+        f"<dt>{translate('Shop order')}</dt><dd>{html.text(order.out_order_no)}</dd></dl>"
         f"<small>{translate('Omipay sandbox: no real money moves here.')}</small>"
         f"{html.languages(translate, lambda name: _in_language(routed, name), html.tag(language))}</main>"
     )

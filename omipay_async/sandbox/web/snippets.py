@@ -63,7 +63,7 @@ def as_python(call: Call, base_url: str) -> str:
     if len(joined) > _WIDEST:
         joined = "\n" + "".join(f"            {each},\n" for each in arguments) + "        "
     return _PROGRAM.format(
-        session=", ".join(f"{name}={value!a}" for name, value in session.items()),
+        session=", ".join(f"{name}={value!r}" for name, value in session.items()),
         method=_METHODS[call.endpoint],
         arguments=joined,
     )
@@ -81,5 +81,5 @@ def _arguments(call: Call) -> Iterator[str]:
         elif parameter.kind is Kind.AMOUNT and call.fields[parameter.name].isdecimal():
             value = str(int(call.fields[parameter.name]))
         else:
-            value = ascii(call.fields[parameter.name])
+            value = repr(call.fields[parameter.name])
         yield value if parameter.name in positional else f"{parameter.name}={value}"

@@ -63,6 +63,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "Refund": "退款单号",
         "Notify URL": "通知地址",
         "Try": "次数",
+        "Try {}": "第 {} 次",
+        "{}: {}": "{}：{}",
         "Merchant": "商户",
         "Gateway": "网关地址",
         "Let the next call fail": "让下一次调用出错",
