@@ -175,7 +175,7 @@ class ConfirmedOrders:
         self._wake_ups.listen()
         try:
             while True:
-                self._waiters.setdefault(out_order_no, set()).add(waiter)
+                waiter = self._renewed(out_order_no, waiter)
                 left = None if deadline is None else deadline - self._clock.monotonic()
                 try:
                     order = self._remembered_order(out_order_no) or await self._noted(out_order_no, left)
@@ -189,15 +189,16 @@ class ConfirmedOrders:
                 if left <= 0:
                     raise _timeout(out_order_no, timeout, last_error)
                 await wait(self._clock, (waiter,), min(pause, left))
-                if waiter.done():
-                    waiter = self._renewed(out_order_no, waiter)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
         finally:
             self._forget_waiter(out_order_no, waiter)
 
     def _renewed(self, out_order_no: str, waiter: asyncio.Future[None]) -> asyncio.Future[None]:
+        """A waiter that was not woken yet, in place of ``waiter``."""
         self._forget_waiter(out_order_no, waiter)
-        return asyncio.get_running_loop().create_future()
+        renewed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(out_order_no, set()).add(renewed)
+        return renewed
 
     def _forget_waiter(self, out_order_no: str, waiter: asyncio.Future[None]) -> None:
         waiters = self._waiters.get(out_order_no, set())
