@@ -42,24 +42,24 @@ class Claim(enum.Enum):
     """A success was recorded: the handler must not run again."""
 
 
-class ClaimState(enum.StrEnum):
+class ClaimState(enum.Enum):
     """The state of a key, as the owner that makes a request sees it."""
 
-    FREE = "FREE"
-    HELD = "HELD"
+    FREE = enum.auto()
+    HELD = enum.auto()
     """The caller's own lease holds."""
-    OTHERS = "OTHERS"
+    OTHERS = enum.auto()
     """Another owner's lease holds."""
-    DONE = "DONE"
+    DONE = enum.auto()
 
 
 class Step(enum.StrEnum):
-    """A request that an owner makes for a key."""
+    """A request that an owner makes for a key: the names of the methods of a backend."""
 
-    CLAIM = "CLAIM"
-    RENEW = "RENEW"
-    FINISH = "FINISH"
-    RELEASE = "RELEASE"
+    CLAIM = enum.auto()
+    RENEW = enum.auto()
+    FINISH = enum.auto()
+    RELEASE = enum.auto()
 
 
 TRANSITIONS: Final[Mapping[tuple[ClaimState, Step], tuple[ClaimState, Claim | bool | None]]] = MappingProxyType(

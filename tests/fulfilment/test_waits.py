@@ -1,10 +1,17 @@
-"""``wait_for_notification``: what it costs, what it hears of, and what it leaves behind."""
+"""Waits for notifications, and the notes of other processes: what they cost, and what is left of them."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import TYPE_CHECKING
+from unittest import mock
 
-from tests.support.scripted_gateway import M_NUMBER, begin, outcome
+import pytest
+
+from omipay_async import MemoryBackend, PollTimeout
+from tests.support.fulfilment_doubles import FaultyBackend
+from tests.support.scripted_gateway import M_NUMBER, begin, notification, order, outcome
 from tests.support.shared_backend import Channel, SharedBackend
 
 if TYPE_CHECKING:
@@ -12,6 +19,14 @@ if TYPE_CHECKING:
     from tests.support.scripted_gateway import Gateway
 
 NUMBER = "T1-000231"
+KEY = f"{M_NUMBER}:out_order_no:{NUMBER}"
+PAID = order("PAID", out_order_no=NUMBER)
+
+
+@pytest.fixture(autouse=True)
+def paid(gateway: Gateway) -> None:
+    """The gateway reports each order as paid."""
+    gateway.on("QueryOrder", PAID)
 
 
 class Counting(SharedBackend):
@@ -36,9 +51,65 @@ async def test_a_wait_that_was_woken_in_vain_looks_once_and_goes_on_by_interval(
         waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=20))
         for _ in range(2):
             await clock.advance(4)
-            await backend.note(f"{M_NUMBER}:out_order_no:{NUMBER}", "{}")
-            await backend.wake(f"{M_NUMBER}:out_order_no:{NUMBER}")
+            await backend.note(KEY, "{}")
+            await backend.wake(KEY)
             await clock.advance(0)
         assert backend.asked == [0, 0.5, 1.5, 3.5, 4, 8]
         await clock.advance(12)
-        assert type(await outcome(waiting)).__name__ == "PollTimeout"
+        assert isinstance(await outcome(waiting), PollTimeout)
+
+
+@pytest.mark.parametrize("order_no", [None, 7.5, ["TR1"], {}], ids=str)
+async def test_a_note_without_the_number_of_an_order_confirms_nothing(
+    clock: ManualClock, gateway: Gateway, order_no: object
+) -> None:
+    """Whoever gets an order from a wait may rely on its number."""
+    backend = MemoryBackend(clock=clock)
+    await backend.note(KEY, json.dumps({"order_no": order_no, "raw": PAID}))
+    async with gateway.session(backend=backend) as omipay:
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=1))
+        await clock.advance(1)
+        assert isinstance(await outcome(waiting), PollTimeout)
+
+
+async def test_a_backend_without_notes_is_not_asked_for_any(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That it has none is not a failure: nothing is logged, and no wait ends with an error of the backend."""
+    inner = MemoryBackend(clock=clock)
+    backend = mock.Mock(spec=["lease", "claim", "renew", "finish", "release", "wake"], wraps=inner, lease=inner.lease)
+    async with gateway.session(backend=backend) as omipay:
+        assert (await omipay.confirm_notification(notification(clock))).is_paid
+        waiting = await begin(clock, omipay.wait_for_notification("another", timeout=1))
+        await clock.advance(1)
+        error = await outcome(waiting)
+        assert isinstance(error, PollTimeout)
+        assert error.last_error is None
+    assert caplog.messages == []
+
+
+# -- confirmations of one order ---------------------------------------------------------------------------------------
+
+
+async def test_what_is_confirmed_twice_at_once_is_noted_and_written_down_once(
+    clock: ManualClock, gateway: Gateway
+) -> None:
+    """However many callers ask about one order, the backend and the journal are asked once at a time."""
+    backend, journal, go = FaultyBackend(clock), mock.AsyncMock(), asyncio.Event()
+
+    async def when_told(*_: object) -> None:
+        await go.wait()
+
+    backend.faults["wake"] = journal.confirmed.side_effect = when_told
+    handler = mock.AsyncMock()
+    async with gateway.session(backend=backend, journal=journal) as omipay:
+        fulfilling = [await begin(clock, omipay.fulfil("TR1", handler)) for _ in range(3)]
+        other = await begin(clock, omipay.fulfil("TR2", handler))
+        assert backend.woken == [f"{M_NUMBER}:TR1", f"{M_NUMBER}:TR2"]
+        go.set()
+        await asyncio.gather(*fulfilling, other)
+        assert [call.args[1].order_no for call in journal.confirmed.await_args_list] == ["TR1", "TR2"]
+        await omipay.fulfil("TR1", handler)
+        await clock.advance(0)
+        assert backend.woken.count(f"{M_NUMBER}:TR1") == 2
+        assert omipay._receiver._confirmed._background == {}
