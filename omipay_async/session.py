@@ -1,4 +1,4 @@
-"""``AsyncOmipay``: the session. It connects the components, and each component does its own work."""
+"""``AsyncOmipay``: the session, its life, and what users call. ``composition`` puts its components together."""
 
 from __future__ import annotations
 
