@@ -5,6 +5,7 @@ What a name does is said once, in its docstring. A test compares the page with w
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
@@ -349,6 +350,7 @@ def callable_text(name: str, value: Any) -> Iterator[str]:
     yield ""
 
 
+@functools.cache
 def page() -> str:
     """The whole page."""
     lines = [
