@@ -1,10 +1,11 @@
-"""The once-guard and cancellation: never swallowed, and no order stays held by somebody who is gone."""
+"""The once-guard and cancellation: each caller gets its cancellation, and no order stays claimed for one who left."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from unittest import mock
 
 import anyio
@@ -19,18 +20,27 @@ from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, St
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from omipay_async.models import Order
+    from tests.support.fulfilment_doubles import Fault
 
 
-# -- cancellation ---------------------------------------------------------------------------------------------------
+async def begin_and_cancel(guard: OnceGuard, handler: Any, clock: ManualClock) -> asyncio.Task[bool]:
+    """A run whose caller was cancelled as soon as the run could do nothing more before time passes."""
+    run = await begin(guard, handler)
+    run.cancel()
+    await clock.advance(0)
+    return run
+
+
+# -- the caller leaves ------------------------------------------------------------------------------------------------
 
 
 async def test_cancelling_the_caller_cancels_its_handler_and_frees_the_order(
     guard: OnceGuard, elsewhere: OnceGuard, shop: Shop, clock: ManualClock
 ) -> None:
-    """When ``run`` has raised CancelledError the handler has ended and the next may run."""
+    """When ``run`` has raised CancelledError the handler has ended, and another process may run it."""
     run = await begin(guard, shop)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -40,91 +50,84 @@ async def test_cancelling_the_caller_cancels_its_handler_and_frees_the_order(
     assert await elsewhere.run(ORDER, shop, wait_timeout=0) is True
 
 
-async def test_a_joiner_takes_over_from_a_cancelled_leader(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
-    """The first delivery's connection broke; the second, waiting already, carries on."""
-    leader, joiner = await begin(guard, shop), await begin(guard, shop)
-    leader.cancel()
+async def test_a_caller_that_waits_runs_the_handler_if_the_first_caller_is_cancelled(
+    guard: OnceGuard, shop: Shop, clock: ManualClock
+) -> None:
+    """The connection of the first delivery broke; the second delivery, which waits already, takes over."""
+    first, second = await begin(guard, shop), await begin(guard, shop)
+    first.cancel()
     await clock.advance(0)
-    assert leader.cancelled()
+    assert first.cancelled()
     shop.go.set()
-    assert await joiner is True
+    assert await second is True
     assert shop.started == 2
 
 
-async def test_cancelling_a_joiner_leaves_the_handler_alone(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
-    """Who only waits takes nothing with it."""
-    leader, joiner = await begin(guard, shop), await begin(guard, shop)
-    joiner.cancel()
+async def test_cancelling_a_caller_that_only_waits_does_not_stop_the_handler(
+    guard: OnceGuard, shop: Shop, clock: ManualClock
+) -> None:
+    """The handler belongs to the first caller."""
+    first, second = await begin(guard, shop), await begin(guard, shop)
+    second.cancel()
     await clock.advance(0)
-    assert joiner.cancelled()
+    assert second.cancelled()
     shop.go.set()
-    assert await leader is True
+    assert await first is True
 
 
-async def test_a_caller_cancelled_before_its_claim_is_answered_frees_what_it_claimed(
-    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+class Leaving(NamedTuple):
+    """A request that takes its time, at which the caller leaves, and what comes of it."""
+
+    method: str
+    fault: Fault
+    requests: list[str]
+    """The requests of the whole run."""
+    ended: list[str]
+    """How the handler ended, if it was begun."""
+    claim: Claim
+    """The answer to the claim of another owner after ten seconds."""
+
+
+LEAVING: Final = [
+    Leaving("claim", hanging, ["claim"], [], Claim.MINE),
+    Leaving("claim", 5, ["claim", "release"], [], Claim.MINE),
+    Leaving("finish", hanging, ["claim", "finish"], ["done"], Claim.BUSY),
+    Leaving("finish", 5, ["claim", "finish"], ["done"], Claim.DONE),
+    Leaving("release", hanging, ["claim", "release"], ["cancelled"], Claim.BUSY),
+    Leaving("release", 5, ["claim", "release"], ["cancelled"], Claim.MINE),
+]
+
+
+@pytest.mark.parametrize("case", LEAVING, ids=lambda case: f"{case.method}-{getattr(case.fault, '__name__', 'slow')}")
+async def test_a_cancelled_caller_does_not_wait_for_the_backend(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, case: Leaving
 ) -> None:
-    """The caller does not wait; the answer that comes too late is given back, and no handler runs."""
-    answer = asyncio.Event()
-
-    async def late() -> None:
-        await answer.wait()
-
-    backend.faults["claim"] = late
-    run = await begin(guard, shop)
-    run.cancel()
-    await clock.advance(0)
-    assert run.cancelled()
-    answer.set()
-    await guard.drain(1)
-    assert backend.requests == ["claim", "release"]
-    assert shop.started == 0
-    assert await backend.claim(KEY, "the next") is Claim.MINE
-
-
-@pytest.mark.parametrize("method", ["claim", "finish", "release"])
-async def test_a_cancelled_caller_does_not_wait_for_a_backend_that_hangs(
-    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, method: str
-) -> None:
-    """It leaves once its handler has ended; no time need pass."""
-    backend.faults[method] = hanging
-    if method == "finish":
+    """It leaves at once. The request goes on in the background: a late claim is released, a success is recorded."""
+    backend.faults[case.method] = case.fault
+    if case.method == "finish":
         shop.go.set()
-    run = await begin(guard, shop)
-    run.cancel()
-    await clock.advance(0)
+    run = await begin_and_cancel(guard, shop, clock)
     assert run.cancelled()
-    assert backend.requests[-1] == method
+    assert backend.requests[-1] == case.method
     assert shop.running == 0
     await clock.advance(10)
     assert not guard._runs
+    assert backend.requests == case.requests
+    assert (shop.started, shop.ended) == (len(case.ended), case.ended)
+    backend.faults.clear()
+    assert await backend.claim(KEY, "another") is case.claim
 
 
-async def test_a_success_is_recorded_although_its_caller_left(
+async def test_the_order_of_a_success_that_is_not_recorded_yet_is_not_released(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """Cancelled while the success is recorded: that goes on in the background, and the handler never runs again."""
-    backend.faults["finish"] = lambda: clock.sleep(5)
-    shop.go.set()
-    run = await begin(guard, shop)
-    run.cancel()
-    await clock.advance(0)
-    assert run.cancelled()
-    await clock.advance(5)
-    assert await backend.claim(KEY, "anybody") is Claim.DONE
-
-
-async def test_a_success_that_is_still_to_be_recorded_is_not_freed_by_a_caller_who_leaves(
-    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
-) -> None:
-    """The next delivery is cut off while it asks: it records all the same, and gives nothing back."""
+    """The caller of the next delivery leaves while the success is recorded: that goes on all the same."""
     backend.faults["finish"] = gone
     shop.go.set()
     with pytest.raises(BackendError):
         await guard.run(ORDER, shop, wait_timeout=10)
-    backend.faults = {"finish": lambda: clock.sleep(5)}
-    run = await begin(guard, shop)
-    run.cancel()
+    backend.faults = {"finish": 5}
+    run = await begin_and_cancel(guard, shop, clock)
     await clock.advance(5)
     assert run.cancelled()
     backend.faults.clear()
@@ -133,50 +136,54 @@ async def test_a_success_that_is_still_to_be_recorded_is_not_freed_by_a_caller_w
     assert shop.started == 1
 
 
-async def test_a_caller_cancelled_while_another_process_runs_stops_asking(
+async def test_a_caller_that_is_cancelled_while_another_process_has_the_order_claims_no_more(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """No claim is made for somebody who is gone."""
+    """Nothing is claimed for a caller who left."""
     await backend.claim(KEY, "other process")
     run = await begin(guard, shop)
     await clock.advance(0.3)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    asked = len(backend.requests)
+    requests = list(backend.requests)
     await clock.advance(100)
-    assert len(backend.requests) == asked
+    assert backend.requests == requests
 
 
-async def test_a_timeout_around_the_call_works_as_everywhere(guard: OnceGuard, shop: Shop) -> None:
-    """``asyncio.timeout`` sees its own cancellation again: nothing swallowed it."""
+async def within_asyncio_timeout(work: Coroutine[Any, Any, Any]) -> None:
+    async with asyncio.timeout(0.05):
+        await work
+
+
+async def within_anyio_scope(work: Coroutine[Any, Any, Any]) -> None:
+    with anyio.fail_after(0.05):
+        await work
+
+
+@pytest.mark.parametrize("limited", [within_asyncio_timeout, within_anyio_scope])
+async def test_a_time_limit_around_the_call_works_as_usual(guard: OnceGuard, shop: Shop, limited: Any) -> None:
+    """Both libraries get their own cancellation back; the handler cleans up once, however often anyio cancels."""
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await guard.run(ORDER, shop, wait_timeout=None)
+        await limited(guard.run(ORDER, shop, wait_timeout=None))
     assert shop.ended == ["cancelled"]
 
 
-async def test_a_cancel_scope_around_the_call_works_as_everywhere(guard: OnceGuard, shop: Shop) -> None:
-    """anyio repeats its cancellation until the block is left: the handler cleans up once, and the scope ends."""
-    with anyio.move_on_after(0.05) as scope:
-        await guard.run(ORDER, shop, wait_timeout=None)
-    assert scope.cancelled_caught
-    assert shop.ended == ["cancelled"]
-
-
-async def test_impatient_cancellation_changes_nothing(guard: OnceGuard, clock: ManualClock) -> None:
-    """Cancelled twice, the caller still leaves only after its handler has cleaned up."""
+async def test_a_caller_that_is_cancelled_again_still_waits_until_its_handler_has_cleaned_up(
+    guard: OnceGuard, clock: ManualClock
+) -> None:
+    """More cancellations change nothing."""
     cleaning = asyncio.Event()
     cleaned = []
 
-    async def tidy(order: Order) -> None:
+    async def cleans_up(order: Order) -> None:
         try:
             await asyncio.Event().wait()
         finally:
             await cleaning.wait()
             cleaned.append(order)
 
-    run = await begin(guard, tidy)
+    run = await begin(guard, cleans_up)
     for _ in range(3):
         run.cancel()
         await clock.advance(0)
@@ -187,6 +194,22 @@ async def test_impatient_cancellation_changes_nothing(guard: OnceGuard, clock: M
     assert cleaned == [ORDER]
 
 
+async def test_a_handler_that_is_cancelled_by_somebody_else_has_failed(guard: OnceGuard) -> None:
+    """The caller gets an error and not CancelledError, so that a sweep over many orders goes on."""
+
+    async def cancels_itself(order: Order) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="not by its caller"):
+        await guard.run(ORDER, cancels_itself, wait_timeout=10)
+
+
+# -- handlers that do not stop ----------------------------------------------------------------------------------------
+
+
 @pytest.fixture
 async def stubborn() -> AsyncIterator[Stubborn]:
     handler = Stubborn()
@@ -194,13 +217,11 @@ async def stubborn() -> AsyncIterator[Stubborn]:
     handler.go.set()
 
 
-async def test_a_handler_that_refuses_to_stop_does_not_hold_its_cancelled_caller(
+async def test_a_handler_that_does_not_stop_delays_its_cancelled_caller_for_five_seconds(
     guard: OnceGuard, elsewhere: OnceGuard, stubborn: Stubborn, clock: ManualClock
 ) -> None:
-    """The caller leaves after a grace; the handler, still alive, keeps its lease, and its success counts."""
-    run = await begin(guard, stubborn)
-    run.cancel()
-    await clock.advance(0)
+    """The handler goes on, its lease is renewed, and its success counts."""
+    run = await begin_and_cancel(guard, stubborn, clock)
     await clock.advance(5)
     assert run.cancelled()
     await clock.advance(100)
@@ -213,10 +234,10 @@ async def test_a_handler_that_refuses_to_stop_does_not_hold_its_cancelled_caller
     assert stubborn.started == 1
 
 
-async def test_a_handler_that_refuses_to_stop_does_not_hide_its_lost_lease(
+async def test_a_handler_that_does_not_stop_does_not_hide_that_its_lease_was_lost(
     guard: OnceGuard, backend: FaultyBackend, stubborn: Stubborn, clock: ManualClock
 ) -> None:
-    """The caller learns after a grace that the claim was lost; here, no second run starts beside the first."""
+    """The caller gets the error after five seconds; no second run begins here while the first goes on."""
     backend.faults["renew"] = no
     run = await begin(guard, stubborn)
     await clock.advance(14.9)
@@ -231,10 +252,10 @@ async def test_a_handler_that_refuses_to_stop_does_not_hide_its_lost_lease(
     assert stubborn.started == 1
 
 
-async def test_a_caller_that_leaves_after_the_lease_was_lost_is_cancelled(
+async def test_a_caller_that_is_cancelled_after_the_lease_was_lost_gets_its_cancellation(
     guard: OnceGuard, backend: FaultyBackend, stubborn: Stubborn, clock: ManualClock
 ) -> None:
-    """The handler was cancelled already: the caller's own cancellation comes out, after the grace."""
+    """The handler was cancelled before; the caller still waits for it for five seconds."""
     backend.faults["renew"] = no
     run = await begin(guard, stubborn)
     await clock.advance(12)
@@ -246,29 +267,14 @@ async def test_a_caller_that_leaves_after_the_lease_was_lost_is_cancelled(
     assert run.cancelled()
 
 
-async def test_a_handler_cancelled_from_within_is_a_failure_like_any_other(guard: OnceGuard) -> None:
-    """Its CancelledError is not the caller's: a sweep over many orders goes on."""
-
-    async def cancels_itself(order: Order) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        await asyncio.sleep(0)
-
-    with pytest.raises(RuntimeError, match="not by its caller"):
-        await guard.run(ORDER, cancels_itself, wait_timeout=10)
-
-
-async def test_a_failure_after_the_caller_left_is_not_reported_as_forgotten(
+async def test_asyncio_does_not_warn_of_a_run_that_fails_after_its_caller_left(
     guard: OnceGuard, backend: FaultyBackend, clock: ManualClock, stubborn: Stubborn
 ) -> None:
-    """asyncio's "exception was never retrieved" would print what nobody can act on."""
+    """The warning "Task exception was never retrieved" would tell users of something that they cannot change."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     backend.faults["finish"] = gone
-    run = await begin(guard, stubborn)
-    run.cancel()
-    await clock.advance(0)
+    run = await begin_and_cancel(guard, stubborn, clock)
     await clock.advance(5)
     stubborn.go.set()
     await guard.drain(1)
@@ -279,35 +285,40 @@ async def test_a_failure_after_the_caller_left_is_not_reported_as_forgotten(
     assert complaints == []
 
 
-def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_order() -> None:
-    """The session goes on in a new loop: the order waits for its lease, not for a task that will never run."""
+# -- event loops that end ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def closed_loop_with_a_handler(guard: OnceGuard) -> Iterator[None]:
+    """An event loop was closed while a handler ran in it."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin(guard, Shop()))
+    forgotten = asyncio.all_tasks(loop)
+    loop.close()
+    yield
+    for task in forgotten:  # asyncio would warn that they never ended
+        untyped(task)._log_destroy_pending = False
+
+
+def test_an_order_whose_handler_ended_with_its_loop_is_free_after_the_lease() -> None:
+    """The session goes on in another event loop, and does not wait for a task that will never end."""
     clock = ManualClock()
     guard = OnceGuard(MemoryBackend(clock=clock), SystemClock(), "123456")
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(begin(guard, Shop()))
-    forgotten = asyncio.all_tasks(loop)
-    loop.close()
-    clock.advance(31)
-    assert asyncio.run(guard.run(ORDER, mock.AsyncMock(), wait_timeout=0)) is True
-    for task in forgotten:  # they never ended, which is the point, and asyncio warns of that
-        untyped(task)._log_destroy_pending = False
+    with closed_loop_with_a_handler(guard):
+        clock.advance(31)
+        assert asyncio.run(guard.run(ORDER, mock.AsyncMock(), wait_timeout=0)) is True
 
 
-def test_a_loop_that_was_closed_over_a_handler_does_not_hold_the_session() -> None:
-    """Closing it in a new loop waits for nothing that will never end."""
+def test_closing_does_not_wait_for_a_handler_that_ended_with_its_loop() -> None:
+    """``drain`` in another event loop returns."""
     clock = ManualClock()
     guard = OnceGuard(FaultyBackend(clock), clock, "123456")
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(begin(guard, Shop()))
-    forgotten = asyncio.all_tasks(loop)
-    loop.close()
-    asyncio.run(guard.drain(60))
-    for task in forgotten:
-        untyped(task)._log_destroy_pending = False
+    with closed_loop_with_a_handler(guard):
+        asyncio.run(guard.drain(60))
 
 
-def test_shutting_the_loop_down_frees_the_order() -> None:
-    """``asyncio.run`` cancels every task: the handler is stopped and its claim given back; no lease is waited for."""
+def test_an_event_loop_that_is_shut_down_frees_the_order() -> None:
+    """``asyncio.run`` cancels every task in the end: the handler is stopped, and its claim is released at once."""
     clock = ManualClock()
     backend = FaultyBackend(clock)
     shops = []

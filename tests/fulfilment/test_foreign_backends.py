@@ -41,48 +41,6 @@ async def test_a_claim_that_ends_in_any_other_way_is_no_claim(
     assert shop.started == 0
 
 
-@pytest.mark.parametrize("fault", [broken, giving_up])
-async def test_a_renewal_that_ends_in_any_other_way_is_ridden_out(
-    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, fault: Any
-) -> None:
-    """Nobody knows whether the lease was renewed: it is asked again, until it would lapse."""
-    backend.faults["renew"] = fault
-    run = await begin(guard, shop)
-    await clock.advance(29.9)
-    assert backend.requests.count("renew") > 1
-    assert not run.done()
-    await clock.advance(0.1)
-    with pytest.raises(BackendError, match="may run again"):
-        await run
-    assert shop.ended == ["cancelled"]
-
-
-@pytest.mark.parametrize("fault", [broken, giving_up])
-async def test_a_record_that_ends_in_any_other_way_is_made_at_the_next_delivery(
-    guard: OnceGuard, backend: FaultyBackend, shop: Shop, fault: Any
-) -> None:
-    """As if the backend had reported that it failed."""
-    shop.go.set()
-    backend.faults["finish"] = fault
-    with pytest.raises(BackendError):
-        await guard.run(ORDER, shop, wait_timeout=10)
-    backend.faults.clear()
-    assert await guard.run(ORDER, shop, wait_timeout=10) is False
-    assert shop.started == 1
-
-
-@pytest.mark.parametrize("fault", [broken, giving_up])
-async def test_a_release_that_ends_in_any_other_way_hides_nothing(
-    guard: OnceGuard, backend: FaultyBackend, shop: Shop, fault: Any
-) -> None:
-    """The handler's own exception comes out."""
-    shop.go.set()
-    shop.fail = [ValueError("no stock")]
-    backend.faults["release"] = fault
-    with pytest.raises(ValueError, match="no stock"):
-        await guard.run(ORDER, shop, wait_timeout=10)
-
-
 async def test_what_a_backend_raised_is_the_cause_of_what_the_caller_sees(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop
 ) -> None:

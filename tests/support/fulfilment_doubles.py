@@ -1,8 +1,9 @@
-"""What the tests of the once-guard are made with: a backend that fails when told, handlers of every temper."""
+"""Doubles for the tests of the once-guard: a backend that fails as a test has set it, and handlers."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from omipay_async.codes import OrderStatus
@@ -11,97 +12,100 @@ from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.models import Order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from omipay_async.clock import Clock
     from omipay_async.fulfilment.guard import OnceGuard
 
 ORDER = Order(order_no="TR1", status=OrderStatus.PAID, out_order_no="A-1", currency="AUD", amount=450)
 KEY = "123456:TR1"
 
+Fault = Callable[[], Any] | float
+"""What a method does first: a function that is awaited and whose result, unless None, is returned; or a delay in s."""
+
 
 class FaultyBackend(MemoryBackend):
-    """A backend in memory whose methods fail, lie or hang when told: ``faults[method]`` is asked first."""
+    """A backend in memory whose methods do first what ``faults[method]`` says, and which notes its requests."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(lease=30, clock=clock)
-        self.faults: dict[str, Callable[[], Any]] = {}
+        self.faults: dict[str, Fault] = {}
         self.requests: list[str] = []
         self.woken: list[str] = []
 
     async def _fault(self, method: str) -> Any:
         self.requests.append(method)
         fault = self.faults.get(method)
-        return None if fault is None else await fault()
+        if callable(fault):
+            return await fault()
+        return None if fault is None else await self._clock.sleep(fault)
 
     async def claim(self, key: str, owner: str) -> Claim:
-        """As told, else as in memory."""
+        """As in memory, after the fault."""
         fault = await self._fault("claim")
         return await super().claim(key, owner) if fault is None else fault
 
     async def renew(self, key: str, owner: str) -> bool:
-        """As told, else as in memory."""
+        """As in memory, after the fault."""
         fault = await self._fault("renew")
         return await super().renew(key, owner) if fault is None else fault
 
     async def finish(self, key: str, owner: str) -> bool:
-        """As told, else as in memory."""
+        """As in memory, after the fault."""
         fault = await self._fault("finish")
         return await super().finish(key, owner) if fault is None else fault
 
     async def release(self, key: str, owner: str) -> None:
-        """As told, else as in memory."""
+        """As in memory, after the fault."""
         await self._fault("release")
         await super().release(key, owner)
 
     async def wake(self, key: str) -> None:
-        """As told, else as in memory."""
+        """As in memory, after the fault."""
         self.woken.append(key)
         await self._fault("wake")
 
 
 async def gone() -> None:
-    """A backend that cannot be reached."""
+    """Fail as a backend that cannot be reached."""
     raise BackendError("no backend")
 
 
 async def broken() -> None:
-    """A backend that breaks its contract: it raises what no backend may."""
+    """Raise what a backend must not raise."""
     raise KeyError("a secret of its own")
 
 
 async def giving_up() -> None:
-    """A backend whose own time limits come out as cancellations."""
+    """Raise a cancellation, as a backend does whose own time limit is one."""
     raise asyncio.CancelledError
 
 
 def not_async() -> bool:
-    """A backend whose answer cannot be awaited."""
+    """Return an answer that cannot be awaited."""
     return True
 
 
 async def hanging() -> None:
-    """A backend that never answers."""
+    """Never answer."""
     await asyncio.Event().wait()
 
 
 async def no() -> bool:
-    """A backend that denies."""
+    """Answer that another owner holds the lease."""
     return False
 
 
 async def yes() -> bool:
-    """A backend that does as it is asked."""
+    """Answer that it was done."""
     return True
 
 
 async def mine() -> Claim:
-    """A backend that gives the claim to whoever asks."""
+    """Answer each claim with MINE."""
     return Claim.MINE
 
 
 class Shop:
-    """A handler that counts, waits until told, and fails when told."""
+    """A handler that counts its runs, waits until ``go`` is set, and raises what is in ``fail``."""
 
     def __init__(self) -> None:
         self.started = 0
@@ -115,7 +119,7 @@ class Shop:
         assert order is ORDER
         self.started += 1
         self.running += 1
-        assert self.running == 1, "the handler runs beside itself"
+        assert self.running == 1, "the handler runs twice at the same time"
         try:
             await self.go.wait()
             if self.fail:
@@ -129,14 +133,14 @@ class Shop:
 
 
 class Stubborn:
-    """A handler that swallows its cancellation and goes on."""
+    """A handler that ignores its cancellation, and ends once ``go`` is set."""
 
     def __init__(self) -> None:
         self.started = 0
         self.go = asyncio.Event()
 
     async def __call__(self, order: Order) -> None:
-        """Go on until told, whatever happens."""
+        """Fulfil the order."""
         self.started += 1
         while not self.go.is_set():
             try:
@@ -146,7 +150,7 @@ class Stubborn:
 
 
 async def begin(guard: OnceGuard, handler: Any, wait_timeout: float | None = 10) -> asyncio.Task[bool]:
-    """A run that has gone as far as it can."""
+    """Begin a run, and return it once it can do nothing more before time passes."""
     run = asyncio.create_task(guard.run(ORDER, handler, wait_timeout=wait_timeout))
     for _ in range(10):
         await asyncio.sleep(0)
