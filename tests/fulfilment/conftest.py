@@ -1,4 +1,4 @@
-"""A scripted gateway, a once-guard over a backend that can fail, its twin in another process, a shop, a real Redis."""
+"""A scripted gateway, a once-guard with a backend that can fail, a guard of another process, a shop, a real Redis."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def redis_backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
-    """On a server that is empty."""
+    """A backend on an empty server."""
     async with redis.asyncio.Redis.from_url(server.url) as client:
         await client.flushall()
     async with RedisBackend(server.url) as backend:

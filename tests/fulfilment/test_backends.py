@@ -1,4 +1,4 @@
-"""The table of states, the backend in memory, and what its options accept."""
+"""The table of transitions, the backend in memory, and its options."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ async def brought_to(backend: Backend, state: ClaimState) -> None:
         assert await backend.finish(KEY, owner)
 
 
-async def asked(backend: Backend, step: Step) -> Claim | bool | None:
-    """Ask one question as the owner "me"."""
+async def answer_to(backend: Backend, step: Step) -> Claim | bool | None:
+    """Make one request as the owner "me"."""
     answer: Claim | bool | None = await getattr(backend, step.lower())(KEY, "me")
     return answer
 
 
 async def seen(backend: Backend) -> ClaimState:
-    """The state of ``KEY`` as "me" sees it, found out by a third owner and by renewals, which change nothing else."""
+    """The state of ``KEY`` as "me" sees it, found out by the claim of a third owner and by a renewal."""
     claim = await backend.claim(KEY, "third")
     if claim is Claim.DONE:
         return ClaimState.DONE
@@ -49,23 +49,23 @@ async def seen(backend: Backend) -> ClaimState:
     return ClaimState.HELD if await backend.renew(KEY, "me") else ClaimState.OTHERS
 
 
-def test_every_question_has_an_answer_in_every_state() -> None:
-    """No state leaves a backend to guess."""
+def test_every_request_has_an_answer_in_every_state() -> None:
+    """The table has a row for each state and each request."""
     assert set(TRANSITIONS) == {(state, step) for state in ClaimState for step in Step}
 
 
 @pytest.mark.parametrize(("state", "step"), TRANSITIONS)
 async def test_the_memory_backend_follows_the_table(state: ClaimState, step: Step) -> None:
-    """Each row of the table holds: the answer, and the state after it."""
+    """The answer and the state after it are those of the table's row."""
     backend = MemoryBackend(clock=ManualClock())
     await brought_to(backend, state)
     after, answer = TRANSITIONS[state, step]
-    assert await asked(backend, step) is answer
+    assert await answer_to(backend, step) is answer
     assert await seen(backend) is after
 
 
-async def test_a_lease_lapses_and_the_next_owner_is_left_alone_by_the_former() -> None:
-    """After a death another takes over, and the dead owner, back again, changes nothing."""
+async def test_a_former_owner_changes_nothing_once_another_has_the_order() -> None:
+    """When a lease has ended another owner may claim, and late requests of the first one are refused."""
     clock = ManualClock()
     backend = MemoryBackend(lease=30, clock=clock)
     assert await backend.claim(KEY, "first") is Claim.MINE
@@ -79,8 +79,8 @@ async def test_a_lease_lapses_and_the_next_owner_is_left_alone_by_the_former() -
     assert await backend.claim(KEY, "first") is Claim.BUSY
 
 
-async def test_a_renewed_lease_lasts_from_the_renewal() -> None:
-    """A handler that goes on renewing keeps the others out."""
+async def test_a_lease_counts_from_its_last_renewal() -> None:
+    """As long as an owner goes on renewing, no other owner gets the order."""
     clock = ManualClock()
     backend = MemoryBackend(lease=30, clock=clock)
     await backend.claim(KEY, "me")
@@ -95,8 +95,8 @@ async def test_a_renewed_lease_lasts_from_the_renewal() -> None:
     assert await backend.claim(KEY, "you") is Claim.MINE
 
 
-async def test_memory_is_bounded_by_forgetting() -> None:
-    """What is older than ``keep``, and the claims of the dead, take no memory."""
+async def test_expired_claims_and_records_take_no_memory() -> None:
+    """A record is forgotten after ``keep``, and a claim when its lease has ended."""
     clock = ManualClock()
     backend = MemoryBackend(lease=1, keep=timedelta(seconds=10), clock=clock)
     for number in range(100):
@@ -111,8 +111,8 @@ async def test_memory_is_bounded_by_forgetting() -> None:
     assert repr(backend) == "<MemoryBackend: 1 held, 0 done>"
 
 
-async def test_the_memory_backend_needs_no_clock_and_has_nobody_else_to_wake() -> None:
-    """The default of a session: real time, one process."""
+async def test_the_memory_backend_works_without_options() -> None:
+    """It is the default of a session: it uses the real clock, serves one process, and does not listen."""
     backend = MemoryBackend()
     assert backend.lease == 30.0
     assert await backend.claim(KEY, "me") is Claim.MINE
@@ -121,8 +121,8 @@ async def test_the_memory_backend_needs_no_clock_and_has_nobody_else_to_wake() -
     assert not isinstance(backend, Listener)
 
 
-async def test_a_note_is_remembered_for_ten_minutes_at_least_and_not_for_ever() -> None:
-    """The last text counts, the notes of other keys are their own, and a claim under the same key is another thing."""
+async def test_a_note_is_remembered_for_ten_minutes_at_least_and_then_forgotten() -> None:
+    """The last text of each key counts, and notes are kept apart from claims under the same key."""
     clock = ManualClock()
     backend = MemoryBackend(clock=clock)
     assert isinstance(backend, NoteKeeper)
@@ -149,7 +149,7 @@ async def test_a_note_is_remembered_for_ten_minutes_at_least_and_not_for_ever() 
 
 @pytest.mark.parametrize("option", ["lease", "keep"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "30", None, timedelta(0)])
-def test_durations_that_are_none_are_named(option: str, value: object) -> None:
-    """A wrong lease or keep is refused when the backend is made, by name."""
+def test_a_wrong_duration_is_refused_and_named(option: str, value: object) -> None:
+    """The error comes when the backend is made, and names ``lease`` or ``keep``."""
     with pytest.raises(ConfigurationError, match=option):
         MemoryBackend(**{option: untyped(value)})

@@ -1,4 +1,4 @@
-"""Strangers who hold one signature: what their bodies cost, and what they cannot hold up."""
+"""Bodies that strangers send with a captured signature: how many questions they cost, and what they cannot delay."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def paid(order_no: str) -> Order:
 
 
 class Questions:
-    """A gateway that answers each question after a second."""
+    """The questions that the gateway was asked; each is answered after a second."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
@@ -74,7 +74,7 @@ def confirmations(questions: Questions, clock: ManualClock) -> Confirmations:
 async def post(
     confirmations: Confirmations, order_no: str, nonce: str = "stolen", timeout: float = 10
 ) -> asyncio.Task[Order]:
-    """A body that has gone as far as it can."""
+    """Post a body, and return the task once it can do nothing more before time passes."""
     task = asyncio.create_task(confirmations.confirm(order_no, nonce, timeout))
     for _ in range(3):
         await asyncio.sleep(0)
@@ -84,10 +84,10 @@ async def post(
 # -- one question at a time -------------------------------------------------------------------------------------------
 
 
-async def test_bodies_that_wait_share_a_question_and_none_is_judged_by_an_older_answer(
+async def test_bodies_that_wait_share_a_question_that_is_newer_than_they_are(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """A hundred that come while a question is under way wait for the next one, which they share."""
+    """A hundred bodies that arrive while a question is under way wait for the next one and share it."""
     first = await post(confirmations, "TR1")
     await clock.advance(0.5)
     others = [await post(confirmations, "TR1", f"nonce {number}") for number in range(100)]
@@ -100,10 +100,10 @@ async def test_bodies_that_wait_share_a_question_and_none_is_judged_by_an_older_
     assert confirmations.waiting == 0
 
 
-async def test_one_signature_has_one_question_under_way_and_a_genuine_body_does_not_wait_behind_it(
+async def test_one_signature_has_one_question_under_way_and_does_not_delay_a_genuine_body(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """A thousand forged bodies are one line, and lines take turns."""
+    """A thousand forged bodies are in one queue, and the queues take turns."""
     forged = [await post(confirmations, f"TR{number}") for number in range(MOST_WAITING)]
     assert questions.orders == ["TR0"]
     await clock.advance(0.5)
@@ -111,7 +111,7 @@ async def test_one_signature_has_one_question_under_way_and_a_genuine_body_does_
     await clock.advance(1)
     assert (await genuine).order_no == "TR5"
     assert questions.orders == ["TR0", "TR5", "TR1"]
-    assert forged[5].done()  # the answer is not older than this body: it gets the answer, too
+    assert forged[5].done()  # it names the same order, and the question began after it came
     for task in forged:
         task.cancel()
     await asyncio.wait(forged)
@@ -120,7 +120,7 @@ async def test_one_signature_has_one_question_under_way_and_a_genuine_body_does_
 
 
 async def test_signatures_take_turns(confirmations: Confirmations, questions: Questions, clock: ManualClock) -> None:
-    """Two strangers with many bodies, as many as there are questions at once, do not hold up a third."""
+    """Two strangers with three bodies each do not delay a third sender, although only two questions run at a time."""
     tasks = [await post(confirmations, f"TR{n}", "one" if n < 3 else "two") for n in range(6)]
     tasks.append(await post(confirmations, "TR6", "genuine"))
     await clock.advance(2)
@@ -129,10 +129,10 @@ async def test_signatures_take_turns(confirmations: Confirmations, questions: Qu
     assert {task.result().order_no for task in tasks} == {f"TR{n}" for n in range(7)}
 
 
-async def test_no_more_than_so_many_wait_and_the_longest_line_loses_its_last(
+async def test_when_too_many_bodies_wait_the_last_of_the_longest_queue_is_refused(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """The stranger's surplus is refused at once; a genuine body takes the place of one of the stranger's."""
+    """A stranger's additional body is refused at once; a genuine body takes the place of one of the stranger's."""
     forged = [await post(confirmations, f"TR{number}") for number in range(MOST_WAITING + 1)]
     assert confirmations.waiting == MOST_WAITING
     one_too_many = await post(confirmations, "TR9999")
@@ -153,7 +153,7 @@ async def test_no_more_than_so_many_wait_and_the_longest_line_loses_its_last(
 async def test_many_signatures_share_the_limit(
     confirmations: Confirmations, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
 ) -> None:
-    """When nobody has more than one body, the last that comes is refused."""
+    """If no signature has more than one body, the body that arrives last is refused."""
     monkeypatch.setattr(confirmations_module, "MOST_WAITING", 3)
     tasks = [await post(confirmations, f"TR{number}", f"nonce {number}") for number in range(6)]
     assert [task.done() for task in tasks] == [False] * 5 + [True]
@@ -163,10 +163,10 @@ async def test_many_signatures_share_the_limit(
     assert {(await task).order_no for task in tasks[:5]} == {f"TR{number}" for number in range(5)}
 
 
-async def test_a_body_waits_no_longer_than_its_time(
+async def test_a_body_waits_no_longer_than_its_timeout(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """Whether its question has begun or not; a question that nobody waits for any more is given up."""
+    """That holds whether its question has begun or not; a question that no body waits for any more is cancelled."""
     tasks = [await post(confirmations, order_no, f"nonce {order_no}", 0.5) for order_no in ("TR1", "TR2", "TR3")]
     await clock.advance(0.5)
     for task in tasks:
@@ -178,10 +178,10 @@ async def test_a_body_waits_no_longer_than_its_time(
     assert questions.limits == [0.5, 0.5]
 
 
-async def test_a_question_lives_as_long_as_one_body_waits_for_it(
+async def test_a_question_goes_on_as_long_as_one_body_waits_for_it(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """Who leaves takes nothing with it."""
+    """A caller that is cancelled does not cancel the question of others."""
     blocker = await post(confirmations, "TR1", timeout=10)
     leaving = await post(confirmations, "TR1", "one", 1.5)
     staying = await post(confirmations, "TR1", "two", 10)
@@ -195,7 +195,7 @@ async def test_a_question_lives_as_long_as_one_body_waits_for_it(
 async def test_each_body_gets_an_error_of_its_own(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """One error raised in many tasks would collect their tracebacks."""
+    """An error that is raised in many tasks would collect their tracebacks."""
     questions.error = InvalidReply("502", status=502)
     tasks = [await post(confirmations, "TR1") for _ in range(2)]
     later = [await post(confirmations, "TR1") for _ in range(2)]
@@ -210,10 +210,10 @@ async def test_each_body_gets_an_error_of_its_own(
         await task
 
 
-async def test_a_question_that_is_cancelled_by_others_is_a_failure_and_cancels_nobody(
+async def test_a_question_that_the_transport_cancels_is_an_error_and_cancels_no_caller(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """A transport may let its own time limits come out as cancellations: whoever waits gets an error of ours."""
+    """A transport may raise CancelledError at its own time limit: the callers get a TransportError."""
     questions.error = asyncio.CancelledError()
     task = await post(confirmations, "TR1")
     await clock.advance(1)
@@ -226,10 +226,10 @@ async def test_a_question_that_is_cancelled_by_others_is_a_failure_and_cancels_n
     assert await task == paid("TR1")
 
 
-async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_as_forgotten(
+async def test_asyncio_does_not_warn_of_an_error_that_nobody_waits_for_any_more(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """The sender hangs up in the moment in which the question fails."""
+    """The sender hangs up at the moment at which the question fails."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     questions.error = InvalidReply("502", status=502)
@@ -246,10 +246,10 @@ async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_as_forgot
     assert complaints == []
 
 
-async def test_what_a_closed_event_loop_left_behind_is_forgotten(
+async def test_what_was_under_way_in_an_event_loop_that_ended_is_forgotten(
     confirmations: Confirmations, questions: Questions, clock: ManualClock
 ) -> None:
-    """In the next loop an order is asked about at once."""
+    """In the next event loop the order is asked about at once."""
     old = await post(confirmations, "TR1")
     confirmations.forget()
     new = await post(confirmations, "TR1")
@@ -271,7 +271,7 @@ async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
 async def test_a_signature_that_was_confirmed_for_one_order_is_refused_for_any_other(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Without a question; for its own order, however that is spelt, the gateway is still queried."""
+    """The gateway is not asked then; for its own order, however that is spelt, it is still asked."""
     gateway.on("QueryOrder", PAID)
     shop = Shop()
     captured = notification(clock, "TR1")
@@ -291,7 +291,7 @@ async def test_a_signature_that_was_confirmed_for_one_order_is_refused_for_any_o
 async def test_bodies_that_wait_with_a_signature_are_refused_once_it_is_confirmed_for_another_order(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """Nothing is asked for those that wait, and the one whose question had begun is not believed."""
+    """The gateway is not asked about those that wait, and an answer to one whose question had begun does not count."""
     held = Held(PAID)
     gateway.on("TR1", held)
     gateway.on("QueryOrder", PAID)
@@ -308,7 +308,7 @@ async def test_bodies_that_wait_with_a_signature_are_refused_once_it_is_confirme
 async def test_bodies_that_wait_with_a_signature_for_its_own_order_are_confirmed(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """A repeat of the delivery that was confirmed meanwhile, in any spelling, is not taken for a forgery."""
+    """A repeat of the delivery that was confirmed meanwhile is not taken for a forgery, however its number is spelt."""
     gateway.on("QueryOrder", gateway.after(1, PAID))
     captured = notification(clock, "TR1")
     spellings = ("TR1", "TR1", "tr1")
@@ -317,10 +317,10 @@ async def test_bodies_that_wait_with_a_signature_for_its_own_order_are_confirmed
     assert [(await outcome(task)).order_no for task in tasks] == ["TR1", "TR1", "tr1"]
 
 
-async def test_the_memory_of_confirmed_signatures_is_bounded(
+async def test_only_so_many_confirmed_signatures_are_remembered(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest is forgotten."""
+    """The oldest is forgotten first."""
     monkeypatch.setattr(receiver_module, "_MOST_SIGNATURES", 2)
     gateway.on("QueryOrder", PAID)
     bodies = [notification(clock, f"TR{number}") for number in range(3)]
@@ -332,7 +332,7 @@ async def test_the_memory_of_confirmed_signatures_is_bounded(
 
 
 async def test_confirmations_hold_a_quarter_of_the_slots(clock: ManualClock, gateway: Gateway) -> None:
-    """A hundred bodies over a gateway that hangs: five questions, and a merchant's own read goes through at once."""
+    """With a gateway that hangs, a hundred bodies have five questions, and the merchant's own read is sent at once."""
     gateway.on("QueryOrder", Held(PAID))
     gateway.on("TR-mine", PAID)
     async with gateway.session() as omipay:
@@ -348,9 +348,9 @@ async def test_confirmations_hold_a_quarter_of_the_slots(clock: ManualClock, gat
 
 
 @pytest.mark.parametrize("order_no", ["TR1 ", "", "TR:1", "T" * 65, "TR\u00e91"])
-async def test_what_is_not_the_number_of_an_order_is_malformed(
+async def test_a_body_whose_order_no_is_not_an_order_number_is_malformed(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, order_no: str
 ) -> None:
-    """The gateway is not queried."""
+    """The gateway is not asked."""
     check_answer(await omipay.receive_notification(notification(clock, order_no), Shop().handle), 400)
     assert gateway.requests == []

@@ -48,8 +48,8 @@ async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
         yield omipay
 
 
-async def at_once(clock: ManualClock, settling: Any) -> Any:
-    """What comes of it without any time passing: the order, or the error."""
+async def result_at_once(clock: ManualClock, settling: Any) -> Any:
+    """The order or the error in which it ends before any time passes."""
     task = await begin(clock, settling)
     await clock.advance(0)
     return await outcome(task)
@@ -61,7 +61,7 @@ async def at_once(clock: ManualClock, settling: Any) -> Any:
 async def test_settle_polls_until_paid_and_runs_the_handler_once(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """A worker in one line; whoever settles the order again gets it without a second run."""
+    """Settling the order again returns it without a second run of the handler."""
     gateway.on("TR1", order("PAYING"), PAID)
     seen: list[str] = []
     settling = await begin(
@@ -70,7 +70,7 @@ async def test_settle_polls_until_paid_and_runs_the_handler_once(
     await clock.advance(5)
     assert (await outcome(settling)).is_paid
     assert gateway.times("TR1") == [2, 5]
-    assert (await at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0))).order_no == "TR1"
+    assert (await result_at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0))).order_no == "TR1"
     assert shop.fulfilled == ["TR1"]
     assert seen == ["PAYING", "PAID"]
     assert (await omipay.wait_for_notification(NUMBER)).is_paid
@@ -79,15 +79,15 @@ async def test_settle_polls_until_paid_and_runs_the_handler_once(
 async def test_settle_raises_what_the_poll_or_the_handler_raises(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """An order that failed is not handed on, a handler that failed is run again, a wrong one is refused at once."""
+    """The handler of an order that failed does not run, and one that raised runs again at the next call."""
     with pytest.raises(InvalidRequest, match="handler"):
         await omipay.settle("TR1", untyped(None))
     assert gateway.requests == []
     gateway.on("TR2", order("CANCELLED"))
-    assert isinstance(await at_once(clock, omipay.settle("TR2", shop.handle, first_wait=0)), PaymentFailed)
+    assert isinstance(await result_at_once(clock, omipay.settle("TR2", shop.handle, first_wait=0)), PaymentFailed)
     shop.failing = [ZeroDivisionError()]
-    assert isinstance(await at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0)), ZeroDivisionError)
-    assert (await at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0))).is_paid
+    assert isinstance(await result_at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0)), ZeroDivisionError)
+    assert (await result_at_once(clock, omipay.settle("TR1", shop.handle, first_wait=0))).is_paid
     assert shop.fulfilled == ["TR1"]
 
 
@@ -98,7 +98,7 @@ async def test_settle_raises_what_the_poll_or_the_handler_raises(
 async def test_a_notification_is_found_whether_it_or_the_wait_comes_first(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, before: bool
 ) -> None:
-    """By the number that the merchant gave, and without a question of its own."""
+    """The wait finds the order by the merchant's own number, and asks the gateway nothing."""
     if before:
         check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
         await clock.advance(600)
@@ -117,8 +117,10 @@ async def test_a_notification_is_found_whether_it_or_the_wait_comes_first(
     other.cancel()
 
 
-async def test_a_wait_that_hears_of_nothing_says_that_nobody_knows(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """It carries the number, and is no refusal."""
+async def test_a_wait_that_ends_without_a_notification_has_an_unknown_outcome(
+    clock: ManualClock, omipay: AsyncOmipay
+) -> None:
+    """Its PollTimeout carries the number."""
     waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=60))
     await clock.advance(59.9)
     assert not waiting.done()
@@ -129,10 +131,10 @@ async def test_a_wait_that_hears_of_nothing_says_that_nobody_knows(clock: Manual
     assert NUMBER in str(error)
 
 
-async def test_the_number_of_an_unsigned_body_wakes_nobody(
+async def test_the_out_order_no_of_a_body_ends_no_wait(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A gateway that leaves it out is logged once, as a WARNING."""
+    """Only that of QueryOrder counts; if the gateway leaves it out, that is logged once, as a WARNING."""
     gateway.on("TR1", order("PAID"))
     gateway.on("TR2", order("PAID"))
     waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=10))
@@ -144,7 +146,7 @@ async def test_the_number_of_an_unsigned_body_wakes_nobody(
 
 
 async def test_closing_the_session_ends_a_wait(clock: ManualClock, omipay: AsyncOmipay) -> None:
-    """Nobody knows whether the order was paid."""
+    """It ends with SessionClosed and an unknown outcome."""
     waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=None))
     await omipay.aclose()
     error = await outcome(waiting)
@@ -154,10 +156,10 @@ async def test_closing_the_session_ends_a_wait(clock: ManualClock, omipay: Async
         await omipay.wait_for_notification(NUMBER)
 
 
-async def test_a_wait_that_is_over_when_the_session_is_closed_has_its_order(
+async def test_a_wait_returns_an_order_that_was_confirmed_just_before_the_session_was_closed(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """What was confirmed a moment before the session was closed is not lost."""
+    """The confirmation is not lost."""
     waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=None))
     confirming = asyncio.create_task(omipay.confirm_notification(notification(clock)))
     confirming.add_done_callback(lambda _: omipay._receiver.close())
@@ -167,7 +169,7 @@ async def test_a_wait_that_is_over_when_the_session_is_closed_has_its_order(
 
 @pytest.mark.parametrize("arguments", [{"out_order_no": ""}, {"out_order_no": NUMBER, "timeout": 0}])
 async def test_wrong_arguments_of_a_wait_are_named(omipay: AsyncOmipay, arguments: dict[str, Any]) -> None:
-    """Before anything is waited for."""
+    """The error comes before the wait begins."""
     with pytest.raises(InvalidRequest):
         await omipay.wait_for_notification(**arguments)
 
@@ -178,7 +180,7 @@ async def test_wrong_arguments_of_a_wait_are_named(omipay: AsyncOmipay, argument
 async def test_sessions_that_share_a_backend_share_what_was_confirmed(
     clock: ManualClock, gateway: Gateway, shop: Shop
 ) -> None:
-    """The order comes out of the backend as the gateway reported it, and the gateway is not queried again."""
+    """The other session reads the order from the backend as the gateway reported it, and does not ask the gateway."""
     gateway.on("TR1", {**PAID, "exchange_rate": 471000000, "rate": 1.5})
     backend = MemoryBackend(clock=clock)
     async with gateway.session(backend=backend) as here, gateway.session(backend=backend) as there:
@@ -196,7 +198,7 @@ NOTES = ["", "[]", "{}", '{"order_no": "TR1", "raw": {}}', '{"order_no": "TR1", 
 
 
 @pytest.mark.parametrize("note", [*NOTES, json.dumps({"order_no": "TR1", "raw": NO_AMOUNT})])
-async def test_a_note_that_cannot_be_read_is_no_confirmation(
+async def test_a_note_that_cannot_be_read_does_not_confirm_anything(
     clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, note: str
 ) -> None:
     """It is logged, and the wait goes on."""
@@ -209,8 +211,8 @@ async def test_a_note_that_cannot_be_read_is_no_confirmation(
     assert "cannot be read" in caplog.text
 
 
-async def test_a_note_confirms_although_a_lesser_field_cannot_be_read(clock: ManualClock, gateway: Gateway) -> None:
-    """A payment that happened is not lost over the time at which it did."""
+async def test_a_note_confirms_although_an_optional_field_cannot_be_read(clock: ManualClock, gateway: Gateway) -> None:
+    """That field is None; the payment is reported all the same."""
     backend = MemoryBackend(clock=clock)
     raw = PAID | {"pay_time": {"of": "another kind"}}
     await backend.note(f"000034:out_order_no:{NUMBER}", json.dumps({"order_no": "TR1", "raw": raw}))
@@ -219,7 +221,7 @@ async def test_a_note_confirms_although_a_lesser_field_cannot_be_read(clock: Man
     assert (found.is_paid, found.pay_time) == (True, None)
 
 
-class Forgetful:
+class WithoutNotes:
     """A backend without notes."""
 
     def __init__(self, clock: ManualClock) -> None:
@@ -228,9 +230,11 @@ class Forgetful:
         self.wake = inner.wake
 
 
-async def test_a_backend_without_notes_serves_the_waits_of_this_process(clock: ManualClock, gateway: Gateway) -> None:
-    """Another session's are not."""
-    backend = Forgetful(clock)
+async def test_with_a_backend_without_notes_only_the_same_process_learns_of_a_confirmation(
+    clock: ManualClock, gateway: Gateway
+) -> None:
+    """The wait of another session goes on."""
+    backend = WithoutNotes(clock)
     async with gateway.session(backend=backend) as here, gateway.session(backend=backend) as there:
         await here.confirm_notification(notification(clock))
         assert (await here.wait_for_notification(NUMBER)).is_paid
@@ -240,21 +244,21 @@ async def test_a_backend_without_notes_serves_the_waits_of_this_process(clock: M
 
 
 class FaultyNotes(FaultyBackend):
-    """A backend whose notes fail when told."""
+    """A backend whose notes have faults, too."""
 
     async def note(self, key: str, text: str) -> None:
-        """As told, else as in memory."""
+        """As in memory, after the fault."""
         await self._fault("note")
         await super().note(key, text)
 
     async def noted(self, key: str) -> str | None:
-        """As told, else as in memory."""
+        """As in memory, after the fault."""
         await self._fault("noted")
         return await super().noted(key)
 
 
-async def test_a_wait_outlives_a_backend_that_is_away(clock: ManualClock, gateway: Gateway) -> None:
-    """It looks again, and says in the end what the trouble was."""
+async def test_a_wait_goes_on_while_the_backend_cannot_be_reached(clock: ManualClock, gateway: Gateway) -> None:
+    """It looks again, and its PollTimeout carries the last error."""
     backend = FaultyNotes(clock)
     backend.faults["noted"] = gone
     async with gateway.session(backend=backend) as omipay:
@@ -266,7 +270,7 @@ async def test_a_wait_outlives_a_backend_that_is_away(clock: ManualClock, gatewa
 
 
 async def test_a_wait_looks_for_notes_soon_and_then_every_five_seconds(clock: ManualClock, gateway: Gateway) -> None:
-    """A wake-up may be missed: what another process has noted is found all the same, at little cost."""
+    """What another process has noted is found although the wake-up was missed."""
     backend = FaultyNotes(clock)
     times: list[float] = []
 
@@ -282,7 +286,7 @@ async def test_a_wait_looks_for_notes_soon_and_then_every_five_seconds(clock: Ma
 
 
 async def test_a_wait_ends_in_time_although_the_backend_hangs(clock: ManualClock, gateway: Gateway) -> None:
-    """The backend may take a third of a lease for an answer, but no longer than the wait has left."""
+    """The backend has a third of its lease to answer, and no longer than the wait has left."""
     backend = FaultyNotes(clock)
     backend.faults["noted"] = hanging
     async with gateway.session(backend=backend) as omipay:
@@ -295,10 +299,10 @@ async def test_a_wait_ends_in_time_although_the_backend_hangs(clock: ManualClock
 
 @pytest.mark.parametrize("fault", [gone, broken, giving_up])
 @pytest.mark.parametrize("method", ["wake", "note"])
-async def test_other_processes_that_cannot_be_notified_hold_nobody_up(
+async def test_a_confirmation_stands_although_other_processes_cannot_be_notified(
     clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, method: str, fault: Callable[[], Any]
 ) -> None:
-    """The confirmation stands; it is logged that they go on by interval."""
+    """That is logged; their polls go on by interval."""
     backend = FaultyNotes(clock)
     backend.faults[method] = fault
     async with gateway.session(backend=backend) as omipay:
@@ -306,13 +310,13 @@ async def test_other_processes_that_cannot_be_notified_hold_nobody_up(
     assert "not woken" in caplog.text
 
 
-async def test_closing_waits_until_other_processes_were_notified_but_not_for_ever(
+async def test_closing_waits_a_limited_time_until_other_processes_are_notified(
     clock: ManualClock, gateway: Gateway
 ) -> None:
-    """A backend that hangs has a third of its lease."""
+    """A backend that hangs has a third of its lease, and no longer than the session's timeout."""
     backend = FaultyNotes(clock)
-    told = asyncio.Event()
-    backend.faults["wake"] = told.wait
+    answered = asyncio.Event()
+    backend.faults["wake"] = answered.wait
     omipay = gateway.session(backend=backend)
     await omipay.confirm_notification(notification(clock))
     closing = await begin(clock, omipay.aclose())
@@ -325,5 +329,5 @@ async def test_closing_waits_until_other_processes_were_notified_but_not_for_eve
     closing = await begin(clock, quick.aclose())
     await clock.advance(1)
     assert closing.done()
-    told.set()
+    answered.set()
     await clock.advance(10)

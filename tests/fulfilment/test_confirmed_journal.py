@@ -1,4 +1,4 @@
-"""The journal and confirmations: each is written down before its handler runs."""
+"""The journal and confirmations: each confirmation is written down before its handler runs."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def shop() -> Shop:
     return Shop()
 
 
-class Diary:
-    """A journal that fails when told."""
+class FaultyJournal:
+    """A journal that fails if the test has set ``fault``."""
 
     def __init__(self) -> None:
         self.fault: Callable[[], Any] | None = None
         self.confirmations: list[tuple[str, str]] = []
 
     async def opening(self, entry: JournalEntry) -> None:
-        """Nothing is sent here that moves money."""
+        """No money call is sent in these tests."""
 
     async def closing(self, entry: JournalEntry) -> None:
-        """As above."""
+        """No money call is sent in these tests."""
 
     async def confirmed(self, m_number: str, order: Order) -> None:
         """Write it down, or fail."""
@@ -50,33 +50,33 @@ class Diary:
 
 
 async def full() -> None:
-    """A journal's own error."""
+    """Fail with a journal's own error."""
     raise JournalError("the disk is full")
 
 
 async def test_each_confirmation_is_written_down_before_the_handler_runs(
     clock: ManualClock, gateway: Gateway, shop: Shop
 ) -> None:
-    """Over every road: a notification, ``fulfil``, ``settle``; an unpaid order is not."""
-    diary = Diary()
+    """A notification, ``fulfil`` and ``settle`` do so; an unpaid order is not written down."""
+    journal = FaultyJournal()
     gateway.on("TR2", order("PAYING"))
-    async with gateway.session(journal=diary) as omipay:
+    async with gateway.session(journal=journal) as omipay:
         await omipay.receive_notification(notification(clock), shop.handle)
         await omipay.fulfil("TR1", shop.handle)
         await outcome(await begin(clock, omipay.settle("TR1", shop.handle, first_wait=0)))
         await omipay.fulfil("TR2", shop.handle)
         check_answer(await omipay.receive_notification(notification(clock, "TR2"), shop.handle), 409)
-    assert diary.confirmations == [("000034", "TR1")] * 3
+    assert journal.confirmations == [("000034", "TR1")] * 3
 
 
 @pytest.mark.parametrize("fault", [full, broken, giving_up, not_async, gone])
-async def test_what_cannot_be_written_down_is_delivered_again(
+async def test_a_confirmation_that_cannot_be_written_down_is_delivered_again(
     clock: ManualClock, gateway: Gateway, shop: Shop, fault: Callable[[], Any]
 ) -> None:
-    """503 and FAIL, ``JournalError`` from fulfil and settle; no handler runs until it is written."""
-    diary = Diary()
-    diary.fault = fault
-    async with gateway.session(journal=diary) as omipay:
+    """The answer is 503, ``fulfil`` and ``settle`` raise JournalError, and no handler runs until it is written down."""
+    journal = FaultyJournal()
+    journal.fault = fault
+    async with gateway.session(journal=journal) as omipay:
         reply = await omipay.receive_notification(notification(clock), shop.handle)
         check_answer(reply, 503)
         assert isinstance(reply.error, JournalError)
@@ -86,16 +86,16 @@ async def test_what_cannot_be_written_down_is_delivered_again(
             await outcome(await begin(clock, omipay.settle("TR1", shop.handle, first_wait=0))), JournalError
         )
         assert shop.fulfilled == []
-        diary.fault = None
+        journal.fault = None
         check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
     assert shop.fulfilled == ["TR1"]
 
 
-async def test_a_journal_that_hangs_is_given_five_seconds(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
-    """Then the notification is answered 503; bodies for one order share the writing."""
-    diary = Diary()
-    diary.fault = hanging
-    async with gateway.session(journal=diary) as omipay:
+async def test_a_journal_that_hangs_has_five_seconds(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
+    """Then the notification is answered 503; two deliveries of one order are written down once."""
+    journal = FaultyJournal()
+    journal.fault = hanging
+    async with gateway.session(journal=journal) as omipay:
         deliveries = [
             await begin(clock, omipay.receive_notification(notification(clock), shop.handle)) for _ in range(2)
         ]

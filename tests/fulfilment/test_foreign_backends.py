@@ -1,4 +1,4 @@
-"""The once-guard over a backend that breaks its contract, and the wake-ups that it passes on."""
+"""The once-guard over a backend that breaks its contract: whatever it raises, the caller gets a clear error."""
 
 from __future__ import annotations
 
@@ -25,26 +25,22 @@ if TYPE_CHECKING:
     from omipay_async.fulfilment.guard import OnceGuard
     from omipay_async.testing import ManualClock
 
-# -- a backend that breaks its contract -----------------------------------------------------------------------------
 
-FOREIGN = [broken, giving_up, not_async]
-
-
-@pytest.mark.parametrize("fault", FOREIGN)
-async def test_a_claim_that_ends_in_any_other_way_is_no_claim(
+@pytest.mark.parametrize("fault", [broken, giving_up, not_async])
+async def test_a_claim_that_ends_in_any_other_way_is_an_error(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:
-    """Whatever a backend raises, sooner or later, is a BackendError: no handler runs, and nobody is cancelled."""
+    """What a backend raises, when it is called or when it is awaited, is a BackendError, and no handler runs."""
     monkeypatch.setattr(backend, "claim", lambda key, owner: fault())
     with pytest.raises(BackendError, match="the backend"):
         await guard.run(ORDER, shop, wait_timeout=10)
     assert shop.started == 0
 
 
-async def test_what_a_backend_raised_is_the_cause_of_what_the_caller_sees(
+async def test_what_a_backend_raised_is_the_cause_of_the_error(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop
 ) -> None:
-    """Whoever writes a backend finds the mistake; its own words, which may hold secrets, are in no message."""
+    """The author of the backend can find the mistake; its own text, which may contain secrets, is in no message."""
     backend.faults["claim"] = broken
     with pytest.raises(BackendError, match="KeyError") as caught:
         await guard.run(ORDER, shop, wait_timeout=10)
@@ -52,10 +48,10 @@ async def test_what_a_backend_raised_is_the_cause_of_what_the_caller_sees(
     assert "secret" not in str(caught.value)
 
 
-async def test_an_error_of_this_package_comes_out_as_it_is(
+async def test_an_error_of_this_package_is_raised_unchanged(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop
 ) -> None:
-    """A backend made late may find its options wrong."""
+    """A backend that connects at its first use may find only then that its options are wrong."""
 
     async def misconfigured() -> None:
         raise ConfigurationError("no url")
@@ -65,10 +61,10 @@ async def test_an_error_of_this_package_comes_out_as_it_is(
         await guard.run(ORDER, shop, wait_timeout=10)
 
 
-async def test_a_renewal_that_raises_such_an_error_does_not_leave_the_handler_running(
+async def test_a_renewal_that_raises_such_an_error_stops_the_handler(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """It comes out after the handler was stopped, and the order is free."""
+    """The error is raised after the handler has ended, and the order is free."""
 
     async def misconfigured() -> None:
         raise ConfigurationError("no url")
@@ -82,10 +78,10 @@ async def test_a_renewal_that_raises_such_an_error_does_not_leave_the_handler_ru
     assert await backend.claim(KEY, "the next") is Claim.MINE
 
 
-async def test_a_backend_without_a_lease_is_given_the_usual_one(
+async def test_a_backend_without_the_attribute_lease_has_the_usual_one(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """Thirty seconds: renewed after ten."""
+    """It is thirty seconds, and is renewed after ten."""
     del backend.lease
     backend.faults = dict.fromkeys(("claim", "renew", "finish"), yes)
     backend.faults["claim"] = mine

@@ -1,4 +1,4 @@
-"""The once-guard: at least once, never beside itself, never after a recorded success."""
+"""The once-guard runs a handler at least once, never twice at the same time, never after a recorded success."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_success_is_recorded_and_never_repeated(guard: OnceGuard, elsewhere: OnceGuard, shop: Shop) -> None:
-    """The second delivery finds the order fulfilled, whichever process it reaches."""
+    """A second delivery finds the order fulfilled, in this process and in others."""
     shop.go.set()
     assert await guard.run(ORDER, shop, wait_timeout=10) is True
     assert await guard.run(ORDER, shop, wait_timeout=10) is False
@@ -32,10 +32,10 @@ async def test_a_success_is_recorded_and_never_repeated(guard: OnceGuard, elsewh
     assert shop.started == 1
 
 
-async def test_a_failure_is_raised_and_the_next_delivery_runs_again(
+async def test_a_failure_is_raised_and_the_next_delivery_runs_the_handler_again(
     guard: OnceGuard, elsewhere: OnceGuard, shop: Shop
 ) -> None:
-    """A handler that raised has not fulfilled anything: its own exception comes out, and the order is free."""
+    """A handler that raised has not fulfilled the order: its exception is raised, and the order is free."""
     shop.go.set()
     shop.fail = [ValueError("no stock")]
     with pytest.raises(ValueError, match="no stock"):
@@ -45,7 +45,7 @@ async def test_a_failure_is_raised_and_the_next_delivery_runs_again(
 
 
 async def test_concurrent_duplicates_share_one_run(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
-    """A poll and two notifications that arrive together: one handler, one True."""
+    """Of three callers at the same time one runs the handler and gets True."""
     runs = [await begin(guard, shop) for _ in range(3)]
     await clock.advance(1)
     shop.go.set()
@@ -53,8 +53,10 @@ async def test_concurrent_duplicates_share_one_run(guard: OnceGuard, shop: Shop,
     assert shop.started == 1
 
 
-async def test_a_joiner_takes_the_turn_after_a_failure(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
-    """The failure is the leader's; who waited with it tries itself, and the third shares that success."""
+async def test_a_caller_that_waited_runs_the_handler_after_a_failure(
+    guard: OnceGuard, shop: Shop, clock: ManualClock
+) -> None:
+    """The first caller gets the failure, one of the others runs the handler again, and the third shares its success."""
     shop.fail = [ValueError("once")]
     runs = [await begin(guard, shop) for _ in range(3)]
     await clock.advance(1)
@@ -65,36 +67,38 @@ async def test_a_joiner_takes_the_turn_after_a_failure(guard: OnceGuard, shop: S
     assert shop.started == 2
 
 
-async def test_wait_timeout_bounds_the_wait_and_not_the_handler(
+async def test_wait_timeout_limits_the_wait_and_not_the_handler(
     guard: OnceGuard, shop: Shop, clock: ManualClock
 ) -> None:
-    """A duplicate learns that the handler still runs; the handler's own caller waits as long as it takes."""
-    leader, joiner = await begin(guard, shop, wait_timeout=1), await begin(guard, shop, wait_timeout=5)
+    """A second caller gets StillRunning after its time; the first one waits for the handler as long as it takes."""
+    first, second = await begin(guard, shop, wait_timeout=1), await begin(guard, shop, wait_timeout=5)
     await clock.advance(4.9)
-    assert not joiner.done()
+    assert not second.done()
     await clock.advance(0.1)
     with pytest.raises(StillRunning):
-        await joiner
+        await second
     await clock.advance(1000)
     shop.go.set()
-    assert await leader is True
+    assert await first is True
 
 
-async def test_without_a_wait_timeout_nothing_is_waited_for(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+async def test_a_caller_may_wait_not_at_all_or_without_a_limit(
+    guard: OnceGuard, shop: Shop, clock: ManualClock
+) -> None:
     """A ``wait_timeout`` of 0 does not wait, None waits for ever."""
-    leader, eager, patient = [await begin(guard, shop, wait_timeout) for wait_timeout in (0, 0, None)]
+    first, without_wait, without_limit = [await begin(guard, shop, wait_timeout) for wait_timeout in (0, 0, None)]
     with pytest.raises(StillRunning):
-        await eager
+        await without_wait
     await clock.advance(3600)
-    assert not patient.done()
+    assert not without_limit.done()
     shop.go.set()
-    assert (await leader, await patient) == (True, False)
+    assert (await first, await without_limit) == (True, False)
 
 
-async def test_orders_and_merchants_do_not_stand_in_each_others_way(
+async def test_the_same_number_of_another_merchant_is_another_order(
     guard: OnceGuard, backend: Backend, shop: Shop, clock: ManualClock
 ) -> None:
-    """The guard is per order of a merchant: the same number of another merchant is another order."""
+    """Its handler may run at the same time, although both merchants share a backend."""
     first = await begin(guard, shop)
     other = mock.AsyncMock()
     assert await OnceGuard(backend, clock, "999999").run(ORDER, other, wait_timeout=0) is True
@@ -103,31 +107,31 @@ async def test_orders_and_merchants_do_not_stand_in_each_others_way(
     assert await first is True
 
 
-async def test_no_more_than_so_many_callers_wait_for_one_handler(
+async def test_only_so_many_callers_wait_for_one_handler(
     guard: OnceGuard, shop: Shop, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Repeats of one delivery are refused at once beyond that; a caller without a time limit is not a stranger."""
+    """One more is refused at once; callers without a time limit, which are the shop's own, are not counted."""
     monkeypatch.setattr(guard_module, "_MOST_WAITING", 2)
-    leader, *joiners = [await begin(guard, shop) for _ in range(3)]
+    first, *others = [await begin(guard, shop) for _ in range(3)]
     one_too_many, sweep = await begin(guard, shop), await begin(guard, shop, wait_timeout=None)
     assert one_too_many.done()
     with pytest.raises(StillRunning):
         await one_too_many
-    joiners.pop().cancel()
+    others.pop().cancel()
     sweep.cancel()
     await clock.advance(0)
-    joiners.append(await begin(guard, shop))
+    others.append(await begin(guard, shop))
     shop.go.set()
-    assert await asyncio.gather(leader, *joiners) == [True, False, False]
+    assert await asyncio.gather(first, *others) == [True, False, False]
 
 
 # -- other processes ------------------------------------------------------------------------------------------------
 
 
-async def test_another_process_waits_for_the_lease_with_growing_pauses(
+async def test_another_process_claims_again_with_growing_pauses(
     guard: OnceGuard, elsewhere: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """It learns of the success within a second, without asking the backend a hundred times."""
+    """It learns of the success within a second, and claims less than twenty times in eight seconds."""
     first = await begin(guard, shop)
     second = await begin(elsewhere, shop)
     await clock.advance(8)
@@ -143,24 +147,24 @@ async def test_another_process_waits_for_the_lease_with_growing_pauses(
 async def test_another_process_gives_up_when_its_wait_timeout_ends(
     guard: OnceGuard, elsewhere: OnceGuard, shop: Shop, clock: ManualClock
 ) -> None:
-    """The delivery is answered FAIL then, and the gateway delivers again."""
+    """It gets StillRunning then; a caller without a limit goes on waiting."""
     first = await begin(guard, shop)
     second = await begin(elsewhere, shop, wait_timeout=3)
-    patient = await begin(elsewhere, shop, wait_timeout=None)
+    without_limit = await begin(elsewhere, shop, wait_timeout=None)
     await clock.advance(3)
     with pytest.raises(StillRunning):
         await second
-    assert not patient.done()
+    assert not without_limit.done()
     shop.go.set()
     assert await first is True
     await clock.advance(1)
-    assert await patient is False
+    assert await without_limit is False
 
 
-async def test_the_death_of_an_owner_passes_the_order_on(
+async def test_the_order_of_a_process_that_died_is_free_after_its_lease(
     guard: OnceGuard, backend: Backend, clock: ManualClock
 ) -> None:
-    """A process that died inside its handler holds the order for one lease."""
+    """Then the next process runs the handler."""
     assert await backend.claim(KEY, "the dead") is Claim.MINE
     handler = mock.AsyncMock()
     run = await begin(guard, handler, wait_timeout=60)
@@ -173,7 +177,7 @@ async def test_the_death_of_an_owner_passes_the_order_on(
 async def test_a_handler_that_is_alive_keeps_its_lease(
     guard: OnceGuard, elsewhere: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """However long it takes: an hour is 120 leases."""
+    """It is renewed every ten seconds, for as long as the handler takes."""
     first = await begin(guard, shop)
     await clock.advance(3600)
     with pytest.raises(StillRunning):
@@ -184,10 +188,10 @@ async def test_a_handler_that_is_alive_keeps_its_lease(
     assert shop.started == 1
 
 
-async def test_a_process_that_was_stopped_longer_than_its_lease_goes_on_if_nobody_took_over(
+async def test_a_process_that_stood_still_for_longer_than_its_lease_goes_on_if_no_other_has_claimed(
     guard: OnceGuard, shop: Shop, backend: FaultyBackend, clock: ManualClock
 ) -> None:
-    """A suspended machine or a blocked loop is no death as long as no other process thinks so."""
+    """Its first renewal afterwards succeeds, so the handler may end."""
     first = await begin(guard, shop)
     clock._now += 100  # time passed, and nothing ran
     await clock.advance(1)
@@ -196,10 +200,10 @@ async def test_a_process_that_was_stopped_longer_than_its_lease_goes_on_if_nobod
     assert shop.ended == ["done"]
 
 
-async def test_a_process_that_was_stopped_does_not_run_beside_its_successor(
+async def test_a_process_that_stood_still_stops_its_handler_if_another_has_claimed(
     guard: OnceGuard, shop: Shop, backend: FaultyBackend, clock: ManualClock
 ) -> None:
-    """Who took over meanwhile keeps the order; the sleeper is cancelled and its caller gets an error."""
+    """The other process keeps the order; this caller gets an error."""
     first = await begin(guard, shop)
     clock._now += 100
     assert await backend.claim(KEY, "successor") is Claim.MINE
@@ -211,7 +215,7 @@ async def test_a_process_that_was_stopped_does_not_run_beside_its_successor(
 
 
 class SleepsAfterClaim(FaultyBackend):
-    """The machine sleeps once the first claim is answered: the lease ends, and the monotonic clock stands still."""
+    """A machine that sleeps for an hour once its first claim is answered; its monotonic clock stands still."""
 
     slept = False
 
@@ -232,7 +236,7 @@ class SleepsAfterClaim(FaultyBackend):
 
 
 async def test_a_machine_that_slept_between_its_claim_and_its_handler_does_not_run_it(clock: ManualClock) -> None:
-    """The lease is over by the wall clock, and what another process did meanwhile is not done again."""
+    """By the wall clock the lease has ended, and another process has fulfilled the order meanwhile."""
     guard = OnceGuard(SleepsAfterClaim(clock, ManualClock()), clock, "123456")
     handler = mock.AsyncMock()
     with pytest.raises(BackendError, match="ended before the handler could begin"):
@@ -241,10 +245,10 @@ async def test_a_machine_that_slept_between_its_claim_and_its_handler_does_not_r
     assert not handler.called
 
 
-async def test_a_machine_that_slept_in_the_middle_of_its_handler_says_so(
+async def test_a_machine_that_slept_while_its_handler_ran_logs_a_warning(
     guard: OnceGuard, shop: Shop, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A WARNING names the seconds; the handler goes on, because nobody took the order meanwhile."""
+    """It names the seconds; the handler goes on, because no other process has claimed the order."""
     run = await begin(guard, shop)
     clock.shift(3600)
     await clock.advance(10)
@@ -258,7 +262,7 @@ async def test_a_machine_that_slept_in_the_middle_of_its_handler_says_so(
 
 
 async def test_drain_waits_for_running_handlers(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
-    """Closing a session lets handlers end and record their success."""
+    """A session that is closed lets its handlers end and record their success."""
     run = await begin(guard, shop)
     closing = asyncio.create_task(guard.drain(60))
     await clock.advance(0)
@@ -270,8 +274,8 @@ async def test_drain_waits_for_running_handlers(guard: OnceGuard, shop: Shop, cl
     await guard.drain(60)
 
 
-async def test_drain_is_bounded(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
-    """A handler that takes longer is left to go on."""
+async def test_drain_waits_no_longer_than_its_timeout(guard: OnceGuard, shop: Shop, clock: ManualClock) -> None:
+    """A handler that takes longer goes on."""
     run = await begin(guard, shop)
     closing = asyncio.create_task(guard.drain(60))
     await clock.advance(0)
@@ -282,7 +286,7 @@ async def test_drain_is_bounded(guard: OnceGuard, shop: Shop, clock: ManualClock
 
 
 async def test_a_handler_may_close_the_session(guard: OnceGuard) -> None:
-    """``drain`` does not wait for the handler that called it."""
+    """``drain`` does not wait for the handler that calls it."""
 
     async def closes(order: Order) -> None:
         await guard.drain(60)

@@ -1,8 +1,8 @@
-"""The once-guard under faults at every await of some scenarios, and under faults at random in ten thousand others.
+"""The once-guard with a fault at every await of some scenarios, and with random faults in ten thousand others.
 
-What may never happen is in ``tests.support.guard_model``, what is played in ``tests.support.guard_faults``, which also
-plays many more by hand: ``python -m tests.support.guard_faults --seeds 1000000``, or ``--faults 2``. A failure prints
-the names of interleavings; ``python -m tests.support.guard_faults NAME`` plays one again.
+``tests.support.guard_model`` checks what must never happen. ``tests.support.guard_faults`` has the scenarios and plays
+many more by hand: ``python -m tests.support.guard_faults --seeds 1000000``, or ``--faults 2``. A failure prints the
+names of interleavings, and ``python -m tests.support.guard_faults NAME`` plays one again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def seen_in(played: Iterable[tuple[str, World]]) -> Counter[str]:
-    """How the deliveries ended of interleavings in which nothing was broken."""
+    """How the deliveries of these interleavings ended. Fails if a rule was broken in any of them."""
     seen: Counter[str] = Counter()
     broken = []
     for name, world in played:
@@ -56,14 +56,14 @@ def seen_in(played: Iterable[tuple[str, World]]) -> Counter[str]:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_handler_is_guarded_wherever_one_thing_goes_wrong(name: str) -> None:
-    """Each kind of fault at each question to the store; cancellation, crash and stop before each turn of the loop."""
+    """Each kind of fault at each request to the store, and a cancellation, crash or stop before each loop iteration."""
     seen = seen_in(one_fault_everywhere(name))
     assert seen["played"] == len(list(faults_after(play(name), 0))) > 200
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_handler_is_guarded_wherever_two_things_go_wrong(name: str) -> None:
-    """Some hundred pairs in each scenario; all of the shortest one have been played by hand, and many of the others."""
+    """Some hundred pairs of faults in each scenario."""
     assert seen_in(two_faults_everywhere(name, random.Random(1), firsts=300, seconds=1))["played"] > 250
 
 
@@ -75,27 +75,27 @@ def test_the_handler_is_guarded_wherever_two_things_go_wrong(name: str) -> None:
         "long/q1=slow-answer/t18=cut-off:0",  # a lease is counted from the answer to its last renewal
     ],
 )
-def test_what_was_once_wrong_stays_right(name: str) -> None:
-    """Interleavings in which something was broken, or would be if a line of the guard were different."""
+def test_interleavings_that_once_broke_a_rule_do_not_any_more(name: str) -> None:
+    """Or that would break one if a line of the guard were different."""
     assert play_again(name).broken == []
 
 
 @pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"seeds {seeds.start}-{seeds.stop - 1}")
 def test_the_handler_is_guarded_whatever_goes_wrong(seeds: range) -> None:
-    """Never beside itself, never after a recorded success, never held up for longer than a lease."""
+    """It never runs twice at the same time or after a recorded success, and no delivery waits longer than a lease."""
     assert set(seen_in(at_random(seeds))) == {*EVERYTHING, "played"}  # everything that may happen happens
 
 
 @pytest.mark.parametrize("name", ["seed/7", "two/q2=lost/t31=stop5:1", "failing/q3=much-later/t40=cancel:1"])
 def test_an_interleaving_can_be_played_again(name: str) -> None:
-    """Its name is enough: the same questions are asked before the same turns, and the deliveries end alike."""
+    """Its name is enough: the requests, the loop iterations and the ends of the deliveries are the same."""
     first, second = play_again(name), play_again(name)
     assert (first.questions, first.turns, first.seen) == (second.questions, second.turns, second.seen)
     assert first.questions
 
 
-def test_the_name_of_a_fault_says_all_of_it() -> None:
-    """Whatever can happen, a printed name leads back to it."""
+def test_a_fault_can_be_read_from_its_name() -> None:
+    """That holds for every kind of fault."""
     faults = [fault for _, fault in faults_after(play("crowd"), 0)]
     assert [Fault.parse(str(fault)) for fault in faults] == faults
     assert {fault.way for fault in faults} == {*WAYS, ""}

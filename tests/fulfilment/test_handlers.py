@@ -1,4 +1,4 @@
-"""The once-guard and its handlers: what may be one, what it may ask for, and how its turn passes on."""
+"""Handlers: what may be one, which orders it may ask for, and when the next run may begin."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ async def generating_handler(order: Order) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("handler", [None, "handler", 3])
-async def test_what_cannot_be_called_is_refused_at_once(guard: OnceGuard, backend: FaultyBackend, handler: Any) -> None:
-    """Before the backend is asked; the error names the argument."""
+async def test_a_handler_that_cannot_be_called_is_refused(
+    guard: OnceGuard, backend: FaultyBackend, handler: Any
+) -> None:
+    """The error names the argument, and comes before any request to the backend."""
     with pytest.raises(InvalidRequest, match="handler") as caught:
         await guard.run(ORDER, handler, wait_timeout=10)
     assert caught.value.parameter == "handler"
@@ -43,10 +45,10 @@ async def test_what_cannot_be_called_is_refused_at_once(guard: OnceGuard, backen
 
 
 @pytest.mark.parametrize("handler", [sync_handler, lambda order: order, print, mock.Mock(), generating_handler])
-async def test_a_handler_that_gives_nothing_to_await_has_fulfilled_nothing(
+async def test_a_handler_whose_result_cannot_be_awaited_has_failed(
     guard: OnceGuard, elsewhere: OnceGuard, handler: Any
 ) -> None:
-    """The run fails, the error names the argument, and the order is free for the handler that was meant."""
+    """The error names the argument, and the order is free for the right handler."""
     with pytest.raises(InvalidRequest, match="async") as caught:
         await guard.run(ORDER, handler, wait_timeout=10)
     assert caught.value.parameter == "handler"
@@ -75,16 +77,16 @@ def test_every_callable_may_be_a_handler(guard: OnceGuard, shop: Shop) -> None:
     ids=["partial", "lambda", "future", "mock", "decorated"],
 )
 async def test_whatever_returns_something_to_await_is_a_handler(guard: OnceGuard, make: Any) -> None:
-    """Lambdas, decorated functions, partials, the mocks of tests: the success is what was awaited."""
+    """Lambdas, decorated functions, partials and mocks are: their result is awaited."""
     done: list[Order] = []
     assert await guard.run(ORDER, make(done), wait_timeout=10) is True
     assert done == [ORDER]
 
 
-# -- turns that end -------------------------------------------------------------------------------------------------
+# -- the end of a run -------------------------------------------------------------------------------------------------
 
 STEPS = range(40)
-"""More turns of the loop than a run that fails takes: somewhere among them the next meets it at its very end."""
+"""More iterations of the event loop than a run that fails takes, so that the next one also begins at its very end."""
 
 
 async def after(steps: int) -> None:
@@ -93,10 +95,8 @@ async def after(steps: int) -> None:
 
 
 @pytest.mark.parametrize("steps", STEPS)
-async def test_a_run_that_failed_passes_on_whenever_the_next_one_comes(
-    guard: OnceGuard, shop: Shop, steps: int
-) -> None:
-    """At no moment of its end is it waited for in vain, and its end forgets nobody but itself."""
+async def test_the_next_run_begins_after_a_failure_whenever_it_comes(guard: OnceGuard, shop: Shop, steps: int) -> None:
+    """There is no moment at which it would wait for a run that has ended, or would be forgotten with it."""
     failing = mock.AsyncMock(side_effect=ValueError)
     first = asyncio.create_task(guard.run(ORDER, failing, wait_timeout=None))
     await after(steps)
@@ -115,7 +115,7 @@ async def test_a_run_that_failed_passes_on_whenever_the_next_one_comes(
 
 @pytest.mark.parametrize("steps", STEPS)
 async def test_drain_ends_whenever_it_is_called(guard: OnceGuard, steps: int) -> None:
-    """At no moment of a run's end is it waited for in vain."""
+    """There is no moment at which it would wait for a run that has ended."""
     run = asyncio.create_task(guard.run(ORDER, mock.AsyncMock(side_effect=ValueError), wait_timeout=None))
     await after(steps)
     await guard.drain(60)
@@ -130,7 +130,7 @@ async def test_drain_ends_whenever_it_is_called(guard: OnceGuard, steps: int) ->
 async def test_a_handler_that_asks_for_its_own_order_gets_an_error(
     guard: OnceGuard, wait_timeout: float | None
 ) -> None:
-    """It would wait for itself for ever."""
+    """Otherwise it would wait for itself for ever."""
 
     async def fulfil(order: Order) -> None:
         await guard.run(order, fulfil, wait_timeout=wait_timeout)
@@ -139,8 +139,8 @@ async def test_a_handler_that_asks_for_its_own_order_gets_an_error(
         await guard.run(ORDER, fulfil, wait_timeout=None)
 
 
-async def test_a_handler_that_asks_for_its_own_order_by_detours_gets_an_error(guard: OnceGuard) -> None:
-    """Through a task of its own and another order's handler."""
+async def test_a_handler_that_asks_for_its_own_order_indirectly_gets_an_error(guard: OnceGuard) -> None:
+    """It does so in a task, by the handler of another order."""
 
     async def fulfil(order: Order) -> None:
         following = OTHER if order is ORDER else ORDER
@@ -151,7 +151,7 @@ async def test_a_handler_that_asks_for_its_own_order_by_detours_gets_an_error(gu
 
 
 async def test_a_handler_may_ask_for_another_order(guard: OnceGuard, shop: Shop) -> None:
-    """Two orders paid as one: each has its own turn."""
+    """The handler of the other order runs inside of its own."""
     shop.go.set()
 
     async def fulfil(order: Order) -> None:

@@ -1,4 +1,4 @@
-"""A model of one shop under deliveries of every kind: for each paid order the handler succeeds once, else never."""
+"""A model of a shop that gets deliveries of every kind: the handler of each paid order succeeds once, no other runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAYS_TO_LIE = ["forged", "amount", "number", "reflected", "garbled"]
 
 
 class Shop(RuleBasedStateMachine):
-    """Customers pay or leave, the gateway stumbles, bodies come early, late, twice, at once and from strangers."""
+    """Customers pay or leave, the gateway fails, and bodies come early, late, twice, together and from strangers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Shop(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        """The shop opens."""
+        """Open the shop."""
 
         async def build() -> None:
             self.gateway = Gateway(self.clock)
@@ -61,11 +61,11 @@ class Shop(RuleBasedStateMachine):
     async def handle(self, order: Order) -> None:
         """Fulfil an order, when the gate is open."""
         number = order.order_no
-        # Noted, not asserted: the handler's exceptions are the session's to answer with FAIL.
+        # Noted and not asserted, because the session answers an exception of the handler with FAIL.
         if self.status[number] != "PAID":
             self.violations.append(f"{number} is fulfilled unpaid")
         if self.running[number]:
-            self.violations.append(f"the handler of {number} runs beside itself")
+            self.violations.append(f"the handler of {number} runs twice at the same time")
         self.running[number] += 1
         try:
             await self.gate.wait()
@@ -76,7 +76,7 @@ class Shop(RuleBasedStateMachine):
             self.running[number] -= 1
 
     def begin(self, number: str, body: Any) -> None:
-        """Post ``body`` and go on: its answer comes when it comes."""
+        """Post ``body`` without waiting for its answer."""
 
         async def deliver() -> None:
             reply = await self.omipay.receive_notification(body, self.handle)
@@ -86,7 +86,7 @@ class Shop(RuleBasedStateMachine):
         self.start(deliver())
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let ``work`` go as far as it can while no time passes."""
+        """Let ``work`` run until it can do nothing more before time passes."""
 
         async def go() -> None:
             self.deliveries.append(asyncio.create_task(work))
@@ -98,20 +98,20 @@ class Shop(RuleBasedStateMachine):
 
     @rule(number=st.sampled_from(ORDERS), status=st.sampled_from(["PAYING", "PAID", "PAID", "CANCELLED"]))
     def customer(self, number: str, status: str) -> None:
-        """A customer pays, or does not; paid stays paid."""
+        """A customer pays, or does not; a paid order stays paid."""
         if self.status[number] != "PAID":
             self.status[number] = status
 
     @rule(number=st.sampled_from(ORDERS), copies=st.integers(1, 3), age_s=st.sampled_from([0, 60, 400]))
     def deliver(self, number: str, copies: int, age_s: int) -> None:
-        """The gateway's own notification: early, late, once or several at the same time."""
+        """The gateway's own notification arrives: early or late, once or several at the same time."""
         body = notification(self.clock, number, timestamp=self.clock.time_ms() - age_s * 1000)
         for _ in range(copies):
             self.begin(number, body)
 
     @rule(number=st.sampled_from(ORDERS), lie=st.sampled_from(WAYS_TO_LIE))
     def attack(self, number: str, lie: str) -> None:
-        """A stranger's body is never answered SUCCESS."""
+        """A stranger posts a body, which is never answered SUCCESS."""
         lies: dict[str, dict[str, Any]] = {
             "forged": {"key": "a guess"},
             "amount": {"total_amount": 45_000},
@@ -131,12 +131,12 @@ class Shop(RuleBasedStateMachine):
 
     @rule(number=st.sampled_from(ORDERS))
     def sweep(self, number: str) -> None:
-        """The shop asks by itself."""
+        """The shop asks about an order."""
 
         async def fulfil() -> None:
             try:
                 found = await self.omipay.fulfil(number, self.handle)
-            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the handler's, or trouble: the next one will do
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the handler or the gateway failed, as told
                 return
             assert not found.is_paid or self.successes[number]
 
@@ -144,17 +144,17 @@ class Shop(RuleBasedStateMachine):
 
     @rule(fails=st.booleans())
     def database(self, fails: bool) -> None:
-        """The shop's own database breaks, or is well again."""
+        """The shop's own database fails, or works again."""
         self.handler_fails = fails
 
     @rule(trouble=st.booleans())
     def network(self, trouble: bool) -> None:
-        """The gateway cannot be reached, or can."""
+        """The gateway cannot be reached, or can be reached again."""
         self.trouble = trouble
 
     @rule(opens=st.booleans())
     def gate_moves(self, opens: bool) -> None:
-        """Handlers hang, or go on."""
+        """Handlers have to wait, or go on."""
 
         async def move() -> None:
             (self.gate.set if opens else self.gate.clear)()
@@ -165,7 +165,7 @@ class Shop(RuleBasedStateMachine):
     @precondition(lambda self: any(not task.done() for task in self.deliveries))
     @rule(choice=st.randoms(use_true_random=False))
     def hang_up(self, choice: Any) -> None:
-        """Whoever delivered, or the sweep, is cancelled."""
+        """A delivery or a sweep is cancelled."""
         task = choice.choice([task for task in self.deliveries if not task.done()])
 
         async def cancel() -> None:
@@ -180,14 +180,14 @@ class Shop(RuleBasedStateMachine):
         self.do(self.pass_time(seconds))
 
     async def pass_time(self, seconds: float) -> None:
-        """Let seconds pass on the shop's clock."""
+        """Advance the shop's clock."""
         await self.clock.advance(seconds)
 
     # -- what always holds --------------------------------------------------------------------------------------------
 
     @invariant()
     def at_most_once(self) -> None:
-        """No order is fulfilled twice, none that is not paid, and no delivery ends in an exception."""
+        """No order is fulfilled twice or unpaid, and no delivery ends in an exception."""
         assert not self.violations
         assert all(count == 1 for count in self.successes.values())
         assert all(self.status[number] == "PAID" for number in self.successes)
@@ -196,13 +196,13 @@ class Shop(RuleBasedStateMachine):
                 task.result()
 
     def teardown(self) -> None:
-        """In the end all is well again, each order's notification comes once more: every paid order is fulfilled."""
+        """When everything works again and each order is notified once more, every paid order is fulfilled."""
         if hasattr(self, "omipay"):
             self.do(self.end())
         self.runner.close()
 
     async def end(self) -> None:
-        """The last delivery of each, then the shop closes."""
+        """Deliver the last notification of each order, then close the shop."""
         self.trouble = self.handler_fails = False
         self.gate.set()
         await self.clock.advance(60)

@@ -1,4 +1,4 @@
-"""Two processes of a shop, over a real redis-server and a real PostgreSQL: one is notified, and the other one waits."""
+"""Two processes of a shop with a real redis-server or PostgreSQL: one is notified, and the other one waits."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def postgres_url() -> Iterator[str]:
 
 
 class Processes:
-    """Two processes with sessions of one merchant, and the gateway where an order of theirs was paid."""
+    """Two processes with sessions of one merchant, and a gateway at which an order of theirs was paid."""
 
     def __init__(self, sandbox: Sandbox, waiting: ShopProcess, notified: ShopProcess, order_no: str) -> None:
         self.sandbox, self.waiting, self.notified, self.order_no = sandbox, waiting, notified, order_no
 
     async def notify(self) -> None:
-        """The gateway's delivery, to the process that does not wait."""
+        """Deliver the gateway's notification to the process that does not wait."""
         result = await self.notified.call("receive_notification", self.sandbox.notification(self.order_no).decode())
         assert result == {"method": "receive_notification", **self.paid}
 
@@ -89,7 +89,7 @@ async def test_a_wait_that_comes_first_ends_with_the_notification(processes: Pro
 
 
 async def test_a_wait_that_comes_after_the_notification_ends_at_once(processes: Processes) -> None:
-    """What was confirmed is remembered where both find it."""
+    """The confirmation is remembered in the backend, where both find it."""
     await processes.notify()
     result = await processes.waiting.call("wait_for_notification", processes.number, timeout=60)
     assert result == {"method": "wait_for_notification", **processes.paid}
@@ -97,10 +97,10 @@ async def test_a_wait_that_comes_after_the_notification_ends_at_once(processes: 
 
 @pytest.mark.parametrize("method", ["poll_until_paid", "settle"])
 async def test_a_poll_ends_with_a_notification_in_another_process(processes: Processes, method: str) -> None:
-    """Although it would have asked an hour later; the handler runs once, in the process that was notified."""
+    """It would have asked the gateway only after an hour. The handler runs once, in the process that was notified."""
     await processes.waiting.begin(method, processes.order_no, first_wait=3600, timeout=None)
     result = asyncio.create_task(processes.waiting.next())
-    while not result.done():  # a delivery that comes before the poll has begun to listen is missed
+    while not result.done():  # a notification before the poll has begun to listen is missed
         await processes.notify()
         await asyncio.sleep(0.05)
     assert await result == {"method": method, **processes.paid}
@@ -111,7 +111,7 @@ async def test_a_poll_ends_with_a_notification_in_another_process(processes: Pro
 async def test_a_poll_after_a_notification_in_another_process_runs_nothing_again(
     processes: Processes, method: str
 ) -> None:
-    """It finds the order paid, and ``settle`` finds it fulfilled."""
+    """The poll finds the order paid, and ``settle`` finds it fulfilled."""
     await processes.notify()
     result = await processes.waiting.call(method, processes.order_no, first_wait=0)
     assert result == {"method": method, **processes.paid}

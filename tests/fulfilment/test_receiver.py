@@ -1,4 +1,4 @@
-"""The whole duty of a notify_url, and of a sweep: confirm, run the handler once, answer."""
+"""``receive_notification`` and ``fulfil``: confirm, run the handler once, and answer."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def shop() -> Shop:
 # -- receiving --------------------------------------------------------------------------------------------------------
 
 
-async def test_the_whole_duty(
+async def test_a_notification_is_confirmed_handled_once_and_answered(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, events: list[Event]
 ) -> None:
-    """One call confirms, runs the handler and answers; the repeats, minutes or days later, are answered SUCCESS too."""
+    """Repeats of it, seconds or a day later, are answered SUCCESS without another run of the handler."""
     gateway.on("TR1", PAID)
     reply = await omipay.receive_notification(json.dumps(notification(clock)).encode(), shop.handle)
     check_answer(reply, 200)
@@ -79,7 +79,7 @@ async def test_the_whole_duty(
 async def test_a_handler_that_raises_is_run_again(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The gateway is answered FAIL, the log gets the traceback, the next delivery reaches the handler."""
+    """The gateway is answered FAIL, the traceback is logged, and the next delivery runs the handler again."""
     gateway.on("TR1", PAID)
     shop.failing = [ZeroDivisionError("the shop's database")]
     reply = await omipay.receive_notification(notification(clock), shop.handle)
@@ -93,10 +93,10 @@ async def test_a_handler_that_raises_is_run_again(
     assert shop.fulfilled == ["TR1"]
 
 
-async def test_duplicates_that_arrive_together(
+async def test_duplicates_that_arrive_together_run_one_handler(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """One handler; nobody is answered SUCCESS before it has ended, and everybody after."""
+    """No delivery is answered SUCCESS before the handler has ended, and all of them are afterwards."""
     gateway.on("TR1", PAID)
     shop.go.clear()
     deliveries = [await begin(clock, omipay.receive_notification(notification(clock), shop.handle)) for _ in range(3)]
@@ -113,7 +113,7 @@ async def test_duplicates_that_arrive_together(
 async def test_a_duplicate_is_answered_fail_while_the_handler_runs_on(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """``timeout`` does not bound the handler, and a duplicate that waited so long is answered FAIL, never SUCCESS."""
+    """``timeout`` limits the wait of the duplicate, and not the handler."""
     gateway.on("TR1", PAID)
     shop.go.clear()
     first = await begin(clock, omipay.receive_notification(notification(clock), shop.handle, timeout=2))
@@ -127,10 +127,10 @@ async def test_a_duplicate_is_answered_fail_while_the_handler_runs_on(
     check_answer(await outcome(first), 200)
 
 
-async def test_a_poll_a_sweep_and_a_notification_that_arrive_together(
+async def test_a_poll_a_sweep_and_a_notification_that_arrive_together_run_one_handler(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """Over every road that leads to it the handler runs once."""
+    """``poll_until_paid`` with ``fulfil``, ``fulfil`` alone and ``receive_notification`` share the once-guard."""
     gateway.on("TR1", PAID)
 
     async def checkout() -> Order:
@@ -145,7 +145,7 @@ async def test_a_poll_a_sweep_and_a_notification_that_arrive_together(
         await clock.sleep(1)
         return await omipay.fulfil("TR1", shop.handle)
 
-    tasks = [await begin(clock, road) for road in (checkout(), delivery(), sweep(), checkout())]
+    tasks = [await begin(clock, work) for work in (checkout(), delivery(), sweep(), checkout())]
     await clock.advance(1)
     orders = [await outcome(task) for task in tasks]
     check_answer(orders.pop(1), 200)
@@ -154,7 +154,7 @@ async def test_a_poll_a_sweep_and_a_notification_that_arrive_together(
 
 
 async def test_an_unpaid_order_is_not_fulfilled(gateway: Gateway, omipay: AsyncOmipay, shop: Shop) -> None:
-    """The sweep gets the order as it is; a handler's own exception is raised, and the next sweep runs it again."""
+    """``fulfil`` returns it as it is. What a handler raises is raised, and the next call runs the handler again."""
     gateway.on("TR1", order("PAYING"), PAID)
     assert (await omipay.fulfil("TR1", shop.handle)).status is OrderStatus.PAYING
     assert shop.fulfilled == []
@@ -168,10 +168,10 @@ async def test_an_unpaid_order_is_not_fulfilled(gateway: Gateway, omipay: AsyncO
 @pytest.mark.parametrize(
     "trouble", [httpx.ConnectError("refused"), httpx.Response(502), fail("SYSTEM_ERROR"), fail("SIGN_ERROR")]
 )
-async def test_without_the_gateways_word_another_delivery_is_wanted(
+async def test_a_notification_that_the_gateway_does_not_answer_for_is_to_be_delivered_again(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, trouble: Any
 ) -> None:
-    """A gateway that cannot be queried: 503 and FAIL, no handler; the next delivery finds it up again."""
+    """The answer is 503 and FAIL, and no handler runs; the next delivery finds that the gateway works again."""
     gateway.on("TR1", trouble, PAID)
     reply = await omipay.receive_notification(notification(clock), shop.handle)
     check_answer(reply, 503)
@@ -180,10 +180,10 @@ async def test_without_the_gateways_word_another_delivery_is_wanted(
     check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
 
 
-async def test_the_confirmation_is_bounded_by_its_timeout(
+async def test_timeout_limits_the_confirmation(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """A gateway that hangs: FAIL after ten seconds, before the sender gives up."""
+    """With a gateway that hangs the answer is FAIL after ten seconds."""
     gateway.on("TR1", Held(PAID))
     delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
     await clock.advance(9.999)
@@ -192,7 +192,7 @@ async def test_the_confirmation_is_bounded_by_its_timeout(
     check_answer(await outcome(delivery), 503)
 
 
-async def test_the_confirmation_has_its_timeout_whatever_that_of_other_calls(
+async def test_the_timeout_of_a_confirmation_is_not_that_of_other_calls(
     clock: ManualClock, gateway: Gateway, shop: Shop
 ) -> None:
     """A till that allows two seconds for a call still waits for a slow confirmation."""
@@ -206,7 +206,7 @@ async def test_the_confirmation_has_its_timeout_whatever_that_of_other_calls(
 async def test_a_handler_may_use_the_session(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """Asking, polling and refunding from inside a handler is ordinary, also with one slot only."""
+    """It may ask and refund, also with a session that has one slot only."""
     gateway.on("TR1", PAID)
     gateway.on("Refund", {"return_code": "SUCCESS", "refund_no": "RF1"})
     refunds: list[str] = []
@@ -225,7 +225,7 @@ async def test_a_handler_may_use_the_session(
 async def test_a_handler_that_turns_out_not_to_be_async(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, handler: Any
 ) -> None:
-    """The error names the argument, FAIL is answered, and no success is recorded."""
+    """The error names the argument, the answer is FAIL, and no success is recorded."""
     gateway.on("TR1", PAID)
     for _ in range(2):
         reply = await omipay.receive_notification(notification(clock), handler)
@@ -236,10 +236,10 @@ async def test_a_handler_that_turns_out_not_to_be_async(
 
 
 @pytest.mark.parametrize("handler", [None, "ship"])
-async def test_what_cannot_be_called_is_refused_as_a_handler(
+async def test_wrong_arguments_are_raised_and_not_answered(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, handler: Any
 ) -> None:
-    """A mistake in the set-up is raised, not answered; the gateway is not queried."""
+    """A handler that cannot be called, and a timeout of 0, are mistakes in the program; the gateway is not asked."""
     with pytest.raises(InvalidRequest, match="handler"):
         await omipay.receive_notification(notification(clock), handler)
     with pytest.raises(InvalidRequest, match="handler"):
@@ -255,7 +255,7 @@ async def test_what_cannot_be_called_is_refused_as_a_handler(
 async def test_closing_waits_for_a_handler_that_runs(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """A deployment in the middle of a fulfilment: the handler ends, its success is recorded, SUCCESS is answered."""
+    """The handler ends, its success is recorded, and the gateway is answered SUCCESS."""
     gateway.on("TR1", PAID)
     shop.go.clear()
     delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
@@ -267,8 +267,8 @@ async def test_closing_waits_for_a_handler_that_runs(
     assert shop.fulfilled == ["TR1"]
 
 
-async def test_closing_waits_no_longer_than_the_deadline(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
-    """A handler that hangs does not hold the process for ever."""
+async def test_closing_waits_no_longer_than_the_timeout(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
+    """A handler that hangs does not keep the process from ending."""
     gateway.on("TR1", PAID)
     shop.go.clear()
     omipay = gateway.session(timeout=8)
@@ -283,10 +283,10 @@ async def test_closing_waits_no_longer_than_the_deadline(clock: ManualClock, gat
     check_answer(await outcome(delivery), 200)
 
 
-async def test_after_closing_another_delivery_is_wanted(
+async def test_a_closed_session_answers_that_the_notification_is_to_be_delivered_again(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """A closed session answers 503, whether it was closed before the delivery or while the gateway was asked."""
+    """The answer is 503, whether the session was closed before the delivery or while the gateway was asked."""
     gateway.on("TR1", Held(PAID))
     delivery = await begin(clock, omipay.receive_notification(notification(clock), shop.handle))
     await omipay.aclose()
@@ -301,7 +301,7 @@ async def test_after_closing_another_delivery_is_wanted(
 async def test_a_handler_may_close_the_session(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
 ) -> None:
-    """It does not wait for itself."""
+    """``aclose`` does not wait for the handler that calls it."""
     gateway.on("TR1", PAID)
 
     async def last(_: Order) -> None:

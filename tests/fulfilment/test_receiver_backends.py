@@ -1,4 +1,4 @@
-"""Deliveries while the backend is away, hangs, or is shared with another process."""
+"""Deliveries while the backend cannot be reached, hangs, or is shared with another session."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def shop() -> Shop:
 
 
 class LostBackend(MemoryBackend):
-    """A backend that may be gone, or hang."""
+    """A backend that cannot be reached, or hangs."""
 
     gone = True
     hangs = False
 
     async def claim(self, key: str, owner: str) -> Claim:
-        """As in memory, if it is there."""
+        """As in memory, if it can be reached."""
         if self.gone:
             raise BackendError("the backend cannot be reached")
         return await super().claim(key, owner)
 
     async def wake(self, key: str) -> None:
-        """Fails with the rest, or hangs."""
+        """Fail or hang."""
         if self.hangs:
             await asyncio.Event().wait()
         if self.gone:
@@ -45,7 +45,7 @@ class LostBackend(MemoryBackend):
 async def test_without_the_backend_no_handler_runs(
     clock: ManualClock, gateway: Gateway, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whether it ran elsewhere is not known: 503 and FAIL, ``BackendError`` from fulfil; polls go on, and are woken."""
+    """Nobody knows whether it ran elsewhere: the answer is 503, ``fulfil`` raises BackendError, and polls are woken."""
     gateway.on("TR1", PAID)
     backend = LostBackend(clock=clock)
     async with gateway.session(backend=backend) as omipay:
@@ -66,8 +66,10 @@ async def test_without_the_backend_no_handler_runs(
     assert shop.fulfilled == ["TR1"]
 
 
-async def test_a_backend_that_hangs_does_not_hold_the_answer(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
-    """Waking other processes is a courtesy: a backend that hangs in it holds the confirmation for its time at most."""
+async def test_a_backend_that_does_not_wake_others_does_not_delay_the_answer(
+    clock: ManualClock, gateway: Gateway, shop: Shop
+) -> None:
+    """Other processes are woken in the background."""
     gateway.on("TR1", PAID)
     backend = LostBackend(clock=clock)
     backend.gone, backend.hangs = False, True
@@ -81,7 +83,7 @@ async def test_a_backend_that_hangs_does_not_hold_the_answer(clock: ManualClock,
 
 
 async def test_sessions_that_share_a_backend_share_the_guard(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
-    """Two sessions of one merchant in one loop run the handler once; another merchant's order is another order."""
+    """Two sessions of one merchant run the handler once."""
     gateway.on("TR1", PAID)
     backend = MemoryBackend(clock=clock)
     async with gateway.session(backend=backend) as one, gateway.session(backend=backend) as two:
@@ -92,10 +94,10 @@ async def test_sessions_that_share_a_backend_share_the_guard(clock: ManualClock,
     assert shop.fulfilled == ["TR1"]
 
 
-async def test_a_claim_of_another_process_is_called_what_it_is(
+async def test_an_order_that_another_process_has_claimed_is_answered_503(
     clock: ManualClock, gateway: Gateway, shop: Shop
 ) -> None:
-    """That its handler still runs is not known, and not said: the process may have died less than a lease ago."""
+    """The error does not say that the handler runs there, because that process may have died less than a lease ago."""
     gateway.on("TR1", PAID)
     backend = MemoryBackend(clock=clock)
     shop.go.clear()

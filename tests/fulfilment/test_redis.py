@@ -1,4 +1,4 @@
-"""The shared backend against a real redis-server: several processes, one killed in its handler, Redis going away."""
+"""The backend in Redis on a real redis-server: several processes, one killed in its handler, a Redis that goes away."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WORKER = str(Path(__file__).parent.parent / "support" / "redis_worker.py")
 
 @pytest.fixture
 def fragile(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that the test may kill, freeze and restart."""
+    """A server that a test may kill, freeze and restart."""
     with RedisServer(tmp_path) as server:
         yield server
 
@@ -47,7 +47,7 @@ def backend(redis_backend: RedisBackend) -> RedisBackend:
 
 @pytest.fixture
 async def other(server: RedisServer) -> AsyncIterator[RedisBackend]:
-    """What another process would have."""
+    """The backend of another process."""
     async with RedisBackend(server.url) as backend:
         yield backend
 
@@ -75,7 +75,7 @@ async def succeed(order: Order) -> None: ...
 
 @pytest.mark.parametrize(("state", "step"), TRANSITIONS)
 async def test_redis_follows_the_table(backend: RedisBackend, state: ClaimState, step: Step) -> None:
-    """Each row of the table holds: the answer, and the state after it."""
+    """The answer and the state after it are those of the table's row."""
     if state is not ClaimState.FREE:
         owner = "other" if state is ClaimState.OTHERS else "me"
         assert await backend.claim(KEY, owner) is Claim.MINE
@@ -93,30 +93,32 @@ async def test_redis_follows_the_table(backend: RedisBackend, state: ClaimState,
 
 
 async def test_leases_and_records_expire_by_themselves(server: RedisServer, backend: RedisBackend) -> None:
-    """The dead hold nothing for ever, and Redis does not fill up."""
+    """A process that died does not hold an order for ever, and Redis does not fill up."""
     async with RedisBackend(server.url, lease=20, keep=3600, prefix="shop-7:") as configured:
         await configured.claim(KEY, "me")
         assert 19_000 < await backend._redis().pttl(f"shop-7:{KEY}") <= 20_000
         await configured.finish(KEY, "me")
         assert 3_599_000 < await backend._redis().pttl(f"shop-7:{KEY}") <= 3_600_000
-        assert await backend.claim(KEY, "me") is Claim.MINE  # another prefix is another world
+        assert await backend.claim(KEY, "me") is Claim.MINE  # another prefix has other keys
 
 
-async def test_one_of_many_gets_the_claim(backend: RedisBackend, other: RedisBackend) -> None:
-    """A hundred claims at once, over two clients: one is MINE."""
+async def test_one_of_a_hundred_owners_gets_the_claim(backend: RedisBackend, other: RedisBackend) -> None:
+    """They claim at the same time, over two clients."""
     claims = await asyncio.gather(*((backend, other)[n % 2].claim(KEY, f"owner {n}") for n in range(100)))
     assert Counter(claims) == {Claim.MINE: 1, Claim.BUSY: 99}
 
 
 async def test_it_is_a_backend_that_listens(backend: RedisBackend) -> None:
-    """Sessions find out by the protocols what a backend can do."""
+    """A session finds out by these protocols what its backend can do."""
     assert isinstance(backend, Backend)
     assert isinstance(backend, Listener)
     assert isinstance(backend, NoteKeeper)
 
 
-async def test_a_note_crosses_processes_and_is_forgotten_by_itself(backend: RedisBackend, other: RedisBackend) -> None:
-    """Written here it is read there, for more than ten minutes; a claim under the same key is another thing."""
+async def test_a_note_can_be_read_in_another_process_until_it_expires(
+    backend: RedisBackend, other: RedisBackend
+) -> None:
+    """It is kept for more than ten minutes, and apart from a claim under the same key."""
     assert await other.noted(KEY) is None
     assert await other.claim(KEY, "me") is Claim.MINE
     await backend.note(KEY, "first")
@@ -130,7 +132,7 @@ async def test_a_note_crosses_processes_and_is_forgotten_by_itself(backend: Redi
 
 
 async def test_processes_share_the_orders_between_them(server: RedisServer, backend: RedisBackend) -> None:
-    """Three processes are notified of the same thirty orders at once: each order runs once."""
+    """Three processes are notified of the same thirty orders: the handler of each order runs once."""
     orders = [f"TR{number}" for number in range(30)]
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(worker(server.url, "fulfil", *orders)) for _ in range(3)]
@@ -143,7 +145,7 @@ async def test_processes_share_the_orders_between_them(server: RedisServer, back
 async def test_another_takes_over_from_a_process_killed_in_its_handler(
     server: RedisServer, backend: RedisBackend
 ) -> None:
-    """While it lives nobody runs beside it; after kill -9 its lease lapses and the next delivery runs."""
+    """While that process lives no other runs the handler; after kill -9 the next delivery does when the lease ends."""
     guard = OnceGuard(backend, SystemClock(), "123456")
     with worker(server.url, "hang", "TR1") as process:
         assert await line_of(process) == "began TR1"
@@ -154,8 +156,8 @@ async def test_another_takes_over_from_a_process_killed_in_its_handler(
         assert await guard.run(ORDER, succeed, wait_timeout=10) is True
 
 
-async def test_a_wake_up_crosses_processes(server: RedisServer, backend: RedisBackend) -> None:
-    """A poller here ends when a process there confirms the order."""
+async def test_a_wake_up_of_another_process_is_received(server: RedisServer, backend: RedisBackend) -> None:
+    """It calls the listener of this process with the key."""
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with backend.listen(woken.put_nowait):
         with worker(server.url, "wake", KEY) as process:
@@ -167,33 +169,33 @@ async def test_a_wake_up_crosses_processes(server: RedisServer, backend: RedisBa
 # -- Redis going away -----------------------------------------------------------------------------------------------
 
 
-async def ask_everything(backend: RedisBackend) -> list[BaseException | object]:
-    questions = (backend.claim, backend.renew, backend.finish, backend.release)
-    answers = [question(KEY, "me") for question in questions]
+async def call_every_method(backend: RedisBackend) -> list[BaseException | object]:
+    methods = (backend.claim, backend.renew, backend.finish, backend.release)
+    answers = [method(KEY, "me") for method in methods]
     notes = backend.note(KEY, "text"), backend.noted(KEY)
     return await asyncio.gather(*answers, *notes, backend.wake(KEY), return_exceptions=True)
 
 
-async def test_without_redis_every_question_is_a_backend_error_that_hides_the_password() -> None:
-    """Nobody knows whether the handler may run; and the URL's password is in no traceback."""
+async def test_without_redis_every_method_raises_a_backend_error_without_the_password() -> None:
+    """The password of the URL is neither in the traceback nor in the backend's ``repr``."""
     async with RedisBackend(f"redis://user:hunter2@127.0.0.1:{free_port()}") as backend:
-        errors = await ask_everything(backend)
+        errors = await call_every_method(backend)
         assert [type(error) for error in errors] == [BackendError] * 7
         for error in errors:
             assert isinstance(error, BackendError)
             assert "hunter2" not in "".join(traceback.format_exception(error)) + repr(backend)
 
 
-async def test_a_server_that_refuses_is_a_backend_error(fragile: RedisServer) -> None:
-    """A wrong password, or no permission: the server's words, which may quote what it was sent, are not passed on."""
+async def test_the_error_for_a_wrong_password_does_not_show_it(fragile: RedisServer) -> None:
+    """The server's own message, which may quote what it was sent, is not passed on."""
     async with RedisBackend(f"redis://nobody:hunter2@127.0.0.1:{fragile.port}") as backend:
         with pytest.raises(BackendError) as caught:
             await backend.claim(KEY, "me")
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_server_that_refuses_is_reported_with_its_reason(fragile: RedisServer) -> None:
-    """A wrong password, a command that a user may not run, a replica: whoever set it up knows what to mend."""
+async def test_the_error_says_why_the_server_refused(fragile: RedisServer) -> None:
+    """The reason may be a wrong password, a command that the user may not run, or that the server is a replica."""
     admin: Any = redis.asyncio.Redis(port=fragile.port)
     async with admin:
         await admin.execute_command("ACL", "SETUSER", "weak", "on", ">hunter2", "~*", "+ping")
@@ -209,7 +211,7 @@ async def test_a_server_that_refuses_is_reported_with_its_reason(fragile: RedisS
 
 
 async def test_a_redis_that_restarts_is_used_again(fragile: RedisServer) -> None:
-    """Its connections are dead and its memory is empty; the next claim neither fails nor waits for a repair."""
+    """The next claim uses a new connection, although the old ones are broken, and succeeds."""
     async with RedisBackend(fragile.url) as backend:
         assert await backend.claim(KEY, "first") is Claim.MINE
         fragile.kill()
@@ -220,8 +222,8 @@ async def test_a_redis_that_restarts_is_used_again(fragile: RedisServer) -> None
         assert not await backend.renew(KEY, "first")
 
 
-async def test_a_handler_outlives_a_restart_of_redis(fragile: RedisServer) -> None:
-    """Its renewals are repeated, and put the claim back that Redis forgot."""
+async def test_a_handler_goes_on_when_redis_restarts(fragile: RedisServer) -> None:
+    """Its next renewal makes the claim again that Redis forgot."""
     async with RedisBackend(fragile.url, lease=2) as backend:
         guard = OnceGuard(backend, SystemClock(), "123456")
         began, go = asyncio.Event(), asyncio.Event()
@@ -242,7 +244,7 @@ async def test_a_handler_outlives_a_restart_of_redis(fragile: RedisServer) -> No
 
 
 async def test_a_redis_that_hangs_is_a_backend_error(fragile: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is bounded, with a client of the user's that has no timeouts, too."""
+    """That takes a limited time, also with a client of the user's that has no timeouts."""
     async with (
         RedisBackend(fragile.url) as ours,
         redis.asyncio.Redis(port=fragile.port, socket_timeout=None) as client,
@@ -253,7 +255,7 @@ async def test_a_redis_that_hangs_is_a_backend_error(fragile: RedisServer, monke
         monkeypatch.setattr(backend_module, "_ANSWER_S", 0.05)
         fragile.freeze()
         for backend in backends:
-            errors = await ask_everything(backend)
+            errors = await call_every_method(backend)
             assert [type(error) for error in errors] == [BackendError] * 7
         fragile.thaw()
         monkeypatch.undo()
@@ -278,10 +280,10 @@ async def wake_until_heard(backend: RedisBackend, woken: asyncio.Queue[str]) -> 
             await asyncio.sleep(0.01)
 
 
-async def test_a_listener_survives_a_restart_and_complains_once(
+async def test_a_listener_goes_on_after_a_restart_and_logs_one_warning(
     fragile: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Polls go on by interval meanwhile; wake-ups come again without anybody's doing."""
+    """Wake-ups are received again once Redis is there."""
     monkeypatch.setattr(backend_module, "_LONGEST_PAUSE_S", 0.05)
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with RedisBackend(fragile.url) as backend, backend.listen(woken.put_nowait):
@@ -298,7 +300,7 @@ async def test_a_listener_survives_a_restart_and_complains_once(
 
 
 class Away:
-    """A client whose Redis stays away."""
+    """A client whose Redis cannot be reached."""
 
     eval = None
 
@@ -307,17 +309,17 @@ class Away:
         self.third = asyncio.Event()
 
     def pubsub(self) -> None:
-        """Fail, as a connection does."""
+        """Fail as a connection does."""
         self.attempts += 1
         if self.attempts == 3:
             self.third.set()
         raise redis.ConnectionError
 
 
-async def test_a_listener_complains_once_of_a_redis_that_stays_away(
+async def test_a_listener_logs_one_warning_while_redis_cannot_be_reached(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often it tries."""
+    """It does not matter how often it tries."""
     monkeypatch.setattr(backend_module, "_FIRST_PAUSE_S", 0.001)
     client: Any = Away()
     async with RedisBackend(client).listen(print), asyncio.timeout(10):
@@ -325,17 +327,17 @@ async def test_a_listener_complains_once_of_a_redis_that_stays_away(
     assert len(caplog.records) == 1
 
 
-async def test_a_listener_without_redis_enters_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """A poll does not fail because nobody can wake it."""
+async def test_a_listener_can_be_entered_without_redis(caplog: pytest.LogCaptureFixture) -> None:
+    """A poll does not fail because it cannot be woken."""
     async with RedisBackend(f"redis://127.0.0.1:{free_port()}") as backend, backend.listen(print):
         pass
     assert "wake-ups" in caplog.text
 
 
-async def test_a_listener_tells_silence_from_a_dead_connection(
+async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
     fragile: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Quiet hours are none of its business; a connection that died without a word is found out and replaced."""
+    """A connection is dead if a PING is not answered."""
     monkeypatch.setattr(backend_module, "_PING_AFTER_S", 0.05)
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with RedisBackend(fragile.url) as backend, backend.listen(woken.put_nowait):
@@ -347,8 +349,8 @@ async def test_a_listener_tells_silence_from_a_dead_connection(
         await wake_until_heard(backend, woken)
 
 
-async def test_a_callback_that_raises_ends_nothing(backend: RedisBackend) -> None:
-    """It is reported to the loop, and the next wake-up is received."""
+async def test_a_callback_that_raises_does_not_end_the_listener(backend: RedisBackend) -> None:
+    """The exception is reported to the event loop, and the next wake-up is received."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     woken: asyncio.Queue[str] = asyncio.Queue()

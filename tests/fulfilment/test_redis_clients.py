@@ -1,4 +1,4 @@
-"""Which clients, URLs, loops and durations the backend in Redis takes."""
+"""Which clients, URLs, event loops and durations the backend in Redis accepts."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def backend(redis_backend: RedisBackend) -> RedisBackend:
 
 @pytest.mark.parametrize("decode_responses", [True, False])
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_a_client_of_ones_own_is_used_as_it_is_and_not_closed(
+async def test_a_client_of_the_user_is_used_and_not_closed(
     server: RedisServer, backend: RedisBackend, decode_responses: bool, protocol: int
 ) -> None:
-    """Whatever it decodes and speaks; closing it stays its owner's affair."""
+    """That holds whether it decodes responses or not, and for both protocols; the user closes it."""
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with redis.asyncio.Redis(port=server.port, decode_responses=decode_responses, protocol=protocol) as client:
         async with RedisBackend(client) as own, own.listen(woken.put_nowait):
@@ -47,7 +47,7 @@ async def test_a_client_of_ones_own_is_used_as_it_is_and_not_closed(
 
 
 def test_a_backend_goes_on_in_another_loop(server: RedisServer) -> None:
-    """Scripts that call ``asyncio.run`` more than once may keep it."""
+    """A script may call ``asyncio.run`` more than once with the same backend."""
     backend = RedisBackend(server.url, prefix="loops:")
 
     async def claim(owner: str) -> Claim:
@@ -61,8 +61,8 @@ def test_a_backend_goes_on_in_another_loop(server: RedisServer) -> None:
     "wrong",
     ["hunter2", "http://:hunter2@host", "redis://:hunter2@host:port", "redis://h?db=hunter2", None, redis.Redis()],
 )
-def test_what_is_no_redis_is_refused_without_showing_it(wrong: Any) -> None:
-    """A URL may hold a password, and a client that is not awaited would block the loop."""
+def test_a_wrong_url_or_client_is_refused_without_showing_it(wrong: Any) -> None:
+    """A URL may contain a password, and a client whose calls are not awaited would block the event loop."""
     with pytest.raises(ConfigurationError, match="url_or_client") as caught:
         RedisBackend(wrong)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
@@ -72,15 +72,15 @@ def test_what_is_no_redis_is_refused_without_showing_it(wrong: Any) -> None:
 @pytest.mark.parametrize(
     "value", [10**400, 10**5000, 1e300, float("inf"), float("nan"), 0, "30"], ids=lambda value: type(value).__name__
 )
-def test_durations_that_nobody_can_count_are_refused(option: str, value: Any) -> None:
-    """By name, when the backend is made, and not by an overflow at the first claim."""
+def test_durations_that_are_too_long_or_not_numbers_are_refused(option: str, value: Any) -> None:
+    """The error names the option when the backend is made, instead of an overflow at the first claim."""
     for make in (functools.partial(RedisBackend, "redis://127.0.0.1"), MemoryBackend):
         with pytest.raises(ConfigurationError, match=option):
             make(**{option: value})
 
 
-def test_the_longest_duration_is_one_that_redis_can_count(server: RedisServer) -> None:
-    """Whoever never wants to forget gives ``timedelta.max``."""
+def test_redis_accepts_the_longest_durations(server: RedisServer) -> None:
+    """``timedelta.max`` means that records are never forgotten."""
 
     async def claim() -> Claim:
         async with RedisBackend(server.url, prefix="long:", lease=1e13, keep=timedelta.max) as backend:

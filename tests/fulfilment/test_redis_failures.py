@@ -1,4 +1,4 @@
-"""A cluster, a second event loop, a Redis that refuses, a listener that dies: it works, or the error says why."""
+"""The backend in Redis with a cluster, a second event loop, a server that refuses, and a listener that fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = "123456:TR1"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A cluster of one node, which has all the slots."""
+    """A cluster with one node, which has all the slots."""
     options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     with RedisServer(tmp_path_factory.mktemp("cluster"), *options) as server:
         with redis.Redis(port=server.port, decode_responses=True) as admin:
@@ -43,11 +43,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 # -- a cluster ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_cluster_does_all_that_a_single_server_does(cluster: RedisServer) -> None:
-    """Claims, records, notes and wake-ups."""
+async def test_a_cluster_can_do_what_a_single_server_can(cluster: RedisServer) -> None:
+    """Claims, records, notes and wake-ups work."""
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster.port) as client:
-        backend = RedisBackend(untyped(client))  # it is not a Redis, and does the same
+        backend = RedisBackend(untyped(client))  # it has the same methods, but is not a Redis to type checkers
         assert await backend.claim(KEY, "me") is Claim.MINE
         assert await backend.claim(KEY, "you") is Claim.BUSY
         assert await backend.renew(KEY, "me")
@@ -61,8 +61,8 @@ async def test_a_cluster_does_all_that_a_single_server_does(cluster: RedisServer
             assert await woken.get() == KEY
 
 
-async def test_a_cluster_that_is_away_is_a_backend_error() -> None:
-    """It raises errors that are not Redis' own: they come out as one all the same."""
+async def test_a_cluster_that_cannot_be_reached_is_a_backend_error() -> None:
+    """Its client raises errors that are not those of a single server's client."""
     client: Any = redis.asyncio.RedisCluster(host="127.0.0.1", port=free_port())
     with pytest.raises(BackendError, match="a request to redis failed: RedisCluster"):
         await RedisBackend(client).claim(KEY, "me")
@@ -73,7 +73,7 @@ class NoPubsub:
     """A cluster client before redis 8."""
 
     async def eval(self) -> None:
-        """It can be asked, but it cannot subscribe."""
+        """It can run scripts, but it cannot subscribe."""
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ class NoPubsub:
         (lambda: redis.RedisCluster.__new__(redis.RedisCluster), "not redis.cluster.RedisCluster"),
     ],
 )
-def test_a_client_that_cannot_do_it_is_refused(make: Callable[[], Any], why: str) -> None:
-    """One that is not awaited, and one that cannot subscribe: the error says which and why."""
+def test_an_unsuitable_client_is_refused(make: Callable[[], Any], why: str) -> None:
+    """The error names the client and says that it cannot subscribe, or that its calls are not awaited."""
     with pytest.raises(ConfigurationError, match=why):
         RedisBackend(make())
 
@@ -94,7 +94,7 @@ def test_a_client_that_cannot_do_it_is_refused(make: Callable[[], Any], why: str
 
 @pytest.mark.parametrize("kind", ["Redis", "RedisCluster"])
 def test_a_client_that_was_closed_works_in_a_second_loop(cluster: RedisServer, kind: str) -> None:
-    """It connects again; there is nothing of the first loop in it."""
+    """It connects again there."""
     client = getattr(redis.asyncio, kind)(host="127.0.0.1", port=cluster.port)
     backend = RedisBackend(client, prefix=f"{kind}:")
 
@@ -107,12 +107,12 @@ def test_a_client_that_was_closed_works_in_a_second_loop(cluster: RedisServer, k
 
 
 def foreign_loop() -> None:
-    """What asyncio raises for a connection of a loop that is closed."""
+    """Raise what asyncio raises for a connection of a loop that is closed."""
     raise RuntimeError("Event loop is closed")
 
 
 class FailingClient:
-    """A client whose every use fails as told."""
+    """A client whose methods call ``fail``."""
 
     def __init__(self, fail: Callable[[], object]) -> None:
         self.fail = fail
@@ -131,8 +131,8 @@ class FailingClient:
         return self.fail()
 
 
-def test_the_error_tells_of_the_other_loop() -> None:
-    """And does not, while the loop is the first one."""
+def test_the_error_says_that_the_client_belongs_to_another_loop() -> None:
+    """In the first event loop it does not."""
     client: Any = FailingClient(foreign_loop)
     backend = RedisBackend(client)
 
@@ -145,24 +145,24 @@ def test_the_error_tells_of_the_other_loop() -> None:
     assert "first used in another event loop" in asyncio.run(error())
 
 
-# -- listeners that die ---------------------------------------------------------------------------------------------
+# -- listeners that fail --------------------------------------------------------------------------------------------
 
 
 def unexpected() -> None:
-    """What no Redis raises."""
+    """Raise what no client of Redis raises."""
     raise LookupError("redis://:hunter2@host")
 
 
 def cancelled() -> None:
-    """A time limit inside of the client that comes out as a cancellation."""
+    """Raise a cancellation, as a time limit inside of the client may."""
     raise asyncio.CancelledError
 
 
 @pytest.mark.parametrize("fail", [unexpected, cancelled, foreign_loop])
-async def test_a_listener_comes_back_whatever_killed_it(
+async def test_a_listener_connects_again_whatever_failed(
     fail: Callable[[], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is logged once, without the text, which may hold a password; the pauses grow."""
+    """It is logged once, without the error's text, which may contain a password; the pauses grow."""
     monkeypatch.setattr(backend_module, "_FIRST_PAUSE_S", 0.01)
     client: Any = FailingClient(fail)
     async with asyncio.timeout(10), RedisBackend(client).listen(print):
@@ -174,8 +174,8 @@ async def test_a_listener_comes_back_whatever_killed_it(
     assert client.attempts[4] - client.attempts[3] > 0.04  # at least half of the fourth pause, 0.08 s
 
 
-class BadToLeave:
-    """A subscription that cannot be left without an error."""
+class FailsAtExit:
+    """A subscription whose ``__aexit__`` fails."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -188,9 +188,9 @@ class BadToLeave:
         await asyncio.Event().wait()
 
 
-async def test_leaving_a_listener_ends_it_although_its_client_fails() -> None:
-    """The cancellation is not lost in the error that the client raises while it cleans up."""
-    client: Any = FailingClient(BadToLeave)
+async def test_a_listener_ends_although_its_client_fails_to_clean_up() -> None:
+    """The cancellation is not replaced by the client's error."""
+    client: Any = FailingClient(FailsAtExit)
     backend = RedisBackend(client)
     entering = asyncio.ensure_future(backend.listen(print).__aenter__())
     while not client.attempts:
@@ -206,7 +206,7 @@ async def test_leaving_a_listener_ends_it_although_its_client_fails() -> None:
 
 
 async def test_each_refusal_says_its_reason(tmp_path: Path) -> None:
-    """No password given, no memory left, EVAL taken away: in words of our own, without the URL."""
+    """A missing password, a full memory and a missing EVAL are described in our own words, without the URL."""
     with RedisServer(tmp_path, "--rename-command", "EVAL", "") as server:
         async with RedisBackend(server.url) as backend:
             with pytest.raises(BackendError, match="EVAL"):
@@ -214,9 +214,9 @@ async def test_each_refusal_says_its_reason(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         async with redis.asyncio.Redis(port=server.port) as admin, RedisBackend(server.url) as backend:
             await admin.config_set("maxmemory", "1")
-            for question in (backend.claim(KEY, "me"), backend.note(KEY, "text")):
+            for request in (backend.claim(KEY, "me"), backend.note(KEY, "text")):
                 with pytest.raises(BackendError, match="memory is full"):
-                    await question
+                    await request
             await admin.config_set("maxmemory", "0")
             await admin.config_set("requirepass", "hunter2")
         async with RedisBackend(server.url) as backend:

@@ -1,4 +1,4 @@
-"""Sessions that share a Redis: one is notified, all of them know; and what is left when Redis is not there."""
+"""Sessions that share a Redis: all of them learn of a notification to one, and what works without Redis."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def here(server: RedisServer, sandbox: Sandbox) -> AsyncIterator[AsyncOmip
 
 @pytest.fixture
 async def there(server: RedisServer, sandbox: Sandbox) -> AsyncIterator[AsyncOmipay]:
-    """What another process would have."""
+    """The session of another process."""
     async with RedisBackend(server.url) as backend, sandbox.session(backend=backend) as session:
         yield session
 
@@ -47,7 +47,7 @@ async def unpaid(omipay: AsyncOmipay) -> str:
 
 
 async def test_a_notification_there_ends_a_poll_here(sandbox: Sandbox, here: AsyncOmipay, there: AsyncOmipay) -> None:
-    """The process that shows the QR code is seldom the one that the gateway's delivery reaches."""
+    """The process that shows the QR code is often not the one that is notified."""
     order_no = await unpaid(here)
     poll = asyncio.create_task(here.poll_until_paid(order_no, first_wait=3600, timeout=None))
     await sandbox.customer.pays(order_no)
@@ -64,7 +64,7 @@ async def test_a_notification_there_ends_a_poll_here(sandbox: Sandbox, here: Asy
 async def test_deliveries_to_two_processes_at_once_run_one_handler(
     sandbox: Sandbox, here: AsyncOmipay, there: AsyncOmipay
 ) -> None:
-    """Both are answered SUCCESS, the second because the first succeeded."""
+    """All deliveries are answered SUCCESS, and one of them ran the handler."""
     order_no = await unpaid(here)
     await sandbox.customer.pays(order_no)
     handler = Handler()
@@ -80,7 +80,7 @@ async def test_deliveries_to_two_processes_at_once_run_one_handler(
 
 
 async def test_without_redis_no_handler_runs_and_polls_go_on(sandbox: Sandbox) -> None:
-    """503 and FAIL, so that the gateway delivers again; BackendError from fulfil; a poll asks by interval."""
+    """The answer is 503 and FAIL, so that the gateway delivers again; ``fulfil`` raises BackendError."""
     handler = Handler()
     async with (
         RedisBackend(f"redis://127.0.0.1:{free_port()}") as backend,

@@ -1,4 +1,4 @@
-"""Each step of a delivery while a real redis-server stalls: the handler runs once in the end, and nobody is misled."""
+"""A real redis-server stalls at each step of a delivery: in the end the handler has succeeded once."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ STEPS: Final = ("claim", "renew", "finish", "release", "wake", "note")
 WAYS: Final = ("SIGSTOP", "CLIENT PAUSE")
 PROCESSES: Final = (1, 2)
 STALLS: Final = {"shorter than the limit": 1 / 6, "longer than the limit": 2 / 3, "longer than the lease": 7 / 5}
-"""In leases. The limit, how long an answer may take, is a third of the lease."""
+"""As multiples of the lease. The limit for an answer is a third of the lease."""
 LEASES_S: Final = (0.9, 1.8, 3.6)
-"""The longer ones for machines that cannot keep time with the first."""
+"""The longer ones are for machines that are too slow for the first."""
 DELIVERIES: Final = 3
 
 
 class Stall:
-    """One stall of a server, at the first ``step`` that any session asks for."""
+    """One stall of a server, at the first request of the kind ``step``."""
 
     def __init__(self, server: RedisServer, way: str, step: str, lease: float, seconds: float) -> None:
         self.server, self.way, self.step, self.lease, self.seconds = server, way, step, lease, seconds
         self.happened = False
 
     async def before(self, step: str) -> None:
-        """Stall the server, if it is time: what is asked next is carried out when the stall ends."""
+        """Stall the server if it is time: what is requested next is carried out when the stall ends."""
         if step != self.step or self.happened:
             return
         self.happened = True
@@ -63,41 +63,41 @@ class StallingBackend(RedisBackend):
         self._stall = stall
 
     async def claim(self, key: str, owner: str) -> Claim:
-        """As Redis answers."""
+        """As Redis answers, after the stall."""
         await self._stall.before("claim")
         return await super().claim(key, owner)
 
     async def renew(self, key: str, owner: str) -> bool:
-        """As Redis answers."""
+        """As Redis answers, after the stall."""
         await self._stall.before("renew")
         return await super().renew(key, owner)
 
     async def finish(self, key: str, owner: str) -> bool:
-        """As Redis answers."""
+        """As Redis answers, after the stall."""
         await self._stall.before("finish")
         return await super().finish(key, owner)
 
     async def release(self, key: str, owner: str) -> None:
-        """As Redis answers."""
+        """As Redis answers, after the stall."""
         await self._stall.before("release")
         await super().release(key, owner)
 
     async def wake(self, key: str) -> None:
-        """As Redis answers."""
+        """As Redis answers, after the stall."""
         await self._stall.before("wake")
         await super().wake(key)
 
     async def note(self, key: str, text: str) -> None:
-        """As Redis answers."""
+        """As Redis answers, after the stall."""
         await self._stall.before("note")
         await super().note(key, text)
 
 
 class Deliveries:
-    """The deliveries of one paid order, to one process or in turn to two, and what was seen of them.
+    """The deliveries of one paid order to one process, or by turns to two, and what went wrong.
 
-    The deliveries of one process wait for less than a lease, as they do with the usual lease: what its own lost claim
-    holds must not be waited for.
+    With one process the deliveries wait for less than a lease, as they do with the usual lease: a session must not have
+    to wait for its own claim whose answer was lost.
     """
 
     def __init__(self, name: str, sandbox: Sandbox, stall: Stall, processes: int) -> None:
@@ -108,18 +108,18 @@ class Deliveries:
         self.running = 0
         self.succeeded = 0
         self.failures = 1 if stall.step == "release" else 0
-        """Only a handler that fails releases its order."""
+        """How often the handler fails: only then an order is released."""
         self.wrong: list[str] = []
 
     async def play(self) -> list[str]:
-        """What went wrong."""
+        """Deliver, and return what went wrong."""
         async with (
             StallingBackend(self.stall) as ours,
             StallingBackend(self.stall) as theirs,
             self.sandbox.session(backend=ours) as here,
             self.sandbox.session(backend=theirs) as there,
         ):
-            # Connected, as often as questions are asked at once: what is asked during a stall reaches the server.
+            # Connect as often as requests are made at once, so that requests during a stall reach the server.
             await asyncio.gather(*(backend.noted("nothing") for backend in (ours, theirs) for _ in range(4)))
             order = await here.make_qr_order(
                 order_name="Tea", amount=450, currency="AUD", out_order_no=self.name, platform="WECHATPAY"
@@ -131,7 +131,7 @@ class Deliveries:
                 for session, _ in zip(itertools.cycle((here, there)[: self.processes]), range(DELIVERIES), strict=False)
             ]
         if not self.stall.happened:
-            self.wrong.append("the step that was to stall was never asked for")
+            self.wrong.append("the step that was to stall was never requested")
         if statuses[-1] != 200 or not self.succeeded:
             self.wrong.append(f"{self.succeeded} handlers succeeded, and the deliveries were answered {statuses}")
         if self.succeeded > 1 and (self.processes == 1 or self.stall.seconds < self.stall.lease / 3):
@@ -139,18 +139,18 @@ class Deliveries:
         return [f"{self.name}: {wrong}" for wrong in self.wrong]
 
     async def deliver(self, session: AsyncOmipay, order_no: str) -> int:
-        """One delivery; what the gateway is answered."""
+        """Deliver once, and return the status of the answer."""
         timeout = self.stall.lease * (1 / 4 if self.processes == 1 else 5)
         reply = await session.receive_notification(self.sandbox.notification(order_no), self.handle, timeout=timeout)
         if "still running" in str(reply.error) and not self.running:
             self.wrong.append(f"nothing runs, and yet: {reply.error}")
-        await asyncio.sleep(self.stall.seconds / 2)  # so that the last comes after the stall
+        await asyncio.sleep(self.stall.seconds / 2)  # so that the last delivery comes after the stall
         return reply.status
 
     async def handle(self, order: Order) -> None:
-        """Take long enough for a renewal."""
+        """Run long enough for a renewal."""
         if self.running:
-            self.wrong.append("the handler ran beside itself")
+            self.wrong.append("the handler ran twice at the same time")
         self.running += 1
         try:
             await asyncio.sleep(self.stall.lease / 2)
@@ -163,7 +163,7 @@ class Deliveries:
 
 
 async def lags(longest: list[float]) -> None:
-    """Append how late the event loop was at its latest, whenever that grows."""
+    """Append the longest delay of the event loop until now, again and again."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + 0.01
@@ -172,7 +172,7 @@ async def lags(longest: list[float]) -> None:
 
 
 async def play_all(directory: Path, length: str, lease: float) -> list[str]:
-    """What went wrong in any case."""
+    """Play each case, and return what went wrong."""
     cases = list(itertools.product(STEPS, WAYS, PROCESSES))
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(RedisServer(directory)) for _ in cases]
@@ -192,8 +192,8 @@ async def play_all(directory: Path, length: str, lease: float) -> list[str]:
 
 
 @pytest.mark.parametrize("length", STALLS)
-async def test_each_step_bears_a_stall(length: str, tmp_path: Path) -> None:
-    """Whichever step stalls, for however long: the handler succeeds within three deliveries and not beside itself."""
+async def test_the_handler_succeeds_whichever_step_stalls(length: str, tmp_path: Path) -> None:
+    """It succeeds within three deliveries, and never runs twice at the same time, however long the stall is."""
     for lease in LEASES_S:
         longest = [0.0]
         watching = asyncio.create_task(lags(longest))
@@ -204,13 +204,13 @@ async def test_each_step_bears_a_stall(length: str, tmp_path: Path) -> None:
     assert not wrong
 
 
-# -- what a session asked for without an answer is its own -------------------------------------------------------------
+# -- requests that were not answered -----------------------------------------------------------------------------------
 
 OWN_LEASE_S: Final = 3.0
 
 
-async def ask_again_after(server: RedisServer, way: str, step: str, seconds: float) -> list[str]:
-    """Stall one step of a run, and begin another run as soon as the stall is over: what went wrong with that.
+async def run_again_after(server: RedisServer, way: str, step: str, seconds: float) -> list[str]:
+    """Stall one step of a run, begin another run as soon as the stall is over, and return what went wrong with that.
 
     Redis carries out what was sent to it before SIGSTOP when it goes on, although its client has left. What CLIENT
     PAUSE held back for a client that has left is never carried out.
@@ -228,13 +228,13 @@ async def ask_again_after(server: RedisServer, way: str, step: str, seconds: flo
 
     stall = Stall(server, way, step, OWN_LEASE_S, seconds)
     async with StallingBackend(stall) as backend:
-        await backend.noted("nothing")  # connected: what is asked during the stall reaches the server
+        await backend.noted("nothing")  # connect, so that what is requested during the stall reaches the server
         guard = OnceGuard(backend, SystemClock(), "123456")
         with contextlib.suppress(BackendError, ZeroDivisionError):
             await guard.run(ORDER, handle, wait_timeout=0)
         async with redis.asyncio.Redis(port=server.port, socket_timeout=None) as admin:
             for _ in range(2):
-                await admin.get("nothing")  # the server goes on, and has carried out what it was sent before
+                await admin.get("nothing")  # the server goes on, after it has carried out what it was sent before
         had_succeeded = succeeded
         try:
             ran = await guard.run(ORDER, handle, wait_timeout=0)
@@ -244,18 +244,18 @@ async def ask_again_after(server: RedisServer, way: str, step: str, seconds: flo
     if ran is not (had_succeeded == 0) or succeeded != 1:
         wrong.append(f"{step}, {way}, {seconds:g} s: it ran {ran}, {succeeded} handlers succeeded in {began}")
     if not stall.happened:
-        wrong.append(f"{step}: was never asked for")
+        wrong.append(f"{step}: was never requested")
     return wrong
 
 
-async def test_a_lost_answer_holds_up_nobody_who_asks_again(tmp_path: Path) -> None:
-    """The next run of the session that asked succeeds while the lease would hold; no handler succeeds twice."""
+async def test_a_session_whose_request_was_not_answered_may_run_again_at_once(tmp_path: Path) -> None:
+    """Its next run succeeds although the lease of the first would still hold; no handler succeeds twice."""
     cases = list(itertools.product(WAYS, STEPS[:4], STALLS.values()))
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(RedisServer(tmp_path)) for _ in cases]
         wrong = await asyncio.gather(
             *(
-                ask_again_after(server, way, step, length * OWN_LEASE_S)
+                run_again_after(server, way, step, length * OWN_LEASE_S)
                 for server, (way, step, length) in zip(servers, cases, strict=True)
             )
         )

@@ -1,4 +1,4 @@
-"""The once-guard when answers get lost: what nobody knows is this session's own at the next try, and nobody else's."""
+"""The once-guard when answers of the backend are lost: this session can go on at once, and no other session can."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LateBackend(MemoryBackend):
-    """Carries out what it is asked, and does not say so of the methods in ``lost``; those in ``late`` it does later."""
+    """Carries out each request. It does not answer the methods in ``lost``, and carries out those in ``late`` later."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(lease=30, clock=clock)
@@ -66,7 +66,7 @@ class LateBackend(MemoryBackend):
         await self._answer("release", lambda: ask(key, owner))
 
     async def catch_up(self) -> None:
-        """Carry out what was asked long ago."""
+        """Carry out the requests that are late."""
         while self.stalled:
             await self.stalled.pop(0)()
 
@@ -84,10 +84,10 @@ def shop() -> Shop:
 
 
 @pytest.mark.parametrize("when", ["lost", "late"])
-async def test_a_claim_whose_answer_got_lost_is_this_sessions_own(
+async def test_after_a_claim_whose_answer_was_lost_the_same_session_may_run_at_once(
     guard: OnceGuard, elsewhere: OnceGuard, backend: LateBackend, shop: Shop, when: str
 ) -> None:
-    """The next delivery runs at once, whether the claim was made then or is made afterwards; others are kept out."""
+    """That holds whether the claim was carried out then or later; other sessions wait for the end of the lease."""
     getattr(backend, when).append("claim")
     with pytest.raises(BackendError):
         await guard.run(ORDER, shop, wait_timeout=0)
@@ -99,10 +99,10 @@ async def test_a_claim_whose_answer_got_lost_is_this_sessions_own(
 
 
 @pytest.mark.parametrize("when", ["lost", "late"])
-async def test_a_release_whose_answer_got_lost_holds_nobody_up(
+async def test_after_a_release_whose_answer_was_lost_the_same_session_may_run_at_once(
     guard: OnceGuard, elsewhere: OnceGuard, backend: LateBackend, shop: Shop, when: str
 ) -> None:
-    """The next delivery runs at once; the release, carried out in the middle of it, lets nobody run beside it."""
+    """If the release is carried out while that handler runs, no other session gets the order."""
     getattr(backend, when).append("release")
     shop.fail = [ValueError("no stock")]
     with pytest.raises(ValueError, match="no stock"):
@@ -116,10 +116,10 @@ async def test_a_release_whose_answer_got_lost_holds_nobody_up(
     assert await run is True
 
 
-async def test_a_renewal_that_is_carried_out_late_holds_nobody_up(
+async def test_after_a_renewal_that_was_carried_out_late_the_same_session_may_run_at_once(
     guard: OnceGuard, backend: LateBackend, shop: Shop, clock: ManualClock
 ) -> None:
-    """It takes the order for a run that has ended: the next run of this session gives it back."""
+    """The renewal took the order for a run that has ended: the next run of this session releases it."""
     backend.late = ["renew"] * 20
     shop.go.clear()
     run = await begin(guard, shop)
@@ -132,10 +132,10 @@ async def test_a_renewal_that_is_carried_out_late_holds_nobody_up(
     assert await guard.run(ORDER, shop, wait_timeout=0) is True
 
 
-async def test_what_was_asked_more_than_once_without_an_answer_is_given_back_each_time(
+async def test_an_owner_whose_claim_is_carried_out_again_is_released_again(
     guard: OnceGuard, backend: LateBackend, shop: Shop
 ) -> None:
-    """A claim that was given back, and is made once more by a question that comes late, is given back again."""
+    """A claim that was released may be made once more by a request that is carried out late."""
     backend.late = ["claim"]
     with pytest.raises(BackendError):
         await guard.run(ORDER, shop, wait_timeout=0)
@@ -147,7 +147,7 @@ async def test_what_was_asked_more_than_once_without_an_answer_is_given_back_eac
 
 
 @pytest.mark.parametrize("when", ["lost", "late"])
-async def test_a_record_whose_answer_got_lost_is_made_at_the_next_delivery(
+async def test_a_success_whose_record_was_not_answered_is_recorded_at_the_next_delivery(
     guard: OnceGuard, backend: LateBackend, shop: Shop, when: str
 ) -> None:
     """The handler does not run again, here or elsewhere."""
@@ -160,10 +160,10 @@ async def test_a_record_whose_answer_got_lost_is_made_at_the_next_delivery(
     assert shop.started == 1
 
 
-async def test_a_success_elsewhere_settles_what_was_in_doubt(
+async def test_nothing_is_remembered_of_an_order_that_another_process_has_fulfilled(
     guard: OnceGuard, elsewhere: OnceGuard, backend: LateBackend, shop: Shop
 ) -> None:
-    """Nothing is remembered of an order that is done."""
+    """The claim that was not answered does not matter any more."""
     backend.late = ["claim"]
     with pytest.raises(BackendError):
         await guard.run(ORDER, shop, wait_timeout=0)
@@ -172,8 +172,8 @@ async def test_a_success_elsewhere_settles_what_was_in_doubt(
     assert len(guard._unsettled) == 0
 
 
-def test_what_is_in_doubt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest owners of an order, and the oldest orders, are forgotten."""
+def test_only_so_many_unanswered_owners_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest owners of an order, and the oldest orders, are forgotten first."""
     monkeypatch.setattr(leases, "_MOST_KEYS", 3)
     monkeypatch.setattr(leases, "_MOST_OWNERS", 2)
     unsettled = Unsettled()
@@ -190,7 +190,7 @@ def test_what_is_in_doubt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", ["tr1", "Tr1", "TR1"])
 async def test_an_order_is_one_however_its_number_is_spelt(guard: OnceGuard, shop: Shop, number: str) -> None:
-    """A gateway that ignores case confirms each spelling: the handler runs once."""
+    """A gateway that ignores case confirms each spelling, but the handler runs once."""
     assert await guard.run(ORDER, shop, wait_timeout=0) is True
     spelt = Order(order_no=number, status="PAID", out_order_no="A-1", currency="AUD", amount=450)
     assert await guard.run(spelt, shop, wait_timeout=0) is False
@@ -200,7 +200,7 @@ async def test_an_order_is_one_however_its_number_is_spelt(guard: OnceGuard, sho
 
 
 @pytest.mark.parametrize("then", ["ends", "goes on"])
-async def test_a_handler_that_blocks_the_loop_past_its_lease_is_logged(
+async def test_a_handler_that_blocks_the_loop_for_longer_than_its_lease_is_logged(
     caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
     """A WARNING names the order and the seconds, whether the handler has ended by then or goes on."""
@@ -208,7 +208,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_lease_is_logged(
 
     async def blocking(order: Order) -> None:
         await asyncio.sleep(0)
-        time.sleep(0.12)  # what is tested
+        time.sleep(0.12)  # blocks on purpose
         if then == "goes on":
             await asyncio.sleep(0.02)
 
@@ -228,7 +228,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_lease_is_logged(
 async def test_with_eager_tasks_a_handler_that_asks_for_its_own_order_gets_an_error(
     guard: OnceGuard, shop: Shop
 ) -> None:
-    """The error comes at once, and everything else goes on as with other tasks."""
+    """The error comes at once, and other handlers run as with ordinary tasks."""
     asyncio.get_running_loop().set_task_factory(untyped(asyncio).eager_task_factory)  # from 3.12
 
     async def fulfil(order: Order) -> None:
@@ -240,8 +240,8 @@ async def test_with_eager_tasks_a_handler_that_asks_for_its_own_order_gets_an_er
     assert await asyncio.gather(*(guard.run(ORDER, shop, wait_timeout=1) for _ in range(3))) == [True, False, False]
 
 
-async def test_a_handler_can_learn_which_order_it_runs_for(guard: OnceGuard) -> None:
-    """For backends that record a success in the handler's own transaction."""
+async def test_running_key_names_the_order_whose_handler_runs(guard: OnceGuard) -> None:
+    """Backends that record a success in the handler's own transaction need it."""
     keys = [running_key()]
 
     async def handler(order: Order) -> None:

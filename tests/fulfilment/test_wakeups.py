@@ -1,4 +1,4 @@
-"""Wake-ups from other processes: who hears of which key, and a subscription that comes back whatever ended it."""
+"""Wake-ups from other processes: which subscriber is called, and how a subscription that ended is made again."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ async def wake_ups(backend: SharedBackend, clock: ManualClock) -> AsyncIterator[
     await wake_ups.aclose()
 
 
-async def test_each_subscriber_hears_of_its_own_kind(
+async def test_each_subscriber_is_called_for_its_own_kind(
     clock: ManualClock, backend: SharedBackend, wake_ups: WakeUps
 ) -> None:
-    """Of this merchant's keys only: orders for one, our own numbers for the other."""
+    """Keys of other merchants call nobody; one subscriber gets order numbers, the other one ``out_order_no``."""
     orders: list[str] = []
     sales: list[str] = []
     wake_ups.subscribe(orders.append)
@@ -58,10 +58,10 @@ async def test_each_subscriber_hears_of_its_own_kind(
     assert [number for number in orders if not number.startswith("out:")] == ["TR1", "TR3"]
 
 
-async def test_a_subscriber_that_raises_keeps_nothing_from_the_others(
+async def test_the_other_subscribers_are_called_although_one_raises(
     clock: ManualClock, backend: SharedBackend, wake_ups: WakeUps, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its mistake is logged, the others hear of the key, and so does it of the next one."""
+    """Its exception is logged, and it is called for the next key."""
     heard: list[str] = []
     fail = [ZeroDivisionError()]
 
@@ -80,10 +80,10 @@ async def test_a_subscriber_that_raises_keeps_nothing_from_the_others(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
-async def test_there_is_one_subscription_however_often_it_is_asked_for(
+async def test_there_is_one_subscription_however_often_listen_is_called(
     clock: ManualClock, channel: Channel, wake_ups: WakeUps
 ) -> None:
-    """Ten thousand polls listen once; closing ends it, and nothing is left of it."""
+    """Closing ends it, and nothing is left of it."""
     for _ in range(3):
         wake_ups.listen()
         await clock.advance(0)
@@ -94,7 +94,7 @@ async def test_there_is_one_subscription_however_often_it_is_asked_for(
 
 
 async def test_it_listens_again_in_another_event_loop(backend: SharedBackend, channel: Channel) -> None:
-    """A session that moves to another loop hears there; the subscription of a loop that was closed is gone with it."""
+    """The subscription of the first loop has ended with that loop."""
     wake_ups = WakeUps(backend, m_number="000034", clock=ManualClock())
 
     async def listen() -> None:
@@ -108,7 +108,7 @@ async def test_it_listens_again_in_another_event_loop(backend: SharedBackend, ch
 
 
 async def test_a_backend_of_one_process_has_no_wake_ups(clock: ManualClock) -> None:
-    """There is nothing to listen to, and nothing is started."""
+    """``listen`` starts nothing."""
     before = asyncio.all_tasks()
     wake_ups = WakeUps(MemoryBackend(clock=clock), m_number="000034", clock=clock)
     wake_ups.listen()
@@ -125,7 +125,7 @@ async def test_a_backend_of_one_process_has_no_wake_ups(clock: ManualClock) -> N
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
-async def test_a_subscription_that_dies_is_logged_and_comes_back(
+async def test_a_subscription_that_fails_is_logged_and_made_again(
     clock: ManualClock,
     backend: SharedBackend,
     wake_ups: WakeUps,
@@ -134,7 +134,7 @@ async def test_a_subscription_that_dies_is_logged_and_comes_back(
     failure: BaseException,
     said: str,
 ) -> None:
-    """Whatever ended it: a warning that names the reason and no password, and after a moment it hears again."""
+    """The warning names the reason and shows no password; half a second later wake-ups are received again."""
     backend.failures = [failure]
     heard: list[str] = []
     wake_ups.subscribe(heard.append)
@@ -153,7 +153,7 @@ async def test_a_subscription_that_dies_is_logged_and_comes_back(
 async def test_the_pauses_grow_until_a_subscription_holds(
     clock: ManualClock, backend: SharedBackend, channel: Channel, wake_ups: WakeUps
 ) -> None:
-    """A backend that is gone for a night is asked once a minute in the end; one that was there for long, soon again."""
+    """A backend that stays away is tried once a minute in the end."""
     backend.failures = [BackendError("gone")] * 10
     wake_ups.listen()
     await clock.advance(400)
@@ -161,8 +161,8 @@ async def test_the_pauses_grow_until_a_subscription_holds(
     assert [after - before for before, after in itertools.pairwise(times)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-async def test_a_subscription_that_was_good_comes_back_soon(clock: ManualClock, channel: Channel) -> None:
-    """After ten good minutes the first pause is a short one; a backend that ends it without a word is no exception."""
+async def test_a_subscription_that_lasted_long_is_made_again_soon(clock: ManualClock, channel: Channel) -> None:
+    """After ten minutes the first pause is a short one, also if the backend ended it without an error."""
     end = asyncio.Event()
 
     class Ending(SharedBackend):

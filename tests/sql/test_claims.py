@@ -10,7 +10,7 @@ import pytest
 from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, NoteKeeper, Step
 from omipay_async.journal import Journal
 from omipay_async.sql import Books
-from tests.fulfilment.test_backends import KEY, asked, brought_to, seen
+from tests.fulfilment.test_backends import KEY, answer_to, brought_to, seen
 from tests.support.entries import execute
 
 
@@ -19,7 +19,7 @@ async def test_the_books_follow_the_table(books: Books, state: ClaimState, step:
     """Each row of the table holds: the answer, and the state after it."""
     await brought_to(books, state)
     after, answer = TRANSITIONS[state, step]
-    assert await asked(books, step) is answer
+    assert await answer_to(books, step) is answer
     assert await seen(books) is after
 
 
