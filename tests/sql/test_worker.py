@@ -10,7 +10,7 @@ import pytest
 
 from omipay_async.errors import ConfigurationError, SessionClosed
 from omipay_async.sql import Books, sweeping
-from tests.support.entries import make_due, sold
+from tests.support.entries import DONE, entry, make_due, sold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 async def test_run_sweeps_until_it_is_cancelled(
-    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, fulfilled: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker in one line."""
+    handler = Hanging(fulfilled)
     running = asyncio.create_task(books.run(omipay, handler, every=0.02))
     (number,) = await sold(omipay, books)
     await sandbox.customer.pays(number)
@@ -34,6 +35,7 @@ async def test_run_sweeps_until_it_is_cancelled(
     with pytest.raises(asyncio.CancelledError):
         await running
     assert fulfilled == [number]
+    assert "hang" not in caplog.text
 
 
 async def test_run_outlives_a_failing_database_and_ends_with_its_session(
@@ -97,6 +99,11 @@ async def paid(sandbox: Sandbox, omipay: AsyncOmipay, books: Books, count: int =
     return numbers
 
 
+def asked_about(sandbox: Sandbox, number: str) -> int:
+    """How often the gateway was asked about an order."""
+    return sum(call.endpoint == "QueryOrder" and call.fields["order_no"] == number for call in sandbox.ledger.calls)
+
+
 async def until(condition: Callable[[], object], books: Books) -> None:
     """Let every order be due, again and again, until ``condition()`` holds."""
     async with asyncio.timeout(20):
@@ -114,6 +121,9 @@ async def test_a_handler_that_hangs_holds_up_no_other_order(
     fulfilled: list[str] = []
     hanging = Hanging(fulfilled)
     async with sandbox.session(**({"backend": books} if shared else {})) as omipay:
+        await books.closing(entry(m_number="999", outcome=DONE, order_no="ANOTHER-MERCHANTS"))
+        await make_due(books)
+        await books._sweeping.take("999", 1, paid_too=True)
         (stuck,) = await paid(sandbox, omipay, books)
         hanging.hangs_for.add(stuck)
         running = asyncio.create_task(books.run(omipay, hanging, every=0.01))
@@ -121,6 +131,7 @@ async def test_a_handler_that_hangs_holds_up_no_other_order(
         others = await paid(sandbox, omipay, books, 3)
         await until(lambda: len(fulfilled) == 3, books)
         assert f"orders {stuck}: " in caplog.text
+        assert asked_about(sandbox, stuck) == 1
         assert sorted(fulfilled) == sorted(others)
         assert hanging.began.count(stuck) == 1
         running.cancel()
