@@ -59,18 +59,19 @@ _GRACE_S: Final = 5.0
 """How long a caller waits for a cancelled handler to end before it returns without it."""
 _MOST_WAITING: Final = 1_000
 """How many callers with a time limit may wait for one run: it costs a stranger nothing to repeat a delivery."""
+_ELSEWHERE: Final = (
+    "another process holds the claim on this order: its handler has not ended, "
+    "or that process died less than one lease ago"
+)
+_RUNNING: Final = "the handler is still running for an earlier delivery"
+_ON_THE_WAY: Final = "an earlier delivery of this order waits for its claim, or for the record of its success"
 
 
 class StillRunning(Exception):
-    """Another run of this order's handler did not end within the caller's ``wait_timeout``. Internal.
+    """Another run of this order did not end within the caller's ``wait_timeout``. Its text tells why. Internal.
 
-    ``here`` tells whether that run belongs to this session, and certainly goes on. Of a run in another process only the
-    claim is known: that process may have died less than a lease ago.
+    That a handler is running is only known of this session's own. Of a run in another process only the claim is known.
     """
-
-    def __init__(self, *, here: bool) -> None:
-        super().__init__()
-        self.here = here
 
 
 class OnceGuard:
@@ -109,10 +110,10 @@ class OnceGuard:
                 message = f"order {key}: its own handler asks for it to be fulfilled, or waits for one that does"
                 raise BackendError(message)
             if deadline is not None and run.waiting >= _MOST_WAITING:
-                raise StillRunning(here=True)
+                raise StillRunning(run.progress)
             await self._wait_for(run, deadline)
             if not run.task.done():
-                raise StillRunning(here=True)
+                raise StillRunning(run.progress)
             if run.succeeded:
                 return False
         run = _Run(Lease(self._backend, self._clock, key, self._unsettled), self._clock)
@@ -180,6 +181,11 @@ class _Run:
         """The backend's key of the order."""
         return self._lease.key
 
+    @property
+    def progress(self) -> str:
+        """How far it has come, for those who cannot wait any longer."""
+        return _ON_THE_WAY if self._work is None or self._work.done() else _RUNNING
+
     def waits_for(self, other: _Run) -> bool:
         """Whether this run cannot end before ``other`` does. (No run waits for itself, so the search ends.)"""
         return self is other or any(run.waits_for(other) for run in self.awaited)
@@ -243,7 +249,7 @@ class _Run:
                 return claim
             left = pause if deadline is None else deadline - self._clock.monotonic()
             if left <= 0:
-                raise StillRunning(here=False)
+                raise StillRunning(_ELSEWHERE)
             await wait(self._clock, (self._stopped,), min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         raise asyncio.CancelledError

@@ -171,7 +171,7 @@ class NotificationReceiver:
             logger.warning("order %s: the handler did not run, or is not recorded: %s", order.order_no, error)
             return notifications.failure(503, error, order)
         except StillRunning as running:
-            return notifications.failure(503, BackendError(_why_not_run(running)), order)
+            return notifications.failure(503, BackendError(str(running)), order)
         except Exception as error:  # noqa: BLE001 - the handler is the user's; whatever it raises means FAIL
             logger.exception("order %s: the handler raised; the next delivery runs it again", order.order_no)
             return notifications.failure(500, error, order)
@@ -239,12 +239,3 @@ def _fingerprint(notification: Notification) -> str:
 
 def _replayed() -> ReplayedNotification:
     return ReplayedNotification("the signature of this notification was confirmed for another order before")
-
-
-def _why_not_run(running: StillRunning) -> str:
-    if running.here:
-        return "the handler is still running for an earlier delivery"
-    return (
-        "another process holds the claim on this order: its handler has not ended, "
-        "or that process died less than one lease ago"
-    )

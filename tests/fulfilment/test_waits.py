@@ -10,11 +10,15 @@ from unittest import mock
 import pytest
 
 from omipay_async import MemoryBackend, PollTimeout
-from tests.support.fulfilment_doubles import FaultyBackend
+from tests.support.fulfilment_doubles import FaultyBackend, hanging
 from tests.support.scripted_gateway import M_NUMBER, begin, notification, order, outcome
 from tests.support.shared_backend import Channel, SharedBackend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from omipay_async import NotificationReply, Order
     from omipay_async.testing import ManualClock
     from tests.support.scripted_gateway import Gateway
 
@@ -113,3 +117,44 @@ async def test_what_is_confirmed_twice_at_once_is_noted_and_written_down_once(
         await clock.advance(0)
         assert backend.woken.count(f"{M_NUMBER}:TR1") == 2
         assert omipay._receiver._confirmed._background == {}
+
+
+# -- what a delivery is told that cannot wait any longer --------------------------------------------------------------
+
+
+async def told(clock: ManualClock, deliver: Callable[[], Coroutine[Any, Any, NotificationReply]]) -> str:
+    """The error of a delivery that waits for a second."""
+    delivery = await begin(clock, deliver())
+    await clock.advance(1)
+    reply = await outcome(delivery)
+    assert reply.status == 503
+    return str(reply.error)
+
+
+@pytest.mark.parametrize("stage", ["claim", "handler", "record", "elsewhere"])
+async def test_a_handler_is_said_to_be_running_only_while_it_is(
+    clock: ManualClock, gateway: Gateway, stage: str
+) -> None:
+    """Not while an earlier delivery waits for a dead process's claim, or for the record of its success."""
+    backend, go = FaultyBackend(clock), asyncio.Event()
+
+    async def handler(_: Order) -> None:
+        if stage == "handler":
+            await go.wait()
+
+    async with gateway.session(backend=backend) as omipay:
+        if stage == "record":
+            backend.faults["finish"] = hanging
+        if stage in {"claim", "elsewhere"}:
+            await backend.claim(f"{M_NUMBER}:TR1", "a process that died")
+        if stage != "elsewhere":
+            first = await begin(clock, omipay.fulfil("TR1", handler))
+        said = await told(clock, lambda: omipay.receive_notification(notification(clock), handler, timeout=1))
+        assert ("is still running" in said) == (stage == "handler")
+        assert ("another process" in said) == (stage == "elsewhere")
+        assert "earlier delivery" in said or stage == "elsewhere"
+        go.set()
+        await clock.advance(40)
+        if stage != "elsewhere":
+            assert first.done()
+            _ = first.exception()
