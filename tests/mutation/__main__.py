@@ -45,14 +45,15 @@ _TESTS: Final = {
         "tests/test_secrets.py",
         "tests/test_secrets_in_frames.py",
     ],
-    "polling": ["tests/polling", "tests/test_session.py", "tests/test_events.py"],
+    "polling": ["tests/polling", "tests/test_session.py", "tests/test_events.py", "tests/test_public_api.py"],
     "fulfilment": [
         "tests/fulfilment",
         "tests/protocol/test_notifications.py",
         "tests/test_asgi.py",
         "tests/test_events.py",
+        "tests/test_public_api.py",
     ],
-    "sql": ["tests/sql"],
+    "sql": ["tests/sql", "tests/test_public_api.py"],
 }
 _LONG: Final = (
     # One batch of seeds of ten is enough.
