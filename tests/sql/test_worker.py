@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from omipay_async.errors import ConfigurationError, SessionClosed
-from omipay_async.sql import Books, sweeping
+from omipay_async.sql import Books, SweepReport, sweeping
 from tests.support.entries import DONE, entry, make_due, sold
 
 if TYPE_CHECKING:
@@ -36,6 +38,26 @@ async def test_run_sweeps_until_it_is_cancelled(
         await running
     assert fulfilled == [number]
     assert "hang" not in caplog.text
+
+
+@pytest.mark.parametrize(("every", "sweeps"), [(60, 1), (0.05, 3)])
+async def test_a_worker_waits_between_sweeps(
+    omipay: AsyncOmipay, books: Books, monkeypatch: pytest.MonkeyPatch, every: float, sweeps: int
+) -> None:
+    """As long as it was told to: a database is not asked without end whether anything is due."""
+    began: list[float] = []
+
+    async def sweep(*_: object) -> SweepReport:
+        began.append(time.monotonic())
+        return SweepReport()
+
+    monkeypatch.setattr(books._sweeping, "sweep", sweep)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.19):
+            await books.run(omipay, lambda order: asyncio.sleep(0), every=every)
+    assert 1 <= len(began) <= sweeps + 1
+    assert all(later - earlier >= 0.9 * every for earlier, later in itertools.pairwise(began))
+    assert len(began) > 1 or every == 60
 
 
 async def test_run_outlives_a_failing_database_and_ends_with_its_session(
