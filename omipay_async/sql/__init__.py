@@ -1,13 +1,14 @@
-"""The books: money calls, orders and what was done about them, in the merchant's own database (extra ``sql``).
+"""The books: a record of money calls and orders in the merchant's own database (extra ``sql``).
 
     books = Books("sqlite:///omipay.db")
     async with books, AsyncOmipay.from_env(journal=books, backend=books) as omipay:
         await books.create_tables()
         await books.run(omipay, books.transactional(handler))
 
-``tables`` holds the two tables, ``database`` what depends on the kind of database, ``claims`` the questions of the
-once-guard, ``entries`` what became of money calls, ``effects`` the transaction of a handler, ``sweeping`` the questions
-about orders that are not settled, ``listening`` the wake-ups; ``books`` puts them together.
+``tables`` defines the two tables, ``engines`` what differs between SQLite and PostgreSQL, ``database`` runs
+transactions within a time limit, ``claims`` answers the once-guard, ``entries`` records what became of money calls,
+``effects`` runs a handler and records its success in one transaction, ``sweeping`` asks about orders that are not
+settled (``schedule`` says when), and ``listening`` receives wake-ups. ``books`` is the class that users hold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``Books``: what users hold. It puts the other modules together; how each does its work is written there."""
+"""``Books``, the class that users hold. Its methods check their arguments, and the other modules do the work."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("omipay_async")
 
 _CREATION_S: Final = 30.0
-"""How long creating the tables may take: another process may be at it."""
+"""How long creating the tables may take: another process may be creating them."""
 _LARGEST_LIMIT: Final = 1_000_000
 _SWEEP_LIMIT: Final = 1_000
 
 
 class Books:
-    """Money calls, orders and what was done about them, in a database: a ``Journal`` and a ``Backend``.
+    """A record of money calls and orders in a database. It is a ``Journal`` and a ``Backend``.
 
         async with Books("sqlite:///omipay.db") as books:
             await books.create_tables()
@@ -56,13 +56,13 @@ class Books:
         url_or_engine: ``sqlite:///FILE`` for the processes of one machine, ``postgresql://user:password@host/name``
             for several machines, or an ``AsyncEngine`` of your own over aiosqlite or asyncpg, which you close yourself.
         lease: How long, in seconds, an order waits after the death of the process that was fulfilling it.
-        clock: This machine's time of day, which is SQLite's too; PostgreSQL has a clock of its own.
+        clock: The time of this machine, which is SQLite's too; PostgreSQL has its own clock.
 
     Nothing is connected before the first use. Books belong to one event loop. Several sessions, of several merchants
     too, may share them; so may any number of processes.
 
-    Whatever goes wrong with the database is a ``JournalError``, or in the methods of a backend a ``BackendError``,
-    after five seconds at most: then no money call is sent and no handler runs.
+    Every failure of the database is a ``JournalError``, or in the methods of a backend a ``BackendError``, after five
+    seconds at most: then no money call is sent and no handler runs.
 
     Raises:
         ConfigurationError: for a wrong URL, engine or lease, and for use in a second event loop.
@@ -94,20 +94,20 @@ class Books:
         await self._database.aclose()
 
     async def create_tables(self) -> None:
-        """Create what is not there yet of the two tables and their indexes. Several processes may do so at once.
+        """Create the two tables and their indexes, unless they exist. Several processes may do so at the same time.
 
-        For databases that change by migrations, ``omipay_async.sql.metadata`` is there for Alembic instead.
+        If you change your database by migrations, give ``omipay_async.sql.metadata`` to Alembic instead.
 
         Raises:
-            JournalError: the database could not be asked, or the user of the URL may not create tables.
+            JournalError: the database did not answer, or its user may not create tables.
         """
 
-        async def ask(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             if not self._database.dialect.is_sqlite:
                 await connection.execute(select(func.pg_advisory_xact_lock(lock_number(("create", "tables")))))
             await connection.run_sync(metadata.create_all)
 
-        await self._database.write(ask, JournalError, limit=_CREATION_S)
+        await self._database.write(work, JournalError, limit=_CREATION_S)
 
     # -- the journal ------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class Books:
         await self._entries.opening(entry)
 
     async def closing(self, entry: JournalEntry) -> None:
-        """Write down how a money call ended; a DONE is never taken back. Raises ``JournalError``."""
+        """Write down how a money call ended; a DONE is never changed. Raises ``JournalError``."""
         await self._entries.closing(entry)
 
     async def confirmed(self, m_number: str, order: Order) -> None:
@@ -124,13 +124,13 @@ class Books:
         await self._entries.confirmed(m_number, order)
 
     async def unresolved(self, *, in_flight: bool = False, m_number: str | None = None) -> list[JournalEntry]:
-        """The money calls of which nobody knows what became of them, oldest first; those of dead processes too.
+        """List the money calls of which nobody knows what became of them, oldest first; those of dead processes too.
 
-        For people to read, not for programs to act on: most of these calls never reached the gateway. With
-        ``in_flight`` also the calls that are under way now; ``m_number`` leaves other merchants' out.
+        The list is for people to read and not for programs to act on: most of these calls never reached the gateway.
+        ``in_flight`` adds the calls that are under way now; ``m_number`` leaves out those of other merchants.
 
         Raises:
-            JournalError: the database could not be asked.
+            JournalError: the database did not answer.
         """
         return await self._entries.unresolved(m_number, in_flight=in_flight)
 
@@ -146,20 +146,20 @@ class Books:
         Raises:
             InvalidRequest: no such entry or outcome, what cannot be the number of an order, or the gateway's reply
                 already decided it.
-            JournalError: the database could not be asked.
+            JournalError: the database did not answer.
         """
         await self._entries.resolve(entry_or_id, outcome, order_no)
 
     async def prune(self, older_than: float | timedelta) -> int:
         """Forget calls and orders that were closed more than ``older_than`` ago: seconds, or a ``timedelta``.
 
-        What is open is never forgotten: unresolved calls, orders that may still be paid, paid orders that are not
-        fulfilled. A notification that comes after its order was forgotten runs the handler again, so keep a month.
-        Returns how many rows were removed.
+        What is open is never forgotten: unresolved calls, orders that may still be paid, and paid orders that are not
+        fulfilled. A notification that comes after its order was forgotten runs the handler again, so keep at least a
+        month. Returns how many rows were removed.
 
         Raises:
             InvalidRequest: for a wrong duration.
-            JournalError: the database could not be asked.
+            JournalError: the database did not answer.
         """
         given = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
         return await self._entries.prune(timedelta(seconds=validation.seconds("older_than", given)))
@@ -171,13 +171,13 @@ class Books:
         return await self._claims.claim(key, owner)
 
     async def renew(self, key: str, owner: str) -> bool:
-        """Let the lease last ``lease`` seconds from now. False: it is no longer ``owner``'s."""
+        """Let the lease last ``lease`` seconds from now. False: ``owner`` does not hold it any more."""
         if self._effects.needs_no_lease(key):
             return True
         return await self._claims.claim(key, owner) is Claim.MINE
 
     async def finish(self, key: str, owner: str) -> bool:
-        """Record success. False, and nothing recorded: another owner's lease holds."""
+        """Record a success. False: another owner holds the lease, and nothing was recorded."""
         return await self._claims.finish(key, owner)
 
     async def release(self, key: str, owner: str) -> None:
@@ -185,11 +185,11 @@ class Books:
         await self._claims.release(key, owner)
 
     async def wake(self, key: str) -> None:
-        """Tell the pollers of ``key`` in every process that listens."""
+        """Wake the polls of ``key`` in every process that listens."""
         await self._claims.wake(key)
 
     async def note(self, key: str, text: str) -> None:
-        """Remember ``text`` under ``key`` until it is pruned, a quarter of an hour at least."""
+        """Remember ``text`` under ``key`` until it is pruned, for a quarter of an hour at least."""
         await self._claims.note(key, text)
 
     async def noted(self, key: str) -> str | None:
@@ -199,28 +199,29 @@ class Books:
     def listen(self, on_wake: Callable[[str], object]) -> AbstractAsyncContextManager[None]:
         """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
 
-        PostgreSQL tells at once, SQLite is looked at every second. Entering never fails for want of the database.
+        PostgreSQL sends wake-ups at once; SQLite is read every second. Entering does not fail because the database
+        cannot be reached: see ``Listener``.
         """
         return self._listening.listen(on_wake)
 
     # -- fulfilment -------------------------------------------------------------------------------------------------
 
     def transactional(self, handler: TransactionalHandler) -> Callable[[Order], Awaitable[None]]:
-        """A handler for ``receive_notification``, ``fulfil``, ``settle`` and ``sweep`` that runs in a transaction.
+        """Make a handler for ``receive_notification``, ``fulfil``, ``settle`` and ``sweep`` that runs in a transaction.
 
-        ``async def handler(order, connection)`` works through SQLAlchemy's ``AsyncConnection``, and leaves committing
-        to the books: its statements and the record of its success are committed together. In this database the effect
-        happens once, over kill -9 at any moment, lost leases, handlers that block, and two processes at once. What the
-        handler does elsewhere (mail, HTTP) is not part of that: write an outbox row instead.
+        ``async def handler(order, connection)`` runs its statements on SQLAlchemy's ``AsyncConnection`` and does not
+        commit: the books commit its statements together with the record of its success. So its effect happens once in
+        this database, even after kill -9 at any moment, with lost leases, handlers that block, and two processes at the
+        same time. What the handler does elsewhere (mail, HTTP) is not part of that: write an outbox row instead.
 
-        It runs again from its beginning where PostgreSQL took the transaction back because of another one. On SQLite
+        It runs again from its beginning if PostgreSQL rolled the transaction back because of another one. On SQLite
         nobody else can write while it runs: keep it short, and make no money calls in it.
 
         Raises (from the handler that is returned):
-            BackendError: the database could not be asked, or nobody knows whether the commit was made: the next
+            BackendError: the database did not answer, or nobody knows whether the transaction was committed: the next
                 delivery finds out.
-            InvalidRequest: it was not called by a session, or it ended the transaction itself. Its ``commit()`` has
-                no effect but this error.
+            InvalidRequest: it was not called by a session, or it ended the transaction itself. A ``commit()`` in it
+                only raises this error.
         """
         validation.handler(handler)
 
@@ -233,16 +234,16 @@ class Books:
     async def sweep(
         self, omipay: AsyncOmipay, handler: Callable[[Order], Awaitable[object]] | None, *, limit: int = 1000
     ) -> SweepReport:
-        """Ask about the orders of ``omipay`` that are due, and fulfil what is paid.
+        """Ask about the orders of ``omipay`` that are due, and fulfil those that are paid.
 
         An order is due ten seconds after it was made, and then whenever its age has doubled, until it is paid and
-        fulfilled, or failed. ``handler`` is what ``fulfil`` is given; None only marks what is paid, and the next sweep
-        with a handler fulfils it. Processes that sweep at the same time share the work. ``limit`` bounds how many
-        orders are asked about.
+        fulfilled, or failed. ``handler`` is as for ``fulfil``. With None, paid orders are only marked, and the next
+        sweep with a handler fulfils them. Processes that sweep at the same time share the work. ``limit`` is the
+        largest number of orders that are asked about.
 
-        What one order's question or handler raises is logged and counted, and the order is asked about again within a
-        minute; one that the gateway has never known, when its age has doubled. Cancelling a sweep cancels its handlers,
-        and lets what it had not asked about be due at once.
+        If the question about an order fails, or its handler raises, that is logged and counted, and the order is asked
+        about again within a minute; one that the gateway has never known, when its age has doubled. Cancelling a sweep
+        cancels its handlers, and the orders that it had not asked about are due at once.
 
         Raises:
             InvalidRequest: for a handler that cannot be called, or a wrong ``limit``.
@@ -258,8 +259,9 @@ class Books:
     ) -> None:
         """Sweep every ``every`` seconds until this is cancelled: a worker in one line.
 
-        A database that cannot be asked is logged, and asked again. A handler that hangs is logged after a minute, and
-        the other orders wait no longer for it: let yours have a time limit of its own, such as ``asyncio.timeout``.
+        If the database does not answer, that is logged, and the next sweep tries again. A handler that hangs is logged
+        after a minute, and the other orders do not wait for it any longer: give yours a time limit, such as
+        ``asyncio.timeout``.
 
         Raises:
             InvalidRequest: for a handler that cannot be called, or a wrong ``every``.
@@ -271,7 +273,7 @@ class Books:
         await self._sweeping.run(omipay, handler, _SWEEP_LIMIT, pause)
 
     async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
-        """The orders that sweeps are still to ask about, the next due first. Raises ``JournalError``."""
+        """List the orders that sweeps are still to ask about, the next due first. Raises ``JournalError``."""
         return await self._sweeping.waiting(m_number, _checked_limit(limit))
 
 

@@ -1,7 +1,7 @@
-"""The once-guard's questions, as ``backends.TRANSITIONS`` has them, each one statement on one row of ``omipay_order``.
+"""The once-guard's requests, answered as ``backends.TRANSITIONS`` says, each by a statement on one row of ``ORDER``.
 
-FREE is a row without an owner, or whose lease has lapsed, or no row at all; DONE is a row with ``done_at``. Leases are
-by the database's clock. Notes and wake-ups are here too: they are what a backend has besides.
+FREE is a row without an owner or whose lease has ended, or no row at all. DONE is a row with ``done_at``. Leases are by
+the database's clock. The notes and wake-ups of a backend are here too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WAKE_CHANNEL: Final = "omipay_wake"
 
 
 class Claims:
-    """Who is fulfilling which order."""
+    """The methods of a backend, except listening: claims, records, notes and wake-ups."""
 
     def __init__(self, database: Database, lease: float) -> None:
         self._database = database
@@ -39,29 +39,29 @@ class Claims:
         return Claim.MINE if taken else Claim.DONE if done else Claim.BUSY
 
     async def finish(self, key: str, owner: str) -> bool:
-        """Record success, unless another owner's lease holds."""
+        """Record a success, unless another owner holds the lease."""
         taken, done = await self._set_if_free(key, owner, self.done())
         return taken or done
 
     def recorded(self, row: tuple[str, str]) -> Any:
-        """The statement that records success, whoever holds the row."""
+        """The statement that records a success, whoever holds the row."""
         m_number, row_key = row
-        inserting = self._dialect.insert(ORDER).values(
+        insert = self._dialect.insert(ORDER).values(
             m_number=m_number, key=row_key, made_at=self._dialect.now(), **self.done()
         )
-        return inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=self.done())
+        return insert.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=self.done())
 
     def done(self) -> dict[str, Any]:
-        """What a recorded success sets."""
+        """The columns that a recorded success sets."""
         now = self._dialect.now()
         return {"done_at": now, "closed_at": now, "due_at": null(), "owner": null(), "lease_until": null()}
 
     async def _set_if_free(self, key: str, owner: str, values: dict[str, Any]) -> tuple[bool, bool]:
-        """Whether the row was free or ``owner``'s and was set, and if not, whether a success is recorded."""
+        """Set the row if it is free or ``owner``'s. Returns whether it was set, and if not, whether it is DONE."""
         m_number, row_key = split_key(key)
         now = self._dialect.now()
         free = or_(ORDER.c.owner.is_(None), ORDER.c.owner == owner, ORDER.c.lease_until <= now)
-        taking = (
+        statement = (
             self._dialect.insert(ORDER)
             .values(m_number=m_number, key=row_key, made_at=now, **values)
             .on_conflict_do_update(
@@ -69,14 +69,14 @@ class Claims:
             )
             .returning(ORDER.c.key)
         )
-        looking = select(ORDER.c.done_at).where(ORDER.c.m_number == m_number, ORDER.c.key == row_key)
+        query = select(ORDER.c.done_at).where(ORDER.c.m_number == m_number, ORDER.c.key == row_key)
 
-        async def ask(connection: AsyncConnection) -> tuple[bool, bool]:
-            if (await connection.execute(taking)).first() is not None:
+        async def work(connection: AsyncConnection) -> tuple[bool, bool]:
+            if (await connection.execute(statement)).first() is not None:
                 return True, False
-            return False, (await connection.execute(looking)).scalar() is not None
+            return False, (await connection.execute(query)).scalar() is not None
 
-        return await self._database.write(ask, BackendError)
+        return await self._database.write(work, BackendError)
 
     async def release(self, key: str, owner: str) -> None:
         """Free ``key`` if ``owner`` holds it."""
@@ -94,16 +94,16 @@ class Claims:
     async def noted(self, key: str) -> str | None:
         """The text that is remembered under ``key``."""
         m_number, row_key = split_key(key)
-        asking = select(ORDER.c.note).where(ORDER.c.m_number == m_number, ORDER.c.key == row_key)
+        query = select(ORDER.c.note).where(ORDER.c.m_number == m_number, ORDER.c.key == row_key)
 
-        async def ask(connection: AsyncConnection) -> str | None:
-            text: str | None = (await connection.execute(asking)).scalar()
+        async def work(connection: AsyncConnection) -> str | None:
+            text: str | None = (await connection.execute(query)).scalar()
             return text
 
-        return await self._database.read(ask, BackendError)
+        return await self._database.read(work, BackendError)
 
     async def wake(self, key: str) -> None:
-        """Tell every process that listens. SQLite has no messages: listeners look for the row every second."""
+        """Wake every process that listens. SQLite cannot send messages: listeners look for the row every second."""
         if self._dialect.is_sqlite:
             await self._execute(self._upsert(key, {"woken": self._next_place(), "wake_key": key}))
         else:
@@ -111,19 +111,19 @@ class Claims:
 
     def _upsert(self, key: str, values: dict[str, Any]) -> Any:
         m_number, row_key = split_key(key)
-        inserting = self._dialect.insert(ORDER).values(
+        insert = self._dialect.insert(ORDER).values(
             m_number=m_number, key=row_key, made_at=self._dialect.now(), **values
         )
-        return inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=values)
+        return insert.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=values)
 
     async def _execute(self, statement: Any) -> None:
-        async def ask(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             await connection.execute(statement)
 
-        await self._database.write(ask, BackendError)
+        await self._database.write(work, BackendError)
 
     def _next_place(self) -> Any:
-        """A number above that of every wake-up before, whatever the clock shows. Read and written by the one writer."""
+        """A number larger than those of all earlier wake-ups, whatever the clock shows: SQLite has only one writer."""
         last = select(func.coalesce(func.max(ORDER.c.woken), 0)).scalar_subquery()
         micros = int(self._dialect.machine_time().timestamp() * 1_000_000)
         return func.max(last + 1, literal(micros, BigInteger()))

@@ -1,16 +1,15 @@
-"""Asks the database: each question is bounded in time, is repeated if nothing was done, and fails with one clear error.
+"""Runs the transactions of the books: each within a time limit, again if nothing was done, with one clear error.
 
-Each question is a function of a connection that is run within a transaction of its own, and may be run again: all
-statements of the books can be repeated. It runs in a task beside its caller, so that a caller who is cancelled or whose
-time is up leaves at once, while the task gives its connection back; ``aclose`` waits for such tasks.
+A transaction is a function of a connection, and may be run again: all statements of the books can be repeated. It runs
+in a task of its own, so that a caller that is cancelled or whose time is up leaves at once, while the task returns its
+connection to the pool; ``aclose`` waits for such tasks.
 
-Cancelling cannot reach into the thread that SQLite works in. So there an abandoned task goes on to the point where it
-has become the writer, and then leaves without having written. On PostgreSQL an abandoned task is cancelled, but not
-while it connects: asyncpg then leaves a future behind whose exception asyncio logs, and the next question can use the
-connection.
+The thread in which SQLite works cannot be cancelled. So with SQLite an abandoned task goes on until it has become the
+writer, and then ends without having written. With PostgreSQL an abandoned task is cancelled, except while it connects:
+asyncpg would leave a future whose exception asyncio logs, and the next transaction can use the connection.
 
-SQLite has one writer at a time. Writers of this process wait for a lock of our own, which is fair and cheap;
-the database's own lock is left for other processes.
+SQLite has one writer at a time. The writers of this process wait for a lock of our own, which is fair and cheap, so the
+database's own lock is only contended by other processes.
 """
 
 from __future__ import annotations
@@ -40,21 +39,21 @@ T = TypeVar("T")
 DatabaseError = type[BackendError] | type[JournalError]
 
 ANSWER_S: Final = 5.0
-"""How long any question may take, connecting and repeating included."""
+"""How long a transaction may take, with connecting and all repeats."""
 _ENDING_S: Final = 5.0
-"""How long a cancelled question may take to end: SQLAlchemy closes its connection then, for up to two seconds."""
+"""How long a cancelled transaction may take to end: SQLAlchemy closes its connection then, for up to two seconds."""
 _ATTEMPTS: Final = 4
 _LONGEST_REASON: Final = 200
 DATABASE_ERRORS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What a lost, full, wrong or overloaded database raises. (A ``TimeoutError`` is an ``OSError``.)"""
-_TAKEN_BACK: Final = frozenset({"40001", "40P01"})
+"""The errors of a database that is lost, full, wrong or overloaded. (A ``TimeoutError`` is an ``OSError``.)"""
+_ROLLED_BACK: Final = frozenset({"40001", "40P01"})
 """PostgreSQL's serialization failure and deadlock."""
 
 _within_effect: Final[contextvars.ContextVar[object]] = contextvars.ContextVar("omipay_books_effect", default=None)
 
 
 class Database:
-    """The engine, made or given, and how it is asked."""
+    """The engine, made from a URL or given by the user, and the transactions that run on it."""
 
     def __init__(self, url_or_engine: str | AsyncEngine, clock: Clock) -> None:
         self._owned = isinstance(url_or_engine, str)
@@ -63,38 +62,38 @@ class Database:
         self._engine = engine.execution_options(**self.dialect.options)
         self._writing = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asking: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._abandoned: set[asyncio.Task[Any] | None] = set()
         self._connecting: set[asyncio.Task[Any] | None] = set()
         self._using: dict[AsyncConnection, asyncio.Task[Any]] = {}
-        """What asks over a connection that is held. It may outlive whoever asked."""
+        """The task that uses a connection which is held. It may go on after its caller has left."""
 
     def __repr__(self) -> str:
         return self._engine.url.render_as_string(hide_password=True)
 
     async def aclose(self) -> None:
-        """Wait for questions under way, and close the connections of an engine that was made from a URL."""
-        if self._asking:
-            await asyncio.wait(self._asking, timeout=ANSWER_S)
+        """Wait for the transactions under way, and close the connections of an engine that was made from a URL."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ANSWER_S)
         if self._owned:
             with contextlib.suppress(*DATABASE_ERRORS):
                 await self._engine.dispose()
 
-    # -- questions --------------------------------------------------------------------------------------------------
+    # -- transactions -----------------------------------------------------------------------------------------------
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError) -> T:
-        """What ``work`` finds out, or ``error`` after five seconds."""
-        return await self._ask(lambda: repeated(lambda: self._once(work)), error)
+        """Return what ``work`` returns. Raises ``error`` after five seconds."""
+        return await self._run(lambda: repeated(lambda: self._once(work)), error)
 
     async def write(
         self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, limit: float | None = None
     ) -> T:
-        """What ``work`` returns, committed; or ``error`` after ``limit`` seconds."""
+        """Commit what ``work`` does, and return what it returns. Raises ``error`` after ``limit`` seconds."""
         if self.dialect.is_sqlite and _within_effect.get() is self:
-            message = "SQLite has one writer, which is the transactional handler that asks for this: do it after it"
+            message = "SQLite has only one writer, and it is the transactional handler that called this: call it later"
             raise error(message)
         limit = ANSWER_S if limit is None else limit
-        return await self._ask(lambda: repeated(lambda: self._once_written(work, limit)), error, limit)
+        return await self._run(lambda: repeated(lambda: self._once_written(work, limit)), error, limit)
 
     async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self._connection() as connection:
@@ -104,7 +103,7 @@ class Database:
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(limit):
                 await stack.enter_async_context(self.writer())
-            self._check_wanted()  # waiting for SQLite's one writer would hold up the closing of the books
+            self._check_wanted()  # or it would wait for SQLite's one writer, and the books could not be closed
             connection = await stack.enter_async_context(self._connection())
             await self.begin(connection)
             self._check_wanted()
@@ -114,7 +113,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection, which is given back whatever happens. The pool keeps it if it is no longer wanted."""
+        """A connection, which returns to its pool whatever happens, also if nobody waits for it any more."""
         task = asyncio.current_task()
         self._connecting.add(task)
         try:
@@ -132,22 +131,22 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def writer(self) -> AsyncIterator[None]:
-        """While open, no other writer of this process is at work, where the database has only one."""
+        """While open, no other task of this process writes, if the database has only one writer."""
         if not self.dialect.is_sqlite:
             yield
             return
         async with self._writing:
             yield
 
-    async def _ask(self, ask: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
+    async def _run(self, work: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
         with translated(error):
-            return await self._result(self._started(ask), error, limit)
+            return await self._result(self._started(work), error, limit)
 
-    def _started(self, ask: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+    def _started(self, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         self.check_loop()
-        task = asyncio.create_task(_awaited(ask))
-        self._asking.add(task)
-        task.add_done_callback(self._asked)
+        task = asyncio.create_task(_awaited(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
         return task
 
     async def _result(self, task: asyncio.Task[T], error: DatabaseError, limit: float | None = None) -> T:
@@ -160,7 +159,7 @@ class Database:
             message = f"the database did not answer within {limit:g} seconds"
             raise error(message)
         if task.cancelled():  # not by the caller, but by a driver whose connection was lost
-            message = "the database was lost"
+            message = "the connection to the database was lost"
             raise error(message)
         return task.result()
 
@@ -171,13 +170,14 @@ class Database:
         if not self.dialect.is_sqlite and task not in self._connecting:
             task.cancel()
 
-    def _asked(self, task: asyncio.Task[Any]) -> None:
-        self._asking.discard(task)
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
         self._abandoned.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever asked may be gone
+            task.exception()  # retrieved here, because the caller may have left
 
     def check_loop(self) -> None:
+        """Raise :class:`ConfigurationError` if this was used in another event loop before."""
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -185,11 +185,11 @@ class Database:
             message = "these books were used in another event loop before: make Books for each event loop"
             raise ConfigurationError(message)
 
-    # -- what lasts longer than a question --------------------------------------------------------------------------
+    # -- connections that are held ----------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def connected(self, error: DatabaseError) -> AsyncIterator[AsyncConnection]:
-        """A connection for as long as it is needed, which nobody else gets afterwards."""
+        """A connection for as long as it is needed. It is closed afterwards."""
         async with self.begun(_nothing, error, reusable=False) as (connection, _):
             yield connection
 
@@ -197,9 +197,9 @@ class Database:
     async def begun(
         self, first: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, reusable: bool = True
     ) -> AsyncIterator[tuple[AsyncConnection, T]]:
-        """A connection and what ``first`` returned over it. A connection on which that fails is replaced.
+        """A connection, and what ``first`` returned on it. If that fails, it is repeated on another connection.
 
-        On leaving, what was not committed is taken back.
+        On leaving, what was not committed is rolled back.
         """
         opening = self._started(lambda: repeated(lambda: self._opened(first)))
         try:
@@ -207,7 +207,7 @@ class Database:
                 _, connection, result = await self._result(opening, error)
             yield connection, result
         finally:
-            # Closed even if the caller has left: a connection that is only dropped is lost to its pool.
+            # Closed even if the caller has left: otherwise the connection would never return to its pool.
             closing = self._started(lambda: self._closed(opening, reusable=reusable))
             if opening.done():
                 await asyncio.wait((closing,))
@@ -223,10 +223,10 @@ class Database:
     async def _closed(
         self, opening: asyncio.Task[tuple[AsyncExitStack, AsyncConnection, Any]], *, reusable: bool
     ) -> None:
-        """Close what was opened, also if it is opened only after its caller has left.
+        """Close what was opened, also if that happens only after the caller has left.
 
-        Not beside a question that is still under way: of two tasks that close one connection of asyncpg, the second
-        breaks off what the first is doing.
+        It waits until no task uses the connection: if two tasks close one connection of asyncpg, the second interrupts
+        the first.
         """
         await asyncio.wait((opening,))
         if opening.cancelled() or opening.exception() is not None:
@@ -242,7 +242,7 @@ class Database:
     async def on(
         self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
     ) -> T:
-        """What ``work`` returns or raises on a connection that is held, or ``error`` after five seconds."""
+        """Return what ``work`` returns on a connection that is held. Raises ``error`` after five seconds."""
         task = self._started(lambda: work(connection))
         self._using[connection] = task
         task.add_done_callback(lambda _: self._using.pop(connection, None))
@@ -255,7 +255,7 @@ class Database:
 
     @contextlib.contextmanager
     def inside_effect(self) -> Iterator[None]:
-        """What runs within is a transactional handler: on SQLite it is the one writer, and must wait for no other."""
+        """While open, a transactional handler runs: on SQLite it is the one writer, so it must not wait for another."""
         token = _within_effect.set(self)
         try:
             yield
@@ -264,55 +264,55 @@ class Database:
 
 
 async def _nothing(_: AsyncConnection) -> None:
-    """Ask nothing."""
+    """Do nothing."""
 
 
 async def repeated(
-    ask: Callable[[], Awaitable[T]],
+    work: Callable[[], Awaitable[T]],
     attempts: int = _ATTEMPTS,
-    may_be_repeated: Callable[[DBAPIError], bool] = lambda error: is_taken_back(error) or is_lost(error),
+    may_be_repeated: Callable[[DBAPIError], bool] = lambda error: is_rolled_back(error) or is_lost(error),
 ) -> T:
-    """What ``ask`` returns, asked again after failures that may be repeated."""
+    """Return what ``work`` returns. It is called again after failures that may be repeated."""
     for attempt in range(1, attempts):
         try:
-            return await ask()
+            return await work()
         except DBAPIError as error:
             if not may_be_repeated(error):
                 raise
         await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # so that two do not meet again
-    return await ask()
+    return await work()
 
 
-async def _awaited(ask: Callable[[], Awaitable[T]]) -> T:
-    return await ask()
+async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
 
 
-def is_taken_back(error: BaseException) -> bool:
-    """Whether PostgreSQL took the transaction back because of another, so that it may be tried again."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _TAKEN_BACK
+def is_rolled_back(error: BaseException) -> bool:
+    """Whether PostgreSQL rolled the transaction back because of another one, so that it may be repeated."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _ROLLED_BACK
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection was lost: nobody knows what became of a commit that was under way."""
+    """Whether the connection was lost. Nobody knows whether a commit that was under way took place."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 @contextlib.contextmanager
 def translated(kind: DatabaseError) -> Iterator[None]:
-    """Raise ``kind`` for whatever goes wrong with the database, with its reason."""
+    """Raise ``kind``, with the reason, for each error of the database."""
     try:
         yield
     except DATABASE_ERRORS as error:
-        raise translation(kind, error) from None  # the original holds drivers' objects, which do not pickle
+        raise translation(kind, error) from None  # the original contains objects of drivers, which do not pickle
 
 
 def translation(kind: DatabaseError, error: BaseException) -> BackendError | JournalError:
-    """What went wrong with the database, as an error of ours."""
+    """An error of this package for an error of the database."""
     return kind(f"a request to the database failed: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, on one line of bounded length. Databases quote no passwords in their messages."""
+    """What went wrong, on one line of limited length. Databases do not quote passwords in their messages."""
     copied = getattr(error, "orig", None)  # SQLAlchemy's copy of a driver's error
     origin = error if copied is None else copied.__cause__ or copied
     text = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]

@@ -1,20 +1,21 @@
-"""What a payment brings about, and the record that it was brought about, in one transaction.
+"""Runs a handler and records its success in one transaction.
 
 The once-guard lets a handler run *at least* once: a process can die between the handler's commit and the record of its
-success, and a lease can be lost over a handler that blocks. Here the record is part of the handler's own transaction,
-and whoever comes second finds it.
+success, and a lease can be lost while a handler blocks the event loop. Here the record is part of the handler's own
+transaction, so a second run finds it.
 
-    begin, be alone with this order --> is it done? --> savepoint --> the handler's statements
-        --> release the savepoint --> done --> commit
+    begin, lock this order --> is it done? --> savepoint --> the handler's statements
+        --> release the savepoint --> record it as done --> commit
 
-Being alone does not rest on a lease. On PostgreSQL it is an advisory lock of the transaction, not a lock on the
-order's row, which the renewals of the claim write meanwhile. SQLite has one writer anyway: from ``BEGIN IMMEDIATE`` on
-nobody else writes, so nobody can take the claim either, and a renewal of it has nothing to write.
+The lock does not depend on the lease. On PostgreSQL it is an advisory lock of the transaction and not a lock on the
+order's row, which the renewals of the claim write meanwhile. SQLite has only one writer: from ``BEGIN IMMEDIATE`` on
+nobody else writes, so nobody can take the claim either, and it need not be renewed.
 
 The record must not be committed without the handler's statements. A handler may end the transaction by mistake, and
-SQLite may take it back by itself, for example when the disk is full; a handler that catches that error does not notice.
+SQLite may roll it back by itself, for example when the disk is full; a handler that catches that error does not notice.
 What follows then belongs to another transaction, in which our savepoint does not exist: releasing it fails, and nothing
-is recorded. A handler's ``commit()`` is refused before it takes effect, because its statements would be repeated.
+is recorded. A ``commit()`` of the handler is refused before it takes effect, because the handler's statements would be
+repeated.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sqlalchemy.exc import DBAPIError
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.guard import running_key
 
-from .database import DATABASE_ERRORS, is_lost, is_taken_back, reason, repeated, translated, translation
+from .database import DATABASE_ERRORS, is_lost, is_rolled_back, reason, repeated, translated, translation
 from .tables import ORDER, order_key, split_key
 
 if TYPE_CHECKING:
@@ -62,23 +63,23 @@ class Effects:
         self._alone: set[tuple[str, str]] = set()
 
     def needs_no_lease(self, key: str) -> bool:
-        """Whether a handler of this process keeps everybody from taking ``key``, whatever its lease is."""
+        """Whether a handler of this process holds the lock of ``key``, so that its lease need not be renewed."""
         return split_key(key) in self._alone
 
     async def run(self, order: Order, handler: TransactionalHandler) -> None:
-        """Run ``handler(order, connection)`` and commit it with the record; or nothing, if the record is there."""
+        """Run ``handler(order, connection)`` and commit it with the record; do nothing if the order is done already."""
         key = running_key()
         if key is None:
             message = "a transactional handler is run by a session: give it to receive_notification, fulfil or sweep"
             raise InvalidRequest(message, parameter="handler")
         m_number = split_key(key)[0]
         row = m_number, order_key(order.order_no)
-        await repeated(lambda: self._alone_with(row, order, handler), _ATTEMPTS, is_taken_back)
+        await repeated(lambda: self._alone_with(row, order, handler), _ATTEMPTS, is_rolled_back)
 
     async def _alone_with(self, row: tuple[str, str], order: Order, handler: TransactionalHandler) -> None:
         pause = _FIRST_PAUSE_S
         while True:
-            # Each attempt is a new transaction: what the other committed is then seen on every level of isolation.
+            # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
             begun = self._database.begun(lambda c: self._is_alone(c, row), BackendError)
             async with self._database.writer(), begun as (connection, is_alone):
                 if is_alone:
@@ -107,7 +108,7 @@ class Effects:
             await self._record(connection, row, order)
         except DBAPIError as error:
             if is_lost(error):
-                message = f"order {order.order_no}: the database was lost in its handler: {reason(error)}"
+                message = f"order {order.order_no}: the connection was lost while its handler ran: {reason(error)}"
                 raise BackendError(message) from None
             raise
         finally:
@@ -122,16 +123,16 @@ class Effects:
         try:
             await self._database.on(connection, record, BackendError)
         except DATABASE_ERRORS as error:
-            if is_taken_back(error):
+            if is_rolled_back(error):
                 raise
             raise translation(BackendError, error) from None
 
 
 async def _is_done(connection: AsyncConnection, row: tuple[str, str]) -> bool:
-    """Whether a success is recorded. If not, the transaction in which the handler will run is marked."""
+    """Whether a success is recorded. If not, set the savepoint by which this transaction is recognised later."""
     m_number, key = row
-    asking = select(ORDER.c.done_at).where(ORDER.c.m_number == m_number, ORDER.c.key == key)
-    if (await connection.execute(asking)).scalar() is not None:
+    query = select(ORDER.c.done_at).where(ORDER.c.m_number == m_number, ORDER.c.key == key)
+    if (await connection.execute(query)).scalar() is not None:
         return True
     await connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
     return False
@@ -139,11 +140,11 @@ async def _is_done(connection: AsyncConnection, row: tuple[str, str]) -> bool:
 
 @contextlib.contextmanager
 def _commits_refused(connection: AsyncConnection, order: Order) -> Iterator[None]:
-    """While open, whoever commits takes back instead what was done."""
+    """While open, a commit rolls the transaction back instead, and raises an error."""
     sync_connection = connection.sync_connection
 
     def refuse(committing: Connection) -> None:
-        # By hand: SQLAlchemy does not roll back a transaction whose commit was kept from being sent.
+        # SQLAlchemy itself does not roll back a transaction whose commit an event has prevented.
         committing.dialect.do_rollback(committing.connection)
         raise _ended_by_handler(order)
 
@@ -155,7 +156,7 @@ def _commits_refused(connection: AsyncConnection, order: Order) -> Iterator[None
 
 
 async def _check_same_transaction(connection: AsyncConnection, order: Order) -> None:
-    """Find out whether the transaction is still the one in which the handler began."""
+    """Raise an error if the transaction is not the one in which the handler began."""
     if not connection.in_transaction():
         raise _ended_by_handler(order)
     try:
@@ -178,7 +179,7 @@ def _ended_by_handler(order: Order) -> InvalidRequest:
 async def _called(handler: TransactionalHandler, order: Order, connection: AsyncConnection) -> None:
     result: Any = handler(order, connection)
     if not inspect.isawaitable(result):
-        message = "handler must be async: it returned nothing that can be awaited"
+        message = "handler must be async: it returned something that cannot be awaited"
         raise InvalidRequest(message, parameter="handler")
     await result
 

@@ -1,4 +1,4 @@
-"""Which engine a URL stands for, and what of SQLite and PostgreSQL differs. Nothing is connected here."""
+"""Makes the engine for a URL, and has what differs between SQLite and PostgreSQL. It does not connect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
 
 BUSY_S: Final = 4.0
-"""How long SQLite waits for another writer; less than any question may take."""
+"""How long SQLite waits for another writer; less than a transaction may take."""
 _CONNECT_S: Final = 4.0
 _DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
 _ISOLATION: Final = {"sqlite": None, "postgresql": "READ COMMITTED"}
@@ -34,7 +34,7 @@ def made_engine(url: str) -> AsyncEngine:
     """An engine for ``sqlite:///FILE`` or ``postgresql://...``.
 
     Raises:
-        ConfigurationError: for any other URL. It is not shown: it may hold a password.
+        ConfigurationError: for any other URL. It is not shown, since it may contain a password.
     """
     try:
         parsed = make_url(url)
@@ -68,7 +68,7 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _: object) -> None:
         cursor = connection.cursor()
-        # The mode stays in the file. Whoever changes it needs the file alone for a moment; others find it changed.
+        # The mode is stored in the file. Changing it needs exclusive access; another process may be doing so now.
         with contextlib.suppress(sqlite3.OperationalError):
             cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
@@ -102,7 +102,7 @@ def checked_engine(engine: object) -> AsyncEngine:
 
 
 class Dialect:
-    """What statements are written with; the differences between the two databases."""
+    """What differs between the statements of the two databases."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._clock = clock
@@ -117,20 +117,20 @@ class Dialect:
         """The database's time, as an expression. SQLite's clock is this machine's."""
         if self.is_sqlite:
             return literal(self.machine_time() + plus, DateTime(timezone=True))
-        # Not clock_timestamp(): what may change within a statement cannot be looked up in an index.
+        # Not clock_timestamp(): no index is used for a value that may change within a statement.
         now = func.statement_timestamp(type_=DateTime(timezone=True))
         return now + literal(plus, Interval()) if plus else now
 
     def insert(self, table: Table) -> Any:
-        """An INSERT for which it can be set what happens on a conflict."""
+        """An INSERT that can have an ON CONFLICT clause."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
 
 async def begin_immediately(connection: AsyncConnection) -> None:
-    """Begin a transaction of SQLite that holds the one writer's place from its first statement on."""
+    """Begin a transaction of SQLite that is the one writer from its beginning."""
     await connection.begin()
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
-    if driver.in_transaction:  # an event of the engine's has begun one, which is of the wrong kind
+    if driver.in_transaction:  # an event handler of the engine has begun one of another kind
         await connection.exec_driver_sql("COMMIT")
     await connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,10 +1,10 @@
-"""What became of money calls: the journal's three moments, what people find out, and what is forgotten.
+"""Records what became of money calls: the three methods of a journal, what people find out, and pruning.
 
-Three rules, each of which protects money:
-- Closing never takes back a DONE. Two may write of one call: the process that made it, and one that learnt from
-  a notification that the order exists. The notification counts.
+Three rules protect the money:
+- Closing never changes a DONE. Two processes may write about one call: the one that made it, and one that learnt from a
+  notification that the order exists. The notification counts.
 - An ``out_order_no`` is tied to an order's number only by a reply of QueryOrder, and only if currency and amount agree.
-- What is not known to be done and not known to be not done stays open, whoever closes it.
+- A call of which nobody knows whether it was acted on stays open, whatever is written about it.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class Entries:
         self._database = database
         self._dialect = database.dialect
 
-    # -- the journal's moments --------------------------------------------------------------------------------------
+    # -- the methods of a journal -----------------------------------------------------------------------------------
 
     async def opening(self, entry: JournalEntry) -> None:
-        """Write an entry down, once."""
+        """Write an entry down, unless it is there already."""
         _check(entry)
         values = values_of(entry) | {"expires_at": self._expiry(entry)}
 
-        async def ask(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             await connection.execute(self._dialect.insert(CALL).values(values).on_conflict_do_nothing())
 
         limit = (entry.until - entry.started_at).total_seconds()
-        await self._database.write(ask, JournalError, limit=max(limit, 0.001))
+        await self._database.write(work, JournalError, limit=max(limit, 0.001))
 
     def _expiry(self, entry: JournalEntry) -> Any:
         """``until`` by the database's clock: what is left of the call's time, added to the database's time."""
@@ -64,21 +64,21 @@ class Entries:
         """Write down how a call ended, and that its order exists if it has a number."""
         _check(entry)
 
-        async def ask(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             await connection.execute(self._closing(entry))
             if entry.outcome != JournalOutcome.NOT_DONE and entry.order_no and not entry.out_refund_no:
                 sale = {"out_order_no": storable_text(entry.out_order_no), "amount": entry.amount}
                 sale |= {"currency": storable_text(entry.currency), "status": storable_text(entry.status)}
                 await connection.execute(self._made(entry.m_number, storable_text(entry.order_no), sale))
 
-        await self._database.write(ask, JournalError)
+        await self._database.write(work, JournalError)
 
     def _closing(self, entry: JournalEntry) -> Any:
         now = self._dialect.now()
         is_certain = entry.outcome in _CERTAIN
         values = values_of(entry) | {"closed_at": now if is_certain else null()}
-        # What is certain already is only ever changed to DONE, and what is known is not forgotten. A person who looked
-        # before the call's time was over looked too early: the request could still reach the gateway.
+        # A certain outcome is only ever changed to DONE, and known numbers are kept. A person who looked before the
+        # call's time was over looked too early: the request could still reach the gateway.
         looked_too_early = CALL.c.resolved_at < CALL.c.expires_at
         may_change: Any = literal(value=True)
         if entry.outcome != JournalOutcome.DONE:
@@ -90,31 +90,31 @@ class Entries:
             name: case((and_(may_change, _is_not_done()), values[name]), else_=CALL.c[name])
             for name in ("outcome", "error", "closed_at")
         }
-        inserting = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
-        return inserting.on_conflict_do_update(index_elements=[CALL.c.id, CALL.c.m_number], set_=numbers | verdict)
+        insert = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
+        return insert.on_conflict_do_update(index_elements=[CALL.c.id, CALL.c.m_number], set_=numbers | verdict)
 
     def _made(self, m_number: str, order_no: str, sale: dict[str, Any]) -> Any:
-        """The order exists: a sweep asks about it in ten seconds, unless it is reported earlier."""
+        """The statement that an order exists: a sweep asks about it in ten seconds, unless it is reported earlier."""
         now = self._dialect.now()
         known = {"order_no": order_no, "due_at": self._dialect.now(FIRST), **sale}
-        inserting = self._dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
-        reported = {name: func.coalesce(ORDER.c[name], inserting.excluded[name]) for name in known}
-        return inserting.on_conflict_do_update(
+        insert = self._dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
+        reported = {name: func.coalesce(ORDER.c[name], insert.excluded[name]) for name in known}
+        return insert.on_conflict_do_update(
             index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported, where=ORDER.c.closed_at.is_(None)
         )
 
     async def confirmed(self, m_number: str, order: Order) -> None:
-        """The gateway says that an order is paid. It is to be fulfilled, and its call is resolved."""
+        """Write down that the gateway reports an order as paid: it is to be fulfilled, and its call is resolved."""
 
-        async def ask(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             await self.observe(connection, m_number, order, self._dialect.now(FIRST))
 
-        await self._database.write(ask, JournalError)
+        await self._database.write(work, JournalError)
 
     async def observe(self, connection: AsyncConnection, m_number: str, order: Order, due_at: Any) -> None:
         """Write down QueryOrder's answer about an order, and resolve the call that made it.
 
-        The call comes first, as in ``closing``: two transactions that take rows in the same sequence cannot deadlock.
+        The call comes first, as in ``closing``: transactions that lock rows in the same sequence cannot deadlock.
         """
         if order.out_order_no is not None and storable(order.amount):
             await self._resolve_call_of(connection, m_number, order)
@@ -130,26 +130,27 @@ class Entries:
         }
         if order.is_paid:
             reported["paid_at"] = now
-        inserting = self._dialect.insert(ORDER).values(
+        insert = self._dialect.insert(ORDER).values(
             m_number=m_number, key=order_key(order.order_no), made_at=now, **reported
         )
         if order.is_paid:
             reported["paid_at"] = func.coalesce(ORDER.c.paid_at, now)
         if order.out_order_no is None:
-            del reported["out_order_no"]  # what the call asked for stays
+            del reported["out_order_no"]  # that of the call is kept
         is_done = ORDER.c.done_at.is_not(None)
         kept = {name: case((is_done, ORDER.c[name]), else_=reported[name]) for name in ("due_at", "closed_at")}
         await connection.execute(
-            inserting.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported | kept)
+            insert.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported | kept)
         )
 
     async def _resolve_call_of(self, connection: AsyncConnection, m_number: str, order: Order) -> None:
-        """Close the call that made ``order`` as DONE, if it is one of which that was not known.
+        """Close the call that made ``order`` as DONE, if that was not known before.
 
-        Of several calls under one number each order proves only one, and which does not matter: they are alike.
+        If several calls have one number, each order resolves only one of them. It does not matter which, since all of
+        them have the same number, amount and currency.
         """
         order_no = storable_text(order.order_no)
-        looking = (
+        query = (
             select(CALL.c.id, CALL.c.order_no, CALL.c.outcome, CALL.c.closed_at)
             .where(
                 CALL.c.m_number == m_number,
@@ -157,13 +158,13 @@ class Entries:
                 CALL.c.amount == order.amount,
                 CALL.c.currency == storable_text(order.currency),
                 CALL.c.out_refund_no.is_(None),
-                # What a person took for not done may turn out to be wrong; what the gateway refused may not.
+                # A person may be wrong about a call that was not done; a refusal of the gateway is certain.
                 or_(CALL.c.closed_at.is_(None), CALL.c.outcome == JournalOutcome.DONE, CALL.c.resolved_at.is_not(None)),
             )
             .order_by(CALL.c.started_at)
             .with_for_update()  # two orders that are confirmed at the same time resolve two calls
         )
-        calls = (await connection.execute(looking)).all()
+        calls = (await connection.execute(query)).all()
         known = [
             call for call in calls if call.order_no is not None and order_key(call.order_no) == order_key(order_no)
         ]
@@ -183,25 +184,25 @@ class Entries:
             update(CALL).where(CALL.c.id == candidates[0].id, CALL.c.m_number == m_number).values(values)
         )
 
-    # -- what people ask and find out -------------------------------------------------------------------------------
+    # -- for people -------------------------------------------------------------------------------------------------
 
     async def unresolved(self, m_number: str | None, *, in_flight: bool) -> list[JournalEntry]:
-        """The open entries, oldest first."""
-        asking = select(*entry_columns()).where(*self._open(m_number, in_flight=in_flight))
+        """List the open entries, oldest first."""
+        query = select(*entry_columns()).where(*self._open(m_number, in_flight=in_flight))
 
-        async def ask(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(asking.order_by(CALL.c.started_at))).mappings().all()
+        async def work(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(query.order_by(CALL.c.started_at))).mappings().all()
 
-        return [entry_of(row) for row in await self._database.read(ask, JournalError)]
+        return [entry_of(row) for row in await self._database.read(work, JournalError)]
 
     async def count_unresolved(self, m_number: str) -> int:
-        """How many of a merchant's entries are open and not in flight."""
-        asking = select(func.count()).select_from(CALL).where(*self._open(m_number, in_flight=False))
+        """Count a merchant's entries that are open and not in flight."""
+        query = select(func.count()).select_from(CALL).where(*self._open(m_number, in_flight=False))
 
-        async def ask(connection: AsyncConnection) -> int:
-            return int((await connection.execute(asking)).scalar_one())
+        async def work(connection: AsyncConnection) -> int:
+            return int((await connection.execute(query)).scalar_one())
 
-        return await self._database.read(ask, JournalError)
+        return await self._database.read(work, JournalError)
 
     def _open(self, m_number: str | None, *, in_flight: bool) -> list[Any]:
         conditions: list[Any] = [CALL.c.closed_at.is_(None)]
@@ -219,7 +220,7 @@ class Entries:
         number = _checked_order_no(order_no, verdict)
         entry_id, m_number = _checked_id(entry_or_id)
 
-        async def ask(connection: AsyncConnection) -> str:
+        async def work(connection: AsyncConnection) -> str:
             named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
             columns = (*_NUMBERS, CALL.c.closed_at, CALL.c.resolved_at)
             rows = (await connection.execute(select(*columns).where(*named))).all()
@@ -228,7 +229,7 @@ class Entries:
                 await self._resolve(connection, entry_id, rows[0], verdict, number)
             return problem
 
-        if problem := await self._database.write(ask, JournalError):
+        if problem := await self._database.write(work, JournalError):
             raise InvalidRequest(problem, parameter="entry_or_id")
 
     async def _resolve(
@@ -249,9 +250,9 @@ class Entries:
             await connection.execute(self._made(row.m_number, order_no, {}))
 
     async def _forget_mistake(self, connection: AsyncConnection, row: Any) -> bool:
-        """Forget the number that a person gave to a call, if it is not the sale's own. Whether it was forgotten.
+        """Forget the number that a person gave to a call, unless it is that of its sale. Returns whether it did.
 
-        Nobody is to be asked about an order of which nothing but its number was ever known.
+        The order is forgotten too if nothing but its number was ever known, so that no sweep asks about it.
         """
         order = and_(ORDER.c.m_number == row.m_number, ORDER.c.key == order_key(row.order_no))
         sale = (await connection.execute(select(ORDER.c.out_order_no).where(order))).scalar()
@@ -265,7 +266,7 @@ class Entries:
         return True
 
     async def prune(self, older_than: timedelta) -> int:
-        """Forget what was closed that long ago, and notes that nobody can be waiting for. How many rows."""
+        """Forget what was closed that long ago, and notes that nobody can be waiting for. Returns how many rows."""
         before = self._dialect.now(-older_than)
         notes_before = self._dialect.now(-max(older_than, timedelta(seconds=NOTES_KEPT_S)))
         calls = delete(CALL).where(CALL.c.closed_at <= before)
@@ -273,11 +274,11 @@ class Entries:
             ORDER.c.closed_at <= before, or_(ORDER.c.note.is_(None), ORDER.c.closed_at <= notes_before)
         )
 
-        async def ask(connection: AsyncConnection) -> int:
+        async def work(connection: AsyncConnection) -> int:
             forgotten = [(await connection.execute(statement)).rowcount for statement in (calls, orders)]
             return sum(forgotten)
 
-        return await self._database.write(ask, JournalError)
+        return await self._database.write(work, JournalError)
 
 
 def _takes_back(row: Any, outcome: JournalOutcome, order_no: str | None) -> bool:
@@ -295,7 +296,7 @@ def _is_not_done() -> Any:
 
 def _check(entry: JournalEntry) -> None:
     if ":" in entry.m_number:
-        message = "the books cannot tell merchants apart whose numbers hold a colon"
+        message = "the books cannot tell merchants apart whose numbers contain a colon"
         raise JournalError(message)
 
 
@@ -336,5 +337,5 @@ def _problem(rows: Sequence[Any]) -> str:
     if len(rows) > 1:
         return "entry_or_id: two merchants have an entry of this id: give the entry itself"
     if rows[0].closed_at is not None and rows[0].resolved_at is None:
-        return "entry_or_id: a reply of the gateway tells already what became of this call"
+        return "entry_or_id: a reply of the gateway has already decided what became of this call"
     return ""

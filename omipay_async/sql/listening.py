@@ -1,7 +1,7 @@
-"""Wake-ups from other processes: LISTEN on PostgreSQL, a look every second on SQLite.
+"""Receives wake-ups from other processes: by LISTEN on PostgreSQL, and by a query every second on SQLite.
 
-One task listens for all sessions that use the books, from the first listener to the last. After a failure it connects
-again, after pauses that grow; wake-ups in the meantime are missed, and pollers go on by interval.
+One task listens for all sessions that use the books, as long as there is a listener. After a failure it connects again,
+after pauses that grow; wake-ups in the meantime are missed, and polls go on by interval.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("omipay_async")
 
 POLL_S: Final = 1.0
-"""How often the rows of SQLite are looked at."""
+"""How often the rows of SQLite are read."""
 HEARTBEAT_S: Final = 10.0
-"""After this much silence PostgreSQL is asked whether the connection is still alive."""
+"""After this much silence a statement is sent to PostgreSQL, to learn whether the connection is still alive."""
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 5.0
 
@@ -72,7 +72,7 @@ class Listening:
             await asyncio.wait((task,))
 
     def _pass_on(self, key: str) -> None:
-        # From the loop, so that what a listener raises is reported there and ends nothing here.
+        # By the event loop, so that it reports what a listener raises and this task goes on.
         for on_wake in self._listeners.values():
             asyncio.get_running_loop().call_soon(on_wake, key)
 
@@ -145,7 +145,7 @@ class _Pauses:
         self.first = True
 
     def next(self) -> float:
-        pause = self._pause * random.uniform(0.5, 1.0)  # so that not all come back at once
+        pause = self._pause * random.uniform(0.5, 1.0)  # so that not all processes connect at once
         self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
         self.first = False
         return pause
@@ -161,5 +161,5 @@ async def _last_woken(connection: AsyncConnection) -> int:
 
 
 async def _woken_since(connection: AsyncConnection, since: int) -> list[tuple[str, int]]:
-    asking = select(ORDER.c.wake_key, ORDER.c.woken).where(ORDER.c.woken > since).order_by(ORDER.c.woken)
-    return [(row.wake_key, row.woken) for row in await connection.execute(asking)]
+    query = select(ORDER.c.wake_key, ORDER.c.woken).where(ORDER.c.woken > since).order_by(ORDER.c.woken)
+    return [(row.wake_key, row.woken) for row in await connection.execute(query)]

@@ -1,6 +1,6 @@
-"""When a sweep asks about an order: ten seconds after it was made, and then whenever its age has doubled. Pure.
+"""When a sweep asks about an order: ten seconds after it was made, and then whenever its age has doubled. No I/O.
 
-An order that nobody pays is asked about some twenty times in its first year, one that is paid at once within seconds.
+An order that is never paid is asked about some twenty times in its first year.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _LONGEST_PAUSE: Final = timedelta(seconds=60)
 
 
 def next_question(age: timedelta) -> timedelta:
-    """At which age the order is asked about next, if it was asked about at ``age``."""
+    """The age at which an order is asked about next, if it was asked about at ``age``."""
     return max(FIRST, 2 * age)
 
 
 def next_attempt(age: timedelta) -> timedelta:
-    """The same after an attempt without an answer, or a handler that failed: soon, whatever the order's age is."""
+    """The same after a question without an answer or a handler that failed: within a minute, whatever the age is."""
     return age + min(max(FIRST, age), _LONGEST_PAUSE)

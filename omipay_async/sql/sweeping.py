@@ -1,10 +1,10 @@
-"""Sweeps: asking about every order that has a number and is not settled, and fulfilling what turns out to be paid.
+"""Sweeps: they ask about every order that has a number and is not settled, and fulfil those that are paid.
 
-A row is taken by putting its ``due_at`` off, so that sweeps of several processes share the work, and what a process
-took that was killed is due again after a minute. PostgreSQL skips rows that another sweep is taking just now.
+A sweep takes a row by postponing its ``due_at``. So the sweeps of several processes share the work, and what a process
+had taken when it was killed is due again after a minute. PostgreSQL skips rows that another sweep is taking just now.
 
-A handler may hang. So a worker does not wait for ever until a sweep has ended: after a minute it goes on with the next
-one beside it, which leaves alone what the first is still at.
+A handler may hang. So a worker waits for a sweep for a minute only, and then begins the next one at the same time,
+which leaves out the orders that the first still works on.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _log: Final = logging.getLogger("omipay_async")
 
 _WORKERS: Final = 8
 _HOLD: Final = timedelta(seconds=60)
-"""For how long a row that was taken is not due: a question and its handler, of a process that was killed meanwhile."""
+"""How long a row that was taken is not due; then another sweep takes it, because the process may have been killed."""
 _LONG_S: Final = 60.0
-"""For how long a worker waits for a sweep before it goes on beside it."""
+"""How long a worker waits for a sweep before it begins the next one."""
 _MOST_BESIDE: Final = 8
-"""How many sweeps of one worker may be under way at once."""
+"""How many sweeps of one worker may be under way at the same time."""
 _AGAIN: Final = "order %s: the sweep asks again soon: %s"
 _UNKNOWN: Final = (
     "order %s: the gateway does not know it; the sweep asks again when its age has doubled. "
@@ -56,16 +56,16 @@ _UNKNOWN: Final = (
 
 @attrs.frozen(kw_only=True)
 class SweepReport:
-    """What one sweep did, in numbers of orders. What went wrong with which order is in the log."""
+    """What one sweep did, in numbers of orders. The log says what went wrong with which order."""
 
     fulfilled: int = 0
-    """Paid, and their handler has succeeded, now or before."""
+    """They are paid, and their handler has succeeded, now or before."""
     waiting: int = 0
-    """Neither paid nor failed yet, or paid and waiting for a sweep that has a handler."""
+    """They are neither paid nor failed yet, or they are paid and wait for a sweep that has a handler."""
     failed: int = 0
-    """Will not be paid."""
+    """They will not be paid."""
     errors: int = 0
-    """The gateway gave no answer, or the handler raised: they are asked about again within a minute. Or the gateway has
+    """The gateway did not answer, or the handler raised: they are asked about again within a minute. Or the gateway has
     never known the order: it is asked about again when its age has doubled."""
     unresolved: int = 0
     """Money calls of this merchant of which nobody knows what became of them: ``books.unresolved()`` lists them."""
@@ -79,11 +79,11 @@ class _Taken:
     order_no: str
     made_at: datetime
     has_status: bool
-    """Whether the gateway has said anything of it before."""
+    """Whether the gateway has reported it before."""
 
 
 class Sweeping:
-    """Finds what is due, and puts off what was asked."""
+    """Takes the orders that are due, and writes down when they are due next."""
 
     def __init__(self, database: Database, entries: Entries, claims: Claims) -> None:
         self._database = database
@@ -91,7 +91,7 @@ class Sweeping:
         self._entries = entries
         self._claims = claims
         self._at_work: dict[tuple[str, str], _Taken] = {}
-        """What this process has taken and not ended yet, by merchant and key."""
+        """The orders that this process works on, by merchant and key."""
 
     async def run(self, omipay: AsyncOmipay, handler: Handler, limit: int, pause: float) -> None:
         """Sweep again and again until this is cancelled, which cancels the sweeps."""
@@ -118,14 +118,14 @@ class Sweeping:
     def _warn_of_slow_handlers(self, m_number: str) -> None:
         numbers = [taken.order_no for (merchant, _), taken in self._at_work.items() if merchant == m_number]
         _log.warning(
-            "orders %s: a sweep has been at them for more than %g s and goes on beside them: does a handler hang?",
+            "orders %s: a sweep has worked on them for more than %g s, and the next one begins: does a handler hang?",
             ", ".join(numbers),
             _LONG_S,
         )
 
     async def sweep(self, omipay: AsyncOmipay, handler: Handler | None, limit: int) -> SweepReport:
         """Ask about ``limit`` orders at most, several at a time."""
-        if omipay.is_closed:  # where nothing is due, nobody would ask the session
+        if omipay.is_closed:  # if nothing is due, the session is not used and does not raise this itself
             raise SessionClosed
         sweep = _Sweep(self, omipay, handler, limit)
         await sweep.run()
@@ -136,58 +136,58 @@ class Sweeping:
         """Take ``count`` orders at most that are due, the longest due first."""
         now = self._dialect.now()
         due = [ORDER.c.m_number == m_number, ORDER.c.due_at <= now, ORDER.c.order_no.is_not(None)]
-        due.append(or_(ORDER.c.owner.is_(None), ORDER.c.lease_until <= now))  # whoever holds it is at work on it
+        due.append(or_(ORDER.c.owner.is_(None), ORDER.c.lease_until <= now))  # or its handler is running
         if not paid_too:
             due.append(ORDER.c.paid_at.is_(None))
         if self._at_work:
             due.append(ORDER.c.key.not_in([key for merchant, key in self._at_work if merchant == m_number]))
         keys = select(ORDER.c.key).where(*due).order_by(ORDER.c.due_at).limit(count).with_for_update(skip_locked=True)
         found = keys.cte("due")  # evaluated once: a subquery may be run again and again, and its limit with it
-        taking = (
+        statement = (
             update(ORDER)
             .where(ORDER.c.m_number == m_number, ORDER.c.key.in_(select(found.c.key)))
             .values(due_at=self._dialect.now(_HOLD))
             .returning(ORDER.c.key, ORDER.c.order_no, ORDER.c.made_at, ORDER.c.status)
         )
 
-        async def ask(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(taking)).all()
+        async def work(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(statement)).all()
 
-        rows = await self._database.write(ask, JournalError)
+        rows = await self._database.write(work, JournalError)
         taken = [_Taken(row.key, row.order_no, aware(row.made_at), row.status is not None) for row in rows]
         self._at_work.update(((m_number, one.key), one) for one in taken)
         return taken
 
     def end(self, m_number: str, keys: Iterable[str]) -> None:
-        """Say that nothing is done any more about orders that were taken."""
+        """Note that this process does not work on these orders any more."""
         for key in keys:
             self._at_work.pop((m_number, key), None)
 
     async def give_back(self, m_number: str, keys: Sequence[str]) -> None:
-        """Let orders be due at once that were taken and not asked about."""
+        """Make orders due at once that were taken and not asked about."""
         await self._put_off(m_number, keys, self._dialect.now())
 
     async def record_answer(self, m_number: str, taken: _Taken, order: Order) -> None:
-        """Write down the gateway's answer. What is paid is due at once, for a sweep with a handler."""
+        """Write down the gateway's answer. A paid order is due at once, for a sweep with a handler."""
         age = await self._age(taken)
         due_at = self._dialect.now() if order.is_paid else self._dialect.now(schedule.next_question(age) - age)
 
-        async def ask(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             await self._entries.observe(connection, m_number, order, due_at)
 
-        await self._database.write(ask, JournalError)
+        await self._database.write(work, JournalError)
 
     async def record_success(self, m_number: str, taken: _Taken) -> None:
-        """Record success, where the session's backend is not these books."""
+        """Record a success, for a session whose backend is not these books."""
         this = and_(ORDER.c.m_number == m_number, ORDER.c.key == taken.key, ORDER.c.done_at.is_(None))
 
-        async def ask(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             await connection.execute(update(ORDER).where(this).values(self._claims.done()))
 
-        await self._database.write(ask, JournalError)
+        await self._database.write(work, JournalError)
 
     async def postpone(self, m_number: str, taken: _Taken, *, is_unknown: bool) -> None:
-        """Let it be due again soon; an order that the gateway does not know, as late as one that waits."""
+        """Make an order due again soon; one that the gateway does not know, as late as one that is not paid yet."""
         age = await self._age(taken)
         due_age = schedule.next_question(age) if is_unknown else schedule.next_attempt(age)
         await self._put_off(m_number, [taken.key], self._dialect.now(due_age - age))
@@ -195,28 +195,28 @@ class Sweeping:
     async def _put_off(self, m_number: str, keys: Sequence[str], due_at: Any) -> None:
         these = and_(ORDER.c.m_number == m_number, ORDER.c.key.in_(keys), ORDER.c.due_at.is_not(None))
 
-        async def ask(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> None:
             await connection.execute(update(ORDER).where(these).values(due_at=due_at))
 
-        await self._database.write(ask, JournalError)
+        await self._database.write(work, JournalError)
 
     async def _age(self, taken: _Taken) -> timedelta:
-        async def ask(connection: AsyncConnection) -> datetime:
+        async def work(connection: AsyncConnection) -> datetime:
             return aware((await connection.execute(select(self._dialect.now()))).scalar_one())
 
-        return await self._database.read(ask, JournalError) - taken.made_at
+        return await self._database.read(work, JournalError) - taken.made_at
 
     async def waiting(self, m_number: str | None, limit: int) -> list[WaitingOrder]:
-        """What is still to be asked about, the next due first."""
+        """List the orders that are still to be asked about, the next due first."""
         columns = [ORDER.c[field.name] for field in attrs.fields(WaitingOrder)]
-        asking = select(*columns).where(ORDER.c.due_at.is_not(None), ORDER.c.order_no.is_not(None))
+        query = select(*columns).where(ORDER.c.due_at.is_not(None), ORDER.c.order_no.is_not(None))
         if m_number is not None:
-            asking = asking.where(ORDER.c.m_number == m_number)
+            query = query.where(ORDER.c.m_number == m_number)
 
-        async def ask(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(asking.order_by(ORDER.c.due_at).limit(limit))).mappings().all()
+        async def work(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(query.order_by(ORDER.c.due_at).limit(limit))).mappings().all()
 
-        return [waiting_of(row) for row in await self._database.read(ask, JournalError)]
+        return [waiting_of(row) for row in await self._database.read(work, JournalError)]
 
 
 class _Sweep:
@@ -228,7 +228,7 @@ class _Sweep:
         self._handler = handler
         self._left = limit
         self._held: dict[str, _Taken] = {}
-        """Taken, and nothing written down of it yet."""
+        """The orders that were taken, and of which nothing is written down yet."""
         self._handling: set[str] = set()
         """The keys of the orders whose handler this sweep has begun."""
         self._next: list[_Taken] = []
@@ -270,7 +270,7 @@ class _Sweep:
             return self._next.pop() if self._next else None
 
     async def _ask(self, taken: _Taken) -> None:
-        """Ask about one order, fulfil it if it is paid, and write down what came of it."""
+        """Ask about one order, fulfil it if it is paid, and write down the result."""
         is_unknown = False
         try:
             order = await self._settled(taken)
@@ -308,7 +308,7 @@ class _Sweep:
 
 
 def _check_end(sweep: asyncio.Task[SweepReport]) -> None:
-    """Raise what ends a worker, and log what ended this sweep only."""
+    """Raise an error that ends the worker, and log one that ended only this sweep."""
     try:
         sweep.result()
     except (SessionClosed, ConfigurationError):

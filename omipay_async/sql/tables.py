@@ -1,4 +1,4 @@
-"""The two tables, in plain column types, so that a migration which Alembic writes imports nothing of this package.
+"""The two tables. Their column types are plain, so that a migration written by Alembic does not import this package.
 
 ``omipay_call`` has one row for each money call. It is open while ``closed_at`` is empty: nobody knows yet whether the
 call was acted on. ``omipay_order`` has one row for each order that has a number: its last status at the gateway, who
@@ -6,8 +6,8 @@ is fulfilling it (``owner``, until ``lease_until``), and since when its handler 
 kinds of rows in it have no ``order_no``: a claim of an order that the journal does not know, and a note that one
 process leaves for the others (``note``).
 
-Every time is in UTC. ``started_at`` and ``until`` are by the clock of the machine that made the call, everything else
-is by the database's clock, so that machines whose clocks differ may share the books.
+Every time is in UTC. ``started_at`` and ``until`` are by the clock of the machine that made the call. All others are by
+the database's clock, so that machines whose clocks differ may share the books.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ ORDER: Final = Table(
     Column("woken", BigInteger),
     PrimaryKeyConstraint("m_number", "key", name="pk_omipay_order"),
 )
-"""``due_at`` is when a sweep asks again. ``out_order_no``, ``amount`` and ``currency`` are for people to read: as
-QueryOrder gave them, before that as the call asked for them.
+"""``due_at`` is when a sweep asks again. ``out_order_no``, ``amount`` and ``currency`` are for people to read: those of
+QueryOrder, and before that those of the call.
 
-``wake_key`` and ``woken`` are for SQLite, which has no messages: a wake-up's key, and its place in the order of all.
+``wake_key`` and ``woken`` are for SQLite, which cannot send messages: the key of a wake-up, and its serial number.
 """
 
 _UNRESOLVED: Final = CALL.c.closed_at.is_(None)
@@ -126,7 +126,7 @@ class WaitingOrder:
     m_number: str
     order_no: str
     out_order_no: str | None = None
-    """From QueryOrder's reply, before that from the call. None where a person gave the order's number."""
+    """From QueryOrder's reply, and before that from the call. None if a person gave the order's number."""
     amount: int | None = None
     """In the currency's minor unit."""
     currency: str | None = None
@@ -173,33 +173,33 @@ def storable_text(text: str | None) -> str | None: ...
 
 
 def storable_text(text: str | None) -> str | None:
-    """A string as both databases can hold it: its content, whatever subclass it is of, without NUL and surrogates.
+    """A string that both databases can store: its content, whatever subclass it has, without NUL and surrogates.
 
-    The gateway may write anything into its replies, and what cannot be stored would never be fulfilled.
+    The gateway may send any text in its replies, and an order that could not be stored would never be fulfilled.
     """
     return None if text is None else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", plain_text(text))
 
 
 def storable(amount: int) -> bool:
-    """Whether both databases can hold an amount. No call has a larger one."""
+    """Whether both databases can store an amount. No call has a larger one."""
     return amount <= _LARGEST_AMOUNT
 
 
 def waiting_of(row: Mapping[str, Any]) -> WaitingOrder:
-    """A row of ``omipay_order`` as people are shown it."""
+    """A row of ``omipay_order`` for people to read."""
     values = {field.name: row[field.name] for field in attrs.fields(WaitingOrder)}
     return WaitingOrder(**{**values, "made_at": aware(values["made_at"]), "due_at": aware(values["due_at"])})
 
 
 def aware(time: datetime) -> datetime:
-    """A time as the database gave it, in UTC: SQLite leaves the zone out."""
+    """A time from the database, in UTC: SQLite leaves the time zone out."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def order_key(order_no: str) -> str:
-    """What an order is found by: however its number is spelt, as for the once-guard.
+    """The key of an order's row, which is the same however its number is spelt, as for the once-guard.
 
-    A colon is in no order's number: what holds one is the key of a note, which has the merchant's own number in it.
+    No order's number contains a colon. A key that does is that of a note, and contains the merchant's own number.
     """
     return order_no if ":" in order_no else one_spelling(order_no).casefold()
 

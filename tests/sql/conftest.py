@@ -1,4 +1,4 @@
-"""Books on SQLite and on a PostgreSQL of our own: each test that takes ``books`` runs on both."""
+"""Books on SQLite and on a PostgreSQL server of the tests: each test that uses ``books`` runs on both."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def second_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def fragile(second_server: PostgresServer) -> Iterator[PostgresServer]:
-    """A server that the test may stop, freeze and restart."""
+    """A server that a test may stop, freeze and restart."""
     second_server.repair()
     yield second_server
     second_server.repair()
@@ -49,7 +49,7 @@ def postgres_url(server: PostgresServer) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest) -> str:
-    """An empty database, one after the other of both kinds."""
+    """An empty database of each kind."""
     found: str = request.getfixturevalue(f"{request.param}_url")
     return found
 
@@ -63,14 +63,14 @@ async def books(url: str) -> AsyncIterator[Books]:
 
 @pytest.fixture
 async def other(url: str, books: Books) -> AsyncIterator[Books]:
-    """What another process would have."""
+    """The books of another process."""
     async with Books(url) as other:
         yield other
 
 
 @pytest.fixture
 async def postgres(fragile: PostgresServer) -> AsyncIterator[Books]:
-    """Books on a PostgreSQL server that the test may end."""
+    """Books on a PostgreSQL server that a test may stop."""
     async with Books(fragile.database()) as books:
         await books.create_tables()
         yield books
@@ -91,7 +91,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def omipay(sandbox: Sandbox, books: Books) -> AsyncIterator[AsyncOmipay]:
-    """A session whose backend, but not its journal, are the books."""
+    """A session whose backend is the books, and which has no journal."""
     async with sandbox.session(backend=books) as omipay:
         yield omipay
 

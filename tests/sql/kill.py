@@ -46,13 +46,13 @@ _MOST_SWEEPS = 10
 
 
 class Gateway(Sandbox):
-    """A sandbox that kills who asks it, before or after it acts."""
+    """A sandbox that kills the worker whose call it receives, before or after it acts."""
 
     def __init__(self) -> None:
         super().__init__("123456", "secret", notify_interval=0.3)
         self.deaths: dict[int, str] = {}
         self.answered: list[str] = []
-        """The orders whose numbers have reached somebody: their customers can pay."""
+        """The orders whose numbers were received, so that their customers can pay."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         query = parse_qs(scope.get("query_string", b"").decode())
@@ -74,7 +74,7 @@ class Gateway(Sandbox):
             os.kill(pid, signal.SIGKILL)
 
     async def customers(self) -> None:
-        """Pay most of what can be paid, for ever."""
+        """Pay most of the orders that can be paid, until cancelled."""
         choice = random.Random(7)
         while True:
             await asyncio.sleep(0.02)
@@ -87,7 +87,7 @@ class Gateway(Sandbox):
 
 @attrs.define
 class Workers:
-    """The processes, and the deaths that they are given."""
+    """The worker processes, and the points at which they are killed."""
 
     base_url: str
     database: str
@@ -98,7 +98,7 @@ class Workers:
     _random: random.Random = attrs.field(factory=random.Random)
 
     async def live_and_die(self, point: str, port: int) -> None:
-        """One worker's life."""
+        """Run one worker until it is killed at ``point``."""
         times = self._random.randint(1, 3)
         arguments = (self.base_url, self.database, port, point, times)
         process: ForkServerProcess = self._context.Process(target=self.target, args=arguments, daemon=True)
@@ -118,7 +118,7 @@ class Workers:
             raise AssertionError(message)
 
     async def kill(self, count: int) -> None:
-        """Let ``count`` workers live and die, some at a time."""
+        """Run ``count`` workers, some at a time, until each is killed."""
         self._context.set_forkserver_preload(["tests.sql.kill_worker"])
         points = [POINTS[number % len(POINTS)] for number in range(count)]
         self._random.shuffle(points)
@@ -132,26 +132,26 @@ class Workers:
 
 
 async def _wait_for(process: ForkServerProcess, seconds: float) -> None:
-    """Wait until a process has ended. Not by ``join`` in a thread.
+    """Wait until a process has ended, without ``join`` in a thread.
 
     Each ``start`` of another process asks all of them for their ends too. An end can be read once: of two threads that
     ask for the same one, the second gets 255, whatever the process died of.
     """
     deadline = time.monotonic() + seconds
-    while process.is_alive() and time.monotonic() < deadline:  # a process has no event
+    while process.is_alive() and time.monotonic() < deadline:  # asyncio has no event for it
         await asyncio.sleep(0.01)
 
 
 @attrs.frozen
 class Verdict:
-    """What the comparison found: everything in ``wrong`` is a defect."""
+    """The result of the comparison: everything in ``wrong`` is a defect."""
 
     figures: dict[str, Any]
     wrong: list[str]
 
 
 async def run(database: str, kills: int) -> Verdict:
-    """Kill, look after what is left, compare."""
+    """Kill workers, sweep what is left, and compare the books with the gateway's ledger."""
     gateway = Gateway()
     async with Books(database, lease=kill_worker.LEASE_S) as books, gateway, gateway.serve() as base_url:
         await books.create_tables()
@@ -162,7 +162,7 @@ async def run(database: str, kills: int) -> Verdict:
             await workers.kill(kills)
         finally:
             customers.cancel()
-        await asyncio.sleep(2 * kill_worker.LEASE_S)  # the leases and the calls of the dead
+        await asyncio.sleep(2 * kill_worker.LEASE_S)  # until the leases and calls of the killed workers have ended
         await execute(books, "UPDATE omipay_call SET expires_at = started_at")
         before = await found(books, gateway)
         sweeps = await look_after(database, base_url)
@@ -189,7 +189,7 @@ async def run(database: str, kills: int) -> Verdict:
 
 
 async def look_after(database: str, base_url: str) -> list[SweepReport]:
-    """What ``books.run`` does after a restart, without its waits: what could not be asked or fulfilled is asked again.
+    """Do what ``books.run`` does after a restart, without its pauses: sweep again while a sweep has errors.
 
     With the usual lease. An answer that takes longer than a third of the workers' short one is an error of that sweep.
     """
@@ -207,7 +207,7 @@ async def ship(order: Any, connection: Any) -> None:
 
 
 async def deliver(books: Books, gateway: Gateway, base_url: str) -> None:
-    """The notifications that no living worker took, once more."""
+    """Deliver the notifications that no living worker received once more."""
     taken = {delivery.order_no for delivery in gateway.ledger.deliveries if delivery.accepted}
     async with kill_worker.session(base_url, books) as omipay:
         for order in list(gateway.ledger.orders.values()):
@@ -222,7 +222,7 @@ async def deliver(books: Books, gateway: Gateway, base_url: str) -> None:
 
 @attrs.frozen
 class Found:
-    """The ledger and the books, side by side."""
+    """What the gateway's ledger and the books have, side by side."""
 
     figures: dict[str, int]
     wrong: list[str]
@@ -233,7 +233,7 @@ class Found:
 
 
 async def found(books: Books, gateway: Gateway) -> Found:
-    """Compare."""
+    """Compare the ledger with the books."""
     calls = await execute(books, "SELECT out_order_no, out_refund_no, order_no, refund_no, outcome FROM omipay_call")
     effects = Counter(row[0] for row in await execute(books, "SELECT order_no FROM outbox"))
     rows = await execute(books, f"SELECT {', '.join(_COLUMNS)} FROM omipay_order WHERE order_no IS NOT NULL")
@@ -271,7 +271,7 @@ async def found(books: Books, gateway: Gateway) -> Found:
 
 
 def _compared(what: str, row: Any, number: str, column: str, *, stands: bool) -> str:
-    """What is wrong with the call that made something; empty if it has its row, DONE or unresolved."""
+    """What is wrong with the call that made an order or refund; empty if its row is DONE or unresolved."""
     if row is None:
         return f"{what}: no row"
     if row.outcome == "NOT_DONE" and stands:
@@ -282,7 +282,7 @@ def _compared(what: str, row: Any, number: str, column: str, *, stands: bool) ->
 
 
 def main() -> int:
-    """Kill as often as asked, on both databases."""
+    """Kill as many workers as ``--kills`` says, on both databases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--database", choices=["sqlite", "postgres"], action="append")

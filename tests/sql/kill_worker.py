@@ -1,4 +1,4 @@
-"""A process of a shop that is killed: it charges, refunds, hears notifications and sweeps, until somebody ends it."""
+"""A process of a shop that is to be killed: it charges, refunds, receives notifications and sweeps until then."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HERE = (
     "before finish",
     "after finish",
 )
-"""Where a worker ends itself. ``AT_THE_GATEWAY`` ends it from outside."""
+"""Where a worker kills itself. At the points ``AT_THE_GATEWAY`` the gateway kills it."""
 
 
 class Death:
@@ -58,7 +58,7 @@ class Death:
 
 
 class DyingBooks(Books):
-    """Books that pass the points."""
+    """Books that kill the process at these points."""
 
     death: Death
 
@@ -80,7 +80,7 @@ class DyingBooks(Books):
 
 
 class Shop:
-    """What the process does."""
+    """The shop that the process runs."""
 
     def __init__(self, omipay: AsyncOmipay, books: DyingBooks, port: int) -> None:
         self._omipay = omipay
@@ -130,13 +130,13 @@ class Shop:
             await self._omipay.refund(order_no=order_no, out_refund_no=self._new_number(), amount=amount // 2)
 
     async def trade(self) -> None:
-        """Charge and refund for ever."""
+        """Charge and refund until the process is killed."""
         while True:
             with contextlib.suppress(OmipayError):
                 await (self._refund() if self._random.random() < 0.3 else self._charge())
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One notification, over a connection of its own."""
+        """Answer one notification, which has its own connection."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = int(head.partition("content-length:")[2].split("\r\n")[0])
@@ -148,7 +148,7 @@ class Shop:
 
 
 def main(base_url: str, database: str, port: int, point: str, times: int) -> None:
-    """Be a worker until killed."""
+    """Run a worker until it is killed."""
     asyncio.run(_main(base_url, database, port, Death(point, times)))
 
 

@@ -1,4 +1,4 @@
-"""The books as a backend: the table of states on both databases, leases, several processes, notes."""
+"""The books as a backend: the table of transitions on both databases, leases, several processes, and notes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tests.support.entries import execute
 
 @pytest.mark.parametrize(("state", "step"), TRANSITIONS)
 async def test_the_books_follow_the_table(books: Books, state: ClaimState, step: Step) -> None:
-    """Each row of the table holds: the answer, and the state after it."""
+    """The answer and the state after it are those of the table's row."""
     await brought_to(books, state)
     after, answer = TRANSITIONS[state, step]
     assert await answer_to(books, step) is answer
     assert await seen(books) is after
 
 
-async def test_books_are_everything_that_a_session_can_use(books: Books) -> None:
-    """Sessions find out by the protocols what a backend and a journal can do."""
+async def test_books_are_a_backend_a_listener_a_note_keeper_and_a_journal(books: Books) -> None:
+    """A session finds out by these protocols what it can do with them."""
     for protocol in (Backend, Listener, NoteKeeper, Journal):
         assert isinstance(books, protocol)
 
 
-async def test_a_lease_lapses_and_the_former_owner_changes_nothing(url: str, books: Books) -> None:
-    """After a lease another owner takes over; the former owner, if it is alive after all, gets False."""
+async def test_a_former_owner_changes_nothing_once_another_has_the_order(url: str, books: Books) -> None:
+    """When a lease has ended another owner may claim, and late requests of the first one are refused."""
     async with Books(url, lease=0.05) as short:
         assert await short.claim(KEY, "first") is Claim.MINE
         await asyncio.sleep(0.1)
@@ -41,8 +41,8 @@ async def test_a_lease_lapses_and_the_former_owner_changes_nothing(url: str, boo
         assert await books.claim(KEY, "first") is Claim.BUSY
 
 
-async def test_a_renewed_lease_lasts_from_the_renewal(url: str, books: Books) -> None:
-    """A handler that goes on renewing keeps the others out."""
+async def test_a_lease_counts_from_its_last_renewal(url: str, books: Books) -> None:
+    """As long as an owner goes on renewing, no other owner gets the order."""
     async with Books(url, lease=0.6) as short:
         await short.claim(KEY, "me")
         for _ in range(4):
@@ -51,8 +51,8 @@ async def test_a_renewed_lease_lasts_from_the_renewal(url: str, books: Books) ->
         assert await books.claim(KEY, "you") is Claim.BUSY
 
 
-async def test_one_of_many_gets_the_claim(books: Books, other: Books) -> None:
-    """Sixty claims at once, over two engines: one is MINE."""
+async def test_one_of_sixty_owners_gets_the_claim(books: Books, other: Books) -> None:
+    """They claim at the same time, over two engines."""
     claims = await asyncio.gather(*((books, other)[n % 2].claim(KEY, f"owner {n}") for n in range(60)))
     assert Counter(claims) == {Claim.MINE: 1, Claim.BUSY: 59}
 
@@ -70,7 +70,7 @@ async def test_merchants_do_not_see_each_others_orders(books: Books) -> None:
 
 
 async def test_notes_are_apart_from_claims_and_keep_their_case(books: Books, other: Books) -> None:
-    """A note is remembered unchanged, in place of the one before; the case of a merchant's own number counts."""
+    """A note replaces the one before it, and keys that differ in case are different."""
     key = "123456:out_order_no:T1"
     assert await books.noted(key) is None
     await books.note(key, "first")
@@ -81,8 +81,8 @@ async def test_notes_are_apart_from_claims_and_keep_their_case(books: Books, oth
     assert await books.noted(key) == '{"order_no": "TR1"}'
 
 
-async def test_notes_outlive_an_eager_pruning(books: Books) -> None:
-    """Whoever waits for a notification finds the note for a quarter of an hour, whatever is pruned."""
+async def test_notes_are_not_pruned_for_a_quarter_of_an_hour(books: Books) -> None:
+    """A wait for a notification finds the note for that long, whatever is pruned."""
     key = "123456:out_order_no:T1"
     await books.note(key, "here")
     await books.prune(0)

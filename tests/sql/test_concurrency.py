@@ -1,4 +1,4 @@
-"""Transactions and machines at the same time: what was taken back is repeated, and the database's clock counts."""
+"""Concurrent transactions, which are repeated if they were rolled back, and machines whose clocks differ."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = f"{M}:TR1"
 
 
 async def test_a_deadlock_is_repeated(postgres: Books) -> None:
-    """PostgreSQL takes one of two transactions back; nothing was done by it, so it is done again."""
+    """PostgreSQL rolls one of two transactions back: it did nothing, so it is repeated."""
     await postgres.claim(f"{M}:A", "me")
     await postgres.claim(f"{M}:B", "me")
     met = asyncio.Barrier(2)
@@ -44,12 +44,12 @@ async def test_a_deadlock_is_repeated(postgres: Books) -> None:
 
     write = postgres._database.write
     await asyncio.gather(write(touching("a", "b"), BackendError), write(touching("b", "a"), BackendError))
-    assert attempts >= 3  # on a busy machine the two may meet again
+    assert attempts >= 3  # on a busy machine they may deadlock again
 
 
 @pytest.mark.parametrize("first", ["closing", "confirmed"])
 async def test_a_reply_and_its_notification_at_the_same_time_do_not_deadlock(postgres: Books, first: str) -> None:
-    """Both take the call's row before the order's: PostgreSQL has nothing to take back, which takes it a second."""
+    """Both lock the call's row before the order's, so no transaction is rolled back."""
     call = entry()
     await postgres.opening(call)
     await postgres.confirmed(M, order("TR1", "T9"))
@@ -79,7 +79,7 @@ async def test_a_reply_and_its_notification_at_the_same_time_do_not_deadlock(pos
 async def test_two_orders_under_one_number_that_are_confirmed_at_the_same_time_resolve_two_calls(
     postgres: Books,
 ) -> None:
-    """Each proves one of two calls that were sent under one number, also if two processes learn of them at once."""
+    """Two calls were sent under one number, and two processes learn of their orders at the same time."""
     for _ in range(2):
         await postgres.closing(entry(outcome=UNKNOWN))
     async with postgres._database._engine.connect() as holding:
@@ -90,8 +90,8 @@ async def test_two_orders_under_one_number_that_are_confirmed_at_the_same_time_r
     assert await postgres.unresolved() == []
 
 
-async def test_what_always_fails_is_not_repeated_for_ever(postgres: Books) -> None:
-    """A serialization failure each time is an error in the end."""
+async def test_a_transaction_that_always_fails_is_not_repeated_for_ever(postgres: Books) -> None:
+    """After some serialization failures it is an error."""
     attempts = 0
 
     async def work(connection: Any) -> None:
@@ -104,7 +104,7 @@ async def test_what_always_fails_is_not_repeated_for_ever(postgres: Books) -> No
     assert attempts == 4
 
 
-async def test_an_hour_of_difference_between_machines_makes_no_difference(postgres_url: str) -> None:
+async def test_machines_whose_clocks_differ_by_an_hour_may_share_the_books(postgres_url: str) -> None:
     """Leases, deadlines and schedules are by the database's clock; entries keep their own machine's times."""
     begun = datetime.now(UTC) + timedelta(hours=1)
     async with Books(postgres_url) as right, Books(postgres_url, clock=ManualClock(begun)) as fast:
@@ -121,8 +121,8 @@ async def test_an_hour_of_difference_between_machines_makes_no_difference(postgr
         assert timedelta(seconds=0) < waiting.due_at - datetime.now(UTC) < timedelta(seconds=11)
 
 
-async def test_the_time_of_sqlite_is_that_of_the_clock_that_the_books_were_given(sqlite_url: str) -> None:
-    """Leases and sweeps of books on SQLite can be tested without waiting."""
+async def test_books_on_sqlite_use_the_clock_that_they_were_given(sqlite_url: str) -> None:
+    """So their leases and sweeps can be tested without waiting."""
     clock = ManualClock()
     async with Books(sqlite_url, lease=30, clock=clock) as books:
         await books.create_tables()

@@ -37,7 +37,7 @@ BOTH = [
 
 
 async def charge(sandbox: Sandbox, books: Books, number: str) -> None:
-    """A charge that is written down; without its entry it is not sent."""
+    """Charge; if the entry cannot be written, nothing is sent."""
     async with sandbox.session(journal=books, backend=books) as omipay:
         try:
             await omipay.make_scan_order(
@@ -53,14 +53,14 @@ async def charge(sandbox: Sandbox, books: Books, number: str) -> None:
 
 
 async def notify(sandbox: Sandbox, books: Books, order_no: str) -> bool:
-    """A notification, and whether it was answered with SUCCESS."""
+    """Deliver a notification, and return whether it was answered SUCCESS."""
     async with sandbox.session(journal=books, backend=books) as omipay:
         body = sandbox.notification(order_no)
         return (await omipay.receive_notification(body, books.transactional(ship))).status == 200
 
 
 async def sweep(sandbox: Sandbox, books: Books) -> bool:
-    """A sweep, and whether it fulfilled the order."""
+    """Sweep, and return whether that fulfilled the order."""
     async with sandbox.session(journal=books, backend=books) as omipay:
         with contextlib.suppress(JournalError):
             return (await books.sweep(omipay, books.transactional(ship))).fulfilled == 1
@@ -83,7 +83,7 @@ def orders_of(sandbox: Sandbox, number: str) -> Iterable[str]:
 
 @pytest.mark.parametrize(("url", "failure"), BOTH, indirect=["url"])
 async def test_a_charge_is_never_lost_sight_of(sandbox: Sandbox, books: Books, url: str, failure: str) -> None:
-    """What the gateway made has its entry, which is DONE with its number or open; what it did not make is not DONE."""
+    """The entry of an order that was made is open or is DONE and has its number; that of any other is not DONE."""
     for place in range(MOST_PLACES):
         failing = FailingDatabase(books, failure, place)
         with failing.installed():
@@ -99,7 +99,7 @@ async def test_a_charge_is_never_lost_sight_of(sandbox: Sandbox, books: Books, u
 
 
 async def pay_and_fail(sandbox: Sandbox, books: Books, failure: str, fulfil: Any) -> None:
-    """At each place let the database fail while an order is fulfilled, then fulfil it again: one effect."""
+    """Let the database fail once at each place while an order is fulfilled, then fulfil it again: one effect."""
     for place in range(MOST_PLACES):
         await charge(sandbox, books, f"T{place}")
         (order_no,) = orders_of(sandbox, f"T{place}")
@@ -123,7 +123,7 @@ async def pay_and_fail(sandbox: Sandbox, books: Books, failure: str, fulfil: Any
 async def test_a_notification_is_answered_success_only_after_the_effect(
     sandbox: Sandbox, books: Books, url: str, failure: str
 ) -> None:
-    """And the next delivery brings about what is missing, and nothing twice."""
+    """If the effect is missing, the next delivery makes it; it never happens twice."""
     await pay_and_fail(sandbox, books, failure, lambda order_no: notify(sandbox, books, order_no))
 
 
@@ -131,6 +131,6 @@ async def test_a_notification_is_answered_success_only_after_the_effect(
 async def test_a_sweep_counts_as_fulfilled_only_what_has_its_effect(
     sandbox: Sandbox, books: Books, url: str, failure: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the next brings about what is missing, and nothing twice. The database's failure is not the handler's."""
+    """If the effect is missing, the next sweep makes it; it never happens twice. The log does not blame the handler."""
     await pay_and_fail(sandbox, books, failure, lambda _: sweep(sandbox, books))
-    assert caplog.text.count("the handler raised") <= 1  # where its own statement failed
+    assert caplog.text.count("the handler raised") <= 1  # when its own statement failed

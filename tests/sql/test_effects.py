@@ -33,14 +33,14 @@ async def books(books: Books) -> Books:
 
 
 async def test_an_effect_and_its_record_are_committed_together(books: Books, other: Books) -> None:
-    """Once it has happened it never happens again, over whichever session and process."""
+    """Once it has happened it never happens again, in whichever session and process."""
     assert await run(books, books.transactional(ship)) is True
     assert await run(other, other.transactional(ship)) is False
     assert await effects(books) == 1
 
 
 async def test_a_handler_that_raises_leaves_nothing_behind(books: Books) -> None:
-    """Its statements are taken back, and the next delivery runs it again."""
+    """Its statements are rolled back, and the next delivery runs it again."""
 
     with pytest.raises(ValueError, match="TR1"):
         await run(books, books.transactional(ship_and_fail))
@@ -50,7 +50,7 @@ async def test_a_handler_that_raises_leaves_nothing_behind(books: Books) -> None
 
 
 async def test_the_databases_own_errors_reach_the_caller(books: Books) -> None:
-    """A unique key that is there already is the handler's failure, not the books'."""
+    """If a unique key exists already, the handler has failed, and not the books."""
     await execute(books, "CREATE TABLE sale (number TEXT PRIMARY KEY)")
 
     async def twice(order: Order, connection: AsyncConnection) -> None:
@@ -63,7 +63,7 @@ async def test_the_databases_own_errors_reach_the_caller(books: Books) -> None:
 
 
 async def test_the_record_of_a_process_that_died_after_its_commit_is_found(books: Books, other: Books) -> None:
-    """Killed between the commit and the guard's own record: the next run does nothing, and says that it is done."""
+    """It was killed before the once-guard recorded the success: the next run does nothing and reports the success."""
     ended = asyncio.Event()
 
     class Killed(Books):
@@ -85,7 +85,7 @@ async def test_the_record_of_a_process_that_died_after_its_commit_is_found(books
 async def test_the_second_of_two_owners_waits_for_the_first_and_finds_its_record(
     url: str, books: Books, other: Books
 ) -> None:
-    """A lease was lost over a handler that blocks: the effect does not rest on leases."""
+    """A lease was lost while a handler blocked: the effect does not depend on leases."""
     inside, go = asyncio.Event(), asyncio.Event()
 
     async def slow(order: Order, connection: AsyncConnection) -> None:
@@ -104,17 +104,17 @@ async def test_the_second_of_two_owners_waits_for_the_first_and_finds_its_record
     assert not second.done()
     go.set()
     await asyncio.gather(first, second, return_exceptions=True)
-    assert await second is True  # its handler was called, and had nothing to do
+    assert await second is True  # its run found the effect and did nothing
     assert await effects(books) == 1
 
 
 async def test_a_handler_that_blocks_its_process_over_its_lease_has_its_effect_once(url: str, books: Books) -> None:
-    """``time.sleep`` in a handler: another process takes the claim over, and finds the effect or makes it, alone."""
+    """Another process gets the claim meanwhile, and either finds the effect or makes it."""
     async with Books(url, lease=0.3) as first, Books(url, lease=0.3) as second:
 
         async def blocking(order: Order, connection: AsyncConnection) -> None:
             await ship(order, connection)
-            time.sleep(0.7)  # what is tested
+            time.sleep(0.7)  # blocks on purpose
 
         runs = (run(each, each.transactional(blocking)) for each in (first, second))
         await asyncio.gather(*runs, return_exceptions=True)
@@ -127,7 +127,7 @@ async def test_a_handler_that_blocks_its_process_over_its_lease_has_its_effect_o
 async def test_a_handler_that_ends_the_transaction_itself_has_no_effect(
     books: Books, ending: str, caught: bool
 ) -> None:
-    """The record would not be committed with its statements, which would be repeated: the author reads why."""
+    """Otherwise its statements would be committed without the record, and would be repeated. The error says so."""
 
     async def wrong(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
@@ -144,8 +144,8 @@ async def test_a_handler_that_ends_the_transaction_itself_has_no_effect(
     assert await effects(books) == 1
 
 
-async def test_a_savepoint_is_no_end_of_the_transaction(books: Books) -> None:
-    """A part of a handler may be taken back by itself."""
+async def test_a_handler_may_use_savepoints(books: Books) -> None:
+    """It may roll a part of its statements back."""
 
     async def careful(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
@@ -158,7 +158,7 @@ async def test_a_savepoint_is_no_end_of_the_transaction(books: Books) -> None:
 
 
 async def test_a_handler_that_is_cancelled_has_no_effect(books: Books) -> None:
-    """Cancelling the run takes its statements back."""
+    """Its statements are rolled back."""
     inside = asyncio.Event()
 
     async def hang(order: Order, connection: AsyncConnection) -> None:
@@ -176,7 +176,7 @@ async def test_a_handler_that_is_cancelled_has_no_effect(books: Books) -> None:
 
 
 async def test_a_handler_that_is_slower_than_its_lease_keeps_it(books: Books) -> None:
-    """Renewals go on while it runs; on SQLite nobody could take the claim from the one writer."""
+    """The lease is renewed while it runs; on SQLite nobody can take the claim from the one writer."""
     clock = ManualClock()
     renewals = 0
     idle = True
@@ -191,19 +191,19 @@ async def test_a_handler_that_is_slower_than_its_lease_keeps_it(books: Books) ->
 
     async def slow(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
-        while renewals < 4:  # one each third of the lease: it would be over
+        while renewals < 4:  # one for each third of the lease, so it would have ended
             clock.advance(100 if idle else 0)
             await asyncio.sleep(0.001)
 
     books.__class__ = Counting
-    books.lease = 3000.0  # so long that no slow answer counts
+    books.lease = 3000.0  # so long that slow answers do not matter
     guard = OnceGuard(books, clock, M)
     assert await guard.run(ORDER, books.transactional(slow), wait_timeout=10) is True
     assert await effects(books) == 1
 
 
 async def test_a_plain_handler_runs_under_the_books_claim(books: Books, other: Books) -> None:
-    """Without a transaction the once-guard does what it does with every backend."""
+    """Without a transaction the once-guard works as with every backend."""
     ran: list[str] = []
 
     async def plain(order: Order) -> None:
@@ -214,8 +214,8 @@ async def test_a_plain_handler_runs_under_the_books_claim(books: Books, other: B
     assert ran == ["TR1"]
 
 
-async def test_a_transactional_handler_is_for_sessions(books: Books) -> None:
-    """Called by hand it does not know whose order it is; what cannot be called or awaited is named."""
+async def test_a_transactional_handler_can_only_be_called_by_a_session(books: Books) -> None:
+    """Otherwise it does not know the merchant. A handler that cannot be called or awaited is refused, too."""
     with pytest.raises(InvalidRequest, match="session"):
         await books.transactional(ship)(ORDER)
     with pytest.raises(InvalidRequest, match="handler"):
@@ -225,12 +225,12 @@ async def test_a_transactional_handler_is_for_sessions(books: Books) -> None:
 
 
 async def test_a_transactional_handler_keeps_its_name(books: Books) -> None:
-    """For logs and for frameworks that look at it."""
+    """Logs and frameworks show it."""
     assert books.transactional(ship).__name__ == "ship"
 
 
-async def test_on_sqlite_a_handler_cannot_wait_for_itself(sqlite_url: str) -> None:
-    """A money call within it would wait for the one writer, which is the handler itself: an error at once."""
+async def test_on_sqlite_a_money_call_in_a_handler_is_an_error(sqlite_url: str) -> None:
+    """It would wait for the one writer, which is the handler itself."""
     async with Books(sqlite_url) as books:
         await books.create_tables()
 
@@ -243,13 +243,13 @@ async def test_on_sqlite_a_handler_cannot_wait_for_itself(sqlite_url: str) -> No
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
 async def test_a_handler_runs_again_after_a_deadlock(url: str, books: Books) -> None:
-    """PostgreSQL took one of two transactions back: nothing was done by it, so it is simply repeated."""
+    """PostgreSQL rolled one of two transactions back: it did nothing, so it is repeated."""
     await execute(books, "CREATE TABLE stock (item TEXT PRIMARY KEY, pieces INT)")
     await execute(books, "INSERT INTO stock VALUES ('a', 9), ('b', 9)")
     met = asyncio.Barrier(2)
     calls = 0
 
-    def taking(*items: str) -> Any:
+    def locks(*items: str) -> Any:
         async def handler(order: Order, connection: AsyncConnection) -> None:
             nonlocal calls
             calls += 1
@@ -264,16 +264,16 @@ async def test_a_handler_runs_again_after_a_deadlock(url: str, books: Books) -> 
 
     guard = OnceGuard(books, SystemClock(), M)
     await asyncio.gather(
-        guard.run(order("TR1"), taking("a", "b"), wait_timeout=20),
-        guard.run(order("TR2"), taking("b", "a"), wait_timeout=20),
+        guard.run(order("TR1"), locks("a", "b"), wait_timeout=20),
+        guard.run(order("TR2"), locks("b", "a"), wait_timeout=20),
     )
-    assert calls >= 3  # on a busy machine the two may meet again
+    assert calls >= 3  # on a busy machine they may deadlock again
     assert await execute(books, "SELECT pieces FROM stock") == [(7,), (7,)]
 
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
-async def test_a_handler_that_always_loses_gives_up(url: str, books: Books) -> None:
-    """A serialization failure each time is a failure in the end: the next delivery tries again."""
+async def test_a_handler_is_not_repeated_for_ever(url: str, books: Books) -> None:
+    """After some serialization failures it has failed, and the next delivery runs it again."""
     calls = 0
 
     async def unlucky(order: Order, connection: AsyncConnection) -> None:

@@ -1,4 +1,4 @@
-"""Which URLs and engines the books take, and the errors for all others."""
+"""Which URLs and engines the books accept, and the errors for all others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KEY = "123456:TR1"
     ],
 )
 def test_urls_as_people_write_them(url: str, rendered: str) -> None:
-    """With or without the driver, libpq's word for TLS too; a password is not shown."""
+    """A URL may name the driver or not, and may have libpq's option for TLS; its password is not shown."""
     assert repr(Books(url)) == f"<Books: {rendered}, lease 30 s>"
 
 
@@ -58,29 +58,29 @@ def test_urls_as_people_write_them(url: str, rendered: str) -> None:
         None,
     ],
 )
-def test_what_will_not_do_is_named(url: Any) -> None:
-    """Other databases and drivers, a database that is lost with the process, what is neither a URL nor an engine."""
+def test_a_wrong_url_or_engine_is_refused(url: Any) -> None:
+    """Other databases, other drivers and databases in memory are, and objects that are neither."""
     with pytest.raises(ConfigurationError, match="url_or_engine") as caught:
         Books(url)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("lease", [0, -1, float("nan"), "30", None])
-def test_a_wrong_lease_is_named(lease: Any) -> None:
-    """When the books are made."""
+def test_a_wrong_lease_is_refused(lease: Any) -> None:
+    """The error names it, and comes when the books are made."""
     with pytest.raises(ConfigurationError, match="lease"):
         Books("sqlite:///omipay.db", lease=lease)
 
 
-def test_an_old_sqlite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is asked that it does not understand."""
+def test_an_old_sqlite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes before any statement that it does not understand."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(ConfigurationError, match=r"need 3\.35"):
         Books("sqlite:///omipay.db")
 
 
-async def test_an_engine_with_another_driver_is_named() -> None:
-    """The books speak to their database through two drivers only."""
+async def test_an_engine_with_another_driver_is_refused() -> None:
+    """The books support aiosqlite and asyncpg."""
     engine = create_async_engine("sqlite+aiosqlite://")
     engine.dialect.driver = "other"
     with pytest.raises(ConfigurationError, match="other is not supported"):
@@ -89,7 +89,7 @@ async def test_an_engine_with_another_driver_is_named() -> None:
 
 
 def begin_by_event(engine: Any) -> None:
-    """What SQLAlchemy's documentation tells users of SQLite to do."""
+    """Begin transactions as SQLAlchemy's documentation tells users of SQLite to do."""
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
@@ -100,8 +100,8 @@ def begin_by_event(engine: Any) -> None:
     "options", [{}, {"isolation_level": "AUTOCOMMIT"}, {"isolation_level": "SERIALIZABLE"}], ids=str
 )
 @pytest.mark.parametrize("prepare", [lambda _: None, begin_by_event], ids=["plain", "own BEGIN"])
-async def test_an_engine_of_the_users_own(url: str, options: dict[str, Any], prepare: Any) -> None:
-    """However it is set up, transactions are transactions; and it is the user's to close."""
+async def test_an_engine_of_the_user_works_and_is_not_closed(url: str, options: dict[str, Any], prepare: Any) -> None:
+    """That holds for each isolation level, and with events that begin transactions."""
     engine = create_async_engine(url.replace("://", "+aiosqlite://" if "sqlite" in url else "+asyncpg://"), **options)
     if "sqlite" in url:
         prepare(engine)
@@ -124,19 +124,19 @@ async def test_an_engine_of_the_users_own(url: str, options: dict[str, Any], pre
     await engine.dispose()
 
 
-async def test_sqlite_is_set_up_to_survive(sqlite_url: str) -> None:
-    """WAL lets readers read beside the writer; what is committed outlives a loss of power."""
+async def test_sqlite_is_set_up_for_concurrency_and_durability(sqlite_url: str) -> None:
+    """With WAL readers do not wait for the writer; what is committed survives a loss of power."""
     async with Books(sqlite_url) as books:
         await books.create_tables()
         assert await execute(books, "PRAGMA journal_mode") == [("wal",)]
         assert await execute(books, "PRAGMA synchronous") == [(2,)]
-        assert await execute(books, "PRAGMA busy_timeout") == [(4000,)]  # less than any question may take
+        assert await execute(books, "PRAGMA busy_timeout") == [(4000,)]  # less than a transaction may take
 
 
-async def test_when_all_connections_are_taken_a_question_ends_in_time(
+async def test_a_transaction_ends_in_time_when_all_connections_are_in_use(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the pool's own error, which says what to do, before the question's time is over."""
+    """The pool's own error, which says what to do, comes before the time limit."""
     monkeypatch.setattr(engines, "BUSY_S", 0.5)
     monkeypatch.setattr(engines, "_CONNECT_S", 2.0)
     async with Books(url) as books, contextlib.AsyncExitStack() as stack:
@@ -147,10 +147,10 @@ async def test_when_all_connections_are_taken_a_question_ends_in_time(
             await books.claim(KEY, "me")
 
 
-async def test_a_server_that_accepts_and_does_not_answer_is_given_up(
+async def test_connecting_to_a_server_that_does_not_answer_ends_in_time(
     fragile: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connecting has a time of its own, which is shorter than that of a question."""
+    """Connecting has its own time limit, which is shorter than that of a transaction."""
     monkeypatch.setattr(engines, "_CONNECT_S", 0.1)
     async with Books(fragile.database()) as books:
         fragile.freeze()
@@ -159,7 +159,7 @@ async def test_a_server_that_accepts_and_does_not_answer_is_given_up(
 
 
 def test_without_the_extra_the_import_says_what_to_install(tmp_path: Path) -> None:
-    """One sentence instead of the name of somebody else's module."""
+    """It does not just name a module that users do not know."""
     code = "import importlib.util as u; u.find_spec = lambda name: None; import omipay_async.sql"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -169,7 +169,7 @@ def test_without_the_extra_the_import_says_what_to_install(tmp_path: Path) -> No
 
 
 def test_without_the_extra_nothing_of_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The word on what is missing comes before any import that would fail."""
+    """The check comes before any import that would fail."""
     import omipay_async.sql
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -20,7 +20,7 @@ async def outcomes(books: Books) -> list[tuple[Any, ...]]:
 
 
 async def test_an_open_entry_is_in_flight_until_its_time_is_over(books: Books) -> None:
-    """Then its process died or hangs, and nobody knows what became of the call. It comes back as it was written."""
+    """After that its process has died or hangs, and the entry is listed as it was written."""
     now, dead = entry("T1"), entry("T2", age=60)
     await books.opening(now)
     await books.opening(dead)
@@ -39,7 +39,7 @@ async def test_closing_says_how_a_call_ended(books: Books, outcome: Any, open_: 
 
 
 async def test_a_call_is_written_down_once_however_often_it_is_opened(books: Books) -> None:
-    """An opening whose answer was lost may be asked again, after the closing too."""
+    """``opening`` may be repeated if its answer was lost, also after ``closing``."""
     call = entry()
     await books.opening(call)
     await books.closing(attrs.evolve(call, outcome=DONE, order_no="TR1", status="PAID"))
@@ -48,14 +48,14 @@ async def test_a_call_is_written_down_once_however_often_it_is_opened(books: Boo
 
 
 async def test_a_closing_without_an_opening_is_kept(books: Books) -> None:
-    """The opening may have been given up by its caller and come to nothing."""
+    """The opening may have failed after its caller left."""
     await books.closing(entry(outcome=UNKNOWN))
     assert len(await books.unresolved()) == 1
 
 
 @pytest.mark.parametrize("late", [UNKNOWN, NOT_DONE, DONE])
-async def test_closing_never_takes_back_a_done(books: Books, late: Any) -> None:
-    """The notification came before the reply: that the order exists is known, whatever the reply is."""
+async def test_closing_never_changes_a_done(books: Books, late: Any) -> None:
+    """The notification came before the reply, so it is known that the order exists."""
     call = entry()
     await books.opening(call)
     await books.confirmed(M, order())
@@ -66,8 +66,8 @@ async def test_closing_never_takes_back_a_done(books: Books, late: Any) -> None:
     assert await books.unresolved() == []
 
 
-async def test_what_the_gateway_refused_is_not_opened_again_but_may_turn_out_done(books: Books) -> None:
-    """An UNKNOWN that comes late does not undo a NOT_DONE; a DONE does."""
+async def test_a_not_done_is_changed_by_a_done_and_not_by_an_unknown(books: Books) -> None:
+    """An UNKNOWN that comes late does not open the entry again."""
     call = entry(outcome=NOT_DONE)
     await books.closing(call)
     await books.closing(attrs.evolve(call, outcome=UNKNOWN))
@@ -76,8 +76,8 @@ async def test_what_the_gateway_refused_is_not_opened_again_but_may_turn_out_don
     assert (await outcomes(books))[0][:2] == ("DONE", "TR1")
 
 
-async def test_a_reply_that_is_written_down_late_reopens_no_settled_order(books: Books) -> None:
-    """The notification was quicker: the order is fulfilled, and no sweep asks about it again."""
+async def test_a_reply_that_is_written_down_late_does_not_reopen_a_fulfilled_order(books: Books) -> None:
+    """No sweep asks about it again."""
     await books.confirmed(M, order())
     await books.finish(f"{M}:TR1", "me")
     await books.closing(entry(outcome=DONE, order_no="TR1"))
@@ -88,7 +88,7 @@ async def test_a_reply_that_is_written_down_late_reopens_no_settled_order(books:
 
 
 async def test_a_confirmed_order_resolves_its_call(books: Books) -> None:
-    """The reply was lost; the notification, confirmed by QueryOrder, bears the number of the sale."""
+    """The reply was lost; QueryOrder, after the notification, reported the merchant's own number."""
     await books.closing(entry("T1", outcome=UNKNOWN, error="OutcomeUnknown"))
     await books.closing(entry("T2", outcome=UNKNOWN))
     await books.confirmed(M, order("TR1", "T1"))
@@ -109,7 +109,7 @@ async def test_an_order_that_differs_resolves_nothing(books: Books, other: dict[
 
 
 async def test_another_merchants_order_resolves_nothing(books: Books) -> None:
-    """Two merchants may number their sales alike."""
+    """Two merchants may use the same numbers."""
     await books.closing(entry(outcome=UNKNOWN))
     await books.confirmed("999", order())
     assert len(await books.unresolved()) == 1
@@ -117,7 +117,7 @@ async def test_another_merchants_order_resolves_nothing(books: Books) -> None:
 
 
 async def test_each_order_resolves_one_call_of_several_under_one_number(books: Books) -> None:
-    """A sale that was sent twice under one number may have been charged twice: one order proves one of them."""
+    """The sale may have been charged twice, so one order resolves one of the calls."""
     for _ in range(2):
         await books.closing(entry(outcome=UNKNOWN))
     for _ in range(2):
@@ -128,7 +128,7 @@ async def test_each_order_resolves_one_call_of_several_under_one_number(books: B
 
 
 async def test_an_order_that_is_known_already_resolves_no_other_call(books: Books) -> None:
-    """The second try under the same number got its order; the first is still unknown."""
+    """The second call under the same number has its order; the first call is still unknown."""
     await books.closing(entry(outcome=UNKNOWN))
     await books.closing(entry(outcome=DONE, order_no="TR2"))
     await books.confirmed(M, order("TR2"))
@@ -136,7 +136,7 @@ async def test_an_order_that_is_known_already_resolves_no_other_call(books: Book
 
 
 async def test_the_call_that_names_the_order_is_the_one_that_is_resolved(books: Books) -> None:
-    """SYSTEM_ERROR with an order's number: that call, not an older one under the same number."""
+    """SYSTEM_ERROR came with an order's number: that call is resolved, not an older one under the same number."""
     await books.closing(entry(outcome=UNKNOWN))
     await books.closing(entry(outcome=UNKNOWN, order_no="TR7"))
     await books.confirmed(M, order("tr7"))
@@ -144,14 +144,14 @@ async def test_the_call_that_names_the_order_is_the_one_that_is_resolved(books: 
 
 
 async def test_a_refund_is_not_resolved_by_the_order_that_it_is_of(books: Books) -> None:
-    """Only the back office tells of a lost refund."""
+    """Only the back office can tell what became of a lost refund."""
     await books.closing(entry("T1", outcome=UNKNOWN, endpoint="Refund", out_refund_no="R1", order_no="TR1"))
     await books.confirmed(M, order())
     assert [call.out_refund_no for call in await books.unresolved()] == ["R1"]
 
 
 async def test_the_gateways_refusal_stands_when_an_order_of_that_number_appears(books: Books) -> None:
-    """A declined try, and another under the same number that was made elsewhere."""
+    """The declined call stays NOT_DONE, although another one under the same number was made elsewhere."""
     await books.closing(entry(outcome=NOT_DONE))
     await books.confirmed(M, order())
     assert (await outcomes(books))[0][0] == "NOT_DONE"
@@ -162,16 +162,16 @@ async def test_the_gateways_refusal_stands_when_an_order_of_that_number_appears(
     [{"status": "PAID\0"}, {"status": "\ud800"}, {"currency": "A\0D"}, {"out_order_no": "T\0"}, {"amount": 2**63}],
     ids=str,
 )
-async def test_what_no_database_can_hold_hides_no_order(books: Books, oddity: dict[str, Any]) -> None:
-    """The gateway may write anything into its replies: the order is fulfilled all the same, and resolves no call."""
+async def test_an_order_with_a_value_that_cannot_be_stored_is_fulfilled(books: Books, oddity: dict[str, Any]) -> None:
+    """The gateway may send any text in its replies; such an order resolves no call."""
     await books.closing(entry(outcome=UNKNOWN, amount=None))
     await books.confirmed(M, attrs.evolve(order(), **oddity))
     assert [waiting.order_no for waiting in await books.waiting()] == ["TR1"]
     assert len(await books.unresolved()) == 1
 
 
-async def test_a_number_that_no_database_can_hold_is_kept_as_far_as_possible(books: Books) -> None:
-    """The call is closed, and its order is seen among those that wait."""
+async def test_a_number_that_cannot_be_stored_is_kept_as_far_as_possible(books: Books) -> None:
+    """The call is closed, and its order is listed among those that wait."""
     call = entry()
     await books.opening(call)
     await books.closing(attrs.evolve(call, outcome=DONE, order_no="TR\0", status="\0"))
@@ -183,7 +183,7 @@ async def test_a_number_that_no_database_can_hold_is_kept_as_far_as_possible(boo
 
 
 async def test_a_person_resolves_by_entry_or_by_id(books: Books) -> None:
-    """What the back office says; with a number the order is waited for."""
+    """If the person gives an order's number, a sweep asks about that order."""
     first, second = entry("T1", outcome=UNKNOWN), entry("T2", age=60)
     await books.closing(first)
     await books.opening(second)
@@ -193,8 +193,8 @@ async def test_a_person_resolves_by_entry_or_by_id(books: Books) -> None:
     assert [waiting.order_no for waiting in await books.waiting()] == ["TR2"]
 
 
-async def test_a_person_may_be_wrong(books: Books) -> None:
-    """A mistake can be taken back, and a confirmed order corrects it by itself."""
+async def test_what_a_person_wrote_down_can_be_corrected(books: Books) -> None:
+    """The person can do so, and a confirmed order does so by itself."""
     call = entry(outcome=UNKNOWN)
     await books.closing(call)
     await books.resolve(call, "NOT_DONE")
@@ -206,10 +206,10 @@ async def test_a_person_may_be_wrong(books: Books) -> None:
 
 
 @pytest.mark.parametrize(("looked", "stands"), [("before", False), ("after", True)])
-async def test_who_looked_before_a_call_had_ended_may_have_looked_too_early(
+async def test_a_person_who_looked_before_a_call_had_ended_may_be_wrong(
     books: Books, looked: str, stands: bool
 ) -> None:
-    """The request could still arrive, and its reply could be lost. After its time what a person wrote down stands."""
+    """The request could still reach the gateway. What is written down after the call's time stands."""
     call = entry(age=0 if looked == "before" else 60)
     await books.opening(call)
     await books.resolve(call, "NOT_DONE")
@@ -218,8 +218,8 @@ async def test_who_looked_before_a_call_had_ended_may_have_looked_too_early(
     assert await books.unresolved() == ([] if stands else [lost])
 
 
-async def test_who_looked_early_and_saw_the_order_is_believed(books: Books) -> None:
-    """What the back office shows has been made, however the call ends."""
+async def test_a_person_who_saw_the_order_is_believed_however_the_call_ends(books: Books) -> None:
+    """An order that the back office shows was made."""
     call = entry()
     await books.opening(call)
     await books.resolve(call, DONE, order_no="TR1")
@@ -228,7 +228,7 @@ async def test_who_looked_early_and_saw_the_order_is_believed(books: Books) -> N
 
 
 async def test_a_refund_that_a_person_resolves_makes_no_order_to_ask_about(books: Books) -> None:
-    """Its number is the order's that was refunded."""
+    """The entry's number is that of the order that was refunded."""
     call = entry(None, endpoint="Refund", out_refund_no="R1", order_no="TR1", outcome=UNKNOWN)
     await books.closing(call)
     await books.resolve(call, DONE, order_no="TR1")
@@ -251,8 +251,8 @@ async def test_a_refund_that_a_person_resolves_makes_no_order_to_ask_about(books
         (("twice", "DONE"), "entry_or_id"),
     ],
 )
-async def test_what_cannot_be_resolved_is_named(books: Books, arguments: tuple[Any, ...], parameter: str) -> None:
-    """An unknown entry or outcome, an invalid number, or a call that the gateway's reply has decided."""
+async def test_wrong_arguments_of_resolve_are_named(books: Books, arguments: tuple[Any, ...], parameter: str) -> None:
+    """They are an unknown entry or outcome, an invalid number, or a call that the gateway's reply has decided."""
     await books.closing(entry(id="known", outcome=UNKNOWN))
     await books.closing(entry(id="closed", outcome=DONE))
     for m_number in ("111", "222"):
@@ -267,8 +267,8 @@ async def test_what_cannot_be_resolved_is_named(books: Books, arguments: tuple[A
 # -- what is forgotten ------------------------------------------------------------------------------------------------
 
 
-async def test_pruning_takes_what_is_closed_and_old(books: Books) -> None:
-    """Nothing that is open, however old: unresolved calls, orders not paid, paid orders not fulfilled."""
+async def test_pruning_removes_what_was_closed_long_ago(books: Books) -> None:
+    """It keeps what is open, however old: unresolved calls, unpaid orders, and paid orders that are not fulfilled."""
     await books.opening(entry("open", age=9e6))
     await books.closing(entry("unknown", outcome=UNKNOWN, age=9e6))
     await books.closing(entry("refused", outcome=NOT_DONE))
@@ -284,8 +284,8 @@ async def test_pruning_takes_what_is_closed_and_old(books: Books) -> None:
 
 
 @pytest.mark.parametrize("older_than", [-1, float("nan"), True, "30 days", timedelta(days=-1)])
-async def test_a_duration_that_is_none_is_named(books: Books, older_than: Any) -> None:
-    """Before anything is removed."""
+async def test_a_wrong_duration_is_refused(books: Books, older_than: Any) -> None:
+    """The error names it, and comes before anything is removed."""
     with pytest.raises(InvalidRequest, match="older_than"):
         await books.prune(older_than)
 
@@ -294,7 +294,7 @@ async def test_a_duration_that_is_none_is_named(books: Books, older_than: Any) -
 
 
 async def test_a_merchant_number_with_a_colon_is_refused(books: Books) -> None:
-    """It could be taken for another merchant's order."""
+    """Its keys could be taken for those of another merchant."""
     with pytest.raises(JournalError, match="colon"):
         await books.opening(entry(m_number="12:34"))
     with pytest.raises(JournalError, match="colon"):
@@ -302,14 +302,14 @@ async def test_a_merchant_number_with_a_colon_is_refused(books: Books) -> None:
 
 
 async def test_books_that_were_closed_connect_again(books: Books) -> None:
-    """Closing gives connections back and forgets nothing."""
+    """Closing only closes the connections."""
     await books.opening(entry(age=60))
     await books.aclose()
     assert len(await books.unresolved()) == 1
 
 
 def test_books_belong_to_one_event_loop(sqlite_url: str) -> None:
-    """A second loop gets an error at once, and does not hang."""
+    """Their use in a second one is an error at once."""
     import asyncio
 
     books = Books(sqlite_url)

@@ -1,4 +1,4 @@
-"""A handler over a failing database: its effect is neither lost nor doubled."""
+"""Transactional handlers while the database fails: their effect is neither lost nor doubled."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def books(books: Books) -> Books:
 
 @pytest.mark.parametrize("when", ["claim", "renew", "commit", "finish"])
 async def test_no_effect_is_lost_or_doubled_when_the_database_goes_down(fragile: PostgresServer, when: str) -> None:
-    """At each moment of a run: a BackendError, and after the database is back one effect, never two."""
+    """At each moment of a run that is a BackendError, and once the database is back there is one effect."""
     url = fragile.database()
     async with Books(url) as books:
         await books.create_tables()
@@ -46,7 +46,7 @@ async def test_no_effect_is_lost_or_doubled_when_the_database_goes_down(fragile:
             await ship(order, connection)
             if when in {"commit", "renew"}:
                 fragile.stop()
-            while when == "renew":  # until the lease is over, and the run is stopped
+            while when == "renew":  # until the lease has ended and the run is stopped
                 clock.advance(1)
                 await asyncio.sleep(0.01)
 
@@ -72,7 +72,7 @@ async def test_no_effect_is_lost_or_doubled_when_the_database_goes_down(fragile:
 async def test_connections_that_were_lost_before_a_handler_runs_are_replaced(
     postgres: Books, fragile: PostgresServer
 ) -> None:
-    """Nothing was done over them: the handler runs over a new one, and nobody notices."""
+    """Nothing was done on them, so the handler runs on a new one."""
     await create_outbox(postgres)
     engine = postgres._database._engine
     async with engine.connect(), engine.connect() as second:
@@ -88,7 +88,7 @@ async def test_connections_that_were_lost_before_a_handler_runs_are_replaced(
 async def test_nothing_is_recorded_if_a_statement_of_the_handler_ended_the_transaction(
     books: Books, statements: list[str]
 ) -> None:
-    """What is recorded is never fulfilled again, so the record is only written with the handler's statements."""
+    """A recorded order is never fulfilled again, so the record is only committed with the handler's statements."""
 
     async def wrong(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
@@ -100,8 +100,8 @@ async def test_nothing_is_recorded_if_a_statement_of_the_handler_ended_the_trans
     assert await execute(books, "SELECT key FROM omipay_order WHERE done_at IS NOT NULL") == []
 
 
-async def test_nothing_is_recorded_if_sqlite_took_the_transaction_back(sqlite_url: str) -> None:
-    """On a full disk SQLite takes all statements back, and the handler may catch the error of the last one."""
+async def test_nothing_is_recorded_if_sqlite_rolled_the_transaction_back(sqlite_url: str) -> None:
+    """On a full disk SQLite rolls all statements back, and the handler may catch the error of the last one."""
 
     async def careless(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
@@ -123,7 +123,7 @@ async def test_nothing_is_recorded_if_sqlite_took_the_transaction_back(sqlite_ur
 
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
-async def test_a_connection_lost_in_a_handler_is_a_backend_error(url: str, books: Books) -> None:
+async def test_a_connection_that_is_lost_while_a_handler_runs_is_a_backend_error(url: str, books: Books) -> None:
     """Nothing was committed; the notification is answered 503 and delivered again."""
 
     async def cut_off(order: Order, connection: AsyncConnection) -> None:
@@ -133,7 +133,7 @@ async def test_a_connection_lost_in_a_handler_is_a_backend_error(url: str, books
         await asyncio.sleep(0.05)
         await ship(order, connection)
 
-    with pytest.raises(BackendError, match="lost in its handler"):
+    with pytest.raises(BackendError, match="lost while its handler ran"):
         await run(books, books.transactional(cut_off))
     assert await effects(books) == 0
     assert await run(books, books.transactional(ship)) is True
@@ -141,7 +141,7 @@ async def test_a_connection_lost_in_a_handler_is_a_backend_error(url: str, books
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
 async def test_a_connection_lost_before_the_commit_is_a_backend_error(url: str, books: Books) -> None:
-    """The handler is through, its commit is not: no effect, and the next delivery makes it."""
+    """The handler has ended without an effect, and the next delivery makes it."""
 
     async def cut_off(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
@@ -155,8 +155,8 @@ async def test_a_connection_lost_before_the_commit_is_a_backend_error(url: str, 
     assert await effects(books) == 1
 
 
-async def test_a_record_that_cannot_be_written_takes_the_effect_back(books: Books) -> None:
-    """Neither is committed without the other, and the error names the reason."""
+async def test_there_is_no_effect_if_its_record_cannot_be_written(books: Books) -> None:
+    """Neither is committed without the other, and the error gives the reason."""
 
     async def destroy(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
@@ -169,8 +169,8 @@ async def test_a_record_that_cannot_be_written_takes_the_effect_back(books: Book
 
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
-async def test_on_postgresql_an_error_that_a_handler_hides_is_named(url: str, books: Books) -> None:
-    """Nothing after it was executed, so nothing is recorded."""
+async def test_on_postgresql_an_error_that_a_handler_caught_fails_its_run(url: str, books: Books) -> None:
+    """PostgreSQL executes nothing after it, so nothing is recorded."""
 
     async def careless(order: Order, connection: AsyncConnection) -> None:
         with contextlib.suppress(ProgrammingError):
@@ -183,7 +183,7 @@ async def test_on_postgresql_an_error_that_a_handler_hides_is_named(url: str, bo
 
 
 async def test_an_effect_is_found_by_a_backend_that_has_forgotten_it(books: Books) -> None:
-    """The record does not rest on the once-guard's own: a backend in memory forgets with its process."""
+    """The record does not depend on the once-guard's: a backend in memory forgets when its process ends."""
     for _ in range(2):
         guard = OnceGuard(MemoryBackend(), SystemClock(), M)
         assert await guard.run(order(), books.transactional(ship), wait_timeout=5) is True

@@ -1,4 +1,4 @@
-"""A database that is down, stalled, full, locked or lost: a clear error in time, and nothing to repair afterwards."""
+"""A database that is down, stalled, full, locked or lost is a clear error in time; later everything works again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = f"{M}:TR1"
 
 
 def questions(books: Books) -> dict[str, tuple[Any, type[Exception]]]:
-    """Everything that the books are asked, and what is raised when they cannot answer."""
+    """Every method of the books, and the error that it raises when the database does not answer."""
     return {
         "opening": (lambda: books.opening(entry(seconds=0.4)), JournalError),
         "closing": (lambda: books.closing(entry(outcome=DONE)), JournalError),
@@ -44,7 +44,7 @@ def questions(books: Books) -> dict[str, tuple[Any, type[Exception]]]:
 
 
 async def assert_all_fail(books: Books, within_s: float) -> None:
-    """Each question ends in its own error, which pickles and shows no password, in time."""
+    """Each method raises its own error in time. The errors pickle, and show no password."""
     for name, (ask, kind) in questions(books).items():
         began = time.monotonic()
         with pytest.raises(kind) as caught:
@@ -55,7 +55,7 @@ async def assert_all_fail(books: Books, within_s: float) -> None:
 
 
 async def test_a_database_that_is_down_is_an_error_at_once(postgres: Books, fragile: PostgresServer) -> None:
-    """At every question. When it is back, the next question is answered, and nobody has to do anything."""
+    """Every method raises it. When the database is back, the next call succeeds."""
     assert await postgres.claim(KEY, "me") is Claim.MINE
     fragile.stop()
     await assert_all_fail(postgres, 2)
@@ -63,8 +63,8 @@ async def test_a_database_that_is_down_is_an_error_at_once(postgres: Books, frag
     assert await postgres.claim(KEY, "you") is Claim.BUSY
 
 
-async def test_a_database_that_was_never_there(tmp_path: Any) -> None:
-    """A wrong address, and a folder that does not exist."""
+async def test_a_database_that_does_not_exist_is_an_error(tmp_path: Any) -> None:
+    """The address is wrong, or the folder does not exist."""
     async with Books("postgresql://shop:hunter2@127.0.0.1:1/omipay") as books:
         await assert_all_fail(books, 2)
     async with Books(f"sqlite:///{tmp_path}/nowhere/omipay.db") as books:
@@ -74,7 +74,7 @@ async def test_a_database_that_was_never_there(tmp_path: Any) -> None:
 async def test_a_database_that_stalls_is_an_error_in_time(
     postgres: Books, fragile: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After five seconds (here less), ``opening`` after the call's own time; it goes on when the database does."""
+    """Its time limit is five seconds, here less; for ``opening`` it is that of the call."""
     assert await postgres.claim(KEY, "me") is Claim.MINE
     monkeypatch.setattr(database, "ANSWER_S", 0.2)
     from omipay_async.sql import books as books_module
@@ -87,8 +87,8 @@ async def test_a_database_that_stalls_is_an_error_in_time(
     assert await postgres.claim(KEY, "you") in {Claim.BUSY, Claim.DONE}
 
 
-async def test_connections_lost_in_the_middle_are_replaced(postgres: Books) -> None:
-    """The server ended them one by one: what had not been done is done over a new one, and nobody notices."""
+async def test_connections_that_the_server_closed_are_replaced(postgres: Books) -> None:
+    """What was not done is done on a new connection, without an error."""
     await asyncio.gather(*(postgres.claim(f"{M}:TR{n}", "me") for n in range(5)))
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'books'"
     async with Books(postgres._database._engine) as second:
@@ -105,15 +105,15 @@ async def until_full(write: Callable[[str], Any]) -> None:
         await write(f"{number}" + "x" * 5000)
 
 
-async def test_a_full_disk_is_an_error_and_room_is_the_cure(sqlite: Books) -> None:
-    """What could not be written was not written; what was written before is there."""
+async def test_a_full_disk_is_an_error_until_there_is_room_again(sqlite: Books) -> None:
+    """What was written before is still there."""
     await sqlite.opening(entry("before", age=60))
 
     async def bound(pages: str) -> None:
         async with sqlite._database._engine.connect() as connection:
             await connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 
-    # One connection of the pool, so that the bound is on the one that is used.
+    # Only one connection, so that the bound is on the one that is used.
     (count,) = (await execute(sqlite, "PRAGMA page_count"))[0]
     await bound(str(count))
     with pytest.raises(JournalError, match="full"):
@@ -127,7 +127,7 @@ async def test_a_full_disk_is_an_error_and_room_is_the_cure(sqlite: Books) -> No
 
 
 async def test_a_writer_of_another_process_is_waited_for(sqlite: Books, sqlite_url: str) -> None:
-    """A short busy time is not an error."""
+    """It is no error if that takes a short time."""
     async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
         await other._database.begin(connection)
         claiming = asyncio.create_task(sqlite.claim(KEY, "me"))
@@ -137,10 +137,10 @@ async def test_a_writer_of_another_process_is_waited_for(sqlite: Books, sqlite_u
         assert await claiming is Claim.MINE
 
 
-async def test_a_writer_who_does_not_end_is_an_error_in_time(
+async def test_a_writer_that_does_not_end_is_an_error_in_time(
     sqlite: Books, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Readers are not held up by it, and everything goes on when it ends."""
+    """Readers do not wait for it, and writing works again when it ends."""
     from omipay_async.sql import books as books_module
 
     monkeypatch.setattr(database, "ANSWER_S", 0.2)
@@ -161,7 +161,7 @@ async def test_a_writer_who_does_not_end_is_an_error_in_time(
 
 
 async def test_a_file_that_is_not_a_database_is_named(tmp_path: Any) -> None:
-    """With SQLite's own words."""
+    """The error contains SQLite's message."""
     path = tmp_path / "omipay.db"
     path.write_text("This is not a database. " * 500)
     async with Books(f"sqlite:///{path}") as books:
@@ -169,8 +169,8 @@ async def test_a_file_that_is_not_a_database_is_named(tmp_path: Any) -> None:
             await books.create_tables()
 
 
-async def test_a_driver_that_gives_up_is_an_error_and_no_cancellation(sqlite: Books) -> None:
-    """A connection that went away may show as a cancellation, which is not the caller's."""
+async def test_a_cancellation_by_a_driver_is_an_error(sqlite: Books) -> None:
+    """A driver may raise CancelledError when its connection was lost; the caller was not cancelled."""
 
     async def give_up(connection: Any) -> None:
         raise asyncio.CancelledError

@@ -9,7 +9,7 @@ import pytest
 from .kill import POINTS, Gateway, Workers, run
 
 
-async def test_nothing_that_moves_money_is_lost_sight_of_over_kill_9(url: str) -> None:
+async def test_nothing_that_moves_money_is_lost_when_workers_are_killed(url: str) -> None:
     """Every order and refund of the gateway has its row, DONE or unresolved; no effect twice or of an unpaid order.
 
     After a sweep no paid order whose number is known is without effect, after its notification none at all. By hand:
@@ -26,7 +26,7 @@ def exit_by_itself(*_: object) -> None:
 
 
 async def test_a_worker_that_ends_by_itself_fails_the_kill_test() -> None:
-    """Only SIGKILL is a death that the test gave: any other end is a defect of the worker."""
+    """The test ends workers only by SIGKILL, so any other end is a defect of the worker."""
     workers = Workers("", "", Gateway(), target=exit_by_itself)
     with pytest.raises(AssertionError, match="ended by itself, with 255"):
         await workers.live_and_die("in the handler", 0)

@@ -1,4 +1,4 @@
-"""Callers who leave, and questions that are given up: nothing is written afterwards, and no connection is lost."""
+"""Callers that are cancelled or whose time is up: nothing is written afterwards, and no connection is lost."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 KEY = f"{M}:TR1"
 
 
-async def test_a_caller_who_is_cancelled_leaves_at_once(sqlite: Books, sqlite_url: str) -> None:
-    """Whatever the database does; the connection is given back beside."""
+async def test_a_cancelled_caller_does_not_wait_for_the_database(sqlite: Books, sqlite_url: str) -> None:
+    """The connection returns to its pool in the background."""
     async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
         await other._database.begin(connection)
         asking = asyncio.create_task(sqlite.claim(KEY, "me"))
@@ -37,10 +37,10 @@ async def test_a_caller_who_is_cancelled_leaves_at_once(sqlite: Books, sqlite_ur
     assert await sqlite.claim(KEY, "you") is not None
 
 
-async def test_callers_who_leave_at_any_moment_take_no_connection_with_them(
+async def test_no_connection_is_lost_at_whatever_moment_a_caller_is_cancelled(
     url: str, books: Books, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Cancelled before, while and after the database answers: every connection is given back, and nothing is logged."""
+    """The moments are before, while and after the database answers; nothing is logged."""
 
     async def hang(order: Order, connection: Any) -> None:
         await asyncio.Event().wait()
@@ -55,18 +55,18 @@ async def test_callers_who_leave_at_any_moment_take_no_connection_with_them(
         asking.cancel()
         await asyncio.wait([asking])
     async with asyncio.timeout(10):
-        while books._database._asking:
-            await asyncio.wait(books._database._asking)
+        while books._database._tasks:
+            await asyncio.wait(books._database._tasks)
     pool: Any = books._database._engine.pool
     assert pool.checkedout() == 0
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
 
 
-async def test_a_caller_who_leaves_during_a_question_of_its_transaction_disturbs_nothing(
+async def test_a_connection_is_closed_only_after_the_statement_of_a_cancelled_caller(
     url: str, books: Books, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The connection is closed after that question has ended. Of two tasks that close it, one would disturb the other.
+    """Two tasks that use the connection at the same time would disturb each other.
 
     asyncpg then breaks off the request that cancels a statement, and asyncio logs an exception that nobody retrieved.
     """
@@ -81,16 +81,16 @@ async def test_a_caller_who_leaves_during_a_question_of_its_transaction_disturbs
         asking.cancel()
         await asyncio.wait([asking])
     async with asyncio.timeout(10):
-        while books._database._asking:
-            await asyncio.wait(books._database._asking)
+        while books._database._tasks:
+            await asyncio.wait(books._database._tasks)
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
 
 
-async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
+async def test_on_sqlite_nothing_is_written_after_the_caller_got_an_error(
     sqlite: Books, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its caller got an error, and may have acted on it."""
+    """The caller may have acted on the error."""
     monkeypatch.setattr(database, "ANSWER_S", 0.1)
     async with Books(sqlite_url) as other:
         async with other._database.connected(BackendError) as connection:
@@ -99,18 +99,18 @@ async def test_what_was_given_up_on_sqlite_is_not_written_afterwards(
                 await sqlite.claim(KEY, "me")
             await connection.commit()
         monkeypatch.setattr(database, "ANSWER_S", 5.0)
-        await asyncio.gather(*sqlite._database._asking, return_exceptions=True)
+        await asyncio.gather(*sqlite._database._tasks, return_exceptions=True)
         assert await other.claim(KEY, "you") is Claim.MINE
 
 
-async def test_a_caller_who_leaves_before_its_transaction_has_begun_leaves_at_once(
+async def test_a_caller_that_is_cancelled_before_its_transaction_has_begun_leaves_at_once(
     sqlite: Books, sqlite_url: str
 ) -> None:
-    """SQLite's writer is somebody else: the connection is closed once it is there, and another handler can run."""
+    """SQLite's writer is another process: the connection is closed once it is open, and another handler can run."""
 
     async def ship(order: Order, connection: Any) -> None: ...
 
-    guard = OnceGuard(MemoryBackend(), SystemClock(), M)  # no question to the database before the transaction's
+    guard = OnceGuard(MemoryBackend(), SystemClock(), M)  # so that the handler's transaction is the first
     async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
         await other._database.begin(connection)
         asking = asyncio.create_task(guard.run(order(), sqlite.transactional(ship), wait_timeout=5))
@@ -122,7 +122,7 @@ async def test_a_caller_who_leaves_before_its_transaction_has_begun_leaves_at_on
         assert time.monotonic() - began < 1
         await connection.commit()
     assert await guard.run(order(), sqlite.transactional(ship), wait_timeout=5) is True
-    while sqlite._database._asking:
-        await asyncio.wait(sqlite._database._asking)
+    while sqlite._database._tasks:
+        await asyncio.wait(sqlite._database._tasks)
     pool: Any = sqlite._database._engine.pool
     assert pool.checkedout() == 0

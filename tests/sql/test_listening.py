@@ -1,4 +1,4 @@
-"""Wake-ups between processes: LISTEN on PostgreSQL, a look at the rows on SQLite."""
+"""Wake-ups between processes: by LISTEN on PostgreSQL, and by reading rows on SQLite."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def received(woken: asyncio.Queue[str]) -> str:
 
 async def logged(caplog: pytest.LogCaptureFixture) -> None:
     async with asyncio.timeout(20):
-        while not caplog.records:  # logging has no event
+        while not caplog.records:  # logging has no event to wait for
             await asyncio.sleep(0.01)
 
 
@@ -46,7 +46,7 @@ async def wake_until_received(books: Books, woken: asyncio.Queue[str]) -> None:
 
 
 async def test_a_wake_up_reaches_every_listener_unchanged(books: Books, other: Books) -> None:
-    """Of the process that woke and of others; an order's number keeps its spelling, a note's key too."""
+    """That holds for this process and for others, and for the keys of orders and of notes."""
     here, there = asyncio.Queue[str](), asyncio.Queue[str]()
     async with books.listen(here.put_nowait), books.listen(here.put_nowait), other.listen(there.put_nowait):
         for key in (KEY, "123456:out_order_no:T1"):
@@ -54,8 +54,8 @@ async def test_a_wake_up_reaches_every_listener_unchanged(books: Books, other: B
             assert [await received(here), await received(here), await received(there)] == [key] * 3
 
 
-async def test_the_same_key_wakes_again(books: Books) -> None:
-    """Each time."""
+async def test_the_same_key_can_wake_more_than_once(books: Books) -> None:
+    """Each wake-up is received."""
     woken = asyncio.Queue[str]()
     async with books.listen(woken.put_nowait):
         for _ in range(3):
@@ -64,7 +64,7 @@ async def test_the_same_key_wakes_again(books: Books) -> None:
 
 
 async def test_what_was_woken_before_is_not_received(books: Books) -> None:
-    """A listener begins with now."""
+    """A listener receives only what is woken after it was entered."""
     await books.wake("123456:OLD")
     woken = asyncio.Queue[str]()
     async with books.listen(woken.put_nowait):
@@ -72,8 +72,8 @@ async def test_what_was_woken_before_is_not_received(books: Books) -> None:
         assert await received(woken) == KEY
 
 
-async def test_a_callback_that_raises_ends_nothing(books: Books) -> None:
-    """It is reported to the loop, and the next wake-up is heard."""
+async def test_a_callback_that_raises_does_not_end_the_listener(books: Books) -> None:
+    """The exception is reported to the event loop, and the next wake-up is received."""
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     woken = asyncio.Queue[str]()
@@ -89,8 +89,8 @@ async def test_a_callback_that_raises_ends_nothing(books: Books) -> None:
     assert len(reported) == 2
 
 
-async def test_a_listener_comes_back_by_itself(fragile: PostgresServer, caplog: pytest.LogCaptureFixture) -> None:
-    """A database that restarts: one warning, and then wake-ups are received again."""
+async def test_a_listener_goes_on_after_a_restart(fragile: PostgresServer, caplog: pytest.LogCaptureFixture) -> None:
+    """There is one warning, and then wake-ups are received again."""
     woken = asyncio.Queue[str]()
     async with Books(fragile.database()) as books, books.listen(woken.put_nowait):
         await wake_until_received(books, woken)
@@ -105,10 +105,10 @@ async def test_a_listener_comes_back_by_itself(fragile: PostgresServer, caplog: 
     assert len(caplog.records) == 1
 
 
-async def test_a_listener_tells_silence_from_a_dead_connection(
+async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
     fragile: PostgresServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Silence alone is not a failure; a connection that no longer answers is."""
+    """A connection is dead if a statement on it is not answered."""
     from omipay_async.sql import database
 
     monkeypatch.setattr(listening, "HEARTBEAT_S", 0.05)
@@ -124,15 +124,15 @@ async def test_a_listener_tells_silence_from_a_dead_connection(
         await wake_until_received(books, woken)
 
 
-async def test_a_listener_without_a_database_enters_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """A poll does not fail because nobody can wake it."""
+async def test_a_listener_can_be_entered_without_a_database(caplog: pytest.LogCaptureFixture) -> None:
+    """A poll does not fail because it cannot be woken."""
     async with Books("postgresql://nobody@127.0.0.1:1/none") as books, books.listen(print):
         pass
     assert "wake-ups" in caplog.text
 
 
 async def test_after_a_clock_was_put_back_sqlite_still_receives_wake_ups(sqlite_url: str) -> None:
-    """A wake-up of the future, by a clock that was wrong, is not waited for."""
+    """Its rows may have later times, by the clock that was wrong."""
     async with Books(sqlite_url) as books:
         await books.create_tables()
         await books.wake("123456:FUTURE")
@@ -147,7 +147,7 @@ async def test_after_a_clock_was_put_back_sqlite_still_receives_wake_ups(sqlite_
 def test_pauses_grow_until_an_attempt_has_worked(
     monkeypatch: pytest.MonkeyPatch, share: float, expected: list[float]
 ) -> None:
-    """Between half and the whole of what is doubled each time, so that not all processes come back at once."""
+    """Each is random, up to twice the one before, so that processes do not connect together."""
     monkeypatch.setattr(listening, "LONGEST_PAUSE_S", 0.2)
     monkeypatch.setattr(random, "uniform", lambda low, high: low + share * (high - low))
     pauses = listening._Pauses()

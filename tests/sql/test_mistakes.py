@@ -1,4 +1,4 @@
-"""Numbers that a person typed wrong: they cost the gateway little, and can be taken back."""
+"""Order numbers that a person typed wrong: they cost few questions, and can be corrected."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def pause(books: Books) -> timedelta:
 async def test_a_number_that_the_gateway_does_not_know_is_asked_about_ever_less_often(
     omipay: AsyncOmipay, books: Books, handler: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When its age has doubled, not every minute for ever; the log says what a person can do."""
+    """It is asked about when its age has doubled and not every minute; the log says what a person can do."""
     await resolved(books)
     await age(books, timedelta(days=1))
     assert await books.sweep(omipay, handler) == SweepReport(errors=1)
@@ -60,8 +60,8 @@ async def test_a_number_that_the_gateway_does_not_know_is_asked_about_ever_less_
     assert "books.resolve" in caplog.text
 
 
-async def test_a_sweep_without_handler_asks_as_seldom(omipay: AsyncOmipay, books: Books) -> None:
-    """The command line's."""
+async def test_a_sweep_without_a_handler_asks_just_as_rarely(omipay: AsyncOmipay, books: Books) -> None:
+    """The sweep of the command line has no handler."""
     await resolved(books)
     await age(books, timedelta(days=1))
     assert await books.sweep(omipay, None) == SweepReport(errors=1)
@@ -71,7 +71,7 @@ async def test_a_sweep_without_handler_asks_as_seldom(omipay: AsyncOmipay, books
 async def test_an_order_that_the_gateway_did_know_is_asked_about_soon(
     omipay: AsyncOmipay, books: Books, handler: Any
 ) -> None:
-    """Something is wrong with the gateway then, and somebody may have paid."""
+    """Then something is wrong with the gateway, and the order may be paid."""
     await books.closing(entry(outcome=DONE, order_no="TR9", status="PAYING"))
     await age(books, timedelta(days=1))
     assert await books.sweep(omipay, handler) == SweepReport(errors=1)
@@ -81,7 +81,7 @@ async def test_an_order_that_the_gateway_did_know_is_asked_about_soon(
 async def test_a_handler_that_looks_up_something_else_runs_again_soon(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books
 ) -> None:
-    """Its own LookupFailed says nothing of the order, which is paid."""
+    """Its LookupFailed is not about the order, which is paid."""
     (number,) = await sold(omipay, books)
     await sandbox.customer.pays(number)
     await age(books, timedelta(days=1))
@@ -100,7 +100,7 @@ async def test_a_handler_that_looks_up_something_else_runs_again_soon(
 
 @pytest.mark.parametrize(("outcome", "right"), [(DONE, "TR1"), (UNKNOWN, "TR1"), (UNKNOWN, None), ("NOT_DONE", None)])
 async def test_a_number_is_taken_back(books: Books, outcome: Any, right: str | None) -> None:
-    """Nobody is asked about the wrong number any more, and only the right one stands in the books."""
+    """The gateway is not asked about the wrong number any more, and the books have only the right one."""
     call = await resolved(books)
     await books.resolve(call, outcome, order_no=right)
     assert await numbers(books) == ([] if right is None else [right])
@@ -108,7 +108,7 @@ async def test_a_number_is_taken_back(books: Books, outcome: Any, right: str | N
 
 
 async def test_a_call_whose_number_was_taken_back_is_resolved_by_its_order(books: Books) -> None:
-    """As if nobody had typed anything."""
+    """A confirmed order resolves it as if there had been no number."""
     call = await resolved(books)
     await books.resolve(call, UNKNOWN)
     await books.confirmed(M, order("TR1"))
@@ -117,7 +117,7 @@ async def test_a_call_whose_number_was_taken_back_is_resolved_by_its_order(books
 
 
 async def test_the_same_number_again_changes_nothing(books: Books) -> None:
-    """However it is spelt; nor does a verdict without a number take it back."""
+    """It may be spelt in another way; an outcome without a number changes nothing either."""
     call = await resolved(books)
     await books.resolve(call, DONE, order_no=" tr9 ")
     await books.resolve(call, DONE)
@@ -125,7 +125,7 @@ async def test_the_same_number_again_changes_nothing(books: Books) -> None:
 
 
 async def test_a_number_that_a_reply_gave_is_not_taken_back(books: Books) -> None:
-    """SYSTEM_ERROR with the number of an order: it is this sale's, whatever a person writes."""
+    """The number that comes with SYSTEM_ERROR is that of this sale, whatever a person writes."""
     call = entry(outcome=UNKNOWN, order_no="TR9")
     await books.closing(call)
     await books.resolve(call, UNKNOWN)
@@ -135,7 +135,7 @@ async def test_a_number_that_a_reply_gave_is_not_taken_back(books: Books) -> Non
 
 
 async def test_the_order_of_another_sale_is_not_forgotten(books: Books) -> None:
-    """A person named another sale's number: it is taken from this call, and that sale's order is still waited for."""
+    """A person gave this call the number of another sale: sweeps still ask about that sale's order."""
     await books.closing(entry("T2", outcome=DONE, order_no="TR9"))
     call = await resolved(books)
     await books.resolve(call, UNKNOWN)
@@ -144,7 +144,7 @@ async def test_the_order_of_another_sale_is_not_forgotten(books: Books) -> None:
 
 
 async def test_a_number_that_two_calls_were_given_stays_with_the_other(books: Books) -> None:
-    """One of the two was a mistake."""
+    """Only one of the two was a mistake."""
     call, _ = await resolved(books), await resolved(books, out_order_no="T2")
     await books.resolve(call, UNKNOWN)
     assert await numbers(books) == ["TR9"]
@@ -152,7 +152,7 @@ async def test_a_number_that_two_calls_were_given_stays_with_the_other(books: Bo
 
 @pytest.mark.parametrize("known", ["paid", "claimed", "fulfilled"])
 async def test_an_order_of_which_more_is_known_is_not_forgotten(books: Books, known: str) -> None:
-    """The number was right after all, or belongs to a sale that these books do not have."""
+    """Its number was right, or belongs to a sale that is not in these books."""
     call = await resolved(books)
     if known == "paid":
         await books.confirmed(M, order("TR9", None))
@@ -164,8 +164,8 @@ async def test_an_order_of_which_more_is_known_is_not_forgotten(books: Books, kn
     assert await execute(books, "SELECT order_no FROM omipay_order") == [("TR9",)]
 
 
-async def test_the_number_of_a_refund_is_its_orders(books: Books) -> None:
-    """It stays, whatever a person finds out about the refund."""
+async def test_the_order_number_of_a_refund_is_kept(books: Books) -> None:
+    """It is that of the refunded order, whatever a person finds out about the refund."""
     call = entry(None, endpoint="Refund", out_refund_no="R1", order_no="TR9", outcome=UNKNOWN)
     await books.closing(call)
     await books.resolve(call, "NOT_DONE")
@@ -174,8 +174,8 @@ async def test_the_number_of_a_refund_is_its_orders(books: Books) -> None:
 
 
 @pytest.mark.parametrize("number", ["TR 9", "TR9;", "TRé9", "\N{FULLWIDTH LATIN CAPITAL LETTER T}R9", "x" * 65, " "])
-async def test_what_cannot_be_an_orders_number_is_refused_at_once(books: Books, number: str) -> None:
-    """By the rule for the numbers in notifications; spaces around it are left out."""
+async def test_a_number_that_cannot_be_an_orders_is_refused(books: Books, number: str) -> None:
+    """The rule is that for the numbers in notifications; spaces around it are removed."""
     call = entry(outcome=UNKNOWN)
     await books.closing(call)
     with pytest.raises(InvalidRequest, match="order_no"):

@@ -1,4 +1,4 @@
-"""No question that is asked often scans a table: what both databases say they would do with twenty thousand orders."""
+"""No frequent statement scans a table: the query plans of both databases with twenty thousand orders."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ async def filled(books: Books) -> Books:
     return books
 
 
-def asked(books: Books) -> dict[str, Callable[[], Any]]:
-    """Everything that is asked for each charge, each notification, each second and each sweep."""
+def frequent_calls(books: Books) -> dict[str, Callable[[], Any]]:
+    """What is called for each charge, each notification, each second and each sweep."""
     call = entry("T77", id="id77")
     return {
         "opening": lambda: books.opening(call),
@@ -79,7 +79,7 @@ async def listened_once(books: Books) -> None:
 
 
 async def statements_of(books: Books, ask: Callable[[], Any]) -> list[tuple[str, Any]]:
-    """What ``ask`` sends to the database, with its values."""
+    """The statements that ``ask`` sends to the database, with their values."""
     seen: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, *more: Any) -> None:
@@ -96,7 +96,7 @@ async def statements_of(books: Books, ask: Callable[[], Any]) -> list[tuple[str,
 
 
 async def plan_of(books: Books, statement: str, parameters: Any) -> str:
-    """How the database would go about it."""
+    """The database's plan for a statement."""
     explain = "EXPLAIN QUERY PLAN " if books._database.dialect.is_sqlite else "EXPLAIN "
     async with books._database._engine.connect() as connection:
         rows = (await connection.exec_driver_sql(explain + statement, parameters)).all()
@@ -104,10 +104,10 @@ async def plan_of(books: Books, statement: str, parameters: Any) -> str:
     return "\n".join(str(row[-1]) for row in rows)
 
 
-async def test_no_question_of_the_hot_path_scans_a_table(filled: Books) -> None:
-    """Each goes by an index, on both databases."""
+async def test_no_frequent_statement_scans_a_table(filled: Books) -> None:
+    """Each uses an index, on both databases."""
     scanned = {}
-    for name, ask in asked(filled).items():
+    for name, ask in frequent_calls(filled).items():
         statements = await statements_of(filled, ask)
         assert statements or name in {"wake", "listen"}, name
         for statement, parameters in statements:
@@ -121,14 +121,14 @@ async def test_no_question_of_the_hot_path_scans_a_table(filled: Books) -> None:
 
 
 async def test_the_check_sees_a_scan(filled: Books) -> None:
-    """A question without an index is found out."""
+    """A statement without an index is found."""
     statement = "SELECT count(*) FROM omipay_order WHERE status = 'X'"
     plan = await plan_of(filled, statement, ())
     assert "Seq Scan on omipay_order" in plan or "SCAN omipay_order" in plan
 
 
 def test_indexes_and_keys_keep_their_names() -> None:
-    """A migration that Alembic writes would otherwise drop them in each shop's database, and create them again."""
+    """Otherwise a migration by Alembic would drop them in each shop's database and create them again."""
     assert {index.name for table in metadata.tables.values() for index in table.indexes} == {
         "ix_omipay_call_unresolved",
         "ix_omipay_call_open",

@@ -1,4 +1,4 @@
-"""Sessions that keep books: what is written of charges and refunds, what resolves them, a database that is away."""
+"""Sessions with books: what is written about charges and refunds, what resolves them, and a database that is down."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def calls(books: Books) -> list[tuple[Any, ...]]:
 
 
 async def test_charges_and_refunds_are_written_down(omipay: AsyncOmipay, books: Books) -> None:
-    """Each with the gateway's answer; the order waits until it is fulfilled."""
+    """The entries have the gateway's answers; the order waits until it is fulfilled."""
     made = await scan(omipay)
     receipt = await omipay.refund(order_no=made.order_no, out_refund_no="R1", amount=200)
     with pytest.raises(Exception, match="NOT_ENOUGH"):
@@ -54,7 +54,7 @@ async def test_charges_and_refunds_are_written_down(omipay: AsyncOmipay, books: 
 async def test_a_lost_charge_is_unresolved_until_its_notification(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books
 ) -> None:
-    """The customer was charged, the reply was lost: the books show it, and the notification resolves it."""
+    """The customer was charged and the reply was lost: the books list the call, and the notification resolves it."""
     sandbox.faults.add(Fault.DROP_REPLY, times=1)
     with pytest.raises(OutcomeUnknown):
         await scan(omipay)
@@ -78,7 +78,7 @@ async def test_a_lost_charge_is_unresolved_until_its_notification(
 async def test_a_till_in_one_process_learns_of_a_notification_in_another(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, other: Books
 ) -> None:
-    """``wait_for_notification`` over the shared books, before and after the notification came."""
+    """``wait_for_notification`` finds it in the shared books, before and after the notification came."""
     sandbox.faults.add(Fault.DROP_REPLY, times=1)
     with pytest.raises(OutcomeUnknown):
         await scan(omipay)
@@ -98,7 +98,7 @@ async def test_a_till_in_one_process_learns_of_a_notification_in_another(
 async def test_a_confirmed_order_whose_handler_failed_is_fulfilled_by_a_sweep(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books
 ) -> None:
-    """The books have heard of it, so three notifications are not all that there is."""
+    """The books know the order, so it does not depend on three notifications."""
     made = await scan(omipay)
 
     async def fail(order: Order) -> None:
@@ -119,7 +119,7 @@ async def test_a_confirmed_order_whose_handler_failed_is_fulfilled_by_a_sweep(
 async def test_without_its_books_a_session_moves_no_money_and_runs_no_handler(
     sandbox: Sandbox, fragile: PostgresServer
 ) -> None:
-    """Charges are not sent, notifications are answered 503; reads go on, and everything does when they are back."""
+    """Charges are not sent and notifications are answered 503; reads work, and everything works with a new database."""
     ran: list[str] = []
 
     async def ship(order: Order) -> None:
@@ -147,7 +147,7 @@ async def test_without_its_books_a_session_moves_no_money_and_runs_no_handler(
 async def test_books_that_are_lost_before_the_closing_leave_the_entry_open(
     sandbox: Sandbox, fragile: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The call's own result stands, the log has an ERROR, and the entry says the truth: nobody has written the end."""
+    """The call's own result stands, an ERROR is logged, and the entry stays open, which is true."""
 
     class Losing(Books):
         async def opening(self, entry: Any) -> None:

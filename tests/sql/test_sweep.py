@@ -1,4 +1,4 @@
-"""Sweeps: what is due is asked about, what is paid is fulfilled once, several processes share the work."""
+"""Sweeps ask about the orders that are due, fulfil each paid one once, and share the work between processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def test_a_sweep_fulfils_what_is_paid_and_waits_for_the_rest(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
 ) -> None:
-    """One report tells what became of each."""
+    """The report counts what became of each."""
     paid, failed, waiting = await sold(omipay, books, 3)
     await sandbox.customer.pays(paid)
     await sandbox.customer.declines(failed)
@@ -35,10 +35,10 @@ async def test_a_sweep_fulfils_what_is_paid_and_waits_for_the_rest(
     assert await books.sweep(omipay, handler) == SweepReport(waiting=1, unresolved=1)
 
 
-async def test_nothing_is_asked_about_before_its_time(
+async def test_no_order_is_asked_about_before_it_is_due(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any
 ) -> None:
-    """Ten seconds after it was made, and then whenever its age has doubled."""
+    """It is due ten seconds after it was made, and then whenever its age has doubled."""
     await sold(omipay, books)
     await execute(books, "UPDATE omipay_order SET made_at = '2026-01-01 00:00:00.000000'")
     assert (await books.sweep(omipay, handler)).waiting == 1
@@ -52,17 +52,17 @@ async def test_nothing_is_asked_about_before_its_time(
 async def test_an_order_of_today_is_due_when_its_age_has_doubled(
     omipay: AsyncOmipay, books: Books, handler: Any
 ) -> None:
-    """Asked at an age of some seconds, it is due at ten."""
+    """One that was asked about at an age of some seconds is due at ten."""
     await sold(omipay, books)
     await books.sweep(omipay, handler)
     (waiting,) = await books.waiting()
     assert 9.9 < (waiting.due_at - waiting.made_at).total_seconds() < 12
 
 
-async def test_a_transactional_handler_and_sweeps_of_several_processes(
+async def test_sweeps_of_several_processes_share_the_work(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, other: Books
 ) -> None:
-    """Twenty paid orders, three sweeps at once over two engines: twenty effects, and each order asked about once."""
+    """Three sweeps over two engines ask about each of twenty orders once, and make twenty effects."""
     await create_outbox(books)
     for number in await sold(omipay, books, 20):
         await sandbox.customer.pays(number)
@@ -75,7 +75,7 @@ async def test_a_transactional_handler_and_sweeps_of_several_processes(
                 other.sweep(second, other.transactional(ship)),
             )
         )
-        while await books.waiting():  # a machine that is busy: SQLite's writers may have waited too long
+        while await books.waiting():  # on a busy machine SQLite's writers may have waited too long
             await make_due(books)
             reports.append(await books.sweep(omipay, books.transactional(ship)))
     assert sum(report.fulfilled for report in reports) == 20
@@ -88,7 +88,7 @@ async def test_a_transactional_handler_and_sweeps_of_several_processes(
 async def test_a_sweep_without_handler_marks_and_the_next_one_fulfils(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
 ) -> None:
-    """The command line asks and marks; what it found paid is due at once for a worker."""
+    """The command line sweeps without a handler; the orders that it finds paid are due at once."""
     (number,) = await sold(omipay, books)
     await sandbox.customer.pays(number)
     assert await books.sweep(omipay, None) == SweepReport(waiting=1)
@@ -101,7 +101,7 @@ async def test_a_sweep_without_handler_marks_and_the_next_one_fulfils(
 async def test_an_order_that_was_paid_at_the_till_is_fulfilled_too(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
 ) -> None:
-    """A scan order's reply says PAID; if the till dies then, a sweep fulfils the order."""
+    """The reply of a scan order says PAID; if the till dies after it, a sweep fulfils the order."""
     (number,) = await sold(omipay, books)
     await sandbox.customer.pays(number)
     await execute(books, "UPDATE omipay_order SET status = 'PAID'")
@@ -112,7 +112,7 @@ async def test_an_order_that_was_paid_at_the_till_is_fulfilled_too(
 async def test_a_handler_that_raises_is_run_again_soon(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Within a minute, with its traceback in the log; the others are not held up."""
+    """It runs within a minute, its traceback is logged, and the other orders do not wait for it."""
     for number in await sold(omipay, books, 2):
         await sandbox.customer.pays(number)
     calls = 0
@@ -135,7 +135,7 @@ async def test_a_handler_that_raises_is_run_again_soon(
 async def test_a_gateway_without_answer_is_counted(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An unknown order, or a gateway without an answer: the sweep goes on."""
+    """It counts as an error, as an unknown order does, and the sweep goes on."""
     await books.closing(entry("T8", outcome=DONE, order_no="NOBODYS"))
     await sold(omipay, books, 2)
     report = await books.sweep(omipay, handler)
@@ -144,10 +144,10 @@ async def test_a_gateway_without_answer_is_counted(
 
 
 @pytest.mark.parametrize("number", ["TR\n1", " ", "T" * 5000])
-async def test_an_order_that_cannot_be_asked_about_holds_up_no_other(
+async def test_an_order_that_cannot_be_asked_about_does_not_delay_others(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, number: str
 ) -> None:
-    """A number that the gateway gave and that may not be sent: it is counted, and the sweep goes on."""
+    """Its number came from the gateway and cannot be sent: it is counted, and the sweep goes on."""
     await books.closing(entry("T8", outcome=DONE, order_no=number))
     (paid,) = await sold(omipay, books)
     await sandbox.customer.pays(paid)
@@ -161,10 +161,10 @@ async def test_an_order_that_cannot_be_asked_about_holds_up_no_other(
     [InvalidRequest("no"), SessionClosed(), JournalError("no"), BackendError("no"), ConfigurationError("no")],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_handler_that_raises_one_of_our_errors_ends_no_sweep(
+async def test_a_handler_that_raises_one_of_our_errors_does_not_end_the_sweep(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, raised: Exception
 ) -> None:
-    """It is about that order: a refund with a wrong amount, another session that was closed."""
+    """The error is about that order only, such as a refund with a wrong amount or another session that was closed."""
 
     async def fail_for_the_first(order: Order) -> None:
         if order.out_order_no == "T0":
@@ -177,8 +177,8 @@ async def test_a_handler_that_raises_one_of_our_errors_ends_no_sweep(
     assert [waiting.out_order_no for waiting in await books.waiting()] == ["T0"]
 
 
-async def test_the_limit_bounds_a_sweep(omipay: AsyncOmipay, books: Books, handler: Any) -> None:
-    """The longest due come first; the rest wait for the next sweep."""
+async def test_a_sweep_asks_about_no_more_than_its_limit(omipay: AsyncOmipay, books: Books, handler: Any) -> None:
+    """The orders that have been due for the longest time come first; the rest wait for the next sweep."""
     await sold(omipay, books, 11)
     assert (await books.sweep(omipay, handler, limit=9)).waiting == 9
     assert (await books.sweep(omipay, handler)).waiting == 2
@@ -187,7 +187,7 @@ async def test_the_limit_bounds_a_sweep(omipay: AsyncOmipay, books: Books, handl
 async def test_the_order_that_is_longest_due_is_asked_about_first(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
 ) -> None:
-    """A bounded sweep leaves none behind for ever."""
+    """So no order is left out for ever by sweeps with a limit."""
     numbers = await sold(omipay, books, 3)
     for year, number in zip((2012, 2010, 2011), numbers, strict=True):
         await sandbox.customer.pays(number)
@@ -201,7 +201,7 @@ async def test_the_order_that_is_longest_due_is_asked_about_first(
 async def test_a_session_that_is_closed_in_the_middle_ends_the_sweep(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books
 ) -> None:
-    """What was not asked about is due at once for whoever sweeps next."""
+    """The orders that were not asked about are due at once for the next sweep."""
     numbers = await sold(omipay, books, 20)
     for number in numbers:
         await sandbox.customer.pays(number)
@@ -219,10 +219,10 @@ async def test_a_session_that_is_closed_in_the_middle_ends_the_sweep(
     assert len(await books._sweeping.take(M, 20, paid_too=True)) + len(fulfilled) == 20
 
 
-async def test_an_order_that_somebody_is_fulfilling_is_left_alone(
+async def test_an_order_that_is_being_fulfilled_is_left_out(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any
 ) -> None:
-    """Its owner's lease holds; after it the sweep looks after the order."""
+    """Its owner's lease holds; when that has ended, a sweep asks about the order."""
     (number,) = await sold(omipay, books)
     await sandbox.customer.pays(number)
     await books.claim(f"{M}:{number}", "a receiver")
@@ -231,10 +231,10 @@ async def test_an_order_that_somebody_is_fulfilling_is_left_alone(
     assert (await books.sweep(omipay, handler)).fulfilled == 1
 
 
-async def test_a_cancelled_sweep_ends_its_handlers_and_gives_its_orders_back(
+async def test_a_cancelled_sweep_cancels_its_handlers_and_frees_its_orders(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
 ) -> None:
-    """Whoever sweeps next takes them at once."""
+    """The next sweep takes them at once."""
     for number in await sold(omipay, books, 12):
         await sandbox.customer.pays(number)
     inside, ended = asyncio.Event(), []
@@ -259,7 +259,7 @@ async def test_a_cancelled_sweep_ends_its_handlers_and_gives_its_orders_back(
 async def test_with_another_backend_the_sweep_records_success_itself(
     sandbox: Sandbox, books: Books, handler: Any, fulfilled: list[str]
 ) -> None:
-    """Books that are a journal only: a fulfilled order is not asked about for ever."""
+    """If the books are only the journal, a fulfilled order is not asked about for ever."""
     async with sandbox.session() as omipay:
         (number,) = await sold(omipay, books)
         await sandbox.customer.pays(number)
@@ -268,7 +268,7 @@ async def test_with_another_backend_the_sweep_records_success_itself(
 
 
 async def test_a_closed_session_ends_a_sweep(omipay: AsyncOmipay, books: Books, handler: Any) -> None:
-    """And its orders are due for whoever sweeps next."""
+    """Its orders are due for the next sweep."""
     await sold(omipay, books, 3)
     await omipay.aclose()
     with pytest.raises(SessionClosed):
@@ -292,16 +292,16 @@ async def test_a_closed_session_ends_a_sweep(omipay: AsyncOmipay, books: Books, 
 async def test_wrong_arguments_are_named(
     omipay: AsyncOmipay, books: Books, handler: Any, arguments: dict[str, Any], parameter: str
 ) -> None:
-    """Before anything is asked."""
+    """The error comes before any question."""
     sweep: Any = books.run if "every" in arguments else books.sweep
     with pytest.raises(InvalidRequest, match=parameter):
         await sweep(omipay, **{"handler": handler, **arguments})
 
 
-async def test_a_sweep_over_lost_books_is_a_clear_error(
+async def test_a_sweep_without_tables_is_a_clear_error(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any
 ) -> None:
-    """No tables: nothing is asked, and the error says what is missing."""
+    """The gateway is not asked, and the error says what is missing."""
     await execute(books, "DROP TABLE omipay_order")
     with pytest.raises(JournalError, match="create_tables"):
         await books.sweep(omipay, handler)
@@ -309,18 +309,18 @@ async def test_a_sweep_over_lost_books_is_a_clear_error(
         await books.waiting(limit=0)
 
 
-async def test_waiting_orders_of_one_merchant(omipay: AsyncOmipay, books: Books) -> None:
-    """Others' are left out if one is named."""
+async def test_waiting_orders_can_be_listed_for_one_merchant(omipay: AsyncOmipay, books: Books) -> None:
+    """Those of other merchants are left out."""
     await sold(omipay, books)
     await books.closing(entry("T5", m_number="999", outcome=DONE, order_no="TR5"))
     assert len(await books.waiting()) == 2
     assert [order.order_no for order in await books.waiting(m_number="999")] == ["TR5"]
 
 
-async def test_a_cancelled_sweep_over_lost_books_ends_all_the_same(
+async def test_a_cancelled_sweep_ends_although_the_books_were_lost(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What it had taken is due again in a minute, which is logged."""
+    """It is logged that its orders are due again in a minute."""
     (number,) = await sold(omipay, books)
     await sandbox.customer.pays(number)
     inside = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Workers: ``books.run`` sweeps until it is cancelled, and ends with its session."""
+"""Workers: ``books.run`` sweeps until it is cancelled or its session is closed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 async def test_run_sweeps_until_it_is_cancelled(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, fulfilled: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A worker in one line."""
+    """Cancelling it ends the worker."""
     handler = Hanging(fulfilled)
     running = asyncio.create_task(books.run(omipay, handler, every=0.02))
     (number,) = await sold(omipay, books)
@@ -44,7 +44,7 @@ async def test_run_sweeps_until_it_is_cancelled(
 async def test_a_worker_waits_between_sweeps(
     omipay: AsyncOmipay, books: Books, monkeypatch: pytest.MonkeyPatch, every: float, sweeps: int
 ) -> None:
-    """As long as it was told to: a database is not asked without end whether anything is due."""
+    """The pause is ``every`` seconds, so the database is not read without end."""
     began: list[float] = []
 
     async def sweep(*_: object) -> SweepReport:
@@ -60,14 +60,14 @@ async def test_a_worker_waits_between_sweeps(
     assert len(began) > 1 or every == 60
 
 
-async def test_run_outlives_a_failing_database_and_ends_with_its_session(
+async def test_run_goes_on_after_a_failure_of_the_database_and_ends_with_its_session(
     sandbox: Sandbox, sqlite_url: str, handler: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The failure is logged, and the next sweep tries again; a closed session is the end."""
+    """The failure is logged, and the next sweep tries again; a closed session ends it."""
     async with Books(sqlite_url) as books, sandbox.session(backend=books) as omipay:
         running = asyncio.create_task(books.run(omipay, handler, every=0.01))
         async with asyncio.timeout(10):
-            while "create_tables" not in caplog.text:  # logging has no event
+            while "create_tables" not in caplog.text:  # logging has no event to wait for
                 await asyncio.sleep(0.01)
         assert {record.levelno for record in caplog.records} == {logging.WARNING}
         await books.create_tables()
@@ -81,9 +81,9 @@ async def test_run_outlives_a_failing_database_and_ends_with_its_session(
 async def test_a_worker_with_nothing_to_do_ends_with_its_session(
     omipay: AsyncOmipay, books: Books, handler: Any
 ) -> None:
-    """Whether anything is due makes no difference to a session that was closed."""
+    """A closed session ends it although no order is due."""
     running = asyncio.create_task(books.run(omipay, handler, every=0.01))
-    while not running.done() and not books._database._asking:  # it has begun
+    while not running.done() and not books._database._tasks:  # it has begun
         await asyncio.sleep(0)
     await omipay.aclose()
     async with asyncio.timeout(5):
@@ -94,7 +94,7 @@ async def test_a_worker_with_nothing_to_do_ends_with_its_session(
 
 
 class Hanging:
-    """A handler that never ends for the orders that it is told of."""
+    """A handler that never ends for some orders."""
 
     def __init__(self, fulfilled: list[str]) -> None:
         self.hangs_for: set[str] = set()
@@ -103,7 +103,7 @@ class Hanging:
         self.fulfilled = fulfilled
 
     async def __call__(self, order: Order) -> None:
-        """Fulfil an order, or hang."""
+        """Fulfil the order, or hang."""
         self.began.append(order.order_no)
         if order.order_no in self.hangs_for:
             try:
@@ -135,10 +135,10 @@ async def until(condition: Callable[[], object], books: Books) -> None:
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["books as backend", "another backend"])
-async def test_a_handler_that_hangs_holds_up_no_other_order(
+async def test_a_handler_that_hangs_does_not_delay_other_orders(
     sandbox: Sandbox, books: Books, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, shared: bool
 ) -> None:
-    """The worker goes on beside it, names its order, and never runs it beside itself. It is stopped with the worker."""
+    """The worker goes on and logs the order, and does not run its handler again. Stopping the worker cancels it."""
     monkeypatch.setattr(sweeping, "_LONG_S", 0.1)
     fulfilled: list[str] = []
     hanging = Hanging(fulfilled)
@@ -169,7 +169,7 @@ async def test_a_handler_that_hangs_holds_up_no_other_order(
 async def test_a_worker_whose_handlers_all_hang_does_not_grow(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, fulfilled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits for one of them to end, and then goes on."""
+    """It waits until one of them ends, and then goes on."""
     monkeypatch.setattr(sweeping, "_LONG_S", 0.05)
     monkeypatch.setattr(sweeping, "_MOST_BESIDE", 2)
     hanging, go = Hanging(fulfilled), asyncio.Event()
@@ -198,7 +198,7 @@ async def test_a_worker_whose_handlers_all_hang_does_not_grow(
 
 
 def test_a_worker_in_a_second_event_loop_ends(sqlite_url: str, sandbox: Sandbox) -> None:
-    """Its books can never be asked there, so it does not go on for ever."""
+    """Its books can never be used there, so it must not go on for ever."""
     books = Books(sqlite_url)
 
     async def create() -> None:
