@@ -152,7 +152,7 @@ async def test_a_handler_that_hangs_does_not_delay_other_orders(
         await until(lambda: hanging.began, books)
         others = await paid(sandbox, omipay, books, 3)
         await until(lambda: len(fulfilled) == 3, books)
-        assert f"orders {stuck}: " in caplog.text
+        await until(lambda: f"orders {stuck}: " in caplog.text, books)
         assert asked_about(sandbox, stuck) == 1
         assert sorted(fulfilled) == sorted(others)
         assert hanging.began.count(stuck) == 1
