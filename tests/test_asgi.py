@@ -1,4 +1,4 @@
-"""The ASGI adapter: bodies raw and within bounds, whatever is in front; a session that lives as long as its app."""
+"""The ASGI adapter: it reads raw bodies up to a limit, and keeps a session that lives as long as its app."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ async def endless() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("declared", ["5", "65536"])
-async def test_a_body_of_which_nothing_comes_was_taken_by_somebody(declared: str) -> None:
-    """The length says that there was one."""
+async def test_an_empty_body_with_a_length_was_read_by_a_middleware(declared: str) -> None:
+    """Its length is not zero."""
     with pytest.raises(bodies.BodyTaken):
         await bodies.read(chunks(b""), declared)
     assert await bodies.read(chunks(b""), "0") == b""
 
 
 @pytest.mark.parametrize("declared", [None, "5", "-5", "junk", "", "٣"])
-async def test_a_short_body_is_read_whatever_was_declared(declared: str | None) -> None:
-    """A header that says nothing of use is the server's affair; what came is what counts."""
+async def test_a_short_body_is_read_whatever_its_declared_length_is(declared: str | None) -> None:
+    """A wrong Content-Length does not matter."""
     assert await bodies.read(chunks(b"{", b"", b'"a"}'), declared) == b'{"a"}'
 
 
 @pytest.mark.parametrize("declared", ["65537", "9" * 19, "9" * 5000])
-async def test_a_length_that_is_too_much_is_refused_before_anything_is_read(declared: str) -> None:
-    """Even one that Python refuses to read as a number."""
+async def test_a_declared_length_that_is_too_large_is_refused_before_anything_is_read(declared: str) -> None:
+    """That holds also for a number with too many digits for Python."""
     with pytest.raises(bodies.BodyTooLarge):
         await bodies.read(endless(), declared)
 
 
 @pytest.mark.parametrize("declared", [None, "10"])
-async def test_what_comes_is_counted(declared: str | None) -> None:
-    """64 KiB are read, a byte more is not, whatever was declared."""
+async def test_the_bytes_that_are_read_are_limited(declared: str | None) -> None:
+    """64 KiB are read and one more byte is not, whatever length was declared."""
     assert len(await bodies.read(chunks(b"x" * 65_535, b"x"), declared)) == 65_536
     with pytest.raises(bodies.BodyTooLarge):
         await bodies.read(chunks(b"x" * 65_536, b"x"), declared)
@@ -66,7 +66,7 @@ async def test_what_comes_is_counted(declared: str | None) -> None:
 
 
 async def test_the_raw_bytes_reach_the_session_and_its_answer_the_gateway(session: Any, handler: Handler) -> None:
-    """With the documented JSON, and its length."""
+    """The answer is the documented JSON, with its length."""
     client = Client(notification_app(session, handler))
     assert await client.post(b'{"a" :', b" 1}") == 200
     assert (client.body, session.bodies, len(handler.orders)) == (SUCCESS, [b'{"a" : 1}'], 1)
@@ -74,17 +74,17 @@ async def test_the_raw_bytes_reach_the_session_and_its_answer_the_gateway(sessio
 
 
 async def test_a_failure_is_passed_on(session: Any, handler: Handler) -> None:
-    """Status and FAIL, so that the gateway delivers again."""
+    """The answer has its status and FAIL, so that the gateway delivers again."""
     session.error = ConfigurationError("no certificates")
     client = Client(notification_app(session, handler))
     assert (await client.post(b"{}"), client.body) == (503, FAIL)
 
 
 @pytest.mark.parametrize(("version", "closed"), [("1.1", True), ("2", False)])
-async def test_what_was_not_read_whole_ends_the_connection(
+async def test_the_connection_is_closed_after_a_body_that_was_not_read_completely(
     session: Any, handler: Handler, version: str, closed: bool
 ) -> None:
-    """413 and FAIL; HTTP/2 knows no such header."""
+    """The answer is 413 and FAIL; HTTP/2 does not have the header ``Connection``."""
     client = Client(notification_app(session, handler), http_version=version)
     assert (await client.post(b"x" * 65_537), client.body) == (413, FAIL)
     assert ("connection" in client.headers) is closed
@@ -92,24 +92,24 @@ async def test_what_was_not_read_whole_ends_the_connection(
     assert session.bodies == []
 
 
-async def test_a_sender_that_hangs_up_is_no_notification(session: Any, handler: Handler) -> None:
-    """Whatever came before."""
+async def test_a_body_whose_sender_hangs_up_is_not_passed_on(session: Any, handler: Handler) -> None:
+    """The answer is 400."""
     client = Client(notification_app(session, handler))
     assert (await client.post(), session.bodies) == (400, [])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
-async def test_a_notification_is_posted(session: Any, handler: Handler, method: str) -> None:
-    """Whoever looks with a browser sees 405."""
+async def test_other_methods_than_post_are_refused(session: Any, handler: Handler, method: str) -> None:
+    """The answer is 405."""
     client = Client(notification_app(session, handler))
     assert await client.post(b"{}", method=method) == 405
     assert (client.headers["allow"], client.body, session.bodies) == ("POST", b"", [])
 
 
-async def test_a_body_that_was_drained_is_a_mistake_that_is_named(
+async def test_a_body_that_a_middleware_has_read_is_an_error_that_says_what_to_do(
     session: Any, handler: Handler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 and FAIL within a bounded time, and an ERROR that says what to do, where the gateway would wait in vain."""
+    """The answer is 500 and FAIL within a limited time, and an ERROR is logged."""
 
     async def never() -> Any:
         await asyncio.Event().wait()
@@ -125,7 +125,7 @@ async def test_a_body_that_was_drained_is_a_mistake_that_is_named(
 
 
 async def test_it_may_be_served_by_itself(session: Any, handler: Handler) -> None:
-    """With an empty lifespan; WebSockets are closed, and what nobody knows is an error."""
+    """It answers a lifespan, closes WebSockets, and raises an error for unknown kinds of connections."""
     app = notification_app(session, handler)
     server = Server(app)
     async with server:
@@ -138,7 +138,7 @@ async def test_it_may_be_served_by_itself(session: Any, handler: Handler) -> Non
 
 
 async def test_the_session_may_be_found_for_each_request(session: Any, handler: Handler) -> None:
-    """By a function, sync or async, that gets the scope if it takes an argument."""
+    """The function may be sync or async, and gets the scope if it takes an argument."""
 
     async def later() -> Any:
         return session
@@ -156,8 +156,8 @@ async def test_the_session_may_be_found_for_each_request(session: Any, handler: 
 
 
 @pytest.mark.parametrize("wrong", [None, "session", AsyncOmipay])
-def test_what_is_neither_session_nor_getter_is_refused_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
-    """Not at the first notification."""
+def test_an_argument_that_is_neither_session_nor_getter_is_refused(wrong: Any, handler: Handler) -> None:
+    """The error comes when the app is made, and not at the first notification."""
     with pytest.raises(ConfigurationError, match="omipay_or_getter"):
         notification_app(wrong, handler)
     with pytest.raises(InvalidRequest, match="handler"):
@@ -168,7 +168,7 @@ def test_what_is_neither_session_nor_getter_is_refused_when_the_app_is_made(wron
 
 
 class App:
-    """An app that says what it was asked, with a lifespan of its own."""
+    """An app with a lifespan, which notes its requests."""
 
     def __init__(self, *, fails: str = "") -> None:
         self.fails = fails
@@ -189,7 +189,7 @@ class App:
 
 @pytest.mark.parametrize("state", [None, {}])
 async def test_the_session_lives_as_long_as_the_app(session: Any, state: Any) -> None:
-    """Opened before the app starts, in the state of each request, closed after the app has ended."""
+    """It is opened before the app starts, is in the state of each request, and is closed after the app has ended."""
     app = App()
     whole = session_app(app, lambda: session)
     server = Server(whole, state)
@@ -203,8 +203,8 @@ async def test_the_session_lives_as_long_as_the_app(session: Any, state: Any) ->
     assert (session.opened, session.closed) == (1, 1)
 
 
-async def test_the_server_is_told_of_the_end_after_the_session_was_closed(session: Any) -> None:
-    """It stops the event loop then."""
+async def test_the_end_is_reported_to_the_server_after_the_session_was_closed(session: Any) -> None:
+    """The server may stop the event loop then."""
     server = Server(session_app(App(), lambda: session))
     told_when_closed: list[int] = []
     said = server.send
@@ -232,8 +232,8 @@ async def answering(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.mark.parametrize("app", [raising, silent, answering])
-async def test_an_app_without_lifespan_has_a_session_all_the_same(session: Any, app: Any) -> None:
-    """Whatever it does where a lifespan is offered to it."""
+async def test_an_app_without_lifespan_has_a_session_too(session: Any, app: Any) -> None:
+    """It may raise, return or answer something else when it gets a lifespan."""
     server = Server(session_app(app, lambda: session))
     async with server:
         assert (session.opened, session.closed) == (1, 0)
@@ -242,8 +242,8 @@ async def test_an_app_without_lifespan_has_a_session_all_the_same(session: Any, 
 
 
 @pytest.mark.parametrize("phase", ["startup", "shutdown"])
-async def test_an_app_that_fails_is_told_as_it_is(session: Any, phase: str) -> None:
-    """And the session is closed."""
+async def test_a_failure_of_the_app_is_reported_to_the_server(session: Any, phase: str) -> None:
+    """The session is closed."""
     server = Server(session_app(App(fails=phase), lambda: session))
     with pytest.raises(OSError, match=phase):
         async with server:
@@ -252,8 +252,8 @@ async def test_an_app_that_fails_is_told_as_it_is(session: Any, phase: str) -> N
     assert server.said == (["lifespan.startup.failed"] if phase == "startup" else ["lifespan.startup.complete"])
 
 
-async def test_a_session_that_cannot_be_made_ends_the_start() -> None:
-    """The server is told why."""
+async def test_a_session_that_cannot_be_made_fails_the_start() -> None:
+    """The server gets the reason."""
 
     def factory() -> Any:
         raise ConfigurationError("OMIPAY_M_NUMBER is not set")
@@ -266,7 +266,7 @@ async def test_a_session_that_cannot_be_made_ends_the_start() -> None:
 
 
 async def test_a_second_session_under_one_name_is_refused_at_the_start(session: Any) -> None:
-    """It would answer for the other merchant; under a name of its own it lives beside."""
+    """It would replace the other merchant's; under another name both exist."""
     inner = session_app(App(), untyped(Session), name="omipay")
     with pytest.raises(ConfigurationError, match=r'scope\["state"\]\["omipay"\]'):
         async with Server(session_app(inner, lambda: session)):
@@ -279,7 +279,7 @@ async def test_a_second_session_under_one_name_is_refused_at_the_start(session: 
 
 
 def test_on_a_server_without_lifespan_the_first_request_opens_the_session(session: Any, handler: Handler) -> None:
-    """Once, however many come at the same time; it is closed with the event loop, and the next loop has its own."""
+    """It is opened once for concurrent requests and closed with the event loop; another loop gets another session."""
     made: list[Session] = []
 
     async def factory() -> Any:
@@ -300,7 +300,7 @@ def test_on_a_server_without_lifespan_the_first_request_opens_the_session(sessio
 
 
 async def test_routes_are_answered_with_or_without_a_slash_and_before_the_app(session: Any, handler: Handler) -> None:
-    """No router redirects them, and a root path that the server adds to the path is none of theirs."""
+    """No router redirects them, and a root path that the server adds to the path is removed."""
     app = App()
     whole = session_app(app, lambda: session, {"/omipay/notify": notification_app(get_omipay, handler)})
     async with Server(whole):
@@ -316,8 +316,8 @@ async def test_routes_are_answered_with_or_without_a_slash_and_before_the_app(se
     assert len(session.bodies) == 4
 
 
-async def test_a_session_that_nobody_keeps_is_named(handler: Handler) -> None:
-    """Each getter says what to write."""
+async def test_a_getter_that_finds_no_session_says_what_to_do(handler: Handler) -> None:
+    """The error names the place where the session should be."""
     for getter, name in ((get_omipay, "omipay"), (omipay_getter("perth"), "perth")):
         with pytest.raises(ConfigurationError, match=f'session_app.*name="{name}"'):
             await Client(notification_app(getter, handler)).post(b"{}")
@@ -336,7 +336,7 @@ async def test_a_session_that_nobody_keeps_is_named(handler: Handler) -> None:
         ("name", {"name": None}),
     ],
 )
-def test_what_will_not_do_is_refused_when_the_app_is_made(name: str, arguments: dict[str, Any]) -> None:
-    """Naming the argument."""
+def test_wrong_arguments_are_refused_when_the_app_is_made(name: str, arguments: dict[str, Any]) -> None:
+    """The error names the argument."""
     with pytest.raises(ConfigurationError, match=f"^{name}"):
         session_app(**untyped({"app": silent, "factory": Session} | arguments))

@@ -1,4 +1,4 @@
-"""Nothing grows with what strangers send: many different things come in, and afterwards no more memory is held.
+"""Memory does not grow with what strangers send: after many different requests no more of it is in use.
 
 Blocks of memory are counted, which costs nothing. ``OMIPAY_STRANGERS=100000`` sends that many, and counts bytes too.
 """
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 GIVEN: Final = os.environ.get("OMIPAY_STRANGERS")
 STRANGERS: Final = int(GIVEN or 3000)
 FIRST: Final = 1000
-"""Sent before the memory is looked at for the first time: what is bounded is full by then."""
+"""How many are sent before the memory is measured for the first time: caches with a limit are full by then."""
 MOST_BLOCKS: Final = 600
-"""What would be outgrown by whatever keeps a key and a value of one sort in nine of 3,000."""
+"""How much the memory may grow: less than if a key and a value were kept of one sort in nine of 3,000."""
 MOST_BYTES: Final = 100_000
 KEY: Final = "0af61531c6c04ac4ac910d0cd59e6238"
 M: Final = "000034"
@@ -48,7 +48,7 @@ M: Final = "000034"
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Pytest keeps what is logged, which is not the library's doing."""
+    """Pytest keeps what is logged, so nothing is."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -63,7 +63,7 @@ def memory() -> Iterator[None]:
 
 
 async def held() -> tuple[int, int]:
-    """The blocks and bytes that are in use when nothing is under way."""
+    """The blocks and bytes of memory that are in use when nothing is under way."""
     await asyncio.sleep(0.01)
     gc.collect()
     return sys.getallocatedblocks(), tracemalloc.get_traced_memory()[0]
@@ -72,7 +72,7 @@ async def held() -> tuple[int, int]:
 async def assert_nothing_grows(
     send: Callable[[int], Awaitable[object]], *, first: int = FIRST, count: int = STRANGERS
 ) -> None:
-    """After ``count`` more different things no more memory is held than after the first ones."""
+    """Check that after ``count`` more different requests no more memory is in use than after the first ones."""
     for number in range(first):
         await send(number)
     before = await held()
@@ -83,8 +83,8 @@ async def assert_nothing_grows(
     assert after[1] - before[1] < MOST_BYTES
 
 
-async def test_the_measure_sees_what_grows() -> None:
-    """One short string kept of each is found."""
+async def test_growth_is_found() -> None:
+    """It is found if one short string is kept of each request."""
     kept: dict[str, str] = {}
 
     async def send(number: int) -> None:
@@ -98,7 +98,7 @@ async def test_the_measure_sees_what_grows() -> None:
 
 
 def answered(number: int) -> httpx.Response:
-    """A different reply for each number, of every sort that there is."""
+    """A different reply for each number; the sorts of replies take turns."""
     sort = number % 7
     if sort == 0:
         raise httpx.ConnectError(f"no way {number}")
@@ -119,7 +119,7 @@ def answered(number: int) -> httpx.Response:
 
 
 def number_of(request: httpx.Request) -> int:
-    """The number that the asked order's, or the call's, name ends with."""
+    """The number at the end of the order's number, or of the endpoint's name."""
     name = request.url.params.get("order_no") or request.url.params.get("out_order_no") or request.url.path
     return int("".join(c for c in name if c.isdigit())[-7:] or 0)
 
@@ -140,7 +140,7 @@ async def never(order: Order) -> None:
 
 
 def body(number: int) -> bytes:
-    """A different body for each number: rubbish, forged, captured, and rightly signed for orders that nobody knows."""
+    """A different body for each number: not JSON, forged, captured, or correctly signed for an unknown order."""
     sort = number % 9
     if sort == 0:
         return b"\xff\xfe%d" % number
@@ -170,7 +170,7 @@ NOW: Final = "1700000000000"
 
 
 async def test_a_session_keeps_nothing_of_the_notifications_of_strangers(omipay: AsyncOmipay) -> None:
-    """Rubbish, forged, captured and rightly signed ones, of orders and merchants that nobody knows."""
+    """They are not JSON, forged, captured, or correctly signed, and are about unknown orders and merchants."""
     seen: set[int] = set()
 
     async def send(number: int) -> None:
@@ -182,7 +182,7 @@ async def test_a_session_keeps_nothing_of_the_notifications_of_strangers(omipay:
 
 @pytest.mark.parametrize("adapter", ["asgi", "fastapi"])
 async def test_the_adapters_keep_nothing_of_the_requests_of_strangers(omipay: AsyncOmipay, adapter: str) -> None:
-    """Other bodies, lengths, headers, queries and paths each time, for several merchants in one program."""
+    """Bodies, lengths, headers, queries and paths differ each time, for several merchants in one program."""
     app: Any = notification_app(lambda scope: omipay, never)
     if adapter == "fastapi":
         app = FastAPI()
@@ -193,13 +193,13 @@ async def test_the_adapters_keep_nothing_of_the_requests_of_strangers(omipay: As
         headers = [(f"x-{number}".encode(), b"1"), (b"cookie", b"c%d=1" % number)]
         if number % 3:
             headers.append((b"content-length", str(len(body(number)) + number % 2).encode()))
-        await asked(app, "POST", path, body(number), headers, query=f"n={number}")
+        await status_of(app, "POST", path, body(number), headers, query=f"n={number}")
 
     await assert_nothing_grows(send)
 
 
 async def test_the_aiohttp_adapter_keeps_nothing_of_the_requests_of_strangers(omipay: AsyncOmipay) -> None:
-    """Over real connections, as many of which end as the adapter closes: other bodies, headers, queries and paths."""
+    """Bodies, headers, queries and paths differ each time, over real connections."""
     app = web.Application()
     app.router.add_post("/notify", notification_handler(lambda _: omipay, never))
     connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -227,10 +227,10 @@ async def test_the_aiohttp_adapter_keeps_nothing_of_the_requests_of_strangers(om
     assert seen == {400, 403, 404, 409, 503}
 
 
-async def asked(
+async def status_of(
     app: Any, method: str, path: str, content: bytes, headers: list[tuple[bytes, bytes]], *, query: str
 ) -> int:
-    """The status that an ASGI app answers with."""
+    """The status with which an ASGI app answers a request."""
     status = 0
     left = [{"type": "http.request", "body": content, "more_body": False}, {"type": "http.disconnect"}]
 
@@ -258,7 +258,7 @@ async def asked(
 
 
 async def test_the_sandbox_keeps_a_bounded_number_of_the_requests_of_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls that nobody signed, pages that are not there, orders and buttons of the dashboard that nobody knows."""
+    """They are unsigned calls, unknown pages and orders, and unknown buttons of the dashboard."""
     monkeypatch.setattr(ledger, "KEPT_OF_STRANGERS", 100)
     async with Sandbox(M, KEY) as sandbox:
 
@@ -268,9 +268,9 @@ async def test_the_sandbox_keeps_a_bounded_number_of_the_requests_of_strangers(m
             paths = ("/omipay/api/v2/QueryOrder", f"/omipay/api/v2/Nothing{number}", f"/pay/{number}", f"/{number}")
             headers = [(b"accept-language", b"l%d" % number), (b"cookie", b"c%d=1" % number)]
             method = "POST" if number % 8 < 4 else "GET"
-            await asked(sandbox, method, paths[sort], b"%d" % number, headers, query=urlencode(query))
+            await status_of(sandbox, method, paths[sort], b"%d" % number, headers, query=urlencode(query))
 
-        # The newest of their calls are kept, from 100 to 200: as many as at the first look after 100 more calls.
+        # From 100 to 200 of the newest calls are kept: after 100 more calls as many as at the first measurement.
         await assert_nothing_grows(send, first=1200, count=-(-STRANGERS // 400) * 400)
 
 
@@ -278,7 +278,7 @@ async def test_the_sandbox_keeps_a_bounded_number_of_the_requests_of_strangers(m
 
 
 async def test_a_session_keeps_nothing_of_replies_and_paths(omipay: AsyncOmipay) -> None:
-    """Other endpoints, replies, errors, orders and headers each time, as reads and as money calls."""
+    """Endpoints, replies, errors, orders and headers differ each time, in reads and in money calls."""
 
     async def send(number: int) -> None:
         with contextlib.suppress(OmipayError):
@@ -293,8 +293,8 @@ async def test_a_session_keeps_nothing_of_replies_and_paths(omipay: AsyncOmipay)
     await assert_nothing_grows(send)
 
 
-async def test_sessions_of_every_zone_leave_nothing_behind() -> None:
-    """Other merchants, keys and hosts each time, and a hundred zones, in which replies are read."""
+async def test_sessions_of_many_time_zones_leave_nothing_behind() -> None:
+    """Merchants, keys and hosts differ each time, and there are a hundred time zones."""
     zones = sorted(zoneinfo.available_timezones() - {"EST"})[::6]
     paid = {
         "return_code": "SUCCESS",
@@ -314,7 +314,7 @@ async def test_sessions_of_every_zone_leave_nothing_behind() -> None:
 
 
 async def test_sessions_that_were_closed_leave_nothing_behind() -> None:
-    """Other merchants, keys, hosts and proxies each time, and zones that do not exist."""
+    """Merchants, keys, hosts and proxies differ each time, and there are time zones that do not exist."""
 
     async def send(number: int) -> None:
         options: dict[str, Any] = {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["aiohttp", "fastapi"])
 async def port(request: pytest.FixtureRequest, session: Any, handler: Handler) -> AsyncIterator[int]:
-    """Where each adapter takes notifications."""
+    """The port at which each adapter receives notifications."""
     if request.param == "aiohttp":
         app = web.Application()
         app.router.add_post("/omipay/notify", notification_handler(session, handler))
@@ -42,7 +42,7 @@ async def port(request: pytest.FixtureRequest, session: Any, handler: Handler) -
 async def test_the_raw_bytes_reach_the_session_and_its_answer_the_gateway(
     port: int, session: Session, handler: Handler
 ) -> None:
-    """No framework has changed them. The answer is the documented JSON."""
+    """The framework does not change them. The answer is the documented JSON."""
     body = b'{"order_no" : "TR1",\t"x":"\xe6\xb5\x8b\\u8bd5"}\n'
     answered = await exchange(port, body[:10], body[10:])
     assert (answered.status, answered.body) == (200, SUCCESS)
@@ -52,14 +52,14 @@ async def test_the_raw_bytes_reach_the_session_and_its_answer_the_gateway(
 
 
 async def test_a_failure_is_passed_on(port: int, session: Session) -> None:
-    """With its status and FAIL, so that the gateway delivers again."""
+    """The answer has its status and FAIL, so that the gateway delivers again."""
     session.error = BackendError("no backend")
     answered = await exchange(port, b"{}")
     assert (answered.status, answered.body) == (503, FAIL)
 
 
 async def test_a_chunked_body_is_read_to_its_end(port: int, session: Session) -> None:
-    """As from a gateway behind a proxy. 64 KiB are not too long."""
+    """A gateway behind a proxy may send one. 64 KiB are not too long."""
     pieces = chunked(b"x" * 65_000, b"y" * 536)
     answered = await exchange(
         port, *pieces, b"0\r\n\r\n", headers="Transfer-Encoding: chunked\r\nConnection: close\r\n"
@@ -70,7 +70,7 @@ async def test_a_chunked_body_is_read_to_its_end(port: int, session: Session) ->
 
 @pytest.mark.parametrize("length", ["65537", "9" * 18])
 async def test_a_body_with_too_large_a_length_is_rejected_unread(port: int, session: Session, length: str) -> None:
-    """413 and FAIL before a byte of it was sent, and the connection ends."""
+    """The answer, 413 and FAIL, comes before a byte of the body was sent, and the connection is closed."""
     answered = await exchange(port, headers=f"Content-Length: {length}\r\n")
     assert (answered.status, answered.body) == (413, FAIL)
     assert answered.headers["connection"] == "close"
@@ -78,7 +78,7 @@ async def test_a_body_with_too_large_a_length_is_rejected_unread(port: int, sess
 
 
 async def test_a_body_without_end_is_rejected_as_soon_as_it_is_too_long(port: int, session: Session) -> None:
-    """It is chunked and never ends: the answer comes while the sender still sends."""
+    """The body is chunked and never ends: the answer comes while the sender is still sending."""
     answered = await exchange(port, *chunked(*[b"x" * 4096] * 17), headers="Transfer-Encoding: chunked\r\n")
     assert (answered.status, answered.body) == (413, FAIL)
     assert answered.headers["connection"] == "close"
@@ -95,7 +95,7 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(
     writer.close()
     await writer.wait_closed()
     async with asyncio.timeout(10):
-        while not caplog.records:  # the server has no event for it
+        while not caplog.records:  # the server has no event to wait for
             await asyncio.sleep(0.005)
     assert [record.name for record in caplog.records] == ["omipay_async"]
     assert session.bodies == []
@@ -123,7 +123,7 @@ async def in_fastapi(sandbox: Sandbox, handler: Handler) -> AsyncIterator[tuple[
 
 @pytest.mark.parametrize("shop", [in_aiohttp, in_fastapi])
 async def test_a_payment_in_the_sandbox_reaches_the_handler_over_the_wire(shop: Any, handler: Handler) -> None:
-    """Order, payment, notification over HTTP, QueryOrder, handler, SUCCESS. A forged body runs no handler."""
+    """The notification comes over HTTP, is confirmed and answered SUCCESS. A forged body runs no handler."""
     async with Sandbox() as sandbox, shop(sandbox, handler) as (port, omipay):
         order = await omipay.make_qr_order(
             order_name="Flat white",

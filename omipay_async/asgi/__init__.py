@@ -1,9 +1,9 @@
-"""Any ASGI framework: the notify_url as an app, and the session for the life of an app. No framework here.
+"""For any ASGI framework: the notify_url as an app, and a session that lives as long as an app.
 
     app = session_app(app, AsyncOmipay.from_env, routes={"/omipay/notify": notification_app(get_omipay, fulfil)})
 
-``app`` is what Starlette, FastAPI, Litestar, Quart or Django gives; the result is served in its place. Its endpoints
-have the session as ``scope["state"]["omipay"]``. Or mount ``notification_app`` where the framework takes an ASGI app.
+``app`` is the app of Starlette, FastAPI, Litestar, Quart or Django; serve the result in its place. Its endpoints find
+the session in ``scope["state"]["omipay"]``. You can also mount ``notification_app`` if the framework mounts ASGI apps.
 """
 
 from .notify import get_omipay, notification_app, omipay_getter

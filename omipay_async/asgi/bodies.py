@@ -1,4 +1,4 @@
-"""The body of a notification: raw, within bounds, wherever it is; and the answer to what it turns out to be."""
+"""Reads the body of a notification, raw and up to a limit, and answers it. All adapters use this."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ logger: Final = logging.getLogger("omipay_async")
 
 CONTENT_TOO_LARGE: Final = 413
 _DIGITS: Final = 18
-"""Longer numbers are not even read: Python refuses some, and a body of such a length would never end."""
+"""How many digits of a Content-Length are read: Python refuses to convert very long numbers."""
 BODY_TIMEOUT_S: Final = 10.0
 
 
 class BodyTooLarge(Exception):
-    """The body is longer than any notification: refused before it was read whole."""
+    """The body is longer than any notification. It was refused before it was read completely."""
 
 
 class BodyCutOff(Exception):
-    """The body ended before its end, or its encoding is broken."""
+    """The body ended too early, or its encoding is broken."""
 
 
 class BodyTaken(Exception):
-    """Somebody in front of us has read the body, and it is kept nowhere."""
+    """A middleware has read the body, and did not keep it."""
 
 
 async def read(chunks: AsyncIterator[bytes], declared: str | None) -> bytes:
-    """The whole body, raw: a framework that parses and writes it again breaks signatures.
+    """Return the whole body as it was sent.
 
     ``declared`` is the Content-Length, if there is one.
 
     Raises:
-        BodyTooLarge: that, or what has come, is too much.
+        BodyTooLarge: ``declared``, or what was read, is more than ``LARGEST_BODY``.
         BodyTaken: the body is empty, although the length is not zero.
     """
     length = int(declared[: _DIGITS + 1]) if declared is not None and declared.isdecimal() else 0
@@ -62,7 +62,7 @@ async def read(chunks: AsyncIterator[bytes], declared: str | None) -> bytes:
 
 @attrs.frozen
 class Answer:
-    """What to answer, and whether the connection is to end because a rest of the body was not read."""
+    """The answer, and whether the connection has to be closed because the body was not read completely."""
 
     reply: NotificationReply
     close: bool = False
@@ -76,9 +76,9 @@ async def answer(
     *,
     body_timeout: float = BODY_TIMEOUT_S,
 ) -> Answer:
-    """Read the body of a notification, let ``session`` receive it, and say what to answer.
+    """Read the body of a notification, let ``session`` receive it, and return the answer.
 
-    ``body_timeout`` bounds the reading, in seconds: a stream that somebody else has drained never ends on some servers.
+    ``body_timeout``, in seconds, limits the reading: on some servers a stream that a middleware has read never ends.
     """
     try:
         async with asyncio.timeout(body_timeout):
@@ -88,9 +88,9 @@ async def answer(
     except BodyCutOff:
         return Answer(_refused(400, "the body could not be read to its end"), close=True)
     except BodyTaken:
-        return Answer(_taken("came to us empty"))
+        return Answer(_taken("was empty"))
     except TimeoutError:
-        return Answer(_taken(f"did not come within {body_timeout:g} s"), close=True)
+        return Answer(_taken(f"could not be read within {body_timeout:g} s"), close=True)
     return Answer(await session.receive_notification(body, handler))
 
 
@@ -103,7 +103,7 @@ def _refused(status: int, why: str) -> NotificationReply:
 def _taken(what: str) -> NotificationReply:
     error = ConfigurationError(
         f"the body of a notification {what}: if a middleware reads it, let it use the framework's cached body "
-        "(docs/web.md), or leave this path out"
+        "(docs/web.md), or exclude this path from it"
     )
     logger.error("%s", error)
     return failure(500, error)

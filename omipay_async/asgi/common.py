@@ -1,4 +1,4 @@
-"""What the adapters share: where a session comes from, and names for several. Types of ASGI."""
+"""Shared by the adapters: how they get a session, the names of several sessions, and the types of ASGI."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
-"""Of any framework: each has types of its own for scope, receive and send."""
+"""An app of any framework: each has its own types for scope, receive and send."""
 
 
 async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> AsyncOmipay:
-    """What ``factory``, sync or async, returns."""
+    """Return what ``factory``, sync or async, returns."""
     session = factory(*arguments)
     if inspect.isawaitable(session):
         session = await session
@@ -27,20 +27,18 @@ async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> Async
 
 
 def checked_name(name: object) -> str:
-    """``name`` if an attribute can be called so."""
+    """Return ``name``. Raises ``ConfigurationError`` if it cannot be the name of an attribute."""
     if not isinstance(name, str) or not name.isidentifier():
         refuse("name", "must be a name, such as omipay_sydney")
     return name
 
 
 def name_taken(place: str, remedy: str) -> ConfigurationError:
-    """For a second session where there is one already: it would replace the first merchant's."""
-    return ConfigurationError(
-        f"{place} holds something already: give each merchant's session a name of its own, {remedy}"
-    )
+    """The error for a second session under one name: it would replace that of the first merchant."""
+    return ConfigurationError(f"{place} is in use already: give each merchant's session its own name, {remedy}")
 
 
 def refuse(name: str, what: str) -> NoReturn:
-    """Raise the error that names an argument and says what is wrong."""
+    """Raise a ``ConfigurationError`` that names an argument and says what is wrong with it."""
     message = f"{name} {what}"
     raise ConfigurationError(message)

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 def notification_app(
     omipay_or_getter: AsyncOmipay | Callable[..., Any], handler: Callable[[Order], Awaitable[object]]
 ) -> ASGIApp:
-    """An ASGI app that is a notify_url: it confirms, runs ``await handler(order)`` once, and answers. CN 3.9.
+    """Make the ASGI app for a notify_url: it confirms, runs ``await handler(order)`` once, and answers. CN 3.9.
 
-    The first argument is a session, or a function, sync or async, that returns one; it gets the ASGI scope if it takes
-    an argument: ``get_omipay``, ``omipay_getter("sydney")``, your own. See ``AsyncOmipay.receive_notification`` for
-    what the handler may rely on. The app answers POST at every path where it is mounted. The raw bytes are passed on;
-    bodies over 64 KiB are answered 413 and FAIL before they are read whole.
+    The first argument is a session, or a function, sync or async, that returns one, such as ``get_omipay``,
+    ``omipay_getter("sydney")`` or your own. The function gets the ASGI scope if it takes an argument. See
+    ``AsyncOmipay.receive_notification`` for what the handler may rely on. The app answers POST requests to every path
+    below the one where it is mounted. It passes the raw bytes on; bodies of more than 64 KiB are answered 413 and FAIL
+    before they are read completely.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called.
@@ -38,7 +39,7 @@ def notification_app(
 
 
 class NotificationApp:
-    """See :func:`notification_app`. (An object, because Starlette's ``Route`` takes functions for endpoints.)"""
+    """See :func:`notification_app`. (It is an object because Starlette's ``Route`` treats functions as endpoints.)"""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class NotificationApp:
             )
             headers = dict(answered.reply.headers)
             if answered.close and scope.get("http_version", "1.1").startswith("1"):
-                headers["Connection"] = "close"  # or the server goes on receiving a body that is not read
+                headers["Connection"] = "close"  # otherwise the server would go on receiving the body
             await _respond(scope, send, answered.reply.status, answered.reply.body, headers)
 
 
@@ -120,13 +121,13 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
 
 
 def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
-    """A function that finds the session which ``session_app(..., name=name)`` keeps in an ASGI scope.
+    """Make a function that returns the session which ``session_app(..., name=name)`` keeps in an ASGI scope.
 
-    Raises ``ConfigurationError`` when it is called and finds none there.
+    The function raises ``ConfigurationError`` if there is no session.
     """
 
     def get(scope: Scope) -> AsyncOmipay:
-        """The session that ``session_app`` keeps in this scope. Raises ``ConfigurationError`` if there is none."""
+        """Return the session that ``session_app`` keeps in this scope. Raises ``ConfigurationError`` without one."""
         session = (scope.get("state") or {}).get(name)
         if session is None:
             message = (
@@ -140,4 +141,4 @@ def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
 
 
 get_omipay: Final = omipay_getter()
-"""The session in ``scope["state"]["omipay"]``: ``notification_app(get_omipay, handler)``."""
+"""Returns the session in ``scope["state"]["omipay"]``. Use: ``notification_app(get_omipay, handler)``."""

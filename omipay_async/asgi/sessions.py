@@ -1,4 +1,4 @@
-"""The session for the life of an ASGI app, and routes that are answered before it."""
+"""A session that lives as long as an ASGI app, and routes that are answered before the app."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ def session_app(
     *,
     name: str = "omipay",
 ) -> ASGIApp:
-    """``app``, with a session that lives as long as it: in ``scope["state"][name]`` of each request and WebSocket.
+    """Wrap ``app`` with a session that lives as long as the app.
 
-    The session is what ``factory()``, sync or async, returns, ``AsyncOmipay.from_env`` for one. It is opened before
-    ``app`` starts and closed after it has ended. An app that knows no lifespan (Django) gets one all the same; on a
-    server that knows none the session is opened by the first request and closed with the event loop.
+    The session is what ``factory()``, sync or async, returns, such as ``AsyncOmipay.from_env``. Each request and
+    WebSocket has it in ``scope["state"][name]``. It is opened before ``app`` starts and closed after it has ended, also
+    if the app does not support lifespan (Django). On a server that does not support it, the session is opened by the
+    first request and closed with the event loop.
 
-    ``routes`` maps paths to ASGI apps, such as ``notification_app(get_omipay, handler)``, that answer HTTP requests to
-    exactly this path instead of ``app``, with or without a slash at its end: nothing is redirected, and no middleware
-    of ``app`` sees the request. Several merchants: wrap once for each, under names of their own.
+    ``routes`` maps paths to ASGI apps, such as ``notification_app(get_omipay, handler)``, which answer HTTP requests to
+    exactly this path instead of ``app``, with or without a slash at its end. Nothing is redirected, and no middleware
+    of ``app`` sees the request. For several merchants wrap the app once for each, with different names.
 
     Raises:
-        ConfigurationError: an argument is wrong; at the start of the app: ``name`` is taken.
+        ConfigurationError: an argument is wrong. At the start of the app: ``name`` is in use already.
     """
     return SessionApp(app, factory, routes, name)
 
@@ -94,7 +95,7 @@ class SessionApp:
     async def _open_without_lifespan(self) -> None:
         async with self._opening:
             if self._session is None:
-                # Whoever ends an event loop in order (asyncio.run, every server) closes its generators.
+                # asyncio.run and every server close the async generators when they end the event loop.
                 self._life = self._life_of_session()
                 await anext(self._life)
 
@@ -104,13 +105,13 @@ class SessionApp:
             try:
                 yield
             finally:
-                self._session, self._opening = None, asyncio.Lock()  # another event loop may be next
+                self._session, self._opening = None, asyncio.Lock()  # another event loop may use this later
 
 
 async def _run_lifespan(
     app: ASGIApp, scope: Scope, startup: MutableMapping[str, Any], receive: Receive, send: Send
 ) -> MutableMapping[str, Any]:
-    """Run the app's own lifespan, or one for an app that knows none; return the last message, which is to be sent."""
+    """Run the app's lifespan, or one for an app without it. Returns the last message, which is still to be sent."""
     waiting = [startup]
     last: MutableMapping[str, Any] = {"type": "lifespan.shutdown.complete"}
     sent: list[str] = []
@@ -121,10 +122,10 @@ async def _run_lifespan(
     async def listen(message: MutableMapping[str, Any]) -> None:
         nonlocal last
         if not message["type"].startswith("lifespan."):
-            raise ValueError("an answer to HTTP where a lifespan was offered")
+            raise ValueError("the app answered a lifespan with a message of HTTP")
         sent.append(message["type"])
         if message["type"].startswith("lifespan.shutdown."):
-            last = message  # after the session was closed
+            last = message  # it is sent after the session was closed
         else:
             await send(message)
 
@@ -133,7 +134,7 @@ async def _run_lifespan(
     except Exception as error:
         if sent:
             raise
-        logger.info("the app knows no lifespan (%s): the session has one", type(error).__name__)
+        logger.info("the app does not support lifespan (%s): the session is kept without it", type(error).__name__)
     if not sent:
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -158,7 +159,7 @@ def _without_slash(path: str) -> str:
 
 
 def _route_path(scope: Scope) -> str:
-    """The path that the app was asked for: servers differ in whether ``path`` begins with ``root_path``."""
+    """The path of the request within the app: servers differ in whether ``path`` begins with ``root_path``."""
     path, root = scope["path"], scope.get("root_path", "").rstrip("/")
     inside = root and (path == root or path.startswith(f"{root}/"))
     return _without_slash(path[len(root) :] if inside else path)

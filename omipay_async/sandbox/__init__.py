@@ -1,7 +1,7 @@
 """The gateway that Omipay does not offer: an ASGI app with every endpoint, for programs and their tests.
 
-Written from the gateway's documents alone. It shares the words and the table of endpoints with the client, and neither
-checks nor signature nor decoding: two hands that make the same mistake would agree with each other.
+It is written from the gateway's documents alone. It shares the codes and the table of endpoints with the client, but
+not validation, signing or decoding: if both had the same mistake, no test would find it.
 """
 
 from .customer import Customer

@@ -1,8 +1,8 @@
-"""Who may ask a served sandbox: programs and browsers of this machine, unless others are let in on purpose.
+"""Who may use a served sandbox: programs and browsers of this machine, unless others are allowed explicitly.
 
-Anybody who reaches the dashboard can press its buttons, and a web page can make a browser ask any local server. So the
-``Host`` must be a loopback address (a name that an attacker's DNS points to this machine is not one), and so must the
-``Origin`` be, where a browser names one. Bodies are small.
+Anybody who reaches the dashboard can press its buttons, and a web page can make a browser send requests to any local
+server. So the ``Host`` must be a loopback address (a name that an attacker's DNS points to this machine is not), and so
+must the ``Origin`` if a browser sends one. The length of bodies is limited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 _REFUSED: Final = (
     "This sandbox answers requests of this machine only: the Host and the Origin of a request must be a loopback "
-    "address, such as 127.0.0.1 or localhost. To let others in, start it with --allow-remote, "
+    "address, such as 127.0.0.1 or localhost. To allow others, start it with --allow-remote, "
     "or with serve(allow_remote=True).\n"
 )
 

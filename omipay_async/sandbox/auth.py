@@ -1,6 +1,6 @@
-"""Who is calling: the signature, its five minutes, and, for the log, what was wrong with it (CN 2.1, 2.3). No I/O.
+"""Checks who is calling: the signature and its age, and what was wrong with it, for the log (CN 2.1, 2.3). No I/O.
 
-Written from the documents alone; the client signs with code of its own.
+It is written from the documents alone; the client signs with its own code.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def sign(m_number: str, timestamp: object, nonce_str: str, secret_key: str) -> s
 def authenticate(
     fields: Mapping[str, str], merchants: Mapping[str, Merchant], now_ms: int, *, window_ms: int | None = WINDOW_MS
 ) -> Merchant:
-    """The merchant who signed, or a :class:`ErrorReply`. The order of the checks is the order of the answers.
+    """Return the merchant who signed. Raises :class:`ErrorReply` for the first check that fails.
 
-    Without ``window_ms`` the signature's age does not matter (a button on a page that was opened in time).
+    If ``window_ms`` is None, the age of the signature does not matter (for a button on a page that was opened in time).
     """
     for name in FIELDS:
         if not fields.get(name):
@@ -66,7 +66,7 @@ def authenticate(
 
 
 def is_signed(fields: Mapping[str, str], merchants: Mapping[str, Merchant]) -> bool:
-    """Whether one of the merchants signed this, however long ago."""
+    """Whether one of the merchants signed this, at any time."""
     merchant = merchants.get(fields.get("m_number", ""))
     if merchant is None:
         return False
@@ -75,7 +75,7 @@ def is_signed(fields: Mapping[str, str], merchants: Mapping[str, Merchant]) -> b
 
 
 def explain(fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]) -> Sentence:
-    """Which part of the signature string differs, if it is one of the usual mistakes. Never shows the key."""
+    """Say which part of the signed string differs, if it is one of the usual mistakes. The key is never shown."""
     given = fields["sign"]
     for slip, origin in _slips(fields, merchant, merchants):
         if _md5(origin) == given.upper():

@@ -1,6 +1,6 @@
-"""The sandbox's time: the clock that it needs, and how the gateway writes a moment.
+"""The sandbox's time: the clock that it needs, and how the gateway writes times.
 
-Own code on purpose: the client reads these times with code of its own, so the two check each other.
+It shares no code with the client, which reads these times, so the two check each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TIME_ZONE: Final = "Australia/Sydney"
 
 
 class Clock(Protocol):
-    """Anything that tells the time and lets it pass."""
+    """A source of time with a ``sleep`` that fits it."""
 
     def time_ms(self) -> int:
         """Milliseconds since the Unix epoch, UTC."""

@@ -1,4 +1,4 @@
-"""The sandbox without its interfaces: what the gateway knows, does and lets go wrong, in one object."""
+"""The sandbox without its interfaces: one object with the gateway, its ledger, its faults and its notifications."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class SandboxCore:
         return f"<Sandbox of merchant {self.merchant.m_number}>"
 
     async def aclose(self) -> None:
-        """Give up every notification that is not delivered yet. What the ledger says stays."""
+        """Stop delivering notifications. The ledger is kept."""
         await self.notifier.aclose()
 
     # -- the gateway's side -----------------------------------------------------------------------------------------
@@ -102,9 +102,10 @@ class SandboxCore:
         return merchant
 
     async def settle(self) -> None:
-        """Return when every notification that was begun is delivered or given up.
+        """Wait until every notification that was begun is delivered, or has failed three times.
 
-        With a ``ManualClock`` that does not jump by itself, advance it meanwhile: the second and third try wait for it.
+        With a ``ManualClock`` that does not advance by itself, advance it meanwhile: the second and third try wait for
+        it.
         """
         self.ledger.apply_due()
         await self.notifier.settle()
@@ -112,15 +113,15 @@ class SandboxCore:
     async def move_order(self, order_no: str, status: OrderStatus | str) -> None:
         """Let an order go to ``status``, such as SETTLED once it is paid.
 
-        Raises KeyError for an unknown order, ValueError for an unknown status, and :class:`IllegalMove` where there is
-        no way from the status that the order has now.
+        Raises KeyError for an unknown order, ValueError for an unknown status, and :class:`IllegalMove` if there is no
+        way to it from the order's present status.
         """
         self.ledger.move_order(self.ledger.orders[order_no], OrderStatus(status))
 
     async def advance_refund(self, refund_no: str, status: RefundStatus | str | None = None) -> RefundStatus:
         """Let a refund go on by one step, or step by step to ``status``. Returns the status that it has then.
 
-        Raises KeyError for an unknown refund, and :class:`IllegalMove` where there is no way.
+        Raises KeyError for an unknown refund, and :class:`IllegalMove` if there is no way to that status.
         """
         refund = self.ledger.refunds[refund_no]
         self.ledger.move_refund(refund, None if status is None else RefundStatus(status))

@@ -1,4 +1,4 @@
-"""The people at the other side of the gateway: the customers."""
+"""The customers, who scan, pay, decline or leave."""
 
 from __future__ import annotations
 

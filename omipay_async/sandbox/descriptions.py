@@ -1,4 +1,4 @@
-"""What a fault or a payment code does, said for people in English and in Chinese."""
+"""Descriptions of faults and payment codes, in English and in Chinese."""
 
 from __future__ import annotations
 

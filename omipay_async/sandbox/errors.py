@@ -1,4 +1,4 @@
-"""Why a call is refused, and the sentence that the gateway says about it in the language asked for (CN 2.2(7))."""
+"""The FAIL replies, and their ``error_msg`` in the language of the call (CN 2.2(7))."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ErrorReply(Exception):
-    """The gateway answers FAIL with ``code``. ``detail`` says more to a developer, ``fields`` go into the reply."""
+    """The gateway answers FAIL with ``code``. ``detail`` is for developers, and ``fields`` are added to the reply."""
 
     def __init__(self, code: ErrorCode, detail: Sentence | None = None, **fields: Any) -> None:
         super().__init__(code, detail)
@@ -26,7 +26,7 @@ class ErrorReply(Exception):
         self.fields = fields
 
     def explained(self, language: str, *, detail_language: str | None = None) -> str:
-        """The gateway's sentence in ``language``, and the detail, in ``detail_language`` if it is another."""
+        """The ``error_msg`` in ``language`` and the detail, which is in ``detail_language`` if that is given."""
         text = message(self.code, language)
         if not self.detail:
             return text

@@ -1,4 +1,4 @@
-"""Two callers of one endpoint get each other's reply: what a load balancer does that mixes up its connections."""
+"""Swaps the replies of two callers of one endpoint, as a load balancer does that mixes up its connections."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @attrs.define
 class Exchange:
-    """Where replies wait to be swapped, at most one for each endpoint."""
+    """The replies that wait to be swapped, at most one for each endpoint."""
 
     _clock: Clock
     _waiting: dict[str, tuple[Reply, asyncio.Future[Reply]]] = attrs.field(factory=dict, init=False)
 
     async def swap(self, endpoint: str, reply: Reply, seconds: float) -> Reply:
-        """The reply of another caller, who gets this one; after ``seconds`` alone, the caller's own."""
+        """Return the reply of another caller, who gets this one; or this one if no other comes within ``seconds``."""
         waiting = self._waiting.pop(endpoint, None)
         if waiting is not None:
             other, partner = waiting

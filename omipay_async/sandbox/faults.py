@@ -1,6 +1,6 @@
-"""Faults on demand: which calls and which notifications go wrong, and how. No I/O; seeded randomness only.
+"""Faults on demand: which calls and which notifications go wrong, and how. No I/O; its randomness has a seed.
 
-What matters about a fault is whether the gateway did what it was asked for.
+The most important property of a fault is whether the gateway did what the call asked for.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Fault(enum.StrEnum):
 
     @property
     def seconds(self) -> float | None:
-        """How many seconds it takes where none are given; None for a fault that does not depend on time."""
+        """How many seconds it takes by default; None for a fault that does not depend on time."""
         return FAULTS[self].seconds
 
 
@@ -136,13 +136,13 @@ class Faults:
 
 @attrs.frozen
 class FaultFacts:
-    """What is to be known of a fault."""
+    """The properties of a fault."""
 
     description: Description
     acted: bool = True
     """Whether the gateway does what the call asks for."""
     seconds: float | None = None
-    """How long the fault takes where no other time is given; None if it does not depend on time."""
+    """How many seconds it takes by default; None for a fault that does not depend on time."""
 
 
 FAULTS: Final[Mapping[Fault, FaultFacts]] = MappingProxyType(
@@ -266,7 +266,7 @@ FAULTS: Final[Mapping[Fault, FaultFacts]] = MappingProxyType(
         ),
     }
 )
-"""Each fault, and what is to be known of it."""
+"""The properties of each fault."""
 
 NOT_ACTED: Final = frozenset(fault for fault, facts in FAULTS.items() if not facts.acted)
-"""After these the gateway has certainly done nothing."""
+"""The faults after which the gateway has certainly done nothing."""

@@ -1,6 +1,6 @@
-"""Text that somebody else wrote, made harmless for a log, a terminal or a page. No I/O.
+"""Escapes text from outside for a log, a terminal or a page. No I/O.
 
-Own code on purpose, as all of the sandbox's rules: it shares none with the client.
+Like all of the sandbox's rules it shares no code with the client.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 MASK: Final = "***"
-"""What stands in the place of a secret."""
+"""Shown instead of a secret."""
 
 
 # C0 and C1, the soft hyphen, marks, embeddings, overrides and isolates of direction, spaces and joiners of no width,
@@ -22,12 +22,12 @@ _INVISIBLE: Final = re.compile(
 
 
 def visible(text: str) -> str:
-    """``text`` with every character escaped that does more than being seen. Ends of lines stay."""
+    """``text`` with every control and invisible character escaped, except ends of lines."""
     return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def printable(text: object, limit: int = 200) -> str:
-    """``text`` on one line of at most ``limit`` characters, with every character escaped that is not just seen."""
+    """``text`` on one line of at most ``limit`` characters, with every control and invisible character escaped."""
     whole = str(text)
     escaped = visible(whole[:limit]).replace("\n", r"\n")
     return escaped[:limit] + ("…" if len(whole) > limit or len(escaped) > limit else "")

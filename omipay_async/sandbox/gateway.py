@@ -1,6 +1,6 @@
-"""The gateway without its wires: a query string goes in, a reply comes out. No I/O, no loop.
+"""The gateway without a network: it gets a query string and returns a reply. No I/O, no event loop.
 
-The order of the checks: signature, parameters, then what the endpoint itself has to say (CN 2, 3).
+It checks first the signature, then the parameters, and then what the endpoint's handler checks (CN 2, 3).
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class Request:
 
 @attrs.define
 class Gateway(GatewayState):
-    """The rules of the gateway over one ledger: checks a request, lets its handler act, and writes the call down."""
+    """The gateway's rules: it checks a request, calls the endpoint's handler, and writes the call in the ledger."""
 
     def answer(
         self, request: Request, *, skew_ms: int = 0, broken: bool = False, faults: tuple[str, ...] = ()
     ) -> dict[str, Any]:
-        """The reply to a request, which is then in the log.
+        """Return the reply to a request, and write the call down.
 
         ``skew_ms`` is how far the gateway's clock is off for this call, ``broken`` lets it fail with SYSTEM_ERROR
-        before it acts, and ``faults`` are named in the log.
+        before it acts, and ``faults`` are the names to write down.
         """
         endpoint = request.endpoint
         fields: dict[str, str] = {}
@@ -61,7 +61,7 @@ class Gateway(GatewayState):
         except ErrorReply as refused:
             error_reply = refused
             reply = _fail(refused, validation.language_of(endpoint, fields), fields.get("language"))
-        # A refused payment leaves an order behind that the reply does not name.
+        # A declined payment leaves a failed order, which the reply does not name.
         made = next(reversed(self.ledger.orders)) if len(self.ledger.orders) > orders_before else None
         acted = self._effects() > before
         self._log(request, fields, reply, error_reply, faults, acted=acted, order_no=reply.get("order_no", made))
@@ -113,7 +113,7 @@ class Gateway(GatewayState):
         )
 
     def log_unseen(self, request: Request, faults: tuple[str, ...]) -> None:
-        """A request that a fault stopped before the gateway saw it is in the log all the same."""
+        """Write down a request that a fault stopped before it reached the gateway."""
         try:
             fields = validation.parse_query(request.query)
         except ErrorReply:
@@ -122,7 +122,7 @@ class Gateway(GatewayState):
 
 
 def _fail(error_reply: ErrorReply, language: str, asked: str | None) -> dict[str, Any]:
-    # The real gateway's sentence is shorter; here whoever develops against it wants to read what to mend. Chinese is
-    # only the gateway's default, so the detail is English for whoever did not ask for Chinese.
+    # The real gateway's text is shorter; developers need to read what is wrong. Chinese is only the gateway's default,
+    # so the detail is English unless the call asked for Chinese.
     text = error_reply.explained(language, detail_language=asked or Language.EN)
     return {"return_code": "FAIL", "error_code": error_reply.code, "error_msg": text, **error_reply.fields}

@@ -1,7 +1,7 @@
-"""What the gateway does with a valid request: one function for each endpoint, from request to reply. No I/O.
+"""The endpoints: for each one a function from a valid request to the reply. No I/O.
 
-A function returns the fields of a success, or raises :class:`ErrorReply`. All its changes to the ledger are
-made when it returns or raises: nothing here waits, so no change is ever half done.
+A function returns the fields of a success, or raises :class:`ErrorReply`. It never waits, so its changes to the ledger
+are complete when it returns or raises.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def make_jsapi_order(gateway: GatewayState, request: ValidRequest) -> dict[str, 
 def make_scan_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.4. SUCCESS means paid.
 
-    A repeated ``out_order_no`` finds the old order where the gateway is set to (``repeat_finds_order``); else the
-    customer is charged again. No document says which, so a till must be right with either.
+    A repeated ``out_order_no`` finds the old order if the gateway is set to that (``repeat_finds_order``); otherwise
+    the customer is charged again. The documents do not say which is right, so a till must work with both.
     """
     _check_till(request)
     if gateway.repeat_finds_order:
@@ -141,7 +141,7 @@ def make_applet_order(gateway: GatewayState, request: ValidRequest) -> dict[str,
 
 
 def query_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
-    """CN 3.8. An unknown order has no code of its own, so it is PERMISSION_ERROR too."""
+    """CN 3.8. There is no code for an unknown order, so it is PERMISSION_ERROR too."""
     order = gateway.ledger.orders.get(request.get("order_no"))
     if order is None or order.m_number != request.merchant.m_number:
         detail = _NO_ORDER if order is None else _ANOTHER_MERCHANTS
@@ -161,7 +161,7 @@ def query_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
 
 
 def refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
-    """CN 3.10. A repeated ``out_refund_no`` is a further refund: no document says otherwise."""
+    """CN 3.10. A repeated ``out_refund_no`` is another refund: no document says otherwise."""
     order = gateway.ledger.orders.get(request.get("order_no"))
     if order is None:
         raise ErrorReply(ErrorCode.ORDER_NO_ERROR, _NO_ORDER)
@@ -231,7 +231,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "QueryRefund": query_refund,
     "GetUserInfo": get_user_info,
 }
-"""Endpoint name to what it does."""
+"""The function of each endpoint."""
 
 
 def page_url(request: ValidRequest, page: str, order: Order) -> str:
@@ -247,7 +247,7 @@ def _new_order(
     platform: str = "",
     return_to: str = "",
 ) -> Order:
-    """Make the order, or refuse it for its store or its amount."""
+    """Make the order. Raises :class:`ErrorReply` for a wrong store or amount."""
     store = request.get("o_number")
     if store and not request.merchant.has_store(store):
         raise ErrorReply(ErrorCode.BRANCH_INVALID, sentence("there is no store {}", printable(store, 64)))
@@ -282,7 +282,7 @@ def _new_order(
 def _check_limits(gateway: GatewayState, request: ValidRequest, order: Order) -> None:
     if gateway.terms.smallest <= order.pay_amount <= gateway.terms.largest:
         return
-    # Online, app and applet orders list no code of their own for this.
+    # The tables of online, app and applet orders have no code for this.
     listed = ErrorCode.AMOUNT_INVALID in request.endpoint.error_codes
     code = ErrorCode.AMOUNT_INVALID if listed else ErrorCode.PARAMETER_INVALID
     detail = sentence("amount comes to {}, outside what the platform takes in one payment", order.pay_amount)
@@ -292,7 +292,7 @@ def _check_limits(gateway: GatewayState, request: ValidRequest, order: Order) ->
 def _check_till(request: ValidRequest) -> None:
     till = request.get("pos_no")
     if till and not request.merchant.has_till(till):
-        # JSAPI orders list no code of their own for this.
+        # The table of JSAPI orders has no code for this.
         listed = ErrorCode.POS_NOT_REGISTERED in request.endpoint.error_codes
         code = ErrorCode.POS_NOT_REGISTERED if listed else ErrorCode.PARAMETER_INVALID
         raise ErrorReply(code, sentence("there is no till {}", printable(till, 64)))

@@ -1,7 +1,7 @@
-"""What the gateway believes: its orders, its refunds, and every call and notification. No I/O, no loop.
+"""The gateway's ledger: its orders, refunds, calls and notifications. No I/O, no event loop.
 
-Tests read it: how often was this number acted on, how much was paid, was anybody charged twice? Time passes lazily:
-whatever reads an order first lets happen what by then has happened.
+Tests read it: how often was this number acted on, how much was paid, was anybody charged twice? Delayed outcomes are
+applied lazily: whatever reads an order first applies those that are due.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 KEPT_OF_STRANGERS: Final = 1000
-"""How many calls of callers who did not prove to be a merchant are kept at least."""
+"""How many calls are kept at least of callers who did not prove to be a merchant."""
 
 
 @attrs.define
@@ -47,9 +47,9 @@ class Order:
     """1 ``currency`` in ``pay_currency``."""
     created_ms: int
     created_s: float
-    """When it was made, on the monotonic clock."""
+    """When it was made, by the monotonic clock."""
     language: str = ""
-    """As the order asked for it; empty: it did not."""
+    """The language of the order's call; empty if it had none."""
     notify_url: str = ""
     return_to: str = ""
     """``redirect_url`` or ``return_url``: where the browser goes after payment."""
@@ -90,7 +90,7 @@ class Call:
     """Its parameters, without ``sign``, ``nonce_str`` and what is a customer's secret."""
     error_code: str | None = None
     remarks: tuple[Sentence, ...] = ()
-    """What a developer wants to know of it; as strings they are English."""
+    """Remarks for developers; as strings they are English."""
     acted: bool = False
     """Whether an order or a refund was made."""
     faults: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class Delivery:
 
 @attrs.frozen
 class _Due:
-    """What a customer will have done by a certain time."""
+    """What a customer will do at a certain time."""
 
     order: Order
     then: OrderStatus
@@ -134,7 +134,7 @@ class _Due:
 
 @attrs.define
 class Ledger:
-    """What the gateway believes. Tests read it; only the gateway writes it. Amounts are in minor units."""
+    """The gateway's record of everything. Tests read it; only the gateway writes it. Amounts are in minor units."""
 
     clock: Clock = attrs.field(repr=False)
     calls: list[Call] = attrs.field(factory=list, repr=False)
@@ -188,11 +188,11 @@ class Ledger:
         return sum(number in {call.fields.get("out_order_no"), call.fields.get("out_refund_no")} for call in self.calls)
 
     def paid_total(self, currency: str = "AUD") -> int:
-        """What customers have paid for orders in ``currency``, in minor units; refunds are not taken off."""
+        """What customers have paid for orders in ``currency``, in minor units; refunds are not subtracted."""
         return sum(order.amount for order in self.orders.values() if order.is_paid and order.currency == currency)
 
     def refunded_total(self, currency: str = "AUD") -> int:
-        """What goes or went back, in minor units: every refund that has not failed."""
+        """The sum of all refunds that have not failed, in minor units."""
         return sum(r.amount for r in self._refunds.values() if not r.status.is_failed and r.currency == currency)
 
     def left_to_refund(self, order_no: str) -> int:
@@ -206,7 +206,7 @@ class Ledger:
         return [number for (_, number), times in paid.items() if times > 1]
 
     def refunded_twice(self) -> list[str]:
-        """Every ``out_refund_no`` under which more than one refund stands."""
+        """Every ``out_refund_no`` under which more than one refund was made that has not failed."""
         going = Counter((r.m_number, r.out_refund_no) for r in self._refunds.values() if not r.status.is_failed)
         return [number for (_, number), times in going.items() if times > 1]
 
@@ -216,7 +216,7 @@ class Ledger:
 
     @property
     def revision(self) -> tuple[int, ...]:
-        """Changes whenever anything in the ledger does."""
+        """A value that changes whenever anything in the ledger changes."""
         self.apply_due()
         return (self._calls_logged, len(self.deliveries), len(self._orders), len(self._refunds), self._moves)
 
@@ -245,7 +245,7 @@ class Ledger:
     def move_order(self, order: Order, status: OrderStatus, at_ms: int | None = None) -> None:
         """Let an order go to ``status``, through every status between.
 
-        Raises :class:`IllegalMove` where the order's life has no such way.
+        Raises :class:`IllegalMove` if ``ORDER_LIFE`` has no way to it.
         """
         for step in path(ORDER_LIFE, order.status, status):
             order.status = step
@@ -258,7 +258,7 @@ class Ledger:
     def move_refund(self, refund: Refund, status: RefundStatus | None = None) -> None:
         """Let a refund go on by one ordinary step, or to ``status`` through every status between.
 
-        Raises :class:`IllegalMove` where the refund's life has no such way.
+        Raises :class:`IllegalMove` if ``REFUND_LIFE`` has no way to it.
         """
         for step in path(REFUND_LIFE, refund.status, status):
             refund.status = step
@@ -267,7 +267,7 @@ class Ledger:
             refund.closed_ms = self.clock.time_ms()
 
     def count_query(self, order: Order) -> None:
-        """A QueryOrder asked for ``order``: customers who act after so many queries act now."""
+        """Count a QueryOrder about ``order``: a customer who acts after so many queries acts now."""
         order.queries += 1
         delayed = order.delayed
         if delayed is None or delayed.queries is None or order.status.is_final:
@@ -276,13 +276,13 @@ class Ledger:
             self.move_order(order, delayed.then)
 
     def apply_due(self) -> None:
-        """Apply what has become due: customers who pay or decline after some seconds."""
+        """Apply the outcomes that are due: some customers pay or decline after some seconds."""
         now_s = self.clock.monotonic()
         for due in [due for due in self._delayed.values() if due.at_s <= now_s]:
             self.move_order(due.order, due.then, due.at_ms)
 
     def log(self, call: Call) -> None:
-        """Write down a call. Of those that strangers made only the newest are kept."""
+        """Write down a call. Of the calls of strangers only the newest are kept."""
         self._calls_logged += 1
         self.calls.append(attrs.evolve(call, number=self._calls_logged))
         self._strangers += call.is_stranger
@@ -294,7 +294,7 @@ class Ledger:
         self.deliveries.append(delivery)
 
     def _forget_strangers(self) -> None:
-        # Seldom, so that a call costs next to nothing on average.
+        # This runs rarely, so that logging a call costs little on average.
         surplus = self._strangers - KEPT_OF_STRANGERS
         kept = []
         for call in self.calls:

@@ -1,4 +1,4 @@
-"""What may become of an order and of a refund: two tables, and the way through them. No I/O.
+"""The statuses of orders and refunds, and the transitions between them, as two tables. No I/O.
 
 In each row the ordinary next step comes first; a status without a next step is final.
 """
@@ -53,13 +53,13 @@ REFUND_LIFE: Final[Mapping[Refund, tuple[Refund, ...]]] = MappingProxyType(
 
 
 class IllegalMove(ValueError):
-    """An order or a refund cannot go to that status from where it is."""
+    """An order or a refund cannot go to that status from its present one."""
 
 
 def path(life: Mapping[Status, tuple[Status, ...]], start: Status, goal: Status | None = None) -> tuple[Status, ...]:
-    """The statuses to go through from ``start`` to ``goal``, or the ordinary next one where no goal is named.
+    """The statuses to go through from ``start`` to ``goal``, or the ordinary next one if no goal is given.
 
-    Goes along the ordinary way until the goal is one step off it. Raises :class:`IllegalMove` where there is no way.
+    It takes the ordinary next status until the goal is one step away. Raises :class:`IllegalMove` if there is no way.
     """
     way: list[Status] = []
     here = start

@@ -1,4 +1,4 @@
-"""The pages that are being kept up to date, so that a server that stops can end them. No I/O."""
+"""The open streams of pages that update themselves, so that a server can end them when it stops. No I/O."""
 
 from __future__ import annotations
 

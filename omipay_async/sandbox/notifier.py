@@ -1,6 +1,6 @@
-"""Tells merchants that an order was paid: three tries to each order's ``notify_url`` (CN 3.9).
+"""Notifies merchants of paid orders: up to three deliveries to each order's ``notify_url`` (CN 3.9).
 
-Over HTTP, or into an ASGI app in memory. All waits go through the sandbox's clock.
+They go over HTTP, or to an ASGI app in memory. All pauses use the sandbox's clock.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _LONGEST_ANSWER: Final = 64 * 1024
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 APP_NOTIFY_URL: Final = "http://app.sandbox.test/omipay/notify"
-"""The ``notify_url`` that leads to the sandbox's own ``app``, and to nobody as long as there is none."""
+"""The ``notify_url`` of the sandbox's own ``app``. If there is no app, nothing is sent to it."""
 
 logger = logging.getLogger("omipay_async.sandbox")
 
 
 def absolute(url: str) -> str:
-    """A merchant's URL as the gateway reads it: the documents' examples leave out the scheme."""
+    """A merchant's URL with its scheme, which the documents' examples leave out."""
     url = url.strip()
     return url if url.lower().startswith(("http://", "https://")) else f"http://{url}"
 
 
 def notification(order: Order) -> dict[str, Any]:
-    """What CN 3.9's table says of a paid order, without the signature.
+    """The fields of CN 3.9's table for a paid order, without the signature.
 
-    ``cny_amount`` is in yuan unless EN's ``pay_currency`` stands beside it.
+    ``cny_amount`` is in CNY fen unless EN's ``pay_currency`` is there too.
     """
     other = {} if order.pay_currency == Currency.CNY else {"pay_currency": order.pay_currency}
     return {
@@ -79,7 +79,7 @@ class Signer:
     """A merchant's key."""
 
     def signed(self, m_number: str, fields: Mapping[str, Any], *, secret_key: str | None = None) -> dict[str, Any]:
-        """The fields with ``nonce_str``, ``timestamp`` and ``sign``, where they are not among them already."""
+        """The fields with ``nonce_str``, ``timestamp`` and ``sign``, unless they are among them already."""
         nonce = fields.get("nonce_str", self.nonce())
         timestamp = fields.get("timestamp", self.clock.time_ms())
         key = self.secret_key(m_number) if secret_key is None else secret_key
@@ -100,14 +100,14 @@ class Notifier:
     delay: float = 0.0
     interval: float = 5.0
     same_signature: bool = False
-    """Whether repeats carry the nonce and the timestamp of the first try. No document says whether they do."""
+    """Whether repeats have the nonce and timestamp of the first delivery. The documents do not say."""
     oddities: bool = False
     _waiting: deque[Order] = attrs.field(factory=deque, init=False)
     _deliveries: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
     _watches: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
 
     def added(self, order: Order) -> None:
-        """An order was made: a warning is logged if it has no ``notify_url``."""
+        """Log a warning if an order that was made has no ``notify_url``."""
         if not order.notify_url:
             logger.warning(
                 "order %s (%s) has no notify_url: the gateway will tell nobody when it is paid. Set OMIPAY_NOTIFY_URL, "
@@ -117,13 +117,13 @@ class Notifier:
             )
 
     def paid(self, order: Order) -> None:
-        """An order became paid: its merchant is told, if the order has a ``notify_url``."""
+        """Notify the merchant that an order became paid, if the order has a ``notify_url``."""
         if self._has_receiver(order):
             self._waiting.append(order)
             self.start()
 
     def delayed(self, order: Order) -> None:
-        """An order will become paid by itself: look at it when the time has come."""
+        """Look at an order again when its delayed outcome is due."""
         if self._has_receiver(order):
             _spawn(self._watch(order), self._watches)
 
@@ -150,7 +150,7 @@ class Notifier:
         return bool(order.notify_url) and (self.app is not None or order.notify_url != APP_NOTIFY_URL)
 
     def start(self) -> None:
-        """Begin to deliver what waits. Outside an event loop (a test that reads the ledger) it goes on waiting."""
+        """Begin to deliver what waits. Without an event loop (in a test that reads the ledger) it goes on waiting."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -159,7 +159,7 @@ class Notifier:
             _spawn(self._deliver(self._waiting.popleft()), self._deliveries)
 
     async def settle(self) -> None:
-        """Return when every notification that was begun is delivered, or given up after three tries."""
+        """Wait until every notification that was begun is delivered, or has failed three times."""
         self.start()
         while running := _of_this_loop(self._deliveries):
             await asyncio.wait(running)
@@ -250,10 +250,10 @@ class Notifier:
         import httpx
 
         if self.app is not None:
-            # The app's own errors are told in the log and are an answer of 500, as a server would make them.
+            # An exception of the app is logged and answered 500, as a server would do.
             transport = httpx.ASGITransport(app=_logging_errors(self.app, url), raise_app_exceptions=False)
             return httpx.AsyncClient(transport=transport)
-        # Developers' machines have certificates of their own making, and nothing here is a secret.
+        # Developers' machines use self-signed certificates, and nothing here is secret.
         return httpx.AsyncClient(verify=False, timeout=_TIMEOUT_S, trust_env=False)
 
 
@@ -276,7 +276,7 @@ def why_refused(status: int, content_type: str, body: bytes) -> str:
 
 
 async def _beginning(response: httpx.Response) -> bytes:
-    """As much of an answer as a receiver of notifications has any reason to send."""
+    """The beginning of an answer, which is longer than any real receiver's."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -303,6 +303,6 @@ def _spawn(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> N
 
 
 def _of_this_loop(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
-    # A test's loop may be gone, and with it the tasks that ran on it.
+    # Tasks of another event loop, such as that of an earlier test, may never end.
     loop = asyncio.get_running_loop()
     return {task for task in tasks if task.get_loop() is loop}

@@ -1,6 +1,6 @@
-"""Payment codes with a fixed meaning, as test cards have: what a till "scans" in the sandbox (CN 3.4).
+"""Payment codes with a fixed meaning, like test cards: what a till "scans" in the sandbox (CN 3.4).
 
-Every other code is paid at once, so that a real code held before a real scanner is good for a demonstration.
+Every other code is paid at once, so that a real code in front of a real scanner works in a demonstration.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PaymentCode(enum.StrEnum):
-    """The ``qrcode`` of a scan order that makes the sandbox do something particular. ``description`` says what."""
+    """The ``qrcode`` values of scan orders that have a special meaning. ``description`` says which."""
 
     PAID = "280000000000000000"
     PAID_AFTER_QUERIES = "280000000000000001"
@@ -103,8 +103,8 @@ PAYMENT_CODES: Final[Mapping[str, CodeBehaviour]] = MappingProxyType(
             OrderStatus.PAYING,
             ErrorCode.USERPAYING,
         ),
-        # A refused code leaves a failed order behind, so its out_order_no is used up: no document says that a number
-        # may be used again, and a till that takes a new one is right with either kind of gateway.
+        # A declined code leaves a failed order, so its out_order_no cannot be used again: no document says that it can,
+        # and a till that uses a new one works with either kind of gateway.
         PaymentCode.NOT_ENOUGH: CodeBehaviour(
             Description("FAIL: the balance is too small.", "FAIL：余额不足。"), OrderStatus.FAILED, ErrorCode.NOT_ENOUGH
         ),

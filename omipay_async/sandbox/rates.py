@@ -1,6 +1,6 @@
 """Rates and limits of the sandbox, in exact decimals. No I/O.
 
-(Only the sandbox's own: the client converts amounts with code of its own.)
+The client converts amounts with its own code.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ RATES: Final[Mapping[str, Decimal]] = MappingProxyType(
         "USD": Decimal("0.6541"),
     }
 )
-"""What one Australian dollar is worth."""
+"""The value of one Australian dollar in each currency."""
 
 
 @attrs.define
 class Terms:
     """The gateway's rates and limits; attributes may be changed while the sandbox runs.
 
-    ``smallest`` and ``largest`` bound a single payment, in minor units of the currency that the customer pays in.
+    ``smallest`` and ``largest`` limit a single payment, in minor units of the currency that the customer pays in.
     """
 
     rates: Mapping[str, Decimal] = RATES
@@ -43,13 +43,13 @@ class Terms:
     largest: int = 100_000_000
 
     def rate(self, currency: str, base_currency: str) -> Decimal | None:
-        """1 ``currency`` in ``base_currency``, with eight places; None where the pair has no rate."""
+        """1 ``currency`` in ``base_currency``, with eight decimals; None if the pair has no rate."""
         if currency not in self.rates or base_currency not in self.rates:
             return None
         return self.known_rate(currency, base_currency)
 
     def known_rate(self, currency: str, base_currency: str) -> Decimal:
-        """As :meth:`rate`, of two currencies that orders are made in. Raises KeyError without a rate."""
+        """As :meth:`rate`, for two currencies that have a rate. Raises KeyError if one does not."""
         return (self.rates[base_currency] / self.rates[currency]).quantize(_EIGHT_PLACES, ROUND_HALF_UP)
 
 

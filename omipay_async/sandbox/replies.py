@@ -1,4 +1,4 @@
-"""How a reply is written: exact JSON, and on request every oddity that real replies have shown. No I/O."""
+"""Writes replies as exact JSON and, on request, with every oddity that real replies have shown. No I/O."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class Sandbox(SandboxCore):
       ORDER_CLOSED or USERPAYING); if False, it charges the customer once more.
 
     ``merchant`` is what the merchant has registered, and ``gateway.terms`` are the rates and limits: change them when
-    you like. ``ledger`` says what the gateway believes, ``faults`` lets things go wrong, ``customer`` pays or declines.
+    you like. ``ledger`` is the gateway's record of everything, ``faults`` lets calls fail, and ``customer`` pays or
+    declines.
     """
 
     base_url = "http://sandbox.test/omipay/api"
@@ -58,10 +59,10 @@ class Sandbox(SandboxCore):
     ) -> AbstractAsyncContextManager[str]:
         """Serve it on a socket: ``async with sandbox.serve() as base_url``. Port 0 is any free one.
 
-        Needs the extra ``sandbox``. Raises OSError for a port that is taken.
+        It needs the extra ``sandbox``. Raises OSError if the port is in use.
 
-        Requests whose ``Host`` or ``Origin`` is not a loopback address are answered 403 unless ``allow_remote``: the
-        dashboard asks nobody for a password.
+        Requests whose ``Host`` or ``Origin`` is not a loopback address are answered 403 unless ``allow_remote`` is
+        True, because the dashboard has no password.
         """
         from .server import serve
 
@@ -79,7 +80,7 @@ class Sandbox(SandboxCore):
         Close it as any other: ``async with sandbox.session() as omipay``. If the sandbox has an ``app``,
         the session's ``notify_url`` leads to ``/omipay/notify`` of it.
         """
-        # The one name of the client that the sandbox knows, and only here: its rules are written without the client.
+        # The sandbox imports the client only here: its rules are written without it.
         from omipay_async import AsyncOmipay
 
         wired: dict[str, Any] = {

@@ -56,11 +56,11 @@ async def serve(
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A listening socket whose connections asyncio sends on without delay.
+    """A listening socket on whose connections asyncio sends without delay.
 
-    asyncio sets TCP_NODELAY on connections whose socket says that its protocol is TCP. Accepted sockets say what the
-    listening one said, and ``socket.create_server`` leaves it open: the body of a reply, which is written after its
-    headers, would then wait about 40 ms for the peer's delayed acknowledgement.
+    asyncio sets TCP_NODELAY on connections whose socket names TCP as its protocol. An accepted socket has the protocol
+    of the listening one, which ``socket.create_server`` does not set: then the body of a reply, which is written after
+    its headers, would wait about 40 ms for the peer's delayed acknowledgement.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -75,10 +75,10 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def _with_faults(app: ASGIApp) -> ASGIApp:
-    """An app whose faults reach the socket: connections that end without a byte, and bytes after a reply."""
+    """An app that can end a connection without a byte and can send bytes after a reply, for the faults."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        # uvicorn gives an app no way to the connection; its cycle, whose method `send` is, holds it.
+        # uvicorn does not give an app its connection, but the object that `send` is a method of has it.
         cycle: Any = getattr(send, "__self__")  # noqa: B009 - not a part of the type
 
         def add_surplus(data: bytes) -> None:
@@ -89,7 +89,7 @@ def _with_faults(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
         except ConnectionDropped:
             cycle.transport.abort()
-            while not cycle.disconnected:  # noqa: ASYNC110 - a turn or two of the loop, until the socket is told gone
+            while not cycle.disconnected:  # noqa: ASYNC110 - one or two iterations, until uvicorn has noticed
                 await asyncio.sleep(0)
 
     return call
@@ -103,7 +103,7 @@ class _TransportWithSurplus:
     _surplus: bytes
 
     def write(self, data: bytes) -> None:
-        """The headers are the first write, the body is the second."""
+        """Send ``data``. The headers of a reply are the first write, its body is the second."""
         is_body = not data.startswith(b"HTTP/1.1 ")
         surplus, self._surplus = (self._surplus, b"") if is_body and data else (b"", self._surplus)
         self._transport.write(data + surplus)

@@ -1,4 +1,4 @@
-"""What the gateway's rules work with: the clock, the ledger, the merchants, rates, and fresh numbers. No I/O."""
+"""The state that the gateway's rules use: clock, ledger, merchants, rates, and fresh numbers. No I/O."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class GatewayState:
     _counter: Iterator[int] = attrs.field(factory=itertools.count, init=False)
 
     def nonce(self) -> str:
-        """A fresh nonce of the gateway's own."""
+        """A fresh nonce."""
         return "".join(self.random.choices(_NONCE_ALPHABET, k=32))
 
     def number(self, prefix: str) -> str:

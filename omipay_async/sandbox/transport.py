@@ -1,4 +1,4 @@
-"""The sandbox as an httpx transport: no port, no server. Imported late, for only this module needs httpx."""
+"""The sandbox as a transport of httpx, without a port. It is imported late, because it needs httpx."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SandboxTransport(httpx.AsyncBaseTransport):
-    """Sends each request into an ASGI app; a dropped connection looks as it does on a real one."""
+    """Sends each request to an ASGI app; a dropped connection is the error that a real one would be."""
 
     any_loop = True
     """It holds no connection: a session may use it from one event loop after another."""
@@ -22,10 +22,10 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         self._inner = httpx.ASGITransport(app=app)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The app's answer. Raises httpx.ReadError where the sandbox drops the connection."""
+        """The app's answer. Raises httpx.ReadError if the sandbox drops the connection."""
         try:
             return await self._inner.handle_async_request(request)
         except ConnectionDropped as dropped:
-            # Whether the gateway acted cannot be told from here, any more than on a socket.
+            # As on a real connection, the error does not tell whether the gateway acted.
             message = "the connection ended before an answer came"
             raise httpx.ReadError(message, request=request) from dropped

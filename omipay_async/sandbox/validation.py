@@ -1,7 +1,7 @@
-"""What a request must look like: the query string taken apart, and its parameters compared with the table. No I/O.
+"""Parses the query string of a request, and compares its parameters with the table of endpoints. No I/O.
 
-As lenient as the documents' own examples need (a space after ``?``, an empty pair, the same parameter twice, any order,
-a ``notify_url`` without scheme), and no more.
+It accepts what the documents' own examples have (a space after ``?``, an empty pair, the same parameter twice, any
+order, a ``notify_url`` without a scheme), and nothing more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .merchants import Merchant
 
-# What is kept of a request is bounded: strangers may send anything.
+# Limits for what is kept of a request, because strangers may send anything.
 _MOST_REMARKS: Final = 20
 _MOST_FIELDS: Final = 50
 _LONGEST_NAME: Final = 64
@@ -40,7 +40,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 @attrs.frozen
 class ValidRequest:
-    """A request that passed: by whom, for what, in which language; ``base_url`` is where the caller found us."""
+    """A request that passed every check. ``base_url`` is the address that the caller used."""
 
     endpoint: Endpoint[Any]
     merchant: Merchant
@@ -144,7 +144,7 @@ def _check_minimum(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
 
 
 def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[Sentence]:
-    """What is not an error, but useful to a developer: the parameters that the endpoint does not have."""
+    """Remarks for developers on what is not an error: the parameters that the endpoint does not have."""
     known = {parameter.name for parameter in endpoint.parameters} | set(FIELDS)
     known |= {"language"} if endpoint.takes_language else set()
     unknown = [name for name in fields if name not in known]
@@ -152,7 +152,7 @@ def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[Sent
 
 
 def loggable(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that may be shown: neither the signature, nor the live nonce, nor a customer's secrets."""
+    """The parameters that may be shown: all but the signature, the live nonce and the customer's secrets."""
     hidden = {parameter.name for parameter in endpoint.parameters if parameter.secret} | {"sign", "nonce_str"}
     shown = [(name, value) for name, value in fields.items() if name not in hidden][:_MOST_FIELDS]
     return {name[:_LONGEST_NAME]: value[:_LONGEST_VALUE] for name, value in shown}

@@ -1,1 +1,1 @@
-"""The sandbox, asked by a client that shares no code with the package."""
+"""Tests of the sandbox with a client that shares no code with the package."""

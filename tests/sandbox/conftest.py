@@ -1,4 +1,4 @@
-"""A sandbox on a clock that only moves when told, and a raw client of it."""
+"""A sandbox on a manual clock, and a client that is written without the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """2016-12-27 10:55:30 in Sydney: the documents' own moment."""
+    """2016-12-27 10:55:30 in Sydney, the time in the documents' examples."""
     return ManualClock(1_482_796_530)
 
 

@@ -1,4 +1,4 @@
-"""A client of the gateway written from its documents alone: own MD5, own query string, nothing of the package."""
+"""A client of the gateway that is written from its documents alone and uses nothing of the package."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def md5(m_number: str, timestamp: object, nonce: str, key: str) -> str:
 
 
 class RawClient:
-    """Asks a gateway, signed or not."""
+    """Sends signed and unsigned calls to a gateway."""
 
     def __init__(self, app: Any, clock: Any, *, m_number: str = M_NUMBER, secret_key: str = SECRET_KEY) -> None:
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=HOST)
@@ -61,7 +61,7 @@ class RawClient:
         return await self.http.request(method, f"/omipay/api{path}?{query}")
 
     async def ask(self, name: str, **fields: Any) -> dict[str, Any]:
-        """The reply to a signed call with what the endpoint wants, and ``fields``."""
+        """The reply to a signed call with the parameters that the endpoint needs, and ``fields``."""
         wanted = dict(WANTED[name])
         if "order_name" in wanted:
             wanted["out_order_no"] = f"SEORD{next(self._numbers):06d}"

@@ -1,4 +1,4 @@
-"""Who may ask a served sandbox, how large a request may be, and what is kept of those who are strangers."""
+"""Who may use a served sandbox, how large a request may be, and how much is kept of strangers' calls."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ async def test_a_rebound_name_cannot_pay(sandbox: Sandbox, raw: RawClient) -> No
     assert sandbox.ledger.paid_total() == 0
 
 
-async def test_others_can_be_let_in(sandbox: Sandbox) -> None:
-    """On purpose only."""
+async def test_other_machines_can_be_allowed(sandbox: Sandbox) -> None:
+    """They need ``allow_remote=True``."""
     async with sandbox.serve(allow_remote=True) as url, httpx.AsyncClient() as http:
         assert (await http.get(url, headers={"host": "sandbox.office.example"})).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/omipay/api/pay/online?paycode={}"])
 @pytest.mark.parametrize("declared", [True, False])
-async def test_bodies_are_small(sandbox: Sandbox, raw: RawClient, path: str, declared: bool) -> None:
-    """More than 64 KiB are refused, before they are read where the length is declared, and else as soon as seen."""
+async def test_large_bodies_are_refused(sandbox: Sandbox, raw: RawClient, path: str, declared: bool) -> None:
+    """The limit is 64 KiB. If the length is declared, nothing is read; otherwise reading stops there."""
     order_no = (await raw.ask("MakeOnlineOrder"))["order_no"]
     sent = 0
 
@@ -86,7 +86,7 @@ async def test_bodies_are_small(sandbox: Sandbox, raw: RawClient, path: str, dec
     assert sandbox.ledger.paid_total() == 0
 
 
-async def test_a_body_that_nobody_needs_is_not_read(sandbox: Sandbox) -> None:
+async def test_a_body_that_is_not_needed_is_not_read(sandbox: Sandbox) -> None:
     """Endpoints take their parameters from the URL, and other pages have no forms."""
     sent: list[Any] = []
 
@@ -102,8 +102,8 @@ async def test_a_body_that_nobody_needs_is_not_read(sandbox: Sandbox) -> None:
     assert [message["status"] for message in sent if "status" in message] == [200, 404]
 
 
-async def test_strangers_leave_little_behind(sandbox: Sandbox, raw: RawClient) -> None:
-    """However many different things are sent without a key, a bounded number of short records is kept."""
+async def test_only_so_many_calls_of_strangers_are_kept(sandbox: Sandbox, raw: RawClient) -> None:
+    """A limited number of short records is kept of calls that are sent without a key."""
     await raw.ask("GetExchangeRate")
     for number in range(3 * KEPT_OF_STRANGERS):
         await raw.http.get(f"/omipay/api/v2/QueryOrder?order_no={number}{'x' * 5000}&m_number={number}")
@@ -116,7 +116,7 @@ async def test_strangers_leave_little_behind(sandbox: Sandbox, raw: RawClient) -
 
 
 async def test_connections_send_at_once() -> None:
-    """Each connection has TCP_NODELAY: else a reply's body would wait for the acknowledgement of its headers."""
+    """Each has TCP_NODELAY, because a reply's body would otherwise wait for the acknowledgement of its headers."""
     seen: list[int] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -131,10 +131,10 @@ async def test_connections_send_at_once() -> None:
     assert all(seen)
 
 
-async def test_orders_without_notify_url_are_told_of_once(
+async def test_there_is_one_warning_for_each_order_without_notify_url(
     sandbox: Sandbox, raw: RawClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One warning for each such order, with foreign text escaped; none for an order that has one."""
+    """Text from outside is escaped in it."""
     await raw.ask("MakeQROrder", out_order_no="T-1\u202e")
     await raw.ask("MakeScanOrder", out_order_no="T-2", notify_url="http://shop.test/omipay/notify")
     for _ in range(2):
@@ -166,8 +166,8 @@ async def test_the_session_s_notify_url_leads_to_the_app(sandbox: Sandbox) -> No
     assert paths == ["/omipay/notify"] * 3
 
 
-async def test_nobody_is_asked_for_the_app_that_is_not_there(sandbox: Sandbox, raw: RawClient) -> None:
-    """While the sandbox does not have an app, notifications to its address are not sent, nor is its name looked up."""
+async def test_nothing_is_sent_to_an_app_that_does_not_exist(sandbox: Sandbox, raw: RawClient) -> None:
+    """Without an app, notifications to its address are not sent, and its name is not looked up."""
     from omipay_async.sandbox import APP_NOTIFY_URL
 
     await raw.ask("MakeScanOrder", notify_url=APP_NOTIFY_URL)

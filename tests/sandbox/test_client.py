@@ -1,4 +1,4 @@
-"""The client against the sandbox: two readings of the same documents, by two hands, have to agree."""
+"""The client with the sandbox: two independent implementations of the same documents have to agree."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def wired(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Sandbox, 
 
 
 async def test_reads_every_reply(wired: tuple[Sandbox, AsyncOmipay]) -> None:
-    """Each endpoint's reply becomes its model, plain or as odd as replies can be."""
+    """Each endpoint's reply becomes its model, with and without oddities."""
     sandbox, omipay = wired
     assert (await omipay.get_exchange_rate("AUD", "CNY")).rate == Decimal("5.01540000")
     order = await omipay.make_qr_order(**GOODS, out_order_no="q", platform="ALIPAY")
@@ -81,7 +81,7 @@ async def test_declined(wired: tuple[Sandbox, AsyncOmipay]) -> None:
     "fault", sorted(NOT_ACTED) + sorted({Fault.DROP_REPLY, Fault.CUT_OFF, Fault.SYSTEM_ERROR_ACTED})
 )
 async def test_nobody_knows(wired: tuple[Sandbox, AsyncOmipay], fault: Fault) -> None:
-    """Where the client cannot know on which side of the act a fault lay, it says so, and never asks again."""
+    """If the client cannot know whether the gateway acted before the fault, it says so and does not repeat the call."""
     sandbox, omipay = wired
     sandbox.faults.add(fault, times=1)
     with pytest.raises(OutcomeUnknown):
@@ -91,7 +91,7 @@ async def test_nobody_knows(wired: tuple[Sandbox, AsyncOmipay], fault: Fault) ->
 
 
 async def test_learns_the_gateways_clock(wired: tuple[Sandbox, AsyncOmipay]) -> None:
-    """A gateway whose clock is off is understood from its ``Date`` header; the order is made once."""
+    """It learns from the ``Date`` header that the gateway's clock differs, and the order is made once."""
     sandbox, omipay = wired
     sandbox.faults.add(Fault.SKEWED_CLOCK, seconds=3600)
     assert (await omipay.make_scan_order(**TILL, out_order_no="s", qrcode=PaymentCode.PAID)).is_paid
@@ -99,7 +99,7 @@ async def test_learns_the_gateways_clock(wired: tuple[Sandbox, AsyncOmipay]) -> 
 
 
 async def test_notifications_are_confirmed(wired: tuple[Sandbox, AsyncOmipay]) -> None:
-    """The client confirms what the sandbox sends, in CN's form and in EN's, and nothing forged or tampered with."""
+    """The client confirms the sandbox's notifications in CN's and EN's form, except forged and changed ones."""
     sandbox, omipay = wired
     fulfilled: list[Order] = []
 

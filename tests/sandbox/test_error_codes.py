@@ -1,4 +1,4 @@
-"""Every error code of every endpoint can be had from the sandbox: the table of endpoints says which there are."""
+"""The sandbox can answer with every error code that the table of endpoints lists."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ PROVOKED: dict[str, Provoke] = {
 
 
 def listed() -> list[tuple[str, str]]:
-    """Every endpoint with every code that the documents list for it; a store is wrong only where one can be named."""
+    """Every endpoint with every code that the documents list for it; BRANCH_INVALID only if it has ``o_number``."""
     return [
         (endpoint.name, str(code))
         for endpoint in ENDPOINTS.values()
@@ -117,8 +117,8 @@ def listed() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "code"), listed())
-async def test_every_code_can_be_had(sandbox: Sandbox, raw: RawClient, name: str, code: str) -> None:
-    """Whatever a document lists, a program can be tested against; the log has it too."""
+async def test_every_code_can_be_provoked(sandbox: Sandbox, raw: RawClient, name: str, code: str) -> None:
+    """A program can be tested with every code that a document lists; the ledger has the code, too."""
     reply = await PROVOKED[code](sandbox, raw, name)
     assert (reply["return_code"], reply["error_code"]) == ("FAIL", code)
     assert reply["error_msg"]
@@ -150,7 +150,7 @@ async def test_every_code_can_be_had(sandbox: Sandbox, raw: RawClient, name: str
     ],
 )
 async def test_parameters_that_are_refused(sandbox: Sandbox, raw: RawClient, name: str, fields: dict[str, Any]) -> None:
-    """A wrong parameter is refused, named to the caller and in the log, and nothing is made."""
+    """A wrong parameter is named in the reply and in the ledger, and nothing is made."""
     reply = await raw.ask(name, **fields)
     assert reply["error_code"] == "PARAMETER_INVALID"
     named = "app_id" if fields == {"platform": "WECHATPAY"} else list(fields)[-1]
@@ -166,7 +166,7 @@ async def test_misspelt_currency(raw: RawClient) -> None:
 
 
 async def test_query_of_an_unknown_order(raw: RawClient) -> None:
-    """An unknown order has no code of its own: QueryOrder says PERMISSION_ERROR."""
+    """There is no code for an unknown order: QueryOrder answers PERMISSION_ERROR."""
     assert (await raw.ask("QueryOrder", order_no="TR0"))["error_code"] == "PERMISSION_ERROR"
 
 
@@ -185,7 +185,7 @@ async def test_amount_below_the_smallest(raw: RawClient, sandbox: Sandbox) -> No
 
 
 async def test_registered_stores_and_tills(raw: RawClient, sandbox: Sandbox) -> None:
-    """Once stores and tills are named, only those are known."""
+    """If the merchant's stores and tills are set, only those are known."""
     sandbox.merchant.stores = {"01"}
     sandbox.merchant.tills = {"till-1"}
     assert (await raw.ask("MakeQROrder", o_number="1"))["error_code"] == "BRANCH_INVALID"
@@ -219,7 +219,7 @@ async def test_messages_in_two_languages(raw: RawClient) -> None:
     assert (await raw.ask("GetUserInfo", redirect_uri=None, language="EN"))["error_msg"].startswith("参数")
 
 
-async def test_query_strings_that_are_none(raw: RawClient, sandbox: Sandbox) -> None:
+async def test_invalid_query_strings(raw: RawClient, sandbox: Sandbox) -> None:
     """The same parameter with two values, and bytes that are not UTF-8, are refused."""
     for query in ("amount=1&amount=2", "order_name=%ff"):
         response = await raw.http.post(f"/omipay/api/v2/MakeQROrder?{query}")
@@ -239,5 +239,5 @@ async def test_unknown_parameters_are_remarked_on(raw: RawClient, sandbox: Sandb
 
 
 def test_every_code_has_its_sentence() -> None:
-    """No code of the documents is without a provocation here."""
+    """Each code of the documents is provoked in this file."""
     assert set(PROVOKED) == set(ErrorCode)

@@ -26,7 +26,7 @@ OF_CALLS = [fault for fault in Fault if not fault.is_of_notifications]
 
 @pytest.mark.parametrize("fault", OF_CALLS)
 async def test_side_of_the_act(raw: RawClient, sandbox: Sandbox, clock: ManualClock, fault: Fault) -> None:
-    """Whether the gateway did what was asked is exactly what the fault's name promises, and the log says so."""
+    """The gateway acted or did not act as the fault's name says, and so does the ledger."""
     sandbox.faults.add(fault, endpoint="MakeScanOrder", times=1, seconds=60 if fault is Fault.SKEWED_CLOCK else 0)
     with contextlib.suppress(ConnectionDropped, ValueError, AssertionError):
         await raw.ask("MakeScanOrder", out_order_no="T-1")
@@ -47,7 +47,7 @@ async def test_dropped_connection(raw: RawClient, sandbox: Sandbox, clock: Manua
 
 
 async def test_dropped_request_that_makes_no_sense(raw: RawClient, sandbox: Sandbox) -> None:
-    """A request is in the log even if nobody could have read it."""
+    """A request is in the ledger even if its query string cannot be read."""
     sandbox.faults.add(Fault.DROP_REQUEST)
     with pytest.raises(ConnectionDropped):
         await raw.http.get("/omipay/api/v2/QueryOrder?a=%ff")
@@ -64,8 +64,10 @@ async def test_dropped_request_that_makes_no_sense(raw: RawClient, sandbox: Sand
         (Fault.EMPTY, 200, b""),
     ],
 )
-async def test_answers_that_are_none(raw: RawClient, sandbox: Sandbox, fault: Fault, status: int, body: bytes) -> None:
-    """What arrives is not a reply: none of these bodies is JSON."""
+async def test_bodies_that_are_not_json(
+    raw: RawClient, sandbox: Sandbox, fault: Fault, status: int, body: bytes
+) -> None:
+    """None of these bodies is JSON."""
     sandbox.faults.add(fault)
     response = await raw.send("GetExchangeRate", **WANTED["GetExchangeRate"])
     assert response.status_code == status
@@ -93,42 +95,42 @@ async def test_delays(raw: RawClient, sandbox: Sandbox, clock: ManualClock, faul
     assert (await task)["return_code"] == "SUCCESS"
 
 
-def struck(faults: Faults, calls: int = 100) -> int:
+def hits(faults: Faults, calls: int = 100) -> int:
     return sum(bool(faults.of_call("QueryOrder")) for _ in range(calls))
 
 
 def test_how_often() -> None:
-    """A fault strikes so often, and only the endpoint that is named; the rule counts."""
+    """A fault applies to so many calls, and only of the endpoint that is named; its rule counts them."""
     faults = Faults(random.Random(1))
     rule = faults.add("EMPTY", endpoint="QueryOrder", times=3)
     assert faults.of_call("Refund") == {}
-    assert struck(faults) == rule.hits == 3
+    assert hits(faults) == rule.hits == 3
 
 
 def test_probability_is_seeded() -> None:
-    """A fault of some probability strikes about so often, and with the same seed at the same calls."""
-    hits = []
+    """A fault with a probability applies to about so many calls, and with the same seed to the same ones."""
+    counts = []
     for _ in range(2):
         faults = Faults(random.Random(1))
         faults.add(Fault.EMPTY, probability=0.1)
-        hits.append(struck(faults, 1000))
-    assert hits[0] == hits[1]
-    assert 50 < hits[0] < 150
+        counts.append(hits(faults, 1000))
+    assert counts[0] == counts[1]
+    assert 50 < counts[0] < 150
 
 
-def test_taking_faults_back() -> None:
-    """Rules can be taken back one by one, or all."""
+def test_removing_faults() -> None:
+    """Rules can be removed one by one, or all of them."""
     faults = Faults(random.Random(1))
     rule = faults.add(Fault.EMPTY)
     faults.add(Fault.GARBAGE)
     faults.remove(rule)
     assert list(faults.of_call("Refund")) == ["GARBAGE"]
     faults.clear()
-    assert struck(faults) == 0
+    assert hits(faults) == 0
 
 
-def test_faults_that_there_are_not() -> None:
-    """A slip in a fault's or an endpoint's name is an error at once, not a test that passes for nothing."""
+def test_unknown_faults_and_endpoints() -> None:
+    """A misspelt name of a fault or an endpoint is an error at once, so that no test passes without its fault."""
     faults = Faults(random.Random(1))
     with pytest.raises(ValueError, match="NO_SUCH"):
         faults.add("NO_SUCH")
@@ -137,7 +139,7 @@ def test_faults_that_there_are_not() -> None:
 
 
 async def test_contradiction(raw: RawClient, sandbox: Sandbox) -> None:
-    """``success`` says the opposite of ``return_code``, of a success and of a refusal."""
+    """``success`` is the opposite of ``return_code``, in a success and in a failure."""
     sandbox.faults.add(Fault.CONTRADICTION)
     good = await raw.ask("MakeScanOrder")
     bad = await raw.ask("QueryOrder", order_no="TR0")
@@ -154,7 +156,7 @@ async def test_duplicate_keys(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_swapped_replies(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
-    """Two calls get each other's reply; the third, which stays alone, gets its own once the time is up."""
+    """Two calls get each other's reply; the third, which has no partner, gets its own after some seconds."""
     sandbox.faults.add(Fault.SWAPPED_REPLIES, endpoint="MakeScanOrder", seconds=5)
     first, second = await asyncio.gather(*(raw.ask("MakeScanOrder", out_order_no=number) for number in ("A", "B")))
     assert (first["out_order_no"], second["out_order_no"]) == ("B", "A")

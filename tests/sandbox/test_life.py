@@ -1,4 +1,4 @@
-"""What becomes of orders and refunds, and what the ledger says of it afterwards."""
+"""The statuses of orders and refunds, and what the ledger says about them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def status(raw: RawClient, order_no: str) -> str:
     return str((await raw.ask("QueryOrder", order_no=order_no))["result_code"])
 
 
-def test_lives_cover_every_status() -> None:
+def test_the_tables_have_every_status() -> None:
     """Each status has its row, each step leads to a status, and no step leads back."""
     assert set(ORDER_LIFE) == set(OrderStatus)
     assert set(REFUND_LIFE) == set(RefundStatus)
@@ -31,7 +31,7 @@ def test_lives_cover_every_status() -> None:
 
 
 def test_final_statuses_of_the_documents() -> None:
-    """What can never be left again: settled or failed orders, closed or failed refunds."""
+    """Settled and failed orders, and closed and failed refunds, do not change any more."""
     assert {word for word, steps in ORDER_LIFE.items() if not steps} == {"SETTLED", "CANCELLED", "FAILED"}
     assert {word for word, steps in REFUND_LIFE.items() if not steps} == {
         word for word in RefundStatus if word.is_final
@@ -59,8 +59,8 @@ def test_ways(start: str, goal: str | None, way: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("start", "goal"), [("Closed", None), ("Closed", "Applied"), ("OrganizationPayback", "Applied")]
 )
-def test_ways_that_there_are_not(start: str, goal: str | None) -> None:
-    """What is final stays, and nothing goes back."""
+def test_impossible_ways(start: str, goal: str | None) -> None:
+    """A final status does not change, and no status goes back."""
     with pytest.raises(IllegalMove, match=r"final|no way"):
         path(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None)
 
@@ -70,7 +70,7 @@ def test_ways_that_there_are_not(start: str, goal: str | None) -> None:
 
 @pytest.mark.parametrize("code", PaymentCode)
 async def test_payment_codes(raw: RawClient, sandbox: Sandbox, code: PaymentCode) -> None:
-    """Each payment code is answered, and leaves the order, that its row says."""
+    """Each payment code has the answer, and leaves the order, that its row in the table says."""
     card = PAYMENT_CODES[code]
     reply = await raw.ask("MakeScanOrder", qrcode=code)
     assert reply.get("error_code") == card.answer
@@ -100,7 +100,7 @@ async def test_after_seconds(raw: RawClient, sandbox: Sandbox, clock: ManualCloc
 
 @pytest.mark.parametrize("code", ["PAID_AFTER_SECONDS", "PAID_AFTER_QUERIES"])
 async def test_customer_may_be_quicker(raw: RawClient, sandbox: Sandbox, clock: ManualClock, code: str) -> None:
-    """What the customer has done by hand is not done again by the plan."""
+    """A delayed outcome is not applied if the customer has acted before."""
     number = await raw.scanned(qrcode=PaymentCode[code])
     await sandbox.customer.declines(number)
     await clock.advance(60)
@@ -125,7 +125,7 @@ async def test_scan_again_finds_the_order(raw: RawClient, sandbox: Sandbox, code
 
 
 async def test_scan_again_may_charge_again(raw: RawClient, sandbox: Sandbox) -> None:
-    """On a gateway that does not look for old orders, a repeated call is seen in the ledger as what it is."""
+    """On a gateway that does not look for old orders a repeated call charges again, and the ledger shows that."""
     sandbox.gateway.repeat_finds_order = False
     await raw.scanned(out_order_no="T-1")
     await raw.scanned(out_order_no="T-1")
@@ -184,7 +184,7 @@ async def test_customer_does_not_pay(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_refund_in_parts(raw: RawClient, sandbox: Sandbox) -> None:
-    """Parts may be refunded until the order's amount is reached; a refund that failed gives its part back."""
+    """Parts may be refunded until the order's amount is reached; a refund that failed does not count."""
     number = await raw.scanned()
     first = await raw.ask("Refund", order_no=number, amount="60", out_refund_no="R-1")
     assert (await raw.ask("Refund", order_no=number, amount="41"))["error_code"] == "AMOUNT_OVER_LIMIT"
@@ -196,7 +196,7 @@ async def test_refund_in_parts(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_settled_orders_are_refunded_too(raw: RawClient, sandbox: Sandbox) -> None:
-    """Settling an order does not end the right to refund it."""
+    """An order can still be refunded after it was settled."""
     number = await raw.scanned()
     await sandbox.move_order(number, "SETTLED")
     assert (await raw.ask("Refund", order_no=number))["return_code"] == "SUCCESS"
@@ -224,7 +224,7 @@ async def test_refund_goes_step_by_step(raw: RawClient, sandbox: Sandbox) -> Non
 
 
 async def test_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
-    """What was paid is known to be paid, or known to be unknown; what nobody paid is in neither list."""
+    """Each paid order is in the list of paid or of unknown orders, and each other order is in neither."""
     for number, code in (("known", PaymentCode.PAID), ("lost", PaymentCode.PAID), ("waits", PaymentCode.NEVER_PAYS)):
         await raw.ask("MakeScanOrder", out_order_no=number, qrcode=code)
     assert_reconciled(sandbox, paid=["known"], unknown=iter(["lost", "waits"]))
@@ -240,7 +240,7 @@ async def test_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
     ],
 )
 async def test_books_that_disagree(raw: RawClient, sandbox: Sandbox, paid: list[str], trouble: str) -> None:
-    """Money that one side alone knows of fails a user's test, which names the orders."""
+    """A payment that only one side knows of fails the user's test, which names the orders."""
     for number in ("S-1", "S-2"):
         await raw.scanned(out_order_no=number)
     await raw.ask("MakeQROrder", out_order_no="S-3")

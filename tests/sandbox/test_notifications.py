@@ -1,4 +1,4 @@
-"""Merchants are told of payments: three tries, rightly signed, to an app in memory or over HTTP."""
+"""Merchants are notified of payments: three correctly signed tries, to an app in memory or over HTTP."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NOTIFY = "http://shop.test/omipay/notify"
 
 
 async def passing(clock: ManualClock, seconds: float) -> None:
-    """Let what runs already come to rest, and then time pass."""
+    """Let running tasks go on until they wait, and then advance the clock."""
     await clock.advance(0)
     await clock.advance(seconds)
 
 
 class Shop:
-    """A merchant's app: keeps what it is told, and answers as it is told to."""
+    """A merchant's app, which keeps the notifications and answers as the test has set."""
 
     def __init__(self) -> None:
         self.answers: list[Response | Exception] = []
@@ -81,15 +81,15 @@ async def test_body(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
 
 
 async def test_order_in_dollars(raw: RawClient, sandbox: Sandbox) -> None:
-    """Where the customer pays in dollars, ``pay_currency`` says so: ``cny_amount`` alone would mean yuan."""
+    """If the customer pays in dollars, ``pay_currency`` says so: ``cny_amount`` alone would mean CNY."""
     reply = await raw.ask("MakeOnlineOrder", platform="POLI")
     for sandbox.notifier.oddities in (False, True):
         body = json.loads(sandbox.notification(reply["order_no"]))
         assert (body["pay_currency"], int(body["cny_amount"])) == ("AUD", 100)
 
 
-async def test_only_paid_orders_that_asked(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
-    """There is no notification without a ``notify_url``, and none for an order that is not paid."""
+async def test_only_paid_orders_with_a_notify_url(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
+    """There is no notification for any other order."""
     await raw.scanned()
     number = (await raw.ask("MakeQROrder", notify_url=NOTIFY))["order_no"]
     await sandbox.customer.declines(number)
@@ -116,7 +116,7 @@ async def test_answers_that_are_not_success(
     answer: Response,
     said: str,
 ) -> None:
-    """Whatever is not SUCCESS as JSON is asked again, and the ledger says what was wrong with it."""
+    """A notification that is not answered SUCCESS as JSON is sent again, and the ledger says what was wrong."""
     shop.answers = [answer]
     await raw.scanned(notify_url=NOTIFY)
     await passing(clock, 5)
@@ -127,7 +127,7 @@ async def test_answers_that_are_not_success(
 
 
 async def test_three_tries_and_silence(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
-    """Three tries, spaced, each freshly signed; after the third there is silence."""
+    """There are three tries at intervals, each with a new signature; after the third nothing is sent."""
     shop.answers = [json_answer("{}") for _ in range(9)]
     await raw.scanned(notify_url=NOTIFY)
     await passing(clock, 3600)
@@ -137,7 +137,7 @@ async def test_three_tries_and_silence(raw: RawClient, sandbox: Sandbox, shop: S
 
 
 async def test_repeats_may_be_word_for_word(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
-    """Whether repeats are signed anew is not documented: the sandbox does either."""
+    """It is not documented whether repeats have a new signature: the sandbox can do both."""
     sandbox.notifier.same_signature = True
     shop.answers = [json_answer("{}"), json_answer("{}")]
     await raw.scanned(notify_url=NOTIFY)
@@ -149,7 +149,7 @@ async def test_repeats_may_be_word_for_word(raw: RawClient, sandbox: Sandbox, sh
 async def test_app_that_fails(
     raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A merchant's app that raises is an answer of 500, its traceback is in the log, and the next try reaches it."""
+    """An exception of the merchant's app is logged and is an answer of 500, and the next try is made."""
     shop.answers = [ZeroDivisionError("in the shop")]
     await raw.scanned(notify_url=NOTIFY)
     await passing(clock, 5)
@@ -169,8 +169,8 @@ async def test_delay(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: Manual
     assert [path for _, path, _ in shop.paths] == ["/no-scheme"]
 
 
-async def test_payment_that_time_brings(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
-    """A customer who pays after ten seconds is told of at that time, though nobody asked in between."""
+async def test_delayed_payment(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """The notification of a customer who pays after ten seconds is sent at that time, without any query."""
     number = await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
     await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS)
     await passing(clock, 10)
@@ -178,8 +178,8 @@ async def test_payment_that_time_brings(raw: RawClient, sandbox: Sandbox, shop: 
     assert shop.told[0]["pay_time"] == "20161227105540"
 
 
-async def test_told_once(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
-    """An order that the customer paid before its time is told of once."""
+async def test_one_notification(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+    """An order that the customer paid before its delayed outcome is notified once."""
     number = await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
     await sandbox.customer.pays(number)
     await passing(clock, 60)
@@ -188,7 +188,7 @@ async def test_told_once(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: Ma
 
 
 def test_ledger_read_outside_the_loop(clock: ManualClock) -> None:
-    """A plain test may read the ledger between two loops; what is due goes out when a loop runs again."""
+    """A test without an event loop may read the ledger; what is due is sent when a loop runs again."""
     from .raw import RawClient as Client
 
     shop = Shop()
@@ -221,14 +221,14 @@ async def test_closing_ends_deliveries(raw: RawClient, sandbox: Sandbox, shop: S
 
 
 async def until_tried(sandbox: Sandbox, deliveries: int) -> None:
-    """Real sockets take real turns of the loop."""
+    """Wait until so many deliveries were tried."""
     async with asyncio.timeout(10):
-        while len(sandbox.ledger.deliveries) < deliveries:  # the ledger has no event, and needs none
+        while len(sandbox.ledger.deliveries) < deliveries:  # the ledger has no event to wait for
             await asyncio.sleep(0.001)
 
 
 async def test_over_http(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
-    """Without an app the notification goes over HTTP; a server that is not there is an answer too."""
+    """Without an app the notification goes over HTTP; a server that cannot be reached is written down."""
     shop = Shop()
     async with serve(shop, "127.0.0.1", 0) as url:
         await raw.scanned(notify_url=url)
@@ -245,7 +245,7 @@ async def test_over_http(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -
 
 
 def test_signing_helper(sandbox: Sandbox) -> None:
-    """A unit test gets a notification with a valid signature for any fields; fields that it gives itself stay."""
+    """A unit test gets a notification with a valid signature for any fields; its own fields are kept."""
     signed = sandbox.sign_notification({"order_no": "TR1", "total_amount": 5})
     assert signed["sign"] == md5("123456", signed["timestamp"], signed["nonce_str"], TOY_SECRET_KEY)
     assert (signed["order_no"], signed["total_amount"]) == ("TR1", 5)
@@ -275,7 +275,7 @@ async def test_drop(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualC
 
 
 async def test_duplicate(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
-    """A notification may come twice, word for word, though the first was answered SUCCESS."""
+    """A notification may come twice, word for word, although the first was answered SUCCESS."""
     sandbox.faults.add(Fault.NOTIFICATION_DUPLICATE, endpoint="MakeScanOrder")
     await raw.scanned(notify_url=NOTIFY)
     await sandbox.settle()
@@ -291,7 +291,7 @@ async def test_reorder(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: Manu
 
 
 async def test_forge_and_tamper(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
-    """Before the true one come one with a wrong signature and one with a right signature over a wrong amount."""
+    """Before the true one comes one with a wrong signature, and one with a valid signature and a wrong amount."""
     sandbox.faults.add(Fault.NOTIFICATION_FORGE, times=1)
     sandbox.faults.add(Fault.NOTIFICATION_TAMPER, times=1)
     await raw.scanned(notify_url=NOTIFY)

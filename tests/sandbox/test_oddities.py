@@ -1,4 +1,4 @@
-"""Replies as odd as the documents' examples and the real gateway have been: each oddity of them, on request."""
+"""Replies with each oddity that the documents' examples or the real gateway have shown, on request."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_refunds(raw: RawClient, sandbox: Sandbox) -> None:
 
 @pytest.mark.usefixtures("odd")
 async def test_words_of_failure(raw: RawClient) -> None:
-    """SIGN_TIMEOUOT, USERPAYING as the return_code, and other failures as ever."""
+    """They are SIGN_TIMEOUOT, and USERPAYING as the return_code; other failures do not change."""
     assert (await raw.ask("QueryOrder", order_no="x", **raw.seal(shift_ms=-300_000)))["error_code"] == "SIGN_TIMEOUOT"
     reply = await raw.ask("MakeScanOrder", qrcode=PaymentCode.NEVER_PAYS)
     assert (reply["return_code"], bool(reply["order_no"])) == ("USERPAYING", True)
@@ -71,7 +71,7 @@ async def test_words_of_failure(raw: RawClient) -> None:
 
 @pytest.mark.usefixtures("odd")
 async def test_other_endpoints(raw: RawClient) -> None:
-    """``package`` for ``Package``, null for what is absent, and a login that says more than it need."""
+    """They have ``package`` for ``Package`` and null for absent values, and a login has additional fields."""
     assert (await raw.ask("MakeAppletOrder"))["package"].startswith("prepay_id=")
     response = await raw.send("GetExchangeRate", currency="AUD", base_currency="CNY")
     assert b'"rate": 5.01540000, "platform": null' in response.content

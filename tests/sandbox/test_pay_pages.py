@@ -1,4 +1,4 @@
-"""What a customer's browser sees, and what its buttons do."""
+"""The pay pages for a customer's browser, and their buttons."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ async def test_declining(raw: RawClient, sandbox: Sandbox) -> None:
         ({"redirect_url": " "}, "PARAMETER_INVALID"),
     ],
 )
-async def test_pay_page_wants_a_signature(raw: RawClient, changes: dict[str, Any], code: str) -> None:
-    """The page checks the quadruple as an endpoint does, and says what is wrong; it shows no button."""
+async def test_pay_page_needs_a_signature(raw: RawClient, changes: dict[str, Any], code: str) -> None:
+    """The page checks the signature as an endpoint does, says what is wrong, and shows no button."""
     order = await raw.ask("MakeJSAPIOrder", show_pc_pay_url="1", language="EN")
     page = await raw.http.get(signed(raw, order["pc_pay_url"], **changes))
     assert page.status_code == 400
@@ -89,7 +89,7 @@ async def test_pay_page_wants_a_signature(raw: RawClient, changes: dict[str, Any
 
 
 async def test_pay_page_of_another_merchant(raw: RawClient, sandbox: Sandbox) -> None:
-    """A right signature opens one's own orders only."""
+    """A valid signature opens only the orders of the merchant who signed."""
     order = await raw.ask("MakeQROrder")
     sandbox.add_merchant("654321", "another-toy-key")
     other = RawClient(sandbox, raw.clock, m_number="654321", secret_key="another-toy-key")
@@ -99,7 +99,7 @@ async def test_pay_page_of_another_merchant(raw: RawClient, sandbox: Sandbox) ->
 
 
 async def test_button_pressed_late(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
-    """A page that was opened in time may be paid on later; a forged one still may not."""
+    """A button works later on a page that was opened in time, but not on a forged one."""
     url = signed(raw, (await raw.ask("MakeQROrder"))["pay_url"])
     await clock.advance(600)
     assert (await raw.http.get(url)).status_code == 400
@@ -125,7 +125,7 @@ async def test_unsigned_pages(raw: RawClient, name: str, fields: dict[str, str],
 
 
 async def test_wallet_page(raw: RawClient, sandbox: Sandbox) -> None:
-    """An order's QR code opens on a phone: pay there, and read that it is paid; the order's state follows."""
+    """An order's QR code opens a page on a phone, where it can be paid, and which shows that it is paid."""
     order = await raw.ask("MakeQROrder")
     state = f"http://gateway.test/omipay/api/pay/state?paycode={order['order_no']}"
     assert (await raw.http.get(state)).json() == {"is_final": False, "is_paid": False}
@@ -142,8 +142,8 @@ async def test_online_order_without_return_url(raw: RawClient) -> None:
     assert 'id="paid"' in (await raw.http.get(url)).text
 
 
-async def test_pages_that_are_none(raw: RawClient) -> None:
-    """Unknown orders, pages and buttons are told apart from real ones."""
+async def test_unknown_pages(raw: RawClient) -> None:
+    """Unknown orders, pages and buttons are refused."""
     for query, lang in (
         ("?paycode=TR0&language=EN", "There is no such order."),
         ("", "订单不存在。"),
@@ -158,7 +158,7 @@ async def test_pages_that_are_none(raw: RawClient) -> None:
 
 
 async def test_names_are_escaped(raw: RawClient) -> None:
-    """What comes from outside cannot become markup, here or on the dashboard."""
+    """Text from outside cannot become markup, on this page or on the dashboard."""
     evil = "<script>alert(1)</script>"
     order = await raw.ask("MakeQROrder", order_name=evil, out_order_no=f"{evil}'\"")
     for url in (order["qrcode"], "/"):
@@ -176,7 +176,7 @@ FROM_HERE: list[dict[str, str]] = [{"sec-fetch-site": "same-origin"}, {"origin":
 
 @pytest.mark.parametrize(("headers", "refused"), [*((h, True) for h in ELSEWHERE), *((h, False) for h in FROM_HERE)])
 async def test_buttons_of_other_sites(raw: RawClient, sandbox: Sandbox, headers: dict[str, str], refused: bool) -> None:
-    """No other site's page can press a button, of the pay page or of the dashboard."""
+    """The page of another site cannot press a button of the pay page or of the dashboard."""
     order = await raw.ask("MakeOnlineOrder")
     answer = await press(raw, order["pay_url"], "pay", **headers)
     assert (answer.status_code == 403) is refused

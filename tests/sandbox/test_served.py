@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def test_served_on_loopback(sandbox: Sandbox, raw: RawClient) -> None:
-    """On a real port every address in a reply is one that answers, and ``Date`` is there once."""
+    """On a real port every address in a reply answers, and there is one ``Date`` header."""
     async with sandbox.serve() as url, httpx.AsyncClient() as http:
         assert url.startswith("http://127.0.0.1:")
         assert url.endswith("/omipay/api")
@@ -92,7 +92,7 @@ async def test_session(sandbox: Sandbox, clock: ManualClock) -> None:
 
 
 async def test_session_without_a_clock() -> None:
-    """Without a clock both use the machine's, and a transport of one's own is taken."""
+    """Without a clock both use the machine's, and a transport in the options is used."""
     sandbox = Sandbox()
     async with sandbox.session(transport=sandbox.transport()) as omipay:
         await omipay.get_exchange_rate("AUD", "CNY")
@@ -127,7 +127,7 @@ def test_machine_without_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_server_that_cannot_start() -> None:
-    """A port that is taken is an error at once."""
+    """A port that is in use is an error at once."""
     async with serve(Sandbox(), "127.0.0.1", 0) as url:
         port = int(url.split(":")[2].split("/")[0])
         with pytest.raises(OSError, match="in use"):

@@ -1,4 +1,4 @@
-"""Who is let in: the signature, its five minutes, and what the log says to somebody who is not."""
+"""Authentication: the signature, its five minutes, and what the ledger says about a wrong one."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ async def test_order_of_the_checks(raw: RawClient, fields: dict[str, Any], code:
     assert (await raw.ask("GetExchangeRate", **fields))["error_code"] == code
 
 
-async def test_disabled_is_told_to_the_merchant_alone(raw: RawClient, sandbox: Sandbox) -> None:
-    """Whether a merchant is disabled is nobody's business who cannot sign for it."""
+async def test_only_the_merchant_learns_that_it_is_disabled(raw: RawClient, sandbox: Sandbox) -> None:
+    """A caller without the right key gets SIGN_ERROR."""
     sandbox.merchant.disabled = True
     assert (await raw.ask("GetExchangeRate", sign="x" * 32))["error_code"] == "SIGN_ERROR"
     assert (await raw.ask("GetExchangeRate"))["error_code"] == "MERCHANTNO_DISABLE"
@@ -89,7 +89,7 @@ SLIPS = [
 async def test_explains_a_wrong_signature(
     raw: RawClient, sandbox: Sandbox, clock: ManualClock, said: str, slip: Any
 ) -> None:
-    """The log names the part that differs, and never the key."""
+    """The ledger names the part that differs, and never the key."""
     sandbox.add_merchant("000034", "another-toy-key")
     sign = slip(str(clock.time_ms()))
     await raw.ask("GetExchangeRate", nonce_str=NONCE, sign=sign)
@@ -102,7 +102,7 @@ async def test_explains_a_wrong_signature(
 
 
 async def test_leading_zeros(clock: ManualClock) -> None:
-    """Numbers are strings: signed or sent without its leading zeros, a merchant number is another, and is told so."""
+    """Without its leading zeros a merchant's number is another one, and the ledger says so."""
     sandbox = Sandbox("000034", SECRET_KEY, clock=clock)
     raw = RawClient(sandbox, clock, m_number="000034")
     async with raw.http:
@@ -120,7 +120,7 @@ async def test_leading_zeros(clock: ManualClock) -> None:
 
 
 async def test_explains_a_wrong_time(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
-    """The log says how far off a timestamp is, and on which side, or that it is in seconds."""
+    """The ledger says how far a timestamp is off, and in which direction, or that it is in seconds."""
     await raw.ask("GetExchangeRate", **raw.seal(shift_ms=300_500))
     await raw.ask("GetExchangeRate", **raw.seal(shift_ms=-600_000))
     await raw.ask("GetExchangeRate", timestamp=str(clock.time_ms() // 1000))
@@ -143,7 +143,7 @@ async def test_date_header(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_secrets_are_not_shown(sandbox: Sandbox, raw: RawClient) -> None:
-    """Neither the key nor a customer's payment code can be read from what the sandbox shows of itself."""
+    """No ``repr`` of the sandbox or its parts shows the key or a customer's payment code."""
     await raw.scanned(qrcode="134567890123456789")
     shown = repr([sandbox, sandbox.merchant, sandbox.ledger, sandbox.ledger.calls, sandbox.faults])
     assert SECRET_KEY not in shown
