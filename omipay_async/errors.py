@@ -32,8 +32,8 @@ OmipayError
 ``error.outcome`` is what is known about the money: ``Outcome.NOT_DONE`` only where the reply or the transport proves
 that this call moved none, ``Outcome.UNKNOWN`` where it may have, None where the error is not about money.
 
-No error contains an object of the HTTP library, a URL, the key, a signature or a live nonce. All can be pickled and
-copied.
+No error contains an object of the HTTP library, a URL, the key, a signature or a live nonce. The text of each is one
+line of characters that can be seen. All can be pickled and copied.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from __future__ import annotations
 import copy
 import enum
 from typing import TYPE_CHECKING, Any, Self
+
+from .text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +67,7 @@ class OmipayError(Exception):
     """What is known about the money; None if the error is not about money."""
 
     def __init__(self, message: str = "", *, outcome: Outcome | None = None) -> None:
-        super().__init__(message)
+        super().__init__(escape_controls(message))
         if outcome is not None:
             self.outcome = outcome
 
@@ -177,8 +179,7 @@ class OutcomeUnknown(OmipayError):
 
     - A scan order: never charge again for this sale. ``wait_for_notification(out_order_no)`` or the back office
       (Omipay's merchant portal) shows whether it was paid.
-    - Any other order: nobody has its page or its code, so nobody can pay it. Make a new one under a new
-      ``out_order_no``.
+    - Any other order: nobody has its page or code, so nobody can pay it. Make one under a new ``out_order_no``.
     - A refund: a person looks it up in the back office. "After UNKNOWN" in the README explains when a full refund may
       be repeated.
     """

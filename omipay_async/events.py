@@ -9,6 +9,7 @@ import attrs
 
 from .codes import ErrorCode, Safety
 from .errors import Outcome
+from .text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ class Event:
     """The ``outcome`` of the error; None on success."""
     error_code: ErrorCode | str | None = None
     """The gateway's code of the error."""
-    order_no: str | None = None
+    order_no: str | None = attrs.field(default=None, converter=attrs.converters.optional(printable))
     """The gateway's number of the order, where it is known."""
     out_order_no: str | None = None
     """Your number of the order, where it is known."""

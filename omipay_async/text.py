@@ -1,12 +1,33 @@
-"""What a string says, and what it shows: content by its characters, secrets without them. No I/O."""
+"""What a string says, and what it shows: content by its characters, secrets without them. No I/O.
+
+Whatever the gateway, a proxy or a stranger says is escaped here before it stands in a message, a log record, an event,
+a terminal or a page. Characters that a terminal or a log reader obeys, that reorder what a person reads, or that nobody
+sees are written as JSON escapes (``\\u001b``), so that JSON text which is escaped in this way is still the same JSON.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 T = TypeVar("T")
+
+LONGEST_EXCERPT: Final = 200
+"""In characters: what a message shows of a foreign text unless it asks for another bound."""
+
+# C0, DEL and C1; the soft hyphen; the Arabic letter mark; the Mongolian vowel separator; zero-width space and the marks
+# of direction; line and paragraph separators, embeddings and overrides; isolates and other invisible controls; the byte
+# order mark; interlinear marks; lone surrogates, which cannot be written at all; controls of shorthand and of music;
+# tags. The joiners that emoji are made with (U+200C, U+200D) stay.
+CONTROLS: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+"""Every character that does more than being seen."""
+_SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def plain_text(value: str) -> str:
@@ -32,6 +53,37 @@ def plain_value(value: object) -> object:
     if isinstance(value, str):
         return value if type(value) is Secret else plain_text(value)
     return plain_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def escape_controls(text: str) -> str:
+    """``text`` with every character that does more than being seen written as a JSON escape. Nothing else changes.
+
+    JSON text stays equivalent JSON, so this is for the output of ``json.dumps(..., ensure_ascii=False)`` too.
+    """
+    return CONTROLS.sub(_escape, text) if CONTROLS.search(text) else text
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    return _SHORT_ESCAPES.get(character) or json.dumps(character, ensure_ascii=True)[1:-1]
+
+
+def printable(text: object, *, limit: int = LONGEST_EXCERPT) -> str:
+    """The beginning of a foreign ``text`` on one line, at most ``limit`` characters and three dots.
+
+    For text that can hold no secret of ours; ``redaction.excerpt`` is for whole replies. What is not a string is shown
+    by its ``str``; bytes are read as UTF-8.
+    """
+    shown = beginning(text, limit + 1)
+    shown = escape_controls(shown)
+    return shown if len(shown) <= limit else f"{shown[:limit]}..."
+
+
+def beginning(text: object, length: int) -> str:
+    """The first ``length`` characters of ``text``, or what the first ``length`` bytes of it say."""
+    if isinstance(text, bytes | bytearray):
+        return text[:length].decode(errors="replace")
+    return (text if isinstance(text, str) else str(text))[:length]
 
 
 class Secret(str):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ from .support.raw_http import Handler
 from .support.set_up import ENVIRONMENT, KEY, made
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -55,6 +58,73 @@ async def test_a_file_without_certificates_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
     async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
         with pytest.raises(ConfigurationError, match=r"^SSL_CERT_FILE: "):
+            await read(omipay)
+
+
+@contextlib.contextmanager
+def odd_file(kind: str, path: Path) -> Iterator[str]:
+    """A path at which reading waits, or never ends."""
+    if kind == "pipe":
+        os.mkfifo(path)
+        yield str(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            yield str(path)
+    elif kind == "link to a device":
+        path.symlink_to("/dev/zero")
+        yield str(path)
+    elif kind == "huge file":
+        with path.open("wb") as huge:
+            huge.truncate(2**40)
+        yield str(path)
+    else:
+        yield kind
+
+
+ODD_FILES = ["pipe", "socket", "link to a device", "huge file", "/dev/urandom", "/dev/null"]
+
+
+@pytest.mark.parametrize("kind", ODD_FILES)
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "verify"])
+async def test_certificates_from_what_is_not_a_file_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, kind: str
+) -> None:
+    """OpenSSL would wait for the writer of a pipe, and read a device without end."""
+    clear_certificates(monkeypatch)
+    with odd_file(kind, tmp_path / "ca.pem") as path:
+        options: dict[str, Any] = {"verify": path} if name == "verify" else {}
+        monkeypatch.setenv("SSL_CERT_FILE", path)
+        async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api", **options) as omipay:
+            with pytest.raises(ConfigurationError, match=rf"^{name}: (the path leads to a|the file is larger)"):
+                await read(omipay)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+async def test_a_key_log_that_nobody_reads_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    """Python would wait for a reader. A pipe with a reader may be used."""
+    clear_certificates(monkeypatch)
+    with odd_file(kind, tmp_path / "keys") as path:
+        monkeypatch.setenv("SSLKEYLOGFILE", path)
+        async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
+            with pytest.raises(ConfigurationError, match=r"^SSLKEYLOGFILE: the file cannot be written to"):
+                await read(omipay)
+            if kind == "pipe":
+                reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+                with pytest.raises(NotSent):
+                    await read(omipay)
+                os.close(reader)
+
+
+async def test_a_folder_of_pipes_contains_no_certificate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """OpenSSL would open them in the middle of a handshake."""
+    clear_certificates(monkeypatch)
+    os.mkfifo(tmp_path / "0a1b2c3d.0")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    async with AsyncOmipay("000034", KEY, base_url="https://127.0.0.1:9/omipay/api") as omipay:
+        with pytest.raises(ConfigurationError, match=r"^SSL_CERT_DIR: "):
             await read(omipay)
 
 

@@ -160,7 +160,7 @@ class Shop:
             notify_url=_NOTIFY_URL,
         )
         self.report(sentence("MakeQROrder: order {}, {}; its code is shown:", order.order_no, money(_QR_AMOUNT, "AUD")))
-        self.run.say(order.qr_terminal())
+        self.run.draw(order.qr_terminal())
         customer = asyncio.create_task(self._customer(order.order_no, order.qrcode or ""))
         await self._paid(order)
         await customer

@@ -16,6 +16,7 @@ import attrs
 from omipay_async.errors import InvalidRequest
 from omipay_async.language import Sentence, sentence
 from omipay_async.protocol.money import from_minor
+from omipay_async.text import CONTROLS
 
 from .translations import localized
 
@@ -32,8 +33,8 @@ _VERDICTS: Final = ("is_paid", "is_refunded", "is_failed", "is_final")
 def plain(text: object, limit: int = 500) -> str:
     """``text`` as one printable line of at most ``limit`` characters.
 
-    White space becomes single spaces. Other characters that cannot be printed are escaped: controls, separators of
-    lines and paragraphs, and characters that change the direction of writing.
+    White space becomes single spaces. Characters that do more than being seen are escaped: controls, separators of
+    lines and paragraphs, and what changes the direction of writing.
     """
     whole = str(text)
     line = escaped(" ".join(whole[: 2 * limit].split()))
@@ -41,13 +42,8 @@ def plain(text: object, limit: int = 500) -> str:
 
 
 def escaped(text: str) -> str:
-    """``text`` with each character that cannot be printed written as Python writes it: ``\\x1b``."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
+    """``text`` with each character that does more than being seen written as Python writes it: ``\\x1b``."""
+    return CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def money(amount: int | None, currency: str | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.errors import InvalidReply, InvalidRequest
 from omipay_async.language import sentence
@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from omipay_async.new_orders import QROrder
     from omipay_async.session import AsyncOmipay
 
+_LONGEST_CODE: Final = 4096
+"""In characters: what is longer is not the code of any wallet, and may have no end."""
+
 
 def rate(run: Run, currency: str, base_currency: str, *, platform: str | None) -> None:
     """Call GetExchangeRate."""
     answer = run.ask(lambda omipay: omipay.get_exchange_rate(currency, base_currency, platform=platform))
     document = {"currency": currency, "base_currency": base_currency, **fields(answer)}
     through = f" ({answer.platform})" if answer.platform else ""
-    run.show(document, f"1 {currency} = {answer.rate:f} {base_currency}{through}")
+    run.show(document, plain(f"1 {currency} = {answer.rate:f} {base_currency}{through}"))
 
 
 def query(run: Run, order_no: str, *, wait: bool, timeout: float) -> None:
@@ -65,13 +68,14 @@ def refund(run: Run, values: Mapping[str, Any], *, yes: bool) -> None:
     run.confirm(question, yes=yes)
     receipt = run.ask(lambda omipay: omipay.refund(**values))
     run.show(fields(receipt))
-    run.say(sentence("accepted, but the money has not arrived yet: omipay refund-status {}", receipt.refund_no))
+    run.say(sentence("accepted, but the money has not arrived yet: omipay refund-status {}", plain(receipt.refund_no)))
 
 
 def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None:
     """Call MakeScanOrder, and wait while the customer types a password."""
     if values["qrcode"] == "-":
-        values["qrcode"] = hidden(sentence("Payment code")) if is_interactive() else sys.stdin.readline().strip()
+        asked = is_interactive()
+        values["qrcode"] = hidden(sentence("Payment code")) if asked else sys.stdin.readline(_LONGEST_CODE).strip()
     validation.query(endpoints.MAKE_SCAN_ORDER, values)
     amount = money(values["amount"], values["currency"])
     question = sentence("Charge {} for {!r} as {}?", amount, values["order_name"], values["out_order_no"])
@@ -82,7 +86,7 @@ def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None
         run.order_no = order.order_no
         if order.is_paid:
             return order
-        run.show(fields(order), f"order_no  {order.order_no}", sentence("The customer is typing a password."))
+        run.show(fields(order), f"order_no  {plain(order.order_no)}", sentence("The customer is typing a password."))
         return await _until_paid(run, omipay, order, timeout)
 
     run.show(fields(run.ask(charge)))
@@ -97,7 +101,7 @@ def qr(run: Run, values: Mapping[str, Any], *, png: Path | None, svg: Path | Non
         order = await omipay.make_qr_order(**values)
         run.order_no = order.order_no
         document = {name: value for name, value in fields(order).items() if name != "raw"}
-        run.show(document, f"order_no  {order.order_no}")
+        run.show(document, f"order_no  {plain(order.order_no)}")
         _draw(run, order, png, svg)
         if wait:
             run.show(fields(await _until_paid(run, omipay, order, timeout)))
@@ -111,7 +115,7 @@ def _draw(run: Run, order: QROrder, png: Path | None, svg: Path | None) -> None:
     except InvalidRequest as error:
         message = sentence("MakeQROrder: the order exists, but nobody can pay it: {}", plain(error))
     else:
-        run.say(drawing)
+        run.draw(drawing)
         _write(png, order.qr_png)
         _write(svg, lambda: order.qr_svg().encode())
         return

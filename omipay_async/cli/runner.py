@@ -23,7 +23,7 @@ from omipay_async.language import sentence
 
 from . import exit_codes
 from .exit_codes import Exit
-from .formatting import as_json, as_lines, plain
+from .formatting import as_json, as_lines, escaped, plain
 from .translations import localized
 
 if TYPE_CHECKING:
@@ -94,13 +94,18 @@ class Run:
             typer.echo(as_json(document))
         else:
             for line in lines or as_lines(document):
-                typer.echo(localized(line))
+                self.say(line)
         sys.stdout.flush()
 
     def say(self, line: str = "") -> None:
         """Print a line that is only for people."""
         if not self.json:
-            typer.echo(localized(line))
+            typer.echo("\n".join(map(escaped, localized(line).split("\n"))))
+
+    def draw(self, drawing: str) -> None:
+        """Print what was made for a terminal, with its colours, for people."""
+        if not self.json:
+            typer.echo(drawing)
 
     @contextlib.contextmanager
     def progress(self, waits_for: str) -> Iterator[Callable[[str], None]]:
@@ -132,7 +137,7 @@ class Run:
             raise InvalidRequest(sentence("this moves money: --yes is required where standard input is not a terminal"))
         sys.stderr.write(f"{plain(localized(question))} [y/N] ")
         sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        if sys.stdin.readline(100).strip().lower() not in {"y", "yes"}:
             raise InvalidRequest(sentence("not confirmed: nothing was sent"))
 
 
@@ -156,7 +161,7 @@ def hidden(prompt: str) -> str:
 
 def complain(line: str) -> None:
     """Print one line on standard error."""
-    typer.echo(f"omipay: {localized(line)}", err=True)
+    typer.echo(f"omipay: {escaped(localized(line))}", err=True)
 
 
 # -- performing a job -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ when it is printed. The messages of the library's own errors are not translated.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from omipay_async.codes import Language
 from omipay_async.language import language_of_environment, translated
@@ -15,9 +15,21 @@ from .chinese import CHINESE
 from .chinese_help import CHINESE_HELP
 
 
+class _Translations(dict[str, str]):
+    """The command line's sentences, and the sandbox's where ``verify`` says one: it is imported only then."""
+
+    def __missing__(self, template: str) -> str:
+        from omipay_async.sandbox.chinese import REMARKS
+
+        return REMARKS[template]
+
+
+_CHINESE: Final = _Translations(CHINESE)
+
+
 def localized(text: object) -> str:
     """``text`` in the language of ``OMIPAY_LANGUAGE`` if it is a sentence; anything else is not changed."""
-    return translated(text, CHINESE) if language_of_environment() is Language.CHS else str(text)
+    return translated(text, _CHINESE) if language_of_environment() is Language.CHS else str(text)
 
 
 def localize_help(command: Any) -> Any:

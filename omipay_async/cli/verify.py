@@ -18,6 +18,7 @@ from omipay_async.errors import (
 )
 from omipay_async.language import sentence
 from omipay_async.protocol.jsontext import json_object
+from omipay_async.protocol.notifications import LARGEST_BODY
 from omipay_async.sandbox.auth import explain
 from omipay_async.sandbox.merchants import Merchant
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from omipay_async.models import Notification, Order
     from omipay_async.session import AsyncOmipay
+
+_MOST_READ: Final = LARGEST_BODY + 1
+"""What is longer is refused, so no more of it is read: it may be a device without end."""
 
 PROVES_NOTHING: Final = sentence(
     "A valid signature does not prove a payment, since it does not cover the body. The gateway's answer does: --confirm"
@@ -103,9 +107,10 @@ def _body(file: Path | None) -> bytes:
     if file is None:
         if is_interactive():
             sys.stderr.write(localized(sentence("Paste the body, then press Ctrl-D:")) + "\n")
-        return sys.stdin.read().encode(errors="surrogateescape")
+        return sys.stdin.read(_MOST_READ).encode(errors="surrogateescape")
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            return opened.read(_MOST_READ)
     except OSError as error:
         message = sentence("{} cannot be read: {}", file, error.strerror)
     raise InvalidRequest(message, parameter="file")
@@ -132,4 +137,4 @@ def _why(error: NotificationError | None, body: bytes, key: str) -> str:
     received = json_object(body)
     texts = {name: str(received[name]).encode(errors="replace").decode() for name in ("timestamp", "nonce_str", "sign")}
     merchant = Merchant(os.environ.get("OMIPAY_M_NUMBER", "").strip(), key)
-    return plain(explain({"m_number": merchant.m_number, **texts}, merchant, {}))
+    return explain({"m_number": merchant.m_number, **texts}, merchant, {})

@@ -20,6 +20,7 @@ from omipay_async.errors import BackendError, JournalError, OmipayError, Outcome
 from omipay_async.events import logger
 from omipay_async.models import Order
 from omipay_async.protocol.jsontext import json_object, json_text
+from omipay_async.text import printable
 
 from .backends import NOTES_KEPT_S, NoteKeeper
 from .leases import ask, lease_of, wait
@@ -104,7 +105,7 @@ class ConfirmedOrders:
                 self._warned = True
                 logger.warning(
                     "order %s: the gateway's answer has no out_order_no, so wait_for_notification cannot find it",
-                    order.order_no,
+                    printable(order.order_no),
                 )
             return
         now = self._clock.monotonic()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from omipay_async.clock import Deadline, call_later
 from omipay_async.errors import BackendError, OmipayError
+from omipay_async.text import printable
 
 from .backends import DEFAULT_LEASE_S, Claim
 
@@ -170,7 +171,7 @@ class Lease:
             "order %s: the event loop or the machine stood still, so that this order's claim was not renewed for "
             "%.1f s and may have ended (it holds for %g s); another process may run the handler too. "
             "Run blocking code in asyncio.to_thread",
-            self.key,
+            printable(self.key),
             seconds,
             self._seconds,
         )
@@ -180,7 +181,7 @@ class Lease:
         try:
             return await self._ask(self._backend.renew, self.owner, seconds)
         except BackendError as error:
-            _log.warning("order %s: its claim could not be renewed: %s", self.key, error)
+            _log.warning("order %s: its claim could not be renewed: %s", printable(self.key), error)
             return None
 
     async def record(self) -> bool:
@@ -203,7 +204,7 @@ class Lease:
         try:
             await self._ask(self._backend.release, self.owner)
         except BackendError as error:
-            _log.warning("order %s: its claim lasts until its lease ends: %s", self.key, error)
+            _log.warning("order %s: its claim lasts until its lease ends: %s", printable(self.key), error)
 
     async def _ask(self, request: Callable[[str, str], Awaitable[T]], owner: str, seconds: float | None = None) -> T:
         # Remembered before the request is made, so that it stays remembered however this call ends without an answer.

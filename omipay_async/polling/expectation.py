@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from omipay_async.protocol.redaction import printable
-from omipay_async.text import plain_value
+from omipay_async.text import plain_value, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -37,7 +37,7 @@ from omipay_async.errors import (
     TransportError,
 )
 from omipay_async.events import logger
-from omipay_async.protocol.redaction import printable
+from omipay_async.text import printable
 
 from .expectation import Expectation, contradiction
 from .scheduler import Schedule, Scheduled
@@ -152,7 +152,7 @@ class Subject(Scheduled, Generic[S]):
         """Store a temporary error: the next question may be answered."""
         if not self.has_failed:
             self.has_failed = True
-            logger.warning("%s %s: polling goes on after an error: %s", self.topic.kind, self.number, error)
+            logger.warning("%s %s: polling goes on after an error: %s", self.topic.kind, printable(self.number), error)
         for waiter in self.waiters:
             waiter.last_error = error
 

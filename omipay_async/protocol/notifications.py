@@ -23,10 +23,9 @@ from omipay_async.errors import (
     UnconfirmedNotification,
 )
 from omipay_async.models import Notification, Order
-from omipay_async.text import Secret, plain_text
+from omipay_async.text import Secret, plain_text, printable
 
 from .jsontext import JSONObject, cleaned, json_object
-from .redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,6 +19,7 @@ import attrs
 from sqlalchemy import and_, or_, select, update
 
 from omipay_async.errors import ConfigurationError, JournalError, LookupFailed, OmipayError, SessionClosed
+from omipay_async.text import printable
 
 from . import schedule
 from .tables import ORDER, WaitingOrder, aware, waiting_of
@@ -119,7 +120,7 @@ class Sweeping:
         numbers = [taken.order_no for (merchant, _), taken in self._at_work.items() if merchant == m_number]
         _log.warning(
             "orders %s: a sweep has worked on them for more than %g s, and the next one begins: does a handler hang?",
-            ", ".join(numbers),
+            printable(", ".join(numbers), limit=1000),
             _LONG_S,
         )
 
@@ -278,9 +279,9 @@ class _Sweep:
             if isinstance(error, SessionClosed) and self._omipay.is_closed:
                 raise
             is_unknown = self._is_unknown(taken, error)
-            _log.warning(_UNKNOWN if is_unknown else _AGAIN, taken.order_no, error)
+            _log.warning(_UNKNOWN if is_unknown else _AGAIN, printable(taken.order_no), error)
         except Exception:  # noqa: BLE001 - the handler is the user's; whatever it raises, it runs again
-            _log.exception("order %s: the handler raised; a sweep runs it again", taken.order_no)
+            _log.exception("order %s: the handler raised; a sweep runs it again", printable(taken.order_no))
         else:
             self.counts[_what(order, self._handler)] += 1
             return

@@ -10,6 +10,7 @@ import functools
 import os
 import re
 import ssl
+import stat
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +21,8 @@ from omipay_async.text import plain_value
 
 _CERTIFICATE_NAME: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """How OpenSSL wants the certificates in a folder to be called: by the hash of their subject (``openssl rehash``)."""
+_LARGEST_FILE: Final = 16 * 2**20
+"""In bytes. The certificates of a whole system take less than one MiB."""
 _VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 """What OpenSSL, Python and httpx read when a context is made, in the order in which they are read."""
 
@@ -62,14 +65,30 @@ def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
 def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
     if verify is True and not environment.file and _contain_no_certificate(environment.folders):
         raise ConfigurationError("SSL_CERT_DIR: none of its folders contains a certificate that OpenSSL finds")
+    if verify is not False and environment.key_log and not _is_writable(environment.key_log):
+        raise ConfigurationError("SSLKEYLOGFILE: the file cannot be written to")
+    source = "verify" if isinstance(verify, str) else "SSL_CERT_FILE" if environment.file else "the CA certificates"
+    path = verify if isinstance(verify, str) else environment.file if verify is True else ""
+    if path and (why := _why_not_to_read(path)):
+        raise ConfigurationError(f"{source}: {why}")
     try:
         return _new_context(verify)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a path with a null character: ValueError
         kind = type(error).__name__
-    if verify is not False and environment.key_log and not _is_writable(environment.key_log):
-        raise ConfigurationError("SSLKEYLOGFILE: the file cannot be written to")
-    source = "verify" if isinstance(verify, str) else "SSL_CERT_FILE" if environment.file else "the CA certificates"
     raise ConfigurationError(f"{source}: no certificates can be read there ({kind})")
+
+
+def _why_not_to_read(path: str) -> str | None:
+    """Why OpenSSL must not open this: it would wait for a pipe's writer, or read a device without end."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None  # OpenSSL says what is wrong
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        return "the path leads to a pipe, a socket or a device, not to a file"
+    if stat.S_ISREG(found.st_mode) and found.st_size > _LARGEST_FILE:
+        return f"the file is larger than {_LARGEST_FILE // 2**20} MiB"
+    return None
 
 
 def _new_context(verify: str | bool) -> ssl.SSLContext:
@@ -89,14 +108,16 @@ def _contain_no_certificate(folders: str) -> bool:
 
 def _contains_certificate(folder: str) -> bool:
     try:
-        return bool(folder) and any(_CERTIFICATE_NAME.fullmatch(name.name) for name in Path(folder).iterdir())
+        files = (found for found in Path(folder).iterdir() if _CERTIFICATE_NAME.fullmatch(found.name))
+        return bool(folder) and any(found.is_file() for found in files)
     except (OSError, ValueError):
         return False
 
 
 def _is_writable(path: str) -> bool:
     try:
-        with Path(path).open("ab"):
-            return True
+        # Opening a pipe that nobody reads would wait for a reader.
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666))
     except (OSError, ValueError):
         return False
+    return True

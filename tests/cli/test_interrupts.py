@@ -21,7 +21,7 @@ def test_ctrl_c_at_the_question_sends_nothing(cli: Cli, monkeypatch: pytest.Monk
         def isatty(self) -> bool:
             return True
 
-        def readline(self) -> str:
+        def readline(self, _: int) -> str:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("tests.cli.conftest.Keyboard", lambda *_, **__: Impatient())

@@ -224,7 +224,7 @@ def test_ctrl_c_before_the_gateway_acted_moved_nothing() -> None:
 def test_an_error_is_one_harmless_line() -> None:
     """Line breaks and escape sequences from the gateway are escaped."""
     line = exit_codes.line_of(InvalidReply("a\nb\x1b[2J\u202e"), None, None)
-    assert line == "a b\\x1b[2J\\u202e"
+    assert line == r"a\nb\u001b[2J\u202e"
     assert len(exit_codes.line_of(InvalidReply("a" * 100_000), None, None)) < 1000
     assert exit_codes.line_of(InvalidReply(""), None, None) == "InvalidReply"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from string import Formatter
@@ -121,6 +122,18 @@ def test_commands_in_chinese(cli: Cli, monkeypatch: pytest.MonkeyPatch, argument
     monkeypatch.setenv("OMIPAY_BASE_URL", "http://127.0.0.1:9/omipay/api")
     ended = cli(*arguments, stdin="{}")
     assert said in ended.out + ended.err
+
+
+def test_verify_says_in_chinese_what_is_wrong_with_a_signature(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the sandbox's pages do. In JSON it is English."""
+    body = cli.sandbox.sign_notification(
+        {"order_no": "TR1", "out_order_no": "T1", "currency": "AUD", "total_amount": 1}
+    )
+    body["sign"] = body["sign"].lower()
+    monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
+    assert "签名        失败    sign 必须为大写" in cli("verify", stdin=json.dumps(body)).out
+    checks = cli("verify", "--json", stdin=json.dumps(body)).document["checks"]
+    assert checks[-1]["detail"] == "sign must be in upper case"
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,12 @@ def test_the_body_may_be_in_a_file(cli: Cli, tmp_path: Path) -> None:
     assert cli("verify", str(file)).code == 0
 
 
+def test_no_more_is_read_than_a_notification_may_have(cli: Cli) -> None:
+    """A device has no end: what is too long is refused like any long body."""
+    ended = cli("verify", "/dev/zero")
+    assert (ended.code, "longer than 65536 bytes" in ended.out) == (1, True)
+
+
 def test_the_prompt_shows_how_to_end_the_paste(cli: Cli) -> None:
     """At a terminal."""
     ended = cli("verify", stdin=notification(cli), terminal=True)

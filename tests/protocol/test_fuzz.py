@@ -19,9 +19,9 @@ from omipay_async import APIError, InvalidReply, NotificationError, OmipayError,
 from omipay_async.protocol import notifications
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.protocol.http_date import believable_date_ms, parse_http_date, retry_after_s
-from omipay_async.protocol.redaction import escape_controls
 from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, signature
+from omipay_async.text import escape_controls
 from tests.support.canned_gateway import (
     CALLS,
     DECODER,

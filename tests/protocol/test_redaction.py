@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omipay_async.protocol.redaction import escape_controls, excerpt, printable
+from omipay_async.protocol.redaction import excerpt
+from omipay_async.text import escape_controls, printable
 
 SECRET = "s3cret/+"
 
