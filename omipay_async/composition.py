@@ -1,4 +1,4 @@
-"""How a session is put together: its options are checked, and its components are given what they need of each other.
+"""Puts a session together: checks its options, makes its components, and gives each component the others it needs.
 
 The session imports this module when the first one is made, so that a program that only imports its name, such as a
 command line that shows its help, loads no HTTP library.
@@ -53,24 +53,33 @@ if TYPE_CHECKING:
     from .models import Notification
     from .protocol.notifications import SealedBody
     from .protocol.signing import Credentials, NonceProvider
+    from .transport.attempt import Node
+    from .transport.proxies import Proxies
 
 
 @attrs.frozen(eq=False, repr=False)
-class Components:
-    """The components of one session."""
+class Options:
+    """The options of a session, checked, and with their defaults. ``AsyncOmipay`` describes them."""
 
-    life: Lifecycle
-    client: HTTPClient
-    executor: CallExecutor
-    gateway: Gateway
-    wake_ups: WakeUps
-    polling: PollingService
-    receiver: NotificationReceiver
-    decoder: Callable[[], ReplyDecoder]
-    """Looks the time zone up at the first call."""
+    credentials: Credentials
+    clock: Clock
+    journal: Journal | None
+    nodes: list[Node]
+    verify: ssl.SSLContext | str | bool
+    timeout: float
+    timezone: str | tzinfo
+    on_event: Callable[[Event], None] | None
+    max_in_flight: int
+    transport: httpx.AsyncBaseTransport | None
+    proxies: Proxies
+    nonces: NonceProvider
+    retry: RetryPolicy
+    language: Language | None
+    notify_url: str | None
+    backend: Backend
 
 
-def compose(
+def checked_options(
     credentials: Credentials,
     *,
     region: Region | str,
@@ -90,16 +99,56 @@ def compose(
     transport: httpx.AsyncBaseTransport | None,
     proxy: str | httpx.URL | httpx.Proxy | None,
     verify: ssl.SSLContext | str | os.PathLike[str] | bool,
-) -> Components:
-    """The components of a session with these options, which ``AsyncOmipay`` describes."""
+) -> Options:
+    """Check the arguments of a session.
+
+    Raises:
+        ConfigurationError: naming the first one that is wrong.
+    """
     clock = config.require_methods(SystemClock() if clock is None else clock, "clock", "time_ms", "monotonic", "sleep")
     if journal is not None:
         config.require_methods(journal, "journal", "opening", "closing", "confirmed")
     nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
-    verify = config.verification(verify, nodes)
-    timeout = config.seconds("timeout", timeout)
-    decoder = _decoder(config.timezone(timezone))
-    events = Events(config.function(on_event, "on_event"))
+    backend = MemoryBackend(clock=clock) if backend is None else backend
+    return Options(
+        credentials=credentials,
+        clock=clock,
+        journal=journal,
+        nodes=nodes,
+        verify=config.verification(verify, nodes),
+        timeout=config.seconds("timeout", timeout),
+        timezone=config.timezone(timezone),
+        on_event=config.function(on_event, "on_event"),
+        max_in_flight=config.count("max_in_flight", max_in_flight),
+        transport=transport,
+        proxies=config.proxies(proxy, nodes, from_environment=transport is None),
+        nonces=TaggedNonces(credentials.keys) if nonces is None else config.function(nonces, "nonces"),
+        retry=config.instance(retry, "retry", RetryPolicy),
+        language=None if language is None else config.member(Language, "language", language),
+        notify_url=config.url("notify_url", notify_url),
+        backend=config.require_methods(backend, "backend", "claim", "renew", "finish", "release", "wake"),
+    )
+
+
+@attrs.frozen(eq=False, repr=False)
+class Components:
+    """The components of one session."""
+
+    life: Lifecycle
+    client: HTTPClient
+    executor: CallExecutor
+    gateway: Gateway
+    wake_ups: WakeUps
+    polling: PollingService
+    receiver: NotificationReceiver
+    decoder: Callable[[], ReplyDecoder]
+    """Looks the time zone up at the first call."""
+
+
+def compose(options: Options) -> Components:
+    """Make the components of a session, and connect them."""
+    clock = options.clock
+    events = Events(options.on_event)
 
     def leave_loop() -> None:
         client.move_to_another_loop()
@@ -108,35 +157,16 @@ def compose(
 
     life = Lifecycle(leave_loop)
     client = HTTPClient(
-        size=config.count("max_in_flight", max_in_flight),
+        size=options.max_in_flight,
         user_agent=f"omipay-async/{__version__}",
-        transport=transport,
-        proxies=config.proxies(proxy, nodes, from_environment=transport is None),
-        verify=verify,
+        transport=options.transport,
+        proxies=options.proxies,
+        verify=options.verify,
         is_closed=lambda: life.closed,
     )
-    executor = CallExecutor(
-        life=life,
-        client=client,
-        nodes=Nodes(nodes, clock),
-        credentials=credentials,
-        nonces=TaggedNonces(credentials.keys) if nonces is None else config.function(nonces, "nonces"),
-        gateway_time=GatewayTime(clock),
-        policy=config.instance(retry, "retry", RetryPolicy),
-        observer=CallObserver(events, clock),
-        decoder=decoder,
-        random=random.random,
-        journal=None if journal is None else CallJournal(journal, clock, credentials.m_number),
-    )
-    gateway = Gateway(
-        executor,
-        language=None if language is None else config.member(Language, "language", language),
-        notify_url=config.url("notify_url", notify_url),
-        timeout=timeout,
-    )
-    backend = MemoryBackend(clock=clock) if backend is None else backend
-    config.require_methods(backend, "backend", "claim", "renew", "finish", "release", "wake")
-    wake_ups = WakeUps(backend, m_number=credentials.m_number, clock=clock)
+    executor = _executor(options, life, client, CallObserver(events, clock))
+    gateway = Gateway(executor, language=options.language, notify_url=options.notify_url, timeout=options.timeout)
+    wake_ups = WakeUps(options.backend, m_number=options.credentials.m_number, clock=clock)
     polling = PollingService(
         gateway=gateway,
         life=life,
@@ -146,21 +176,37 @@ def compose(
         at_once=client.pool.limits[Priority.POLL],
         primary_node=executor.nodes.primary.name,
     )
-    receiver = _receiver(executor, gateway, polling, backend=backend, wake_ups=wake_ups, events=events, journal=journal)
-    return Components(life, client, executor, gateway, wake_ups, polling, receiver, decoder)
+    receiver = _receiver(options, executor, gateway, polling, wake_ups=wake_ups, events=events)
+    return Components(life, client, executor, gateway, wake_ups, polling, receiver, executor.decoder)
+
+
+def _executor(options: Options, life: Lifecycle, client: HTTPClient, observer: CallObserver) -> CallExecutor:
+    clock, journal = options.clock, options.journal
+    return CallExecutor(
+        life=life,
+        client=client,
+        nodes=Nodes(options.nodes, clock),
+        credentials=options.credentials,
+        nonces=options.nonces,
+        gateway_time=GatewayTime(clock),
+        policy=options.retry,
+        observer=observer,
+        decoder=_decoder(options.timezone),
+        random=random.random,
+        journal=None if journal is None else CallJournal(journal, clock, options.credentials.m_number),
+    )
 
 
 def _receiver(
+    options: Options,
     executor: CallExecutor,
     gateway: Gateway,
     polling: PollingService,
     *,
-    backend: Backend,
     wake_ups: WakeUps,
     events: Events,
-    journal: Journal | None,
 ) -> NotificationReceiver:
-    clock, m_number = executor.clock, executor.credentials.m_number
+    clock, m_number = options.clock, options.credentials.m_number
 
     def parse(body: SealedBody) -> Notification:
         issued = getattr(executor.nonces, "issued", None)
@@ -174,16 +220,16 @@ def _receiver(
             question(gateway), clock, at_once=executor.client.pool.limits[Priority.CONFIRMATION]
         ),
         confirmed=ConfirmedOrders(
-            backend=backend,
+            backend=options.backend,
             clock=clock,
             m_number=m_number,
             life=executor.life,
             wake_ups=wake_ups,
             wake_polls=polling.confirmed,
             decoder=executor.decoder,
-            journal=journal,
+            journal=options.journal,
         ),
-        guard=OnceGuard(backend, clock, m_number),
+        guard=OnceGuard(options.backend, clock, m_number),
         life=executor.life,
         events=events,
         clock=clock,

@@ -105,9 +105,9 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     ) -> None:
         secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
         proxy = concealed_proxy(proxy)
-        from .composition import compose  # loads what only sessions need
+        from .composition import checked_options, compose  # they load what only sessions need
 
-        components = compose(
+        options = checked_options(
             checked_credentials(m_number, secret_key, previous_secret_keys),
             region=region,
             base_url=base_url,
@@ -127,6 +127,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             proxy=proxy,
             verify=verify,
         )
+        components = compose(options)
         self._client = components.client
         self._executor = components.executor
         self._gateway = components.gateway
