@@ -101,7 +101,7 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(
     assert session.bodies == []
 
 
-# -- the whole road -------------------------------------------------------------------------------------------------
+# -- the whole way --------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager

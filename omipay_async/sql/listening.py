@@ -45,7 +45,7 @@ class Listening:
         self._database = database
         self._listeners: dict[object, Callable[[str], object]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._tried = asyncio.Event()
+        self._attempted = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
@@ -55,9 +55,9 @@ class Listening:
         self._listeners[token] = on_wake
         try:
             if self._task is None or self._task.done():
-                self._tried = asyncio.Event()
-                self._task = asyncio.create_task(self._run(self._tried))
-            await self._tried.wait()
+                self._attempted = asyncio.Event()
+                self._task = asyncio.create_task(self._run(self._attempted))
+            await self._attempted.wait()
             yield
         finally:
             del self._listeners[token]
@@ -76,23 +76,23 @@ class Listening:
         for on_wake in self._listeners.values():
             asyncio.get_running_loop().call_soon(on_wake, key)
 
-    async def _run(self, tried: asyncio.Event) -> None:
+    async def _run(self, attempted: asyncio.Event) -> None:
         listen = self._poll_sqlite if self._database.dialect.is_sqlite else self._listen_to_postgresql
         pauses = _Pauses()
         while True:
             try:
-                await listen(tried, pauses)
+                await listen(attempted, pauses)
             except (BackendError, *DATABASE_ERRORS) as error:
                 if pauses.first:
                     reported = str(error) if isinstance(error, BackendError) else reason(error)
                     _log.warning("wake-ups from other processes are missed: %s", reported)
             finally:
-                tried.set()
+                attempted.set()
             await asyncio.sleep(pauses.next())
 
     # -- PostgreSQL -------------------------------------------------------------------------------------------------
 
-    async def _listen_to_postgresql(self, tried: asyncio.Event, pauses: _Pauses) -> None:
+    async def _listen_to_postgresql(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
         """Listen until the connection is lost."""
         async with self._database.connected(BackendError) as connection:
             raw = await connection.get_raw_connection()
@@ -111,7 +111,7 @@ class Listening:
             await self._database.on(connection, add_listener, BackendError)
             driver.add_termination_listener(ended)
             try:
-                tried.set()
+                attempted.set()
                 pauses.reset()
                 while True:  # until the heartbeat of a lost connection fails
                     with contextlib.suppress(TimeoutError):
@@ -122,11 +122,11 @@ class Listening:
 
     # -- SQLite -----------------------------------------------------------------------------------------------------
 
-    async def _poll_sqlite(self, tried: asyncio.Event, pauses: _Pauses) -> None:
+    async def _poll_sqlite(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
         """Look for rows that were woken since the last look."""
         seen = await self._database.read(_last_woken, BackendError)
         while True:
-            tried.set()
+            attempted.set()
             pauses.reset()
             await asyncio.sleep(POLL_S)
             for key, place in await self._database.read(functools.partial(_woken_since, since=seen), BackendError):

@@ -164,7 +164,7 @@ class Sweeping:
         for key in keys:
             self._at_work.pop((m_number, key), None)
 
-    async def give_back(self, m_number: str, keys: Sequence[str]) -> None:
+    async def free(self, m_number: str, keys: Sequence[str]) -> None:
         """Make orders due at once that were taken and not asked about."""
         await self._put_off(m_number, keys, self._dialect.now())
 
@@ -246,11 +246,11 @@ class _Sweep:
         finally:
             if self._held:
                 self._sweeping.end(self._omipay.m_number, self._held)
-                await self._give_back()
+                await self._free()
 
-    async def _give_back(self) -> None:
+    async def _free(self) -> None:
         try:
-            await self._sweeping.give_back(self._omipay.m_number, list(self._held))
+            await self._sweeping.free(self._omipay.m_number, list(self._held))
         except JournalError as error:
             _log.warning("what this sweep had taken is due again in a minute: %s", error)
 

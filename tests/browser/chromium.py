@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_PATIENCE_S = 10.0
+_TIME_LIMIT_S = 10.0
 _PHONE = {"width": 375, "height": 812, "deviceScaleFactor": 2, "mobile": True}
 _FLAGS = (
     "--headless=new",
@@ -111,7 +111,7 @@ class Browser:
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
-        driver.set_page_load_timeout(_PATIENCE_S)
+        driver.set_page_load_timeout(_TIME_LIMIT_S)
         self._devtools("Page.addScriptToEvaluateOnNewDocument", {"source": _HURRY})
 
     # -- doing ------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Browser:
     def sees(self, seen: Callable[[], object], what: str) -> None:
         """Wait until ``seen()`` is true; elements that are not there yet, or no longer, do not matter."""
         passing = (NoSuchElementException, StaleElementReferenceException)
-        wait = WebDriverWait(self.driver, _PATIENCE_S, poll_frequency=0.02, ignored_exceptions=passing)
+        wait = WebDriverWait(self.driver, _TIME_LIMIT_S, poll_frequency=0.02, ignored_exceptions=passing)
         wait.until(lambda _: seen(), f"{what} did not appear at {self.driver.current_url.partition('?')[0]}")
 
     def reads(self, words: str, css: str = "body") -> None:

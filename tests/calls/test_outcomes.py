@@ -37,7 +37,7 @@ from tests.support.canned_gateway import CALLS, MONEY, READS, Gateway, fail, ope
 from tests.support.untyped import untyped
 
 UNLISTED = ("BRAND_NEW", "", None)
-UNCLEAR_SCAN = {"ORDER_PAID", "ORDER_CLOSED"}
+AMBIGUOUS_SCAN = {"ORDER_PAID", "ORDER_CLOSED"}
 
 
 def expected(endpoint: str, code: str | None) -> Outcome | None:
@@ -45,7 +45,7 @@ def expected(endpoint: str, code: str | None) -> Outcome | None:
     if endpoint in READS:
         return None
     listed = code in ErrorCode.__members__ or code == "SIGN_TIMEOUOT"
-    if endpoint == "MakeScanOrder" and (code in UNCLEAR_SCAN or not listed):
+    if endpoint == "MakeScanOrder" and (code in AMBIGUOUS_SCAN or not listed):
         return Outcome.UNKNOWN
     if endpoint == "Refund" and (code == "USERPAYING" or not listed):  # it speaks of a payment: as good as unlisted
         return Outcome.UNKNOWN

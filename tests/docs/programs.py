@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-PATIENCE_S: Final = 60.0
+TIME_LIMIT_S: Final = 60.0
 
 
 class Program:
@@ -39,7 +39,7 @@ class Program:
 
     async def until(self, words: str) -> None:
         """Return once it has said these words."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIME_LIMIT_S):
             while not any(words in line for line in self.lines):
                 if self._reading.done():
                     message = f"the program ended without saying {words!r}:\n{''.join(self.lines)}"
@@ -63,7 +63,7 @@ class Program:
 
     async def end(self) -> str:
         """Everything that it said, once it has ended."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIME_LIMIT_S):
             await self._reading
             await self.process.wait()
         return "".join(self.lines)
@@ -118,9 +118,9 @@ def needs(module: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(is_missing(module), reason=f"{module} is not installed: pip install -e '.[dev-guides]'")
 
 
-async def eventually(look: Callable[[], Any], patience: float = PATIENCE_S) -> Any:
+async def eventually(look: Callable[[], Any], timeout: float = TIME_LIMIT_S) -> Any:
     """What ``look`` returns once it is true."""
-    async with asyncio.timeout(patience):
+    async with asyncio.timeout(timeout):
         while not (seen := look()):  # what is looked at belongs to other processes
             await asyncio.sleep(0.02)
     return seen

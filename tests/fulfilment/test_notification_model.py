@@ -30,7 +30,7 @@ class Shop(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.clock = ManualClock()
         self.status = dict.fromkeys([*ORDERS, "TR99"], "READY")
-        self.trouble = False
+        self.unreachable = False
         self.handler_fails = False
         self.running: Counter[str] = Counter()
         self.successes: Counter[str] = Counter()
@@ -56,7 +56,7 @@ class Shop(RuleBasedStateMachine):
 
     def answer(self, request: Request) -> Any:
         """QueryOrder, as the gateway has it now."""
-        return httpx.ConnectError("refused") if self.trouble else order(self.status[request.number])
+        return httpx.ConnectError("refused") if self.unreachable else order(self.status[request.number])
 
     async def handle(self, order: Order) -> None:
         """Fulfil an order, when the gate is open."""
@@ -124,7 +124,7 @@ class Shop(RuleBasedStateMachine):
         async def lying() -> None:
             reply = await self.omipay.receive_notification(body, self.handle)
             assert reply.status >= 400
-            assert isinstance(reply.error, NotificationError) or self.trouble
+            assert isinstance(reply.error, NotificationError) or self.unreachable
             assert not reply.ran
 
         self.start(lying())
@@ -147,10 +147,10 @@ class Shop(RuleBasedStateMachine):
         """The shop's own database fails, or works again."""
         self.handler_fails = fails
 
-    @rule(trouble=st.booleans())
-    def network(self, trouble: bool) -> None:
+    @rule(unreachable=st.booleans())
+    def network(self, unreachable: bool) -> None:
         """The gateway cannot be reached, or can be reached again."""
-        self.trouble = trouble
+        self.unreachable = unreachable
 
     @rule(opens=st.booleans())
     def gate_moves(self, opens: bool) -> None:
@@ -203,7 +203,7 @@ class Shop(RuleBasedStateMachine):
 
     async def end(self) -> None:
         """Deliver the last notification of each order, then close the shop."""
-        self.trouble = self.handler_fails = False
+        self.unreachable = self.handler_fails = False
         self.gate.set()
         await self.clock.advance(60)
         for number in ORDERS:

@@ -166,13 +166,13 @@ async def test_an_unpaid_order_is_not_fulfilled(gateway: Gateway, omipay: AsyncO
 
 
 @pytest.mark.parametrize(
-    "trouble", [httpx.ConnectError("refused"), httpx.Response(502), fail("SYSTEM_ERROR"), fail("SIGN_ERROR")]
+    "failure", [httpx.ConnectError("refused"), httpx.Response(502), fail("SYSTEM_ERROR"), fail("SIGN_ERROR")]
 )
 async def test_a_notification_that_the_gateway_does_not_answer_for_is_to_be_delivered_again(
-    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, trouble: Any
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, failure: Any
 ) -> None:
     """The answer is 503 and FAIL, and no handler runs; the next delivery finds that the gateway works again."""
-    gateway.on("TR1", trouble, PAID)
+    gateway.on("TR1", failure, PAID)
     reply = await omipay.receive_notification(notification(clock), shop.handle)
     check_answer(reply, 503)
     assert (reply.order, reply.ran) == (None, False)

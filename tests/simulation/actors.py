@@ -91,12 +91,12 @@ async def scan_sale(shop: Shop) -> None:
 
 
 async def _settled(shop: Shop, made: ScanOrder | QROrder, number: str) -> Order | None:
-    """Wait for the money, and fulfil: by one of the roads that there are."""
-    omipay, road = shop.omipay, shop.world.chance.choice(["settle", "settle", "poll and fulfil", "nothing"])
+    """Wait for the money, and fulfil: in one of the ways that there are."""
+    omipay, way = shop.omipay, shop.world.chance.choice(["settle", "settle", "poll and fulfil", "nothing"])
     try:
-        if road == "nothing":
+        if way == "nothing":
             return None
-        if road == "settle":
+        if way == "settle":
             settling = omipay.settle(made, shop.handler, first_wait=1.0, interval=2.0, timeout=_POLL_S)
             order = await shop.waited(f"settling {number}", _POLL_S + _FULFIL_LIMIT_S, settling)
         else:

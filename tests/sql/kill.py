@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 AT_THE_GATEWAY = ("before the gateway acts", "after the gateway acted")
 AT_RANDOM = "at random"
-POINTS = (*kill_worker.HERE, *AT_THE_GATEWAY, AT_RANDOM)
+POINTS = (*kill_worker.IN_THE_WORKER, *AT_THE_GATEWAY, AT_RANDOM)
 WORKERS = 2
 _COLUMNS = ("order_no", "status", "due_at", "paid_at", "done_at", "closed_at", "owner", "lease_until")
 _LONGEST_LIFE_S = 8.0
@@ -106,8 +106,8 @@ class Workers:
         pid = process.pid or 0
         if point in AT_THE_GATEWAY:
             self.gateway.deaths[pid] = point
-        patience = self._random.uniform(0.2, 1.5) if point == AT_RANDOM else _LONGEST_LIFE_S
-        await _wait_for(process, patience)
+        lifetime_s = self._random.uniform(0.2, 1.5) if point == AT_RANDOM else _LONGEST_LIFE_S
+        await _wait_for(process, lifetime_s)
         self.kills[point if not process.is_alive() or point == AT_RANDOM else f"{point} (not reached)"] += 1
         self.gateway.deaths.pop(pid, None)
         if process.is_alive():

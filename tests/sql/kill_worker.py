@@ -29,7 +29,7 @@ CODES = (
     PaymentCode.NOT_ENOUGH,
     PaymentCode.SYSTEM_ERROR_ACTED,
 )
-HERE = (
+IN_THE_WORKER = (
     "before opening",
     "after opening",
     "before closing",

@@ -4,7 +4,7 @@ A :class:`World` plays one interleaving: the deliveries of a :class:`Scenario`, 
 each question to the store, and what happens to the processes before which turn of the event loop. It lists in
 ``broken`` whatever no interleaving may bring about:
 
-- the handler runs beside itself while its lease holds, or goes on after its lease has ended;
+- the handler runs twice at the same time while its lease holds, or goes on after its lease has ended;
 - it begins after its success was recorded, or again in a session in which it succeeded;
 - a success is recorded that no handler had, or a delivery is answered with SUCCESS before one is recorded;
 - the order is held for longer than a lease after the last thing that was carried out for it, a session that is alone is
@@ -305,7 +305,7 @@ class World:
         now = self.loop.time()
         for other in self._at_work:
             if other is session or (now < other.proven_until and not other.dead):
-                self.broken.append("the handler ran beside itself")
+                self.broken.append("the handler ran twice at the same time")
 
     # -- the store ----------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ async def hang(backend: RedisBackend, number: str) -> None:
 
 async def main(url: str, what: str, *numbers: str) -> None:
     """Do what was asked for."""
-    # Short where the lease is waited for, long where a busy machine must not let it lapse.
+    # Short if a test waits for its end, and long if it must not end on a busy machine.
     async with RedisBackend(url, lease=1.5 if what == "hang" else 30) as backend:
         if what == "hang":
             await hang(backend, numbers[0])

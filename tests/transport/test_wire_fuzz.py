@@ -92,7 +92,7 @@ class Peer:
     def _lost(self, _: Connection) -> None:
         self.closed += 1
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self.transport.closing and not self.connection.gone.done():
             self.connection.connection_lost(None)
 
@@ -102,18 +102,18 @@ class Peer:
             if self.transport.closing:
                 return
             self.connection.data_received(piece)
-            self._tell()
+            self._notify()
 
     def ends(self) -> None:
         """Say nothing more."""
         if not self.transport.closing and not self.connection.eof_received():
             self.transport.closing = True
-        self._tell()
+        self._notify()
 
     def abort(self) -> None:
         """Close our end."""
         self.connection.abort()
-        self._tell()
+        self._notify()
 
 
 class Framing(enum.Enum):
@@ -126,7 +126,7 @@ class Framing(enum.Enum):
 
 
 @attrs.frozen
-class Wire:
+class FuzzedReply:
     """One exchange as the server sends it."""
 
     sent: bytes
@@ -144,7 +144,7 @@ class Wire:
     """Whether the connection may be used again after such a reply."""
 
 
-def drawn(chance: random.Random) -> Wire:
+def drawn(chance: random.Random) -> FuzzedReply:
     """A reply, which may be corrupted."""
     framing = chance.choice([Framing.LENGTH, Framing.LENGTH, Framing.CHUNKED, Framing.CHUNKED, *Framing])
     status = chance.choice([204, 304] if framing is Framing.NONE else [200, 200, 200, 201, 404, 502])
@@ -165,9 +165,9 @@ def drawn(chance: random.Random) -> Wire:
     ends = chance.random() < 0.3 or framing is Framing.TO_THE_END
     surplus = chance.random() < 0.2 and framing is not Framing.TO_THE_END
     sent = whole + chance.choice(SURPLUS) if surplus else whole
-    spoilt = _corrupted(chance, sent) if chance.random() < 0.5 else sent
+    corrupted = _corrupted(chance, sent) if chance.random() < 0.5 else sent
     keeps = not (closes or old or ends or surplus or len(body) > LIMIT or framing is Framing.TO_THE_END)
-    return Wire(spoilt, ends, chance.random() < 0.5, status, body, spoilt == sent, surplus, keeps)
+    return FuzzedReply(corrupted, ends, chance.random() < 0.5, status, body, corrupted == sent, surplus, keeps)
 
 
 def _framed(chance: random.Random, framing: Framing, body: bytes, head: list[bytes]) -> bytes:
@@ -211,7 +211,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [piece for piece in pieces if piece]
 
 
-def live(wire: Wire, pieces: list[bytes]) -> tuple[Any, bool]:
+def live(wire: FuzzedReply, pieces: list[bytes]) -> tuple[Any, bool]:
     """The result of a request that is answered with ``pieces``, and whether the connection may be used again."""
     peer = Peer(tls=wire.tls)
     reply = peer.connection.send(b"GET", b"/first", HEADERS)
@@ -272,7 +272,7 @@ def check(number: int) -> str:
         pieces = cut(sent, places)
         assert live(wire, pieces) == whole, f"example {number}: {wire}, as {pieces}"
     if not wire.is_well_made:
-        return "spoilt" if outcome is None or isinstance(outcome[0], int) else "refused"
+        return "corrupted" if outcome is None or isinstance(outcome[0], int) else "refused"
     told = f"example {number}: {wire} came to {whole}"
     assert outcome is not None, told
     assert outcome[0] == wire.status, told
@@ -293,7 +293,7 @@ async def test_bytes_mean_the_same_in_pieces_of_any_size() -> None:
     """A reply or an ``httpx.TransportError``, the same for every cut. What is left over is not a reply."""
     begin = int(os.environ.get("OMIPAY_FUZZ_FIRST", "0"))
     seen = {check(number) for number in range(begin, begin + EXAMPLES)}
-    assert seen == {"spoilt", "refused", "surplus", "kept", "closed"}
+    assert seen == {"corrupted", "refused", "surplus", "kept", "closed"}
 
 
 async def test_bytes_before_a_request_close_the_connection() -> None:

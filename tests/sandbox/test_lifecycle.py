@@ -232,21 +232,21 @@ async def test_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("paid", "trouble"),
+    ("paid", "failure"),
     [
         (["S-1"], "paid at the gateway, but not recorded by your program: S-2"),
         ([], "paid at the gateway, but not recorded by your program: S-1, S-2"),
         (["S-1", "S-2", "S-3"], "recorded as paid by your program, but not paid at the gateway: S-3"),
     ],
 )
-async def test_books_that_disagree(raw: RawClient, sandbox: Sandbox, paid: list[str], trouble: str) -> None:
+async def test_books_that_disagree(raw: RawClient, sandbox: Sandbox, paid: list[str], failure: str) -> None:
     """A payment that only one side knows of fails the user's test, which names the orders."""
     for number in ("S-1", "S-2"):
         await raw.scanned(out_order_no=number)
     await raw.ask("MakeQROrder", out_order_no="S-3")
     with pytest.raises(AssertionError) as caught:
         assert_reconciled(sandbox, paid=paid)
-    assert str(caught.value) == trouble
+    assert str(caught.value) == failure
 
 
 async def test_money_that_moved_twice_is_never_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
