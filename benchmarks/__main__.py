@@ -37,7 +37,7 @@ PARTS: Final[Mapping[str, Callable[[Effort], Awaitable[list[Row]]]]] = {
 
 
 def main(arguments: list[str] | None = None) -> list[Row]:
-    """Run the parts asked for, all of them unless some are named."""
+    """Run the parts that are named, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of: {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="about 20 seconds; rough figures")
@@ -61,7 +61,7 @@ async def _run(name: str, effort: Effort) -> list[Row]:
 
 
 def machine() -> dict[str, str | int | None]:
-    """What a figure is worth nothing without."""
+    """The machine and the versions, which figures depend on."""
     versions = {
         name: metadata.version(name) for name in ("httpx", "httpcore", "aiohttp", "httpx-aiohttp", "attrs", "cattrs")
     }
@@ -69,7 +69,7 @@ def machine() -> dict[str, str | int | None]:
 
 
 def _without_proxies() -> None:
-    # Every side honours the environment's proxies; the canned server is on this machine.
+    # Every client uses the proxies of the environment, but the canned server is on this machine.
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         os.environ.pop(name, None)
         os.environ.pop(name.upper(), None)

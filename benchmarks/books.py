@@ -1,4 +1,4 @@
-"""What a money call costs with books: SQLite and PostgreSQL on this machine, against none, side by side."""
+"""What a money call costs with books on SQLite and PostgreSQL, compared with a call without books."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIDES = {"SQLite": "one machine", "PostgreSQL": "several machines"}
 
 
 async def money_calls(effort: Effort) -> list[Row]:
-    """How long ``make_scan_order`` takes with books that are written before and after it, in milliseconds more."""
+    """How many milliseconds longer ``make_scan_order`` takes with books, which are written before and after it."""
     calls = effort.of(100, 20)
     async with contextlib.AsyncExitStack() as stack:
         gateway = stack.enter_context(server.running())

@@ -1,4 +1,4 @@
-"""The code that people write by hand, and an SDK of the same make. Each asks once, signed, and reads the JSON.
+"""The code that people write by hand, and another SDK. Each sends one signed request and reads the JSON.
 
 None of it checks its input or the reply, knows a deadline, or tells a lost request from a refused one.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     Ask = Callable[[], Awaitable[object]]
-    """One question, one answer."""
+    """Sends one request and returns its answer."""
 
 M_NUMBER: Final = "000034"
 SECRET_KEY: Final = "toy-key-for-benchmarks"
@@ -38,7 +38,7 @@ CONNECTIONS: Final = 100
 
 
 def signed(params: dict[str, str]) -> dict[str, str]:
-    """``params`` with the gateway's four of its own, as the documents' examples make them."""
+    """``params`` with the four parameters of the signature, as the documents' examples make them."""
     timestamp, nonce = str(int(time.time() * 1000)), secrets.token_hex(16)
     text = f"{M_NUMBER}&{timestamp}&{nonce}&{SECRET_KEY}"
     sign = hashlib.md5(text.encode()).hexdigest().upper()
@@ -68,7 +68,7 @@ async def ours_over_aiohttp(server: str, **options: Any) -> AsyncIterator[Ask]:
 async def naive_httpx(
     server: str, transport: httpx.AsyncBaseTransport | None = None, verify: ssl.SSLContext | bool = True
 ) -> AsyncIterator[Ask]:
-    """``client.get(url, params=signed)`` and ``.json()``. No time limits: in a crowd httpx's are all missed."""
+    """``client.get(url, params=signed)`` and ``.json()``, without time limits: with many tasks all would be missed."""
     url = f"{server}{ROOT}/v2/QueryOrder"
     async with httpx.AsyncClient(timeout=None, transport=transport, verify=verify) as client:
 
@@ -81,7 +81,7 @@ async def naive_httpx(
 
 @contextlib.asynccontextmanager
 async def naive_httpx_in_turn(server: str) -> AsyncIterator[Ask]:
-    """The naive code with a semaphore before it, which keeps the crowd out of httpx's pool: CONNECTIONS at a time."""
+    """The naive code with a semaphore, so that only CONNECTIONS tasks at a time use httpx's pool."""
     turn = asyncio.Semaphore(CONNECTIONS)
     async with naive_httpx(server) as naive:
 
@@ -148,7 +148,7 @@ async def raw_aiohttp(server: str) -> AsyncIterator[Ask]:
 
 @contextlib.asynccontextmanager
 async def openai(server: str) -> AsyncIterator[Ask]:
-    """openai-python's async client, which too makes a typed value of a small JSON object, on a route of its own.
+    """openai-python's async client, which also makes a typed value of a small JSON object, on its own route.
 
     It is httpx underneath, or since its 3.x a fork of it.
 
@@ -170,4 +170,4 @@ SIDES: Final[Mapping[str, Callable[[str], AbstractAsyncContextManager[Ask]]]] = 
     "raw aiohttp": raw_aiohttp,
     "openai-python": openai,
 }
-"""By the names that the table gives them, each opened with the server's address."""
+"""The comparators by their names in the table. Each is opened with the server's address."""

@@ -1,4 +1,4 @@
-"""What one call costs this process: CPU time per QueryOrder, and of the steps that need no network."""
+"""The CPU time of one QueryOrder, and of the steps of a call that need no network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 async def query_order(effort: Effort) -> list[Row]:
-    """CPU per call, one call at a time; signed and read by all, typed and checked by us and openai-python alone."""
+    """CPU per call, one call at a time. All sign and read; only this library and openai-python make typed values."""
     missing = []
     with server.running() as url:
         async with contextlib.AsyncExitStack() as stack:
@@ -65,7 +65,7 @@ async def query_order(effort: Effort) -> list[Row]:
 
 
 async def query_order_tls(effort: Effort) -> list[Row]:
-    """CPU per call under TLS, which is what production speaks."""
+    """CPU per call with TLS, which production uses."""
     authority, context = trustme.CA(), ssl.create_default_context()
     authority.configure_trust(context)
     own, base = "omipay_async", "naive httpx"
@@ -85,7 +85,7 @@ async def query_order_tls(effort: Effort) -> list[Row]:
 
 
 async def steps(effort: Effort) -> list[Row]:
-    """Microseconds of the steps around a request, alone. In a call, caches cold, each costs 2 to 3 times as much."""
+    """Microseconds of each step of a call, measured alone. In a call, with cold caches, it takes 2 to 3 times that."""
     key, zone = comparators.SECRET_KEY, zoneinfo.ZoneInfo("Australia/Sydney")
     credentials, nonces = Credentials(comparators.M_NUMBER, key), TaggedNonces([key])
     decoder = decoding.ReplyDecoder(zone)
@@ -104,7 +104,7 @@ async def steps(effort: Effort) -> list[Row]:
 
 
 def notification() -> bytes:
-    """A body as the gateway sends it."""
+    """The body of a reply."""
     timestamp, nonce = "1540426523000", "313644f42ecd4758b5e23b80e86efdc4"
     sign = signature(comparators.M_NUMBER, timestamp, nonce, comparators.SECRET_KEY)
     order = {**server.ORDER, "order_no": comparators.ORDER_NO, "total_amount": 450, "cny_amount": 2156}
@@ -112,5 +112,5 @@ def notification() -> bytes:
 
 
 def _us(step: Callable[[], object], calls: int) -> float:
-    # The fastest of the repeats: whatever else the machine does only ever adds.
+    # The fastest of the repeats, because other work of the machine only adds time.
     return min(timeit.repeat(step, number=calls, repeat=15)) / calls * 1e6

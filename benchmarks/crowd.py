@@ -1,4 +1,4 @@
-"""Throughput of a crowd of tasks on one client. Each block is a process, which can be ended whatever it is doing.
+"""Throughput of many tasks on one client. Each block is a process, which can be ended whatever it is doing.
 
 ``python -m benchmarks.crowd SIDE URL TASKS WINDOW_S LIMIT_S`` starts the tasks, waits for WARM answers, counts for
 WINDOW_S, prints answers per second and is gone. Where they do not come in LIMIT_S, it prints what one answer would be.
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 _LIMIT_S: Final = 2.0
 _WARM: Final = 200
-"""Answers before anything is counted: every connection is open by then."""
+"""How many answers come before counting begins: every connection is open by then."""
 
 
 async def throughput(effort: Effort) -> list[Row]:
-    """Answers per second at 20, 1,000 and 4,000 tasks. At 20 everybody has a connection; then it is a crowd."""
+    """Answers per second with 20, 1,000 and 4,000 tasks. With 20, each task has a connection."""
     own, aiohttp = "omipay_async", "omipay_async over aiohttp"
     stock, queued = "naive httpx", "naive httpx, semaphore"
     listed, over = "naive over a list of connections", "naive over aiohttp's transport"
@@ -73,7 +73,7 @@ async def _measured(effort: Effort, tasks: int, *sides: str) -> Figures:
 
 
 class Counter:
-    """Counts the answers, and watches from a thread: the event loop of a stuck client never comes to look."""
+    """Counts the answers. A thread ends the measurement, because the event loop of a stuck client would not."""
 
     def __init__(self, window_s: float, limit_s: float) -> None:
         self.answers = 0

@@ -1,4 +1,4 @@
-"""What it costs a program to begin: CPU time in a fresh interpreter, whose own start is not counted.
+"""What it costs a program to start: CPU time in a new interpreter, without the interpreter's own start.
 
 All modules come from a cache of bytecode, as on a machine where they were installed and used before. The programs are
 texts: whatever this package imports for itself is not in them.
@@ -43,7 +43,7 @@ async def main(server, root, m_number, key, order_no):
 
 
 async def times(effort: Effort) -> list[Row]:
-    """The import that a program needs, and the one that is all lazy."""
+    """The import that a program needs, and the one that loads everything lazily."""
     statements = [_HTTPX, _SESSION, _PACKAGE, _FLOOR]
     if importlib.util.find_spec("openai") is not None and not effort.quick:
         statements.append(_OPENAI)
@@ -63,7 +63,7 @@ async def times(effort: Effort) -> list[Row]:
 
 
 async def first_answer(effort: Effort) -> list[Row]:
-    """A program that imports what it needs, asks for one order, and ends."""
+    """A program that imports what it needs, queries one order, and ends."""
     with tempfile.TemporaryDirectory() as cache, server.running() as url:
         call = (
             f"asyncio.run(main{(url, server.ROOT, comparators.M_NUMBER, comparators.SECRET_KEY, comparators.ORDER_NO)})"

@@ -1,4 +1,4 @@
-"""How figures come about: sides in turn, block by block, and the median over the blocks.
+"""How figures are measured: blocks of all sides take turns, and the median over the blocks counts.
 
 Two figures that were not taken side by side are not compared: a ratio is taken within each block, then the median of
 the ratios, so that what slows the machine down slows both sides of each.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Effort:
-    """How long to measure for: ``--quick`` shows that everything runs, its figures are rough."""
+    """How long to measure. ``--quick`` only shows that everything runs: its figures are rough."""
 
     quick: bool = False
 
@@ -44,7 +44,7 @@ class Figures:
         return statistics.median(self.of[side])
 
     def ratio(self, side: str, to: str) -> float:
-        """The median over the blocks of what ``side`` is to ``to``."""
+        """The median over the blocks of the ratio of ``side`` to ``to``."""
         return statistics.median(mine / other for mine, other in zip(self.of[side], self.of[to], strict=True))
 
     def medians(self) -> dict[str, float]:
@@ -64,7 +64,7 @@ async def in_turn(sides: Mapping[str, Block], blocks: int) -> Figures:
 
 
 async def printed_by(*arguments: str, **environment: str) -> str:
-    """What a Python of its own prints, started with ``arguments``."""
+    """The output of another Python process that is started with ``arguments``."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env={**os.environ, **environment}
     )

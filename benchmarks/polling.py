@@ -1,4 +1,4 @@
-"""Polls by the thousand: how soon a new order is answered beside them, and how long their end holds the loop."""
+"""Thousands of polls: how soon a new order is answered among them, and how long closing them blocks the event loop."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def _first_status_s(omipay: AsyncOmipay) -> float:
 
 
 async def closing(effort: Effort) -> list[Row]:
-    """The longest time that closing a session over its polls keeps the event loop from everything else."""
+    """The longest time for which closing a session with many polls blocks the event loop."""
     polls = effort.of(100_000, 5_000)
     held = [await _longest_hold_ms(polls) for _ in range(effort.of(3, 1))]
     what = f"closing a session over {polls:,} polls: the longest time that the event loop is held"
@@ -78,7 +78,7 @@ async def _watched_closing_ms(polls: int) -> float:
         watching = asyncio.create_task(_watch(holds))
         await asyncio.sleep(0)
         await omipay.aclose()
-        await asyncio.wait(tasks[-1:])  # the last of them: to wait for all would hold the loop too
+        await asyncio.wait(tasks[-1:])  # only the last of them, because waiting for all would block the loop too
         watching.cancel()
         for task in tasks:
             assert isinstance(task.exception(), SessionClosed)

@@ -1,4 +1,4 @@
-"""What is shown: a row for each thing measured, its target and whether it was met. No I/O."""
+"""The table: a row for each figure, with its target and whether it was met. No I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen
 class Target:
-    """The figure to reach."""
+    """The target of a figure."""
 
     limit: float
     at_least: bool = False
@@ -31,21 +31,21 @@ class Row:
     """``x`` is a ratio."""
     target: Target | None = None
     sides: dict[str, float] = attrs.field(factory=dict)
-    """What the ratio was made of, in ``sides_unit``."""
+    """The figures of the sides, in ``sides_unit``."""
     sides_unit: str = "us"
     note: str = ""
-    """What a reader must know not to be misled."""
+    """What a reader must know to understand the figure."""
 
     @property
     def verdict(self) -> str:
-        """``ok``, ``missed``, or nothing where there is no target."""
+        """``ok``, ``missed``, or empty without a target."""
         if self.target is None:
             return ""
         return "ok" if self.target.met(self.measured) else "missed"
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as text, under each what it was made of."""
+    """The rows as text, each with the figures of its sides."""
     width = max(len(row.what) for row in rows)
     lines = [f"{'what':{width}}  {'measured':>14}  {'target':14}", "-" * (width + 40)]
     for row in rows:
@@ -60,7 +60,7 @@ def table(rows: list[Row]) -> str:
 
 
 def as_json(rows: list[Row]) -> list[dict[str, object]]:
-    """The rows for a machine."""
+    """The rows as JSON."""
     return [
         {
             **attrs.asdict(row, filter=lambda field, _: field.name != "target"),

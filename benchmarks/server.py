@@ -1,4 +1,4 @@
-"""A gateway that answers the same every time, in a process of its own: what is measured is the client alone.
+"""A gateway in another process that gives the same answers every time, so that only the client is measured.
 
 A raw ``asyncio.Protocol`` with ready-made bytes; the first word of the path that it knows decides. ``--delay-ms`` holds
 every reply back by that long, as a real gateway's distance does. It ends when its standard input does.
@@ -116,7 +116,7 @@ async def serve(delay_s: float, certificate: str | None = None) -> None:
 
 @contextlib.contextmanager
 def running(delay_ms: int = 0, certificate: Path | None = None) -> Iterator[str]:
-    """``http://127.0.0.1:PORT``, or ``https``, of a server in a process of its own."""
+    """``http://127.0.0.1:PORT``, or ``https``, of a server in another process."""
     command = [sys.executable, "-m", "benchmarks.server", "--delay-ms", str(delay_ms)]
     command += [] if certificate is None else ["--certificate", str(certificate)]
     scheme = "http" if certificate is None else "https"

@@ -1,4 +1,4 @@
-"""One session under load: thousands of reads at once, a till beside thousands of polls, what a pending poll weighs."""
+"""One session under load: thousands of reads, a till among thousands of polls, and the memory of a pending poll."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GATEWAY_MS: Final = 30
 
 
 async def concurrent_reads(effort: Effort) -> list[Row]:
-    """CPU per call of many reads at once on a session as it comes (20 slots, 30 s), against one after the other."""
+    """CPU per call of many concurrent reads on a default session (20 slots, 30 s), compared with single ones."""
     with server.running() as url:
         async with comparators.session(url) as omipay:
 
@@ -56,7 +56,7 @@ async def concurrent_reads(effort: Effort) -> list[Row]:
 
 
 async def scans_beside_polls(effort: Effort) -> list[Row]:
-    """How long a till waits for ``make_scan_order`` while 5,000 polls are due at once and for ever."""
+    """How long a till waits for ``make_scan_order`` while 5,000 polls are always due."""
     scans = effort.of(20, 8)
     with server.running(_GATEWAY_MS) as url:
         async with comparators.session(url) as omipay:
@@ -107,7 +107,7 @@ async def polling(omipay: AsyncOmipay, polls: int) -> AsyncIterator[None]:
 
 
 async def memory(effort: Effort) -> list[Row]:
-    """Bytes per pending poll, in processes of their own: as Python counts them, and as the system does."""
+    """Bytes per pending poll, as Python and as the system count them. Each is measured in another process."""
     tasks = effort.of(10_000, 2_000)
 
     async def weighed(kind: str, how: str) -> float:

@@ -1,4 +1,4 @@
-"""What strangers cost a shop: its own calls beside a thousand forged, rightly signed notifications a second.
+"""What strangers cost a shop: its own calls during a thousand forged, correctly signed notifications per second.
 
 The forgeries use one signature that was captured. They name an order that exists, orders that nobody knows, or either
 at a gateway that answers confirmations slowly or with 502. Each block is calls one after the other, without the
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[AsyncOmipay], Awaitable[None]]
     Latencies = dict[str, list[float]]
-    """Of each call, in milliseconds, a median for each block."""
+    """The milliseconds of each call, a median for each block."""
 
 _GATEWAY_MS: Final = 30
 _A_SECOND: Final = 1_000
@@ -45,7 +45,7 @@ _FORGERIES: Final = {
     "a slow gateway": server.SLOW,
     "a gateway that answers 502": server.BROKEN,
 }
-"""The number that the bodies name; one that is not ``ORDER_NO`` is followed by another figure each time."""
+"""The number in the bodies; one that is not ``ORDER_NO`` is followed by another figure each time."""
 
 
 async def own_calls(effort: Effort) -> list[Row]:
@@ -63,7 +63,7 @@ async def own_calls(effort: Effort) -> list[Row]:
 
 
 async def _measured(effort: Effort, order_no: str) -> tuple[Latencies, Latencies]:
-    """What each call takes in each block, without the attack and under it."""
+    """How long each call takes in each block, without and during the attack."""
     quiet: Latencies = {call: [] for call in _CALLS}
     attacked: Latencies = {call: [] for call in _CALLS}
     with server.running(_GATEWAY_MS) as url:
@@ -89,7 +89,7 @@ async def _timed_ms(ask: Ask, omipay: AsyncOmipay) -> float:
 
 @contextlib.asynccontextmanager
 async def _flood(omipay: AsyncOmipay, order_no: str) -> AsyncIterator[None]:
-    """Open under the attack, once it has gone on for a while."""
+    """Begin the attack, and enter when it has gone on for a while."""
     flooding = asyncio.create_task(_send_bodies(omipay, order_no))
     try:
         await asyncio.sleep(_BEFORE_S)
@@ -106,7 +106,7 @@ async def _send_bodies(omipay: AsyncOmipay, order_no: str) -> None:
     began, sent = time.perf_counter(), 0
     try:
         while True:
-            # As many as are due: a loop that is late is given no rest.
+            # As many as are due, also if the loop is late.
             for _ in range(int((time.perf_counter() - began) * _A_SECOND) - sent):
                 body = asyncio.create_task(omipay.receive_notification(_body(captured, next(numbers)), _handle))
                 bodies.add(body)
@@ -125,7 +125,7 @@ def _body(signature: dict[str, str], order_no: str) -> bytes:
 
 
 async def _handle(order: Order) -> None:
-    """Nothing: what the shop does is its own affair."""
+    """Do nothing: the shop's own work is not measured."""
 
 
 _numbers = itertools.count()

@@ -1,4 +1,4 @@
-"""What all tests share: a clock that stands still, a list for events, and the settings of hypothesis.
+"""The fixtures that all tests share, such as a manual clock and a list of events, and the settings of hypothesis.
 
 Hypothesis asserts no times, and finds the same examples on each run of CI.
 """
@@ -34,7 +34,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def events() -> list[Event]:
-    """For ``on_event=events.append``."""
+    """A list of events, for ``on_event=events.append``."""
     return []
 
 

@@ -56,7 +56,7 @@ _TESTS: Final = {
     "sql": ["tests/sql", "tests/test_public_api.py"],
 }
 _LONG: Final = (
-    # One batch of seeds of ten is enough.
+    # One of ten batches of seeds is enough.
     *(
         f"tests/fulfilment/test_guard_interleavings.py::test_the_handler_is_guarded_whatever_happens[seeds {n}"
         for n in range(1, 10)
@@ -65,7 +65,7 @@ _LONG: Final = (
     "tests/polling/test_polling_many.py::test_ten_thousand_polls",
     "tests/protocol/test_fuzz.py",
     "tests/sql/test_kill.py",
-    "tests/sql/test_failures.py",  # of real time: a busy machine fails some of it
+    "tests/sql/test_failures.py",  # depends on real time, and may fail on a busy machine
     "tests/transport/test_cancel.py",
     "tests/transport/test_instants.py",
     "tests/transport/test_slots.py::test_burst",
@@ -74,7 +74,7 @@ _LONG: Final = (
 
 
 def main() -> int:
-    """The exit code: 1 if more survived than may."""
+    """Run the faults, and return the exit code: 1 if more survived than may."""
     options = _options()
     os.environ["CI"] = "true"
     equivalent = _equivalent()
@@ -122,7 +122,7 @@ def _sample(packages: list[str], seed: int, number: int) -> list[Mutant]:
 
 
 def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> tuple[int, int]:
-    """How many were killed, how many survived. The tests must pass without a fault, or all would seem killed."""
+    """Count the faults that were found and that survived. The tests must pass without a fault first."""
     packages = sorted({_package(one) for one in todo})
     began, scores = time.monotonic(), Counter[tuple[str, bool]]()
     plain = [(None, _tests(package)) for package in packages]

@@ -40,13 +40,13 @@ _LOG_CALL = m.Call(func=m.Attribute(value=m.Name("_log")))
 
 
 def _drop(node: cst.BaseSmallStatement) -> Iterator[cst.CSTNode]:
-    """What is done for its effect is not done."""
+    """Leave out a statement that is there for its effect."""
     if m.matches(node, _STATEMENT):
         yield cst.Pass()
 
 
 def _negate(node: cst.If | cst.While | cst.CompIf) -> Iterator[cst.CSTNode]:
-    """The other way is taken."""
+    """Take the other branch."""
     if not m.matches(node.test, _NEGATED_BY_MUTMUT | _FOR_TYPE_CHECKERS):
         inner = node.test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
         yield node.with_changes(test=cst.UnaryOperation(cst.Not(), inner))
@@ -62,7 +62,7 @@ _OPERATORS: Final[OPERATORS_TYPE] = [
 
 
 class _Visitor(MutationVisitor):
-    """mutmut's, which also enters decorated functions."""
+    """mutmut's visitor, which here also enters decorated functions."""
 
     def _skip_node_and_children(self, node: cst.CSTNode) -> bool:
         if isinstance(node, cst.FunctionDef):
@@ -83,7 +83,7 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What ``--mutant`` takes."""
+        """Its name for ``--mutant``."""
         return f"{self.path}#{self.number}"
 
 
@@ -120,7 +120,7 @@ def _mutations(path: str) -> tuple[cst.Module, list[Mutation]]:
 
 
 def mutations_of(path: str, code: str) -> tuple[cst.Module, list[Mutation]]:
-    """The parsed code, and what can be changed in it."""
+    """The parsed code, and its possible changes."""
     wrapper = MetadataWrapper(cst.parse_module(code))
     visitor = _Visitor(_OPERATORS, get_ignored_lines(path, code, wrapper))
     module = wrapper.visit(visitor)
@@ -128,7 +128,7 @@ def mutations_of(path: str, code: str) -> tuple[cst.Module, list[Mutation]]:
 
 
 def _changes_nothing(mutation: Mutation) -> bool:
-    """Whether a message is changed: a text with a space in it, or a call that loses one. Or a value of no meaning."""
+    """Whether only a message is changed (a text with a space, or a call that loses one), or a value without meaning."""
     before, after = mutation.original_node, mutation.mutated_node
     if isinstance(before, cst.Call) and isinstance(after, cst.Call):
         kept = {id(argument.value) for argument in after.args}

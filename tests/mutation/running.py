@@ -1,4 +1,4 @@
-"""A mutant lives in a copy of the tree, and its tests run in a fork of a process that has imported what they need."""
+"""Runs the tests of a mutant in a copy of the tree, in a fork of a process that has imported what they need."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _FORK = multiprocessing.get_context("fork")
 _COPIED: Final = ("omipay_async", "tests", "pyproject.toml", "README.md")
-_HANG: Final = 45  # seconds that no single test needs, on a busy machine either
+_HANG: Final = 45  # seconds; no single test needs so long, even on a busy machine
 _LIMIT: Final = 400  # seconds for all tests of a mutant
 # What takes long to import, and is not ours.
 _IMPORTED_ONCE: Final = (
@@ -37,7 +37,7 @@ _IMPORTED_ONCE: Final = (
 
 @attrs.frozen
 class Verdict:
-    """What the tests said of a mutant."""
+    """The result of the tests of a mutant."""
 
     mutant: Mutant | None
     survived: bool
@@ -67,17 +67,17 @@ class _Run:
     mutant: Mutant | None
     process: BaseProcess
     copy: Path
-    original: str  # the text that the mutant stands in for
+    original: str  # the text that the mutant replaces
     began: float
 
 
 def verdicts(
     todo: Iterable[tuple[Mutant | None, list[str]]], folder: Path, jobs: int
 ) -> Generator[Verdict, None, None]:
-    """Run the tests of each; None stands for the tree as it is. In the order in which they end."""
+    """Run the tests of each, and yield the results as they end. None means the tree without a fault."""
     for name in _IMPORTED_ONCE:
         importlib.import_module(name)
-    folder.chmod(0o755)  # PostgreSQL's user must get at its data
+    folder.chmod(0o755)  # PostgreSQL's user must be able to read its data
     waiting, free, running = iter(todo), [_copied(folder / str(job)) for job in range(jobs)], list[_Run]()
     try:
         while True:
@@ -128,7 +128,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _ended(run: _Run) -> Verdict:
-    """Ends what the tests left, too, such as servers."""
+    """End the process and what its tests have left, such as servers."""
     seconds, code = _age(run), run.process.exitcode
     with contextlib.suppress(ProcessLookupError):
         os.killpg(run.process.pid or 0, signal.SIGKILL)
@@ -143,7 +143,7 @@ def _ended(run: _Run) -> Verdict:
 
 
 def _tested(copy: Path, tests: list[str], module: str) -> None:
-    """In the new process: the tests with the package of the copy."""
+    """Run, in the new process, the tests with the package of the copy."""
     os.setsid()
     os.chdir(copy)
     os.environ |= {"PYTHONPATH": str(copy), "TMPDIR": str(copy / "tmp"), "PYTHONDONTWRITEBYTECODE": "1", "CI": "true"}

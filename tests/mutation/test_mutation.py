@@ -1,4 +1,4 @@
-"""Which faults are put into the package, and that those which change nothing are listed with a reason."""
+"""Which faults are put into the package, and that faults without an effect are listed with a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _changes(code: str) -> set[tuple[str, str]]:
 
 
 def test_small_faults_are_made_but_none_in_messages() -> None:
-    """Operators, constants, conditions and statements; also in properties, which mutmut by itself leaves alone."""
+    """They change operators, constants, conditions and statements, also in properties, which mutmut leaves out."""
     returned = 'return cast("int", self.amount + 1)'
     assert _changes(_CODE) == {
         ("if self.open:", "if not (self.open):"),
@@ -50,7 +50,7 @@ def test_small_faults_are_made_but_none_in_messages() -> None:
 
 @pytest.mark.parametrize(("path", "listed"), sorted(_LISTED.items()))
 def test_what_changes_nothing_is_still_there_and_says_why(path: str, listed: list[dict[str, str]]) -> None:
-    """An entry for a line that is gone would hide nothing today, and too much tomorrow."""
+    """An entry for a line that does not exist any more could later hide a real fault."""
     lines = " ".join(line.strip() for line in (ROOT / path).read_text(encoding="utf-8").splitlines())
     assert [one["was"] for one in listed if one["was"] not in lines] == []
     assert all(one["why"].strip() and one["was"] != one["now"] for one in listed)

@@ -1,4 +1,4 @@
-"""A simulated world: whole shops in one program, in which everything goes wrong that can, and nothing is left to luck.
+"""A simulated world: whole shops in one program, with every kind of failure, all of it decided by a seed.
 
 A world has a gateway (the sandbox), a database (SQLite, with the real ``Books``), and three processes of one merchant:
 a till that scans payment codes, waits, fulfils and refunds; a shop that makes QR orders and receives notifications; and

@@ -1,4 +1,4 @@
-"""``python -m tests.simulation --seeds 100000``: live through many worlds; ``--seed 4711`` tells the story of one."""
+"""``python -m tests.simulation --seeds 100000`` runs many worlds; ``--seed 4711`` prints the trace of one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 20
 
 
 def main() -> int:
-    """The exit code: 1 if a promise was broken."""
+    """Run the worlds, and return the exit code: 1 if a rule was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many worlds")
     parser.add_argument("--first", type=int, default=1, help="the first seed")

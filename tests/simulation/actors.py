@@ -32,7 +32,7 @@ Script = Callable[["World"], Iterable[Act]]
 _POS_NO: Final = "till-1"
 _POLL_S: Final = 20.0
 _FULFIL_LIMIT_S: Final = 120.0
-"""Fulfilling may wait for another process that holds the claim, and for a store that stalls."""
+"""How long fulfilling may take, because another process may hold the claim, and the store may stall."""
 _STANDS_STILL: Final = 0.5
 _CODES: Final = (PaymentCode.PAID, PaymentCode.PAID, *PaymentCode)
 
@@ -45,7 +45,7 @@ async def perform(shop: Shop, script: Iterator[Act]) -> None:
             shop.world.trace(shop.process.name, f"begins {act.__name__}")
             acting = spawn(shop.process, act(shop))
             chaos = shop.world.chaos
-            if chaos.happens(chaos.weather.cancellations):
+            if chaos.happens(chaos.rates.cancellations):
                 await asyncio.wait((acting,), timeout=chaos.chance.choice([0.0, 0.02, 0.3, 2.0, 12.0]))
                 acting.cancel()
             await asyncio.wait((acting,))
@@ -61,7 +61,7 @@ async def perform(shop: Shop, script: Iterator[Act]) -> None:
 
 
 async def scan_sale(shop: Shop) -> None:
-    """Charge a payment code, and settle what it came to, as the README tells a till to."""
+    """Charge a payment code, and do what the README says to do for each result."""
     world = shop.world
     number, amount = world.record.number("S"), world.chance.choice([100, 450, 451])
     call = world.record.begun(number, shop.process)
@@ -192,7 +192,7 @@ async def qr_sale(shop: Shop) -> None:
 
 
 async def open_for_notifications(shop: Shop) -> None:
-    """Have nothing to do for a while but to receive notifications."""
+    """Only receive notifications for a while."""
     await asyncio.wait((shop.closing,), timeout=shop.world.chance.uniform(5, 40))
 
 
@@ -230,7 +230,7 @@ SCRIPTS: Final[dict[str, Script]] = {"till": _till, "shop": _shop, "worker": _wo
 
 
 def customer_of(world: World, order: Any) -> None:
-    """Let a customer come for a QR order that was made."""
+    """Begin a customer for a QR order that was made."""
     if order.endpoint == "MakeQROrder" and world.chaos.is_on:
         spawn(None, _customer(world, order.order_no))
 
@@ -244,12 +244,12 @@ async def _customer(world: World, order_no: str) -> None:
 
 
 def outsiders(world: World) -> list[Coroutine[Any, Any, None]]:
-    """What goes on outside while the world is in disorder."""
+    """What happens outside of the processes while there are faults."""
     return [_strangers(world), _jumping_clock(world), _standing_machine(world), _back_office(world)]
 
 
 async def _standing_machine(world: World) -> None:
-    """In some worlds the machine stands still now and then: for less or more than a lease, and than a call has."""
+    """In some worlds stop the machine now and then, for less or more than a lease and than the time of a call."""
     chance = random.Random(f"standing still {world.seed}")
     while chance.random() < _STANDS_STILL:
         await asyncio.sleep(chance.uniform(0.5, 15))
@@ -260,7 +260,7 @@ async def _standing_machine(world: World) -> None:
 
 
 async def _jumping_clock(world: World) -> None:
-    while world.chaos.weather.jumps:
+    while world.chaos.rates.jumps:
         await asyncio.sleep(world.chance.uniform(5, 20))
         seconds = world.chance.choice([-90.0, -8.0, 8.0, 90.0])
         world.trace("clock", f"jumps by {seconds:g} s")
@@ -268,7 +268,7 @@ async def _jumping_clock(world: World) -> None:
 
 
 async def _back_office(world: World) -> None:
-    """Let refunds go their way."""
+    """Let refunds go on to their next status."""
     while True:
         await asyncio.sleep(1.0)
         for refund in list(world.sandbox.ledger.refunds.values()):
@@ -280,7 +280,7 @@ async def _back_office(world: World) -> None:
 
 
 async def _strangers(world: World) -> None:
-    """Post what is forged, what was captured, and what the merchant has signed itself."""
+    """Post forged notifications, captured ones, and ones with a signature of the merchant's own calls."""
     chance = world.chance
     while True:
         await asyncio.sleep(chance.uniform(0.5, 6))
@@ -301,7 +301,7 @@ def _quadruple(source: Any) -> dict[str, Any]:
 
 
 def notification_app(world: World) -> Any:
-    """Where the gateway's notifications arrive: at the shop's process, if it lives."""
+    """The app that receives the gateway's notifications: the shop's process, if it is alive."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -318,7 +318,7 @@ def notification_app(world: World) -> Any:
 
 
 async def _delivered(world: World, body: bytes, kind: str) -> tuple[int, bytes]:
-    """Bring a body to the shop's ``notify_url``."""
+    """Post a body to the shop's ``notify_url``."""
     shop = world.shops.get("shop")
     if shop is None or not shop.process.alive:
         return 502, b""

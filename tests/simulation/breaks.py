@@ -1,4 +1,4 @@
-"""Rules of the library, each broken on purpose: whether a world finds out shows what the simulation is worth."""
+"""Rules of the library that can be broken on purpose, to check that the simulation finds that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _repeat_money() -> Any:
-    """Money is repeated like a read when no answer comes."""
+    """A money call is repeated like a read when there is no reply."""
     decide = retries.decide
 
     def broken(policy: Any, now: Any, random: Any) -> Any:
@@ -31,7 +31,7 @@ def _repeat_money() -> Any:
 
 
 def _believe_silence() -> Any:
-    """No answer to a money call is taken for "it did not happen"."""
+    """A money call without a reply is reported as not done."""
     unknown = outcomes._unknown
 
     def broken(request: Any, error: Any) -> Any:
@@ -41,7 +41,7 @@ def _believe_silence() -> Any:
 
 
 def _believe_any_reply() -> Any:
-    """A reply is believed although it names another sale or contradicts itself."""
+    """A reply is accepted although it names another sale or contradicts itself."""
     return mock.patch.object(decoding, "why_not_believed", return_value=None)
 
 
@@ -55,7 +55,7 @@ def _record_later() -> Any:
 
 
 def _hold_for_ever() -> Any:
-    """What a sweep has taken is never due again by itself."""
+    """An order that a sweep has taken is never due again by itself."""
     return mock.patch.object(sweeping, "_HOLD", timedelta(days=3650))
 
 
@@ -69,7 +69,7 @@ def _send_first() -> Any:
 
 
 def _keep_listening() -> Any:
-    """Closing a session leaves the task that hears of other processes."""
+    """Closing a session does not end the task that receives wake-ups."""
 
     async def broken(_: Any) -> None:
         return None
@@ -90,6 +90,6 @@ BREAKS: Final[dict[str, Callable[[], Any]]] = {
 
 @contextlib.contextmanager
 def broken(name: str | None) -> Iterator[None]:
-    """While open, the rule ``name`` does not hold. None: all hold."""
+    """While open, the rule ``name`` is broken; with None no rule is."""
     with contextlib.nullcontext() if name is None else BREAKS[name]():
         yield

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: every decision is drawn from the seed, and there is one place where they are drawn."""
+"""What goes wrong, and when. All of it is drawn here, from the seed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import random
 
 
-class Accident(enum.Enum):
-    """What happens to one request on its way, or to its reply."""
+class NetworkFault(enum.Enum):
+    """What happens to a request or to its reply on the network."""
 
     NONE = "nothing"
     REFUSED = "the connection is refused"
@@ -35,15 +35,18 @@ class Accident(enum.Enum):
     SWAPPED = "the replies of two calls are swapped"
 
 
-_ACCIDENTS: Final = [*(accident for accident in Accident if accident is not Accident.NONE), Accident.SWAPPED]
+_NETWORK_FAULTS: Final = [
+    *(fault for fault in NetworkFault if fault is not NetworkFault.NONE),
+    NetworkFault.SWAPPED,
+]
 
 
 @attrs.frozen
-class Weather:
-    """How bad a world is. A seed draws one; some worlds are calm in one respect, so that others show."""
+class FaultRates:
+    """The probabilities of a world's faults. A seed draws them; some are 0, so that other faults are seen."""
 
-    accidents: float
-    store_trouble: float
+    network_faults: float
+    store_failures: float
     crashes: float
     cancellations: float
     closings: float
@@ -53,11 +56,11 @@ class Weather:
     handler_fails: float
 
     @classmethod
-    def drawn(cls, chance: random.Random) -> Weather:
-        """The weather of a world."""
+    def drawn(cls, chance: random.Random) -> FaultRates:
+        """Draw the probabilities of a world."""
         return cls(
-            accidents=chance.choice([0.0, 0.1, 0.25, 0.5]),
-            store_trouble=chance.choice([0.0, 0.0, 0.01, 0.04]),
+            network_faults=chance.choice([0.0, 0.1, 0.25, 0.5]),
+            store_failures=chance.choice([0.0, 0.0, 0.01, 0.04]),
             crashes=chance.choice([0.0, 0.5, 1.0]),
             cancellations=chance.choice([0.0, 0.3, 1.0]),
             closings=chance.choice([0.0, 0.3]),
@@ -69,37 +72,37 @@ class Weather:
 
 
 class Chaos:
-    """Draws the accidents of one world, until it is told to stop."""
+    """Draws the faults of one world, until it is stopped."""
 
-    def __init__(self, chance: random.Random, weather: Weather) -> None:
+    def __init__(self, chance: random.Random, rates: FaultRates) -> None:
         self.chance = chance
-        self.weather = weather
+        self.rates = rates
         self.is_on = True
 
     def happens(self, probability: float) -> bool:
-        """Whether something does that happens with ``probability`` while the world is in disorder."""
+        """Draw whether something happens that has this probability while there are faults."""
         return self.is_on and self.chance.random() < probability
 
-    def accident(self) -> Accident:
+    def network_fault(self) -> NetworkFault:
         """What happens to the next request."""
-        return self.chance.choice(_ACCIDENTS) if self.happens(self.weather.accidents) else Accident.NONE
+        return self.chance.choice(_NETWORK_FAULTS) if self.happens(self.rates.network_faults) else NetworkFault.NONE
 
     def latency(self) -> float:
-        """How long one way takes, in seconds."""
+        """How many seconds a request or a reply takes."""
         return self.chance.choice([0.0, 0.01, 0.02, 0.05, 0.3])
 
     def late(self) -> float:
-        """How long what is late takes, in seconds: less or more than a call has."""
+        """How many seconds a late one takes: less or more than the time of a call."""
         return self.chance.choice([1.0, 4.0, 9.99, 10.5, 25.0])
 
     def crash_step(self) -> int | None:
-        """The step at which a process that starts now dies; None: it lives."""
-        return self.chance.randint(1, self.chance.choice([20, 60, 250])) if self.happens(self.weather.crashes) else None
+        """The step at which a process that starts now is killed; None if it is not."""
+        return self.chance.randint(1, self.chance.choice([20, 60, 250])) if self.happens(self.rates.crashes) else None
 
     async def at_the_store(self) -> None:
-        """Let a statement take its time, fail, or stall."""
+        """Let a statement take some time, fail, or stall."""
         await asyncio.sleep(0.001)
-        if not self.happens(self.weather.store_trouble):
+        if not self.happens(self.rates.store_failures):
             return
         if self.chance.random() < 0.5:
             message = "disk I/O error"
@@ -108,7 +111,7 @@ class Chaos:
 
     def notification_faults(self) -> dict[Fault, float]:
         """The faults of notifications, with their probabilities."""
-        lost = self.weather.notifications_lost
+        lost = self.rates.notifications_lost
         return {
             Fault.NOTIFICATION_DROP: lost,
             Fault.NOTIFICATION_DUPLICATE: lost / 2,

@@ -1,4 +1,4 @@
-"""What has to be true of a process that was closed, and of a world at its end."""
+"""The rules that are checked when a process was closed, and at the end of a world."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GRACE_S = 30.0
 
 
 async def check_closed(world: World, shop: Shop) -> None:
-    """Nothing is left of a session that was closed, once those who used it have heard of it."""
+    """Check that nothing is left of a closed session once its callers have got their errors."""
     process, here = shop.process, asyncio.current_task()
     until = world.loop.time() + _GRACE_S
     while (left := [task for task in process.tasks if task is not here]) and world.loop.time() < until:
@@ -34,7 +34,7 @@ async def check_closed(world: World, shop: Shop) -> None:
 
 
 async def check_end(world: World) -> None:
-    """Everything that can be said only when nothing happens any more."""
+    """Check what can be checked only when nothing happens any more."""
     await asyncio.sleep(2 * _GRACE_S)
     for call in world.record.calls.values():
         _check_call(world, call)
@@ -45,7 +45,7 @@ async def check_end(world: World) -> None:
 
 
 def _check_call(world: World, call: MoneyCall) -> None:
-    """One call: acted on at most once, told of exactly once, and nothing denied that happened."""
+    """Check a call: the gateway acted at most once, there is one event, and it does not deny what happened."""
     ledger, violated = world.sandbox.ledger, world.record.violated
     acted = ledger.acted(call.number)
     if acted > 1:
@@ -62,7 +62,7 @@ def _check_call(world: World, call: MoneyCall) -> None:
 
 
 def _check_order(world: World, order: Any) -> None:
-    """One order: its effect is there once if it is paid and was ever heard of, and never otherwise."""
+    """Check an order: it has one effect if it is paid and a process knows it, and none otherwise."""
     effects, violated = world.record.effects(order.order_no), world.record.violated
     if effects > 1:
         violated(f"{order.order_no} ({order.out_order_no}) took effect {effects} times")
@@ -81,7 +81,7 @@ def _check_order(world: World, order: Any) -> None:
 
 
 def _check_journal(world: World) -> None:
-    """The books: no money was moved without an entry, and no entry denies what happened."""
+    """Check the books: no money moved without an entry, and no entry denies what happened."""
     ledger, violated = world.sandbox.ledger, world.record.violated
     entries = {
         out_refund_no or out_order_no: outcome
@@ -103,7 +103,7 @@ def _check_journal(world: World) -> None:
 
 
 def _check_leaks(world: World) -> None:
-    """Tasks and timers, but those of processes that were killed: these were cut off on purpose."""
+    """Check that no tasks and timers are left, except those of processes that were killed."""
     here = asyncio.current_task()
     left = []
     for task in asyncio.all_tasks(world.loop):

@@ -1,4 +1,4 @@
-"""An event loop whose time is virtual: when nothing can run, it goes to the next timer instead of waiting for it."""
+"""An event loop with virtual time: when nothing can run, it goes to the next timer instead of waiting for it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 _MOST_TURNS: Final = 500_000
 _TURN_S: Final = 1e-6
-"""Even where nothing waits, time passes: nobody can spin before a deadline for ever."""
+"""How much time passes in each iteration, so that no program can spin before a deadline for ever."""
 
 
 class StuckError(Exception):
-    """Nothing can run any more, or the program turns without an end."""
+    """Nothing can run any more, or the program never stops running."""
 
 
 class _VirtualSelector(selectors.BaseSelector):
-    """Has no files to watch. Whoever asks it to wait is told that the time has passed."""
+    """A selector without files. Waiting returns at once and advances the time."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -29,7 +29,7 @@ class _VirtualSelector(selectors.BaseSelector):
         self._keys: dict[Any, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        """Take note of the loop's own pipe, in which nothing ever arrives."""
+        """Register the loop's own pipe, in which nothing ever arrives."""
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
         self._keys[fd] = selectors.SelectorKey(fileobj, fd, events, data)
         return self._keys[fd]
@@ -61,7 +61,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual = _VirtualSelector()
         self.stood_still_s = 0.0
-        """How long nothing ran, all in all."""
+        """The sum of the times in which nothing ran."""
         super().__init__(self._virtual)
 
     def time(self) -> float:
@@ -69,7 +69,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
     def stand_still(self, seconds: float) -> None:
-        """Let time pass in which nothing runs, whatever is due: as when a machine is suspended."""
+        """Let time pass in which nothing runs, as when a machine is suspended."""
         self._virtual.now += seconds
         self.stood_still_s += seconds
 
@@ -87,7 +87,7 @@ class MachineClock:
         self._start_ms = round((start_s + skew_s) * 1000)
 
     def time_ms(self) -> int:
-        """Milliseconds since the epoch, as this machine believes."""
+        """Milliseconds since the epoch, by this machine's clock."""
         return self._start_ms + round(self._loop.time() * 1000)
 
     def monotonic(self) -> float:
@@ -103,5 +103,5 @@ class MachineClock:
         return self._loop.call_later(seconds, callback)
 
     def jump(self, seconds: float) -> None:
-        """Put the wall clock forward or back."""
+        """Set the wall clock forward or back."""
         self._start_ms += round(seconds * 1000)

@@ -1,4 +1,4 @@
-"""The way between the processes and the gateway: requests and replies that are lost, late, changed or swapped.
+"""The network between the processes and the gateway: it loses, delays, changes and swaps requests and replies.
 
 A request that has left goes on by itself: that its sender was cancelled or killed stops nothing.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from .chaos import Accident
+from .chaos import NetworkFault
 from .process import spawn
 
 if TYPE_CHECKING:
@@ -45,23 +45,23 @@ class _Reply(httpx.AsyncByteStream):
 
 
 class SimulatedTransport(httpx.AsyncBaseTransport):
-    """What a session of a simulated process sends its requests through."""
+    """The transport of a session in a simulated process."""
 
     def __init__(self, world: World, process: Process) -> None:
         self._world = world
         self._process = process
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The reply, or what became of it."""
+        """Return the reply, or raise what became of it."""
         await self._process.step("sending a request")
         endpoint = request.url.path.rpartition("/")[2]
-        accident = self._world.chaos.accident()
-        self._world.trace(self._process.name, f"{endpoint} {_numbers(request)}: {accident.value}")
-        if accident is Accident.REFUSED:
+        network_fault = self._world.chaos.network_fault()
+        self._world.trace(self._process.name, f"{endpoint} {_numbers(request)}: {network_fault.value}")
+        if network_fault is NetworkFault.REFUSED:
             message = "connection refused"
             raise httpx.ConnectError(message)
         arrived: asyncio.Future[_Raw] = asyncio.get_running_loop().create_future()
-        spawn(None, self._world.network.carry(request, endpoint, accident, arrived))
+        spawn(None, self._world.network.carry(request, endpoint, network_fault, arrived))
         status, headers, body = await arrived
         await self._process.step("receiving a reply")
         return httpx.Response(status, headers=headers, stream=_Reply(self._process, body))
@@ -75,14 +75,14 @@ class Network:
         self._chaos = world.chaos
         self._waiting_to_swap: dict[str, _Swap] = {}
         self.seen: list[httpx.QueryParams] = []
-        """The queries that went by: what a customer's browser or a thief may have seen."""
+        """The queries that were sent: a customer's browser or a stranger may have seen them."""
 
     async def carry(
-        self, request: httpx.Request, endpoint: str, accident: Accident, arrived: asyncio.Future[Any]
+        self, request: httpx.Request, endpoint: str, network_fault: NetworkFault, arrived: asyncio.Future[Any]
     ) -> None:
-        """One request and its reply, whoever still waits for it."""
+        """Carry one request and its reply, whether anybody still waits for it or not."""
         try:
-            got = await self._exchange(request, endpoint, accident)
+            got = await self._exchange(request, endpoint, network_fault)
         except httpx.TransportError as error:
             if not arrived.done():
                 arrived.set_exception(error)
@@ -90,22 +90,22 @@ class Network:
             if not arrived.done() and got is not None:
                 arrived.set_result(got)
 
-    async def _exchange(self, request: httpx.Request, endpoint: str, accident: Accident) -> _Raw | None:
+    async def _exchange(self, request: httpx.Request, endpoint: str, network_fault: NetworkFault) -> _Raw | None:
         await asyncio.sleep(self._chaos.latency())
-        if accident is Accident.SLOW_REQUEST:
+        if network_fault is NetworkFault.SLOW_REQUEST:
             await asyncio.sleep(self._chaos.late())
-        if accident is Accident.LOST_REQUEST:
+        if network_fault is NetworkFault.LOST_REQUEST:
             message = "the connection was reset"
             raise httpx.ReadError(message)
         self.seen.append(request.url.params)
-        if accident in {Accident.BAD_GATEWAY, Accident.SYSTEM_ERROR}:
+        if network_fault in {NetworkFault.BAD_GATEWAY, NetworkFault.SYSTEM_ERROR}:
             status, headers, body = 200, httpx.Headers({"content-type": "application/json"}), b"{}"
         else:
-            status, headers, body = await self._asked(request)
+            status, headers, body = await self._gateways_reply(request)
         await asyncio.sleep(self._chaos.latency())
-        return await self._returned(endpoint, accident, (status, headers, body))
+        return await self._returned(endpoint, network_fault, (status, headers, body))
 
-    async def _asked(self, request: httpx.Request) -> _Raw:
+    async def _gateways_reply(self, request: httpx.Request) -> _Raw:
         response = await self._world.gateway.handle_async_request(request)
         body = await response.aread()
         endpoint = request.url.path.rpartition("/")[2]
@@ -113,24 +113,24 @@ class Network:
             body = json.dumps({**json.loads(body), "order_no": request.url.params["order_no"]}).encode()
         return response.status_code, response.headers, body
 
-    async def _returned(self, endpoint: str, accident: Accident, reply: _Raw) -> _Raw | None:
+    async def _returned(self, endpoint: str, network_fault: NetworkFault, reply: _Raw) -> _Raw | None:
         status, headers, body = reply
-        match accident:
-            case Accident.LOST_REPLY:
+        match network_fault:
+            case NetworkFault.LOST_REPLY:
                 message = "the connection was reset"
                 raise httpx.ReadError(message)
-            case Accident.NO_END:
+            case NetworkFault.NO_END:
                 return None
-            case Accident.SLOW_REPLY:
+            case NetworkFault.SLOW_REPLY:
                 await asyncio.sleep(self._chaos.late())
-            case Accident.SWAPPED if self._says_whose_it_is(endpoint, body):
+            case NetworkFault.SWAPPED if self._says_whose_it_is(endpoint, body):
                 return await self._swapped(endpoint, reply)
             case _:
-                status, body = _changed(accident, status, body)
+                status, body = _changed(network_fault, status, body)
         return status, headers, body
 
     def _says_whose_it_is(self, endpoint: str, body: bytes) -> bool:
-        """At once, or through a later question. That other replies were swapped no client could notice."""
+        """Whether the reply or a later question shows its sale. No client could notice a swap of other replies."""
         if endpoint == "MakeQROrder":
             return b'"FAIL"' not in body and not self._world.sandbox.oddities
         return {"MakeScanOrder": b'"out_order_no"', "QueryOrder": b'"order_no"'}.get(endpoint, b"?") in body
@@ -150,26 +150,26 @@ class Network:
 
 
 class _Swap(asyncio.Future[_Raw]):
-    """A reply that waits for another one to change places with."""
+    """A reply that waits to be swapped with another one."""
 
     def __init__(self, mine: _Raw) -> None:
         super().__init__()
         self.mine = mine
 
 
-def _changed(accident: Accident, status: int, body: bytes) -> tuple[int, bytes]:
-    """The reply as the accident leaves it."""
-    match accident:
-        case Accident.BAD_GATEWAY | Accident.BAD_GATEWAY_ACTED:
+def _changed(network_fault: NetworkFault, status: int, body: bytes) -> tuple[int, bytes]:
+    """The reply after the fault."""
+    match network_fault:
+        case NetworkFault.BAD_GATEWAY | NetworkFault.BAD_GATEWAY_ACTED:
             return 502, b"<html>502 Bad Gateway</html>"
-        case Accident.SYSTEM_ERROR | Accident.SYSTEM_ERROR_ACTED:
+        case NetworkFault.SYSTEM_ERROR | NetworkFault.SYSTEM_ERROR_ACTED:
             return 200, b'{"return_code": "FAIL", "error_code": "SYSTEM_ERROR", "error_msg": ""}'
-        case Accident.GARBAGE:
+        case NetworkFault.GARBAGE:
             return status, body[: len(body) // 2]
-        case Accident.TWO_MINDS:
+        case NetworkFault.TWO_MINDS:
             other = b'"SUCCESS"}' if b'"FAIL"' in body else b'"FAIL", "error_code": "NOT_ENOUGH"}'
             return status, body.rstrip()[:-1] + b', "return_code": ' + other
-        case Accident.CONTRADICTION:
+        case NetworkFault.CONTRADICTION:
             said = b"true" if b'"FAIL"' in body else b"false"
             return status, b'{"success": ' + said + b", " + body.lstrip()[1:]
         case _:

@@ -30,7 +30,7 @@ def spawn(process: Process | None, work: Coroutine[Any, Any, Any]) -> asyncio.Ta
 
 
 class OwnedTask(asyncio.Task[Any]):
-    """A task that its process knows of. It stands in for ``asyncio.Task`` while a world runs."""
+    """A task that its process knows. It replaces ``asyncio.Task`` while a world runs."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], **options: Any) -> None:
         context = options.get("context")
@@ -48,7 +48,7 @@ def owning_factory(
 
 
 class Process:
-    """One life of a process, from its start to its end or its crash."""
+    """A process from its start to its end or its crash."""
 
     def __init__(self, world: World, name: str, crash_at: int | None) -> None:
         self.world = world
@@ -72,7 +72,7 @@ class Process:
         task.add_done_callback(lambda done: self.tasks.pop(done, None) and None)
 
     async def step(self, what: str) -> None:
-        """Pass the fence, or never return."""
+        """Return if the process is alive; otherwise wait for ever."""
         if self.alive:
             self.steps += 1
             if self.steps == self.crash_at:
@@ -88,7 +88,7 @@ class Process:
         await asyncio.get_running_loop().create_future()
 
     def kill(self) -> None:
-        """Die as by kill -9."""
+        """End as by kill -9."""
         if not self.alive:
             return
         self.alive = False
@@ -101,6 +101,6 @@ class Process:
         self.world.died(self)
 
     def close_files(self) -> None:
-        """Close what is kept for later connections."""
+        """Close the files that are kept for later connections."""
         while self.files:
             self.files.pop().close()

@@ -1,4 +1,4 @@
-"""What is known from outside: every call and what was said of it, beside the gateway's ledger and the effects."""
+"""What is known outside of the processes: every call and its result, the gateway's ledger, and the effects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ViolationError(Exception):
-    """The library broke a promise."""
+    """The library broke a rule."""
 
 
 @attrs.define
@@ -28,9 +28,9 @@ class MoneyCall:
     process: Process
     events: int = 0
     outcome: Outcome | None = None
-    """As the ``call`` event had it, None for success."""
+    """The outcome in the ``call`` event, None for success."""
     raised: Outcome | None = None
-    """As the error had it."""
+    """The outcome of the error."""
 
 
 class Record:
@@ -41,14 +41,14 @@ class Record:
         self.violations: list[str] = []
         self.calls: dict[str, MoneyCall] = {}
         self.written: dict[str, None] = {}
-        """The order numbers that a process was told are written down."""
+        """The order numbers that the books reported as written down."""
         self.processes: list[Process] = []
         self.counts: Counter[str] = Counter()
         self._numbers = 0
         self._reading: sqlite3.Connection | None = None
 
     def violated(self, what: str) -> NoReturn:
-        """A promise was broken. It is noted, because whoever is in between may catch what is raised."""
+        """Note that a rule was broken, and raise that. It is noted because the error may be caught on its way."""
         self.violations.append(what)
         self._world.trace("world", what)
         raise ViolationError(what)
@@ -59,13 +59,13 @@ class Record:
         return f"{kind}-{self._numbers:04}"
 
     def begun(self, number: str, process: Process) -> MoneyCall:
-        """A money call is about to be made."""
+        """Note that a money call is about to be made."""
         call = self.calls[number] = MoneyCall(number, process)
         self.counts["money calls"] += 1
         return call
 
     def on_event(self, process: Process, event: Event) -> None:
-        """What the session tells of its calls."""
+        """Note the events of a session's calls."""
         number = event.out_refund_no or event.out_order_no
         call = self.calls.get(number) if number is not None else None
         if not process.alive or event.name != "call" or call is None or event.endpoint == "QueryOrder":
@@ -77,7 +77,7 @@ class Record:
     # -- the database, seen from outside ----------------------------------------------------------------------------
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What is committed."""
+        """The rows that are committed."""
         if self._reading is None:
             self._reading = sqlite3.connect(self._world.path, timeout=0)
         return self._reading.execute(statement, values).fetchall()

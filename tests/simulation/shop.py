@@ -1,4 +1,4 @@
-"""The program of one process: a session with books, a transactional handler, and the waits that everybody checks."""
+"""The program of one process: a session with books, a transactional handler, and calls with a checked time limit."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ T = TypeVar("T")
 
 TIMEOUT_S: Final = 10.0
 CALL_LIMIT_S: Final = TIMEOUT_S + 5.0 + 1.0
-"""A call's time, closing its entry in the journal, and a little."""
+"""How long a call may take: its own time, closing its entry in the journal, and some more."""
 
 
 class HandlerFailedError(Exception):
-    """What a handler raises now and then."""
+    """The error that a handler raises now and then."""
 
 
 HANDLER_ERRORS: Final = (HandlerFailedError, SQLAlchemyError)
-"""What comes out of ``settle`` and ``fulfil`` as the handler raised it, its failed statements included."""
+"""The errors of handlers, failed statements included, which ``settle`` and ``fulfil`` raise."""
 
 
 class _WatchedBooks(Books):
-    """Books whose word is remembered: what they said is written down has to be found in the end."""
+    """Books that note which orders they reported as written down: these are checked in the end."""
 
     world: World
     process: Process
@@ -85,17 +85,17 @@ class Shop:
 
     @property
     def closed(self) -> bool:
-        """Whether it was told to leave."""
+        """Whether it was closed."""
         return self.closing.done()
 
     async def aclose(self) -> None:
-        """Leave in order."""
+        """Close the session and the books."""
         self.closing.set_result(None)
         await self.omipay.aclose()
         await self.books.aclose()
 
     async def _handle(self, order: Order, connection: AsyncConnection) -> None:
-        """What a payment brings about."""
+        """The shop's handler."""
         world = self.world
         await self.process.step("in a handler")
         known = world.sandbox.ledger.orders.get(order.order_no)
@@ -106,13 +106,13 @@ class Shop:
             )
         values = {"order_no": order.order_no, "out_order_no": order.out_order_no, "amount": order.amount}
         await connection.execute(insert(EFFECT).values(values))
-        if world.chaos.happens(world.chaos.weather.handler_fails):
+        if world.chaos.happens(world.chaos.rates.handler_fails):
             raise HandlerFailedError
         await asyncio.sleep(world.chance.choice([0.0, 0.0, 0.2, 3.0]))
         world.record.counts["handlers"] += 1
 
     async def waited(self, what: str, limit: float, work: Awaitable[T]) -> T:
-        """What ``work`` comes to, which it has to do within ``limit`` seconds in which the machine runs."""
+        """The result of ``work``, which has to end within ``limit`` seconds in which the machine runs."""
         loop, allowed, task = self.world.loop, limit, asyncio.ensure_future(work)
         try:
             while allowed > 0 and not task.done():
@@ -135,7 +135,7 @@ class Shop:
             self.world.record.violated(f"{self.process}: {what} has not ended after {limit:g} seconds")
 
     def check_paid(self, order: Any, *, out_order_no: str | None = None) -> None:
-        """The order is said to be paid: is it?"""
+        """Check that an order that the library reports as paid is paid."""
         known = self.world.sandbox.ledger.orders.get(order.order_no)
         wrong = known is None or not known.is_paid
         if known is not None and out_order_no is not None and known.out_order_no != out_order_no:
@@ -145,13 +145,13 @@ class Shop:
         self.world.record.counts["paid"] += 1
 
     def check_effect(self, order_no: str) -> None:
-        """The order is said to be fulfilled: is it?"""
+        """Check that an order that the library reports as fulfilled has its effect."""
         found = self.world.record.effects(order_no)
         if found != 1:
             self.world.record.violated(f"{order_no} is said to be fulfilled, and has {found} effects")
 
     async def sweep(self) -> None:
-        """One sweep; what it could not do, a later one does."""
+        """Sweep once."""
         try:
             report = await self.waited("a sweep", 300, self.books.sweep(self.omipay, self.handler))
         except OmipayError as error:

@@ -43,11 +43,11 @@ EFFECT: Final = Table(
     Column("out_order_no", String),
     Column("amount", Integer),
 )
-"""What payments brought about. Nothing in it keeps a second row for an order out: that is what the books promise."""
+"""The effects of payments. The table accepts a second row for an order, because the books have to prevent that."""
 
 
 class InlineConnection(aiosqlite.Connection):
-    """A connection whose thread is a task of its process. As with a thread, cancelling who waits stops nothing."""
+    """A connection whose thread is a task of its process. As with a thread, cancelling the caller does not stop it."""
 
     def __init__(self, path: str, process: Process | None) -> None:
         super().__init__(functools.partial(_connect, path), 64)
@@ -85,7 +85,7 @@ class InlineConnection(aiosqlite.Connection):
         return await done
 
     def _is_idle(self, name: str) -> bool:
-        """Whether there is nothing to roll back: then the database is not asked."""
+        """Whether there is nothing to roll back, so that no statement is needed."""
         return name == "rollback" and not (self._working or untyped(self._connection).in_transaction)
 
     async def _work(self, process: Process) -> None:
@@ -118,7 +118,7 @@ class InlineConnection(aiosqlite.Connection):
             await process.step("waiting for the writer")
 
     def stop(self) -> None:
-        """Close at once. What is in the middle of something is closed in earnest, as is what a dead process had."""
+        """Close at once. A connection that is in use, or that a killed process had, is really closed."""
         self._running = False
         connection, self._connection = self._connection, None
         if self._process is not None:
@@ -131,19 +131,19 @@ class InlineConnection(aiosqlite.Connection):
             self._process.files.append(connection)
 
     def cut(self) -> None:
-        """Go away with the process: what was not committed is lost."""
+        """End with the process: what was not committed is lost."""
         self.stop()
         self._jobs.clear()
 
     async def close(self) -> None:
-        """Close after what is under way."""
+        """Close when the statement under way has ended."""
         if self._working:
             await self._execute(_nothing)
         self.stop()
 
 
 def _nothing() -> None:
-    """What closing waits for: it has its turn after everything that was asked before."""
+    """The job that closing waits for: it is done after all earlier ones."""
 
 
 def _connect(path: str) -> sqlite3.Connection:
@@ -162,7 +162,7 @@ def _connection(*_: object, **__: object) -> InlineConnection:
 
 @functools.cache
 def engine() -> AsyncEngine:
-    """The one engine."""
+    """The engine of all processes."""
     return create_async_engine(
         "sqlite+aiosqlite:///simulated.db", connect_args={"async_creator_fn": _connection}, poolclass=NullPool
     )

@@ -1,4 +1,4 @@
-"""Three hundred worlds in which everything goes wrong, and the rules that are broken on purpose are found out."""
+"""Three hundred simulated worlds with faults of every kind, and rules that are broken on purpose and must be found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEEDS, PARTS = 300, 12
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_world_breaks_a_promise(part: int) -> None:
-    """No order is acted on twice, nothing false is said, every known payment takes effect once, nothing leaks."""
+    """No order is acted on twice, no outcome is wrong, every known payment has one effect, and nothing leaks."""
     facts: Counter[str] = Counter()
     for seed in range(part + 1, SEEDS + 1, PARTS):
         result = run(seed)
@@ -29,7 +29,7 @@ def test_no_world_breaks_a_promise(part: int) -> None:
 
 
 FOUND_BY = {"believe-any-reply": 45, "hold-for-ever": 66, "record-later": 16}
-"""Seeds that found a broken rule. When the library changes, a seed becomes another world: then others are tried."""
+"""Seeds that found a broken rule. When the library changes, a seed becomes another world: then others are used."""
 
 
 @pytest.mark.parametrize("rule", BREAKS)
@@ -40,7 +40,7 @@ def test_a_rule_that_is_broken_on_purpose_is_found(rule: str) -> None:
 
 
 def test_a_seed_is_the_same_world_in_every_run() -> None:
-    """A seed that failed is replayed to the same step, in another process and whatever the hashes of its strings."""
+    """A seed is replayed to the same step in another process, where strings have other hashes."""
     here = [run(seed).trace for seed in (7, 8, 9)]
     assert here == [run(seed).trace for seed in (7, 8, 9)]
     code = (

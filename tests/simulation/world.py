@@ -1,4 +1,4 @@
-"""One world from its seed: gateway, store, processes, what goes wrong, and the end, where all is checked."""
+"""One world from its seed: the gateway, the store, the processes, the faults, and the checks at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from omipay_async.sandbox import Sandbox
 from tests.support.untyped import untyped
 
 from . import actors, invariants
-from .chaos import Chaos, Weather
+from .chaos import Chaos, FaultRates
 from .loop import MachineClock, StuckError, VirtualLoop
 from .network import Network
 from .process import OwnedTask, Process, owning_factory, spawn
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LONGEST_S: Final = 90.0
-"""How long a world is in disorder, in virtual seconds."""
+"""How many virtual seconds there are faults."""
 _HEALING_S: Final = (15.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 7200.0)
-"""When the worker that comes after the disorder sweeps: pauses that let everything become due."""
+"""The pauses between the sweeps after the faults, so long that everything becomes due."""
 
 
 @attrs.frozen
 class Result:
-    """What came of one seed."""
+    """The result of one seed."""
 
     seed: int
     violation: str | None
-    """What was broken, None if nothing was."""
+    """The rule that was broken, None if none was."""
     steps: int
-    """How many lines the world's trace has: where a violation was found."""
+    """How many lines the world's trace has, up to a violation."""
     trace: list[str] = attrs.field(repr=False)
     facts: dict[str, int] = attrs.field(factory=dict)
     """How much happened, so that a simulation in which nothing happens is noticed."""
@@ -63,17 +63,17 @@ class World:
         self.is_over = False
         self.crashes = 0
         self.lines: list[str] = []
-        self.chaos = Chaos(self.chance, Weather.drawn(self.chance))
-        self.machine = MachineClock(self.loop, skew_s=self.chaos.weather.skew_s)
+        self.chaos = Chaos(self.chance, FaultRates.drawn(self.chance))
+        self.machine = MachineClock(self.loop, skew_s=self.chaos.rates.skew_s)
         self.record = Record(self)
         self.path = new_database()
         self.sandbox = self._gateway()
         self.gateway = self.sandbox.transport()
         self.network = Network(self)
         self.captured: list[dict[str, Any]] = []
-        """The bodies of notifications, as a thief may have seen them."""
+        """The bodies of notifications, which a stranger may have seen."""
         self.shops: dict[str, Shop] = {}
-        """The process of each name that lives now, or lived last."""
+        """The present or last process of each name."""
 
     def _gateway(self) -> Sandbox:
         chance = self.chance
@@ -103,7 +103,7 @@ class World:
         self.lines.append(f"{self.loop.time():10.3f} {who}: {what}")
 
     def died(self, process: Process) -> None:
-        """A process was killed: its session has to make no noise about that it was not closed."""
+        """Keep the session of a killed process from warning that it was not closed."""
         shop = self.shops.get(process.name)
         if shop is not None and shop.process is process:
             shop.omipay._life.close()
@@ -111,7 +111,7 @@ class World:
     # -- the course of the world ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Disorder, then order, then the checks."""
+        """Run with faults, then without, and then check everything."""
         outside = [spawn(None, work) for work in actors.outsiders(self)]
         lives = [spawn(None, self._lives(name, work)) for name, work in actors.SCRIPTS.items()]
         await asyncio.wait(lives, timeout=_LONGEST_S)
@@ -128,7 +128,7 @@ class World:
         await invariants.check_end(self)
 
     async def _lives(self, name: str, work: actors.Script) -> None:
-        """One process, started again after each crash and each close until its script is done."""
+        """Run a process, and start it again after each crash and each close until its script is done."""
         script = iter(work(self))
         for _ in range(4):
             shop = self.start(name)
@@ -138,9 +138,9 @@ class World:
             await asyncio.sleep(self.chance.uniform(0, 6))
 
     async def _life(self, shop: Shop, script: Iterator[actors.Act]) -> bool:
-        """One life of a process. Whether its script is done."""
+        """Run a process until it ends. Returns whether its script is done."""
         acting = spawn(shop.process, actors.perform(shop, script))
-        closing = self.chance.uniform(1, 40) if self.chaos.happens(self.chaos.weather.closings) else None
+        closing = self.chance.uniform(1, 40) if self.chaos.happens(self.chaos.rates.closings) else None
         await asyncio.wait((acting,), timeout=closing)
         if not shop.process.alive:
             return False
@@ -152,14 +152,14 @@ class World:
         return over
 
     def start(self, name: str) -> Shop:
-        """A new life of the process ``name``."""
+        """Start the process ``name`` anew."""
         process = Process(self, name, self.chaos.crash_step())
         self.trace(name, f"starts, to crash at step {process.crash_at}")
         shop = self.shops[name] = Shop(self, process)
         return shop
 
     async def _end_of(self, shop: Shop) -> None:
-        """Close a session and its books, and see that nothing is left of them."""
+        """Close a session and its books, and check that nothing is left of them."""
         self.trace(shop.process.name, "is closed")
         closing = spawn(shop.process, shop.aclose())
         await asyncio.wait((closing,), timeout=60)
@@ -170,7 +170,7 @@ class World:
             await invariants.check_closed(self, shop)
 
     async def _heal(self) -> None:
-        """A worker that nothing happens to sweeps until everything has become due."""
+        """Sweep without faults until everything was due."""
         shop = self.start("healer")
         for pause in _HEALING_S:
             await asyncio.sleep(pause)
@@ -178,7 +178,7 @@ class World:
         await self._end_of(shop)
 
     def end(self) -> None:
-        """Take the world down, whatever state it is in."""
+        """Close everything, whatever state it is in."""
         self.is_over = True
         for shop in self.shops.values():
             shop.omipay._life.close()
@@ -217,7 +217,7 @@ def _token(chance: random.Random, count: int = 32) -> str:
 
 @contextlib.contextmanager
 def _all_from(seed: int) -> Iterator[None]:
-    """Let everything that is random in this program come from ``seed``, and keep the logs quiet: much goes wrong."""
+    """Draw everything that is random in this program from ``seed``, and log nothing."""
     level = logging.root.manager.disable
     logging.disable()
     state, chance = random.getstate(), random.Random(-seed)
@@ -228,8 +228,8 @@ def _all_from(seed: int) -> Iterator[None]:
         mock.patch.object(asyncio, "Task", OwnedTask),
         warnings.catch_warnings(),
     ):
-        # What a killed process had taken from SQLAlchemy's pool it never gives back. Others are looked after by
-        # ``invariants.check_closed``.
+        # A killed process never returns its connections to SQLAlchemy's pool. ``invariants.check_closed`` looks after
+        # those of other processes.
         warnings.simplefilter("ignore", SAWarning)
         try:
             yield
@@ -239,11 +239,11 @@ def _all_from(seed: int) -> Iterator[None]:
 
 
 def run(seed: int) -> Result:
-    """Live through the world of ``seed``."""
-    gc.freeze()  # what was there before cannot be garbage of this world, and is not searched for it
+    """Run the world of ``seed``."""
+    gc.freeze()  # objects from before are not garbage of this world and need not be searched
     with _all_from(seed):
         result = _lived(seed)
-        gc.collect()  # what the world left is thrown away here, not in whatever runs next
+        gc.collect()  # the garbage of this world is collected here and not in the next one
     gc.unfreeze()
     return result
 
@@ -255,7 +255,7 @@ def _lived(seed: int) -> Result:
         world.loop.run_until_complete(world.run())
     except ViolationError as error:
         violation = str(error)
-    except Exception as error:  # noqa: BLE001 - whatever leaves a world was not expected there
+    except Exception as error:  # noqa: BLE001 - no exception is expected to leave a world
         violation = f"{type(error).__name__}: {error}"
         world.trace("world", violation)
     finally:

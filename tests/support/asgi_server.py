@@ -43,7 +43,7 @@ class Client:
 
 
 class Server:
-    """A server that knows the lifespan of apps."""
+    """A server that supports the lifespan of apps."""
 
     def __init__(self, app: Any, state: dict[str, Any] | None = None) -> None:
         self.said: list[str] = []

@@ -1,4 +1,4 @@
-"""A session with known secrets, every call of it, and a gateway that echoes the signed URL wherever it can."""
+"""A session with known secrets, every call of it, and a gateway that echoes the signed URL."""
 
 from __future__ import annotations
 
@@ -134,14 +134,14 @@ class Echo:
 
 
 def session(transport: httpx.AsyncBaseTransport | None, base_url: str, **options: Any) -> AsyncOmipay:
-    """A session that holds the canaries."""
+    """A session with the known secrets."""
     retry = RetryPolicy(attempts=2, base_delay=0.0)
     given = {"retry": retry, "transport": transport, "base_url": base_url, "previous_secret_keys": [OLD_KEY]}
     return AsyncOmipay("123456", KEY, **(given | options))
 
 
 def search(haystack: list[str], needles: set[str]) -> None:
-    """Fail where a secret is found; the message says where, shortened."""
+    """Fail if a secret is found; the message says where."""
     for text in haystack:
         found = [needle for needle in needles if needle in text]
         assert not found, f"{found} in {text[:2000]}"

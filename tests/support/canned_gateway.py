@@ -64,7 +64,7 @@ def response(body: bytes | str | Mapping[str, Any], status: int = 200, **headers
 
 
 def open_session(transport: httpx.AsyncBaseTransport | None, **options: Any) -> AsyncOmipay:
-    """The documents' merchant at their time, with their nonce, on a clock that moves by itself."""
+    """A session with the merchant, time and nonce of the documents, on a clock that advances by itself."""
     given: dict[str, Any] = {
         "m_number": vectors.M_NUMBER,
         "secret_key": vectors.SECRET_KEY,
@@ -118,7 +118,7 @@ SUCCESS: Final[dict[str, dict[str, Any]]] = {
     "QueryRefund": {"result_code": "Applied"},
     "GetUserInfo": {"openid": "o98c8sq9xz0"},
 }
-"""The least that each may answer with, ``return_code`` aside."""
+"""The required fields of each endpoint's reply, except ``return_code``."""
 
 
 def success(endpoint: str, **fields: Any) -> dict[str, Any]:
@@ -138,7 +138,7 @@ READS: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety 
 MONEY: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.MONEY]
 DECODER: Final = ReplyDecoder(SYDNEY)
 NUMBERS: Final = {"order_no": "TR1", "refund_no": "RF1", "out_order_no": "SEORD000001", "out_refund_no": "R-1"}
-"""What is asked about."""
+"""The numbers of the orders and refunds that calls are about."""
 
 
 def read(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Entries and orders as the books are given them."""
+"""Entries and orders for the books."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def entry(
 
 
 def order(order_no: str = "TR1", out_order_no: str | None = "T1", status: str = "PAID", **fields: Any) -> Order:
-    """What QueryOrder says."""
+    """An order as QueryOrder reports it."""
     defaults: dict[str, Any] = {"currency": "AUD", "amount": 450}
     return Order(order_no=order_no, status=status, out_order_no=out_order_no, **{**defaults, **fields})
 
@@ -47,7 +47,7 @@ DONE, NOT_DONE, UNKNOWN = JournalOutcome.DONE, JournalOutcome.NOT_DONE, JournalO
 
 
 async def execute(books: Books, statement: str, **values: Any) -> list[Any]:
-    """Run a statement on the database of ``books``, committed, and return what rows it has."""
+    """Run a statement on the database of ``books``, commit it, and return its rows."""
     async with books._database._engine.connect() as connection:
         result = await connection.execute(text(statement), values)
         rows = list(result.all()) if result.returns_rows else []
@@ -56,7 +56,7 @@ async def execute(books: Books, statement: str, **values: Any) -> list[Any]:
 
 
 async def make_due(books: Books) -> None:
-    """Let every order that waits be due now, as if its time had passed."""
+    """Make every order that waits due now."""
     await execute(books, "UPDATE omipay_order SET due_at = '2020-01-01 00:00:00.000000' WHERE due_at IS NOT NULL")
 
 

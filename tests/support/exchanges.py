@@ -1,4 +1,4 @@
-"""Every call with everything that it can be given, what that must put on the wire, and what the reply must become."""
+"""Every call with all its arguments, the request that it must send, and the object that its reply must become."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WHEN = datetime(2016, 12, 26, 23, 55, 30, tzinfo=UTC)
 
 
 class Exchange(NamedTuple):
-    """A call with everything it can be given, what it must put on the wire, and what its reply must become."""
+    """A call with all its arguments, the request that it must send, and the object that its reply must become."""
 
     call: Call
     method: str

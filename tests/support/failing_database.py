@@ -1,4 +1,4 @@
-"""A database that fails once, at the n-th thing that it is asked: each failure at each place."""
+"""A database that fails once, at the n-th statement or commit: each kind of failure at each place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def without_durability(books: Books) -> None:
-    """Let SQLite wait for no disk: a test that commits thousands of times kills no process."""
+    """Let SQLite not wait for the disk, for a test that commits thousands of times and kills no process."""
     if books._database.dialect.is_sqlite:
         engine = books._database._engine
 
@@ -39,7 +39,7 @@ class FailingDatabase:
         self._failure = failure
         self._left = place
         self.statement = ""
-        """What failed; empty if so much was not asked."""
+        """The statement that failed; empty if there were not so many."""
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:

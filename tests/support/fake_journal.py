@@ -44,7 +44,7 @@ class FakeJournal:
         await self._step("closing", entry)
 
     async def confirmed(self, m_number: str, order: Order) -> None:
-        """It is not called for calls."""
+        """It is not called by these tests."""
         raise AssertionError
 
     async def _step(self, name: str, entry: JournalEntry) -> None:

@@ -150,7 +150,7 @@ class Stubborn:
 
 
 async def begin(guard: OnceGuard, handler: Any, wait_timeout: float | None = 10) -> asyncio.Task[bool]:
-    """Begin a run, and return it once it can do nothing more before time passes."""
+    """Begin a run, and return it when it can do nothing more before time passes."""
     run = asyncio.create_task(guard.run(ORDER, handler, wait_timeout=wait_timeout))
     for _ in range(10):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The interleavings of the once-guard that are played: one fault and two faults everywhere, and many at random.
+"""The interleavings of the once-guard that are played: with one fault and two faults at each place, and random ones.
 
 ``python -m tests.support.guard_faults --help`` plays them by hand, and plays one again whose name a failure printed.
 A name is a scenario and its faults, such as ``failing/q2=lost/t41=cancel:0``: the answer to question 2 is lost, and
@@ -47,9 +47,9 @@ WAYS: Final = {
     "refused-much-later": Way(35, 0, BackendError),
 }
 STOPS_S: Final = (0, 5, 35)
-"""For how long a process is stopped."""
+"""How many seconds a process is stopped."""
 CUT_OFF_S: Final = 50
-"""For how long a process is cut off from the store."""
+"""How many seconds a process cannot reach the store."""
 TO_SESSIONS: Final = ("crash", "cut-off", *(f"stop{seconds}" for seconds in STOPS_S))
 
 SCENARIOS: Final = {
@@ -68,10 +68,10 @@ SCENARIOS: Final = {
 
 @attrs.frozen
 class Fault:
-    """One thing that goes wrong: a question's way, or what happens before a turn."""
+    """One fault: what becomes of a request, or what happens before an iteration of the event loop."""
 
     number: int
-    """Of the question (``way``), or of the turn (``happens``)."""
+    """The number of the request (``way``) or of the iteration (``happens``)."""
     way: str = ""
     happens: str = ""
     to: int = 0
@@ -82,7 +82,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The fault of which ``text`` is the ``str``."""
+        """The fault whose ``str`` is ``text``."""
         number, _, what = text[1:].partition("=")
         if text[0] == "q":
             return cls(int(number), way=what)
@@ -90,7 +90,7 @@ class Fault:
         return cls(int(number), happens=happens, to=int(to))
 
     def happen(self, world: World) -> None:
-        """Let happen what happens before a turn."""
+        """Do what happens before an iteration of the event loop."""
         if self.happens == "cancel":
             world.cancel(self.to)
         elif self.happens == "cut-off":
@@ -102,23 +102,23 @@ class Fault:
 
 
 class Faults:
-    """A plan of single faults."""
+    """A plan with these faults only."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         self._ways = {fault.number: WAYS[fault.way] for fault in faults if fault.way}
         self._events = [fault for fault in faults if not fault.way]
 
     def way(self, number: int, session: Session) -> Way:
-        """Well, except for the faults."""
+        """As usual, except for the faults."""
         return self._ways.get(number, Way())
 
     def events(self, world: World) -> Mapping[int, Callable[[], object]]:
-        """The faults."""
+        """What the faults do, by iteration."""
         return {fault.number: functools.partial(fault.happen, world) for fault in self._events}
 
 
 class AtRandom:
-    """A plan of which a seed decides."""
+    """A plan that a seed decides."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -126,7 +126,7 @@ class AtRandom:
         self._ways = self._random.choice([tuple(WAYS), tuple(WAYS), ("late", "much-later", "refused-late", "silent")])
         began = self._random.choice([0.0, 2.0, 5.0, 9.0, 15.0])
         self._outages = [(began, began + self._random.choice([0.0, 0.0, 15.0, 40.0])) for _ in range(3)]
-        """For each session: from when to when nothing that it asks is answered."""
+        """For each session the times between which none of its requests is answered."""
 
     def scenario(self) -> Scenario:
         """Some deliveries to some sessions."""
@@ -149,7 +149,7 @@ class AtRandom:
         )
 
     def way(self, number: int, session: Session) -> Way:
-        """Well, or not."""
+        """As usual, or with a fault."""
         world, draw = session.world, self._random
         index = world.sessions.index(session)
         began, ended = self._outages[index]
@@ -184,7 +184,7 @@ def play(name: str, faults: tuple[Fault, ...] = ()) -> World:
 
 
 def play_seed(seed: int) -> World:
-    """Play what the seed draws."""
+    """Play the interleaving that a seed draws."""
     plan = AtRandom(seed)
     world = World(plan.scenario(), plan)
     world.play()
@@ -198,7 +198,7 @@ def play_again(name: str) -> World:
 
 
 def faults_after(world: World, turn: int) -> Iterator[tuple[int, Fault]]:
-    """Every fault that can happen after a turn of what was played, with the turn at which it happens."""
+    """Every fault that can happen after an iteration of what was played, with the iteration at which it happens."""
     for number, asked in enumerate(world.questions):
         if asked > turn:
             for way in WAYS:
@@ -234,13 +234,13 @@ def _drawn(faults: list[tuple[int, Fault]], draw: random.Random, number: int | N
 
 
 def at_random(seeds: range) -> Iterator[tuple[str, World]]:
-    """What the seeds draw."""
+    """The interleavings that the seeds draw."""
     for seed in seeds:
         yield f"seed/{seed}", play_seed(seed)
 
 
 def main() -> int:
-    """Play what is asked for, and report it."""
+    """Play what the arguments name, and report it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="play this interleaving again")
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="play N interleavings with faults at random")

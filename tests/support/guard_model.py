@@ -1,4 +1,4 @@
-"""A model of the once-guard: sessions in processes of their own, on one store, with faults at any await.
+"""A model of the once-guard: sessions in several processes that share a store, with faults at any await.
 
 A :class:`World` plays one interleaving: the deliveries of a :class:`Scenario`, under a plan that says what becomes of
 each question to the store, and what happens to the processes before which turn of the event loop. It lists in
@@ -45,7 +45,7 @@ class Delivery:
     """Seconds after the start."""
     wait_timeout: float | None = 0.0
     takes: tuple[float, ...] = (2.0,)
-    """Seconds from await to await of the handler."""
+    """Seconds between the awaits of the handler."""
     fails: bool = False
     stops_in: float = 0.0
     """Seconds that the handler needs to clean up when it is cancelled."""
@@ -53,40 +53,40 @@ class Delivery:
 
 @attrs.frozen
 class Scenario:
-    """What is delivered when nothing goes wrong."""
+    """The deliveries of an interleaving."""
 
     deliveries: tuple[Delivery, ...]
 
     @property
     def sessions(self) -> int:
-        """How many there are."""
+        """How many sessions there are."""
         return 1 + max(delivery.session for delivery in self.deliveries)
 
 
 @attrs.frozen
 class Way:
-    """What becomes of a question: seconds until it is carried out and until its answer arrives, None for never."""
+    """What becomes of a request: the seconds until it is carried out and until its answer arrives, None for never."""
 
     carried_out: float | None = 0.0
     answered: float | None = 0.0
     raises: type[BaseException] | None = None
-    """What arrives in place of an answer."""
+    """The error that arrives instead of an answer."""
 
 
 class Plan(Protocol):
-    """What goes wrong."""
+    """The faults of an interleaving."""
 
     def way(self, number: int, session: Session) -> Way:
-        """What becomes of the question with this number, counted from 0 over all sessions."""
+        """What becomes of the request with this number, counted from 0 over all sessions."""
         ...
 
     def events(self, world: World) -> Mapping[int, Callable[[], object]]:
-        """What is done before which turn."""
+        """What is done before which iteration of the event loop."""
         ...
 
 
 class Session:
-    """One session in a process of its own, as the backend that stands between its guard and the store."""
+    """One session in its own process. It is the backend between its guard and the store."""
 
     lease = LEASE_S
 
@@ -97,29 +97,29 @@ class Session:
         self.cut_off_until = 0.0
         self.succeeded = False
         self.proven_until = 0.0
-        """Until when its lease holds, as far as it can know."""
+        """Until when its lease certainly holds."""
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self)
         self.guard = OnceGuard(self, world.loop, "123456")
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Work of this process."""
+        """Begin a task of this process."""
         return self.world.loop.create_task(work, context=self.context)
 
     def crash(self) -> None:
-        """Nothing of this process runs any more, and nothing is cleaned up."""
+        """Kill the process: none of its tasks runs any more, and none cleans up."""
         self.dead = True
         self.world.loop.stop_process(self)
 
     def stop(self, seconds: float) -> None:
-        """Nothing of this process runs for some time. After 0 seconds everything else has gone as far as it can."""
+        """Stop the process for some seconds. With 0, everything else runs until it has to wait."""
         if not self.dead:
             self.was_stopped = True
             self.world.loop.stop_process(self)
             self.world.call_later(seconds, self._resume)
 
     def cut_off(self, seconds: float) -> None:
-        """Nothing that this process asks for some time reaches the store."""
+        """Let no request of this process reach the store for some seconds."""
         self.cut_off_until = self.world.loop.time() + seconds
 
     def _resume(self) -> None:
@@ -127,25 +127,25 @@ class Session:
             self.world.loop.resume_process(self)
 
     async def claim(self, key: str, owner: str) -> Any:
-        """As the plan lets it."""
+        """As the plan says."""
         return await self._ask_for_lease(self.world.store.claim, key, owner)
 
     async def renew(self, key: str, owner: str) -> Any:
-        """As the plan lets it."""
+        """As the plan says."""
         return await self._ask_for_lease(self.world.store.renew, key, owner)
 
     async def finish(self, key: str, owner: str) -> Any:
-        """As the plan lets it."""
+        """As the plan says."""
         if not self.succeeded:
             self.world.broken.append("a success was recorded that no handler had")
         return await self.world.ask(self, lambda: self.world.store.finish(key, owner))
 
     async def release(self, key: str, owner: str) -> None:
-        """As the plan lets it."""
+        """As the plan says."""
         await self.world.ask(self, lambda: self.world.store.release(key, owner))
 
     async def wake(self, key: str) -> None:
-        """Nobody polls here."""
+        """Do nothing: there are no polls."""
 
     async def _ask_for_lease(self, method: Callable[[str, str], Coroutine[Any, Any, Any]], key: str, owner: str) -> Any:
         asked = self.world.loop.time()
@@ -156,7 +156,7 @@ class Session:
 
 
 class World:
-    """One interleaving of one scenario under one plan."""
+    """One interleaving: a scenario with a plan."""
 
     def __init__(self, scenario: Scenario, plan: Plan) -> None:
         self.loop = VirtualLoop()
@@ -167,9 +167,9 @@ class World:
         self.cancelled: dict[int, float] = {}
         """Which deliveries were cancelled, and when."""
         self.questions: list[int] = []
-        """Before which turn each was asked."""
+        """The iteration of the event loop before which each request was made."""
         self.turns = 0
-        """How many it took until the last delivery was answered."""
+        """How many iterations it took until the last delivery was answered."""
         self._scenario = scenario
         self._plan: Plan | None = plan
         self._at_work: list[Session] = []
@@ -178,7 +178,7 @@ class World:
         self._context = contextvars.copy_context()
 
     def play(self) -> list[str]:
-        """What was broken."""
+        """Play it, and return the rules that were broken."""
         try:
             self.loop.run_until_complete(self._play())
         except Stuck:
@@ -194,7 +194,7 @@ class World:
         ]
         if self._plan is not None:
             self.loop.before_turn.update(self._plan.events(self))
-        # Those of a process that was killed never end.
+        # The tasks of a process that was killed never end.
         while left := [task for task, session in self._with_sessions() if not (task.done() or session.dead)]:
             await asyncio.wait(left, timeout=60)
         self._look_at_ends()
@@ -203,7 +203,7 @@ class World:
         self.loop.before_turn.clear()
         alive = [session for session in self.sessions if not session.dead]
         for session in alive:
-            await session.guard.drain(3600)  # handlers that their callers have left behind
+            await session.guard.drain(3600)  # for handlers whose callers have left
         for carry_out in tuple(self._late.values()):
             carry_out()
         if len(self.sessions) > 1 or not alive:
@@ -221,12 +221,12 @@ class World:
                 self.broken.append("a delivery was cancelled, or ended with an error that is not for its caller")
 
     def cancel(self, number: int) -> None:
-        """Let the caller of this delivery leave."""
+        """Cancel the caller of this delivery."""
         self.cancelled.setdefault(number, self.loop.time())
         self.deliveries[number].cancel()
 
     def _end_everything(self) -> None:
-        """Take leave of what killed processes have left."""
+        """Close what killed processes have left open."""
         self.broken += self.loop.unhandled
         self._plan = None
         self.loop.set_exception_handler(lambda *_: None)
@@ -243,7 +243,7 @@ class World:
     # -- deliveries ---------------------------------------------------------------------------------------------------
 
     async def _deliver(self, number: int, delivery: Delivery) -> None:
-        """One delivery: how it ends is the gateway's business."""
+        """Deliver once, and note how that ends."""
         session = self.sessions[delivery.session]
         await asyncio.sleep(delivery.at)
 
@@ -262,7 +262,7 @@ class World:
             self.broken.append("a delivery was answered with SUCCESS before the success was recorded")
 
     async def _deliver_at_last(self, session: Session) -> None:
-        """When nothing goes wrong any more, the next delivery is answered at once, and nothing is left behind."""
+        """Check that the next delivery after all faults is answered at once, and that nothing is left behind."""
 
         async def handler(order: Order) -> None:
             await self._handle(session, Delivery())
@@ -289,7 +289,7 @@ class World:
             for seconds in delivery.takes:
                 try:
                     await asyncio.sleep(seconds)
-                finally:  # cancelled, too: that may come too late
+                finally:  # also if it is cancelled, which may be too late
                     if self.loop.time() > session.proven_until and not (session.was_stopped or session.dead):
                         self.broken.append("the handler went on after its lease had ended")
             if delivery.fails:
@@ -310,7 +310,7 @@ class World:
     # -- the store ----------------------------------------------------------------------------------------------------
 
     async def ask(self, session: Session, do: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Ask the store, which is a process of its own: what was sent to it is carried out, whoever has died since."""
+        """Make a request to the store. What was sent to it is carried out even if the sender has died since."""
         way = Way()
         if self._plan is not None:
             cut_off = self.loop.time() < session.cut_off_until
@@ -328,7 +328,7 @@ class World:
             if reply.done():
                 return
             if way.raises is None:
-                carry_out()  # where both are due at the same time
+                carry_out()  # if both are due at the same time
                 reply.set_result(result[0])
             else:
                 reply.set_exception(way.raises("from the store"))
@@ -341,17 +341,17 @@ class World:
         return await reply
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> None:
-        """Outside of all processes."""
+        """Call ``callback`` outside of all processes."""
         if seconds:
             self.loop.call_later(seconds, callback, context=self._context)
         else:
             self.loop.call_soon(callback, context=self._context)
 
 
-def _result(asked: Coroutine[Any, Any, Any]) -> Any:
-    """What a coroutine returns that never waits."""
+def _result(work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that never waits."""
     try:
-        asked.send(None)
+        work.send(None)
     except StopIteration as end:
         return end.value
-    raise AssertionError(cast("object", asked))
+    raise AssertionError(cast("object", work))

@@ -1,4 +1,4 @@
-"""Code blocks and links of a Markdown page, as a reader finds them.
+"""The code blocks and links of a Markdown page.
 
 A block that begins with a comment that is a file name (``# shop.py``) is that file: a reader saves it so.
 """
@@ -56,7 +56,7 @@ def save_files(page: Path, folder: Path) -> list[Path]:
 
 
 def links(page: Path) -> list[str]:
-    """Where the page's links lead, those inside code blocks left out."""
+    """The targets of the page's links, without those in code blocks."""
     text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
     return [match["target"] for match in _LINK.finditer(text)]
 

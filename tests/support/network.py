@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def reply(body: Mapping[str, Any], *, then: bytes = b"") -> bytes:
-    """A whole reply, and what the server says beyond it."""
+    """A complete reply, and bytes that follow it."""
     content = json.dumps(body).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b%b" % (len(content), content, then)
 
 
 TUNNEL = b"HTTP/1.1 200 Connection established\r\n\r\n"
-"""What a proxy answers to a CONNECT."""
+"""The answer of a proxy to a CONNECT."""
 
 
 class Stream:
@@ -41,7 +41,7 @@ class Stream:
         self.closed = False
 
     def answer(self, sent: bytes) -> bytes:
-        """What comes back at once."""
+        """The reply to a request."""
         self.sent += sent
         return self.network.replies.pop(0) if sent.endswith(b"\r\n\r\n") else b""
 
@@ -52,26 +52,26 @@ class ProtocolStream(Stream, asyncio.Transport):
     protocol: Connection
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, and be answered, unless the reply is empty."""
+        """Send, and receive the reply unless it is empty."""
         if answer := self.answer(bytes(data)):
             asyncio.get_running_loop().call_soon(self.protocol.data_received, answer)
 
     def abort(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if not self.closed:
             self.closed = True
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
 
     def close(self) -> None:
-        """Close the socket alone: the event loop is gone."""
+        """Close only the socket, because the event loop has ended."""
         self.closed = True
 
     def is_closing(self) -> bool:
-        """Whether we hung up."""
+        """Whether our side closed the connection."""
         return self.closed
 
     def recv(self, *_: int) -> bytes:
-        """Nothing lies in the socket."""
+        """There are no bytes in the socket."""
         raise BlockingIOError
 
 
@@ -81,31 +81,31 @@ class BackendStream(Stream, httpcore.AsyncNetworkStream):
     _unread = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come."""
+        """The bytes that have arrived."""
         read, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
         return read
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send, and be answered."""
+        """Send, and receive the reply."""
         self._unread += self.answer(buffer)
 
     async def aclose(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.closed = True
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        """Agree at once."""
+        """Finish the handshake at once."""
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        """Nothing."""
+        """There is no information."""
         return None
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """Every connection that was opened, and the replies that are left."""
+    """The connections that were opened, and the replies that are still to be given."""
 
     def __init__(self, replies: Iterable[bytes] = (), connecting: Callable[[], object] = lambda: None) -> None:
         self.replies = list(replies)

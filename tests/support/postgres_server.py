@@ -33,7 +33,7 @@ def _version(path: Path) -> int:
 
 
 class PostgresServer:
-    """Started on entering, killed on leaving; it can be stopped, frozen and restarted in between."""
+    """A server that is started on entering and killed on leaving. It can be stopped and frozen in between."""
 
     def __init__(self) -> None:
         folder = binaries()
@@ -49,7 +49,7 @@ class PostgresServer:
         self._user = _other_user() if os.geteuid() == 0 else None
 
     def __enter__(self) -> Self:
-        # Not in a folder of pytest's, which are for their owner alone.
+        # Not in a folder of pytest, because other users cannot enter those.
         self._data = Path(tempfile.mkdtemp(prefix="omipay-postgres-"))
         if self._user is not None:
             os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
@@ -73,7 +73,7 @@ class PostgresServer:
         return {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
     def start(self, **settings: str) -> None:
-        """Start, with its memory, unless it runs; and wait until connections are accepted."""
+        """Start it with its data unless it runs, and wait until it accepts connections."""
         if self._process is not None and self._process.poll() is None:
             return
         options = {"fsync": "off", "unix_socket_directories": str(self._data), "listen_addresses": "127.0.0.1"}
@@ -91,7 +91,7 @@ class PostgresServer:
             time.sleep(0.02)
 
     def database(self) -> str:
-        """The URL of a database that is empty now."""
+        """The URL of a new, empty database."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "books"]
         if not self._has_database:
             self._run("createdb", *where, "-T", "template0", "books")
@@ -110,7 +110,7 @@ class PostgresServer:
         self._process.wait()
 
     def repair(self) -> None:
-        """Let it run and answer again, whatever was done to it."""
+        """Let it run and answer again after whatever was done to it."""
         self.thaw()
         self.start()
 
@@ -120,7 +120,7 @@ class PostgresServer:
         self.stop()
 
     def freeze(self) -> None:
-        """Let it answer nothing, the processes of its connections included."""
+        """Stop all its processes, so that it does not answer."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

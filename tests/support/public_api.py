@@ -1,4 +1,4 @@
-"""The public face of the package as text, one line for each thing that other people's programs can see.
+"""The public API of the package as text, one line for each thing that other people's programs can use.
 
     python -m tests.support.public_api
 
@@ -76,7 +76,7 @@ def _class(name: str, kind: type) -> Iterator[str]:
 
 def annotations_of(kind: type) -> dict[str, str]:
     """The types of a class's fields as its source has them, those of its bases included."""
-    # Not attrs' own: reading a reply resolves those, so that they would print differently after it.
+    # Not those of attrs, which print differently once reading a reply has resolved them.
     return {name: text for base in reversed(kind.__mro__) for name, text in inspect.get_annotations(base).items()}
 
 

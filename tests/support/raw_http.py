@@ -1,4 +1,4 @@
-"""HTTP by hand over a real socket, for what no HTTP library would send; and a session that is only looked at."""
+"""HTTP over a real socket without an HTTP library, for requests that none would send; and a double of the session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAIL = b'{"return_code": "FAIL"}'
 
 
 class Session:
-    """What the adapters need of a session: it keeps the bodies that it was given, and answers as told."""
+    """A double of the session for the adapters: it keeps the bodies that it gets, and answers as a test has set it."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -35,7 +35,7 @@ class Session:
     async def receive_notification(
         self, body: bytes, handler: Callable[[Order], Awaitable[object]]
     ) -> NotificationReply:
-        """As told: the handler and SUCCESS, or FAIL."""
+        """Run the handler and answer SUCCESS, or answer FAIL."""
         self.bodies.append(body)
         if self.error is not None:
             return failure(503, self.error)
@@ -44,7 +44,7 @@ class Session:
 
 
 class Answer:
-    """An HTTP answer, taken apart."""
+    """A parsed HTTP response."""
 
     def __init__(self, received: bytes) -> None:
         head, _, self.body = received.partition(b"\r\n\r\n")

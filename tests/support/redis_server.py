@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RedisServer:
-    """Started on entering, killed on leaving; it can be stopped, continued and restarted in between."""
+    """A server that is started on entering and killed on leaving. It can be frozen and restarted in between."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         binary = shutil.which("redis-server")
@@ -40,7 +40,7 @@ class RedisServer:
         self.kill()
 
     def start(self) -> None:
-        """Start, with nothing in memory, and wait until connections are accepted."""
+        """Start it with an empty memory, and wait until it accepts connections."""
         options = [
             "--bind",
             "127.0.0.1",
@@ -71,7 +71,7 @@ class RedisServer:
         self._process.wait()
 
     def freeze(self) -> None:
-        """Let it answer nothing: connections are still accepted, by the system."""
+        """Stop it, so that it does not answer; the system still accepts connections."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

@@ -1,4 +1,4 @@
-"""A process of its own that shares a Redis with the test: ``python redis_worker.py URL WHAT [ORDER...]``."""
+"""Another process that shares a Redis with the test: ``python redis_worker.py URL WHAT [ORDER...]``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from omipay_async.redis import RedisBackend
 
 
 def say(line: str) -> None:
-    """Tell the test."""
+    """Print a line for the test."""
     print(line, flush=True)  # the test reads it
 
 
 async def fulfil(backend: RedisBackend, numbers: list[str]) -> None:
-    """Fulfil every order, and say which of them ran here."""
+    """Fulfil every order, and print those whose handlers ran here."""
 
     async def handler(order: Order) -> None:
         say(f"ran {order.order_no}")
@@ -42,7 +42,7 @@ async def hang(backend: RedisBackend, number: str) -> None:
 
 
 async def main(url: str, what: str, *numbers: str) -> None:
-    """Do what was asked for."""
+    """Do what the arguments say."""
     # Short if a test waits for its end, and long if it must not end on a busy machine.
     async with RedisBackend(url, lease=1.5 if what == "hang" else 30) as backend:
         if what == "hang":

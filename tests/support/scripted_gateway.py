@@ -146,7 +146,7 @@ def fail(code: str | None, **fields: Any) -> dict[str, Any]:
 def notification(
     clock: Clock, order_no: str = "TR1", *, key: str = SECRET_KEY, m_number: str = M_NUMBER, **changes: Any
 ) -> dict[str, Any]:
-    """A notification as CN 3.9 has it, rightly signed now, with some fields changed (None: left out).
+    """A notification with the fields of CN 3.9, correctly signed now, with some fields changed (None: left out).
 
     Each order's has a nonce of its own, as the gateway's have.
     """
@@ -181,12 +181,12 @@ def named(events: list[Event], name: str) -> list[Event]:
 
 
 async def settle() -> None:
-    """Run everything that can run now; no time passes."""
+    """Run everything that can run before time passes."""
     await ManualClock().advance(0)
 
 
 async def begin(clock: ManualClock, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """A task that has run as far as it can while no time passes."""
+    """Begin a task, and return it when it can do nothing more before time passes."""
     task = asyncio.create_task(work)
     await settle()
     await clock.advance(0)  # what is due at once
@@ -194,7 +194,7 @@ async def begin(clock: ManualClock, work: Coroutine[Any, Any, Any]) -> asyncio.T
 
 
 async def outcome(task: asyncio.Task[Any]) -> Any:
-    """What a task, which must be done by now, returned or raised."""
+    """The result or the exception of a task, which must be done by now."""
     await settle()
     assert task.done(), "it is still waiting"
     return task.exception() or task.result()

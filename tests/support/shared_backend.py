@@ -1,4 +1,4 @@
-"""A backend that several processes share, in memory: whoever is woken is woken everywhere."""
+"""A backend in memory that several processes share: a wake-up reaches the listeners of all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Channel:
-    """What the processes share: the subscriptions that are open now, and when each was ever made."""
+    """What the processes share: the open subscriptions, and the times at which subscriptions were made."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str], object]] = []
@@ -31,13 +31,13 @@ class SharedBackend(MemoryBackend):
         self._channel = channel
 
     async def wake(self, key: str) -> None:
-        """Tell every listener."""
+        """Call every listener."""
         for on_wake in list(self._channel.listeners):
             on_wake(key)
 
     @contextlib.asynccontextmanager
     async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
-        """Hear of every wake while open."""
+        """Receive every wake-up while open."""
         self._channel.subscriptions.append(self._clock.monotonic())
         if self.failures:
             raise self.failures.pop(0)

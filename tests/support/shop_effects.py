@@ -1,4 +1,4 @@
-"""A shop's effect in the books' database: a row in an outbox without a unique key: only the books prevent a second."""
+"""A shop's effect in the books' database: a row in a table without a unique key, so that only the books prevent two."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ async def effects(books: Books) -> int:
 
 
 async def run(books: Books, handler: Callable[[Order], Awaitable[object]], wait_timeout: float | None = 10) -> bool:
-    """Run ``handler`` for the order under the once-guard; whether it ran."""
+    """Run ``handler`` for the order under the once-guard. Returns whether it ran."""
     return await OnceGuard(books, SystemClock(), M).run(ORDER, handler, wait_timeout=wait_timeout)

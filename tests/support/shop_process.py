@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def report(**what: Any) -> None:
-    """Let the test know."""
+    """Print a report for the test."""
     print(json.dumps(what), flush=True)
 
 
@@ -58,7 +58,7 @@ async def main(url: str, base_url: str, secret_key: str) -> None:
 
 
 class ShopProcess:
-    """The same, seen from the test."""
+    """The process, for the test that started it."""
 
     def __init__(self, url: str, base_url: str, secret_key: str) -> None:
         self._arguments = (url, base_url, secret_key)
@@ -84,13 +84,13 @@ class ShopProcess:
         await self._process.communicate()
 
     async def begin(self, method: str, *arguments: Any, **options: Any) -> None:
-        """Let it call a method of its session."""
+        """Begin a method of its session."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([[method, *arguments], options]).encode() + b"\n")
         await self.next("begun")
 
     async def next(self, kind: str = "method") -> dict[str, Any]:
-        """What it reports of this kind next; on the way, which handlers ran is kept."""
+        """Return its next report of this kind, and note the handlers that ran before it."""
         assert self._process.stdout is not None
         async with asyncio.timeout(60):
             while line := await self._process.stdout.readline():
@@ -102,7 +102,7 @@ class ShopProcess:
         raise EOFError(kind)
 
     async def call(self, method: str, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Let it call a method of its session, and wait for the result."""
+        """Call a method of its session, and return the result."""
         await self.begin(method, *arguments, **options)
         return await self.next()
 

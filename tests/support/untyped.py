@@ -1,4 +1,4 @@
-"""Hides from type checkers what tests do wrong on purpose."""
+"""Hides a value's type, for tests that do something wrong on purpose."""
 
 from __future__ import annotations
 

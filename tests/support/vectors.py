@@ -1,4 +1,4 @@
-"""The gateway's own documents as data: every example that CN v2.0.6 and EN print, as printed.
+"""The examples of the gateway's documents as data: each as CN v2.0.6 or EN prints it.
 
 Typographic quotes are made plain ones, and nothing else is mended: the stray space in ``"refund_no "``, SIGN_TIMEOUOT,
 PAYED, CLOSED, the missing fields, the space after ``?``, ``&&`` and ``amount`` twice all stand as they do there.
@@ -121,7 +121,7 @@ FAILURES: Final = (
 
 
 class Request(NamedTuple):
-    """An example of a request: the address and, after ``?``, what stands there."""
+    """An example of a request: its address with the query."""
 
     source: str
     endpoint: str

@@ -1,4 +1,4 @@
-"""An event loop without I/O for models of several processes: time jumps, processes can be stopped and killed.
+"""An event loop without I/O for models of several processes, which can be stopped and killed. Its time is virtual.
 
 Everything that runs in a :class:`contextvars.Context` in which ``PROCESS`` is set belongs to that process, with all the
 tasks and timers that it makes. Callbacks run one at a time, in the order of asyncio's own loops; each is a turn, and
@@ -21,7 +21,7 @@ MOST_TURNS: Final = 100_000
 
 
 class Stuck(Exception):
-    """Nothing will ever run again, although something is waited for, or the same things run for ever."""
+    """Nothing can run any more although a task waits, or the program never stops running."""
 
 
 class _Handle(Protocol):
@@ -36,7 +36,7 @@ class _Handle(Protocol):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop. It is a clock of the library, too."""
+    """The event loop, which is also a clock for the library."""
 
     _ready: deque[_Handle]
     _scheduled: list[_Handle]
@@ -46,9 +46,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.turns = 0
         self.before_turn: dict[int, Callable[[], object]] = {}
-        """What is done before which turn; the first turn is 1."""
+        """What is done before which iteration; the first one is 1."""
         self.unhandled: list[str] = []
-        """What asyncio would have logged: exceptions that nobody took."""
+        """What asyncio would have logged: exceptions that were never retrieved."""
         self._now = 0.0
         self._held_back: dict[Hashable, deque[_Handle]] = {}
         self.set_exception_handler(lambda _, context: self.unhandled.append(f"{context['message']}: {context}"))
@@ -74,7 +74,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- processes ----------------------------------------------------------------------------------------------------
 
     def stop_process(self, process: Hashable) -> None:
-        """Run nothing of ``process``, as after SIGSTOP. Without ``resume_process`` it is as good as killed."""
+        """Run nothing of ``process``, as after SIGSTOP, until ``resume_process`` is called."""
         self._held_back.setdefault(process, deque())
 
     def resume_process(self, process: Hashable) -> None:
@@ -112,4 +112,4 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._ready.append(timer)
 
     def _write_to_self(self) -> None:
-        """Nobody waits for I/O that would have to be interrupted."""
+        """Do nothing: there is no I/O to interrupt."""
