@@ -1,7 +1,7 @@
 """What it costs a program to start: CPU time in a new interpreter, without the interpreter's own start.
 
-All modules come from a cache of bytecode, as on a machine where they were installed and used before. The programs are
-texts: whatever this package imports for itself is not in them.
+All modules come from a cache of bytecode, as on a machine where they were used before. The programs are texts, so they
+do not import what this module imports.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """What strangers cost a shop: its own calls during a thousand forged, correctly signed notifications per second.
 
-The forgeries use one signature that was captured. They name an order that exists, orders that nobody knows, or either
-at a gateway that answers confirmations slowly or with 502. Each block is calls one after the other, without the
-attack and then under it. The target of each call is twice its unloaded latency plus one round trip to the gateway:
-the figure of a row is the latency under attack, divided by that.
+The forgeries use one captured signature. They name an order that exists, or unknown orders, also at a gateway that
+answers confirmations slowly or with 502. Each block makes calls one after the other, without the attack and then during
+it. The target of each call is twice its unloaded latency plus one round trip to the gateway: the figure of a row is the
+latency during the attack, divided by that.
 
-The bodies come from this process, since the gateway's deliveries reach the shop's own web server there: what it costs
-to make a task for each is counted too.
+The bodies are made in this process, as the shop's own web server would receive them there, so the cost of a task for
+each body is included.
 """
 
 from __future__ import annotations

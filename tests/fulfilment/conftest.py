@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio
@@ -49,6 +50,14 @@ def guard(backend: Backend, clock: ManualClock) -> OnceGuard:
 def elsewhere(backend: Backend, clock: ManualClock) -> OnceGuard:
     """The guard of another process with the same backend."""
     return OnceGuard(backend, clock, "123456")
+
+
+@pytest.fixture
+async def complaints() -> list[dict[str, Any]]:
+    """What asyncio would log, such as exceptions that were never retrieved."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    return complaints
 
 
 @pytest.fixture(scope="module")

@@ -268,11 +268,9 @@ async def test_a_caller_that_is_cancelled_after_the_lease_was_lost_gets_its_canc
 
 
 async def test_asyncio_does_not_warn_of_a_run_that_fails_after_its_caller_left(
-    guard: OnceGuard, backend: FaultyBackend, clock: ManualClock, stubborn: Stubborn
+    guard: OnceGuard, backend: FaultyBackend, clock: ManualClock, stubborn: Stubborn, complaints: list[dict[str, Any]]
 ) -> None:
     """The warning "Task exception was never retrieved" would tell users of something that they cannot change."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     backend.faults["finish"] = gone
     run = await begin_and_cancel(guard, stubborn, clock)
     await clock.advance(5)

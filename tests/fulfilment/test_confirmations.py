@@ -227,11 +227,9 @@ async def test_a_question_that_the_transport_cancels_is_an_error_and_cancels_no_
 
 
 async def test_asyncio_does_not_warn_of_an_error_that_nobody_waits_for_any_more(
-    confirmations: Confirmations, questions: Questions, clock: ManualClock
+    confirmations: Confirmations, questions: Questions, clock: ManualClock, complaints: list[dict[str, Any]]
 ) -> None:
     """The sender hangs up at the moment at which the question fails."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     questions.error = InvalidReply("502", status=502)
     task = await post(confirmations, "TR1")
     question = confirmations._under_way["TR1"].task

@@ -70,11 +70,9 @@ async def test_a_backend_that_hangs_has_a_third_of_the_lease_to_answer(
 
 
 async def test_a_request_that_was_not_answered_in_time_is_cancelled(
-    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, complaints: list[dict[str, Any]]
 ) -> None:
     """How it ends after that does not matter: asyncio does not warn of its exception."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     ended = []
 
     async def hanging() -> None:

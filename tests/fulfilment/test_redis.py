@@ -349,10 +349,10 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
         await wake_until_heard(backend, woken)
 
 
-async def test_a_callback_that_raises_does_not_end_the_listener(backend: RedisBackend) -> None:
+async def test_a_callback_that_raises_does_not_end_the_listener(
+    backend: RedisBackend, complaints: list[dict[str, Any]]
+) -> None:
     """The exception is reported to the event loop, and the next wake-up is received."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     woken: asyncio.Queue[str] = asyncio.Queue()
 
     def on_wake(key: str) -> None:

@@ -1,6 +1,6 @@
 """Small faults, put into the package on purpose: a fault that no test notices shows what the tests do not check.
 
-Of random samples, without the faults that ``equivalent.toml`` lists (27 November 2026):
+The results of random samples, without the faults that ``equivalent.toml`` lists (27 November 2026):
 
 =========  =============  ========  ====================================================================
 package    sample         survived  remarks
@@ -11,6 +11,6 @@ protocol   25, then 25    0, 0      as above
 polling    28, then 20    5, 0      as above
 =========  =============  ========  ====================================================================
 
-What survived the first sample is tested now, was removed, or is listed. The seeds were 2601 and 2602. The machine was
-busy: the time for each sample was over before all of its 60 faults of each package were tried.
+What survived the first sample is tested now, was removed, or is listed. The seeds were 2601 and 2602. On a busy machine
+the time for each sample ended before all of its 60 faults of each package were tried.
 """

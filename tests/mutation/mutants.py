@@ -1,8 +1,8 @@
-"""Which faults there are: mutmut's operators and two of ours. There are none in messages, in what only a type checker
-reads, or in the values that members of an enum get from ``enum.auto()``.
+"""The faults: mutmut's operators and two of ours, except in messages, in what only a type checker reads, and in the
+values that the members of an enum get from ``enum.auto()``.
 
-mutmut switches between copies of a function at run time, so it leaves decorated functions and tables of modules alone.
-Here each mutant is a whole file, so they have mutants as well.
+mutmut switches between copies of a function at run time, so it leaves out decorated functions and the tables of
+modules. Here each mutant is a whole file, so they have mutants too.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ HOST = "http://gateway.test"
 
 ORDER = {"order_name": "测试商品", "currency": "AUD", "amount": "100"}
 
-#: The least that each endpoint wants; numbers of orders and refunds come with the call.
+#: The required parameters of each endpoint, except the numbers of orders and refunds.
 WANTED: dict[str, dict[str, str]] = {
     "GetExchangeRate": {"currency": "AUD", "base_currency": "CNY"},
     "MakeQROrder": {**ORDER, "platform": "ALIPAY"},

@@ -34,7 +34,7 @@ OUT = "out_order_no=SEORD000001"
 SCANNED = "qrcode=123abc123&pos_no=posno_123"
 
 #: Both documents' request examples word for word (the misprinted signature apart), each with the code that answers it:
-#: some leave out what their own table requires, and the order that some name is nobody's.
+#: some leave out what their own table requires, and some name an order that does not exist.
 EXAMPLES: list[tuple[str, str | None]] = [
     (f"v2/GetExchangeRate? {SEAL}&currency=AUD&base_currency=CNY", None),
     (f"v2/MakeQROrder? {SEAL}&{GOODS}&{NOTIFY}&{OUT}", "PARAMETER_INVALID"),
@@ -57,8 +57,8 @@ EXAMPLES: list[tuple[str, str | None]] = [
 OTHER_SEAL = "nonce_str=uXWTAw0g3q5HOHjdZW4opDbfp1a7dBOI&m_number=000034"
 
 
-async def nobody_home(scope: Any, receive: Any, send: Any) -> None:
-    """Answers notifications with nothing."""
+async def ignoring(scope: Any, receive: Any, send: Any) -> None:
+    """Answer notifications with nothing."""
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
@@ -66,7 +66,7 @@ async def nobody_home(scope: Any, receive: Any, send: Any) -> None:
 async def fetch(
     app: Any, path_and_query: str, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """Ask an ASGI app with the query string exactly as it stands: no HTTP library mends it on the way."""
+    """Call an ASGI app with exactly this query string: an HTTP library would correct it."""
     path, _, query = path_and_query.partition("?")
     scope = {
         "type": "http",
@@ -97,9 +97,9 @@ async def fetch(
 @pytest.mark.parametrize(("example", "code"), EXAMPLES, ids=[example.partition("?")[0] for example, _ in EXAMPLES])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_documents_examples(example: str, code: str | None, method: str) -> None:
-    """The documents' own requests are understood word for word: signature, stray space, empty pair, repeated amount."""
+    """The documents' own requests are accepted as they are, with a stray space, an empty pair and a repeated amount."""
     key = "0af61531c6c04ac4ac910d0cd59e6238"
-    async with Sandbox("123456", key, clock=ManualClock(1482812036067), app=nobody_home) as sandbox:
+    async with Sandbox("123456", key, clock=ManualClock(1482812036067), app=ignoring) as sandbox:
         status, _, body = await fetch(sandbox, f"/omipay/api/{example}", method)
         assert (status, json.loads(body).get("error_code")) == (200, code)
         assert sandbox.ledger.calls[-1].error_code == code
@@ -121,7 +121,7 @@ async def test_documents_examples(example: str, code: str | None, method: str) -
     ids=["app", "applet"],
 )
 async def test_documents_examples_of_another_merchant(example: str) -> None:
-    """The two examples whose key is not printed get as far as the signature, and their parameters pass."""
+    """The two examples whose key is not printed fail only at the signature."""
     clock = ManualClock(1513242617000)
     async with Sandbox("000034", "unknown", clock=clock) as sandbox:
         await fetch(sandbox, f"/omipay/api/{example}")
@@ -158,13 +158,13 @@ async def test_qr_order(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_jsapi_order(raw: RawClient) -> None:
-    """``pc_pay_url`` is there only where it was asked for."""
+    """``pc_pay_url`` is there only if ``show_pc_pay_url`` was 1."""
     assert set(await raw.ask("MakeJSAPIOrder", direct_pay="1")) == {"return_code", "order_no", "pay_url"}
     assert "pc_pay_url" in await raw.ask("MakeJSAPIOrder", show_pc_pay_url="1", pos_no="till-1")
 
 
 async def test_scan_order(raw: RawClient) -> None:
-    """SUCCESS of a scan order means paid, and says when, on Sydney's clock."""
+    """SUCCESS of a scan order means paid, and has the time of payment, in Sydney's time."""
     reply = await raw.ask("MakeScanOrder", out_order_no="T-1")
     assert reply["return_code"] == "SUCCESS"
     assert (reply["out_order_no"], reply["order_time"]) == ("T-1", "20161227105530")
@@ -182,7 +182,7 @@ async def test_online_order(raw: RawClient, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(("platform", "kind"), [("ALIPAYONLINE", str), ("POLI", str), ("WECHATPAY", dict)])
 async def test_app_order(raw: RawClient, platform: str, kind: type) -> None:
-    """``order_string`` is a string or a JSON value, by platform."""
+    """``order_string`` is a string or a JSON value, which depends on the platform."""
     assert isinstance((await raw.ask("MakeAPPOrder", platform=platform, app_id="wx1"))["order_string"], kind)
 
 
@@ -241,7 +241,7 @@ async def test_refund_and_query(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_wechat_login(raw: RawClient, sandbox: Sandbox) -> None:
-    """A program gets JSON; a browser is sent on with the same fields in the query, beside what is there already."""
+    """A program gets JSON; a browser is redirected with the same fields added to the query of its ``redirect_uri``."""
     assert await raw.ask("GetUserInfo") == sandbox.gateway.wechat_user
     raw.http.headers["accept"] = "text/html,*/*"
     for uri, joint in (("https://shop.test/login", "?"), ("https://shop.test/login?a=1", "&")):
@@ -255,8 +255,8 @@ async def test_wechat_login(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("name", ["MakeQRCode", "MakeQRCodeOrder", "makeqrorder", "ConfirmCheckOut"])
-async def test_names_that_are_none(raw: RawClient, name: str) -> None:
-    """EN's misspelt names, and any other, are not found: a typo is seen at once."""
+async def test_unknown_names(raw: RawClient, name: str) -> None:
+    """EN's misspelt names, and all other unknown names, are not found, so a typo is noticed at once."""
     assert (await raw.send(name)).status_code == 404
 
 
@@ -290,7 +290,7 @@ def mounted(prefix: str) -> Callable[[Any], Any]:
     ids=["alone", "under a prefix", "at its own path"],
 )
 async def test_mounted_anywhere(sandbox: Sandbox, raw: RawClient, wrap: Callable[[Any], Any], base: str) -> None:
-    """Wherever it is mounted, its base URL ends in ``/omipay/api``, and the pages that it names exist there."""
+    """Its base URL ends in ``/omipay/api`` wherever it is mounted, and the pages that it names exist there."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=wrap(sandbox))) as http:
         fields = {**raw.seal(), **WANTED["MakeQROrder"], "out_order_no": "M-1"}
         reply = (await http.post(f"{base}/v2/MakeQROrder", params=fields)).json()
@@ -302,7 +302,7 @@ async def test_mounted_anywhere(sandbox: Sandbox, raw: RawClient, wrap: Callable
 
 
 async def test_root_path_of_a_transport(sandbox: Sandbox, raw: RawClient) -> None:
-    """A ``root_path`` that the path does not repeat is a part of the address all the same."""
+    """A ``root_path`` that the path does not repeat is a part of the address, too."""
     transport = httpx.ASGITransport(app=sandbox, root_path="/gateway")
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as http:
         fields = {**raw.seal(), **WANTED["MakeQROrder"], "out_order_no": "M-1"}
@@ -311,14 +311,14 @@ async def test_root_path_of_a_transport(sandbox: Sandbox, raw: RawClient) -> Non
 
 
 async def test_plus_is_a_space(sandbox: Sandbox, raw: RawClient, clock: ManualClock) -> None:
-    """Servers read ``+`` as a space: so does this one."""
+    """The sandbox reads ``+`` as a space, as servers do."""
     query = "&".join(f"{name}={value}" for name, value in {**raw.seal(), **WANTED["MakeScanOrder"]}.items())
     await fetch(sandbox, f"/omipay/api/v2/MakeScanOrder?{query}&out_order_no=a+b".replace("测试商品", "x"))
     assert sandbox.ledger.acted("a b") == 1
 
 
 async def test_same_seed_same_numbers(clock: ManualClock) -> None:
-    """Two sandboxes of one seed give the same numbers, so a test's output can be compared."""
+    """Two sandboxes with one seed give the same numbers, so a test's output can be compared."""
     numbers = []
     for _ in range(2):
         sandbox = Sandbox(clock=clock, seed=7)
@@ -328,8 +328,8 @@ async def test_same_seed_same_numbers(clock: ManualClock) -> None:
     assert numbers[0] == numbers[1]
 
 
-def test_every_endpoint_is_asked_here() -> None:
-    """A new row of the table of endpoints wants a row here, and a deed in the sandbox."""
+def test_every_endpoint_is_called_here() -> None:
+    """A new row of the table of endpoints needs a row here, and a handler in the sandbox."""
     assert set(WANTED) == set(ENDPOINTS)
 
 

@@ -1,6 +1,6 @@
 """The network between the processes and the gateway: it loses, delays, changes and swaps requests and replies.
 
-A request that has left goes on by itself: that its sender was cancelled or killed stops nothing.
+A request that was sent goes on, even if its sender is cancelled or killed.
 """
 
 from __future__ import annotations

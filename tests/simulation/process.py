@@ -1,8 +1,8 @@
 """A simulated process: a group of tasks with a fence around it, which can be killed at any of its steps.
 
-Whatever a process does to the world outside (a request, a statement, a handler's work) passes ``step()``. The steps are
-counted, and the seed says at which of them the process dies. From then on nothing that its code does has any effect:
-every further step hangs for ever, its connections to the database are cut, and its tasks are cancelled.
+Whatever a process does outside of itself (a request, a statement, a handler's work) calls ``step()`` first. The steps
+are counted, and the seed decides at which of them the process is killed. After that its code has no effect any more:
+each further step waits for ever, its connections to the database are cut, and its tasks are cancelled.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The kill test: ``python -m tests.sql.kill --kills 500`` kills workers at every point, and compares the books.
 
-The parent is the gateway: a sandbox on a socket, whose customers pay what they can see. Workers share one database.
-After the last kill the notifications that nobody took are delivered once more, one sweep looks after what is waited
-for, and then the gateway's ledger and the books are laid beside each other.
+The parent is the gateway: a sandbox on a socket, whose customers pay the orders that they know. The workers share one
+database. After the last kill the notifications that no worker received are delivered once more, a sweep asks about the
+orders that wait, and then the gateway's ledger and the books are compared.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ async def run(database: str, kills: int) -> Verdict:
 async def look_after(database: str, base_url: str) -> list[SweepReport]:
     """Do what ``books.run`` does after a restart, without its pauses: sweep again while a sweep has errors.
 
-    With the usual lease. An answer that takes longer than a third of the workers' short one is an error of that sweep.
+    It uses the usual lease, because an answer that takes longer than a third of the lease is an error of the sweep.
     """
     sweeps: list[SweepReport] = []
     async with Books(database) as books, kill_worker.session(base_url, books) as omipay:

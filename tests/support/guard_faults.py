@@ -1,8 +1,8 @@
 """The interleavings of the once-guard that are played: with one fault and two faults at each place, and random ones.
 
 ``python -m tests.support.guard_faults --help`` plays them by hand, and plays one again whose name a failure printed.
-A name is a scenario and its faults, such as ``failing/q2=lost/t41=cancel:0``: the answer to question 2 is lost, and
-delivery 0 is cancelled before turn 41; or ``seed/N``.
+A name is a scenario and its faults, such as ``failing/q2=lost/t41=cancel:0`` (the answer to request 2 is lost, and
+delivery 0 is cancelled before iteration 41), or ``seed/N``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .guard_model import Session
 
-# An answer is waited for for 10 seconds, that to a renewal for 5; a lease lasts 30.
+# The guard waits 10 seconds for an answer, and 5 for that to a renewal; a lease lasts 30 seconds.
 WAYS: Final = {
     "refused": Way(None, 0, BackendError),
     "unheard": Way(None, None),

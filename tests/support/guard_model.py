@@ -1,15 +1,15 @@
 """A model of the once-guard: sessions in several processes that share a store, with faults at any await.
 
-A :class:`World` plays one interleaving: the deliveries of a :class:`Scenario`, under a plan that says what becomes of
-each question to the store, and what happens to the processes before which turn of the event loop. It lists in
-``broken`` whatever no interleaving may bring about:
+A :class:`World` plays one interleaving: the deliveries of a :class:`Scenario`, with a plan that says what becomes of
+each request to the store, and what happens to the processes before which iteration of the event loop. It lists in
+``broken`` what must not happen in any interleaving:
 
 - the handler runs twice at the same time while its lease holds, or goes on after its lease has ended;
 - it begins after its success was recorded, or again in a session in which it succeeded;
-- a success is recorded that no handler had, or a delivery is answered with SUCCESS before one is recorded;
-- the order is held for longer than a lease after the last thing that was carried out for it, a session that is alone is
-  held up by its own questions, or the order is not fulfilled in the end;
-- anything is remembered of an order whose success is recorded, or an exception is lost.
+- a success is recorded although no handler succeeded, or a delivery is answered SUCCESS before it is recorded;
+- the order is held for longer than a lease after the last request that was carried out for it, a session that is alone
+  has to wait for its own requests, or the order is not fulfilled in the end;
+- a session still remembers something of an order whose success is recorded, or an exception is lost.
 """
 
 from __future__ import annotations

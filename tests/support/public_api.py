@@ -2,9 +2,9 @@
 
     python -m tests.support.public_api
 
-writes ``tests/public_api.txt``, with which a test compares the package. Whoever changes a public name, a parameter, a
-default, a return type, a field, a member of an enum or what a docstring says of errors writes the file again, sees the
-difference in the commit, and tells users in the changelog.
+writes ``tests/public_api.txt``, with which a test compares the package. If you change a public name, a parameter, a
+default, a return type, a field, a member of an enum or the errors in a docstring, write the file again: the commit
+shows the difference, and the changelog should tell users.
 
 A line holds no address, and nothing that differs between Python 3.11 and 3.14 or between versions of dependencies.
 """

@@ -148,7 +148,7 @@ def notification(
 ) -> dict[str, Any]:
     """A notification with the fields of CN 3.9, correctly signed now, with some fields changed (None: left out).
 
-    Each order's has a nonce of its own, as the gateway's have.
+    Each order's notification has another nonce, as with the gateway.
     """
     nonce = changes.pop("nonce_str", f"313644f42ecd4758b5e23b80{order_no}")
     timestamp = changes.pop("timestamp", clock.time_ms())

@@ -1,8 +1,8 @@
 """An event loop without I/O for models of several processes, which can be stopped and killed. Its time is virtual.
 
 Everything that runs in a :class:`contextvars.Context` in which ``PROCESS`` is set belongs to that process, with all the
-tasks and timers that it makes. Callbacks run one at a time, in the order of asyncio's own loops; each is a turn, and
-something may be done before any turn. When no callback is ready, the time jumps to the next timer.
+tasks and timers that it makes. Callbacks run one at a time, in the order of asyncio's own loops. Each is an iteration,
+and something may be done before any iteration. When no callback is ready, the time jumps to the next timer.
 """
 
 from __future__ import annotations
