@@ -141,7 +141,7 @@ class NotificationReceiver:
         limit = validation.seconds("timeout", timeout, above=True)
         began = self._clock.monotonic()
         reply = await self._received(body, handler, limit)
-        if reply.error is not None and isinstance(reply.error, NotificationError):
+        if isinstance(reply.error, NotificationError):
             notifications.log_refusal(reply.error)
         self._events.emit(
             Event(
