@@ -92,6 +92,41 @@ async def test_a_backend_without_notes_is_not_asked_for_any(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize("end", ["found", "timeout", "cancelled"])
+async def test_a_wait_leaves_nothing_behind(clock: ManualClock, gateway: Gateway, end: str) -> None:
+    """However often it looked, and however it ends: a till waits thousands of times in a year."""
+    async with gateway.session() as omipay:
+        waiters = omipay._receiver._confirmed._waiters
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=30))
+        await clock.advance(20)
+        assert [len(each) for each in waiters.values()] == [1]
+        if end == "found":
+            await omipay.confirm_notification(notification(clock))
+        elif end == "timeout":
+            await clock.advance(10)
+        else:
+            waiting.cancel()
+        await clock.advance(0)
+        assert waiting.done()
+        assert waiters == {}
+
+
+async def test_what_was_confirmed_again_outlives_what_was_not(clock: ManualClock, gateway: Gateway) -> None:
+    """A quarter of an hour after its last confirmation an order is forgotten, in the session and in the backend."""
+    backend = MemoryBackend(clock=clock)
+    for number in ("A", "B"):
+        gateway.on(number, order("PAID", out_order_no=f"T-{number}"))
+    async with gateway.session(backend=backend) as omipay:
+        for number, after_s in (("A", 0), ("B", 1), ("A", 799)):
+            await clock.advance(after_s)
+            await omipay.fulfil(number, mock.AsyncMock())
+        await clock.advance(101)
+        assert await backend.noted(f"{M_NUMBER}:out_order_no:T-B") is None
+        assert await backend.noted(f"{M_NUMBER}:out_order_no:T-A") is not None
+        await omipay.fulfil("TR1", mock.AsyncMock())
+        assert set(omipay._receiver._confirmed._remembered) == {"T-A", NUMBER}
+
+
 # -- confirmations of one order ---------------------------------------------------------------------------------------
 
 
