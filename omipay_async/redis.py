@@ -249,7 +249,7 @@ async def _next_message(pubsub: PubSub) -> dict[str, Any]:
 
 
 async def _read(pubsub: PubSub) -> dict[str, Any] | None:
-    # In a task of its own, since redis enforces the time limit by a cancellation.
+    # In another task, because redis enforces the time limit by a cancellation.
     message: dict[str, Any] | None = await asyncio.create_task(pubsub.get_message(timeout=_PING_AFTER_S))
     return message
 

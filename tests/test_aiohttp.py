@@ -35,7 +35,7 @@ async def port(session: Session, handler: Handler) -> AsyncIterator[int]:
 
 
 async def test_a_body_in_a_broken_encoding_is_rejected(port: int, session: Session) -> None:
-    """With 400, by the server or by us; it never reaches the session."""
+    """The server or the adapter answers 400, and the body never reaches the session."""
     answered = await exchange(port, *chunked(b"{"), b"no length\r\n", headers="Transfer-Encoding: chunked\r\n")
     assert answered.status == 400
     assert session.bodies == []
@@ -50,7 +50,7 @@ async def later(session: Session) -> Session:
 
 @pytest.mark.parametrize("find", [lambda session: session, later])
 async def test_the_session_may_be_found_for_each_request(session: Session, handler: Handler, find: Any) -> None:
-    """By a sync or async function that gets the request: one app may have several merchants."""
+    """A sync or async function gets the request, so that one app may have several merchants."""
     async with served_by_aiohttp(shop(lambda request: find(session), handler)) as port:
         assert (await exchange(port, b"{}")).body == SUCCESS
     assert session.bodies == [b"{}"]
@@ -70,7 +70,7 @@ async def test_the_context_keeps_the_session_and_closes_it(session: Session, han
 
 
 async def test_several_merchants_in_one_app(session: Session, handler: Handler) -> None:
-    """Each has a key of its own."""
+    """Each has its own key."""
     perth, key = Session(), web.AppKey("PERTH", AsyncOmipay)
     app = shop(OMIPAY, handler)
     app.router.add_post("/perth", notification_handler(key, handler))
@@ -146,14 +146,14 @@ async def test_a_forgotten_context_is_named(handler: Handler, caplog: pytest.Log
 
 @pytest.mark.parametrize("wrong", [None, "session"])
 def test_what_is_neither_session_nor_key_is_rejected_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
-    """Not at the first notification."""
+    """The error does not wait for the first notification."""
     with pytest.raises(ConfigurationError, match="omipay"):
         notification_handler(wrong, handler)
 
 
 @pytest.mark.parametrize("wrong", [None, "handler"])
 def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wrong: Any) -> None:
-    """Not at the first notification."""
+    """The error does not wait for the first notification."""
     with pytest.raises(InvalidRequest, match="handler"):
         notification_handler(session, wrong)
 

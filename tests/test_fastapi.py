@@ -47,7 +47,7 @@ async def test_a_notification_is_posted(port: int, session: Session) -> None:
 
 
 async def found() -> Session:
-    """A dependency of the user's own."""
+    """A dependency that a user has written."""
     return FOUND
 
 
@@ -60,7 +60,7 @@ FOUND = Session()
     ids=["function", "lambda", "annotated", "session"],
 )
 def test_the_session_may_come_from_a_dependency(dependency: Any, handler: Handler) -> None:
-    """A sync or async function, an annotation, or the session itself. The path may be chosen."""
+    """It may be a sync or async function, an annotation, or the session itself. The path is an argument."""
     FOUND.bodies.clear()
     app = fastapi.FastAPI()
     app.include_router(notification_route(dependency, handler, "/paid"))
@@ -156,7 +156,7 @@ def test_a_second_session_under_one_name_is_refused_at_the_start(session: Sessio
 
 
 def test_an_app_may_start_again(session: Session) -> None:
-    """Nothing of the first run is left."""
+    """Nothing is left of the first run."""
     app = fastapi.FastAPI(lifespan=keeping(session))
     for _ in range(2):
         with TestClient(app):
@@ -165,7 +165,7 @@ def test_an_app_may_start_again(session: Session) -> None:
 
 
 def test_mounted_applications_find_their_parents_session(session: Session, handler: Handler) -> None:
-    """At any depth, through routers too. An application with a session of its own keeps it."""
+    """That holds at any depth and with routers. An application that has its own session keeps it."""
     parent, child, grandchild, other = (fastapi.FastAPI() for _ in range(4))
     parent.router.lifespan_context = cast("Any", keeping(session))
     own = Session()
@@ -203,7 +203,7 @@ def test_a_slash_at_the_end_causes_no_redirect(session: Any, handler: Handler, p
 
 
 def test_the_root_may_be_the_path(session: Any, handler: Handler) -> None:
-    """Of an application that is mounted only for this."""
+    """The application is mounted only for this route."""
     app = fastapi.FastAPI()
     app.include_router(notification_route(session, handler, "/"))
     with TestClient(app) as client:
@@ -212,7 +212,7 @@ def test_the_root_may_be_the_path(session: Any, handler: Handler) -> None:
 
 @pytest.mark.parametrize("name", ["my shop", "", None])
 def test_a_name_must_be_an_identifier(name: Any) -> None:
-    """It becomes the name of an attribute."""
+    """The name becomes that of an attribute."""
     with pytest.raises(ConfigurationError, match="name"):
         lifespan(cast("Any", Session), name)
     with pytest.raises(ConfigurationError, match="name"):
@@ -267,14 +267,14 @@ def test_a_forgotten_lifespan_is_named(handler: Handler) -> None:
 
 @pytest.mark.parametrize("wrong", [None, "session", Annotated[Any, "no dependency"]])
 def test_what_is_neither_session_nor_dependency_is_rejected_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
-    """Not at the first notification."""
+    """The error does not wait for the first notification."""
     with pytest.raises(ConfigurationError, match="omipay_or_dependency"):
         notification_route(wrong, handler)
 
 
 @pytest.mark.parametrize("wrong", [None, "handler"])
 def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wrong: Any) -> None:
-    """Not at the first notification."""
+    """The error does not wait for the first notification."""
     with pytest.raises(InvalidRequest, match="handler"):
         notification_route(session, wrong)
 

@@ -65,7 +65,7 @@ ROWS: Final[dict[str, tuple[tuple[float, ...], str]]] = {
     ),
     "`RedisBackend`": ((redis._CONNECTIONS,), "fulfilment/test_redis.py::test_leases_and_records_expire_by_themselves"),
     "books": (
-        (sweeping._MOST_BESIDE, 2 * sweeping._WORKERS),
+        (sweeping._MOST_SWEEPS, 2 * sweeping._WORKERS),
         "sql/test_worker.py::test_a_worker_whose_handlers_all_hang_does_not_grow",
     ),
     "a reply": (

@@ -9,7 +9,6 @@ from omipay_async.codes import OrderStatus, RefundStatus
 
 from .clock import WallClock
 from .customer import Customer
-from .exchange import Exchange
 from .faults import Faults
 from .gateway import Gateway
 from .ledger import Ledger
@@ -17,6 +16,7 @@ from .live import LiveStreams
 from .merchants import TOY_M_NUMBER, TOY_SECRET_KEY, Merchant
 from .notifier import Notifier, Signer
 from .replies import encode
+from .swaps import ReplySwaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ class SandboxCore:
         self.ledger.on_delayed = self.notifier.delayed
         self.oddities = oddities
         self.live = LiveStreams()
-        self.swaps = Exchange(self.clock)
+        self.swaps = ReplySwaps(self.clock)
 
     def __repr__(self) -> str:
         return f"<Sandbox of merchant {self.merchant.m_number}>"

@@ -89,7 +89,7 @@ class Signer:
 
 @attrs.define(eq=False)
 class Notifier:
-    """Delivers notifications in tasks of its own."""
+    """Delivers notifications in the background."""
 
     clock: Clock
     ledger: Ledger

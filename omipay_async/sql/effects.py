@@ -60,11 +60,11 @@ class Effects:
     def __init__(self, database: Database, claims: Claims) -> None:
         self._database = database
         self._claims = claims
-        self._alone: set[tuple[str, str]] = set()
+        self._locked: set[tuple[str, str]] = set()
 
     def needs_no_lease(self, key: str) -> bool:
         """Whether a handler of this process holds the lock of ``key``, so that its lease need not be renewed."""
-        return split_key(key) in self._alone
+        return split_key(key) in self._locked
 
     async def run(self, order: Order, handler: TransactionalHandler) -> None:
         """Run ``handler(order, connection)`` and commit it with the record; do nothing if the order is done already."""
@@ -74,20 +74,20 @@ class Effects:
             raise InvalidRequest(message, parameter="handler")
         m_number = split_key(key)[0]
         row = m_number, order_key(order.order_no)
-        await repeated(lambda: self._alone_with(row, order, handler), _ATTEMPTS, is_rolled_back)
+        await repeated(lambda: self._run_locked(row, order, handler), _ATTEMPTS, is_rolled_back)
 
-    async def _alone_with(self, row: tuple[str, str], order: Order, handler: TransactionalHandler) -> None:
+    async def _run_locked(self, row: tuple[str, str], order: Order, handler: TransactionalHandler) -> None:
         pause = _FIRST_PAUSE_S
         while True:
             # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
-            begun = self._database.begun(lambda c: self._is_alone(c, row), BackendError)
-            async with self._database.writer(), begun as (connection, is_alone):
-                if is_alone:
+            begun = self._database.begun(lambda c: self._try_lock(c, row), BackendError)
+            async with self._database.writer(), begun as (connection, is_locked):
+                if is_locked:
                     return await self._run(connection, row, order, handler)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _is_alone(self, connection: AsyncConnection, row: tuple[str, str]) -> bool:
+    async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> bool:
         await self._database.begin(connection)
         if self._database.dialect.is_sqlite:
             return True
@@ -101,7 +101,7 @@ class Effects:
             if await self._database.on(connection, lambda c: _is_done(c, row), BackendError):
                 return
         if self._database.dialect.is_sqlite:
-            self._alone.add(row)
+            self._locked.add(row)
         try:
             with self._database.inside_effect(), _commits_refused(connection, order):
                 await _called(handler, order, connection)
@@ -112,7 +112,7 @@ class Effects:
                 raise BackendError(message) from None
             raise
         finally:
-            self._alone.discard(row)
+            self._locked.discard(row)
 
     async def _record(self, connection: AsyncConnection, row: tuple[str, str], order: Order) -> None:
         async def record(connection: AsyncConnection) -> None:

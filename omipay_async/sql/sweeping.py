@@ -46,7 +46,7 @@ _HOLD: Final = timedelta(seconds=60)
 """How long a row that was taken is not due; then another sweep takes it, because the process may have been killed."""
 _LONG_S: Final = 60.0
 """How long a worker waits for a sweep before it begins the next one."""
-_MOST_BESIDE: Final = 8
+_MOST_SWEEPS: Final = 8
 """How many sweeps of one worker may be under way at the same time."""
 _AGAIN: Final = "order %s: the sweep asks again soon: %s"
 _UNKNOWN: Final = (
@@ -104,7 +104,7 @@ class Sweeping:
                 await asyncio.wait((latest,), timeout=_LONG_S)
                 if not latest.done():
                     self._warn_of_slow_handlers(omipay.m_number)
-                if len(under_way) == _MOST_BESIDE:
+                if len(under_way) == _MOST_SWEEPS:
                     await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 for ended in [sweep for sweep in under_way if sweep.done()]:
                     under_way.remove(ended)
@@ -283,7 +283,7 @@ class _Sweep:
         except Exception:  # noqa: BLE001 - the handler is the user's; whatever it raises, it runs again
             _log.exception("order %s: the handler raised; a sweep runs it again", printable(taken.order_no))
         else:
-            self.counts[_what(order, self._handler)] += 1
+            self.counts[_counted_as(order, self._handler)] += 1
             return
         self.counts["errors"] += 1
         await self._sweeping.postpone(self._omipay.m_number, taken, is_unknown=is_unknown)
@@ -318,7 +318,7 @@ def _check_end(sweep: asyncio.Task[SweepReport]) -> None:
         _log.warning("the sweep could not be finished: %s", error)
 
 
-def _what(order: Order, handler: Handler | None) -> str:
+def _counted_as(order: Order, handler: Handler | None) -> str:
     if order.is_paid:
         return "waiting" if handler is None else "fulfilled"
     return "failed" if order.is_failed else "waiting"

@@ -171,7 +171,7 @@ async def test_a_worker_whose_handlers_all_hang_does_not_grow(
 ) -> None:
     """It waits until one of them ends, and then goes on."""
     monkeypatch.setattr(sweeping, "_LONG_S", 0.05)
-    monkeypatch.setattr(sweeping, "_MOST_BESIDE", 2)
+    monkeypatch.setattr(sweeping, "_MOST_SWEEPS", 2)
     hanging, go = Hanging(fulfilled), asyncio.Event()
 
     async def handle(order: Order) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @attrs.define
-class Exchange:
+class ReplySwaps:
     """The replies that wait to be swapped, at most one for each endpoint."""
 
     _clock: Clock
