@@ -1,4 +1,4 @@
-"""Handlers that ask for orders whose handlers are running: they wait for each other, but never in a ring."""
+"""Handlers that ask for orders whose handlers are running: they wait for each other, but never in a cycle."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ FIRST, SECOND, THIRD = (
 
 
 class Bundle:
-    """A handler that asks, after a second, for the order that is named beside its own; and counts what it fulfilled."""
+    """A handler that after a second asks for the order that is given for its own, and notes what it fulfilled."""
 
     def __init__(self, guard: OnceGuard, clock: ManualClock, asks_for: dict[str, Order]) -> None:
         self.guard, self.clock, self.asks_for = guard, clock, asks_for
         self.fulfilled: list[str] = []
 
     async def __call__(self, order: Order) -> None:
-        """Fulfil an order, after the one that it belongs to."""
+        """Ask for the other order, and then fulfil this one."""
         await self.clock.sleep(1)
         if order.order_no in self.asks_for:
             await self.guard.run(self.asks_for[order.order_no], self, wait_timeout=None)
@@ -46,7 +46,7 @@ class Bundle:
 async def test_handlers_that_ask_for_each_others_orders_get_an_error(
     guard: OnceGuard, backend: FaultyBackend, clock: ManualClock, ring: dict[str, Order]
 ) -> None:
-    """They would wait for each other for ever, and each would keep its claim."""
+    """Otherwise they would wait for each other for ever and keep their claims."""
     bundle = Bundle(guard, clock, ring)
     runs = [
         await begin(clock, guard.run(order, bundle, wait_timeout=None))
@@ -63,7 +63,7 @@ async def test_handlers_that_ask_for_each_others_orders_get_an_error(
 
 
 async def test_a_handler_may_wait_for_one_that_is_running(guard: OnceGuard, clock: ManualClock) -> None:
-    """Both orders are fulfilled once, the awaited one first."""
+    """Both orders are fulfilled once, and the order that is waited for is first."""
     bundle = Bundle(guard, clock, {"A": SECOND, "B": THIRD})
     runs = [await begin(clock, guard.run(order, bundle, wait_timeout=None)) for order in (THIRD, SECOND, FIRST)]
     await clock.advance(10)
@@ -71,8 +71,8 @@ async def test_a_handler_may_wait_for_one_that_is_running(guard: OnceGuard, cloc
     assert bundle.fulfilled == ["C", "B", "A"]
 
 
-async def test_a_handler_that_waits_no_longer_may_be_waited_for(guard: OnceGuard, clock: ManualClock) -> None:
-    """The first gave up waiting for the second, which then waits for the first to end."""
+async def test_a_handler_that_does_not_wait_any_more_may_be_waited_for(guard: OnceGuard, clock: ManualClock) -> None:
+    """The wait of the first for the second has ended; then the second waits until the first ends."""
     gave_up = asyncio.Event()
 
     async def first(_: Order) -> None:
@@ -92,7 +92,7 @@ async def test_a_handler_that_waits_no_longer_may_be_waited_for(guard: OnceGuard
 
 
 @pytest.mark.parametrize("spelling", ["tr1", "TR1 ", " TR1", "\N{FULLWIDTH LATIN CAPITAL LETTER T}R1"])
-async def test_an_order_whose_number_is_spelt_otherwise_is_fulfilled_once(
+async def test_an_order_whose_number_is_spelt_in_several_ways_is_fulfilled_once(
     gateway: Gateway, clock: ManualClock, spelling: str
 ) -> None:
     """The gateway finds the order under each spelling, and its answer does not have the number."""

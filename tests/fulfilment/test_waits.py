@@ -1,4 +1,4 @@
-"""Waits for notifications, and the notes of other processes: what they cost, and what is left of them."""
+"""Waits for notifications, and the notes of other processes: how often they look, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def paid(gateway: Gateway) -> None:
 
 
 class Counting(SharedBackend):
-    """Says when it was asked for notes."""
+    """A backend that notes the times at which notes were read."""
 
     def __init__(self, channel: Channel, clock: ManualClock) -> None:
         super().__init__(channel, clock)
@@ -46,10 +46,10 @@ class Counting(SharedBackend):
         return await super().noted(key)
 
 
-async def test_a_wait_that_was_woken_in_vain_looks_once_and_goes_on_by_interval(
+async def test_a_wait_that_was_woken_without_a_note_looks_once_and_goes_on_by_interval(
     clock: ManualClock, gateway: Gateway
 ) -> None:
-    """Nothing is remembered of the order, or nothing that can be read: a wake-up is only a hint."""
+    """There is no note of the order, or none that can be read: a wake-up is only a hint."""
     backend = Counting(Channel(), clock)
     async with gateway.session(backend=backend) as omipay:
         waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=20))
@@ -64,10 +64,10 @@ async def test_a_wait_that_was_woken_in_vain_looks_once_and_goes_on_by_interval(
 
 
 @pytest.mark.parametrize("order_no", [None, 7.5, ["TR1"], {}], ids=str)
-async def test_a_note_without_the_number_of_an_order_confirms_nothing(
+async def test_a_note_without_the_number_of_an_order_does_not_confirm_anything(
     clock: ManualClock, gateway: Gateway, order_no: object
 ) -> None:
-    """Whoever gets an order from a wait may rely on its number."""
+    """An order that a wait returns always has its number."""
     backend = MemoryBackend(clock=clock)
     await backend.note(KEY, json.dumps({"order_no": order_no, "raw": PAID}))
     async with gateway.session(backend=backend) as omipay:
@@ -79,7 +79,7 @@ async def test_a_note_without_the_number_of_an_order_confirms_nothing(
 async def test_a_backend_without_notes_is_not_asked_for_any(
     clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That it has none is not a failure: nothing is logged, and no wait ends with an error of the backend."""
+    """That is not a failure: nothing is logged, and no wait ends with a BackendError."""
     inner = MemoryBackend(clock=clock)
     backend = mock.Mock(spec=["lease", "claim", "renew", "finish", "release", "wake"], wraps=inner, lease=inner.lease)
     async with gateway.session(backend=backend) as omipay:
@@ -94,7 +94,7 @@ async def test_a_backend_without_notes_is_not_asked_for_any(
 
 @pytest.mark.parametrize("end", ["found", "timeout", "cancelled"])
 async def test_a_wait_leaves_nothing_behind(clock: ManualClock, gateway: Gateway, end: str) -> None:
-    """However often it looked, and however it ends: a till waits thousands of times in a year."""
+    """That holds however often it looked and however it ends, since a till waits thousands of times in a year."""
     async with gateway.session() as omipay:
         waiters = omipay._receiver._confirmed._waiters
         waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=30))
@@ -111,8 +111,10 @@ async def test_a_wait_leaves_nothing_behind(clock: ManualClock, gateway: Gateway
         assert waiters == {}
 
 
-async def test_what_was_confirmed_again_outlives_what_was_not(clock: ManualClock, gateway: Gateway) -> None:
-    """A quarter of an hour after its last confirmation an order is forgotten, in the session and in the backend."""
+async def test_an_order_is_forgotten_a_quarter_of_an_hour_after_its_last_confirmation(
+    clock: ManualClock, gateway: Gateway
+) -> None:
+    """That holds in the session and in the backend."""
     backend = MemoryBackend(clock=clock)
     for number in ("A", "B"):
         gateway.on(number, order("PAID", out_order_no=f"T-{number}"))
@@ -130,10 +132,10 @@ async def test_what_was_confirmed_again_outlives_what_was_not(clock: ManualClock
 # -- confirmations of one order ---------------------------------------------------------------------------------------
 
 
-async def test_what_is_confirmed_twice_at_once_is_noted_and_written_down_once(
+async def test_an_order_that_is_confirmed_twice_at_once_is_noted_and_written_down_once(
     clock: ManualClock, gateway: Gateway
 ) -> None:
-    """However many callers ask about one order, the backend and the journal are asked once at a time."""
+    """For one order there is one request at a time to the backend and to the journal."""
     backend, journal, go = FaultyBackend(clock), mock.AsyncMock(), asyncio.Event()
 
     async def when_told(*_: object) -> None:
@@ -167,10 +169,10 @@ async def told(clock: ManualClock, deliver: Callable[[], Coroutine[Any, Any, Not
 
 
 @pytest.mark.parametrize("stage", ["claim", "handler", "record", "elsewhere"])
-async def test_a_handler_is_said_to_be_running_only_while_it_is(
+async def test_the_error_says_that_a_handler_is_running_only_while_it_is(
     clock: ManualClock, gateway: Gateway, stage: str
 ) -> None:
-    """Not while an earlier delivery waits for a dead process's claim, or for the record of its success."""
+    """An earlier delivery may only wait for the claim of a dead process, or for the record of a success."""
     backend, go = FaultyBackend(clock), asyncio.Event()
 
     async def handler(_: Order) -> None:

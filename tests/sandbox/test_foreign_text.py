@@ -1,4 +1,4 @@
-"""What merchants, customers and strangers write, on the sandbox's pages and in its log."""
+"""Text of merchants, customers and strangers on the sandbox's pages and in its log."""
 
 from __future__ import annotations
 
@@ -27,25 +27,27 @@ SEEN = "测试商品　馥芮白 Café 👩‍🍳 🇦🇺 ﷽ العربية �
 
 
 def shown(text: str) -> str:
-    """Those characters of ``text`` that must not be in a page or a log."""
+    """The characters of ``text`` that must not be in a page or a log."""
     return "".join(character for character in text if character in set(INVISIBLE + CONTROLS) - {"\n"})
 
 
 @pytest.mark.parametrize("character", [*CONTROLS, *INVISIBLE, chr(0xD800), chr(0xDFFF)])
-def test_a_character_that_is_not_just_seen_is_escaped(character: str) -> None:
-    """As Python writes it, at once recognisable for what it is."""
+def test_control_and_invisible_characters_are_escaped(character: str) -> None:
+    """They are written as Python writes them."""
     escaped = printable(f"a{character}b")
     assert escaped == f"a{character.encode('unicode_escape').decode()}b"
     assert escaped.isascii()
 
 
-def test_what_people_write_stays() -> None:
-    """In any script, with emoji and the spaces of every script."""
+def test_ordinary_text_is_not_escaped() -> None:
+    """It may be in any script, with emoji and the spaces of every script."""
     assert printable(SEEN) == SEEN
 
 
-async def test_no_page_obeys_what_is_in_it(raw: RawClient, sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """Names, numbers, addresses, unknown parameters, searches and the shop's answers: in lists, alone, on pay pages."""
+async def test_pages_escape_text_from_outside(
+    raw: RawClient, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is in names, numbers, addresses, unknown parameters, searches and answers, in lists and on single pages."""
 
     async def shop(scope: Scope, receive: Receive, send: Send) -> None:
         await Response(f"no{CONTROLS}{INVISIBLE}", status_code=503, media_type=f"text/{INVISIBLE[:5]}")(
@@ -74,8 +76,8 @@ async def test_no_page_obeys_what_is_in_it(raw: RawClient, sandbox: Sandbox, cap
     assert shown(caplog.text) == ""
 
 
-async def test_names_without_end_are_cut_off(raw: RawClient) -> None:
-    """On every page that lists them or is about them."""
+async def test_very_long_names_are_cut_off(raw: RawClient) -> None:
+    """That holds on every page that shows them."""
     made = await raw.ask("MakeQROrder", order_name="x" * 20_000, out_order_no="y" * 20_000)
     for url in ("/", f"/?order={made['order_no']}", "/?call=1", made["qrcode"]):
         assert len((await raw.http.get(url)).text) < 60_000
@@ -84,7 +86,7 @@ async def test_names_without_end_are_cut_off(raw: RawClient) -> None:
 
 
 async def test_chinese_is_not_escaped(raw: RawClient) -> None:
-    """In the parameters, the reply, the program and the notification of an order."""
+    """It is readable in the parameters, the reply, the program and the notification of an order."""
     await raw.ask("MakeQROrder", order_name="测试商品", platform="X")
     page = (await raw.http.get("/?call=1&lang=zh")).text
     assert "&quot;order_name&quot;: &quot;测试商品&quot;" in page
