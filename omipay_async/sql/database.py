@@ -44,7 +44,16 @@ _ENDING_S: Final = 5.0
 """How long a cancelled transaction may take to end: SQLAlchemy closes its connection then, for up to two seconds."""
 _ATTEMPTS: Final = 4
 _LONGEST_REASON: Final = 200
-DATABASE_ERRORS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+STATEMENT_ERRORS: Final = (DBAPIError, asyncpg.InternalClientError)
+"""What a statement may raise. SQLAlchemy 2.0 does not translate the second one: asyncpg raises it, before it sends
+anything, on a connection that the server is closing."""
+DATABASE_ERRORS: Final = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 """The errors of a database that is lost, full, wrong or overloaded. (A ``TimeoutError`` is an ``OSError``.)"""
 _ROLLED_BACK: Final = frozenset({"40001", "40P01"})
 """PostgreSQL's serialization failure and deadlock."""
@@ -270,13 +279,13 @@ async def _nothing(_: AsyncConnection) -> None:
 async def repeated(
     work: Callable[[], Awaitable[T]],
     attempts: int = _ATTEMPTS,
-    may_be_repeated: Callable[[DBAPIError], bool] = lambda error: is_rolled_back(error) or is_lost(error),
+    may_be_repeated: Callable[[Exception], bool] = lambda error: is_rolled_back(error) or is_lost(error),
 ) -> T:
     """Return what ``work`` returns. It is called again after failures that may be repeated."""
     for attempt in range(1, attempts):
         try:
             return await work()
-        except DBAPIError as error:
+        except STATEMENT_ERRORS as error:
             if not may_be_repeated(error):
                 raise
         await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # so that two do not meet again
@@ -294,7 +303,7 @@ def is_rolled_back(error: BaseException) -> bool:
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection was lost. Nobody knows whether a commit that was under way took place."""
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+    return isinstance(error, asyncpg.InternalClientError) or getattr(error, "connection_invalidated", False)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,16 @@ from sqlalchemy.exc import DBAPIError
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.guard import running_key
 
-from .database import DATABASE_ERRORS, is_lost, is_rolled_back, reason, repeated, translated, translation
+from .database import (
+    DATABASE_ERRORS,
+    STATEMENT_ERRORS,
+    is_lost,
+    is_rolled_back,
+    reason,
+    repeated,
+    translated,
+    translation,
+)
 from .tables import ORDER, order_key, split_key
 
 if TYPE_CHECKING:
@@ -106,7 +115,7 @@ class Effects:
             with self._database.inside_effect(), _commits_refused(connection, order):
                 await _called(handler, order, connection)
             await self._record(connection, row, order)
-        except DBAPIError as error:
+        except STATEMENT_ERRORS as error:
             if is_lost(error):
                 message = f"order {order.order_no}: the connection was lost while its handler ran: {reason(error)}"
                 raise BackendError(message) from None

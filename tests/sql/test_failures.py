@@ -7,16 +7,22 @@ import pickle
 import time
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 
+from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError, JournalError
 from omipay_async.fulfilment.backends import Claim
+from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, database
 from tests.support.entries import DONE, M, entry, execute, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from omipay_async import Order
     from tests.support.postgres_server import PostgresServer
 
 KEY = f"{M}:TR1"
@@ -61,6 +67,33 @@ async def test_a_database_that_is_down_is_an_error_at_once(postgres: Books, frag
     await assert_all_fail(postgres, 2)
     fragile.start()
     assert await postgres.claim(KEY, "you") is Claim.BUSY
+
+
+async def test_a_connection_that_the_server_is_closing_is_replaced(books: Books) -> None:
+    """asyncpg refuses it with an error that SQLAlchemy 2.0 lets through. Each try gets a connection of its own."""
+    refusal = asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+    used: list[AsyncConnection] = []
+
+    async def ask(connection: AsyncConnection) -> str:
+        used.append(connection)
+        if len(used) < 3:
+            raise refusal
+        return "done"
+
+    assert await books._database.write(ask, BackendError) == "done"
+    assert len(set(map(id, used))) == 3
+
+    async def refused(connection: AsyncConnection) -> None:
+        raise refusal
+
+    with pytest.raises(BackendError, match="InternalClientError: cannot switch to state 15"):
+        await books._database.read(refused, BackendError)
+
+    async def handler(order: Order, connection: AsyncConnection) -> None:
+        raise refusal
+
+    with pytest.raises(BackendError, match="order TR1: the connection was lost while its handler ran"):
+        await OnceGuard(books, SystemClock(), M).run(order("TR1"), books.transactional(handler), wait_timeout=1)
 
 
 async def test_a_database_that_does_not_exist_is_an_error(tmp_path: Any) -> None:
