@@ -1,0 +1,45 @@
+"""How much the books take: the largest amounts, limits from the smallest to the largest, and words of any length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.errors import InvalidRequest
+from omipay_async.sql import SweepReport
+from tests.support.entries import UNKNOWN, M, entry, order, sold
+
+if TYPE_CHECKING:
+    from omipay_async import AsyncOmipay
+    from omipay_async.sql import Books
+
+
+@pytest.mark.parametrize("amount", [1, 2**63 - 1])
+async def test_the_largest_amount_resolves_its_call(books: Books, amount: int) -> None:
+    """Whatever both databases can hold is compared."""
+    await books.closing(entry(outcome=UNKNOWN, amount=amount))
+    await books.confirmed(M, order(amount=amount))
+    assert await books.unresolved() == []
+    assert [waiting.amount for waiting in await books.waiting()] == [amount]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1_000_000])
+async def test_a_limit_is_from_one_order_to_a_million(omipay: AsyncOmipay, books: Books, limit: int) -> None:
+    """For sweeps and for lists."""
+    await sold(omipay, books, 3)
+    assert len(await books.waiting(limit=limit)) == min(limit, 3)
+    assert await books.sweep(omipay, None, limit=limit) == SweepReport(waiting=min(limit, 3))
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1_000_001, "5", None, 2.0])
+async def test_any_other_limit_is_refused(omipay: AsyncOmipay, books: Books, limit: object) -> None:
+    """By name, before the database is asked."""
+    for question in (books.waiting(limit=limit), books.sweep(omipay, None, limit=limit)):  # type: ignore[arg-type]  # on purpose
+        with pytest.raises(InvalidRequest, match="limit"):
+            await question
+
+
+async def test_a_new_report_counts_nothing() -> None:
+    """Whoever adds reports up may begin with one."""
+    assert SweepReport() == SweepReport(fulfilled=0, waiting=0, failed=0, errors=0, unresolved=0)
