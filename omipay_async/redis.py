@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 from .errors import BackendError, ConfigurationError
 from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim, checked_seconds
@@ -214,15 +214,7 @@ class RedisBackend:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                async with self._redis().pubsub() as pubsub:
-                    async with asyncio.timeout(_ANSWER_S):
-                        await pubsub.subscribe(self._channel)
-                    while True:
-                        message = await _next_message(pubsub)
-                        attempted.set()
-                        if message["type"] == "message":
-                            # From the loop, so that what the callback raises is reported there and ends nothing here.
-                            asyncio.get_running_loop().call_soon(on_wake, _as_text(message["data"]))
+                await self._listen_once(on_wake, attempted)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it was, this listens again
                 if task is None or task.cancelling():
                     raise asyncio.CancelledError from None
@@ -235,6 +227,18 @@ class RedisBackend:
                 attempted.set()
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # so that not all processes connect at once
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def _listen_once(self, on_wake: Callable[[str], object], attempted: asyncio.Event) -> NoReturn:
+        """Listen until the connection fails. Raises what it failed with."""
+        async with self._redis().pubsub() as pubsub:
+            async with asyncio.timeout(_ANSWER_S):
+                await pubsub.subscribe(self._channel)
+            while True:
+                message = await _next_message(pubsub)
+                attempted.set()
+                if message["type"] == "message":
+                    # By the event loop, so that it reports what the callback raises and this goes on.
+                    asyncio.get_running_loop().call_soon(on_wake, _as_text(message["data"]))
 
 
 async def _next_message(pubsub: PubSub) -> dict[str, Any]:

@@ -164,15 +164,8 @@ class Entries:
             .order_by(CALL.c.started_at)
             .with_for_update()  # two orders that are confirmed at the same time resolve two calls
         )
-        calls = (await connection.execute(query)).all()
-        known = [
-            call for call in calls if call.order_no is not None and order_key(call.order_no) == order_key(order_no)
-        ]
-        if any(call.outcome == JournalOutcome.DONE for call in known):
-            return
-        unknown = [call for call in calls if call.outcome != JournalOutcome.DONE and call.order_no is None]
-        candidates = known or [call for call in unknown if call.closed_at is None] or unknown
-        if not candidates:
+        call = _call_to_resolve((await connection.execute(query)).all(), order_no)
+        if call is None:
             return
         values = {
             "outcome": str(JournalOutcome.DONE),
@@ -180,9 +173,7 @@ class Entries:
             "status": storable_text(order.status),
             "closed_at": self._dialect.now(),
         }
-        await connection.execute(
-            update(CALL).where(CALL.c.id == candidates[0].id, CALL.c.m_number == m_number).values(values)
-        )
+        await connection.execute(update(CALL).where(CALL.c.id == call.id, CALL.c.m_number == m_number).values(values))
 
     # -- for people -------------------------------------------------------------------------------------------------
 
@@ -279,6 +270,16 @@ class Entries:
             return sum(forgotten)
 
         return await self._database.write(work, JournalError)
+
+
+def _call_to_resolve(calls: Sequence[Any], order_no: str) -> Any:
+    """Which of the calls with an order's number, amount and currency the order resolves; None if it resolves none."""
+    known = [call for call in calls if call.order_no is not None and order_key(call.order_no) == order_key(order_no)]
+    if any(call.outcome == JournalOutcome.DONE for call in known):
+        return None
+    unknown = [call for call in calls if call.outcome != JournalOutcome.DONE and call.order_no is None]
+    candidates = known or [call for call in unknown if call.closed_at is None] or unknown
+    return candidates[0] if candidates else None
 
 
 def _takes_back(row: Any, outcome: JournalOutcome, order_no: str | None) -> bool:
