@@ -8,7 +8,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import DateTime, Interval, event, func, literal
+from sqlalchemy import DateTime, event, func, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -119,7 +119,7 @@ class Dialect:
             return literal(self.machine_time() + plus, DateTime(timezone=True))
         # Not clock_timestamp(): no index is used for a value that may change within a statement.
         now = func.statement_timestamp(type_=DateTime(timezone=True))
-        return now + literal(plus, Interval()) if plus else now
+        return now + literal(plus) if plus else now
 
     def insert(self, table: Table) -> Any:
         """An INSERT that can have an ON CONFLICT clause."""
