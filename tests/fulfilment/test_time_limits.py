@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from omipay_async import InvalidRequest, Order
-from tests.support.fulfilment_doubles import FaultyBackend, hanging
+from tests.support.fulfilment_doubles import FaultyBackend
 from tests.support.scripted_gateway import begin, check_answer, notification, order, outcome
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ async def test_closing_waits_for_the_notes_to_other_processes_as_long_as_for_a_c
     """Not for a moment less, and not for the backend's own time where that is longer."""
     gateway.on("QueryOrder", order("PAID", out_order_no="T1-000231"))
     backend = FaultyBackend(clock)
-    backend.faults["wake"] = hanging
+    pauses_s = iter((3.5, 60))
+    backend.faults["wake"] = lambda: clock.sleep(next(pauses_s))
     omipay = gateway.session(backend=backend, timeout=4)
-    await omipay.fulfil("TR1", mock.AsyncMock())
+    for number in ("TR1", "TR2"):
+        await omipay.fulfil(number, mock.AsyncMock())
     closing = await begin(clock, omipay.aclose())
     await clock.advance(3.9)
     assert not closing.done()
