@@ -18,6 +18,11 @@ logger: Final = logging.getLogger("omipay_async")
 logger.addHandler(logging.NullHandler())
 
 
+def _shown(number: str | None) -> str | None:
+    """The gateway may call an order anything."""
+    return None if number is None else printable(number)
+
+
 @attrs.frozen
 class Event:
     """Something that the session has done.
@@ -47,7 +52,7 @@ class Event:
     """The ``outcome`` of the error; None on success."""
     error_code: ErrorCode | str | None = None
     """The gateway's code of the error."""
-    order_no: str | None = attrs.field(default=None, converter=attrs.converters.optional(printable))
+    order_no: str | None = attrs.field(default=None, converter=_shown)
     """The gateway's number of the order, where it is known."""
     out_order_no: str | None = None
     """Your number of the order, where it is known."""

@@ -294,8 +294,8 @@ async def test_a_session_keeps_nothing_of_replies_and_paths(omipay: AsyncOmipay)
 
 
 async def test_sessions_of_many_time_zones_leave_nothing_behind() -> None:
-    """Merchants, keys and hosts differ each time, and there are a hundred time zones."""
-    zones = sorted(zoneinfo.available_timezones() - {"EST"})[::6]
+    """Merchants, keys and hosts differ each time, and there are fifty time zones."""
+    zones = sorted(zoneinfo.available_timezones() - {"EST"})[::12]
     paid = {
         "return_code": "SUCCESS",
         "result_code": "PAID",
@@ -310,7 +310,8 @@ async def test_sessions_of_many_time_zones_leave_nothing_behind() -> None:
         async with AsyncOmipay(f"{number:06}", f"key{number}", transport=transport, **options) as omipay:
             assert (await omipay.query_order(f"TR{number}")).pay_time
 
-    await assert_nothing_grows(send, first=len(zones), count=STRANGERS // 20)
+    # Python itself keeps the last eight zones, some of which are larger: it must be the same ones at each look.
+    await assert_nothing_grows(send, first=3 * len(zones), count=-(-STRANGERS // (20 * len(zones))) * len(zones))
 
 
 async def test_sessions_that_were_closed_leave_nothing_behind() -> None:

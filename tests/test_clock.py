@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from omipay_async.clock import Deadline
+from omipay_async.clock import Deadline, call_later
 from omipay_async.testing import ManualClock
 
 
@@ -39,3 +41,46 @@ async def test_a_machine_that_slept_counts_by_its_wall_clock(forward_ms: int, ov
     clock.put_forward_ms = forward_ms
     assert deadline.is_over(clock) is over
     assert deadline.seconds_left(clock) <= 1.5
+
+
+class PlainClock:
+    """A clock with the three methods that every clock has."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def time_ms(self) -> int:
+        """Always the same."""
+        return 0
+
+    def monotonic(self) -> float:
+        """Always the same."""
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Return at once, or wait for ever for an hour."""
+        self.slept.append(seconds)
+        if seconds >= 3600:
+            await asyncio.get_running_loop().create_future()
+
+
+async def test_a_clock_without_timers_can_call_later() -> None:
+    """A task sleeps on it. A time that has passed is no time, and a timer can be cancelled."""
+    clock, called = PlainClock(), asyncio.Queue[str]()
+    call_later(clock, 1.5, lambda: called.put_nowait("soon"))
+    call_later(clock, -1.0, lambda: called.put_nowait("at once"))
+    call_later(clock, 3600, lambda: called.put_nowait("never")).cancel()
+    assert {await called.get(), await called.get()} == {"soon", "at once"}
+    assert clock.slept == [1.5, 0.0]
+    assert called.empty()
+
+
+async def test_a_clock_with_timers_uses_them() -> None:
+    """No task is made for it."""
+    clock, called = ManualClock(), list[str]()
+    timer = call_later(clock, 1.5, lambda: called.append("cancelled"))
+    call_later(clock, -1.0, lambda: called.append("at once"))
+    timer.cancel()
+    assert len(asyncio.all_tasks()) == 1
+    await clock.advance(2)
+    assert called == ["at once"]

@@ -22,6 +22,7 @@ from omipay_async import (
     OmipayError,
 )
 from omipay_async.protocol.signing import signature
+from omipay_async.text import Secret
 from omipay_async.transport import httpcore_path
 
 from .support.canaries import (
@@ -191,6 +192,16 @@ async def test_notifications_show_no_signature(echo: Echo, log: pytest.LogCaptur
             except OmipayError as error:
                 shown += told_by_error(error)
     search([*shown, *told_by(log)], {*needles, *echo.live} - {"F" * 32})
+
+
+def test_a_secret_cannot_be_printed() -> None:
+    """In whichever way somebody writes it out. Only its own characters are equal to it."""
+    secret = Secret(KEY)
+    shown = [f"{secret}", f"{secret:>40}", f"{secret!s}", str([secret]), repr(secret)]
+    shown.append(logging.LogRecord("shop", logging.INFO, "", 1, "key %s", (secret,), None).getMessage())
+    assert KEY not in "".join(shown)
+    assert all("[secret]" in text for text in shown)
+    assert secret == KEY
 
 
 async def test_the_url_of_a_page_is_only_returned(echo: Echo, log: pytest.LogCaptureFixture) -> None:

@@ -70,9 +70,11 @@ async def test_closing_is_idempotent(gateway: Gateway) -> None:
     """Closed once, twice, several times at once, or in ``async with``. The transport is closed."""
     async with gateway.session() as omipay:
         await omipay.query_order("TR1")
+        assert not omipay.is_closed
         await asyncio.gather(omipay.aclose(), omipay.aclose())
         await omipay.aclose()
         assert gateway.closed >= 1
+        assert omipay.is_closed
     assert omipay.http.is_closed
 
 
