@@ -196,6 +196,12 @@ def test_a_url_in_the_query_need_not_be_encoded(omipay: AsyncOmipay, came: str, 
     assert user == WeChatUser("o9", "Ming", image)
 
 
+@pytest.mark.parametrize("rest", ["error_code=", "error_code=SUCCESS", "error_code=0&return_code=SUCCESS"])
+def test_a_login_that_names_a_user_is_one_whatever_its_error_code_is(omipay: AsyncOmipay, rest: str) -> None:
+    """Unless ``return_code`` is FAIL: a gateway may fill in a code for success, which no document has."""
+    assert omipay.parse_wechat_login(f"openid=o9&{rest}").openid == "o9"
+
+
 def test_a_query_of_64_kib_is_read(omipay: AsyncOmipay) -> None:
     """One more character is too long. The URL before the query does not count."""
     query = "openid=o9&x=".ljust(64 * 1024, "y")
