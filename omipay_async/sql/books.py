@@ -219,7 +219,8 @@ class Books:
 
         Raises (from the handler that is returned):
             BackendError: the database did not answer, or nobody knows whether the transaction was committed: the next
-                delivery finds out.
+                delivery finds out. Or a process that stands still inside of its handler, and so has lost its claim,
+                does not end its transaction within a few seconds: the handler does not run until it has.
             InvalidRequest: it was not called by a session, or it ended the transaction itself. A ``commit()`` in it
                 only raises this error.
         """

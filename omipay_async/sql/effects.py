@@ -11,6 +11,10 @@ The lock does not depend on the lease. On PostgreSQL it is an advisory lock of t
 order's row, which the renewals of the claim write meanwhile. SQLite has only one writer: from ``BEGIN IMMEDIATE`` on
 nobody else writes, so nobody can take the claim either, and it need not be renewed.
 
+A process that stands still inside of its handler, because it is stopped or blocks its event loop, loses the lease but
+not the lock. Nobody knows when it goes on, so the next owner waits for the lock for four seconds, and its delivery is
+then answered 503. It does not take the lock away: the process that stands still may commit when it goes on.
+
 The record must not be committed without the handler's statements. A handler may end the transaction by mistake, and
 SQLite may roll it back by itself, for example when the disk is full; a handler that catches that error does not notice.
 What follows then belongs to another transaction, in which our savepoint does not exist: releasing it fails, and nothing
@@ -24,6 +28,7 @@ import asyncio
 import contextlib
 import hashlib
 import inspect
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import event, func, select
@@ -42,6 +47,7 @@ from .database import (
     translated,
     translation,
 )
+from .engines import BUSY_S
 from .tables import ORDER, order_key, split_key
 
 if TYPE_CHECKING:
@@ -60,6 +66,8 @@ if TYPE_CHECKING:
 _ATTEMPTS: Final = 5
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
+_LOCK_S: Final = BUSY_S
+"""How long the next owner of an order waits for its lock, if the last one has lost the lease but not the lock."""
 _SAVEPOINT: Final = "omipay_effect"
 
 
@@ -86,6 +94,12 @@ class Effects:
         await repeated(lambda: self._run_locked(row, order, handler), _ATTEMPTS, is_rolled_back)
 
     async def _run_locked(self, row: tuple[str, str], order: Order, handler: TransactionalHandler) -> None:
+        """Run the handler under the order's lock.
+
+        Raises:
+            BackendError: another process held the lock for four seconds.
+        """
+        deadline = time.monotonic() + _LOCK_S
         pause = _FIRST_PAUSE_S
         while True:
             # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
@@ -93,7 +107,10 @@ class Effects:
             async with self._database.writer(), begun as (connection, is_locked):
                 if is_locked:
                     return await self._run(connection, row, order, handler)
-            await asyncio.sleep(pause)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise _locked_elsewhere(order)
+            await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> bool:
@@ -183,6 +200,14 @@ async def _check_same_transaction(connection: AsyncConnection, order: Order) -> 
 def _ended_by_handler(order: Order) -> InvalidRequest:
     message = f"order {order.order_no}: its handler ended the transaction itself, nothing is recorded"
     return InvalidRequest(message, parameter="handler")
+
+
+def _locked_elsewhere(order: Order) -> BackendError:
+    message = (
+        f"order {order.order_no}: another process has lost its claim, but its handler has not ended its transaction: "
+        "that process is stopped, or its handler blocks the event loop. The order can be fulfilled once that has ended"
+    )
+    return BackendError(message)
 
 
 async def _called(handler: TransactionalHandler, order: Order, connection: AsyncConnection) -> None:

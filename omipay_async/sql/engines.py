@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
 
 BUSY_S: Final = 4.0
-"""How long SQLite waits for another writer; less than a transaction may take."""
+"""How long SQLite waits for another writer, and a handler for its order's lock; less than a transaction may take."""
 _CONNECT_S: Final = 4.0
 _DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
 _ISOLATION: Final = {"sqlite": None, "postgresql": "READ COMMITTED"}

@@ -166,7 +166,7 @@ class Sweeping:
 
     async def free(self, m_number: str, keys: Sequence[str]) -> None:
         """Make orders due at once that were taken and not asked about."""
-        await self._put_off(m_number, keys, self._dialect.now())
+        await self._put_off(m_number, ORDER.c.key.in_(keys), self._dialect.now())
 
     async def record_answer(self, m_number: str, taken: _Taken, order: Order) -> None:
         """Write down the gateway's answer. A paid order is due at once, for a sweep with a handler."""
@@ -191,13 +191,16 @@ class Sweeping:
         """Make an order due again soon; one that the gateway does not know, as late as one that is not paid yet."""
         age = await self._age(taken)
         due_age = schedule.next_question(age) if is_unknown else schedule.next_attempt(age)
-        await self._put_off(m_number, [taken.key], self._dialect.now(due_age - age))
+        # If another transaction holds the row, it is left out: it is due again within a minute.
+        found = select(ORDER.c.key).where(ORDER.c.m_number == m_number, ORDER.c.key == taken.key)
+        unlocked = found.with_for_update(skip_locked=True).cte("unlocked")
+        await self._put_off(m_number, ORDER.c.key.in_(select(unlocked.c.key)), self._dialect.now(due_age - age))
 
-    async def _put_off(self, m_number: str, keys: Sequence[str], due_at: Any) -> None:
-        these = and_(ORDER.c.m_number == m_number, ORDER.c.key.in_(keys), ORDER.c.due_at.is_not(None))
+    async def _put_off(self, m_number: str, these: Any, due_at: Any) -> None:
+        waiting = and_(ORDER.c.m_number == m_number, these, ORDER.c.due_at.is_not(None))
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(update(ORDER).where(these).values(due_at=due_at))
+            await connection.execute(update(ORDER).where(waiting).values(due_at=due_at))
 
         await self._database.write(work, JournalError)
 
