@@ -68,7 +68,8 @@ def notification_handler(
 
     The first argument is a session, its ``AppKey`` (``OMIPAY``), or a sync or async function that returns the session
     for a request. ``AsyncOmipay.receive_notification`` describes what the handler may rely on. The raw bytes are passed
-    on; a body over 64 KiB is answered with 413 and FAIL before it is read to its end.
+    on, or in UTF-8 what is GBK by its Content-Type. A body over 64 KiB is answered with 413 and FAIL before it is read
+    to its end.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called.
@@ -79,7 +80,10 @@ def notification_handler(
 
     async def notify(request: web.Request) -> web.Response:
         session = await resolve_session(find, request)
-        answered = await answer(session, handler, _chunks(request), request.headers.get("Content-Length"))
+        headers = request.headers
+        answered = await answer(
+            session, handler, _chunks(request), headers.get("Content-Length"), headers.get("Content-Type")
+        )
         reply = answered.reply
         response = web.Response(status=reply.status, body=reply.body, headers=reply.headers)
         if answered.close:

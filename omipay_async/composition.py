@@ -77,6 +77,8 @@ class Options:
     language: Language | None
     notify_url: str | None
     backend: Backend
+    is_backend_shared: bool
+    """Whether the backend was given, so that other sessions may have it too."""
 
 
 def checked_options(
@@ -109,7 +111,7 @@ def checked_options(
     if journal is not None:
         config.require_methods(journal, "journal", "opening", "closing", "confirmed")
     nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
-    backend = MemoryBackend(clock=clock) if backend is None else backend
+    used_backend = MemoryBackend(clock=clock) if backend is None else backend
     return Options(
         credentials=credentials,
         clock=clock,
@@ -126,7 +128,8 @@ def checked_options(
         retry=config.instance(retry, "retry", RetryPolicy),
         language=None if language is None else config.member(Language, "language", language),
         notify_url=config.url("notify_url", notify_url),
-        backend=config.require_methods(backend, "backend", "claim", "renew", "finish", "release", "wake"),
+        backend=config.require_methods(used_backend, "backend", "claim", "renew", "finish", "release", "wake"),
+        is_backend_shared=backend is not None,
     )
 
 
@@ -166,7 +169,9 @@ def compose(options: Options) -> Components:
     )
     executor = _executor(options, life, client, CallObserver(events, clock))
     gateway = Gateway(executor, language=options.language, notify_url=options.notify_url, timeout=options.timeout)
-    wake_ups = WakeUps(options.backend, m_number=options.credentials.m_number, clock=clock)
+    wake_ups = WakeUps(
+        options.backend, m_number=options.credentials.m_number, clock=clock, is_shared=options.is_backend_shared
+    )
     polling = PollingService(
         gateway=gateway,
         life=life,

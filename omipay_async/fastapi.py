@@ -116,8 +116,9 @@ def notification_route(
 
     The first argument is a session, or a FastAPI dependency that returns one: ``get_omipay``, ``OmipayDep``,
     ``omipay_dep("sydney")``, or your own. ``AsyncOmipay.receive_notification`` describes what the handler may rely on.
-    The raw bytes are passed on; a body over 64 KiB is answered with 413 and FAIL before it is read to its end. The path
-    works with and without a slash at its end: FastAPI's redirect is one that the gateway may not follow.
+    The raw bytes are passed on, or in UTF-8 what is GBK by its Content-Type. A body over 64 KiB is answered with 413
+    and FAIL before it is read to its end. The path works with and without a slash at its end: FastAPI's redirect is one
+    that the gateway may not follow.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called.
@@ -128,7 +129,10 @@ def notification_route(
     router = APIRouter()
 
     async def notify(request: Request, omipay: Annotated[Any, Depends(dependency)]) -> Response:
-        answered = await answer(omipay, handler, _chunks(request), request.headers.get("content-length"))
+        headers = request.headers
+        answered = await answer(
+            omipay, handler, _chunks(request), headers.get("content-length"), headers.get("content-type")
+        )
         response = Response(answered.reply.body, answered.reply.status, dict(answered.reply.headers))
         if answered.close and request.scope["http_version"].startswith("1"):
             response.headers["Connection"] = "close"  # otherwise the server would go on receiving the body

@@ -11,10 +11,12 @@ import pytest
 from aiohttp import web
 
 from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
+from omipay_async.asgi import bodies
 from omipay_async.errors import BackendError
 from omipay_async.fastapi import get_omipay, lifespan, notification_route
 from omipay_async.sandbox import Sandbox
 
+from .support.frames import shown_by
 from .support.raw_http import FAIL, ORDER, SUCCESS, Handler, Session, chunked, exchange
 from .support.web_servers import served_by_aiohttp, served_by_uvicorn
 
@@ -101,6 +103,62 @@ async def test_a_sender_that_hangs_up_leaves_nothing_behind(
     assert session.bodies == []
 
 
+GBK = '{"order_no":"TR1","message":"支付成功"}'
+
+
+def declared(body: bytes, content_type: str) -> str:
+    """The headers of a body."""
+    return f"Content-Length: {len(body)}\r\nConnection: close\r\nContent-Type: {content_type}\r\n"
+
+
+@pytest.mark.parametrize("charset", ["GBK", '"gb18030"', "gb2312"])
+async def test_a_body_in_gbk_is_read_where_it_is_declared(port: int, session: Session, charset: str) -> None:
+    """As a reply is: the session gets it in UTF-8."""
+    body = GBK.encode("gb18030")
+    await exchange(port, body, headers=declared(body, f"application/json; charset={charset}"))
+    assert session.bodies == [GBK.encode()]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (GBK.encode(), "application/json; charset=GBK"),
+        (GBK.encode(), "application/json; charset=no-such-charset"),
+        (GBK.encode(), "application/json; charset=latin-1"),
+        (b'{"lone":"\xed\xa0\x80"}', "application/json; charset=GBK"),
+        (GBK.encode("gbk"), "application/json"),
+        (GBK.encode("gbk"), "application/json; charset=no-such-charset"),
+        (b"{\xff}", "application/json; charset=GBK"),
+    ],
+)
+async def test_otherwise_a_declared_charset_changes_nothing(
+    port: int, session: Session, body: bytes, content_type: str
+) -> None:
+    """What is UTF-8 is taken as UTF-8, and what cannot be read is for the session to refuse."""
+    await exchange(port, body, headers=declared(body, content_type))
+    assert session.bodies == [body]
+
+
+async def test_no_frame_of_an_adapter_shows_a_body(handler: Handler) -> None:
+    """Whoever captures the frames of an error of the session finds no signature in them."""
+
+    class Failing(Session):
+        async def receive_notification(self, body: bytes, handler: Any) -> Any:
+            del body
+            raise ZeroDivisionError
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"sign":"CANARY"}'
+
+    for content_type in (None, "text/plain; charset=gbk"):
+        session: Any = Failing()
+        with pytest.raises(ZeroDivisionError) as failure:
+            await bodies.answer(session, handler, chunks(), None, content_type)
+        frames = shown_by(failure.value)
+        assert len(frames) == 1
+        assert "CANARY" not in frames[0]
+
+
 # -- the whole way --------------------------------------------------------------------------------------------------
 
 
@@ -138,5 +196,8 @@ async def test_a_payment_in_the_sandbox_reaches_the_handler_over_the_wire(shop: 
         await sandbox.customer.pays(order.order_no)
         await sandbox.settle()
         again = await exchange(port, sandbox.notification(order.order_no))
+        assert (again.status, again.body) == (200, SUCCESS)
+        gbk = sandbox.notification(order.order_no)[:-1] + ',"message":"支付成功"}'.encode("gbk")
+        again = await exchange(port, gbk, headers=declared(gbk, "application/json; charset=GBK"))
         assert (again.status, again.body) == (200, SUCCESS)
     assert [fulfilled.order_no for fulfilled in handler.orders] == [order.order_no]

@@ -1,4 +1,4 @@
-"""Reads the body of a notification, raw and up to a limit, and answers it. All adapters use this."""
+"""Reads the body of a notification up to a limit, and answers it. All adapters use this."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from omipay_async.errors import ConfigurationError, MalformedNotification
-from omipay_async.protocol.notifications import LARGEST_BODY, failure, log_refusal
+from omipay_async.protocol.jsontext import in_utf8
+from omipay_async.protocol.notifications import LARGEST_BODY, SealedBody, failure, log_refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -73,16 +74,19 @@ async def answer(
     handler: Callable[[Order], Awaitable[object]],
     chunks: AsyncIterator[bytes],
     declared: str | None,
+    content_type: str | None,
     *,
     body_timeout: float = BODY_TIMEOUT_S,
 ) -> Answer:
     """Read the body of a notification, let ``session`` receive it, and return the answer.
 
-    ``body_timeout``, in seconds, limits the reading: on some servers a stream that a middleware has read never ends.
+    ``declared`` is the Content-Length. ``content_type`` counts if the body is not UTF-8: GBK is read where it is
+    declared, as in replies. ``body_timeout``, in seconds, limits the reading: on some servers a stream that a
+    middleware has read never ends.
     """
     try:
         async with asyncio.timeout(body_timeout):
-            body = await read(chunks, declared)
+            body = SealedBody(in_utf8(await read(chunks, declared), content_type))
     except BodyTooLarge:
         return Answer(_refused(CONTENT_TOO_LARGE, f"the body is longer than {LARGEST_BODY} bytes"), close=True)
     except BodyCutOff:
@@ -91,7 +95,7 @@ async def answer(
         return Answer(_taken("was empty"))
     except TimeoutError:
         return Answer(_taken(f"could not be read within {body_timeout:g} s"), close=True)
-    return Answer(await session.receive_notification(body, handler))
+    return Answer(await session.receive_notification(body.unsealed(), handler))
 
 
 def _refused(status: int, why: str) -> NotificationReply:

@@ -28,8 +28,8 @@ def notification_app(
     The first argument is a session, or a function, sync or async, that returns one, such as ``get_omipay``,
     ``omipay_getter("sydney")`` or your own. The function gets the ASGI scope if it takes an argument. See
     ``AsyncOmipay.receive_notification`` for what the handler may rely on. The app answers POST requests to every path
-    below the one where it is mounted. It passes the raw bytes on; bodies of more than 64 KiB are answered 413 and FAIL
-    before they are read completely.
+    below the one where it is mounted. It passes the raw bytes on, or in UTF-8 what is GBK by its Content-Type. Bodies
+    of more than 64 KiB are answered 413 and FAIL before they are read completely.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called.
@@ -65,12 +65,12 @@ class NotificationApp:
             await _respond(scope, send, 405, b"", {"Allow": "POST"})
         else:
             session = await resolve_session(self._getter, scope)
-            declared = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), None)
             answered = await answer(
                 session,
                 self._handler,
                 _chunks(receive),
-                None if declared is None else declared.decode("latin-1"),
+                _header(scope, b"content-length"),
+                _header(scope, b"content-type"),
                 body_timeout=self._body_timeout,
             )
             headers = dict(answered.reply.headers)
@@ -83,6 +83,11 @@ async def _empty_lifespan(receive: Receive, send: Send) -> None:
     for phase in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{phase}.complete"})
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    value: bytes | None = next((value for name, value in scope["headers"] if name.lower() == wanted), None)
+    return None if value is None else value.decode("latin-1")
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:

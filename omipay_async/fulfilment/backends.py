@@ -9,7 +9,10 @@ lease that is not renewed ends (``HELD`` to ``FREE``), and a recorded success is
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import enum
+import threading
 import unicodedata
 from collections import OrderedDict
 from datetime import timedelta
@@ -21,7 +24,7 @@ from omipay_async.errors import ConfigurationError
 from omipay_async.protocol import durations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from omipay_async.clock import Clock
@@ -115,13 +118,13 @@ class Backend(Protocol):
         ...
 
     async def wake(self, key: str) -> None:
-        """Tell the polls of ``key`` in every process that the order was confirmed."""
+        """Tell the polls of ``key`` in every session and process that the order was confirmed."""
         ...
 
 
 @runtime_checkable
 class Listener(Protocol):
-    """The method that a backend has as well if several processes share it."""
+    """The method that a backend has as well if several sessions or processes share it."""
 
     def listen(self, on_wake: Callable[[str], object]) -> AbstractAsyncContextManager[None]:
         """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
@@ -189,7 +192,9 @@ class MemoryBackend:
     """The backend for one process. What was claimed or recorded is lost when the process ends.
 
     ``lease`` is in seconds. Recorded successes are forgotten after ``keep``, seconds or a ``timedelta``, so memory is
-    bounded. Sessions of one event loop may share it. Several processes need ``omipay_async.redis.RedisBackend``.
+    bounded. The sessions of one process may share it, also if their event loops run in different threads: then a
+    notification that one of them confirms ends the polls and waits of the others. Several processes need
+    ``omipay_async.redis.RedisBackend``.
     """
 
     def __init__(
@@ -202,6 +207,9 @@ class MemoryBackend:
         self._held: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._done: OrderedDict[str, float] = OrderedDict()
         self._notes: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._listeners: dict[object, tuple[asyncio.AbstractEventLoop, Callable[[str], object]]] = {}
+        # For sessions in several threads. It is reentrant, because a subscription may be ended by garbage collection.
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"<MemoryBackend: {len(self._held)} held, {len(self._done)} done>"
@@ -223,34 +231,64 @@ class MemoryBackend:
         self._take(Step.RELEASE, key, owner)
 
     async def wake(self, key: str) -> None:
-        """Do nothing: a session wakes the polls of its own process itself."""
+        """Wake the polls of ``key`` in each session that shares this backend."""
+        for listener, (loop, on_wake) in self._subscriptions():
+            try:
+                loop.call_soon_threadsafe(on_wake, key)
+            except RuntimeError:  # its event loop has been closed: nobody listens there any more
+                self._unsubscribe(listener)
+
+    @contextlib.asynccontextmanager
+    async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
+        """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any session of this process."""
+        listener = object()
+        for former, (loop, _) in self._subscriptions():
+            if loop.is_closed():
+                self._unsubscribe(former)
+        with self._lock:
+            self._listeners[listener] = asyncio.get_running_loop(), on_wake
+        try:
+            yield
+        finally:
+            self._unsubscribe(listener)
+
+    def _subscriptions(self) -> list[tuple[object, tuple[asyncio.AbstractEventLoop, Callable[[str], object]]]]:
+        with self._lock:
+            return list(self._listeners.items())
+
+    def _unsubscribe(self, listener: object) -> None:
+        with self._lock:
+            self._listeners.pop(listener, None)
 
     async def note(self, key: str, text: str) -> None:
         """Remember ``text`` under ``key`` for a quarter of an hour."""
-        now = self._clock.monotonic()
-        self._forget_expired(now)
-        self._notes[key] = (now + NOTES_KEPT_S, text)
-        self._notes.move_to_end(key)
+        with self._lock:
+            now = self._clock.monotonic()
+            self._forget_expired(now)
+            self._notes[key] = (now + NOTES_KEPT_S, text)
+            self._notes.move_to_end(key)
 
     async def noted(self, key: str) -> str | None:
         """The text that is remembered under ``key``, None if there is none."""
-        self._forget_expired(self._clock.monotonic())
-        note = self._notes.get(key)
+        with self._lock:
+            self._forget_expired(self._clock.monotonic())
+            note = self._notes.get(key)
         return None if note is None else note[1]
 
     def _take(self, step: Step, key: str, owner: str) -> Claim | bool | None:
-        now = self._clock.monotonic()
-        self._forget_expired(now)
-        before = self._state(key, owner)
-        after, answer = TRANSITIONS[before, step]
-        if after is ClaimState.HELD:
-            self._held[key] = (now + self.lease, owner)
-            self._held.move_to_end(key)
-        elif before is ClaimState.HELD:
-            del self._held[key]
-        if after is ClaimState.DONE and before is not ClaimState.DONE:
-            self._done[key] = now + self._keep_s
-        return answer
+        with self._lock:
+            now = self._clock.monotonic()
+            self._forget_expired(now)
+            before = self._state(key, owner)
+            after, answer = TRANSITIONS[before, step]
+            if after is ClaimState.HELD:
+                self._held[key] = (now + self.lease, owner)
+                self._held.move_to_end(key)
+            elif before is ClaimState.HELD:
+                del self._held[key]
+            if after is ClaimState.DONE and before is not ClaimState.DONE:
+                self._done[key] = now + self._keep_s
+            return answer
 
     def _state(self, key: str, owner: str) -> ClaimState:
         if key in self._done:

@@ -1,4 +1,4 @@
-"""Wake-ups from other processes: one subscription to a shared backend, and the subscribers that it calls.
+"""Wake-ups from other sessions and processes: one subscription to a shared backend, and the subscribers that it calls.
 
 A wake-up is a hint and not a proof: whoever is woken asks the gateway or reads the backend's notes. So nothing depends
 on receiving one. When the subscription ends, for whatever reason, that is logged and it is made again after a pause,
@@ -30,11 +30,12 @@ _LONGEST_PAUSE_S: Final = 60.0
 class WakeUps:
     """The wake-ups of one merchant, from the first ``listen()`` until ``aclose()``.
 
-    A backend that several processes do not share has no wake-ups: then no subscriber is ever called.
+    If the backend is not a ``Listener``, or if no other session can have it (``is_shared``), no subscriber is ever
+    called.
     """
 
-    def __init__(self, backend: Backend, *, m_number: str, clock: Clock) -> None:
-        self._listener = backend if isinstance(backend, Listener) else None
+    def __init__(self, backend: Backend, *, m_number: str, clock: Clock, is_shared: bool = True) -> None:
+        self._listener = backend if is_shared and isinstance(backend, Listener) else None
         self._prefix = f"{m_number}:"
         self._clock = clock
         self._subscribers: list[tuple[str, Callable[[str], object]]] = []

@@ -6,6 +6,7 @@ surrogates, numbers of any size. A key that appears twice is reported, since nob
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from decimal import Decimal
@@ -96,6 +97,19 @@ def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise ValueError("it is JSON, but not an object")
+
+
+def in_utf8(body: bytes, content_type: str | None) -> bytes:
+    """``body`` for whoever reads it without its Content-Type: in UTF-8 if it is GBK, as declared; otherwise unchanged.
+
+    What cannot be read is unchanged, too.
+    """
+    try:
+        body.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        with contextlib.suppress(ValueError):
+            return _decoded(body, content_type).encode()
+    return body
 
 
 def _decoded(body: bytes, content_type: str | None) -> str:

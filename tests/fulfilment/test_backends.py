@@ -112,13 +112,13 @@ async def test_expired_claims_and_records_take_no_memory() -> None:
 
 
 async def test_the_memory_backend_works_without_options() -> None:
-    """It is the default of a session: it uses the real clock, serves one process, and does not listen."""
+    """It is the default of a session: it uses the real clock, and serves the sessions of one process."""
     backend = MemoryBackend()
     assert backend.lease == 30.0
     assert await backend.claim(KEY, "me") is Claim.MINE
     await backend.wake(KEY)
     assert isinstance(backend, Backend)
-    assert not isinstance(backend, Listener)
+    assert isinstance(backend, Listener)
 
 
 async def test_a_note_is_remembered_for_ten_minutes_at_least_and_then_forgotten() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 
@@ -18,6 +19,8 @@ from tests.support.shared_backend import Channel, SharedBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from omipay_async.fulfilment.backends import Backend
 
 
 @pytest.fixture
@@ -107,10 +110,20 @@ async def test_it_listens_again_in_another_event_loop(backend: SharedBackend, ch
     await wake_ups.aclose()
 
 
-async def test_a_backend_of_one_process_has_no_wake_ups(clock: ManualClock) -> None:
+class Deaf:
+    """A backend that is not a ``Listener``."""
+
+    claim = renew = finish = release = wake = mock.AsyncMock()
+    lease = 30.0
+
+
+@pytest.mark.parametrize(("backend", "is_shared"), [(MemoryBackend(), False), (Deaf(), True)])
+async def test_without_others_or_without_a_listener_there_are_no_wake_ups(
+    clock: ManualClock, backend: Backend, is_shared: bool
+) -> None:
     """``listen`` starts nothing."""
     before = asyncio.all_tasks()
-    wake_ups = WakeUps(MemoryBackend(clock=clock), m_number="000034", clock=clock)
+    wake_ups = WakeUps(backend, m_number="000034", clock=clock, is_shared=is_shared)
     wake_ups.listen()
     assert asyncio.all_tasks() == before
     await wake_ups.aclose()
