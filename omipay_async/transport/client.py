@@ -201,7 +201,7 @@ class HTTPClient:
             with attempt.scope:
                 attempt.progress = Progress.HANDED_OVER
                 # No local variable may hold the request: its repr shows the signature in captured frames.
-                response = await transport.handle_async_request(request_of(attempt, query))
+                response = _checked(await transport.handle_async_request(request_of(attempt, query)))
                 received = await _read(response, attempt.node)
                 self._answered[attempt.node.base_url] = attempt.clock.monotonic()
                 response = None
@@ -280,6 +280,13 @@ class HTTPClient:
         here = asyncio.get_running_loop()
         await asyncio.gather(*(task for task in self._closing if task.get_loop() is here))
         await _closed(self.http.aclose())
+
+
+def _checked(response: object) -> httpx.Response:
+    if not isinstance(response, httpx.Response):
+        message = f"the transport returned {type(response).__name__}, not an httpx.Response"
+        raise TypeError(message)
+    return response
 
 
 async def _closed(closing: Coroutine[Any, Any, None]) -> None:

@@ -7,9 +7,10 @@ reasons:
   it, everything may have.
 - *What arrived without a request.* A byte that arrives while no request is under way, even a single line break, is not
   a reply to anything. It closes the connection, so that no later request can take it for its own reply. So do bytes
-  that follow a reply.
+  that follow a reply, bytes that arrive before the first request, and the beginning of a TLS record.
 - *Whether the connection is still open.* ``is_usable`` also looks into the socket, which may contain bytes, or the
-  end of the stream, that the event loop has not delivered yet. The request is then written without an await in between.
+  end of the stream, that the event loop has not delivered yet; ``has_spoken`` does so before the first request. The
+  request is then written without an await in between.
 
 The states, and what ends them:
 
@@ -41,6 +42,8 @@ import httpx
 
 from omipay_async.protocol.reply import LARGEST_REPLY
 
+from .records import TLSRecords
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
 _LONGEST_HEAD: Final = 100 * 1024
 _END: Final = h11.EndOfMessage()
 _TARGET: Final = re.compile(rb"[!-~]+")
+_MOST_READS: Final = 10
+"""How often the event loop may read what a new TLS session sends for itself, such as its tickets."""
 
 
 class ConnectionState(enum.Enum):
@@ -89,6 +94,7 @@ class Connection(asyncio.Protocol):
         "_exchange",
         "_h11",
         "_received",
+        "_records",
         "_server_finished",
         "_socket",
         "_tls",
@@ -111,6 +117,7 @@ class Connection(asyncio.Protocol):
         self.state = ConnectionState.FRESH
         self.idle_since = 0.0
         self._received = 0
+        self._records: TLSRecords | None = None
         self._socket = sock
         self._closed = closed
         self._tls = tls
@@ -132,15 +139,28 @@ class Connection(asyncio.Protocol):
 
     def is_usable(self) -> bool:
         """Whether a request may be sent: the server has neither closed the connection nor sent anything."""
-        if not self._is_connected():
-            return False
+        return self._is_connected() and self._waiting_bytes() is None and not self._has_part_of_a_record()
+
+    async def has_spoken(self) -> bool:
+        """Whether the server has sent anything before the first request: that could be taken for the reply to it."""
+        if self._tls:
+            for _ in range(_MOST_READS):
+                if not (self._waiting_bytes() or self._has_part_of_a_record()):
+                    break
+                await asyncio.sleep(0)  # the event loop has something to read, which may belong to the TLS session
+        return self._received > 0 or bool(self._waiting_bytes()) or self._has_part_of_a_record()
+
+    def _waiting_bytes(self) -> bytes | None:
+        """The first byte in the socket that the event loop has not read; none at its end, None if nothing is there."""
         try:
-            self._socket.recv(1, socket.MSG_PEEK)
+            return self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            return True
+            return None
         except OSError:
-            return False
-        return False
+            return b""
+
+    def _has_part_of_a_record(self) -> bool:
+        return self._records is not None and not self._records.are_whole
 
     def _is_connected(self) -> bool:
         return self.state is not ConnectionState.CLOSED and not self._transport.is_closing()
@@ -178,6 +198,7 @@ class Connection(asyncio.Protocol):
             plain.abort()
             raise ConnectionResetError("the connection was closed in the TLS handshake")
         self._transport = transport
+        self._records = TLSRecords.watch(plain)
 
     def count_received(self) -> int:
         """How many bytes have arrived so far."""

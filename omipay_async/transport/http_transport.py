@@ -55,7 +55,9 @@ class _Pool:
             attempt.begin_connecting()
             connection = await self._network.connect(attempt.node.base_url, request.url, self._context)
             attempt.connection = connection
-        # No await from here to the write: what ``is_usable`` has found is still true.
+            if await connection.has_spoken():
+                raise httpx.ConnectError("the server sent something before the request")
+        # No await from here to the write: what was found out about the connection is still true.
         attempt.begin_sending()
         attempt.scope.watch(connection.count_received)
         reply = await connection.send(request.method, request.url.target, request.headers)
