@@ -1,0 +1,284 @@
+"""What a server says unasked: before the first request, and in half a TLS record. The server is a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import pytest
+
+from omipay_async import AsyncOmipay, NotSent, Outcome, OutcomeUnknown, RetryPolicy
+from omipay_async.transport.connection import Connection
+from omipay_async.transport.records import TLSRecords
+from tests.support.untyped import untyped
+
+from .behaviours import message
+from .client import open_session, query, scan
+from .server import M_NUMBER, SECRET_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Certified
+
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+
+DECLINED = message(b'{"return_code": "FAIL", "error_code": "NOT_ENOUGH"}')
+READY = message(b'{"return_code": "SUCCESS", "result_code": "READY", "currency": "AUD", "amount": 450}')
+PAID = message(b'{"return_code": "SUCCESS", "result_code": "PAID", "currency": "AUD", "amount": 450}')
+
+
+class Peer:
+    """The server's end of one connection. Its methods are called in the server's thread."""
+
+    def __init__(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        self._sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = None if tls is None else tls.wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    def shake_hands(self) -> None:
+        """Begin TLS."""
+        if self._tls is not None:
+            self._until_done(self._tls.do_handshake)
+
+    def read_request(self) -> bytes:
+        """One request, whole."""
+        request = b""
+        while b"\r\n\r\n" not in request:
+            piece = self._read()
+            if not piece:
+                raise ConnectionError
+            request += piece
+        return request
+
+    def _read(self) -> bytes:
+        tls = self._tls
+        return self._sock.recv(65536) if tls is None else self._until_done(lambda: tls.read(65536))
+
+    def encoded(self, data: bytes) -> bytes:
+        """``data`` as it is on the wire."""
+        if self._tls is None:
+            return data
+        self._tls.write(data)
+        return self._outgoing.read()
+
+    def say(self, wire: bytes) -> None:
+        """Send these bytes."""
+        self._sock.sendall(wire)
+
+    def _until_done(self, step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                piece = self._sock.recv(65536)
+                if not piece:
+                    raise ConnectionError from None
+                self._incoming.write(piece)
+            else:
+                self._flush()
+                return done
+
+    def _flush(self) -> None:
+        if piece := self._outgoing.read():
+            self._sock.sendall(piece)
+
+
+class Server:
+    """Accepts connections in a thread, and lets ``script`` talk over each."""
+
+    def __init__(self, script: Callable[[Peer], None], tls: ssl.SSLContext | None) -> None:
+        self._script = script
+        self._context = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve)
+        scheme = "http" if tls is None else "https"
+        self.base_url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}/omipay/api"
+        self.connections = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            sock.settimeout(5)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with sock, contextlib.suppress(OSError):
+                peer = Peer(sock, self._context)
+                peer.shake_hands()
+                self._script(peer)
+
+
+@pytest.fixture(params=["TCP", "TLS"])
+def server_tls(request: pytest.FixtureRequest, certified: Certified) -> ssl.SSLContext | None:
+    return certified.server if request.param == "TLS" else None
+
+
+@pytest.mark.parametrize("call", [scan, query])
+async def test_what_came_before_the_request_is_not_its_reply(
+    server_tls: ssl.SSLContext | None, certified: Certified, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]
+) -> None:
+    """A reply that lies in a new connection answers nothing: nothing is sent over it, so certainly nothing happened."""
+    said, received = threading.Event(), []
+
+    def speak_first(peer: Peer) -> None:
+        peer.say(peer.encoded(DECLINED))
+        said.set()
+        received.append(peer.read_request())
+
+    looks = Connection.has_spoken
+
+    async def after_a_pause(connection: Connection) -> bool:
+        await asyncio.sleep(0)  # uvloop writes the end of its handshake now
+        said.wait(5)  # the program is busy, and the event loop reads nothing
+        said.clear()
+        return await looks(connection)
+
+    monkeypatch.setattr(Connection, "has_spoken", after_a_pause)
+    with Server(speak_first, server_tls) as server:
+        options: dict[str, Any] = {"verify": certified.client, "retry": RetryPolicy(attempts=2, base_delay=0.001)}
+        async with open_session(server.base_url, **options) as omipay:
+            with pytest.raises(NotSent, match="the server sent something before the request") as caught:
+                await call(omipay, "A-1")
+    assert caught.value.outcome is (Outcome.NOT_DONE if call is scan else None)
+    assert server.connections == 2
+    assert received == []
+
+
+async def test_half_a_record_ends_an_idle_connection(certified: Certified) -> None:
+    """The first half of a surplus reply has arrived under TLS: the next read goes over another connection."""
+    wires: list[bytes] = []
+
+    def say_too_much(peer: Peer) -> None:
+        peer.read_request()
+        wires.append(peer.encoded(READY))
+        surplus = peer.encoded(PAID)
+        peer.say(wires[-1] + surplus[: len(surplus) // 2])
+        peer.read_request()
+        peer.say(surplus[len(surplus) // 2 :])
+
+    with Server(say_too_much, certified.server) as server:
+        async with open_session(server.base_url, verify=certified.client) as omipay:
+            for _ in range(3):
+                assert (await omipay.query_order("OM-1")).status == "READY"
+    assert server.connections == 3
+
+
+async def test_whole_records_keep_a_connection(certified: Certified) -> None:
+    """However their bytes are cut."""
+
+    def say_slowly(peer: Peer) -> None:
+        while True:
+            peer.read_request()
+            wire = peer.encoded(READY[:40]) + peer.encoded(READY[40:])
+            for at in range(0, len(wire), 23):
+                peer.say(wire[at : at + 23])
+
+    with Server(say_slowly, certified.server) as server:
+        async with open_session(server.base_url, verify=certified.client) as omipay:
+            for _ in range(3):
+                assert (await omipay.query_order("OM-1")).status == "READY"
+    assert server.connections == 1
+
+
+# -- records ----------------------------------------------------------------------------------------------------------
+
+
+class TLS(asyncio.BufferedProtocol):
+    """What takes the bytes that are watched."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(64)
+        self.received = b""
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Return where the bytes go."""
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take them."""
+        self.received += bytes(self.buffer[:nbytes])
+
+
+def feed(records: TLSRecords, data: bytes) -> None:
+    while data:
+        buffer = records.get_buffer(-1)
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        records.buffer_updated(size)
+        data = data[size:]
+
+
+def record(length: int, kind: int = 23) -> bytes:
+    return bytes([kind, 3, 3]) + length.to_bytes(2) + b"x" * length
+
+
+async def test_records_are_whole_at_their_ends_only() -> None:
+    """In pieces of any size, and every byte is passed on."""
+    for seed in range(200):
+        chance = random.Random(seed)
+        records, wire, ends = TLSRecords(below := TLS()), b"", {0}
+        for _ in range(4):
+            wire += record(chance.choice([0, 1, 5, 300]))
+            ends.add(len(wire))
+        at = 0
+        while at < len(wire):
+            step = chance.randint(1, 70)
+            feed(records, wire[at : at + step])
+            at = min(len(wire), at + step)
+            assert records.are_whole == (at in ends), f"seed {seed}: {at}"
+        assert below.received == wire
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", record(1, kind=99), b"\x17\x03\x03\xff\xff"])
+async def test_what_is_not_a_record_is_never_whole(head: bytes) -> None:
+    """Whatever follows: such a connection is not kept."""
+    records = TLSRecords(TLS())
+    feed(records, head + record(3) * 50)
+    assert not records.are_whole
+
+
+async def test_an_event_loop_without_buffers_is_not_watched() -> None:
+    """Then there is nothing to stand between."""
+
+    class Plain(asyncio.Transport):
+        def get_protocol(self) -> asyncio.BaseProtocol:
+            return asyncio.Protocol()
+
+    assert TLSRecords.watch(Plain()) is None
+
+
+# -- transports of the user -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("returned", [200, {"return_code": "SUCCESS"}, (200, [], b"{}"), None, object()], ids=str)
+async def test_what_is_not_a_response_proves_nothing(returned: object) -> None:
+    """A transport that returns it, as a wrong mock does, may have sent the money call: nobody knows."""
+
+    class Wrong(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response: httpx.Response = untyped(returned)
+            return response
+
+    options: dict[str, Any] = {"base_url": "http://gateway.test/omipay/api", "transport": Wrong()}
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, **options) as omipay:
+        with pytest.raises(OutcomeUnknown, match=f"the transport returned {type(returned).__name__}, not an httpx"):
+            await scan(omipay, "A-1")
