@@ -55,6 +55,7 @@ AMBIGUOUS: Final = frozenset({Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYST
 _BEFORE_SENDING: Final = (ConfigurationError, InvalidRequest, NotSent, SessionClosed)
 _DECIDED: Final = (PaymentFailed, RefundFailed)
 _NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
+_TIMES: Final = ("order_time", "pay_time", "refund_time")
 
 
 def of_code(endpoint: Endpoint[Any], code: ErrorCode | str, *, general: bool = False) -> Outcome | None:
@@ -135,9 +136,9 @@ def _unknown(request: RequestContext, error: OmipayError) -> OutcomeUnknown:
     return unknown
 
 
-def names_a_number(raw: Mapping[str, Any]) -> bool:
-    """Whether a reply names an order or a refund: then the gateway did more than its refusal suggests."""
-    return any(raw.get(name) not in (None, "") for name in _NUMBERS)
+def shows_an_order(raw: Mapping[str, Any]) -> bool:
+    """Whether a reply names an order or a refund, or the time of one: then the gateway did more than it refused."""
+    return any(raw.get(name) not in (None, "") for name in (*_NUMBERS, *_TIMES))
 
 
 def with_numbers(message: str, numbers: Mapping[str, str]) -> str:

@@ -32,7 +32,7 @@ from omipay_async.protocol.http_date import retry_after_s
 from omipay_async.text import plain_value
 from omipay_async.transport.failures import Failure
 
-from .outcomes import names_a_number
+from .outcomes import shows_an_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,13 +145,12 @@ def failure_of_refusal(safety: Safety, error: APIError, date_ms: int | None, sig
 
     A SIGN_TIMEOUT may be signed again only if the reply's ``Date`` shows the time (``date_ms``, milliseconds since the
     epoch; None if it does not). A money call is sent again only where the reply proves the rejection: the timestamp
-    that was sent (``signed_ms``) was four minutes off or more by that ``Date``, and the reply does not name an order
-    or a refund.
+    that was sent (``signed_ms``) was four minutes off or more by that ``Date``, and the reply shows no order or refund.
     """
     if error.error_code != ErrorCode.SIGN_TIMEOUT:
         return Failure.REFUSED
     if safety is Safety.MONEY:
-        if names_a_number(error.raw or {}):
+        if shows_an_order(error.raw or {}):
             return Failure.BAD_REPLY
         if date_ms is None or abs(date_ms - signed_ms) < _CLEARLY_OFF_MS:
             return Failure.REFUSED

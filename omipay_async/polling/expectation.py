@@ -2,13 +2,14 @@
 
 QueryOrder documents ``out_order_no``, ``currency`` and ``amount`` as those of the order (CN 3.8), QueryRefund
 ``out_refund_no`` as that of the refund (CN 3.11). A poll that was begun with these values does not accept an answer
-with others. A value that is missing on either side is not compared.
+with others. A value that is missing on either side is not compared; one that cannot be read is not the expected one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from omipay_async.protocol.jsontext import is_unreadable
 from omipay_async.text import plain_value, printable
 
 if TYPE_CHECKING:
@@ -33,10 +34,14 @@ def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
     )
 
 
-def contradiction(state: object, expected: Expectation, fields: Mapping[str, type]) -> str | None:
+def contradiction(state: Any, expected: Expectation, fields: Mapping[str, type]) -> str | None:
     """In which field ``state`` differs from what is expected, as text for a message; None if it does not differ."""
     for name, value in zip(fields, expected, strict=False):
         actual = getattr(state, name)
-        if value is not None and actual is not None and actual != value:
+        if value is None:
+            continue
+        if actual is None and is_unreadable(state.raw.get(name)):
+            return f"its {name} cannot be read"
+        if actual is not None and actual != value:
             return f"its {name} is {printable(actual)} instead of {printable(value)}"
     return None

@@ -14,7 +14,8 @@ with SUCCESS (or without              ``error_code`` is a documented one (except
 return_code, where that is allowed)   ``success`` is false
                                       ``result_code`` is one of the endpoint's ``contradictions``
 with FAIL                             ``success`` is true
-                                      ``result_code`` means that the order is paid (only of money calls)
+                                      ``result_code`` means that the order is paid, or is being paid (only of money
+                                      calls; not USERPAYING of a scan order, which is no refusal)
 ====================================  ==============================================================================
 
 ``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that is in no
@@ -31,7 +32,7 @@ from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_cod
 
 from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER
-from .jsontext import JSONObject
+from .jsontext import JSONObject, issued_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +72,7 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
         return None
     if _foreign_number(context, raw) is not None:
         return None
-    order_no = raw.get("order_no")
-    return order_no if isinstance(order_no, str) and order_no else None
+    return issued_number(raw.get("order_no"))
 
 
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
@@ -106,9 +106,16 @@ def _why_not_a_refusal(context: RequestContext, raw: Mapping[str, Any]) -> str |
     if _success(raw) == "true":
         return "it has FAIL and success: true"
     moves_money = context.endpoint.safety is Safety.MONEY
-    if moves_money and word_of(raw, "result_code").casefold() in _PAID_WORDS:
+    word = word_of(raw, "result_code")
+    if moves_money and word.casefold() in _PAID_WORDS:
         return "it has FAIL, but its result_code means that the order is paid"
+    if moves_money and word.upper() in PAYING_WORDS and not _is_user_paying(context, raw):
+        return "it has FAIL, but its result_code means that the customer is paying"
     return None
+
+
+def _is_user_paying(context: RequestContext, raw: Mapping[str, Any]) -> bool:
+    return context.endpoint is MAKE_SCAN_ORDER and word_of(raw, "error_code").upper() == ErrorCode.USERPAYING
 
 
 def _success(raw: Mapping[str, Any]) -> str:

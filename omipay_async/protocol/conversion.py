@@ -16,7 +16,7 @@ import attrs
 from omipay_async import models, new_orders
 from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, order_status, refund_status
 
-from .jsontext import json_text
+from .jsontext import issued_number, json_text, own_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -116,6 +116,20 @@ def _text_or_number(value: Any, _: Any = None) -> str:
     return str(value) if type(value) is int else _text(value)
 
 
+def _issued_number(value: Any, _: Any = None) -> str:
+    number = issued_number(value)
+    if number is None:
+        raise _WrongKindError("is not a string" if not isinstance(value, str) else "is blank")
+    return number
+
+
+def _own_number(value: Any, _: Any = None) -> str:
+    number = own_number(value)
+    if number is None:
+        raise _WrongKindError("is neither a string nor a whole number" if not isinstance(value, str) else "is blank")
+    return number
+
+
 def _text_or_json(value: Any, _: Any = None) -> str:
     # order_string may be a JSON value (CN 3.6).
     if isinstance(value, str):
@@ -129,7 +143,7 @@ def _text_or_json(value: Any, _: Any = None) -> str:
 def _member(enum: Mapping[str, Any]) -> Callable[[Any, Any], str]:
     def structure(value: Any, _: Any) -> str:
         word = _text(value)
-        member: str = enum.get(word, word)
+        member: str = enum.get(word.strip().upper(), word)
         return member
 
     return structure
@@ -146,6 +160,12 @@ def _word(read: Callable[[str], str]) -> Callable[[Any, Any], str]:
 # -- models -----------------------------------------------------------------------------------------------------------
 
 _RATE: Final[dict[str, Any]] = {"struct_hook": _scaled_rate}
+_NUMBERS: Final[dict[str, Callable[[Any, Any], str | None]]] = {
+    "order_no": _issued_number,
+    "refund_no": _issued_number,
+    "out_order_no": _or_none(_own_number),
+    "out_refund_no": _or_none(_own_number),
+}
 # The fields whose name or form on the wire differs from the attribute's.
 _WIRE_NAMES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
     new_orders.AppOrder: {"order_string": {"struct_hook": _text_or_json}},
@@ -232,7 +252,9 @@ def _new_converter(zone: tzinfo) -> cattrs.Converter:
         converter.register_structure_hook(kind, hook)
 
     def structure_function(model: type[Any]) -> Callable[[Any, Any], Any]:
-        overrides: dict[str, Any] = {name: override(**how) for name, how in _WIRE_NAMES.get(model, {}).items()}
+        names = {field.name for field in attrs.fields(model)}
+        overrides: dict[str, Any] = {name: override(struct_hook=_NUMBERS[name]) for name in _NUMBERS if name in names}
+        overrides.update((name, override(**how)) for name, how in _WIRE_NAMES.get(model, {}).items())
         overrides["raw"] = override(struct_hook=lambda value, _: value)
         return make_dict_structure_fn(model, converter, **overrides)
 

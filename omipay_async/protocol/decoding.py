@@ -18,7 +18,7 @@ from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 from .consistency import PAYING_WORDS, order_no_of, why_not_believed, word_of
 from .conversion import ModelConverter
 from .endpoints import MAKE_SCAN_ORDER
-from .jsontext import json_object
+from .jsontext import issued_number, json_object
 from .reply import LARGEST_REPLY
 
 if TYPE_CHECKING:
@@ -133,13 +133,12 @@ def _refusal(context: RequestContext, received: Received, raw: dict[str, Any]) -
     message = f"{context.endpoint.name}: {code or 'FAIL without an error_code'}"
     if isinstance(error_msg, str) and error_msg:
         message += f" ({context.excerpt(error_msg)})"
-    order_no = raw.get("order_no")
     return ERROR_CLASSES.get(code, APIError)(
         message,
         endpoint=context.endpoint.name,
         error_code=code,
         error_msg=error_msg if isinstance(error_msg, str) else None,
-        order_no=order_no if isinstance(order_no, str) and order_no else None,
+        order_no=issued_number(raw.get("order_no")),
         raw=raw,
         node=received.node,
     )

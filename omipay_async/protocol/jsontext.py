@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_LARGEST_NUMBER: Final = 10**64
+
+
 class JSONObject(dict[str, Any]):
     """A JSON object in which keys were ``repeated``; ``conflicts`` are those with different values."""
 
@@ -27,6 +30,24 @@ class JSONObject(dict[str, Any]):
         super().__init__(fields)
         self.repeated = repeated
         self.conflicts = conflicts
+
+
+def issued_number(value: object) -> str | None:
+    """The gateway's number of an order or a refund; None if ``value`` is not one. It is text, and not blank."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def own_number(value: object) -> str | None:
+    """The merchant's number of an order or a refund; None if ``value`` is not one.
+
+    It was sent as text. A program that repeats digits as a JSON number means the same.
+    """
+    return str(value) if type(value) is int and abs(value) < _LARGEST_NUMBER else issued_number(value)
+
+
+def is_unreadable(value: object) -> bool:
+    """Whether a field is there, but is not the merchant's number of anything. null and "" count as absent."""
+    return value not in (None, "") and own_number(value) is None
 
 
 def reject_constant(word: str) -> NoReturn:

@@ -146,10 +146,12 @@ def test_without_a_date_nothing_is_signed_again(safety: Safety) -> None:
     assert failure_of_refusal(safety, refusal(), None, 10**12) is Failure.REFUSED
 
 
-@pytest.mark.parametrize("name", ["order_no", "out_order_no", "refund_no", "out_refund_no"])
+@pytest.mark.parametrize(
+    "name", ["order_no", "out_order_no", "refund_no", "out_refund_no", "order_time", "pay_time", "refund_time"]
+)
 @pytest.mark.parametrize("date_ms", [None, 10**12, 2 * 10**12])
-def test_a_refusal_with_a_number_is_a_bad_reply(name: str, date_ms: int | None) -> None:
-    """The gateway did more than check the signature. An empty number does not count."""
+def test_a_refusal_that_shows_an_order_is_a_bad_reply(name: str, date_ms: int | None) -> None:
+    """The gateway did more than check the signature. An empty field does not count."""
     assert failure_of_refusal(Safety.MONEY, refusal(**{name: "TR1"}), date_ms, 10**12) is Failure.BAD_REPLY
     assert failure_of_refusal(Safety.MONEY, refusal(**{name: ""}), 2 * 10**12, 10**12) is Failure.SIGN_TIMEOUT
     assert failure_of_refusal(Safety.READ, refusal(**{name: "TR1"}), 2 * 10**12, 10**12) is Failure.SIGN_TIMEOUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from omipay_async import InvalidReply, Order, OrderStatus, Outcome, PollTimeout, Refund, RefundStatus
@@ -51,6 +52,30 @@ async def test_an_answer_about_another_sale_is_not_accepted(
     assert len(gateway.times("TR1")) == 3
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == [f"{wrong}; it is not accepted, polling goes on"]
+
+
+@pytest.mark.parametrize("status", ["PAID", "CANCELLED"])
+@pytest.mark.parametrize("said", [999, [231], {}, True, 231.5])
+async def test_a_number_of_another_kind_is_not_accepted_either(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, said: Any, status: str
+) -> None:
+    """A JSON number is compared as text, and a field that cannot be read is not the number of this sale."""
+    gateway.on("TR1", order(status, out_order_no=said))
+    poll = await begin(clock, omipay.poll_until_paid(attrs.evolve(OURS, out_order_no="231"), first_wait=0, timeout=1))
+    await clock.advance(1)
+    error = await outcome(poll)
+    assert isinstance(error, PollTimeout)
+    wrong = "is 999 instead of 231" if said == 999 else "cannot be read"
+    assert str(error.last_error).endswith(f"its out_order_no {wrong}")
+
+
+async def test_the_same_number_as_a_json_number_is_accepted(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Numbers are compared as text."""
+    gateway.on("TR1", order("PAID", out_order_no=231))
+    poll = await begin(clock, omipay.poll_until_paid(attrs.evolve(OURS, out_order_no="231"), first_wait=0))
+    assert (await outcome(poll)).out_order_no == "231"
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ async def test_a_money_call_that_gets_no_reply_is_never_repeated(name: str, what
 
 
 @pytest.mark.parametrize("name", MONEY)
-@pytest.mark.parametrize("value", [None, "", 5, ["TR1"], {"a": 1}, True])
+@pytest.mark.parametrize("value", [None, "", "  ", 5, ["TR1"], {"a": 1}, True])
 async def test_a_money_reply_without_its_number_leaves_the_outcome_unknown(name: str, value: Any) -> None:
     """After SUCCESS or USERPAYING without a number. The reply is in ``.raw``."""
     (number,) = ENDPOINTS[name].essential

@@ -238,6 +238,14 @@ def test_a_refusal_with_a_word_for_paid_is_not_believed(name: str, word: str) ->
     assert "paid" in not_believed(name, fail("NOT_ENOUGH", result_code=word))
 
 
+@pytest.mark.parametrize("code", ["NOT_ENOUGH", "SIGN_TIMEOUT", "QRCODE_EXPIRED"])
+@pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "paying"])
+@pytest.mark.parametrize("name", MONEY)
+def test_a_refusal_with_a_word_for_paying_is_not_believed(name: str, word: str, code: str) -> None:
+    """The customer may be paying: the order is neither refused nor to be sent again."""
+    assert "the customer is paying" in not_believed(name, fail(code, result_code=word))
+
+
 @pytest.mark.parametrize("name", MONEY)
 async def test_the_outcome_of_a_money_call_is_then_unknown(name: str) -> None:
     """After a success and after a refusal. ``raw`` is the reply, and nothing is repeated."""

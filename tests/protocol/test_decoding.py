@@ -205,7 +205,7 @@ def test_a_field_of_the_wrong_kind_is_named(name: str, field: str) -> None:
 
 LESSER: dict[str, dict[str, Any]] = {
     "QueryOrder": {
-        "out_order_no": [7, []],
+        "out_order_no": [[], {}, True, 7.5, "  "],
         "pay_currency": [36],
         "pay_amount": [1.5, "x", {}],
         "order_time": [
@@ -218,7 +218,7 @@ LESSER: dict[str, dict[str, Any]] = {
         "pay_time": [None, "", "00010101000000", "19700101000000", "19991231235959", "20161227", []],
         "exchange_rate": [6.5, "6.5", "4.71", False],
     },
-    "QueryRefund": {"amount": ["1.0"], "success_time": ["x", "00010101000000"], "out_refund_no": [5], "currency": [[]]},
+    "QueryRefund": {"amount": ["1.0"], "success_time": ["x"], "out_refund_no": [[5]], "currency": [[]]},
 }
 
 
@@ -230,6 +230,21 @@ def test_another_field_never_hides_a_status(name: str, field: str) -> None:
         assert getattr(model, field) is None
         assert model.status == success(name)["result_code"]
         assert model.raw[field] == (Decimal(str(value)) if isinstance(value, float) else value)
+
+
+@pytest.mark.parametrize(("name", "field"), [("QueryOrder", "out_order_no"), ("QueryRefund", "out_refund_no")])
+def test_the_merchants_number_may_be_a_json_number(name: str, field: str) -> None:
+    """It was sent as text, and is text again: a shop finds its sale by it."""
+    assert getattr(read(name, success(name, **{field: 231})), field) == "231"
+    assert getattr(read(name, success(name, **{field: 10**70})), field) is None
+
+
+@pytest.mark.parametrize("word", ["aud", "Aud", " AUD "])
+def test_a_currency_counts_however_it_is_spelt(word: str) -> None:
+    """It is compared with the one that was sent; ``raw`` keeps the word."""
+    order = read("QueryOrder", success("QueryOrder", currency=word))
+    assert order.currency is Currency.AUD
+    assert order.raw["currency"] == word
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,26 @@ async def test_what_is_missing_on_either_side_is_not_compared(
     assert (await omipay.confirm_notification(notification(clock, **body))).is_paid
 
 
+@pytest.mark.parametrize("claimed", [231, "231"])
+@pytest.mark.parametrize("true", [231, "231"])
+async def test_numbers_are_compared_as_text(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, claimed: Any, true: Any
+) -> None:
+    """A sender may write digits as a JSON number: no paid order is lost for that."""
+    gateway.on("TR1", order("PAID", out_order_no=true))
+    assert (await omipay.confirm_notification(notification(clock, out_order_no=claimed))).out_order_no == "231"
+
+
+@pytest.mark.parametrize("true", [[], {"a": 1}, True, 7.5])
+async def test_a_number_that_cannot_be_read_confirms_nothing(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, true: Any
+) -> None:
+    """It may be another sale's."""
+    gateway.on("TR1", order("PAID", out_order_no=true))
+    with pytest.raises(UnconfirmedNotification, match="out_order_no is not that of order TR1"):
+        await omipay.confirm_notification(notification(clock))
+
+
 @pytest.mark.parametrize(
     ("reply", "status"),
     [

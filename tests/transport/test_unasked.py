@@ -269,7 +269,11 @@ async def test_an_event_loop_without_buffers_is_not_watched() -> None:
 # -- transports of the user -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("returned", [200, {"return_code": "SUCCESS"}, (200, [], b"{}"), None, object()], ids=str)
+@pytest.mark.parametrize(
+    "returned",
+    [200, {"return_code": "SUCCESS"}, (200, [], b"{}"), None, object()],
+    ids=lambda value: type(value).__name__,
+)
 async def test_what_is_not_a_response_proves_nothing(returned: object) -> None:
     """A transport that returns it, as a wrong mock does, may have sent the money call: nobody knows."""
 
