@@ -297,11 +297,13 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     def parse_wechat_login(self, url_or_query: str) -> WeChatUser:
         """Who logged in, from the URL that the browser returned to. EN 2.9.
 
-        The fields came through the browser and are not signed, so they do not prove who the user is.
+        The fields came through the browser and are not signed, so they do not prove who the user is. They are judged
+        like a reply: a key that stands in the URL twice with two values, or an ``openid`` beside an error, is not
+        believed. So the ``redirect_uri`` that you gave must not repeat a key.
 
         Raises:
             APIError: the fields report a failure.
-            InvalidReply: they do not name a user.
+            InvalidReply: they do not name a user, or contradict each other.
         """
         self._life.ensure_open()
         return pages.parse_wechat_login(url_or_query, self._decoder())

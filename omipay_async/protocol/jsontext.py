@@ -174,6 +174,11 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
+def fields_of(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """The fields of a query string, as :func:`json_object` reads those of an object."""
+    return _pairs(pairs)
+
+
 def cleaned(value: Mapping[str, Any]) -> dict[str, Any]:
     """``value`` without stray spaces around its keys, as :func:`json_object` reads it."""
     return _pairs([(plain_text(key), plain_value(field)) for key, field in value.items()])

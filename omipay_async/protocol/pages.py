@@ -7,7 +7,7 @@ So make one only when the browser goes there now.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from omipay_async.codes import error_code
@@ -17,7 +17,10 @@ from omipay_async.new_orders import JSAPIOrder, QROrder
 from omipay_async.text import joined, percent_encoded, plain_text
 
 from . import validation
+from .consistency import why_not_believed, word_of
+from .context import RequestContext
 from .endpoints import GET_USER_INFO
+from .jsontext import fields_of
 from .redaction import excerpt
 
 if TYPE_CHECKING:
@@ -68,30 +71,42 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/")
 def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUser:
     """Who logged in, from the URL that the gateway redirected the browser to (or its query string).
 
+    It is judged as a reply to GetUserInfo is, but an ``error_code`` without anything else is a refusal, too.
+
     Raises:
         APIError: the fields report a failure.
-        InvalidReply: they do not name a user.
+        InvalidReply: they do not name a user, or contradict each other.
     """
     fields = _query_fields(url_or_query)
-    name = GET_USER_INFO.name
-    if fields.get("return_code") == "FAIL" or (fields.get("error_code") and not fields.get("openid")):
-        code = error_code(fields.get("error_code", ""))
-        error_msg = fields.get("error_msg")
-        message = f"{name}: {excerpt(code) or 'FAIL without an error_code'}"
-        if error_msg:
-            message += f" ({excerpt(error_msg)})"
-        raise ERROR_CLASSES.get(code, APIError)(
-            message, endpoint=name, error_code=code, error_msg=error_msg, raw=dict(fields)
-        )
-    try:
-        return decoder.structure(WeChatUser, fields, GET_USER_INFO.essential)
-    except ValueError as error:
-        what = str(error)
-    message = f"{name}: the redirect cannot be used: {what}"
-    raise InvalidReply(message, endpoint=name, raw=dict(fields))
+    raw = dict(fields)
+    if word_of(fields, "error_code") and not (word_of(fields, "return_code") or word_of(fields, "openid")):
+        fields["return_code"] = "FAIL"
+    what = why_not_believed(RequestContext(GET_USER_INFO), fields)
+    if what is None and fields.get("return_code") == "FAIL":
+        raise _login_failed(raw)
+    if what is None and fields.get("return_code") not in {None, "", "SUCCESS"}:
+        what = "return_code is neither SUCCESS nor FAIL"
+    if what is None:
+        try:
+            return decoder.structure(WeChatUser, raw, GET_USER_INFO.essential)
+        except ValueError as error:
+            what = str(error)
+    message = f"{GET_USER_INFO.name}: the redirect cannot be used: {what}"
+    raise InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
 
 
-def _query_fields(url_or_query: object) -> dict[str, str]:
+def _login_failed(raw: dict[str, Any]) -> APIError:
+    code = error_code(word_of(raw, "error_code"))
+    error_msg = raw.get("error_msg")
+    message = f"{GET_USER_INFO.name}: {excerpt(code) or 'FAIL without an error_code'}"
+    if error_msg:
+        message += f" ({excerpt(error_msg)})"
+    return ERROR_CLASSES.get(code, APIError)(
+        message, endpoint=GET_USER_INFO.name, error_code=code, error_msg=error_msg, raw=raw
+    )
+
+
+def _query_fields(url_or_query: object) -> dict[str, Any]:
     if not isinstance(url_or_query, str):
         validation.reject("url_or_query", f"must be a string, not {type(url_or_query).__name__}")
     query = plain_text(url_or_query).strip()
@@ -102,4 +117,4 @@ def _query_fields(url_or_query: object) -> dict[str, str]:
     query = query.partition("#")[0].lstrip("?")
     if len(query) > _LARGEST_QUERY:
         validation.reject("url_or_query", "is too long")
-    return {key.strip(): value for key, value in parse_qsl(query, keep_blank_values=True)}
+    return fields_of(parse_qsl(query, keep_blank_values=True))

@@ -246,6 +246,41 @@ def test_a_login_that_failed_raises_the_error_of_its_fields(
     assert str(failure.value) == (text if said is None else f"{text} ({said})")
 
 
+@pytest.mark.parametrize(
+    ("came", "why"),
+    [
+        ("openid=a&openid=b", "it contains a key twice with two values"),
+        ("openid=a&openid=", "it contains a key twice with two values"),
+        ("openid=a&%20openid=b", "it contains a key twice with two values"),
+        ("openid=a&state=1&state=2", "it contains a key twice with two values"),
+        ("error_code=SIGN_ERROR&error_code=SYSTEM_ERROR", "it contains a key twice with two values"),
+        ("return_code=FAIL&openid=a&return_code=SUCCESS", "it contains a key twice with two values"),
+        ("openid=a&error_code=SYSTEM_ERROR", "it has the error code SYSTEM_ERROR, but not FAIL"),
+        ("openid=a&error_code=+sign_error", "it has the error code SIGN_ERROR, but not FAIL"),
+        ("openid=a&return_code=SUCCESS&error_code=SIGN_ERROR", "it has the error code SIGN_ERROR, but not FAIL"),
+        ("return_code=SUCCESS&error_code=SIGN_ERROR", "it has the error code SIGN_ERROR, but not FAIL"),
+        ("openid=a&success=false", "it has success: false, but not FAIL"),
+        ("openid=a&return_code=FAIL&success=true", "it has FAIL and success: true"),
+        ("error_code=SIGN_ERROR&success=true", "it has FAIL and success: true"),
+        ("openid=a&return_code=MAYBE", "return_code is neither SUCCESS nor FAIL"),
+    ],
+)
+def test_a_login_that_contradicts_itself_is_an_invalid_reply(omipay: AsyncOmipay, came: str, why: str) -> None:
+    """As a JSON reply that does: nobody is logged in, and it is no refusal of the gateway either."""
+    with pytest.raises(InvalidReply) as failure:
+        omipay.parse_wechat_login(f"https://shop.example/in?{came}")
+    assert str(failure.value) == f"GetUserInfo: the redirect cannot be used: {why}"
+    assert failure.value.raw is not None
+
+
+@pytest.mark.parametrize(
+    "came", ["openid=o9&openid=o9", "openid=o9&error_code=", "openid=o9&error_code=NEW", "openid=o9&return_code="]
+)
+def test_what_contradicts_nothing_is_no_reason_to_doubt_a_login(omipay: AsyncOmipay, came: str) -> None:
+    """A key twice with one value, an empty field, and a code that no document has."""
+    assert omipay.parse_wechat_login(came).openid == "o9"
+
+
 @pytest.mark.parametrize("came", [None, 5, b"openid=x", "a" * 70_000])
 def test_what_is_not_a_query_is_rejected(omipay: AsyncOmipay, came: Any) -> None:
     """Bytes, or more than any browser sends."""
