@@ -206,7 +206,7 @@ class CallExecutor:
             endpoint.method,
             node,
             endpoint.path,
-            signed_query=lambda: self._sign(call),
+            new_signed_query=lambda: self._sign(call),
             secrets=call.request.secrets,
             scope=call.scope,
             clock=self.clock,

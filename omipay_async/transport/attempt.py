@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ATTEMPT: Final = "omipay_attempt"
 """The key of a request's :class:`Attempt` in its ``extensions``, on our own connections."""
 
+_FRESH_S: Final = 1.0
+"""How old a signature may be that is sent: connecting may take longer."""
+
 
 @attrs.frozen
 class Node:
@@ -59,8 +62,8 @@ class Attempt:
     method: str
     node: Node
     path: str
-    signed_query: Callable[[], str] = attrs.field(repr=False)
-    """Called once, at the moment when the request is sent."""
+    new_signed_query: Callable[[], str] = attrs.field(repr=False)
+    """Called at the moment when the request is sent, and again if connecting took long."""
     secrets: Iterable[str] = attrs.field(repr=False)
     scope: CancelScope
     clock: Clock
@@ -75,6 +78,9 @@ class Attempt:
     """The connection of our own that the request goes over."""
     stream: Any = None
     """On httpcore's path, the network stream of a connection that was opened for this attempt."""
+    signed_query: str = attrs.field(default="", init=False, repr=False)
+    """The parameters with their signature."""
+    _signed_at: float = attrs.field(default=0.0, init=False)
 
     @property
     def travels_alone(self) -> bool:
@@ -90,6 +96,12 @@ class Attempt:
     def is_too_late(self) -> bool:
         """Whether it is a money call whose time to be sent is over."""
         return self.send_by is not None and self.send_by.is_over(self.clock)
+
+    def sign(self) -> None:
+        """Sign, unless that was done less than a second ago."""
+        now = self.clock.monotonic()
+        if not self.signed_query or now - self._signed_at >= _FRESH_S:
+            self.signed_query, self._signed_at = self.new_signed_query(), now
 
     def begin_connecting(self) -> None:
         """Note that connecting begins, which has a time limit of its own. Nothing of the request is sent meanwhile."""

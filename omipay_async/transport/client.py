@@ -191,7 +191,8 @@ class HTTPClient:
         transport: httpx.AsyncBaseTransport,
         request_of: Callable[[Attempt, str], httpx.Request],
     ) -> Received | Failed:
-        query = attempt.signed_query()
+        attempt.sign()
+        query = attempt.signed_query
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
         response: httpx.Response | None = None

@@ -55,18 +55,23 @@ class _Pool:
             attempt.begin_connecting()
             connection = await self._network.connect(attempt.node.base_url, request.url, self._context)
             attempt.connection = connection
+            attempt.sign()  # again, if connecting took long
             if await connection.has_spoken():
                 raise httpx.ConnectError("the server sent something before the request")
         # No await from here to the write: what was found out about the connection is still true.
         attempt.begin_sending()
         attempt.scope.watch(connection.count_received)
-        reply = await connection.send(request.method, request.url.target, request.headers)
+        reply = await connection.send(request.method, _target(request, attempt), request.headers)
         return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
 
     async def aclose(self) -> None:
         await self._network.aclose()
         if self._below.connections:  # those of a mock; even to close an empty pool httpcore loads anyio
             await self._below.aclose()
+
+
+def _target(request: httpcore.Request, attempt: Attempt) -> bytes:
+    return b"%b?%b" % (request.url.target.partition(b"?")[0], attempt.signed_query.encode("ascii"))
 
 
 def httpcore_is_patched() -> bool:

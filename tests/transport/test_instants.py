@@ -11,6 +11,7 @@ import pytest
 
 from omipay_async import NotSent, Outcome
 from omipay_async.testing import ManualClock
+from omipay_async.transport.network import Network
 
 from .behaviours import Behaviour, message
 from .client import Transport, open_session, query, refund, scan
@@ -19,6 +20,8 @@ from .server_thread import gateway_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+
+    from omipay_async.transport.connection import Connection
 
     from .client import Call
     from .conftest import Certified
@@ -95,6 +98,34 @@ async def test_no_money_is_sent_late_after_connecting(
             await scan(omipay, "A-1")
         monkeypatch.undo()
     assert wired.requests == []
+
+
+@pytest.mark.parametrize(("took_s", "again"), [(0.5, False), (2.0, True)])
+async def test_a_signature_that_became_old_while_connecting_is_made_anew(
+    wired: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, took_s: float, again: bool
+) -> None:
+    """A request is signed when it leaves: a look-up or a handshake may take seconds."""
+    clock = HeldUpClock(start=wired.time_ms())
+    nonces: list[str] = []
+
+    def next_nonce() -> str:
+        nonces.append(f"nonceNumber{len(nonces)}")
+        return nonces[-1]
+
+    connect = Network.connect
+
+    async def slow(*args: Any) -> Connection:
+        connection = await connect(*args)
+        clock.held_up_s += took_s
+        return connection
+
+    monkeypatch.setattr(Network, "connect", slow)
+    async with open_session(wired, clock=clock, verify=certified.client, nonces=next_nonce) as omipay:
+        await scan(omipay, "A-1")
+    (request,) = wired.requests
+    assert len(nonces) == (2 if again else 1)
+    assert request.query["nonce_str"] == nonces[-1]
+    assert clock.time_ms() - int(request.query["timestamp"]) == (0 if again else took_s * 1000)
 
 
 async def test_a_clock_that_is_set_back_delays_nothing(gateway: Gateway) -> None:
