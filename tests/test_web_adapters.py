@@ -1,4 +1,4 @@
-"""What the adapters for FastAPI and aiohttp have in common: notifications over a real socket."""
+"""What the adapters for FastAPI, ASGI and aiohttp have in common: notifications over a real socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
-from omipay_async.asgi import bodies
+from omipay_async.asgi import bodies, notification_app
 from omipay_async.errors import BackendError
 from omipay_async.fastapi import get_omipay, lifespan, notification_route
 from omipay_async.sandbox import Sandbox
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from omipay_async import AsyncOmipay
 
 
-@pytest.fixture(params=["aiohttp", "fastapi"])
+@pytest.fixture(params=["aiohttp", "fastapi", "asgi"])
 async def port(request: pytest.FixtureRequest, session: Any, handler: Handler) -> AsyncIterator[int]:
     """The port at which each adapter receives notifications."""
     if request.param == "aiohttp":
         app = web.Application()
         app.router.add_post("/omipay/notify", notification_handler(session, handler))
         server = served_by_aiohttp(app)
+    elif request.param == "asgi":
+        server = served_by_uvicorn(notification_app(session, handler))
     else:
         api = fastapi.FastAPI()
         api.include_router(notification_route(session, handler))
