@@ -143,12 +143,11 @@ class Connection(asyncio.Protocol):
 
     async def has_spoken(self) -> bool:
         """Whether the server has sent anything before the first request: that could be taken for the reply to it."""
-        if self._tls:
-            for _ in range(_MOST_READS):
-                if not (self._waiting_bytes() or self._has_part_of_a_record()):
-                    break
-                await asyncio.sleep(0)  # the event loop has something to read, which may belong to the TLS session
-        return self._received > 0 or bool(self._waiting_bytes()) or self._has_part_of_a_record()
+        for _ in range(_MOST_READS if self._tls else 1):
+            if not (self._waiting_bytes() or self._has_part_of_a_record()):
+                return self._received > 0
+            await asyncio.sleep(0)  # the event loop has something to read, which may belong to the TLS session
+        return True
 
     def _waiting_bytes(self) -> bytes | None:
         """The first byte in the socket that the event loop has not read; none at its end, None if nothing is there."""
