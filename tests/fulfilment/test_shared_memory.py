@@ -134,8 +134,8 @@ async def test_what_listened_in_a_loop_that_was_closed_is_forgotten(next_step: s
         await backend.wake("000034:TR1")
         assert backend._listeners == {}
     else:
-        async with backend.listen(lambda key: None):
-            assert len(backend._listeners) == 1
+        async with backend.listen(lambda key: None), backend.listen(lambda key: None):
+            assert len(backend._listeners) == 2
     await subscription.gen.aclose()  # what garbage collection does: it is forgotten already
     assert backend._listeners == {}
 
