@@ -103,6 +103,10 @@ class Attempt:
         if not self.signed_query or now - self._signed_at >= _FRESH_S:
             self.signed_query, self._signed_at = self.new_signed_query(), now
 
+    def target(self, path: bytes) -> bytes:
+        """The target of the request: ``path`` and the signed parameters."""
+        return b"%b?%b" % (path, self.signed_query.encode("ascii"))
+
     def begin_connecting(self) -> None:
         """Note that connecting begins, which has a time limit of its own. Nothing of the request is sent meanwhile."""
         self.progress = Progress.CONNECTING

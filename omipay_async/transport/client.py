@@ -189,10 +189,9 @@ class HTTPClient:
         self,
         attempt: Attempt,
         transport: httpx.AsyncBaseTransport,
-        request_of: Callable[[Attempt, str], httpx.Request],
+        request_of: Callable[[Attempt], httpx.Request],
     ) -> Received | Failed:
         attempt.sign()
-        query = attempt.signed_query
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
         response: httpx.Response | None = None
@@ -202,7 +201,7 @@ class HTTPClient:
             with attempt.scope:
                 attempt.progress = Progress.HANDED_OVER
                 # No local variable may hold the request: its repr shows the signature in captured frames.
-                response = _checked(await transport.handle_async_request(request_of(attempt, query)))
+                response = _checked(await transport.handle_async_request(request_of(attempt)))
                 received = await _read(response, attempt.node)
                 self._answered[attempt.node.base_url] = attempt.clock.monotonic()
                 response = None
@@ -232,18 +231,18 @@ class HTTPClient:
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
-    def _request(self, attempt: Attempt, query: str) -> httpx.Request:
+    def _request(self, attempt: Attempt) -> httpx.Request:
         request = self._bare_request(attempt, _address(attempt.node.base_url, attempt.path))
-        request.extensions = {ATTEMPT: attempt, "target": _target(attempt, query), "trace": attempt.trace}
+        request.extensions = {ATTEMPT: attempt, "target": _target(attempt), "trace": attempt.trace}
         return request
 
-    def _proxied_request(self, attempt: Attempt, query: str) -> httpx.Request:
+    def _proxied_request(self, attempt: Attempt) -> httpx.Request:
         request = self._bare_request(attempt, _address(attempt.node.base_url, attempt.path), closes=True)
-        request.extensions = TargetOnce(target=_target(attempt, query), trace=attempt.trace)
+        request.extensions = TargetOnce(target=_target(attempt), trace=attempt.trace)
         return request
 
-    def _whole_request(self, attempt: Attempt, query: str) -> httpx.Request:
-        url = httpx.URL(f"{attempt.node.base_url}{attempt.path}?{plain_text(query)}")
+    def _whole_request(self, attempt: Attempt) -> httpx.Request:
+        url = httpx.URL(f"{attempt.node.base_url}{attempt.path}?{plain_text(attempt.signed_query)}")
         left = max(0.001, attempt.until - attempt.clock.monotonic())
         connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
         request = self._bare_request(attempt, url, closes=True)
@@ -316,8 +315,8 @@ def _address(base_url: str, path: str) -> httpx.URL:
     return httpx.URL(base_url + path)
 
 
-def _target(attempt: Attempt, query: str) -> bytes:
-    return b"%b?%b" % (_address(attempt.node.base_url, attempt.path).raw_path, query.encode("ascii"))
+def _target(attempt: Attempt) -> bytes:
+    return attempt.target(_address(attempt.node.base_url, attempt.path).raw_path)
 
 
 async def _read(response: httpx.Response, node: Node) -> Received:

@@ -61,7 +61,7 @@ class _Pool:
         # No await from here to the write: what was found out about the connection is still true.
         attempt.begin_sending()
         attempt.scope.watch(connection.count_received)
-        reply = await connection.send(request.method, _target(request, attempt), request.headers)
+        reply = await connection.send(request.method, attempt.target(_path(request)), request.headers)
         return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
 
     async def aclose(self) -> None:
@@ -70,8 +70,8 @@ class _Pool:
             await self._below.aclose()
 
 
-def _target(request: httpcore.Request, attempt: Attempt) -> bytes:
-    return b"%b?%b" % (request.url.target.partition(b"?")[0], attempt.signed_query.encode("ascii"))
+def _path(request: httpcore.Request) -> bytes:
+    return request.url.target.partition(b"?")[0]
 
 
 def httpcore_is_patched() -> bool:
