@@ -22,6 +22,7 @@ import attrs
 
 from omipay_async.errors import OmipayError, TransportError
 
+from .backends import one_spelling
 from .leases import wait
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Confirmations:
         """End the wait of the bodies that have this signature and name other orders, without asking about them."""
         queue = self._queues.get(signature)
         for body in () if queue is None else tuple(queue.bodies):
-            if body.order_no.upper() != order_no.upper():
+            if one_spelling(body.order_no) != one_spelling(order_no):
                 self._remove(body)
                 body.answer.set_exception(error())
 

@@ -29,6 +29,7 @@ from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.transport.pool import Priority
 
+from .backends import one_spelling
 from .guard import OnceGuard, StillRunning
 
 if TYPE_CHECKING:
@@ -123,11 +124,11 @@ class NotificationReceiver:
 
     def _check_replay(self, signature: str, order_no: str) -> None:
         confirmed_for = self._confirmed_for.get(signature)
-        if confirmed_for is not None and confirmed_for != order_no.upper():
+        if confirmed_for is not None and confirmed_for != one_spelling(order_no):
             raise _replayed()
 
     def _remember_signature(self, signature: str, order_no: str) -> None:
-        self._confirmed_for[signature] = order_no.upper()
+        self._confirmed_for[signature] = one_spelling(order_no)
         self._confirmed_for.move_to_end(signature)
         if len(self._confirmed_for) > _MOST_SIGNATURES:
             self._confirmed_for.popitem(last=False)
