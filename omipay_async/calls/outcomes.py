@@ -38,6 +38,7 @@ from omipay_async.errors import (
     RefundFailed,
     SessionClosed,
 )
+from omipay_async.protocol.context import NUMBERS
 from omipay_async.protocol.redaction import excerpt
 from omipay_async.transport.failures import Failure
 
@@ -54,7 +55,6 @@ AMBIGUOUS: Final = frozenset({Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYST
 """The failures after which nobody knows whether a money call was acted on."""
 _BEFORE_SENDING: Final = (ConfigurationError, InvalidRequest, NotSent, SessionClosed)
 _DECIDED: Final = (PaymentFailed, RefundFailed)
-_NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
 _TIMES: Final = ("order_time", "pay_time", "refund_time")
 
 
@@ -138,11 +138,11 @@ def _unknown(request: RequestContext, error: OmipayError) -> OutcomeUnknown:
 
 def shows_an_order(raw: Mapping[str, Any]) -> bool:
     """Whether a reply names an order or a refund, or the time of one: then the gateway did more than it refused."""
-    return any(raw.get(name) not in (None, "") for name in (*_NUMBERS, *_TIMES))
+    return any(raw.get(name) not in (None, "") for name in (*NUMBERS, *_TIMES))
 
 
 def with_numbers(message: str, numbers: Mapping[str, str]) -> str:
     """``message`` followed by those numbers that it does not contain yet."""
-    named = (f"{name} {excerpt(numbers[name].encode(errors='replace'))}" for name in _NUMBERS if name in numbers)
+    named = (f"{name} {excerpt(numbers[name].encode(errors='replace'))}" for name in NUMBERS if name in numbers)
     missing = [number for number in named if number not in message]
     return f"{message} ({', '.join(missing)})" if missing else message

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.protocol.jsontext import is_unreadable
+from omipay_async.protocol.consistency import disagrees
 from omipay_async.text import plain_value, printable
 
 if TYPE_CHECKING:
@@ -37,11 +37,8 @@ def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
 def contradiction(state: Any, expected: Expectation, fields: Mapping[str, type]) -> str | None:
     """In which field ``state`` differs from what is expected, as text for a message; None if it does not differ."""
     for name, value in zip(fields, expected, strict=False):
-        actual = getattr(state, name)
-        if value is None:
-            continue
-        if actual is None and is_unreadable(state.raw.get(name)):
-            return f"its {name} cannot be read"
-        if actual is not None and actual != value:
-            return f"its {name} is {printable(actual)} instead of {printable(value)}"
+        if disagrees(state, name, value):
+            actual = getattr(state, name)
+            instead = f"is {printable(actual)} instead of {printable(value)}"
+            return f"its {name} {'cannot be read' if actual is None else instead}"
     return None

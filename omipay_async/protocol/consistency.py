@@ -32,15 +32,14 @@ from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_cod
 
 from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER
-from .jsontext import JSONObject, issued_number
+from .jsontext import JSONObject, is_unreadable, issued_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .context import RequestContext
 
-PAYING_WORDS: Final = frozenset({"PAYING", "USERPAYING"})
-"""The words that mean, beside SUCCESS of a scan order, that the customer is still paying."""
+_PAYING_WORDS: Final = frozenset({"PAYING", "USERPAYING"})
 _PAID_WORDS: Final = frozenset({"payed", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)})
 
 
@@ -73,6 +72,17 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     if _foreign_number(context, raw) is not None:
         return None
     return issued_number(raw.get("order_no"))
+
+
+def disagrees(state: Any, name: str, expected: object) -> bool:
+    """Whether an order or a refund has another ``name`` than is ``expected``, or one that cannot be read.
+
+    What is missing on either side (None) does not disagree: the documents' own examples leave fields out.
+    """
+    if expected is None:
+        return False
+    actual = getattr(state, name)
+    return is_unreadable(state.raw.get(name)) if actual is None else bool(actual != expected)
 
 
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
@@ -109,13 +119,20 @@ def _why_not_a_refusal(context: RequestContext, raw: Mapping[str, Any]) -> str |
     word = word_of(raw, "result_code")
     if moves_money and word.casefold() in _PAID_WORDS:
         return "it has FAIL, but its result_code means that the order is paid"
-    if moves_money and word.upper() in PAYING_WORDS and not _is_user_paying(context, raw):
+    if moves_money and word.upper() in _PAYING_WORDS and not is_paying(context, raw):
         return "it has FAIL, but its result_code means that the customer is paying"
     return None
 
 
-def _is_user_paying(context: RequestContext, raw: Mapping[str, Any]) -> bool:
-    return context.endpoint is MAKE_SCAN_ORDER and word_of(raw, "error_code").upper() == ErrorCode.USERPAYING
+def is_paying(context: RequestContext, raw: Mapping[str, Any]) -> bool:
+    """Whether a reply to a scan order says that the customer is still paying."""
+    if context.endpoint is not MAKE_SCAN_ORDER:
+        return False
+    # EN 2.4's flow text has USERPAYING as the return_code. With SUCCESS beside it, it is the safer of two readings.
+    verdict, code = word_of(raw, "return_code"), word_of(raw, "error_code")
+    if verdict == "SUCCESS":
+        return bool(_PAYING_WORDS & {code.upper(), word_of(raw, "result_code").upper()})
+    return verdict == ErrorCode.USERPAYING or (verdict == "FAIL" and code == ErrorCode.USERPAYING)
 
 
 def _success(raw: Mapping[str, Any]) -> str:

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from omipay_async.codes import ErrorCode, OrderStatus, error_code
+from omipay_async.codes import OrderStatus, error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
-from .consistency import PAYING_WORDS, order_no_of, why_not_believed, word_of
+from .consistency import is_paying, order_no_of, why_not_believed, word_of
 from .conversion import ModelConverter
 from .endpoints import MAKE_SCAN_ORDER
 from .jsontext import issued_number, json_object
@@ -79,7 +79,7 @@ class ReplyDecoder:
         if received.status >= 500:
             # Whatever the body contains: a server that has failed is not believed about money.
             return Decoded(error=_invalid(context, received, f"it came with HTTP status {received.status}", parsed))
-        paying = context.endpoint is MAKE_SCAN_ORDER and _is_paying(raw)
+        paying = is_paying(context, raw)
         if raw.get("return_code") == "FAIL" and not paying:
             return Decoded(error=_refusal(context, received, raw))
         try:
@@ -117,14 +117,6 @@ def _object(received: Received) -> dict[str, Any]:
         if {word.strip().casefold() for word in (received.encoding or "").split(",")} & _COMPRESSIONS:
             raise ValueError("it is compressed, which was not asked for") from None
         raise
-
-
-def _is_paying(raw: Mapping[str, Any]) -> bool:
-    # EN 2.4's flow text has USERPAYING as the return_code. With SUCCESS beside it, it is the safer of two readings.
-    verdict, code = word_of(raw, "return_code"), word_of(raw, "error_code")
-    if verdict == "SUCCESS":
-        return bool(PAYING_WORDS & {code.upper(), word_of(raw, "result_code").upper()})
-    return verdict == ErrorCode.USERPAYING or (verdict == "FAIL" and code == ErrorCode.USERPAYING)
 
 
 def _refusal(context: RequestContext, received: Received, raw: dict[str, Any]) -> APIError:

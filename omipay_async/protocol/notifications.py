@@ -25,7 +25,8 @@ from omipay_async.errors import (
 from omipay_async.models import Notification, Order
 from omipay_async.text import Secret, plain_text, printable
 
-from .jsontext import JSONObject, cleaned, is_unreadable, json_object
+from .consistency import disagrees
+from .jsontext import JSONObject, cleaned, json_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,9 +144,7 @@ def compare(notification: Notification, order: Order) -> None:
         message = f"the gateway reports that order {printable(order.order_no)} is {printable(order.status)}, not paid"
         raise UnconfirmedNotification(message, order=order)
     for name in ("order_no", "out_order_no", "currency", "amount"):
-        claimed, true = getattr(notification, name), getattr(order, name)
-        unreadable = true is None and is_unreadable(order.raw.get(name))
-        if claimed is not None and (unreadable or (true is not None and claimed != true)):
+        if disagrees(order, name, getattr(notification, name)):
             message = f"the notification's {name} is not that of order {printable(order.order_no)}"
             raise UnconfirmedNotification(message, order=order)
 
