@@ -81,7 +81,7 @@ class ReplyDecoder:
             return Decoded(error=_invalid(context, received, f"it came with HTTP status {received.status}", parsed))
         paying = is_paying(context, raw)
         if raw.get("return_code") == "FAIL" and not paying:
-            return Decoded(error=_refusal(context, received, raw))
+            return Decoded(error=refusal(context, raw, received.node))
         try:
             return Decoded(self._value(context, received, raw, paying=paying))
         except ValueError as error:
@@ -119,7 +119,8 @@ def _object(received: Received) -> dict[str, Any]:
         raise
 
 
-def _refusal(context: RequestContext, received: Received, raw: dict[str, Any]) -> APIError:
+def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = None) -> APIError:
+    """The error of a FAIL."""
     code = error_code(context.excerpt(word_of(raw, "error_code")))  # events and logs show it
     error_msg = raw.get("error_msg")
     message = f"{context.endpoint.name}: {code or 'FAIL without an error_code'}"
@@ -132,7 +133,7 @@ def _refusal(context: RequestContext, received: Received, raw: dict[str, Any]) -
         error_msg=error_msg if isinstance(error_msg, str) else None,
         order_no=issued_number(raw.get("order_no")),
         raw=raw,
-        node=received.node,
+        node=node,
     )
 
 

@@ -10,8 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from omipay_async.codes import error_code
-from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
+from omipay_async.errors import InvalidReply
 from omipay_async.models import WeChatUser
 from omipay_async.new_orders import JSAPIOrder, QROrder
 from omipay_async.text import joined, percent_encoded, plain_text
@@ -19,9 +18,9 @@ from omipay_async.text import joined, percent_encoded, plain_text
 from . import validation
 from .consistency import why_not_believed, word_of
 from .context import RequestContext
+from .decoding import refusal
 from .endpoints import GET_USER_INFO
 from .jsontext import fields_of
-from .redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -81,9 +80,10 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
     raw = dict(fields)
     if word_of(fields, "error_code") and not (word_of(fields, "return_code") or word_of(fields, "openid")):
         fields["return_code"] = "FAIL"
-    what = why_not_believed(RequestContext(GET_USER_INFO), fields)
+    context = RequestContext(GET_USER_INFO)
+    what = why_not_believed(context, fields)
     if what is None and fields.get("return_code") == "FAIL":
-        raise _login_failed(raw)
+        raise refusal(context, raw)
     if what is None and fields.get("return_code") not in {None, "", "SUCCESS"}:
         what = "return_code is neither SUCCESS nor FAIL"
     if what is None:
@@ -93,17 +93,6 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
             what = str(error)
     message = f"{GET_USER_INFO.name}: the redirect cannot be used: {what}"
     raise InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
-
-
-def _login_failed(raw: dict[str, Any]) -> APIError:
-    code = error_code(word_of(raw, "error_code"))
-    error_msg = raw.get("error_msg")
-    message = f"{GET_USER_INFO.name}: {excerpt(code) or 'FAIL without an error_code'}"
-    if error_msg:
-        message += f" ({excerpt(error_msg)})"
-    return ERROR_CLASSES.get(code, APIError)(
-        message, endpoint=GET_USER_INFO.name, error_code=code, error_msg=error_msg, raw=raw
-    )
 
 
 def _query_fields(url_or_query: object) -> dict[str, Any]:
