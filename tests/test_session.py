@@ -106,7 +106,8 @@ async def test_a_cancelled_closing_can_be_repeated(clock: ManualClock, gateway: 
 
 def test_made_without_a_loop_and_used_in_two(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module-level session can be used in one ``asyncio.run`` after another: calls, polls, handlers."""
-    monkeypatch.setattr("omipay_async.transport.http_transport.HTTPTransport", lambda *_: gateway)  # may be made anew
+    send = gateway.handle_async_request
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", lambda _, request: send(request))
     clock = ManualClock(auto=True)
     omipay = AsyncOmipay(M_NUMBER, SECRET_KEY, base_url="http://127.0.0.1:9/omipay/api", clock=clock, timeout=5)
 

@@ -57,6 +57,7 @@ THIRD_PARTY = {
         "transport.http_transport",
         "transport.network",
         "transport.proxies",
+        "transport.requests",
         "transport.tls",
         "transport.unsigned",
         "sandbox.transport",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 LARGEST_REPLY: Final = 1024 * 1024
 """In bytes; real replies have a few hundred."""
@@ -34,17 +34,34 @@ class Received:
 
     @classmethod
     def of(
-        cls, status: int, headers: Mapping[str, str], body: bytes, *, complete: bool = True, node: str | None = None
+        cls,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        complete: bool = True,
+        node: str | None = None,
     ) -> Self:
-        """Make it from ``headers`` whose names are compared without regard to case, as httpx's are."""
-        return cls(
-            status=status,
-            body=body[:LARGEST_REPLY],
-            date=headers.get("date"),
-            complete=complete,
-            encoding=headers.get("content-encoding"),
-            node=node,
-            content_type=headers.get("content-type"),
-            location=headers.get("location"),
-            retry_after=headers.get("retry-after"),
-        )
+        """Make it from the ``headers`` as they were received. The values of a repeated one are joined."""
+        kept: dict[str, str] = {}
+        for name, value in headers:
+            field = _KEPT_HEADERS.get(name.lower())
+            if field is not None:
+                kept[field] = f"{kept[field]}, {_text(value)}" if field in kept else _text(value)
+        return cls(status, body[:LARGEST_REPLY], complete=complete, node=node, **kept)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+_KEPT_HEADERS: Final = {
+    b"date": "date",
+    b"content-encoding": "encoding",
+    b"content-type": "content_type",
+    b"location": "location",
+    b"retry-after": "retry_after",
+}

@@ -28,14 +28,14 @@ import httpx
 
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
-from omipay_async.text import plain_text
 
-from .attempt import ATTEMPT, Attempt, Failed, Node, Progress, TooLateError, cut_short, too_late
+from .attempt import Attempt, Failed, Node, Progress, TooLateError, cut_short, too_late
 from .cancellation import ScopeCancelled
 from .evidence import failed
 from .given import keep_no_connection
-from .httpcore_path import TargetOnce, keep_replies_out_of_the_log, our_request
+from .httpcore_path import keep_replies_out_of_the_log, our_request
 from .pool import ConnectionPool
+from .requests import Requests, address_of
 from .tls import ssl_context
 from .unsigned import UnsignedTransport
 
@@ -105,18 +105,10 @@ class HTTPClient:
         self._closing: set[asyncio.Task[None]] = set()
         self._is_closed = is_closed
         self._answered: dict[str, float] = {}
-        self._headers = httpx.Headers(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",  # a small compressed body could become larger than LARGEST_REPLY
-                "Content-Type": "application/json",  # CN 2.1, although the body is empty
-                "User-Agent": user_agent,
-            }
-        )
-        self._complete_headers: dict[tuple[str, str, bool], httpx.Headers] = {}
+        self._requests = Requests(user_agent)
         self.pool: ConnectionPool[Slot] = self._new_pool()
         self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
-        self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._headers)
+        self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._requests.headers)
 
     def _new_pool(self) -> ConnectionPool[Slot]:
         return ConnectionPool([Slot() for _ in range(self._size)])
@@ -147,8 +139,10 @@ class HTTPClient:
         """
         if self._given is not None:
             keep_no_connection(self._given)
-            return await self._exchange(attempt, self._given, self._whole_request)
-        proxy = self._proxies.of(_address(attempt.node.base_url, attempt.path))
+            return await self._exchange(
+                attempt, functools.partial(self._over, self._given, self._requests.for_given_transport)
+            )
+        proxy = self._proxies.of(address_of(attempt))
         if proxy is None:
             return await self._exchange_directly(slot, attempt)
         return await self._exchange_through(proxy, attempt)
@@ -159,7 +153,7 @@ class HTTPClient:
         if not attempt.travels_alone:
             attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock.monotonic())
         try:
-            got = await self._exchange(attempt, self._own, self._request)
+            got = await self._exchange(attempt, functools.partial(self._over_own_connections, self._own))
             if isinstance(got, Received):
                 self._keep(slot, attempt)
         finally:
@@ -179,33 +173,24 @@ class HTTPClient:
         # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
         transport = self._httpx_transport(proxy)
         try:
-            return await self._exchange(attempt, transport, self._proxied_request)
+            return await self._exchange(attempt, functools.partial(self._over, transport, self._requests.for_proxy))
         finally:
             self._close(transport.aclose())
             if attempt.progress is Progress.CONNECTING and attempt.stream is not None:
                 self._close(attempt.stream.aclose())
 
     async def _exchange(
-        self,
-        attempt: Attempt,
-        transport: httpx.AsyncBaseTransport,
-        request_of: Callable[[Attempt], httpx.Request],
+        self, attempt: Attempt, send: Callable[[Attempt], Coroutine[Any, Any, Received]]
     ) -> Received | Failed:
         attempt.sign()
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
-        response: httpx.Response | None = None
         before = our_request.get()  # True in a transport that makes a call of another session first
         our_request.set(True)
         try:
             with attempt.scope:
                 attempt.progress = Progress.HANDED_OVER
-                # No local variable may hold the request: its repr shows the signature in captured frames.
-                response = _checked(await transport.handle_async_request(request_of(attempt)))
-                received = await _read(response, attempt.node)
-                self._answered[attempt.node.base_url] = attempt.clock.monotonic()
-                response = None
-                return received
+                return await send(attempt)
         except ScopeCancelled as ended:
             return cut_short(attempt, ended.why)
         except TooLateError:
@@ -214,6 +199,28 @@ class HTTPClient:
             return failed(attempt, error, certain=not self._may_be_a_second_try(attempt, error))
         finally:
             our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
+
+    async def _over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
+        if own.must_be_asked():
+            return await self._over(own, self._requests.for_own_connections, attempt)
+        reply = await own.exchange(attempt, *self._requests.head(attempt))
+        complete = len(reply.body) <= LARGEST_REPLY
+        return Received.of(reply.status, reply.headers, reply.body, complete=complete, node=attempt.node.name)
+
+    async def _over(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        request_of: Callable[[Attempt], httpx.Request],
+        attempt: Attempt,
+    ) -> Received:
+        response: httpx.Response | None = None
+        try:
+            response = _checked(await transport.handle_async_request(request_of(attempt)))
+            received = await _read(response, attempt.node)
+            self._answered[attempt.node.base_url] = attempt.clock.monotonic()
+            response = None
+            return received
+        finally:
             if response is not None:
                 self._close(response.aclose())
 
@@ -228,39 +235,6 @@ class HTTPClient:
         if source != "aiohttp" or attempt.method != "GET":
             return False
         return attempt.clock.monotonic() - self._answered.get(attempt.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
-
-    # -- requests ----------------------------------------------------------------------------------------------------
-
-    def _request(self, attempt: Attempt) -> httpx.Request:
-        request = self._bare_request(attempt, _address(attempt.node.base_url, attempt.path))
-        request.extensions = {ATTEMPT: attempt, "target": _target(attempt), "trace": attempt.trace}
-        return request
-
-    def _proxied_request(self, attempt: Attempt) -> httpx.Request:
-        request = self._bare_request(attempt, _address(attempt.node.base_url, attempt.path), closes=True)
-        request.extensions = TargetOnce(target=_target(attempt), trace=attempt.trace)
-        return request
-
-    def _whole_request(self, attempt: Attempt) -> httpx.Request:
-        url = httpx.URL(f"{attempt.node.base_url}{attempt.path}?{plain_text(attempt.signed_query)}")
-        left = max(0.001, attempt.until - attempt.clock.monotonic())
-        connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
-        request = self._bare_request(attempt, url, closes=True)
-        request.extensions = {"timeout": {"connect": connect, "read": left, "write": left, "pool": connect}}
-        request.read()  # some transports want its content, which is empty
-        return request
-
-    def _bare_request(self, attempt: Attempt, url: httpx.URL, *, closes: bool = False) -> httpx.Request:
-        # Given complete headers and a stream, httpx makes a request in a sixth of the time.
-        closes = closes or attempt.travels_alone
-        key = attempt.method, attempt.node.base_url, closes
-        headers = self._complete_headers.get(key)
-        if headers is None:
-            more = [("Content-Length", "0")] if attempt.method == "POST" else []
-            more += [("Connection", "close")] if closes else []
-            headers = httpx.Headers([("Host", url.netloc.decode()), *more, *self._headers.multi_items()])
-            self._complete_headers[key] = headers
-        return httpx.Request(attempt.method, url, headers=headers, stream=httpx.ByteStream(b""))
 
     def _httpx_transport(self, proxy: Any) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport(verify=ssl_context(self._verify), proxy=proxy)
@@ -309,23 +283,13 @@ def can_be_asked(address: str) -> bool:
         return False
 
 
-@functools.lru_cache(maxsize=64)
-def _address(base_url: str, path: str) -> httpx.URL:
-    # Parsing a URL takes as long as signing ten requests.
-    return httpx.URL(base_url + path)
-
-
-def _target(attempt: Attempt) -> bytes:
-    return attempt.target(_address(attempt.node.base_url, attempt.path).raw_path)
-
-
 async def _read(response: httpx.Response, node: Node) -> Received:
     if response.is_closed:  # it was made by a mock, or the user's transport has read it
         body, complete = response.content, len(response.content) <= LARGEST_REPLY
     else:
         body, complete = await _body(response)
         await response.aclose()
-    return Received.of(response.status_code, response.headers, body, complete=complete, node=node.name)
+    return Received.of(response.status_code, response.headers.raw, body, complete=complete, node=node.name)
 
 
 async def _body(response: httpx.Response) -> tuple[bytes, bool]:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    Headers = list[tuple[bytes, bytes]]
+    Headers = tuple[tuple[bytes, bytes], ...]
 
 _LONGEST_HEAD: Final = 100 * 1024
 _END: Final = h11.EndOfMessage()
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
             raise httpx.RemoteProtocolError("the server closed the connection at once")
         if _TARGET.fullmatch(target) is None:
             raise httpx.LocalProtocolError("the target of a request must be visible ASCII characters")
-        head = self._h11.send(_head(method, tuple(headers)))
+        head = self._h11.send(_head(method, headers))
         self._h11.send(_END)
         reply: asyncio.Future[Reply] = self.loop.create_future()
         self._exchange = _Exchange(reply)
@@ -292,6 +292,6 @@ class Connection(asyncio.Protocol):
 
 
 @functools.lru_cache(maxsize=64)
-def _head(method: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> h11.Request:
+def _head(method: bytes, headers: Headers) -> h11.Request:
     # Made with a placeholder target, which ``send`` replaces, so that the checked head can be used for every target.
     return h11.Request(method=method, target=b"/", headers=list(headers))

@@ -9,29 +9,49 @@ pool: a test suite that mocks the gateway must never reach the real one.
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 import httpcore
 import httpx
 
 from .attempt import ATTEMPT
+from .requests import address_of
 
 if TYPE_CHECKING:
     import ssl
 
     from .attempt import Attempt
+    from .connection import Headers, Reply
     from .network import Network
 
 _PATCHED_BY_MOCKS: Final = (httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection)
+_PATCHED_BY_TRACERS: Final = httpx.AsyncHTTPTransport
 
 
 class HTTPTransport(httpx.AsyncHTTPTransport):
     """Sends the requests of a session over connections of ``network``."""
 
+    _pool: Any
+
     def __init__(self, network: Network, context: ssl.SSLContext) -> None:
         super().__init__(verify=context, limits=httpx.Limits(max_keepalive_connections=0))
         context.set_alpn_protocols(["http/1.1"])
-        self._pool: Any = _Pool(self._pool, network, context)
+        self._pool = _Pool(self._pool, network, context)
+
+    def must_be_asked(self) -> bool:
+        """Whether another program watches or mocks httpx or httpcore, so that requests must go through httpx."""
+        return is_patched(_PATCHED_BY_TRACERS) or httpcore_is_patched()
+
+    async def exchange(self, attempt: Attempt, method: bytes, headers: Headers) -> Reply:
+        """Send a request over a connection of our own, and return the reply. httpx does not see it.
+
+        Raises:
+            httpx.TransportError: there is no connection, or no reply.
+            TooLateError: it is a money call, and its time to be sent is over; nothing was sent.
+        """
+        pool: _Pool = self._pool
+        return await pool.exchange(attempt, method, headers)
 
 
 class _Pool:
@@ -45,7 +65,11 @@ class _Pool:
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         if httpcore_is_patched():
             return await self._below.handle_async_request(request)
-        attempt: Attempt = request.extensions[ATTEMPT]
+        reply = await self.exchange(request.extensions[ATTEMPT], request.method, tuple(request.headers))
+        return httpcore.Response(reply.status, headers=list(reply.headers), content=reply.body)
+
+    async def exchange(self, attempt: Attempt, method: bytes, headers: Headers) -> Reply:
+        address = address_of(attempt)
         connection = attempt.connection
         if connection is not None and not connection.is_usable():
             connection.abort()
@@ -53,7 +77,7 @@ class _Pool:
         if connection is None:
             attempt.connection = None
             attempt.begin_connecting()
-            connection = await self._network.connect(attempt.node.base_url, request.url, self._context)
+            connection = await self._network.connect(attempt.node.base_url, address, self._context)
             attempt.connection = connection
             attempt.sign()  # again, if connecting took long
             if await connection.has_spoken():
@@ -61,8 +85,7 @@ class _Pool:
         # No await from here to the write: what was found out about the connection is still true.
         attempt.begin_sending()
         attempt.scope.watch(connection.count_received)
-        reply = await connection.send(request.method, attempt.target(_path(request)), request.headers)
-        return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
+        return await connection.send(method, attempt.target(address.raw_path), headers)
 
     async def aclose(self) -> None:
         await self._network.aclose()
@@ -70,17 +93,16 @@ class _Pool:
             await self._below.aclose()
 
 
-def _path(request: httpcore.Request) -> bytes:
-    return request.url.target.partition(b"?")[0]
-
-
 def httpcore_is_patched() -> bool:
-    """Whether the methods of httpcore were replaced by another program.
+    """Whether the methods of httpcore were replaced by another program."""
+    return any(map(is_patched, _PATCHED_BY_MOCKS))
 
-    A method of httpcore comes from the same module as the rest of its class. This holds even if this module is first
-    imported while a mock is active.
+
+def is_patched(kind: Any) -> bool:
+    """Whether the method of ``kind`` that sends a request was replaced by another program.
+
+    A method of its own is a function of the same module as the rest of the class. This holds even if this module is
+    first imported while a mock is active.
     """
-    return any(
-        getattr(kind.handle_async_request, "__globals__", None) is not kind.__init__.__globals__
-        for kind in _PATCHED_BY_MOCKS
-    )
+    send = kind.handle_async_request
+    return type(send) is not FunctionType or send.__globals__ is not kind.__init__.__globals__

@@ -21,8 +21,6 @@ from .connection import Connection
 if TYPE_CHECKING:
     import ssl
 
-    import httpcore
-
 _NEXT_ADDRESS_S: Final = 0.25
 
 
@@ -41,15 +39,15 @@ class Network:
         self.connections: set[Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def connect(self, base_url: str, url: httpcore.URL, context: ssl.SSLContext) -> Connection:
+    async def connect(self, base_url: str, url: httpx.URL, context: ssl.SSLContext) -> Connection:
         """Open a new connection to the server of ``url``.
 
         Raises:
             httpx.ConnectError: there is no such name, nothing listens there, or the certificate is not trusted.
         """
         self._loop = loop = asyncio.get_running_loop()
-        tls = url.scheme == b"https"
-        host = url.host.decode("ascii")
+        tls = url.scheme == "https"
+        host = url.raw_host.decode("ascii")
         try:
             sock = await open_socket(host, url.port or (443 if tls else 80))
             connection = Connection(sock, base_url, self.connections.discard, tls=tls)

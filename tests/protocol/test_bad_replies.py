@@ -256,18 +256,19 @@ def test_no_repr_shows_the_reply() -> None:
 
 def test_the_fields_of_a_reply_without_headers_are_none() -> None:
     """The body counts as complete unless it was cut off."""
-    assert Received.of(204, {}, b"x") == Received(204, b"x")
+    assert Received.of(204, (), b"x") == Received(204, b"x")
     assert attrs.astuple(Received(204, b"x")) == (204, b"x", None, True, None, None, None, None, None)
-    headers = {
-        "date": "now",
-        "content-encoding": "br",
-        "content-type": "text/html",
-        "location": "/x",
-        "retry-after": "7",
-    }
+    headers = (
+        (b"date", b"now"),
+        (b"Content-Encoding", b"br"),
+        (b"content-type", b"text/html"),
+        (b"content-length", b"1"),
+        (b"Location", b"/x"),
+        (b"retry-after", b"7"),
+    )
     received = Received.of(503, headers, b"x", complete=False, node="CN")
     assert attrs.astuple(received) == (503, b"x", "now", False, "br", "CN", "text/html", "/x", "7")
-    assert len(Received.of(200, {}, b" " * 1_048_577).body) == 1_048_576
+    assert len(Received.of(200, (), b" " * 1_048_577).body) == 1_048_576
 
 
 def test_a_reply_of_exactly_one_mebibyte_is_read() -> None:

@@ -154,7 +154,7 @@ class Network(httpcore.AsyncNetworkBackend):
                 self._pool._network_backend = network
 
         class OwnNetwork(own.Network):
-            async def connect(self, base_url: str, url: httpcore.URL, context: ssl.SSLContext) -> Connection:
+            async def connect(self, base_url: str, url: httpx.URL, context: ssl.SSLContext) -> Connection:
                 self._loop = asyncio.get_running_loop()
                 stream = await network.open_stream()
                 connection = Connection(cast("socket.socket", stream), base_url, self.connections.discard, tls=False)

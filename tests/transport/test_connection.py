@@ -7,7 +7,6 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-import httpcore
 import httpx
 import pytest
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from .conftest import Certified
 
-HEADERS = [(b"Host", b"127.0.0.1")]
+HEADERS = ((b"Host", b"127.0.0.1"),)
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ async def connected(
 ) -> tuple[Connection, socket.socket]:
     """A new connection, and the server's end of it."""
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    connection = await network.connect(url, httpcore.URL(url), certified.client)
+    connection = await network.connect(url, httpx.URL(url), certified.client)
     return connection, listener.accept()[0]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import httpcore
 import httpx
 import pytest
 
@@ -329,12 +328,12 @@ async def test_tls_failures_are_never_sent(gateway: Gateway, certified: Certifie
 async def test_what_is_not_a_target_is_not_sent(gateway: Gateway, certified: Certified) -> None:
     """A line break in it would begin another request."""
     network = Network()
-    connection = await network.connect(gateway.base_url, httpcore.URL(gateway.base_url), certified.client)
+    connection = await network.connect(gateway.base_url, httpx.URL(gateway.base_url), certified.client)
     for target in (b"/a b", b"/a\r\nX: y", b"/\xc3\xa4", b""):
         with pytest.raises(httpx.LocalProtocolError, match="visible ASCII"):
-            connection.send(b"GET", target, [(b"Host", b"127.0.0.1")])
+            connection.send(b"GET", target, ((b"Host", b"127.0.0.1"),))
     await connection.send(
-        b"GET", b"/omipay/api/v2/QueryOrder?order_no=1&timestamp=1&nonce_str=1&sign=1", [(b"Host", b"x")]
+        b"GET", b"/omipay/api/v2/QueryOrder?order_no=1&timestamp=1&nonce_str=1&sign=1", ((b"Host", b"x"),)
     )
     await network.aclose()
     assert len(gateway.requests) == 1

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EXAMPLES: Final = int(os.environ.get("OMIPAY_FUZZ", "1000"))
 LIMIT: Final = 60
 """Stands for ``LARGEST_REPLY``, so that replies that are too large are small."""
-HEADERS: Final = [(b"Host", b"gateway.example")]
+HEADERS: Final = ((b"Host", b"gateway.example"),)
 SECOND: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond"
 NOISE: Final = [
     b"\r",
