@@ -127,7 +127,7 @@ def joined(*parts: str) -> Secret:
 
 def percent_encoded(text: str) -> str:
     """``text`` as a part of a URL: only letters, digits and ``_.-~`` stay as they are, a space becomes ``%20``."""
-    return quote(text, safe="")
+    return text if text.isalnum() and text.isascii() else quote(text, safe="")
 
 
 def concealed(value: object) -> Secret:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
 """The parameters that identify the order or refund of a call, the merchant's own first."""
 
+_NOTED: Final = (*NUMBERS, "amount", "currency")
 
 LARGEST_INT: Final = 2**63 - 1
 """The largest amount, or other int, that may be sent."""
@@ -47,15 +48,15 @@ class RequestContext:
 
     def note(self, values: Mapping[str, Any]) -> None:
         """Store the numbers, the amount and the currency of ``values``, which may be invalid otherwise."""
-        amount, currency = (plain_value(values.get(name)) for name in ("amount", "currency"))
-        numbers = {name: plain_value(values.get(name)) for name in NUMBERS}
+        plain = {name: plain_value(values[name]) for name in _NOTED if name in values}
         # A number that `call()` was given as an int is sent, and repeated in the reply, as text. (An int that is too
         # large is rejected later.)
         self.numbers = {
-            name: plain_text(number) if isinstance(number, str) else str(number)
-            for name, number in numbers.items()
-            if isinstance(number, str) or (type(number) is int and abs(number) <= LARGEST_INT)
+            name: plain_text(value) if isinstance(value, str) else str(value)
+            for name, value in plain.items()
+            if name in NUMBERS and (isinstance(value, str) or (type(value) is int and abs(value) <= LARGEST_INT))
         }
+        amount, currency = plain.get("amount"), plain.get("currency")
         self.amount = amount if type(amount) is int else None
         self.currency = plain_text(currency) if isinstance(currency, str) else None
 

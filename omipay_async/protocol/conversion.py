@@ -149,7 +149,7 @@ def _member(enum: Mapping[str, Any]) -> Callable[[Any, Any], str]:
     return structure
 
 
-def _or_none(hook: Callable[[Any, Any], str]) -> Callable[[Any, Any], str | None]:
+def _or_none(hook: Callable[[Any, Any], T]) -> Callable[[Any, Any], T | None]:
     return lambda value, kind: None if value is None else hook(value, kind)
 
 
@@ -248,6 +248,8 @@ def _new_converter(zone: tzinfo) -> cattrs.Converter:
         OrderStatus | str: _word(order_status),
         RefundStatus | str: _word(refund_status),
     }
+    for kind in (str, int, Decimal, datetime):  # cattrs would find their hooks anew for each value
+        hooks[kind | None] = _or_none(hooks[kind])
     for kind, hook in hooks.items():
         converter.register_structure_hook(kind, hook)
 

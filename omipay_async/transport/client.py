@@ -201,7 +201,7 @@ class HTTPClient:
             our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
 
     async def _over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
-        if own.must_be_asked():
+        if own.is_watched():
             return await self._over(own, self._requests.for_own_connections, attempt)
         reply = await own.exchange(attempt, *self._requests.head(attempt))
         complete = len(reply.body) <= LARGEST_REPLY

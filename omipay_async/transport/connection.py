@@ -71,8 +71,8 @@ class Reply:
     """One reply as it arrived. A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere after them."""
 
     status: int
-    headers: Any
-    """Pairs of a name and a value, as bytes."""
+    headers: list[tuple[bytes, bytes]]
+    """Names and values as they were received."""
     body: bytes
 
 
@@ -282,7 +282,9 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         if not exchange.reply.done():
             response = exchange.response
-            exchange.reply.set_result(Reply(response.status_code, response.headers, b"".join(exchange.body)))
+            exchange.reply.set_result(
+                Reply(response.status_code, response.headers.raw_items(), b"".join(exchange.body))
+            )
 
     def _fail(self, error: Exception) -> None:
         self.state = ConnectionState.CLOSED

@@ -2,7 +2,8 @@
 
 So programs that patch ``httpx.AsyncHTTPTransport.handle_async_request`` (OpenTelemetry's instrumentation, pytest-httpx)
 see the session's requests. Where methods of httpcore are patched (by respx), our pool passes the request to httpcore's
-pool: a test suite that mocks the gateway must never reach the real one.
+pool: a test suite that mocks the gateway must never reach the real one. While nothing is patched, ``exchange`` sends
+the same request over the same connections without httpx's objects, which take longer to make than to send.
 
 ``_pool`` is the one private name of httpx that is used here; a test fails if httpx renames it.
 """
@@ -39,7 +40,7 @@ class HTTPTransport(httpx.AsyncHTTPTransport):
         context.set_alpn_protocols(["http/1.1"])
         self._pool = _Pool(self._pool, network, context)
 
-    def must_be_asked(self) -> bool:
+    def is_watched(self) -> bool:
         """Whether another program watches or mocks httpx or httpcore, so that requests must go through httpx."""
         return is_patched(_PATCHED_BY_TRACERS) or httpcore_is_patched()
 
@@ -66,7 +67,7 @@ class _Pool:
         if httpcore_is_patched():
             return await self._below.handle_async_request(request)
         reply = await self.exchange(request.extensions[ATTEMPT], request.method, tuple(request.headers))
-        return httpcore.Response(reply.status, headers=list(reply.headers), content=reply.body)
+        return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
 
     async def exchange(self, attempt: Attempt, method: bytes, headers: Headers) -> Reply:
         address = address_of(attempt)
