@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    Headers = tuple[tuple[bytes, bytes], ...]
+    RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 _LONGEST_HEAD: Final = 100 * 1024
 _END: Final = h11.EndOfMessage()
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
     def _is_connected(self) -> bool:
         return self.state is not ConnectionState.CLOSED and not self._transport.is_closing()
 
-    def send(self, method: bytes, target: bytes, headers: Headers) -> asyncio.Future[Reply]:
+    def send(self, method: bytes, target: bytes, headers: RawHeaders) -> asyncio.Future[Reply]:
         """Write a request without a body. The future that is returned gets its reply, or an ``httpx.TransportError``.
 
         Raises:
@@ -294,6 +294,6 @@ class Connection(asyncio.Protocol):
 
 
 @functools.lru_cache(maxsize=64)
-def _head(method: bytes, headers: Headers) -> h11.Request:
+def _head(method: bytes, headers: RawHeaders) -> h11.Request:
     # Made with a placeholder target, which ``send`` replaces, so that the checked head can be used for every target.
     return h11.Request(method=method, target=b"/", headers=list(headers))

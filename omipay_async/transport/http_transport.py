@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .attempt import Attempt
-    from .connection import Headers, Reply
+    from .connection import RawHeaders, Reply
     from .network import Network
 
 _PATCHED_BY_MOCKS: Final = (httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection)
@@ -44,7 +44,7 @@ class HTTPTransport(httpx.AsyncHTTPTransport):
         """Whether another program watches or mocks httpx or httpcore, so that requests must go through httpx."""
         return is_patched(_PATCHED_BY_TRACERS) or httpcore_is_patched()
 
-    async def exchange(self, attempt: Attempt, method: bytes, headers: Headers) -> Reply:
+    async def exchange(self, attempt: Attempt, method: bytes, headers: RawHeaders) -> Reply:
         """Send a request over a connection of our own, and return the reply. httpx does not see it.
 
         Raises:
@@ -69,7 +69,7 @@ class _Pool:
         reply = await self.exchange(request.extensions[ATTEMPT], request.method, tuple(request.headers))
         return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
 
-    async def exchange(self, attempt: Attempt, method: bytes, headers: Headers) -> Reply:
+    async def exchange(self, attempt: Attempt, method: bytes, headers: RawHeaders) -> Reply:
         address = address_of(attempt)
         connection = attempt.connection
         if connection is not None and not connection.is_usable():

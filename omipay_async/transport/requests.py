@@ -6,7 +6,7 @@ No local variable may hold such a request: its repr would show the signature in 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -17,8 +17,7 @@ from .httpcore_path import TargetOnce
 
 if TYPE_CHECKING:
     from .attempt import Attempt
-
-_METHODS: Final = {"GET": b"GET", "POST": b"POST"}
+    from .connection import RawHeaders
 
 
 class Requests:
@@ -34,16 +33,11 @@ class Requests:
             }
         )
         """What every request has."""
-        self._complete: dict[tuple[str, str, bool], httpx.Headers] = {}
-        self._raw: dict[tuple[str, str, bool], tuple[tuple[bytes, bytes], ...]] = {}
+        self._complete: dict[tuple[str, str, bool], RawHeaders] = {}
 
-    def head(self, attempt: Attempt) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+    def head(self, attempt: Attempt) -> tuple[bytes, RawHeaders]:
         """Method and headers, for our own connections."""
-        key = attempt.method, attempt.node.base_url, attempt.travels_alone
-        raw = self._raw.get(key)
-        if raw is None:
-            raw = self._raw[key] = tuple(self._headers(attempt, closes=attempt.travels_alone).raw)
-        return _METHODS[attempt.method], raw
+        return attempt.method.encode(), self._headers(attempt, closes=attempt.travels_alone)
 
     def for_own_connections(self, attempt: Attempt) -> httpx.Request:
         """The request as an httpx transport gets it whose connections are our own: its URL is not signed."""
@@ -69,19 +63,17 @@ class Requests:
 
     def _bare(self, attempt: Attempt, url: httpx.URL, *, closes: bool) -> httpx.Request:
         # Given complete headers and a stream, httpx makes a request in a sixth of the time.
-        headers = self._headers(attempt, closes=closes)
+        headers = list(self._headers(attempt, closes=closes))
         return httpx.Request(attempt.method, url, headers=headers, stream=httpx.ByteStream(b""))
 
-    def _headers(self, attempt: Attempt, *, closes: bool) -> httpx.Headers:
+    def _headers(self, attempt: Attempt, *, closes: bool) -> RawHeaders:
         key = attempt.method, attempt.node.base_url, closes
-        headers = self._complete.get(key)
-        if headers is None:
-            more = [("Content-Length", "0")] if attempt.method == "POST" else []
-            more += [("Connection", "close")] if closes else []
-            host = address_of(attempt).netloc.decode()
-            headers = httpx.Headers([("Host", host), *more, *self.headers.multi_items()])
-            self._complete[key] = headers
-        return headers
+        raw = self._complete.get(key)
+        if raw is None:
+            more = [(b"Content-Length", b"0")] if attempt.method == "POST" else []
+            more += [(b"Connection", b"close")] if closes else []
+            raw = self._complete[key] = ((b"Host", address_of(attempt).netloc), *more, *self.headers.raw)
+        return raw
 
 
 def address_of(attempt: Attempt) -> httpx.URL:

@@ -240,7 +240,7 @@ def _outcome(reply: Any) -> Any:
         assert isinstance(error, httpx.TransportError)
         return type(error), str(error) != ""
     found = reply.result()
-    return found.status, list(found.headers), "too large" if len(found.body) > LIMIT else found.body
+    return found.status, found.headers, "too large" if len(found.body) > LIMIT else found.body
 
 
 def _check_second(peer: Peer) -> None:
@@ -249,7 +249,7 @@ def _check_second(peer: Peer) -> None:
     assert peer.transport.written[-1].startswith(b"GET /second HTTP/1.1\r\n")
     peer.says([SECOND])
     found = reply.result()
-    assert (found.status, list(found.headers), found.body) == (200, [(b"content-length", b"6")], b"second")
+    assert (found.status, found.headers, found.body) == (200, [(b"Content-Length", b"6")], b"second")
 
 
 def _check_closed(peer: Peer) -> None:
