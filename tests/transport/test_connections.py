@@ -205,10 +205,10 @@ async def test_the_headers_of_a_request(clock: ManualClock, network: Network, en
     assert headers == [
         b"Host: gateway.test",
         *more,
-        b"accept: application/json",
-        b"accept-encoding: identity",
-        b"content-type: application/json",
-        b"user-agent: %b" % f"omipay-async/{__version__}".encode(),
+        b"Accept: application/json",
+        b"Accept-Encoding: identity",
+        b"Content-Type: application/json",
+        b"User-Agent: %b" % f"omipay-async/{__version__}".encode(),
     ]
 
 
