@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _LONGEST_HEAD: Final = 100 * 1024
 _END: Final = h11.EndOfMessage()
 _TARGET: Final = re.compile(rb"[!-~]+")
+_READ_AT_ONCE: Final = 16 * 1024
+"""Bytes. Without a buffer of the protocol's, asyncio makes a new one of 256 KiB for every read."""
 _MOST_READS: Final = 10
 """How often the event loop may read what a new TLS session sends for itself, such as its tickets."""
 
@@ -86,10 +88,11 @@ class _Exchange:
     size: int = 0
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection to the server of ``base_url``. ``closed`` is called once, when the socket is closed."""
 
     __slots__ = (
+        "_buffer",
         "_closed",
         "_exchange",
         "_h11",
@@ -116,6 +119,7 @@ class Connection(asyncio.Protocol):
         """Done when the socket is closed."""
         self.state = ConnectionState.FRESH
         self.idle_since = 0.0
+        self._buffer = memoryview(bytearray(_READ_AT_ONCE))
         self._received = 0
         self._records: TLSRecords | None = None
         self._socket = sock
@@ -222,13 +226,18 @@ class Connection(asyncio.Protocol):
         if self._tls:
             self._transport.pause_reading()  # the first bytes belong to the TLS handshake
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes are to be put."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes have arrived."""
-        self._received += len(data)
+        self._received += nbytes
         if self._exchange is None:
             self.abort()  # no request is under way
             return
-        self._h11.receive_data(data)
+        self._h11.receive_data(bytes(self._buffer[:nbytes]))
         self._read(self._exchange)
 
     def eof_received(self) -> bool:

@@ -46,6 +46,16 @@ class Stream:
         return self.network.replies.pop(0) if sent.endswith(b"\r\n\r\n") else b""
 
 
+def deliver(protocol: Connection, data: bytes) -> None:
+    """Hand ``data`` to a protocol as an event loop does: through its buffer."""
+    while data:
+        buffer = protocol.get_buffer(-1)
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]
+
+
 class ProtocolStream(Stream, asyncio.Transport):
     """A connection of the session's own: asyncio's transport, and the socket below it."""
 
@@ -54,7 +64,7 @@ class ProtocolStream(Stream, asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, and receive the reply unless it is empty."""
         if answer := self.answer(bytes(data)):
-            asyncio.get_running_loop().call_soon(self.protocol.data_received, answer)
+            asyncio.get_running_loop().call_soon(deliver, self.protocol, answer)
 
     def abort(self) -> None:
         """Close the connection."""

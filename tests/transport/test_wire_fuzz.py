@@ -18,6 +18,7 @@ import pytest
 
 from omipay_async.transport import connection as connections
 from omipay_async.transport.connection import Connection
+from tests.support.network import deliver
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Peer:
         for piece in pieces:
             if self.transport.closing:
                 return
-            self.connection.data_received(piece)
+            deliver(self.connection, piece)
             self._notify()
 
     def ends(self) -> None:
