@@ -54,6 +54,17 @@ _TESTS: Final = {
         "tests/test_public_api.py",
     ],
     "sql": ["tests/sql", "tests/test_public_api.py"],
+    "composition": [
+        "tests/test_session.py",
+        "tests/test_public_api.py",
+        "tests/test_config.py",
+        "tests/test_environment.py",
+        "tests/test_aiohttp.py",
+        "tests/calls",
+        "tests/fulfilment",
+        "tests/polling",
+        "tests/transport",
+    ],
 }
 _LONG: Final = (
     # One of ten batches of seeds is enough.
@@ -79,7 +90,7 @@ def main() -> int:
     os.environ["CI"] = "true"
     equivalent = _equivalent()
     chosen = [_named(name) for name in options.mutant] or _sample(
-        options.package or list(_TESTS), options.seed, options.number
+        options.package or list(_TESTS), options.file, options.seed, options.number
     )
     todo = [one for one in chosen if (one.path, one.was, one.now) not in equivalent]
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
@@ -94,6 +105,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--package", action="append", choices=list(_TESTS), help="only of this sub-package; may be repeated"
     )
+    parser.add_argument("--file", action="append", default=[], help="only whose path has this in it; may be repeated")
     parser.add_argument("--number", type=int, default=100, help="how many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=1, help="of the draw")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes")
@@ -114,8 +126,11 @@ def _named(name: str) -> Mutant:
     return mutant(path, int(number))
 
 
-def _sample(packages: list[str], seed: int, number: int) -> list[Mutant]:
-    every = [(path, n) for package in packages for path in files(package) for n in range(count(path))]
+def _sample(packages: list[str], parts: list[str], seed: int, number: int) -> list[Mutant]:
+    paths = [
+        path for package in packages for path in files(package) if not parts or any(part in path for part in parts)
+    ]
+    every = [(path, n) for path in paths for n in range(count(path))]
     drawn = random.Random(seed).sample(every, min(number, len(every)))
     print(f"{len(drawn)} of {len(every)} mutants of {', '.join(packages)}", flush=True)
     return [mutant(path, n) for path, n in drawn]
@@ -156,7 +171,7 @@ def _told(one: Mutant, verdict: Verdict, *, verbose: bool) -> Iterator[str]:
 
 
 def _package(one: Mutant) -> str:
-    return Path(one.path).parts[1]
+    return Path(one.path).parts[1].removesuffix(".py")
 
 
 def _tests(package: str) -> list[str]:

@@ -88,8 +88,8 @@ class Mutant:
 
 
 def files(package: str) -> list[str]:
-    """The modules of a sub-package, as paths from the root."""
-    found = sorted((ROOT / "omipay_async" / package).rglob("*.py"))
+    """The modules of a sub-package, or the module of this name beside them, as paths from the root."""
+    found = sorted((ROOT / "omipay_async" / package).rglob("*.py")) or [ROOT / f"omipay_async/{package}.py"]
     return [str(path.relative_to(ROOT)) for path in found]
 
 

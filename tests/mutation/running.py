@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import pytest
 
+from .measuring import Meter, executing
 from .mutants import ROOT, Mutant
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _FORK = multiprocessing.get_context("fork")
 _COPIED: Final = ("omipay_async", "tests", "pyproject.toml", "README.md")
 _HANG: Final = 45  # seconds; no single test needs so long, even on a busy machine
+_SHORT_HANG: Final = 15  # for a test that took a moment without the fault
 _LIMIT: Final = 400  # seconds for all tests of a mutant
 # What takes long to import, and is not ours.
 _IMPORTED_ONCE: Final = (
@@ -48,18 +50,22 @@ class Verdict:
 class _Plugin:
     """Runs the likeliest and cheapest tests first, and ends the process in which a test hangs."""
 
-    def __init__(self, module: str, report: Path) -> None:
-        self._module, self._report = module, report
+    def __init__(self, module: str, report: Path, executing: dict[str, float]) -> None:
+        self._module, self._report, self._executing = module, report, executing
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items.sort(key=lambda item: ("postgres" in item.nodeid or "redis" in item.nodeid, self._is_far(item)))
+        items.sort(key=self._order)
 
-    def _is_far(self, item: pytest.Item) -> bool:
-        return self._module.strip("_") not in item.path.stem
+    def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, float]:
+        needs_a_server = "postgres" in item.nodeid or "redis" in item.nodeid
+        seconds = self._executing.get(item.nodeid)
+        is_far = self._module.strip("_") not in item.path.stem
+        return needs_a_server, seconds is None, is_far, seconds or 0.0
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._report.write_text(nodeid)
-        signal.alarm(_HANG)
+        seconds = self._executing.get(nodeid)
+        signal.alarm(_HANG if seconds is None else min(_HANG, _SHORT_HANG + round(10 * seconds)))
 
 
 @attrs.define
@@ -74,15 +80,19 @@ class _Run:
 def verdicts(
     todo: Iterable[tuple[Mutant | None, list[str]]], folder: Path, jobs: int
 ) -> Generator[Verdict, None, None]:
-    """Run the tests of each, and yield the results as they end. None means the tree without a fault."""
+    """Run the tests of each, and yield the results as they end. None means the tree without a fault. It comes first."""
     for name in _IMPORTED_ONCE:
         importlib.import_module(name)
     folder.chmod(0o755)  # PostgreSQL's user must be able to read its data
     waiting, free, running = iter(todo), [_copied(folder / str(job)) for job in range(jobs)], list[_Run]()
+    following = next(waiting, None)
     try:
         while True:
-            while free and (following := next(waiting, None)):
-                running.append(_started(*following, free.pop()))
+            while free and following and not (following[0] and any(run.mutant is None for run in running)):
+                mutant, tests = following
+                measured = folder / f"measured-{hash(tuple(tests))}"
+                running.append(_started(mutant, tests, free.pop(), measured))
+                following = next(waiting, None)
             if not running:
                 return
             connection.wait([run.process.sentinel for run in running], timeout=1)
@@ -109,13 +119,13 @@ def _copied(copy: Path) -> Path:
     return copy
 
 
-def _started(mutant: Mutant | None, tests: list[str], copy: Path) -> _Run:
-    module = original = ""
+def _started(mutant: Mutant | None, tests: list[str], copy: Path, measured: Path) -> _Run:
+    original = ""
     if mutant is not None:
-        module, original = Path(mutant.path).stem, (copy / mutant.path).read_text(encoding="utf-8")
+        original = (copy / mutant.path).read_text(encoding="utf-8")
         _write(copy / mutant.path, mutant.text)
     (copy / "tmp").mkdir()
-    process = _FORK.Process(target=_tested, args=(copy, tests, module))
+    process = _FORK.Process(target=_tested, args=(copy, tests, mutant, original, measured))
     process.start()
     return _Run(mutant, process, copy, original, time.monotonic())
 
@@ -142,12 +152,12 @@ def _ended(run: _Run) -> Verdict:
     return Verdict(run.mutant, code == 0, last if code in {0, 1, 2} else f"{last} ended with {code}", seconds)
 
 
-def _tested(copy: Path, tests: list[str], module: str) -> None:
+def _tested(copy: Path, tests: list[str], mutant: Mutant | None, original: str, measured: Path) -> None:
     """Run, in the new process, the tests with the package of the copy."""
     os.setsid()
     os.chdir(copy)
     os.environ |= {"PYTHONPATH": str(copy), "TMPDIR": str(copy / "tmp"), "PYTHONDONTWRITEBYTECODE": "1", "CI": "true"}
-    sys.dont_write_bytecode = bool(module)
+    sys.dont_write_bytecode = mutant is not None
     sys.path[:] = [str(copy), *(place for place in sys.path if place not in {"", str(ROOT)})]
     for name in [name for name in sys.modules if name.partition(".")[0] in {"tests", "omipay_async"}]:
         del sys.modules[name]
@@ -155,5 +165,9 @@ def _tested(copy: Path, tests: list[str], module: str) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    code = pytest.main([*options, *tests], plugins=[_Plugin(module, copy / "last")])
+    if mutant is None:
+        plugins = [_Plugin("", copy / "last", {}), Meter(copy / "omipay_async", measured)]
+    else:
+        plugins = [_Plugin(Path(mutant.path).stem, copy / "last", executing(mutant, original, measured))]
+    code = pytest.main([*options, *tests], plugins=plugins)
     os._exit(code)
