@@ -66,6 +66,7 @@ _TESTS: Final = {
         "tests/transport",
     ],
 }
+_CORE: Final = ["calls", "transport", "protocol", "polling", "fulfilment", "sql"]
 _LONG: Final = (
     # One of ten batches of seeds is enough.
     *(
@@ -90,7 +91,7 @@ def main() -> int:
     os.environ["CI"] = "true"
     equivalent = _equivalent()
     chosen = [_named(name) for name in options.mutant] or _sample(
-        options.package or list(_TESTS), options.file, options.seed, options.number
+        options.package or _CORE, options.file, options.seed, options.number
     )
     todo = [one for one in chosen if (one.path, one.was, one.now) not in equivalent]
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
