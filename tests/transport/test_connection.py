@@ -58,6 +58,26 @@ async def test_a_reset_that_lies_in_the_socket_is_seen(
     await network.aclose()
 
 
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("https://gateway.test", 443), ("http://gateway.test", 80), ("https://gateway.test:8443", 8443)],
+)
+async def test_which_port_is_connected_to(
+    network: Network, certified: Certified, monkeypatch: pytest.MonkeyPatch, url: str, port: int
+) -> None:
+    """The port of the address, or the standard one of its scheme."""
+    opened: list[tuple[str, int]] = []
+
+    async def open_socket(host: str, port: int) -> socket.socket:
+        opened.append((host, port))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("omipay_async.transport.network.open_socket", open_socket)
+    with pytest.raises(httpx.ConnectError, match="ConnectionRefusedError"):
+        await network.connect(url, httpcore.URL(url), certified.client)
+    assert opened == [("gateway.test", port)]
+
+
 async def test_nothing_is_sent_over_a_connection_that_is_closed(
     network: Network, listener: socket.socket, certified: Certified
 ) -> None:

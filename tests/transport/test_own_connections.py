@@ -254,10 +254,38 @@ async def test_of_two_addresses_that_connect_at_once_one_is_closed(monkeypatch: 
         assert opened.fileno() > 0
 
 
+async def test_an_address_that_fails_as_another_connects_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a connection, so nothing went wrong."""
+    go, sock, complaints = asyncio.Event(), socket.socket(), list[dict[str, Any]]()
+
+    async def connected(address: Address) -> socket.socket:
+        await go.wait()
+        if address.sockaddr[1] == 1:
+            raise ConnectionRefusedError
+        return sock
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    monkeypatch.setattr(network, "_connected", connected)
+    monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 0)
+    for addresses in ([1, 2], [2, 1]):
+        resolves_to(monkeypatch, *(("127.0.0.1", port) for port in addresses))
+        go.clear()
+        opening = asyncio.ensure_future(open_socket("gateway.test", 443))
+        while len(asyncio.all_tasks()) < 4:
+            await asyncio.sleep(0)
+        go.set()
+        assert await opening is sock
+        await until(lambda: len(asyncio.all_tasks()) == 1, "every task to end")
+        await asyncio.sleep(0)
+    sock.close()
+    assert complaints == []
+
+
 @pytest.mark.parametrize("after_s", [0, 0.01, 0.3])
 async def test_cancelled_while_connecting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, after_s: float) -> None:
-    """Whichever addresses are being tried: no socket is left."""
-    before = open_files()
+    """Whichever addresses are being tried: no socket is left, and the event loop reports nothing."""
+    before, complaints = open_files(), list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     with black_hole() as port, black_hole() as other:
         resolves_to(monkeypatch, ("127.0.0.1", port), ("127.0.0.1", other), ("127.0.0.1", port))
         async with open_session(gateway, **FIRST_TRY) as omipay:
@@ -267,6 +295,7 @@ async def test_cancelled_while_connecting(gateway: Gateway, monkeypatch: pytest.
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
     await until(lambda: open_files() <= before, "every socket to be closed")
+    assert complaints == []
 
 
 async def test_cancelled_at_every_step(wired: Gateway, certified: Certified) -> None:

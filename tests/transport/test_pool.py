@@ -59,7 +59,7 @@ def test_polls_leave_two_slots_to_other_calls(size: int, for_polls: int) -> None
     assert (slots.acquire_nowait(MONEY) is not None) is (size > for_polls)
 
 
-@pytest.mark.parametrize(("size", "limit"), [(1, 1), (3, 1), (4, 1), (8, 2), (20, 5)])
+@pytest.mark.parametrize(("size", "limit"), [(1, 1), (3, 1), (4, 1), (7, 1), (8, 2), (20, 5)])
 def test_confirmations_hold_a_quarter_of_the_slots(size: int, limit: int) -> None:
     """However many notifications strangers send, three quarters of the slots are for the merchant's own calls."""
     slots = ConnectionPool(list(range(size)))
