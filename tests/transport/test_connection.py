@@ -74,7 +74,7 @@ async def test_which_port_is_connected_to(
 
     monkeypatch.setattr("omipay_async.transport.network.open_socket", open_socket)
     with pytest.raises(httpx.ConnectError, match="ConnectionRefusedError"):
-        await network.connect(url, httpcore.URL(url), certified.client)
+        await network.connect(url, httpx.URL(url), certified.client)
     assert opened == [("gateway.test", port)]
 
 
