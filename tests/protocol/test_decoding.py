@@ -12,7 +12,7 @@ import pytest
 from omipay_async import AppOrder, Currency, InvalidReply, Order, OrderStatus, PaymentDeclined, Platform
 from omipay_async.protocol.decoding import ReplyDecoder
 from omipay_async.protocol.endpoints import ENDPOINTS
-from omipay_async.protocol.jsontext import JSONObject, json_object, json_text
+from omipay_async.protocol.jsontext import JSONObject, in_utf8, json_object, json_text
 from omipay_async.protocol.reply import Received
 from tests.support.canned_gateway import DECODER, MONEY, context, fail, read, success
 
@@ -311,6 +311,13 @@ def test_gbk_is_read_where_it_is_declared(declared: str) -> None:
             read("MakeScanOrder", body.encode("gbk"), content_type=other)
     with pytest.raises(InvalidReply, match="not UTF-8"):
         read("MakeScanOrder", b'{"\xff":1}', content_type=content_type)
+
+
+def test_a_body_in_declared_gbk_is_passed_on_in_utf8() -> None:
+    """Whoever reads it later does not know the Content-Type. Everything else is passed on as it came."""
+    assert in_utf8("余额".encode("gbk"), "application/json; charset=gbk") == "余额".encode()
+    for unchanged in ("余额".encode(), "余额".encode("gbk"), b"\xff"):
+        assert in_utf8(unchanged, "application/json") == unchanged
 
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "utf8", "identity", "", "application/json", "gzip"])
