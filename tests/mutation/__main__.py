@@ -61,9 +61,15 @@ _TESTS: Final = {
         "tests/test_environment.py",
         "tests/test_aiohttp.py",
         "tests/calls",
-        "tests/fulfilment",
         "tests/polling",
-        "tests/transport",
+        "tests/fulfilment/test_confirmed_journal.py",
+        "tests/fulfilment/test_handlers.py",
+        "tests/fulfilment/test_receiver.py",
+        "tests/fulfilment/test_receiver_backends.py",
+        "tests/fulfilment/test_shared_memory.py",
+        "tests/transport/test_client.py",
+        "tests/transport/test_lifecycle.py",
+        "tests/transport/test_slots.py",
     ],
 }
 _CORE: Final = ["calls", "transport", "protocol", "polling", "fulfilment", "sql"]

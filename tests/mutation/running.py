@@ -65,7 +65,10 @@ class _Plugin:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._report.write_text(nodeid)
         seconds = self._executing.get(nodeid)
-        signal.alarm(_HANG if seconds is None else min(_HANG, _SHORT_HANG + round(10 * seconds)))
+        if not self._module:
+            signal.alarm(_LIMIT)  # measuring takes its time
+        else:
+            signal.alarm(_HANG if seconds is None else min(_HANG, _SHORT_HANG + round(10 * seconds)))
 
 
 @attrs.define
@@ -75,6 +78,14 @@ class _Run:
     copy: Path
     original: str  # the text that the mutant replaces
     began: float
+
+    @property
+    def age(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.age > (3 * _LIMIT if self.mutant is None else _LIMIT)
 
 
 def verdicts(
@@ -96,17 +107,13 @@ def verdicts(
             if not running:
                 return
             connection.wait([run.process.sentinel for run in running], timeout=1)
-            for run in [run for run in running if not run.process.is_alive() or _age(run) > _LIMIT]:
+            for run in [run for run in running if not run.process.is_alive() or run.is_stuck]:
                 running.remove(run)
                 free.append(run.copy)
                 yield _ended(run)
     finally:
         for run in running:
             _ended(run)
-
-
-def _age(run: _Run) -> float:
-    return time.monotonic() - run.began
 
 
 def _copied(copy: Path) -> Path:
@@ -139,7 +146,7 @@ def _write(path: Path, text: str) -> None:
 
 def _ended(run: _Run) -> Verdict:
     """End the process and what its tests have left, such as servers."""
-    seconds, code = _age(run), run.process.exitcode
+    seconds, code = run.age, run.process.exitcode
     with contextlib.suppress(ProcessLookupError):
         os.killpg(run.process.pid or 0, signal.SIGKILL)
     run.process.join()

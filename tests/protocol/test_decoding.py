@@ -12,7 +12,7 @@ import pytest
 from omipay_async import AppOrder, Currency, InvalidReply, Order, OrderStatus, PaymentDeclined, Platform
 from omipay_async.protocol.decoding import ReplyDecoder
 from omipay_async.protocol.endpoints import ENDPOINTS
-from omipay_async.protocol.jsontext import JSONObject, in_utf8, json_object, json_text
+from omipay_async.protocol.jsontext import json_text
 from omipay_async.protocol.reply import Received
 from tests.support.canned_gateway import DECODER, MONEY, context, fail, read, success
 
@@ -313,13 +313,6 @@ def test_gbk_is_read_where_it_is_declared(declared: str) -> None:
         read("MakeScanOrder", b'{"\xff":1}', content_type=content_type)
 
 
-def test_a_body_in_declared_gbk_is_passed_on_in_utf8() -> None:
-    """Whoever reads it later does not know the Content-Type. Everything else is passed on as it came."""
-    assert in_utf8("余额".encode("gbk"), "application/json; charset=gbk") == "余额".encode()
-    for unchanged in ("余额".encode(), "余额".encode("gbk"), b"\xff"):
-        assert in_utf8(unchanged, "application/json") == unchanged
-
-
 @pytest.mark.parametrize("encoding", ["UTF-8", "utf8", "identity", "", "application/json", "gzip"])
 def test_a_wrong_content_encoding_does_not_matter(encoding: str) -> None:
     """``Content-Encoding: UTF-8`` on plain JSON is a mistake that must not hide a charge."""
@@ -372,36 +365,3 @@ def test_zones_that_must_be_localised_give_right_times() -> None:
     assert isinstance(order, Order)
     assert order.pay_time == datetime(2024, 4, 6, 15, 30, tzinfo=UTC)
     assert read("QueryOrder", reply).pay_time.timestamp() == order.pay_time.timestamp()
-
-
-def test_the_error_of_json_object_shows_nothing_of_the_body() -> None:
-    """The message may be logged."""
-    for body, what in {
-        b"\xff-canary": "not UTF-8",
-        b"canary": "not JSON",
-        b'{"canary": NaN}': "not JSON",
-        b'["canary"]': "JSON, but not an object",
-        b'{"canary":' * 100_000: "nested too deeply",
-        b" \n": "empty",
-    }.items():
-        with pytest.raises(ValueError, match=r"^it is ") as failure:
-            json_object(body)
-        assert str(failure.value) == f"it is {what}"
-
-
-def test_the_decoder_for_huge_integers_follows_the_same_rules() -> None:
-    """Rates stay exact, repeated keys are found, and constants that are not JSON are rejected."""
-    huge = b'{"x":' + b"9" * 10_000
-    read = json_object(huge + b',"rate":5.0150,"a ":1,"a":2,"text":"a\nb"}')
-    assert read == {"x": Decimal("9" * 10_000), "rate": Decimal("5.0150"), "a": 2, "text": "a\nb"}
-    assert str(read["rate"]) == "5.0150"
-    assert isinstance(read, JSONObject)
-    assert (read.repeated, read.conflicts) == (("a",), ("a",))
-    with pytest.raises(ValueError, match="not JSON"):
-        json_object(huge + b',"rate":NaN}')
-
-
-@pytest.mark.parametrize("escape", [r"\ud800", r"\uD800", r"\udFFF", r"\uDc00"])
-def test_a_lone_surrogate_is_found_however_it_is_written(escape: str) -> None:
-    """With small and with capital hex digits."""
-    assert json_object(f'{{"a{escape}":"{escape}"}}'.encode()) == {"a\ufffd": "\ufffd"}
