@@ -42,7 +42,7 @@ import httpx
 
 from omipay_async.protocol.reply import LARGEST_REPLY
 
-from .records import TLSRecords
+from .records import LONGEST_RECORD, TLSRecords
 
 if TYPE_CHECKING:
     import ssl
@@ -53,8 +53,12 @@ if TYPE_CHECKING:
 _LONGEST_HEAD: Final = 100 * 1024
 _END: Final = h11.EndOfMessage()
 _TARGET: Final = re.compile(rb"[!-~]+")
-_READ_AT_ONCE: Final = 16 * 1024
-"""Bytes. Without a buffer of the protocol's, asyncio makes a new one of 256 KiB for every read."""
+_READ_AT_ONCE: Final = 32 * 1024
+"""Bytes. Without a buffer of the protocol's, asyncio makes a new one of 256 KiB for every read.
+
+Under TLS the buffer has room for all that has arrived, and for a record of which the first part arrived before: what
+does not fit is lost if the server closes.
+"""
 _MOST_READS: Final = 10
 """How often the event loop may read what a new TLS session sends for itself, such as its tickets."""
 
@@ -227,8 +231,9 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()  # the first bytes belong to the TLS handshake
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes are to be put."""
-        del sizehint
+        """Return where the next bytes are to be put. ``sizehint`` is how many encrypted bytes asyncio's TLS has."""
+        if sizehint + LONGEST_RECORD > len(self._buffer):
+            self._buffer = memoryview(bytearray(sizehint + LONGEST_RECORD))
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:

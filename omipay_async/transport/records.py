@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 
 _HEAD: Final = 5
 _KINDS: Final = range(20, 25)
-_LONGEST: Final = 2**14 + 2048
+LONGEST_RECORD: Final = 2**14 + 2048
+"""In bytes, encrypted, without its head (RFC 5246, 6.2.3)."""
 _FOR_EVER: Final = 2**63
 
 
@@ -93,4 +94,4 @@ class TLSRecords(asyncio.BufferedProtocol):
 def _length(head: bytes) -> int:
     """The length of a record; one that never arrives, if this is not the head of a record."""
     length = int.from_bytes(head[3:])
-    return length if head[0] in _KINDS and length <= _LONGEST else _FOR_EVER
+    return length if head[0] in _KINDS and length <= LONGEST_RECORD else _FOR_EVER

@@ -1,0 +1,60 @@
+"""Replies that are longer than what is read at once, over real sockets, on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async import RetryPolicy
+
+from .behaviours import message
+from .client import open_session
+from .server import until, url_of
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .conftest import Certified
+
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+
+
+class HastyServer(threading.Thread):
+    """Answers one money call with a long reply and closes the connection at once, whether or not anybody reads."""
+
+    def __init__(self, length: int, context: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._reply = message(
+            b'{"return_code": "SUCCESS", "refund_no": "RF1"}'.ljust(length), "200 OK", "Connection: close"
+        )
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.asked = threading.Event()
+        self.base_url = url_of(self._listener.getsockname()[1], "http" if context is None else "https")
+
+    def run(self) -> None:
+        with self._listener, self._listener.accept()[0] as plain:
+            connection = plain if self._context is None else self._context.wrap_socket(plain, server_side=True)
+            with connection:
+                connection.recv(65_536)
+                self.asked.set()
+                connection.sendall(self._reply)
+
+
+@pytest.mark.parametrize("length", [50_000, 250_000, 600_000])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_a_long_reply_is_read_to_its_end_although_the_server_has_closed(
+    certified: Certified, length: int, tls: bool
+) -> None:
+    """All of it is in the socket before the first byte is read, and so is the end."""
+    server = HastyServer(length, certified.server if tls else None)
+    server.start()
+    async with open_session(server.base_url, verify=certified.client, retry=RetryPolicy(attempts=1)) as omipay:
+        refunding = asyncio.create_task(omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1))
+        await until(server.asked.is_set, "the request to arrive")
+        server.join(5)  # the event loop stands still
+        assert (await refunding).refund_no == "RF1"
