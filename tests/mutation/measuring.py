@@ -1,6 +1,7 @@
 """Measures the tests of the tree without a fault: what each one executes, and how long it takes.
 
-So the tests that execute a changed function can run before the others, and most faults are found in a moment.
+So a changed function is tried only with the tests that execute it, the shortest ones first, and most faults are found
+in a moment.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import attrs
 import coverage
 
 if TYPE_CHECKING:
@@ -44,23 +46,34 @@ class Meter:
         unfinished.rename(self._measured)
 
 
-def executing(mutant: Mutant, original: str, measured: Path) -> dict[str, float]:
-    """The tests that execute the function that the mutant changes, with their seconds, as far as it is measured."""
+@attrs.frozen
+class Chosen:
+    """The tests of a mutant."""
+
+    seconds: dict[str, float] = attrs.field(factory=dict)
+    """The tests that execute the function that the mutant changes, or the module, and how long each took."""
+    others_too: bool = True
+    """Whether other tests may notice the fault: it is not in a function, or nothing is known of the function."""
+
+
+def chosen(mutant: Mutant, original: str, measured: Path) -> Chosen:
+    """The tests that can notice the fault, as far as it is measured."""
     if not measured.exists():
-        return {}
+        return Chosen()
     found = json.loads(measured.read_text(encoding="utf-8"))
-    first, last = _function(ast.parse(original), mutant.line)
+    around = _function(ast.parse(original), mutant.line)
+    first, last = around or (0, sys.maxsize)
     lines: dict[str, list[str]] = next((one for name, one in found["lines"].items() if name.endswith(mutant.path)), {})
     tests = {test for line, tests in lines.items() if first <= int(line) <= last for test in tests if test}
-    return {test: found["seconds"][test] for test in tests}
+    return Chosen({test: found["seconds"][test] for test in tests}, others_too=around is None or not tests)
 
 
-def _function(tree: ast.AST, line: int) -> tuple[int, int]:
-    """The first and the last line of what is in the innermost function around a line, or of the whole module."""
+def _function(tree: ast.AST, line: int) -> tuple[int, int] | None:
+    """The first and the last line of the body of the innermost function around a line, if it is in the body of one."""
     around = [
         (node.body[0].lineno, node.end_lineno or 0)
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and min([node.lineno, *(one.lineno for one in node.decorator_list)]) <= line <= (node.end_lineno or 0)
+        and node.body[0].lineno <= line <= (node.end_lineno or 0)
     ]
-    return max(around, default=(0, sys.maxsize))
+    return max(around, default=None)

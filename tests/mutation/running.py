@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import pytest
 
-from .measuring import Meter, executing
+from .measuring import Chosen, Meter, chosen
 from .mutants import ROOT, Mutant
 
 if TYPE_CHECKING:
@@ -50,21 +50,23 @@ class Verdict:
 class _Plugin:
     """Runs the likeliest and cheapest tests first, and ends the process in which a test hangs."""
 
-    def __init__(self, module: str, report: Path, executing: dict[str, float]) -> None:
-        self._module, self._report, self._executing = module, report, executing
+    def __init__(self, module: str, report: Path, chosen: Chosen) -> None:
+        self._module, self._report, self._chosen = module, report, chosen
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if not self._chosen.others_too:
+            items[:] = [item for item in items if item.nodeid in self._chosen.seconds]
         items.sort(key=self._order)
 
     def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, float]:
         needs_a_server = "postgres" in item.nodeid or "redis" in item.nodeid
-        seconds = self._executing.get(item.nodeid)
+        seconds = self._chosen.seconds.get(item.nodeid)
         is_far = self._module.strip("_") not in item.path.stem
         return needs_a_server, seconds is None, is_far, seconds or 0.0
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._report.write_text(nodeid)
-        seconds = self._executing.get(nodeid)
+        seconds = self._chosen.seconds.get(nodeid)
         if not self._module:
             signal.alarm(_LIMIT)  # measuring takes its time
         else:
@@ -173,8 +175,8 @@ def _tested(copy: Path, tests: list[str], mutant: Mutant | None, original: str, 
     os.dup2(output, 2)
     options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     if mutant is None:
-        plugins = [_Plugin("", copy / "last", {}), Meter(copy / "omipay_async", measured)]
+        plugins = [_Plugin("", copy / "last", Chosen()), Meter(copy / "omipay_async", measured)]
     else:
-        plugins = [_Plugin(Path(mutant.path).stem, copy / "last", executing(mutant, original, measured))]
+        plugins = [_Plugin(Path(mutant.path).stem, copy / "last", chosen(mutant, original, measured))]
     code = pytest.main([*options, *tests], plugins=plugins)
     os._exit(code)
