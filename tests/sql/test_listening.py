@@ -72,6 +72,18 @@ async def test_what_was_woken_before_is_not_received(books: Books) -> None:
         assert await received(woken) == KEY
 
 
+async def test_listening_ends_with_the_last_listener(books: Books) -> None:
+    """Not before, and it leaves no task behind."""
+    woken = asyncio.Queue[str]()
+    before = asyncio.all_tasks()
+    async with books.listen(woken.put_nowait):
+        async with books.listen(woken.put_nowait):
+            pass
+        await books.wake(KEY)
+        assert await received(woken) == KEY
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_callback_that_raises_does_not_end_the_listener(books: Books) -> None:
     """The exception is reported to the event loop, and the next wake-up is received."""
     reported: list[dict[str, Any]] = []

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 
-from omipay_async.sql import metadata
 from tests.support.entries import DONE, UNKNOWN, M, entry, execute, order
 
 if TYPE_CHECKING:
@@ -125,17 +124,3 @@ async def test_the_check_sees_a_scan(filled: Books) -> None:
     statement = "SELECT count(*) FROM omipay_order WHERE status = 'X'"
     plan = await plan_of(filled, statement, ())
     assert "Seq Scan on omipay_order" in plan or "SCAN omipay_order" in plan
-
-
-def test_indexes_and_keys_keep_their_names() -> None:
-    """Otherwise a migration by Alembic would drop them in each shop's database and create them again."""
-    assert {index.name for table in metadata.tables.values() for index in table.indexes} == {
-        "ix_omipay_call_unresolved",
-        "ix_omipay_call_open",
-        "ix_omipay_call_out_order_no",
-        "ix_omipay_call_closed",
-        "ix_omipay_order_due",
-        "ix_omipay_order_closed",
-        "ix_omipay_order_woken",
-    }
-    assert {table.primary_key.name for table in metadata.tables.values()} == {"pk_omipay_call", "pk_omipay_order"}
