@@ -185,6 +185,7 @@ def conceal_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def from_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """``overrides``, and the arguments of a session from the environment that they leave out."""
     given = dict(overrides)
+    missing = []
     for name, variable in VARIABLES.items():
         if name in given:
             continue
@@ -195,8 +196,10 @@ def from_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
         if value:
             given[name] = value if name == "secret_key" else plain_text(value)
         elif name in ("m_number", "secret_key"):
-            message = f"{variable} is not set"
-            raise ConfigurationError(message)
+            missing.append(variable)
+    if missing:
+        message = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+        raise ConfigurationError(message)
     return given
 
 

@@ -219,6 +219,14 @@ def test_a_variable_that_is_missing_is_named(environment: pytest.MonkeyPatch, na
         AsyncOmipay.from_env()
 
 
+def test_all_variables_that_are_missing_are_named(environment: pytest.MonkeyPatch) -> None:
+    """Nobody has to try twice."""
+    environment.delenv("OMIPAY_M_NUMBER")
+    environment.delenv("OMIPAY_SECRET_KEY")
+    with pytest.raises(ConfigurationError, match=r"^OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY are not set$"):
+        AsyncOmipay.from_env()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -115,19 +115,18 @@ class Confirmations:
         try:
             await wait(self._clock, (answer,), timeout)
             if not answer.done():
-                message = "the order was not confirmed in time: too much is under way, or the gateway does not answer"
-                raise TransportError(message, endpoint=_ENDPOINT)
+                raise _error(order_no, "not confirmed in time: too much is under way, or the gateway does not answer")
             return answer.result()
         finally:
             self._leave(body)
 
-    def refuse_others(self, signature: str, order_no: str, error: Callable[[], Exception]) -> None:
+    def refuse_others(self, signature: str, order_no: str, error: Callable[[str], Exception]) -> None:
         """End the wait of the bodies that have this signature and name other orders, without asking about them."""
         queue = self._queues.get(signature)
         for body in () if queue is None else tuple(queue.bodies):
             if one_spelling(body.order_no) != one_spelling(order_no):
                 self._remove(body)
-                body.answer.set_exception(error())
+                body.answer.set_exception(error(body.order_no))
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
@@ -141,12 +140,12 @@ class Confirmations:
     def _make_room_for(self, body: _Body) -> None:
         longest = max(self._queues.values(), key=lambda queue: len(queue.bodies))
         own = self._queues.get(body.signature)
-        error = TransportError("too many notifications wait to be confirmed", endpoint=_ENDPOINT)
+        problem = "too many notifications wait to be confirmed"
         if len(longest.bodies) <= (0 if own is None else len(own.bodies)) + 1:
-            raise error
+            raise _error(body.order_no, problem)
         last = next(reversed(longest.bodies))
         self._remove(last)
-        last.answer.set_exception(error)
+        last.answer.set_exception(_error(last.order_no, problem))
 
     def _remove(self, body: _Body) -> None:
         queue = self._queues[body.signature]
@@ -205,7 +204,7 @@ class Confirmations:
         del self._under_way[order_no]
         for body in question.bodies:
             if task.cancelled():
-                body.answer.set_exception(TransportError("the question was cancelled", endpoint=_ENDPOINT))
+                body.answer.set_exception(_error(order_no, "the question was cancelled"))
             elif error is None:
                 body.answer.set_result(task.result())
             else:
@@ -216,6 +215,10 @@ class Confirmations:
 
 async def _query(ask: Ask, order_no: str, seconds: float) -> Order:
     return await ask(order_no, seconds)
+
+
+def _error(order_no: str, problem: str) -> TransportError:
+    return TransportError(f"order {order_no}: {problem}", endpoint=_ENDPOINT)
 
 
 def _as_exception(error: BaseException) -> Exception:

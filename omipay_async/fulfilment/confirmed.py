@@ -154,8 +154,6 @@ class ConfirmedOrders:
     async def _write_down(self, journal: Journal, order: Order) -> None:
         try:
             await ask(self._clock, lambda: journal.confirmed(self._m_number, order), _JOURNAL_S, who="the journal")
-        except JournalError:
-            raise
         except OmipayError as error:
             message = f"order {order.order_no}: its confirmation could not be written down: {error}"
             raise JournalError(message) from error.__cause__
@@ -185,7 +183,7 @@ class ConfirmedOrders:
                 if order is not None:
                     return order
                 if self._life.closed:
-                    raise SessionClosed(outcome=Outcome.UNKNOWN)
+                    raise _closed(out_order_no)
                 left = pause if deadline is None else deadline - self._clock.monotonic()
                 if left <= 0:
                     raise _timeout(out_order_no, timeout, last_error)
@@ -252,6 +250,11 @@ class ConfirmedOrders:
 
 async def _call(do: Callable[[Order], Awaitable[None]], order: Order) -> None:
     await do(order)
+
+
+def _closed(out_order_no: str) -> SessionClosed:
+    message = f"{out_order_no}: this session was closed before an order with this out_order_no was confirmed"
+    return SessionClosed(message, outcome=Outcome.UNKNOWN)
 
 
 def _timeout(out_order_no: str, timeout: float | None, last_error: OmipayError | None) -> PollTimeout:

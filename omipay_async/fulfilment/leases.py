@@ -181,7 +181,7 @@ class Lease:
         try:
             return await self._ask(self._backend.renew, self.owner, seconds)
         except BackendError as error:
-            _log.warning("order %s: its claim could not be renewed: %s", printable(self.key), error)
+            _log.warning("a claim could not be renewed: %s", error)
             return None
 
     async def record(self) -> bool:
@@ -204,13 +204,17 @@ class Lease:
         try:
             await self._ask(self._backend.release, self.owner)
         except BackendError as error:
-            _log.warning("order %s: its claim lasts until its lease ends: %s", printable(self.key), error)
+            _log.warning("a claim lasts until its lease ends: %s", error)
 
     async def _ask(self, request: Callable[[str, str], Awaitable[T]], owner: str, seconds: float | None = None) -> T:
         # Remembered before the request is made, so that it stays remembered however this call ends without an answer.
         is_new = self._unsettled.add_owner(self.key, owner)
         limit = self._seconds / 3 if seconds is None else seconds
-        answer = await ask(self._clock, lambda: request(self.key, owner), limit)
+        try:
+            answer = await ask(self._clock, lambda: request(self.key, owner), limit)
+        except BackendError as error:
+            message = f"order {printable(self.key)}: {error}"
+            raise BackendError(message) from error.__cause__
         if is_new:
             self._unsettled.remove_owner(self.key, owner)
         return answer

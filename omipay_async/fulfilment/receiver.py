@@ -118,14 +118,15 @@ class NotificationReceiver:
         except LookupFailed as error:
             node = error.node
         if node != self._primary_node:
-            message = "only the second node could be reached, and it does not know this order yet"
+            message = f"order {order_no}: only the second node could be reached, and it does not know this order yet"
             raise TransportError(message, endpoint=QUERY_ORDER.name)
-        raise UnconfirmedNotification("the gateway does not know this order, or says that it is another merchant's")
+        message = f"the gateway does not know order {order_no}, or says that it is another merchant's"
+        raise UnconfirmedNotification(message)
 
     def _check_replay(self, signature: str, order_no: str) -> None:
         confirmed_for = self._confirmed_for.get(signature)
         if confirmed_for is not None and confirmed_for != one_spelling(order_no):
-            raise _replayed()
+            raise _replayed(order_no)
 
     def _remember_signature(self, signature: str, order_no: str) -> None:
         self._confirmed_for[signature] = one_spelling(order_no)
@@ -172,7 +173,7 @@ class NotificationReceiver:
             logger.warning("order %s: the handler did not run, or is not recorded: %s", order.order_no, error)
             return notifications.failure(503, error, order)
         except StillRunning as running:
-            return notifications.failure(503, BackendError(str(running)), order)
+            return notifications.failure(503, BackendError(f"order {order.order_no}: {running}"), order)
         except Exception as error:  # noqa: BLE001 - the handler is the user's; whatever it raises means FAIL
             logger.exception("order %s: the handler raised; the next delivery runs it again", order.order_no)
             return notifications.failure(500, error, order)
@@ -238,5 +239,6 @@ def _fingerprint(notification: Notification) -> str:
     return hashlib.sha256(str(notification.raw["nonce_str"]).encode(errors="replace")).hexdigest()
 
 
-def _replayed() -> ReplayedNotification:
-    return ReplayedNotification("the signature of this notification was confirmed for another order before")
+def _replayed(order_no: str) -> ReplayedNotification:
+    message = f"order {order_no}: the signature of this notification was confirmed for another order before"
+    return ReplayedNotification(message)

@@ -163,7 +163,8 @@ class ManualClock:
         ready = getattr(loop, "_ready", None)
         if ready is None:
             return turns < _TURNS_OF_OTHER_LOOPS
-        callbacks = (getattr(handle, "_callback", None) for handle in ready if not handle.cancelled())
+        # A copy, because other threads (a database driver's, an executor's) add to that list at any moment.
+        callbacks = (getattr(handle, "_callback", None) for handle in tuple(ready) if not handle.cancelled())
         return any(getattr(callback, "__func__", None) is not cls._look for callback in callbacks)
 
 

@@ -283,6 +283,30 @@ def test_one_clock_serves_one_loop_after_the_other() -> None:
         assert clock.monotonic() == expected
 
 
+async def test_other_threads_may_wake_the_loop_while_the_clock_looks_at_what_is_ready() -> None:
+    """A database driver's thread does so at any moment: the clock goes on."""
+    loop: Any = asyncio.get_running_loop()
+    clock, log = ManualClock(), list[tuple[str, float]]()
+    (task,) = await sleepers(clock, log, 3)
+
+    class Interrupting(asyncio.Handle):
+        """A cancelled one. While somebody looks at it, more becomes ready, as if another thread had run just then."""
+
+        def cancelled(self) -> bool:
+            loop.call_soon_threadsafe(lambda: None)
+            return True
+
+    def interrupt(turns: int) -> None:
+        loop._ready.append(Interrupting(lambda: None, (), loop))
+        if turns:
+            loop.call_soon(interrupt, turns - 1)
+
+    loop.call_soon(interrupt, 5)
+    await asyncio.wait_for(clock.advance(3), timeout=1)
+    assert log == [("3", 3)]
+    await task
+
+
 def test_a_loop_that_does_not_show_what_is_ready_is_given_many_turns() -> None:
     """Loops that are written in C have no list of what is ready: they get a thousand turns."""
     loop: Any = object()
