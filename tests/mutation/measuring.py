@@ -7,10 +7,11 @@ in a moment.
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import coverage
@@ -60,12 +61,17 @@ def chosen(mutant: Mutant, original: str, measured: Path) -> Chosen:
     """The tests that can notice the fault, as far as it is measured."""
     if not measured.exists():
         return Chosen()
-    found = json.loads(measured.read_text(encoding="utf-8"))
+    found = _loaded(measured)
     around = _function(ast.parse(original), mutant.line)
     first, last = around or (0, sys.maxsize)
     lines: dict[str, list[str]] = next((one for name, one in found["lines"].items() if name.endswith(mutant.path)), {})
     tests = {test for line, tests in lines.items() if first <= int(line) <= last for test in tests if test}
     return Chosen({test: found["seconds"][test] for test in tests}, others_too=around is None or not tests)
+
+
+@functools.cache
+def _loaded(measured: Path) -> Any:
+    return json.loads(measured.read_text(encoding="utf-8"))
 
 
 def _function(tree: ast.AST, line: int) -> tuple[int, int] | None:

@@ -129,12 +129,13 @@ def _copied(copy: Path) -> Path:
 
 
 def _started(mutant: Mutant | None, tests: list[str], copy: Path, measured: Path) -> _Run:
-    original = ""
+    original, tried = "", Chosen()
     if mutant is not None:
         original = (copy / mutant.path).read_text(encoding="utf-8")
         _write(copy / mutant.path, mutant.text)
+        tried = chosen(mutant, original, measured)
     (copy / "tmp").mkdir()
-    process = _FORK.Process(target=_tested, args=(copy, tests, mutant, original, measured))
+    process = _FORK.Process(target=_tested, args=(copy, tests, mutant, tried, measured))
     process.start()
     return _Run(mutant, process, copy, original, time.monotonic())
 
@@ -161,7 +162,7 @@ def _ended(run: _Run) -> Verdict:
     return Verdict(run.mutant, code == 0, last if code in {0, 1, 2} else f"{last} ended with {code}", seconds)
 
 
-def _tested(copy: Path, tests: list[str], mutant: Mutant | None, original: str, measured: Path) -> None:
+def _tested(copy: Path, tests: list[str], mutant: Mutant | None, tried: Chosen, measured: Path) -> None:
     """Run, in the new process, the tests with the package of the copy."""
     os.setsid()
     os.chdir(copy)
@@ -175,8 +176,8 @@ def _tested(copy: Path, tests: list[str], mutant: Mutant | None, original: str, 
     os.dup2(output, 2)
     options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     if mutant is None:
-        plugins = [_Plugin("", copy / "last", Chosen()), Meter(copy / "omipay_async", measured)]
+        plugins = [_Plugin("", copy / "last", tried), Meter(copy / "omipay_async", measured)]
     else:
-        plugins = [_Plugin(Path(mutant.path).stem, copy / "last", chosen(mutant, original, measured))]
+        plugins = [_Plugin(Path(mutant.path).stem, copy / "last", tried)]
     code = pytest.main([*options, *tests], plugins=plugins)
     os._exit(code)
