@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,3 +108,21 @@ async def test_a_journal_that_hangs_has_five_seconds(clock: ManualClock, gateway
             reply = await outcome(delivery)
             check_answer(reply, 503)
             assert "did not answer in time" in str(reply.error)
+
+
+async def test_a_journal_that_fails_after_its_caller_was_cancelled_is_not_reported(
+    clock: ManualClock, gateway: Gateway, shop: Shop
+) -> None:
+    """Nobody asks any more whether the confirmation was written down, so asyncio has nothing to complain about."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    journal = FaultyJournal()
+    journal.fault = hanging
+    async with gateway.session(journal=journal) as omipay:
+        asking = await begin(clock, omipay.fulfil("TR1", shop.handle))
+        asking.cancel()
+        await clock.advance(5)
+        assert asking.cancelled()
+        del asking
+        gc.collect()  # asyncio reports what nobody has retrieved when it is collected
+    assert complaints == []

@@ -76,6 +76,19 @@ async def test_a_note_without_the_number_of_an_order_does_not_confirm_anything(
         assert isinstance(await outcome(waiting), PollTimeout)
 
 
+@pytest.mark.parametrize("wrong", [{"result_code": "PAYING"}, {"out_order_no": "T1-000232"}, {"out_order_no": None}])
+async def test_a_note_of_an_order_that_is_not_paid_or_another_confirms_nothing(
+    clock: ManualClock, gateway: Gateway, wrong: dict[str, Any]
+) -> None:
+    """Whatever has written it into the backend."""
+    backend = MemoryBackend(clock=clock)
+    await backend.note(KEY, json.dumps({"order_no": "TR1", "raw": PAID | wrong}))
+    async with gateway.session(backend=backend) as omipay:
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=1))
+        await clock.advance(1)
+        assert isinstance(await outcome(waiting), PollTimeout)
+
+
 async def test_a_backend_without_notes_is_not_asked_for_any(
     clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -32,6 +32,7 @@ _NEGATED_BY_MUTMUT = m.Comparison(
 _FOR_TYPE_CHECKERS = m.Name("TYPE_CHECKING")
 _STATEMENT = m.Expr(value=m.OneOf(m.Call(), m.Await(), m.Yield())) | m.Raise() | m.Return(value=None) | m.Del()
 _TYPING_CALL = m.Call(func=m.Name(value=m.MatchIfTrue(lambda name: name in {"cast", "TypeVar", "ParamSpec"})))
+_TYPING_BLOCK = m.If(test=_FOR_TYPE_CHECKERS)
 _MESSAGE = m.Assign(targets=[m.AssignTarget(m.Name("message"))])
 _MEANS_NOTHING = m.Assign(
     value=m.OneOf(m.Call(func=m.Attribute(value=m.Name("enum"), attr=m.Name("auto"))), _TYPING_CALL)
@@ -67,7 +68,7 @@ class _Visitor(MutationVisitor):
     def _skip_node_and_children(self, node: cst.CSTNode) -> bool:
         if isinstance(node, cst.FunctionDef):
             return node.name.value in NEVER_MUTATE_FUNCTION_NAMES
-        return m.matches(node, _TYPING_CALL | _LOG_CALL) or super()._skip_node_and_children(node)
+        return m.matches(node, _TYPING_CALL | _LOG_CALL | _TYPING_BLOCK) or super()._skip_node_and_children(node)
 
 
 @attrs.frozen

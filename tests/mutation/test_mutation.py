@@ -15,6 +15,9 @@ _LISTED = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text(en
 _CODE = """
 T = TypeVar("T")
 
+if TYPE_CHECKING:
+    Handler = Callable[[int], object]
+
 class Light(enum.Enum):
     RED = enum.auto()
 
