@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -47,6 +48,21 @@ async def test_asks_after_five_seconds_and_then_every_five(
     assert paid == Order("TR1", OrderStatus.PAID, None, "AUD", 450)
     assert gateway.times("QueryOrder") == [5, 10, 15]
     assert [request.method for request in gateway.requests] == ["GET"] * 3
+
+
+@pytest.mark.parametrize(
+    ("paid", "options"),
+    [(ScanOrder("TR1", None, OrderStatus.PAID), {}), ("TR1", {"first_wait": 0})],
+    ids=["a paid scan", "no first wait"],
+)
+async def test_what_is_to_be_asked_at_once_waits_for_no_clock(
+    gateway: Gateway, omipay: AsyncOmipay, paid: ScanOrder | str, options: dict[str, Any]
+) -> None:
+    """A test's clock that nobody moves is no reason to wait."""
+    gateway.on("QueryOrder", order("PAID"))
+    async with asyncio.timeout(5):
+        assert (await omipay.poll_until_paid(paid, **options)).is_paid
+    assert gateway.times("QueryOrder") == [0]
 
 
 async def test_the_interval_begins_with_each_answer(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
