@@ -29,7 +29,11 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _ENDPOINT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 _LONGEST_TEXT: Final = 4096
 _LONGEST_QUERY: Final = 32 * 1024
-_SIGNATURE_PARAMETERS: Final = frozenset({"m_number", "timestamp", "nonce_str", "sign"})
+_RESERVED_PARAMETERS: Final = {
+    **dict.fromkeys(("m_number", "timestamp", "nonce_str", "sign"), "is added by the session"),
+    "secret_key": "is never sent",
+}
+"""What no call may give, however it is spelt: a gateway may ignore case."""
 
 
 def reject(parameter: str, what: str) -> NoReturn:
@@ -211,8 +215,8 @@ def general_query(params: object) -> tuple[Secret, bool]:
         value = plain_value(given)
         if not isinstance(name, str) or not (name := plain_text(name)).isidentifier() or not name.isascii():
             reject("params", "must have parameter names as keys")
-        if name in _SIGNATURE_PARAMETERS:
-            reject(f"params[{name!r}]", "is added by the session")
+        if (reason := _RESERVED_PARAMETERS.get(name.casefold())) is not None:
+            reject(f"params[{name!r}]", reason)
         if value is not None:
             parts.append(joined(name, "=", _general_value(name, value)))
     return _joined(parts), params.get("language") is not None

@@ -226,9 +226,9 @@ async def test_the_english_documents_slips_are_not_sent(name: str) -> None:
     assert "MakeQROrder" in str(await refused("call", {"endpoint": name, "params": {}}, "endpoint"))
 
 
-@pytest.mark.parametrize("name", ["m_number", "timestamp", "nonce_str", "sign"])
+@pytest.mark.parametrize("name", ["m_number", "timestamp", "nonce_str", "sign", "SIGN", "Nonce_Str", "secret_key"])
 async def test_a_general_call_leaves_the_signature_to_the_session(name: str) -> None:
-    """The four parameters of the signature are rejected."""
+    """The four parameters of the signature, and the key that is never sent, are rejected in every spelling."""
     await refused("call", {"endpoint": "X", "params": {name: "1"}}, f"params[{name!r}]")
 
 
@@ -287,7 +287,7 @@ def test_every_text_that_may_be_sent_arrives_as_it_was(text: str) -> None:
 )
 def test_every_general_parameter_arrives_as_it_was(params: dict[str, Any]) -> None:
     """In order, once each, without None."""
-    for reserved in ("sign", "timestamp", "m_number", "nonce_str"):
+    for reserved in ("sign", "timestamp", "m_number", "nonce_str", "secret_key"):
         params.pop(reserved, None)
     query, has_language = validation.general_query(params)
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
