@@ -100,6 +100,10 @@ class OrderStatus(enum.StrEnum):
     FAILED = "FAILED"
     """The payment failed: it will not be paid."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> OrderStatus | None:
+        return _ORDER_STATUSES.get(value) if isinstance(value, str) else None
+
     @property
     def is_paid(self) -> bool:
         """Whether the customer's money has moved."""
@@ -137,6 +141,10 @@ class RefundStatus(enum.StrEnum):
     """The platform could not pay it out."""
     CustomerCancelled = "CustomerCancelled"
     """The customer has withdrawn the request."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> RefundStatus | None:
+        return _REFUND_STATUSES.get(value.casefold()) if isinstance(value, str) else None
 
     @property
     def is_refunded(self) -> bool:
@@ -232,8 +240,13 @@ class ErrorCode(enum.StrEnum):
     AMOUNT_OVER_LIMIT = "AMOUNT_OVER_LIMIT"
     """The refunds of this order together would be more than was paid."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> ErrorCode | None:
+        return _ERROR_CODES.get(value) if isinstance(value, str) else None
 
-# The documents' variants, each read as one member (PROTOCOL 3 and 4). `.raw` keeps the word received.
+
+# The documents' variants, each read as one member (PROTOCOL 3 and 4), also by `OrderStatus("PAYED")` and its like.
+# `.raw` keeps the word received.
 ORDER_STATUS_VARIANTS: Final[Mapping[str, OrderStatus]] = MappingProxyType(
     {"PAYED": OrderStatus.PAID, "CLOSED": OrderStatus.SETTLED}
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,19 +95,29 @@ def test_which_refund_statuses_are_refunded_or_failed(word: str, meaning: str) -
     [*((str(s), s) for s in OrderStatus), ("PAYED", OrderStatus.PAID), ("CLOSED", OrderStatus.SETTLED)],
 )
 def test_order_statuses_are_read_in_either_documents_spelling(word: str, member: OrderStatus) -> None:
-    """EN's PAYED is PAID, its CLOSED is SETTLED."""
+    """EN's PAYED is PAID, its CLOSED is SETTLED; a program that kept the word gets the member by it."""
+    assert OrderStatus(word) is member
     assert codes.order_status(word) is member
 
 
 @pytest.mark.parametrize("member", RefundStatus)
 def test_refund_statuses_are_read_without_regard_to_case(member: RefundStatus) -> None:
     """The refund examples have CLOSED where the table has Closed."""
+    assert RefundStatus(member.upper()) is RefundStatus(member.lower()) is member
     assert {codes.refund_status(word) for word in (member.value, member.upper(), member.lower())} == {member}
 
 
 def test_a_misspelt_code_is_the_code_that_was_meant() -> None:
     """SIGN_TIMEOUOT, in all failure examples except one, is SIGN_TIMEOUT."""
-    assert codes.error_code("SIGN_TIMEOUOT") is ErrorCode.SIGN_TIMEOUT
+    assert codes.error_code("SIGN_TIMEOUOT") is ErrorCode("SIGN_TIMEOUOT") is ErrorCode.SIGN_TIMEOUT
+
+
+@pytest.mark.parametrize("enum", [OrderStatus, RefundStatus, ErrorCode])
+@pytest.mark.parametrize("value", ["REFUNDED", "", None, 5])
+def test_what_no_document_lists_is_no_member(enum: Any, value: object) -> None:
+    """The enums raise ValueError, as enums do."""
+    with pytest.raises(ValueError, match="is not a valid"):
+        enum(value)
     assert all(codes.error_code(str(code)) is code for code in ErrorCode)
 
 
