@@ -7,7 +7,7 @@ turns fields into models.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -15,6 +15,7 @@ import attrs
 from omipay_async.codes import OrderStatus, error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
+from .compression import unpacked
 from .consistency import is_paying, order_no_of, why_not_believed, word_of
 from .conversion import ModelConverter
 from .endpoints import MAKE_SCAN_ORDER
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from .reply import Received
 
 T = TypeVar("T")
-
-_COMPRESSIONS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 
 
 @attrs.frozen
@@ -113,10 +112,11 @@ def _object(received: Received) -> dict[str, Any]:
     try:
         return json_object(received.body, received.content_type)
     except ValueError:
-        # Checked after decoding has failed: where the bytes can be read, the header does not count.
-        if {word.strip().casefold() for word in (received.encoding or "").split(",")} & _COMPRESSIONS:
-            raise ValueError("it is compressed, which was not asked for") from None
-        raise
+        # Unpacked only where the bytes cannot be read as they are: where they can, the header does not count.
+        plain = unpacked(received.body, received.encoding)
+        if plain is received.body:
+            raise
+    return json_object(plain, received.content_type)
 
 
 def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = None) -> APIError:

@@ -24,7 +24,7 @@ class Received:
     complete: bool = True
     """False where the body was cut off at LARGEST_REPLY."""
     encoding: str | None = None
-    """``Content-Encoding``, although the request accepted none."""
+    """``Content-Encoding``, although no request asks for compression."""
     node: str | None = None
     content_type: str | None = None
     location: str | None = attrs.field(default=None, repr=False)
