@@ -76,6 +76,16 @@ async def test_a_notification_is_confirmed_handled_once_and_answered(
     assert (first.order_no, first.out_order_no, first.error) == ("TR1", "T1-000231", None)
 
 
+async def test_a_nonce_that_cannot_be_encoded_does_no_harm(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """A mapping may contain any text, and its signature is the proof."""
+    gateway.on("TR1", PAID)
+    reply = await omipay.receive_notification(notification(clock, nonce_str="\ud800" * 20), shop.handle)
+    check_answer(reply, 200)
+    assert shop.fulfilled == ["TR1"]
+
+
 async def test_a_handler_that_raises_is_run_again(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
