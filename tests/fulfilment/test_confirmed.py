@@ -167,11 +167,12 @@ async def test_a_wait_returns_an_order_that_was_confirmed_just_before_the_sessio
     assert (await outcome(waiting)).order_no == "TR1"
 
 
-@pytest.mark.parametrize("arguments", [{"out_order_no": ""}, {"out_order_no": NUMBER, "timeout": 0}])
-async def test_wrong_arguments_of_a_wait_are_named(omipay: AsyncOmipay, arguments: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("wrong", "value"), [("out_order_no", ""), ("timeout", 0)])
+async def test_wrong_arguments_of_a_wait_are_named(omipay: AsyncOmipay, wrong: str, value: Any) -> None:
     """The error comes before the wait begins."""
-    with pytest.raises(InvalidRequest):
-        await omipay.wait_for_notification(**arguments)
+    with pytest.raises(InvalidRequest) as error:
+        await omipay.wait_for_notification(**{"out_order_no": NUMBER, wrong: value})
+    assert error.value.parameter == wrong
 
 
 # -- across processes -------------------------------------------------------------------------------------------------

@@ -53,6 +53,20 @@ async def test_concurrent_duplicates_share_one_run(guard: OnceGuard, shop: Shop,
     assert shop.started == 1
 
 
+async def test_callers_at_the_same_time_share_the_answer_that_another_process_has_succeeded(
+    guard: OnceGuard, elsewhere: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock
+) -> None:
+    """The backend is asked once for all of them."""
+    shop.go.set()
+    await elsewhere.run(ORDER, shop, wait_timeout=0)
+    backend.requests.clear()
+    backend.faults["claim"] = 1.0
+    runs = [await begin(guard, shop) for _ in range(3)]
+    await clock.advance(5)
+    assert await asyncio.gather(*runs) == [False] * 3
+    assert backend.requests == ["claim"]
+
+
 async def test_a_caller_that_waited_runs_the_handler_after_a_failure(
     guard: OnceGuard, shop: Shop, clock: ManualClock
 ) -> None:
