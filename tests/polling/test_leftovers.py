@@ -64,6 +64,7 @@ async def test_closing_many_polls_lets_other_tasks_run(gateway: Gateway) -> None
         while not polls[-1].done():
             ended.append(sum(poll.done() for poll in polls))
             await asyncio.sleep(0)
+        ended.append(sum(poll.done() for poll in polls))
 
     watching = asyncio.create_task(watch())
     await omipay.aclose()
