@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ConfigurationError, InvalidRequest
+from .text import printable
 
 if TYPE_CHECKING:
     import segno
@@ -50,7 +51,8 @@ def text_of(order: Any) -> str:
     """
     text = getattr(order, "qrcode", None) or order.pay_url
     if not text:
-        message = "order has nothing to draw: the gateway's reply had neither a qrcode nor a pay_url"
+        number = printable(order.order_no)
+        message = f"order {number} has nothing to draw: the gateway's reply had neither a qrcode nor a pay_url"
         raise InvalidRequest(message, parameter="order")
     return str(text)
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from omipay_async.errors import InvalidReply
 from omipay_async.models import WeChatUser
 from omipay_async.new_orders import JSAPIOrder, QROrder
-from omipay_async.text import joined, percent_encoded, plain_text
+from omipay_async.text import joined, percent_encoded, plain_text, printable
 
 from . import validation
 from .consistency import why_not_believed, word_of
@@ -41,9 +41,10 @@ def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -
         case str():
             page, why = order_or_url, ""
         case QROrder():
-            page, why = order_or_url.pay_url, "has no pay_url: the gateway's reply left it out"
+            page, why = order_or_url.pay_url, _without("pay_url: the gateway's reply left it out", order_or_url)
         case JSAPIOrder():
-            page, why = order_or_url.pc_pay_url, "has no pc_pay_url: make the order with show_pc_pay_url=True"
+            why = _without("pc_pay_url: make the order with show_pc_pay_url=True", order_or_url)
+            page = order_or_url.pc_pay_url
         case _:
             page, why = None, "must be a QROrder, a JSAPIOrder or a URL: no other order has a page to sign"
     if page is None:
@@ -52,6 +53,10 @@ def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -
     if address.scheme != "https" and address.hostname not in {urlsplit(node).hostname for node in nodes}:
         validation.reject("order_or_url", "must be https, or on the host of the session's node")
     return validation.url("order_or_url", page)
+
+
+def _without(page: str, order: QROrder | JSAPIOrder) -> str:
+    return f"has no {page} (order_no {printable(order.order_no)})"
 
 
 def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object) -> str:
