@@ -91,12 +91,16 @@ def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, arguments: list[str], s
 def test_a_variable_that_is_missing_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 2, and nothing is sent."""
+    """Exit code 2, and nothing is sent. If several are missing, all are named."""
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    for name in ("OMIPAY_SECRET_KEY", "OMIPAY_M_NUMBER"):
+    missing = {
+        "OMIPAY_SECRET_KEY": "OMIPAY_SECRET_KEY is not set",
+        "OMIPAY_M_NUMBER": "OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY are not set",
+    }
+    for name, message in missing.items():
         monkeypatch.delenv(name)
         assert main(["rate", "AUD", "CNY"]) == 2
-        assert capsys.readouterr().err == f"omipay: {name} is not set\n"
+        assert capsys.readouterr().err == f"omipay: {message}\n"
 
 
 def test_a_missing_key_is_asked_for_without_being_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
