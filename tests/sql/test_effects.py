@@ -284,3 +284,23 @@ async def test_a_handler_is_not_repeated_for_ever(url: str, books: Books) -> Non
     with pytest.raises(Exception, match="no"):
         await run(books, books.transactional(unlucky))
     assert calls == 5
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_a_handler_runs_again_after_a_commit_that_was_rolled_back(url: str, books: Books) -> None:
+    """Nothing was committed, neither the effect nor its record, so both are made again."""
+    for statement in (
+        "CREATE SEQUENCE commits",
+        (
+            "CREATE FUNCTION refuse_the_first() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF nextval('commits') = 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END IF; RETURN NULL; END $$"
+        ),
+        (
+            "CREATE CONSTRAINT TRIGGER refusing AFTER INSERT ON outbox DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_the_first()"
+        ),
+    ):
+        await execute(books, statement)
+    assert await run(books, books.transactional(ship)) is True
+    assert await execute(books, "SELECT last_value FROM commits") == [(2,)]
+    assert await effects(books) == 1
