@@ -26,6 +26,7 @@ _TESTS: Final = {
     "calls": [
         "tests/calls",
         "tests/protocol/test_endpoints_wire.py",
+        "tests/protocol/test_validation.py",
         "tests/test_session.py",
         "tests/test_errors.py",
         "tests/test_events.py",
