@@ -27,6 +27,7 @@ _TESTS: Final = {
         "tests/calls",
         "tests/protocol/test_endpoints_wire.py",
         "tests/protocol/test_validation.py",
+        "tests/transport/test_deadlines.py",
         "tests/test_session.py",
         "tests/test_errors.py",
         "tests/test_events.py",

@@ -76,6 +76,22 @@ async def test_connecting_ends_after_five_seconds(second: Gateway, clock: Manual
     assert second.numbers == ["A-1"]
 
 
+async def test_connecting_ends_with_its_try(second: Gateway, clock: ManualClock) -> None:
+    """If one try of a read may take less than that, connecting to the first node ends with it."""
+    retry = attrs.evolve(HASTY, try_timeout=2.0)
+    with black_hole() as port:
+        url = url_of(port)
+        async with open_session(url, clock=clock, timeout=600.0, fallback=second.base_url, retry=retry) as omipay:
+            call = asyncio.ensure_future(query(omipay, "A-1"))
+            await asyncio.sleep(0.005)
+            await clock.advance(1.9)
+            assert second.connections == 0
+            await clock.advance(0.2)
+            async with asyncio.timeout(5):
+                await call
+    assert second.numbers == ["A-1"]
+
+
 @pytest.mark.parametrize("timeout", [1.0, 30.0, 60.0])
 async def test_timeout_bounds_the_call(
     gateway: Gateway, transport: Transport, clock: ManualClock, timeout: float
