@@ -5,6 +5,7 @@ Also what our own transport relies on in httpx without its saying so: each of th
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,9 @@ from omipay_async.transport.network import Network
 from omipay_async.transport.tls import ssl_context
 from tests.support.untyped import untyped
 
+from .behaviours import Behaviour, message
 from .client import open_session, query, scan
-from .server import refusing_port, url_of
+from .server import always, refusing_port, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,6 +208,18 @@ async def test_open_telemetry_sees_every_request(gateway: Gateway, spans: InMemo
     for request in gateway.requests:
         assert request.query["sign"] not in shown_by(spans)
         assert request.query["nonce_str"] not in shown_by(spans)
+
+
+async def test_under_open_telemetry_replies_are_read_as_otherwise(
+    gateway: Gateway, spans: InMemorySpanExporter
+) -> None:
+    """With the headers that they came with: here, text in declared GBK."""
+    body = json.dumps(PAID | {"memo": "已付款"}, ensure_ascii=False).encode("gbk")
+    says = message(body).replace(b"/json", b"/json; charset=gbk", 1)
+    gateway.script = always(Behaviour("GBK", says=lambda _: says))
+    async with open_session(gateway) as omipay:
+        assert (await omipay.query_order("OM-1")).raw["memo"] == "已付款"
+    assert spans.get_finished_spans()
 
 
 async def test_open_telemetry_sees_what_failed(spans: InMemorySpanExporter, gateway: Gateway) -> None:
