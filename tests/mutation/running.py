@@ -55,7 +55,9 @@ class _Plugin:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if not self._chosen.others_too:
-            items[:] = [item for item in items if item.nodeid in self._chosen.seconds]
+            # Without the parameters, because their names may differ from run to run.
+            functions = {name.partition("[")[0] for name in self._chosen.seconds}
+            items[:] = [item for item in items if item.nodeid.partition("[")[0] in functions]
         items.sort(key=self._order)
 
     def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, float]:

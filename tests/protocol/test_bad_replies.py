@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import zlib
@@ -190,19 +191,20 @@ async def test_a_reply_that_a_proxy_has_compressed_is_read(encoding: str, pack: 
         assert (await CALLS["Refund"](omipay)).refund_no
 
 
-PACKED = gzip.compress(json.dumps(success("Refund")).encode())
+PACK = functools.partial(gzip.compress, mtime=0)  # without the time, which would change the names of the tests
+PACKED = PACK(json.dumps(success("Refund")).encode())
 
 
 @pytest.mark.parametrize(
     ("encoding", "body", "why"),
     [
         *((word, PACKED, "not asked for") for word in ("br", "zstd", "compress", "x-compress", "gzip, br")),
-        ("gzip, gzip, gzip", gzip.compress(gzip.compress(PACKED)), "not asked for"),
+        ("gzip, gzip, gzip", PACK(PACK(PACKED)), "not asked for"),
         ("gzip", PACKED[:-1], "damaged"),
         ("gzip", PACKED + b"{}", "damaged"),
         ("gzip", b"<html>", "damaged"),
-        ("gzip", gzip.compress(b" " * (LARGEST_REPLY + 1)), "longer than 1048576 bytes"),
-        ("gzip", gzip.compress(b"<html>"), "not JSON"),
+        ("gzip", PACK(b" " * (LARGEST_REPLY + 1)), "longer than 1048576 bytes"),
+        ("gzip", PACK(b"<html>"), "not JSON"),
     ],
 )
 async def test_a_compressed_reply_that_cannot_be_unpacked(encoding: str, body: bytes, why: str) -> None:
