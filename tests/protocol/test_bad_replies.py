@@ -315,6 +315,19 @@ def test_the_fields_of_a_reply_without_headers_are_none() -> None:
     assert len(Received.of(200, (), b" " * 1_048_577).body) == 1_048_576
 
 
+def test_headers_are_read_whatever_bytes_they_contain() -> None:
+    """UTF-8 or any other encoding; a header that comes twice has both values."""
+    headers = [
+        (b"location", "/页".encode()),
+        (b"Content-Type", b"text/html; charset=\xe9"),
+        (b"date", b"yesterday"),
+        (b"Date", b"today"),
+    ]
+    received = Received.of(302, headers, b"")
+    assert (received.location, received.content_type) == ("/页", "text/html; charset=é")
+    assert received.date == "yesterday, today"
+
+
 def test_a_reply_of_exactly_one_mebibyte_is_read() -> None:
     """The limit itself is allowed."""
     body = json.dumps(success("QueryOrder")).encode()
