@@ -124,6 +124,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--may-survive", type=int, default=0, help="how many may survive")
     parser.add_argument("--minutes", type=float, default=24 * 60, help="how long, at most")
     parser.add_argument("--mutant", action="append", default=[], help="only this one, as it is printed: path#number")
+    parser.add_argument(
+        "--measure", action="store_true", help="first measure which tests execute what: worth it for a large sample"
+    )
     parser.add_argument("--verbose", action="store_true", help="also print what was killed, and by which test")
     return parser.parse_args()
 
@@ -154,7 +157,7 @@ def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> tuple
     began, scores = time.monotonic(), Counter[tuple[str, bool]]()
     plain = [(None, _tests(package)) for package in packages]
     faulty = [(one, _tests(_package(one))) for one in todo]
-    with contextlib.closing(verdicts([*plain, *faulty], folder, options.jobs)) as found:
+    with contextlib.closing(verdicts([*plain, *faulty], folder, options.jobs, measure=options.measure)) as found:
         for verdict in found:
             if verdict.mutant is None and not verdict.survived:
                 sys.exit(f"Without any fault, {verdict.killer} fails.")

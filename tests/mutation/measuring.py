@@ -57,9 +57,9 @@ class Chosen:
     """Whether other tests may notice the fault: it is not in a function, or nothing is known of the function."""
 
 
-def chosen(mutant: Mutant, original: str, measured: Path) -> Chosen:
+def chosen(mutant: Mutant, original: str, measured: Path | None) -> Chosen:
     """The tests that can notice the fault, as far as it is measured."""
-    if not measured.exists():
+    if measured is None or not measured.exists():
         return Chosen()
     found = _loaded(measured)
     around = _function(ast.parse(original), mutant.line)

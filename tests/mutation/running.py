@@ -93,9 +93,12 @@ class _Run:
 
 
 def verdicts(
-    todo: Iterable[tuple[Mutant | None, list[str]]], folder: Path, jobs: int
+    todo: Iterable[tuple[Mutant | None, list[str]]], folder: Path, jobs: int, *, measure: bool
 ) -> Generator[Verdict, None, None]:
-    """Run the tests of each, and yield the results as they end. None means the tree without a fault. It comes first."""
+    """Run the tests of each, and yield the results as they end. None means the tree without a fault. It comes first.
+
+    With ``measure`` the faults wait until the tests of that tree are measured; each is then tried with few tests.
+    """
     for name in _IMPORTED_ONCE:
         importlib.import_module(name)
     folder.chmod(0o755)  # PostgreSQL's user must be able to read its data
@@ -103,9 +106,9 @@ def verdicts(
     following = next(waiting, None)
     try:
         while True:
-            while free and following and not (following[0] and any(run.mutant is None for run in running)):
+            while free and following and not (measure and following[0] and any(run.mutant is None for run in running)):
                 mutant, tests = following
-                measured = folder / f"measured-{hash(tuple(tests))}"
+                measured = folder / f"measured-{hash(tuple(tests))}" if measure else None
                 running.append(_started(mutant, tests, free.pop(), measured))
                 following = next(waiting, None)
             if not running:
@@ -130,7 +133,7 @@ def _copied(copy: Path) -> Path:
     return copy
 
 
-def _started(mutant: Mutant | None, tests: list[str], copy: Path, measured: Path) -> _Run:
+def _started(mutant: Mutant | None, tests: list[str], copy: Path, measured: Path | None) -> _Run:
     original, tried = "", Chosen()
     if mutant is not None:
         original = (copy / mutant.path).read_text(encoding="utf-8")
@@ -164,7 +167,7 @@ def _ended(run: _Run) -> Verdict:
     return Verdict(run.mutant, code == 0, last if code in {0, 1, 2} else f"{last} ended with {code}", seconds)
 
 
-def _tested(copy: Path, tests: list[str], mutant: Mutant | None, tried: Chosen, measured: Path) -> None:
+def _tested(copy: Path, tests: list[str], mutant: Mutant | None, tried: Chosen, measured: Path | None) -> None:
     """Run, in the new process, the tests with the package of the copy."""
     os.setsid()
     os.chdir(copy)
@@ -177,9 +180,8 @@ def _tested(copy: Path, tests: list[str], mutant: Mutant | None, tried: Chosen, 
     os.dup2(output, 1)
     os.dup2(output, 2)
     options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    if mutant is None:
-        plugins = [_Plugin("", copy / "last", tried), Meter(copy / "omipay_async", measured)]
-    else:
-        plugins = [_Plugin(Path(mutant.path).stem, copy / "last", tried)]
+    plugins: list[object] = [_Plugin("" if mutant is None else Path(mutant.path).stem, copy / "last", tried)]
+    if mutant is None and measured is not None:
+        plugins.append(Meter(copy / "omipay_async", measured))
     code = pytest.main([*options, *tests], plugins=plugins)
     os._exit(code)
