@@ -123,6 +123,7 @@ def test_an_applet_orders_package_has_two_names(key: str) -> None:
 def test_an_applet_orders_time_may_be_a_number() -> None:
     """As in WeChat's own documents. wx.requestPayment needs text."""
     assert read("MakeAppletOrder", success("MakeAppletOrder", timeStamp=1482796530)).time_stamp == "1482796530"
+    assert read("MakeAppletOrder", success("MakeAppletOrder", timeStamp=[1482796530])).time_stamp is None
 
 
 def test_a_bom_is_accepted() -> None:
