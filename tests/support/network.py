@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from omipay_async.transport.records import TLSRecords
+
 
 def reply(body: Mapping[str, Any], *, then: bytes = b"") -> bytes:
     """A complete reply, and bytes that follow it."""
@@ -46,7 +48,7 @@ class Stream:
         return self.network.replies.pop(0) if sent.endswith(b"\r\n\r\n") else b""
 
 
-def deliver(protocol: Connection, data: bytes) -> None:
+def deliver(protocol: Connection | TLSRecords, data: bytes) -> None:
     """Hand ``data`` to a protocol as an event loop does: through its buffer."""
     while data:
         buffer = protocol.get_buffer(-1)

@@ -16,6 +16,7 @@ import pytest
 from omipay_async import AsyncOmipay, NotSent, Outcome, OutcomeUnknown, RetryPolicy
 from omipay_async.transport.connection import Connection
 from omipay_async.transport.records import TLSRecords
+from tests.support.network import deliver
 from tests.support.untyped import untyped
 
 from .behaviours import message
@@ -218,15 +219,6 @@ class TLS(asyncio.BufferedProtocol):
         self.received += bytes(self.buffer[:nbytes])
 
 
-def feed(records: TLSRecords, data: bytes) -> None:
-    while data:
-        buffer = records.get_buffer(-1)
-        size = min(len(buffer), len(data))
-        buffer[:size] = data[:size]
-        records.buffer_updated(size)
-        data = data[size:]
-
-
 def record(length: int, kind: int = 23) -> bytes:
     return bytes([kind, 3, 3]) + length.to_bytes(2) + b"x" * length
 
@@ -242,7 +234,7 @@ async def test_records_are_whole_at_their_ends_only() -> None:
         at = 0
         while at < len(wire):
             step = chance.randint(1, 70)
-            feed(records, wire[at : at + step])
+            deliver(records, wire[at : at + step])
             at = min(len(wire), at + step)
             assert records.are_whole == (at in ends), f"seed {seed}: {at}"
         assert below.received == wire
@@ -252,7 +244,7 @@ async def test_records_are_whole_at_their_ends_only() -> None:
 async def test_what_is_not_a_record_is_never_whole(head: bytes) -> None:
     """Whatever follows: such a connection is not kept."""
     records = TLSRecords(TLS())
-    feed(records, head + record(3) * 50)
+    deliver(records, head + record(3) * 50)
     assert not records.are_whole
 
 
