@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 
 
-class HastyServer(threading.Thread):
+class HastyServer:
     """Answers one money call with a long reply and closes the connection at once, whether or not anybody reads."""
 
     def __init__(self, length: int, context: ssl.SSLContext | None) -> None:
-        super().__init__()
         self._reply = message(
             b'{"return_code": "SUCCESS", "refund_no": "RF1"}'.ljust(length), "200 OK", "Connection: close"
         )
@@ -35,8 +34,9 @@ class HastyServer(threading.Thread):
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.asked = threading.Event()
         self.base_url = url_of(self._listener.getsockname()[1], "http" if context is None else "https")
+        self.thread = threading.Thread(target=self._answer)
 
-    def run(self) -> None:
+    def _answer(self) -> None:
         with self._listener, self._listener.accept()[0] as plain:
             connection = plain if self._context is None else self._context.wrap_socket(plain, server_side=True)
             with connection:
@@ -52,9 +52,9 @@ async def test_a_long_reply_is_read_to_its_end_although_the_server_has_closed(
 ) -> None:
     """All of it is in the socket before the first byte is read, and so is the end."""
     server = HastyServer(length, certified.server if tls else None)
-    server.start()
+    server.thread.start()
     async with open_session(server.base_url, verify=certified.client, retry=RetryPolicy(attempts=1)) as omipay:
         refunding = asyncio.create_task(omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1))
         await until(server.asked.is_set, "the request to arrive")
-        server.join(5)  # the event loop stands still
+        server.thread.join(5)  # the event loop stands still
         assert (await refunding).refund_no == "RF1"
