@@ -110,9 +110,9 @@ class InvalidRequest(OmipayError, ValueError):
 
 
 class SessionClosed(OmipayError):
-    """The session was closed before or during the call, which was not acted on.
-
-    After a poll nobody knows whether the order was paid: ``order_no`` or ``refund_no`` is what to ask about later.
+    """The session was closed before or during the call, which was not acted on. After a poll nobody knows whether the
+    order was paid, and after ``fulfil`` and ``settle`` nobody knows whether its handler has run in another process:
+    ``order_no`` or ``refund_no`` is what to ask about later.
     """
 
     def __init__(

@@ -193,8 +193,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """Close the session; more than once is harmless.
 
         Money calls that were sent, and running notification handlers, may finish (``timeout`` bounds both). Waiting
-        calls and reads end with ``SessionClosed``: nothing happened. Polls end with a ``SessionClosed`` that carries
-        the number to ask about later.
+        calls and reads end with ``SessionClosed``: nothing happened. Polls, and handlers that wait until another
+        process gives an order up, end with a ``SessionClosed`` that carries the number to ask about later.
         """
         self._life.close()
         self._executor.close()
@@ -258,6 +258,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             PaymentFailed, PollTimeout: and what else ``poll_until_paid`` raises; the handler did not run.
             BackendError: whether the handler may run is not known, or its success could not be recorded.
             JournalError: the confirmation could not be written down; the handler did not run.
+            SessionClosed: the session was closed before the handler could begin; ``order_no`` is what to ask about.
             Exception: what the handler raised; the next call runs it again.
         """
         validation.handler(handler)

@@ -10,7 +10,7 @@ through these states:
        |  |               |                              |
        |  '--DONE---------|------------------------------|--------> ended, ``succeeded``
        |                  '--handler failed--> RELEASING |--------> ended
-       '--BUSY and no time left, BackendError------------'--------> ended
+       '--BUSY and no time left or closed, BackendError--'--------> ended
 
 **A run is interrupted** only by the future ``stopped``, which is set once: by the caller that began the run, when that
 caller is cancelled, or by the run's task, when the lease (which ``leases`` renews) may have ended, because the handler
@@ -18,6 +18,9 @@ may run elsewhere then and must not run here too. Nothing else changes the state
 it claims does not run its handler, and releases what it claimed. A run that is stopped while its handler runs cancels
 the handler and waits until it has ended; it keeps the lease until then if it still has it. A run that is recording goes
 on, since its handler has succeeded.
+
+**When the session is closed**, no run begins any more, and a run that waits for the claim of another process ends with
+``SessionClosed``: that claim may last for as long as clocks are set back. Handlers that run may end.
 
 **Who waits for a run**: the caller that began it returns before it has ended only if the handler takes longer than a
 grace period to stop. Other callers in this session wait for the run's task, and the first of them begins the next run
@@ -37,7 +40,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.errors import BackendError, InvalidRequest
+from omipay_async.errors import BackendError, InvalidRequest, Outcome, SessionClosed
 from omipay_async.protocol import validation
 
 from .backends import Claim, claim_key
@@ -83,6 +86,7 @@ class OnceGuard:
         self._m_number = m_number
         self._runs: dict[str, _Run] = {}
         self._unsettled = Unsettled()
+        self._closed = False
 
     async def run(self, order: Order, handler: Handler, *, wait_timeout: float | None) -> bool:
         """Run ``handler(order)`` unless it has succeeded before. True: it ran here, and its success was recorded.
@@ -99,6 +103,7 @@ class OnceGuard:
             BackendError: the order could not be claimed, its claim was lost, its success could not be recorded, or a
                 handler asks for the order that it is fulfilling, or for one whose handler waits for it.
             StillRunning: another run of this order did not end in time.
+            SessionClosed: the session was closed before the handler could begin.
             InvalidRequest: the handler cannot be called, or is not async.
             Exception: what the handler raised.
         """
@@ -116,7 +121,9 @@ class OnceGuard:
                 raise StillRunning(run.progress)
             if run.succeeded:
                 return False
-        run = _Run(Lease(self._backend, self._clock, key, self._unsettled), self._clock)
+        if self._closed:
+            raise _session_closed(order.order_no)
+        run = _Run(Lease(self._backend, self._clock, key, self._unsettled), self._clock, order.order_no)
         run.start(functools.partial(handler, order), deadline)
         self._runs[key] = run
         run.task.add_done_callback(lambda _: self._ended(key, run))
@@ -133,6 +140,12 @@ class OnceGuard:
             run.waiting -= 1
             for own in within:
                 own.awaited.remove(run)
+
+    def close(self) -> None:
+        """Let no run begin any more, and end those that wait for another process, because the session was closed."""
+        self._closed = True
+        for run in self._runs.values():
+            run.close()
 
     async def drain(self, timeout: float) -> None:
         """Wait until no handler runs, ``timeout`` seconds at most. A handler that calls this is not waited for."""
@@ -165,7 +178,7 @@ class _Run:
 
     task: asyncio.Task[bool]
 
-    def __init__(self, lease: Lease, clock: Clock) -> None:
+    def __init__(self, lease: Lease, clock: Clock, order_no: str) -> None:
         self.succeeded = False
         self.waiting = 0
         """How many other callers wait until it ends."""
@@ -173,7 +186,9 @@ class _Run:
         """The other runs that its handler waits for."""
         self._lease = lease
         self._clock = clock
+        self._order_no = order_no
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work: asyncio.Task[object] | None = None
 
     @property
@@ -195,6 +210,11 @@ class _Run:
         self.task = asyncio.Task(self._execute(handler, deadline), loop=asyncio.get_running_loop())
         # Its exception is retrieved here, because the caller may be gone by then and asyncio would warn.
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def close(self) -> None:
+        """End the wait for another process's claim. A run of an event loop that has ended does not wait any more."""
+        if not (self._closed.done() or self._closed.get_loop().is_closed()):
+            self._closed.set_result(None)
 
     async def result(self) -> bool:
         """Wait for the run, as the caller that began it, and return its result. If this is cancelled, the run stops."""
@@ -241,7 +261,7 @@ class _Run:
         return True
 
     async def _claim(self, deadline: float | None) -> Claim:
-        """Claim until this run has the order, or it is done."""
+        """Claim until this run has the order, it is done, or the session is closed."""
         pause = _FIRST_PAUSE_S
         while not self._stopped.done():
             claim = await self._lease.claim()
@@ -250,7 +270,9 @@ class _Run:
             left = pause if deadline is None else deadline - self._clock.monotonic()
             if left <= 0:
                 raise StillRunning(_ELSEWHERE)
-            await wait(self._clock, (self._stopped,), min(pause, left))
+            await wait(self._clock, (self._stopped, self._closed), min(pause, left))
+            if self._closed.done():
+                raise _session_closed(self._order_no)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         raise asyncio.CancelledError
 
@@ -304,6 +326,11 @@ def running_key() -> str | None:
     """The backend's key of the order whose handler the current code runs in; None outside of handlers."""
     within = _within.get()
     return within[-1].key if within else None
+
+
+def _session_closed(order_no: str) -> SessionClosed:
+    message = f"order {order_no}: this session was closed before its handler could begin; it may have run elsewhere"
+    return SessionClosed(message, order_no=order_no, outcome=Outcome.UNKNOWN)
 
 
 async def _cancel(work: asyncio.Task[object]) -> None:

@@ -92,6 +92,7 @@ class NotificationMethods:
         Raises:
             BackendError: nobody knows whether the handler may run, or its success could not be recorded. Call it again.
             JournalError: the confirmation could not be written down; the handler did not run.
+            SessionClosed: the session was closed before the handler could begin; call it again in an open one.
             Exception: what the handler raised; the next call runs it again.
         """
         return await self._receiver.fulfil(order_no, handler, timeout)

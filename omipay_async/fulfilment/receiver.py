@@ -208,8 +208,9 @@ class NotificationReceiver:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the waits for notifications, because the session was closed."""
+        """End the waits for notifications and for the claims of other processes, because the session was closed."""
         self._confirmed.close()
+        self._guard.close()
 
     def leave_loop(self) -> None:
         """Forget what was under way in an event loop that has ended."""

@@ -16,7 +16,7 @@ from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard, StillRunning
 from omipay_async.testing import ManualClock
-from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, Stubborn, begin, gone, hanging, no
+from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, Stubborn, begin, busy, gone, hanging, no
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
@@ -307,11 +307,16 @@ def test_an_order_whose_handler_ended_with_its_loop_is_free_after_the_lease() ->
         assert asyncio.run(guard.run(ORDER, mock.AsyncMock(), wait_timeout=0)) is True
 
 
-def test_closing_does_not_wait_for_a_handler_that_ended_with_its_loop() -> None:
-    """``drain`` in another event loop returns."""
+@pytest.mark.parametrize("waits", [False, True], ids=["a handler", "a wait for another process"])
+def test_closing_does_not_wait_for_what_ended_with_its_loop(waits: bool) -> None:
+    """``close`` and ``drain`` in another event loop return."""
     clock = ManualClock()
-    guard = OnceGuard(FaultyBackend(clock), clock, "123456")
+    backend = FaultyBackend(clock)
+    if waits:
+        backend.faults["claim"] = busy
+    guard = OnceGuard(backend, clock, "123456")
     with closed_loop_with_a_handler(guard):
+        guard.close()
         asyncio.run(guard.drain(60))
 
 

@@ -104,6 +104,11 @@ async def mine() -> Claim:
     return Claim.MINE
 
 
+async def busy() -> Claim:
+    """Answer each claim with BUSY."""
+    return Claim.BUSY
+
+
 class Shop:
     """A handler that counts its runs, waits until ``go`` is set, and raises what is in ``fail``."""
 
