@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import functools
 import os
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ import attrs
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
 from .protocol import validation
+from .protocol.conversion import localizer
 from .protocol.durations import checked_seconds
 from .text import Secret, concealed, concealed_all, concealed_proxy, plain_text, plain_value
 from .transport.attempt import Node
@@ -39,7 +40,9 @@ VARIABLES: Final = {
 """The environment variable of each argument."""
 _LARGEST_COUNT: Final = 100_000
 """More connections than any process has."""
-_QUOTES: Final = ('""', "''", "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", "``")
+_ANY_TIME: Final = datetime(2026, 7, 1)  # noqa: DTZ001 - wall-clock time, to be put into a zone
+_QUOTES: Final = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u300c\u300d", "\u00ab\u00bb", "\u201e\u201c")
+"""A pair of quotation marks: straight, typographic, Chinese, French, German."""
 
 
 def _reject(name: str, what: str) -> NoReturn:
@@ -49,10 +52,17 @@ def _reject(name: str, what: str) -> NoReturn:
 
 def require_methods(value: T, name: str, *methods: str) -> T:
     """``value`` if it has all of ``methods``."""
-    missing = [method for method in methods if not callable(getattr(value, method, None))]
+    missing = [method for method in methods if not callable(_attribute(value, method))]
     if missing:
         _reject(name, f"has no method {missing[0]}()")
     return value
+
+
+def _attribute(value: object, name: str) -> Any:
+    try:
+        return getattr(value, name, None)
+    except Exception:  # noqa: BLE001 - the object is the user's: its attributes may be computed, and fail
+        return None
 
 
 def function(value: T, name: str) -> T:
@@ -106,10 +116,15 @@ def timezone(value: object) -> str | tzinfo:
     """``value`` if it is a ``tzinfo`` or the name of a zone, which :func:`zone` looks up at its first use."""
     if not isinstance(value, str | tzinfo):
         _reject("timezone", "must be the name of a time zone, or a tzinfo")
-    name = value if isinstance(value, str) else getattr(value, "key", getattr(value, "zone", None))  # zoneinfo, pytz
+    # Zones of zoneinfo have a key, those of pytz a zone.
+    name = value if isinstance(value, str) else _attribute(value, "key") or _attribute(value, "zone")
     if isinstance(name, str) and plain_text(name).strip().upper() == "EST":
         _reject("timezone", "'EST' is the eastern time of America: that of Sydney and Melbourne is Australia/Sydney")
-    return plain_text(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return plain_text(value)
+    if localizer(value)(_ANY_TIME) is None:
+        _reject("timezone", "is a tzinfo that gives a time no UTC offset")
+    return value
 
 
 def zone(name: str) -> tzinfo:
@@ -144,7 +159,8 @@ def nodes(region: object, base_url: object, fallback: object, *, plain_http: boo
 def _node(name: str, value: object, *, plain_http: bool) -> Node:
     address = (url(name, value) or "").rstrip("/")
     parts = urlsplit(address)
-    if parts.query or parts.fragment or parts.username is not None:
+    # Also an empty query or fragment: everything that is appended would become a part of it.
+    if "?" in address or "#" in address or parts.username is not None:
         _reject(name, "must be an address up to and including /omipay/api: no query, no fragment, no user")
     if not can_be_asked(address):
         _reject(name, "is not a URL that a request can be sent to")

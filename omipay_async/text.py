@@ -8,6 +8,7 @@ sees are written as JSON escapes (``\\u001b``), so that JSON text which is escap
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
@@ -34,14 +35,21 @@ def plain_text(value: str) -> str:
     """``value`` as an exact ``str`` of the same characters.
 
     A member of ``class Cur(str, Enum)`` prints as ``Cur.AUD``, and a masked secret as ``****``: what counts is what
-    they hold, so ``__str__``, ``__repr__`` and ``__format__`` of the subclass are never asked.
+    they hold, so ``__str__``, ``__repr__`` and ``__format__`` of the subclass are never asked. An object that only says
+    that it is a string (a lazy object of Django or werkzeug, a mock) holds no characters: it is empty, and rejected.
     """
-    return str.__str__(value)
+    try:
+        return str.__str__(value)
+    except TypeError:
+        return ""
 
 
 def plain_number(value: float) -> int | float:
-    """``value`` as an exact ``int`` or ``float`` of the same number."""
-    return int.__int__(value) if isinstance(value, int) else float.__float__(value)
+    """``value`` as an exact ``int`` or ``float`` of the same number. What only says that it is a number is NaN."""
+    try:
+        return int.__int__(value) if isinstance(value, int) else float.__float__(value)
+    except TypeError:
+        return math.nan
 
 
 def plain_value(value: object) -> object:
@@ -148,7 +156,10 @@ def hidden_values(values: T) -> T | dict[Any, Any]:
 def concealed_all(value: object) -> tuple[Secret, ...]:
     """One string, or several, as secrets; what is neither is one empty secret."""
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return tuple(concealed(key) for key in value)
+        try:
+            return tuple(concealed(key) for key in value)
+        except Exception:  # noqa: BLE001 - the values are an object of the user's, which may raise anything
+            return (Secret(""),)
     return (concealed(value),)
 
 

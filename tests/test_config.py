@@ -11,6 +11,7 @@ import struct
 import warnings
 from datetime import timedelta, timezone
 from typing import Any
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -30,6 +31,7 @@ from omipay_async import (
 from .support.canned_gateway import CALLS, Gateway, open_session, success
 from .support.frames import shown_by
 from .support.set_up import ENVIRONMENT, KEY, made
+from .support.untyped import untyped
 
 
 def refused(**options: Any) -> str:
@@ -109,6 +111,41 @@ def test_previous_keys_that_are_not_keys_are_rejected_by_name(value: Any) -> Non
     assert refused(previous_secret_keys=value).startswith("previous_secret_keys")
 
 
+class Broken:
+    """An object of the user's whose every answer is an exception."""
+
+    def fail(self, *_: object) -> Any:
+        raise RuntimeError("the application is not set up")
+
+    __getattr__ = __iter__ = __fspath__ = __str__ = __bool__ = __eq__ = untyped(fail)
+    __hash__ = untyped(None)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in inspect.signature(AsyncOmipay).parameters if name not in ("m_number", "secret_key")]
+)
+def test_what_an_object_raises_does_not_leave_the_constructor(name: str) -> None:
+    """A ConfigurationError names the option all the same."""
+    assert refused(**{name: Broken()}).startswith(name)
+
+
+def test_a_path_that_is_none_is_rejected() -> None:
+    """``os.fspath`` raises TypeError then."""
+    assert refused(verify=type("Path", (), {"__fspath__": lambda _: 5})()).startswith("verify")
+
+
+@pytest.mark.parametrize("name", ["m_number", "secret_key", "base_url", "notify_url", "proxy", "verify"])
+def test_what_only_says_that_it_is_a_string_is_rejected(name: str) -> None:
+    """A mock, or a lazy object of a web framework: it has no characters of its own."""
+    assert refused(**{name: Mock(spec=str)}).startswith(name)
+
+
+@pytest.mark.parametrize("name", ["timeout", "max_in_flight"])
+def test_what_only_says_that_it_is_a_number_is_rejected(name: str) -> None:
+    """As above."""
+    assert refused(**{name: Mock(spec=int)}).startswith(name)
+
+
 def test_what_is_not_a_transport_is_rejected_by_name() -> None:
     """When the session is made: otherwise each money call would be OutcomeUnknown."""
     assert refused(transport=object()).startswith("transport")
@@ -132,6 +169,8 @@ def test_a_missing_method_of_a_clock_is_named() -> None:
         "http://omipay.example/omipay/api",
         "https://omipay.example/omipay/api?x=1",
         "https://omipay.example/omipay/api#x",
+        "https://omipay.example/omipay/api?",
+        "https://omipay.example/omipay/api/#",
         "https://user:hunter2@omipay.example/omipay/api",
         "ftp://omipay.example/omipay/api",
         "https://\N{SNOWMAN}.example/omipay/api",

@@ -246,7 +246,9 @@ def test_a_variable_that_is_wrong_is_named(environment: pytest.MonkeyPatch, name
     assert "hunter2" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("quotes", ['""', "''", "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"])
+@pytest.mark.parametrize(
+    "quotes", ['""', "''", "\u201c\u201d", "\u2018\u2019", "\u300c\u300d", "\u00ab\u00bb", "\u201e\u201c"]
+)
 @pytest.mark.parametrize("variable", [*ENVIRONMENT, "OMIPAY_BASE_URL"])
 def test_a_variable_with_its_quotes_is_named(environment: pytest.MonkeyPatch, variable: str, quotes: str) -> None:
     """Some readers of settings files keep the quotes, and such a key would make every signature wrong."""

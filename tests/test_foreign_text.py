@@ -11,7 +11,7 @@ import attrs
 import httpx
 import pytest
 
-from omipay_async import AsyncOmipay, Event, OmipayError, RetryPolicy
+from omipay_async import AsyncOmipay, Event, InvalidRequest, OmipayError, RetryPolicy
 
 from .support.canned_gateway import CALLS, Gateway, fail, open_session, success
 
@@ -141,3 +141,12 @@ def test_a_number_in_an_event_is_bounded() -> None:
     """A gateway may call an order anything."""
     assert Event("call", order_no="TR1").order_no == "TR1"
     assert len(Event("call", order_no="x" * 1_000_000).order_no or "") < 300
+
+
+async def test_a_number_that_is_too_long_to_be_sent_is_bounded_in_an_event() -> None:
+    """It is reported, but only its beginning."""
+    events: list[Event] = []
+    async with open_session(Gateway({}), on_event=events.append) as omipay:
+        with pytest.raises(InvalidRequest, match="out_refund_no"):
+            await omipay.refund(order_no="TR1", out_refund_no="R" * 1_000_000, amount=1)
+    assert events[0].out_refund_no == "R" * 200 + "..."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +11,9 @@ from omipay_async import AsyncOmipay, ConfigurationError, Order
 from tests.support.untyped import untyped
 
 from .support.canned_gateway import CALLS, Gateway, open_session, success
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 async def times(reply: dict[str, Any], **options: Any) -> Order:
@@ -91,3 +94,62 @@ async def test_any_zone_works_and_none_is_mixed_up_with_another() -> None:
         order = await times({"order_time": "20161227105530"}, timezone=zone)
         assert order.order_time is not None
         assert order.order_time.utcoffset() == zone.utcoffset(None)
+
+
+class Wrong(tzinfo):
+    """A zone of a user's own that can say nothing about some times, or about none."""
+
+    def __init__(self, offset: Callable[[datetime | None], Any]) -> None:
+        self.offset = offset
+
+    def utcoffset(self, time: datetime | None) -> Any:
+        """What was given."""
+        return self.offset(time)
+
+    def dst(self, _: datetime | None) -> None:
+        """Not known."""
+
+    def tzname(self, _: datetime | None) -> None:
+        """Not known."""
+
+
+class Localizing(Wrong):
+    """As pytz's zones."""
+
+    def localize(self, time: datetime, **_: object) -> Any:
+        """What was given."""
+        return self.offset(time)
+
+
+def unknown(time: datetime | None) -> Any:
+    raise LookupError(time)
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        untyped(tzinfo)(),
+        Wrong(unknown),
+        Wrong(lambda _: None),
+        Wrong(lambda _: 10),
+        Wrong(lambda _: timedelta(hours=24)),
+        Localizing(unknown),
+        Localizing(lambda _: None),
+        Localizing(lambda time: time),
+    ],
+)
+def test_a_zone_without_an_offset_is_rejected_at_once(zone: tzinfo) -> None:
+    """Otherwise it would raise when the reply to a payment is read, or give a time that says nothing."""
+    with pytest.raises(ConfigurationError, match=r"^timezone .*offset"):
+        open_session(Gateway({}), timezone=zone)
+
+
+@pytest.mark.parametrize("offset", [unknown, lambda _: None])
+async def test_a_zone_that_fails_for_one_time_hides_no_payment(offset: Callable[[datetime | None], Any]) -> None:
+    """The time is None then: the customer has paid."""
+    zone = Wrong(lambda time: timedelta(hours=10) if time and time.year == 2026 else offset(time))
+    gateway = Gateway(success("MakeScanOrder", order_time="20161227105530"))
+    async with open_session(gateway, timezone=zone) as omipay:
+        scan = await CALLS["MakeScanOrder"](omipay)
+    assert scan.is_paid
+    assert scan.order_time is None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.text import plain_text, plain_value
+from omipay_async.text import plain_text, plain_value, printable
 
 from .redaction import excerpt
 
@@ -22,6 +22,14 @@ _NOTED: Final = (*NUMBERS, "amount", "currency")
 
 LARGEST_INT: Final = 2**63 - 1
 """The largest amount, or other int, that may be sent."""
+
+LONGEST_TEXT: Final = 4096
+"""In characters: the longest text that may be sent as one parameter."""
+
+
+def _noted(number: str) -> str:
+    number = plain_text(number)
+    return number if len(number) <= LONGEST_TEXT else printable(number)
 
 
 @attrs.define
@@ -50,9 +58,9 @@ class RequestContext:
         """Store the numbers, the amount and the currency of ``values``, which may be invalid otherwise."""
         plain = {name: plain_value(values[name]) for name in _NOTED if name in values}
         # A number that `call()` was given as an int is sent, and repeated in the reply, as text. (An int that is too
-        # large is rejected later.)
+        # large is rejected later, and so is a text that is too long: of that one, reports show the beginning.)
         self.numbers = {
-            name: plain_text(value) if isinstance(value, str) else str(value)
+            name: _noted(value) if isinstance(value, str) else str(value)
             for name, value in plain.items()
             if name in NUMBERS and (isinstance(value, str) or (type(value) is int and abs(value) <= LARGEST_INT))
         }

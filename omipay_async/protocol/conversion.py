@@ -86,7 +86,7 @@ def _scaled_rate(value: Any, _: Any = None) -> Decimal | None:
 
 
 def _time(zone: tzinfo) -> Callable[[Any, Any], datetime | None]:
-    in_zone = _localizer(zone)
+    in_zone = localizer(zone)
 
     def structure(value: Any, _: Any) -> datetime | None:
         if not isinstance(value, str) or not _TIME.fullmatch(value):
@@ -102,13 +102,28 @@ def _time(zone: tzinfo) -> Callable[[Any, Any], datetime | None]:
     return structure
 
 
-def _localizer(zone: tzinfo) -> Callable[[datetime], datetime]:
-    """A function that puts a wall-clock time into ``zone``: where the hour comes twice, into its first (PROTOCOL 1)."""
-    localize = getattr(zone, "localize", None)
-    if localize is None:
-        return lambda time: time.replace(tzinfo=zone)
-    # A zone of pytz must be localised: otherwise it would mean the local mean time of the 19th century.
-    return lambda time: min(localize(time, is_dst=True), localize(time, is_dst=False))
+def localizer(zone: tzinfo) -> Callable[[datetime], datetime | None]:
+    """A function that puts a wall-clock time into ``zone``: where the hour comes twice, into its first (PROTOCOL 1).
+
+    It returns None for a time for which the zone has no offset.
+    """
+
+    def in_zone(time: datetime) -> datetime | None:
+        localize = getattr(zone, "localize", None)
+        if localize is None:
+            return time.replace(tzinfo=zone)
+        # A zone of pytz must be localised: otherwise it would mean the local mean time of the 19th century.
+        found: datetime | None = min(localize(time, is_dst=True), localize(time, is_dst=False))
+        return found
+
+    def aware(time: datetime) -> datetime | None:
+        try:
+            found = in_zone(time)
+            return None if found is None or found.utcoffset() is None else found
+        except Exception:  # noqa: BLE001 - a zone that the user gives may raise anything, after money has moved
+            return None
+
+    return aware
 
 
 def _text_or_number(value: Any, _: Any = None) -> str:

@@ -15,7 +15,7 @@ from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.text import Secret, joined, percent_encoded, plain_text, plain_value
 
-from .context import LARGEST_INT
+from .context import LARGEST_INT, LONGEST_TEXT
 from .durations import checked_seconds
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
 from .money import CURRENCY_CODE
@@ -27,7 +27,6 @@ T = TypeVar("T")
 
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ENDPOINT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
-_LONGEST_TEXT: Final = 4096
 _LONGEST_QUERY: Final = 32 * 1024
 _RESERVED_PARAMETERS: Final = {
     **dict.fromkeys(("m_number", "timestamp", "nonce_str", "sign"), "is added by the session"),
@@ -85,8 +84,8 @@ def text(name: str, value: object) -> str:
     content = value if type(value) is Secret else plain_text(value)
     if not content or content.isspace():
         reject(name, "must not be empty")
-    if len(content) > _LONGEST_TEXT:
-        reject(name, f"must not be longer than {_LONGEST_TEXT} characters")
+    if len(content) > LONGEST_TEXT:
+        reject(name, f"must not be longer than {LONGEST_TEXT} characters")
     if _UNPRINTABLE.search(content):
         reject(name, "must not contain control characters or lone surrogates")
     return content

@@ -36,6 +36,11 @@ class Address(Protocol):
         """The name or the address."""
         ...
 
+    @property
+    def port(self) -> int | None:
+        """The port, or None for the one of the scheme."""
+        ...
+
 
 class Proxies:
     """The proxies of a session. For a transport that the user gives none is used, as in other HTTP libraries."""
@@ -58,7 +63,7 @@ class Proxies:
         if self.given is not None or not self._environment or is_loopback(address.host):
             return self.given
         scheme = address.scheme if address.scheme in self._environment else "all"
-        if scheme not in self._environment or proxy_bypass(address.host):
+        if scheme not in self._environment or _is_excepted(address):
             return None
         if scheme not in self._usable:
             self._usable[scheme] = _checked(_variable(scheme), _with_scheme(self._environment[scheme]))
@@ -74,6 +79,37 @@ def is_loopback(host: str) -> bool:
         return name == "localhost" or name.endswith(".localhost")
     mapped = getattr(address, "ipv4_mapped", None)
     return address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _is_excepted(address: Address) -> bool:
+    """Whether NO_PROXY names an address, in any of the forms that curl, httpx, requests or Go accept.
+
+    These are a host or a domain, with or without a port, a scheme or ``*.`` before it; an IP address; a network such as
+    10.0.0.0/8; and ``*`` for every host. Commas or spaces are between them.
+    """
+    host = address.host.strip("[]").rstrip(".").lower()
+    port = address.port or (443 if address.scheme == "https" else 80)
+    spelt = (host, f"[{host}]", f"{host}:{port}", f"[{host}]:{port}")
+    entries = re.split(r"[\s,]+", getproxies().get("no", "").lower())
+    return bool(proxy_bypass(host)) or any(_names(entry, address.scheme, spelt) for entry in entries if entry)
+
+
+def _names(entry: str, scheme: str, spelt: tuple[str, ...]) -> bool:
+    """Whether an entry of NO_PROXY names a host, which may be spelt in several ways."""
+    of_scheme, mark, rest = entry.rpartition("://")
+    if mark and of_scheme not in (scheme, "all"):
+        return False
+    if rest == "*" or _contains(rest.strip("[]"), spelt[0]):
+        return True
+    name = rest.lstrip("*.")
+    return name != "" and any(host == name or host.endswith(f".{name}") for host in spelt)
+
+
+def _contains(network: str, host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:  # one of them is not of this kind
+        return False
 
 
 def _given(proxy: object) -> ProxyURL | httpx.Proxy:

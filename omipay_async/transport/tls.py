@@ -44,7 +44,10 @@ def checked_verify(verify: object) -> ssl.SSLContext | str | bool:
     """
     if isinstance(verify, ssl.SSLContext | bool):
         return verify
-    path = plain_value(os.fspath(verify) if isinstance(verify, os.PathLike) else verify)
+    try:
+        path = plain_value(os.fspath(verify) if isinstance(verify, os.PathLike) else verify)
+    except Exception:  # noqa: BLE001 - the path is an object of the user's, which may raise anything
+        path = None
     if not isinstance(path, str) or not path:
         raise ConfigurationError("verify must be an ssl.SSLContext, a path to CA certificates, or True")
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import certifi
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from omipay_async import (
     AsyncOmipay,
     ConfigurationError,
+    Event,
     InvalidRequest,
     MemoryBackend,
     OutcomeUnknown,
@@ -265,3 +267,16 @@ async def test_a_falsy_argument_is_used_all_the_same() -> None:
     assert issued
     with pytest.raises(ConfigurationError, match=r"^clock has no method"):
         open_session(gateway, clock=untyped([]))
+
+
+@pytest.mark.parametrize("kind", [str, int])
+@pytest.mark.parametrize("name", ["order_no", "out_refund_no", "amount", "timeout"])
+async def test_what_only_says_that_it_is_a_value_is_not_sent(kind: type[Any], name: str) -> None:
+    """A mock, or a lazy object of a web framework, is rejected by name, and reported once."""
+    gateway, events = Gateway(success("Refund")), list[Event]()
+    arguments = {"order_no": "TR1", "out_refund_no": "R1", "amount": 5} | {name: Mock(spec=kind)}
+    async with open_session(gateway, on_event=events.append) as omipay:
+        with pytest.raises(InvalidRequest, match=f"^{name} "):
+            await omipay.refund(**untyped(arguments))
+    assert [(event.name, event.error) for event in events] == [("call", "InvalidRequest")]
+    assert not gateway.requests

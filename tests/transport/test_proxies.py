@@ -38,6 +38,45 @@ def test_the_environment_may_except_a_host(monkeypatch: pytest.MonkeyPatch) -> N
     assert proxies.of(httpx.URL("https://www.omipay.com.cn/omipay/api")) == "http://proxy.test:3128"
 
 
+@pytest.mark.parametrize(
+    ("listed", "address"),
+    [
+        ("www.omipay.com.au:443", "https://www.omipay.com.au"),
+        ("omipay.com.au:8443", "https://www.omipay.com.au:8443"),
+        ("shop.example *.omipay.com.au", "https://www.omipay.com.au"),
+        ("shop.example, *", "https://www.omipay.com.au"),
+        (" * ", "https://www.omipay.com.au"),
+        ("https://www.omipay.com.au", "https://www.omipay.com.au"),
+        ("all://www.omipay.com.au", "https://www.omipay.com.au"),
+        ("WWW.Omipay.com.au", "https://www.omipay.com.au."),
+        ("10.0.0.0/8", "https://10.1.2.3"),
+        ("10.1.2.3", "https://10.1.2.3:8443"),
+        ("2001:db8::1", "https://[2001:db8::1]"),
+        ("[2001:DB8:0::1]", "https://[2001:db8::1]"),
+        ("[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("2001:db8::/32", "https://[2001:db8::1]"),
+    ],
+)
+def test_the_environment_may_except_a_host_in_every_usual_form(
+    monkeypatch: pytest.MonkeyPatch, listed: str, address: str
+) -> None:
+    """The forms of curl, httpx, requests and Go."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", listed)
+    assert Proxies(None, from_environment=True).of(httpx.URL(address)) is None
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["www.omipay.com.au:8443", "http://www.omipay.com.au", "pay.com.au", ",", ".", "10.0.0.0/8", "0.0.0.0/0", "a/b/c"],
+)
+def test_the_environment_may_except_another_host(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+    """Another port, scheme or name, or something that is not an address at all."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", listed)
+    assert Proxies(None, from_environment=True).of(GATEWAY) == "http://proxy.test:3128"
+
+
 def test_the_one_given_counts_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the environment contains."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
