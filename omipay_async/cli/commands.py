@@ -53,6 +53,8 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # for a terminal that cannot show Chinese
+    if sys.stdin is None:  # it was closed
+        sys.stdin = io.StringIO()
     try:
         job = localize_help(typer.main.get_command(app)).main(arguments, prog_name="omipay", standalone_mode=False)
     except _UsageError as error:
@@ -60,6 +62,9 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
         path = error.ctx.command_path if error.ctx else "omipay"
         complain(sentence("{} (see {} --help)", message, path))
         return 2
+    except OSError as error:  # the help, or the version, could not be printed
+        complain(sentence("{}", f"{type(error).__name__}: {error}"))
+        return 4
     if isinstance(job, int):  # --help, --version
         return job
     return int(perform(job, open_session or _from_env))

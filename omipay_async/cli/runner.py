@@ -95,7 +95,8 @@ class Run:
         else:
             for line in lines or as_lines(document):
                 self.say(line)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None if it was closed: then nothing is printed, and the exit code tells the result
+            sys.stdout.flush()
 
     def say(self, line: str = "") -> None:
         """Print a line that is only for people."""

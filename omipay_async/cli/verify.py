@@ -104,7 +104,7 @@ def _conclude(run: Run, found: Examination) -> None:
 
 
 def _body(file: Path | None) -> bytes:
-    if file is None:
+    if file is None or str(file) == "-":
         if is_interactive():
             sys.stderr.write(localized(sentence("Paste the body, then press Ctrl-D:")) + "\n")
         return sys.stdin.read(_MOST_READ).encode(errors="surrogateescape")

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 import omipay_async
@@ -150,6 +151,39 @@ def test_a_result_that_cannot_be_printed_is_one_line(
     (order_no,) = cli.sandbox.ledger.orders
     assert ended.code == 3
     assert ended.complaint.endswith(f"(order {order_no})")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_that_cannot_be_printed_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    """Not a traceback."""
+    monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
+    ended = cli(option)
+    assert ended.code == 4
+    assert ended.complaint == f"omipay: OSError: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_without_standard_output_the_exit_code_tells_the_result(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """A process that was started with a closed one, by a service manager for example, has None there."""
+    monkeypatch.setattr(sys, "stdout", None)
+    ended = cli("scan", "Flat white", "450", "AUD", "T1", "280000000000000000", "till-1", "--yes", *options)
+    assert (ended.code, ended.err) == (0, "")
+    assert [order.out_order_no for order in cli.sandbox.ledger.orders.values()] == ["T1"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("verify",), ("scan", "Flat white", "450", "AUD", "T1", "-", "till-1", "--yes"), ("rate", "AUD", "CNY")],
+)
+def test_a_closed_standard_input_is_an_empty_one(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """Python has None there."""
+    empty = cli(*arguments)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert (main(arguments, open_session=cli.open_session), *cli.capsys.readouterr()) == attrs.astuple(empty)
 
 
 def test_output_that_is_not_a_text_file_is_left_as_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,11 @@ def test_the_body_may_be_in_a_file(cli: Cli, tmp_path: Path) -> None:
     assert cli("verify", str(file)).code == 0
 
 
+def test_a_dash_is_standard_input(cli: Cli) -> None:
+    """As for other programs."""
+    assert cli("verify", "-", stdin=notification(cli)).code == 0
+
+
 def test_no_more_is_read_than_a_notification_may_have(cli: Cli) -> None:
     """A device has no end: what is too long is refused like any long body."""
     ended = cli("verify", "/dev/zero")
