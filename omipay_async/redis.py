@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 from .errors import BackendError, ConfigurationError
 from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim, checked_seconds
+from .text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -86,7 +87,9 @@ class RedisBackend:
         self.lease = checked_seconds("lease", lease)
         self._lease_ms = max(1, round(self.lease * 1000))
         self._keep_ms = max(1, round(checked_seconds("keep", keep) * 1000))
-        self._prefix = prefix
+        if not isinstance(prefix, str):
+            raise ConfigurationError("prefix must be a string")
+        self._prefix = plain_text(prefix)
         try:
             from redis import exceptions
         except ImportError:

@@ -61,6 +61,14 @@ _ROLLED_BACK: Final = frozenset({"40001", "40P01"})
 _within_effect: Final[contextvars.ContextVar[object]] = contextvars.ContextVar("omipay_books_effect", default=None)
 
 
+class NotConnectedError(SQLAlchemyError):
+    """A driver cannot use the host or an option of the URL; ``orig`` is why."""
+
+    def __init__(self, orig: Exception) -> None:
+        super().__init__(str(orig))
+        self.orig = orig
+
+
 class Database:
     """The engine, made from a URL or given by the user, and the transactions that run on it."""
 
@@ -127,6 +135,14 @@ class Database:
         self._connecting.add(task)
         try:
             connection = await self._engine.connect()
+        except DATABASE_ERRORS:
+            raise
+        except (
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:  # the driver cannot use the host or an option of the URL
+            raise NotConnectedError(error) from None
         finally:
             self._connecting.discard(task)
         async with contextlib.AsyncExitStack() as stack:

@@ -38,7 +38,7 @@ def made_engine(url: str) -> AsyncEngine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is not a number: ValueError
         message = "url_or_engine: not a database URL, such as sqlite:///omipay.db or postgresql://user@host/name"
         raise ConfigurationError(message) from None
     name = "postgresql" if parsed.get_backend_name() == "postgres" else parsed.get_backend_name()
@@ -48,7 +48,11 @@ def made_engine(url: str) -> AsyncEngine:
         message = f"url_or_engine: {parsed.drivername} is not supported: use sqlite:///FILE or postgresql://..."
         raise ConfigurationError(message)
     parsed = parsed.set(drivername=f"{name}+{driver}")
-    return _sqlite_engine(parsed) if name == "sqlite" else _postgresql_engine(parsed)
+    try:
+        return _sqlite_engine(parsed) if name == "sqlite" else _postgresql_engine(parsed)
+    except ValueError:
+        message = "url_or_engine: an option of the URL, after the question mark, has a value that cannot be used"
+    raise ConfigurationError(message)
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:

@@ -79,6 +79,32 @@ def test_durations_that_are_too_long_or_not_numbers_are_refused(option: str, val
             make(**{option: value})
 
 
+class Shop(str):
+    """The prefix of a shop, which prints as something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "a shop"
+
+    __repr__ = __str__
+
+    def __format__(self, _: str) -> str:
+        return "a shop"
+
+
+def test_a_prefix_counts_by_its_content() -> None:
+    """Whatever its class prints: otherwise another process would use other keys."""
+    assert "prefix 'sydney:'" in repr(RedisBackend("redis://127.0.0.1:1", prefix=Shop("sydney:")))
+
+
+@pytest.mark.parametrize("prefix", [b"omipay:", None, 5])
+def test_a_prefix_that_is_not_a_string_is_refused(prefix: Any) -> None:
+    """Python would write it into the keys as it prints it."""
+    with pytest.raises(ConfigurationError, match=r"^prefix must"):
+        RedisBackend("redis://127.0.0.1:1", prefix=prefix)
+
+
 def test_redis_accepts_the_longest_durations(server: RedisServer) -> None:
     """``timedelta.max`` means that records are never forgotten."""
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from omipay_async.errors import BackendError, ConfigurationError
+from omipay_async.errors import BackendError, ConfigurationError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books, engines
 from tests.support.entries import UNKNOWN, entry, execute
@@ -54,6 +54,9 @@ def test_urls_as_people_write_them(url: str, rendered: str) -> None:
         "sqlite://",
         "sqlite:///:memory:",
         "sqlite:///file:x?mode=memory&uri=true",
+        "sqlite:///omipay.db?timeout=hunter2",
+        "postgresql://shop@db:hunter2/omipay",
+        "postgresql://shop@[::1/omipay",
         7,
         None,
     ],
@@ -70,6 +73,24 @@ def test_a_wrong_lease_is_refused(lease: Any) -> None:
     """The error names it, and comes when the books are made."""
     with pytest.raises(ConfigurationError, match="lease"):
         Books("sqlite:///omipay.db", lease=lease)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql://127.0.0.1:1/omipay?channel_binding=require", "TypeError: .*channel_binding"),
+        ("postgresql://127.0.0.1:99999/omipay", "OverflowError: .*port"),
+        (f"postgresql://{'d' * 64}.example/omipay", "UnicodeError: .*label"),
+        ("sqlite:///omi\0pay.db", "ValueError: .*null"),
+    ],
+)
+async def test_what_a_driver_cannot_use_is_an_error_of_the_books(url: str, why: str) -> None:
+    """Hosting services write options into their URLs that asyncpg does not know. The error says which."""
+    async with Books(url) as books:
+        with pytest.raises(JournalError, match=why):
+            await books.unresolved()
+        with pytest.raises(BackendError, match=why):
+            await books.claim("key", "owner")
 
 
 def test_an_old_sqlite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
