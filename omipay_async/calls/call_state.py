@@ -44,7 +44,7 @@ class CallState:
     scope: CancelScope | None = None
     """What the call waits in now; ``aclose()`` can end it."""
     attempt: Attempt | None = None
-    """The request that is under way now."""
+    """The latest request, until it is certain that another one may follow."""
     entry: JournalEntry | None = None
     """Its entry in the journal, once that is opened."""
 
@@ -66,7 +66,7 @@ class CallState:
 
     @property
     def may_have_arrived(self) -> bool:
-        """Whether the gateway may have received a request that was not answered yet."""
+        """Whether the gateway may have received, and acted on, a request of this call."""
         return self.attempt is not None and self.attempt.may_have_arrived
 
     def time_left(self, clock: Clock) -> float:

@@ -128,6 +128,7 @@ class CallExecutor:
             repeat = retries.decide(self.policy, self._situation(call, result, len(nodes) > 1), self.random)
             if repeat is None:
                 return outcomes.verdict(call.request, result)
+            call.attempt = None  # of a money call, only what was certainly not acted on is repeated
             call.signed_again = call.signed_again or result.failure is Failure.SIGN_TIMEOUT
             if repeat.on_another_node:
                 self.observer.node_changed(call, nodes[0].name, nodes[1].name)
@@ -160,7 +161,6 @@ class CallExecutor:
             return slot
         try:
             received = await self._write_down(call) or await self._send(call, node, slot)
-            call.attempt = None
             if isinstance(received, Received):
                 return self._read(call, received, slot)
             if received.failure is Failure.NEVER_SENT:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _AT_A_TIME: Final = 200
 """How many polls are handled in one turn of the event loop."""
 _SHORTEST_QUESTION_S: Final = 0.001
+_LAST_TURNS: Final = 200
+"""How many turns of the event loop a question under way gets when the time of a poll is over: more than its own request
+gets, so that what has arrived already is delivered."""
 
 
 class Poller:
@@ -197,14 +200,27 @@ class Poller:
         self._ask(now)
 
     def _pass_instant(self, waiter: Waiter[Any]) -> None:
+        subject = waiter.subject
         passed = waiter.pass_instant()
         self._update_timetable(waiter)
-        if waiter.subject.question is not None:
+        if passed is Instant.DEADLINE:
+            # Its reply may lie in the socket already, if something has blocked the event loop.
+            if not subject.is_expiring:
+                subject.is_expiring = True
+                self._expire_later(subject)
+        elif subject.question is not None:
             return  # the question under way counts as this one
-        if passed is Instant.FIRST:
-            self._scheduler.ask_first(waiter.subject)
+        elif passed is Instant.FIRST:
+            self._scheduler.ask_first(subject)
         elif passed is Instant.LAST:
-            self._scheduler.ask_last(waiter.subject)
+            self._scheduler.ask_last(subject)
+
+    def _expire_later(self, subject: Subject[Any], turns: int = _LAST_TURNS) -> None:
+        """End the polls of ``subject`` whose time is over, once its question has ended, or after so many turns."""
+        if subject.question is not None and turns:
+            asyncio.get_running_loop().call_soon(self._expire_later, subject, turns - 1)
+        else:
+            subject.expire()
 
     def _ask(self, now: float) -> None:
         loop = asyncio.get_running_loop()
@@ -221,6 +237,7 @@ class Poller:
         self._scheduler.answered()
         if not question.cancelled():
             self._deliver(subject, question)
+        subject.expire()
         if not self._life.closed:
             now = self._clock.monotonic()
             if subject.waiters:

@@ -6,7 +6,7 @@ each compares the answer with what it expects. What can happen to a waiter:
 ======================  ===========================================================================================
 its first instant       the subject is asked about before all repeats
 its last instant        the subject is asked about once more
-its deadline            it ends with ``PollTimeout``
+its deadline            it ends with ``PollTimeout``, after an answer that has arrived already
 an answer, not final    becomes the latest state
 an answer, final        becomes the latest state, and settles the waiter: nothing changes that any more
 one of another sale     is not accepted: a temporary error of this waiter alone
@@ -103,7 +103,7 @@ def is_temporary(error: BaseException, primary_node: str) -> bool:
 class Subject(Scheduled, Generic[S]):
     """One order or refund that is waited for."""
 
-    __slots__ = ("has_failed", "is_woken", "number", "question", "topic", "waiters")
+    __slots__ = ("has_failed", "is_expiring", "is_woken", "number", "question", "topic", "waiters")
 
     def __init__(self, topic: Topic[S], number: str) -> None:
         super().__init__()
@@ -115,6 +115,8 @@ class Subject(Scheduled, Generic[S]):
         self.is_woken = False
         """Whether it was reported as paid after the question that is under way began."""
         self.has_failed = False
+        self.is_expiring = False
+        """Whether the time of some waiters is over, but they have not ended yet."""
 
     def join(self, waiter: Waiter[S]) -> None:
         """Add a waiter."""
@@ -150,11 +152,18 @@ class Subject(Scheduled, Generic[S]):
 
     def note_error(self, error: OmipayError) -> None:
         """Store a temporary error: the next question may be answered."""
-        if not self.has_failed:
+        if not self.has_failed and any(waiter.instant is not Instant.EXPIRED for waiter in self.waiters):
             self.has_failed = True
             logger.warning("%s %s: polling goes on after an error: %s", self.topic.kind, printable(self.number), error)
         for waiter in self.waiters:
             waiter.last_error = error
+
+    def expire(self) -> None:
+        """End the waiters whose time is over."""
+        self.is_expiring = False
+        for waiter in self.waiters:
+            if waiter.instant is Instant.EXPIRED:
+                waiter.end_with(End.TIME)
 
     def fail(self, error: BaseException) -> None:
         """End every waiter with an error: another question would not help."""
@@ -168,7 +177,9 @@ class Instant(enum.IntEnum):
     FIRST = 0
     LAST = 1
     DEADLINE = 2
-    NONE = 3
+    EXPIRED = 3
+    """The deadline has passed."""
+    NONE = 4
 
 
 class End(enum.Enum):
@@ -219,7 +230,7 @@ class Waiter(Generic[S]):
     def next_time(self) -> float:
         """When its next instant comes."""
         schedule = self.schedule
-        return (schedule.first, schedule.last, schedule.deadline, math.inf)[self.instant]
+        return (schedule.first, schedule.last, schedule.deadline, math.inf, math.inf)[self.instant]
 
     @property
     def wants_more(self) -> bool:
@@ -230,7 +241,7 @@ class Waiter(Generic[S]):
         """Go on to the following instant, since the next one has come. Returns the one that has passed."""
         passed = self.instant
         if passed is Instant.DEADLINE:
-            self.end_with(End.TIME)
+            self.instant = Instant.EXPIRED
         elif passed is Instant.FIRST and self.schedule.first < self.schedule.last:
             self.instant = Instant.LAST
         else:

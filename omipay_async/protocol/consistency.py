@@ -82,7 +82,12 @@ def disagrees(state: Any, name: str, expected: object) -> bool:
     if expected is None:
         return False
     actual = getattr(state, name)
-    return is_unreadable(state.raw.get(name)) if actual is None else bool(actual != expected)
+    return is_unreadable(state.raw.get(name)) if actual is None else bool(_bare(actual) != _bare(expected))
+
+
+def _bare(value: object) -> object:
+    # Databases fill text up with spaces.
+    return value.strip() if isinstance(value, str) else value
 
 
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ import attrs
 from omipay_async import models, new_orders
 from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, order_status, refund_status
 
-from .jsontext import issued_number, json_text, own_number
+from .jsontext import DamagedText, issued_number, json_text, own_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -45,6 +45,8 @@ _FIRST_YEAR: Final = 2000  # an earlier time is the default value of some databa
 def _text(value: Any, _: Any = None) -> str:
     if not isinstance(value, str):
         raise _WrongKindError("is not a string")
+    if isinstance(value, DamagedText):
+        raise _WrongKindError("is not UTF-8")
     return value
 
 

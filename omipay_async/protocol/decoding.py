@@ -89,8 +89,9 @@ class ReplyDecoder:
     def _value(self, context: RequestContext, received: Received, raw: dict[str, Any], *, paying: bool) -> Any:
         if paying:  # the order_time of a scan order is when it was paid
             return self._model(context, raw, {"status": OrderStatus.PAYING, "order_time": None})
-        verdict = raw.get("return_code") or None
-        if verdict != "SUCCESS" and (verdict is not None or context.endpoint.needs_return_code):
+        verdict = raw.get("return_code")
+        is_absent = verdict in (None, "")
+        if verdict != "SUCCESS" and (context.endpoint.needs_return_code or not is_absent):
             raise ValueError("return_code is neither SUCCESS nor FAIL")
         if not 200 <= received.status < 300:
             message = f"it came with HTTP status {received.status}"
@@ -110,13 +111,13 @@ def _object(received: Received) -> dict[str, Any]:
         message = f"it is longer than {LARGEST_REPLY} bytes"
         raise ValueError(message)
     try:
-        return json_object(received.body, received.content_type)
+        return json_object(received.body, received.content_type, is_reply=True)
     except ValueError:
         # Unpacked only where the bytes cannot be read as they are: where they can, the header does not count.
         plain = unpacked(received.body, received.encoding)
         if plain is received.body:
             raise
-    return json_object(plain, received.content_type)
+    return json_object(plain, received.content_type, is_reply=True)
 
 
 def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = None) -> APIError:

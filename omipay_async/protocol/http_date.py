@@ -5,6 +5,8 @@ HTTP writes times in three forms (RFC 9110, 5.6.7), always in UTC::
     Sun, 06 Nov 1994 08:49:37 GMT
     Sunday, 06-Nov-94 08:49:37 GMT
     Sun Nov  6 08:49:37 1994
+
+What has another form, such as a time of another zone, or two times, is not read: money is sent again by what it says.
 """
 
 from __future__ import annotations
@@ -16,13 +18,21 @@ from typing import Final
 
 _YEAR_2000_MS: Final = 946_684_800_000
 _FURTHEST_MS: Final = 30 * 86_400_000
+_FORMS: Final = re.compile(
+    r"""[a-z]{3},\ [0-9]{1,2}\ [a-z]{3}\ [0-9]{4}\ [0-9:]{8}\ (?:GMT|UTC)
+    |[a-z]{6,9},\ [0-9]{2}-[a-z]{3}-[0-9]{2}\ [0-9:]{8}\ (?:GMT|UTC)
+    |[a-z]{3}\ [a-z]{3}\ [\ 0-9][0-9]\ [0-9:]{8}\ [0-9]{4}""",
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 def parse_http_date(text: str | None) -> int | None:
     """Milliseconds since the Unix epoch, or None if ``text`` is not a time in one of the three forms."""
-    parts = None if text is None else email.utils.parsedate_tz(text)
-    if parts is None or parts[9]:  # a zone other than UTC: not one of the three forms
+    if text is None or _FORMS.fullmatch(text.strip()) is None:
+        return None
+    parts = email.utils.parsedate_tz(text)
+    if parts is None:
         return None
     try:
         return round(datetime(*parts[:6], tzinfo=UTC).timestamp() * 1000)

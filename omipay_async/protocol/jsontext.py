@@ -2,6 +2,9 @@
 
 Oddities that leave the meaning clear are accepted: a byte order mark, control characters inside of strings, lone
 surrogates, numbers of any size. A key that appears twice is reported, since nobody knows which value counts.
+
+In a reply, one value that cannot be read does not make the others unreadable: ``NaN`` and ``Infinity`` are numbers that
+are not finite, and text with bytes that are not UTF-8 is :class:`DamagedText`.
 """
 
 from __future__ import annotations
@@ -15,10 +18,16 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from omipay_async.text import plain_text, plain_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 _LARGEST_NUMBER: Final = 10**64
+
+
+class DamagedText(str):
+    """Text of which some bytes could not be decoded: U+FFFD stands for them. It may be shown, and is nothing else."""
+
+    __slots__ = ()
 
 
 class JSONObject(dict[str, Any]):
@@ -34,7 +43,7 @@ class JSONObject(dict[str, Any]):
 
 def issued_number(value: object) -> str | None:
     """The gateway's number of an order or a refund; None if ``value`` is not one. It is text, and not blank."""
-    return value if isinstance(value, str) and value.strip() else None
+    return value if isinstance(value, str) and not isinstance(value, DamagedText) and value.strip() else None
 
 
 def own_number(value: object) -> str | None:
@@ -85,32 +94,40 @@ def _same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other  # True == 1, but they are different values
 
 
-# Made once: json.loads(parse_float=...) would make a decoder on each call. Not strict: it accepts control characters.
-_JSON: Final = json.JSONDecoder(
-    parse_float=_fraction, parse_constant=reject_constant, object_pairs_hook=_pairs, strict=False
-)
+def _decoder(*, is_reply: bool, parse_int: Callable[[str], Any] | None = None) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_float=_fraction,
+        parse_int=parse_int,
+        parse_constant=Decimal if is_reply else reject_constant,
+        object_pairs_hook=_pairs,
+        strict=False,  # it accepts control characters
+    )
+
+
+# Made once: json.loads(parse_float=...) would make a decoder on each call. By whether they read a reply.
+_JSON: Final = {is_reply: _decoder(is_reply=is_reply) for is_reply in (False, True)}
 # For integers with more digits than int() accepts; Decimal reads them in linear time.
-_JSON_OF_HUGE_NUMBERS: Final = json.JSONDecoder(
-    parse_float=_fraction, parse_int=Decimal, parse_constant=reject_constant, object_pairs_hook=_pairs, strict=False
-)
+_JSON_OF_HUGE_NUMBERS: Final = {is_reply: _decoder(is_reply=is_reply, parse_int=Decimal) for is_reply in (False, True)}
 _GBK: Final = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?(?:gbk|gb2312|gb18030|cp936|x-gbk)\b", re.IGNORECASE)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
+def json_object(body: bytes, content_type: str | None = None, *, is_reply: bool = False) -> dict[str, Any]:
     """The JSON object in ``body``, its keys without stray spaces (``"refund_no "`` in both documents' examples).
 
     It is a :class:`JSONObject` if a key is repeated. ``content_type`` counts only if the bytes are not UTF-8: GBK is
-    read where it is declared.
+    read where it is declared. Of a reply, what can be read is read, whatever else is in it.
 
     Raises:
         ValueError: the body is not a JSON object; the message shows nothing of it.
     """
-    text = _decoded(body, content_type)
+    text = _decoded(body, content_type, is_reply=is_reply)
     try:
-        value = _parsed(text)
-        if "\\ud" in text or "\\uD" in text:
-            value = _without_surrogates(value)
+        value = _parsed(text, is_reply=is_reply)
+        if not text.isascii() and _SURROGATE.search(text):
+            value = _without_surrogates(value, DamagedText)
+        elif "\\ud" in text or "\\uD" in text:
+            value = _without_surrogates(value, str)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError:
@@ -133,15 +150,15 @@ def in_utf8(body: bytes, content_type: str | None) -> bytes:
     return body
 
 
-def _decoded(body: bytes, content_type: str | None) -> str:
+def _decoded(body: bytes, content_type: str | None, *, is_reply: bool = False) -> str:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        text = _decoded_otherwise(body, content_type)
+        text = _decoded_otherwise(body, content_type, is_reply=is_reply)
     return text.removeprefix("\ufeff")
 
 
-def _decoded_otherwise(body: bytes, content_type: str | None) -> str:
+def _decoded_otherwise(body: bytes, content_type: str | None, *, is_reply: bool) -> str:
     try:
         return _SURROGATE.sub("\ufffd", body.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:
@@ -151,25 +168,28 @@ def _decoded_otherwise(body: bytes, content_type: str | None) -> str:
             return body.decode("gb18030")
     except UnicodeDecodeError:
         pass
+    if is_reply:
+        return body.decode("utf-8", "surrogateescape")
     raise ValueError("it is not UTF-8")
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, *, is_reply: bool) -> Any:
     try:
-        return _JSON.decode(text)
+        return _JSON[is_reply].decode(text)
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer with too many digits, or NaN, which is rejected again
-        return _JSON_OF_HUGE_NUMBERS.decode(text)
+        return _JSON_OF_HUGE_NUMBERS[is_reply].decode(text)
 
 
-def _without_surrogates(value: Any) -> Any:
+def _without_surrogates(value: Any, text: type[str]) -> Any:
+    """``value`` with U+FFFD for each lone surrogate. Text in which there was one is of the type ``text``."""
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return text(_SURROGATE.sub("\ufffd", value)) if _SURROGATE.search(value) else value
     if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
+        return [_without_surrogates(item, text) for item in value]
     if isinstance(value, dict):
-        clean = {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+        clean = {_without_surrogates(key, text): _without_surrogates(item, text) for key, item in value.items()}
         return JSONObject(clean, value.repeated, value.conflicts) if isinstance(value, JSONObject) else clean
     return value
 

@@ -46,8 +46,9 @@ class Received:
         kept: dict[str, str] = {}
         for name, value in headers:
             field = _KEPT_HEADERS.get(name.lower())
-            if field is not None:
-                kept[field] = f"{kept[field]}, {_text(value)}" if field in kept else _text(value)
+            text = _text(value)
+            if field is not None and (field != "date" or kept.get(field) != text):  # one time, told twice
+                kept[field] = f"{kept[field]}, {text}" if field in kept else text
         return cls(status, body[:LARGEST_REPLY], complete=complete, node=node, **kept)
 
 

@@ -174,11 +174,12 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
     if not isinstance(name, str) or not _ENDPOINT_NAME.fullmatch(plain_text(name)):
         reject("endpoint", "must be the name of an endpoint under /v2/, such as ConfirmCheckOut")
     name = plain_text(name)
-    if name in NEVER_SENT:
+    last = name.rpartition("/")[2].casefold()
+    if last in _NEVER_SENT:
         reject("endpoint", "is a mistake of the English document: the endpoint is called MakeQROrder")
     if not isinstance(safety, str) or plain_text(safety) not in tuple(Safety):
         reject("safety", "must be Safety.READ or Safety.MONEY")
-    known = _KNOWN_ENDPOINTS.get(name.rpartition("/")[2].casefold())
+    known = _KNOWN_ENDPOINTS.get(last)
     checked_safety = Safety(plain_text(safety))
     if known is not None and known.safety is Safety.MONEY and checked_safety is Safety.READ:
         reject("safety", f"must be Safety.MONEY: {known.name} moves money")
@@ -197,6 +198,7 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
 
 # Without regard to case: a gateway may accept other spellings of an endpoint that moves money.
 _KNOWN_ENDPOINTS: Final = {name.casefold(): endpoint for name, endpoint in ENDPOINTS.items()}
+_NEVER_SENT: Final = frozenset(map(str.casefold, NEVER_SENT))
 
 
 def unknown_endpoint(safety: object) -> Endpoint[dict[str, Any]]:

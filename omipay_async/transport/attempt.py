@@ -155,7 +155,7 @@ def session_closed() -> Failed:
 
 def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
     """The failure of an attempt whose scope was cancelled."""
-    if why is CancelReason.CLOSED:
+    if why is CancelReason.CLOSED and not (attempt.travels_alone and attempt.may_have_arrived):
         return session_closed()
     if attempt.may_have_arrived:
         message = f"{attempt.endpoint}: no answer in time"

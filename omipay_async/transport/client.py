@@ -29,7 +29,7 @@ import httpx
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
-from .attempt import Attempt, Failed, Node, Progress, TooLateError, cut_short, too_late
+from .attempt import Attempt, Failed, Progress, TooLateError, cut_short, too_late
 from .cancellation import ScopeCancelled
 from .evidence import failed
 from .given import keep_no_connection
@@ -213,16 +213,18 @@ class HTTPClient:
         request_of: Callable[[Attempt], httpx.Request],
         attempt: Attempt,
     ) -> Received:
-        response: httpx.Response | None = None
-        try:
-            response = _checked(await transport.handle_async_request(request_of(attempt)))
-            received = await _read(response, attempt.node)
-            self._answered[attempt.node.base_url] = attempt.clock.monotonic()
-            response = None
-            return received
-        finally:
-            if response is not None:
-                self._close(response.aclose())
+        response = _checked(await transport.handle_async_request(request_of(attempt)))
+        attempt.progress = Progress.SENT  # whatever happens while the reply is read
+        if response.is_closed:  # it was made by a mock, or the user's transport has read it
+            body, complete = response.content, len(response.content) <= LARGEST_REPLY
+        else:
+            try:
+                body, complete = await _body(response)
+            finally:
+                self._close(response.aclose())  # it may fail or hang, but the reply has been read
+        self._answered[attempt.node.base_url] = attempt.clock.monotonic()
+        headers = response.headers.raw
+        return Received.of(response.status_code, headers, body, complete=complete, node=attempt.node.name)
 
     def distrust(self, slot: Slot) -> None:
         """Close the connection over which an unusable reply came."""
@@ -281,15 +283,6 @@ def can_be_asked(address: str) -> bool:
         return bool(to_url(address).host)
     except (httpx.InvalidURL, ValueError):  # a ValueError is raised for a wrong international name
         return False
-
-
-async def _read(response: httpx.Response, node: Node) -> Received:
-    if response.is_closed:  # it was made by a mock, or the user's transport has read it
-        body, complete = response.content, len(response.content) <= LARGEST_REPLY
-    else:
-        body, complete = await _body(response)
-        await response.aclose()
-    return Received.of(response.status_code, response.headers.raw, body, complete=complete, node=node.name)
 
 
 async def _body(response: httpx.Response) -> tuple[bytes, bool]:

@@ -110,3 +110,25 @@ async def test_after_a_sign_timeout_with_a_number_the_outcome_is_unknown(clock: 
     assert isinstance(caught.value.__cause__, AuthenticationError)
     assert caught.value.raw == refused
     assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("dates", "repeated"),
+    [
+        (["Tue, 14 Nov 2023 23:13:20 GMT", "Tue, 14 Nov 2023 22:13:20 GMT"], False),
+        (["Tue, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 23:13:20 GMT"], False),
+        (["Wed, 15 Nov 2023 09:13:20 AEDT"], False),
+        (["Tue, 14 Nov 2023 23:13:20 GMT", "Tue, 14 Nov 2023 23:13:20 GMT"], True),
+    ],
+)
+async def test_money_is_sent_again_only_by_one_time_in_utc(
+    clock: ManualClock, gateway: Gateway, dates: list[str], *, repeated: bool
+) -> None:
+    """Two times that differ, or that of another zone, do not show how far the clock is off. One told twice does."""
+    rejection = httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers=[("Date", date) for date in dates])
+    gateway.on("Refund", rejection, REFUNDED)
+    async with gateway.session() as omipay:
+        call = await begin(clock, make_refund(omipay))
+        ended = await outcome(call)
+    assert isinstance(ended, AuthenticationError) is not repeated
+    assert len(gateway.requests) == (2 if repeated else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,18 @@ import attrs
 import httpx
 import pytest
 
-from omipay_async import ErrorCode, Event, OmipayError, Outcome, PaymentDeclined, RetryPolicy, Safety, SessionClosed
-from tests.support.fake_journal import PAID, scan
+from omipay_async import (
+    ErrorCode,
+    Event,
+    JournalOutcome,
+    OmipayError,
+    Outcome,
+    PaymentDeclined,
+    RetryPolicy,
+    Safety,
+    SessionClosed,
+)
+from tests.support.fake_journal import PAID, FakeJournal, scan
 from tests.support.scripted_gateway import (
     AT_ONCE,
     REFUSED,
@@ -182,3 +193,42 @@ async def test_a_call_that_ends_while_it_waits_is_reported_without_a_code(
     (told,) = [event for event in named(events, "call") if event.endpoint == "Refund"]
     assert (told.error, told.outcome, told.error_code) == ("SessionClosed", Outcome.NOT_DONE, None)
     assert (told.waited_s, told.duration_s, told.order_no, told.out_refund_no) == (2, 2, "TR1", "R-1")
+
+
+class Interruption(BaseException):
+    """Such as KeyboardInterrupt, which would end the tests."""
+
+
+@pytest.mark.parametrize("interruption", [asyncio.CancelledError, Interruption])
+async def test_an_interruption_after_the_reply_does_not_undo_it(
+    clock: ManualClock, gateway: Gateway, interruption: type[BaseException]
+) -> None:
+    """A charge that was answered, but whose caller does not hear of it, is never reported as not done."""
+    gateway.on("MakeScanOrder", PAID)
+    reported: list[Event] = []
+
+    def interrupt(event: Event) -> None:
+        reported.append(event)
+        if event.name == "attempt":
+            raise interruption
+
+    journal = FakeJournal()
+    async with gateway.session(on_event=interrupt, journal=journal) as omipay:
+        with pytest.raises(interruption):
+            await scan(omipay)
+    assert [(event.name, event.outcome) for event in reported] == [("attempt", None), ("call", Outcome.UNKNOWN)]
+    assert (journal.names, journal.last.outcome) == (["opening", "closing"], JournalOutcome.UNKNOWN)
+
+
+async def test_an_interruption_before_a_repeat_of_what_was_never_sent(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """Nothing was received: it is not done."""
+    gateway.on("MakeScanOrder", REFUSED)
+    async with gateway.session(on_event=events.append, retry=RetryPolicy(base_delay=10, max_delay=10)) as omipay:
+        call = await begin(clock, scan(omipay))
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    (ended,) = named(events, "call")
+    assert (ended.error, ended.outcome) == ("CancelledError", Outcome.NOT_DONE)

@@ -152,3 +152,13 @@ async def test_a_refund_is_compared_by_its_own_number(
     assert not poll.done()
     await clock.advance(60)
     assert (await outcome(poll)).out_refund_no == "R-1"
+
+
+@pytest.mark.parametrize(("sold", "said"), [("T1-000231", "T1-000231   "), (" T1-000231", "T1-000231"), ("231 ", 231)])
+async def test_spaces_around_a_number_do_not_make_another_sale(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, sold: str, said: Any
+) -> None:
+    """A database that fills numbers up with spaces, or strips them, does not hide a payment."""
+    gateway.on("TR1", order("PAID", out_order_no=said))
+    poll = await begin(clock, omipay.poll_until_paid(attrs.evolve(OURS, out_order_no=sold), first_wait=0))
+    assert (await outcome(poll)).status is OrderStatus.PAID

@@ -26,6 +26,7 @@ from omipay_async import (
     RefundStatus,
     Safety,
     ScanOrder,
+    TransportError,
 )
 from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome, refund, settle
 
@@ -317,7 +318,7 @@ async def test_the_fields_of_a_poll_timeout(
 async def test_the_fields_of_a_poll_timeout_of_a_refund(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
-    """It has the refund; without any answer or error both fields are None."""
+    """It has the refund, and as ``last_error`` that the last question was not answered in time."""
     gateway.on("RF1", refund("Applied"))
     gateway.on("RF2", Held(refund("Applied")))
     polls = [await begin(clock, omipay.poll_until_refunded(number, timeout=12)) for number in ("RF1", "RF2")]
@@ -325,7 +326,7 @@ async def test_the_fields_of_a_poll_timeout_of_a_refund(
     seen, unseen = [await outcome(poll) for poll in polls]
     assert (seen.refund_no, seen.order_no, seen.order, seen.last_error) == ("RF1", None, None, None)
     assert seen.refund.status is RefundStatus.Applied
-    assert (unseen.refund_no, unseen.refund, unseen.last_error) == ("RF2", None, None)
+    assert (unseen.refund_no, unseen.refund, type(unseen.last_error)) == ("RF2", None, TransportError)
     assert str(unseen) == "refund RF2: nothing final within 12 s, no status was seen; ask again later"
 
 
@@ -343,3 +344,34 @@ async def test_a_question_has_no_more_time_than_its_poll(
     await clock.advance(12)
     assert isinstance(await outcome(poll), PollTimeout)
     assert gateway.connect_timeouts[-1] == pytest.approx(0.5 / 3)  # of the last question, half a second before the end
+
+
+@pytest.mark.parametrize("status", ["PAID", "CANCELLED", "PAYING"])
+async def test_an_answer_that_has_arrived_at_the_end_is_taken(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, status: str
+) -> None:
+    """As if something had blocked the event loop past the time limit: a payment is not missed."""
+    held = Held(order(status))
+    gateway.on("TR1", held)
+    poll = await begin(clock, omipay.poll_until_paid("TR1", first_wait=0, timeout=12))
+    held.release.set()  # the reply is there, but nobody has read it yet
+    clock.advance(12)
+    ended: Any = await outcome(poll)
+    kinds: dict[str, type[Any]] = {"PAID": Order, "CANCELLED": PaymentFailed, "PAYING": PollTimeout}
+    assert type(ended) is kinds[status]
+    assert getattr(ended, "order", ended).status == status
+
+
+async def test_a_poll_whose_question_is_shared_ends_at_its_own_time(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """The question under way has the time of the poll that goes on."""
+    held = Held(order("PAID"))
+    gateway.on("TR1", held)
+    short, long = [
+        await begin(clock, omipay.poll_until_paid("TR1", first_wait=0, timeout=timeout)) for timeout in (12, 25)
+    ]
+    await clock.advance(12)
+    assert isinstance(await outcome(short), PollTimeout)
+    held.release.set()
+    assert (await outcome(long)).is_paid

@@ -49,6 +49,10 @@ UNUSABLE: dict[str, bytes] = {
     "no verdict": b'{"hello": "world", "order_no": "TR1"}',
     "another verdict": b'{"return_code": "MAYBE", "order_no": "TR1", "openid": "x"}',
     "a verdict of another type": b'{"return_code": ["SUCCESS"], "order_no": "TR1", "openid": "x"}',
+    **{
+        f"a verdict of {word}": b'{"return_code": %b, "order_no": "TR1", "openid": "x", "rate": 1}' % word.encode()
+        for word in ("false", "0", "[]", "{}", "0.0")
+    },
     "a huge int": b'{"return_code": "SUCCESS", "amount": ' + b"9" * 5000 + b"}",
     "a huge exponent": b'{"return_code": "SUCCESS", "rate": 1e99999999999999999999}',
 }
@@ -340,3 +344,11 @@ async def test_a_read_succeeds_after_temporary_errors() -> None:
     async with open_session(gateway) as omipay:
         assert (await omipay.query_order("TR1")).is_paid
     assert len(gateway.requests) == 3
+
+
+@pytest.mark.parametrize("verdict", [False, 0, [], {}])
+async def test_a_verdict_that_python_takes_for_false_is_not_absent(verdict: Any) -> None:
+    """The endpoints whose replies may have no ``return_code`` do not take such a one for a success."""
+    async with open_session(Gateway({"return_code": verdict, "order_no": "TR1"})) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await omipay.call("ConfirmCheckOut", {"amount": 450})

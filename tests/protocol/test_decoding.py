@@ -301,16 +301,16 @@ def test_lone_surrogates_become_replacement_characters(body: bytes) -> None:
 
 @pytest.mark.parametrize("declared", ["GBK", "gb2312", "GB18030", '"gbk"'])
 def test_gbk_is_read_where_it_is_declared(declared: str) -> None:
-    """And only if the bytes are not UTF-8."""
+    """And only if the bytes are not UTF-8, and are GBK."""
     content_type = f"application/json; charset={declared}"
     body = json.dumps(fail("NOT_ENOUGH", error_msg="余额不足"), ensure_ascii=False)
     for encoding in ("gbk", "utf-8"):
         with pytest.raises(PaymentDeclined, match="余额不足"):
             read("MakeScanOrder", body.encode(encoding), content_type=content_type)
     for other in (None, "application/json", "application/json; charset=latin-1"):
-        with pytest.raises(InvalidReply, match="not UTF-8"):
+        with pytest.raises(PaymentDeclined, match="\ufffd\ufffd"):
             read("MakeScanOrder", body.encode("gbk"), content_type=other)
-    with pytest.raises(InvalidReply, match="not UTF-8"):
+    with pytest.raises(InvalidReply, match="neither SUCCESS nor FAIL"):
         read("MakeScanOrder", b'{"\xff":1}', content_type=content_type)
 
 

@@ -38,6 +38,16 @@ def test_three_forms_of_one_time(zone: None, text: str) -> None:
     "text",
     [
         *(None, "", " ", "yesterday", "0", "1700000000", "Tue, 99 Nov 2023 23:13:20 GMT", "Thu, 01 Jan 99999 00:00:00"),
+        *("Tue, 14 Nov 2023 22:13:20 AEDT", "Tue, 14 Nov 2023 22:13:20 CET", "Tue, 14 Nov 2023 22:13:20 GMT+11"),
+        *(
+            "Tue, 14 Nov 2023 22:13:20",
+            "14 Nov 2023 22:13:20 GMT",
+            "Tue, 14 Nov 2023 22:13 GMT",
+            f"{FORMS[0]}, {FORMS[0]}",
+        ),
+        *("Tue, 14 Nov 2023 10:13:20 PM GMT", "Tue, 14 Nov 2023 22:13:20 GMT, Tue, 14 Nov 2023 23:13:20 GMT"),
+        *("Tue Nov 14 22:13:20 AEDT 2023", "Tue, 14 Xyz 2023 22:13:20 GMT", "Tue, 14 Nov 2023 ::::::::: GMT"),
+        *("Tue, 14 Nov 2023 :::::::: GMT", "Tue, 14 Nov 2023 22:13:20 gmt\n\n.", "Tue, 14 Nov 2023 99999999 GMT"),
         *("Tue, 14 Nov 2023 25:13:20 GMT", "Tue, 14 Nov 2023 22:13:20 +1000", "Tue, 14 Nov 2023 22:13:20 EST", "\x00"),
     ],
 )

@@ -220,7 +220,7 @@ async def test_a_general_call_names_an_endpoint_under_v2(name: Any) -> None:
     await refused("call", {"endpoint": name, "params": {}}, "endpoint")
 
 
-@pytest.mark.parametrize("name", ["MakeQRCode", "MakeQRCodeOrder"])
+@pytest.mark.parametrize("name", ["MakeQRCode", "MakeQRCodeOrder", "makeqrcode", "MAKEQRCODEORDER", "v2/MakeQRCode"])
 async def test_the_english_documents_slips_are_not_sent(name: str) -> None:
     """The error contains the right name of the endpoint."""
     assert "MakeQROrder" in str(await refused("call", {"endpoint": name, "params": {}}, "endpoint"))

@@ -1,0 +1,53 @@
+"""One value of a reply that cannot be read makes only its own field unreadable."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from omipay_async import InvalidReply, OrderStatus, PaymentDeclined
+from tests.support.canned_gateway import read, success
+
+
+@pytest.mark.parametrize("written", [b"NaN", b"Infinity", b"-Infinity"])
+def test_a_number_that_json_does_not_have_hides_no_payment(written: bytes) -> None:
+    """Some programs write it. It is not a number of anything, and does no harm in a field of less importance."""
+    order = read("QueryOrder", json.dumps(success("QueryOrder")).encode()[:-1] + b', "exchange_rate": %b}' % written)
+    assert (order.status, order.exchange_rate) == (OrderStatus.PAID, None)
+    with pytest.raises(PaymentDeclined):
+        read("MakeScanOrder", b'{"return_code":"FAIL","error_code":"NOT_ENOUGH","x":%b}' % written)
+    with pytest.raises(InvalidReply, match="amount is not a whole number"):
+        read("QueryOrder", b'{"return_code":"SUCCESS","result_code":"PAID","currency":"AUD","amount":%b}' % written)
+    huge = b'{"return_code":"SUCCESS","order_no":"TR1","x":' + b"9" * 10_000 + b',"y":%b}' % written
+    assert read("MakeScanOrder", huge).is_paid
+
+
+DAMAGED = ["余额不足".encode()[:-1], "余额".encode("gbk"), b"caf\xe9", b"\xff", b"a\\ud800\xff"]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+@pytest.mark.parametrize("content_type", [None, "application/json; charset=utf-8", "text/html; charset=latin-1"])
+def test_text_for_people_that_cannot_be_decoded_hides_no_refusal(damaged: bytes, content_type: str | None) -> None:
+    """A message that was cut off in the middle of a character, or that is in another encoding. The rest is clear."""
+    body = b'{"return_code":"FAIL","error_code":"NOT_ENOUGH","error_msg":"%b"}' % damaged
+    with pytest.raises(PaymentDeclined, match="\ufffd") as declined:
+        read("MakeScanOrder", body, content_type=content_type)
+    assert pickle.loads(pickle.dumps(declined.value)).raw == declined.value.raw
+    paid = b'{"return_code":"SUCCESS","result_code":"PAID","currency":"AUD","amount":1,"pay_currency":"%b"}' % damaged
+    order = read("QueryOrder", paid, content_type=content_type)
+    assert (order.status, order.pay_currency) == (OrderStatus.PAID, None)
+    assert "\ufffd" in order.raw["pay_currency"]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+def test_a_field_that_counts_must_be_decodable(damaged: bytes) -> None:
+    """A number or a status of which some bytes are wrong is none, and a number that was sent is another one."""
+    for reply in (b'"order_no":"%b"', b'"order_no":"TR1","out_order_no":"%b"'):
+        with pytest.raises(InvalidReply):
+            read("MakeScanOrder", b'{"return_code":"SUCCESS",%b}' % (reply % damaged))
+    with pytest.raises(InvalidReply, match="status is not UTF-8"):
+        read("QueryOrder", b'{"return_code":"SUCCESS","result_code":"%b","currency":"AUD","amount":1}' % damaged)
+    with pytest.raises(InvalidReply):
+        read("MakeScanOrder", b'{"return_code":"SUCCESS%b","order_no":"TR1"}' % damaged)
