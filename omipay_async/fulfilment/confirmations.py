@@ -72,7 +72,7 @@ class _Question:
 
     signature: str
     bodies: dict[_Body, None]
-    task: asyncio.Task[Order] | None = None
+    task: asyncio.Task[Order]
 
 
 class Confirmations:
@@ -164,7 +164,7 @@ class Confirmations:
         question = self._under_way.get(body.order_no)
         if question is not None and body in question.bodies:
             del question.bodies[body]
-            if not question.bodies and question.task is not None:
+            if not question.bodies:
                 question.task.cancel()  # nobody waits for its answer any more
         if body.answer.done():
             body.answer.exception()  # or asyncio would warn, if the caller was cancelled, that it was never retrieved
@@ -191,11 +191,11 @@ class Confirmations:
         bodies = dict(self._waiting[order_no])
         for body in bodies:
             self._remove(body)
-        question = self._under_way[order_no] = _Question(signature, bodies)
         limit = max(body.deadline for body in bodies) - self._clock.monotonic()
         # Created directly, because a loop's task factory may run a task before it is known here.
-        question.task = asyncio.Task(_query(self._ask, order_no, max(limit, 0.001)), loop=asyncio.get_running_loop())
-        question.task.add_done_callback(lambda task: self._answered(order_no, question, task))
+        task = asyncio.Task(_query(self._ask, order_no, max(limit, 0.001)), loop=asyncio.get_running_loop())
+        question = self._under_way[order_no] = _Question(signature, bodies, task)
+        task.add_done_callback(lambda task: self._answered(order_no, question, task))
 
     def _answered(self, order_no: str, question: _Question, task: asyncio.Task[Order]) -> None:
         error = None if task.cancelled() else task.exception()

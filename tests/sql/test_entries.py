@@ -286,7 +286,7 @@ async def test_pruning_removes_what_was_closed_long_ago(books: Books) -> None:
 @pytest.mark.parametrize("older_than", [-1, float("nan"), True, "30 days", timedelta(days=-1)])
 async def test_a_wrong_duration_is_refused(books: Books, older_than: Any) -> None:
     """The error names it, and comes before anything is removed."""
-    with pytest.raises(InvalidRequest, match="older_than"):
+    with pytest.raises(InvalidRequest, match=r"^older_than "):
         await books.prune(older_than)
 
 

@@ -17,6 +17,8 @@ from omipay_async.sql import Books, database
 from tests.support.entries import M, order
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from omipay_async.models import Order
 
 KEY = f"{M}:TR1"
@@ -85,6 +87,29 @@ async def test_a_connection_is_closed_only_after_the_statement_of_a_cancelled_ca
             await asyncio.wait(books._database._tasks)
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
+
+
+async def test_a_connection_stays_open_while_a_statement_uses_it_whose_caller_has_left(sqlite: Books) -> None:
+    """On SQLite the statement goes on in its thread."""
+    started, go, seen = asyncio.Event(), asyncio.Event(), list[bool]()
+
+    async def work(connection: AsyncConnection) -> None:
+        started.set()
+        await go.wait()
+        seen.append(connection.closed)
+
+    async def use() -> None:
+        async with sqlite._database.connected(BackendError) as connection:
+            await sqlite._database.on(connection, work, BackendError)
+
+    using = asyncio.create_task(use())
+    await started.wait()
+    using.cancel()
+    for _ in range(30):
+        await asyncio.sleep(0.001)  # the thread of SQLite's driver could close it
+    go.set()
+    await asyncio.wait([using])
+    assert seen == [False]
 
 
 async def test_on_sqlite_nothing_is_written_after_the_caller_got_an_error(
