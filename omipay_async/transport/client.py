@@ -41,7 +41,7 @@ from .unsigned import UnsignedTransport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from .connection import Connection
     from .http_transport import HTTPTransport
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 _KEEPALIVE_S: Final = 30.0
 _LONGEST_KEEPALIVE_S: Final = 60.0
 """No transport keeps a connection alive for longer than this without an answer."""
+_CLOSING_S: Final = 5.0
+"""How long a connection may take to close before it is left to the garbage collection."""
 
 
 @attrs.define(eq=False)
@@ -175,9 +177,9 @@ class HTTPClient:
         try:
             return await self._exchange(attempt, functools.partial(self._over, transport, self._requests.for_proxy))
         finally:
-            self._close(transport.aclose())
+            self._close(transport.aclose)
             if attempt.progress is Progress.CONNECTING and attempt.stream is not None:
-                self._close(attempt.stream.aclose())
+                self._close(attempt.stream.aclose)
 
     async def _exchange(
         self, attempt: Attempt, send: Callable[[Attempt], Coroutine[Any, Any, Received]]
@@ -221,7 +223,7 @@ class HTTPClient:
             try:
                 body, complete = await _body(response)
             finally:
-                self._close(response.aclose())  # it may fail or hang, but the reply has been read
+                self._close(response.aclose)  # it may fail or hang, but the reply has been read
         self._answered[attempt.node.base_url] = attempt.clock.monotonic()
         headers = response.headers.raw
         return Received.of(response.status_code, headers, body, complete=complete, node=attempt.node.name)
@@ -243,19 +245,19 @@ class HTTPClient:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def _close(self, closing: Coroutine[Any, Any, None]) -> None:
+    def _close(self, close: Callable[[], Awaitable[None]]) -> None:
         # In a task of its own: a cancelled call must not wait for it.
-        task = asyncio.get_running_loop().create_task(_closed(closing))
+        task = asyncio.get_running_loop().create_task(_closed(close))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def aclose(self) -> None:
         """Close every connection; one that is in use is closed when its request ends."""
         if self._own is not None:
-            await _closed(self._own.aclose())
+            await _closed(self._own.aclose)
         here = asyncio.get_running_loop()
         await asyncio.gather(*(task for task in self._closing if task.get_loop() is here))
-        await _closed(self.http.aclose())
+        await _closed(self.http.aclose)
 
 
 def _checked(response: object) -> httpx.Response:
@@ -265,9 +267,10 @@ def _checked(response: object) -> httpx.Response:
     return response
 
 
-async def _closed(closing: Coroutine[Any, Any, None]) -> None:
+async def _closed(close: Callable[[], Awaitable[None]]) -> None:
     try:
-        await closing
+        async with asyncio.timeout(_CLOSING_S):
+            await close()
     except Exception as error:  # noqa: BLE001 - a connection that has failed may fail to close in any way
         logging.getLogger("omipay_async").debug("closing a connection failed: %s", type(error).__name__)
 

@@ -11,6 +11,7 @@ import httpx_aiohttp
 import pytest
 
 from omipay_async import AsyncOmipay, OutcomeUnknown
+from omipay_async.transport import client as http_client
 from omipay_async.transport.given import keep_no_connection
 
 from .client import Transport, open_session, query, scan
@@ -128,3 +129,19 @@ async def test_a_reply_counts_although_its_connection_does_not_close(how: str) -
         paid: Any = await scan(omipay, "A-1")
         assert paid.order_no == "TR1"
         go.set()
+
+
+async def test_a_connection_that_never_closes_does_not_keep_the_session_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transport is the user's, and so is its fault; the session closes all the same."""
+    monkeypatch.setattr(http_client, "_CLOSING_S", 0.01)
+    ended: list[str] = []
+
+    async def ends() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    async with streaming(Stream(ends=ends), []) as omipay:
+        await scan(omipay, "A-1")
+    assert ended == ["cancelled"]
