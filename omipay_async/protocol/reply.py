@@ -33,23 +33,17 @@ class Received:
     """``Retry-After``, which comes with 429 and 503."""
 
     @classmethod
-    def of(
-        cls,
-        status: int,
-        headers: Iterable[tuple[bytes, bytes]],
-        body: bytes,
-        *,
-        complete: bool = True,
-        node: str | None = None,
-    ) -> Self:
+    def of(cls, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, node: str | None = None) -> Self:
         """Make it from the ``headers`` as they were received. The values of a repeated one are joined."""
         kept: dict[str, str] = {}
         for name, value in headers:
             field = _KEPT_HEADERS.get(name.lower())
+            if field is None:
+                continue
             text = _text(value)
-            if field is not None and (field != "date" or kept.get(field) != text):  # one time, told twice
+            if field != "date" or kept.get(field) != text:  # one time, told twice
                 kept[field] = f"{kept[field]}, {text}" if field in kept else text
-        return cls(status, body[:LARGEST_REPLY], complete=complete, node=node, **kept)
+        return cls(status, body[:LARGEST_REPLY], complete=len(body) <= LARGEST_REPLY, node=node, **kept)
 
 
 def _text(value: bytes) -> str:

@@ -206,8 +206,7 @@ class HTTPClient:
         if own.is_watched():
             return await self._over(own, self._requests.for_own_connections, attempt)
         reply = await own.exchange(attempt, *self._requests.head(attempt))
-        complete = len(reply.body) <= LARGEST_REPLY
-        return Received.of(reply.status, reply.headers, reply.body, complete=complete, node=attempt.node.name)
+        return Received.of(reply.status, reply.headers, reply.body, attempt.node.name)
 
     async def _over(
         self,
@@ -218,15 +217,14 @@ class HTTPClient:
         response = _checked(await transport.handle_async_request(request_of(attempt)))
         attempt.progress = Progress.SENT  # whatever happens while the reply is read
         if response.is_closed:  # it was made by a mock, or the user's transport has read it
-            body, complete = response.content, len(response.content) <= LARGEST_REPLY
+            body = response.content
         else:
             try:
-                body, complete = await _body(response)
+                body = await _body(response)
             finally:
                 self._close(response.aclose)  # it may fail or hang, but the reply has been read
         self._answered[attempt.node.base_url] = attempt.clock.monotonic()
-        headers = response.headers.raw
-        return Received.of(response.status_code, headers, body, complete=complete, node=attempt.node.name)
+        return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
 
     def distrust(self, slot: Slot) -> None:
         """Close the connection over which an unusable reply came."""
@@ -288,14 +286,15 @@ def can_be_asked(address: str) -> bool:
         return False
 
 
-async def _body(response: httpx.Response) -> tuple[bytes, bool]:
+async def _body(response: httpx.Response) -> bytes:
+    """The body, of which no more is read once it is too long."""
     chunks, size = [], 0
     async for chunk in response.stream:  # type: ignore[union-attr]  # of an async transport
         chunks.append(chunk)
         size += len(chunk)
         if size > LARGEST_REPLY:
-            return b"".join(chunks), False
-    return b"".join(chunks), True
+            break
+    return b"".join(chunks)
 
 
 # h11 and httpcore are imported when a session is made, not with the package, as in httpx.

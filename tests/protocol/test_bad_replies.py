@@ -314,9 +314,10 @@ def test_the_fields_of_a_reply_without_headers_are_none() -> None:
         (b"Location", b"/x"),
         (b"retry-after", b"7"),
     )
-    received = Received.of(503, headers, b"x", complete=False, node="CN")
-    assert attrs.astuple(received) == (503, b"x", "now", False, "br", "CN", "text/html", "/x", "7")
-    assert len(Received.of(200, (), b" " * 1_048_577).body) == 1_048_576
+    received = Received.of(503, headers, b"x", "CN")
+    assert attrs.astuple(received) == (503, b"x", "now", True, "br", "CN", "text/html", "/x", "7")
+    assert Received.of(200, (), b" " * 1_048_577) == Received(200, b" " * 1_048_576, complete=False)
+    assert Received.of(200, (), b" " * 1_048_576).complete
 
 
 def test_headers_are_read_whatever_bytes_they_contain() -> None:
