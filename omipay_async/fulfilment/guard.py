@@ -109,11 +109,12 @@ class OnceGuard:
         """
         validation.handler(handler)
         key = claim_key(self._m_number, order.order_no)
+        if any(own.key == key and not own.task.done() for own in _within.get()):
+            raise _asked_by_itself(key)  # also by another session, which would wait for the claim of this one
         deadline = None if wait_timeout is None else self._clock.monotonic() + wait_timeout
         while (run := self._under_way(key)) is not None:
             if any(run.waits_for(own) for own in _within.get()):
-                message = f"order {key}: its own handler asks for it to be fulfilled, or waits for one that does"
-                raise BackendError(message)
+                raise _asked_by_itself(key)
             if deadline is not None and run.waiting >= _MOST_WAITING:
                 raise StillRunning(run.progress)
             await self._wait_for(run, deadline)
@@ -250,7 +251,9 @@ class _Run:
             return False
         try:
             await self._run_handler(handler)
-        except (Exception, asyncio.CancelledError):
+        except GeneratorExit:  # the event loop has ended: nothing can be awaited any more
+            raise
+        except BaseException:
             if not self._lease.lost:
                 await self._lease.release()
             raise
@@ -326,6 +329,10 @@ def running_key() -> str | None:
     """The backend's key of the order whose handler the current code runs in; None outside of handlers."""
     within = _within.get()
     return within[-1].key if within else None
+
+
+def _asked_by_itself(key: str) -> BackendError:
+    return BackendError(f"order {key}: its own handler asks for it to be fulfilled, or waits for one that does")
 
 
 def _session_closed(order_no: str) -> SessionClosed:

@@ -144,8 +144,8 @@ class Books:
         was typed wrong is replaced by the next one, and taken back by an outcome that is not ``DONE``.
 
         Raises:
-            InvalidRequest: no such entry or outcome, what cannot be the number of an order, or the gateway's reply
-                already decided it.
+            InvalidRequest: no such entry or outcome, what cannot be the number of an order or is known to be that of
+                another sale (of a refund: of another order), or the gateway's reply already decided it.
             JournalError: the database did not answer.
         """
         await self._entries.resolve(entry_or_id, outcome, order_no)

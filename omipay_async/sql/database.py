@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from omipay_async.errors import BackendError, ConfigurationError, JournalError
+from omipay_async.errors import BackendError, ConfigurationError, JournalError, OmipayError
 
 from .engines import Dialect, begin_immediately, checked_engine, made_engine
 
@@ -86,7 +86,9 @@ class Database:
         """The task that uses a connection which is held. It may go on after its caller has left."""
 
     def __repr__(self) -> str:
-        return self._engine.url.render_as_string(hide_password=True)
+        url = self._engine.url
+        secrets = [name for name in url.query if "pass" in name.lower()]  # asyncpg takes a password from the query too
+        return url.difference_update_query(secrets).render_as_string(hide_password=True)
 
     async def aclose(self) -> None:
         """Wait for the transactions under way, and close the connections of an engine that was made from a URL."""
@@ -213,18 +215,25 @@ class Database:
     # -- connections that are held ----------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def connected(self, error: DatabaseError) -> AsyncIterator[AsyncConnection]:
-        """A connection for as long as it is needed. It is closed afterwards."""
-        async with self.begun(_nothing, error, reusable=False) as (connection, _):
-            yield connection
+    async def listener(self, error: DatabaseError) -> AsyncIterator[tuple[AsyncConnection, Any]]:
+        """A connection of PostgreSQL that is not the pool's any more, and the driver's. It is closed on leaving.
+
+        The pool can replace it, so that it may be held for days although the pool may have only one connection.
+        """
+        async with self.begun(_taken_from_pool, error, end=_terminated) as opened:
+            yield opened
 
     @contextlib.asynccontextmanager
     async def begun(
-        self, first: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, reusable: bool = True
+        self,
+        first: Callable[[AsyncConnection], Awaitable[T]],
+        error: DatabaseError,
+        *,
+        end: Callable[[AsyncConnection, T], Awaitable[object]] | None = None,
     ) -> AsyncIterator[tuple[AsyncConnection, T]]:
         """A connection, and what ``first`` returned on it. If that fails, it is repeated on another connection.
 
-        On leaving, what was not committed is rolled back.
+        On leaving, ``end`` is called with both, and what was not committed is rolled back.
         """
         opening = self._started(lambda: repeated(lambda: self._opened(first)))
         try:
@@ -233,7 +242,7 @@ class Database:
             yield connection, result
         finally:
             # Closed even if the caller has left: otherwise the connection would never return to its pool.
-            closing = self._started(lambda: self._closed(opening, reusable=reusable))
+            closing = self._started(lambda: self._closed(opening, end))
             if opening.done():
                 await asyncio.wait((closing,))
 
@@ -246,7 +255,9 @@ class Database:
             return stack.pop_all(), connection, result
 
     async def _closed(
-        self, opening: asyncio.Task[tuple[AsyncExitStack, AsyncConnection, Any]], *, reusable: bool
+        self,
+        opening: asyncio.Task[tuple[AsyncExitStack, AsyncConnection, T]],
+        end: Callable[[AsyncConnection, T], Awaitable[object]] | None,
     ) -> None:
         """Close what was opened, also if that happens only after the caller has left.
 
@@ -256,13 +267,13 @@ class Database:
         await asyncio.wait((opening,))
         if opening.cancelled() or opening.exception() is not None:
             return
-        stack, connection, _ = opening.result()
+        stack, connection, result = opening.result()
         if (using := self._using.get(connection)) is not None:
             await asyncio.wait((using,), timeout=_ENDING_S)
         with contextlib.suppress(*DATABASE_ERRORS):
             async with asyncio.timeout(ANSWER_S), stack:
-                if not reusable:
-                    await connection.invalidate()
+                if end is not None:
+                    await end(connection, result)
 
     async def on(
         self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
@@ -288,8 +299,17 @@ class Database:
             _within_effect.reset(token)
 
 
-async def _nothing(_: AsyncConnection) -> None:
-    """Do nothing."""
+async def _taken_from_pool(connection: AsyncConnection) -> Any:
+    """Take a connection out of its pool. Returns the driver's object for it."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    await connection.run_sync(lambda sync_connection: sync_connection.detach())
+    return driver
+
+
+async def _terminated(connection: AsyncConnection, driver: Any) -> None:
+    """End a connection of asyncpg that is not its pool's any more, without asking the server."""
+    driver.terminate()
+    await connection.invalidate()
 
 
 async def repeated(
@@ -324,11 +344,17 @@ def is_lost(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def translated(kind: DatabaseError) -> Iterator[None]:
-    """Raise ``kind``, with the reason, for each error of the database."""
+    """Raise ``kind``, with the reason, for each error of the database, and of what the user's engine calls."""
     try:
         yield
+    except OmipayError:
+        raise
     except DATABASE_ERRORS as error:
         raise translation(kind, error) from None  # the original contains objects of drivers, which do not pickle
+    except Exception as error:
+        # An engine may have hooks of the user, which may raise anything: an error whose text may contain a password.
+        message = f"a request to the database failed: {type(error).__name__}"
+        raise kind(message) from error
 
 
 def translation(kind: DatabaseError, error: BaseException) -> BackendError | JournalError:
@@ -341,5 +367,6 @@ def reason(error: BaseException) -> str:
     copied = getattr(error, "orig", None)  # SQLAlchemy's copy of a driver's error
     origin = error if copied is None else copied.__cause__ or copied
     text = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]
-    missing = " (was create_tables() called?)" if "no such table" in text or "does not exist" in text else ""
+    is_missing = "no such table" in text or isinstance(origin, asyncpg.UndefinedTableError)
+    missing = " (was create_tables() called?)" if is_missing else ""
     return f"{type(origin).__name__}: {text}{missing}" if text else type(origin).__name__

@@ -50,8 +50,8 @@ def made_engine(url: str) -> AsyncEngine:
     parsed = parsed.set(drivername=f"{name}+{driver}")
     try:
         return _sqlite_engine(parsed) if name == "sqlite" else _postgresql_engine(parsed)
-    except ValueError:
-        message = "url_or_engine: an option of the URL, after the question mark, has a value that cannot be used"
+    except (ArgumentError, TypeError, ValueError):
+        message = "url_or_engine: a host or an option of the URL, after the question mark, cannot be used"
     raise ConfigurationError(message)
 
 

@@ -18,7 +18,7 @@ from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.fulfilment.backends import NOTES_KEPT_S
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.protocol.notifications import ORDER_NO
-from omipay_async.text import plain_text
+from omipay_async.text import plain_text, printable
 
 from .schedule import FIRST
 from .tables import CALL, ORDER, entry_columns, entry_of, order_key, storable, storable_text, values_of
@@ -211,17 +211,31 @@ class Entries:
         number = _checked_order_no(order_no, verdict)
         entry_id, m_number = _checked_id(entry_or_id)
 
-        async def work(connection: AsyncConnection) -> str:
+        async def work(connection: AsyncConnection) -> tuple[str, str]:
             named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
             columns = (*_NUMBERS, CALL.c.closed_at, CALL.c.resolved_at)
             rows = (await connection.execute(select(*columns).where(*named))).all()
-            problem = _problem(rows)
-            if not problem:
-                await self._resolve(connection, entry_id, rows[0], verdict, number)
-            return problem
+            if problem := _problem(rows):
+                return "entry_or_id", problem
+            if number is not None and (problem := await self._problem_of_number(connection, rows[0], number)):
+                return "order_no", problem
+            await self._resolve(connection, entry_id, rows[0], verdict, number)
+            return "", ""
 
-        if problem := await self._database.write(work, JournalError):
-            raise InvalidRequest(problem, parameter="entry_or_id")
+        parameter, problem = await self._database.write(work, JournalError)
+        if problem:
+            raise InvalidRequest(problem, parameter=parameter)
+
+    async def _problem_of_number(self, connection: AsyncConnection, row: Any, order_no: str) -> str:
+        """Why ``order_no`` is certainly not that of a call; empty if it may be."""
+        if row.out_refund_no is not None:
+            is_same = row.order_no is None or order_key(row.order_no) == order_key(order_no)
+            return "" if is_same else f"order_no: this refund is one of order {printable(row.order_no)}"
+        order = and_(ORDER.c.m_number == row.m_number, ORDER.c.key == order_key(order_no))
+        sale = (await connection.execute(select(ORDER.c.out_order_no).where(order))).scalar()
+        if sale is None or sale == row.out_order_no:
+            return ""
+        return f"order_no: order {order_no} is that of another sale, {printable(sale)}"
 
     async def _resolve(
         self, connection: AsyncConnection, entry_id: str, row: Any, outcome: JournalOutcome, order_no: str | None

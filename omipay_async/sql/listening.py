@@ -11,7 +11,7 @@ import contextlib
 import functools
 import logging
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select, text
 
@@ -79,13 +79,15 @@ class Listening:
     async def _run(self, attempted: asyncio.Event) -> None:
         listen = self._poll_sqlite if self._database.dialect.is_sqlite else self._listen_to_postgresql
         pauses = _Pauses()
+        task = asyncio.current_task()
         while True:
             try:
                 await listen(attempted, pauses)
-            except (BackendError, *DATABASE_ERRORS) as error:
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it was, this listens again
+                if task is None or task.cancelling():
+                    raise asyncio.CancelledError from None
                 if pauses.first:
-                    reported = str(error) if isinstance(error, BackendError) else reason(error)
-                    _log.warning("wake-ups from other processes are missed: %s", reported)
+                    _log.warning("wake-ups from other processes are missed: %s", _reported(error))
             finally:
                 attempted.set()
             await asyncio.sleep(pauses.next())
@@ -94,9 +96,7 @@ class Listening:
 
     async def _listen_to_postgresql(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
         """Listen until the connection is lost."""
-        async with self._database.connected(BackendError) as connection:
-            raw = await connection.get_raw_connection()
-            driver: Any = raw.driver_connection
+        async with self._database.listener(BackendError) as (connection, driver):
             lost = asyncio.Event()
 
             def received(_: object, __: int, ___: str, payload: str) -> None:
@@ -149,6 +149,13 @@ class _Pauses:
         self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
         self.first = False
         return pause
+
+
+def _reported(error: BaseException) -> str:
+    """Why it stopped listening. Of an unexpected error only the class, because its text may contain anything."""
+    if isinstance(error, BackendError):
+        return str(error)
+    return reason(error) if isinstance(error, DATABASE_ERRORS) else type(error).__name__
 
 
 async def _heartbeat(connection: AsyncConnection) -> None:

@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import attrs
 import pytest
 
 from omipay_async.errors import BackendError, InvalidRequest
@@ -137,6 +138,52 @@ async def test_a_handler_that_asks_for_its_own_order_gets_an_error(
 
     with pytest.raises(BackendError, match="its own handler"):
         await guard.run(ORDER, fulfil, wait_timeout=None)
+
+
+async def test_a_handler_that_asks_another_session_for_its_own_order_gets_an_error(
+    guard: OnceGuard, elsewhere: OnceGuard
+) -> None:
+    """The other session would wait for ever for a claim that its own caller holds, however the number is spelt."""
+
+    async def fulfil(_: Order) -> None:
+        await elsewhere.run(attrs.evolve(ORDER, order_no="tr1"), fulfil, wait_timeout=None)
+
+    with pytest.raises(BackendError, match="123456:TR1: its own handler"):
+        await guard.run(ORDER, fulfil, wait_timeout=None)
+
+
+async def test_what_a_handler_began_may_ask_for_its_order_once_it_has_ended(
+    guard: OnceGuard, elsewhere: OnceGuard
+) -> None:
+    """A task that outlives its handler learns that the order was fulfilled, in this session and in another one."""
+    ended = asyncio.Event()
+    later: list[asyncio.Task[list[bool]]] = []
+
+    async def ask() -> list[bool]:
+        await ended.wait()
+        return [await each.run(ORDER, handler, wait_timeout=None) for each in (guard, elsewhere)]
+
+    async def handler(_: Order) -> None:
+        later.append(asyncio.create_task(ask()))
+
+    assert await guard.run(ORDER, handler, wait_timeout=None) is True
+    ended.set()
+    assert await later[0] == [False, False]
+
+
+class NotAnException(BaseException):
+    """What pytest.fail raises is one: it passes each ``except Exception``."""
+
+
+async def test_an_order_is_free_whatever_its_handler_raised(guard: OnceGuard) -> None:
+    """The next caller need not wait for the end of the lease, and what was raised reaches the first."""
+
+    async def handler(_: Order) -> None:
+        raise NotAnException
+
+    for _ in range(2):
+        with pytest.raises(NotAnException):
+            await guard.run(ORDER, handler, wait_timeout=0)
 
 
 async def test_a_handler_that_asks_for_its_own_order_indirectly_gets_an_error(guard: OnceGuard) -> None:

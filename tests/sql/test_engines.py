@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import importlib.util
@@ -55,6 +56,8 @@ def test_urls_as_people_write_them(url: str, rendered: str) -> None:
         "sqlite:///:memory:",
         "sqlite:///file:x?mode=memory&uri=true",
         "sqlite:///omipay.db?timeout=hunter2",
+        "sqlite:///omipay.db?timeout=1&timeout=2",
+        "sqlite://host/omipay.db",
         "postgresql://shop@db:hunter2/omipay",
         "postgresql://shop@[::1/omipay",
         7,
@@ -66,6 +69,12 @@ def test_a_wrong_url_or_engine_is_refused(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="url_or_engine") as caught:
         Books(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_among_the_parameters_is_not_shown() -> None:
+    """PostgreSQL's URLs may have it there too."""
+    books = Books("postgresql://db/omipay?user=till&password=hunter2")
+    assert repr(books) == "<Books: postgresql+asyncpg://db/omipay?user=till, lease 30 s>"
 
 
 @pytest.mark.parametrize("lease", [0, -1, float("nan"), "30", None])
@@ -142,6 +151,27 @@ async def test_an_engine_of_the_user_works_and_is_not_closed(url: str, options: 
         assert await effects(books) == 1
     async with engine.connect() as connection:
         assert (await connection.exec_driver_sql("SELECT count(*) FROM omipay_call")).scalar() == 1
+    await engine.dispose()
+
+
+async def test_a_pool_of_one_connection_is_enough(url: str) -> None:
+    """What listens does not keep the connection that everything else needs, and closes its own in the end."""
+    engine = create_async_engine(
+        url.replace("://", "+aiosqlite://" if "sqlite" in url else "+asyncpg://"), pool_size=1, max_overflow=0
+    )
+    async with Books(engine) as books:
+        await books.create_tables()
+        await create_outbox(books)
+        woken = asyncio.Queue[str]()
+        async with books.listen(woken.put_nowait), asyncio.timeout(4):
+            assert await run(books, books.transactional(ship)) is True
+            await books.closing(entry(outcome=UNKNOWN))
+            assert len(await books.unresolved()) == 1
+            await books.wake(KEY)
+            assert await woken.get() == KEY
+        if "postgresql" in url:
+            count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            assert await execute(books, count) == [(1,)]
     await engine.dispose()
 
 

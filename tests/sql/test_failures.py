@@ -15,7 +15,7 @@ from omipay_async.errors import BackendError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, database
-from tests.support.entries import DONE, M, entry, execute, order
+from tests.support.entries import DONE, M, entry, execute, held_connection, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +161,7 @@ async def test_a_full_disk_is_an_error_until_there_is_room_again(sqlite: Books) 
 
 async def test_a_writer_of_another_process_is_waited_for(sqlite: Books, sqlite_url: str) -> None:
     """It is no error if that takes a short time."""
-    async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
+    async with Books(sqlite_url) as other, held_connection(other) as connection:
         await other._database.begin(connection)
         claiming = asyncio.create_task(sqlite.claim(KEY, "me"))
         await asyncio.sleep(0.3)
@@ -178,7 +178,7 @@ async def test_a_writer_that_does_not_end_is_an_error_in_time(
 
     monkeypatch.setattr(database, "ANSWER_S", 0.2)
     monkeypatch.setattr(books_module, "_CREATION_S", 0.2)
-    async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
+    async with Books(sqlite_url) as other, held_connection(other) as connection:
         await other._database.begin(connection)
         asked = questions(sqlite)
         readers = {"unresolved", "waiting", "noted"}

@@ -14,7 +14,7 @@ from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, database
-from tests.support.entries import M, order
+from tests.support.entries import M, held_connection, order
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +26,7 @@ KEY = f"{M}:TR1"
 
 async def test_a_cancelled_caller_does_not_wait_for_the_database(sqlite: Books, sqlite_url: str) -> None:
     """The connection returns to its pool in the background."""
-    async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
+    async with Books(sqlite_url) as other, held_connection(other) as connection:
         await other._database.begin(connection)
         asking = asyncio.create_task(sqlite.claim(KEY, "me"))
         await asyncio.sleep(0.1)
@@ -118,7 +118,7 @@ async def test_on_sqlite_nothing_is_written_after_the_caller_got_an_error(
     """The caller may have acted on the error."""
     monkeypatch.setattr(database, "ANSWER_S", 0.1)
     async with Books(sqlite_url) as other:
-        async with other._database.connected(BackendError) as connection:
+        async with held_connection(other) as connection:
             await other._database.begin(connection)
             with pytest.raises(BackendError):
                 await sqlite.claim(KEY, "me")
@@ -136,7 +136,7 @@ async def test_a_caller_that_is_cancelled_before_its_transaction_has_begun_leave
     async def ship(order: Order, connection: Any) -> None: ...
 
     guard = OnceGuard(MemoryBackend(), SystemClock(), M)  # so that the handler's transaction is the first
-    async with Books(sqlite_url) as other, other._database.connected(BackendError) as connection:
+    async with Books(sqlite_url) as other, held_connection(other) as connection:
         await other._database.begin(connection)
         asking = asyncio.create_task(guard.run(order(), sqlite.transactional(ship), wait_timeout=5))
         await asyncio.sleep(0.2)

@@ -136,6 +136,28 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
         await wake_until_received(books, woken)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("hunter2"), asyncio.CancelledError()], ids=["error", "cancelled"])
+async def test_a_listener_goes_on_whatever_happened(
+    books: Books, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """It logs the class of an error that nobody expected, and listens again."""
+    name = "_listen_to_postgresql" if "postgresql" in repr(books) else "_poll_sqlite"
+    listen, errors = getattr(books._listening, name), [error]
+
+    async def fail_once(*arguments: Any) -> None:
+        if errors:
+            raise errors.pop()
+        await listen(*arguments)
+
+    monkeypatch.setattr(books._listening, name, fail_once)
+    woken = asyncio.Queue[str]()
+    async with books.listen(woken.put_nowait):
+        await wake_until_received(books, woken)
+    assert [record.message for record in caplog.records] == [
+        f"wake-ups from other processes are missed: {type(error).__name__}"
+    ]
+
+
 async def test_a_listener_can_be_entered_without_a_database(caplog: pytest.LogCaptureFixture) -> None:
     """A poll does not fail because it cannot be woken."""
     async with Books("postgresql://nobody@127.0.0.1:1/none") as books, books.listen(print):

@@ -135,12 +135,41 @@ async def test_a_number_that_a_reply_gave_is_not_taken_back(books: Books) -> Non
 
 
 async def test_the_order_of_another_sale_is_not_forgotten(books: Books) -> None:
-    """A person gave this call the number of another sale: sweeps still ask about that sale's order."""
-    await books.closing(entry("T2", outcome=DONE, order_no="TR9"))
+    """A person gave this call the number of another sale, before that was known: sweeps still ask about its order."""
     call = await resolved(books)
+    await books.closing(entry("T2", outcome=DONE, order_no="TR9"))
     await books.resolve(call, UNKNOWN)
     assert await numbers(books) == ["TR9"]
     assert [call.order_no for call in await books.unresolved()] == [None]
+
+
+@pytest.mark.parametrize("number", ["TR9", "tr9", " TR9 "])
+@pytest.mark.parametrize("known_from", ["reply", "QueryOrder"])
+async def test_the_number_of_another_sale_is_refused(books: Books, known_from: str, number: str) -> None:
+    """The error names the sale that the books have the number of; the call stays unresolved, and may be resolved."""
+    if known_from == "reply":
+        await books.closing(entry("T2", outcome=DONE, order_no="TR9"))
+    else:
+        await books.confirmed(M, order("TR9", "T2"))
+    call = entry(outcome=UNKNOWN)
+    await books.closing(call)
+    with pytest.raises(InvalidRequest, match=r"order_no: order .* another sale, T2") as caught:
+        await books.resolve(call, DONE, order_no=number)
+    assert caught.value.parameter == "order_no"
+    assert [left.order_no for left in await books.unresolved()] == [None]
+    await books.resolve(call, DONE, order_no="TR8")
+    assert await books.unresolved() == []
+
+
+async def test_the_number_of_another_order_is_refused_for_a_refund(books: Books) -> None:
+    """A refund belongs to the order that it was asked for; its own number may be given."""
+    call = entry(None, endpoint="Refund", out_refund_no="R1", order_no="TR9", outcome=UNKNOWN)
+    await books.closing(call)
+    with pytest.raises(InvalidRequest, match="order_no: this refund is one of order TR9"):
+        await books.resolve(call, DONE, order_no="TR8")
+    assert [left.order_no for left in await books.unresolved()] == ["TR9"]
+    await books.resolve(call, DONE, order_no="tr9")
+    assert await books.unresolved() == []
 
 
 async def test_a_number_that_two_calls_were_given_stays_with_the_other(books: Books) -> None:

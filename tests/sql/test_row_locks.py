@@ -13,7 +13,7 @@ from sqlalchemy import text
 from omipay_async.errors import BackendError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books, database, effects
-from tests.support.entries import DONE, UNKNOWN, M, entry, execute, order, sold
+from tests.support.entries import DONE, UNKNOWN, M, entry, execute, held_connection, order, sold
 from tests.support.shop_effects import create_outbox, run, ship
 from tests.support.shop_effects import effects as shipped
 
@@ -138,7 +138,7 @@ async def test_what_needs_a_locked_row_is_an_error_in_time(
     await books.confirmed(M, order("TR1", "T9"))
     await books.claim(f"{M}:TR1", "you")
     await execute(books, "UPDATE omipay_order SET closed_at = '2020-01-01'")
-    async with other._database.connected(BackendError) as holding:
+    async with held_connection(other) as holding:
         for table in ("omipay_call", "omipay_order"):
             await holding.execute(text(f"SELECT 1 FROM {table} FOR UPDATE"))
         monkeypatch.setattr(database, "ANSWER_S", 0.3)
@@ -161,7 +161,7 @@ async def test_one_locked_row_does_not_stop_a_sweep(
         for number in numbers:
             await sandbox.customer.pays(number)
         lock = text("SELECT 1 FROM omipay_order WHERE order_no = :number FOR UPDATE")
-        async with other._database.connected(BackendError) as holding:
+        async with held_connection(other) as holding:
             monkeypatch.setattr(omipay, "fulfil", _locking(omipay, holding, lock, numbers[0]))
             monkeypatch.setattr(database, "ANSWER_S", 1.0)
             report = await books.sweep(omipay, _accept)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
+from omipay_async.errors import BackendError
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.models import Order
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from omipay_async import AsyncOmipay
     from omipay_async.sql import Books
 
@@ -53,6 +59,17 @@ async def execute(books: Books, statement: str, **values: Any) -> list[Any]:
         rows = list(result.all()) if result.returns_rows else []
         await connection.commit()
         return rows
+
+
+@contextlib.asynccontextmanager
+async def held_connection(books: Books) -> AsyncIterator[AsyncConnection]:
+    """A connection of ``books`` on which a test holds locks."""
+
+    async def first(_: AsyncConnection) -> None:
+        """Do nothing."""
+
+    async with books._database.begun(first, BackendError) as (connection, _):
+        yield connection
 
 
 async def make_due(books: Books) -> None:
