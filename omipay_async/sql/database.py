@@ -10,6 +10,9 @@ asyncpg would leave a future whose exception asyncio logs, and the next transact
 
 SQLite has one writer at a time. The writers of this process wait for a lock of our own, which is fair and cheap, so the
 database's own lock is only contended by other processes.
+
+An engine of the user may have one connection that all share, as SQLAlchemy's engines for a database in memory have.
+Whoever returns it rolls back what others have begun on it, so there is a lock for it, for readers too.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
 
 from omipay_async.errors import BackendError, ConfigurationError, JournalError, OmipayError
 
@@ -78,6 +82,7 @@ class Database:
         self.dialect: Final = Dialect(engine, clock)
         self._engine = engine.execution_options(**self.dialect.options)
         self._writing = asyncio.Lock()
+        self._sharing = asyncio.Lock() if isinstance(engine.pool, StaticPool) else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._abandoned: set[asyncio.Task[Any] | None] = set()
@@ -102,6 +107,9 @@ class Database:
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError) -> T:
         """Return what ``work`` returns. Raises ``error`` after five seconds."""
+        if self._sharing is not None and _within_effect.get() is self:
+            message = "the transactional handler that called this has the engine's only connection: call it later"
+            raise error(message)
         return await self._run(lambda: repeated(lambda: self._once(work)), error)
 
     async def write(
@@ -134,23 +142,24 @@ class Database:
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection, which returns to its pool whatever happens, also if nobody waits for it any more."""
         task = asyncio.current_task()
-        self._connecting.add(task)
-        try:
-            connection = await self._engine.connect()
-        except DATABASE_ERRORS:
-            raise
-        except (
-            TypeError,
-            ValueError,
-            OverflowError,
-        ) as error:  # the driver cannot use the host or an option of the URL
-            raise NotConnectedError(error) from None
-        finally:
-            self._connecting.discard(task)
         async with contextlib.AsyncExitStack() as stack:
+            if self._sharing is not None:
+                await stack.enter_async_context(self._sharing)
+            connection = await self._connect(task)
             stack.push_async_exit(connection)
             self._check_wanted()
             yield connection
+
+    async def _connect(self, task: asyncio.Task[Any] | None) -> AsyncConnection:
+        self._connecting.add(task)
+        try:
+            return await self._engine.connect()
+        except DATABASE_ERRORS:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:  # of a host or an option that it cannot use
+            raise NotConnectedError(error) from None
+        finally:
+            self._connecting.discard(task)
 
     def _check_wanted(self) -> None:
         if asyncio.current_task() in self._abandoned:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select, text
 
-from omipay_async.errors import BackendError
+from omipay_async.errors import BackendError, OmipayError
 
 from .claims import WAKE_CHANNEL
-from .database import DATABASE_ERRORS, reason
+from .database import translated
 from .tables import ORDER
 
 if TYPE_CHECKING:
@@ -79,15 +79,13 @@ class Listening:
     async def _run(self, attempted: asyncio.Event) -> None:
         listen = self._poll_sqlite if self._database.dialect.is_sqlite else self._listen_to_postgresql
         pauses = _Pauses()
-        task = asyncio.current_task()
         while True:
             try:
-                await listen(attempted, pauses)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it was, this listens again
-                if task is None or task.cancelling():
-                    raise asyncio.CancelledError from None
+                with translated(BackendError):  # whatever it is, this listens again
+                    await listen(attempted, pauses)
+            except OmipayError as error:
                 if pauses.first:
-                    _log.warning("wake-ups from other processes are missed: %s", _reported(error))
+                    _log.warning("wake-ups from other processes are missed: %s", error)
             finally:
                 attempted.set()
             await asyncio.sleep(pauses.next())
@@ -149,13 +147,6 @@ class _Pauses:
         self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
         self.first = False
         return pause
-
-
-def _reported(error: BaseException) -> str:
-    """Why it stopped listening. Of an unexpected error only the class, because its text may contain anything."""
-    if isinstance(error, BackendError):
-        return str(error)
-    return reason(error) if isinstance(error, DATABASE_ERRORS) else type(error).__name__
 
 
 async def _heartbeat(connection: AsyncConnection) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -18,12 +19,15 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from omipay_async.errors import BackendError, ConfigurationError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books, engines
-from tests.support.entries import UNKNOWN, entry, execute
+from tests.support.entries import DONE, UNKNOWN, entry, execute
 from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from omipay_async import Order
     from tests.support.postgres_server import PostgresServer
 
 KEY = "123456:TR1"
@@ -172,6 +176,31 @@ async def test_a_pool_of_one_connection_is_enough(url: str) -> None:
         if "postgresql" in url:
             count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             assert await execute(books, count) == [(1,)]
+    await engine.dispose()
+
+
+async def test_nothing_is_lost_on_a_connection_that_all_share() -> None:
+    """SQLAlchemy's engines for a database in memory have one, and readers must not roll back what others write."""
+    engine = create_async_engine("sqlite+aiosqlite://")
+    async with Books(engine) as books:
+        await books.create_tables()
+        await create_outbox(books)
+
+        async def charge(number: int) -> None:
+            call = entry(f"T{number}")
+            await books.opening(call)
+            await books.unresolved(in_flight=True)
+            await books.closing(attrs.evolve(call, outcome=DONE, order_no=f"TX{number}"))
+
+        async def list_calls(_: Order, __: AsyncConnection) -> None:
+            await books.unresolved()
+
+        with pytest.raises(JournalError, match="only connection"):
+            await run(books, books.transactional(list_calls))
+        fulfilled = run(books, books.transactional(ship))
+        await asyncio.gather(fulfilled, *map(charge, range(10)))
+        assert await effects(books) == 1
+        assert await execute(books, "SELECT outcome, count(*) FROM omipay_call GROUP BY outcome") == [("DONE", 10)]
     await engine.dispose()
 
 

@@ -99,7 +99,7 @@ async def test_a_connection_stays_open_while_a_statement_uses_it_whose_caller_ha
         seen.append(connection.closed)
 
     async def use() -> None:
-        async with sqlite._database.connected(BackendError) as connection:
+        async with held_connection(sqlite) as connection:
             await sqlite._database.on(connection, work, BackendError)
 
     using = asyncio.create_task(use())

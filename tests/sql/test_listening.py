@@ -136,13 +136,12 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
         await wake_until_received(books, woken)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("hunter2"), asyncio.CancelledError()], ids=["error", "cancelled"])
 async def test_a_listener_goes_on_whatever_happened(
-    books: Books, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    books: Books, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It logs the class of an error that nobody expected, and listens again."""
     name = "_listen_to_postgresql" if "postgresql" in repr(books) else "_poll_sqlite"
-    listen, errors = getattr(books._listening, name), [error]
+    listen, errors = getattr(books._listening, name), [RuntimeError("hunter2")]
 
     async def fail_once(*arguments: Any) -> None:
         if errors:
@@ -154,7 +153,7 @@ async def test_a_listener_goes_on_whatever_happened(
     async with books.listen(woken.put_nowait):
         await wake_until_received(books, woken)
     assert [record.message for record in caplog.records] == [
-        f"wake-ups from other processes are missed: {type(error).__name__}"
+        "wake-ups from other processes are missed: a request to the database failed: RuntimeError"
     ]
 
 
