@@ -24,7 +24,7 @@ except ImportError:
     raise ImportError(message) from None
 
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
-from .asgi.common import checked_name, name_taken, resolve_session
+from .asgi.common import checked_name, name_taken, refuse, resolve_session
 from .errors import ConfigurationError
 from .models import Order
 from .protocol import validation
@@ -122,10 +122,11 @@ def notification_route(
 
     Raises:
         InvalidRequest: ``handler`` cannot be called.
-        ConfigurationError: the first argument is something else.
+        ConfigurationError: the first argument is something else, or ``path`` does not begin with a slash.
     """
     validation.handler(handler)
     dependency = _dependency(omipay_or_dependency)
+    _check_path(path)
     router = APIRouter()
 
     async def notify(request: Request, omipay: Annotated[Any, Depends(dependency)]) -> Response:
@@ -142,6 +143,11 @@ def notification_route(
     for each in (path, f"{bare}/" if path == bare else bare) if bare else (path,):
         router.add_api_route(each, notify, methods=["POST"], include_in_schema=False)
     return router
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, str) or path[:1] not in {"", "/"}:  # it may be empty in a router that has a prefix
+        refuse("path", "must begin with a slash, such as /omipay/notify")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

@@ -279,6 +279,15 @@ def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wr
         notification_route(session, wrong)
 
 
+@pytest.mark.parametrize("path", ["omipay/notify", " /omipay/notify", None, 5])
+def test_a_path_that_no_request_can_have_is_rejected_when_the_app_is_made(
+    session: Any, handler: Handler, path: Any
+) -> None:
+    """Otherwise each notification would be answered 404."""
+    with pytest.raises(ConfigurationError, match="path must begin with a slash"):
+        notification_route(session, handler, path)
+
+
 @pytest.fixture
 def without_fastapi(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     adapter = sys.modules["omipay_async.fastapi"]
