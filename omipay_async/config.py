@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import os
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -66,9 +67,9 @@ def _attribute(value: object, name: str) -> Any:
 
 
 def function(value: T, name: str) -> T:
-    """``value`` if it is None or can be called."""
-    if value is not None and not callable(value):
-        _reject(name, "must be a function")
+    """``value`` if it is None or can be called, and is not ``async``: nobody would await it."""
+    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+        _reject(name, "must be a function, and not an async one")
     return value
 
 

@@ -11,7 +11,7 @@ import struct
 import warnings
 from datetime import timedelta, timezone
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -88,8 +88,8 @@ def test_the_signature_is_the_contracts() -> None:
         *[("max_in_flight", value) for value in (0, -1, 1.5, "20", None, True, 100_001, 2**63)],
         *[("retry", value) for value in (3, None, {"attempts": 3})],
         *[("timezone", value) for value in (10, None, timedelta(hours=10), "EST", "est", zone_called("EST"))],
-        *[("nonces", value) for value in ("abc", 5)],
-        *[("on_event", value) for value in ("print", 5)],
+        *[("nonces", value) for value in ("abc", 5, AsyncMock())],
+        *[("on_event", value) for value in ("print", 5, AsyncMock())],
         *[("clock", value) for value in (5, object())],
         *[("backend", value) for value in (5, object())],
         *[("previous_secret_keys", value) for value in (("",), (None,), [b"k"])],
