@@ -73,6 +73,30 @@ async def test_a_sale_is_paid_and_shipped_once(shop: Shop) -> None:
     assert (third.status_code, third.headers["location"]) == (303, "/sales/S-1")
 
 
+async def test_a_customer_whose_payment_failed_may_pay_again(shop: Shop) -> None:
+    """Not on the page of the order that failed, but of a new one, under a new number."""
+    first = await shop.client.post("/sales/S-5")
+    (failed,) = shop.sandbox.ledger.orders.values()
+    await shop.sandbox.customer.declines(failed.order_no)
+    second = await shop.client.post("/sales/S-5")
+    assert (first.status_code, second.status_code) == (303, 303)
+    _, made = shop.sandbox.ledger.orders.values()
+    assert made.out_order_no == "S-5-2"
+    await shop.sandbox.customer.pays(made.order_no)
+    await eventually(shop.outbox)
+    assert shop.outbox() == ["ship S-5"]
+
+
+async def test_a_customer_who_has_paid_is_not_led_to_the_pay_page(shop: Shop) -> None:
+    """Although the notification has not come yet."""
+    shop.sandbox.faults.add(Fault.NOTIFICATION_DROP)
+    await shop.client.post("/sales/S-6")
+    (order,) = shop.sandbox.ledger.orders.values()
+    await shop.sandbox.customer.pays(order.order_no)
+    again = await shop.client.post("/sales/S-6")
+    assert (again.status_code, again.headers["location"]) == (303, "/sales/S-6")
+
+
 async def test_a_lost_reply_is_followed_by_a_new_order_under_a_new_number(shop: Shop) -> None:
     """Nobody has the lost order's page: the customer is asked to try again, and pays the second one."""
     shop.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeQROrder", times=1)
