@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TOKEN: Final = "1:stand-in"
+BLOCKED: Final = "Forbidden: bot was blocked by the user"
 _LONG_POLL_S: Final = 0.5
 
 
@@ -21,6 +22,8 @@ class Telegram:
 
     def __init__(self) -> None:
         self.said: list[tuple[int, str]] = []
+        self.blocked_by: set[int] = set()
+        """The customers who have blocked the bot."""
         self._updates: list[dict[str, Any]] = []
         self._numbers = itertools.count(1)
         self._news = asyncio.Event()
@@ -38,9 +41,11 @@ class Telegram:
     async def handle(self, request: web.Request) -> web.Response:
         """One call of the bot."""
         method = request.match_info["method"].lower()
-        fields = await request.post() if request.can_read_body else request.query
+        fields: Any = await request.post() if request.can_read_body else request.query
         if request.content_type == "application/json":
             fields = await request.json()
+        if method == "sendmessage" and int(fields["chat_id"]) in self.blocked_by:
+            return web.json_response({"ok": False, "error_code": 403, "description": BLOCKED}, status=403)
         return web.json_response({"ok": True, "result": await self._answer(method, fields)})
 
     async def _answer(self, method: str, fields: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +28,12 @@ BOTS = [
 def orders_of(sandbox: Sandbox, chat: int) -> list[str]:
     """The order numbers of one customer."""
     return [order.order_no for order in sandbox.ledger.orders.values() if order.out_order_no.startswith(f"BOT-{chat}-")]
+
+
+def states(folder: Path) -> list[str]:
+    """What has become of each purchase, as the bot has written it down."""
+    with contextlib.closing(sqlite3.connect(folder / "bot.db")) as db:
+        return [state for (state,) in db.execute("SELECT state FROM purchase")]
 
 
 @pytest.mark.parametrize("bot", BOTS)
@@ -54,3 +62,20 @@ async def test_a_bot_sells_over_a_kill_and_a_restart(bot: str, tmp_path: Path) -
         # Killed as soon as it had told the first customer, it may not have written that down: the guide says so.
         assert telegram.heard_by(11).count(PAID) <= 2
         assert [telegram.heard_by(chat).count(PAID) for chat in (12, 14)] == [1, 1]
+
+
+@pytest.mark.parametrize("bot", BOTS)
+async def test_a_customer_who_has_blocked_the_bot_keeps_nobody_waiting(bot: str, tmp_path: Path) -> None:
+    """Although the gateway leaves ``out_order_no`` out of its answers, as the examples of both documents do."""
+    save_files(DOCS / "bot.md", tmp_path)
+    async with served() as (sandbox, environment), served_telegram() as (telegram, url):
+        sandbox.oddities = True
+        async with running(tmp_path, bot, **environment, BOT_TOKEN=TOKEN, TELEGRAM_SERVER=url):
+            for chat in (21, 22):
+                telegram.types(chat, "/buy")
+            await eventually(lambda: len([said for _, said in telegram.said if said == "<photo>"]) == 2)
+            telegram.blocked_by.add(21)
+            await sandbox.customer.pays(orders_of(sandbox, 21)[0])
+            await eventually(lambda: "unreachable" in states(tmp_path))
+            await sandbox.customer.pays(orders_of(sandbox, 22)[0])
+            await eventually(lambda: telegram.heard_by(22) == ["<photo>", PAID])

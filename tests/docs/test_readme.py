@@ -28,7 +28,7 @@ WRITTEN_BY_HAND: Final = [page for page in PAGES if page.name != "reference.md"]
 RUN: Final = {
     "README.md": {"first.py", "sandbox_example.py"},
     "books.md": {"shop.py", "create.py", "till.py", "worker.py", "orm.py", "office.py"},
-    "bot.md": {"aiogram_bot.py", "ptb_bot.py"},
+    "bot.md": {"aiogram_bot.py", "ptb_bot.py", "purchases.py"},
     "notifications.md": {"by_hand.py", "handler.py", "with_redis.py"},
     "operations.md": {"logging_setup.py", "structlog_setup.py", "metrics.py", "traces.py", "key_change.py"},
     "shop.md": {"shop.py", "fastapi_shop.py", "aiohttp_shop.py"},
