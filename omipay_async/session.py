@@ -69,7 +69,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         backend: Where fulfilled orders are recorded; ``omipay_async.redis.RedisBackend`` for many processes.
         journal: Where money calls are written down before they are sent; ``omipay_async.sql.Books`` is one.
         previous_secret_keys: Accepted in notifications, never used to sign: for the day a key is changed.
-        on_event: Called with each ``Event``; for metrics, tracing, audit.
+        on_event: A function (not an ``async`` one) that is called with each ``Event``; for metrics, tracing, audit.
         transport: Any ``httpx.AsyncBaseTransport``; the session closes it.
         proxy: The URL of a proxy, for every address. Without it, and without ``transport``, HTTPS_PROXY and NO_PROXY
             apply to all but loopback addresses.

@@ -87,7 +87,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "clock": "时钟",
         "key": "密钥",
         "merchant {}, {}": "商户编号 {}，{}",
-        "set it in the environment: omipay --help lists the names": "请设置环境变量：omipay --help 列出了名称",
+        "omipay --help lists the environment variables": "omipay --help 列出了环境变量",
         "set OMIPAY_NOTIFY_URL, or notify_url= of each order": "请设置 OMIPAY_NOTIFY_URL，或每个订单的 notify_url=",
         "set OMIPAY_NOTIFY_URL: --notify posts to it": "请设置 OMIPAY_NOTIFY_URL：--notify 会向它发送测试通知",
         "not set: the gateway sends no notifications of payments": "未设置：支付后网关不会通知任何人",

@@ -93,7 +93,7 @@ def doctor(run: Run, *, notify: bool = False) -> Exit:
     try:
         run.ask(lambda omipay: _examine(omipay, found, run.secret_key() if notify else None))
     except ConfigurationError as error:
-        advice = sentence("set it in the environment: omipay --help lists the names")
+        advice = sentence("omipay --help lists the environment variables")
         found(Finding(_CONFIGURATION, False, str(error), advice, Exit.BAD_INPUT))
     bad = next((finding for finding in findings if finding.ok is False), None)
     if run.json:
