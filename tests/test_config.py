@@ -161,6 +161,13 @@ def test_a_missing_method_of_a_clock_is_named() -> None:
     assert refused(clock=Half()) == "clock has no method monotonic()"
 
 
+@pytest.mark.parametrize("missing", ["claim", "renew", "finish", "release", "wake"])
+def test_a_missing_method_of_a_backend_is_named(missing: str) -> None:
+    """When the session is made: otherwise each notification would be answered 503, and no handler would run."""
+    backend = Mock(spec=[name for name in dir(MemoryBackend) if name != missing])
+    assert refused(backend=backend) == f"backend has no method {missing}()"
+
+
 @pytest.mark.parametrize("name", ["base_url", "fallback"])
 @pytest.mark.parametrize(
     "address",

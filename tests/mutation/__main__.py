@@ -62,6 +62,7 @@ _TESTS: Final = {
         "tests/test_config.py",
         "tests/test_environment.py",
         "tests/test_aiohttp.py",
+        "tests/test_attacks.py",
         "tests/calls",
         "tests/polling",
         "tests/fulfilment/test_confirmed_journal.py",
