@@ -73,9 +73,8 @@ class Proxies:
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address is always this machine's own: 127.0.0.0/8, ::1, localhost and its subdomains."""
     name = host.strip("[]").rstrip(".").lower()
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
+    address = _ip_address(name)
+    if address is None:
         return name == "localhost" or name.endswith(".localhost")
     mapped = getattr(address, "ipv4_mapped", None)
     return address.is_loopback or (mapped is not None and mapped.is_loopback)
@@ -88,27 +87,36 @@ def _is_excepted(address: Address) -> bool:
     10.0.0.0/8; and ``*`` for every host. Commas or spaces are between them.
     """
     host = address.host.strip("[]").rstrip(".").lower()
+    if proxy_bypass(host):
+        return True
     port = address.port or (443 if address.scheme == "https" else 80)
     spelt = (host, f"[{host}]", f"{host}:{port}", f"[{host}]:{port}")
-    entries = re.split(r"[\s,]+", getproxies().get("no", "").lower())
-    return bool(proxy_bypass(host)) or any(_names(entry, address.scheme, spelt) for entry in entries if entry)
+    ip = _ip_address(host)
+    for entry in re.split(r"[\s,]+", getproxies().get("no", "").lower()):
+        scheme, mark, rest = entry.rpartition("://")
+        if mark and scheme not in (address.scheme, "all"):
+            continue
+        if rest == "*" or _names(rest.lstrip("*."), spelt) or (ip is not None and _contains(rest.strip("[]"), ip)):
+            return True
+    return False
 
 
-def _names(entry: str, scheme: str, spelt: tuple[str, ...]) -> bool:
-    """Whether an entry of NO_PROXY names a host, which may be spelt in several ways."""
-    of_scheme, mark, rest = entry.rpartition("://")
-    if mark and of_scheme not in (scheme, "all"):
-        return False
-    if rest == "*" or _contains(rest.strip("[]"), spelt[0]):
-        return True
-    name = rest.lstrip("*.")
+def _names(name: str, spelt: tuple[str, ...]) -> bool:
+    """Whether a host or a domain of NO_PROXY is a host, which may be spelt in several ways, or what it ends in."""
     return name != "" and any(host == name or host.endswith(f".{name}") for host in spelt)
 
 
-def _contains(network: str, host: str) -> bool:
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
-    except ValueError:  # one of them is not of this kind
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _contains(network: str, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    try:
+        return ip in ipaddress.ip_network(network, strict=False)
+    except ValueError:
         return False
 
 
