@@ -251,14 +251,19 @@ class Connection(asyncio.BufferedProtocol):
         if self.state is ConnectionState.FRESH and not self._tls:
             # It may still read: a request that is sent now may be acted on, although no reply can come.
             return True
+        self._end_of_stream()
+        return False
+
+    def _end_of_stream(self) -> None:
         if self._exchange is not None:
             self._h11.receive_data(b"")
             self._read(self._exchange)
         self.state = ConnectionState.CLOSED
-        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket was closed, by either side."""
+        if exc is None:
+            self._end_of_stream()  # of TLS that ends without a close_notify, uvloop reports nothing else
         self.state = ConnectionState.CLOSED
         why = "" if exc is None else f" ({type(exc).__name__})"
         self._fail(httpx.ReadError(f"the connection was lost{why}"))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async import RetryPolicy
+from omipay_async import OutcomeUnknown, RetryPolicy, ScanOrder
 
 from .behaviours import message
-from .client import open_session
+from .client import open_session, scan
 from .server import until, url_of
 
 if TYPE_CHECKING:
@@ -58,3 +58,25 @@ async def test_a_long_reply_is_read_to_its_end_although_the_server_has_closed(
         await until(server.asked.is_set, "the request to arrive")
         server.thread.join(5)  # the event loop stands still
         assert (await refunding).refund_no == "RF1"
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+async def test_a_reply_that_ends_with_its_connection(certified: Certified, cut: int) -> None:
+    """Without a ``close_notify`` it counts all the same if it is whole, and not if its last byte is missing."""
+    body = b'{"return_code": "SUCCESS", "order_no": "OM-1"}'
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        plain, _ = listener.accept()
+        with certified.server.wrap_socket(plain, server_side=True) as secure:
+            while not secure.recv(65536).endswith(b"\r\n\r\n"):
+                pass
+            secure.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body[: len(body) - cut])
+
+    port = listener.getsockname()[1]
+    answering = asyncio.create_task(asyncio.to_thread(answer))
+    async with open_session(f"https://127.0.0.1:{port}/omipay/api", verify=certified.client) as omipay:
+        (ended,) = await asyncio.gather(scan(omipay, "A-1"), return_exceptions=True)
+    await answering
+    listener.close()
+    assert type(ended) is (OutcomeUnknown if cut else ScanOrder)
