@@ -50,8 +50,8 @@ class CancelScope:
         "_cancelling",
         "_clock",
         "_later",
-        "_over",
         "_received",
+        "_runs",
         "_seconds",
         "_task",
         "_timer",
@@ -68,7 +68,7 @@ class CancelScope:
         self._later: asyncio.Handle | None = None
         self._received: Callable[[], int] = int  # always 0
         self._cancelled = False
-        self._over = False
+        self._runs = False
 
     def expire_in(self, seconds: float) -> None:
         """Let the time be over ``seconds`` from now, whatever was set before."""
@@ -95,9 +95,11 @@ class CancelScope:
             self.end(CancelReason.TIME)
 
     def end(self, why: CancelReason) -> None:
-        """Cancel the block now. The first reason counts."""
-        if self._why is None and not self._over:
+        """Cancel the block now, or let it not begin. The first reason counts."""
+        if self._why is None:
             self._why = why
+            if not self._runs:
+                return
             if asyncio.current_task() is self._task:
                 # Called from inside the block. A task that cancels itself is cancelled at its next await, which may be
                 # after the block.
@@ -114,6 +116,9 @@ class CancelScope:
         if task is None:
             message = "a session's methods must be awaited in a task"
             raise RuntimeError(message)
+        if self._why is not None:
+            raise ScopeCancelled(self._why)
+        self._runs = True
         self._task = task
         self._cancelling = task.cancelling()
         if self._seconds is not None:
@@ -123,7 +128,7 @@ class CancelScope:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._over = True
+        self._runs = False
         for handle in (self._timer, self._later):
             if handle is not None:
                 handle.cancel()

@@ -7,8 +7,11 @@ import itertools
 
 import pytest
 
+from omipay_async.clock import Deadline
 from omipay_async.testing import ManualClock
+from omipay_async.transport.attempt import Attempt, Node, Progress, cut_short
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
+from omipay_async.transport.failures import Failure
 
 
 @pytest.fixture
@@ -238,3 +241,43 @@ async def test_what_is_on_its_way_when_time_is_over_may_still_arrive(
     assert taken == turns
     with pytest.raises(ScopeCancelled):
         await task
+
+
+async def test_a_scope_that_was_ended_before_its_block_does_not_begin_it(clock: ManualClock) -> None:
+    """Such as when a nonce provider closes the session, just before the request would be sent."""
+    scope = CancelScope(clock, 1)
+    scope.end(CancelReason.CLOSED)
+    with pytest.raises(ScopeCancelled) as ended, scope:
+        raise AssertionError
+    assert ended.value.why is CancelReason.CLOSED
+    assert clock._next_due() is None  # no timer is left behind
+
+
+@pytest.mark.parametrize(
+    ("money", "progress", "failure"),
+    [
+        (True, Progress.CONNECTING, Failure.CLOSED),
+        (True, Progress.SENT, Failure.NO_ANSWER),
+        (True, Progress.HANDED_OVER, Failure.NO_ANSWER),
+        (False, Progress.SENT, Failure.CLOSED),
+    ],
+)
+def test_the_end_of_the_session_does_not_undo_what_was_sent(
+    clock: ManualClock, *, money: bool, progress: Progress, failure: Failure
+) -> None:
+    """A money call that may have arrived is never reported as one that was not sent, whatever has ended it."""
+    attempt = Attempt(
+        "Refund",
+        "POST",
+        Node("AU", "https://gateway.test/omipay/api"),
+        "/v2/Refund",
+        new_signed_query=str,
+        secrets=(),
+        scope=CancelScope(clock),
+        clock=clock,
+        until=1.0,
+        connect_s=1.0,
+        send_by=Deadline.after(clock, 1.0) if money else None,
+        progress=progress,
+    )
+    assert cut_short(attempt, CancelReason.CLOSED).failure is failure
