@@ -102,7 +102,12 @@ def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | No
 
 def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -> bool:
     received, sent = raw.get(name), context.numbers.get(name)
-    return sent is not None and received not in (None, "") and str(received).strip() != sent.strip()
+    return sent is not None and received not in (None, "") and _scalar_text(received).strip() != sent.strip()
+
+
+def _scalar_text(value: object) -> str:
+    """A value as text; empty for an array or an object, which is nested more deeply than Python can print, maybe."""
+    return "" if isinstance(value, list | dict) else str(value)
 
 
 def _why_not_a_success(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
@@ -141,7 +146,7 @@ def is_paying(context: RequestContext, raw: Mapping[str, Any]) -> bool:
 
 
 def _success(raw: Mapping[str, Any]) -> str:
-    return str(raw.get("success")).strip().casefold()
+    return _scalar_text(raw.get("success")).strip().casefold()
 
 
 def word_of(raw: Mapping[str, Any], name: str) -> str:

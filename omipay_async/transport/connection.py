@@ -262,7 +262,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket was closed, by either side."""
-        if exc is None:
+        if exc is None and self.is_busy:
             self._end_of_stream()  # of TLS that ends without a close_notify, uvloop reports nothing else
         self.state = ConnectionState.CLOSED
         why = "" if exc is None else f" ({type(exc).__name__})"

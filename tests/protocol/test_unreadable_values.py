@@ -51,3 +51,16 @@ def test_a_field_that_counts_must_be_decodable(damaged: bytes) -> None:
         read("QueryOrder", b'{"return_code":"SUCCESS","result_code":"%b","currency":"AUD","amount":1}' % damaged)
     with pytest.raises(InvalidReply):
         read("MakeScanOrder", b'{"return_code":"SUCCESS%b","order_no":"TR1"}' % damaged)
+
+
+@pytest.mark.parametrize("depth", [*range(100, 1_000, 50), 20_000, 60_000, 100_000])
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+@pytest.mark.parametrize("name", ["out_order_no", "success", "order_no", "error_code", "x"])
+def test_however_deeply_a_value_is_nested_the_call_ends_as_others_do(
+    name: str, opens: str, closes: str, depth: int
+) -> None:
+    """Some versions of Python read JSON that is nested more deeply than they can print."""
+    body = f'{{"return_code":"SUCCESS","{name}":{opens * depth}1{closes * depth}}}'.encode()
+    for endpoint in ("MakeScanOrder", "QueryOrder"):
+        with pytest.raises(InvalidReply):
+            read(endpoint, body)
