@@ -26,7 +26,7 @@ from .backends import NOTES_KEPT_S, NoteKeeper
 from .leases import ask, lease_of, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock
@@ -138,7 +138,7 @@ class ConfirmedOrders:
             await self._ask_backend(lambda: self._backend.wake(f"{self._m_number}:{order.order_no}"))
             if self._notes is not None and order.out_order_no is not None:
                 key, notes = self._note_key(order.out_order_no), self._notes
-                text = json_text({"order_no": order.order_no, "raw": order.raw})
+                text = json_text({"order_no": order.order_no, "raw": _writable(order.raw)})
                 await self._ask_backend(lambda: notes.note(key, text))
                 await self._ask_backend(lambda: self._backend.wake(key))
         except (OmipayError, ValueError) as error:
@@ -250,6 +250,19 @@ class ConfirmedOrders:
 
 async def _call(do: Callable[[Order], Awaitable[None]], order: Order) -> None:
     await do(order)
+
+
+def _writable(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a reply that can be written as JSON. The others, such as 1e999999999999999999, are of no use."""
+    return {name: value for name, value in raw.items() if _can_be_written(value)}
+
+
+def _can_be_written(value: object) -> bool:
+    try:
+        json_text(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _closed(out_order_no: str) -> SessionClosed:

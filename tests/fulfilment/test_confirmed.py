@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from omipay_async import (
@@ -332,3 +333,18 @@ async def test_closing_waits_a_limited_time_until_other_processes_are_notified(
     assert closing.done()
     answered.set()
     await clock.advance(10)
+
+
+@pytest.mark.parametrize("odd", ["NaN", "1e99999999999999999999", "[" * 900 + "]" * 900])
+async def test_an_odd_field_does_not_keep_an_order_from_other_sessions(
+    clock: ManualClock, gateway: Gateway, shop: Shop, odd: str
+) -> None:
+    """What cannot be written as JSON is left out of the note that another process reads."""
+    said = json.dumps(PAID)[:-1] + f', "exchange_rate": {odd}}}'
+    gateway.on("TR1", httpx.Response(200, content=said))
+    backend = MemoryBackend(clock=clock)
+    async with gateway.session(backend=backend) as one:
+        await one.fulfil("TR1", shop.handle)
+    async with gateway.session(backend=backend) as other:
+        known = await result_at_once(clock, other.wait_for_notification(NUMBER, timeout=1))
+    assert (known.order_no, known.is_paid, known.exchange_rate) == ("TR1", True, None)
