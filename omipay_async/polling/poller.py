@@ -204,23 +204,35 @@ class Poller:
         passed = waiter.pass_instant()
         self._update_timetable(waiter)
         if passed is Instant.DEADLINE:
-            # Its reply may lie in the socket already, if something has blocked the event loop.
-            if not subject.is_expiring:
-                subject.is_expiring = True
-                self._expire_later(subject)
+            self._expire(waiter)
         elif subject.question is not None:
             return  # the question under way counts as this one
         elif passed is Instant.FIRST:
             self._scheduler.ask_first(subject)
-        elif passed is Instant.LAST:
+        else:
             self._scheduler.ask_last(subject)
 
-    def _expire_later(self, subject: Subject[Any], turns: int = _LAST_TURNS) -> None:
-        """End the polls of ``subject`` whose time is over, once its question has ended, or after so many turns."""
-        if subject.question is not None and turns:
+    def _expire(self, waiter: Waiter[Any]) -> None:
+        """End a waiter whose time is over; if a question is under way, after some turns of the event loop.
+
+        The reply may lie in the socket already, if something has blocked the event loop.
+        """
+        subject = waiter.subject
+        if subject.question is None:
+            waiter.end_with(End.TIME)
+            return
+        subject.expired.append(waiter)
+        if len(subject.expired) == 1:
+            self._expire_later(subject, _LAST_TURNS)
+
+    def _expire_later(self, subject: Subject[Any], turns: int) -> None:
+        if subject.question is None or not turns:
+            turns = 1
+            for waiter in subject.expired[:_AT_A_TIME]:
+                waiter.end_with(End.TIME)
+            del subject.expired[:_AT_A_TIME]
+        if subject.expired:
             asyncio.get_running_loop().call_soon(self._expire_later, subject, turns - 1)
-        else:
-            subject.expire()
 
     def _ask(self, now: float) -> None:
         loop = asyncio.get_running_loop()
@@ -237,7 +249,6 @@ class Poller:
         self._scheduler.answered()
         if not question.cancelled():
             self._deliver(subject, question)
-        subject.expire()
         if not self._life.closed:
             now = self._clock.monotonic()
             if subject.waiters:

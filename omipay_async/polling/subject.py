@@ -103,7 +103,7 @@ def is_temporary(error: BaseException, primary_node: str) -> bool:
 class Subject(Scheduled, Generic[S]):
     """One order or refund that is waited for."""
 
-    __slots__ = ("has_failed", "is_expiring", "is_woken", "number", "question", "topic", "waiters")
+    __slots__ = ("expired", "has_failed", "is_woken", "number", "question", "topic", "waiters")
 
     def __init__(self, topic: Topic[S], number: str) -> None:
         super().__init__()
@@ -115,8 +115,8 @@ class Subject(Scheduled, Generic[S]):
         self.is_woken = False
         """Whether it was reported as paid after the question that is under way began."""
         self.has_failed = False
-        self.is_expiring = False
-        """Whether the time of some waiters is over, but they have not ended yet."""
+        self.expired: list[Waiter[S]] = []
+        """Waiters whose time is over, but which have not ended yet."""
 
     def join(self, waiter: Waiter[S]) -> None:
         """Add a waiter."""
@@ -143,7 +143,7 @@ class Subject(Scheduled, Generic[S]):
     @property
     def is_settled(self) -> bool:
         """Whether no waiter needs another question."""
-        return all(waiter.is_settled for waiter in self.waiters)
+        return all(waiter.instant >= Instant.EXPIRED for waiter in self.waiters)
 
     def receive(self, state: S) -> None:
         """Deliver the gateway's answer to every waiter."""
@@ -157,13 +157,6 @@ class Subject(Scheduled, Generic[S]):
             logger.warning("%s %s: polling goes on after an error: %s", self.topic.kind, printable(self.number), error)
         for waiter in self.waiters:
             waiter.last_error = error
-
-    def expire(self) -> None:
-        """End the waiters whose time is over."""
-        self.is_expiring = False
-        for waiter in self.waiters:
-            if waiter.instant is Instant.EXPIRED:
-                waiter.end_with(End.TIME)
 
     def fail(self, error: BaseException) -> None:
         """End every waiter with an error: another question would not help."""

@@ -375,3 +375,15 @@ async def test_a_poll_whose_question_is_shared_ends_at_its_own_time(
     assert isinstance(await outcome(short), PollTimeout)
     held.release.set()
     assert (await outcome(long)).is_paid
+
+
+async def test_many_polls_of_one_question_that_hangs_all_end(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """A few hundred of them in one turn of the event loop."""
+    gateway.on("TR1", Held(order("PAID")))
+    await begin(clock, omipay.poll_until_paid("TR1", first_wait=0, timeout=30))
+    polls = [asyncio.create_task(omipay.poll_until_paid("TR1", timeout=12)) for _ in range(450)]
+    await settle()
+    await clock.advance(12)
+    assert {type(await outcome(poll)) for poll in polls} == {PollTimeout}
