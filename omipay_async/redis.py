@@ -14,19 +14,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast
 
 from .errors import BackendError, ConfigurationError
 from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim, checked_seconds
 from .text import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from datetime import timedelta
 
     from redis.asyncio import Redis
     from redis.asyncio.client import PubSub
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger("omipay_async")
 
@@ -49,6 +54,11 @@ _RELEASE_SCRIPT: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 """
+
+_CLAIMS: Final = {claim.value: claim for claim in Claim}
+_RECORDED: Final = {"1": True, "0": False}
+_RELEASED: Final = {"1": None}
+"""What each script answers, and what that means. Any other answer proves nothing: a proxy may give it."""
 
 _ANSWER_S: Final = 5.0
 """How long a request may take, with connecting and all repeats."""
@@ -117,8 +127,7 @@ class RedisBackend:
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
-        answer = await self._run_script(_CLAIM_SCRIPT, key, owner, self._lease_ms)
-        return Claim(_as_text(answer))
+        return await self._run_script(_CLAIMS, _CLAIM_SCRIPT, key, owner, self._lease_ms)
 
     async def renew(self, key: str, owner: str) -> bool:
         """Let the lease last ``lease`` seconds from now. False: ``owner`` does not hold it any more."""
@@ -126,11 +135,11 @@ class RedisBackend:
 
     async def finish(self, key: str, owner: str) -> bool:
         """Record a success. False: another owner holds the lease, and nothing was recorded."""
-        return bool(await self._run_script(_FINISH_SCRIPT, key, owner, self._keep_ms))
+        return await self._run_script(_RECORDED, _FINISH_SCRIPT, key, owner, self._keep_ms)
 
     async def release(self, key: str, owner: str) -> None:
         """Free ``key`` for the next delivery, if ``owner`` holds it."""
-        await self._run_script(_RELEASE_SCRIPT, key, owner)
+        await self._run_script(_RELEASED, _RELEASE_SCRIPT, key, owner)
 
     async def wake(self, key: str) -> None:
         """Wake the polls of ``key`` in every process that listens."""
@@ -174,10 +183,13 @@ class RedisBackend:
     def _note_key(self, key: str) -> str:
         return f"{self._prefix}note:{key}"
 
-    async def _run_script(self, script: str, key: str, owner: str, *values: int) -> Any:
+    async def _run_script(self, answers: Mapping[str, T], script: str, key: str, owner: str, *values: int) -> T:
         with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
-                return await self._redis().eval(script, 1, self._prefix + key, f":{owner}", *values)
+                answer = await self._redis().eval(script, 1, self._prefix + key, f":{owner}", *values)
+        if (text := _as_text(answer)) not in answers:
+            raise BackendError("a request to redis failed: something other than redis answered")
+        return answers[text]
 
     def _redis(self) -> Redis:
         """The client. One from the URL is made again for another event loop: its connections belong to the old one."""
@@ -205,7 +217,7 @@ class RedisBackend:
                 "give RedisBackend a URL, or make a client and a backend for each event loop"
             )
         text = str(error)
-        meaning = next((meaning for words, meaning in _REFUSALS.items() if words in text), None)
+        meaning = next((meaning for words, meaning in _REFUSALS.items() if words in text), _system_reason(error))
         return kind if meaning is None else f"{kind}: {meaning}"
 
     # -- listening --------------------------------------------------------------------------------------------------
@@ -274,8 +286,24 @@ _REFUSALS: Final = {
     "OOM": "its memory is full",
     "maxmemory": "its memory is full",
     "MISCONF": "it cannot save to its disk, and does not accept writes",
+    "WRONGTYPE": "another program keeps something else under this key, so use a prefix of your own",
+    "NOREPLICAS": "too few of its replicas are connected",
+    "DB index": "it does not have a database of this number",
+    "max number of clients": "it has too many clients already",
+    "running a script": "it is busy with a script",
 }
 """Words in a server's error messages, and their meaning. The messages themselves may contain passwords."""
+
+
+def _system_reason(error: BaseException | None) -> str | None:
+    """Why the system could not connect. Only its own words are used, since those of redis contain the address."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return f"TLS failed, {error.reason}"
+        if isinstance(error, OSError) and error.errno is not None:
+            return str(error.strerror) if isinstance(error, socket.gaierror) else os.strerror(error.errno)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _as_text(data: Any) -> str:

@@ -223,3 +223,67 @@ async def test_each_refusal_says_its_reason(tmp_path: Path) -> None:
             with pytest.raises(BackendError, match="needs a user and a password") as caught:
                 await backend.claim(KEY, "me")
             assert str(server.port) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://:hunter2@127.0.0.1:1", "ConnectionError: Connection refused"),
+        ("unix:///nowhere/redis.sock", "ConnectionError: No such file or directory"),
+        ("redis://:hunter2@nowhere.invalid", "ConnectionError: .*(not known|resolution)"),
+    ],
+    ids=["refused", "no socket", "no name"],
+)
+async def test_the_error_says_why_redis_cannot_be_reached(url: str, why: str) -> None:
+    """In the words of the system, without address and password."""
+    async with RedisBackend(url) as backend:
+        with pytest.raises(BackendError, match=f"a request to redis failed: {why}") as caught:
+            await backend.claim(KEY, "me")
+    assert "hunter2" not in str(caught.value)
+    assert "nowhere" not in str(caught.value)
+
+
+async def test_the_error_says_that_tls_failed() -> None:
+    """For example because the server does not speak it."""
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR this is not TLS\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with RedisBackend(f"rediss://127.0.0.1:{port}") as backend:
+            with pytest.raises(BackendError, match=r"ConnectionError: TLS failed, [A-Z_]+$"):
+                await backend.claim(KEY, "me")
+
+
+async def test_the_error_says_what_is_wrong_with_the_database(tmp_path: Path) -> None:
+    """Its number may be too large, another program may use the key, its replicas may be missing."""
+    with RedisServer(tmp_path) as server:
+        async with redis.asyncio.Redis(port=server.port) as admin, RedisBackend(server.url) as backend:
+            await admin.lpush(f"omipay:{KEY}", "another program's")
+            with pytest.raises(BackendError, match="use a prefix of your own"):
+                await backend.claim(KEY, "me")
+            await admin.config_set("min-replicas-to-write", "1")
+            with pytest.raises(BackendError, match="too few of its replicas"):
+                await backend.claim("123456:TR2", "me")
+        async with RedisBackend(f"{server.url}/99") as backend:
+            with pytest.raises(BackendError, match="does not have a database of this number"):
+                await backend.claim(KEY, "me")
+
+
+@pytest.mark.parametrize("reply", [b"+OK", b"$-1", b":5", b"$4\r\nFINE", b"*0"])
+async def test_an_answer_that_is_none_of_redis_proves_nothing(reply: bytes) -> None:
+    """A claim, a record or a release that a proxy answers in its own way is an error: nobody knows what happened."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while received := await reader.read(10_000):
+            writer.write(reply + b"\r\n" if b"EVAL" in received else b"+OK\r\n" * received.count(b"*"))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        async with RedisBackend(f"redis://127.0.0.1:{port}?protocol=2") as backend:
+            for ask in (backend.claim, backend.renew, backend.finish, backend.release):
+                with pytest.raises(BackendError, match="something other than redis answered"):
+                    await ask(KEY, "me")
