@@ -177,7 +177,7 @@ class ConfirmedOrders:
                 waiter = self._renewed(out_order_no, waiter)
                 left = None if deadline is None else deadline - self._clock.monotonic()
                 try:
-                    order = self._remembered_order(out_order_no) or await self._noted(out_order_no, left)
+                    order = self._remembered_order(out_order_no) or await self._noted(out_order_no, left, waiter)
                 except BackendError as error:
                     order, last_error = None, error
                 if order is not None:
@@ -209,12 +209,21 @@ class ConfirmedOrders:
         expires_at, order = self._remembered.get(out_order_no, (0.0, None))
         return order if expires_at > self._clock.monotonic() else None
 
-    async def _noted(self, out_order_no: str, left: float | None) -> Order | None:
-        """The order as another process noted it; None if there is no note, or none that can be read."""
+    async def _noted(self, out_order_no: str, left: float | None, waiter: asyncio.Future[None]) -> Order | None:
+        """The order as another process noted it; None if there is no note, none that can be read, or no answer yet.
+
+        A backend that hangs does not hold up who is woken meanwhile, by a confirmation here or the end of the session.
+        """
         notes = self._notes
         if notes is None or (left is not None and left <= 0):
             return None
-        text = await self._ask_backend(lambda: notes.noted(self._note_key(out_order_no)), left)
+        asking = asyncio.create_task(self._ask_backend(lambda: notes.noted(self._note_key(out_order_no)), left))
+        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            await wait(self._clock, (asking, waiter))
+        finally:
+            asking.cancel()
+        text = asking.result() if asking.done() else None
         if text is None:
             return None
         try:

@@ -299,6 +299,18 @@ async def test_a_wait_ends_in_time_although_the_backend_hangs(clock: ManualClock
         assert isinstance(await outcome(waiting), PollTimeout)
 
 
+async def test_a_backend_that_hangs_does_not_hold_up_what_ends_a_wait(clock: ManualClock, gateway: Gateway) -> None:
+    """A confirmation in the same session ends it at once, and so does closing the session."""
+    backend = FaultyNotes(clock)
+    backend.faults["noted"] = hanging
+    async with gateway.session(backend=backend) as omipay:
+        confirmed = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=60))
+        await omipay.confirm_notification(notification(clock))
+        assert (await outcome(confirmed)).is_paid
+        closed = await begin(clock, omipay.wait_for_notification("T2", timeout=60))
+    assert isinstance(await outcome(closed), SessionClosed)
+
+
 @pytest.mark.parametrize("fault", [gone, broken, giving_up])
 @pytest.mark.parametrize("method", ["wake", "note"])
 async def test_a_confirmation_stands_although_other_processes_cannot_be_notified(
