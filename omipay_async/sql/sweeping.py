@@ -237,19 +237,26 @@ class _Sweep:
         """The keys of the orders whose handler this sweep has begun."""
         self._next: list[_Taken] = []
         self._taking = asyncio.Lock()
+        self._is_ending = False
         self.counts = {"fulfilled": 0, "waiting": 0, "failed": 0, "errors": 0}
 
     async def run(self) -> None:
+        """Work until nothing is due. If something fails, orders that are worked on may end, and no more are taken."""
+        workers = [asyncio.create_task(self._work()) for _ in range(min(_WORKERS, self._left))]
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(_WORKERS, self._left)):
-                    group.create_task(self._work())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            self._is_ending = True
+            await asyncio.wait(workers, timeout=_LONG_S)
         finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
             if self._held:
                 self._sweeping.end(self._omipay.m_number, self._held)
                 await self._free()
+        errors = [error for worker in workers if not worker.cancelled() and (error := worker.exception()) is not None]
+        if errors:
+            raise errors[0]
 
     async def _free(self) -> None:
         try:
@@ -265,6 +272,8 @@ class _Sweep:
 
     async def _take(self) -> _Taken | None:
         async with self._taking:
+            if self._is_ending:
+                return None
             if not self._next and self._left > 0:
                 count = min(_WORKERS, self._left)
                 paid_too = self._handler is not None

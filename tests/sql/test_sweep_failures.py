@@ -1,0 +1,120 @@
+"""A sweep in which something fails: handlers that it has begun may end, within a limit, and nothing more is begun."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from omipay_async.errors import JournalError, SessionClosed
+from omipay_async.sql import Books, sweeping
+from tests.support.entries import sold
+
+if TYPE_CHECKING:
+    from omipay_async import AsyncOmipay, Order
+    from omipay_async.sandbox import Sandbox
+
+
+class Slow:
+    """A handler that takes its time, until ``go`` is set."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.began: list[str] = []
+        self.ended: list[str] = []
+        self.stopped: list[str] = []
+
+    async def __call__(self, order: Order) -> None:
+        """Wait for ``go``."""
+        self.began.append(order.order_no)
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.stopped.append(order.order_no)
+            raise
+        self.ended.append(order.order_no)
+
+    async def all_began(self, count: int) -> None:
+        """Return when it was called for so many orders."""
+        async with asyncio.timeout(20):
+            while len(self.began) < count:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def slow() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+async def numbers(sandbox: Sandbox, omipay: AsyncOmipay, books: Books) -> list[str]:
+    """Two orders, which are paid and due."""
+    numbers = await sold(omipay, books, 2)
+    for number in numbers:
+        await sandbox.customer.pays(number)
+    return numbers
+
+
+async def test_handlers_may_end_when_the_session_is_closed(
+    omipay: AsyncOmipay, books: Books, numbers: list[str], slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question about another order ends the sweep with SessionClosed, after the handlers that run have ended."""
+    fulfil = omipay.fulfil
+
+    async def ask_late(order_no: str, handler: Slow) -> Order:
+        if order_no == numbers[0]:
+            await closed.wait()
+        return await fulfil(order_no, handler)
+
+    closed = asyncio.Event()
+    monkeypatch.setattr(omipay, "fulfil", ask_late)
+    sweep = asyncio.create_task(books.sweep(omipay, slow))
+    await slow.all_began(1)
+    closing = asyncio.create_task(omipay.aclose())
+    while not omipay.is_closed:
+        await asyncio.sleep(0)
+    closed.set()
+    await asyncio.wait([sweep], timeout=0.1)
+    assert not sweep.done()
+    slow.go.set()
+    with pytest.raises(SessionClosed):
+        await sweep
+    await closing
+    assert (slow.ended, slow.stopped) == ([numbers[1]], [])
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["ends", "hangs"])
+async def test_handlers_may_end_when_the_books_fail(
+    omipay: AsyncOmipay,
+    books: Books,
+    numbers: list[str],
+    slow: Slow,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    hangs: bool,
+) -> None:
+    """That of another order is not cancelled, unless it hangs; the error is raised in the end."""
+    monkeypatch.setattr(sweeping, "_LONG_S", 0.2 if hangs else 60)
+    fulfil = omipay.fulfil
+
+    async def fail_later(order_no: str, handler: Slow) -> Order:
+        if order_no == numbers[0]:
+            await slow.all_began(1)
+            raise ValueError(order_no)
+        return await fulfil(order_no, handler)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise JournalError("the database is lost")
+
+    monkeypatch.setattr(omipay, "fulfil", fail_later)
+    monkeypatch.setattr(books._sweeping, "postpone", fail)
+    sweep = asyncio.create_task(books.sweep(omipay, slow))
+    await slow.all_began(1)
+    if not hangs:
+        await asyncio.wait([sweep], timeout=0.1)
+        assert not sweep.done()
+        slow.go.set()
+    with pytest.raises(JournalError, match="the database is lost"):
+        await sweep
+    assert (slow.ended, slow.stopped) == (([], [numbers[1]]) if hangs else ([numbers[1]], []))
