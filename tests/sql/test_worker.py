@@ -128,7 +128,7 @@ def asked_about(sandbox: Sandbox, number: str) -> int:
 
 async def until(condition: Callable[[], object], books: Books) -> None:
     """Let every order be due, again and again, until ``condition()`` holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await make_due(books)
             await asyncio.sleep(0.02)
