@@ -251,10 +251,10 @@ class _Sweep:
             for worker in workers:
                 worker.cancel()
             await asyncio.wait(workers)
+            errors = [error for worker in workers if not worker.cancelled() and (error := worker.exception())]
             if self._held:
                 self._sweeping.end(self._omipay.m_number, self._held)
                 await self._free()
-        errors = [error for worker in workers if not worker.cancelled() and (error := worker.exception()) is not None]
         if errors:
             raise errors[0]
 
