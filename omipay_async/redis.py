@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.client import PubSub
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _log: Final = logging.getLogger("omipay_async")
 
@@ -183,7 +183,7 @@ class RedisBackend:
     def _note_key(self, key: str) -> str:
         return f"{self._prefix}note:{key}"
 
-    async def _run_script(self, answers: Mapping[str, T], script: str, key: str, owner: str, *values: int) -> T:
+    async def _run_script(self, answers: Mapping[str, _T], script: str, key: str, owner: str, *values: int) -> _T:
         with self._errors_translated():
             async with asyncio.timeout(_ANSWER_S):
                 answer = await self._redis().eval(script, 1, self._prefix + key, f":{owner}", *values)
