@@ -330,10 +330,9 @@ async def test_nothing_is_left_of_a_connection_that_failed(gateway: Gateway, beh
 async def test_a_read_that_timed_out_leaves_no_connection_to_answer_late(wired: Gateway, certified: Certified) -> None:
     """A late reply must not answer the next read."""
     wired.script = in_turn(SILENCE)
-    policy = RetryPolicy(attempts=1, try_timeout=0.05)
-    async with open_session(wired, verify=certified.client, retry=policy) as omipay:
+    async with open_session(wired, verify=certified.client, retry=RetryPolicy(attempts=1)) as omipay:
         with pytest.raises(TransportError):
-            await query(omipay, "OM-1")
+            await omipay.query_order("OM-1", timeout=0.2)
         await until(lambda: wired.open_connections == 0, "the connection to be closed")
         assert (await omipay.query_order("OM-2")).order_no == "OM-2"
 
