@@ -49,10 +49,11 @@ def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -
             page, why = None, "must be a QROrder, a JSAPIOrder or a URL: no other order has a page to sign"
     if page is None:
         validation.reject("order_or_url", why)
-    address = urlsplit(validation.url("order_or_url", page))
+    page = validation.url("order_or_url", page)
+    address = urlsplit(page)
     if address.scheme != "https" and address.hostname not in {urlsplit(node).hostname for node in nodes}:
         validation.reject("order_or_url", "must be https, or on the host of the session's node")
-    return validation.url("order_or_url", page)
+    return page
 
 
 def _without(page: str, order: QROrder | JSAPIOrder) -> str:

@@ -47,6 +47,20 @@ async def test_a_deadlock_is_repeated(postgres: Books) -> None:
     assert attempts >= 3  # on a busy machine they may deadlock again
 
 
+async def test_what_the_database_refuses_is_not_repeated(books: Books) -> None:
+    """It would be refused again: only what another transaction or a lost connection has undone is repeated."""
+    attempts = 0
+
+    async def work(connection: Any) -> None:
+        nonlocal attempts
+        attempts += 1
+        await connection.execute(text("UPDATE omipay_order SET no_such_column = 1"))
+
+    with pytest.raises(BackendError, match="no_such_column"):
+        await books._database.write(work, BackendError)
+    assert attempts == 1
+
+
 @pytest.mark.parametrize("first", ["closing", "confirmed"])
 async def test_a_reply_and_its_notification_at_the_same_time_do_not_deadlock(postgres: Books, first: str) -> None:
     """Both lock the call's row before the order's, so no transaction is rolled back."""
