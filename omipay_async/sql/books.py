@@ -246,8 +246,9 @@ class Books:
 
         If the question about an order fails, or its handler raises, that is logged and counted, and the order is asked
         about again within a minute; one that the gateway has never known, when its age has doubled. Cancelling a sweep
-        cancels its handlers, and the orders that it had not asked about are due at once. Closing the session ends it
-        too, but the handlers that run may end, within a minute.
+        cancels its handlers, and the orders that it had not asked about are due at once; those that the database was
+        just handing to it are due within a minute. Closing the session ends it too, but the handlers that run may end,
+        within a minute.
 
         Raises:
             InvalidRequest: for a handler that cannot be called, or a wrong ``limit``.
