@@ -18,7 +18,7 @@ import attrs
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
 from .protocol import validation
-from .protocol.conversion import localizer
+from .protocol.conversion import in_zone
 from .protocol.durations import checked_seconds
 from .text import Secret, concealed, concealed_all, concealed_proxy, plain_text, plain_value
 from .transport.attempt import Node
@@ -123,7 +123,7 @@ def timezone(value: object) -> str | tzinfo:
         _reject("timezone", "'EST' is the eastern time of America: that of Sydney and Melbourne is Australia/Sydney")
     if isinstance(value, str):
         return plain_text(value)
-    if localizer(value)(_ANY_TIME) is None:
+    if in_zone(_ANY_TIME, value) is None:
         _reject("timezone", "is a tzinfo that gives a time no UTC offset")
     return value
 

@@ -27,6 +27,7 @@ from omipay_async import (
     RetryPolicy,
     SystemClock,
 )
+from tests.support.masked import Masked
 
 from .support.canned_gateway import CALLS, Gateway, open_session, success
 from .support.frames import shown_by
@@ -278,21 +279,6 @@ def test_a_session_that_is_not_closed_causes_a_warning() -> None:
 
 
 # -- what a string says -----------------------------------------------------------------------------------------------
-
-
-class Masked(str):
-    """A string that prints something else than its content, like some libraries' secrets."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "****"
-
-    def __repr__(self) -> str:
-        return "****"
-
-    def __format__(self, _: str) -> str:
-        return "****"
 
 
 class Word(str, enum.Enum):  # noqa: UP042 - the older kind, whose ``str()`` is the member's name

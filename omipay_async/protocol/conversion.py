@@ -88,8 +88,6 @@ def _scaled_rate(value: Any, _: Any = None) -> Decimal | None:
 
 
 def _time(zone: tzinfo) -> Callable[[Any, Any], datetime | None]:
-    in_zone = localizer(zone)
-
     def structure(value: Any, _: Any) -> datetime | None:
         if not isinstance(value, str) or not _TIME.fullmatch(value):
             raise _WrongKindError("is not a time of the form yyyyMMddHHmmss")
@@ -99,33 +97,23 @@ def _time(zone: tzinfo) -> Callable[[Any, Any], datetime | None]:
             time = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - in_zone makes it aware
         except ValueError:
             raise _WrongKindError("is not a time that exists") from None
-        return in_zone(time) if year >= _FIRST_YEAR else None
+        return in_zone(time, zone) if year >= _FIRST_YEAR else None
 
     return structure
 
 
-def localizer(zone: tzinfo) -> Callable[[datetime], datetime | None]:
-    """A function that puts a wall-clock time into ``zone``: where the hour comes twice, into its first (PROTOCOL 1).
-
-    It returns None for a time for which the zone has no offset.
-    """
-
-    def in_zone(time: datetime) -> datetime | None:
+def in_zone(time: datetime, zone: tzinfo) -> datetime | None:
+    """A wall-clock time in ``zone``, None without an offset; where the hour comes twice, its first one (PROTOCOL 1)."""
+    try:
         localize = getattr(zone, "localize", None)
         if localize is None:
-            return time.replace(tzinfo=zone)
-        # A zone of pytz must be localised: otherwise it would mean the local mean time of the 19th century.
-        found: datetime | None = min(localize(time, is_dst=True), localize(time, is_dst=False))
-        return found
-
-    def aware(time: datetime) -> datetime | None:
-        try:
-            found = in_zone(time)
-            return None if found is None or found.utcoffset() is None else found
-        except Exception:  # noqa: BLE001 - a zone that the user gives may raise anything, after money has moved
-            return None
-
-    return aware
+            found = time.replace(tzinfo=zone)
+        else:
+            # A zone of pytz must be localised: otherwise it would mean the local mean time of the 19th century.
+            found = min(localize(time, is_dst=True), localize(time, is_dst=False))
+        return None if found.utcoffset() is None else found
+    except Exception:  # noqa: BLE001 - a zone that the user gives may raise anything, after money has moved
+        return None
 
 
 def _text_or_number(value: Any, _: Any = None) -> str:

@@ -16,6 +16,7 @@ import redis.asyncio
 from omipay_async.errors import ConfigurationError
 from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.redis import RedisBackend
+from tests.support.masked import Masked
 
 if TYPE_CHECKING:
     from tests.support.redis_server import RedisServer
@@ -79,23 +80,9 @@ def test_durations_that_are_too_long_or_not_numbers_are_refused(option: str, val
             make(**{option: value})
 
 
-class Shop(str):
-    """The prefix of a shop, which prints as something else."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "a shop"
-
-    __repr__ = __str__
-
-    def __format__(self, _: str) -> str:
-        return "a shop"
-
-
 def test_a_prefix_counts_by_its_content() -> None:
     """Whatever its class prints: otherwise another process would use other keys."""
-    assert "prefix 'sydney:'" in repr(RedisBackend("redis://127.0.0.1:1", prefix=Shop("sydney:")))
+    assert "prefix 'sydney:'" in repr(RedisBackend("redis://127.0.0.1:1", prefix=Masked("sydney:")))
 
 
 @pytest.mark.parametrize("prefix", [b"omipay:", None, 5])

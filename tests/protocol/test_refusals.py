@@ -20,6 +20,7 @@ from omipay_async.protocol.endpoints import (
 )
 from omipay_async.text import Secret
 from tests.support.canned_gateway import ORDER
+from tests.support.masked import Masked
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
@@ -229,18 +230,9 @@ def test_a_call_whose_endpoint_was_rejected_counts_as_money_unless_it_was_a_read
     assert (endpoint.name, endpoint.safety) == ("call", expected)
 
 
-class Shown(str):
-    """A subclass that shows itself as something else."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "****"
-
-
 def test_text_is_taken_as_plain_text() -> None:
     """It becomes a key, or a part of a message: a subclass is asked nothing. A secret stays one."""
-    plain = validation.text("order", Shown("TR1"))
+    plain = validation.text("order", Masked("TR1"))
     assert (type(plain), plain) == (str, "TR1")
     secret = validation.text("order", Secret("TR1"))
     assert type(secret) is Secret

@@ -14,6 +14,7 @@ from omipay_async import InvalidRequest, Outcome, Safety
 from omipay_async.protocol import validation
 from omipay_async.protocol.endpoints import ENDPOINTS, QUERY_ORDER, Kind
 from tests.support.canned_gateway import ORDER, Gateway, open_session, success
+from tests.support.masked import Masked
 
 SCAN = {**ORDER, "qrcode": "134567890", "pos_no": "till-1"}
 QR = {**ORDER, "platform": "UPI"}
@@ -319,22 +320,6 @@ def test_every_kind_of_parameter_has_a_check() -> None:
     assert set(validation._CHECKS) == set(Kind)
 
 
-class Shown(str):
-    """A subclass that prints something else, like members of ``class Cur(str, Enum)`` and masked secrets."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        """Return other text than the content."""
-        return "****"
-
-    __repr__ = __str__
-
-    def __format__(self, _: str) -> str:
-        """As above."""
-        return "****"
-
-
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_subclasses_of_str_count_by_their_content(name: str) -> None:
     """For every text parameter of every endpoint, and for ``call``."""
@@ -342,10 +327,10 @@ def test_subclasses_of_str_count_by_their_content(name: str) -> None:
     for parameter in ENDPOINTS[name].parameters:
         values = {Kind.CURRENCY: "AUD", Kind.URL: "https://shop.example/a", Kind.AMOUNT: 100, Kind.FLAG: True}
         plain[parameter.name] = values.get(parameter.kind, parameter.choices[0] if parameter.choices else "T-1")
-    shown = {key: Shown(value) if isinstance(value, str) else value for key, value in plain.items()}
+    shown = {key: Masked(value) if isinstance(value, str) else value for key, value in plain.items()}
     assert validation.query(ENDPOINTS[name], shown) == validation.query(ENDPOINTS[name], plain)
     general = {key: value for key, value in plain.items() if value is not True}
-    assert validation.general_query({Shown(k): shown[k] for k in general}) == validation.general_query(general)
+    assert validation.general_query({Masked(k): shown[k] for k in general}) == validation.general_query(general)
 
 
 @pytest.mark.parametrize("name", ["refund", "REFUND", "makescanorder", "any/Path/Refund", "v3/makeQRorder"])
@@ -354,5 +339,5 @@ def test_a_known_money_endpoint_is_not_called_as_a_read_however_it_is_spelt(name
     with pytest.raises(InvalidRequest, match="moves money") as refusal:
         validation.general_endpoint(name, "READ")
     assert refusal.value.parameter == "safety"
-    assert validation.general_endpoint(name, Shown("MONEY")).safety is Safety.MONEY
+    assert validation.general_endpoint(name, Masked("MONEY")).safety is Safety.MONEY
     assert validation.general_endpoint("queryorder", "READ").name == "queryorder"

@@ -9,6 +9,7 @@ import pytest
 
 from omipay_async import ConfigurationError
 from omipay_async.transport.proxies import Proxies
+from tests.support.masked import Masked
 
 GATEWAY = httpx.URL("https://www.omipay.com.au/omipay/api")
 
@@ -189,11 +190,4 @@ def test_a_password_is_used_and_not_shown(monkeypatch: pytest.MonkeyPatch, given
 
 def test_a_masked_string_is_a_proxy_too() -> None:
     """Its content counts, not what it prints."""
-
-    class Masked(str):
-        __slots__ = ()
-
-        def __str__(self) -> str:
-            return "****"
-
     assert Proxies(Masked("http://proxy.test:1"), from_environment=True).of(GATEWAY) == "http://proxy.test:1"
