@@ -111,6 +111,7 @@ class CallExecutor:
         return stated
 
     def _leave(self, call: CallState) -> None:
+        call.attempt = None  # it refers to the call: both would stay in memory until garbage is collected
         self._calls.discard(call)
         if self._ended is not None and not self._calls:
             self._ended.set()

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async import NotSent, OmipayError, Outcome, RetryPolicy, SessionClosed
+from omipay_async.calls.call_state import CallState
+from omipay_async.protocol.context import RequestContext
 from omipay_async.testing import ManualClock
+from omipay_async.transport.attempt import Attempt
 
 from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE
 from .client import Transport, named, open_session, query, refund, scan
@@ -26,6 +29,18 @@ if TYPE_CHECKING:
     from .behaviours import Behaviour
 
 SLOW = RetryPolicy(base_delay=1e6, max_delay=1e6)
+
+
+async def test_an_answered_call_is_freed_at_once(gateway: Gateway) -> None:
+    """What it needed, secrets among it, does not wait for the garbage collection."""
+    async with open_session(gateway) as omipay:
+        gc.disable()
+        try:
+            await query(omipay, "OM-1")
+            await scan(omipay, "A-1")
+            assert not [thing for thing in gc.get_objects() if isinstance(thing, CallState | Attempt | RequestContext)]
+        finally:
+            gc.enable()
 
 
 # -- closing ----------------------------------------------------------------------------------------------------------
