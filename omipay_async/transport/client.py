@@ -187,8 +187,6 @@ class HTTPClient:
         attempt.sign()
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
-        before = our_request.get()  # True in a transport that makes a call of another session first
-        our_request.set(True)
         try:
             with attempt.scope:
                 attempt.progress = Progress.HANDED_OVER
@@ -199,8 +197,6 @@ class HTTPClient:
             return too_late(attempt.endpoint)
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             return failed(attempt, error, certain=not self._may_be_a_second_try(attempt, error))
-        finally:
-            our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
 
     async def _over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
         if own.is_watched():
@@ -214,17 +210,24 @@ class HTTPClient:
         request_of: Callable[[Attempt], httpx.Request],
         attempt: Attempt,
     ) -> Received:
-        response = _checked(await transport.handle_async_request(request_of(attempt)))
-        attempt.progress = Progress.SENT  # whatever happens while the reply is read
-        if response.is_closed:  # it was made by a mock, or the user's transport has read it
-            body = response.content
-        else:
-            try:
-                body = await _body(response)
-            finally:
-                self._close(response.aclose)  # it may fail or hang, but the reply has been read
+        before = our_request.get()  # True in a transport that makes a call of another session first
+        our_request.set(True)
+        try:
+            response = _checked(await transport.handle_async_request(request_of(attempt)))
+            attempt.progress = Progress.SENT  # whatever happens while the reply is read
+            body = await self._body(response)
+        finally:
+            our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
         self._answered[attempt.node.base_url] = attempt.clock.monotonic()
         return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        if response.is_closed:  # it was made by a mock, or the user's transport has read it
+            return response.content
+        try:
+            return await _body(response)
+        finally:
+            self._close(response.aclose)  # it may fail or hang, but the reply has been read
 
     def distrust(self, slot: Slot) -> None:
         """Close the connection over which an unusable reply came."""
