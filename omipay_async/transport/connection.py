@@ -33,6 +33,7 @@ import asyncio
 import enum
 import functools
 import re
+import select
 import socket
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 _LONGEST_HEAD: Final = 100 * 1024
-_END: Final = h11.EndOfMessage()
 _TARGET: Final = re.compile(rb"[!-~]+")
 _READ_AT_ONCE: Final = 32 * 1024
 """Bytes. Without a buffer of the protocol's, asyncio makes a new one of 256 KiB for every read.
@@ -86,6 +86,7 @@ class Reply:
 class _Exchange:
     """The request that is under way, and what has arrived of its reply."""
 
+    reader: h11.Connection
     reply: asyncio.Future[Reply]
     response: h11.Response = attrs.field(init=False)
     body: list[bytes] = attrs.field(factory=list)
@@ -99,7 +100,7 @@ class Connection(asyncio.BufferedProtocol):
         "_buffer",
         "_closed",
         "_exchange",
-        "_h11",
+        "_is_readable",
         "_received",
         "_records",
         "_server_finished",
@@ -127,10 +128,10 @@ class Connection(asyncio.BufferedProtocol):
         self._received = 0
         self._records: TLSRecords | None = None
         self._socket = sock
+        self._is_readable = _readiness(sock)
         self._closed = closed
         self._tls = tls
         self._server_finished = False
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         self._exchange: _Exchange | None = None
 
     # -- for its user -----------------------------------------------------------------------------------------------
@@ -159,6 +160,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _waiting_bytes(self) -> bytes | None:
         """The first byte in the socket that the event loop has not read; none at its end, None if nothing is there."""
+        if not self._is_readable():
+            return None
         try:
             return self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -183,10 +186,10 @@ class Connection(asyncio.BufferedProtocol):
             raise httpx.RemoteProtocolError("the server closed the connection at once")
         if _TARGET.fullmatch(target) is None:
             raise httpx.LocalProtocolError("the target of a request must be visible ASCII characters")
-        head = self._h11.send(_head(method, headers))
-        self._h11.send(_END)
+        reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        head = reader.send(_head(method, headers))
         reply: asyncio.Future[Reply] = self.loop.create_future()
-        self._exchange = _Exchange(reply)
+        self._exchange = _Exchange(reader, reply)
         self.state = ConnectionState.BUSY
         self._transport.write(b"".join((method, b" ", target, head[len(method) + 2 :])))
         if self._server_finished:
@@ -242,7 +245,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._exchange is None:
             self.abort()  # no request is under way
             return
-        self._h11.receive_data(bytes(self._buffer[:nbytes]))
+        self._exchange.reader.receive_data(bytes(self._buffer[:nbytes]))
         self._read(self._exchange)
 
     def eof_received(self) -> bool:
@@ -256,7 +259,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _end_of_stream(self) -> None:
         if self._exchange is not None:
-            self._h11.receive_data(b"")
+            self._exchange.reader.receive_data(b"")
             self._read(self._exchange)
         self.state = ConnectionState.CLOSED
 
@@ -275,7 +278,7 @@ class Connection(asyncio.BufferedProtocol):
     def _read(self, exchange: _Exchange) -> None:
         try:
             while exchange.size <= LARGEST_REPLY:
-                event: Any = self._h11.next_event()
+                event: Any = exchange.reader.next_event()
                 kind = type(event)
                 if kind is h11.Data:
                     exchange.body.append(event.data)
@@ -292,9 +295,8 @@ class Connection(asyncio.BufferedProtocol):
             self._end(exchange)
 
     def _end(self, exchange: _Exchange) -> None:
-        reader = self._h11
-        if reader.our_state is reader.their_state is h11.DONE and not reader.trailing_data[0]:
-            reader.start_next_cycle()
+        reader = exchange.reader
+        if reader.their_state is h11.DONE and not reader.trailing_data[0]:
             self.state = ConnectionState.IDLE
         else:
             self.state = ConnectionState.CLOSED
@@ -310,6 +312,16 @@ class Connection(asyncio.BufferedProtocol):
         if self._exchange is not None and not self._exchange.reply.done():
             self._exchange.reply.set_exception(error)
         self._exchange = None
+
+
+def _readiness(sock: socket.socket) -> Callable[[], object]:
+    """A function whose result is true if the socket has bytes, an end or an error. Asking costs less than reading."""
+    poll = getattr(select, "poll", None)
+    if poll is None:  # on Windows; elsewhere ``select`` cannot be asked about more than 1024 open files
+        return lambda: select.select([sock], [], [], 0)[0]
+    asked = poll()
+    asked.register(sock, select.POLLIN)
+    return functools.partial(asked.poll, 0)
 
 
 @functools.lru_cache(maxsize=64)

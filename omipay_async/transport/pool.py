@@ -25,8 +25,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Priority(enum.Enum):
-    """Which kind of request goes first when a slot becomes free."""
+class Priority(enum.IntEnum):
+    """Which kind of request goes first when a slot becomes free: the smallest one."""
 
     MONEY = enum.auto()
     READ = enum.auto()

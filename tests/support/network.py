@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 import httpcore
@@ -58,7 +59,17 @@ def deliver(protocol: Connection | TLSRecords, data: bytes) -> None:
         data = data[size:]
 
 
-class ProtocolStream(Stream, asyncio.Transport):
+class SilentSocket:
+    """A socket from which there is never anything to read."""
+
+    _reader, _writer = os.pipe()
+
+    def fileno(self) -> int:
+        """For the operating system."""
+        return self._reader
+
+
+class ProtocolStream(SilentSocket, Stream, asyncio.Transport):
     """A connection of the session's own: asyncio's transport, and the socket below it."""
 
     protocol: Connection
@@ -81,10 +92,6 @@ class ProtocolStream(Stream, asyncio.Transport):
     def is_closing(self) -> bool:
         """Whether our side closed the connection."""
         return self.closed
-
-    def recv(self, *_: int) -> bytes:
-        """There are no bytes in the socket."""
-        raise BlockingIOError
 
 
 class BackendStream(Stream, httpcore.AsyncNetworkStream):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import enum
 import os
 import random
+import select
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -18,7 +20,7 @@ import pytest
 
 from omipay_async.transport import connection as connections
 from omipay_async.transport.connection import Connection
-from tests.support.network import deliver
+from tests.support.network import SilentSocket, deliver
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
@@ -42,19 +44,6 @@ NOISE: Final = [
     b"Transfer-Encoding: chunked\r\n",
 ]
 SURPLUS: Final = [b"\n", b"\r\n", b"\0", b"x", b"0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", SECOND]
-
-
-class Socket:
-    """The bytes in the socket that were not delivered yet."""
-
-    def __init__(self) -> None:
-        self.unread = b""
-
-    def recv(self, size: int, flags: int) -> bytes:
-        """Look at the bytes."""
-        if not self.unread:
-            raise BlockingIOError
-        return self.unread[:size]
 
 
 class Transport:
@@ -83,11 +72,10 @@ class Transport:
 class Peer:
     """A server, and the one connection to it."""
 
-    def __init__(self, *, tls: bool) -> None:
+    def __init__(self, sock: SilentSocket | socket.socket | None = None, *, tls: bool) -> None:
         self.closed = 0
-        self.socket = Socket()
         self.transport = Transport()
-        self.connection = Connection(untyped(self.socket), "https://gateway.example", self._lost, tls=tls)
+        self.connection = Connection(untyped(sock or SilentSocket()), "https://gateway.example", self._lost, tls=tls)
         self.connection.connection_made(untyped(self.transport))
 
     def _lost(self, _: Connection) -> None:
@@ -310,12 +298,17 @@ async def test_bytes_before_a_request_close_the_connection() -> None:
         assert not peer.transport.written
 
 
-async def test_bytes_in_the_socket_prevent_the_next_request() -> None:
+@pytest.mark.parametrize("has_poll", [True, False], ids=["select.poll", "Windows"])
+async def test_bytes_in_the_socket_prevent_the_next_request(has_poll: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event loop has not yet delivered what came after a reply."""
-    peer = Peer(tls=False)
-    reply = peer.connection.send(b"GET", b"/", HEADERS)
-    peer.says([SECOND])
-    assert reply.result().body == b"second"
-    assert peer.connection.is_usable()
-    peer.socket.unread = b"\n"
-    assert not peer.connection.is_usable()
+    if not has_poll:
+        monkeypatch.delattr(select, "poll")
+    sock, server = socket.socketpair()
+    with sock, server:
+        peer = Peer(sock, tls=False)
+        reply = peer.connection.send(b"GET", b"/", HEADERS)
+        peer.says([SECOND])
+        assert reply.result().body == b"second"
+        assert peer.connection.is_usable()
+        server.send(b"\n")
+        assert not peer.connection.is_usable()
