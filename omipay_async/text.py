@@ -130,7 +130,7 @@ class ProxyURL(str):
 
 def joined(*parts: str) -> Secret:
     """``parts`` one after the other, as a secret. (A secret among them would not show itself to an f-string.)"""
-    return Secret("".join(parts))
+    return str.__new__(Secret, "".join(parts))
 
 
 def percent_encoded(text: str) -> str:

@@ -36,7 +36,7 @@ class _WrongKindError(ValueError):
 
 _DIGITS: Final = re.compile(r"[0-9]{1,30}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
-_TIME: Final = re.compile(r"[0-9]{14}")
+_TIME: Final = re.compile(r"[0-9]{8}([01][0-9]|2[0-3])[0-9]{4}")
 _MOST_DIGITS: Final = 30
 _LARGEST_WHOLE: Final = 10**_MOST_DIGITS
 _FIRST_YEAR: Final = 2000  # an earlier time is the default value of some database
@@ -91,13 +91,11 @@ def _time(zone: tzinfo) -> Callable[[Any, Any], datetime | None]:
     def structure(value: Any, _: Any) -> datetime | None:
         if not isinstance(value, str) or not _TIME.fullmatch(value):
             raise _WrongKindError("is not a time of the form yyyyMMddHHmmss")
-        parts = (value[:4], value[4:6], value[6:8], value[8:10], value[10:12], value[12:])
         try:
-            year, month, day, hour, minute, second = map(int, parts)
-            time = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - in_zone makes it aware
+            time = datetime.fromisoformat(f"{value[:8]}T{value[8:]}")
         except ValueError:
             raise _WrongKindError("is not a time that exists") from None
-        return in_zone(time, zone) if year >= _FIRST_YEAR else None
+        return in_zone(time, zone) if time.year >= _FIRST_YEAR else None
 
     return structure
 

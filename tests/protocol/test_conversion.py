@@ -33,6 +33,7 @@ def refusal(model: type[object], raw: dict[str, Any], *essential: str) -> str:
         (Order, {**ORDER, "currency": 36}, "currency", "is not a string"),
         (Order, {**ORDER, "result_code": []}, "status", "is not a string"),
         (Order, {**ORDER, "order_time": "x"}, "order_time", "is not a time of the form yyyyMMddHHmmss"),
+        (Order, {**ORDER, "order_time": "20161127240000"}, "order_time", "is not a time of the form yyyyMMddHHmmss"),
         (Order, {**ORDER, "order_time": "20161327105530"}, "order_time", "is not a time that exists"),
         (ExchangeRate, {"rate": "x"}, "rate", "is not a decimal number"),
     ],
