@@ -161,8 +161,9 @@ def hidden(prompt: str) -> str:
 
 
 def complain(line: str) -> None:
-    """Print one line on standard error."""
-    typer.echo(f"omipay: {escaped(localized(line))}", err=True)
+    """Print one line on standard error. If it cannot be printed there, the exit code tells the result."""
+    with contextlib.suppress(OSError):
+        typer.echo(f"omipay: {escaped(localized(line))}", err=True)
 
 
 # -- performing a job -------------------------------------------------------------------------------------------------

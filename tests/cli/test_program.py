@@ -24,6 +24,7 @@ from omipay_async.cli import exit_codes, formatting, main
 from omipay_async.cli.exit_codes import Exit
 from omipay_async.errors import Outcome
 from omipay_async.events import Event
+from omipay_async.sandbox import PaymentCode
 
 if TYPE_CHECKING:
     from .conftest import Cli
@@ -171,6 +172,18 @@ def test_without_standard_output_the_exit_code_tells_the_result(
     ended = cli("scan", "Flat white", "450", "AUD", "T1", "280000000000000000", "till-1", "--yes", *options)
     assert (ended.code, ended.err) == (0, "")
     assert [order.out_order_no for order in cli.sandbox.ledger.orders.values()] == ["T1"]
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_error_that_cannot_be_printed_keeps_its_exit_code(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, number: int, options: list[str]
+) -> None:
+    """Nobody knows whether the customer was charged: a traceback would end with 1, which means that it was refused."""
+    monkeypatch.setattr(sys, "stderr", Broken(number))
+    unknown = cli("scan", "Flat white", "450", "AUD", "T1", PaymentCode.SYSTEM_ERROR_ACTED, "till-1", "--yes", *options)
+    assert unknown.code == 3
+    assert cli("scan", "Flat white").code == 2
 
 
 @pytest.mark.parametrize(
