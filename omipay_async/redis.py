@@ -307,7 +307,8 @@ def _system_reason(error: BaseException | None) -> str | None:
 
 
 def _as_text(data: Any) -> str:
-    return data.decode() if isinstance(data, bytes) else str(data)
+    # Bytes that are not UTF-8 are not ours: another program may publish on this channel, or write under this key.
+    return data.decode(errors="replace") if isinstance(data, bytes) else str(data)
 
 
 def _client_from_url(url: str) -> Redis:

@@ -166,6 +166,21 @@ async def test_a_wake_up_of_another_process_is_received(server: RedisServer, bac
             await asyncio.to_thread(process.wait)
 
 
+async def test_what_another_program_publishes_or_writes_does_no_harm(
+    backend: RedisBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bytes that are not UTF-8 neither end the listener nor are they an error."""
+    woken: asyncio.Queue[str] = asyncio.Queue()
+    client = backend._redis()
+    async with backend.listen(woken.put_nowait), asyncio.timeout(10):
+        await client.publish("omipay:wake", b"\xff\xfe")
+        await backend.wake(KEY)
+        assert [await woken.get(), await woken.get()] == ["\ufffd\ufffd", KEY]
+    await client.set(f"omipay:note:{KEY}", b"\xff")
+    assert await backend.noted(KEY) == "\ufffd"
+    assert caplog.messages == []
+
+
 # -- Redis going away -----------------------------------------------------------------------------------------------
 
 

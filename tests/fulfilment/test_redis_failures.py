@@ -272,7 +272,7 @@ async def test_the_error_says_what_is_wrong_with_the_database(tmp_path: Path) ->
                 await backend.claim(KEY, "me")
 
 
-@pytest.mark.parametrize("reply", [b"+OK", b"$-1", b":5", b"$4\r\nFINE", b"*0"])
+@pytest.mark.parametrize("reply", [b"+OK", b"$-1", b":5", b"$4\r\nFINE", b"$2\r\n\xff\xfe", b"*0"])
 async def test_an_answer_that_is_none_of_redis_proves_nothing(reply: bytes) -> None:
     """A claim, a record or a release that a proxy answers in its own way is an error: nobody knows what happened."""
 
