@@ -21,15 +21,17 @@ import asyncio
 import contextlib
 import contextvars
 import random
+import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from omipay_async.errors import BackendError, ConfigurationError, JournalError, OmipayError
 
-from .engines import Dialect, begin_immediately, checked_engine, made_engine
+from .engines import Dialect, begin_immediately, checked_engine, dispose, made_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -89,6 +91,10 @@ class Database:
         self._connecting: set[asyncio.Task[Any] | None] = set()
         self._using: dict[AsyncConnection, asyncio.Task[Any]] = {}
         """The task that uses a connection which is held. It may go on after its caller has left."""
+        self._drivers: weakref.WeakSet[Any] = weakref.WeakSet()
+        """asyncpg's objects for the connections of an engine of our own."""
+        if self._owned and not self.dialect.is_sqlite:
+            event.listen(engine.sync_engine, "connect", lambda new, _: self._drivers.add(new.driver_connection))
 
     def __repr__(self) -> str:
         url = self._engine.url
@@ -101,7 +107,7 @@ class Database:
             await asyncio.wait(self._tasks, timeout=ANSWER_S)
         if self._owned:
             with contextlib.suppress(*DATABASE_ERRORS):
-                await self._engine.dispose()
+                await dispose(self._engine, self._drivers)
 
     # -- transactions -----------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from sqlalchemy.util import await_only
 from omipay_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 BUSY_S: Final = 4.0
 """How long SQLite waits for another writer, and a handler for its order's lock; less than a transaction may take."""
 _CONNECT_S: Final = 4.0
+_CLOSING_S: Final = 2.0
+"""How long PostgreSQL may take to close the connections of an engine."""
 _DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
 _ISOLATION: Final = {"sqlite": None, "postgresql": "READ COMMITTED"}
 
@@ -103,6 +107,22 @@ def checked_engine(engine: object) -> AsyncEngine:
         message = f"url_or_engine: {engine.dialect.name} with {engine.dialect.driver} is not supported: use "
         raise ConfigurationError(message + "sqlite+aiosqlite or postgresql+asyncpg")
     return engine
+
+
+async def dispose(engine: AsyncEngine, drivers: Collection[Any]) -> None:
+    """Close the connections of an engine, also if PostgreSQL stands still: SQLAlchemy would wait for it without end.
+
+    ``drivers`` are asyncpg's objects for them. After two seconds they are closed without asking the server.
+    """
+    closing = asyncio.create_task(engine.dispose())
+    closing.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        await asyncio.wait((closing,), timeout=_CLOSING_S)
+    finally:
+        if not closing.done():
+            for driver in tuple(drivers):
+                driver.terminate()
+    await closing
 
 
 class Dialect:

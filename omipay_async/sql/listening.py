@@ -113,7 +113,8 @@ class Listening:
                 pauses.reset()
                 while True:  # until the heartbeat of a lost connection fails
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(lost.wait(), HEARTBEAT_S)
+                        async with asyncio.timeout(HEARTBEAT_S):
+                            await lost.wait()
                     await self._database.on(connection, _heartbeat, BackendError)
             finally:
                 driver.remove_termination_listener(ended)

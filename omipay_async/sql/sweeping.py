@@ -119,9 +119,10 @@ class Sweeping:
     def _warn_of_slow_handlers(self, m_number: str) -> None:
         numbers = [taken.order_no for (merchant, _), taken in self._at_work.items() if merchant == m_number]
         _log.warning(
-            "orders %s: a sweep has worked on them for more than %g s, and the next one begins: does a handler hang?",
-            printable(", ".join(numbers), limit=1000),
+            "a sweep has not ended within %g s, and the next one begins; orders that are worked on now: %s; "
+            "does a handler hang?",
             _LONG_S,
+            printable(", ".join(numbers) or "none", limit=1000),
         )
 
     async def sweep(self, omipay: AsyncOmipay, handler: Handler | None, limit: int) -> SweepReport:

@@ -14,7 +14,7 @@ from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
-from omipay_async.sql import Books, database
+from omipay_async.sql import Books, database, engines
 from tests.support.entries import DONE, M, entry, execute, held_connection, order
 
 if TYPE_CHECKING:
@@ -118,6 +118,30 @@ async def test_a_database_that_stalls_is_an_error_in_time(
     fragile.thaw()
     monkeypatch.setattr(database, "ANSWER_S", 5.0)
     assert await postgres.claim(KEY, "you") in {Claim.BUSY, Claim.DONE}
+
+
+async def test_a_database_that_stalls_does_not_hold_up_the_end_of_the_books(
+    fragile: PostgresServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each connection of the pool is closed in the end, without asking the server, also if closing is cancelled."""
+    monkeypatch.setattr(engines, "_CLOSING_S", 0.1)
+    for is_cancelled in (False, True):
+        books = Books(fragile.database())
+        await books.create_tables()
+        await asyncio.gather(*(books.claim(f"{M}:TR{n}", "me") for n in range(4)))
+        drivers = tuple(books._database._drivers)
+        fragile.freeze()
+        closing = asyncio.create_task(books.aclose())
+        await asyncio.sleep(0.05)
+        if is_cancelled:
+            closing.cancel()
+        await asyncio.wait([closing], timeout=10)
+        assert closing.done()
+        assert closing.cancelled() == is_cancelled
+        assert len(drivers) > 1
+        assert all(driver.is_closed() for driver in drivers)
+        fragile.thaw()
+    assert caplog.messages == []
 
 
 async def test_connections_that_the_server_closed_are_replaced(postgres: Books) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,11 @@ import pytest
 from omipay_async.errors import BackendError
 from omipay_async.sql import Books, listening
 from tests.support.entries import execute
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
     from tests.support.postgres_server import PostgresServer
 
 KEY = "123456:TR1"
@@ -134,6 +138,39 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
         fragile.thaw()
         monkeypatch.setattr(database, "ANSWER_S", 5.0)
         await wake_until_received(books, woken)
+
+
+class LostConnection:
+    """A database and its driver. The connection to the server can be lost, and each statement on it fails."""
+
+    def __init__(self) -> None:
+        self.dialect = types.SimpleNamespace(is_sqlite=False)
+        self.lose: Callable[[object], object] = lambda _: None
+
+    @contextlib.asynccontextmanager
+    async def listener(self, _: object) -> AsyncIterator[tuple[object, LostConnection]]:
+        yield self, self
+
+    async def on(self, _: object, work: Callable[[object], object], __: object) -> None:
+        if work is listening._heartbeat:
+            raise BackendError("the connection was lost")
+
+    def check_loop(self) -> None: ...
+
+    def add_termination_listener(self, lose: Callable[[object], object]) -> None:
+        self.lose = lose
+
+    def remove_termination_listener(self, _: object) -> None: ...
+
+
+async def test_listening_ends_also_if_the_connection_is_lost_at_the_same_moment() -> None:
+    """The cancellation is not lost, and nobody waits for a task that listens again."""
+    database = LostConnection()
+    listener = listening.Listening(untyped(database))
+    async with asyncio.timeout(5):
+        async with listener.listen(print):
+            await asyncio.sleep(0)
+            database.lose(database)
 
 
 async def test_a_listener_goes_on_whatever_happened(
