@@ -29,7 +29,7 @@ from .transport.tls import checked_verify
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)
@@ -68,9 +68,14 @@ def _attribute(value: object, name: str) -> Any:
 
 def function(value: T, name: str) -> T:
     """``value`` if it is None or can be called, and is not ``async``: nobody would await it."""
-    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+    if value is not None and (not callable(value) or _is_async(value)):
         _reject(name, "must be a function, and not an async one")
     return value
+
+
+def _is_async(value: Callable[..., Any]) -> bool:
+    """Whether calling ``value``, which may be an object with a method ``__call__``, returns a coroutine."""
+    return any(map(inspect.iscoroutinefunction, (value, type(value).__call__)))
 
 
 def instance(value: Any, name: str, *kinds: type[Any]) -> Any:

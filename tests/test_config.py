@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import gc
 import inspect
 import io
@@ -51,6 +52,16 @@ def zone_called(key: str) -> ZoneInfo:
     )
 
 
+class AsyncObject:
+    """An object that is called like an async function."""
+
+    async def __call__(self, *_: object) -> None: ...
+
+
+ASYNC = (AsyncMock(), AsyncObject(), functools.partial(AsyncObject.__call__, AsyncObject()))
+"""What nobody would await: an async function is expected nowhere in the options."""
+
+
 def test_the_signature_is_the_contracts() -> None:
     """Every option with its place and its default, on which other programs rely."""
     parameters = list(inspect.signature(AsyncOmipay).parameters.values())
@@ -89,8 +100,8 @@ def test_the_signature_is_the_contracts() -> None:
         *[("max_in_flight", value) for value in (0, -1, 1.5, "20", None, True, 100_001, 2**63)],
         *[("retry", value) for value in (3, None, {"attempts": 3})],
         *[("timezone", value) for value in (10, None, timedelta(hours=10), "EST", "est", zone_called("EST"))],
-        *[("nonces", value) for value in ("abc", 5, AsyncMock())],
-        *[("on_event", value) for value in ("print", 5, AsyncMock())],
+        *[("nonces", value) for value in ("abc", 5, *ASYNC)],
+        *[("on_event", value) for value in ("print", 5, *ASYNC)],
         *[("clock", value) for value in (5, object())],
         *[("backend", value) for value in (5, object())],
         *[("previous_secret_keys", value) for value in (("",), (None,), [b"k"])],
