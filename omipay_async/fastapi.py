@@ -53,7 +53,8 @@ def lifespan(
             raise name_taken(f"app.state.{name}", "lifespan(factory, name=...)")
         async with await resolve_session(factory) as omipay:
             # A mounted app has no reference to its parent, and its own lifespan is not run.
-            apps = [app, *(inner for inner in _mounted(app) if getattr(inner.state, name, None) is None)]
+            # It may be mounted at several paths.
+            apps = dict.fromkeys([app, *(inner for inner in _mounted(app) if getattr(inner.state, name, None) is None)])
             for each in apps:
                 setattr(each.state, name, omipay)
             try:

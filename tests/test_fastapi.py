@@ -183,6 +183,18 @@ def test_mounted_applications_find_their_parents_session(session: Session, handl
     assert not hasattr(grandchild.state, "omipay")
 
 
+def test_an_application_may_be_mounted_at_several_paths(session: Session, handler: Handler) -> None:
+    """It finds the session at each of them, and its parent ends without an error."""
+    parent, child = fastapi.FastAPI(lifespan=keeping(session)), fastapi.FastAPI()
+    child.include_router(notification_route(OmipayDep, handler))
+    for path in ("/sydney", "/perth"):
+        parent.mount(path, child)
+    with TestClient(parent) as client:
+        assert client.post("/sydney/omipay/notify", content=b"1").content == SUCCESS
+        assert client.post("/perth/omipay/notify", content=b"2").content == SUCCESS
+    assert session.closed == 1
+
+
 def test_the_session_of_an_asgi_wrapper_is_found(session: Any, handler: Handler) -> None:
     """``omipay_async.asgi.session_app`` keeps it in the scope."""
     app = fastapi.FastAPI()
