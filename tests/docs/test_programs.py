@@ -48,6 +48,23 @@ async def test_a_notification_by_hand(tmp_path: Path) -> None:
         assert await program.end() == 'S-1 is paid: 450 AUD\n200 {"return_code": "SUCCESS"}\n'
 
 
+async def test_handlers_that_run_at_the_same_time(tmp_path: Path) -> None:
+    """The guide's handler runs for thirty orders at once, for each of them twice: all are written down, once."""
+    save_files(DOCS / "notifications.md", tmp_path)
+    (tmp_path / "program.py").write_text(
+        "import asyncio, handler, types\n"
+        "async def main():\n"
+        "    fields = {'amount': 450, 'currency': 'AUD'}\n"
+        "    numbers = [{'order_no': f'TR{n}', 'out_order_no': f'S-{n}'} for n in range(30)] * 2\n"
+        "    await asyncio.gather(*(handler.paid(types.SimpleNamespace(**each, **fields)) for each in numbers))\n"
+        "    print(handler.sqlite3.connect('handler.db').execute('SELECT count(*) FROM outbox').fetchone())\n"
+        "asyncio.run(main())\n",
+        encoding="utf-8",
+    )
+    async with running(tmp_path, "program.py") as program:
+        assert await program.end() == "(30,)\n"
+
+
 @pytest.mark.parametrize("page", ["operations.md", "notifications.md"])
 async def test_set_ups_run(page: str, tmp_path: Path) -> None:
     """Programs that set something up run to their end and say nothing."""

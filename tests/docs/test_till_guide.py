@@ -29,7 +29,7 @@ async def till(tmp_path: Path) -> AsyncIterator[tuple[Program, Sandbox]]:
     ):
         await service.until("Running on")
         async with running(
-            tmp_path, "till.py", OMIPAY_NOTIFY_URL=notify_url, TILL_PATIENCE="5", **environment
+            tmp_path, "till.py", OMIPAY_NOTIFY_URL=notify_url, TILL_TIMEOUT="5", **environment
         ) as program:
             yield program, sandbox
 
