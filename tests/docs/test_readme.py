@@ -75,7 +75,7 @@ def test_the_readme_is_short_and_leads_to_each_guide() -> None:
 ANSWERED: Final = {
     "README.md": {
         "You need a merchant account at Omipay",
-        "An order without a `notify_url` is paid all the same, and nobody is told",
+        "An order without a `notify_url` can be paid too, but nobody is notified",
         'language="EN"',
         "under a new `out_order_no`",
         "Nothing is printed until your program configures logging",
