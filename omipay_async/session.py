@@ -195,6 +195,9 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         Money calls that were sent, and running notification handlers, may finish (``timeout`` bounds both). Waiting
         calls and reads end with ``SessionClosed``: nothing happened. Polls, and handlers that wait until another
         process gives an order up, end with a ``SessionClosed`` that carries the number to ask about later.
+
+        Raises:
+            ConfigurationError: something is under way in another event loop. Nothing was closed: close it there.
         """
         self._life.close()
         self._executor.close()

@@ -89,16 +89,18 @@ class Lifecycle:
             self._enter_loop(loop)
 
     def _enter_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        previous = self._loop
-        if previous is not None:
-            # What was under way in a loop that is closed has ended with it.
-            if self._usage.count and not previous.is_closed():
-                message = "this session has calls under way in another event loop: use one session for each loop"
-                raise ConfigurationError(message)
+        if self._loop is not None:
+            self._ensure_unused(self._loop)
             self._leave_loop()
             self._usage = Usage()
         self._loop = loop
         self.state = LifeState.OPEN
+
+    def _ensure_unused(self, loop: asyncio.AbstractEventLoop) -> None:
+        # What was under way in a loop that is closed has ended with it.
+        if self._usage.count and not loop.is_closed():
+            message = "this session has calls under way in another event loop: use one session for each loop"
+            raise ConfigurationError(message)
 
     def in_use(self) -> Usage:
         """Hold this (``with life.in_use():``) during an operation. Raises what ``ensure_usable`` raises."""
@@ -110,5 +112,11 @@ class Lifecycle:
         return self._loop is asyncio.get_running_loop()
 
     def close(self) -> None:
-        """Let nothing new begin from now on."""
+        """Let nothing new begin from now on.
+
+        Raises:
+            ConfigurationError: something is under way in another event loop. Only there it can be ended, or waited for.
+        """
+        if self._loop is not None and not self.is_here():
+            self._ensure_unused(self._loop)
         self.state = LifeState.CLOSED

@@ -293,7 +293,7 @@ def test_the_entry_of_a_call_that_is_closed_after_its_event_loop_stays_open(jour
     call.close()
     untyped(task)._log_destroy_pending = False  # that is what this test is about
     assert journal.names == ["opening"]
-    omipay._life.close()
+    asyncio.run(omipay.aclose())
 
 
 @pytest.mark.parametrize(

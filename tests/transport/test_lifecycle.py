@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async import NotSent, OmipayError, Outcome, RetryPolicy, SessionClosed
+from omipay_async import ConfigurationError, NotSent, OmipayError, Outcome, RetryPolicy, SessionClosed
 from omipay_async.calls.call_state import CallState
 from omipay_async.protocol.context import RequestContext
 from omipay_async.testing import ManualClock
@@ -223,7 +223,10 @@ def test_given_transport_in_another_loop(elsewhere: Gateway) -> None:
 
 
 def test_two_loops_at_once(elsewhere: Gateway) -> None:
-    """A session with a call under way raises an error in another event loop, and its own loop goes on."""
+    """A session with a charge under way raises an error in another event loop, also if it is closed there.
+
+    Its own loop goes on, and gets the reply.
+    """
     elsewhere.gate.clear()
     omipay = open_session(elsewhere)
     ended: list[object] = []
@@ -236,6 +239,9 @@ def test_two_loops_at_once(elsewhere: Gateway) -> None:
                 asyncio.run(call(omipay, "A-2"))
             assert not isinstance(caught.value, NotSent | SessionClosed)
             assert caught.value.outcome in {None, Outcome.NOT_DONE}
+        with pytest.raises(ConfigurationError, match="loop"):
+            asyncio.run(omipay.aclose())
+        assert not omipay.is_closed
     finally:
         _open(elsewhere)
         thread.join()
