@@ -74,6 +74,7 @@ REMARKS: Final[Mapping[str, str]] = MappingProxyType(
         "asked for by a fault; nothing was done": "由已设置的故障引起；未执行操作",
         # What became of a notification
         "lost on its way, by a fault": "由已设置的故障丢失",
+        "no answer within {:g} s": "{:g} 秒内没有返回结果",
         "the answer is not JSON": "返回内容不是 JSON",
         "return_code is not SUCCESS": "return_code 不是 SUCCESS",
         "SUCCESS, but without a Content-Type: application/json is wanted": (

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from .asgi import ASGIApp
 
+T = TypeVar("T")
+
 TRIES: Final = 3
-_TIMEOUT_S: Final = 10.0
 _TEST_DELAY_S: Final = 10.0
 _LONGEST_ANSWER: Final = 64 * 1024
 _HEADERS: Final = {"Content-Type": "application/json"}
@@ -102,9 +103,11 @@ class Notifier:
     same_signature: bool = False
     """Whether repeats have the nonce and timestamp of the first delivery. The documents do not say."""
     oddities: bool = False
+    timeout: float = 10.0
+    """How long an answer may take, in seconds of the machine's clock, as a receiver's work does."""
     _waiting: deque[Order] = attrs.field(factory=deque, init=False)
     _deliveries: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
-    _watches: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+    _watches: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
 
     def added(self, order: Order) -> None:
         """Log a warning if an order that was made has no ``notify_url``."""
@@ -166,7 +169,7 @@ class Notifier:
 
     async def aclose(self) -> None:
         """End every delivery and every watch."""
-        tasks = _of_this_loop(self._deliveries | self._watches)
+        tasks: set[asyncio.Task[Any]] = _of_this_loop({*self._deliveries, *self._watches})
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -214,19 +217,15 @@ class Notifier:
         return accepted
 
     async def _post(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
-        import httpx
-
-        try:
-            async with client.stream(
-                "POST", absolute(order.notify_url), content=encode(body), headers=_HEADERS
-            ) as reply:
-                answer = await _beginning(reply)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = printable(f"{type(error).__name__}: {error}")
-            self._record(order, number, body, accepted=False, answer=said)
-            return False
-        refused = why_refused(reply.status_code, reply.headers.get("content-type", ""), answer)
-        said = printable(answer.decode(errors="replace"), 2000)
+        posting = _spawn(_posted(client, order.notify_url, body), self._watches)
+        await asyncio.wait((posting,), timeout=self.timeout)
+        if posting.done():
+            refused, said = posting.result()
+        else:
+            refused, said = sentence("no answer within {:g} s", self.timeout), ""
+            if self.app is None:  # an app in memory goes on, as one on a server does when its client has gone
+                posting.cancel()
+                await asyncio.wait((posting,))
         self._record(order, number, body, accepted=not refused, answer=refused or "SUCCESS", answer_body=said)
         return not refused
 
@@ -253,8 +252,19 @@ class Notifier:
             # An exception of the app is logged and answered 500, as a server would do.
             transport = httpx.ASGITransport(app=_logging_errors(self.app, url), raise_app_exceptions=False)
             return httpx.AsyncClient(transport=transport)
-        # Developers' machines use self-signed certificates, and nothing here is secret.
-        return httpx.AsyncClient(verify=False, timeout=_TIMEOUT_S, trust_env=False)
+        # Developers' machines use self-signed certificates, and nothing here is secret. _post limits the time.
+        return httpx.AsyncClient(verify=False, timeout=httpx.Timeout(None), trust_env=False)
+
+
+async def _posted(client: httpx.AsyncClient, url: str, body: dict[str, Any]) -> tuple[str, str]:
+    """Post a notification. Returns why its answer is not SUCCESS, or an empty string, and the answer's text."""
+    try:
+        async with client.stream("POST", absolute(url), content=encode(body), headers=_HEADERS) as reply:
+            answer = await _beginning(reply)
+    except Exception as error:  # noqa: BLE001 - the URL and the app are the merchant's: whatever they cause, this try failed
+        return printable(f"{type(error).__name__}: {error}"), ""
+    refused = why_refused(reply.status_code, reply.headers.get("content-type", ""), answer)
+    return refused, printable(answer.decode(errors="replace"), 2000)
 
 
 def why_refused(status: int, content_type: str, body: bytes) -> str:
@@ -267,7 +277,7 @@ def why_refused(status: int, content_type: str, body: bytes) -> str:
         return sentence("the answer is not JSON")
     if not isinstance(answer, dict) or answer.get("return_code") != "SUCCESS":
         return sentence("return_code is not SUCCESS")
-    kind = content_type.partition(";")[0].strip()
+    kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/json":
         return ""
     if not kind:
@@ -296,13 +306,14 @@ def _logging_errors(app: ASGIApp, url: str) -> ASGIApp:
     return call
 
 
-def _spawn(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+def _spawn(work: Coroutine[Any, Any, T], tasks: set[asyncio.Task[T]]) -> asyncio.Task[T]:
     task = asyncio.get_running_loop().create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
+    return task
 
 
-def _of_this_loop(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+def _of_this_loop(tasks: set[asyncio.Task[T]]) -> set[asyncio.Task[T]]:
     # Tasks of another event loop, such as that of an earlier test, may never end.
     loop = asyncio.get_running_loop()
     return {task for task in tasks if task.get_loop() is loop}

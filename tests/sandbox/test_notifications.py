@@ -159,6 +159,49 @@ async def test_app_that_fails(
     assert (record.levelno, record.exc_info and record.exc_info[0]) == (logging.ERROR, ZeroDivisionError)
 
 
+async def test_app_that_does_not_answer(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
+    """The next tries come while the app still works on the first, which goes on until the sandbox is closed."""
+    sandbox.notifier.timeout = 0.01
+    sandbox.notifier.interval = 0.0
+    begun, ended = [], []
+
+    async def hangs(*_: object) -> None:
+        begun.append(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    sandbox.app = hangs
+    await raw.scanned(notify_url=NOTIFY)
+    async with asyncio.timeout(10):
+        await sandbox.settle()
+    assert [delivery.answer for delivery in sandbox.ledger.deliveries] == ["no answer within 0.01 s"] * 3
+    assert (len(begun), ended) == (3, [])
+    await sandbox.aclose()
+    assert len(ended) == 3
+
+
+async def test_app_that_sends_no_response(raw: RawClient, sandbox: Sandbox) -> None:
+    """An app that returns without a response has not accepted the notification, which is written down each time."""
+    sandbox.notifier.interval = 0.0
+
+    async def returns(*_: object) -> None: ...
+
+    sandbox.app = returns
+    await raw.scanned(notify_url=NOTIFY)
+    await sandbox.settle()
+    assert [delivery.number for delivery in sandbox.ledger.deliveries if not delivery.accepted] == [1, 2, 3]
+
+
+async def test_the_type_of_an_answer_without_regard_to_case(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
+    """HTTP does not distinguish capital letters in the type of a content."""
+    shop.answers = [json_answer('{"return_code": "SUCCESS"}', kind="Application/JSON; charset=utf-8")]
+    await raw.scanned(notify_url=NOTIFY)
+    await sandbox.settle()
+    assert [delivery.answer for delivery in sandbox.ledger.deliveries] == ["SUCCESS"]
+
+
 async def test_delay(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
     """The first try goes out ``notify_delay`` seconds after payment."""
     sandbox.notifier.delay = 2.0
@@ -239,6 +282,34 @@ async def test_over_http(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -
     said = sorted(delivery.answer.partition(":")[0] for delivery in sandbox.ledger.deliveries)
     assert said == ["ConnectError", "InvalidURL", "SUCCESS"]
     assert len(shop.told) == 1
+
+
+async def test_ports_that_do_not_exist(raw: RawClient, sandbox: Sandbox) -> None:
+    """A URL that the HTTP library cannot connect to for any reason has failed three times, like every other one."""
+    sandbox.notifier.interval = 0.0
+    await raw.scanned(notify_url="http://127.0.0.1:99999")
+    await sandbox.settle()
+    assert [delivery.accepted for delivery in sandbox.ledger.deliveries] == [False] * 3
+
+
+async def test_server_that_does_not_answer(raw: RawClient, sandbox: Sandbox) -> None:
+    """A server that accepts the connection and is silent is given up after a while, and the connection is closed."""
+    sandbox.notifier.timeout = 0.05
+    sandbox.notifier.interval = 0.0
+    closed = asyncio.Semaphore(0)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        closed.release()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        await raw.scanned(notify_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with asyncio.timeout(10):
+            await sandbox.settle()
+            for _ in range(3):
+                await closed.acquire()
+    assert {delivery.accepted for delivery in sandbox.ledger.deliveries} == {False}
 
 
 # -- for unit tests -------------------------------------------------------------------------------------------------
