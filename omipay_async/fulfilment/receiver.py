@@ -7,9 +7,11 @@ the gateway answered SUCCESS.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.errors import (
@@ -167,10 +169,16 @@ class NotificationReceiver:
             logger.warning("a notification could not be confirmed, so the gateway is to deliver it again: %s", error)
             return notifications.failure(503, error)
         wait_timeout = max(0.0, began + limit - self._clock.monotonic())
+        watched = _WatchedHandler(handler)
         try:
-            ran = await self._run_once(order, handler, wait_timeout)
+            ran = await self._run_once(order, watched, wait_timeout)
         except (BackendError, SessionClosed) as error:
-            logger.warning("order %s: the handler did not run, or is not recorded: %s", order.order_no, error)
+            logger.warning(
+                "order %s: the handler did not run, or failed, or is not recorded: %s",
+                order.order_no,
+                error,
+                exc_info=error is watched.raised,
+            )
             return notifications.failure(503, error, order)
         except StillRunning as running:
             return notifications.failure(503, BackendError(f"order {order.order_no}: {running}"), order)
@@ -221,6 +229,31 @@ class NotificationReceiver:
         """Wait until no handler runs and until other processes were notified, ``timeout`` seconds at most for each."""
         await self._guard.drain(timeout)
         await self._confirmed.drain(timeout)
+
+
+class _WatchedHandler:
+    """A handler, and what it raised: it may raise the same errors as the backend and the session."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self.raised: BaseException | None = None
+
+    def __call__(self, order: Order) -> Awaitable[object]:
+        with self._watching():
+            result: Any = self._handler(order)
+        return self._awaited(result) if inspect.isawaitable(result) else result  # which the guard refuses
+
+    async def _awaited(self, result: Awaitable[object]) -> object:
+        with self._watching():
+            return await result
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self.raised = error
+            raise
 
 
 def question(gateway: Gateway) -> Callable[[str, float], Awaitable[Order]]:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from omipay_async import (
+    BackendError,
     InvalidRequest,
     NotificationReply,
     OrderStatus,
@@ -86,15 +87,30 @@ async def test_a_nonce_that_cannot_be_encoded_does_no_harm(
     assert shop.fulfilled == ["TR1"]
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ZeroDivisionError("the shop's database"), 500),
+        (BackendError("another order of the shop could not be claimed"), 503),
+        (SessionClosed("the session of the shop's other merchant"), 503),
+    ],
+)
 async def test_a_handler_that_raises_is_run_again(
-    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, shop: Shop, caplog: pytest.LogCaptureFixture
+    clock: ManualClock,
+    gateway: Gateway,
+    omipay: AsyncOmipay,
+    shop: Shop,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    error: Exception,
+    status: int,
 ) -> None:
     """The gateway is answered FAIL, the traceback is logged, and the next delivery runs the handler again."""
     gateway.on("TR1", PAID)
-    shop.failing = [ZeroDivisionError("the shop's database")]
+    shop.failing = [error]
     reply = await omipay.receive_notification(notification(clock), shop.handle)
-    check_answer(reply, 500)
-    assert isinstance(reply.error, ZeroDivisionError)
+    check_answer(reply, status)
+    assert reply.error is error
     assert (reply.ran, reply.order is not None) == (False, True)
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.name == "omipay_async"
