@@ -278,7 +278,11 @@ class _Sweep:
             if not self._next and self._left > 0:
                 count = min(_WORKERS, self._left)
                 paid_too = self._handler is not None
-                self._next = await self._sweeping.take(self._omipay.m_number, count, paid_too=paid_too)
+                try:
+                    self._next = await self._sweeping.take(self._omipay.m_number, count, paid_too=paid_too)
+                except JournalError:
+                    self._is_ending = True  # here, or the next worker would wait for the books as long again
+                    raise
                 self._left = self._left - len(self._next) if self._next else 0
                 self._held.update((taken.key, taken) for taken in self._next)
             return self._next.pop() if self._next else None

@@ -118,3 +118,20 @@ async def test_handlers_may_end_when_the_books_fail(
     with pytest.raises(JournalError, match="the database is lost"):
         await sweep
     assert (slow.ended, slow.stopped) == (([], [numbers[1]]) if hangs else ([numbers[1]], []))
+
+
+async def test_books_that_do_not_answer_are_asked_once(
+    omipay: AsyncOmipay, books: Books, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep ends with the first failure, so that it takes no longer than one request that is not answered."""
+    requests = []
+
+    async def take(*_: object, **__: object) -> None:
+        requests.append(asyncio.current_task())
+        await asyncio.sleep(0)
+        raise JournalError("the database did not answer within 5 seconds")
+
+    monkeypatch.setattr(books._sweeping, "take", take)
+    with pytest.raises(JournalError, match="did not answer"):
+        await books.sweep(omipay, slow)
+    assert len(requests) == 1
