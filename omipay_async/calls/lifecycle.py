@@ -111,12 +111,15 @@ class Lifecycle:
         """Whether the session is used in the event loop that is running now."""
         return self._loop is asyncio.get_running_loop()
 
-    def close(self) -> None:
-        """Let nothing new begin from now on.
+    def ensure_closable(self) -> None:
+        """Check that everything that is under way can be ended, or waited for, in the event loop that is running.
 
         Raises:
-            ConfigurationError: something is under way in another event loop. Only there it can be ended, or waited for.
+            ConfigurationError: something is under way in another one.
         """
         if self._loop is not None and not self.is_here():
             self._ensure_unused(self._loop)
+
+    def close(self) -> None:
+        """Let nothing new begin from now on."""
         self.state = LifeState.CLOSED

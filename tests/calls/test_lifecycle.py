@@ -31,7 +31,7 @@ def test_a_session_is_new_then_open_then_closed(life: Lifecycle) -> None:
     assert life.state is LifeState.NEW
     asyncio.run(use(life))
     assert (life.state, life.closed) == (LifeState.OPEN, False)
-    asyncio.run(close(life))
+    life.close()
     assert life.closed
     with pytest.raises(SessionClosed):
         life.ensure_open()
@@ -70,20 +70,19 @@ def test_operations_of_a_closed_loop_do_not_count(life: Lifecycle, left: list[st
 
 
 def test_a_session_in_use_cannot_be_closed_in_another_loop(life: Lifecycle) -> None:
-    """It stays open, since only its own loop can end, or wait for, what is under way. Once that has ended, it can."""
+    """Only its own loop can end, or wait for, what is under way. Once that has ended, any can."""
     with asyncio.Runner() as first, asyncio.Runner() as second:
         usage = first.run(enter(life))
         with pytest.raises(ConfigurationError, match="another event loop"):
-            second.run(close(life))
-        first.run(use(life))
+            second.run(ensure_closable(life))
+        first.run(ensure_closable(life))
         usage.__exit__(None, None, None)
-        second.run(close(life))
-    assert life.closed
+        second.run(ensure_closable(life))
 
 
-async def close(life: Lifecycle) -> None:
-    """Close it in the event loop that runs this."""
-    life.close()
+async def ensure_closable(life: Lifecycle) -> None:
+    """Ask whether it can be closed in the event loop that runs this."""
+    life.ensure_closable()
 
 
 async def enter(life: Lifecycle) -> Usage:
