@@ -14,6 +14,7 @@ from omipay_async.errors import BackendError
 from omipay_async.events import logger
 
 from .backends import Listener
+from .leases import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
 """After a subscription that lasted longer than this, the pauses begin with the first one again."""
+_ENDING_S: Final = 5.0
+"""How long a backend may take to end a subscription."""
 
 
 class WakeUps:
@@ -57,11 +60,11 @@ class WakeUps:
             self._task = loop.create_task(self._keep_listening(self._listener))
 
     async def aclose(self) -> None:
-        """Stop listening, and return once the task has ended."""
+        """Stop listening, and return once the task has ended, after five seconds at most: the backend may hang."""
         task, self._task = self._task, None
         if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
-            await asyncio.wait([task])
+            await wait(self._clock, (task,), _ENDING_S)
 
     async def _keep_listening(self, listener: Listener) -> None:
         pause = _FIRST_PAUSE_S

@@ -15,7 +15,7 @@ return_code, where that is allowed)   ``success`` is false
                                       ``result_code`` is one of the endpoint's ``contradictions``
 with FAIL                             ``success`` is true
                                       ``result_code`` means that the order is paid, or is being paid (only of money
-                                      calls; not USERPAYING of a scan order, which is no refusal)
+                                      calls; not USERPAYING of a scan order: not a refusal)
 ====================================  ==============================================================================
 
 ``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that is in no

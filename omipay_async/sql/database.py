@@ -150,7 +150,8 @@ class Database:
         task = asyncio.current_task()
         async with contextlib.AsyncExitStack() as stack:
             if self._sharing is not None:
-                await stack.enter_async_context(self._sharing)
+                async with asyncio.timeout(ANSWER_S):
+                    await stack.enter_async_context(self._sharing)
             connection = await self._connect(task)
             stack.push_async_exit(connection)
             self._check_wanted()

@@ -204,3 +204,27 @@ async def test_a_subscription_that_lasted_long_is_made_again_soon(clock: ManualC
         await clock.advance(1)
     assert channel.subscriptions == [0, 0.5, 2, 602.5]
     await wake_ups.aclose()
+
+
+async def test_closing_does_not_wait_for_a_backend_that_hangs(clock: ManualClock) -> None:
+    """It waits for five seconds, since a connection has to be closed."""
+    go = asyncio.Event()
+
+    class Hanging(MemoryBackend):
+        @contextlib.asynccontextmanager
+        async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                await go.wait()
+
+    wake_ups = WakeUps(Hanging(), m_number="000034", clock=clock)
+    wake_ups.listen()
+    await clock.advance(0)
+    closing = asyncio.create_task(wake_ups.aclose())
+    await clock.advance(4)
+    assert not closing.done()
+    await clock.advance(1.5)
+    assert closing.done()
+    go.set()
+    await clock.advance(0)

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from omipay_async.errors import BackendError, ConfigurationError, JournalError
 from omipay_async.fulfilment.backends import Claim
-from omipay_async.sql import Books, engines
-from tests.support.entries import DONE, UNKNOWN, entry, execute
+from omipay_async.sql import Books, database, engines
+from tests.support.entries import DONE, UNKNOWN, entry, execute, held_connection
 from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
 
 if TYPE_CHECKING:
@@ -201,6 +201,22 @@ async def test_nothing_is_lost_on_a_connection_that_all_share() -> None:
         await asyncio.gather(fulfilled, *map(charge, range(10)))
         assert await effects(books) == 1
         assert await execute(books, "SELECT outcome, count(*) FROM omipay_call GROUP BY outcome") == [("DONE", 10)]
+    await engine.dispose()
+
+
+async def test_questions_do_not_pile_up_while_a_handler_hangs_on_a_connection_that_all_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each gives up in the end, and so does its task."""
+    monkeypatch.setattr(database, "ANSWER_S", 0.1)
+    engine = create_async_engine("sqlite+aiosqlite://")
+    async with Books(engine) as books, held_connection(books):
+        for _ in range(3):
+            with pytest.raises(JournalError, match=r"within|TimeoutError"):
+                await books.unresolved()
+        async with asyncio.timeout(5):
+            while books._database._tasks:
+                await asyncio.sleep(0.01)
     await engine.dispose()
 
 
