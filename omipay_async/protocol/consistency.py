@@ -106,7 +106,7 @@ def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -
 
 
 def _scalar_text(value: object) -> str:
-    """A value as text; empty for an array or an object, which is nested more deeply than Python can print, maybe."""
+    """A value as text; empty for an array or an object, which may be nested more deeply than Python can print."""
     return "" if isinstance(value, list | dict) else str(value)
 
 
