@@ -128,7 +128,9 @@ def checked_options(
         retry=config.instance(retry, "retry", RetryPolicy),
         language=None if language is None else config.member(Language, "language", language),
         notify_url=config.url("notify_url", notify_url),
-        backend=config.require_methods(used_backend, "backend", "claim", "renew", "finish", "release", "wake"),
+        backend=config.require_lease(
+            config.require_methods(used_backend, "backend", "claim", "renew", "finish", "release", "wake")
+        ),
         is_backend_shared=backend is not None,
     )
 

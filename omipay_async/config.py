@@ -9,7 +9,7 @@ import enum
 import functools
 import inspect
 import os
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -57,6 +57,15 @@ def require_methods(value: T, name: str, *methods: str) -> T:
     if missing:
         _reject(name, f"has no method {missing[0]}()")
     return value
+
+
+def require_lease(backend: T) -> T:
+    """``backend`` if its ``lease`` is a number of seconds, or if it has none."""
+    lease = _attribute(backend, "lease")
+    if lease is not None:
+        reject = functools.partial(_reject, "backend.lease")
+        checked_seconds(lease, reject, above=True, longest=timedelta.max.total_seconds())
+    return backend
 
 
 def _attribute(value: object, name: str) -> Any:

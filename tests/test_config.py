@@ -88,6 +88,12 @@ def test_the_signature_is_the_contracts() -> None:
     }
 
 
+def leased(seconds: Any) -> MemoryBackend:
+    backend = MemoryBackend()
+    backend.lease = seconds
+    return backend
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -103,7 +109,7 @@ def test_the_signature_is_the_contracts() -> None:
         *[("nonces", value) for value in ("abc", 5, *ASYNC)],
         *[("on_event", value) for value in ("print", 5, *ASYNC)],
         *[("clock", value) for value in (5, object())],
-        *[("backend", value) for value in (5, object())],
+        *[("backend", value) for value in (5, object(), *map(leased, (0, -1, math.nan, math.inf, "30", True)))],
         *[("previous_secret_keys", value) for value in (("",), (None,), [b"k"])],
         *[
             ("proxy", value)

@@ -118,7 +118,7 @@ class Lease:
         unanswered = self._unsettled.owners(self.key)
         if claim is Claim.BUSY and unanswered:
             for owner in unanswered:
-                await self._ask(self._backend.release, owner)
+                await self._ask(self._backend.release, owner, _nothing)
             claim = await self._claim_once()
         if claim is Claim.DONE:
             self._unsettled.settle(self.key)
@@ -129,7 +129,7 @@ class Lease:
         if owner is not None:
             return Claim.DONE if await self._finish(owner) else Claim.BUSY
         expires = self._from_now()
-        claim = await self._ask(self._backend.claim, self.owner)
+        claim = await self._ask(self._backend.claim, self.owner, _claim)
         self._expires = expires
         return claim
 
@@ -179,7 +179,7 @@ class Lease:
     async def _renew(self, seconds: float) -> bool | None:
         """Whether the lease was renewed, None if nobody knows."""
         try:
-            return await self._ask(self._backend.renew, self.owner, seconds)
+            return await self._ask(self._backend.renew, self.owner, _yes_or_no, seconds)
         except BackendError as error:
             _log.warning("a claim could not be renewed: %s", error)
             return None
@@ -194,7 +194,7 @@ class Lease:
         return await self._finish(self.owner)
 
     async def _finish(self, owner: str) -> bool:
-        recorded = await self._ask(self._backend.finish, owner)
+        recorded = await self._ask(self._backend.finish, owner, _yes_or_no)
         if recorded:
             self._unsettled.settle(self.key)
         return recorded
@@ -202,16 +202,22 @@ class Lease:
     async def release(self) -> None:
         """Free the order for the next run."""
         try:
-            await self._ask(self._backend.release, self.owner)
+            await self._ask(self._backend.release, self.owner, _nothing)
         except BackendError as error:
             _log.warning("a claim lasts until its lease ends: %s", error)
 
-    async def _ask(self, request: Callable[[str, str], Awaitable[T]], owner: str, seconds: float | None = None) -> T:
+    async def _ask(
+        self,
+        request: Callable[[str, str], Awaitable[object]],
+        owner: str,
+        meaning: Callable[[object], T],
+        seconds: float | None = None,
+    ) -> T:
         # Remembered before the request is made, so that it stays remembered however this call ends without an answer.
         is_new = self._unsettled.add_owner(self.key, owner)
         limit = self._seconds / 3 if seconds is None else seconds
         try:
-            answer = await ask(self._clock, lambda: request(self.key, owner), limit)
+            answer = meaning(await ask(self._clock, lambda: request(self.key, owner), limit))
         except BackendError as error:
             message = f"order {printable(self.key)}: {error}"
             raise BackendError(message) from error.__cause__
@@ -220,10 +226,31 @@ class Lease:
         return answer
 
 
+def _claim(answer: object) -> Claim:
+    """The answer to a claim. A backend of the user may give any, and none but ``MINE`` lets a handler run."""
+    try:
+        return Claim(answer)
+    except ValueError:
+        message = f"the backend answered a claim with {type(answer).__name__}, which is not a Claim"
+    raise BackendError(message)
+
+
+def _yes_or_no(answer: object) -> bool:
+    """The answer to a renewal or a record. 1 and 0, which many databases return, are taken too."""
+    if isinstance(answer, int) and answer in {0, 1}:
+        return bool(answer)
+    message = f"the backend answered a renewal or a record with {type(answer).__name__}, which is not a bool"
+    raise BackendError(message)
+
+
+def _nothing(_: object) -> None:
+    """The answer to a release."""
+
+
 def lease_of(backend: Backend) -> float:
     """How many seconds a claim holds; 30 seconds if the backend does not have this attribute."""
-    lease: float = getattr(backend, "lease", DEFAULT_LEASE_S)
-    return lease
+    lease: float | None = getattr(backend, "lease", None)
+    return DEFAULT_LEASE_S if lease is None else lease
 
 
 async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float, *, who: str = "the backend") -> T:

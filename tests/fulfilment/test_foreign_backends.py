@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -92,3 +93,65 @@ async def test_a_backend_without_the_attribute_lease_has_the_usual_one(
     assert backend.requests[-1] == "renew"
     shop.go.set()
     assert await run is True
+
+
+@pytest.mark.parametrize("answer", [None, True, False, 1, "", "mine", "FREE", [Claim.MINE], Claim])
+async def test_an_answer_that_is_not_a_claim_lets_no_handler_run(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    """Only the answer MINE proves that the order is this session's. Nobody knows what another answer means."""
+    monkeypatch.setattr(backend, "claim", mock.AsyncMock(return_value=answer))
+    with pytest.raises(BackendError, match="not a Claim"):
+        await guard.run(ORDER, shop, wait_timeout=10)
+    assert shop.started == 0
+
+
+async def test_a_claim_may_be_answered_with_the_value_of_the_enum(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend may keep its answers as text."""
+    monkeypatch.setattr(backend, "claim", mock.AsyncMock(return_value="DONE"))
+    assert await guard.run(ORDER, shop, wait_timeout=10) is False
+    assert shop.started == 0
+
+
+@pytest.mark.parametrize("answer", [None, "0", "True", 2, -1, 1.0])
+async def test_an_answer_that_is_not_a_bool_records_no_success(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    """Nobody knows whether it was recorded. The next run records it, and does not run the handler again."""
+    shop.go.set()
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "finish", mock.AsyncMock(return_value=answer))
+        with pytest.raises(BackendError, match="not a bool"):
+            await guard.run(ORDER, shop, wait_timeout=10)
+    assert await guard.run(ORDER, shop, wait_timeout=10) is False
+    assert await backend.claim(KEY, "the next") is Claim.DONE
+    assert shop.started == 1
+
+
+@pytest.mark.parametrize("answer", [1, 0])
+async def test_an_answer_may_be_one_or_zero(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    """Many databases have no other values for true and false."""
+    shop.go.set()
+    monkeypatch.setattr(backend, "finish", mock.AsyncMock(return_value=answer))
+    if answer:
+        assert await guard.run(ORDER, shop, wait_timeout=10) is True
+    else:
+        with pytest.raises(BackendError, match="the claim was lost"):
+            await guard.run(ORDER, shop, wait_timeout=10)
+
+
+async def test_a_renewal_with_an_odd_answer_does_not_keep_the_claim(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The handler is stopped when its claim may have ended."""
+    monkeypatch.setattr(backend, "renew", mock.AsyncMock(return_value="OK"))
+    run = await begin(guard, shop)
+    for _ in range(40):
+        await clock.advance(1)
+    with pytest.raises(BackendError, match="the claim was lost"):
+        await run
+    assert shop.ended == ["cancelled"]
