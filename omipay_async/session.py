@@ -13,7 +13,7 @@ from .fulfilment.methods import NotificationMethods
 from .polling.methods import PollMethods
 from .protocol import endpoints, pages, validation
 from .protocol.signing import checked_credentials, checked_nonce
-from .text import Secret, concealed, concealed_all, concealed_proxy, hidden_values, joined, plain_text
+from .text import Secret, concealed, concealed_all, concealed_proxy, hidden, hidden_values, joined, plain_text
 
 if TYPE_CHECKING:
     import os
@@ -311,6 +311,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             InvalidReply: they do not name a user, or contradict each other.
         """
         self._life.ensure_open()
+        url_or_query = hidden(url_or_query)  # in this frame too: it contains an openid
         return pages.parse_wechat_login(url_or_query, self._decoder())
 
     def _signed_query(self) -> Secret:

@@ -96,6 +96,19 @@ async def test_no_frame_shows_a_payment_code_or_an_openid(echo: Echo, answer: st
     search(shown, {CODE, OPENID, "134canary%2Bcode%2F567"})
 
 
+@pytest.mark.parametrize(
+    "more", ["&openid=another", "&error_code=X&success=false", "&return_code=FAIL", "&x=" + "y" * 70_000]
+)
+async def test_no_frame_shows_the_openid_of_a_redirect(more: str) -> None:
+    """If the redirect of WeChat's login contradicts itself, reports a failure, or is too long."""
+    async with session(None, "http://127.0.0.1:9/omipay/api") as omipay:
+        with pytest.raises(OmipayError) as caught:
+            omipay.parse_wechat_login(f"https://shop.example/?openid={OPENID}{more}")
+    frames = shown_by(caught.value)
+    assert any(frame.startswith("parse_wechat_login ") for frame in frames)
+    search(frames, {OPENID})
+
+
 @pytest.mark.parametrize("url", ["ftp://user:{}@proxy.test", "http://user:{}@", "user:{}@proxy.test:99999"])
 def test_no_frame_shows_the_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Of one that cannot be used, given or from the environment."""

@@ -10,10 +10,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from omipay_async.errors import InvalidReply
+from omipay_async.errors import InvalidReply, OmipayError
 from omipay_async.models import WeChatUser
 from omipay_async.new_orders import JSAPIOrder, QROrder
-from omipay_async.text import joined, percent_encoded, plain_text, printable
+from omipay_async.text import Secret, joined, percent_encoded, plain_text, printable
 
 from . import validation
 from .consistency import why_not_believed, word_of
@@ -24,6 +24,8 @@ from .jsontext import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+
+    from omipay_async.errors import APIError
 
     from .decoding import ReplyDecoder
 
@@ -82,6 +84,13 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
         APIError: the fields report a failure.
         InvalidReply: they do not name a user, or contradict each other.
     """
+    login = _login(url_or_query, decoder)
+    if isinstance(login, OmipayError):
+        raise login  # from a frame in which no openid can be seen
+    return login
+
+
+def _login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUser | APIError | InvalidReply:
     fields = _query_fields(url_or_query)
     raw = dict(fields)
     if word_of(fields, "error_code") and not (word_of(fields, "return_code") or word_of(fields, "openid")):
@@ -89,7 +98,7 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
     context = RequestContext(GET_USER_INFO)
     what = why_not_believed(context, fields)
     if what is None and fields.get("return_code") == "FAIL":
-        raise refusal(context, raw)
+        return refusal(context, raw)
     if what is None and fields.get("return_code") not in {None, "", "SUCCESS"}:
         what = "return_code is neither SUCCESS nor FAIL"
     if what is None:
@@ -98,18 +107,22 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
         except ValueError as error:
             what = str(error)
     message = f"{GET_USER_INFO.name}: the redirect cannot be used: {what}"
-    raise InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
+    return InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
 
 
 def _query_fields(url_or_query: object) -> dict[str, Any]:
     if not isinstance(url_or_query, str):
         validation.reject("url_or_query", f"must be a string, not {type(url_or_query).__name__}")
+    query = _query_of(url_or_query)
+    if len(query) > _LARGEST_QUERY:
+        validation.reject("url_or_query", "is too long")
+    return fields_of(parse_qsl(plain_text(query), keep_blank_values=True))
+
+
+def _query_of(url_or_query: str) -> Secret:
     query = plain_text(url_or_query).strip()
     address, mark, rest = query.partition("?")
     # A query string may hold a URL that nobody encoded, with a "?" of its own: then a "=" comes before it.
     if _URL.match(query) or (mark and "=" not in address):
         query = rest
-    query = query.partition("#")[0].lstrip("?")
-    if len(query) > _LARGEST_QUERY:
-        validation.reject("url_or_query", "is too long")
-    return fields_of(parse_qsl(query, keep_blank_values=True))
+    return Secret(query.partition("#")[0].lstrip("?"))
