@@ -79,24 +79,25 @@ class CallExecutor:
             with self.life.in_use():
                 self._calls.add(call)
                 ended = await self._until_answered(call)
-                error = ended if isinstance(ended, OmipayError) else None
         except OmipayError as rejection:  # of the set-up or of a nonce: nothing was sent
-            error = outcomes.stated(request, rejection)
+            ended = outcomes.stated(request, rejection)
         except BaseException as interruption:
             self._interrupted(call, interruption)
             raise
         try:
-            return await self._end(call, error, ended if error is None else None)
+            await self._report_end(call, ended)
+            if isinstance(ended, OmipayError):
+                raise ended
+            return ended
         finally:
             self._leave(call)
+            del ended  # the traceback of an error refers to this frame: both would stay in memory, as in ``_leave``
 
-    async def _end(self, call: CallState, error: OmipayError | None, result: Any) -> Any:
+    async def _report_end(self, call: CallState, ended: Any | OmipayError) -> None:
+        error, result = (ended, None) if isinstance(ended, OmipayError) else (None, ended)
         self.observer.call_ended(call, error, result)
         if self.journal is not None:
             await self.journal.close(call, error, result)
-        if error is not None:
-            raise error
-        return result
 
     def _interrupted(self, call: CallState, error: BaseException) -> None:
         self.observer.call_ended(call, error)
