@@ -7,9 +7,9 @@ must the ``Origin`` if a browser sends one. The length of bodies is limited.
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 64 * 1024
 """Forms are the only bodies that the sandbox reads."""
+
+_HOST: Final = re.compile(rb"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]*)?")
 
 _REFUSED: Final = (
     "This sandbox answers requests of this machine only: the Host and the Origin of a request must be a loopback "
@@ -32,11 +34,15 @@ class BodyTooLarge(ValueError):
     """A body is longer than :data:`MAX_BODY_BYTES`."""
 
 
-async def read_body(request: Request) -> bytes:
-    """The request's body. Raises :class:`BodyTooLarge` as soon as more than :data:`MAX_BODY_BYTES` have come."""
+def check_declared(request: Request) -> None:
+    """Raise :class:`BodyTooLarge` if a request says that its body is longer than :data:`MAX_BODY_BYTES`."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:9]) > MAX_BODY_BYTES:
         raise BodyTooLarge
+
+
+async def read_body(request: Request) -> bytes:
+    """The request's body. Raises :class:`BodyTooLarge` as soon as more than :data:`MAX_BODY_BYTES` have come."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -62,10 +68,13 @@ def local_only(app: ASGIApp) -> ASGIApp:
 
 def is_loopback(host: bytes) -> bool:
     """Whether a ``Host`` header names this machine: ``localhost``, or an address of the loopback network."""
+    parts = _HOST.fullmatch(host.lower())
+    if parts is None:
+        return False
+    name = (parts["ipv6"] or parts["name"]).decode()
     try:
-        name = urlsplit(f"//{host.decode('ascii')}").hostname or ""
         return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
-    except ValueError:  # neither ASCII nor an address
+    except ValueError:  # not an address
         return False
 
 

@@ -34,6 +34,8 @@ FOREIGN = [
     {"host": "192.168.0.7:8000"},
     {"host": "[fe80::1]"},
     {"host": "[::1"},
+    {"host": "[::1].evil.example"},
+    {"host": "evil.example@localhost"},
     {"host": "l\u00f6calhost"},
     {"host": ""},
     {"origin": "http://evil.example"},
@@ -65,6 +67,15 @@ async def test_other_machines_can_be_allowed(sandbox: Sandbox) -> None:
     """They need ``allow_remote=True``."""
     async with sandbox.serve(allow_remote=True) as url, httpx.AsyncClient() as http:
         assert (await http.get(url, headers={"host": "sandbox.office.example"})).status_code == 200
+
+
+async def test_a_call_with_a_large_body_is_refused(sandbox: Sandbox) -> None:
+    """Bodies of calls are not read, since all parameters are in the URL, but they may not be too long either."""
+    async with sandbox.serve() as url, httpx.AsyncClient() as http:
+        for length, status in ((MAX_BODY_BYTES, 200), (MAX_BODY_BYTES + 1, 413)):
+            answer = await http.post(f"{url}/v2/GetExchangeRate", content=b"x" * length)
+            assert answer.status_code == status
+    assert len(sandbox.ledger.calls) == 1
 
 
 @pytest.mark.parametrize("path", ["/", "/omipay/api/pay/online?paycode={}"])

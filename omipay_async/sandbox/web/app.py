@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from omipay_async.codes import ErrorCode
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox import gateway, replies
-from omipay_async.sandbox.access import BodyTooLarge
+from omipay_async.sandbox.access import BodyTooLarge, check_declared
 from omipay_async.sandbox.asgi import DROP, SURPLUS, ConnectionDropped
 from omipay_async.sandbox.clock import http_date
 from omipay_async.sandbox.faults import Fault
@@ -65,9 +65,10 @@ async def _answer(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
     if routed.request.method not in {"GET", "POST"}:
         return PlainTextResponse("Method Not Allowed", 405, {"Allow": "GET, POST"})
     endpoint = _BY_PATH.get(routed.path) if routed.is_api else None
-    if endpoint is not None:
-        return await _call(sandbox, endpoint, routed)
     try:
+        check_declared(routed.request)
+        if endpoint is not None:
+            return await _call(sandbox, endpoint, routed)
         page = await pay_page.respond(sandbox, routed) or await dashboard.respond(sandbox, routed)
     except BodyTooLarge:
         return PlainTextResponse("Content Too Large", 413, {"Connection": "close"})
