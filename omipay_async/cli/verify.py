@@ -107,13 +107,20 @@ def _body(file: Path | None) -> bytes:
     if file is None or str(file) == "-":
         if is_interactive():
             sys.stderr.write(localized(sentence("Paste the body, then press Ctrl-D:")) + "\n")
-        return sys.stdin.read(_MOST_READ).encode(errors="surrogateescape")
+            return sys.stdin.read(_MOST_READ).encode(errors="surrogateescape")
+        return _piped()
     try:
         with file.open("rb") as opened:
             return opened.read(_MOST_READ)
     except OSError as error:
         message = sentence("{} cannot be read: {}", file, error.strerror)
     raise InvalidRequest(message, parameter="file")
+
+
+def _piped() -> bytes:
+    """Standard input as it was received: the encoding of this machine may be another one than that of the body."""
+    buffer = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read(_MOST_READ).encode(errors="surrogateescape") if buffer is None else buffer.read(_MOST_READ)
 
 
 def _examined(omipay: AsyncOmipay, body: bytes, max_age: float, key: str) -> Examination:

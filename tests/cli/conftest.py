@@ -33,11 +33,12 @@ def scan(code: str, *options: str) -> tuple[str, ...]:
     return ("scan", "Flat white", "450", "AUD", "T1", code, "till-1", *options)
 
 
-class Keyboard(io.StringIO):
+class Keyboard(io.TextIOWrapper):
     """Standard input: a terminal, or a file."""
 
-    def __init__(self, text: str, *, terminal: bool) -> None:
-        super().__init__(text)
+    def __init__(self, content: str | bytes, *, terminal: bool, encoding: str = "utf-8") -> None:
+        data = content.encode(encoding) if isinstance(content, str) else content
+        super().__init__(io.BytesIO(data), encoding)
         self.terminal = terminal
 
     def isatty(self) -> bool:
@@ -83,8 +84,10 @@ class Cli:
     watchers: list[Callable[[Event], object]] = attrs.field(factory=list)
     """Called with each event of the session, within its loop."""
 
-    def __call__(self, *arguments: str, stdin: str = "", terminal: bool = False) -> Ended:
-        self.monkeypatch.setattr(sys, "stdin", Keyboard(stdin, terminal=terminal))
+    def __call__(
+        self, *arguments: str, stdin: str | bytes = "", terminal: bool = False, encoding: str = "utf-8"
+    ) -> Ended:
+        self.monkeypatch.setattr(sys, "stdin", Keyboard(stdin, terminal=terminal, encoding=encoding))
         code = main(arguments, open_session=self.open_session)
         out, err = self.capsys.readouterr()
         return Ended(code, out, err)

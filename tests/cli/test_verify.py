@@ -35,6 +35,24 @@ def test_a_valid_notification_passes_every_check_and_proves_nothing(cli: Cli) ->
     assert PROVES_NOTHING in ended.out
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk"])
+def test_a_piped_body_is_read_as_it_was_received(cli: Cli, encoding: str) -> None:
+    """Whatever encoding this machine has for text, which would change a number that is not ASCII."""
+    cli.sold(out_order_no="订单1")
+    (order,) = cli.sandbox.ledger.orders
+    body = json.dumps(json.loads(cli.sandbox.notification(order)), ensure_ascii=False).encode()
+    ended = cli("verify", "--confirm", "--json", stdin=body, encoding=encoding)
+    assert (ended.code, ended.document["notification"]["out_order_no"]) == (0, "订单1")
+
+
+def test_a_pasted_body_has_the_encoding_of_the_terminal(cli: Cli) -> None:
+    """What a person pastes are characters, and not bytes."""
+    cli.sold(out_order_no="订单1")
+    (order,) = cli.sandbox.ledger.orders
+    body = json.dumps(json.loads(cli.sandbox.notification(order)), ensure_ascii=False)
+    assert cli("verify", "--confirm", stdin=body, encoding="gbk", terminal=True).code == 0
+
+
 def test_a_confirmed_notification_shows_the_gateway_s_record(cli: Cli) -> None:
     """Not the values of the body."""
     ended = cli("verify", "--confirm", stdin=notification(cli))
