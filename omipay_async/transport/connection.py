@@ -258,6 +258,8 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def _end_of_stream(self) -> None:
+        if self._exchange is not None and self._exchange.reader.their_state is h11.SEND_RESPONSE:
+            self._fail(httpx.RemoteProtocolError("the server closed the connection before it had sent a reply"))
         if self._exchange is not None:
             self._exchange.reader.receive_data(b"")
             self._read(self._exchange)

@@ -100,7 +100,7 @@ async def test_a_server_that_closed_its_half_may_still_read(
         peer.shutdown(socket.SHUT_WR)
         await until(lambda: not connection.is_usable(), "the end to arrive")
         await until(lambda: connection._server_finished, "the event loop to deliver it")
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(httpx.RemoteProtocolError, match="closed the connection before it had sent a reply"):
             await connection.send(b"GET", b"/asked", HEADERS)
         await network.aclose()
         assert peer.recv(100).startswith(b"GET /asked HTTP/1.1\r\n")
