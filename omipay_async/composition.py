@@ -124,7 +124,7 @@ def checked_options(
         max_in_flight=config.count("max_in_flight", max_in_flight),
         transport=transport,
         proxies=config.proxies(proxy, nodes, from_environment=transport is None),
-        nonces=TaggedNonces(credentials.keys) if nonces is None else config.function(nonces, "nonces"),
+        nonces=TaggedNonces(credentials.keys) if nonces is None else config.nonce_provider(nonces),
         retry=config.instance(retry, "retry", RetryPolicy),
         language=None if language is None else config.member(Language, "language", language),
         notify_url=config.url("notify_url", notify_url),

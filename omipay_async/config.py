@@ -82,6 +82,12 @@ def function(value: T, name: str) -> T:
     return value
 
 
+def nonce_provider(value: T) -> T:
+    """``value`` if it is a function, and so is its ``issued`` if it has one."""
+    function(_attribute(value, "issued"), "nonces.issued")
+    return function(value, "nonces")
+
+
 def _is_async(value: Callable[..., Any]) -> bool:
     """Whether calling ``value``, which may be an object with a method ``__call__``, returns a coroutine."""
     return any(map(inspect.iscoroutinefunction, (value, type(value).__call__)))

@@ -88,6 +88,11 @@ def test_the_signature_is_the_contracts() -> None:
     }
 
 
+def issuing(issued: Any) -> Any:
+    """A provider of nonces whose ``issued`` may be anything."""
+    return type("Nonces", (), {"__call__": lambda _: "x" * 32, "issued": staticmethod(issued)})()
+
+
 def leased(seconds: Any) -> MemoryBackend:
     backend = MemoryBackend()
     backend.lease = seconds
@@ -106,7 +111,7 @@ def leased(seconds: Any) -> MemoryBackend:
         *[("max_in_flight", value) for value in (0, -1, 1.5, "20", None, True, 100_001, 2**63)],
         *[("retry", value) for value in (3, None, {"attempts": 3})],
         *[("timezone", value) for value in (10, None, timedelta(hours=10), "EST", "est", zone_called("EST"))],
-        *[("nonces", value) for value in ("abc", 5, *ASYNC)],
+        *[("nonces", value) for value in ("abc", 5, *ASYNC, issuing(True), *map(issuing, ASYNC))],
         *[("on_event", value) for value in ("print", 5, *ASYNC)],
         *[("clock", value) for value in (5, object())],
         *[("backend", value) for value in (5, object(), *map(leased, (0, -1, math.nan, math.inf, "30", True)))],
