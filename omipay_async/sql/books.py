@@ -144,8 +144,8 @@ class Books:
         was typed wrong is replaced by the next one, and taken back by an outcome that is not ``DONE``.
 
         Raises:
-            InvalidRequest: no such entry or outcome, what cannot be the number of an order or is known to be that of
-                another sale (of a refund: of another order), or the gateway's reply already decided it.
+            InvalidRequest: there is no such entry or outcome; ``order_no`` cannot be an order's number, or is known to
+                belong to another sale (to another order, for a refund); or the gateway's reply already decided it.
             JournalError: the database did not answer.
         """
         await self._entries.resolve(entry_or_id, outcome, order_no)

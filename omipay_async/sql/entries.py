@@ -230,12 +230,12 @@ class Entries:
         """Why ``order_no`` is certainly not that of a call; empty if it may be."""
         if row.out_refund_no is not None:
             is_same = row.order_no is None or order_key(row.order_no) == order_key(order_no)
-            return "" if is_same else f"order_no: this refund is one of order {printable(row.order_no)}"
+            return "" if is_same else f"order_no: this refund belongs to order {printable(row.order_no)}"
         order = and_(ORDER.c.m_number == row.m_number, ORDER.c.key == order_key(order_no))
         sale = (await connection.execute(select(ORDER.c.out_order_no).where(order))).scalar()
         if sale is None or sale == row.out_order_no:
             return ""
-        return f"order_no: order {order_no} is that of another sale, {printable(sale)}"
+        return f"order_no: order {order_no} belongs to another sale, {printable(sale)}"
 
     async def _resolve(
         self, connection: AsyncConnection, entry_id: str, row: Any, outcome: JournalOutcome, order_no: str | None

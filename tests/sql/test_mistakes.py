@@ -165,7 +165,7 @@ async def test_the_number_of_another_order_is_refused_for_a_refund(books: Books)
     """A refund belongs to the order that it was asked for; its own number may be given."""
     call = entry(None, endpoint="Refund", out_refund_no="R1", order_no="TR9", outcome=UNKNOWN)
     await books.closing(call)
-    with pytest.raises(InvalidRequest, match="order_no: this refund is one of order TR9"):
+    with pytest.raises(InvalidRequest, match="order_no: this refund belongs to order TR9"):
         await books.resolve(call, DONE, order_no="TR8")
     assert [left.order_no for left in await books.unresolved()] == ["TR9"]
     await books.resolve(call, DONE, order_no="tr9")
