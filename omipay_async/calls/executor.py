@@ -244,7 +244,7 @@ class CallExecutor:
             self.client.distrust(slot)  # it may be another call's reply, and so may the next one on this connection
         else:
             failed = Failed(self._failure_of(call, decoded.error, received), decoded.error)
-        call.retry_after = retries.requested_wait_s(received, self.clock.time_ms())
+        call.retry_after = retries.requested_wait_s(received, self.gateway_time.time_ms())
         return failed
 
     def _failure_of(self, call: CallState, error: APIError, received: Received) -> Failure:

@@ -28,7 +28,7 @@ import attrs
 from omipay_async.codes import ErrorCode, Safety
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.durations import checked_seconds
-from omipay_async.protocol.http_date import retry_after_s
+from omipay_async.protocol.http_date import believable_date_ms, retry_after_s
 from omipay_async.text import plain_value
 from omipay_async.transport.failures import Failure
 
@@ -157,6 +157,12 @@ def failure_of_refusal(safety: Safety, error: APIError, date_ms: int | None, sig
     return Failure.REFUSED if date_ms is None else Failure.SIGN_TIMEOUT
 
 
-def requested_wait_s(received: Received, now_ms: int) -> float | None:
-    """How many seconds a reply asks to wait: its ``Retry-After``, where the status is 429 or 503."""
-    return retry_after_s(received.retry_after, now_ms) if received.status in _ASKED_TO_WAIT else None
+def requested_wait_s(received: Received, gateway_ms: int) -> float | None:
+    """How many seconds a reply asks to wait: its ``Retry-After``, where the status is 429 or 503.
+
+    If that is a time, it counts from the reply's own ``Date``, since our clock may be off; without one that can be
+    believed, from ``gateway_ms``, the gateway's clock as we know it.
+    """
+    if received.status not in _ASKED_TO_WAIT:
+        return None
+    return retry_after_s(received.retry_after, believable_date_ms(received.date, gateway_ms) or gateway_ms)

@@ -293,6 +293,18 @@ async def test_a_read_waits_as_long_as_it_was_asked_to(clock: ManualClock, gatew
     assert len(gateway.requests) == 4
 
 
+async def test_a_time_to_wait_for_is_the_gateways_time(clock: ManualClock, gateway: Gateway) -> None:
+    """A machine whose clock is off, and has learnt so, waits as long as any other."""
+    off = {"Date": "Tue, 14 Nov 2023 23:13:20 GMT"}
+    busy = {"Retry-After": "Tue, 14 Nov 2023 23:13:27 GMT"}
+    refused = httpx.Response(200, json=fail("SIGN_TIMEOUT"), headers=off)
+    gateway.on("TR1", refused, httpx.Response(503, headers=busy), order("PAID"))
+    async with gateway.session(retry=AT_ONCE) as omipay:
+        read = await begin(clock, omipay.query_order("TR1"))
+        await clock.advance(7)
+        assert (await outcome(read)).is_paid
+
+
 async def test_money_is_not_sent_again_after_retry_after(clock: ManualClock, gateway: Gateway) -> None:
     """Nothing proves that a 429 or 503 was answered before the gateway acted."""
     gateway.on("Refund", httpx.Response(429, text="slow down", headers={"Retry-After": "1"}))

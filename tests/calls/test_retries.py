@@ -169,6 +169,23 @@ def test_only_two_statuses_can_ask_to_wait(status: int, expected: float | None) 
     assert requested_wait_s(Received(status, b"", retry_after="7"), 0) == expected
 
 
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("Tue, 14 Nov 2023 22:13:28 GMT", 8.0),
+        ("Tue, 14 Nov 2023 21:13:36 GMT", 3600.0),
+        ("Tue, 14 Nov 2023 23:00:00 GMT", 0.0),
+        (None, 16.0),
+        ("yesterday", 16.0),
+        ("Tue, 14 Nov 1995 22:13:28 GMT", 16.0),
+    ],
+)
+def test_a_time_to_wait_for_counts_from_the_time_of_the_reply(date: str | None, expected: float) -> None:
+    """Our own clock may be off, and counts only where the reply has no ``Date`` that can be believed."""
+    received = Received(503, b"", date=date, retry_after="Tue, 14 Nov 2023 22:13:36 GMT")
+    assert requested_wait_s(received, 1_700_000_000_000) == expected
+
+
 # -- the back-off -----------------------------------------------------------------------------------------------------
 
 
