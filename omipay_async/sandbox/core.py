@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omipay_async.codes import OrderStatus, RefundStatus
 
+from . import arguments
 from .clock import WallClock
 from .customer import Customer
 from .faults import Faults
@@ -44,7 +45,7 @@ class SandboxCore:
     ) -> None:
         self._own_clock = clock
         self.clock: Clock = WallClock() if clock is None else clock
-        self.merchant = Merchant(m_number, secret_key)
+        self.merchant = Merchant(arguments.text("m_number", m_number), arguments.text("secret_key", secret_key))
         self.ledger = Ledger(self.clock)
         self.gateway = Gateway(
             self.clock,
@@ -61,8 +62,8 @@ class SandboxCore:
             self.faults,
             Signer(self.clock, self.gateway.nonce, lambda m_number: self.gateway.merchants[m_number].secret_key),
             app=app,
-            delay=notify_delay,
-            interval=notify_interval,
+            delay=arguments.number("notify_delay", notify_delay),
+            interval=arguments.number("notify_interval", notify_interval),
             same_signature=notify_same_signature,
             oddities=oddities,
         )
@@ -97,7 +98,7 @@ class SandboxCore:
 
     def add_merchant(self, m_number: str, secret_key: str) -> Merchant:
         """Add a merchant. Merchants do not see the orders of each other."""
-        merchant = Merchant(m_number, secret_key)
+        merchant = Merchant(arguments.text("m_number", m_number), arguments.text("secret_key", secret_key))
         self.gateway.merchants[m_number] = merchant
         return merchant
 

@@ -13,6 +13,7 @@ import attrs
 
 from omipay_async.protocol.endpoints import ENDPOINTS
 
+from . import arguments
 from .descriptions import Description
 
 if TYPE_CHECKING:
@@ -104,12 +105,16 @@ class Faults:
         fault applies to some of the calls only. ``seconds`` is for the faults whose description names seconds; None is
         the fault's own default. The rule that is returned counts its ``hits``; ``remove`` takes it.
 
-        Raises ValueError for an unknown fault or endpoint.
+        Raises ValueError for an unknown fault or endpoint, and for numbers that are out of these limits.
         """
         if endpoint is not None and endpoint not in ENDPOINTS:
             raise ValueError(f"endpoint: there is no {endpoint}")
         fault = Fault(fault)
-        rule = Rule(fault, endpoint, times, probability, (fault.seconds or 0.0) if seconds is None else seconds)
+        if times is not None:
+            arguments.count("times", times)
+        arguments.number("probability", probability, most=1.0)
+        lasts = (fault.seconds or 0.0) if seconds is None else arguments.number("seconds", seconds)
+        rule = Rule(fault, endpoint, times, probability, lasts)
         self.rules.append(rule)
         return rule
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from omipay_async import Language
 from omipay_async.sandbox import NOT_ACTED, PAYMENT_CODES, Fault, Faults, PaymentCode, Sandbox
 from omipay_async.sandbox.asgi import ConnectionDropped
 from omipay_async.sandbox.faults import FAULTS
+from tests.support.untyped import untyped
 
 from .raw import WANTED, RawClient
 
@@ -136,6 +138,47 @@ def test_unknown_faults_and_endpoints() -> None:
         faults.add("NO_SUCH")
     with pytest.raises(ValueError, match="MakeQRCode"):
         faults.add(Fault.EMPTY, endpoint="MakeQRCode")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("times", value) for value in (-1, "2", 1.0, True)],
+        *[("probability", value) for value in (-0.1, 1.1, "1", math.nan)],
+        *[("seconds", value) for value in (-1, "5", math.inf)],
+    ],
+)
+def test_numbers_with_which_a_fault_could_not_apply(name: str, value: Any) -> None:
+    """They are an error at once, so that no test passes without its fault."""
+    faults = Faults(random.Random(1))
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        faults.add(Fault.DELAY, **{name: value})
+    assert faults.rules == []
+    limits: dict[str, float] = {"times": 0, "probability": 1, "seconds": 0}
+    faults.add(Fault.DELAY, **{name: untyped(limits[name])})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("m_number", ""),
+        ("m_number", 123456),
+        ("secret_key", ""),
+        ("secret_key", None),
+        ("notify_delay", -1),
+        ("notify_interval", "5"),
+    ],
+)
+def test_arguments_of_a_sandbox_are_checked(name: str, value: Any) -> None:
+    """The error names the argument, and does not show it."""
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        Sandbox(**{name: value})
+
+
+def test_a_further_merchant_is_checked(sandbox: Sandbox) -> None:
+    """As the first one is."""
+    with pytest.raises(ValueError, match="secret_key must be"):
+        sandbox.add_merchant("654321", "")
 
 
 async def test_contradiction(raw: RawClient, sandbox: Sandbox) -> None:
