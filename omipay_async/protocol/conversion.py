@@ -61,6 +61,8 @@ def _whole(value: Any, _: Any = None) -> int:
     # Integers as strings were seen. A JSON number with a zero fraction (450.0) is an integer too.
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
+    if isinstance(value, float):  # in a mapping that another reader of JSON has made
+        value = Decimal(value)
     if isinstance(value, Decimal) and _is_ordinary(value) and value == value.to_integral_value():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LARGEST_WHOLE:

@@ -100,6 +100,23 @@ async def test_every_form_of_a_body(clock: ManualClock, omipay: AsyncOmipay) -> 
     assert {omipay.parse_notification(form) for form in forms} == {omipay.parse_notification(body)}
 
 
+@pytest.mark.parametrize("written", ["450.0", "4.5e2", "450"])
+async def test_a_mapping_is_read_as_its_text_is(clock: ManualClock, omipay: AsyncOmipay, written: str) -> None:
+    """A framework's reader of JSON makes floats of some whole numbers."""
+    fields = notification(clock) | {"total_amount": json.loads(written), "exchange_rate": 6.5e8}
+    read = omipay.parse_notification(fields)
+    assert (read.amount, type(read.amount), read.exchange_rate) == (450, int, Decimal("6.5"))
+
+
+@pytest.mark.parametrize("amount", [450.5, float("nan"), float("inf"), -450.0, 1e300, 5e-324])
+async def test_a_float_that_is_not_a_whole_number_is_malformed(
+    clock: ManualClock, omipay: AsyncOmipay, amount: float
+) -> None:
+    """No amount is rounded."""
+    with pytest.raises(MalformedNotification, match="amount"):
+        omipay.parse_notification(notification(clock) | {"total_amount": amount})
+
+
 async def test_a_body_of_signed_fields_only(clock: ManualClock, omipay: AsyncOmipay) -> None:
     """A field that is missing or empty is None, and stray spaces around keys are removed."""
     fields = dict.fromkeys(["currency", "total_amount", "order_time", "pay_time", "exchange_rate", "cny_amount"], "")
