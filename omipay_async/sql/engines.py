@@ -30,6 +30,7 @@ BUSY_S: Final = 4.0
 _CONNECT_S: Final = 4.0
 _CLOSING_S: Final = 2.0
 """How long PostgreSQL may take to close the connections of an engine."""
+_LAST_TURNS_S: Final = 0.1
 _DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
 _ISOLATION: Final = {"sqlite": None, "postgresql": "READ COMMITTED"}
 
@@ -122,7 +123,11 @@ async def dispose(engine: AsyncEngine, drivers: Collection[Any]) -> None:
         if not closing.done():
             for driver in tuple(drivers):
                 driver.terminate()
-    await closing
+            # SQLAlchemy 2.0 goes on waiting, although the connection is gone.
+            asyncio.get_running_loop().call_later(_LAST_TURNS_S, closing.cancel)
+    await asyncio.wait((closing,))
+    if not closing.cancelled():
+        closing.result()
 
 
 class Dialect:

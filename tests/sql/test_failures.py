@@ -141,7 +141,8 @@ async def test_a_database_that_stalls_does_not_hold_up_the_end_of_the_books(
         assert len(drivers) > 1
         assert all(driver.is_closed() for driver in drivers)
         fragile.thaw()
-    assert caplog.messages == []
+    # SQLAlchemy 2.0 logs which of them it could not close by itself.
+    assert [message for message in caplog.messages if not message.startswith("Exception closing connection")] == []
 
 
 async def test_connections_that_the_server_closed_are_replaced(postgres: Books) -> None:
