@@ -263,6 +263,11 @@ class CallExecutor:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
+    def leave_loop(self) -> None:
+        """Forget what was under way in an event loop that has ended."""
+        self._calls.clear()
+        self._ended = None
+
     def close(self) -> None:
         """End all reads, and the money calls that certainly have not reached the gateway."""
         for call in self._calls:

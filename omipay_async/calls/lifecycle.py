@@ -9,6 +9,7 @@ event loop can move there if nothing is under way, and raises a clear error othe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,8 @@ class Lifecycle:
     """The life of one session.
 
     Args:
-        leave_loop: Called before the session is used in another event loop than until now. What it raises keeps the
-            session from being used there.
+        leave_loop: Called before the session is used or closed in another event loop than until now. What it raises
+            keeps the session from being used there.
     """
 
     __slots__ = ("_leave_loop", "_loop", "_usage", "state")
@@ -112,13 +113,16 @@ class Lifecycle:
         return self._loop is asyncio.get_running_loop()
 
     def ensure_closable(self) -> None:
-        """Check that everything that is under way can be ended, or waited for, in the event loop that is running.
+        """Prepare for closing it in the event loop that is running, also if it was last used in another one.
 
         Raises:
-            ConfigurationError: something is under way in another one.
+            ConfigurationError: something is under way in another event loop. Only there it can be ended, or waited for.
         """
-        if self._loop is not None and not self.is_here():
-            self._ensure_unused(self._loop)
+        if self._loop is None or self.is_here():
+            return
+        self._ensure_unused(self._loop)
+        with contextlib.suppress(ConfigurationError):  # it would not allow to use the session here
+            self._leave_loop()
 
     def close(self) -> None:
         """Let nothing new begin from now on."""

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from omipay_async import ConfigurationError, SessionClosed
 from omipay_async.calls.lifecycle import Lifecycle, LifeState, Usage
+from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import Gateway, Held, make_refund, order, settle
+from tests.support.untyped import untyped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from omipay_async import AsyncOmipay
 
 
 @pytest.fixture
@@ -117,3 +126,44 @@ async def test_it_recognises_its_own_loop(life: Lifecycle) -> None:
 async def is_here(life: Lifecycle) -> bool:
     """Whether the session is used in this loop, called in another one."""
     return life.is_here()
+
+
+def never() -> None:
+    """A handler that must not run."""
+    pytest.fail("the handler runs")
+
+
+BEGUN: dict[str, Callable[[AsyncOmipay], Coroutine[Any, Any, Any]]] = {
+    "a read": lambda omipay: omipay.query_order("TR1"),
+    "a charge": make_refund,
+    "a poll that waits": lambda omipay: omipay.poll_until_paid("TR1"),
+    "a poll that asks": lambda omipay: omipay.poll_until_paid("TR1", first_wait=0),
+    "a wait for a notification": lambda omipay: omipay.wait_for_notification("A-1"),
+    "a fulfilment": lambda omipay: omipay.fulfil("TR1", never),
+}
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("any_loop", [False, True])
+@pytest.mark.parametrize("name", BEGUN)
+def test_a_session_can_be_closed_after_its_event_loop_was_closed(name: str, any_loop: bool, used: bool) -> None:
+    """With things under way, which have ended with it; also if it was used in another event loop meanwhile."""
+    gateway = Gateway(ManualClock())
+    untyped(gateway).any_loop = any_loop
+    for held in ("TR1", "Refund"):
+        gateway.on(held, Held({}))
+    gateway.on("TR2", order("PAID"))
+    omipay = gateway.session()
+    loop = asyncio.new_event_loop()
+    begun = BEGUN[name](omipay)
+    loop.create_task(begun)  # noqa: RUF006 - the loop is closed before the task ends
+    loop.run_until_complete(settle())
+    for task in asyncio.all_tasks(loop):
+        untyped(task)._log_destroy_pending = False
+    loop.close()
+    if used and any_loop:
+        assert asyncio.run(omipay.query_order("TR2")).is_paid
+    for _ in range(2):
+        asyncio.run(asyncio.wait_for(omipay.aclose(), 5))
+    assert omipay.is_closed
+    begun.close()
