@@ -215,15 +215,12 @@ class Connection(asyncio.BufferedProtocol):
         return self._received
 
     def abort(self) -> None:
-        """Close the connection at once, even if a request is under way."""
+        """Close the connection at once, even if a request is under way, or if its event loop is closed."""
         self.state = ConnectionState.CLOSED
-        if not self.gone.done():
+        if self.loop.is_closed():
+            self._socket.close()
+        elif not self.gone.done():
             self._transport.abort()
-
-    def abandon(self) -> None:
-        """Close only the socket, since the event loop of the connection is closed."""
-        self.state = ConnectionState.CLOSED
-        self._socket.close()
 
     # -- called by the event loop -----------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class Network:
         """Close every connection, from another event loop than theirs, which may be closed."""
         for connection in self.connections:
             if connection.loop.is_closed():
-                connection.abandon()
+                connection.abort()
             else:
                 connection.loop.call_soon_threadsafe(connection.abort)
 

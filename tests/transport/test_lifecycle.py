@@ -7,7 +7,7 @@ import contextlib
 import gc
 import threading
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from omipay_async.calls.call_state import CallState
 from omipay_async.protocol.context import RequestContext
 from omipay_async.testing import ManualClock
 from omipay_async.transport.attempt import Attempt
+from tests.support.untyped import untyped
 
 from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE, SYSTEM_ERROR
 from .client import Transport, named, open_session, query, refund, scan
@@ -23,9 +24,9 @@ from .server import Gateway, always, settled, until
 from .server_thread import gateway_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
-    from omipay_async import Event
+    from omipay_async import AsyncOmipay, Event
 
     from .behaviours import Behaviour
 
@@ -252,6 +253,25 @@ def test_two_loops_at_once(elsewhere: Gateway) -> None:
     asyncio.run(omipay.aclose())
     assert len(ended) == 1
     assert elsewhere.numbers == ["A-1"]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # see the fixture
+@pytest.mark.parametrize("call", [query, scan])
+def test_a_call_whose_event_loop_was_closed_ends_without_an_error(
+    elsewhere: Gateway, call: Callable[[AsyncOmipay, str], Coroutine[Any, Any, Any]]
+) -> None:
+    """When its coroutine is closed, or collected as garbage. Its connection is closed."""
+    elsewhere.gate.clear()
+    omipay, loop = open_session(elsewhere), asyncio.new_event_loop()
+    begun = call(omipay, "A-1")
+    task = loop.create_task(begun)
+    loop.run_until_complete(_until_under_way(elsewhere))
+    loop.close()
+    begun.close()
+    untyped(task)._log_destroy_pending = False
+    asyncio.run(omipay.aclose())
+    _open(elsewhere)
+    asyncio.run(until(lambda: elsewhere.open_connections == 0, "the connection to be closed"))
 
 
 async def _until_under_way(gateway: Gateway) -> None:
