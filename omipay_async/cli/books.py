@@ -15,8 +15,9 @@ import typer
 from omipay_async.errors import ConfigurationError, InvalidRequest
 from omipay_async.language import sentence
 
+from .exit_codes import Exit
 from .formatting import money, plain
-from .runner import Job
+from .runner import Job, complain
 from .translations import localized
 
 if TYPE_CHECKING:
@@ -168,11 +169,16 @@ def _resolve(run: Run, db: str | None, entry_id: str, outcome: str, order_no: st
     run.show({"id": entry_id, "outcome": outcome, "order_no": order_no})
 
 
-def _sweep(run: Run, db: str | None, limit: int) -> None:
+def _sweep(run: Run, db: str | None, limit: int) -> Exit:
     opened = _opened(db)
 
     async def ask(omipay: Any) -> SweepReport:
         async with opened as books:
             return await books.sweep(omipay, None, limit=limit)
 
-    run.show(attrs.asdict(run.ask(ask)))
+    report = run.ask(ask)
+    run.show(attrs.asdict(report))
+    if not report.errors:
+        return Exit.DONE
+    complain(sentence("orders that could not be asked about: {}", report.errors))
+    return Exit.NO_ANSWER

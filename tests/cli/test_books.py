@@ -167,3 +167,17 @@ def test_a_sweep_asks_and_marks(cli: Cli, db: str) -> None:
     ended = cli("books", "sweep", "--db", db, "--json")
     assert ended.document == {"fulfilled": 0, "waiting": 1, "failed": 0, "errors": 0, "unresolved": 0}
     assert with_books(db, lambda books: execute(books, "SELECT status FROM omipay_order")) == [("PAID",)]
+
+
+def test_a_sweep_that_could_not_ask_says_so(cli: Cli, db: str) -> None:
+    """With exit code 4, for whoever starts it from a timetable. The report is printed all the same."""
+
+    async def write(books: Books) -> None:
+        await books.closing(entry("T1", m_number=cli.sandbox.merchant.m_number, outcome=DONE, order_no="TR0"))
+        await make_due(books)
+
+    with_books(db, write)
+    ended = cli("books", "sweep", "--db", db, "--json")
+    assert ended.document == {"fulfilled": 0, "waiting": 0, "failed": 0, "errors": 1, "unresolved": 0}
+    assert ended.code == 4
+    assert "orders that could not be asked about: 1" in ended.complaint
