@@ -98,6 +98,7 @@ async def test_bodies_that_wait_share_a_question_that_is_newer_than_they_are(
     assert all(task.done() for task in others)
     assert questions.orders == ["TR1", "TR1"]
     assert confirmations.waiting == 0
+    assert (confirmations._waiting, confirmations._queues, confirmations._under_way) == ({}, {}, {})
 
 
 async def test_one_signature_has_one_question_under_way_and_does_not_delay_a_genuine_body(

@@ -115,6 +115,7 @@ async def test_a_handler_that_raises_is_run_again(
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.name == "omipay_async"
     assert "TR1" in record.getMessage()
+    assert (str(error) in record.getMessage()) == (status == 503)
     check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
     assert shop.fulfilled == ["TR1"]
 
