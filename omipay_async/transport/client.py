@@ -225,7 +225,7 @@ class HTTPClient:
         if response.is_closed:  # it was made by a mock, or the user's transport has read it
             return response.content
         try:
-            return await _body(response)
+            return await _limited_body(response)
         finally:
             self._close(response.aclose)  # it may fail or hang, but the reply has been read
 
@@ -289,7 +289,7 @@ def can_be_asked(address: str) -> bool:
         return False
 
 
-async def _body(response: httpx.Response) -> bytes:
+async def _limited_body(response: httpx.Response) -> bytes:
     """The body, of which no more is read once it is too long."""
     chunks, size = [], 0
     async for chunk in response.stream:  # type: ignore[union-attr]  # of an async transport

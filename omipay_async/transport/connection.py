@@ -255,11 +255,12 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def _end_of_stream(self) -> None:
-        if self._exchange is not None and self._exchange.reader.their_state is h11.SEND_RESPONSE:
+        exchange = self._exchange
+        if exchange is not None and exchange.reader.their_state is h11.SEND_RESPONSE:
             self._fail(httpx.RemoteProtocolError("the server closed the connection before it had sent a reply"))
-        if self._exchange is not None:
-            self._exchange.reader.receive_data(b"")
-            self._read(self._exchange)
+        elif exchange is not None:
+            exchange.reader.receive_data(b"")
+            self._read(exchange)
         self.state = ConnectionState.CLOSED
 
     def connection_lost(self, exc: Exception | None) -> None:
