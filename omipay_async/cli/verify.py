@@ -107,8 +107,7 @@ def _body(file: Path | None) -> bytes:
     if file is None or str(file) == "-":
         if is_interactive():
             sys.stderr.write(localized(sentence("Paste the body, then press Ctrl-D:")) + "\n")
-            return sys.stdin.read(_MOST_READ).encode(errors="surrogateescape")
-        return _piped()
+        return _standard_input()
     try:
         with file.open("rb") as opened:
             return opened.read(_MOST_READ)
@@ -117,9 +116,9 @@ def _body(file: Path | None) -> bytes:
     raise InvalidRequest(message, parameter="file")
 
 
-def _piped() -> bytes:
-    """Standard input as it was received: the encoding of this machine may be another one than that of the body."""
-    buffer = getattr(sys.stdin, "buffer", None)
+def _standard_input() -> bytes:
+    """What is typed, or what is piped as it was received: this machine's encoding may be another than the body's."""
+    buffer = None if is_interactive() else getattr(sys.stdin, "buffer", None)
     return sys.stdin.read(_MOST_READ).encode(errors="surrogateescape") if buffer is None else buffer.read(_MOST_READ)
 
 

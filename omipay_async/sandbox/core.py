@@ -45,7 +45,7 @@ class SandboxCore:
     ) -> None:
         self._own_clock = clock
         self.clock: Clock = WallClock() if clock is None else clock
-        self.merchant = Merchant(arguments.text("m_number", m_number), arguments.text("secret_key", secret_key))
+        self.merchant = _merchant(m_number, secret_key)
         self.ledger = Ledger(self.clock)
         self.gateway = Gateway(
             self.clock,
@@ -98,7 +98,7 @@ class SandboxCore:
 
     def add_merchant(self, m_number: str, secret_key: str) -> Merchant:
         """Add a merchant. Merchants do not see the orders of each other."""
-        merchant = Merchant(arguments.text("m_number", m_number), arguments.text("secret_key", secret_key))
+        merchant = _merchant(m_number, secret_key)
         self.gateway.merchants[m_number] = merchant
         return merchant
 
@@ -144,3 +144,7 @@ class SandboxCore:
         Raises KeyError for an unknown order.
         """
         return encode(self.notifier.body(self.ledger.orders[order_no], changes))
+
+
+def _merchant(m_number: str, secret_key: str) -> Merchant:
+    return Merchant(arguments.text("m_number", m_number), arguments.text("secret_key", secret_key))
