@@ -199,7 +199,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         Raises:
             ConfigurationError: something is under way in another event loop. Nothing was closed: close it there.
         """
-        self._life.ensure_closable()
+        self._life.prepare_to_close()
         self._life.close()
         self._executor.close()
         self._polling.close()

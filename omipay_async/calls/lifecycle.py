@@ -112,7 +112,7 @@ class Lifecycle:
         """Whether the session is used in the event loop that is running now."""
         return self._loop is asyncio.get_running_loop()
 
-    def ensure_closable(self) -> None:
+    def prepare_to_close(self) -> None:
         """Prepare for closing it in the event loop that is running, also if it was last used in another one.
 
         Raises:

@@ -83,15 +83,15 @@ def test_a_session_in_use_cannot_be_closed_in_another_loop(life: Lifecycle) -> N
     with asyncio.Runner() as first, asyncio.Runner() as second:
         usage = first.run(enter(life))
         with pytest.raises(ConfigurationError, match="another event loop"):
-            second.run(ensure_closable(life))
-        first.run(ensure_closable(life))
+            second.run(prepare_to_close(life))
+        first.run(prepare_to_close(life))
         usage.__exit__(None, None, None)
-        second.run(ensure_closable(life))
+        second.run(prepare_to_close(life))
 
 
-async def ensure_closable(life: Lifecycle) -> None:
+async def prepare_to_close(life: Lifecycle) -> None:
     """Ask whether it can be closed in the event loop that runs this."""
-    life.ensure_closable()
+    life.prepare_to_close()
 
 
 async def enter(life: Lifecycle) -> Usage:
