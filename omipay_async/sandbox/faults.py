@@ -135,8 +135,12 @@ class Faults:
         return self._active(endpoint, of_notifications=True)
 
     def _active(self, endpoint: str, *, of_notifications: bool) -> dict[Fault, Rule]:
-        concerned = [rule for rule in self.rules if rule.fault.is_of_notifications is of_notifications]
-        return {rule.fault: rule for rule in concerned if rule.applies(endpoint, self._random)}
+        active: dict[Fault, Rule] = {}
+        for rule in reversed(self.rules):  # of several rules for one fault, the newest that applies
+            is_concerned = rule.fault.is_of_notifications is of_notifications and rule.fault not in active
+            if is_concerned and rule.applies(endpoint, self._random):
+                active[rule.fault] = rule
+        return active
 
 
 @attrs.frozen

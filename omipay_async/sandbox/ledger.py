@@ -98,7 +98,7 @@ class Call:
     order_no: str | None = None
     refund_no: str | None = None
     reply: Mapping[str, Any] = attrs.field(factory=dict)
-    """What the gateway replied, before a fault changed it, with secrets masked."""
+    """What the gateway replied, before a fault changed it, with secrets masked; empty if a fault stopped the call."""
     is_stranger: bool = False
     """Whether the caller did not prove to be a merchant."""
     number: int = 0

@@ -121,7 +121,7 @@ def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> N
         raise ErrorReply(
             ErrorCode.PARAMETER_INVALID, sentence("{} is not a whole number of minor units of at least 1", name)
         )
-    if parameter.kind is Kind.FLAG and value not in {"0", "1"}:
+    if parameter.kind is Kind.FLAG and value != "1":
         raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is not 1", name))
     if parameter.kind is Kind.CURRENCY:
         _check_currency(endpoint, name, value)

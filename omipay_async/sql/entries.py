@@ -214,7 +214,8 @@ class Entries:
         async def work(connection: AsyncConnection) -> tuple[str, str]:
             named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
             columns = (*_NUMBERS, CALL.c.closed_at, CALL.c.resolved_at)
-            rows = (await connection.execute(select(*columns).where(*named))).all()
+            # The rows are locked, or a notification that is confirmed meanwhile would be overwritten.
+            rows = (await connection.execute(select(*columns).where(*named).with_for_update())).all()
             if problem := _problem(rows):
                 return "entry_or_id", problem
             if number is not None and (problem := await self._problem_of_number(connection, rows[0], number)):

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from omipay_async import APIError, Language
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox import ORDER_LIFE, PAYMENT_CODES, Fault, PaymentCode, Sandbox
+from omipay_async.sandbox.asgi import ConnectionDropped
 from omipay_async.sandbox.faults import FAULTS
 from omipay_async.sandbox.live import MOST_STREAMS
 from omipay_async.sandbox.web.snippets import as_python
@@ -313,6 +314,18 @@ async def test_an_answer_without_end_is_cut_off(raw: RawClient, sandbox: Sandbox
     assert len((await raw.http.get(f"/?order={number}")).text) < 200_000
 
 
+@pytest.mark.parametrize(("fault", "answer"), [(Fault.DROP_REQUEST, ""), (Fault.DELAY, "SUCCESS")])
+async def test_the_answer_of_a_call_with_a_fault_is_what_the_gateway_replied(
+    raw: RawClient, sandbox: Sandbox, fault: Fault, answer: str
+) -> None:
+    """In the list of calls and on the call's own page; there is none if the fault stopped the request."""
+    sandbox.faults.add(fault, seconds=0)
+    with contextlib.suppress(ConnectionDropped):
+        await raw.ask("GetExchangeRate")
+    for url in ("/", "/?call=1"):
+        assert re.findall('<span class="(?:OK)?">(.*?)</span>', (await raw.http.get(url)).text) == [answer]
+
+
 async def test_search_and_pages_of_50(raw: RawClient) -> None:
     """Newest first; the search looks at numbers, names and answers."""
     for number in range(60):
@@ -330,6 +343,7 @@ async def test_search_and_pages_of_50(raw: RawClient) -> None:
     )
     found = (await raw.http.get("/?lang=en&q=latte")).text
     assert ("T-07" in found, "T-08" in found) == (True, False)
+    assert '<a href="?q=latte&amp;lang=zh"' in found
     assert (await raw.http.get("/?page=x&q=%3Cb%3E")).status_code == 200
 
 

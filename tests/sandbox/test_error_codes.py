@@ -137,6 +137,7 @@ async def test_every_code_can_be_provoked(sandbox: Sandbox, raw: RawClient, name
         ("MakeQROrder", {"currency": "USD"}),
         ("MakeQROrder", {"platform": "POLI"}),
         ("MakeJSAPIOrder", {"direct_pay": "yes"}),
+        ("MakeJSAPIOrder", {"show_pc_pay_url": "0"}),
         ("MakeJSAPIOrder", {"pos_no": "unregistered"}),
         ("MakeOnlineOrder", {"type": "pc"}),
         ("MakeOnlineOrder", {"platform": "POLI", "amount": "1"}),

@@ -109,6 +109,15 @@ def test_how_often() -> None:
     assert hits(faults) == rule.hits == 3
 
 
+def test_two_rules_for_one_fault_are_used_up_one_after_the_other() -> None:
+    """Of several rules that apply, the newest is applied, and only this one counts the call."""
+    faults = Faults(random.Random(1))
+    older = faults.add(Fault.DELAY, times=1, seconds=5)
+    newer = faults.add(Fault.DELAY, times=1, seconds=2)
+    assert [faults.of_call("QueryOrder").get(Fault.DELAY) for _ in range(3)] == [newer, older, None]
+    assert (older.hits, newer.hits) == (1, 1)
+
+
 def test_probability_is_seeded() -> None:
     """A fault with a probability applies to about so many calls, and with the same seed to the same ones."""
     counts = []

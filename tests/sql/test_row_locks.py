@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 from sqlalchemy import text
 
-from omipay_async.errors import BackendError, JournalError
+from omipay_async.errors import BackendError, InvalidRequest, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books, database, effects
-from tests.support.entries import DONE, UNKNOWN, M, entry, execute, held_connection, order, sold
+from tests.support.entries import DONE, NOT_DONE, UNKNOWN, M, entry, execute, held_connection, order, sold
 from tests.support.shop_effects import create_outbox, run, ship
 from tests.support.shop_effects import effects as shipped
 
@@ -150,6 +151,21 @@ async def test_what_needs_a_locked_row_is_an_error_in_time(
         await books.opening(entry("T2"))
         assert await books.claim(f"{M}:TR2", "me") is Claim.MINE
     assert await books.claim(f"{M}:TR1", "you") is Claim.MINE
+
+
+async def test_a_person_does_not_overwrite_what_another_process_is_writing(books: Books, other: Books) -> None:
+    """A notification that is being confirmed meanwhile counts: the call stays DONE, and the person is told so."""
+    call = entry(outcome=UNKNOWN)
+    await books.closing(call)
+    async with held_connection(other) as holding:
+        await other._entries.observe(holding, M, order(), datetime.now(UTC))
+        person = asyncio.create_task(books.resolve(call, NOT_DONE))
+        while not await execute(books, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+        await holding.commit()
+    with pytest.raises(InvalidRequest, match="a reply of the gateway has already decided"):
+        await person
+    assert await execute(books, "SELECT outcome, order_no FROM omipay_call") == [("DONE", "TR1")]
 
 
 async def test_one_locked_row_does_not_stop_a_sweep(

@@ -156,13 +156,13 @@ async def _changes(sandbox: SandboxCore) -> AsyncIterator[str]:
 
 def _frame(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: str) -> str:
     translate = view.translate
-    title = "p" if {"order", "call"} & routed.request.query_params.keys() else "h1"  # a detail has a h1 of its own
-    shown = {name: value for name, value in routed.request.query_params.items() if name in {"order", "call"}}
+    shown = {name: value for name, value in routed.request.query_params.items() if name != "lang"}
+    title = "p" if {"order", "call"} & shown.keys() else "h1"  # a detail has a h1 of its own
     return (
         f"<header><{title} class='brand'><a href='{view.link()}'>{translate('Omipay sandbox')}</a></{title}>"
         f"<span>{translate('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
         f"<span>{translate('Gateway')} <code>{escape(routed.base_url)}</code></span>"
-        f"{html.languages(translate, lambda name: '?' + urlencode({'lang': name, **shown}), view.tag)}</header>"
+        f"{html.languages(translate, lambda name: '?' + urlencode({**shown, 'lang': name}), view.tag)}</header>"
         f"<p><small>{translate('No real money moves here. Times are those of Sydney.')}</small></p>"
         f"{body}{_SCRIPT}"
     )

@@ -28,7 +28,7 @@ def call(sandbox: SandboxCore, number: str, base_url: str, view: View) -> str | 
     translate = view.translate
     remarks = "".join(f"<li>{escape(text)}</li>" for text in (*map(view.remark, found.remarks), *found.faults))
     wrong = html.section(translate("Remarks"), f"<ul>{remarks}</ul>") if remarks else ""
-    answer = html.toned(found.error_code or "SUCCESS", good=not found.error_code, bad=lists.is_refused(found))
+    answer = html.toned(lists.answer_to(found), good=not found.error_code, bad=lists.is_refused(found))
     order = lists.order_link(found.order_no or found.fields.get("order_no", ""), view)
     return (
         f"<h1>{escape(found.endpoint)}</h1><p>{shown_time(found.at_ms)} · {escape(found.method)} · "

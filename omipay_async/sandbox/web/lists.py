@@ -158,16 +158,20 @@ def refund_row(refund: Refund, view: View) -> tuple[str, ...]:
 
 def call_row(call: Call, view: View) -> tuple[str, ...]:
     """The cells of a call."""
-    answer = call.error_code or ("" if call.faults and not call.acted else "SUCCESS")
     remarks = view.translate("; ").join([*map(view.remark, call.remarks), *call.faults])
     return (
         html.moment(shown_time(call.at_ms)),
         f'<a href="{view.link(call=call.number)}">{escape(call.endpoint)}</a>',
         order_link(call.order_no or call.fields.get("order_no", ""), view)
         or html.text(call.fields.get("out_order_no", "")),
-        html.toned(answer, good=False, bad=is_refused(call)),
+        html.toned(answer_to(call), good=False, bad=is_refused(call)),
         html.text(remarks, 300),
     )
+
+
+def answer_to(call: Call) -> str:
+    """What the gateway answered in a word; empty if a fault stopped the request."""
+    return call.error_code or ("SUCCESS" if call.reply else "")
 
 
 def is_refused(call: Call) -> bool:
