@@ -6,7 +6,6 @@ Only one request is signed, for an exchange rate. The gateway's time is read fro
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import os
 import secrets
 import socket
@@ -29,6 +28,7 @@ from omipay_async.errors import (
     TransportError,
 )
 from omipay_async.language import sentence
+from omipay_async.protocol.http_date import parse_http_date
 from omipay_async.transport.client import to_url
 from omipay_async.transport.proxies import Proxies
 from omipay_async.transport.tls import ssl_context
@@ -51,6 +51,8 @@ _NOTIFICATION: Final = sentence("notification")
 _CLOCK: Final = sentence("clock")
 _KEY: Final = sentence("key")
 _TIMEOUT_S: Final = 10.0
+_HALF_A_SECOND_MS: Final = 500
+"""Added to a ``Date``, which is cut to whole seconds."""
 _LARGEST_OFFSET_S: Final = 60.0
 """The gateway rejects five minutes (CN 2.1). A clock that is one minute off is not set by NTP, and may get there."""
 
@@ -195,26 +197,16 @@ async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding
         reply = await http.head(base_url, timeout=_TIMEOUT_S)
     except httpx.HTTPError:
         return Finding(_CLOCK, None, sentence("not known: the gateway did not answer"))
-    offset_s = offset(reply.headers.get("date"), (began + clock.time_ms()) / 2)
-    if offset_s is None:
+    date_ms = parse_http_date(reply.headers.get("date"))
+    if date_ms is None:
         return Finding(_CLOCK, None, sentence("not known: the reply has no Date header"))
+    offset_s = (date_ms + _HALF_A_SECOND_MS - (began + clock.time_ms()) / 2) / 1000
     side = sentence("{:.0f} s behind the gateway's") if offset_s > 0 else sentence("{:.0f} s ahead of the gateway's")
     detail = side.filled(abs(offset_s))
     if abs(offset_s) >= _LARGEST_OFFSET_S:
         advice = sentence("let NTP set it: the gateway refuses calls when it is 5 minutes off")
         return Finding(_CLOCK, False, detail, advice, Exit.REFUSED)
     return Finding(_CLOCK, True, detail)
-
-
-def offset(date: str | None, now_ms: float) -> float | None:
-    """How many seconds ``date`` is ahead of ``now_ms``; None if it is not a date.
-
-    A date is cut to whole seconds, so half a second is added.
-    """
-    try:
-        return email.utils.parsedate_to_datetime(date or "").timestamp() + 0.5 - now_ms / 1000
-    except (ValueError, OverflowError):
-        return None
 
 
 async def key(omipay: AsyncOmipay) -> Finding:

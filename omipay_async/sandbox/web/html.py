@@ -51,7 +51,7 @@ section { padding: 1rem 1.25rem; margin: 1rem 0; }
 #qr svg { width: 100%; max-width: 15rem; border-radius: .5rem; background: #fff; shape-rendering: crispEdges; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .35rem 1rem; margin: 1rem 0; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; } .card dl { font-size: .8rem; }
-td { overflow-wrap: break-word; max-width: 28rem; } td.amount-of { white-space: nowrap; }
+td { overflow-wrap: break-word; max-width: 28rem; } .money { white-space: nowrap; }
 button, select, input { font: inherit; color: inherit; padding: .3rem .7rem; border-radius: .4rem; max-width: 100%;
   border: 1px solid var(--line); background: var(--button); }
 input, select { background: var(--panel); } button { cursor: pointer; } button:hover { border-color: var(--soft); }
@@ -187,8 +187,8 @@ def tag(language: str) -> str:
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount as people write it: both currencies of orders have two decimals."""
-    return f"{amount // 100}.{amount % 100:02d} {escape(currency)}"
+    """An amount as people write it, which is not broken into two lines. All currencies of orders have two decimals."""
+    return f'<span class="money">{amount // 100}.{amount % 100:02d} {escape(currency)}</span>'
 
 
 def is_from_elsewhere(request: Request) -> bool:
