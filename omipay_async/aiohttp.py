@@ -17,7 +17,7 @@ except ImportError:
     raise ImportError(message) from None
 
 from .asgi.bodies import BodyCutOff, answer
-from .asgi.common import name_taken, resolve_session
+from .asgi.common import is_session, name_taken, resolve_session
 from .errors import ConfigurationError
 from .protocol import validation
 from .session import AsyncOmipay
@@ -107,7 +107,7 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
 def _finder(omipay: Any) -> Callable[[web.Request], Any]:
     if isinstance(omipay, web.AppKey):
         return lambda request: _kept(request, omipay)
-    if hasattr(omipay, "receive_notification") and not isinstance(omipay, type):
+    if is_session(omipay):
         return lambda _: omipay
     if not callable(omipay):
         message = "omipay must be a session, its AppKey, or a function that returns the session for a request"

@@ -24,7 +24,7 @@ except ImportError:
     raise ImportError(message) from None
 
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
-from .asgi.common import checked_name, name_taken, refuse, resolve_session
+from .asgi.common import checked_name, is_session, name_taken, refuse, resolve_session
 from .errors import ConfigurationError
 from .models import Order
 from .protocol import validation
@@ -164,7 +164,7 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
 def _dependency(omipay: Any) -> Callable[..., Any]:
     if get_origin(omipay) is Annotated:
         omipay = next((part.dependency for part in get_args(omipay) if hasattr(part, "dependency")), None)
-    elif hasattr(omipay, "receive_notification") and not isinstance(omipay, type):
+    elif is_session(omipay):
         return _always(omipay)
     if not callable(omipay):
         message = "omipay_or_dependency must be a session or a FastAPI dependency that returns one"

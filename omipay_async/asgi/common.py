@@ -18,6 +18,11 @@ ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """An app of any framework: each has its own types for scope, receive and send."""
 
 
+def is_session(given: object) -> bool:
+    """Whether an adapter was given a session, or a double of one, and not what returns one."""
+    return hasattr(given, "receive_notification") and not isinstance(given, type)
+
+
 async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> AsyncOmipay:
     """Return what ``factory``, sync or async, returns."""
     session = factory(*arguments)

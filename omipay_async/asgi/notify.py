@@ -9,7 +9,7 @@ from omipay_async.errors import ConfigurationError
 from omipay_async.protocol import validation
 
 from .bodies import BODY_TIMEOUT_S, BodyCutOff, answer
-from .common import resolve_session
+from .common import is_session, resolve_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -108,7 +108,7 @@ async def _respond(scope: Scope, send: Send, status: int, body: bytes, headers: 
 
 
 def _getter(omipay: Any) -> Callable[[Scope], Any]:
-    if hasattr(omipay, "receive_notification") and not isinstance(omipay, type):
+    if is_session(omipay):
         return lambda _: omipay
     if not callable(omipay) or isinstance(omipay, type):
         message = "omipay_or_getter must be a session, or a function that returns one"

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 CHINESE: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "{}": "{}",
         "{}: {}": "{}：{}",
         "{}; {}": "{}；{}",
         "{:>9}  {}": "{:>9}  {}",

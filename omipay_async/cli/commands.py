@@ -63,7 +63,7 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
         complain(sentence("{} (see {} --help)", message, path))
         return 2
     except OSError as error:  # the help, or the version, could not be printed
-        complain(sentence("{}", f"{type(error).__name__}: {error}"))
+        complain(f"{type(error).__name__}: {error}")
         return 4
     if isinstance(job, int):  # --help, --version
         return job

@@ -88,7 +88,7 @@ def code_of(error: OmipayError, move: MoneyMove | None) -> Exit:
     return next(code for kinds, code in _CODES if isinstance(error, kinds))
 
 
-def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> Sentence:
+def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> str:
     """One line with the error and what to do next. ``order_no`` is the order that this command has made."""
     next_step: str = ""
     if isinstance(error, PollTimeout):
@@ -97,7 +97,7 @@ def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) ->
     elif move is not None and error.outcome is Outcome.UNKNOWN:
         next_step = move.order_exists.filled(order_no, order_no) if order_no else move.unknown
     message = message_of(error)
-    return sentence("{}; {}", message, next_step) if next_step else sentence("{}", message)
+    return sentence("{}; {}", message, next_step) if next_step else message
 
 
 def message_of(error: OmipayError) -> str:

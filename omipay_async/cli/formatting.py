@@ -98,13 +98,13 @@ def as_json(document: Mapping[str, Any]) -> str:
 
 def _harmless(value: Any) -> Any:
     if isinstance(value, str):
-        return plain_value(value)
+        return _json_text(value)
     if isinstance(value, Mapping):
-        return {plain_value(str(name)): _harmless(each) for name, each in value.items()}
+        return {_json_text(str(name)): _harmless(each) for name, each in value.items()}
     return [_harmless(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def plain_value(text: str) -> str:
+def _json_text(text: str) -> str:
     """One value for JSON: escaped, and cut off at a length that no real field has."""
     return escaped(text[:_LONGEST_VALUE]) + ("…" if len(text) > _LONGEST_VALUE else "")
 

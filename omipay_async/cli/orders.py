@@ -100,8 +100,7 @@ def qr(run: Run, values: Mapping[str, Any], *, png: Path | None, svg: Path | Non
     async def sell(omipay: AsyncOmipay) -> None:
         order = await omipay.make_qr_order(**values)
         run.order_no = order.order_no
-        document = {name: value for name, value in fields(order).items() if name != "raw"}
-        run.show(document, f"order_no  {plain(order.order_no)}")
+        run.show(fields(order), f"order_no  {plain(order.order_no)}")
         _draw(run, order, png, svg)
         if wait:
             run.show(fields(await _until_paid(run, omipay, order, timeout)))

@@ -183,10 +183,11 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
     except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: each becomes one line and a true exit code
         code = Exit.UNKNOWN if run.call is not None else Exit.NO_ANSWER
         what = plain(f"{type(error).__name__}: {error}")
-        line = sentence("{} (order {})", what, run.order_no) if run.order_no else sentence("{}", what)
+        if run.order_no:
+            what = sentence("{} (order {})", what, run.order_no)
         if isinstance(error, BrokenPipeError):
             sys.stdout = io.StringIO()  # the reader has gone: the interpreter's last flush must not fail as well
-        return _fail(run, line, {"error": type(error).__name__, "message": line, "exit_code": int(code)})
+        return _fail(run, what, {"error": type(error).__name__, "message": what, "exit_code": int(code)})
 
 
 def _fail(run: Run, line: str, document: Mapping[str, Any]) -> Exit:

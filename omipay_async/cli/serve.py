@@ -79,9 +79,9 @@ def _announce(run: Run, base_url: str, m_number: str, key: str | None) -> None:
     """Print how to use the sandbox. ``key`` is the test merchant's; None: the environment's, which is not shown."""
     dashboard = base_url.removesuffix("/omipay/api") + "/"
     document = {"base_url": base_url, "dashboard": dashboard, "m_number": m_number, "secret_key": key}
-    shown_key = sentence("# OMIPAY_SECRET_KEY keeps the value that it has in this environment")
-    if key is not None:
-        shown_key = sentence("{}", f"export OMIPAY_SECRET_KEY={key}")
+    shown_key = f"export OMIPAY_SECRET_KEY={key}"
+    if key is None:
+        shown_key = sentence("# OMIPAY_SECRET_KEY keeps the value that it has in this environment")
     press = sentence("then press Pay in the browser")
     run.show(
         document,

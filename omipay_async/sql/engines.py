@@ -32,7 +32,6 @@ _CLOSING_S: Final = 2.0
 """How long PostgreSQL may take to close the connections of an engine."""
 _LAST_TURNS_S: Final = 0.1
 _DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
-_ISOLATION: Final = {"sqlite": None, "postgresql": "READ COMMITTED"}
 
 
 def made_engine(url: str) -> AsyncEngine:
@@ -136,7 +135,7 @@ class Dialect:
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._clock = clock
         self.is_sqlite: Final = engine.dialect.name == "sqlite"
-        self.options: Final = {} if self.is_sqlite else {"isolation_level": _ISOLATION["postgresql"]}
+        self.options: Final = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
 
     def machine_time(self) -> datetime:
         """The time of this machine."""

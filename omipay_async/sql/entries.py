@@ -54,7 +54,7 @@ class Entries:
             await connection.execute(self._dialect.insert(CALL).values(values).on_conflict_do_nothing())
 
         limit = (entry.until - entry.started_at).total_seconds()
-        await self._database.write(work, JournalError, limit=max(limit, 0.001))
+        await self._database.write(work, JournalError, limit=limit)
 
     def _expiry(self, entry: JournalEntry) -> Any:
         """``until`` by the database's clock: what is left of the call's time, added to the database's time."""

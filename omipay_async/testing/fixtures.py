@@ -1,4 +1,4 @@
-"""The fixtures of the pytest plugin ``omipay_async.testing``. They import what they need when a test uses them."""
+"""The fixtures of the pytest plugin ``omipay_async.testing``. They import the sandbox when a test uses them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .clock import ManualClock
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     from omipay_async.sandbox import Sandbox
     from omipay_async.session import AsyncOmipay
 
-    from .clock import ManualClock
-
 
 @pytest.fixture
 def omipay_clock() -> ManualClock:
     """The clock of ``omipay_sandbox`` and ``omipay``: it jumps over every wait once nothing else can run."""
-    from .clock import ManualClock
-
     return ManualClock(auto=True)
 
 
