@@ -15,19 +15,7 @@ import typer
 from omipay_async.language import sentence
 
 from . import books
-from .arguments import (
-    Amount,
-    Currency,
-    Json,
-    NotifyUrl,
-    OrderName,
-    OrderNo,
-    OutOrderNo,
-    Timeout,
-    Wait,
-    Yes,
-    seconds,
-)
+from .arguments import Amount, Currency, Json, NotifyUrl, OrderName, OrderNo, OutOrderNo, Timeout, Wait, Yes, seconds
 from .runner import Job, complain, perform
 from .translations import localize_help
 

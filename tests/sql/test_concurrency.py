@@ -14,7 +14,7 @@ from omipay_async.errors import BackendError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books
 from omipay_async.testing import ManualClock
-from tests.support.entries import DONE, UNKNOWN, M, entry, order
+from tests.support.entries import DONE, UNKNOWN, M, entry, order, until_blocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ async def test_a_reply_and_its_notification_at_the_same_time_do_not_deadlock(pos
         waiting = []
         for name in sequence:
             waiting.append(asyncio.create_task(steps[name]()))
-            await asyncio.sleep(0.1)  # it waits for the order's row, or for the other
+            await until_blocked(holding, len(waiting))  # by the order's row, or by the other
     await asyncio.gather(*waiting)
     assert began == 3  # nothing was repeated
 
@@ -104,7 +104,7 @@ async def test_two_orders_under_one_number_that_are_confirmed_at_the_same_time_r
     async with postgres._database._engine.connect() as holding:
         await holding.execute(text("SELECT id FROM omipay_call FOR UPDATE"))
         waiting = [asyncio.create_task(postgres.confirmed(M, order(number))) for number in ("TR1", "TR2")]
-        await asyncio.sleep(0.2)
+        await until_blocked(holding, len(waiting))
     await asyncio.gather(*waiting)
     assert await postgres.unresolved() == []
 

@@ -14,7 +14,18 @@ from sqlalchemy import text
 from omipay_async.errors import BackendError, InvalidRequest, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books, database, effects
-from tests.support.entries import DONE, NOT_DONE, UNKNOWN, M, entry, execute, held_connection, order, sold
+from tests.support.entries import (
+    DONE,
+    NOT_DONE,
+    UNKNOWN,
+    M,
+    entry,
+    execute,
+    held_connection,
+    order,
+    sold,
+    until_blocked,
+)
 from tests.support.shop_effects import create_outbox, run, ship
 from tests.support.shop_effects import effects as shipped
 
@@ -160,8 +171,7 @@ async def test_a_person_does_not_overwrite_what_another_process_is_writing(books
     async with held_connection(other) as holding:
         await other._entries.observe(holding, M, order(), datetime.now(UTC))
         person = asyncio.create_task(books.resolve(call, NOT_DONE))
-        while not await execute(books, "SELECT 1 FROM pg_locks WHERE NOT granted"):
-            await asyncio.sleep(0.01)
+        await until_blocked(holding)
         await holding.commit()
     with pytest.raises(InvalidRequest, match="a reply of the gateway has already decided"):
         await person

@@ -10,10 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from omipay_async import (
-    AsyncOmipay,
-    RetryPolicy,
-)
+from omipay_async import AsyncOmipay, RetryPolicy
 from omipay_async.protocol.signing import signature
 
 from .canned_gateway import ORDER

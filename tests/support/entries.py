@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,14 @@ async def held_connection(books: Books) -> AsyncIterator[AsyncConnection]:
 
     async with books._database.begun(first, BackendError) as (connection, _):
         yield connection
+
+
+async def until_blocked(connection: AsyncConnection, transactions: int = 1) -> None:
+    """Wait until so many transactions of PostgreSQL wait for a lock of another one."""
+    count = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(30):
+        while (await connection.execute(count)).scalar_one() < transactions:
+            await asyncio.sleep(0.01)
 
 
 async def make_due(books: Books) -> None:

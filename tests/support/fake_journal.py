@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from omipay_async import (
-        AsyncOmipay,
-        JournalEntry,
-        Order,
-    )
+    from omipay_async import AsyncOmipay, JournalEntry, Order
 
 PAID = {"return_code": "SUCCESS", "order_no": "TR1"}
 PAYMENT_CODE = "134567890123456789"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from omipay_async import (
-    AsyncOmipay,
-)
+from omipay_async import AsyncOmipay
 
 KEY = "hunter2hunter2"
 ENVIRONMENT = {

@@ -9,11 +9,7 @@ import pytest
 from .scripted_gateway import Gateway, order
 
 if TYPE_CHECKING:
-    from omipay_async import (
-        AsyncOmipay,
-        NotificationError,
-        Order,
-    )
+    from omipay_async import AsyncOmipay, NotificationError, Order
     from omipay_async.testing import ManualClock
 
 NONCE = "313644f42ecd4758b5e23b80e86efdc4"
