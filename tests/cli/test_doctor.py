@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 import threading
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
