@@ -7,6 +7,7 @@ import contextlib
 import random
 import socket
 import ssl
+import struct
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
@@ -73,6 +74,16 @@ class Peer:
         """Send these bytes."""
         self._sock.sendall(wire)
 
+    def leave(self, *, is_reset: bool) -> None:
+        """Close the connection, with the end of TLS before it, or reset it."""
+        if is_reset:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif self._tls is not None:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self._tls.unwrap()
+            self._flush()
+        self._sock.close()
+
     def _until_done(self, step: Callable[[], Any]) -> Any:
         while True:
             try:
@@ -133,6 +144,29 @@ def server_tls(request: pytest.FixtureRequest, certified: Certified) -> ssl.SSLC
     return certified.server if request.param == "TLS" else None
 
 
+def look_after(monkeypatch: pytest.MonkeyPatch, event: threading.Event) -> None:
+    """Let each new connection be looked at only after ``event``, without a turn of the event loop in between."""
+    looks = Connection.ensure_unused
+
+    async def after_a_pause(connection: Connection) -> None:
+        await asyncio.sleep(0)  # uvloop writes the end of its handshake now
+        event.wait(5)  # the program is busy, and the event loop reads nothing
+        event.clear()
+        await looks(connection)
+
+    monkeypatch.setattr(Connection, "ensure_unused", after_a_pause)
+
+
+async def never_sent(server: Server, certified: Certified, call: Callable[..., Any], *, attempts: int) -> NotSent:
+    """The error of a call of which no attempt was sent."""
+    retry = RetryPolicy(attempts=attempts, base_delay=0.001)
+    async with open_session(server.base_url, verify=certified.client, retry=retry) as omipay:
+        with pytest.raises(NotSent) as caught:
+            await call(omipay, "A-1")
+    assert caught.value.outcome is (Outcome.NOT_DONE if call is scan else None)
+    return caught.value
+
+
 @pytest.mark.parametrize("call", [scan, query])
 async def test_what_came_before_the_request_is_not_its_reply(
     server_tls: ssl.SSLContext | None, certified: Certified, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]
@@ -145,23 +179,34 @@ async def test_what_came_before_the_request_is_not_its_reply(
         said.set()
         received.append(peer.read_request())
 
-    looks = Connection.has_spoken
-
-    async def after_a_pause(connection: Connection) -> bool:
-        await asyncio.sleep(0)  # uvloop writes the end of its handshake now
-        said.wait(5)  # the program is busy, and the event loop reads nothing
-        said.clear()
-        return await looks(connection)
-
-    monkeypatch.setattr(Connection, "has_spoken", after_a_pause)
+    look_after(monkeypatch, said)
     with Server(speak_first, server_tls) as server:
-        options: dict[str, Any] = {"verify": certified.client, "retry": RetryPolicy(attempts=2, base_delay=0.001)}
-        async with open_session(server.base_url, **options) as omipay:
-            with pytest.raises(NotSent, match="the server sent something before the request") as caught:
-                await call(omipay, "A-1")
-    assert caught.value.outcome is (Outcome.NOT_DONE if call is scan else None)
+        error = await never_sent(server, certified, call, attempts=2)
+    assert "the server sent something before the request" in str(error)
     assert server.connections == 2
     assert received == []
+
+
+@pytest.mark.parametrize("call", [scan, query])
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+async def test_nothing_is_sent_to_a_server_that_has_closed_the_new_connection(
+    server_tls: ssl.SSLContext | None,
+    certified: Certified,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[..., Any],
+    *,
+    is_reset: bool,
+) -> None:
+    """So it certainly did not receive the request: a money call that ends so has moved no money."""
+    left = threading.Event()
+
+    def leave(peer: Peer) -> None:
+        peer.leave(is_reset=is_reset)
+        left.set()
+
+    look_after(monkeypatch, left)
+    with Server(leave, server_tls) as server:
+        await never_sent(server, certified, call, attempts=1)
 
 
 async def test_half_a_record_ends_an_idle_connection(certified: Certified) -> None:
