@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, delete, func, literal, not_, null, or_, select, update
+from sqlalchemy import and_, case, delete, false, func, literal, not_, null, or_, select, update
 
 from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.fulfilment.backends import NOTES_KEPT_S
@@ -137,8 +137,11 @@ class Entries:
             reported["paid_at"] = func.coalesce(ORDER.c.paid_at, now)
         if order.out_order_no is None:
             del reported["out_order_no"]  # that of the call is kept
-        is_done = ORDER.c.done_at.is_not(None)
-        kept = {name: case((is_done, ORDER.c[name]), else_=reported[name]) for name in ("due_at", "closed_at")}
+        # The question may have been asked before the payment that a notification has confirmed meanwhile.
+        is_outdated = false() if order.is_paid else ORDER.c.paid_at.is_not(None)
+        is_settled = or_(ORDER.c.done_at.is_not(None), is_outdated)
+        kept = {name: case((is_settled, ORDER.c[name]), else_=reported[name]) for name in ("due_at", "closed_at")}
+        kept["status"] = case((is_outdated, ORDER.c.status), else_=reported["status"])
         await connection.execute(
             insert.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported | kept)
         )

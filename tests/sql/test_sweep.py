@@ -336,3 +336,24 @@ async def test_a_cancelled_sweep_ends_although_the_books_were_lost(
     with pytest.raises(asyncio.CancelledError):
         await sweeping
     assert "due again in a minute" in caplog.text
+
+
+async def test_an_answer_that_is_older_than_the_payment_does_not_postpone_it(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notification confirms the order while a sweep still waits for READY: it stays paid, and is due soon."""
+    await sold(omipay, books)
+    await execute(books, "UPDATE omipay_order SET made_at = '2020-01-01 00:00:00.000000'")
+    query = omipay.query_order
+
+    async def late(order_no: str) -> Order:
+        ready = await query(order_no)
+        await sandbox.customer.pays(order_no)
+        await books.confirmed(M, await query(order_no))
+        return ready
+
+    monkeypatch.setattr(omipay, "query_order", late)
+    await books.sweep(omipay, None)
+    (waiting,) = await books.waiting()
+    assert waiting.status == "PAID"
+    assert waiting.due_at - datetime.now(UTC) < timedelta(minutes=1)
