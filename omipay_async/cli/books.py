@@ -33,6 +33,9 @@ T = TypeVar("T")
 _ARGUMENTS: Final = {"entry_or_id": "ID", "outcome": "OUTCOME", "order_no": "--order-no"}
 """The names of the parameters of ``Books.resolve`` on the command line."""
 
+_ALL: Final = 1_000_000
+"""The largest limit that ``Books.waiting`` takes: the number of orders that is shown must be true."""
+
 app: Final = typer.Typer(rich_markup_mode="rich")
 
 Db = Annotated[
@@ -124,7 +127,7 @@ def _ask(db: str | None, work: Callable[[Books], Awaitable[T]]) -> T:
 
 def _list(run: Run, db: str | None) -> None:
     async def ask(books: Books) -> tuple[list[JournalEntry], list[WaitingOrder]]:
-        return await books.unresolved(), await books.waiting()
+        return await books.unresolved(), await books.waiting(limit=_ALL)
 
     unresolved, waiting = _ask(db, ask)
     document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}

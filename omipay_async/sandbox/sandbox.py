@@ -87,11 +87,10 @@ class Sandbox(SandboxCore):
             "m_number": self.merchant.m_number,
             "secret_key": self.merchant.secret_key,
             "base_url": self.base_url,
+            "transport": self.transport(),
         }
         if self.app is not None:
             wired["notify_url"] = APP_NOTIFY_URL
         if self._own_clock is not None:
             wired["clock"] = self._own_clock
-        if "transport" not in options:
-            options["transport"] = self.transport()
         return AsyncOmipay(**{**wired, **options})

@@ -55,6 +55,20 @@ def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -
     assert "TR2" in order
 
 
+def test_it_lists_every_order_that_is_waited_for(cli: Cli, db: str) -> None:
+    """However many they are: the number in the heading is true."""
+
+    async def many_orders(books: Books) -> None:
+        await books.closing(entry("T1", outcome=DONE, order_no="TR1"))
+        numbers = "WITH RECURSIVE n (i) AS (VALUES (2) UNION SELECT i + 1 FROM n WHERE i < 1500) "
+        copies = "SELECT m_number, 'tr' || i, 'TR' || i, made_at, due_at FROM omipay_order, n"
+        await execute(books, f"{numbers} INSERT INTO omipay_order (m_number, key, order_no, made_at, due_at) {copies}")
+
+    with_books(db, many_orders)
+    ended = cli("books", "--db", db)
+    assert "not fulfilled yet: 1500" in ended.out
+
+
 def test_an_order_that_was_never_asked_about_is_listed_with_its_sale(cli: Cli, db: str) -> None:
     """With the number, amount and status of its call, and a dash for what is not known."""
 
