@@ -171,7 +171,8 @@ class NotificationReceiver:
         wait_timeout = max(0.0, began + limit - self._clock.monotonic())
         watched = _WatchedHandler(handler)
         try:
-            ran = await self._run_once(order, watched, wait_timeout)
+            with self._life.in_use():
+                ran = await self._guard.run(order, watched, wait_timeout=wait_timeout)
         except (BackendError, SessionClosed) as error:
             logger.warning(
                 "order %s: the handler did not run, or failed, or is not recorded: %s",
@@ -199,12 +200,9 @@ class NotificationReceiver:
 
     async def fulfil_paid(self, order: Order, handler: Handler) -> None:
         """Run the handler once for an order that the gateway has just reported as paid."""
-        await self._confirmed.confirm(order)
-        await self._run_once(order, handler, None)
-
-    async def _run_once(self, order: Order, handler: Handler, wait_timeout: float | None) -> bool:
         with self._life.in_use():
-            return await self._guard.run(order, handler, wait_timeout=wait_timeout)
+            await self._confirmed.confirm(order)
+            await self._guard.run(order, handler, wait_timeout=None)
 
     async def wait(self, out_order_no: str, timeout: float | None) -> Order:
         """Wait until the order with this ``out_order_no`` is confirmed."""

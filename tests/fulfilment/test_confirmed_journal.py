@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from omipay_async import JournalEntry, JournalError, Order
+from omipay_async import JournalEntry, JournalError, Order, Outcome, SessionClosed
 from tests.support.fulfilment_doubles import broken, giving_up, gone, hanging, not_async
 from tests.support.scripted_gateway import Gateway, Shop, begin, check_answer, notification, order, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
+    from omipay_async import AsyncOmipay
     from omipay_async.testing import ManualClock
 
 PAID = order("PAID", out_order_no="T1-000231")
@@ -126,3 +127,28 @@ async def test_a_journal_that_fails_after_its_caller_was_cancelled_is_not_report
         del asking
         gc.collect()  # asyncio reports what nobody has retrieved when it is collected
     assert complaints == []
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda omipay, handler: omipay.fulfil("TR1", handler),
+        lambda omipay, handler: omipay.settle("TR1", handler, first_wait=0),
+    ],
+    ids=["fulfil", "settle"],
+)
+async def test_a_session_that_is_closed_while_a_confirmation_is_written_down_names_the_order(
+    clock: ManualClock, gateway: Gateway, shop: Shop, use: Callable[[AsyncOmipay, Any], Coroutine[Any, Any, Any]]
+) -> None:
+    """The handler does not begin; whether it has run in another process is not known."""
+    journal, written = FaultyJournal(), asyncio.Event()
+    journal.fault = written.wait
+    omipay = gateway.session(journal=journal)
+    fulfilling = await begin(clock, use(omipay, shop.handle))
+    closing = await begin(clock, omipay.aclose())
+    written.set()
+    error = await outcome(fulfilling)
+    assert isinstance(error, SessionClosed)
+    assert (error.order_no, error.outcome) == ("TR1", Outcome.UNKNOWN)
+    assert await outcome(closing) is None
+    assert shop.fulfilled == []
