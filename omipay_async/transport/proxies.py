@@ -10,7 +10,7 @@ import importlib.util
 import ipaddress
 import os
 import re
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -21,25 +21,6 @@ from omipay_async.text import ProxyURL, plain_text
 
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _HOST: Final = re.compile(r"""[^\s\\"'`<>|]+""")
-
-
-class Address(Protocol):
-    """The parts of a URL that decide which proxy it is reached through."""
-
-    @property
-    def scheme(self) -> str:
-        """``http`` or ``https``."""
-        ...
-
-    @property
-    def host(self) -> str:
-        """The name or the address."""
-        ...
-
-    @property
-    def port(self) -> int | None:
-        """The port, or None for the one of the scheme."""
-        ...
 
 
 class Proxies:
@@ -54,7 +35,7 @@ class Proxies:
             self._environment = {scheme: ProxyURL(url) for scheme, url in getproxies().items() if url}
         self._usable: dict[str, ProxyURL] = {}
 
-    def of(self, address: Address) -> ProxyURL | httpx.Proxy | None:
+    def of(self, address: httpx.URL) -> ProxyURL | httpx.Proxy | None:
         """The proxy for an address, or None.
 
         Raises:
@@ -80,7 +61,7 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
-def _is_excepted(address: Address) -> bool:
+def _is_excepted(address: httpx.URL) -> bool:
     """Whether NO_PROXY names an address, in any of the forms that curl, httpx, requests or Go accept.
 
     These are a host or a domain, with or without a port, a scheme or ``*.`` before it; an IP address; a network such as
