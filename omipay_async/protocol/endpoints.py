@@ -319,5 +319,5 @@ ENDPOINTS: Final[Mapping[str, Endpoint[Any]]] = MappingProxyType(
     }
 )
 
-NEVER_SENT: Final = frozenset({"MakeQRCode", "MakeQRCodeOrder"})
+MISSPELT_NAMES: Final = frozenset({"MakeQRCode", "MakeQRCodeOrder"})
 """EN's misspellings of MakeQROrder (EN 2.2)."""

@@ -17,7 +17,7 @@ from omipay_async.text import Secret, joined, percent_encoded, plain_text, plain
 
 from .context import LARGEST_INT, LONGEST_TEXT
 from .durations import checked_seconds
-from .endpoints import ENDPOINTS, MAKE_APP_ORDER, NEVER_SENT, Endpoint, Kind, Parameter
+from .endpoints import ENDPOINTS, MAKE_APP_ORDER, MISSPELT_NAMES, Endpoint, Kind, Parameter
 from .money import CURRENCY_CODE
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
         reject("endpoint", "must be the name of an endpoint under /v2/, such as ConfirmCheckOut")
     name = plain_text(name)
     last = name.rpartition("/")[2].casefold()
-    if last in _NEVER_SENT:
+    if last in _MISSPELT_NAMES:
         reject("endpoint", "is a mistake of the English document: the endpoint is called MakeQROrder")
     if not isinstance(safety, str) or plain_text(safety) not in tuple(Safety):
         reject("safety", "must be Safety.READ or Safety.MONEY")
@@ -198,7 +198,7 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
 
 # Without regard to case: a gateway may accept other spellings of an endpoint that moves money.
 _KNOWN_ENDPOINTS: Final = {name.casefold(): endpoint for name, endpoint in ENDPOINTS.items()}
-_NEVER_SENT: Final = frozenset(map(str.casefold, NEVER_SENT))
+_MISSPELT_NAMES: Final = frozenset(map(str.casefold, MISSPELT_NAMES))
 
 
 def unknown_endpoint(safety: object) -> Endpoint[dict[str, Any]]:
