@@ -16,11 +16,10 @@ def checked_seconds(
     value: object,
     reject: Callable[[str], NoReturn],
     *,
-    least: float = 0.0,
     above: bool = False,
     longest: float = LONGEST_TIME_S,
 ) -> float:
-    """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``.
+    """``value`` if it is a finite number of seconds of at least (or ``above``) 0.
 
     If it is not, ``reject`` is called with the reason: arguments, options and policies each raise their own error.
     """
@@ -29,6 +28,6 @@ def checked_seconds(
     value = plain_number(value)
     if not abs(value) <= longest:  # true for NaN too
         reject("must be a finite number of seconds, or None where that is allowed")
-    if value < least or (above and value == least):
-        reject(f"must be {'more than' if above else 'at least'} {least:g} seconds")
+    if value < 0 or (above and value == 0):
+        reject(f"must be {'more than' if above else 'at least'} 0 seconds")
     return float(value)

@@ -107,9 +107,9 @@ def _is_web_address(address: str) -> bool:
         return False
 
 
-def seconds(name: str, value: object, *, least: float = 0.0, above: bool = False) -> float:
-    """``value`` if it is a finite number of seconds of at least (or ``above``) ``least``."""
-    return checked_seconds(value, functools.partial(reject, name), least=least, above=above)
+def seconds(name: str, value: object, *, above: bool = False) -> float:
+    """``value`` if it is a finite number of seconds of at least (or ``above``) 0."""
+    return checked_seconds(value, functools.partial(reject, name), above=above)
 
 
 def handler(value: T) -> T:
