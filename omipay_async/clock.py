@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 
 @runtime_checkable
@@ -76,11 +76,26 @@ def call_later(clock: Clock, seconds: float, callback: Callable[[], object]) -> 
         timer: Timer = own(seconds, callback)
         return timer
 
-    async def wait() -> None:
+    async def call() -> None:
         await clock.sleep(seconds)
         callback()
 
-    return asyncio.get_running_loop().create_task(wait())
+    return asyncio.get_running_loop().create_task(call())
+
+
+async def wait(clock: Clock, futures: Collection[asyncio.Future[Any]], seconds: float | None = None) -> None:
+    """Return when one of ``futures`` is done, or ``seconds`` of ``clock`` have passed."""
+    if any(future.done() for future in futures) or (seconds is not None and seconds <= 0):
+        return
+    if seconds is None:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        return
+    alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = call_later(clock, seconds, alarm.cancel)
+    try:
+        await asyncio.wait((*futures, alarm), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
 
 
 @attrs.frozen

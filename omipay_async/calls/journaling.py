@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.clock import call_later
+from omipay_async.clock import wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.attempt import Failed, session_closed
@@ -106,12 +106,9 @@ class CallJournal:
     async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
         closing = asyncio.create_task(_close_after(after, self._journal, entry))
         closing.add_done_callback(_retrieve)
-        alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = call_later(self._clock, CLOSING_S, alarm.cancel)
         try:
-            await asyncio.wait((closing, alarm), return_when=asyncio.FIRST_COMPLETED)
+            await wait(self._clock, (closing,), CLOSING_S)
         finally:
-            timer.cancel()
             closing.cancel()
         if (error := _error_of(closing)) is not None:
             text = f"the journal's entry {entry.id} stays open: it could not be closed as {entry.outcome}: {error}"

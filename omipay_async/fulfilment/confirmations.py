@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from omipay_async.clock import wait
 from omipay_async.errors import OmipayError, TransportError
 
 from .backends import one_spelling
-from .leases import wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

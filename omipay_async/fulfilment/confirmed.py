@@ -16,6 +16,7 @@ import functools
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
+from omipay_async.clock import wait
 from omipay_async.errors import BackendError, JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.events import logger
 from omipay_async.models import Order
@@ -23,7 +24,7 @@ from omipay_async.protocol.jsontext import json_object, json_text
 from omipay_async.text import printable
 
 from .backends import NOTES_KEPT_S, NoteKeeper
-from .leases import ask, lease_of, wait
+from .leases import ask, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -40,11 +40,12 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
+from omipay_async.clock import wait
 from omipay_async.errors import BackendError, InvalidRequest, Outcome, SessionClosed
 from omipay_async.protocol import validation
 
 from .backends import Claim, claim_key
-from .leases import Lease, Unsettled, wait
+from .leases import Lease, Unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

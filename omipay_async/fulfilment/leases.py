@@ -21,14 +21,14 @@ import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from omipay_async.clock import Deadline, call_later
+from omipay_async.clock import Deadline, wait
 from omipay_async.errors import BackendError, OmipayError
 from omipay_async.text import printable
 
 from .backends import DEFAULT_LEASE_S, Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from omipay_async.clock import Clock
 
@@ -281,18 +281,3 @@ async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float,
 
 async def _answer(request: Callable[[], Awaitable[T]]) -> T:
     return await request()  # called in the task, because a backend may fail before there is anything to await
-
-
-async def wait(clock: Clock, futures: Iterable[asyncio.Future[Any]], seconds: float | None = None) -> None:
-    """Return when one of ``futures`` is done, or ``seconds`` of ``clock`` have passed."""
-    if any(future.done() for future in futures) or (seconds is not None and seconds <= 0):
-        return
-    if seconds is None:
-        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-        return
-    alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    timer = call_later(clock, seconds, alarm.cancel)
-    try:
-        await asyncio.wait((*futures, alarm), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        timer.cancel()

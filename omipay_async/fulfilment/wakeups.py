@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from omipay_async.clock import wait
 from omipay_async.errors import BackendError
 from omipay_async.events import logger
 
 from .backends import Listener
-from .leases import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
