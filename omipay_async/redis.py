@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import random
 import socket
@@ -21,6 +20,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast
 
 from .errors import BackendError, ConfigurationError
+from .events import logger
 from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim, checked_seconds
 from .text import plain_text
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from redis.asyncio.client import PubSub
 
 _T = TypeVar("_T")
-
-_log: Final = logging.getLogger("omipay_async")
 
 # backends.TRANSITIONS as Lua scripts. A claim and a renewal run the same script.
 _CLAIM_SCRIPT: Final = """
@@ -236,7 +234,7 @@ class RedisBackend:
                 if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_S:  # it has worked for a while
                     pause, warned = _FIRST_PAUSE_S, False
                 if not warned:
-                    _log.warning("wake-ups from other processes are missed: %s", self._reason(error))
+                    logger.warning("wake-ups from other processes are missed: %s", self._reason(error))
                 warned = True
             finally:
                 attempted.set()

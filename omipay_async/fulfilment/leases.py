@@ -16,13 +16,13 @@ Other sessions do not know these owners. For them, the order is free when the le
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from omipay_async.clock import Deadline, wait
 from omipay_async.errors import BackendError, OmipayError
+from omipay_async.events import logger
 from omipay_async.text import printable
 
 from .backends import DEFAULT_LEASE_S, Claim
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from .backends import Backend
 
 T = TypeVar("T")
-
-_log: Final = logging.getLogger("omipay_async")
 
 _MOST_KEYS: Final = 10_000
 _MOST_OWNERS: Final = 8
@@ -167,7 +165,7 @@ class Lease:
                 return
 
     def _warn_of_standstill(self, seconds: float) -> None:
-        _log.warning(
+        logger.warning(
             "order %s: the event loop or the machine stood still, so that this order's claim was not renewed for "
             "%.1f s and may have ended (it holds for %g s); another process may run the handler too. "
             "Run blocking code in asyncio.to_thread",
@@ -181,7 +179,7 @@ class Lease:
         try:
             return await self._ask(self._backend.renew, self.owner, _yes_or_no, seconds)
         except BackendError as error:
-            _log.warning("a claim could not be renewed: %s", error)
+            logger.warning("a claim could not be renewed: %s", error)
             return None
 
     async def record(self) -> bool:
@@ -204,7 +202,7 @@ class Lease:
         try:
             await self._ask(self._backend.release, self.owner, _nothing)
         except BackendError as error:
-            _log.warning("a claim lasts until its lease ends: %s", error)
+            logger.warning("a claim lasts until its lease ends: %s", error)
 
     async def _ask(
         self,

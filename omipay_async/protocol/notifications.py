@@ -7,7 +7,6 @@ gateway's answer. None of its values ever becomes part of an :class:`Order`.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ from omipay_async.errors import (
     StaleNotification,
     UnconfirmedNotification,
 )
+from omipay_async.events import logger
 from omipay_async.models import Notification, Order
 from omipay_async.text import Secret, plain_text, printable
 
@@ -222,4 +222,4 @@ def failure(status: int, error: BaseException, order: Order | None = None) -> No
 
 def log_refusal(error: NotificationError) -> None:
     """Log that a body was rejected, without quoting it."""
-    logging.getLogger("omipay_async").warning("a notification was refused: %s: %s", type(error).__name__, error)
+    logger.warning("a notification was refused: %s: %s", type(error).__name__, error)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import math
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +26,7 @@ import attrs
 import httpx
 
 from omipay_async.errors import ConfigurationError
+from omipay_async.events import logger
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Failed, Progress, TooLateError, cut_short, too_late
@@ -273,7 +273,7 @@ async def _closed(close: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.timeout(_CLOSING_S):
             await close()
     except Exception as error:  # noqa: BLE001 - a connection that has failed may fail to close in any way
-        logging.getLogger("omipay_async").debug("closing a connection failed: %s", type(error).__name__)
+        logger.debug("closing a connection failed: %s", type(error).__name__)
 
 
 def to_url(address: str) -> httpx.URL:
