@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from omipay_async.errors import ConfigurationError, MalformedNotification
+from omipay_async.events import logger
 from omipay_async.protocol.jsontext import in_utf8
 from omipay_async.protocol.notifications import LARGEST_BODY, SealedBody, failure, log_refusal
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from omipay_async.models import Order
     from omipay_async.protocol.notifications import NotificationReply
     from omipay_async.session import AsyncOmipay
-
-logger: Final = logging.getLogger("omipay_async")
 
 CONTENT_TOO_LARGE: Final = 413
 _DIGITS: Final = 18

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from omipay_async.events import logger
 
 from .common import checked_name, name_taken, refuse, resolve_session
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from omipay_async.session import AsyncOmipay
 
     from .common import ASGIApp, Receive, Scope, Send
-
-logger: Final = logging.getLogger("omipay_async")
 
 
 def session_app(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
     from .effects import TransactionalHandler
     from .tables import WaitingOrder
-
-_log: Final = logging.getLogger("omipay_async")
 
 _CREATION_S: Final = 30.0
 """How long creating the tables may take: another process may be creating them."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import random
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select, text
 
 from omipay_async.errors import BackendError, OmipayError
+from omipay_async.events import logger
 
 from .claims import WAKE_CHANNEL
 from .database import translated
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from .database import Database
-
-_log: Final = logging.getLogger("omipay_async")
 
 POLL_S: Final = 1.0
 """How often the rows of SQLite are read."""
@@ -85,7 +83,7 @@ class Listening:
                     await listen(attempted, pauses)
             except OmipayError as error:
                 if pauses.first:
-                    _log.warning("wake-ups from other processes are missed: %s", error)
+                    logger.warning("wake-ups from other processes are missed: %s", error)
             finally:
                 attempted.set()
             await asyncio.sleep(pauses.next())

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ import attrs
 from sqlalchemy import and_, or_, select, update
 
 from omipay_async.errors import ConfigurationError, JournalError, LookupFailed, OmipayError, SessionClosed
+from omipay_async.events import logger
 from omipay_async.text import printable
 
 from . import schedule
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from .entries import Entries
 
     Handler = Callable[[Order], Awaitable[object]]
-
-_log: Final = logging.getLogger("omipay_async")
 
 _WORKERS: Final = 8
 _HOLD: Final = timedelta(seconds=60)
@@ -118,7 +116,7 @@ class Sweeping:
 
     def _warn_of_slow_handlers(self, m_number: str) -> None:
         numbers = [taken.order_no for (merchant, _), taken in self._at_work.items() if merchant == m_number]
-        _log.warning(
+        logger.warning(
             "a sweep has not ended within %g s, and the next one begins; orders that are worked on now: %s; "
             "does a handler hang?",
             _LONG_S,
@@ -263,7 +261,7 @@ class _Sweep:
         try:
             await self._sweeping.free(self._omipay.m_number, list(self._held))
         except JournalError as error:
-            _log.warning("what this sweep had taken is due again in a minute: %s", error)
+            logger.warning("what this sweep had taken is due again in a minute: %s", error)
 
     async def _work(self) -> None:
         while (taken := await self._take()) is not None:
@@ -296,9 +294,9 @@ class _Sweep:
             if isinstance(error, SessionClosed) and self._omipay.is_closed:
                 raise
             is_unknown = self._is_unknown(taken, error)
-            _log.warning(_UNKNOWN if is_unknown else _AGAIN, printable(taken.order_no), error)
+            logger.warning(_UNKNOWN if is_unknown else _AGAIN, printable(taken.order_no), error)
         except Exception:  # noqa: BLE001 - the handler is the user's; whatever it raises, it runs again
-            _log.exception("order %s: the handler raised; a sweep runs it again", printable(taken.order_no))
+            logger.exception("order %s: the handler raised; a sweep runs it again", printable(taken.order_no))
         else:
             self.counts[_counted_as(order, self._handler)] += 1
             return
@@ -332,7 +330,7 @@ def _check_end(sweep: asyncio.Task[SweepReport]) -> None:
     except (SessionClosed, ConfigurationError):
         raise
     except OmipayError as error:
-        _log.warning("the sweep could not be finished: %s", error)
+        logger.warning("the sweep could not be finished: %s", error)
 
 
 def _counted_as(order: Order, handler: Handler | None) -> str:
