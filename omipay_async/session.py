@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .codes import Language
     from .events import Event
     from .fulfilment.backends import Backend
-    from .fulfilment.receiver import Handler
+    from .fulfilment.guard import Handler
     from .journal import Journal
     from .models import Order, WeChatUser
     from .new_orders import JSAPIOrder, QROrder

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omipay_async.protocol.notifications import SealedBody
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from omipay_async.models import Notification, Order
     from omipay_async.protocol.notifications import NotificationReply
 
-    from .receiver import Body, Handler, NotificationReceiver
+    from .guard import Handler
+    from .receiver import NotificationReceiver
+
+    Body = bytes | bytearray | str | Mapping[str, Any]
 
 
 class NotificationMethods:

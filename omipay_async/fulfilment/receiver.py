@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.errors import (
@@ -26,7 +25,6 @@ from omipay_async.errors import (
     UnconfirmedNotification,
 )
 from omipay_async.events import Event, Events, logger
-from omipay_async.models import Order
 from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.transport.pool import Priority
@@ -35,17 +33,17 @@ from .backends import one_spelling
 from .guard import OnceGuard, StillRunning
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
     from omipay_async.calls.gateway import Gateway
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock
-    from omipay_async.models import Notification
+    from omipay_async.models import Notification, Order
     from omipay_async.protocol.notifications import NotificationReply, SealedBody
 
     from .confirmations import Confirmations
     from .confirmed import ConfirmedOrders
-
-Body = bytes | bytearray | str | Mapping[str, Any]
-Handler = Callable[[Order], Awaitable[object]]
+    from .guard import Handler
 
 _MOST_SIGNATURES: Final = 10_000
 """How many signatures of confirmed notifications are remembered. A stranger adds one only with a new signature."""

@@ -25,19 +25,18 @@ from . import schedule
 from .tables import ORDER, WaitingOrder, aware, waiting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from omipay_async.fulfilment.guard import Handler
     from omipay_async.models import Order
     from omipay_async.session import AsyncOmipay
 
     from .claims import Claims
     from .database import Database
     from .entries import Entries
-
-    Handler = Callable[[Order], Awaitable[object]]
 
 _WORKERS: Final = 8
 _HOLD: Final = timedelta(seconds=60)
