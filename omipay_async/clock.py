@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
@@ -11,6 +12,7 @@ import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
 
 
 @runtime_checkable
@@ -18,7 +20,8 @@ class Clock(Protocol):
     """Where every wait and every timestamp of the library comes from.
 
     A clock may also have ``call_later(seconds, callback)`` that returns something with ``cancel()``; without it a
-    deadline costs a task that sleeps.
+    deadline costs a task that sleeps. It may have ``held()``, a context manager that is open while books work with
+    their database: a clock that jumps over waits makes no jumps then.
     """
 
     def time_ms(self) -> int:
@@ -96,6 +99,15 @@ async def wait(clock: Clock, futures: Collection[asyncio.Future[Any]], seconds: 
         await asyncio.wait((*futures, alarm), return_when=asyncio.FIRST_COMPLETED)
     finally:
         timer.cancel()
+
+
+def held(clock: Clock) -> AbstractContextManager[object]:
+    """While open, a clock that jumps over waits makes no jumps: something is awaited that it cannot see."""
+    own = getattr(clock, "held", None)
+    if own is None:
+        return contextlib.nullcontext()
+    holding: AbstractContextManager[object] = own()
+    return holding
 
 
 @attrs.frozen

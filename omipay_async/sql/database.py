@@ -29,6 +29,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from omipay_async.clock import held
 from omipay_async.errors import BackendError, ConfigurationError, JournalError, OmipayError
 
 from .engines import Dialect, begin_immediately, checked_engine, dispose, made_engine
@@ -82,6 +83,7 @@ class Database:
         self._owned = isinstance(url_or_engine, str)
         engine = made_engine(url_or_engine) if isinstance(url_or_engine, str) else checked_engine(url_or_engine)
         self.dialect: Final = Dialect(engine, clock)
+        self._clock = clock
         self._engine = engine.execution_options(**self.dialect.options)
         self._writing = asyncio.Lock()
         self._sharing = asyncio.Lock() if isinstance(engine.pool, StaticPool) else None
@@ -187,7 +189,7 @@ class Database:
 
     def _started(self, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         self.check_loop()
-        task = asyncio.create_task(_awaited(work))
+        task = asyncio.create_task(self._held(work))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -205,6 +207,11 @@ class Database:
             message = "the connection to the database was lost"
             raise error(message)
         return task.result()
+
+    async def _held(self, work: Callable[[], Awaitable[T]]) -> T:
+        """A test's clock cannot see a wait for a database, and makes no jumps meanwhile."""
+        with held(self._clock):
+            return await work()
 
     def _abandon(self, task: asyncio.Task[Any]) -> None:
         if task.done():
@@ -310,7 +317,8 @@ class Database:
         """While open, a transactional handler runs: on SQLite it is the one writer, so it must not wait for another."""
         token = _within_effect.set(self)
         try:
-            yield
+            with held(self._clock):
+                yield
         finally:
             _within_effect.reset(token)
 
@@ -341,10 +349,6 @@ async def repeated(
             if not may_be_repeated(error):
                 raise
         await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # so that two do not meet again
-    return await work()
-
-
-async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
 _TURNS_OF_OTHER_LOOPS: Final = 1_000
 
@@ -19,8 +20,9 @@ class ManualClock:
 
     ``start`` is the time that ``time_ms()`` begins with: seconds since the epoch, milliseconds (a number too large for
     seconds), or an aware ``datetime``. With ``auto`` the clock jumps to the next sleeper by itself once nothing else
-    can run. This is right for programs whose only I/O is the sandbox in memory, and wrong if they wait for a real
-    socket or a thread. ``auto`` may be changed at any time.
+    can run. This is right for programs whose only I/O is the sandbox in memory. If they wait for a real socket or a
+    thread, do so within ``held()``: the clock cannot see such a wait. Books that are given the clock,
+    ``Books(url, clock=clock)``, do that by themselves. ``auto`` may be changed at any time.
     """
 
     def __init__(self, start: float | datetime = 1_700_000_000.0, *, auto: bool = False) -> None:
@@ -32,6 +34,7 @@ class ManualClock:
         self._ahead = False
         """Whether ``advance`` was called, but the event loop has not run since."""
         self.auto = auto
+        self._holders = 0
         self._timers: list[tuple[float, int, _Timer]] = []
         self._order = itertools.count()
         self._stepper: asyncio.Handle | None = None
@@ -54,6 +57,20 @@ class ManualClock:
     def shift(self, seconds: float) -> None:
         """Move ``time_ms()`` forward or back without letting time pass, as when a system clock is corrected."""
         self._epoch_ms += round(seconds * 1000)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """While open, ``auto`` makes no jumps: for waits that the clock cannot see, for a thread or a socket.
+
+        What waits on this clock meanwhile is woken by ``advance()`` only.
+        """
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            with contextlib.suppress(RuntimeError):  # without a running loop nothing waits
+                self._step_when_idle()
 
     async def sleep(self, seconds: float) -> None:
         """Return once ``seconds`` have passed on this clock."""
@@ -150,7 +167,7 @@ class ManualClock:
             self._arrivals.clear()
             if not self.auto:
                 return
-        elif self.auto and due is not None:
+        elif self.auto and due is not None and not self._holders:
             self._target = due
             self._fire(due)
         else:

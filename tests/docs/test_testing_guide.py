@@ -28,9 +28,10 @@ def run(folder: Path, *options: str) -> str:
 def test_every_program_is_a_suite_that_passes(tmp_path: Path) -> None:
     """Saved as printed and run in a process of its own."""
     saved = save_files(PAGE, tmp_path)
-    assert {path.name for path in saved} == {"test_till.py", "pytest.ini", "test_lost_reply.py", "test_shop.py"}
-    assert len(blocks(PAGE)) == 3
-    assert "3 passed" in run(tmp_path, "-W", "error")
+    suites = {"test_till.py", "test_lost_reply.py", "test_books.py", "test_shop.py"}
+    assert {path.name for path in saved} == {*suites, "pytest.ini"}
+    assert len(blocks(PAGE)) == len(suites)
+    assert f"{len(suites)} passed" in run(tmp_path, "-W", "error")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -213,6 +214,42 @@ async def test_auto_jumps_to_the_next_sleeper_once_nothing_else_can_run() -> Non
     assert order[-1] == "woken"
     assert len(order) == 51
     assert clock.monotonic() == 3600
+
+
+async def test_auto_makes_no_jumps_while_it_is_held() -> None:
+    """What is awaited meanwhile, a thread or a socket, comes first. It may be held twice at a time."""
+    clock, order = ManualClock(auto=True), list[str]()
+
+    async def waits() -> None:
+        await clock.sleep(30)
+        order.append("woken")
+
+    async def works() -> None:
+        with clock.held(), clock.held():
+            await asyncio.to_thread(time.sleep, 0.01)
+            order.append("worked")
+
+    await asyncio.gather(waits(), works())
+    assert order == ["worked", "woken"]
+    assert clock.monotonic() == 30
+
+
+async def test_a_clock_that_is_held_can_be_advanced() -> None:
+    """Only jumps are held back."""
+    clock, log = ManualClock(auto=True), list[tuple[str, float]]()
+    with clock.held():
+        await sleepers(clock, log, 2)
+        await clock.advance(3)
+    assert log == [("2", 2.0)]
+
+
+def test_a_clock_can_be_held_without_a_loop() -> None:
+    """In a sync test, around a whole asynchronous program."""
+    clock = ManualClock(auto=True)
+    with clock.held():
+        asyncio.run(asyncio.sleep(0))
+    asyncio.run(clock.sleep(1))
+    assert clock.monotonic() == 1
 
 
 async def test_auto_can_be_advanced_too() -> None:
