@@ -36,7 +36,7 @@ from .engines import Dialect, begin_immediately, checked_engine, dispose, made_e
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from contextlib import AsyncExitStack
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -118,7 +118,7 @@ class Database:
         if self._sharing is not None and _within_effect.get() is self:
             message = "the transactional handler that called this has the engine's only connection: call it later"
             raise error(message)
-        return await self._run(lambda: repeated(lambda: self._once(work)), error)
+        return await self._run(lambda: repeated(lambda: self._once(work)), error, ANSWER_S)
 
     async def write(
         self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, limit: float | None = None
@@ -183,7 +183,7 @@ class Database:
         async with self._writing:
             yield
 
-    async def _run(self, work: Callable[[], Awaitable[T]], error: DatabaseError, limit: float | None = None) -> T:
+    async def _run(self, work: Callable[[], Awaitable[T]], error: DatabaseError, limit: float) -> T:
         with translated(error):
             return await self._result(self._started(work), error, limit)
 
@@ -194,8 +194,7 @@ class Database:
         task.add_done_callback(self._ended)
         return task
 
-    async def _result(self, task: asyncio.Task[T], error: DatabaseError, limit: float | None = None) -> T:
-        limit = ANSWER_S if limit is None else limit
+    async def _result(self, task: asyncio.Task[T], error: DatabaseError, limit: float) -> T:
         try:
             await asyncio.wait((task,), timeout=limit)
         finally:
@@ -235,22 +234,19 @@ class Database:
             message = "these books were used in another event loop before: make Books for each event loop"
             raise ConfigurationError(message)
 
-    # -- connections that are held ----------------------------------------------------------------------------------
+    # -- connections that are held, by a handler or a listener -------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def listener(self, error: DatabaseError) -> AsyncIterator[tuple[AsyncConnection, Any]]:
+    def listener(self) -> AbstractAsyncContextManager[tuple[AsyncConnection, Any]]:
         """A connection of PostgreSQL that is not the pool's any more, and the driver's. It is closed on leaving.
 
         The pool can replace it, so that it may be held for days although the pool may have only one connection.
         """
-        async with self.begun(_taken_from_pool, error, end=_terminated) as opened:
-            yield opened
+        return self.begun(_taken_from_pool, end=_terminated)
 
     @contextlib.asynccontextmanager
     async def begun(
         self,
         first: Callable[[AsyncConnection], Awaitable[T]],
-        error: DatabaseError,
         *,
         end: Callable[[AsyncConnection, T], Awaitable[object]] | None = None,
     ) -> AsyncIterator[tuple[AsyncConnection, T]]:
@@ -260,8 +256,8 @@ class Database:
         """
         opening = self._started(lambda: repeated(lambda: self._opened(first)))
         try:
-            with translated(error):
-                _, connection, result = await self._result(opening, error)
+            with translated(BackendError):
+                _, connection, result = await self._result(opening, BackendError, ANSWER_S)
             yield connection, result
         finally:
             # Closed even if the caller has left: otherwise the connection would never return to its pool.
@@ -298,14 +294,12 @@ class Database:
                 if end is not None:
                     await end(connection, result)
 
-    async def on(
-        self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError
-    ) -> T:
-        """Return what ``work`` returns on a connection that is held. Raises ``error`` after five seconds."""
+    async def on(self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Return what ``work`` returns on a connection that is held. Raises ``BackendError`` after five seconds."""
         task = self._started(lambda: work(connection))
         self._using[connection] = task
         task.add_done_callback(lambda _: self._using.pop(connection, None))
-        return await self._result(task, error)
+        return await self._result(task, BackendError, ANSWER_S)
 
     async def begin(self, connection: AsyncConnection) -> None:
         """Begin a transaction that writes, if the database needs a statement for that."""

@@ -103,7 +103,7 @@ class Effects:
         pause = _FIRST_PAUSE_S
         while True:
             # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
-            begun = self._database.begun(lambda c: self._try_lock(c, row), BackendError)
+            begun = self._database.begun(lambda c: self._try_lock(c, row))
             async with self._database.writer(), begun as (connection, is_locked):
                 if is_locked:
                     return await self._run(connection, row, order, handler)
@@ -124,7 +124,7 @@ class Effects:
         self, connection: AsyncConnection, row: tuple[str, str], order: Order, handler: TransactionalHandler
     ) -> None:
         with translated(BackendError):
-            if await self._database.on(connection, lambda c: _is_done(c, row), BackendError):
+            if await self._database.on(connection, lambda c: _is_done(c, row)):
                 return
         if self._database.dialect.is_sqlite:
             self._locked.add(row)
@@ -147,7 +147,7 @@ class Effects:
             await connection.commit()
 
         try:
-            await self._database.on(connection, record, BackendError)
+            await self._database.on(connection, record)
         except DATABASE_ERRORS as error:
             if is_rolled_back(error):
                 raise

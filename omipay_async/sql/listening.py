@@ -92,7 +92,7 @@ class Listening:
 
     async def _listen_to_postgresql(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
         """Listen until the connection is lost."""
-        async with self._database.listener(BackendError) as (connection, driver):
+        async with self._database.listener() as (connection, driver):
             lost = asyncio.Event()
 
             def received(_: object, __: int, ___: str, payload: str) -> None:
@@ -104,7 +104,7 @@ class Listening:
             async def add_listener(_: AsyncConnection) -> None:
                 await driver.add_listener(WAKE_CHANNEL, received)
 
-            await self._database.on(connection, add_listener, BackendError)
+            await self._database.on(connection, add_listener)
             driver.add_termination_listener(ended)
             try:
                 attempted.set()
@@ -113,7 +113,7 @@ class Listening:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(HEARTBEAT_S):
                             await lost.wait()
-                    await self._database.on(connection, _heartbeat, BackendError)
+                    await self._database.on(connection, _heartbeat)
             finally:
                 driver.remove_termination_listener(ended)
 

@@ -62,7 +62,7 @@ def json_body(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields).encode()
 
 
-# What the gateway answers, given the target of the request: status, body, and whether it is sent whole.
+# What the gateway answers, given the target of the request: status and body; status 0 is no answer.
 ANSWERS: Final[dict[str, Callable[[str], tuple[int, bytes]]]] = {
     "a success": lambda target: (200, json_body(GOOD | {"echo": target})),
     "a customer who pays": lambda target: (

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from omipay_async.errors import BackendError
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.models import Order
 
@@ -69,7 +68,7 @@ async def held_connection(books: Books) -> AsyncIterator[AsyncConnection]:
     async def first(_: AsyncConnection) -> None:
         """Do nothing."""
 
-    async with books._database.begun(first, BackendError) as (connection, _):
+    async with books._database.begun(first) as (connection, _):
         yield connection
 
 
