@@ -1,4 +1,4 @@
-"""What the sandbox's ASGI app, its server and its transport have in common: types, one path, one exception."""
+"""Shared by the ASGI app, the server and the transport of the sandbox: types, a path, two extensions, an exception."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The sandbox as people see it: the dashboard and the pay page."""
+"""The sandbox over HTTP: its ASGI app, and the pages that people see, which are the dashboard and the pay pages."""

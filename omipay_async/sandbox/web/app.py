@@ -1,4 +1,4 @@
-"""The ASGI face: finds out what a request wants, lets the gateway answer, and lets faults befall the answer."""
+"""The ASGI app: finds out what a request wants, lets the gateway answer, and applies faults to the answer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from omipay_async.codes import ErrorCode
+from omipay_async.codes import ErrorCode, Language
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox import gateway, replies
 from omipay_async.sandbox.access import BodyTooLarge, check_declared
 from omipay_async.sandbox.asgi import DROP, SURPLUS, ConnectionDropped
 from omipay_async.sandbox.clock import http_date
+from omipay_async.sandbox.errors import message
 from omipay_async.sandbox.faults import Fault
 from omipay_async.sandbox.notifier import absolute
 from omipay_async.sandbox.validation import parse_query
@@ -87,7 +88,7 @@ async def _call(sandbox: SandboxCore, endpoint: Endpoint[Any], routed: RoutedReq
     reply = sandbox.gateway.answer(asked, skew_ms=skew_ms, broken=Fault.SYSTEM_ERROR in active_faults, faults=names)
     await _wait(sandbox, active_faults.get(Fault.DELAY_REPLY))
     if Fault.SYSTEM_ERROR_ACTED in active_faults:
-        reply = {"return_code": "FAIL", "error_code": ErrorCode.SYSTEM_ERROR, "error_msg": "服务器错误"}
+        reply = _fail(ErrorCode.SYSTEM_ERROR)
     if swapped := active_faults.get(Fault.SWAPPED_REPLIES):
         reply = await sandbox.swaps.swap(endpoint.name, reply, swapped.seconds)
     response = _redirect(routed, asked, reply) or _json(sandbox, endpoint, reply, active_faults)
@@ -117,9 +118,13 @@ def _json(
     return Response(body, media_type="application/json")
 
 
+def _fail(code: ErrorCode) -> dict[str, Any]:
+    return {"return_code": "FAIL", "error_code": code, "error_msg": message(code, Language.CHS)}
+
+
 def _surplus(date: str) -> bytes:
     """A whole HTTP reply that nobody asked for."""
-    body = replies.encode({"return_code": "FAIL", "error_code": ErrorCode.SIGN_TIMEOUT, "error_msg": "时间戳超时"})
+    body = replies.encode(_fail(ErrorCode.SIGN_TIMEOUT))
     head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\ndate: {date}\r\n\r\n"
     return head.encode() + body
 
@@ -134,7 +139,7 @@ def _redirect(routed: RoutedRequest, asked: gateway.Request, reply: dict[str, An
 
 
 def _corrupted(response: Response, active_faults: dict[Fault, Rule]) -> Response:
-    """The answer of a gateway that acted, after whatever befalls it on its way."""
+    """The answer of a gateway that acted, changed by the faults that apply to it."""
     if Fault.DROP_REPLY in active_faults or Fault.BAD_GATEWAY_ACTED in active_faults:
         return _broken(active_faults)
     if Fault.GARBAGE in active_faults:

@@ -1,6 +1,6 @@
 """What the developer sees: orders and refunds live, with a button for each next step, and what was wrong with calls.
 
-Its buttons need no login, so nobody's page but its own may press them.
+Its buttons need no login, so only its own pages may press them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The frame of every page, and small pieces of HTML.
 
-Everything that comes from outside is escaped: by :func:`text`, which also bounds its length, or else by ``escape``. A
-character that does more than being seen is escaped wherever in a page it is.
+Everything that comes from outside is escaped: by :func:`text`, which also bounds its length, or else by ``escape``.
+Control characters and invisible ones are escaped everywhere in a page.
 """
 
 from __future__ import annotations
@@ -122,12 +122,12 @@ def section(title: str, content: str, anchor: str = "") -> str:
 
 
 def anchor(title: str) -> str:
-    """What links to the part of a page with this English title end in."""
+    """The anchor of the part of a page that has this English title."""
     return title.lower().replace(" ", "-")
 
 
 def parts(label: str, links: Iterable[tuple[str, str]]) -> str:
-    """Links to the parts of a long page: of each its anchor and its title."""
+    """Links to the parts of a long page, given the anchor and the title of each."""
     each = " ".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title in links)
     return f'<nav class="parts" aria-label="{escape(label)}">{each}</nav>'
 
@@ -138,7 +138,7 @@ def moment(shown: str) -> str:
 
 
 def toned(word: str, *, good: bool, bad: bool) -> str:
-    """A status or an answer, in the colour of how it went."""
+    """A status or an answer, in green if it is good and in red if it is bad."""
     tone = "FAIL" if bad else "OK" if good else ""
     return f'<span class="{tone}">{escape(word)}</span>'
 
@@ -192,7 +192,7 @@ def money(amount: int, currency: str) -> str:
 
 
 def is_from_elsewhere(request: Request) -> bool:
-    """Whether a page of another origin makes the browser send this: nobody's buttons but our own count."""
+    """Whether a page of another origin made the browser send this. Only our own buttons count."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site not in {"same-origin", "none"}

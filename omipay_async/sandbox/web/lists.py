@@ -44,7 +44,7 @@ _ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 @attrs.frozen
 class View:
-    """What of the dashboard is looked at."""
+    """Which part of the dashboard a visitor looks at, and in which language."""
 
     language: Language
     search: str = ""
@@ -52,7 +52,7 @@ class View:
 
     @property
     def translate(self) -> Translate:
-        """Says an English sentence of the pages in the language of this one."""
+        """Translates an English sentence of the pages to the language of this one."""
         return translator(self.language)
 
     def remark(self, text: str) -> str:

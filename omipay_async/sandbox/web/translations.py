@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def translator(language: str) -> Translate:
-    """A function that says an English sentence in ``language``."""
+    """A function that translates an English sentence to ``language``."""
     return _english if language == Language.EN else _chinese
 
 
