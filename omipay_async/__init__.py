@@ -12,182 +12,77 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .calls.retries import RetryPolicy as RetryPolicy
-    from .clock import Clock as Clock
-    from .clock import SystemClock as SystemClock
+    from .clock import Clock as Clock, SystemClock as SystemClock
     from .codes import (
         Currency as Currency,
-    )
-    from .codes import (
         ErrorCode as ErrorCode,
-    )
-    from .codes import (
         Language as Language,
-    )
-    from .codes import (
         OnlineType as OnlineType,
-    )
-    from .codes import (
         OrderStatus as OrderStatus,
-    )
-    from .codes import (
         Platform as Platform,
-    )
-    from .codes import (
         RefundStatus as RefundStatus,
-    )
-    from .codes import (
         Region as Region,
-    )
-    from .codes import (
         Safety as Safety,
     )
     from .errors import (
         APIError as APIError,
-    )
-    from .errors import (
         AuthenticationError as AuthenticationError,
-    )
-    from .errors import (
         BackendError as BackendError,
-    )
-    from .errors import (
         ConfigurationError as ConfigurationError,
-    )
-    from .errors import (
         GatewayError as GatewayError,
-    )
-    from .errors import (
         InvalidReply as InvalidReply,
-    )
-    from .errors import (
         InvalidRequest as InvalidRequest,
-    )
-    from .errors import (
         InvalidSignature as InvalidSignature,
-    )
-    from .errors import (
         JournalError as JournalError,
-    )
-    from .errors import (
         LookupFailed as LookupFailed,
-    )
-    from .errors import (
         MalformedNotification as MalformedNotification,
-    )
-    from .errors import (
         MerchantSetupError as MerchantSetupError,
-    )
-    from .errors import (
         NotificationError as NotificationError,
-    )
-    from .errors import (
         NotSent as NotSent,
-    )
-    from .errors import (
         OmipayError as OmipayError,
-    )
-    from .errors import (
         OrderStateError as OrderStateError,
-    )
-    from .errors import (
         Outcome as Outcome,
-    )
-    from .errors import (
         OutcomeUnknown as OutcomeUnknown,
-    )
-    from .errors import (
         ParameterError as ParameterError,
-    )
-    from .errors import (
         PaymentDeclined as PaymentDeclined,
-    )
-    from .errors import (
         PaymentFailed as PaymentFailed,
-    )
-    from .errors import (
         PollTimeout as PollTimeout,
-    )
-    from .errors import (
         ReflectedNotification as ReflectedNotification,
-    )
-    from .errors import (
         RefundFailed as RefundFailed,
-    )
-    from .errors import (
         ReplayedNotification as ReplayedNotification,
-    )
-    from .errors import (
         SessionClosed as SessionClosed,
-    )
-    from .errors import (
         StaleNotification as StaleNotification,
-    )
-    from .errors import (
         TransportError as TransportError,
-    )
-    from .errors import (
         UnconfirmedNotification as UnconfirmedNotification,
     )
     from .events import Event as Event
     from .fulfilment.backends import (
         Backend as Backend,
-    )
-    from .fulfilment.backends import (
         Claim as Claim,
-    )
-    from .fulfilment.backends import (
         Listener as Listener,
-    )
-    from .fulfilment.backends import (
         MemoryBackend as MemoryBackend,
-    )
-    from .fulfilment.backends import (
         NoteKeeper as NoteKeeper,
     )
-    from .journal import Journal as Journal
-    from .journal import JournalEntry as JournalEntry
-    from .journal import JournalOutcome as JournalOutcome
+    from .journal import Journal as Journal, JournalEntry as JournalEntry, JournalOutcome as JournalOutcome
     from .models import (
         ExchangeRate as ExchangeRate,
-    )
-    from .models import (
         Notification as Notification,
-    )
-    from .models import (
         Order as Order,
-    )
-    from .models import (
         Refund as Refund,
-    )
-    from .models import (
         RefundReceipt as RefundReceipt,
-    )
-    from .models import (
         ScanOrder as ScanOrder,
-    )
-    from .models import (
         WeChatUser as WeChatUser,
     )
     from .new_orders import (
         AppletOrder as AppletOrder,
-    )
-    from .new_orders import (
         AppOrder as AppOrder,
-    )
-    from .new_orders import (
         JSAPIOrder as JSAPIOrder,
-    )
-    from .new_orders import (
         OnlineOrder as OnlineOrder,
-    )
-    from .new_orders import (
         QROrder as QROrder,
     )
-    from .protocol.money import from_minor as from_minor
-    from .protocol.money import to_minor as to_minor
+    from .protocol.money import from_minor as from_minor, to_minor as to_minor
     from .protocol.notifications import NotificationReply as NotificationReply
-    from .protocol.signing import NonceProvider as NonceProvider
-    from .protocol.signing import TaggedNonces as TaggedNonces
+    from .protocol.signing import NonceProvider as NonceProvider, TaggedNonces as TaggedNonces
     from .session import AsyncOmipay as AsyncOmipay
 else:  # type checkers must find only the imports above
 

@@ -23,8 +23,7 @@ from .protocol.durations import checked_seconds
 from .text import Secret, concealed, concealed_all, concealed_proxy, plain_text, plain_value
 from .transport.attempt import Node
 from .transport.client import can_be_asked, to_url
-from .transport.proxies import Proxies
-from .transport.proxies import is_loopback as is_loopback_host
+from .transport.proxies import Proxies, is_loopback as is_loopback_host
 from .transport.tls import checked_verify
 
 if TYPE_CHECKING:

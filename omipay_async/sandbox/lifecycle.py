@@ -8,8 +8,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from omipay_async.codes import OrderStatus as Order
-from omipay_async.codes import RefundStatus as Refund
+from omipay_async.codes import OrderStatus as Order, RefundStatus as Refund
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,7 @@ from omipay_async import (
     ReplayedNotification,
     TransportError,
 )
-from omipay_async.fulfilment import confirmations as confirmations_module
-from omipay_async.fulfilment import receiver as receiver_module
+from omipay_async.fulfilment import confirmations as confirmations_module, receiver as receiver_module
 from omipay_async.fulfilment.confirmations import MOST_WAITING, Confirmations
 from tests.support.scripted_gateway import Gateway, Held, Shop, begin, check_answer, notification, order, outcome
 

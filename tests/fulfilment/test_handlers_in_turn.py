@@ -11,8 +11,7 @@ from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import claim_key
 from omipay_async.fulfilment.guard import StillRunning
 from omipay_async.models import Order
-from tests.support.scripted_gateway import begin, notification, outcome
-from tests.support.scripted_gateway import order as answer
+from tests.support.scripted_gateway import begin, notification, order as answer, outcome
 
 if TYPE_CHECKING:
     from omipay_async.fulfilment.guard import OnceGuard

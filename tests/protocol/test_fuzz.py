@@ -14,8 +14,7 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from omipay_async import APIError, InvalidReply, NotificationError, OmipayError, OrderStatus
 from omipay_async.protocol import notifications

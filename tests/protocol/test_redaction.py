@@ -7,8 +7,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from omipay_async.protocol.redaction import excerpt
 from omipay_async.text import escape_controls, printable

@@ -8,8 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from omipay_async import ConfigurationError, InvalidRequest
 from omipay_async.clock import Clock, GatewayTime, SystemClock, call_later

@@ -7,8 +7,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from omipay_async import InvalidRequest, Outcome, Safety
 from omipay_async.protocol import validation

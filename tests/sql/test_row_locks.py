@@ -26,8 +26,7 @@ from tests.support.entries import (
     sold,
     until_blocked,
 )
-from tests.support.shop_effects import create_outbox, run, ship
-from tests.support.shop_effects import effects as shipped
+from tests.support.shop_effects import create_outbox, effects as shipped, run, ship
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -6,8 +6,7 @@ import asyncio
 import collections
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from omipay_async.transport.pool import ConnectionPool, Priority
 
