@@ -38,10 +38,10 @@ class Clock(Protocol):
 
 
 class Timer(Protocol):
-    """Something that will happen unless it is cancelled."""
+    """Something that happens later unless it is cancelled."""
 
     def cancel(self) -> Any:
-        """Let it not happen."""
+        """Prevent it."""
         ...
 
 
@@ -70,7 +70,7 @@ class SystemClock:
 def call_later(clock: Clock, seconds: float, callback: Callable[[], object]) -> Timer:
     """Call ``callback`` after ``seconds`` of ``clock``, whether or not the clock has timers of its own.
 
-    What is due already waits for no clock: a test's clock may stand still.
+    What is due already is called in the next turn of the event loop, even if the clock stands still, as in tests.
     """
     if seconds <= 0:
         return asyncio.get_running_loop().call_soon(callback)
@@ -112,10 +112,10 @@ def held(clock: Clock) -> AbstractContextManager[object]:
 
 @attrs.frozen
 class Deadline:
-    """An instant, by both clocks: over when either of them says so.
+    """An instant by two clocks, the monotonic one and the wall clock. It has passed when it has passed by one of them.
 
-    The monotonic clock may stand still while the machine sleeps, then the wall clock tells; the wall clock may be set
-    back, then the monotonic one does. (A wall clock that is put forward looks like a machine that slept: accepted.)
+    The monotonic clock may stand still while the machine sleeps, and the wall clock may be set back. (A wall clock that
+    is put forward cannot be told from a machine that slept; that is accepted.)
     """
 
     monotonic_s: float
@@ -123,11 +123,11 @@ class Deadline:
 
     @classmethod
     def after(cls, clock: Clock, seconds: float) -> Self:
-        """``seconds`` from now."""
+        """The instant ``seconds`` from now."""
         return cls(clock.monotonic() + seconds, clock.time_ms() + math.ceil(seconds * 1000))
 
     def seconds_left(self, clock: Clock) -> float:
-        """How many seconds are left; less than 0 once it is over."""
+        """How many seconds are left; less than 0 once it has passed."""
         return min(self.monotonic_s - clock.monotonic(), (self.wall_ms - clock.time_ms()) / 1000)
 
     def is_over(self, clock: Clock) -> bool:
@@ -137,24 +137,24 @@ class Deadline:
 
 @attrs.define
 class GatewayTime:
-    """The gateway's clock as this process knows it: our own, corrected by what SIGN_TIMEOUT replies taught.
+    """The gateway's clock as this process knows it: our own clock, corrected by the ``Date`` of SIGN_TIMEOUT replies.
 
-    ``Date`` headers have a resolution of one second, so after a correction an error of up to a second and the time of
-    the reply's travel remain: nothing against the five minutes that the gateway allows (CN 2.1).
+    ``Date`` headers have a resolution of one second, so the error that remains is about a second and the time that the
+    reply took. That does not matter, since the gateway allows five minutes (CN 2.1).
     """
 
     clock: Clock
     offset_ms: int = 0
 
     def time_ms(self) -> int:
-        """Now, on the gateway's clock, in milliseconds since the epoch."""
+        """The time now by the gateway's clock, in milliseconds since the epoch."""
         return self.clock.time_ms() + self.offset_ms
 
     def learn(self, gateway_ms: int) -> bool:
-        """Take over what the gateway's clock showed just now. Whether that changed the offset.
+        """Correct the offset, since the gateway's clock shows ``gateway_ms`` now. Returns whether that changed it.
 
-        What the header's resolution cannot tell from zero is zero, so that a machine whose clock was put right again
-        signs with its own time.
+        An offset that is less than the header's resolution becomes 0, so that a machine whose clock was corrected
+        signs with its own time again.
         """
         offset = gateway_ms - self.clock.time_ms()
         offset = 0 if abs(offset) <= _DATE_RESOLUTION_MS else offset

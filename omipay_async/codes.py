@@ -1,6 +1,6 @@
-"""The values of the protocol: enums named and valued as the documents name them, and what each status means.
+"""The values of the protocol: enums with the documents' own names and values, and tables of what each status means.
 
-Statuses are tables (CN 3.8 and 3.11, EN 2.5 and 2.8): whoever asks "is it paid?" reads them here.
+The statuses are those of CN 3.8 and 3.11, EN 2.5 and 2.8. Whether one means "paid" or "failed" is decided only here.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Safety(enum.StrEnum):
 
 
 class Phase(enum.StrEnum):
-    """What a status comes down to: one row of PROTOCOL's status tables."""
+    """What a status means: whether to wait, or whether the payment or refund is done or has failed."""
 
     WAITING = "WAITING"
     DONE = "DONE"
@@ -189,10 +189,10 @@ REFUND_PHASES: Final[Mapping[str, Phase]] = MappingProxyType(
 
 
 class ErrorCode(enum.StrEnum):
-    """Every ``error_code`` that either document lists. What the gateway says beyond them stays a string."""
+    """Every ``error_code`` that either document lists. Any other code of the gateway stays a string."""
 
     PARAMETER_INVALID = "PARAMETER_INVALID"
-    """A parameter is missing or wrong. Mend the program; nothing was done."""
+    """A parameter is missing or wrong. Correct the program; nothing was done."""
     SIGN_TIMEOUT = "SIGN_TIMEOUT"
     """The timestamp is five minutes or more from the gateway's clock. (The examples write SIGN_TIMEOUOT.)"""
     SIGN_ERROR = "SIGN_ERROR"
@@ -254,7 +254,7 @@ ERROR_CODE_VARIANTS: Final[Mapping[str, ErrorCode]] = MappingProxyType({"SIGN_TI
 
 
 def order_status(word: str) -> OrderStatus | str:
-    """The member for a status as received; a word that no document lists stays the string it is."""
+    """The member for a status as received; a word that no document lists is returned unchanged."""
     return _ORDER_STATUSES.get(word, word)
 
 
@@ -264,7 +264,7 @@ def refund_status(word: str) -> RefundStatus | str:
 
 
 def error_code(word: str) -> ErrorCode | str:
-    """The member for an error code as received; a code that no document lists stays the string it is."""
+    """The member for an error code as received; a code that no document lists is returned unchanged."""
     return _ERROR_CODES.get(word, word)
 
 

@@ -1,4 +1,4 @@
-"""What the session reports: events to one hook for metrics, tracing and audit, and records to the log. Without URLs."""
+"""The events that a session reports to one hook, for metrics, tracing and audit, and its logger. Neither has URLs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger.addHandler(logging.NullHandler())
 
 
 def _shown(number: str | None) -> str | None:
-    """The gateway may call an order anything."""
+    """``number`` as it may be shown, since the gateway may put any characters into it."""
     return None if number is None else printable(number)
 
 
@@ -63,7 +63,7 @@ class Event:
 
 
 class Events:
-    """Hands events to the hook; what the hook raises is logged and dropped."""
+    """Calls the hook with events. What the hook raises is logged, and goes no further."""
 
     __slots__ = ("_hook",)
 

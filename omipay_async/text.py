@@ -1,8 +1,8 @@
-"""What a string says, and what it shows: content by its characters, secrets without them. No I/O.
+"""Plain values of arguments, foreign text that is safe to show, and strings that do not show their content. No I/O.
 
-Whatever the gateway, a proxy or a stranger says is escaped here before it stands in a message, a log record, an event,
-a terminal or a page. Characters that a terminal or a log reader obeys, that reorder what a person reads, or that nobody
-sees are written as JSON escapes (``\\u001b``), so that JSON text which is escaped in this way is still the same JSON.
+Text from the gateway, a proxy or a stranger is escaped here before it is put in a message, a log record, an event, a
+terminal or a page. Characters that control a terminal or a log reader, that change the order of what a person reads, or
+that are invisible are written as JSON escapes (``\\u001b``), so that JSON text is still the same JSON afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 T = TypeVar("T")
 
 LONGEST_EXCERPT: Final = 200
-"""In characters: what a message shows of a foreign text unless it asks for another bound."""
+"""How many characters of a foreign text a message shows, unless it asks for another limit."""
 
 # C0, DEL and C1; the soft hyphen; the Arabic letter mark; the Mongolian vowel separator; zero-width space and the marks
 # of direction; line and paragraph separators, embeddings and overrides; isolates and other invisible controls; the byte
@@ -27,16 +27,16 @@ CONTROLS: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
-"""Every character that does more than being seen."""
+"""Every character that is invisible, or that has an effect beyond being seen."""
 _SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def plain_text(value: str) -> str:
     """``value`` as an exact ``str`` of the same characters.
 
-    A member of ``class Cur(str, Enum)`` prints as ``Cur.AUD``, and a masked secret as ``****``: what counts is what
-    they hold, so ``__str__``, ``__repr__`` and ``__format__`` of the subclass are never asked. An object that only says
-    that it is a string (a lazy object of Django or werkzeug, a mock) holds no characters: it is empty, and rejected.
+    A member of ``class Cur(str, Enum)`` prints as ``Cur.AUD``, and a masked secret as ``****``. Their content counts,
+    so ``__str__``, ``__repr__`` and ``__format__`` of the subclass are never called. An object that only claims to be a
+    string (a lazy object of Django or werkzeug, a mock) has no characters: the result is empty, and is rejected later.
     """
     try:
         return str.__str__(value)
@@ -45,7 +45,7 @@ def plain_text(value: str) -> str:
 
 
 def plain_number(value: float) -> int | float:
-    """``value`` as an exact ``int`` or ``float`` of the same number. What only says that it is a number is NaN."""
+    """``value`` as an exact ``int`` or ``float`` of the same number; NaN if it only claims to be a number."""
     try:
         return int.__int__(value) if isinstance(value, int) else float.__float__(value)
     except TypeError:
@@ -53,10 +53,10 @@ def plain_number(value: float) -> int | float:
 
 
 def plain_value(value: object) -> object:
-    """What an argument holds: an exact ``str``, ``int`` or ``float`` for a subclass of one, else ``value`` itself.
+    """``value`` as an exact ``str``, ``int`` or ``float`` if it is of a subclass of one, else ``value`` itself.
 
-    So a member of an ``Enum`` that is an ``int`` too counts by its number, and no subclass is asked to print, compare
-    or hash itself. A :class:`Secret` stays one.
+    So a member of an ``Enum`` that is also an ``int`` counts as its number, and no method of a subclass prints,
+    compares or hashes the value. A :class:`Secret` stays one.
     """
     if isinstance(value, str):
         return value if type(value) is Secret else plain_text(value)
@@ -64,9 +64,9 @@ def plain_value(value: object) -> object:
 
 
 def escape_controls(text: str) -> str:
-    """``text`` with every character that does more than being seen written as a JSON escape. Nothing else changes.
+    """``text`` with the characters of ``CONTROLS`` written as JSON escapes. Nothing else changes.
 
-    JSON text stays equivalent JSON, so this is for the output of ``json.dumps(..., ensure_ascii=False)`` too.
+    JSON text stays equivalent JSON, so this may be applied to the result of ``json.dumps(..., ensure_ascii=False)``.
     """
     return CONTROLS.sub(_escape, text) if CONTROLS.search(text) else text
 
@@ -79,8 +79,8 @@ def _escape(match: re.Match[str]) -> str:
 def printable(text: object, *, limit: int = LONGEST_EXCERPT) -> str:
     """The beginning of a foreign ``text`` on one line, at most ``limit`` characters and three dots.
 
-    For text that can hold no secret of ours; ``redaction.excerpt`` is for whole replies. What is not a string is shown
-    by its ``str``; bytes are read as UTF-8.
+    It is for text that cannot contain a secret of ours; ``redaction.excerpt`` is for whole replies. Bytes are read as
+    UTF-8, and of any other object the ``str`` is shown.
     """
     shown = beginning(text, limit + 1)
     shown = escape_controls(shown)
@@ -88,32 +88,32 @@ def printable(text: object, *, limit: int = LONGEST_EXCERPT) -> str:
 
 
 def beginning(text: object, length: int) -> str:
-    """The first ``length`` characters of ``text``, or what the first ``length`` bytes of it say."""
+    """The first ``length`` characters of ``text``, or its first ``length`` bytes read as UTF-8."""
     if isinstance(text, bytes | bytearray):
         return text[:length].decode(errors="replace")
     return (text if isinstance(text, str) else str(text))[:length]
 
 
 class Secret(str):
-    """A string that cannot be printed: whoever shows local variables, logs or formats it sees that it is a secret.
+    """A string that does not show its content when it is printed, logged, formatted or shown as a local variable.
 
-    Its characters are there for whoever asks with :func:`plain_text`, ``encode`` or a comparison.
+    The content is available through :func:`plain_text`, ``encode`` and comparisons.
     """
 
     __slots__ = ()
 
     def __new__(cls, value: str) -> Self:
-        """Of the characters of ``value``, which may be a secret already."""
+        """A secret with the content of ``value``, which may be a secret already."""
         return super().__new__(cls, plain_text(value))
 
     def __repr__(self) -> str:
-        """Not the characters."""
+        """Hides the content."""
         return "[secret]"
 
     __str__ = __repr__
 
     def __format__(self, _: str) -> str:
-        """Not the characters either."""
+        """Hides the content too."""
         return repr(self)
 
 
@@ -129,7 +129,7 @@ class ProxyURL(str):
 
 
 def joined(*parts: str) -> Secret:
-    """``parts`` one after the other, as a secret. (A secret among them would not show itself to an f-string.)"""
+    """``parts`` one after the other, as a secret. (An f-string would not contain the content of a secret.)"""
     return str.__new__(Secret, "".join(parts))
 
 
@@ -139,22 +139,22 @@ def percent_encoded(text: str) -> str:
 
 
 def concealed(value: object) -> Secret:
-    """``value`` as a secret; an empty one for what is not a string (it may be a key all the same, as bytes for one)."""
+    """``value`` as a secret; an empty one if it is not a string, since it may contain a key all the same (as bytes)."""
     return Secret(plain_text(value) if isinstance(value, str) else "")
 
 
 def hidden(value: T) -> T | Secret:
-    """``value``, as a secret if it is a string: an argument that no frame shows, and that has yet to be checked."""
+    """An argument that is not checked yet, as a secret if it is a string, so that no frame shows it."""
     return Secret(value) if isinstance(value, str) else value
 
 
 def hidden_values(values: T) -> T | dict[Any, Any]:
-    """A mapping whose strings are secrets; anything else, which has yet to be checked, as it is."""
+    """An argument that is not checked yet: of a mapping the strings as secrets, anything else unchanged."""
     return {name: hidden(value) for name, value in values.items()} if isinstance(values, Mapping) else values
 
 
 def concealed_all(value: object) -> tuple[Secret, ...]:
-    """One string, or several, as secrets; what is neither is one empty secret."""
+    """One string or several strings as secrets; one empty secret for anything else."""
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         try:
             return tuple(concealed(key) for key in value)
@@ -164,5 +164,5 @@ def concealed_all(value: object) -> tuple[Secret, ...]:
 
 
 def concealed_proxy(proxy: T) -> T | ProxyURL:
-    """``proxy`` with its password hidden if it is text; httpx's own objects hide theirs."""
+    """``proxy`` with its password hidden if it is a string; httpx's own objects hide theirs."""
     return ProxyURL(plain_text(proxy)) if isinstance(proxy, str) else proxy

@@ -1,1 +1,1 @@
-"""One attempt on the wire. The only package that uses httpx and httpcore."""
+"""One attempt on the wire. Of the client, only this package uses httpx, httpcore and h11."""
