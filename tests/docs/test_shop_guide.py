@@ -7,14 +7,16 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
+import asyncpg
 import httpx
 import pytest
 
 from omipay_async.sandbox import Fault, Sandbox
 from tests.support.markdown import DOCS, save_files
+from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import free_port
 
-from .programs import eventually, running, served
+from .programs import Program, eventually, running, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,28 +34,35 @@ class Shop(NamedTuple):
     client: httpx.AsyncClient
     sandbox: Sandbox
     folder: Path
+    program: Program
 
     def outbox(self) -> list[str]:
         """What is to be done."""
         with contextlib.closing(sqlite3.connect(self.folder / "shop.db")) as db:
-            return [message for (message,) in db.execute("SELECT message FROM outbox ORDER BY id")]
+            return [message for (message,) in db.execute("SELECT message FROM outbox ORDER BY rowid")]
+
+
+@contextlib.asynccontextmanager
+async def selling(folder: Path, framework: str, **settings: str) -> AsyncIterator[Shop]:
+    """The guide's shop, started as the guide says."""
+    save_files(DOCS / "shop.md", folder)
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    command = [port if word == "PORT" else word for word in FRAMEWORKS[framework]]
+    settings |= {"PORT": port, "OMIPAY_NOTIFY_URL": f"{url}/omipay/notify"}
+    async with (
+        served() as (sandbox, environment),
+        running(folder, *command, **settings, **environment) as program,
+        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+    ):
+        await program.until("running on" if framework == "FastAPI" else "Running on")
+        yield Shop(client, sandbox, folder, program)
 
 
 @pytest.fixture(params=list(FRAMEWORKS))
 async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
-    """The guide's shop, started as the guide says."""
-    save_files(DOCS / "shop.md", tmp_path)
-    port = str(free_port())
-    url = f"http://127.0.0.1:{port}"
-    command = [port if word == "PORT" else word for word in FRAMEWORKS[request.param]]
-    settings = {"PORT": port, "OMIPAY_NOTIFY_URL": f"{url}/omipay/notify"}
-    async with (
-        served() as (sandbox, environment),
-        running(tmp_path, *command, **settings, **environment) as program,
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
-    ):
-        await program.until("running on" if request.param == "FastAPI" else "Running on")
-        yield Shop(client, sandbox, tmp_path)
+    async with selling(tmp_path, request.param) as shop:
+        yield shop
 
 
 async def test_a_sale_is_paid_and_shipped_once(shop: Shop) -> None:
@@ -131,4 +140,24 @@ async def test_a_refused_order_is_told_as_such(shop: Shop) -> None:
     reply = await shop.client.post("/sales/S-3")
     assert reply.status_code == 502
     assert "try again" in reply.text
-    await asyncio.sleep(0)
+    await shop.program.until("sale S-3: MakeQROrder: WEBSTORE_NOT_EXISTS")
+
+
+async def test_the_shop_sells_over_postgresql(tmp_path: Path) -> None:
+    """The same statements work there. Clicks at the same moment do not disturb each other."""
+    with PostgresServer() as server:
+        url = server.database()
+        async with selling(tmp_path, "FastAPI", SHOP_DB=url.replace(":", "+asyncpg:", 1)) as shop:
+            clicks = await asyncio.gather(*(shop.client.post("/sales/S-7") for _ in range(5)))
+            assert [click.status_code for click in clicks] == [303] * 5
+            for order in tuple(shop.sandbox.ledger.orders.values())[:2]:
+                await shop.sandbox.customer.pays(order.order_no)
+            await eventually(lambda: [each.accepted for each in shop.sandbox.ledger.deliveries] == [True] * 2)
+            assert (await shop.client.get("/sales/S-7")).json() == {"status": "paid"}
+        connection = await asyncpg.connect(url)
+        messages = [
+            row["message"] for row in await connection.fetch("SELECT message FROM outbox ORDER BY message DESC")
+        ]
+        await connection.close()
+        assert messages[0] == "ship S-7"
+        assert [message.split()[0] for message in messages[1:]] == ["refund"]

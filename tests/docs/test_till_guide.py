@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def till(tmp_path: Path) -> AsyncIterator[tuple[Program, Sandbox]]:
+async def gateway() -> AsyncIterator[tuple[Sandbox, dict[str, str]]]:
+    """A served sandbox, and the environment in which programs find it."""
+    async with served() as serving:
+        yield serving
+
+
+@pytest.fixture
+async def till(tmp_path: Path, gateway: tuple[Sandbox, dict[str, str]]) -> AsyncIterator[tuple[Program, Sandbox]]:
     """The till and the notification service of the guide, as two processes."""
+    sandbox, environment = gateway
     save_files(DOCS / "till.md", tmp_path)
     port = str(free_port())
     notify_url = f"http://127.0.0.1:{port}/omipay/notify"
-    async with (
-        served() as (sandbox, environment),
-        running(tmp_path, "notify.py", PORT=port, **environment) as service,
-    ):
+    async with running(tmp_path, "notify.py", PORT=port, **environment) as service:
         await service.until("Running on")
         async with running(
             tmp_path, "till.py", OMIPAY_NOTIFY_URL=notify_url, TILL_TIMEOUT="5", **environment
@@ -67,3 +72,23 @@ async def test_a_lost_request_leaves_the_sale_unknown_and_is_listed_after_a_rest
         OMIPAY_BASE_URL="http://127.0.0.1:9/omipay/api",
     ) as restarted:
         await restarted.until("Look into T1-")
+
+
+@pytest.mark.parametrize(("end", "shown"), [("pays", "was PAID in the end"), ("declines", "was NOT PAID in the end")])
+async def test_a_sale_is_not_forgotten_if_the_till_is_killed_while_the_customer_types_a_password(
+    till: tuple[Program, Sandbox], gateway: tuple[Sandbox, dict[str, str]], tmp_path: Path, end: str, shown: str
+) -> None:
+    """The next start of the till names it, and shows what became of it. Sales that were finished are not named."""
+    program, sandbox = till
+    await program.type(PaymentCode.PAID)
+    await program.until("PAID. Give the goods")
+    await program.type(PaymentCode.NEVER_PAYS)
+    await program.until("... PAYING")
+    program.process.kill()
+    await program.end()
+    async with running(tmp_path, "till.py", **gateway[1]) as restarted:
+        await restarted.until("Look into T1-")
+        (order,) = [order for order in sandbox.ledger.orders.values() if order.status == "PAYING"]
+        await getattr(sandbox.customer, end)(order.order_no)
+        await restarted.until(f"{order.out_order_no}: it {shown}")
+        assert len([line for line in restarted.lines if "Look into" in line]) == 1
