@@ -9,7 +9,8 @@ reasons:
   a reply to anything. It closes the connection, so that no later request can take it for its own reply. So do bytes
   that follow a reply, bytes that arrive before the first request, and the beginning of a TLS record.
 - *Whether the connection is still open.* ``is_usable`` also looks into the socket, which may contain bytes, or the
-  end of the stream, that the event loop has not delivered yet. The request is then written without an await in between.
+  end of the stream, that the event loop has not delivered yet; ``has_spoken`` does so before the first request. The
+  request is then written without an await in between.
 
 The states, and what ends them:
 
@@ -102,6 +103,7 @@ class Connection(asyncio.BufferedProtocol):
         "_is_readable",
         "_received",
         "_records",
+        "_server_finished",
         "_socket",
         "_tls",
         "_transport",
@@ -129,6 +131,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_readable = _readiness(sock)
         self._closed = closed
         self._tls = tls
+        self._server_finished = False
         self._exchange: _Exchange | None = None
 
     # -- for its user -----------------------------------------------------------------------------------------------
@@ -147,20 +150,13 @@ class Connection(asyncio.BufferedProtocol):
         """Whether a request may be sent: the server has neither closed the connection nor sent anything."""
         return self._is_connected() and self._waiting_bytes() is None and not self._has_part_of_a_record()
 
-    async def ensure_unused(self) -> None:
-        """Check that the first request may be sent: what the server sent before it could be taken for the reply.
-
-        Raises:
-            httpx.ConnectError: the server has closed the connection, or has sent something.
-        """
-        for _ in range(_MOST_READS):
-            if self.is_usable():
-                return
-            await asyncio.sleep(0)  # the event loop may have something to read that belongs to the TLS session
-        has_spoken = self._received or self._is_connected()
-        what = "sent something" if has_spoken else "closed the connection"
-        message = f"the server {what} before the request"
-        raise httpx.ConnectError(message)
+    async def has_spoken(self) -> bool:
+        """Whether the server has sent anything before the first request: that could be taken for the reply to it."""
+        for _ in range(_MOST_READS if self._tls else 1):
+            if not (self._waiting_bytes() or self._has_part_of_a_record()):
+                return self._received > 0
+            await asyncio.sleep(0)  # the event loop has something to read, which may belong to the TLS session
+        return True
 
     def _waiting_bytes(self) -> bytes | None:
         """The first byte in the socket that the event loop has not read; none at its end, None if nothing is there."""
@@ -196,6 +192,8 @@ class Connection(asyncio.BufferedProtocol):
         self._exchange = _Exchange(reader, reply)
         self.state = ConnectionState.BUSY
         self._transport.write(b"".join((method, b" ", target, head[len(method) + 2 :])))
+        if self._server_finished:
+            self.eof_received()
         return reply
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
@@ -247,8 +245,16 @@ class Connection(asyncio.BufferedProtocol):
         self._exchange.reader.receive_data(bytes(self._buffer[:nbytes]))
         self._read(self._exchange)
 
-    def eof_received(self) -> None:
-        """The server will send nothing more. Returning None lets asyncio close the connection."""
+    def eof_received(self) -> bool:
+        """The server will send nothing more. Returning True keeps our half of a plain connection open."""
+        self._server_finished = True
+        if self.state is ConnectionState.FRESH and not self._tls:
+            # It may still read: a request that is sent now may be acted on, although no reply can come.
+            return True
+        self._end_of_stream()
+        return False
+
+    def _end_of_stream(self) -> None:
         exchange = self._exchange
         if exchange is not None and exchange.reader.their_state is h11.SEND_RESPONSE:
             self._fail(httpx.RemoteProtocolError("the server closed the connection before it had sent a reply"))
@@ -260,7 +266,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket was closed, by either side."""
         if exc is None and self.is_busy:
-            self.eof_received()  # of TLS that ends without a close_notify, uvloop reports nothing else
+            self._end_of_stream()  # of TLS that ends without a close_notify, uvloop reports nothing else
         self.state = ConnectionState.CLOSED
         why = "" if exc is None else f" ({type(exc).__name__})"
         self._fail(httpx.ReadError(f"the connection was lost{why}"))

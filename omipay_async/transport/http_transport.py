@@ -81,7 +81,8 @@ class _Pool:
             connection = await self._network.connect(attempt.node.base_url, address, self._context)
             attempt.connection = connection
             attempt.sign()  # again, if connecting took long
-            await connection.ensure_unused()
+            if await connection.has_spoken():
+                raise httpx.ConnectError("the server sent something before the request")
         # No await from here to the write: what was found out about the connection is still true.
         attempt.begin_sending()
         attempt.scope.watch(connection.count_received)

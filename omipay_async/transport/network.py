@@ -116,6 +116,8 @@ async def _connected(address: Address) -> socket.socket:
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+    except ConnectionResetError:
+        pass  # it was accepted and dropped at once, which is not a refusal: the first use of the socket fails
     except BaseException:
         sock.close()
         raise

@@ -12,6 +12,8 @@ import pytest
 
 from omipay_async.transport.network import Network
 
+from .server import until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -87,3 +89,18 @@ async def test_nothing_is_sent_over_a_connection_that_is_closed(
             connection.send(b"GET", b"/", HEADERS)
         await connection.gone
         assert peer.recv(100) == b""
+
+
+async def test_a_server_that_closed_its_half_may_still_read(
+    network: Network, listener: socket.socket, certified: Certified
+) -> None:
+    """A request is still sent to it, and fails because no reply can come."""
+    connection, peer = await connected(network, listener, certified)
+    with peer:
+        peer.shutdown(socket.SHUT_WR)
+        await until(lambda: not connection.is_usable(), "the end to arrive")
+        await until(lambda: connection._server_finished, "the event loop to deliver it")
+        with pytest.raises(httpx.RemoteProtocolError, match="closed the connection before it had sent a reply"):
+            await connection.send(b"GET", b"/asked", HEADERS)
+        await network.aclose()
+        assert peer.recv(100).startswith(b"GET /asked HTTP/1.1\r\n")

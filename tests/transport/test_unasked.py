@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import pytest
 
-from omipay_async import AsyncOmipay, NotSent, Outcome, OutcomeUnknown, RetryPolicy
+from omipay_async import AsyncOmipay, NotSent, OmipayError, Outcome, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.transport.connection import Connection
 from omipay_async.transport.records import TLSRecords
 from tests.support.network import deliver
@@ -146,25 +146,15 @@ def server_tls(request: pytest.FixtureRequest, certified: Certified) -> ssl.SSLC
 
 def look_after(monkeypatch: pytest.MonkeyPatch, event: threading.Event) -> None:
     """Let each new connection be looked at only after ``event``, without a turn of the event loop in between."""
-    looks = Connection.ensure_unused
+    looks = Connection.has_spoken
 
-    async def after_a_pause(connection: Connection) -> None:
+    async def after_a_pause(connection: Connection) -> bool:
         await asyncio.sleep(0)  # uvloop writes the end of its handshake now
         event.wait(5)  # the program is busy, and the event loop reads nothing
         event.clear()
-        await looks(connection)
+        return await looks(connection)
 
-    monkeypatch.setattr(Connection, "ensure_unused", after_a_pause)
-
-
-async def never_sent(server: Server, certified: Certified, call: Callable[..., Any], *, attempts: int) -> NotSent:
-    """The error of a call of which no attempt was sent."""
-    retry = RetryPolicy(attempts=attempts, base_delay=0.001)
-    async with open_session(server.base_url, verify=certified.client, retry=retry) as omipay:
-        with pytest.raises(NotSent) as caught:
-            await call(omipay, "A-1")
-    assert caught.value.outcome is (Outcome.NOT_DONE if call is scan else None)
-    return caught.value
+    monkeypatch.setattr(Connection, "has_spoken", after_a_pause)
 
 
 @pytest.mark.parametrize("call", [scan, query])
@@ -181,15 +171,18 @@ async def test_what_came_before_the_request_is_not_its_reply(
 
     look_after(monkeypatch, said)
     with Server(speak_first, server_tls) as server:
-        error = await never_sent(server, certified, call, attempts=2)
-    assert "the server sent something before the request" in str(error)
+        options: dict[str, Any] = {"verify": certified.client, "retry": RetryPolicy(attempts=2, base_delay=0.001)}
+        async with open_session(server.base_url, **options) as omipay:
+            with pytest.raises(NotSent, match="the server sent something before the request") as caught:
+                await call(omipay, "A-1")
+    assert caught.value.outcome is (Outcome.NOT_DONE if call is scan else None)
     assert server.connections == 2
     assert received == []
 
 
 @pytest.mark.parametrize("call", [scan, query])
 @pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
-async def test_nothing_is_sent_to_a_server_that_has_closed_the_new_connection(
+async def test_a_node_that_drops_a_new_connection_is_not_one_that_refused_it(
     server_tls: ssl.SSLContext | None,
     certified: Certified,
     monkeypatch: pytest.MonkeyPatch,
@@ -197,7 +190,7 @@ async def test_nothing_is_sent_to_a_server_that_has_closed_the_new_connection(
     *,
     is_reset: bool,
 ) -> None:
-    """So it certainly did not receive the request: a money call that ends so has moved no money."""
+    """Whenever it is noticed: the second node is not asked, and nobody knows what became of a money call."""
     left = threading.Event()
 
     def leave(peer: Peer) -> None:
@@ -205,8 +198,13 @@ async def test_nothing_is_sent_to_a_server_that_has_closed_the_new_connection(
         left.set()
 
     look_after(monkeypatch, left)
-    with Server(leave, server_tls) as server:
-        await never_sent(server, certified, call, attempts=1)
+    with Server(leave, server_tls) as server, Server(leave, server_tls) as second:
+        options: dict[str, Any] = {"verify": certified.client, "retry": RetryPolicy(attempts=1)}
+        async with open_session(server.base_url, fallback=second.base_url, **options) as omipay:
+            with pytest.raises(OmipayError) as caught:
+                await call(omipay, "A-1")
+    assert type(caught.value) is (OutcomeUnknown if call is scan else TransportError)
+    assert (server.connections, second.connections) == (1, 0)
 
 
 async def test_half_a_record_ends_an_idle_connection(certified: Certified) -> None:

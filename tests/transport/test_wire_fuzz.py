@@ -95,8 +95,7 @@ class Peer:
 
     def ends(self) -> None:
         """Say nothing more."""
-        if not self.transport.closing:
-            self.connection.eof_received()
+        if not self.transport.closing and not self.connection.eof_received():
             self.transport.closing = True
         self._notify()
 
