@@ -76,10 +76,8 @@ class Gateway(GatewayState):
         validation.check(endpoint, fields)
         if broken:
             raise ErrorReply(ErrorCode.SYSTEM_ERROR, sentence("asked for by a fault; nothing was done"))
-        language = validation.language_of(endpoint, fields)
-        success = HANDLERS[endpoint.name](
-            self, validation.ValidRequest(endpoint, merchant, fields, language, request.base_url)
-        )
+        known = validation.known(endpoint, fields)
+        success = HANDLERS[endpoint.name](self, validation.ValidRequest(endpoint, merchant, known, request.base_url))
         return success if endpoint.name == "GetUserInfo" else {"return_code": "SUCCESS", **success}
 
     def _log(

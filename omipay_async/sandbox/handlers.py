@@ -268,7 +268,7 @@ def _new_order(
         rate,
         gateway.clock.time_ms(),
         gateway.clock.monotonic(),
-        language=request.fields.get("language", ""),
+        language=request.get("language"),
         notify_url=request.get("notify_url").strip(),
         return_to=return_to.strip(),
         status=(behaviour and behaviour.status) or OrderStatus.READY,

@@ -40,12 +40,14 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 @attrs.frozen
 class ValidRequest:
-    """A request that passed every check. ``base_url`` is the address that the caller used."""
+    """A request that passed every check, with the parameters that its endpoint has.
+
+    ``base_url`` is the address that the caller used.
+    """
 
     endpoint: Endpoint[Any]
     merchant: Merchant
     fields: Mapping[str, str]
-    language: str
     base_url: str
 
     def get(self, name: str, default: str = "") -> str:
@@ -143,11 +145,16 @@ def _check_minimum(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
         )
 
 
+def known(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that the endpoint has. The others change nothing."""
+    names = {parameter.name for parameter in endpoint.parameters} | ({"language"} if endpoint.takes_language else set())
+    return {name: value for name, value in fields.items() if name in names}
+
+
 def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[Sentence]:
     """Remarks for developers on what is not an error: the parameters that the endpoint does not have."""
-    known = {parameter.name for parameter in endpoint.parameters} | set(FIELDS)
-    known |= {"language"} if endpoint.takes_language else set()
-    unknown = [name for name in fields if name not in known]
+    expected = {*known(endpoint, fields), *FIELDS}
+    unknown = [name for name in fields if name not in expected]
     return tuple(sentence("unknown parameter {}", printable(name, 40)) for name in unknown[:_MOST_REMARKS])
 
 

@@ -336,3 +336,12 @@ def test_every_endpoint_is_called_here() -> None:
 def test_payment_codes_differ() -> None:
     """Each payment code has one meaning."""
     assert len({code.value for code in PaymentCode}) == len(PaymentCode.__members__)
+
+
+async def test_a_parameter_that_an_endpoint_does_not_have_changes_nothing(raw: RawClient, sandbox: Sandbox) -> None:
+    """Scan orders have neither a store nor a platform: the customer's app decides. The ledger has a remark."""
+    paid = await raw.ask("MakeScanOrder", o_number="unregistered", platform="POLI")
+    assert paid["return_code"] == "SUCCESS"
+    order = sandbox.ledger.orders[paid["order_no"]]
+    assert (order.platform, order.pay_currency) == ("", "CNY")
+    assert sandbox.ledger.calls[-1].remarks == ("unknown parameter o_number", "unknown parameter platform")
