@@ -1,5 +1,7 @@
 """The life of a session: whether it is open, in which event loop it is used, and by how many operations.
 
+    NEW --first use--> OPEN --close--> CLOSED
+
 Every component holds ``in_use()`` while one of its operations is under way. So a session that is used from another
 event loop can move there if nothing is under way, and raises a clear error otherwise.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 from typing import TYPE_CHECKING
 
 from omipay_async.errors import ConfigurationError, SessionClosed
@@ -15,6 +18,15 @@ from omipay_async.errors import ConfigurationError, SessionClosed
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+
+class LifeState(enum.Enum):
+    """The states of a session."""
+
+    NEW = enum.auto()
+    """It was never used, and does not belong to an event loop yet."""
+    OPEN = enum.auto()
+    CLOSED = enum.auto()
 
 
 class Usage:
@@ -42,19 +54,22 @@ class Lifecycle:
             keeps the session from being used there.
     """
 
-    __slots__ = ("_leave_loop", "_loop", "_usage", "closed")
+    __slots__ = ("_leave_loop", "_loop", "_usage", "state")
 
     def __init__(self, leave_loop: Callable[[], None]) -> None:
-        self.closed = False
-        """Whether ``close()`` was called."""
+        self.state = LifeState.NEW
         self._leave_loop = leave_loop
         self._loop: asyncio.AbstractEventLoop | None = None
-        """The event loop of the last use."""
         self._usage = Usage()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session was closed."""
+        return self.state is LifeState.CLOSED
 
     def ensure_open(self) -> None:
         """Raise :class:`SessionClosed` if it was closed. Needs no running event loop."""
-        if self.closed:
+        if self.state is LifeState.CLOSED:
             raise SessionClosed
 
     def ensure_usable(self) -> None:
@@ -80,6 +95,7 @@ class Lifecycle:
             self._leave_loop()
             self._usage = Usage()
         self._loop = loop
+        self.state = LifeState.OPEN
 
     def _ensure_unused(self, loop: asyncio.AbstractEventLoop) -> None:
         # What was under way in a loop that is closed has ended with it.
@@ -110,4 +126,4 @@ class Lifecycle:
 
     def close(self) -> None:
         """Let nothing new begin from now on."""
-        self.closed = True
+        self.state = LifeState.CLOSED
