@@ -81,5 +81,11 @@ class Events:
             return
         try:
             self._hook(event)
-        except Exception:  # the hook is the user's: what it raises must not become the result of the call
+        except BaseException as error:
+            from asyncio import CancelledError  # it takes long to load, and who calls this has it already
+
+            # The hook is the user's: what it raises must not become the result of the call. It is not async, so it
+            # cannot be cancelled itself; but it may ask a task or a future that was.
+            if not isinstance(error, Exception | CancelledError):
+                raise
             logger.exception("on_event raised on a %s event", event.name)

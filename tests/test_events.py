@@ -215,11 +215,14 @@ async def test_another_node_is_reported() -> None:
     ]
 
 
-async def test_a_hook_that_raises_changes_no_call(caplog: pytest.LogCaptureFixture) -> None:
-    """What it raises is logged and dropped."""
+@pytest.mark.parametrize("raised", [LookupError, asyncio.CancelledError])
+async def test_a_hook_that_raises_changes_no_call(
+    caplog: pytest.LogCaptureFixture, raised: type[BaseException]
+) -> None:
+    """What it raises is logged and dropped, also if it asks a task that was cancelled for its result."""
 
     def hook(event: Event) -> None:
-        raise LookupError(event.name)
+        raise raised(event.name)
 
     async with open_session(Gateway(success("MakeQROrder")), on_event=hook) as omipay:
         assert (await CALLS["MakeQROrder"](omipay)).order_no == "TR1"
@@ -228,7 +231,7 @@ async def test_a_hook_that_raises_changes_no_call(caplog: pytest.LogCaptureFixtu
     assert all(record.exc_info for record in complaints)
 
 
-def test_a_hook_that_is_cancelled_or_interrupted_is_not_silenced() -> None:
+def test_a_hook_that_is_interrupted_is_not_silenced() -> None:
     """Only exceptions are dropped, not KeyboardInterrupt."""
 
     def hook(event: Event) -> None:

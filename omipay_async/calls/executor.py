@@ -75,16 +75,9 @@ class CallExecutor:
             OmipayError: as the tables in ``retries`` and ``outcomes`` describe.
         """
         call = CallState.begin(self.clock, request, query, priority, timeout)
+        ended: Any | OmipayError = None
         try:
-            with self.life.in_use():
-                self._calls.add(call)
-                ended = await self._until_answered(call)
-        except OmipayError as rejection:  # of the set-up or of a nonce: nothing was sent
-            ended = outcomes.stated(request, rejection)
-        except BaseException as interruption:
-            self._interrupted(call, interruption)
-            raise
-        try:
+            ended = await self._result(call)
             await self._report_end(call, ended)
             if isinstance(ended, OmipayError):
                 raise ended
@@ -93,17 +86,34 @@ class CallExecutor:
             self._leave(call)
             del ended  # the traceback of an error refers to this frame: both would stay in memory, as in ``_leave``
 
+    async def _result(self, call: CallState) -> Any | OmipayError:
+        try:
+            with self.life.in_use():
+                self._calls.add(call)
+                return await self._until_answered(call)
+        except OmipayError as rejection:  # of the set-up or of a nonce: nothing was sent
+            return outcomes.stated(call.request, rejection)
+        except BaseException as interruption:
+            self._report_interruption(call, interruption)
+            raise
+
+    # The hook and the clock are the user's. Even if one of them raises what must not be caught, such as
+    # KeyboardInterrupt, the end of the call is written down.
+
     async def _report_end(self, call: CallState, ended: Any | OmipayError) -> None:
         error, result = (ended, None) if isinstance(ended, OmipayError) else (None, ended)
-        self.observer.call_ended(call, error, result)
-        if self.journal is not None:
-            await self.journal.close(call, error, result)
+        try:
+            self.observer.call_ended(call, error, result)
+        finally:
+            if self.journal is not None:
+                await self.journal.close(call, error, result)
 
-    def _interrupted(self, call: CallState, error: BaseException) -> None:
-        self.observer.call_ended(call, error)
-        if self.journal is not None:
-            self.journal.close_in_background(call, error)
-        self._leave(call)
+    def _report_interruption(self, call: CallState, error: BaseException) -> None:
+        try:
+            self.observer.call_ended(call, error)
+        finally:
+            if self.journal is not None:
+                self.journal.close_in_background(call, error)
 
     def report_rejected(self, request: RequestContext, error: OmipayError) -> OmipayError:
         """Report a call whose arguments were rejected. Returns the error to raise, with its outcome."""

@@ -26,12 +26,10 @@ from omipay_async.transport.attempt import Failed, session_closed
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.failures import Failure
 
-from .observer import log_call
+from .observer import field_of, log_call
 from .outcomes import of_interruption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from omipay_async.clock import Clock
     from omipay_async.journal import Journal
 
@@ -63,8 +61,9 @@ class CallJournal:
             if ended.why is CancelReason.CLOSED:
                 return session_closed()
             return _not_written(call, JournalError("the journal did not answer in time"))
-        except asyncio.CancelledError:
-            self._take_back(opening, entry, call)
+        except BaseException:  # a cancellation; or the call's coroutine is closed, perhaps after its event loop
+            if _loop_is_running():
+                self._take_back(opening, entry, call)
             raise
         if (error := _error_of(opening)) is not None:
             return _not_written(call, error)
@@ -181,9 +180,9 @@ def _closed(entry: JournalEntry, call: CallState, error: BaseException | None, r
             entry,
             outcome=JournalOutcome(_outcome_of(call, error)),
             error=type(error).__name__,
-            order_no=_text(getattr(error, "order_no", None)) or entry.order_no,
+            order_no=field_of(error, "order_no") or entry.order_no,
         )
-    field = functools.partial(_field, result)
+    field = functools.partial(field_of, result)
     status = field("status")
     return attrs.evolve(
         entry,
@@ -199,12 +198,3 @@ def _outcome_of(call: CallState, error: BaseException) -> Outcome:
         return error.outcome
     may_have_arrived = call.may_have_arrived
     return of_interruption(call.request.endpoint, may_have_arrived=may_have_arrived) or Outcome.UNKNOWN
-
-
-def _field(result: Mapping[str, Any] | Any, name: str) -> str | None:
-    # The reply of an endpoint that this library does not know is a dict.
-    return _text(result.get(name) if isinstance(result, dict) else getattr(result, name, None))
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -18,6 +18,8 @@ from omipay_async.events import Event, logger
 from .outcomes import of_failed, of_interruption, with_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from omipay_async.clock import Clock
     from omipay_async.events import Events
     from omipay_async.protocol.context import RequestContext
@@ -73,7 +75,7 @@ class CallObserver:
         event = self._event(call, "call", call.started, error, outcome)
         if call.moves_money and getattr(result, "status", None) is OrderStatus.PAYING:
             event = attrs.evolve(event, error_code=ErrorCode.USERPAYING)
-        self._events.emit(attrs.evolve(event, order_no=getattr(result, "order_no", None) or event.order_no))
+        self._events.emit(attrs.evolve(event, order_no=field_of(result, "order_no") or event.order_no))
 
     def _event(
         self, call: CallState, name: str, began: float, error: BaseException | None, outcome: Outcome | None
@@ -100,6 +102,12 @@ def _outcome(call: CallState, error: BaseException | None) -> Outcome | None:
     if error is None or isinstance(error, OmipayError):
         return getattr(error, "outcome", None)
     return of_interruption(call.request.endpoint, may_have_arrived=call.may_have_arrived)
+
+
+def field_of(result: Mapping[str, Any] | object, name: str) -> str | None:
+    """A text of what a call ended with: of a model, of an error, or of the mapping that a general call returns."""
+    value = result.get(name) if isinstance(result, dict) else getattr(result, name, None)
+    return value if isinstance(value, str) and value else None
 
 
 def log_call(level: int, request: RequestContext, text: str, *, outcome: Outcome | None = None, **more: Any) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -187,6 +188,7 @@ class HTTPClient:
         attempt.sign()
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
+        handled = sys.exception()
         try:
             with attempt.scope:
                 attempt.progress = Progress.HANDED_OVER
@@ -196,7 +198,8 @@ class HTTPClient:
         except TooLateError:
             return too_late(attempt.endpoint)
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
-            return failed(attempt, error, certain=not self._may_be_a_second_try(attempt, error))
+            certain = not self._may_be_a_second_try(attempt, error)
+            return failed(attempt, error, handled=handled, certain=certain)
 
     async def _over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
         if own.is_watched():

@@ -49,14 +49,15 @@ _CONNECTING: Final = {
 _UNREACHABLE: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 
-def failed(attempt: Attempt, error: Exception, *, certain: bool = True) -> Failed:
+def failed(attempt: Attempt, error: Exception, *, handled: BaseException | None = None, certain: bool = True) -> Failed:
     """The failure of an attempt that ended with ``error``.
 
+    ``handled`` is the exception that the caller was handling when the attempt began, if there was one.
     ``certain`` is False where ``error`` may belong to a second request that the transport made by itself.
     """
     text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
     what = f"{type(error).__name__}{': ' if text else ''}{text}"
-    unsent = certain and attempt.progress is not Progress.SENT and never_sent(error)
+    unsent = certain and attempt.progress is not Progress.SENT and never_sent(error, handled)
     if unsent or attempt.progress is Progress.CONNECTING:
         message = f"{attempt.endpoint}: not sent, {what}"
         return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))
@@ -64,13 +65,17 @@ def failed(attempt: Attempt, error: Exception, *, certain: bool = True) -> Faile
     return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
 
 
-def never_sent(error: Exception) -> bool:
-    """Whether ``error`` proves by itself that no byte of the request reached the gateway."""
+def never_sent(error: Exception, handled: BaseException | None = None) -> bool:
+    """Whether ``error`` proves by itself that no byte of the request reached the gateway.
+
+    A call that is made in an ``except`` block has the exception that is ``handled`` there as the context of its own
+    errors. It says nothing about this request.
+    """
     if not isinstance(error, _NEVER_SENT):
         return False
     cause = error.__cause__
     if cause is None and not error.__suppress_context__:
-        cause = error.__context__
+        cause = error.__context__ if error.__context__ is not handled else None
     return cause is None or _before_connected(cause)
 
 

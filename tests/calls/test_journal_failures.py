@@ -146,6 +146,20 @@ async def test_a_call_that_is_cancelled_during_opening_leaves_no_open_entry(
     assert gateway.requests == []
 
 
+async def test_a_call_that_is_closed_during_opening_leaves_no_open_entry(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal
+) -> None:
+    """As if it was cancelled, although its coroutine cannot await anything any more."""
+    journal.at["opening"] = stalled = Stalled()
+    async with gateway.session(journal=journal) as omipay:
+        call = scan(omipay)
+        call.send(None)
+        await stalled.reached.wait()
+        call.close()
+    assert (journal.names, journal.last.outcome) == (["opening", "closing"], JournalOutcome.NOT_DONE)
+    assert gateway.requests == []
+
+
 async def test_the_sessions_end_during_opening_sends_nothing(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal
 ) -> None:

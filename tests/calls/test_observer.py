@@ -199,10 +199,7 @@ class Interruption(BaseException):
     """Such as KeyboardInterrupt, which would end the tests."""
 
 
-@pytest.mark.parametrize("interruption", [asyncio.CancelledError, Interruption])
-async def test_an_interruption_after_the_reply_does_not_undo_it(
-    clock: ManualClock, gateway: Gateway, interruption: type[BaseException]
-) -> None:
+async def test_an_interruption_after_the_reply_does_not_undo_it(clock: ManualClock, gateway: Gateway) -> None:
     """A charge that was answered, but whose caller does not hear of it, is never reported as not done."""
     gateway.on("MakeScanOrder", PAID)
     reported: list[Event] = []
@@ -210,14 +207,58 @@ async def test_an_interruption_after_the_reply_does_not_undo_it(
     def interrupt(event: Event) -> None:
         reported.append(event)
         if event.name == "attempt":
-            raise interruption
+            raise Interruption
 
     journal = FakeJournal()
     async with gateway.session(on_event=interrupt, journal=journal) as omipay:
-        with pytest.raises(interruption):
+        with pytest.raises(Interruption):
             await scan(omipay)
     assert [(event.name, event.outcome) for event in reported] == [("attempt", None), ("call", Outcome.UNKNOWN)]
     assert (journal.names, journal.last.outcome) == (["opening", "closing"], JournalOutcome.UNKNOWN)
+
+
+@pytest.mark.parametrize("reply", [PAID, ZeroDivisionError()])
+async def test_an_interruption_by_the_report_of_the_end(
+    clock: ManualClock, gateway: Gateway, reply: dict[str, Any] | Exception
+) -> None:
+    """What the caller does not hear of is written down all the same."""
+    gateway.on("MakeScanOrder", reply)
+
+    def interrupt(event: Event) -> None:
+        if event.name == "call":
+            raise Interruption
+
+    journal = FakeJournal()
+    async with gateway.session(on_event=interrupt, journal=journal) as omipay:
+        with pytest.raises(Interruption):
+            await scan(omipay)
+    known = JournalOutcome.DONE if reply is PAID else JournalOutcome.UNKNOWN
+    assert (journal.names, journal.last.outcome) == (["opening", "closing"], known)
+
+
+async def test_interruptions_of_a_call_and_of_its_report(clock: ManualClock, gateway: Gateway) -> None:
+    """Its end is written down, and closing the session does not wait for it."""
+
+    def interrupt(event: Event) -> None:
+        raise Interruption
+
+    journal = FakeJournal()
+    omipay = gateway.session(on_event=interrupt, journal=journal)
+    with pytest.raises(Interruption):
+        await scan(omipay)
+    assert await outcome(await begin(clock, omipay.aclose())) is None
+    assert (journal.names, journal.last.outcome) == (["opening", "closing"], JournalOutcome.UNKNOWN)
+
+
+async def test_the_order_of_a_general_call_is_reported(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """As the journal has it: its reply is a mapping, not a model."""
+    gateway.on("ConfirmCheckOut", PAID, {**PAID, "order_no": 7})
+    async with gateway.session(on_event=events.append) as omipay:
+        for _ in range(2):
+            await omipay.call("ConfirmCheckOut", {"out_order_no": "A-1"})
+    assert [event.order_no for event in named(events, "call")] == ["TR1", None]
 
 
 async def test_an_interruption_before_a_repeat_of_what_was_never_sent(

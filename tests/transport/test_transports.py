@@ -19,6 +19,7 @@ from tests.support.scripted_gateway import REFUNDED, Gateway, make_refund, order
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from omipay_async import AsyncOmipay
     from omipay_async.testing import ManualClock
 
 
@@ -50,6 +51,24 @@ async def test_whatever_a_transport_raises(gateway: Gateway) -> None:
         with pytest.raises(TransportError, match=r"^QueryOrder: no answer, ZeroDivisionError \(") as unanswered:
             await omipay.query_order("TR1")
     assert (unknown.value.endpoint, unanswered.value.endpoint) == ("Refund", "QueryOrder")
+
+
+@pytest.mark.parametrize(("raised", "known"), [(httpx.ConnectError, NotSent), (httpx.ReadError, OutcomeUnknown)])
+async def test_what_the_caller_was_handling_says_nothing_about_the_request(
+    gateway: Gateway, raised: type[Exception], known: type[OmipayError]
+) -> None:
+    """A new try in an ``except`` block is judged like any other, although Python chains the two errors."""
+    gateway.on("Refund", raised("no way"))
+
+    async def try_again(omipay: AsyncOmipay) -> None:
+        try:
+            socket.inet_aton("nowhere")
+        except OSError:
+            await make_refund(omipay)
+
+    async with gateway.session() as omipay:
+        with pytest.raises(known):
+            await try_again(omipay)
 
 
 async def test_the_error_of_a_refused_connection_does_not_show_the_address(gateway: Gateway) -> None:
