@@ -9,8 +9,11 @@ import attrs
 from omipay_async.clock import Deadline
 from omipay_async.codes import Safety
 
+from .outcomes import of_end
+
 if TYPE_CHECKING:
     from omipay_async.clock import Clock
+    from omipay_async.errors import Outcome
     from omipay_async.journal import JournalEntry
     from omipay_async.protocol.context import RequestContext
     from omipay_async.transport.attempt import Attempt, Node
@@ -68,6 +71,10 @@ class CallState:
     def may_have_arrived(self) -> bool:
         """Whether the gateway may have received, and acted on, a request of this call."""
         return self.attempt is not None and self.attempt.may_have_arrived
+
+    def outcome_of(self, error: BaseException) -> Outcome | None:
+        """What is known about the money after the call has ended with ``error``."""
+        return of_end(self.request.endpoint, error, may_have_arrived=self.may_have_arrived)
 
     def time_left(self, clock: Clock) -> float:
         """How many seconds are left in which a request may be sent."""

@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.clock import wait
-from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
+from omipay_async.errors import JournalError, NotSent, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.attempt import Failed, session_closed
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.failures import Failure
 
 from .observer import field_of, log_call
-from .outcomes import of_interruption
 
 if TYPE_CHECKING:
     from omipay_async.clock import Clock
@@ -178,7 +177,7 @@ def _closed(entry: JournalEntry, call: CallState, error: BaseException | None, r
     if error is not None:
         return attrs.evolve(
             entry,
-            outcome=JournalOutcome(_outcome_of(call, error)),
+            outcome=JournalOutcome(call.outcome_of(error) or Outcome.UNKNOWN),
             error=type(error).__name__,
             order_no=field_of(error, "order_no") or entry.order_no,
         )
@@ -191,10 +190,3 @@ def _closed(entry: JournalEntry, call: CallState, error: BaseException | None, r
         refund_no=field("refund_no") or entry.refund_no,
         status=None if status is None else str(status),
     )
-
-
-def _outcome_of(call: CallState, error: BaseException) -> Outcome:
-    if isinstance(error, OmipayError) and error.outcome is not None:
-        return error.outcome
-    may_have_arrived = call.may_have_arrived
-    return of_interruption(call.request.endpoint, may_have_arrived=may_have_arrived) or Outcome.UNKNOWN

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from omipay_async.codes import ErrorCode, OrderStatus
-from omipay_async.errors import OmipayError, Outcome, OutcomeUnknown
+from omipay_async.errors import Outcome, OutcomeUnknown
 from omipay_async.events import Event, logger
 
-from .outcomes import of_failed, of_interruption, with_numbers
+from .outcomes import of_failed, with_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ class CallObserver:
             log_call(logging.ERROR, call.request, str(error), outcome=error.outcome)
         if not self._events.enabled:
             return
-        outcome = _outcome(call, error)
+        outcome = None if error is None else call.outcome_of(error)
         event = self._event(call, "call", call.started, error, outcome)
         if call.moves_money and getattr(result, "status", None) is OrderStatus.PAYING:
             event = attrs.evolve(event, error_code=ErrorCode.USERPAYING)
@@ -96,12 +96,6 @@ class CallObserver:
             out_order_no=numbers.get("out_order_no"),
             out_refund_no=numbers.get("out_refund_no"),
         )
-
-
-def _outcome(call: CallState, error: BaseException | None) -> Outcome | None:
-    if error is None or isinstance(error, OmipayError):
-        return getattr(error, "outcome", None)
-    return of_interruption(call.request.endpoint, may_have_arrived=call.may_have_arrived)
 
 
 def field_of(result: Mapping[str, Any] | object, name: str) -> str | None:

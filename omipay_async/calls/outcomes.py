@@ -87,8 +87,10 @@ def of_failed(request: RequestContext, failed: Failed) -> Outcome | None:
     return of_call(request, failed.error)
 
 
-def of_interruption(endpoint: Endpoint[Any], *, may_have_arrived: bool) -> Outcome | None:
-    """The outcome of a call that was cancelled, or that ended with an exception that is not ours."""
+def of_end(endpoint: Endpoint[Any], error: BaseException, *, may_have_arrived: bool) -> Outcome | None:
+    """The outcome of what ended a call: an error that was made for its caller, a cancellation, any other exception."""
+    if isinstance(error, OmipayError):
+        return error.outcome
     if endpoint.safety is Safety.READ:
         return None
     return Outcome.UNKNOWN if may_have_arrived else Outcome.NOT_DONE

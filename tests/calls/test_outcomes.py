@@ -154,7 +154,7 @@ def test_a_money_call_whose_outcome_is_not_known_raises_outcome_unknown(failure:
 def test_the_outcome_of_a_cancellation(name: str, sent: bool) -> None:
     """None for a read. For a money call it depends on whether it may have been received."""
     expected = (Outcome.UNKNOWN if sent else Outcome.NOT_DONE) if name in MONEY else None
-    assert outcomes.of_interruption(ENDPOINTS[name], may_have_arrived=sent) is expected
+    assert outcomes.of_end(ENDPOINTS[name], asyncio.CancelledError(), may_have_arrived=sent) is expected
 
 
 @pytest.mark.parametrize("error", [*UNSENT, *OPEN, asyncio.CancelledError(), KeyError()], ids=repr)
