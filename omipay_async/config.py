@@ -92,10 +92,10 @@ def _is_async(value: Callable[..., Any]) -> bool:
     return any(map(inspect.iscoroutinefunction, (value, type(value).__call__)))
 
 
-def instance(value: Any, name: str, *kinds: type[Any]) -> Any:
-    """``value`` if it is an instance of one of ``kinds``."""
-    if not isinstance(value, kinds):
-        _reject(name, f"must be a {' or a '.join(kind.__name__ for kind in kinds)}")
+def instance(value: object, name: str, kind: type[T]) -> T:
+    """``value`` if it is an instance of ``kind``."""
+    if not isinstance(value, kind):
+        _reject(name, f"must be a {kind.__name__}")
     return value
 
 

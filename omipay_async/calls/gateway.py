@@ -13,7 +13,7 @@ from omipay_async.codes import Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.protocol import validation
 from omipay_async.protocol.context import RequestContext
-from omipay_async.text import Secret, joined, plain_text, plain_value
+from omipay_async.text import Secret, joined, plain_value
 from omipay_async.transport.pool import Priority
 
 if TYPE_CHECKING:
@@ -69,21 +69,17 @@ class Gateway:
         self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, *, timeout: float | None = None
     ) -> dict[str, Any]:
         """Call an endpoint that this library does not know, and return its reply unchanged."""
-        request = RequestContext(validation.unknown_endpoint(safety), general=True)
+        called = validation.unknown_endpoint(safety)
         try:
-            general = request.endpoint = validation.general_endpoint(endpoint, safety)
+            called = validation.general_endpoint(endpoint, safety)
             query, has_language = validation.general_query(params)
             limit = self._limit(timeout)
         except InvalidRequest as error:
-            raise self.executor.report_rejected(request, error) from None
-        request.note(params)
-        request.secrets = [
-            *self.executor.credentials.keys,
-            *(plain_text(value) for value in params.values() if isinstance(value, str)),
-        ]
+            raise self.executor.report_rejected(RequestContext(called, general=True), error) from None
+        request = RequestContext.of(called, params, self.executor.credentials.keys, general=True)
         if not has_language:
-            query = self._with_language(general, query)
-        reply: dict[str, Any] = await self.executor.call(request, query, _priority(general), limit)
+            query = self._with_language(called, query)
+        reply: dict[str, Any] = await self.executor.call(request, query, _priority(called), limit)
         return reply
 
     def _with_language(self, endpoint: Endpoint[T], query: Secret) -> Secret:

@@ -27,6 +27,16 @@ LONGEST_TEXT: Final = 4096
 """In characters: the longest text that may be sent as one parameter."""
 
 
+def _numbers(values: Mapping[str, object]) -> dict[str, str]:
+    # A number that `call()` was given as an int is sent, and repeated in the reply, as text. (An int that is too large
+    # is rejected later, and so is a text that is too long: of that one, reports show the beginning.)
+    return {
+        name: _noted(value) if isinstance(value, str) else str(value)
+        for name, value in values.items()
+        if name in NUMBERS and (isinstance(value, str) or (type(value) is int and abs(value) <= LARGEST_INT))
+    }
+
+
 def _noted(number: str) -> str:
     number = plain_text(number)
     return number if len(number) <= LONGEST_TEXT else printable(number)
@@ -47,26 +57,22 @@ class RequestContext:
     currency: str | None = None
 
     @classmethod
-    def of(cls, endpoint: Endpoint[Any], values: Mapping[str, Any], keys: Iterable[str]) -> RequestContext:
-        """The context of a call of ``endpoint`` with these ``values``; ``keys`` are the merchant's."""
-        secret = (values.get(parameter.name) for parameter in endpoint.parameters if parameter.secret)
-        context = cls(endpoint, secrets=[*keys, *(plain_text(value) for value in secret if isinstance(value, str))])
-        context.note(values)
-        return context
-
-    def note(self, values: Mapping[str, Any]) -> None:
-        """Store the numbers, the amount and the currency of ``values``, which may be invalid otherwise."""
+    def of(
+        cls, endpoint: Endpoint[Any], values: Mapping[str, Any], keys: Iterable[str], *, general: bool = False
+    ) -> RequestContext:
+        """The context of a call of ``endpoint`` with ``values``, which may be invalid; ``keys`` are the merchant's."""
         plain = {name: plain_value(values[name]) for name in _NOTED if name in values}
-        # A number that `call()` was given as an int is sent, and repeated in the reply, as text. (An int that is too
-        # large is rejected later, and so is a text that is too long: of that one, reports show the beginning.)
-        self.numbers = {
-            name: _noted(value) if isinstance(value, str) else str(value)
-            for name, value in plain.items()
-            if name in NUMBERS and (isinstance(value, str) or (type(value) is int and abs(value) <= LARGEST_INT))
-        }
         amount, currency = plain.get("amount"), plain.get("currency")
-        self.amount = amount if type(amount) is int else None
-        self.currency = plain_text(currency) if isinstance(currency, str) else None
+        # Of a general call nobody knows which text is secret.
+        secret = values if general else (parameter.name for parameter in endpoint.parameters if parameter.secret)
+        return cls(
+            endpoint,
+            numbers=_numbers(plain),
+            secrets=[*keys, *(plain_text(values[name]) for name in secret if isinstance(values.get(name), str))],
+            general=general,
+            amount=amount if type(amount) is int else None,
+            currency=plain_text(currency) if isinstance(currency, str) else None,
+        )
 
     def excerpt(self, text: bytes | str) -> str:
         """The beginning of ``text`` from the gateway, without this call's secrets."""

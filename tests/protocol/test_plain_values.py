@@ -173,8 +173,7 @@ LARGEST = 2**63 - 1
 )
 def test_numbers_are_kept_as_text(values: dict[str, Any], numbers: dict[str, str]) -> None:
     """As they are on the wire. What cannot be sent as a number is left out."""
-    context = RequestContext(ENDPOINTS["Refund"])
-    context.note(values)
+    context = RequestContext.of(ENDPOINTS["Refund"], values, ())
     assert context.numbers == numbers
     assert (context.amount, context.currency) == (None, None)
 
