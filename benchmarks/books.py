@@ -60,14 +60,7 @@ async def _side(stack: contextlib.AsyncExitStack, gateway: str, url: str | None,
     async def block() -> float:
         began = time.perf_counter()
         for _ in range(calls):
-            await omipay.make_scan_order(
-                order_name="Flat white",
-                amount=450,
-                currency="AUD",
-                out_order_no="T1-000231",
-                qrcode="134567890123456789",
-                pos_no="till-1",
-            )
+            await comparators.scan(omipay)
         return (time.perf_counter() - began) / calls * 1000
 
     return block

@@ -50,6 +50,18 @@ def session(server: str, **options: Any) -> AsyncOmipay:
     return AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=server + ROOT, **options)
 
 
+async def scan(omipay: AsyncOmipay) -> None:
+    """Make a scan order, which the canned gateway answers as paid."""
+    await omipay.make_scan_order(
+        order_name="Flat white",
+        amount=450,
+        currency="AUD",
+        out_order_no="T1-000231",
+        qrcode="134567890123456789",
+        pos_no="till-1",
+    )
+
+
 @contextlib.asynccontextmanager
 async def ours(server: str, **options: Any) -> AsyncIterator[Ask]:
     """This library."""

@@ -104,7 +104,7 @@ async def steps(effort: Effort) -> list[Row]:
 
 
 def notification() -> bytes:
-    """The body of a reply."""
+    """The body of a notification, correctly signed."""
     timestamp, nonce = "1540426523000", "313644f42ecd4758b5e23b80e86efdc4"
     sign = signature(comparators.M_NUMBER, timestamp, nonce, comparators.SECRET_KEY)
     order = {**server.ORDER, "order_no": comparators.ORDER_NO, "total_amount": 450, "cny_amount": 2156}

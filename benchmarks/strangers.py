@@ -131,17 +131,6 @@ async def _handle(order: Order) -> None:
 _numbers = itertools.count()
 
 
-async def _scan(omipay: AsyncOmipay) -> None:
-    await omipay.make_scan_order(
-        order_name="Flat white",
-        amount=450,
-        currency="AUD",
-        out_order_no="T1-000231",
-        qrcode="134567890123456789",
-        pos_no="till-1",
-    )
-
-
 async def _query(omipay: AsyncOmipay) -> None:
     await omipay.query_order(ORDER_NO)
 
@@ -158,7 +147,7 @@ async def _genuine(omipay: AsyncOmipay) -> None:
 
 
 _CALLS: Final[Mapping[str, Ask]] = {
-    "make_scan_order": _scan,
+    "make_scan_order": comparators.scan,
     "query_order": _query,
     "poll_until_paid": _poll,
     "a genuine notification": _genuine,
