@@ -105,13 +105,14 @@ def _language(routed: RoutedRequest) -> Language:
 async def _handle_button(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
     if html.is_from_elsewhere(routed.request):
         return PlainTextResponse("this button was pressed from another site", 403)
-    fields = parse_qs((await read_body(routed.request)).decode(errors="replace"), max_num_fields=20)
+    body = (await read_body(routed.request)).decode(errors="replace")
     try:
+        fields = parse_qs(body, max_num_fields=20)
         await _act(sandbox, {name: values[0] for name, values in fields.items()})
-    except (KeyError, ValueError) as error:
-        # An unknown number, status or fault. What was only too late is not an error: the page is shown anew.
-        if not isinstance(error, IllegalMove):
-            return PlainTextResponse("there is no such order, refund, status or fault", 400)
+    except IllegalMove:
+        pass  # the button was pressed too late, which is not an error: the page is shown anew
+    except (KeyError, ValueError):
+        return PlainTextResponse("there is no such order, refund, status or fault", 400)
     return RedirectResponse(routed.request.url, 303)
 
 
