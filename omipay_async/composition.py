@@ -28,11 +28,12 @@ from .fulfilment.backends import MemoryBackend
 from .fulfilment.confirmations import Confirmations
 from .fulfilment.confirmed import ConfirmedOrders
 from .fulfilment.guard import OnceGuard
-from .fulfilment.receiver import NotificationReceiver, question
+from .fulfilment.receiver import NotificationReceiver
 from .fulfilment.wakeups import WakeUps
 from .polling.service import PollingService
 from .protocol import notifications
 from .protocol.decoding import ReplyDecoder
+from .protocol.endpoints import QUERY_ORDER
 from .protocol.signing import TaggedNonces
 from .transport.client import HTTPClient
 from .transport.pool import Priority
@@ -224,7 +225,9 @@ def _receiver(
         gateway_ms=executor.gateway_time.time_ms,
         gateway=gateway,
         confirmations=Confirmations(
-            question(gateway), clock, at_once=executor.client.pool.limits[Priority.CONFIRMATION]
+            gateway.question(QUERY_ORDER, "order_no", Priority.CONFIRMATION),
+            clock,
+            at_once=executor.client.pool.limits[Priority.CONFIRMATION],
         ),
         confirmed=ConfirmedOrders(
             backend=options.backend,

@@ -17,7 +17,7 @@ from omipay_async.text import Secret, joined, plain_value
 from omipay_async.transport.pool import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from omipay_async.codes import Language
     from omipay_async.protocol.endpoints import Endpoint
@@ -64,6 +64,16 @@ class Gateway:
         priority = _priority(endpoint) if priority is None else priority
         reply: T = await self.executor.call(request, query, priority, limit)
         return reply
+
+    def question(
+        self, endpoint: Endpoint[T], parameter: str, priority: Priority
+    ) -> Callable[[str, float], Coroutine[Any, Any, T]]:
+        """A function that asks about a number within so many seconds, for polls and confirmations."""
+
+        async def ask(number: str, seconds: float) -> T:
+            return await self.call(endpoint, {parameter: number}, timeout=seconds, priority=priority)
+
+        return ask
 
     async def call_unknown(
         self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, *, timeout: float | None = None

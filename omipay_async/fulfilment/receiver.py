@@ -27,7 +27,6 @@ from omipay_async.errors import (
 from omipay_async.events import Event, Events, logger
 from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
-from omipay_async.transport.pool import Priority
 
 from .backends import one_spelling
 from .guard import OnceGuard, StillRunning
@@ -250,18 +249,6 @@ class _WatchedHandler:
         except BaseException as error:
             self.raised = error
             raise
-
-
-def question(gateway: Gateway) -> Callable[[str, float], Awaitable[Order]]:
-    """How ``Confirmations`` asks the gateway: after the merchant's own reads and before polls."""
-
-    async def ask(order_no: str, seconds: float) -> Order:
-        order: Order = await gateway.call(
-            QUERY_ORDER, {"order_no": order_no}, timeout=seconds, priority=Priority.CONFIRMATION
-        )
-        return order
-
-    return ask
 
 
 def _fingerprint(notification: Notification) -> str:

@@ -6,7 +6,7 @@ Every error of a poll has ``outcome`` UNKNOWN, whatever the failed call had: the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from omipay_async.calls import outcomes
 from omipay_async.codes import Safety
@@ -23,7 +23,7 @@ from .scheduler import Schedule
 from .subject import S, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from omipay_async.calls.gateway import Gateway
     from omipay_async.calls.lifecycle import Lifecycle
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from omipay_async.events import Events
     from omipay_async.fulfilment.wakeups import WakeUps
     from omipay_async.models import Order, Refund
-    from omipay_async.protocol.endpoints import Endpoint
 
 
 class PollingService:
@@ -52,12 +51,10 @@ class PollingService:
         self._events = events
         self._clock = clock
         self._wake_ups = wake_ups
-        self.orders: Topic[Order] = Topic(
-            "order", QUERY_ORDER, ORDER_FIELDS, _question(gateway, QUERY_ORDER, "order_no"), _payment_failed
-        )
-        self.refunds: Topic[Refund] = Topic(
-            "refund", QUERY_REFUND, REFUND_FIELDS, _question(gateway, QUERY_REFUND, "refund_no"), _refund_failed
-        )
+        ask_order = gateway.question(QUERY_ORDER, "order_no", Priority.POLL)
+        ask_refund = gateway.question(QUERY_REFUND, "refund_no", Priority.POLL)
+        self.orders: Topic[Order] = Topic("order", QUERY_ORDER, ORDER_FIELDS, ask_order, _payment_failed)
+        self.refunds: Topic[Refund] = Topic("refund", QUERY_REFUND, REFUND_FIELDS, ask_refund, _refund_failed)
         self._poller = Poller(
             (self.orders, self.refunds),
             life=life,
@@ -148,15 +145,6 @@ class PollingService:
     async def aclose(self) -> None:
         """Return once every poll was ended, after ``close()``."""
         await self._poller.wait_closed()
-
-
-def _question(
-    gateway: Gateway, endpoint: Endpoint[Any], parameter: Literal["order_no", "refund_no"]
-) -> Callable[[str, float], Coroutine[Any, Any, Any]]:
-    async def ask(number: str, timeout: float) -> Any:
-        return await gateway.call(endpoint, {parameter: number}, timeout=timeout, priority=Priority.POLL)
-
-    return ask
 
 
 def _payment_failed(order: Order) -> PaymentFailed:
