@@ -23,6 +23,7 @@ from .calls.observer import CallObserver
 from .calls.retries import RetryPolicy
 from .clock import GatewayTime, SystemClock
 from .codes import Language
+from .errors import ConfigurationError
 from .events import Events
 from .fulfilment.backends import MemoryBackend
 from .fulfilment.confirmations import Confirmations
@@ -250,6 +251,11 @@ def _receiver(
 def _decoder(timezone: str | tzinfo) -> Callable[[], ReplyDecoder]:
     @functools.cache
     def decoder() -> ReplyDecoder:
-        return ReplyDecoder(config.zone(timezone) if isinstance(timezone, str) else timezone)
+        zone = config.zone(timezone) if isinstance(timezone, str) else timezone
+        try:
+            return ReplyDecoder(zone)
+        except (ImportError, OSError) as error:  # such as too many open files
+            message = f"cattrs, which reads the replies, cannot be loaded: {type(error).__name__}: {error}"
+            raise ConfigurationError(message) from error
 
     return decoder

@@ -94,6 +94,8 @@ class CallExecutor:
         except OmipayError as rejection:  # of the set-up or of a nonce: nothing was sent
             return outcomes.stated(call.request, rejection)
         except BaseException as interruption:
+            if isinstance(interruption, Exception) and call.moves_money and call.may_have_arrived:
+                return outcomes.unknown(call.request, interruption)  # such as of a clock, or MemoryError
             self._report_interruption(call, interruption)
             raise
 

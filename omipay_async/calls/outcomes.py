@@ -6,6 +6,7 @@ what ends a call that moves money                   ``outcome``
 the arguments or the set-up are rejected            NOT_DONE: nothing was sent
 ``NotSent``, ``SessionClosed``                      NOT_DONE: the gateway never received it
 no answer, an unusable reply, SYSTEM_ERROR          UNKNOWN: ``OutcomeUnknown``, caused by that
+an exception that is not ours, once it was sent     UNKNOWN: ``OutcomeUnknown``, caused by that
 a FAIL with one of the endpoint's unclear_codes     UNKNOWN: ORDER_PAID and ORDER_CLOSED of a scan order
 a FAIL with a code that no document lists           UNKNOWN for scan orders and refunds, else NOT_DONE
 any FAIL of an endpoint that is not documented      UNKNOWN, except PARAMETER_INVALID and authentication
@@ -115,7 +116,7 @@ def verdict(request: RequestContext, failed: Failed) -> OmipayError:
     """The error that a call ends with after a failed attempt."""
     error = failed.error
     if request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS:
-        return _unknown(request, error)
+        return unknown(request, error)
     return stated(request, error)
 
 
@@ -124,9 +125,12 @@ def stated(request: RequestContext, error: E) -> E:
     return restated(error, of_call(request, error), message=with_numbers(str(error), request.numbers))
 
 
-def _unknown(request: RequestContext, error: OmipayError) -> OutcomeUnknown:
-    message = f"{request.endpoint.name}: nobody knows whether it was acted on; do not repeat it ({error})"
-    unknown = OutcomeUnknown(
+def unknown(request: RequestContext, error: Exception) -> OutcomeUnknown:
+    """The error of a money call that was sent, and of which ``error`` hides what became of it."""
+    # What an exception that is not ours says may contain anything.
+    why = str(error) if isinstance(error, OmipayError) else type(error).__name__
+    message = f"{request.endpoint.name}: nobody knows whether it was acted on; do not repeat it ({why})"
+    made = OutcomeUnknown(
         with_numbers(message, request.numbers),
         endpoint=request.endpoint.name,
         order_no=request.numbers.get("order_no") or getattr(error, "order_no", None),
@@ -134,8 +138,8 @@ def _unknown(request: RequestContext, error: OmipayError) -> OutcomeUnknown:
         out_refund_no=request.numbers.get("out_refund_no"),
         raw=getattr(error, "raw", None),
     )
-    unknown.__cause__ = error
-    return unknown
+    made.__cause__ = error
+    return made
 
 
 def shows_an_order(raw: Mapping[str, Any]) -> bool:

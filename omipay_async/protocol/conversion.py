@@ -201,13 +201,16 @@ _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
 
 
 class ModelConverter:
-    """Converts replies whose times are in one time zone."""
+    """Converts replies whose times are in one time zone.
 
-    __slots__ = ("_converter", "_zone")
+    One is made before anything is sent, and everything that it needs is loaded then: a reply that has arrived must not
+    wait for files, or get lost because one cannot be read.
+    """
+
+    __slots__ = ("_converter",)
 
     def __init__(self, zone: tzinfo) -> None:
-        self._zone = zone
-        self._converter: cattrs.Converter | None = None
+        self._converter = _new_converter(zone)
 
     def structure(
         self, model: type[T], raw: Mapping[str, Any], essential: Collection[str], known: Mapping[str, Any]
@@ -222,7 +225,7 @@ class ModelConverter:
         """
         import cattrs
 
-        converter = self._converter = self._converter or _new_converter(self._zone)
+        converter = self._converter
         fields = _fields(model, raw, known)
         try:
             return converter.structure(fields, model)

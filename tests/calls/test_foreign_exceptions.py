@@ -1,0 +1,102 @@
+"""What ends a call and is not of this library: what cannot be loaded, and what fails once a request was sent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from omipay_async import ConfigurationError, JournalOutcome, Outcome, OutcomeUnknown
+from omipay_async.protocol.decoding import ReplyDecoder
+from tests.support.scripted_gateway import Gateway, make_refund, named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omipay_async import Event
+    from tests.support.fake_journal import FakeJournal
+
+
+class Unreadable:
+    """A finder of modules that cannot read the files of cattrs."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> None:
+        if name == "cattrs":
+            raise OSError(24, "Too many open files")
+
+
+async def test_nothing_is_sent_if_what_reads_the_reply_cannot_be_loaded(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a process has too many open files, or its libraries are being replaced: a ConfigurationError says why."""
+    async with gateway.session() as omipay:
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, "cattrs", raising=False)
+            patch.setattr(sys, "meta_path", [Unreadable(), *sys.meta_path])
+            with pytest.raises(ConfigurationError, match=r"cattrs.* cannot be loaded: .*Too many open files") as caught:
+                await make_refund(omipay)
+        assert caught.value.outcome is Outcome.NOT_DONE
+        assert gateway.requests == []
+        await make_refund(omipay)
+
+
+PROGRAM = """
+import asyncio, sys
+import httpx
+from omipay_async import AsyncOmipay
+
+late, sent = [], False
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if sent:
+            late.append(name)
+
+def answer(request):
+    global sent
+    sent = True
+    return httpx.Response(200, json={
+        "return_code": "SUCCESS", "order_no": "TR1", "out_order_no": "A-1", "order_time": "20240101101010"
+    })
+
+async def main():
+    async with AsyncOmipay("123456", "secret", transport=httpx.MockTransport(answer)) as omipay:
+        sys.meta_path.insert(0, Finder())
+        scan = await omipay.make_scan_order(
+            order_name="x", amount=450, currency="AUD", out_order_no="A-1", qrcode="1234567890", pos_no="1"
+        )
+        print(scan.is_paid, late)
+
+asyncio.run(main())
+"""
+
+
+def test_no_module_is_loaded_after_a_charge_was_sent() -> None:
+    """In a new process: a file that cannot be read then could cost the knowledge that the customer has paid."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True []"
+
+
+def out_of_memory(*_: Any) -> Any:
+    raise MemoryError
+
+
+async def test_whatever_fails_after_money_was_sent_leaves_the_outcome_unknown(
+    gateway: Gateway, journal: FakeJournal, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the cause of an OutcomeUnknown, in the event and in the journal too. A read ends with the exception."""
+    monkeypatch.setattr(ReplyDecoder, "decode", out_of_memory)
+    async with gateway.session(journal=journal, on_event=events.append) as omipay:
+        with pytest.raises(OutcomeUnknown, match=r"nobody knows .*\(MemoryError\) \(.*out_refund_no") as caught:
+            await make_refund(omipay)
+        with pytest.raises(MemoryError):
+            await omipay.query_order("TR1")
+    assert isinstance(caught.value.__cause__, MemoryError)
+    assert [(event.error, event.outcome) for event in named(events, "call")] == [
+        ("OutcomeUnknown", Outcome.UNKNOWN),
+        ("MemoryError", None),
+    ]
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is JournalOutcome.UNKNOWN
