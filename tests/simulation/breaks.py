@@ -32,12 +32,12 @@ def _repeat_money() -> Any:
 
 def _believe_silence() -> Any:
     """A money call without a reply is reported as not done."""
-    unknown = outcomes._unknown
+    unknown = outcomes.unknown
 
     def broken(request: Any, error: Any) -> Any:
         return outcomes.restated(unknown(request, error), Outcome.NOT_DONE)
 
-    return mock.patch.object(outcomes, "_unknown", broken)
+    return mock.patch.object(outcomes, "unknown", broken)
 
 
 def _believe_any_reply() -> Any:
