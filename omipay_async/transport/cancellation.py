@@ -42,6 +42,12 @@ class ScopeCancelled(Exception):
         self.why = why
 
 
+def caller_was_cancelled() -> bool:
+    """Whether the running task was cancelled. If it was not, a ``CancelledError`` comes from what the task awaits."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 class CancelScope:
     """``with CancelScope(clock) as scope:`` cancels its block at ``scope.end(why)``, or when its time is over."""
 

@@ -31,7 +31,7 @@ from omipay_async.events import logger
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Failed, Progress, TooLateError, cut_short, too_late
-from .cancellation import ScopeCancelled
+from .cancellation import ScopeCancelled, caller_was_cancelled
 from .evidence import failed
 from .given import keep_no_connection
 from .httpcore_path import keep_replies_out_of_the_log, our_request
@@ -197,6 +197,10 @@ class HTTPClient:
             return cut_short(attempt, ended.why)
         except TooLateError:
             return too_late(attempt.endpoint)
+        except asyncio.CancelledError as error:
+            if caller_was_cancelled():
+                raise
+            return failed(attempt, error)  # of a future that the transport or the resolver awaited
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             certain = not self._may_be_a_second_try(attempt, error)
             return failed(attempt, error, handled=handled, certain=certain)
@@ -275,6 +279,9 @@ async def _closed(close: Callable[[], Awaitable[None]]) -> None:
     try:
         async with asyncio.timeout(_CLOSING_S):
             await close()
+    except asyncio.CancelledError:
+        if caller_was_cancelled():
+            raise
     except Exception as error:  # noqa: BLE001 - a connection that has failed may fail to close in any way
         logger.debug("closing a connection failed: %s", type(error).__name__)
 

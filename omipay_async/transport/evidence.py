@@ -49,7 +49,9 @@ _CONNECTING: Final = {
 _UNREACHABLE: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 
-def failed(attempt: Attempt, error: Exception, *, handled: BaseException | None = None, certain: bool = True) -> Failed:
+def failed(
+    attempt: Attempt, error: BaseException, *, handled: BaseException | None = None, certain: bool = True
+) -> Failed:
     """The failure of an attempt that ended with ``error``.
 
     ``handled`` is the exception that the caller was handling when the attempt began, if there was one.
@@ -65,7 +67,7 @@ def failed(attempt: Attempt, error: Exception, *, handled: BaseException | None 
     return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
 
 
-def never_sent(error: Exception, handled: BaseException | None = None) -> bool:
+def never_sent(error: BaseException, handled: BaseException | None = None) -> bool:
     """Whether ``error`` proves by itself that no byte of the request reached the gateway.
 
     A call that is made in an ``except`` block has the exception that is ``handled`` there as the context of its own

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from omipay_async import Outcome
+from omipay_async import NotSent, Outcome, RetryPolicy
 from omipay_async.testing import ManualClock
 
 from .behaviours import ACCEPT_HANG, CLOSES_AFTER_REPLY, HEALTHY, SILENCE, Behaviour
@@ -142,3 +144,18 @@ async def test_read_cancelled(gateway: Gateway, transport: Transport) -> None:
     (event,) = named(events, "call")
     assert (event.order_no, event.outcome) == ("OM-1", None)
     assert event.error is not None
+
+
+async def test_a_resolver_that_is_shut_down_does_not_cancel_the_call() -> None:
+    """Nobody has cancelled the task of the call. Nothing was sent."""
+    resolver = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(resolver)
+    go = threading.Event()
+    resolver.submit(go.wait)
+    async with open_session("https://gateway.test/omipay/api", retry=RetryPolicy(attempts=1)) as omipay:
+        call = asyncio.create_task(scan(omipay, "A-1"))
+        await until(lambda: resolver._work_queue.qsize() > 0)
+        resolver.shutdown(wait=False, cancel_futures=True)
+        go.set()
+        with pytest.raises(NotSent, match="CancelledError"):
+            await call

@@ -13,6 +13,7 @@ import pytest
 from omipay_async import AsyncOmipay, OutcomeUnknown
 from omipay_async.transport import client as http_client
 from omipay_async.transport.given import keep_no_connection
+from tests.support.untyped import untyped
 
 from .client import Transport, open_session, query, scan
 from .server import M_NUMBER, SECRET_KEY
@@ -70,7 +71,9 @@ async def test_each_request_has_connection_close(gateway: Gateway, kind: Transpo
 class Stream(httpx.AsyncByteStream):
     """A reply whose body, or whose end, behaves as a test has set it."""
 
-    def __init__(self, *, fails: Exception | None = None, ends: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, *, fails: BaseException | None = None, ends: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._fails = fails
         self._ends = ends
 
@@ -115,7 +118,28 @@ async def test_once_a_reply_has_begun_no_error_means_that_nothing_was_sent(error
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("how", ["fails", "waits"])
+async def test_what_is_cancelled_inside_of_a_transport_does_not_cancel_the_call() -> None:
+    """Nobody has cancelled the task of the call: a charge that was sent is unknown."""
+    async with streaming(Stream(fails=asyncio.CancelledError()), []) as omipay:
+        with pytest.raises(OutcomeUnknown, match="no answer, CancelledError"):
+            await scan(omipay, "A-1")
+
+
+async def test_a_cancellation_in_the_middle_of_a_reply_is_the_callers() -> None:
+    """Who has cancelled the task gets the cancellation."""
+
+    class Cancelling(Stream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b'{"return_code": '
+            untyped(asyncio.current_task()).cancel()
+            await asyncio.sleep(0)
+
+    async with streaming(Cancelling(), []) as omipay:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(scan(omipay, "A-1"))
+
+
+@pytest.mark.parametrize("how", ["fails", "is cancelled", "waits"])
 async def test_a_reply_counts_although_its_connection_does_not_close(how: str) -> None:
     """Its body has been read; an error or a long wait at the end does not make a charge unknown."""
     go = asyncio.Event()
@@ -123,6 +147,8 @@ async def test_a_reply_counts_although_its_connection_does_not_close(how: str) -
     async def ends() -> None:
         if how == "fails":
             raise httpx.ReadError("the connection was lost")
+        if how == "is cancelled":
+            raise asyncio.CancelledError
         await go.wait()
 
     async with streaming(Stream(ends=ends), []) as omipay:

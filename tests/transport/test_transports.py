@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -80,16 +81,37 @@ async def test_the_error_of_a_refused_connection_does_not_show_the_address(gatew
     assert caught.value.endpoint == "QueryOrder"
 
 
-async def test_a_transport_that_cannot_be_closed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError])
+async def test_a_transport_that_cannot_be_closed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
+) -> None:
     """The session is closed all the same."""
 
     async def broken() -> None:
-        raise ZeroDivisionError
+        raise raised
 
     monkeypatch.setattr(gateway, "aclose", broken)
     async with gateway.session() as omipay:
         await omipay.query_order("TR1")
     assert "closed" in repr(omipay)
+
+
+async def test_closing_can_be_cancelled_while_the_transport_closes(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cancellation is the caller's."""
+    reached = asyncio.Event()
+
+    async def waits() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(gateway, "aclose", waits)
+    closing = asyncio.create_task(gateway.session().aclose())
+    await reached.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
 
 
 def from_module(name: str, kind: str) -> Exception:
