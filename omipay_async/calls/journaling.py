@@ -156,8 +156,10 @@ def _retrieve(task: asyncio.Task[None]) -> None:
 
 def _error_of(task: asyncio.Task[None]) -> JournalError | None:
     """What a step of the journal raised, as an error of ours."""
-    if not task.done() or task.cancelled():
+    if not task.done():
         return JournalError("the journal did not answer in time")
+    if task.cancelled():
+        return JournalError("the journal cancelled the request")
     error = task.exception()
     if error is None or isinstance(error, JournalError):
         return error

@@ -212,6 +212,7 @@ def general_query(params: object) -> tuple[Secret, bool]:
     if not isinstance(params, Mapping):
         reject("params", f"must be a mapping, not {type(params).__name__}")
     parts = []
+    has_language = False
     for name, given in params.items():
         value = plain_value(given)
         if not isinstance(name, str) or not (name := plain_text(name)).isidentifier() or not name.isascii():
@@ -220,7 +221,8 @@ def general_query(params: object) -> tuple[Secret, bool]:
             reject(f"params[{name!r}]", reason)
         if value is not None:
             parts.append(joined(name, "=", _general_value(name, value)))
-    return _joined(parts), params.get("language") is not None
+            has_language = has_language or name.casefold() == "language"
+    return _joined(parts), has_language
 
 
 def _general_value(name: str, value: object) -> str:

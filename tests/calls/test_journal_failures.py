@@ -54,7 +54,7 @@ def bounded() -> Iterator[None]:
     [
         (OSError("disk full"), "the journal raised OSError"),
         (JournalError("disk full"), "disk full"),
-        (asyncio.CancelledError(), "the journal did not answer in time"),
+        (asyncio.CancelledError(), "the journal cancelled the request"),
     ],
 )
 async def test_without_an_entry_nothing_is_sent(

@@ -121,12 +121,13 @@ async def test_a_calls_own_notify_url_counts_first(name: str) -> None:
 
 
 async def test_a_general_calls_own_language_counts_first() -> None:
-    """The session's language is added only if the parameters have none."""
+    """The session's language is added only if the parameters have none, in any spelling: a gateway may ignore case."""
     gateway = Gateway({})
     async with open_session(gateway, language="EN") as omipay:
-        await omipay.call("X", {"language": "CHS"})
-        assert "language=CHS" in gateway.pairs
-        assert "language=EN" not in gateway.pairs
+        for name in ("language", "Language"):
+            await omipay.call("X", {name: "CHS"})
+            assert f"{name}=CHS" in gateway.pairs
+            assert "language=EN" not in gateway.pairs
         await omipay.call("X", {"language": None})
         assert "language=EN" in gateway.pairs
         await omipay.call("X", {})
