@@ -169,13 +169,12 @@ class ConfirmedOrders:
             SessionClosed: the session was closed meanwhile.
         """
         deadline = None if timeout is None else self._clock.monotonic() + timeout
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         pause = _FIRST_PAUSE_S
         last_error: OmipayError | None = None
         self._wake_ups.listen()
+        waiter = self._new_waiter(out_order_no)
         try:
             while True:
-                waiter = self._renewed(out_order_no, waiter)
                 left = None if deadline is None else deadline - self._clock.monotonic()
                 try:
                     order = self._remembered_order(out_order_no) or await self._noted(out_order_no, left, waiter)
@@ -189,16 +188,16 @@ class ConfirmedOrders:
                 if left <= 0:
                     raise _timeout(out_order_no, timeout, last_error)
                 await wait(self._clock, (waiter,), min(pause, left))
+                self._forget_waiter(out_order_no, waiter)
+                waiter = self._new_waiter(out_order_no)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
         finally:
             self._forget_waiter(out_order_no, waiter)
 
-    def _renewed(self, out_order_no: str, waiter: asyncio.Future[None]) -> asyncio.Future[None]:
-        """A waiter that was not woken yet, in place of ``waiter``."""
-        self._forget_waiter(out_order_no, waiter)
-        renewed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(out_order_no, set()).add(renewed)
-        return renewed
+    def _new_waiter(self, out_order_no: str) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(out_order_no, set()).add(waiter)
+        return waiter
 
     def _forget_waiter(self, out_order_no: str, waiter: asyncio.Future[None]) -> None:
         waiters = self._waiters.get(out_order_no, set())
