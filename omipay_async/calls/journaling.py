@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.clock import wait
-from omipay_async.errors import JournalError, NotSent, Outcome
+from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.attempt import Failed, session_closed
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -163,7 +163,8 @@ def _error_of(task: asyncio.Task[None]) -> JournalError | None:
     error = task.exception()
     if error is None or isinstance(error, JournalError):
         return error
-    translated = JournalError(f"the journal raised {type(error).__name__}")
+    told = f": {error}" if isinstance(error, OmipayError) else ""  # the text of others may contain a password
+    translated = JournalError(f"the journal raised {type(error).__name__}{told}")
     translated.__cause__ = error
     return translated
 

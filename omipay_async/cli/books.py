@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import attrs
@@ -114,7 +115,13 @@ def _opened(db: str | None) -> Books:
         from omipay_async.sql import Books
     except ImportError as error:
         raise ConfigurationError(str(error)) from None
-    return Books(url)
+    books = Books(url)
+    _, _, file = url.partition(":///")
+    file = file.partition("?")[0]
+    if url.startswith("sqlite") and not file.startswith("file:") and not Path(file).exists():  # or it would be made
+        message = sentence("there is no file {}: go to the folder of your program, or give the whole path", file)
+        raise ConfigurationError(message)
+    return books
 
 
 def _ask(db: str | None, work: Callable[[Books], Awaitable[T]]) -> T:

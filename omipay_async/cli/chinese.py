@@ -79,6 +79,9 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "--db or OMIPAY_BOOKS_URL must be the URL of the books, such as sqlite:///omipay.db": (
             "请用 --db 或 OMIPAY_BOOKS_URL 指明账本的位置，例如 sqlite:///omipay.db"
         ),
+        "there is no file {}: go to the folder of your program, or give the whole path": (
+            "没有文件 {}：请进入程序所在的文件夹，或填写完整路径"
+        ),
         # The checks of doctor and verify
         "ok": "正常",
         "failed": "失败",
@@ -125,6 +128,9 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
             "OMIPAY_M_NUMBER 不是有效的商户编号：请注意开头的零"
         ),
         "the merchant is disabled: ask Omipay": "商户已被停用：请联系 Omipay",
+        "OMIPAY_BASE_URL must end in /omipay/api; if it does, try again later": (
+            "OMIPAY_BASE_URL 必须以 /omipay/api 结尾；如果已是如此，请稍后再试"
+        ),
         "no usable answer: try again later": "没有可用的应答：请稍后再试",
         "accepted: 1 AUD = {:f} CNY": "有效：1 AUD = {:f} CNY",
         "accepted, although the gateway gave no rate: {}": "有效，但网关没有给出汇率：{}",

@@ -215,7 +215,10 @@ async def key(omipay: AsyncOmipay) -> Finding:
         rate: Any = await omipay.get_exchange_rate("AUD", "CNY")
     except AuthenticationError as error:
         return Finding(_KEY, False, str(error), _KEY_ADVICE.get(error.error_code, ""), Exit.REFUSED)
-    except (TransportError, InvalidReply, GatewayError) as error:
+    except InvalidReply as error:
+        advice = sentence("OMIPAY_BASE_URL must end in /omipay/api; if it does, try again later")
+        return Finding(_KEY, False, str(error), advice, Exit.NO_ANSWER)
+    except (TransportError, GatewayError) as error:
         return Finding(_KEY, False, str(error), sentence("no usable answer: try again later"), Exit.NO_ANSWER)
     except APIError as error:
         return Finding(_KEY, True, sentence("accepted, although the gateway gave no rate: {}", error.error_code))

@@ -129,7 +129,9 @@ def _text(parameter: Parameter, value: object) -> str:
 
 def _amount(parameter: Parameter, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int):
-        reject(parameter.name, f"must be an int of minor units (A$1.00 is 100), not {type(value).__name__}")
+        reject(
+            parameter.name, f"must be an int of minor units (A$1.00 is 100: see to_minor), not {type(value).__name__}"
+        )
     if not 1 <= value <= LARGEST_INT:
         reject(parameter.name, "must be at least 1 minor unit" if value < 1 else "is too large")
     return f"{value:d}"

@@ -63,6 +63,7 @@ REMARKS: Final[Mapping[str, str]] = MappingProxyType(
             "amount 折合 {}，超出支付平台的单笔交易限额"
         ),
         "there is no such order": "订单不存在",
+        "there is no such order: this is the out_order_no of {}": "订单不存在：这是订单 {} 的 out_order_no",
         "the order is another merchant's": "该订单属于其他商户",
         "the order is {}": "订单状态为 {}",
         "{} is left to refund": "可退余额为 {}",

@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.codes import Currency, ErrorCode, OrderStatus, Platform
-from omipay_async.language import sentence
+from omipay_async.language import Sentence, sentence
 
 from .clock import wire_time
 from .errors import ErrorReply
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[[GatewayState, ValidRequest], dict[str, Any]]
 
-_NO_ORDER: Final = sentence("there is no such order")
 _ANOTHER_MERCHANTS: Final = sentence("the order is another merchant's")
 
 
@@ -140,11 +139,19 @@ def make_applet_order(gateway: GatewayState, request: ValidRequest) -> dict[str,
     }
 
 
+def _no_order(gateway: GatewayState, request: ValidRequest) -> Sentence:
+    """Why no order was found. A beginner's mistake is to ask by the merchant's own number."""
+    made = gateway.ledger.orders_of(request.get("order_no"), request.merchant.m_number)
+    if made:
+        return sentence("there is no such order: this is the out_order_no of {}", made[-1].order_no)
+    return sentence("there is no such order")
+
+
 def query_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.8. There is no code for an unknown order, so it is PERMISSION_ERROR too."""
     order = gateway.ledger.orders.get(request.get("order_no"))
     if order is None or order.m_number != request.merchant.m_number:
-        detail = _NO_ORDER if order is None else _ANOTHER_MERCHANTS
+        detail = _no_order(gateway, request) if order is None else _ANOTHER_MERCHANTS
         raise ErrorReply(ErrorCode.PERMISSION_ERROR, detail)
     gateway.ledger.count_query(order)
     return {
@@ -164,7 +171,7 @@ def refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.10. A repeated ``out_refund_no`` is another refund: no document says otherwise."""
     order = gateway.ledger.orders.get(request.get("order_no"))
     if order is None:
-        raise ErrorReply(ErrorCode.ORDER_NO_ERROR, _NO_ORDER)
+        raise ErrorReply(ErrorCode.ORDER_NO_ERROR, _no_order(gateway, request))
     if order.m_number != request.merchant.m_number:
         raise ErrorReply(ErrorCode.PERMISSION_ERROR, _ANOTHER_MERCHANTS)
     if not order.is_paid:

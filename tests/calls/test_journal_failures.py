@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from omipay_async import (
+    ConfigurationError,
     JournalError,
     JournalOutcome,
     NotSent,
@@ -53,6 +54,7 @@ def bounded() -> Iterator[None]:
     ("raised", "why"),
     [
         (OSError("disk full"), "the journal raised OSError"),
+        (ConfigurationError("another event loop"), "the journal raised ConfigurationError: another event loop"),
         (JournalError("disk full"), "disk full"),
         (asyncio.CancelledError(), "the journal cancelled the request"),
     ],

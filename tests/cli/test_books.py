@@ -145,8 +145,17 @@ def test_without_a_url_it_shows_how_to_give_one(cli: Cli) -> None:
     assert "OMIPAY_BOOKS_URL" in ended.complaint
 
 
-def test_missing_tables_are_exit_code_4(cli: Cli, db: str) -> None:
+def test_a_file_that_does_not_exist_is_not_made(cli: Cli, tmp_path: Path) -> None:
+    """Exit code 2: whoever is in another folder than the program would be shown empty books."""
+    ended = cli("books", "--db", f"sqlite:///{tmp_path / 'till.db'}?timeout=1")
+    assert ended.code == 2
+    assert f"there is no file {tmp_path / 'till.db'}: go to the folder of your program" in ended.complaint
+    assert not (tmp_path / "till.db").exists()
+
+
+def test_missing_tables_are_exit_code_4(cli: Cli, db: str, tmp_path: Path) -> None:
     """The message contains what is missing."""
+    (tmp_path / "omipay.db").touch()
     ended = cli("books", "--db", db)
     assert ended.code == 4
     assert "create_tables" in ended.complaint

@@ -183,6 +183,14 @@ def test_an_error_of_the_gateway_is_exit_code_4(doctored: Cli) -> None:
     assert "try again later" in ended.out
 
 
+def test_a_reply_that_is_not_the_gateways_leads_to_the_address(doctored: Cli) -> None:
+    """Whoever leaves the address's path out gets a web page."""
+    doctored.sandbox.faults.add(Fault.GARBAGE)
+    ended = doctored("doctor")
+    assert ended.code == 4
+    assert "OMIPAY_BASE_URL must end in /omipay/api" in ended.out
+
+
 def test_a_configuration_that_does_not_work_ends_it(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 2, and nothing is sent."""
     monkeypatch.setenv("OMIPAY_BASE_URL", "http://gateway.example/omipay/api")

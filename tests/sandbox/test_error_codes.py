@@ -171,6 +171,16 @@ async def test_query_of_an_unknown_order(raw: RawClient) -> None:
     assert (await raw.ask("QueryOrder", order_no="TR0"))["error_code"] == "PERMISSION_ERROR"
 
 
+async def test_whoever_asks_by_a_number_of_the_merchant_is_told_the_number_of_the_order(raw: RawClient) -> None:
+    """No endpoint takes an ``out_order_no`` for an order: both name the order that bears it."""
+    made = await raw.ask("MakeQROrder", out_order_no="SHOP-1")
+    for reply in (
+        await raw.ask("QueryOrder", order_no="SHOP-1"),
+        await raw.ask("Refund", order_no="SHOP-1", out_refund_no="R-1", amount=1),
+    ):
+        assert reply["error_msg"].endswith(f"this is the out_order_no of {made['order_no']}")
+
+
 async def test_refund_below_a_cent(raw: RawClient) -> None:
     """A refund that comes to less than A$0.01 is refused (CN 3.10)."""
     number = await raw.scanned(currency="CNY", amount="100")
