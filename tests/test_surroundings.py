@@ -6,18 +6,23 @@ import ast
 import asyncio
 import hashlib
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
+from zoneinfo import ZoneInfo
 
 import pytest
 import trio
 
 import omipay_async
-from omipay_async.errors import ConfigurationError
+from omipay_async import AsyncOmipay, RetryPolicy
+from omipay_async.errors import ConfigurationError, NotSent
 
 from .support.canned_gateway import CALLS, Gateway, open_session, success
+from .support.redis_server import free_port
 
 PACKAGE = Path(omipay_async.__file__).parent
 ALLOWED = {"md5", "sha224", "sha256", "sha384", "sha512"}
@@ -83,6 +88,23 @@ def test_under_trio_the_error_shows_that_asyncio_is_needed() -> None:
         with pytest.raises(ConfigurationError, match="asyncio"):
             trio.run(program)
     omipay._life.close()  # never opened: nothing to close
+
+
+async def test_nothing_is_read_from_disk_in_the_event_loop_if_zone_and_certificates_are_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For whoever runs beside a program that reports blocking calls, as the guide to operations shows it."""
+    given: dict[str, Any] = {"timezone": ZoneInfo("Australia/Sydney"), "verify": ssl.create_default_context()}
+    base_url = f"https://127.0.0.1:{free_port()}/omipay/api"
+    omipay = AsyncOmipay("123456", "secret", base_url=base_url, retry=RetryPolicy(attempts=1), **given)
+    reading = mock.Mock(side_effect=AssertionError("read in the event loop"))
+    monkeypatch.setattr("zoneinfo.ZoneInfo", reading)
+    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", reading)
+    monkeypatch.setattr("pathlib.Path.stat", reading)
+    async with omipay:
+        with pytest.raises(NotSent):
+            await omipay.get_exchange_rate("AUD", "CNY")
+    reading.assert_not_called()
 
 
 PROJECT = """
