@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import runpy
 import sqlite3
-from typing import TYPE_CHECKING, NamedTuple
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import text
 
 from omipay_async.sandbox import Fault, Sandbox
+from tests.support.entries import order, until_blocked
 from tests.support.markdown import DOCS, save_files
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import free_port
@@ -161,3 +165,26 @@ async def test_the_shop_sells_over_postgresql(tmp_path: Path) -> None:
         await connection.close()
         assert messages[0] == "ship S-7"
         assert [message.split()[0] for message in messages[1:]] == ["refund"]
+
+
+async def test_two_orders_of_one_sale_that_are_paid_at_the_same_moment_are_shipped_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over PostgreSQL two handlers can run at once. The second one waits for the sale that the first one has taken."""
+    save_files(DOCS / "shop.md", tmp_path)
+    with PostgresServer() as server:
+        monkeypatch.setenv("SHOP_DB", server.database().replace(":", "+asyncpg:", 1))
+        shop: Any = SimpleNamespace(**runpy.run_path(str(tmp_path / "shop.py")))
+        await shop.create_tables()
+        numbers = [(await shop.open_attempt("S-8"))[0] for _ in range(2)]
+        async with shop.engine.connect() as first, shop.engine.connect() as second, shop.engine.connect() as outside:
+            await shop.paid(order("TR1", numbers[0]), first)
+            waiting = asyncio.create_task(shop.paid(order("TR2", numbers[1]), second))
+            await until_blocked(outside)
+            await first.commit()
+            await waiting
+            await second.commit()
+            messages = (await outside.execute(text("SELECT message FROM outbox ORDER BY order_no"))).scalars().all()
+        await shop.books.aclose()
+        await shop.engine.dispose()
+    assert [message.split()[0] for message in messages] == ["ship", "refund"]
