@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async.sandbox import Fault, PaymentCode, Sandbox
+from omipay_async.sql import Books
+from tests.support.entries import UNKNOWN, entry
 from tests.support.markdown import DOCS, save_files
 from tests.support.redis_server import free_port
 
@@ -92,3 +94,28 @@ async def test_a_sale_is_not_forgotten_if_the_till_is_killed_while_the_customer_
         await getattr(sandbox.customer, end)(order.order_no)
         await restarted.until(f"{order.out_order_no}: it {shown}")
         assert len([line for line in restarted.lines if "Look into" in line]) == 1
+
+
+async def test_a_sale_whose_call_and_order_are_both_open_is_named_once(
+    gateway: tuple[Sandbox, dict[str, str]], tmp_path: Path
+) -> None:
+    """As after a refusal with an unknown code that names an order. The sales of other tills are not named."""
+    sandbox, environment = gateway
+    save_files(DOCS / "till.md", tmp_path)
+    async with Books(f"sqlite:///{tmp_path / 'till.db'}") as books:
+        await books.create_tables()
+        for number in ("T1-1", "T2-1"):
+            call = entry(number, m_number=sandbox.merchant.m_number, outcome=UNKNOWN, order_no=f"TR{number}")
+            await books.closing(call)
+    async with running(tmp_path, "till.py", **environment) as program:
+        await program.until("Look into")
+        program.close_input()
+        named = [line for line in (await program.end()).splitlines() if "Look into" in line]
+    assert named == ["Look into T1-1: nobody knows yet whether it was paid."]
+
+
+async def test_the_till_and_the_service_have_one_handler(tmp_path: Path) -> None:
+    """Either of them may be the one that runs it, and it runs once only."""
+    save_files(DOCS / "till.md", tmp_path)
+    programs = [(tmp_path / name).read_text() for name in ("till.py", "notify.py")]
+    assert ["def paid(" in program for program in programs] == [True, False]
