@@ -91,12 +91,12 @@ class CallExecutor:
             with self.life.in_use():
                 self._calls.add(call)
                 return await self._until_answered(call)
-        except OmipayError as rejection:  # of the set-up or of a nonce: nothing was sent
-            return outcomes.stated(call.request, rejection)
-        except BaseException as interruption:
-            if isinstance(interruption, Exception) and call.moves_money and call.may_have_arrived:
-                return outcomes.unknown(call.request, interruption)  # such as of a clock, or MemoryError
-            self._report_interruption(call, interruption)
+        except BaseException as error:
+            if isinstance(error, Exception) and call.moves_money and call.may_have_arrived:
+                return outcomes.unknown(call.request, error)  # such as of a clock, or MemoryError
+            if isinstance(error, OmipayError):  # of the set-up or of a nonce
+                return outcomes.stated(call.request, error)
+            self._report_interruption(call, error)
             raise
 
     # The hook and the clock are the user's. Even if one of them raises what must not be caught, such as

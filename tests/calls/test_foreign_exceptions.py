@@ -10,12 +10,13 @@ import pytest
 
 from omipay_async import ConfigurationError, JournalOutcome, Outcome, OutcomeUnknown
 from omipay_async.protocol.decoding import ReplyDecoder
-from tests.support.scripted_gateway import Gateway, make_refund, named
+from tests.support.scripted_gateway import Gateway, fail, make_refund, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from omipay_async import Event
+    from omipay_async.testing import ManualClock
     from tests.support.fake_journal import FakeJournal
 
 
@@ -99,4 +100,25 @@ async def test_whatever_fails_after_money_was_sent_leaves_the_outcome_unknown(
         ("MemoryError", None),
     ]
     assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is JournalOutcome.UNKNOWN
+
+
+async def test_an_error_of_ours_from_a_clock_does_not_hide_a_charge_that_was_sent(
+    gateway: Gateway, clock: ManualClock, journal: FakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Raised before anything is sent, it would be NOT_DONE."""
+
+    def misconfigured() -> int:
+        message = "the time server has no address"
+        raise ConfigurationError(message)
+
+    def answer(_: object) -> dict[str, str]:
+        monkeypatch.setattr(clock, "time_ms", misconfigured)
+        return fail("SIGN_TIMEOUT")
+
+    gateway.on("Refund", answer)
+    async with gateway.session(journal=journal) as omipay:
+        with pytest.raises(OutcomeUnknown, match="the time server has no address"):
+            await make_refund(omipay)
+        monkeypatch.undo()
     assert journal.last.outcome is JournalOutcome.UNKNOWN
