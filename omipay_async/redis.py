@@ -23,6 +23,7 @@ from .errors import BackendError, ConfigurationError
 from .events import logger
 from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim, checked_seconds
 from .text import plain_text
+from .transport.cancellation import caller_was_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -221,7 +222,6 @@ class RedisBackend:
     # -- listening --------------------------------------------------------------------------------------------------
 
     async def _keep_listening(self, on_wake: Callable[[str], object], attempted: asyncio.Event) -> None:
-        task = asyncio.current_task()
         pause = _FIRST_PAUSE_S
         warned = False
         while True:
@@ -229,7 +229,7 @@ class RedisBackend:
             try:
                 await self._listen_once(on_wake, attempted)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it was, this listens again
-                if task is None or task.cancelling():
+                if caller_was_cancelled():
                     raise asyncio.CancelledError from None
                 if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_S:  # it has worked for a while
                     pause, warned = _FIRST_PAUSE_S, False

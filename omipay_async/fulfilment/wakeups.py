@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from omipay_async.clock import wait
 from omipay_async.errors import BackendError
 from omipay_async.events import logger
+from omipay_async.transport.cancellation import caller_was_cancelled
 
 from .backends import Listener
 
@@ -87,7 +88,7 @@ class WakeUps:
             async with listener.listen(self._dispatch):
                 await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is None or task.cancelling():
+            if caller_was_cancelled():
                 raise
             return "CancelledError"  # raised by a time limit inside of the backend
         except BackendError as error:
