@@ -137,11 +137,16 @@ class Entries:
             reported["paid_at"] = func.coalesce(ORDER.c.paid_at, now)
         if order.out_order_no is None:
             del reported["out_order_no"]  # that of the call is kept
-        # The question may have been asked before the payment that a notification has confirmed meanwhile.
-        is_outdated = false() if order.is_paid else ORDER.c.paid_at.is_not(None)
-        is_settled = or_(ORDER.c.done_at.is_not(None), is_outdated)
-        kept = {name: case((is_settled, ORDER.c[name]), else_=reported[name]) for name in ("due_at", "closed_at")}
-        kept["status"] = case((is_outdated, ORDER.c.status), else_=reported["status"])
+        # An order that was paid stays listed as paid. If it is not final now, the question was probably asked before
+        # the payment that a notification has confirmed. If it has failed, a person should look into it.
+        is_contradicted = false() if order.is_paid else ORDER.c.paid_at.is_not(None)
+        again_at = due_at if order.is_failed else ORDER.c.due_at
+        is_done = ORDER.c.done_at.is_not(None)
+        kept = {
+            "status": case((is_contradicted, ORDER.c.status), else_=reported["status"]),
+            "closed_at": case((or_(is_done, is_contradicted), ORDER.c.closed_at), else_=reported["closed_at"]),
+            "due_at": case((is_done, ORDER.c.due_at), (is_contradicted, again_at), else_=reported["due_at"]),
+        }
         await connection.execute(
             insert.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported | kept)
         )

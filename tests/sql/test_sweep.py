@@ -10,7 +10,7 @@ import pytest
 
 from omipay_async.errors import BackendError, ConfigurationError, InvalidRequest, JournalError, SessionClosed
 from omipay_async.sql import Books, SweepReport
-from tests.support.entries import DONE, UNKNOWN, M, entry, execute, make_due, sold
+from tests.support.entries import DONE, UNKNOWN, M, entry, execute, make_due, order, sold
 from tests.support.shop_effects import create_outbox, ship
 
 if TYPE_CHECKING:
@@ -357,3 +357,21 @@ async def test_an_answer_that_is_older_than_the_payment_does_not_postpone_it(
     (waiting,) = await books.waiting()
     assert waiting.status == "PAID"
     assert waiting.due_at - datetime.now(UTC) < timedelta(minutes=1)
+
+
+async def test_a_payment_that_the_gateway_takes_back_stays_listed_and_is_asked_about_ever_less_often(
+    omipay: AsyncOmipay, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person has to look into it: it may be a mistake, or the money went back."""
+    await books.confirmed(M, order())
+    await execute(books, "UPDATE omipay_order SET made_at = '2020-01-01 00:00:00.000000'")
+    await make_due(books)
+
+    async def cancelled(*_: Any) -> Order:
+        return order(status="CANCELLED")
+
+    monkeypatch.setattr(omipay, "fulfil", cancelled)
+    assert (await books.sweep(omipay, books.transactional(ship))).failed == 1
+    (waiting,) = await books.waiting()
+    assert waiting.status == "PAID"
+    assert waiting.due_at - datetime.now(UTC) > timedelta(days=365)
