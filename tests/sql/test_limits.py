@@ -36,8 +36,9 @@ async def test_a_limit_is_from_one_order_to_a_million(omipay: AsyncOmipay, books
 async def test_any_other_limit_is_refused(omipay: AsyncOmipay, books: Books, limit: object) -> None:
     """By name, before the database is asked."""
     for question in (books.waiting(limit=limit), books.sweep(omipay, None, limit=limit)):  # type: ignore[arg-type]  # on purpose
-        with pytest.raises(InvalidRequest, match="limit"):
+        with pytest.raises(InvalidRequest, match="limit") as caught:
             await question
+        assert caught.value.parameter == "limit"
 
 
 async def test_a_new_report_counts_nothing() -> None:

@@ -104,3 +104,19 @@ async def test_a_server_that_closed_its_half_may_still_read(
             await connection.send(b"GET", b"/asked", HEADERS)
         await network.aclose()
         assert peer.recv(100).startswith(b"GET /asked HTTP/1.1\r\n")
+
+
+async def test_a_connection_that_is_closed_is_forgotten(
+    network: Network, listener: socket.socket, certified: Certified
+) -> None:
+    """By us or by the server: a session that lives for years keeps no trace of it."""
+    ours, peer = await connected(network, listener, certified)
+    theirs, other_peer = await connected(network, listener, certified)
+    assert network.connections == {ours, theirs}
+    ours.abort()
+    other_peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    other_peer.close()
+    with peer:
+        await ours.gone
+        await theirs.gone  # it was reset
+    assert network.connections == set()
