@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.errors import APIError, GatewayError, InvalidReply, NotSent, OmipayError
-from omipay_async.protocol.http_date import believable_date_ms
+from omipay_async.protocol.http_date import HALF_A_SECOND_MS, believable_date_ms
 from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, NonceProvider, checked_nonce
 from omipay_async.text import joined
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _CONNECT_S: Final = 5.0
 """Connecting may take a third of a call's time, and never more than this, so that a repeat or the second node gets its
 turn."""
-_HALF_A_SECOND_MS: Final = 500  # a Date header is cut to whole seconds: half a second is missing on average
 
 
 @attrs.define(eq=False)
@@ -270,7 +269,7 @@ class CallExecutor:
 
     def _learn(self, date_ms: int, node: str | None) -> None:
         """Learn the gateway's clock from the ``Date`` of its reply."""
-        if self.gateway_time.learn(date_ms + _HALF_A_SECOND_MS):
+        if self.gateway_time.learn(date_ms + HALF_A_SECOND_MS):
             self.observer.clock_learnt(node, self.gateway_time.offset_ms / 1000)
 
     # -- the end ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ what ends a call that moves money                   ``outcome``
 the arguments or the set-up are rejected            NOT_DONE: nothing was sent
 ``NotSent``, ``SessionClosed``                      NOT_DONE: the gateway never received it
 no answer, an unusable reply, SYSTEM_ERROR          UNKNOWN: ``OutcomeUnknown``, caused by that
-an exception that is not ours, once it was sent     UNKNOWN: ``OutcomeUnknown``, caused by that
+any other exception, once it was sent               UNKNOWN: ``OutcomeUnknown``, caused by that
 a FAIL with one of the endpoint's unclear_codes     UNKNOWN: ORDER_PAID and ORDER_CLOSED of a scan order
 a FAIL with a code that no document lists           UNKNOWN for scan orders and refunds, else NOT_DONE
 any FAIL of an endpoint that is not documented      UNKNOWN, except PARAMETER_INVALID and authentication

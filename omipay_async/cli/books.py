@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import attrs
@@ -33,9 +32,6 @@ T = TypeVar("T")
 
 _ARGUMENTS: Final = {"entry_or_id": "ID", "outcome": "OUTCOME", "order_no": "--order-no"}
 """The names of the parameters of ``Books.resolve`` on the command line."""
-
-_ALL: Final = 1_000_000
-"""The largest limit that ``Books.waiting`` takes: the number of orders that is shown must be true."""
 
 app: Final = typer.Typer(rich_markup_mode="rich")
 
@@ -104,7 +100,7 @@ def _opened(db: str | None) -> Books:
     """The books at ``db``, or else at OMIPAY_BOOKS_URL.
 
     Raises:
-        ConfigurationError: neither is given, or the extra is missing.
+        ConfigurationError: neither is given, the extra is missing, or the file does not exist.
     """
     url = (db or os.environ.get("OMIPAY_BOOKS_URL", "")).strip()
     if not url:
@@ -113,12 +109,11 @@ def _opened(db: str | None) -> Books:
         )
     try:
         from omipay_async.sql import Books
+        from omipay_async.sql.engines import missing_file
     except ImportError as error:
         raise ConfigurationError(str(error)) from None
     books = Books(url)
-    _, _, file = url.partition(":///")
-    file = file.partition("?")[0]
-    if url.startswith("sqlite") and not file.startswith("file:") and not Path(file).exists():  # or it would be made
+    if (file := missing_file(url)) is not None:
         message = sentence("there is no file {}: go to the folder of your program, or give the whole path", file)
         raise ConfigurationError(message)
     return books
@@ -134,7 +129,11 @@ def _ask(db: str | None, work: Callable[[Books], Awaitable[T]]) -> T:
 
 def _list(run: Run, db: str | None) -> None:
     async def ask(books: Books) -> tuple[list[JournalEntry], list[WaitingOrder]]:
-        return await books.unresolved(), await books.waiting(limit=_ALL)
+        from omipay_async.sql.books import LARGEST_LIMIT
+
+        return await books.unresolved(), await books.waiting(
+            limit=LARGEST_LIMIT
+        )  # the number that is shown must be true
 
     unresolved, waiting = _ask(db, ask)
     document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}

@@ -28,7 +28,7 @@ from omipay_async.errors import (
     TransportError,
 )
 from omipay_async.language import sentence
-from omipay_async.protocol.http_date import parse_http_date
+from omipay_async.protocol.http_date import HALF_A_SECOND_MS, parse_http_date
 from omipay_async.transport.client import to_url
 from omipay_async.transport.proxies import Proxies
 from omipay_async.transport.tls import ssl_context
@@ -51,8 +51,6 @@ _NOTIFICATION: Final = sentence("notification")
 _CLOCK: Final = sentence("clock")
 _KEY: Final = sentence("key")
 _TIMEOUT_S: Final = 10.0
-_HALF_A_SECOND_MS: Final = 500
-"""Added to a ``Date``, which is cut to whole seconds."""
 _LARGEST_OFFSET_S: Final = 60.0
 """The gateway rejects five minutes (CN 2.1). A clock that is one minute off is not set by NTP, and may get there."""
 
@@ -200,7 +198,7 @@ async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding
     date_ms = parse_http_date(reply.headers.get("date"))
     if date_ms is None:
         return Finding(_CLOCK, None, sentence("not known: the reply has no Date header"))
-    offset_s = (date_ms + _HALF_A_SECOND_MS - (began + clock.time_ms()) / 2) / 1000
+    offset_s = (date_ms + HALF_A_SECOND_MS - (began + clock.time_ms()) / 2) / 1000
     side = sentence("{:.0f} s behind the gateway's") if offset_s > 0 else sentence("{:.0f} s ahead of the gateway's")
     detail = side.filled(abs(offset_s))
     if abs(offset_s) >= _LARGEST_OFFSET_S:

@@ -16,6 +16,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+HALF_A_SECOND_MS: Final = 500
+"""To be added to a ``Date``, which is cut to whole seconds: half a second is missing on average."""
 _YEAR_2000_MS: Final = 946_684_800_000
 _FURTHEST_MS: Final = 30 * 86_400_000
 _FORMS: Final = re.compile(

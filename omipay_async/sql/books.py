@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _CREATION_S: Final = 30.0
 """How long creating the tables may take: another process may be creating them."""
-_LARGEST_LIMIT: Final = 1_000_000
+LARGEST_LIMIT: Final = 1_000_000
 _SWEEP_LIMIT: Final = 1_000
 
 
@@ -281,7 +281,7 @@ class Books:
 
 def _checked_limit(limit: object) -> int:
     number = plain_value(limit)
-    if type(number) is not int or not 0 < number <= _LARGEST_LIMIT:
-        message = f"limit must be a number of orders, from 1 to {_LARGEST_LIMIT:,}"
+    if type(number) is not int or not 0 < number <= LARGEST_LIMIT:
+        message = f"limit must be a number of orders, from 1 to {LARGEST_LIMIT:,}"
         raise InvalidRequest(message, parameter="limit")
     return number

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import DateTime, event, func, literal
@@ -57,6 +58,15 @@ def made_engine(url: str) -> AsyncEngine:
     except (ArgumentError, TypeError, ValueError):
         message = "url_or_engine: a host or an option of the URL, after the question mark, cannot be used"
     raise ConfigurationError(message)
+
+
+def missing_file(url: str) -> str | None:
+    """The name of the SQLite file of ``url`` if there is no such file, which connecting would make; else None."""
+    parsed = make_url(url)
+    file = parsed.database or ""
+    if parsed.get_backend_name() != "sqlite" or file.startswith("file:") or Path(file).exists():
+        return None
+    return file
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
