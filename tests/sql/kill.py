@@ -153,7 +153,7 @@ class Verdict:
 async def run(database: str, kills: int) -> Verdict:
     """Kill workers, sweep what is left, and compare the books with the gateway's ledger."""
     gateway = Gateway()
-    async with Books(database, lease=kill_worker.LEASE_S) as books, gateway, gateway.serve() as base_url:
+    async with Books(database) as books, gateway, gateway.serve() as base_url:
         await books.create_tables()
         await execute(books, "CREATE TABLE outbox (order_no TEXT)")
         workers = Workers(base_url, database, gateway)
