@@ -30,7 +30,9 @@ class PollMethods:
 
         ``order`` is an order number or any order object. A ``ScanOrder`` that is paid already is asked about at once.
         After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds limits the whole call
-        (None: for ever). A temporary error does not end the wait; a confirmed notification ends it at once. CN 3.4(6).
+        (None: for ever). The last question comes half a second before its end; if the event loop was blocked then, as
+        soon as it is free, with half a second for the answer. A temporary error does not end the wait; a confirmed
+        notification ends it at once. CN 3.4(6).
 
         ``on_status(order)``, sync or async, is called with the first status that is seen and with each change. What it
         raises ends this poll only.

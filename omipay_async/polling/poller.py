@@ -101,7 +101,7 @@ class Poller:
                 if state is None:
                     raise waiter.failure(last)
                 if on_status is not None and (last is None or state.status != last.status):
-                    await self._report(on_status, state, schedule)
+                    await self._report(on_status, state, waiter.schedule)
                 last = state
                 if state.is_final:
                     return state
@@ -169,7 +169,7 @@ class Poller:
             if subject.is_settled:
                 self._scheduler.discard(subject)
         elif subject.question is not None:
-            subject.is_woken = True  # the gateway may have answered the question under way before the payment
+            subject.is_outdated = True  # the gateway may have answered the question under way before the payment
         elif not subject.is_settled:
             self._scheduler.ask_first(subject)
             self._set_timer(self._clock.monotonic())
@@ -196,17 +196,19 @@ class Poller:
             found = self._instants.first(now)
             if found is None:
                 break
-            self._pass_instant(found[1])
+            self._pass_instant(found[1], now)
         self._ask(now)
 
-    def _pass_instant(self, waiter: Waiter[Any]) -> None:
+    def _pass_instant(self, waiter: Waiter[Any], now: float) -> None:
         subject = waiter.subject
-        passed = waiter.pass_instant()
+        was_blocked = waiter.schedule.deadline <= now
+        passed = waiter.pass_instant(now)
         self._update_timetable(waiter)
         if passed is Instant.DEADLINE:
             self._expire(waiter)
         elif subject.question is not None:
-            return  # the question under way counts as this one
+            # It counts as this one, unless the event loop was blocked for so long that its answer may be old.
+            subject.is_outdated = subject.is_outdated or was_blocked
         elif passed is Instant.FIRST:
             self._scheduler.ask_first(subject)
         else:
@@ -237,7 +239,7 @@ class Poller:
     def _ask(self, now: float) -> None:
         loop = asyncio.get_running_loop()
         while (subject := self._scheduler.take(now)) is not None:
-            subject.is_woken = False
+            subject.is_outdated = False
             limit = min(self._timeout, max(subject.deadline - now, _SHORTEST_QUESTION_S))
             subject.question = loop.create_task(subject.topic.ask(subject.number, limit))
             # Not in the task itself: a task that is cancelled before its first step runs no clean-up.
@@ -268,7 +270,7 @@ class Poller:
         for waiter in subject.waiters:
             waiter.asked(now)
             self._update_timetable(waiter)
-        if subject.is_woken and not subject.is_settled:
+        if subject.is_outdated and not subject.is_settled:
             self._scheduler.ask_first(subject)
         elif (interval := subject.interval) < math.inf:
             self._scheduler.repeat(subject, interval, now)

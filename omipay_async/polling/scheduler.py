@@ -59,6 +59,14 @@ class Schedule:
         last = deadline - min(_LAST_QUESTION_S, timeout / 20)
         return cls(interval, timeout, min(now + first_wait, last), last, deadline)
 
+    def with_last_question(self, now: float) -> Schedule:
+        """The schedule of a poll whose last question is asked ``now``: it has its time, however late it is asked.
+
+        It is late if something has blocked the event loop, or the process was stopped.
+        """
+        late = now - self.last
+        return self if late <= 0 else attrs.evolve(self, last=now, deadline=self.deadline + late)
+
 
 class Scheduled:
     """What can be asked about. Its fields belong to the :class:`Scheduler`."""

@@ -5,7 +5,7 @@ each compares the answer with what it expects. What can happen to a waiter:
 
 ======================  ===========================================================================================
 its first instant       the subject is asked about before all repeats
-its last instant        the subject is asked about once more
+its last instant        the subject is asked about once more; if it comes late, the deadline comes as much later
 its deadline            it ends with ``PollTimeout``, after an answer that has arrived already
 an answer, not final    becomes the latest state
 an answer, final        becomes the latest state, and settles the waiter: nothing changes that any more
@@ -103,7 +103,7 @@ def is_temporary(error: BaseException, primary_node: str) -> bool:
 class Subject(Scheduled, Generic[S]):
     """One order or refund that is waited for."""
 
-    __slots__ = ("expired", "has_failed", "is_woken", "number", "question", "topic", "waiters")
+    __slots__ = ("expired", "has_failed", "is_outdated", "number", "question", "topic", "waiters")
 
     def __init__(self, topic: Topic[S], number: str) -> None:
         super().__init__()
@@ -112,8 +112,8 @@ class Subject(Scheduled, Generic[S]):
         self.waiters: list[Waiter[S]] = []
         self.question: asyncio.Future[S] | None = None
         """The question that is under way."""
-        self.is_woken = False
-        """Whether it was reported as paid after the question that is under way began."""
+        self.is_outdated = False
+        """Whether the question that is under way may be answered from before a payment, so that another must follow."""
         self.has_failed = False
         self.expired: list[Waiter[S]] = []
         """Waiters whose time is over, but which have not ended yet."""
@@ -230,21 +230,26 @@ class Waiter(Generic[S]):
         """Whether it wants the question to be repeated."""
         return self.instant <= Instant.LAST
 
-    def pass_instant(self) -> Instant:
+    def pass_instant(self, now: float) -> Instant:
         """Go on to the following instant, since the next one has come. Returns the one that has passed."""
         passed = self.instant
         if passed is Instant.DEADLINE:
             self.instant = Instant.EXPIRED
-        elif passed is Instant.FIRST and self.schedule.first < self.schedule.last:
+        elif passed is Instant.FIRST and now < self.schedule.last:
             self.instant = Instant.LAST
         else:
             self.instant = Instant.DEADLINE
+            self.schedule = self.schedule.with_last_question(now)
         return passed
 
     def asked(self, now: float) -> None:
-        """Note that a question has ended: the next instant is the last question, or the deadline if it was that one."""
+        """Note that a question has ended: the next instant is the last question, or the deadline if it was that one.
+
+        An answer read after the deadline may be from before something blocked the event loop: it is not the last.
+        """
         if self.wants_more:
-            self.instant = Instant.LAST if now < self.schedule.last else Instant.DEADLINE
+            is_last = self.schedule.last <= now < self.schedule.deadline
+            self.instant = Instant.DEADLINE if is_last else Instant.LAST
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
