@@ -64,8 +64,7 @@ class Schedule:
 
         It is late if something has blocked the event loop, or the process was stopped.
         """
-        late = now - self.last
-        return self if late <= 0 else attrs.evolve(self, last=now, deadline=self.deadline + late)
+        return attrs.evolve(self, last=now, deadline=self.deadline + (now - self.last))
 
 
 class Scheduled:

@@ -43,5 +43,5 @@ def keep_replies_out_of_the_log() -> None:
                 record.msg, record.args = event, ()
         return True
 
-    for name in ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
-        logging.getLogger(name).addFilter(without_the_reply)
+    for part in ("connection", "http11", "http2", "proxy", "socks"):
+        logging.getLogger(f"httpcore.{part}").addFilter(without_the_reply)

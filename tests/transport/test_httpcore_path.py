@@ -25,11 +25,12 @@ def test_only_the_real_request_gets_the_target(method: bytes) -> None:
     assert "trace" not in extensions
 
 
-def test_only_what_a_server_sent_is_removed_from_the_log(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("part", ["connection", "http11", "http2", "proxy", "socks"])
+def test_only_what_a_server_sent_is_removed_from_the_log(caplog: pytest.LogCaptureFixture, part: str) -> None:
     """The events are still logged during our requests, but without the server's words."""
     keep_replies_out_of_the_log()
-    log = logging.getLogger("httpcore.http11")
-    caplog.set_level(logging.DEBUG, "httpcore.http11")
+    log = logging.getLogger(f"httpcore.{part}")
+    caplog.set_level(logging.DEBUG, "httpcore")
     said = "receive_response_headers.complete return_value=(b'HTTP/1.1', 302, b'/x?sign=8516A3')"
     log.debug(said)
     token = our_request.set(True)
