@@ -73,12 +73,6 @@ for number in sys.stdin.read().split():
 """
 ENGINES: Final = {
     "own process": Engine("omipay_async", ("own_process.py",)),
-    "arq": Engine(
-        "arq",
-        ("-m", "arq", "arq_worker.WorkerSettings"),
-        enqueue=ARQ,
-        python=os.environ.get("ARQ_PYTHON", sys.executable),
-    ),
     "taskiq": Engine(
         "taskiq",
         (
@@ -87,6 +81,12 @@ ENGINES: Final = {
         ),
         ("-m", "taskiq", "scheduler", "taskiq_worker:scheduler"),
         enqueue=TASKIQ,
+    ),
+    "arq": Engine(
+        "arq",
+        ("-m", "arq", "arq_worker.WorkerSettings"),
+        enqueue=ARQ,
+        python=os.environ.get("ARQ_PYTHON", sys.executable),
     ),
     "celery": Engine(
         "celery",
@@ -126,11 +126,22 @@ def effects(database: Path) -> list[str]:
         return [order_no for (order_no,) in db.execute("SELECT order_no FROM outbox")]
 
 
-def let_time_pass(database: Path) -> None:
-    """Let every order that a sweep is still to ask about be due now. Otherwise that takes as long as it is old."""
-    with contextlib.closing(sqlite3.connect(database)) as db:
-        db.execute("UPDATE omipay_order SET due_at = made_at WHERE due_at IS NOT NULL")
-        db.commit()
+@contextlib.asynccontextmanager
+async def time_passes(database: Path) -> AsyncIterator[None]:
+    """Let every order that a sweep is still to ask about be due now, each second again."""
+
+    async def pass_time() -> None:
+        while True:
+            with contextlib.closing(sqlite3.connect(database)) as db:
+                db.execute("UPDATE omipay_order SET due_at = made_at WHERE due_at IS NOT NULL")
+                db.commit()
+            await asyncio.sleep(1)
+
+    passing = asyncio.create_task(pass_time())
+    try:
+        yield
+    finally:
+        passing.cancel()
 
 
 async def end(program: Program, number: signal.Signals) -> None:
@@ -171,7 +182,7 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
             paid = random.Random(1).sample(orders, PAID)
             for order_no in paid[: PAID // 2]:
                 await sandbox.customer.pays(order_no)
-            let_time_pass(database)
+            await stack.enter_async_context(time_passes(database))
             await eventually(lambda: len(effects(database)) > PAID // 10)
             await end(workers[0], signal.SIGKILL)
             await end(workers[1], signal.SIGTERM)
@@ -179,7 +190,6 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
                 await sandbox.customer.pays(order_no)
             await start(*engine.worker)
             await start(*engine.worker)
-            let_time_pass(database)
             await eventually(lambda: set(effects(database)) == set(paid), 120)
     assert len(effects(database)) == PAID
 
