@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,6 +43,8 @@ _JOURNAL_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
 """How long a wait pauses before it looks for a note again, since it may have missed the wake-up."""
+_LAST_LOOK_S: Final = 0.5
+"""How long before the end of a wait it looks for the last time; a twentieth of its whole time if that is less."""
 _KIND: Final = "out_order_no:"
 _REQUIRED: Final = frozenset({"order_no", "status", "currency", "amount"})
 """The fields without which a note does not confirm anything."""
@@ -145,9 +148,8 @@ class ConfirmedOrders:
         except (OmipayError, ValueError) as error:
             logger.warning("other processes were not woken, their polls go on by interval: %s", error)
 
-    async def _ask_backend(self, question: Callable[[], Awaitable[Any]], seconds: float | None = None) -> Any:
-        limit = lease_of(self._backend) / 3
-        return await ask(self._clock, question, limit if seconds is None else min(seconds, limit))
+    async def _ask_backend(self, question: Callable[[], Awaitable[Any]], seconds: float = math.inf) -> Any:
+        return await ask(self._clock, question, min(seconds, lease_of(self._backend) / 3))
 
     def _note_key(self, out_order_no: str) -> str:
         return f"{self._m_number}:{_KIND}{out_order_no}"
@@ -168,24 +170,29 @@ class ConfirmedOrders:
             PollTimeout: there was none within ``timeout`` seconds.
             SessionClosed: the session was closed meanwhile.
         """
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        last_look_s = min(_LAST_LOOK_S, (timeout or 0.0) / 20)
+        until = math.inf if timeout is None else self._clock.monotonic() + timeout - last_look_s
+        is_last = False
         pause = _FIRST_PAUSE_S
         last_error: OmipayError | None = None
         self._wake_ups.listen()
         waiter = self._new_waiter(out_order_no)
         try:
             while True:
-                left = None if deadline is None else deadline - self._clock.monotonic()
+                now = self._clock.monotonic()
+                if now >= until and not is_last:
+                    # If something has blocked the event loop past the end, the last look has its time all the same.
+                    is_last, until = True, (until if now < until + last_look_s else now) + last_look_s
                 try:
-                    order = self._remembered_order(out_order_no) or await self._noted(out_order_no, left, waiter)
+                    order = self._remembered_order(out_order_no) or await self._noted(out_order_no, until - now, waiter)
                 except BackendError as error:
                     order, last_error = None, error
                 if order is not None:
                     return order
                 if self._life.closed:
                     raise _closed(out_order_no)
-                left = pause if deadline is None else deadline - self._clock.monotonic()
-                if left <= 0:
+                left = until - self._clock.monotonic()
+                if left <= 0 and is_last:
                     raise _timeout(out_order_no, timeout, last_error)
                 await wait(self._clock, (waiter,), min(pause, left))
                 self._forget_waiter(out_order_no, waiter)
@@ -209,13 +216,13 @@ class ConfirmedOrders:
         expires_at, order = self._remembered.get(out_order_no, (0.0, None))
         return order if expires_at > self._clock.monotonic() else None
 
-    async def _noted(self, out_order_no: str, left: float | None, waiter: asyncio.Future[None]) -> Order | None:
+    async def _noted(self, out_order_no: str, left: float, waiter: asyncio.Future[None]) -> Order | None:
         """The order as another process noted it; None if there is no note, none that can be read, or no answer yet.
 
         A backend that hangs does not hold up who is woken meanwhile, by a confirmation here or the end of the session.
         """
         notes = self._notes
-        if notes is None or (left is not None and left <= 0):
+        if notes is None or left <= 0:
             return None
         asking = asyncio.create_task(self._ask_backend(lambda: notes.noted(self._note_key(out_order_no)), left))
         asking.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -10,8 +10,9 @@ from unittest import mock
 import pytest
 
 from omipay_async import MemoryBackend, PollTimeout
+from tests.simulation.loop import MachineClock, VirtualLoop
 from tests.support.fulfilment_doubles import FaultyBackend, hanging
-from tests.support.scripted_gateway import M_NUMBER, begin, notification, order, outcome
+from tests.support.scripted_gateway import M_NUMBER, Gateway, begin, notification, order, outcome
 from tests.support.shared_backend import Channel, SharedBackend
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from omipay_async import NotificationReply, Order
     from omipay_async.testing import ManualClock
-    from tests.support.scripted_gateway import Gateway
 
 NUMBER = "T1-000231"
 KEY = f"{M_NUMBER}:out_order_no:{NUMBER}"
@@ -44,6 +44,44 @@ class Counting(SharedBackend):
         """As in memory."""
         self.asked.append(self._clock.monotonic())
         return await super().noted(key)
+
+
+@pytest.mark.parametrize(("timeout", "looks"), [(12, [0, 0.5, 1.5, 3.5, 7.5, 11.5]), (2, [0, 0.5, 1.5, 1.9])])
+async def test_a_wait_looks_once_more_before_its_end(
+    clock: ManualClock, gateway: Gateway, timeout: int, looks: list[float]
+) -> None:
+    """Another process may have noted the order after the last look by interval, and nobody woke the wait."""
+    backend = Counting(Channel(), clock)
+    async with gateway.session(backend=backend) as omipay:
+        in_vain, waiting = [
+            await begin(clock, omipay.wait_for_notification(number, timeout=timeout)) for number in ("T2", NUMBER)
+        ]
+        await clock.advance(looks[-2] + 0.1)
+        await backend.note(KEY, json.dumps({"order_no": "TR1", "raw": PAID}))
+        await clock.advance(timeout)
+        assert (await outcome(waiting)).order_no == "TR1"
+        assert isinstance(await outcome(in_vain), PollTimeout)
+    assert sorted(set(backend.asked)) == pytest.approx(looks)
+
+
+@pytest.mark.parametrize("until", [60, 300], ids=["just until its end", "long after its end"])
+def test_a_wait_whose_event_loop_was_blocked_looks_once_more(until: int) -> None:
+    """Another process has noted the order meanwhile."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        clock = MachineClock(loop)
+        backend = MemoryBackend(clock=clock)
+        async with Gateway(clock).session(backend=backend) as omipay:
+            waiting = asyncio.create_task(omipay.wait_for_notification(NUMBER))
+            await asyncio.sleep(1)
+            await backend.note(KEY, json.dumps({"order_no": "TR1", "raw": PAID}))
+            loop.stand_still(until - loop.time())
+            assert (await waiting).order_no == "TR1"
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
 
 
 async def test_a_wait_that_was_woken_without_a_note_looks_once_and_goes_on_by_interval(
