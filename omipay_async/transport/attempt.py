@@ -125,16 +125,20 @@ class Attempt:
         self.progress = Progress.SENT
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow httpcore's trace events. An exception that is raised here ends the request before it is sent."""
+        """Follow httpcore's trace events. An exception that is raised here ends the request before it is sent.
+
+        The first word of an event is the part of httpcore that reports it: a SOCKS proxy's is not an HTTP proxy's.
+        """
         if self.progress is Progress.SENT:
             return
-        if event.endswith(".send_request_headers.started"):
+        _, _, what = event.partition(".")
+        if what == "send_request_headers.started":
             # A proxy's CONNECT is a request too, but not ours.
             if info["request"].method != b"CONNECT":
                 self.begin_sending()
-        elif event == "connection.connect_tcp.started":
+        elif what == "connect_tcp.started":
             self.begin_connecting()
-        elif event == "connection.connect_tcp.complete":
+        elif what == "connect_tcp.complete":
             self.stream = info["return_value"]
 
 
