@@ -54,6 +54,7 @@ THIRD_PARTY = {
         "transport.client",
         "transport.connection",
         "transport.evidence",
+        "transport.given",
         "transport.http_transport",
         "transport.network",
         "transport.proxies",

@@ -1,7 +1,9 @@
 """Makes a transport that the user gave close each connection, where ``Connection: close`` is not enough. No I/O.
 
 aiohttp uses a connection again unless the *server* closes it, whatever header the request had (seen in 3.14). A surplus
-reply to one call could then answer the next one, so its pool must not keep connections.
+reply to one call could then answer the next one, so its pool must not keep connections. That also holds where another
+transport stands in front of it, such as one that traces, caches or repeats requests: what it passes them to is found
+among its attributes.
 
 ``_force_close`` is the one private name of aiohttp that is used here; a test over a real socket fails if aiohttp
 renames it.
@@ -9,15 +11,52 @@ renames it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-def keep_no_connection(transport: Any) -> None:
-    """Let the transport of httpx-aiohttp close each connection after its reply. Others do so by themselves."""
-    if not any(kind.__module__.partition(".")[0] == "httpx_aiohttp" for kind in type(transport).__mro__):
-        return
+_FEW: Final = 100
+"""A longer collection is no list of transports; a cache is one, for example. It is not searched before each request."""
+
+
+def keep_no_connection(transport: httpx.AsyncBaseTransport) -> None:
+    """Let the transports of httpx-aiohttp close each connection after its reply. Others do so by themselves."""
+    for one in _transports(transport):
+        if any(kind.__module__.partition(".")[0] == "httpx_aiohttp" for kind in type(one).__mro__):
+            _force_close(one)
+
+
+def _force_close(transport: Any) -> None:
     if not hasattr(transport.client, "connector"):  # the client is made at the first request, which is this one
         transport.client = transport.get_client()
     connector = transport.client.connector
     if connector is not None and not connector.force_close:
         connector._force_close = True  # noqa: SLF001 - see above
+
+
+def _transports(transport: object) -> list[object]:
+    """A transport, and those and the clients that it may pass a request to."""
+    found = [transport]
+    for one in found:  # it grows meanwhile
+        found += [held for held in _held_by(one) if all(held is not other for other in found)]
+    return found
+
+
+def _held_by(one: object) -> Iterator[object]:
+    """The transports and clients among the attributes of an object, alone or in a short list or dictionary."""
+    for value in _attributes(one):
+        if isinstance(value, dict | list | tuple) and len(value) <= _FEW:
+            values = tuple(value.values()) if isinstance(value, dict) else tuple(value)
+        else:
+            values = (value,)
+        yield from (held for held in values if isinstance(held, httpx.AsyncBaseTransport | httpx.AsyncClient))
+
+
+def _attributes(one: object) -> Iterator[object]:
+    yield from getattr(one, "__dict__", {}).values()
+    for kind in type(one).__mro__:
+        yield from (getattr(one, name, None) for name in kind.__dict__.get("__slots__", ()))

@@ -9,6 +9,7 @@ import aiohttp
 import httpx
 import httpx_aiohttp
 import pytest
+from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 
 from omipay_async import AsyncOmipay, OutcomeUnknown
 from omipay_async.transport import client as http_client
@@ -45,6 +46,92 @@ async def test_aiohttp_keeps_no_connection_for_the_next_request(gateway: Gateway
         await scan(omipay, "A-1")
         await query(omipay, "OM-2")
     assert (gateway.connections, gateway.acts["A-1"]) == (3, 1)
+
+
+class Plain(httpx.AsyncBaseTransport):
+    """A transport of the user's that passes each request to another one."""
+
+    def __init__(self, below: httpx.AsyncBaseTransport) -> None:
+        self.below = below
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.next().handle_async_request(request)
+
+    def next(self) -> httpx.AsyncBaseTransport:
+        """The other one."""
+        return self.below
+
+    async def aclose(self) -> None:
+        await self.next().aclose()
+
+
+class OneOfSeveral(Plain):
+    """Which keeps several in a list."""
+
+    def __init__(self, below: httpx.AsyncBaseTransport) -> None:
+        self.several = [below]
+
+    def next(self) -> httpx.AsyncBaseTransport:
+        return self.several[0]
+
+
+class ByName(Plain):
+    """Which keeps them by name, beside a cache."""
+
+    def __init__(self, below: httpx.AsyncBaseTransport) -> None:
+        self.cache = dict.fromkeys(range(10_000))
+        self.by_name = {"first": below}
+
+    def next(self) -> httpx.AsyncBaseTransport:
+        return self.by_name["first"]
+
+
+class Slotted(httpx.AsyncBaseTransport):
+    """Which has no dictionary of attributes."""
+
+    __slots__ = ("below",)
+
+    def __init__(self, below: httpx.AsyncBaseTransport) -> None:
+        self.below = below
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.below.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self.below.aclose()
+
+
+class OfAClient(httpx.AsyncBaseTransport):
+    """Which sends everything with a client of its own."""
+
+    def __init__(self, below: httpx.AsyncBaseTransport) -> None:
+        self.client = httpx.AsyncClient(transport=below)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.client.send(request)
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+
+
+class OfItself(Plain):
+    """Which leads to itself again."""
+
+    def __init__(self, below: httpx.AsyncBaseTransport) -> None:
+        super().__init__(below)
+        self.itself = self
+
+
+@pytest.mark.parametrize(
+    "wrapper", [AsyncOpenTelemetryTransport, Plain, OneOfSeveral, ByName, Slotted, OfAClient, OfItself]
+)
+async def test_aiohttp_keeps_no_connection_behind_another_transport(gateway: Gateway, wrapper: Any) -> None:
+    """A surplus reply on a connection that it kept would be taken for the answer to the next charge."""
+    transport = wrapper(Plain(httpx_aiohttp.AiohttpTransport()))
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=gateway.base_url, transport=transport) as omipay:
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+    assert (gateway.connections, gateway.acts["A-1"]) == (2, 1)
 
 
 async def test_a_pool_that_keeps_nothing_or_is_gone_is_left_alone() -> None:
