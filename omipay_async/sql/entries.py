@@ -103,6 +103,11 @@ class Entries:
             index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported, where=ORDER.c.closed_at.is_(None)
         )
 
+    def _due_at_once(self, m_number: str, order_no: str) -> Any:
+        """The statement that the next sweep asks about an order, which a person has named, unless it is final."""
+        this = and_(ORDER.c.m_number == m_number, ORDER.c.key == order_key(order_no), ORDER.c.closed_at.is_(None))
+        return update(ORDER).where(this).values(due_at=self._dialect.now())
+
     async def confirmed(self, m_number: str, order: Order) -> None:
         """Write down that the gateway reports an order as paid: it is to be fulfilled, and its call is resolved."""
 
@@ -262,6 +267,7 @@ class Entries:
         await connection.execute(update(CALL).where(this).values(values))
         if order_no is not None and row.out_refund_no is None:
             await connection.execute(self._made(row.m_number, order_no, {}))
+            await connection.execute(self._due_at_once(row.m_number, order_no))
 
     async def _forget_mistake(self, connection: AsyncConnection, row: Any) -> bool:
         """Forget the number that a person gave to a call, unless it is that of its sale. Returns whether it did.

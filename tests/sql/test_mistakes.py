@@ -224,3 +224,39 @@ async def test_an_effect_happens_once_however_the_number_is_spelt(
     await books.closing(entry("T9", outcome=DONE, order_no=f"{number} "))
     assert await books.waiting() == []
     assert await execute(books, "SELECT count(*) FROM outbox") == [(1,)]
+
+
+# -- when it is asked about -------------------------------------------------------------------------------------------
+
+
+async def test_the_next_sweep_asks_about_the_order_that_a_person_named(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """The order was made long ago, so nobody waits another ten seconds for it."""
+    made = await omipay.make_qr_order(
+        order_name="Tea", amount=450, currency="AUD", out_order_no="T1", platform="WECHATPAY"
+    )
+    await sandbox.customer.pays(made)
+    await resolved(books, made.order_no)
+    assert await books.sweep(omipay, handler) == SweepReport(fulfilled=1)
+    assert fulfilled == [made.order_no]
+
+
+async def test_a_number_that_is_given_again_is_asked_about_by_the_next_sweep(omipay: AsyncOmipay, books: Books) -> None:
+    """The person has seen the order now, although the gateway did not know it when it was last asked."""
+    call = await resolved(books)
+    await age(books, timedelta(days=1))
+    await books.sweep(omipay, None)
+    await books.resolve(call, DONE, order_no="TR9")
+    assert await books.sweep(omipay, None) == SweepReport(errors=1)
+
+
+async def test_an_order_that_is_final_is_not_asked_about_because_a_person_named_it(
+    omipay: AsyncOmipay, books: Books
+) -> None:
+    """It is fulfilled, or will not be paid."""
+    await books.sweep(omipay, None)
+    await books.confirmed(M, order("TR9"))
+    await books.finish(f"{M}:TR9", "somebody")
+    await resolved(books, "TR9")
+    assert await numbers(books) == []
