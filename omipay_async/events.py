@@ -23,6 +23,24 @@ def _shown(number: str | None) -> str | None:
     return None if number is None else printable(number)
 
 
+def log_fields(
+    *,
+    endpoint: str | None = None,
+    order_no: str | None = None,
+    out_order_no: str | None = None,
+    out_refund_no: str | None = None,
+    outcome: Outcome | None = None,
+) -> dict[str, str | None]:
+    """The ``extra`` of a log record about a call, an order or a refund: each such record has all five attributes."""
+    return {
+        "omipay_endpoint": endpoint,
+        "omipay_order_no": _shown(order_no),
+        "omipay_out_order_no": out_order_no,
+        "omipay_out_refund_no": out_refund_no,
+        "omipay_outcome": outcome,
+    }
+
+
 @attrs.frozen
 class Event:
     """Something that the session has done.

@@ -13,7 +13,7 @@ import attrs
 
 from omipay_async.codes import ErrorCode, OrderStatus
 from omipay_async.errors import Outcome, OutcomeUnknown
-from omipay_async.events import Event, logger
+from omipay_async.events import Event, log_fields, logger
 
 from .outcomes import of_failed, with_numbers
 
@@ -107,13 +107,13 @@ def field_of(result: Mapping[str, Any] | object, name: str) -> str | None:
 def log_call(level: int, request: RequestContext, text: str, *, outcome: Outcome | None = None, **more: Any) -> None:
     """Log ``text`` about a call, with its numbers."""
     numbers = request.numbers
-    extra = {
-        "omipay_endpoint": request.endpoint.name,
-        "omipay_order_no": numbers.get("order_no"),
-        "omipay_out_order_no": numbers.get("out_order_no"),
-        "omipay_out_refund_no": numbers.get("out_refund_no"),
-        "omipay_outcome": outcome,
-    }
+    extra = log_fields(
+        endpoint=request.endpoint.name,
+        order_no=numbers.get("order_no"),
+        out_order_no=numbers.get("out_order_no"),
+        out_refund_no=numbers.get("out_refund_no"),
+        outcome=outcome,
+    )
     name = request.endpoint.name
     shown = text if text.startswith(f"{name}:") else f"{name}: {text}"
     logger.log(level, "%s", with_numbers(shown, numbers), extra=extra, **more)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.clock import wait
 from omipay_async.errors import BackendError, JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
-from omipay_async.events import logger
+from omipay_async.events import log_fields, logger
 from omipay_async.models import Order
 from omipay_async.protocol.jsontext import json_object, json_text
 from omipay_async.text import printable
@@ -110,6 +110,7 @@ class ConfirmedOrders:
                 logger.warning(
                     "order %s: the gateway's answer has no out_order_no, so wait_for_notification cannot find it",
                     printable(order.order_no),
+                    extra=log_fields(order_no=order.order_no),
                 )
             return
         now = self._clock.monotonic()
@@ -146,7 +147,12 @@ class ConfirmedOrders:
                 await self._ask_backend(lambda: notes.note(key, text))
                 await self._ask_backend(lambda: self._backend.wake(key))
         except (OmipayError, ValueError) as error:
-            logger.warning("other processes were not woken, their polls go on by interval: %s", error)
+            logger.warning(
+                "order %s: other processes were not woken, their polls go on by interval: %s",
+                printable(order.order_no),
+                error,
+                extra=log_fields(order_no=order.order_no, out_order_no=order.out_order_no),
+            )
 
     async def _ask_backend(self, question: Callable[[], Awaitable[Any]], seconds: float = math.inf) -> Any:
         return await ask(self._clock, question, min(seconds, lease_of(self._backend) / 3))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from omipay_async.clock import Deadline, wait
 from omipay_async.errors import BackendError, OmipayError
-from omipay_async.events import logger
+from omipay_async.events import log_fields, logger
 from omipay_async.text import printable
 
 from .backends import DEFAULT_LEASE_S, Claim
@@ -172,6 +172,7 @@ class Lease:
             printable(self.key),
             seconds,
             self._seconds,
+            extra=self._log_fields(),
         )
 
     async def _renew(self, seconds: float) -> bool | None:
@@ -179,7 +180,7 @@ class Lease:
         try:
             return await self._ask(self._backend.renew, self.owner, _yes_or_no, seconds)
         except BackendError as error:
-            logger.warning("a claim could not be renewed: %s", error)
+            logger.warning("a claim could not be renewed: %s", error, extra=self._log_fields())
             return None
 
     async def record(self) -> bool:
@@ -202,7 +203,10 @@ class Lease:
         try:
             await self._ask(self._backend.release, self.owner, _nothing)
         except BackendError as error:
-            logger.warning("a claim lasts until its lease ends: %s", error)
+            logger.warning("a claim lasts until its lease ends: %s", error, extra=self._log_fields())
+
+    def _log_fields(self) -> dict[str, str | None]:
+        return log_fields(order_no=self.key.partition(":")[2])
 
     async def _ask(
         self,

@@ -24,7 +24,7 @@ from omipay_async.errors import (
     TransportError,
     UnconfirmedNotification,
 )
-from omipay_async.events import Event, Events, logger
+from omipay_async.events import Event, Events, log_fields, logger
 from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
 
@@ -176,12 +176,14 @@ class NotificationReceiver:
                 order.order_no,
                 error,
                 exc_info=error is watched.raised,
+                extra=_log_fields(order),
             )
             return notifications.failure(503, error, order)
         except StillRunning as running:
             return notifications.failure(503, BackendError(f"order {order.order_no}: {running}"), order)
         except Exception as error:  # noqa: BLE001 - the handler is the user's; whatever it raises means FAIL
-            logger.exception("order %s: the handler raised; the next delivery runs it again", order.order_no)
+            text = "order %s: the handler raised; the next delivery runs it again"
+            logger.exception(text, order.order_no, extra=_log_fields(order))
             return notifications.failure(500, error, order)
         return notifications.success(order, ran=ran)
 
@@ -249,6 +251,10 @@ class _WatchedHandler:
         except BaseException as error:
             self.raised = error
             raise
+
+
+def _log_fields(order: Order) -> dict[str, str | None]:
+    return log_fields(order_no=order.order_no, out_order_no=order.out_order_no)
 
 
 def _fingerprint(notification: Notification) -> str:

@@ -36,7 +36,7 @@ from omipay_async.errors import (
     SessionClosed,
     TransportError,
 )
-from omipay_async.events import logger
+from omipay_async.events import log_fields, logger
 from omipay_async.text import printable
 
 from .expectation import Expectation, contradiction
@@ -154,9 +154,16 @@ class Subject(Scheduled, Generic[S]):
         """Store a temporary error: the next question may be answered."""
         if not self.has_failed and any(waiter.instant is not Instant.EXPIRED for waiter in self.waiters):
             self.has_failed = True
-            logger.warning("%s %s: polling goes on after an error: %s", self.topic.kind, printable(self.number), error)
+            text = "%s %s: polling goes on after an error: %s"
+            logger.warning(text, self.topic.kind, printable(self.number), error, extra=self.log_fields())
         for waiter in self.waiters:
             waiter.last_error = error
+
+    def log_fields(self) -> dict[str, str | None]:
+        """What a log record about this subject has besides its text."""
+        return log_fields(
+            endpoint=self.topic.endpoint.name, order_no=self.number if self.topic.kind == "order" else None
+        )
 
     def fail(self, error: BaseException) -> None:
         """End every waiter with an error: another question would not help."""
@@ -276,7 +283,7 @@ class Waiter(Generic[S]):
         what = f"{topic.endpoint.name}: {topic.kind} {self.subject.number}: the answer is about another sale, {wrong}"
         if not self.has_rejected:
             self.has_rejected = True
-            logger.warning("%s; it is not accepted, polling goes on", what)
+            logger.warning("%s; it is not accepted, polling goes on", what, extra=self.subject.log_fields())
         self.last_error = InvalidReply(what, endpoint=topic.endpoint.name, raw=state.raw)
 
     def end_with(self, end: BaseException | End) -> None:

@@ -18,7 +18,7 @@ import attrs
 from sqlalchemy import and_, or_, select, update
 
 from omipay_async.errors import ConfigurationError, JournalError, LookupFailed, OmipayError, SessionClosed
-from omipay_async.events import logger
+from omipay_async.events import log_fields, logger
 from omipay_async.text import printable
 
 from . import schedule
@@ -293,9 +293,11 @@ class _Sweep:
             if isinstance(error, SessionClosed) and self._omipay.is_closed:
                 raise
             is_unknown = self._is_unknown(taken, error)
-            logger.warning(_UNKNOWN if is_unknown else _AGAIN, printable(taken.order_no), error)
+            extra = log_fields(order_no=taken.order_no)
+            logger.warning(_UNKNOWN if is_unknown else _AGAIN, printable(taken.order_no), error, extra=extra)
         except Exception:  # noqa: BLE001 - the handler is the user's; whatever it raises, it runs again
-            logger.exception("order %s: the handler raised; a sweep runs it again", printable(taken.order_no))
+            text, extra = "order %s: the handler raised; a sweep runs it again", log_fields(order_no=taken.order_no)
+            logger.exception(text, printable(taken.order_no), extra=extra)
         else:
             self.counts[_counted_as(order, self._handler)] += 1
             return

@@ -267,6 +267,7 @@ async def test_a_machine_that_slept_while_its_handler_ran_logs_a_warning(
     clock.shift(3600)
     await clock.advance(10)
     assert "TR1" in caplog.text
+    assert caplog.records[0].__dict__["omipay_order_no"] == "TR1"
     assert "3610.0 s" in caplog.text
     shop.go.set()
     assert await run is True

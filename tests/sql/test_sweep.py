@@ -127,6 +127,7 @@ async def test_a_handler_that_raises_is_run_again_soon(
     assert (report.fulfilled, report.errors) == (1, 1)
     assert "out of stock" in caplog.text
     (waiting,) = await books.waiting()
+    assert caplog.records[-1].__dict__["omipay_order_no"] == waiting.order_no
     assert (waiting.due_at - waiting.made_at).total_seconds() < 61
     await make_due(books)
     assert (await books.sweep(omipay, fail_once)).fulfilled == 1
@@ -141,6 +142,7 @@ async def test_a_gateway_without_answer_is_counted(
     report = await books.sweep(omipay, handler)
     assert (report.waiting, report.errors) == (2, 1)
     assert "NOBODYS" in caplog.text
+    assert caplog.records[-1].__dict__["omipay_order_no"] == "NOBODYS"
 
 
 @pytest.mark.parametrize("number", ["TR\n1", " ", "T" * 5000])
