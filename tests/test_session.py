@@ -11,7 +11,16 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from omipay_async import AsyncOmipay, ConfigurationError, InvalidRequest, QROrder, SessionClosed
+from omipay_async import (
+    AsyncOmipay,
+    ConfigurationError,
+    InvalidRequest,
+    Order,
+    OrderStatus,
+    Outcome,
+    QROrder,
+    SessionClosed,
+)
 from omipay_async.testing import ManualClock
 from omipay_async.transport.tls import ssl_context
 
@@ -35,6 +44,7 @@ async def handler(_: object) -> None:
     """Fulfil nothing."""
 
 
+PAID = Order("TR1", OrderStatus.PAID, None, "AUD", 450)
 CALLS: dict[str, Callable[[AsyncOmipay], Coroutine[Any, Any, object]]] = {
     "query_order": lambda omipay: omipay.query_order("TR1"),
     "refund": lambda omipay: omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1),
@@ -54,6 +64,31 @@ async def test_a_closed_session_raises_session_closed(gateway: Gateway, call: Ca
     with pytest.raises(SessionClosed):
         await call(omipay)
     assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "order_no", "refund_no", "unknown"),
+    [
+        (lambda omipay: omipay.query_order("TR1"), "TR1", "TR1", None, False),
+        (lambda omipay: omipay.query_refund("RF1"), "RF1", None, "RF1", False),
+        (lambda omipay: omipay.fulfil("TR1", handler), "TR1", "TR1", None, False),
+        (lambda omipay: omipay.poll_until_paid("TR1"), "TR1", "TR1", None, True),
+        (lambda omipay: omipay.poll_until_refunded("RF1", timeout=None), "RF1", None, "RF1", True),
+        (lambda omipay: omipay.settle("TR1", handler), "TR1", "TR1", None, True),
+        (lambda omipay: omipay._receiver.fulfil_paid(PAID, handler), "TR1", "TR1", None, True),
+        (lambda omipay: omipay.wait_for_notification("T-1"), "T-1", None, None, True),
+    ],
+)
+async def test_a_closed_session_names_what_to_ask_about_later(
+    gateway: Gateway, call: Callable[[AsyncOmipay], Any], number: str, *, order_no: Any, refund_no: Any, unknown: bool
+) -> None:
+    """In the text and in its fields, whether it was closed before or meanwhile. After a poll nobody knows."""
+    omipay = gateway.session()
+    await omipay.aclose()
+    with pytest.raises(SessionClosed, match=number) as caught:
+        await call(omipay)
+    assert (caught.value.order_no, caught.value.refund_no) == (order_no, refund_no)
+    assert caught.value.outcome is (Outcome.UNKNOWN if unknown else None)
 
 
 async def test_pages_of_a_closed_session(gateway: Gateway) -> None:

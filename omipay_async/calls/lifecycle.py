@@ -72,15 +72,16 @@ class Lifecycle:
         if self.state is LifeState.CLOSED:
             raise SessionClosed
 
-    def ensure_usable(self) -> None:
+    def ensure_usable(self, closed: Callable[[], SessionClosed] = SessionClosed) -> None:
         """Check that something may be begun here and now.
 
         Raises:
-            SessionClosed: it was closed.
+            SessionClosed: it was closed. ``closed`` makes the error, which may say what to ask about later.
             ConfigurationError: it has calls, polls or handlers under way in another event loop; or no event loop of
                 asyncio is running (one of trio is not enough).
         """
-        self.ensure_open()
+        if self.closed:
+            raise closed()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -103,9 +104,9 @@ class Lifecycle:
             message = "this session has calls under way in another event loop: use one session for each loop"
             raise ConfigurationError(message)
 
-    def in_use(self) -> Usage:
+    def in_use(self, closed: Callable[[], SessionClosed] = SessionClosed) -> Usage:
         """Hold this (``with life.in_use():``) during an operation. Raises what ``ensure_usable`` raises."""
-        self.ensure_usable()
+        self.ensure_usable(closed)
         return self._usage
 
     def is_here(self) -> bool:

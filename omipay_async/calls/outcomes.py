@@ -122,7 +122,10 @@ def verdict(request: RequestContext, failed: Failed) -> OmipayError:
 
 def stated(request: RequestContext, error: E) -> E:
     """``error`` as the caller gets it: with its outcome, and with the numbers of the call in its text."""
-    return restated(error, of_call(request, error), message=with_numbers(str(error), request.numbers))
+    made = restated(error, of_call(request, error), message=with_numbers(str(error), request.numbers))
+    if isinstance(made, SessionClosed):
+        made.order_no, made.refund_no = request.numbers.get("order_no"), request.numbers.get("refund_no")
+    return made
 
 
 def unknown(request: RequestContext, error: Exception) -> OutcomeUnknown:

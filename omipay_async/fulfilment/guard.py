@@ -124,7 +124,7 @@ class OnceGuard:
             if run.succeeded:
                 return False
         if self._closed:
-            raise _session_closed(order.order_no)
+            raise session_closed(order.order_no)
         run = _Run(Lease(self._backend, self._clock, key, self._unsettled), self._clock, order.order_no)
         run.start(functools.partial(handler, order), deadline)
         self._runs[key] = run
@@ -276,7 +276,7 @@ class _Run:
                 raise StillRunning(_ELSEWHERE)
             await wait(self._clock, (self._stopped, self._closed), min(pause, left))
             if self._closed.done():
-                raise _session_closed(self._order_no)
+                raise session_closed(self._order_no)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         raise asyncio.CancelledError
 
@@ -336,7 +336,8 @@ def _asked_by_itself(key: str) -> BackendError:
     return BackendError(f"order {key}: its own handler asks for it to be fulfilled, or waits for one that does")
 
 
-def _session_closed(order_no: str) -> SessionClosed:
+def session_closed(order_no: str) -> SessionClosed:
+    """The error of an order whose handler could not begin because its session is closed."""
     message = f"order {order_no}: this session was closed before its handler could begin; it may have run elsewhere"
     return SessionClosed(message, order_no=order_no, outcome=Outcome.UNKNOWN)
 

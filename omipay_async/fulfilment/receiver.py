@@ -8,6 +8,7 @@ the gateway answered SUCCESS.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 from collections import OrderedDict
@@ -29,7 +30,8 @@ from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
 
 from .backends import one_spelling
-from .guard import OnceGuard, StillRunning
+from .confirmed import wait_closed
+from .guard import OnceGuard, StillRunning, session_closed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -168,7 +170,7 @@ class NotificationReceiver:
         wait_timeout = max(0.0, began + limit - self._clock.monotonic())
         watched = _WatchedHandler(handler)
         try:
-            with self._life.in_use():
+            with self._life.in_use(functools.partial(session_closed, order.order_no)):
                 ran = await self._guard.run(order, watched, wait_timeout=wait_timeout)
         except (BackendError, SessionClosed) as error:
             logger.warning(
@@ -199,7 +201,7 @@ class NotificationReceiver:
 
     async def fulfil_paid(self, order: Order, handler: Handler) -> None:
         """Run the handler once for an order that the gateway has just reported as paid."""
-        with self._life.in_use():
+        with self._life.in_use(functools.partial(session_closed, order.order_no)):
             await self._confirmed.confirm(order)
             await self._guard.run(order, handler, wait_timeout=None)
 
@@ -207,7 +209,7 @@ class NotificationReceiver:
         """Wait until the order with this ``out_order_no`` is confirmed."""
         number = validation.text("out_order_no", out_order_no)
         limit = None if timeout is None else validation.seconds("timeout", timeout, above=True)
-        with self._life.in_use():
+        with self._life.in_use(functools.partial(wait_closed, number)):
             return await self._confirmed.wait(number, limit)
 
     # -- the end ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Every error of a poll has ``outcome`` UNKNOWN, whatever the failed call had: the
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from omipay_async.calls import outcomes
@@ -94,7 +95,7 @@ class PollingService:
             number = validation.text(topic.kind, number)
             if on_status is not None and not callable(on_status):
                 validation.reject("on_status", "must be a function")
-            with self._life.in_use():
+            with self._life.in_use(functools.partial(topic.closed, number)):
                 self._wake_ups.listen()
                 expected = expectation(subject, topic.fields)
                 state = await self._poller.poll(topic, number, schedule, expected, on_status)

@@ -90,6 +90,12 @@ class Topic(Generic[S]):
     """The error of a final state that is a failure."""
     subjects: dict[str, Subject[S]] = attrs.field(factory=dict)
 
+    def closed(self, number: str) -> SessionClosed:
+        """The error of a poll in a session that is closed, before it began or meanwhile."""
+        numbers: dict[str, Any] = {f"{self.kind}_no": number}
+        what = f"{self.kind} {number}: this session was closed before anything final was seen; ask again later"
+        return SessionClosed(what, **numbers)
+
 
 def is_temporary(error: BaseException, primary_node: str) -> bool:
     """Whether ``error`` is temporary. An unknown order is, if the second node answered: it may not have it yet."""
@@ -315,5 +321,4 @@ class Waiter(Generic[S]):
             return copy.copy(self.end)
         if isinstance(self.end, BaseException):
             return self.end
-        what = f"{topic.kind} {number}: this session was closed while it was polled; ask again later"
-        return SessionClosed(what, **fields)
+        return topic.closed(number)

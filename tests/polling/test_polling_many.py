@@ -259,7 +259,7 @@ async def test_closing_ends_every_poll_with_its_number(
     assert {error.outcome for error in errors} == {Outcome.UNKNOWN}
     closed = await outcome(refunds)
     assert (closed.order_no, closed.refund_no, closed.outcome) == (None, "RF1", Outcome.UNKNOWN)
-    assert str(closed) == "refund RF1: this session was closed while it was polled; ask again later"
+    assert str(closed) == "refund RF1: this session was closed before anything final was seen; ask again later"
     assert gateway.under_way == 0
     assert {event.error for event in named(events, "poll")} == {"SessionClosed"}
 
