@@ -30,9 +30,9 @@ class PollMethods:
 
         ``order`` is an order number or any order object. A ``ScanOrder`` that is paid already is asked about at once.
         After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds limits the whole call
-        (None: for ever). The last question comes half a second before its end; if the event loop was blocked then, as
-        soon as it is free, with half a second for the answer. A temporary error does not end the wait; a confirmed
-        notification ends it at once. CN 3.4(6).
+        (None: for ever). The last question comes half a second before its end (a twentieth of a ``timeout`` below ten
+        seconds); if the event loop was blocked then, as soon as it is free, with as much time for the answer. A
+        temporary error does not end the wait; a confirmed notification ends it at once. CN 3.4(6).
 
         ``on_status(order)``, sync or async, is called with the first status that is seen and with each change. What it
         raises ends this poll only.
@@ -45,7 +45,7 @@ class PollMethods:
                 is UNKNOWN.
             PollTimeout: nothing final was seen in time. The customer may still pay: ask ``query_order`` later.
             AuthenticationError, LookupFailed, ParameterError: another try would not help.
-            SessionClosed: the session was closed meanwhile; ``order_no`` is the number to ask about later.
+            SessionClosed: the session was closed before or meanwhile; ``order_no`` is the number to ask about later.
         """
         if getattr(order, "is_paid", False):
             first_wait = 0.0

@@ -58,8 +58,9 @@ class Books:
     Nothing is connected before the first use. Books belong to one event loop. Several sessions, of several merchants
     too, may share them; so may any number of processes.
 
-    Every failure of the database is a ``JournalError``, or in the methods of a backend a ``BackendError``, after five
-    seconds at most: then no money call is sent and no handler runs.
+    Every failure of the database is a ``JournalError``, or in the methods of a backend a ``BackendError``: then no
+    money call is sent and no handler runs. It is raised after five seconds at most; the opening of a money call may use
+    the time in which the call may still be sent, and ``create_tables`` thirty seconds.
 
     Raises:
         ConfigurationError: for a wrong URL, engine or lease, and for use in a second event loop.

@@ -17,6 +17,7 @@ from omipay_async.sandbox import TOY_M_NUMBER, TOY_SECRET_KEY, PaymentCode, Sand
 from omipay_async.sql import Books, metadata
 from tests.support.entries import execute, make_due
 from tests.support.markdown import DOCS, ROOT, blocks, save_files
+from tests.support.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,13 +39,12 @@ class Reader:
             "OMIPAY_BASE_URL": base_url,
             "OMIPAY_M_NUMBER": TOY_M_NUMBER,
             "OMIPAY_SECRET_KEY": TOY_SECRET_KEY,
-            "OMIPAY_BOOKS_URL": self.books_url,
         }
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
+        pipe, environment = asyncio.subprocess.PIPE, {**self._environment, "OMIPAY_BOOKS_URL": self.books_url}
         return await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, cwd=self.folder, env=self._environment, stdout=pipe, stderr=pipe
+            sys.executable, *arguments, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe
         )
 
     async def run(self, *arguments: str) -> str:
@@ -87,6 +87,16 @@ async def test_the_programs_of_the_page_run_as_printed(reader: Reader) -> None:
     office = await reader.run("office.py")
     assert "MakeScanOrder T2 450" in office
     assert "T2" in await reader.run("-m", "omipay_async", "books")
+
+
+async def test_the_programs_of_the_page_create_their_tables_in_postgresql_too(reader: Reader) -> None:
+    """The page offers both databases, and every program reads where the books are from one variable."""
+    with PostgresServer() as server:
+        reader.books_url = server.database()
+        await reader.run("create.py")
+        assert "PAID" in await reader.run("till.py", "T1", PaymentCode.PAID)
+        async with Books(reader.books_url) as books:
+            assert await outbox(books) == []
 
 
 async def test_the_orms_handler_is_part_of_the_transaction(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
