@@ -140,8 +140,7 @@ class NotSent(TransportError):
     """The gateway certainly never received the request: no connection, no slot, or too little time left.
 
     A money call that ends with this error moved no money (``outcome`` is NOT_DONE) and may be made again under a new
-    number. For a read, ``outcome`` is None. ``omipay doctor`` shows what is wrong with the name, the connection or the
-    proxy.
+    number. For a read, ``outcome`` is None. ``omipay doctor`` shows what is wrong with the way to the gateway.
     """
 
 
@@ -209,8 +208,8 @@ class APIError(OmipayError):
 
     ``error_code`` is an :class:`ErrorCode`, or the string as received if no document lists it. ``error_msg`` is for
     people only, in the session's language. ``order_no`` is set if the reply contains it, ``raw`` is the whole reply,
-    ``node`` the node that answered. ``outcome`` is what is known about the money: the same code may be certain after an
-    order and leave it unknown after a poll, or after ``call`` of an endpoint that no document describes.
+    ``node`` the node that answered. The call moved no money if ``outcome`` is NOT_DONE; it is UNKNOWN after a poll,
+    since a refused question does not show whether the order was paid.
     """
 
     def __init__(
@@ -235,9 +234,7 @@ class APIError(OmipayError):
 
 
 class AuthenticationError(APIError):
-    """The gateway does not accept the merchant number, the key or the time. This request moved no money.
-
-    A poll that ends with it does not know whether its order was paid: ``outcome`` is UNKNOWN then.
+    """The gateway does not accept the merchant number, the key or the time. See ``outcome``.
 
     SIGN_ERROR, SIGN_TIMEOUT, MERCHANTNO_INVALID or MERCHANTNO_DISABLE (CN 2.4, 3.1). ``omipay doctor`` shows which of
     them is wrong.
@@ -247,24 +244,20 @@ class AuthenticationError(APIError):
 class ParameterError(APIError):
     """The gateway rejected a parameter: a store, a currency, an amount, or one that is missing. See ``outcome``.
 
-    An order or a refund that ends with it moved no money. A poll that ends with it does not know whether its order was
-    paid, and after ``call`` only PARAMETER_INVALID is certain.
-
     PARAMETER_INVALID, BRANCH_INVALID, CURRENCY_ERROR or AMOUNT_INVALID (CN 2.4, 3.1 to 3.4). Correct the parameter,
     and make a new call under a new number.
     """
 
 
 class MerchantSetupError(APIError):
-    """A web store, a WeChat store or a till has to be registered with Omipay first. An order that ends with it moved
-    no money.
+    """A web store, a WeChat store or a till has to be registered with Omipay first. See ``outcome``.
 
     WEBSTORE_NOT_EXISTS, WECHAT_STORE_NOT_EXISTS or POS_NOT_REGISTERED (CN 3.2 to 3.4). Omipay's support registers them.
     """
 
 
 class PaymentDeclined(APIError):
-    """The customer's balance, card or payment code was not accepted. A scan order that ends with it moved no money.
+    """The customer's balance, card or payment code was not accepted. See ``outcome``.
 
     NOT_ENOUGH, CARD_NOT_SUPPORT, QRCODE_EXPIRED or QRCODE_ERROR (CN 3.4). Ask for a new code or another card, and
     charge it under a new ``out_order_no``.
@@ -280,9 +273,7 @@ class OrderStateError(APIError):
 
 
 class LookupFailed(APIError):
-    """The order or refund does not exist, or it is another merchant's. A refund that ends with it moved no money.
-
-    A poll that ends with it does not know whether its order was paid: ``outcome`` is UNKNOWN then.
+    """The order or refund does not exist, or it is another merchant's. See ``outcome``.
 
     PERMISSION_ERROR, ORDER_NO_ERROR or REFUND_NO_ERROR (CN 3.8, 3.10, 3.11). Check the number, and that the session is
     the one of the merchant who made the order.
