@@ -24,6 +24,8 @@ class Telegram:
         self.said: list[tuple[int, str]] = []
         self.blocked_by: set[int] = set()
         """The customers who have blocked the bot."""
+        self.pages = 0
+        """How many messages are answered with a page of a proxy's, which is not JSON."""
         self._updates: list[dict[str, Any]] = []
         self._numbers = itertools.count(1)
         self._news = asyncio.Event()
@@ -46,6 +48,9 @@ class Telegram:
             fields = await request.json()
         if method == "sendmessage" and int(fields["chat_id"]) in self.blocked_by:
             return web.json_response({"ok": False, "error_code": 403, "description": BLOCKED}, status=403)
+        if method == "sendmessage" and self.pages:
+            self.pages -= 1
+            return web.Response(text="<html>502 Bad Gateway</html>", status=502, content_type="text/html")
         return web.json_response({"ok": True, "result": await self._answer(method, fields)})
 
     async def _answer(self, method: str, fields: Any) -> Any:

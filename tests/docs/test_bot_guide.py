@@ -36,6 +36,12 @@ def states(folder: Path) -> list[str]:
         return [state for (state,) in db.execute("SELECT state FROM purchase")]
 
 
+def rename(folder: Path, name: str, new: str) -> None:
+    """Rename a table, which whoever uses the old name learns by an error."""
+    with contextlib.closing(sqlite3.connect(folder / "bot.db")) as db:
+        db.execute(f"ALTER TABLE {name} RENAME TO {new}")
+
+
 @pytest.mark.parametrize("bot", BOTS)
 async def test_a_bot_sells_over_a_kill_and_a_restart(bot: str, tmp_path: Path) -> None:
     """Two customers at once, one who never pays, one who pays while the bot is dead, one afterwards."""
@@ -79,3 +85,20 @@ async def test_a_customer_who_has_blocked_the_bot_keeps_nobody_waiting(bot: str,
             await eventually(lambda: "unreachable" in states(tmp_path))
             await sandbox.customer.pays(orders_of(sandbox, 22)[0])
             await eventually(lambda: telegram.heard_by(22) == ["<photo>", PAID])
+
+
+@pytest.mark.parametrize("bot", BOTS)
+async def test_customers_are_told_although_telegram_and_the_database_fail_meanwhile(bot: str, tmp_path: Path) -> None:
+    """A page that is not JSON, then a statement that fails: what tells the customers goes on."""
+    save_files(DOCS / "bot.md", tmp_path)
+    async with served() as (sandbox, environment), served_telegram() as (telegram, url):
+        async with running(tmp_path, bot, **environment, BOT_TOKEN=TOKEN, TELEGRAM_SERVER=url) as program:
+            telegram.types(31, "/buy")
+            await eventually(lambda: "<photo>" in telegram.heard_by(31))
+            rename(tmp_path, "purchase", "away")
+            await program.until("customers are told in a moment")
+            rename(tmp_path, "away", "purchase")
+            telegram.pages = 1
+            await sandbox.customer.pays(orders_of(sandbox, 31)[0])
+            await eventually(lambda: PAID in telegram.heard_by(31))
+            assert telegram.pages == 0

@@ -51,6 +51,9 @@ RUN: Final = {
         "arq_worker.py",
         "taskiq_worker.py",
         "celery_worker.py",
+        "arq_enqueue.py",
+        "taskiq_enqueue.py",
+        "celery_enqueue.py",
     },
 }
 """The programs that the tests of this folder run. (The Chinese pages print the same ones.)"""

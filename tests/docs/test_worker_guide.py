@@ -41,36 +41,10 @@ class Engine:
     beside: tuple[str, ...] = ()
     """A process that starts periodic jobs."""
     enqueue: str = ""
-    """A program that reads order numbers and makes a job of each."""
+    """The guide's program that makes a job of each order number that it is given."""
     python: str = sys.executable
 
 
-ARQ: Final = """
-import asyncio, sys
-from arq import create_pool
-from arq_worker import WorkerSettings
-async def main():
-    pool = await create_pool(WorkerSettings.redis_settings)
-    for number in sys.stdin.read().split():
-        await pool.enqueue_job("settle", number, _job_id=number)
-asyncio.run(main())
-"""
-TASKIQ: Final = """
-import asyncio, sys
-from taskiq_worker import broker, settle
-async def main():
-    await broker.startup()
-    for number in sys.stdin.read().split():
-        await settle.kiq(number)
-    await broker.shutdown()
-asyncio.run(main())
-"""
-CELERY: Final = """
-import sys
-from celery_worker import settle
-for number in sys.stdin.read().split():
-    settle.apply_async((number,))
-"""
 ENGINES: Final = {
     "own process": Engine("omipay_async", ("own_process.py",)),
     "taskiq": Engine(
@@ -80,19 +54,19 @@ ENGINES: Final = {
             *("--ack-type", "when_executed", "--wait-tasks-timeout", "5"),
         ),
         ("-m", "taskiq", "scheduler", "taskiq_worker:scheduler"),
-        enqueue=TASKIQ,
+        enqueue="taskiq_enqueue.py",
     ),
     "arq": Engine(
         "arq",
         ("-m", "arq", "arq_worker.WorkerSettings"),
-        enqueue=ARQ,
+        enqueue="arq_enqueue.py",
         python=os.environ.get("ARQ_PYTHON", sys.executable),
     ),
     "celery": Engine(
         "celery",
         ("-m", "celery", "-A", "celery_worker", "worker", "--concurrency", "2"),
         ("-m", "celery", "-A", "celery_worker", "beat"),
-        enqueue=CELERY,
+        enqueue="celery_enqueue.py",
     ),
 }
 
@@ -144,6 +118,14 @@ async def time_passes(database: Path) -> AsyncIterator[None]:
         passing.cancel()
 
 
+def engine_of(name: str) -> Engine:
+    """One of them, if it is installed."""
+    engine = ENGINES[name]
+    if engine.python == sys.executable and is_missing(engine.module):
+        pytest.skip(f"{engine.module} is not installed: pip install -e '.[dev-guides]'")
+    return engine
+
+
 async def end(program: Program, number: signal.Signals) -> None:
     """End a program with its children."""
     os.killpg(program.process.pid, number)
@@ -153,9 +135,7 @@ async def end(program: Program, number: signal.Signals) -> None:
 @pytest.mark.parametrize("name", list(ENGINES))
 async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) -> None:
     """One worker is killed with SIGKILL, one stopped with SIGTERM, in the middle; two others go on."""
-    engine = ENGINES[name]
-    if engine.python == sys.executable and is_missing(engine.module):
-        pytest.skip(f"{engine.module} is not installed: pip install -e '.[dev-guides]'")
+    engine = engine_of(name)
     save_files(DOCS / "worker.md", tmp_path)
     database = tmp_path / "books.db"
     with contextlib.closing(sqlite3.connect(database)) as db:
@@ -174,10 +154,7 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
             if engine.beside:
                 await start(*engine.beside)
             if engine.enqueue:
-                (tmp_path / "enqueue.py").write_text(engine.enqueue, encoding="utf-8")
-                enqueuing = await start("enqueue.py")
-                await enqueuing.type("\n".join(orders))
-                enqueuing.close_input()
+                enqueuing = await start(engine.enqueue, *orders)
                 assert (await enqueuing.end(), enqueuing.process.returncode)[1] == 0, enqueuing.lines
             paid = random.Random(1).sample(orders, PAID)
             for order_no in paid[: PAID // 2]:
@@ -192,6 +169,53 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
             await start(*engine.worker)
             await eventually(lambda: set(effects(database)) == set(paid), 120)
     assert len(effects(database)) == PAID
+
+
+@pytest.mark.parametrize("name", list(ENGINES))
+async def test_the_log_names_an_order_whose_handler_fails(name: str, tmp_path: Path) -> None:
+    """The table of the handler is missing, and nobody has enqueued a job: the sweep runs the handler, and says so."""
+    engine = engine_of(name)
+    save_files(DOCS / "worker.md", tmp_path)
+    database = tmp_path / "books.db"
+    with RedisServer(tmp_path) as redis:
+        async with served() as (sandbox, environment), contextlib.AsyncExitStack() as stack:
+            books_url = f"sqlite:///{database}"
+            settings = environment | {"OMIPAY_BOOKS_URL": books_url, "REDIS_URL": redis.url}
+            omipay = await stack.enter_async_context(open_shop(sandbox, environment["OMIPAY_BASE_URL"], books_url))
+            qr = await omipay.make_qr_order(
+                order_name="Flat white", amount=450, currency="AUD", out_order_no="W-1", platform=Platform.ALIPAY
+            )
+            await sandbox.customer.pays(qr.order_no)
+            await stack.enter_async_context(time_passes(database))
+            programs = [
+                await stack.enter_async_context(running(tmp_path, *command, python=engine.python, **settings))
+                for command in (engine.worker, engine.beside)
+                if command
+            ]
+            await programs[0].until(f"order {qr.order_no}: the handler raised")
+
+
+@pytest.mark.skipif(is_missing("celery"), reason="celery is not installed: pip install -e '.[dev-guides]'")
+async def test_a_customer_of_celery_who_does_not_pay_is_no_error(tmp_path: Path) -> None:
+    """The last retry leaves the order to the sweep, as the page says; the log of a shop is not full of tracebacks."""
+    save_files(DOCS / "worker.md", tmp_path)
+    (tmp_path / "last_retry.py").write_text(
+        "import celery_worker, sys\n"
+        "celery_worker.startup()\n"
+        "result = celery_worker.settle.apply((sys.argv[1],), retries=30)\n"
+        "celery_worker.shutdown()\n"
+        "print(result.state, result.result)\n",
+        encoding="utf-8",
+    )
+    books_url = f"sqlite:///{tmp_path / 'books.db'}"
+    async with served() as (sandbox, environment):
+        async with open_shop(sandbox, environment["OMIPAY_BASE_URL"], books_url) as omipay:
+            qr = await omipay.make_qr_order(
+                order_name="Flat white", amount=450, currency="AUD", out_order_no="W-1", platform=Platform.ALIPAY
+            )
+        settings = environment | {"OMIPAY_BOOKS_URL": books_url}
+        async with running(tmp_path, "last_retry.py", qr.order_no, **settings) as program:
+            await program.until("SUCCESS READY")
 
 
 async def test_the_program_that_makes_an_order_to_try_a_worker_with(tmp_path: Path) -> None:
