@@ -91,14 +91,17 @@ async def test_a_customer_who_has_blocked_the_bot_keeps_nobody_waiting(bot: str,
 async def test_customers_are_told_although_telegram_and_the_database_fail_meanwhile(bot: str, tmp_path: Path) -> None:
     """A page that is not JSON, then a statement that fails: what tells the customers goes on."""
     save_files(DOCS / "bot.md", tmp_path)
-    async with served() as (sandbox, environment), served_telegram() as (telegram, url):
-        async with running(tmp_path, bot, **environment, BOT_TOKEN=TOKEN, TELEGRAM_SERVER=url) as program:
-            telegram.types(31, "/buy")
-            await eventually(lambda: "<photo>" in telegram.heard_by(31))
-            rename(tmp_path, "purchase", "away")
-            await program.until("customers are told in a moment")
-            rename(tmp_path, "away", "purchase")
-            telegram.pages = 1
-            await sandbox.customer.pays(orders_of(sandbox, 31)[0])
-            await eventually(lambda: PAID in telegram.heard_by(31))
-            assert telegram.pages == 0
+    async with (
+        served() as (sandbox, environment),
+        served_telegram() as (telegram, url),
+        running(tmp_path, bot, **environment, BOT_TOKEN=TOKEN, TELEGRAM_SERVER=url) as program,
+    ):
+        telegram.types(31, "/buy")
+        await eventually(lambda: "<photo>" in telegram.heard_by(31))
+        rename(tmp_path, "purchase", "away")
+        await program.until("customers are told in a moment")
+        rename(tmp_path, "away", "purchase")
+        telegram.pages = 1
+        await sandbox.customer.pays(orders_of(sandbox, 31)[0])
+        await eventually(lambda: PAID in telegram.heard_by(31))
+        assert telegram.pages == 0
