@@ -108,7 +108,14 @@ class Attempt:
         return b"%b?%b" % (path, self.signed_query.encode("ascii"))
 
     def begin_connecting(self) -> None:
-        """Note that connecting begins, which has a time limit of its own. Nothing of the request is sent meanwhile."""
+        """Note that connecting begins, which has a time limit of its own. Nothing of the request is sent meanwhile.
+
+        Raises:
+            SentAlreadyError: it is a money call that was sent before.
+        """
+        self._ensure_first()
+        if self.progress is Progress.SENT:
+            return
         self.progress = Progress.CONNECTING
         self.scope.expire_in(self.connect_s)
 
@@ -116,30 +123,52 @@ class Attempt:
         """Note that the request is about to be written.
 
         Raises:
+            SentAlreadyError: it is a money call that was sent before.
             TooLateError: it is a money call, and its time to be sent is over.
         """
+        self._ensure_first()
         if self.is_too_late:
             raise TooLateError
         if self.progress is Progress.CONNECTING:
             self.scope.expire_in(self.until - self.clock.monotonic())
         self.progress = Progress.SENT
 
+    def note_sending(self) -> None:
+        """Note that a transport of the user's is about to write the request, which it may have connected for long ago.
+
+        Raises:
+            SentAlreadyError: it is a money call that was sent before.
+        """
+        self._ensure_first()
+        self.progress = Progress.SENT
+
+    def _ensure_first(self) -> None:
+        if self.travels_alone and self.progress is Progress.SENT:
+            raise SentAlreadyError("a transport tried to send it once more")
+
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Follow httpcore's trace events. An exception that is raised here ends the request before it is sent.
 
         The first word of an event is the part of httpcore that reports it: a SOCKS proxy's is not an HTTP proxy's.
         """
-        if self.progress is Progress.SENT:
-            return
-        _, _, what = event.partition(".")
-        if what == "send_request_headers.started":
-            # A proxy's CONNECT is a request too, but not ours.
-            if info["request"].method != b"CONNECT":
-                self.begin_sending()
-        elif what == "connect_tcp.started":
+        if sends_our_request(event, info):
+            self.begin_sending()
+        elif event.endswith(".connect_tcp.started"):
             self.begin_connecting()
-        elif what == "connect_tcp.complete":
+        elif event.endswith(".connect_tcp.complete"):
             self.stream = info["return_value"]
+
+
+def sends_our_request(event: str, info: Mapping[str, Any]) -> bool:
+    """Whether a trace event of httpcore's says that the request is about to be written.
+
+    A proxy's CONNECT is a request too, but not ours.
+    """
+    return event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT"
+
+
+class SentAlreadyError(Exception):
+    """A money call must not be sent twice: something between us and the wire repeats requests by itself."""
 
 
 class TooLateError(Exception):

@@ -1,9 +1,13 @@
-"""Makes a transport that the user gave close each connection, where ``Connection: close`` is not enough. No I/O.
+"""What must be done about a transport that the user gave: it keeps no connection, and sends a money call once. No I/O.
 
-aiohttp uses a connection again unless the *server* closes it, whatever header the request had (seen in 3.14). A surplus
-reply to one call could then answer the next one, so its pool must not keep connections. That also holds where another
-transport stands in front of it, such as one that traces, caches or repeats requests: what it passes them to is found
-among its attributes.
+Each request has ``Connection: close``. That is not enough for aiohttp, which uses a connection again unless the
+*server* closes it, whatever header the request had (seen in 3.14). A surplus reply to one call could then answer the
+next one, so its pool must not keep connections. That also holds where another transport stands in front of it, such as
+one that traces, caches or repeats requests: what it passes them to is found among its attributes.
+
+A transport may also stand in front of another one to repeat what has failed. If httpcore is below, it reports what it
+sends: then a money call is not sent a second time, and no later failure can pass for "never sent". Of what is built on
+other libraries nothing can be seen.
 
 ``_force_close`` is the one private name of aiohttp that is used here; a test over a real socket fails if aiohttp
 renames it.
@@ -11,12 +15,17 @@ renames it.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from .attempt import sends_our_request
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+
+    from .attempt import Attempt
 
 
 _FEW: Final = 100
@@ -60,3 +69,22 @@ def _attributes(one: object) -> Iterator[object]:
     yield from getattr(one, "__dict__", {}).values()
     for kind in type(one).__mro__:
         yield from (getattr(one, name, None) for name in kind.__dict__.get("__slots__", ()))
+
+
+def sending_once(attempt: Attempt) -> Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None] | None]:
+    """What follows httpcore's trace events in a transport that the user gave."""
+
+    def trace(event: str, info: Mapping[str, Any]) -> Coroutine[Any, Any, None] | None:
+        if sends_our_request(event, info):
+            attempt.note_sending()
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return None  # the transport uses the synchronous half of httpcore in a thread, which awaits nothing
+        return _nothing()
+
+    return trace
+
+
+async def _nothing() -> None:
+    pass

@@ -13,6 +13,7 @@ import httpx
 from omipay_async.text import plain_text
 
 from .attempt import ATTEMPT
+from .given import sending_once
 from .httpcore_path import TargetOnce
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class Requests:
         left = max(0.001, attempt.until - attempt.clock.monotonic())
         connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
         request = self._bare(attempt, url, closes=True)
-        request.extensions = {"timeout": {"connect": connect, "read": left, "write": left, "pool": connect}}
+        times = {"connect": connect, "read": left, "write": left, "pool": connect}
+        request.extensions = {"timeout": times, "trace": sending_once(attempt)}
         request.read()  # some transports want its content, which is empty
         return request
 

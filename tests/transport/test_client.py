@@ -101,9 +101,9 @@ async def test_a_given_transport_gets_the_time_limits(clock: ManualClock) -> Non
         await omipay.query_order("TR1", timeout=0.5)
         await omipay.query_order("TR1", timeout=60)
         await make_refund(omipay, timeout=3)
-    asked = [request.extensions for request in transport.requests]
+    asked = [request.extensions["timeout"] for request in transport.requests]
     assert asked == [
-        {"timeout": {"connect": pytest.approx(connect), "read": left, "write": left, "pool": pytest.approx(connect)}}
+        {"connect": pytest.approx(connect), "read": left, "write": left, "pool": pytest.approx(connect)}
         for connect, left in ((0.5 / 3, 0.5), (5, 10), (1, 3))
     ]
 
