@@ -195,6 +195,29 @@ async def test_the_log_names_an_order_whose_handler_fails(name: str, tmp_path: P
             await programs[0].until(f"order {qr.order_no}: the handler raised")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_own_process_ends_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
+    """On SIGTERM and on Ctrl-C: with exit code 0, and without a traceback."""
+    save_files(DOCS / "worker.md", tmp_path)
+    books_url = f"sqlite:///{tmp_path / 'books.db'}"
+    async with (
+        served() as (sandbox, environment),
+        open_shop(sandbox, environment["OMIPAY_BASE_URL"], books_url) as shop,
+    ):
+        settings = environment | {"OMIPAY_BOOKS_URL": books_url}
+        async with running(tmp_path, "own_process.py", **settings) as program:
+            qr = await shop.make_qr_order(
+                order_name="Flat white", amount=450, currency="AUD", out_order_no="W-1", platform=Platform.ALIPAY
+            )
+            await sandbox.customer.pays(qr.order_no)
+            async with time_passes(tmp_path / "books.db"):
+                await program.until(qr.order_no)  # it logs that the table of the handler is missing: it is at work
+            program.process.send_signal(number)
+            said = await program.end()
+    assert program.process.returncode == 0
+    assert "KeyboardInterrupt" not in said
+
+
 @pytest.mark.skipif(is_missing("celery"), reason="celery is not installed: pip install -e '.[dev-guides]'")
 async def test_a_customer_of_celery_who_does_not_pay_is_no_error(tmp_path: Path) -> None:
     """The last retry leaves the order to the sweep, as the page says; the log of a shop is not full of tracebacks."""
