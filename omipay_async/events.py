@@ -45,9 +45,9 @@ def log_fields(
 class Event:
     """Something that the session has done.
 
-    ``name`` is one of ``attempt`` (one try of a call), ``call`` (a whole call: exactly one for each, also when it was
-    cancelled), ``clock`` (an offset was learnt), ``node`` (another node is tried), ``poll`` (a poll ended),
-    ``notification`` (one was received).
+    ``name`` is one of ``attempt`` (one try of a call that was answered or failed; none for a try during which the call
+    was cancelled), ``call`` (a whole call: exactly one for each, also when it was cancelled), ``clock`` (an offset was
+    learnt), ``node`` (another node is tried), ``poll`` (a poll ended), ``notification`` (one was received).
     """
 
     name: str
