@@ -126,7 +126,7 @@ class Poller:
         subject.join(waiter)
         self._waiting += 1
         self._update_timetable(waiter)
-        self._set_timer(self._clock.monotonic())
+        self._set_timer()
         return waiter
 
     def _leave(self, waiter: Waiter[Any]) -> None:
@@ -172,12 +172,16 @@ class Poller:
             subject.is_outdated = True  # the gateway may have answered the question under way before the payment
         elif not subject.is_settled:
             self._scheduler.ask_first(subject)
-            self._set_timer(self._clock.monotonic())
+            self._set_timer()
 
     # -- what is due --------------------------------------------------------------------------------------------------
 
-    def _set_timer(self, now: float) -> None:
-        """Set the timer to when something is due next. If it is too early, ``_look`` sets it again."""
+    def _set_timer(self) -> None:
+        """Set the timer to when something is due next. If it is too early, ``_look`` sets it again.
+
+        The time is read here: a question that was just begun may have run already, and blocked the event loop.
+        """
+        now = self._clock.monotonic()
         due = min(self._instants.next_time(), self._scheduler.next_time(now))
         if due < self._timer_due:
             self._drop_timer()
@@ -244,7 +248,7 @@ class Poller:
             subject.question = loop.create_task(subject.topic.ask(subject.number, limit))
             # Not in the task itself: a task that is cancelled before its first step runs no clean-up.
             subject.question.add_done_callback(functools.partial(self._question_ended, subject))
-        self._set_timer(now)
+        self._set_timer()
 
     def _question_ended(self, subject: Subject[S], question: asyncio.Future[S]) -> None:
         subject.question = None

@@ -124,3 +124,23 @@ def test_on_status_gets_the_same_moment() -> None:
 
     run(program)
     assert seen == ["PAID"]
+
+
+def test_a_question_that_blocks_as_it_begins_does_not_delay_the_next() -> None:
+    """A task that starts eagerly runs within the step that makes it, and a hook may block there."""
+
+    async def program(shop: Shop) -> None:
+        def blocking(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+            if not shop.gateway.requests:
+                shop.loop.stand_still(150)
+            return asyncio.Task(work, loop=loop, **options)
+
+        shop.gateway.on("TR1", order("PAYING"))
+        poll = shop.begin()
+        shop.loop.call_at(4, shop.loop.set_task_factory, blocking)
+        await asyncio.wait([poll])
+        assert isinstance(poll.exception(), PollTimeout)
+        assert shop.gateway.times("TR1") == pytest.approx([155, 155], abs=0.01)
+        assert shop.loop.time() < 155.52
+
+    run(program)
