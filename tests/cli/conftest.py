@@ -18,7 +18,7 @@ from omipay_async.sandbox import TOY_M_NUMBER, TOY_SECRET_KEY, Sandbox
 from omipay_async.testing import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from omipay_async import AsyncOmipay, Event
 
@@ -136,14 +136,6 @@ class Cli:
 def press_ctrl_c(*_: object) -> None:
     """Interrupt the process, as a terminal does."""
     signal.raise_signal(signal.SIGINT)
-
-
-@pytest.fixture(scope="package", autouse=True)
-def ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C interrupt, as in a terminal: a shell lets its background programs ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
