@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+_LAST_TRY_S: Final = 0.5
+
+
 @runtime_checkable
 class Clock(Protocol):
     """Where every wait and every timestamp of the library comes from.
@@ -99,6 +102,11 @@ async def wait(clock: Clock, futures: Collection[asyncio.Future[Any]], seconds: 
         await asyncio.wait((*futures, alarm), return_when=asyncio.FIRST_COMPLETED)
     finally:
         timer.cancel()
+
+
+def last_try_s(timeout: float) -> float:
+    """How many seconds before its end a wait of ``timeout`` seconds tries for the last time; at most a twentieth."""
+    return min(_LAST_TRY_S, timeout / 20)
 
 
 def held(clock: Clock) -> AbstractContextManager[object]:

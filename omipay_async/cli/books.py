@@ -131,9 +131,8 @@ def _list(run: Run, db: str | None) -> None:
     async def ask(books: Books) -> tuple[list[JournalEntry], list[WaitingOrder]]:
         from omipay_async.sql.books import LARGEST_LIMIT
 
-        return await books.unresolved(), await books.waiting(
-            limit=LARGEST_LIMIT
-        )  # the number that is shown must be true
+        unresolved = await books.unresolved()
+        return unresolved, await books.waiting(limit=LARGEST_LIMIT)  # the number that is shown must be true
 
     unresolved, waiting = _ask(db, ask)
     document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}

@@ -17,7 +17,7 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.clock import wait
+from omipay_async.clock import last_try_s, wait
 from omipay_async.errors import BackendError, JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.events import log_fields, logger
 from omipay_async.models import Order
@@ -43,8 +43,6 @@ _JOURNAL_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
 """How long a wait pauses before it looks for a note again, since it may have missed the wake-up."""
-_LAST_LOOK_S: Final = 0.5
-"""How long before the end of a wait it looks for the last time; a twentieth of its whole time if that is less."""
 _KIND: Final = "out_order_no:"
 _REQUIRED: Final = frozenset({"order_no", "status", "currency", "amount"})
 """The fields without which a note does not confirm anything."""
@@ -176,7 +174,7 @@ class ConfirmedOrders:
             PollTimeout: there was none within ``timeout`` seconds.
             SessionClosed: the session was closed meanwhile.
         """
-        last_look_s = min(_LAST_LOOK_S, (timeout or 0.0) / 20)
+        last_look_s = 0.0 if timeout is None else last_try_s(timeout)
         until = math.inf if timeout is None else self._clock.monotonic() + timeout - last_look_s
         is_last = False
         pause = _FIRST_PAUSE_S

@@ -21,10 +21,10 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 
+from omipay_async.clock import last_try_s
+
 from .timetable import Timetable
 
-_LAST_QUESTION_S: Final = 0.5
-"""How long before the end of a poll it asks for the last time; a twentieth of its whole time if that is less."""
 _CATCH_UP_S: Final = 1.0
 """How far the clock of the repeats may jump forward for one of them, if there is room and its interval has passed."""
 _TOLERANCE_S: Final = 1e-6
@@ -56,7 +56,7 @@ class Schedule:
         if timeout is None:
             return cls(interval, None, now + first_wait, math.inf, math.inf)
         deadline = now + timeout
-        last = deadline - min(_LAST_QUESTION_S, timeout / 20)
+        last = deadline - last_try_s(timeout)
         return cls(interval, timeout, min(now + first_wait, last), last, deadline)
 
     def with_last_question(self, now: float) -> Schedule:

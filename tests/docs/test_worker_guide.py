@@ -82,16 +82,17 @@ async def open_shop(sandbox: Sandbox, base_url: str, books_url: str) -> AsyncIte
             yield omipay
 
 
+async def make_order(omipay: AsyncOmipay, number: int = 1) -> str:
+    """A customer with a QR code in front of them."""
+    qr = await omipay.make_qr_order(
+        order_name="Flat white", amount=450, currency="AUD", out_order_no=f"W-{number}", platform=Platform.ALIPAY
+    )
+    return qr.order_no
+
+
 async def make_orders(omipay: AsyncOmipay) -> list[str]:
-    """As many customers with a QR code in front of them."""
-
-    async def make(number: int) -> str:
-        qr = await omipay.make_qr_order(
-            order_name="Flat white", amount=450, currency="AUD", out_order_no=f"W-{number}", platform=Platform.ALIPAY
-        )
-        return qr.order_no
-
-    return await asyncio.gather(*map(make, range(ORDERS)))
+    """As many customers as there are orders."""
+    return await asyncio.gather(*(make_order(omipay, number) for number in range(ORDERS)))
 
 
 def effects(database: Path) -> list[str]:
@@ -182,17 +183,15 @@ async def test_the_log_names_an_order_whose_handler_fails(name: str, tmp_path: P
             books_url = f"sqlite:///{database}"
             settings = environment | {"OMIPAY_BOOKS_URL": books_url, "REDIS_URL": redis.url}
             omipay = await stack.enter_async_context(open_shop(sandbox, environment["OMIPAY_BASE_URL"], books_url))
-            qr = await omipay.make_qr_order(
-                order_name="Flat white", amount=450, currency="AUD", out_order_no="W-1", platform=Platform.ALIPAY
-            )
-            await sandbox.customer.pays(qr.order_no)
+            order_no = await make_order(omipay)
+            await sandbox.customer.pays(order_no)
             await stack.enter_async_context(time_passes(database))
             programs = [
                 await stack.enter_async_context(running(tmp_path, *command, python=engine.python, **settings))
                 for command in (engine.worker, engine.beside)
                 if command
             ]
-            await programs[0].until(f"order {qr.order_no}: the handler raised")
+            await programs[0].until(f"order {order_no}: the handler raised")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -206,12 +205,10 @@ async def test_the_own_process_ends_in_good_order(number: signal.Signals, tmp_pa
     ):
         settings = environment | {"OMIPAY_BOOKS_URL": books_url}
         async with running(tmp_path, "own_process.py", **settings) as program:
-            qr = await shop.make_qr_order(
-                order_name="Flat white", amount=450, currency="AUD", out_order_no="W-1", platform=Platform.ALIPAY
-            )
-            await sandbox.customer.pays(qr.order_no)
+            order_no = await make_order(shop)
+            await sandbox.customer.pays(order_no)
             async with time_passes(tmp_path / "books.db"):
-                await program.until(qr.order_no)  # it logs that the table of the handler is missing: it is at work
+                await program.until(order_no)  # it logs that the table of the handler is missing: it is at work
             program.process.send_signal(number)
             said = await program.end()
     assert program.process.returncode == 0
@@ -233,11 +230,9 @@ async def test_a_customer_of_celery_who_does_not_pay_is_no_error(tmp_path: Path)
     books_url = f"sqlite:///{tmp_path / 'books.db'}"
     async with served() as (sandbox, environment):
         async with open_shop(sandbox, environment["OMIPAY_BASE_URL"], books_url) as omipay:
-            qr = await omipay.make_qr_order(
-                order_name="Flat white", amount=450, currency="AUD", out_order_no="W-1", platform=Platform.ALIPAY
-            )
+            order_no = await make_order(omipay)
         settings = environment | {"OMIPAY_BOOKS_URL": books_url}
-        async with running(tmp_path, "last_retry.py", qr.order_no, **settings) as program:
+        async with running(tmp_path, "last_retry.py", order_no, **settings) as program:
             await program.until("SUCCESS READY")
 
 
