@@ -1,19 +1,19 @@
 """What an error means for the money: for calls, for their events and journal entries, and for polls. Pure.
 
-==================================================  =========================================================
+==================================================  =============================================================
 what ends a call that moves money                   ``outcome``
-==================================================  =========================================================
+==================================================  =============================================================
 the arguments or the set-up are rejected            NOT_DONE: nothing was sent
 ``NotSent``, ``SessionClosed``                      NOT_DONE: the gateway never received it
 no answer, an unusable reply, SYSTEM_ERROR          UNKNOWN: ``OutcomeUnknown``, caused by that
 any other exception, once it was sent               UNKNOWN: ``OutcomeUnknown``, caused by that
-a FAIL with one of the endpoint's unclear_codes     UNKNOWN: ORDER_PAID and ORDER_CLOSED of a scan order
+a FAIL with one of the endpoint's ambiguous_codes   UNKNOWN: ORDER_PAID, ORDER_CLOSED (scan), USERPAYING (refund)
 a FAIL with a code that no document lists           UNKNOWN for scan orders and refunds, else NOT_DONE
 any FAIL of an endpoint that is not documented      UNKNOWN, except PARAMETER_INVALID and authentication
 SIGN_TIMEOUT that names a number                    UNKNOWN: ``OutcomeUnknown``, it contradicts itself
 any other FAIL                                      NOT_DONE: refused
 a cancellation                                      UNKNOWN once it may have been received, else NOT_DONE
-==================================================  =========================================================
+==================================================  =============================================================
 
 An error of a read has no outcome. An error of a poll is UNKNOWN, since the order may be paid all the same, except
 ``PaymentFailed`` and ``RefundFailed``. An error is never changed after it was raised: where another outcome is needed,
@@ -65,10 +65,10 @@ def of_code(endpoint: Endpoint[Any], code: ErrorCode | str, *, general: bool = F
         return None
     if general:
         certain = code == ErrorCode.PARAMETER_INVALID or ERROR_CLASSES.get(code) is AuthenticationError
-    elif code in endpoint.unclear_codes or code == ErrorCode.SYSTEM_ERROR:
+    elif code in endpoint.ambiguous_codes or code == ErrorCode.SYSTEM_ERROR:
         certain = False
     else:
-        certain = isinstance(code, ErrorCode) or not endpoint.unlisted_is_unclear
+        certain = isinstance(code, ErrorCode) or not endpoint.unlisted_is_ambiguous
     return Outcome.NOT_DONE if certain else Outcome.UNKNOWN
 
 

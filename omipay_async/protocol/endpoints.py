@@ -75,10 +75,10 @@ class Endpoint(Generic[T]):
     takes_language: bool = True
     needs_return_code: bool = True
     """Whether a reply without ``return_code`` is unusable."""
-    unclear_codes: frozenset[ErrorCode] = frozenset()
-    """Codes after which money may have moved, since they are about an order that exists already."""
-    unlisted_is_unclear: bool = False
-    """Whether nobody knows if money moved after a code that no document lists."""
+    ambiguous_codes: frozenset[ErrorCode] = frozenset()
+    """Codes after which money may have moved: they are about an earlier order, or about another kind of call."""
+    unlisted_is_ambiguous: bool = False
+    """Whether money may have moved after a code that no document lists."""
     minimum_amounts: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
     """The smallest amount of the platforms where it is more than 1."""
 
@@ -200,8 +200,8 @@ MAKE_SCAN_ORDER: Final = Endpoint(
             ErrorCode.AMOUNT_INVALID,
         }
     ),
-    unclear_codes=frozenset({ErrorCode.ORDER_PAID, ErrorCode.ORDER_CLOSED}),
-    unlisted_is_unclear=True,
+    ambiguous_codes=frozenset({ErrorCode.ORDER_PAID, ErrorCode.ORDER_CLOSED}),
+    unlisted_is_ambiguous=True,
 )
 MAKE_ONLINE_ORDER: Final = Endpoint(
     "MakeOnlineOrder",
@@ -275,8 +275,8 @@ REFUND: Final = Endpoint(
             ErrorCode.AMOUNT_OVER_LIMIT,
         }
     ),
-    unclear_codes=frozenset({ErrorCode.USERPAYING}),  # a code about payments, which means nothing for a refund
-    unlisted_is_unclear=True,
+    ambiguous_codes=frozenset({ErrorCode.USERPAYING}),  # a code about payments, which means nothing for a refund
+    unlisted_is_ambiguous=True,
 )
 QUERY_REFUND: Final = Endpoint(
     "QueryRefund",

@@ -82,8 +82,8 @@ def test_what_may_be_believed_of_each_reply(endpoint: Endpoint[object]) -> None:
 def test_the_outcome_of_refusals_and_the_smallest_amounts(endpoint: Endpoint[object]) -> None:
     """After which codes money may have moved, and the smallest amount of each platform."""
     unclear = {"MakeScanOrder": {"ORDER_PAID", "ORDER_CLOSED"}, "Refund": {"USERPAYING"}}.get(endpoint.name, set())
-    assert endpoint.unclear_codes == unclear
-    assert endpoint.unlisted_is_unclear is (endpoint.name in {"MakeScanOrder", "Refund"})
+    assert endpoint.ambiguous_codes == unclear
+    assert endpoint.unlisted_is_ambiguous is (endpoint.name in {"MakeScanOrder", "Refund"})
     least = {"POLI": 2} if endpoint.name in {"MakeOnlineOrder", "MakeAPPOrder"} else {}
     assert endpoint.minimum_amounts == least
     assert isinstance(endpoint.minimum_amounts, Mapping)
@@ -108,8 +108,8 @@ def test_a_row_needs_only_what_differs_from_the_defaults() -> None:
         path="/v2/X",
         takes_language=True,
         needs_return_code=True,
-        unclear_codes=frozenset(),
-        unlisted_is_unclear=False,
+        ambiguous_codes=frozenset(),
+        unlisted_is_ambiguous=False,
         minimum_amounts=MappingProxyType({}),
     )
     assert row.own_numbers == {"out_order_no", "out_refund_no"}
