@@ -195,7 +195,7 @@ class CallExecutor:
         if why is CancelReason.CLOSED:
             return session_closed()
         message = f"{endpoint}: not sent, no slot came free in time (max_in_flight requests are under way)"
-        return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
+        return Failed(Failure.NO_TIME, NotSent(message, endpoint=endpoint))
 
     async def _write_down(self, call: CallState) -> Failed | None:
         if self.journal is None or not call.moves_money or call.entry is not None:
@@ -252,7 +252,7 @@ class CallExecutor:
             return decoded.value
         if isinstance(decoded.error, InvalidReply):
             failed = Failed(Failure.BAD_REPLY, decoded.error)
-            self.client.distrust(slot)  # it may be another call's reply, and so may the next one on this connection
+            slot.close()  # it may be another call's reply, and so may the next one on this connection
         else:
             failed = Failed(self._failure_of(call, decoded.error, received), decoded.error)
         call.retry_after = retries.requested_wait_s(received, self.gateway_time.time_ms())

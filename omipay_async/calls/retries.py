@@ -4,7 +4,7 @@
 what happened to the attempt                  a read               a call that moves money
 ============================================  ===================  ===================================
 NEVER_SENT: refused, unknown name, TLS        repeated             repeated: no byte has arrived
-NO_SLOT: no slot, or too little time left     NotSent              NotSent
+NO_TIME: no slot, or too little time left     NotSent              NotSent
 NO_JOURNAL: it could not be written down      (not written down)   NotSent
 NO_ANSWER: cut, silent, timed out             repeated             OutcomeUnknown
 BAD_REPLY: 5xx, HTML, empty, cut off          repeated             OutcomeUnknown

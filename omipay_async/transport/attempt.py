@@ -49,9 +49,13 @@ class Progress(enum.Enum):
     """How far a request has got."""
 
     NOT_SENT = enum.auto()
+    """No transport has it yet."""
     HANDED_OVER = enum.auto()
+    """A transport has it, and may have sent it without a report of that."""
     CONNECTING = enum.auto()
+    """A transport has reported that it connects: nothing was sent."""
     SENT = enum.auto()
+    """Writing it has begun, so the gateway may have received it."""
 
 
 @attrs.define(eq=False)
@@ -178,7 +182,7 @@ class TooLateError(Exception):
 def too_late(endpoint: str) -> Failed:
     """The failure of a money call that was not sent because too little of its time was left."""
     message = f"{endpoint}: not sent, less than half of its time was left"
-    return Failed(Failure.NO_SLOT, NotSent(message, endpoint=endpoint))
+    return Failed(Failure.NO_TIME, NotSent(message, endpoint=endpoint))
 
 
 def session_closed() -> Failed:

@@ -31,7 +31,9 @@ class CancelReason(enum.Enum):
     """Why a scope was cancelled."""
 
     TIME = enum.auto()
+    """Its time was over."""
     CLOSED = enum.auto()
+    """The session was closed."""
 
 
 class ScopeCancelled(Exception):

@@ -63,7 +63,7 @@ class Slot:
     connection: Connection | None = None
 
     def close(self) -> None:
-        """Close the connection that was kept."""
+        """Close the connection that was kept, if there is one."""
         if self.connection is not None:
             self.connection.abort()
             self.connection = None
@@ -235,10 +235,6 @@ class HTTPClient:
             return await _limited_body(response)
         finally:
             self._close(response.aclose)  # it may fail or hang, but the reply has been read
-
-    def distrust(self, slot: Slot) -> None:
-        """Close the connection over which an unusable reply came."""
-        slot.close()
 
     def _may_be_a_second_try(self, attempt: Attempt, error: Exception) -> bool:
         # aiohttp repeats a GET by itself when a kept-alive connection is dropped. If its second try is refused, its

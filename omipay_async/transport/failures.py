@@ -9,11 +9,20 @@ class Failure(enum.Enum):
     """How one attempt failed."""
 
     NEVER_SENT = enum.auto()
-    NO_SLOT = enum.auto()
+    """It is certain that no byte of the request reached the gateway."""
+    NO_TIME = enum.auto()
+    """No slot came free in time, or too little of a money call's time was left to send it."""
     NO_JOURNAL = enum.auto()
+    """The journal did not write the money call down, so it was not sent."""
     NO_ANSWER = enum.auto()
+    """The request may have reached the gateway, and no reply arrived."""
     BAD_REPLY = enum.auto()
+    """The reply cannot be used, or is not believed."""
     SYSTEM_ERROR = enum.auto()
+    """The gateway itself failed."""
     SIGN_TIMEOUT = enum.auto()
+    """The gateway rejected the timestamp, and the request may be signed again."""
     REFUSED = enum.auto()
+    """The gateway answered FAIL with any other code."""
     CLOSED = enum.auto()
+    """The session was closed."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _FEW: Final = 100
-"""A longer collection is no list of transports; a cache is one, for example. It is not searched before each request."""
+"""A longer collection, such as a cache, is not a list of transports: it is not searched before each request."""
 
 
 def keep_no_connection(transport: httpx.AsyncBaseTransport) -> None:

@@ -18,6 +18,7 @@ from omipay_async import (
     RetryPolicy,
     SessionClosed,
 )
+from omipay_async.transport.client import Slot
 from tests.support.scripted_gateway import (
     AT_ONCE,
     REFUNDED,
@@ -93,16 +94,20 @@ async def test_a_read_is_repeated_after_a_reply_that_is_not_its_own(
     clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection over which that reply came is closed, since the next reply may be another call's too."""
-    distrusted: list[object] = []
+    closed: list[Slot] = []
+
+    def close(slot: Slot) -> None:
+        closed.append(slot)
+
     gateway.on("TR1", order("PAID", order_no="TR2"), order("READY", order_no="TR1"))
     async with gateway.session(retry=AT_ONCE) as omipay:
-        monkeypatch.setattr(omipay._client, "distrust", distrusted.append)
+        monkeypatch.setattr(Slot, "close", close)
         assert (await omipay.query_order("TR1")).status == "READY"
-        assert len(distrusted) == 1
+        assert len(closed) == 1
         gateway.on("TR1", order("PAID", order_no="TR2"))
         with pytest.raises(InvalidReply):
             await omipay.query_order("TR1")
-    assert len(distrusted) == 4
+    assert len(closed) == 4
 
 
 # -- repeats ----------------------------------------------------------------------------------------------------------
