@@ -109,9 +109,9 @@ def checked_options(
     Raises:
         ConfigurationError: naming the first one that is wrong.
     """
-    clock = config.require_methods(SystemClock() if clock is None else clock, "clock", "time_ms", "monotonic", "sleep")
+    clock = config.require_methods("clock", SystemClock() if clock is None else clock, "time_ms", "monotonic", "sleep")
     if journal is not None:
-        config.require_methods(journal, "journal", "opening", "closing", "confirmed")
+        config.require_methods("journal", journal, "opening", "closing", "confirmed")
     nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
     used_backend = MemoryBackend(clock=clock) if backend is None else backend
     return Options(
@@ -122,16 +122,16 @@ def checked_options(
         verify=config.verification(verify, nodes),
         timeout=config.seconds("timeout", timeout),
         timezone=config.timezone(timezone),
-        on_event=config.function(on_event, "on_event"),
+        on_event=config.function("on_event", on_event),
         max_in_flight=config.count("max_in_flight", max_in_flight),
         transport=transport,
         proxies=config.proxies(proxy, nodes, from_environment=transport is None),
         nonces=TaggedNonces(credentials.keys) if nonces is None else config.nonce_provider(nonces),
-        retry=config.instance(retry, "retry", RetryPolicy),
-        language=None if language is None else config.member(Language, "language", language),
+        retry=config.instance("retry", retry, RetryPolicy),
+        language=None if language is None else config.member("language", language, Language),
         notify_url=config.url("notify_url", notify_url),
         backend=config.require_lease(
-            config.require_methods(used_backend, "backend", "claim", "renew", "finish", "release", "wake")
+            config.require_methods("backend", used_backend, "claim", "renew", "finish", "release", "wake")
         ),
         is_backend_shared=backend is not None,
     )

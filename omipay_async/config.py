@@ -1,4 +1,4 @@
-"""Checks the options of a session, and reads those of the environment. No I/O.
+"""Checks the options of a session, and reads those of the environment. No network.
 
 Each function returns the checked value, or raises a :class:`ConfigurationError` that names the option.
 """
@@ -50,7 +50,7 @@ def _reject(name: str, what: str) -> NoReturn:
     raise ConfigurationError(message)
 
 
-def require_methods(value: T, name: str, *methods: str) -> T:
+def require_methods(name: str, value: T, *methods: str) -> T:
     """``value`` if it has all of ``methods``."""
     missing = [method for method in methods if not callable(_attribute(value, method))]
     if missing:
@@ -74,7 +74,7 @@ def _attribute(value: object, name: str) -> Any:
         return None
 
 
-def function(value: T, name: str) -> T:
+def function(name: str, value: T) -> T:
     """``value`` if it is None or can be called, and is not ``async``: nobody would await it."""
     if value is not None and (not callable(value) or _is_async(value)):
         _reject(name, "must be a function, and not an async one")
@@ -83,8 +83,8 @@ def function(value: T, name: str) -> T:
 
 def nonce_provider(value: T) -> T:
     """``value`` if it is a function, and so is its ``issued`` if it has one."""
-    function(_attribute(value, "issued"), "nonces.issued")
-    return function(value, "nonces")
+    function("nonces.issued", _attribute(value, "issued"))
+    return function("nonces", value)
 
 
 def _is_async(value: Callable[..., Any]) -> bool:
@@ -92,14 +92,14 @@ def _is_async(value: Callable[..., Any]) -> bool:
     return any(map(inspect.iscoroutinefunction, (value, type(value).__call__)))
 
 
-def instance(value: object, name: str, kind: type[T]) -> T:
+def instance(name: str, value: object, kind: type[T]) -> T:
     """``value`` if it is an instance of ``kind``."""
     if not isinstance(value, kind):
         _reject(name, f"must be a {kind.__name__}")
     return value
 
 
-def member(kind: type[E], name: str, value: object) -> E:
+def member(name: str, value: object, kind: type[E]) -> E:
     """``value`` as a member of the enum ``kind``."""
     if not isinstance(value, str) or plain_text(value) not in tuple(kind):
         _reject(name, f"must be one of {', '.join(kind)}")
@@ -160,12 +160,12 @@ def zone(name: str) -> tzinfo:
 
 def nodes(region: object, base_url: object, fallback: object, *, plain_http: bool) -> list[Node]:
     """The node to use, and the second node, if there is one, for when it cannot be reached."""
-    own = member(Region, "region", region)
+    own = member("region", region, Region)
     first = Node(own, own.base_url) if base_url is None else _node("base_url", base_url, plain_http=plain_http)
     if fallback is None:
         return [first]
     if isinstance(fallback, str) and plain_text(fallback) in tuple(Region):
-        other = member(Region, "fallback", fallback)
+        other = member("fallback", fallback, Region)
         second = Node(other, other.base_url)
     else:
         second = _node("fallback", fallback, plain_http=plain_http)

@@ -24,7 +24,7 @@ except ImportError:
     raise ImportError(message) from None
 
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
-from .asgi.common import checked_name, is_session, name_taken, refuse, resolve_session
+from .asgi.common import checked_name, is_session, name_taken, reject, resolve_session
 from .errors import ConfigurationError
 from .models import Order
 from .protocol import validation
@@ -148,7 +148,7 @@ def notification_route(
 
 def _check_path(path: object) -> None:
     if not isinstance(path, str) or path[:1] not in {"", "/"}:  # it may be empty in a router that has a prefix
-        refuse("path", "must begin with a slash, such as /omipay/notify")
+        reject("path", "must begin with a slash, such as /omipay/notify")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

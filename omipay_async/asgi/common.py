@@ -34,7 +34,7 @@ async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> Async
 def checked_name(name: object) -> str:
     """Return ``name``. Raises ``ConfigurationError`` if it cannot be the name of an attribute."""
     if not isinstance(name, str) or not name.isidentifier():
-        refuse("name", "must be a name, such as omipay_sydney")
+        reject("name", "must be a name, such as omipay_sydney")
     return name
 
 
@@ -43,7 +43,7 @@ def name_taken(place: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(f"{place} is in use already: give each merchant's session its own name, {remedy}")
 
 
-def refuse(name: str, what: str) -> NoReturn:
+def reject(name: str, what: str) -> NoReturn:
     """Raise a ``ConfigurationError`` that names an argument and says what is wrong with it."""
     message = f"{name} {what}"
     raise ConfigurationError(message)

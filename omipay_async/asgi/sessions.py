@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omipay_async.events import logger
 
-from .common import checked_name, name_taken, refuse, resolve_session
+from .common import checked_name, name_taken, reject, resolve_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -51,7 +51,7 @@ class SessionApp:
     ) -> None:
         for argument, value in (("app", app), ("factory", factory)):
             if not callable(value):
-                refuse(argument, "must be callable")
+                reject(argument, "must be callable")
         self._app = app
         self._factory = factory
         self._name = checked_name(name)
@@ -144,12 +144,12 @@ def _checked_routes(routes: Any) -> dict[str, ASGIApp]:
     if routes is None:
         return {}
     if not isinstance(routes, Mapping):
-        refuse("routes", "must be a mapping of paths to ASGI apps")
+        reject("routes", "must be a mapping of paths to ASGI apps")
     for path, app in routes.items():
         if not isinstance(path, str) or not path.startswith("/"):
-            refuse("routes", "must have paths as keys, each with a slash at its beginning")
+            reject("routes", "must have paths as keys, each with a slash at its beginning")
         if not callable(app):
-            refuse(f"routes[{path!r}]", "must be an ASGI app")
+            reject(f"routes[{path!r}]", "must be an ASGI app")
     return {_without_slash(path): app for path, app in routes.items()}
 
 

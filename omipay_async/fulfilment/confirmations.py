@@ -87,9 +87,9 @@ class Confirmations:
         self._ask = ask
         self._clock = clock
         self._at_once = at_once
-        self.forget()
+        self.leave_loop()
 
-    def forget(self) -> None:
+    def leave_loop(self) -> None:
         """Forget all bodies and questions: the event loop in which they were under way has ended."""
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
         self._waiting: dict[str, dict[_Body, None]] = {}
@@ -200,7 +200,7 @@ class Confirmations:
     def _answered(self, order_no: str, question: _Question, task: asyncio.Task[Order]) -> None:
         error = None if task.cancelled() else task.exception()
         if self._under_way.get(order_no) is not question:
-            return  # this belongs to an event loop that has ended: see forget()
+            return  # this belongs to an event loop that has ended: see leave_loop()
         del self._under_way[order_no]
         for body in question.bodies:
             if task.cancelled():

@@ -221,7 +221,7 @@ class NotificationReceiver:
 
     def leave_loop(self) -> None:
         """Forget what was under way in an event loop that has ended."""
-        self._confirmations.forget()
+        self._confirmations.leave_loop()
         self._confirmed.leave_loop()
 
     async def drain(self, timeout: float) -> None:

@@ -249,7 +249,7 @@ async def test_what_was_under_way_in_an_event_loop_that_ended_is_forgotten(
 ) -> None:
     """In the next event loop the order is asked about at once."""
     old = await post(confirmations, "TR1")
-    confirmations.forget()
+    confirmations.leave_loop()
     new = await post(confirmations, "TR1")
     await clock.advance(1)
     assert await new == paid("TR1")
