@@ -1,6 +1,6 @@
 """The life of a session: whether it is open, in which event loop it is used, and by how many operations.
 
-    NEW --first use--> OPEN --close--> CLOSED
+    NEW --first use--> OPEN --close--> CLOSED        a session that was never used goes from NEW to CLOSED
 
 Every component holds ``in_use()`` while one of its operations is under way. So a session that is used from another
 event loop can move there if nothing is under way, and raises a clear error otherwise.
@@ -26,7 +26,9 @@ class LifeState(enum.Enum):
     NEW = enum.auto()
     """It was never used, and does not belong to an event loop yet."""
     OPEN = enum.auto()
+    """It belongs to the event loop in which it was used last."""
     CLOSED = enum.auto()
+    """It was closed, and nothing may begin any more."""
 
 
 class Usage:

@@ -121,6 +121,7 @@ class Subject(Scheduled, Generic[S]):
         self.is_outdated = False
         """Whether the question that is under way may be answered from before a payment, so that another must follow."""
         self.has_failed = False
+        """Whether a temporary error was logged, which is done once."""
         self.expired: list[Waiter[S]] = []
         """Waiters whose time is over, but which have not ended yet."""
 
@@ -186,13 +187,16 @@ class Instant(enum.IntEnum):
     EXPIRED = 3
     """The deadline has passed."""
     NONE = 4
+    """No instant comes any more: a final state or an error has settled the waiter."""
 
 
 class End(enum.Enum):
     """Why a waiter ends without an error of a question."""
 
     TIME = enum.auto()
+    """Its time is over."""
     CLOSED = enum.auto()
+    """The session was closed."""
 
 
 class Waiter(Generic[S]):
