@@ -68,8 +68,8 @@ def notification_handler(
 
     The first argument is a session, its ``AppKey`` (``OMIPAY``), or a sync or async function that returns the session
     for a request. ``AsyncOmipay.receive_notification`` describes what the handler may rely on. The raw bytes are passed
-    on, or in UTF-8 what is GBK by its Content-Type. A body over 64 KiB is answered with 413 and FAIL before it is read
-    to its end.
+    on; a body that its Content-Type declares as GBK is passed on in UTF-8. A body over 64 KiB is answered with 413 and
+    FAIL before it is read to its end.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called.

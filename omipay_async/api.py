@@ -104,11 +104,14 @@ class EndpointMethods(abc.ABC):
     ) -> JSAPIOrder:
         """An order whose ``pay_url`` WeChat and Alipay can both open. CN 3.3, EN 2.3.
 
-        After payment the browser goes to ``redirect_url``; arriving there proves nothing. ``direct_pay`` skips the
-        gateway's own page; ``show_pc_pay_url`` asks for ``pc_pay_url`` too. Next: redirect the browser to ``pay_url``
-        as it is, or show it as a QR code.
+        ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``; ``pos_no`` is the
+        number of a till. After payment the browser goes to ``redirect_url``; arriving there proves nothing.
+        ``direct_pay`` skips the gateway's own page; ``show_pc_pay_url`` asks for ``pc_pay_url`` too. Next: redirect the
+        browser to ``pay_url`` as it is, or show it as a QR code; then ``poll_until_paid(order)`` or wait for the
+        notification.
 
         Raises:
+            OutcomeUnknown: nobody has this order's page, so nobody can pay it: make a new order under a new number.
             MerchantSetupError: WECHAT_STORE_NOT_EXISTS.
             ParameterError: AMOUNT_INVALID.
         """
@@ -181,9 +184,13 @@ class EndpointMethods(abc.ABC):
     ) -> OnlineOrder:
         """An Alipay or POLi payment on a web site: redirect the browser to ``pay_url``. CN 3.5.
 
-        ``type`` is ``web`` for PC browsers, ``wap`` for mobile ones; ``platform`` ALIPAYONLINE (default) or POLI, whose
-        amounts are at least 2 minor units. ``return_url`` is where the browser goes after payment; arriving there
-        proves nothing.
+        ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``type`` is ``web``
+        for PC browsers, ``wap`` for mobile ones; ``platform`` ALIPAYONLINE (default) or POLI, whose amounts are at
+        least 2 minor units. ``return_url`` is where the browser goes after payment; arriving there proves nothing.
+        Next: ``poll_until_paid(order)`` or wait for the notification.
+
+        Raises:
+            OutcomeUnknown: nobody has this order's page, so nobody can pay it: make a new order under a new number.
         """
         values = {
             "order_name": order_name,
@@ -213,7 +220,12 @@ class EndpointMethods(abc.ABC):
     ) -> AppOrder:
         """A payment inside an Android or iOS app: hand ``order_string`` to the platform's SDK. CN 3.6.
 
-        ``platform`` is ALIPAYONLINE, WECHATPAY (``app_id`` is required then) or POLI (at least 2 minor units).
+        ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``platform`` is
+        ALIPAYONLINE, WECHATPAY (``app_id`` is required then) or POLI (at least 2 minor units). Next:
+        ``poll_until_paid(order)`` or wait for the notification; what the app reports proves nothing.
+
+        Raises:
+            OutcomeUnknown: nobody has this order's string, so nobody can pay it: make a new order under a new number.
         """
         values = {
             "order_name": order_name,
@@ -243,7 +255,12 @@ class EndpointMethods(abc.ABC):
     ) -> AppletOrder:
         """A payment inside a WeChat mini program: hand ``order.request_payment`` to ``wx.requestPayment``. CN 3.7.
 
-        ``app_id`` is the mini program's, ``customer_id`` the customer's openid there.
+        ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``app_id`` is the
+        mini program's, ``customer_id`` the customer's openid there. Next: ``poll_until_paid(order)`` or wait for the
+        notification; what the mini program reports proves nothing.
+
+        Raises:
+            OutcomeUnknown: nobody can pay this order without its reply: make a new order under a new number.
         """
         customer_id = hidden(customer_id)  # in this frame too
         values = {

@@ -314,7 +314,7 @@ class PaymentFailed(OmipayError):
 
 
 class RefundFailed(OmipayError):
-    """Polling ended in a failed status: the refund will not be paid out. ``refund`` is the gateway's record of it."""
+    """Polling ended in a failed status: this refund (``refund``) will not be paid out. A new one needs a new number."""
 
     outcome = Outcome.NOT_DONE
 
@@ -355,13 +355,13 @@ class PollTimeout(OmipayError):
 
 
 class BackendError(OmipayError):
-    """The shared backend could not be used. Nobody knows whether the handler may run, so it did not: try again."""
+    """The shared backend could not be used: the handler did not run, or its success is not recorded. Try again."""
 
 
 class JournalError(OmipayError):
-    """The journal could not be written.
+    """The journal could not be used. Try again once its database answers.
 
-    A money call was not sent (``NotSent`` has this as its cause), or its outcome could not be written down.
+    A money call was not sent (``NotSent`` has this as its cause), no handler ran, or a method of ``Books`` failed.
     """
 
 
@@ -377,11 +377,11 @@ class MalformedNotification(NotificationError):
 
 
 class InvalidSignature(NotificationError):
-    """The body was not signed with this merchant's key, nor with one of ``previous_secret_keys``."""
+    """The body was not signed with ``secret_key`` or one of ``previous_secret_keys``: compare it with the portal's."""
 
 
 class StaleNotification(NotificationError):
-    """The body was signed more than ``max_age`` seconds ago, or as far in the future."""
+    """The body was signed more than ``max_age`` seconds ago, or as far in the future. Repeats may come late."""
 
 
 class ReflectedNotification(NotificationError):

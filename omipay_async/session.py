@@ -238,6 +238,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         the session's language. Only ``Safety.READ`` is ever repeated. After a money call every FAIL except
         PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows what the codes of an
         undocumented endpoint mean.
+
+        Raises:
+            InvalidRequest: the name, a parameter or ``safety`` is wrong. A known endpoint that moves money cannot be
+                called as ``Safety.READ``.
+            OutcomeUnknown: do not repeat it: a person looks it up in the back office.
         """
         params = hidden_values(params)  # in this frame too: some may be payment codes
         return await self._gateway.call_unknown(endpoint, params, safety, timeout=timeout)

@@ -26,7 +26,7 @@ BODY_TIMEOUT_S: Final = 10.0
 
 
 class BodyTooLarge(Exception):
-    """The body is longer than any notification. It was refused before it was read completely."""
+    """The body is longer than any notification. It was rejected before it was read completely."""
 
 
 class BodyCutOff(Exception):

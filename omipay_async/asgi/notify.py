@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 def notification_app(
     omipay_or_getter: AsyncOmipay | Callable[..., Any], handler: Callable[[Order], Awaitable[object]]
 ) -> ASGIApp:
-    """Make the ASGI app for a notify_url: it confirms, runs ``await handler(order)`` once, and answers. CN 3.9.
+    """An ASGI app for a notify_url: it confirms, runs ``await handler(order)`` once, and answers. CN 3.9.
 
     The first argument is a session, or a function, sync or async, that returns one, such as ``get_omipay``,
-    ``omipay_getter("sydney")`` or your own. The function gets the ASGI scope if it takes an argument. See
-    ``AsyncOmipay.receive_notification`` for what the handler may rely on. The app answers POST requests to every path
-    below the one where it is mounted. It passes the raw bytes on, or in UTF-8 what is GBK by its Content-Type. Bodies
-    of more than 64 KiB are answered 413 and FAIL before they are read completely.
+    ``omipay_getter("sydney")`` or your own. The function gets the ASGI scope if it takes an argument.
+    ``AsyncOmipay.receive_notification`` describes what the handler may rely on. The app answers POST requests to every
+    path below the one where it is mounted. The raw bytes are passed on; a body that its Content-Type declares as GBK is
+    passed on in UTF-8. A body over 64 KiB is answered with 413 and FAIL before it is read to its end.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called.
@@ -126,13 +126,13 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
 
 
 def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
-    """Make a function that returns the session which ``session_app(..., name=name)`` keeps in an ASGI scope.
+    """A function that returns the session that ``session_app(..., name=name)`` keeps in an ASGI scope.
 
     The function raises ``ConfigurationError`` if there is no session.
     """
 
     def get(scope: Scope) -> AsyncOmipay:
-        """Return the session that ``session_app`` keeps in this scope. Raises ``ConfigurationError`` without one."""
+        """The session that ``session_app`` keeps in this scope. Raises ``ConfigurationError`` if there is none."""
         session = (scope.get("state") or {}).get(name)
         if session is None:
             message = (
@@ -146,4 +146,4 @@ def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
 
 
 get_omipay: Final = omipay_getter()
-"""Returns the session in ``scope["state"]["omipay"]``. Use: ``notification_app(get_omipay, handler)``."""
+"""Returns the session in ``scope["state"]["omipay"]``: ``notification_app(get_omipay, handler)``."""

@@ -26,9 +26,9 @@ on, since its handler has succeeded.
 grace period to stop. Other callers in this session wait for the run's task, and the first of them begins the next run
 if this one failed. Callers in other processes claim again, with growing pauses.
 
-The README says what this cannot promise: if a process dies after its handler has committed and before the success is
-recorded, the handler runs again, so a handler should be one transaction. And a handler that blocks the event loop for
-longer than the lease looks dead to other processes: run blocking code in ``asyncio.to_thread``.
+``docs/notifications.md`` says what this cannot promise: if a process dies after its handler has committed and before
+the success is recorded, the handler runs again, so a handler should be one transaction. And a handler that blocks the
+event loop for longer than the lease looks dead to other processes: run blocking code in ``asyncio.to_thread``.
 """
 
 from __future__ import annotations

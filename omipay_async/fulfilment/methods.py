@@ -95,6 +95,7 @@ class NotificationMethods:
         in seconds (the session's ``timeout`` if it is None). Run blocking code in ``asyncio.to_thread``.
 
         Raises:
+            LookupFailed: the gateway does not know the order, or it is another merchant's.
             BackendError: nobody knows whether the handler may run, or its success could not be recorded. Call it again.
             JournalError: the confirmation could not be written down; the handler did not run.
             SessionClosed: the session was closed before the handler could begin; call it again in an open one.

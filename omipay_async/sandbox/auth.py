@@ -110,7 +110,7 @@ def _slips(
     yield sentence("form: nonce_str came before timestamp"), f"{number}&{nonce}&{timestamp}&{key}"
     yield (
         sentence("form: the parts were written with their names"),
-        (f"m_number={number}&timestamp={timestamp}&nonce_str={nonce}&secret_key={key}"),
+        f"m_number={number}&timestamp={timestamp}&nonce_str={nonce}&secret_key={key}",
     )
 
 

@@ -138,8 +138,7 @@ class SandboxCore:
         return self.notifier.signer.signed(self.merchant.m_number, fields)
 
     def notification(self, order_no: str, **changes: Any) -> bytes:
-        """The body of the notification for an order, with a new and valid signature. ``changes`` replace
-        fields of it.
+        """The body of the notification for an order, with a new and valid signature; ``changes`` replace its fields.
 
         Raises KeyError for an unknown order.
         """

@@ -175,7 +175,7 @@ def answer_to(call: Call) -> str:
 
 
 def is_refused(call: Call) -> bool:
-    """Whether its answer is an error: USERPAYING is none."""
+    """Whether its answer is an error. USERPAYING is not."""
     return call.error_code not in {None, ErrorCode.USERPAYING}
 
 
