@@ -41,6 +41,53 @@ async def test_the_sandbox_in_one_process(tmp_path: Path) -> None:
         assert await program.end() == "PAID, 100 cents are on their way back\n"
 
 
+async def test_the_handler_of_the_readme(tmp_path: Path) -> None:
+    """It ships what was paid as agreed; of another amount, or of a sale that was paid before, it tells a person."""
+    save_files(README, tmp_path)
+    (tmp_path / "program.py").write_text(
+        """
+import asyncio
+from fulfilment import books, handler
+from omipay_async.sandbox import PaymentCode, Sandbox
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+TABLES = (
+    "CREATE TABLE sale (no TEXT PRIMARY KEY, amount INTEGER, currency TEXT, paid INTEGER)",
+    "CREATE TABLE outbox (order_no TEXT PRIMARY KEY, message TEXT)",
+    "INSERT INTO sale VALUES ('S-1', 450, 'AUD', 0), ('S-2', 451, 'AUD', 0), ('S-3', 450, 'AUD', 1)",
+)
+
+async def main():
+    async with books, Sandbox() as sandbox, sandbox.session(journal=books, backend=books) as omipay:
+        await books.create_tables()
+        engine = create_async_engine("sqlite+aiosqlite:///shop.db")
+        async with engine.begin() as connection:
+            for table in TABLES:
+                await connection.execute(text(table))
+        sale = {"order_name": "Flat white", "amount": 450, "currency": "AUD", "qrcode": PaymentCode.PAID, "pos_no": "1"}
+        for number in ("S-1", "S-2", "S-3"):
+            order = await omipay.settle(await omipay.make_scan_order(**sale, out_order_no=number), handler)
+            print(number, order.order_no)
+        async with engine.connect() as connection:
+            for row in await connection.execute(text("SELECT order_no, message FROM outbox ORDER BY rowid")):
+                print(row.order_no, row.message)
+        await engine.dispose()
+
+asyncio.run(main())
+""",
+        encoding="utf-8",
+    )
+    async with running(tmp_path, "-W", "error", "program.py") as program:
+        lines = [line.split(" ", 1) for line in (await program.end()).splitlines()]
+    orders = dict(lines[:3])
+    assert lines[3:] == [
+        [orders["S-1"], "ship S-1"],
+        [orders["S-2"], f"look at order {orders['S-2']}"],
+        [orders["S-3"], f"look at order {orders['S-3']}"],
+    ]
+
+
 async def test_a_notification_by_hand(tmp_path: Path) -> None:
     """It is confirmed, handled, and answered SUCCESS."""
     save_files(DOCS / "notifications.md", tmp_path)
