@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +220,18 @@ async def test_a_compressed_reply_that_cannot_be_unpacked(encoding: str, body: b
     async with open_session(Gateway(reply)) as omipay:
         with pytest.raises(OutcomeUnknown, match=why):
             await CALLS["Refund"](omipay)
+
+
+def test_a_small_reply_does_not_unpack_to_much_memory() -> None:
+    """32 MiB of spaces are a reply of 32 KB: what is beyond 1 MiB is never unpacked."""
+    bomb = PACK(b" " * 32 * LARGEST_REPLY)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidReply, match="longer than"):
+            read("QueryOrder", bomb, encoding="gzip")
+        assert tracemalloc.get_traced_memory()[1] < 4 * LARGEST_REPLY
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("streamed", [True, False])
