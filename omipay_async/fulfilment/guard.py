@@ -302,7 +302,7 @@ class _Run:
         if self._lease.may_have_ended():
             message = f"order {self._lease.key}: its claim ended before the handler could begin"
             raise BackendError(message)
-        return await _awaited(handler)
+        return await awaited(handler)
 
     def _raise_failure(self, work: asyncio.Task[object]) -> None:
         error = None if work.cancelled() else work.exception()
@@ -348,7 +348,13 @@ async def _cancel(work: asyncio.Task[object]) -> None:
     await asyncio.wait((work,))
 
 
-async def _awaited(handler: Callable[[], Awaitable[object]]) -> object:
+async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
+    """Call a handler and await it.
+
+    Raises:
+        InvalidRequest: it is not async.
+        Exception: what it raised.
+    """
     result = handler()
     if not inspect.isawaitable(result):
         message = "handler must be async: it returned something that cannot be awaited"

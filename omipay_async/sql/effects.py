@@ -27,15 +27,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import inspect
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 
 from omipay_async.errors import BackendError, InvalidRequest
-from omipay_async.fulfilment.guard import running_key
+from omipay_async.fulfilment.guard import awaited, running_key
 
 from .database import (
     DATABASE_ERRORS,
@@ -130,7 +129,7 @@ class Effects:
             self._locked.add(row)
         try:
             with self._database.inside_effect(), _commits_refused(connection, order):
-                await _called(handler, order, connection)
+                await awaited(lambda: handler(order, connection))
             await self._record(connection, row, order)
         except STATEMENT_ERRORS as error:
             if is_lost(error):
@@ -208,14 +207,6 @@ def _locked_elsewhere(order: Order) -> BackendError:
         "that process is stopped, or its handler blocks the event loop. The order can be fulfilled once that has ended"
     )
     return BackendError(message)
-
-
-async def _called(handler: TransactionalHandler, order: Order, connection: AsyncConnection) -> None:
-    result: Any = handler(order, connection)
-    if not inspect.isawaitable(result):
-        message = "handler must be async: it returned something that cannot be awaited"
-        raise InvalidRequest(message, parameter="handler")
-    await result
 
 
 def lock_number(row: tuple[str, str]) -> int:
