@@ -332,7 +332,7 @@ def _check(entry: JournalEntry) -> None:
 
 def _checked_outcome(outcome: object) -> JournalOutcome:
     try:
-        return JournalOutcome(str.__str__(outcome) if isinstance(outcome, str) else "")
+        return JournalOutcome(plain_text(outcome) if isinstance(outcome, str) else "")
     except ValueError:
         message = f"outcome must be one of {', '.join(JournalOutcome)}"
         raise InvalidRequest(message, parameter="outcome") from None
@@ -355,7 +355,7 @@ def _checked_id(entry_or_id: object) -> tuple[str, str | None]:
     if isinstance(entry_or_id, JournalEntry):
         return entry_or_id.id, entry_or_id.m_number
     if isinstance(entry_or_id, str) and "\0" not in entry_or_id:
-        return str.__str__(entry_or_id), None
+        return plain_text(entry_or_id), None
     message = "entry_or_id must be a JournalEntry or its id"
     raise InvalidRequest(message, parameter="entry_or_id")
 
