@@ -1,7 +1,7 @@
 """The language in which this package's programs and pages speak with people, and sentences that can be translated.
 
 The language is what ``OMIPAY_LANGUAGE`` says. A :class:`Sentence` is English where it is used as a string, so that
-JSON and exceptions do not depend on the language; whoever shows it to people translates it with a table of templates.
+JSON and exceptions do not depend on the language; what shows it to people translates it with a table of templates.
 """
 
 from __future__ import annotations

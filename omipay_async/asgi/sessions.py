@@ -58,6 +58,8 @@ class SessionApp:
         self._routes = _checked_routes(routes)
         self._session: Any = None
         self._opening = asyncio.Lock()
+        self._life: AsyncIterator[None] | None = None
+        """On a server without lifespan: what keeps the session open until the event loop ends."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the app, or a route."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .context import RequestContext
 
 _PAYING_WORDS: Final = frozenset({"PAYING", "USERPAYING"})
+# EN's example writes PAYED. Its CLOSED for SETTLED is left out: beside FAIL it fits an order that was closed unpaid.
 _PAID_WORDS: Final = frozenset({"payed", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)})
 
 

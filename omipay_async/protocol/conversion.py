@@ -256,7 +256,7 @@ def _new_converter(zone: tzinfo) -> cattrs.Converter:
         OrderStatus | str: _word(order_status),
         RefundStatus | str: _word(refund_status),
     }
-    for kind in (str, int, Decimal, datetime):  # cattrs would find their hooks anew for each value
+    for kind in (str, int, Decimal, datetime):  # cattrs would look up their hooks again for each value
         hooks[kind | None] = _or_none(hooks[kind])
     for kind, hook in hooks.items():
         converter.register_structure_hook(kind, hook)

@@ -138,9 +138,9 @@ def json_object(body: bytes, content_type: str | None = None, *, is_reply: bool 
 
 
 def in_utf8(body: bytes, content_type: str | None) -> bytes:
-    """``body`` for whoever reads it without its Content-Type: in UTF-8 if it is GBK, as declared; otherwise unchanged.
+    """``body`` for a reader that does not know its Content-Type: in UTF-8 if it is GBK, as declared; else unchanged.
 
-    What cannot be read is unchanged, too.
+    A body that cannot be read is returned unchanged too.
     """
     try:
         body.decode("utf-8", "surrogatepass")

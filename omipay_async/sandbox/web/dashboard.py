@@ -35,7 +35,7 @@ _LOOK_EVERY_S: Final = 0.1
 _STREAM_LASTS_S: Final = 10.0
 """A browser opens the next one by itself: so no server waits long for a page that is open when it stops."""
 
-# On each event the page is fetched anew and its live part put in place, unless somebody is pressing a button in it.
+# On each event the page is fetched again and its live part is replaced, unless somebody is pressing a button in it.
 _SCRIPT: Final = """<script>
 const busy = live => live.contains(document.activeElement) || live.matches(":active");
 async function refresh() {
@@ -75,15 +75,14 @@ def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
     number = int(page) if page.isascii() and page.isdecimal() and len(page) < 7 else 0
     view = lists.View(language, asked.get("q", "")[:100], number)
     translate = view.translate
-    back = f'<p><a href="{view.link()}">← {translate("Overview")}</a></p>'
-    if "call" in asked:
-        content = details.call(sandbox, asked["call"], routed.base_url, view)
-    elif "order" in asked:
-        content = details.order(sandbox, asked["order"], routed.base_url, view)
-    else:
-        content = None
+    if "call" not in asked and "order" not in asked:
         body = _overview(sandbox, view)
         return html.page(translate("Omipay sandbox"), _frame(sandbox, routed, view, body), language)
+    if "call" in asked:
+        content = details.call(sandbox, asked["call"], routed.base_url, view)
+    else:
+        content = details.order(sandbox, asked["order"], routed.base_url, view)
+    back = f'<p><a href="{view.link()}">← {translate("Overview")}</a></p>'
     if content is None:
         return html.problem(language, translate("There is no such order or call."), status=404, links=back)
     body = f'<main>{back}<div id="live">{content}</div></main>'
@@ -110,7 +109,7 @@ async def _handle_button(sandbox: SandboxCore, routed: RoutedRequest) -> Respons
         fields = parse_qs(body, max_num_fields=20)
         await _act(sandbox, {name: values[0] for name, values in fields.items()})
     except IllegalMove:
-        pass  # the button was pressed too late, which is not an error: the page is shown anew
+        pass  # the button was pressed too late, which is not an error: the page is shown again
     except (KeyError, ValueError):
         return PlainTextResponse("there is no such order, refund, status or fault", 400)
     return RedirectResponse(routed.request.url, 303)

@@ -46,7 +46,7 @@ const page = document.querySelector("main");
 const timer = setInterval(async () => {
   const state = await (await fetch(page.dataset.state)).json();
   if (!state.is_final) return;
-  clearInterval(timer);  // or a shop that takes longer than this to answer is asked anew each time
+  clearInterval(timer);  // or a shop that takes longer than this to answer is asked again each time
   location.reload();
 }, 2000);
 </script>"""
@@ -114,7 +114,7 @@ def _target(
 
 
 async def _press(sandbox: SandboxCore, routed: RoutedRequest, order: Order) -> Response:
-    """A button was pressed: do it, and let the browser open this page anew, which leads on if the order is paid."""
+    """A button was pressed: do it, and let the browser open this page again, which leads on if the order is paid."""
     if html.is_from_elsewhere(routed.request):
         return PlainTextResponse("this button was pressed from another site", 403)
     pressed = parse_qs((await read_body(routed.request)).decode(errors="replace")).get("do", [""])[0]
