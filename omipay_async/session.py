@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .models import Order, WeChatUser
     from .new_orders import JSAPIOrder, QROrder
+    from .polling.methods import HasOrderNo
     from .protocol.endpoints import Endpoint
     from .protocol.signing import NonceProvider
 
@@ -249,7 +250,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
 
     async def settle(
         self,
-        order: object,
+        order: str | HasOrderNo,
         handler: Handler,
         *,
         first_wait: float = 5.0,

@@ -137,10 +137,9 @@ def _check_writable(path: Path) -> None:
 
 
 async def _until_paid(
-    run: Run, omipay: AsyncOmipay, order: object, timeout: float, *, first_wait: float = 5.0
+    run: Run, omipay: AsyncOmipay, order: ScanOrder | QROrder | str, timeout: float, *, first_wait: float = 5.0
 ) -> Order:
-    number = getattr(order, "order_no", order)
-    with run.progress(str(number)) as update:
+    with run.progress(order if isinstance(order, str) else order.order_no) as update:
         return await omipay.poll_until_paid(
             order, first_wait=first_wait, timeout=timeout, on_status=lambda seen: update(seen.status)
         )

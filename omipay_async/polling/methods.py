@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from .service import PollingService
 
 
+class HasOrderNo(Protocol):
+    """An object with the gateway's number of an order: an order of any kind, or one of your own."""
+
+    @property
+    def order_no(self) -> str:
+        """The gateway's number of the order."""
+        ...
+
+
 class PollMethods:
     """The methods that poll. They need a ``PollingService``."""
 
@@ -19,7 +28,7 @@ class PollMethods:
 
     async def poll_until_paid(
         self,
-        order: object,
+        order: str | HasOrderNo,
         *,
         first_wait: float = 5.0,
         interval: float = 5.0,
@@ -28,11 +37,11 @@ class PollMethods:
     ) -> Order:
         """Wait until an order is paid: ``first_wait`` seconds, then QueryOrder, then again ``interval`` seconds later.
 
-        ``order`` is an order number or any order object. A ``ScanOrder`` that is paid already is asked about at once.
-        After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds limits the whole call
-        (None: for ever). The last question comes half a second before its end (a twentieth of a ``timeout`` below ten
-        seconds); if the event loop was blocked then, as soon as it is free, with as much time for the answer. A
-        temporary error does not end the wait; a confirmed notification ends it at once. CN 3.4(6).
+        ``order`` is an order number, or any object that has an ``order_no``. A ``ScanOrder`` that is paid already is
+        asked about at once. After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds limits
+        the whole call (None: no limit). The last question comes half a second before its end (a twentieth of a
+        ``timeout`` below ten seconds); if the event loop was blocked then, as soon as it is free, with as much time for
+        the answer. A temporary error does not end the wait; a confirmed notification ends it at once. CN 3.4(6).
 
         ``on_status(order)``, sync or async, is called with the first status that is seen and with each change. What it
         raises ends this poll only.
@@ -65,7 +74,7 @@ class PollMethods:
         """Wait until a refund has arrived, as ``poll_until_paid`` waits for an order. CN 3.11.
 
         ``refund`` is a refund number, a receipt or a refund. ``timeout`` in seconds has no default, since refunds take
-        days (None: for ever). An answer with another ``out_refund_no`` than the receipt's is not accepted.
+        days (None: no limit). An answer with another ``out_refund_no`` than the receipt's is not accepted.
 
         Raises:
             RefundFailed: the refund will not be paid out (``.refund``).

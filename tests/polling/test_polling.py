@@ -168,7 +168,7 @@ async def test_after_a_restart_it_asks_at_once(clock: ManualClock, gateway: Gate
     ids=lambda given: type(given).__name__,
 )
 async def test_every_order_can_be_waited_for(
-    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, given: object
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, given: Any
 ) -> None:
     """By its object, whichever call made it, or by its number."""
     gateway.on("TR1", order("PAID"))
