@@ -56,6 +56,7 @@ THIRD_PARTY = {
         "transport.evidence",
         "transport.given",
         "transport.http_transport",
+        "transport.patched_client",
         "transport.network",
         "transport.proxies",
         "transport.requests",

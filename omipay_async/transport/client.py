@@ -35,6 +35,7 @@ from .cancellation import ScopeCancelled, caller_was_cancelled
 from .evidence import failed
 from .given import keep_no_connection
 from .httpcore_path import keep_replies_out_of_the_log, our_request
+from .patched_client import client_is_patched, send_through_client
 from .pool import ConnectionPool
 from .requests import Requests, address_of
 from .tls import ssl_context
@@ -206,7 +207,7 @@ class HTTPClient:
             return failed(attempt, error, handled=handled, certain=certain)
 
     async def _over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
-        if own.is_watched():
+        if own.is_watched() or client_is_patched():
             return await self._over(own, self._requests.for_own_connections, attempt)
         reply = await own.exchange(attempt, *self._requests.head(attempt))
         return Received.of(reply.status, reply.headers, reply.body, attempt.node.name)
@@ -220,13 +221,23 @@ class HTTPClient:
         before = our_request.get()  # True in a transport that makes a call of another session first
         our_request.set(True)
         try:
-            response = _checked(await transport.handle_async_request(request_of(attempt)))
+            response = _checked(await self._response(transport, request_of, attempt))
             attempt.progress = Progress.SENT  # whatever happens while the reply is read
             body = await self._body(response)
         finally:
             our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
         self._answered[attempt.node.base_url] = attempt.clock.monotonic()
         return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
+
+    async def _response(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        request_of: Callable[[Attempt], httpx.Request],
+        attempt: Attempt,
+    ) -> httpx.Response:
+        if client_is_patched():
+            return await send_through_client(self._requests.unsigned(attempt), transport, request_of, attempt)
+        return await transport.handle_async_request(request_of(attempt))
 
     async def _body(self, response: httpx.Response) -> bytes:
         if response.is_closed:  # it was made by a mock, or the user's transport has read it

@@ -2,21 +2,22 @@
 
 So programs that patch ``httpx.AsyncHTTPTransport.handle_async_request`` (OpenTelemetry's instrumentation, pytest-httpx)
 see the session's requests. Where methods of httpcore are patched (by respx), our pool passes the request to httpcore's
-pool: a test suite that mocks the gateway must never reach the real one. While nothing is patched, ``exchange`` sends
-the same request over the same connections without httpx's objects, which take longer to make than to send.
+pool: a test suite that mocks the gateway must never reach the real one. (``patched_client`` is for programs that patch
+``httpx.AsyncClient``.) While nothing is patched, ``exchange`` sends the same request over the same connections without
+httpx's objects, which take longer to make than to send.
 
 ``_pool`` is the one private name of httpx that is used here; a test fails if httpx renames it.
 """
 
 from __future__ import annotations
 
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 import httpcore
 import httpx
 
 from .attempt import ATTEMPT
+from .patches import is_patched
 from .requests import address_of
 
 if TYPE_CHECKING:
@@ -97,13 +98,3 @@ class _Pool:
 def httpcore_is_patched() -> bool:
     """Whether the methods of httpcore were replaced by another program."""
     return any(map(is_patched, _PATCHED_BY_MOCKS))
-
-
-def is_patched(kind: Any) -> bool:
-    """Whether the method of ``kind`` that sends a request was replaced by another program.
-
-    A method of its own is a function of the same module as the rest of the class. This holds even if this module is
-    first imported while a mock is active.
-    """
-    send = kind.handle_async_request
-    return type(send) is not FunctionType or send.__globals__ is not kind.__init__.__globals__

@@ -40,9 +40,13 @@ class Requests:
         """Method and headers, for our own connections."""
         return attempt.method.encode(), self._headers(attempt, closes=attempt.travels_alone)
 
+    def unsigned(self, attempt: Attempt) -> httpx.Request:
+        """The request as others may see it: it is never sent."""
+        return self._bare(attempt, address_of(attempt), closes=attempt.travels_alone)
+
     def for_own_connections(self, attempt: Attempt) -> httpx.Request:
         """The request as an httpx transport gets it whose connections are our own: its URL is not signed."""
-        request = self._bare(attempt, address_of(attempt), closes=attempt.travels_alone)
+        request = self.unsigned(attempt)
         request.extensions = {ATTEMPT: attempt, "target": _target(attempt), "trace": attempt.trace}
         return request
 

@@ -1,0 +1,75 @@
+"""Sends a request through an ``httpx.AsyncClient``, for programs that have patched the methods of that class.
+
+Tracers (Sentry, Elastic APM, New Relic, Datadog) and mocks (pook, respx with ``using="httpx"``, vcrpy below 8) do so. A
+session has no need of a client to send a request, but without one a test suite that mocks the gateway would reach the
+real one. And Elastic APM, which has patched httpcore too, would write down the URL that it sees there, which is signed:
+it does so unless it has seen the request of a client.
+
+The client gets a request without a signature. The one that is sent is made below it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from .attempt import Progress, SentAlreadyError
+from .patches import is_patched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .attempt import Attempt
+
+
+_STEPS: Final = (
+    "send",
+    "_send_handling_auth",
+    "_send_handling_redirects",
+    "_send_single_request",
+    "_transport_for_url",
+)
+"""What a client does to send a request, one method within the other."""
+
+
+def client_is_patched() -> bool:
+    """Whether another program has replaced a method by which a client sends a request, or the class."""
+    return any(is_patched(httpx.AsyncClient, step) for step in _STEPS)
+
+
+async def send_through_client(
+    unsigned: httpx.Request,
+    transport: httpx.AsyncBaseTransport,
+    request_of: Callable[[Attempt], httpx.Request],
+    attempt: Attempt,
+) -> httpx.Response:
+    """Send the request of ``attempt`` over ``transport``. What patched the client sees ``unsigned`` in its place."""
+    client = httpx.AsyncClient(transport=_Signed(transport, request_of, attempt))
+    return await client.send(unsigned, stream=True)
+
+
+class _Signed(httpx.AsyncBaseTransport):
+    """Sends the signed request of an attempt, whatever request the client has."""
+
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        request_of: Callable[[Attempt], httpx.Request],
+        attempt: Attempt,
+    ) -> None:
+        self._transport = transport
+        self._request_of = request_of
+        self._attempt = attempt
+        self._is_used = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        del request  # it was to be seen, not to be sent
+        if self._is_used and self._attempt.travels_alone:
+            raise SentAlreadyError("what has patched the client tried to send it once more")
+        self._is_used = True
+        response = await self._transport.handle_async_request(self._request_of(self._attempt))
+        self._attempt.progress = Progress.SENT  # whatever is raised on the way back
+        response.extensions = {}  # the server's words, which the client would log
+        response.headers.pop("Location", None)  # the client would read it, and fail if it cannot be read
+        return response
