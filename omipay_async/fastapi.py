@@ -38,9 +38,10 @@ def lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """A lifespan that keeps the session that ``factory()`` returns as ``app.state.<name>``, and closes it at the end.
 
-    ``factory`` is sync or async, for example ``AsyncOmipay.from_env``. Sub-applications that are mounted in ``app`` get
-    it on their state too. In a lifespan of your own: ``async with lifespan(factory)(app): yield``; with several
-    merchants: ``async with lifespan(sydney, "sydney")(app), lifespan(perth, "perth")(app): yield``.
+    ``factory`` is sync or async, for example ``AsyncOmipay.from_env``. Sub-applications find it wherever they are
+    mounted, and those that no middleware wraps get it on their state too. In a lifespan of your own:
+    ``async with lifespan(factory)(app): yield``; with several merchants:
+    ``async with lifespan(sydney, "sydney")(app), lifespan(perth, "perth")(app): yield``.
 
     Raises:
         ConfigurationError: ``name`` is not an identifier, or ``app.state.<name>`` is taken when the app starts.
@@ -57,13 +58,24 @@ def lifespan(
             apps = dict.fromkeys([app, *(inner for inner in _mounted(app) if getattr(inner.state, name, None) is None)])
             for each in apps:
                 setattr(each.state, name, omipay)
+            place = id(app.router), name
+            _by_router[place] = omipay
             try:
                 yield
             finally:
+                del _by_router[place]
                 for each in apps:
                     delattr(each.state, name)
 
     return context
+
+
+_by_router: Final[dict[tuple[int, str], AsyncOmipay]] = {}
+"""The sessions that are kept now, by the identity of the application's router (it cannot be hashed) and by name.
+
+A request that a mounted application answers has that application in its scope, and the router of the outermost one. So
+a session is found behind any middleware, in what was mounted after the start, and in what an included router mounts.
+"""
 
 
 def _mounted(app: Any) -> Iterator[Any]:
@@ -79,7 +91,9 @@ def _mounted(app: Any) -> Iterator[Any]:
 def _getter(name: str) -> Callable[[HTTPConnection], Awaitable[AsyncOmipay]]:
     async def get(connection: HTTPConnection) -> AsyncOmipay:
         """The session that ``lifespan`` keeps. Raises ``ConfigurationError`` if there is none."""
-        kept = getattr(connection.app.state, name, None) or (connection.scope.get("state") or {}).get(name)
+        scope = connection.scope
+        kept = getattr(connection.app.state, name, None) or _by_router.get((id(scope.get("router")), name))
+        kept = kept or (scope.get("state") or {}).get(name)
         if kept is None:
             options = "" if name == "omipay" else f", name={name!r}"
             message = f"app.state.{name} is missing: FastAPI(lifespan=omipay_async.fastapi.lifespan(factory{options}))"

@@ -215,7 +215,7 @@ class RedisBackend:
                 f"{kind}: this client was first used in another event loop, and its connections belong to that loop; "
                 "give RedisBackend a URL, or make a client and a backend for each event loop"
             )
-        text = str(error)
+        text = f"{kind} {error}"
         meaning = next((meaning for words, meaning in _REFUSALS.items() if words in text), _system_reason(error))
         return kind if meaning is None else f"{kind}: {meaning}"
 
@@ -273,14 +273,28 @@ async def _read(pubsub: PubSub) -> dict[str, Any] | None:
 
 _REFUSALS: Final = {
     "unknown command": "it does not have a command that is needed (EVAL)",
+    "unsupported command": "it does not have a command that is needed (EVAL)",
     "NOAUTH": "it needs a user and a password",
     "Authentication required": "it needs a user and a password",
     "already authenticated": "it needs a user and a password",
     "WRONGPASS": "the user or the password is wrong",
     "invalid username-password": "the user or the password is wrong",
+    "invalid password": "the user or the password is wrong",
+    "no password is set": "a password is given, but it has none",
+    "without any password configured": "a password is given, but it has none",
     "NOPERM": "this user may not run a command that is needed",
+    "NoPermissionError": "this user may not run a command that is needed",
     "no permissions": "this user may not run a command that is needed",
+    "ReadOnlyError": "it is a replica, which does not accept writes",
     "read only": "it is a replica, which does not accept writes",
+    "MasterDownError": "it is a replica that has lost its primary",
+    "BusyLoadingError": "it has just started, and is still reading its data",
+    "FAILOVER": "another server is taking its place",
+    "MovedError": "it is one node of a cluster: give a RedisCluster",
+    "AskError": "it is one node of a cluster: give a RedisCluster",
+    "SELECT is not allowed in cluster mode": "it is one node of a cluster: give a RedisCluster",
+    "ClusterDownError": "its cluster is down",
+    "TryAgainError": "its cluster is moving this key to another node",
     "OOM": "its memory is full",
     "maxmemory": "its memory is full",
     "MISCONF": "it cannot save to its disk, and does not accept writes",
@@ -288,9 +302,12 @@ _REFUSALS: Final = {
     "NOREPLICAS": "too few of its replicas are connected",
     "DB index": "it does not have a database of this number",
     "max number of clients": "it has too many clients already",
+    "protected mode": "it accepts only programs of its own machine (protected mode)",
     "running a script": "it is busy with a script",
+    "UNKILLABLE": "it is busy with a script",
 }
-"""Words in a server's error messages, and their meaning. The messages themselves may contain passwords."""
+"""Names of errors of redis, and words in a server's error messages, and their meaning. The messages themselves may
+contain passwords."""
 
 
 def _system_reason(error: BaseException | None) -> str | None:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import fastapi
 import pytest
 from fastapi.testclient import TestClient
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 
 from omipay_async.asgi import session_app
@@ -22,7 +25,7 @@ from .support.raw_http import SUCCESS, Handler, Session, answer
 from .support.web_servers import served_by_uvicorn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 
 @pytest.fixture
@@ -193,6 +196,39 @@ def test_an_application_may_be_mounted_at_several_paths(session: Session, handle
         assert client.post("/sydney/omipay/notify", content=b"1").content == SUCCESS
         assert client.post("/perth/omipay/notify", content=b"2").content == SUCCESS
     assert session.closed == 1
+
+
+def wrapped(parent: fastapi.FastAPI, child: fastapi.FastAPI) -> None:
+    parent.mount("/child", CORSMiddleware(child))
+
+
+def with_middleware(parent: fastapi.FastAPI, child: fastapi.FastAPI) -> None:
+    parent.router.routes.append(Mount("/child", child, middleware=[Middleware(GZipMiddleware)]))
+
+
+def in_an_included_router(parent: fastapi.FastAPI, child: fastapi.FastAPI) -> None:
+    router = fastapi.APIRouter()
+    router.routes.append(Mount("/child", child))
+    parent.include_router(router)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the start", "after the start"])
+@pytest.mark.parametrize("mount", [wrapped, with_middleware, in_an_included_router])
+def test_a_mounted_application_finds_the_session_behind_whatever_is_around_it(
+    session: Session, handler: Handler, mount: Callable[[fastapi.FastAPI, fastapi.FastAPI], None], *, late: bool
+) -> None:
+    """A request shows the router of the outermost application, whose session it is; nothing is left at the end."""
+    parent, child = fastapi.FastAPI(lifespan=keeping(session)), fastapi.FastAPI()
+    child.include_router(notification_route(OmipayDep, handler))
+    if not late:
+        mount(parent, child)
+    with TestClient(parent) as client:
+        if late:
+            mount(parent, child)
+        assert client.post("/child/omipay/notify", content=b"1").content == SUCCESS
+    with pytest.raises(ConfigurationError, match="missing"):
+        TestClient(parent).post("/child/omipay/notify", content=b"2")
+    assert session.bodies == [b"1"]
 
 
 def test_the_session_of_an_asgi_wrapper_is_found(session: Any, handler: Handler) -> None:

@@ -19,7 +19,7 @@ from tests.support.redis_server import RedisServer, free_port
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
 KEY = "123456:TR1"
@@ -272,9 +272,9 @@ async def test_the_error_says_what_is_wrong_with_the_database(tmp_path: Path) ->
                 await backend.claim(KEY, "me")
 
 
-@pytest.mark.parametrize("reply", [b"+OK", b"$-1", b":5", b"$4\r\nFINE", b"$2\r\n\xff\xfe", b"*0"])
-async def test_an_answer_that_is_none_of_redis_proves_nothing(reply: bytes) -> None:
-    """A claim, a record or a release that a proxy answers in its own way is an error: nobody knows what happened."""
+@contextlib.asynccontextmanager
+async def answering(reply: bytes) -> AsyncIterator[RedisBackend]:
+    """A backend whose scripts are answered ``reply``."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while received := await reader.read(10_000):
@@ -284,6 +284,39 @@ async def test_an_answer_that_is_none_of_redis_proves_nothing(reply: bytes) -> N
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
         port = proxy.sockets[0].getsockname()[1]
         async with RedisBackend(f"redis://127.0.0.1:{port}?protocol=2") as backend:
-            for ask in (backend.claim, backend.renew, backend.finish, backend.release):
-                with pytest.raises(BackendError, match="something other than redis answered"):
-                    await ask(KEY, "me")
+            yield backend
+
+
+@pytest.mark.parametrize("reply", [b"+OK", b"$-1", b":5", b"$4\r\nFINE", b"$2\r\n\xff\xfe", b"*0"])
+async def test_an_answer_that_is_none_of_redis_proves_nothing(reply: bytes) -> None:
+    """A claim, a record or a release that a proxy answers in its own way is an error: nobody knows what happened."""
+    async with answering(reply) as backend:
+        for ask in (backend.claim, backend.renew, backend.finish, backend.release):
+            with pytest.raises(BackendError, match="something other than redis answered"):
+                await ask(KEY, "me")
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (b"LOADING Redis is loading the dataset in memory", "still reading its data"),
+        (b"MASTERDOWN Link with MASTER is down", "lost its primary"),
+        (b"FAILOVER Failover in progress", "taking its place"),
+        (b"MOVED 3999 127.0.0.1:6381", "give a RedisCluster"),
+        (b"ASK 3999 127.0.0.1:6381", "give a RedisCluster"),
+        (b"CLUSTERDOWN The cluster is down", "its cluster is down"),
+        (b"TRYAGAIN Multiple keys request during rehashing of slot", "moving this key"),
+        (b"DENIED Redis is running in protected mode", "protected mode"),
+        (b"NOPERM No permissions to access a key", "may not run"),
+        (b"ERR unsupported command 'EVAL'", "EVAL"),
+        (b"ERR AUTH <password> called without any password configured for the default user", "it has none"),
+        (b"ERR invalid password", "password is wrong"),
+        (b"UNKILLABLE Sorry the script already executed write commands", "busy with a script"),
+    ],
+)
+async def test_the_reason_is_kept_whichever_word_the_server_uses(error: bytes, why: str) -> None:
+    """The client has classes of its own for some refusals, and removes the server's word for them."""
+    async with answering(b"-" + error) as backend:
+        with pytest.raises(BackendError, match=why) as caught:
+            await backend.claim(KEY, "me")
+    assert "127.0.0.1" not in str(caught.value)
