@@ -118,7 +118,7 @@ async def test_the_orms_handler_is_part_of_the_transaction(reader: Reader, monke
 
 
 def test_every_program_of_the_page_is_a_file_that_is_run() -> None:
-    """A block that nobody runs is a block that nobody keeps right."""
+    """Otherwise nobody would notice that a program of the page no longer works."""
     files = {block.file for block in blocks(PAGE)}
     assert files == {"shop.py", "create.py", "till.py", "worker.py", "orm.py", "office.py"}
 

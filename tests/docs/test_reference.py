@@ -16,7 +16,7 @@ from . import reference
 
 
 def test_the_reference_is_current() -> None:
-    """Whoever changes a docstring writes the page anew: ``python -m tests.docs.reference``."""
+    """After a change of a docstring the page is written again: ``python -m tests.docs.reference``."""
     assert reference.PAGE.read_text(encoding="utf-8") == reference.page()
 
 

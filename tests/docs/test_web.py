@@ -182,7 +182,7 @@ async def test_litestar_takes_it_as_a_route() -> None:
 
 
 @pytest.mark.parametrize("framework", ["starlette", "litestar", "quart"])
-async def test_a_middleware_that_keeps_the_body_is_no_trouble(framework: str) -> None:
+async def test_a_middleware_that_keeps_the_body_does_no_harm(framework: str) -> None:
     """A request class of the framework reads the body before a view of the user's own passes it on."""
     session: Any = Session()
     app = await WITH_READERS[framework](session)

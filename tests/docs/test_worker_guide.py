@@ -216,7 +216,7 @@ async def test_the_own_process_ends_in_good_order(number: signal.Signals, tmp_pa
 
 
 @pytest.mark.skipif(is_missing("celery"), reason="celery is not installed: pip install -e '.[dev-guides]'")
-async def test_a_customer_of_celery_who_does_not_pay_is_no_error(tmp_path: Path) -> None:
+async def test_a_customer_of_celery_who_does_not_pay_is_not_an_error(tmp_path: Path) -> None:
     """The last retry leaves the order to the sweep, as the page says; the log of a shop is not full of tracebacks."""
     save_files(DOCS / "worker.md", tmp_path)
     (tmp_path / "last_retry.py").write_text(

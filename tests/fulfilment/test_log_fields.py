@@ -100,7 +100,7 @@ async def test_a_poll_that_goes_on(
 
 
 async def test_a_poll_of_a_refund(clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
-    """Its number is that of a refund, and is no order's."""
+    """Its number is a refund's, not an order's."""
     gateway.on("RF1", httpx.Response(502), refund("Closed"))
     async with gateway.session() as omipay:
         poll = await begin(clock, omipay.poll_until_refunded("RF1", timeout=200))

@@ -59,7 +59,7 @@ async def test_asks_after_five_seconds_and_then_every_five(
 async def test_what_is_to_be_asked_at_once_waits_for_no_clock(
     gateway: Gateway, omipay: AsyncOmipay, paid: ScanOrder | str, options: dict[str, Any]
 ) -> None:
-    """A test's clock that nobody moves is no reason to wait."""
+    """It does not wait for a test's clock that nobody moves."""
     gateway.on("QueryOrder", order("PAID"))
     async with asyncio.timeout(5):
         assert (await omipay.poll_until_paid(paid, **options)).is_paid

@@ -36,7 +36,7 @@ async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
         yield omipay
 
 
-# -- bodies that are none ---------------------------------------------------------------------------------------------
+# -- bodies that are not notifications --------------------------------------------------------------------------------
 
 BOMBS: dict[str, Any] = {
     "empty": b"",
@@ -67,7 +67,7 @@ BOMBS: dict[str, Any] = {
     "None": None,
     "int": 7,
     "list of pairs": [("order_no", "TR1")],
-    "keys that are no text": {1: 2},
+    "keys that are not text": {1: 2},
     "fields": {"order_no": "TR1"},
 }
 

@@ -265,7 +265,7 @@ def test_a_login_that_failed_raises_the_error_of_its_fields(
     ],
 )
 def test_a_login_that_contradicts_itself_is_an_invalid_reply(omipay: AsyncOmipay, came: str, why: str) -> None:
-    """As a JSON reply that does: nobody is logged in, and it is no refusal of the gateway either."""
+    """As with such a JSON reply, nobody is logged in, and the gateway has not refused the login either."""
     with pytest.raises(InvalidReply) as failure:
         omipay.parse_wechat_login(f"https://shop.example/in?{came}")
     assert str(failure.value) == f"GetUserInfo: the redirect cannot be used: {why}"

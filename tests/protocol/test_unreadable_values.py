@@ -43,7 +43,7 @@ def test_text_for_people_that_cannot_be_decoded_hides_no_refusal(damaged: bytes,
 
 @pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_field_that_counts_must_be_decodable(damaged: bytes) -> None:
-    """A number or a status of which some bytes are wrong is none, and a number that was sent is another one."""
+    """A number or a status with wrong bytes counts as missing, and is not the number that was sent."""
     for reply in (b'"order_no":"%b"', b'"order_no":"TR1","out_order_no":"%b"'):
         with pytest.raises(InvalidReply):
             read("MakeScanOrder", b'{"return_code":"SUCCESS",%b}' % (reply % damaged))

@@ -113,7 +113,7 @@ def test_why_an_answer_ends_no_deliveries(answer: tuple[int, str, bytes], said: 
 async def test_error_msg_explains_itself_in_the_language_asked_for(
     raw: RawClient, language: dict[str, str], said: str
 ) -> None:
-    """Whoever asked for none gets the gateway's Chinese sentence, and what to mend in English."""
+    """A call without a language gets the gateway's Chinese sentence, and what to mend in English."""
     assert (await raw.ask("QueryOrder", order_no=None, **language))["error_msg"] == said
 
 

@@ -185,7 +185,7 @@ async def test_a_full_disk_is_an_error_until_there_is_room_again(sqlite: Books) 
 
 
 async def test_a_writer_of_another_process_is_waited_for(sqlite: Books, sqlite_url: str) -> None:
-    """It is no error if that takes a short time."""
+    """A short wait is not an error."""
     async with Books(sqlite_url) as other, held_connection(other) as connection:
         await other._database.begin(connection)
         claiming = asyncio.create_task(sqlite.claim(KEY, "me"))

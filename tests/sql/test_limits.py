@@ -42,5 +42,5 @@ async def test_any_other_limit_is_refused(omipay: AsyncOmipay, books: Books, lim
 
 
 async def test_a_new_report_counts_nothing() -> None:
-    """Whoever adds reports up may begin with one."""
+    """A program that adds reports up may begin with one."""
     assert SweepReport() == SweepReport(fulfilled=0, waiting=0, failed=0, errors=0, unresolved=0)

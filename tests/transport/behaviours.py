@@ -154,7 +154,7 @@ SIGN_TIMEOUT: Final = Behaviour(
 )
 SIGN_TIMEOUT_UNDATED: Final = Behaviour("SIGN_TIMEOUT without Date", acts=Acts.NO, says=_always(message(_TIMED_OUT)))
 SIGN_TIMEOUT_MISDATED: Final = Behaviour(
-    "SIGN_TIMEOUT with a Date that is none",
+    "SIGN_TIMEOUT with a Date that is not a time",
     acts=Acts.NO,
     says=_always(message(_TIMED_OUT, "200 OK", "Date: yesterday")),
 )
@@ -176,7 +176,7 @@ SURPLUS: Final = [
     for what, surplus in _STALE.items()
     for gap in Gap
 ]
-"""Answered as it should be, and then something that is no reply to anything."""
+"""Answered as it should be, and then with something that does not answer anything."""
 
 SWAPPED: Final = [
     Behaviour("the reply of another request to the same endpoint", swaps=Swaps.WITHIN_ENDPOINT),
@@ -214,7 +214,7 @@ CUT: Final = (
 )
 """Read whole, and never answered whole."""
 NO_REPLY: Final = (HTML_502, REDIRECT, EMPTY, NO_CONTENT, GARBAGE, NO_OBJECT, NO_VERDICT, HUGE)
-"""Answered whole, with something that is no reply."""
+"""Answered whole, with something that is not a reply."""
 GOOD: Final = (HEALTHY, CLOSES_AFTER_REPLY, CLOSES_UNANNOUNCED, CONTINUE, EARLY_HINTS)
 """Answered, if oddly."""
 

@@ -34,7 +34,7 @@ REFUNDED = reply({"return_code": "SUCCESS", "refund_no": "RF1"})
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     network = Network()
     network.carries(monkeypatch)
-    monkeypatch.setattr("omipay_async.transport.proxies.getproxies", dict)  # the machine's own are none of ours
+    monkeypatch.setattr("omipay_async.transport.proxies.getproxies", dict)  # not the machine's own
     return network
 
 

@@ -101,7 +101,7 @@ async def test_no_money_is_sent_late_after_connecting(
 
 
 @pytest.mark.parametrize(("took_s", "again"), [(0.5, False), (2.0, True)])
-async def test_a_signature_that_became_old_while_connecting_is_made_anew(
+async def test_a_signature_that_became_old_while_connecting_is_made_again(
     wired: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, took_s: float, again: bool
 ) -> None:
     """A request is signed when it leaves: a look-up or a handshake may take seconds."""
