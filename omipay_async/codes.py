@@ -68,7 +68,7 @@ class OnlineType(enum.StrEnum):
 
 
 class Safety(enum.StrEnum):
-    """What repeating a call would do."""
+    """Whether a call may be repeated."""
 
     READ = "READ"
     """It may be repeated."""

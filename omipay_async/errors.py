@@ -20,7 +20,7 @@ OmipayError
 ├─ RefundFailed                polling ended: the refund will not be paid out
 ├─ PollTimeout                 polling stopped before anything final was seen
 ├─ BackendError                the shared backend could not be used
-├─ JournalError                the journal could not be written
+├─ JournalError                the journal could not be used
 └─ NotificationError           a notification that must not be acted on
     ├─ MalformedNotification
     ├─ InvalidSignature

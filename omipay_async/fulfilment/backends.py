@@ -49,11 +49,13 @@ class ClaimState(enum.Enum):
     """The state of a key, as the owner that makes a request sees it."""
 
     FREE = enum.auto()
+    """No lease holds, and no success is recorded."""
     HELD = enum.auto()
     """The caller's own lease holds."""
     OTHERS = enum.auto()
     """Another owner's lease holds."""
     DONE = enum.auto()
+    """A success is recorded."""
 
 
 class Step(enum.StrEnum):

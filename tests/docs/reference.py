@@ -5,6 +5,7 @@ What a name does is said once, in its docstring. A test compares the page with w
 
 from __future__ import annotations
 
+import enum
 import functools
 import importlib
 import inspect
@@ -15,16 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 import omipay_async
-from omipay_async import AsyncOmipay, ErrorCode, OmipayError, OrderStatus, Outcome, RefundStatus, Safety, errors
-from omipay_async.protocol.endpoints import ENDPOINTS
+from omipay_async import AsyncOmipay
+from omipay_async.fulfilment.backends import TRANSITIONS, ClaimState
 from omipay_async.sandbox import Fault, PaymentCode
 from tests.support.markdown import DOCS
 from tests.support.public_api import annotations_of
 
 from .docstrings import attribute_docs, markdown, own_methods, properties, signature, table
+from .vocabulary import enum_text, failures, members, replies, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 PAGE: Final = DOCS / "reference.md"
 
@@ -82,11 +84,43 @@ MODULES: Final = {
     "ASGI": ("omipay_async.asgi", ("session_app", "notification_app", "omipay_getter")),
 }
 """What the extras bring: the module, and its classes and functions."""
+TESTING: Final = {
+    "Sandbox": ("omipay_async.sandbox", ("Sandbox",)),
+    "Tests": ("omipay_async.testing", ("ManualClock", "assert_reconciled")),
+}
+"""What tests use most of; the guide to testing shows the rest."""
 METHODS_OF: Final = {
+    "Sandbox": (
+        "session",
+        "serve",
+        "settle",
+        "notification",
+        "sign_notification",
+        "move_order",
+        "advance_refund",
+        "add_merchant",
+        "aclose",
+    ),
+    "ManualClock": ("advance", "shift", "held"),
     "Books": ("create_tables", "transactional", "run", "sweep", "unresolved", "resolve", "waiting", "prune", "aclose"),
     "RedisBackend": ("aclose",),
 }
-"""The methods of those classes that a program calls itself; the session calls the others."""
+"""The methods of those classes that a program calls itself; the library calls the others."""
+OTHERS: Final = (
+    "RetryPolicy",
+    "Clock",
+    "SystemClock",
+    "NonceProvider",
+    "TaggedNonces",
+    "Backend",
+    "Claim",
+    "Listener",
+    "NoteKeeper",
+    "MemoryBackend",
+    "Journal",
+    "to_minor",
+    "from_minor",
+)
 RESULTS: Final = (
     "ExchangeRate",
     "QROrder",
@@ -163,126 +197,6 @@ def fields(kind: type[Any]) -> Iterator[str]:
     yield from table(("field", "type", "meaning"), rows)
 
 
-def words() -> Iterator[str]:
-    """Statuses, error codes and the other enums."""
-    yield "## Statuses"
-    yield ""
-    yield "A status that no document lists stays a string, and counts as waiting."
-    yield ""
-    for kind in (OrderStatus, RefundStatus):
-        docs = attribute_docs(kind)
-        yield f"### {kind.__name__}"
-        yield ""
-        yield from table(
-            ("status", "counts as", "meaning"),
-            ((f"`{member.name}`", phase(member), docs.get(member.name, "")) for member in kind),
-        )
-    yield "## Other enums"
-    yield ""
-    kinds_of = ("Region", "Language", "Currency", "Platform", "OnlineType", "Safety", "Outcome", "JournalOutcome")
-    kinds = [getattr(omipay_async, name) for name in kinds_of]
-    yield from table(
-        ("enum", "members"), ((f"`{kind.__name__}`", ", ".join(f"`{m.name}`" for m in kind)) for kind in kinds)
-    )
-
-
-def phase(status: OrderStatus | RefundStatus) -> str:
-    """What a status counts as."""
-    done = status.is_paid if isinstance(status, OrderStatus) else status.is_refunded
-    if done:
-        return "**paid**" if isinstance(status, OrderStatus) else "**refunded**"
-    return "failed" if status.is_failed else "waiting"
-
-
-def failures() -> Iterator[str]:
-    """The error classes, and the class and the outcome of each error code."""
-    yield "## Errors"
-    yield ""
-    yield "```text"
-    yield (inspect.getdoc(errors) or "").split("\n\n")[1]
-    yield "```"
-    yield ""
-    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, OmipayError)]
-    for kind in sorted(kinds, key=lambda kind: inspect.getsourcelines(kind)[1]):
-        yield f"### {kind.__name__}"
-        yield ""
-        yield markdown(inspect.getdoc(kind) or "")
-        yield ""
-        docs = attribute_docs(kind)
-        if docs:
-            yield from table(("attribute", "meaning"), ((f"`.{name}`", text) for name, text in docs.items()))
-    yield "## Error codes"
-    yield ""
-    yield "The outcome is that of a scan order; of a read no error says anything of money."
-    yield ""
-    docs = attribute_docs(ErrorCode)
-    yield from table(
-        ("code", "class", "`.outcome` on a scan order", "meaning"),
-        (
-            (f"`{code.name}`", f"`{error_class(code)}`", scan_outcome(code), docs.get(code.name, ""))
-            for code in ErrorCode
-        ),
-    )
-
-
-def replies() -> Iterator[str]:
-    """What each endpoint's reply is held against: the table that the code itself reads."""
-    yield "## Replies that are not believed"
-    yield ""
-    yield "A reply that names one of these numbers, but not as it was sent, answers another call. So does one that"
-    yield "names the number of the fourth column and none of its own kind. The words of the last column"
-    yield "contradict SUCCESS."
-    yield ""
-    yield from table(
-        (
-            "endpoint",
-            "money",
-            "must be as it was sent",
-            "belongs to another kind of call",
-            "`result_code` that contradicts",
-        ),
-        (
-            (
-                f"`{endpoint.name}`",
-                "yes" if endpoint.safety is Safety.MONEY else "",
-                code_list(endpoint.echoes),
-                code_list(sorted(endpoint.foreign_numbers)),
-                code_list(sorted(endpoint.contradictions)),
-            )
-            for endpoint in ENDPOINTS.values()
-        ),
-    )
-
-
-def code_list(words: Iterable[str]) -> str:
-    """Words of the wire, in one cell."""
-    return ", ".join(f"`{word}`" for word in words)
-
-
-def error_class(code: ErrorCode) -> str:
-    """The class of the error that a code becomes."""
-    if code is ErrorCode.USERPAYING:
-        return "(no error: `PAYING`)"
-    return errors.ERROR_CLASSES.get(code, errors.APIError).__name__
-
-
-def scan_outcome(code: ErrorCode) -> str:
-    """What a scan order's FAIL with this code says of the money: the table of the contract."""
-    if code is ErrorCode.USERPAYING:
-        return ""
-    unknown = {ErrorCode.ORDER_PAID, ErrorCode.ORDER_CLOSED, ErrorCode.SYSTEM_ERROR}
-    return (Outcome.UNKNOWN if code in unknown else Outcome.NOT_DONE).value
-
-
-def members(title: str, kind: type[Fault | PaymentCode], head: tuple[str, str, str]) -> Iterator[str]:
-    """An enum of the sandbox."""
-    yield f"## {title}"
-    yield ""
-    yield markdown(inspect.getdoc(kind) or "")
-    yield ""
-    yield from table(head, ((f"`{member.name}`", f"`{member.value}`", member.description) for member in kind))
-
-
 def options() -> Iterator[str]:
     """The smaller public classes."""
     yield "## Events"
@@ -296,32 +210,54 @@ def options() -> Iterator[str]:
     )
     yield "## Other classes and functions"
     yield ""
-    names = (
-        "RetryPolicy",
-        "Clock",
-        "SystemClock",
-        "NonceProvider",
-        "TaggedNonces",
-        "Backend",
-        "Claim",
-        "Listener",
-        "NoteKeeper",
-        "MemoryBackend",
-        "Journal",
-        "to_minor",
-        "from_minor",
-    )
-    for name in names:
-        value = getattr(omipay_async, name)
+    for name in OTHERS:
         yield f"### {name}"
         yield ""
-        yield markdown(inspect.getdoc(value) or "")
-        yield ""
+        yield from explained(name, getattr(omipay_async, name))
+
+
+def explained(name: str, value: Any) -> Iterator[str]:
+    """A function, an enum, a class that a program makes, or a protocol: with the methods that it asks for."""
+    if isinstance(value, type) and issubclass(value, enum.Enum):
+        yield from enum_text(value)
+        return
+    if not getattr(value, "_is_protocol", False):
+        yield from callable_text(name, value)
+        return
+    yield markdown(inspect.getdoc(value) or "")
+    yield ""
+    docs = attribute_docs(value)
+    if docs:
+        yield from table(("attribute", "meaning"), ((f"`{key}`", text) for key, text in docs.items()))
+    for method, function in vars(value).items():
+        if inspect.isfunction(function) and not method.startswith("_"):
+            yield f"#### {name}.{method}"
+            yield ""
+            yield from callable_text(method, function)
+    if name == "Backend":
+        yield from transitions()
+
+
+def transitions() -> Iterator[str]:
+    """What a backend answers: the table that the code itself reads."""
+    yield "#### TRANSITIONS"
+    yield ""
+    yield "What a backend answers to a request, by the state of the key as the owner that makes the request sees it:"
+    yield ""
+    docs = attribute_docs(ClaimState)
+    yield from table(("state", "meaning"), ((f"`{state.name}`", docs[state.name]) for state in ClaimState))
+    yield from table(
+        ("state", "request", "answer", "state afterwards"),
+        (
+            (f"`{before.name}`", f"`{step}`", f"`{answer}`", f"`{after.name}`")
+            for (before, step), (after, answer) in TRANSITIONS.items()
+        ),
+    )
 
 
 def extras() -> Iterator[str]:
-    """The classes and functions of the modules that need an extra."""
-    for title, (module, names) in MODULES.items():
+    """The classes and functions of the modules that need an extra, and of those for tests."""
+    for title, (module, names) in (MODULES | TESTING).items():
         yield f"## {title}"
         yield ""
         for name in names:
@@ -340,7 +276,7 @@ def extras() -> Iterator[str]:
 def callable_text(name: str, value: Any) -> Iterator[str]:
     """How a class, a function or a method is called, and what its docstring says."""
     kind = "async " if inspect.iscoroutinefunction(value) else ""
-    shown = signature(name, vars(value)["__init__"] if isinstance(value, type) else value)
+    shown = signature(name, vars(value).get("__init__", value) if isinstance(value, type) else value)
     yield "```python"
     # A default that is an object is shown by its name: its text is not how a program writes it.
     yield kind + re.sub(r" -> None$", "", re.sub(r"=<AppKey\([^>]*>", "=OMIPAY", shown))
@@ -366,7 +302,7 @@ def page() -> str:
         "- [Replies that are not believed](#replies-that-are-not-believed)",
         "- [Events](#events)",
         "- [Other classes and functions](#other-classes-and-functions)",
-        *(f"- [{title}](#{title.lower()})" for title in MODULES),
+        *(f"- [{title}](#{title.lower().replace(' ', '-')})" for title in MODULES | TESTING),
         "- [Payment codes of the sandbox](#payment-codes-of-the-sandbox)",
         "- [Faults of the sandbox](#faults-of-the-sandbox)",
         "",
