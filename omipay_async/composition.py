@@ -251,11 +251,11 @@ def _receiver(
 def _decoder(timezone: str | tzinfo) -> Callable[[], ReplyDecoder]:
     @functools.cache
     def decoder() -> ReplyDecoder:
-        zone = config.zone(timezone) if isinstance(timezone, str) else timezone
         try:
+            zone = config.zone(timezone) if isinstance(timezone, str) else timezone
             return ReplyDecoder(zone)
         except (ImportError, OSError) as error:  # such as too many open files
-            message = f"cattrs, which reads the replies, cannot be loaded: {type(error).__name__}: {error}"
+            message = f"zoneinfo or cattrs, which read the replies, cannot be loaded: {type(error).__name__}: {error}"
             raise ConfigurationError(message) from error
 
     return decoder

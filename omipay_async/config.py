@@ -151,10 +151,14 @@ def zone(name: str) -> tzinfo:
     """The time zone called ``name``."""
     import zoneinfo
 
+    why = ""
     try:
         return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        message = f"timezone {name!r} is not known to this machine: pip install tzdata, or give a tzinfo"
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        pass
+    except OSError as error:  # such as too many open files
+        why = f" ({error.strerror})"
+    message = f"timezone {name!r} is not known to this machine{why}: pip install tzdata, or give a tzinfo"
     raise ConfigurationError(message)
 
 

@@ -327,6 +327,9 @@ def _new_network() -> Network:
 
 
 def _new_transport(network: Network, context: ssl.SSLContext) -> HTTPTransport:
-    from .http_transport import HTTPTransport
-
+    try:
+        from .http_transport import HTTPTransport
+    except (ImportError, OSError) as error:  # such as too many open files
+        message = f"httpcore, which sends the requests, cannot be loaded: {type(error).__name__}: {error}"
+        raise ConfigurationError(message) from error
     return HTTPTransport(network, context)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
 
 import pytest
 
-from omipay_async import ConfigurationError, JournalOutcome, Outcome, OutcomeUnknown
+from omipay_async import AsyncOmipay, ConfigurationError, JournalOutcome, Outcome, OutcomeUnknown
 from omipay_async.protocol.decoding import ReplyDecoder
 from tests.support.scripted_gateway import Gateway, fail, make_refund, named
 
@@ -20,26 +21,57 @@ if TYPE_CHECKING:
     from tests.support.fake_journal import FakeJournal
 
 
+TOO_MANY: Final = OSError(24, "Too many open files")
+
+
 class Unreadable:
-    """A finder of modules that cannot read the files of cattrs."""
+    """A finder of modules that cannot read the files of one."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> None:
-        if name == "cattrs":
-            raise OSError(24, "Too many open files")
+        if name == self.module:
+            raise TOO_MANY
 
 
+def make_unreadable(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """As when a process has too many open files, or its libraries are being replaced."""
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Unreadable(module), *sys.meta_path])
+
+
+@pytest.mark.parametrize("module", ["cattrs", "zoneinfo"])
 async def test_nothing_is_sent_if_what_reads_the_reply_cannot_be_loaded(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
-    """As when a process has too many open files, or its libraries are being replaced: a ConfigurationError says why."""
+    """A ConfigurationError says why."""
     async with gateway.session() as omipay:
         with monkeypatch.context() as patch:
-            patch.delitem(sys.modules, "cattrs", raising=False)
-            patch.setattr(sys, "meta_path", [Unreadable(), *sys.meta_path])
-            with pytest.raises(ConfigurationError, match=r"cattrs.* cannot be loaded: .*Too many open files") as caught:
+            make_unreadable(patch, module)
+            with pytest.raises(ConfigurationError, match=rf"{module}.* cannot be loaded: .*Too many open") as caught:
                 await make_refund(omipay)
         assert caught.value.outcome is Outcome.NOT_DONE
         assert gateway.requests == []
+        await make_refund(omipay)
+
+
+async def test_nothing_is_sent_if_what_sends_requests_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over connections of our own."""
+    async with AsyncOmipay("123456", "secret", base_url="https://gateway.test/omipay/api") as omipay:
+        make_unreadable(monkeypatch, "omipay_async.transport.http_transport")
+        with pytest.raises(ConfigurationError, match=r"httpcore.* cannot be loaded: .*Too many open files") as caught:
+            await make_refund(omipay)
+    assert caught.value.outcome is Outcome.NOT_DONE
+
+
+async def test_a_time_zone_that_cannot_be_read_now(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is told, and the next call may succeed."""
+    async with gateway.session() as omipay:
+        with monkeypatch.context() as patch:
+            patch.setattr("zoneinfo.ZoneInfo", mock.Mock(side_effect=TOO_MANY))
+            with pytest.raises(ConfigurationError, match=r"'Australia/Sydney' .* \(Too many open files\)"):
+                await make_refund(omipay)
         await make_refund(omipay)
 
 
