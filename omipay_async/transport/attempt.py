@@ -142,8 +142,11 @@ class Attempt:
 
         Raises:
             SentAlreadyError: it is a money call that was sent before.
+            TooLateError: it is a money call, and its time to be sent is over.
         """
         self._ensure_first()
+        if self.is_too_late:
+            raise TooLateError
         self.progress = Progress.SENT
 
     def _ensure_first(self) -> None:

@@ -6,8 +6,8 @@ next one, so its pool must not keep connections. That also holds where another t
 one that traces, caches or repeats requests: what it passes them to is found among its attributes.
 
 A transport may also stand in front of another one to repeat what has failed. If httpcore is below, it reports what it
-sends: then a money call is not sent a second time, and no later failure can pass for "never sent". Of what is built on
-other libraries nothing can be seen.
+sends: then a money call is not sent a second time, nor after its time, and no later failure can pass for "never sent".
+Of what is built on other libraries nothing can be seen.
 
 ``_force_close`` is the one private name of aiohttp that is used here; a test over a real socket fails if aiohttp
 renames it.

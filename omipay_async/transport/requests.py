@@ -6,7 +6,7 @@ No local variable may hold such a request: its repr would show the signature in 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -19,6 +19,10 @@ from .httpcore_path import TargetOnce
 if TYPE_CHECKING:
     from .attempt import Attempt
     from .connection import RawHeaders
+
+_AFTERWARDS_S: Final = 60.0
+"""How much later than our own deadline a transport that the user gave may end. A process that was stopped calls what is
+due before it looks into the socket: then the transport must not give up before the reply in there is read."""
 
 
 class Requests:
@@ -62,7 +66,7 @@ class Requests:
         left = max(0.001, attempt.until - attempt.clock.monotonic())
         connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
         request = self._bare(attempt, url, closes=True)
-        times = {"connect": connect, "read": left, "write": left, "pool": connect}
+        times = {"connect": connect, "read": left + _AFTERWARDS_S, "write": left + _AFTERWARDS_S, "pool": connect}
         request.extensions = {"timeout": times, "trace": sending_once(attempt)}
         request.read()  # some transports want its content, which is empty
         return request

@@ -1,0 +1,96 @@
+"""A process that was stopped, over the transports of others: no money is sent late, and what has arrived is read."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from omipay_async import AsyncOmipay, NotSent, Outcome
+from omipay_async.testing import ManualClock
+
+from .client import Transport, open_session, query, scan
+from .server import M_NUMBER, SECRET_KEY, settled
+from .server_thread import gateway_in_thread
+
+if TYPE_CHECKING:
+    from .client import Call
+    from .conftest import Certified
+    from .server import Gateway
+
+
+class Stopped(selectors.DefaultSelector):
+    """What the event loop waits with. After SIGSTOP and SIGCONT it finds nothing at first: the wait's time is over."""
+
+    was_stopped = False
+
+    def select(self, timeout: float | None = None) -> Any:
+        if self.was_stopped:
+            self.was_stopped = False
+            return []
+        return super().select(timeout)
+
+
+@pytest.mark.parametrize("transport", list(Transport), ids=str)
+@pytest.mark.parametrize("tls", [False, True], ids=["TCP", "TLS"])
+@pytest.mark.parametrize("call", [scan, query])
+def test_a_reply_that_arrived_while_the_process_was_stopped_is_read(
+    certified: Certified, transport: Transport, call: Call, *, tls: bool
+) -> None:
+    """The event loop calls what is due before it looks into the socket."""
+    selector = Stopped()
+    with (
+        gateway_in_thread(certified.server if tls else None) as gateway,
+        asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner,
+    ):
+        runner.run(_stopped_over_the_deadline(gateway, selector, transport, call, certified.client if tls else True))
+
+
+async def _stopped_over_the_deadline(
+    gateway: Gateway, selector: Stopped, transport: Transport, call: Call, verify: Any
+) -> None:
+    async with open_session(gateway, transport, timeout=0.5, verify=verify) as omipay:
+        gateway.loop.call_soon_threadsafe(gateway.gate.clear)
+        asked = asyncio.ensure_future(call(omipay, "A-1"))
+        while not gateway.under_way:
+            await asyncio.sleep(0.001)
+        threading.Timer(0.02, lambda: gateway.loop.call_soon_threadsafe(gateway.gate.set)).start()
+        time.sleep(0.6)  # what is tested
+        selector.was_stopped = True
+        await asked
+    await settled(gateway)  # aiohttp and httpx do not wait for TLS to end
+
+
+class Stopping(httpx.AsyncHTTPTransport):
+    """A transport of the user's in a process that is stopped for an hour when it has connected."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        trace = request.extensions["trace"]
+
+        async def stop(event: str, info: Any) -> None:
+            if event.endswith("connect_tcp.complete"):
+                self.clock.shift(3600)
+            await trace(event, info)
+
+        request.extensions["trace"] = stop
+        return await super().handle_async_request(request)
+
+
+async def test_httpx_sends_no_money_late(gateway: Gateway) -> None:
+    """Its trace shows the moment in which a request is sent. A read may be late."""
+    clock = ManualClock(start=gateway.time_ms())
+    wired: dict[str, Any] = {"base_url": gateway.base_url, "transport": Stopping(clock), "clock": clock}
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, **wired) as omipay:
+        with pytest.raises(NotSent, match="less than half") as caught:
+            await scan(omipay, "A-1")
+        assert (caught.value.outcome, gateway.requests) == (Outcome.NOT_DONE, [])
+        await query(omipay, "OM-1")
