@@ -12,7 +12,7 @@ from .errors import ConfigurationError
 from .fulfilment.methods import NotificationMethods
 from .polling.methods import PollMethods
 from .protocol import endpoints, pages, validation
-from .protocol.signing import checked_credentials, checked_nonce
+from .protocol.signing import checked_credentials
 from .text import Secret, concealed, concealed_all, concealed_proxy, hidden, hidden_values, joined, plain_text
 
 if TYPE_CHECKING:
@@ -321,6 +321,5 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         return pages.parse_wechat_login(url_or_query, self._decoder())
 
     def _signed_query(self) -> Secret:
-        nonce = checked_nonce(self._executor.nonces())
-        query, _ = self._executor.credentials.sign(self._executor.gateway_time.time_ms(), nonce)
+        query, *_ = self._executor.sign()
         return query

@@ -230,11 +230,19 @@ class CallExecutor:
         return await self.client.exchange(slot, call.attempt)
 
     def _sign(self, call: CallState) -> Secret:
-        nonce = checked_nonce(self.nonces())
-        call.signed_ms = self.gateway_time.time_ms()
-        query, sign = self.credentials.sign(call.signed_ms, nonce)
-        call.request.secrets += (nonce, sign)
+        query, call.signed_ms, secrets = self.sign()
+        call.request.secrets += secrets
         return joined(call.query, "&", query) if call.query else query
+
+    def sign(self) -> tuple[Secret, int, tuple[Secret, Secret]]:
+        """Sign a request or a page now.
+
+        Returns the query string that authorises it, its time, and as secrets its nonce and ``sign``.
+        """
+        nonce = checked_nonce(self.nonces())  # before the time is read, since a provider may be slow
+        time_ms = self.gateway_time.time_ms()
+        query, sign = self.credentials.sign(time_ms, nonce)
+        return query, time_ms, (nonce, sign)
 
     async def _pause(self, call: CallState, delay: float) -> Failed | None:
         try:
