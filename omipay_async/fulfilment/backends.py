@@ -179,7 +179,7 @@ def one_spelling(order_no: str) -> str:
     return unicodedata.normalize("NFKC", order_no).strip().upper()
 
 
-def checked_seconds(name: str, value: object) -> float:
+def checked_duration(name: str, value: object) -> float:
     """A duration in seconds, given as a number or a ``timedelta``. Raises :class:`ConfigurationError` that names it."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
 
@@ -202,8 +202,8 @@ class MemoryBackend:
     def __init__(
         self, *, lease: float = DEFAULT_LEASE_S, keep: float | timedelta = DEFAULT_KEEP, clock: Clock | None = None
     ) -> None:
-        self.lease = checked_seconds("lease", lease)
-        self._keep_s = checked_seconds("keep", keep)
+        self.lease = checked_duration("lease", lease)
+        self._keep_s = checked_duration("keep", keep)
         self._clock = SystemClock() if clock is None else clock
         # The entries of each have the same lifetime, and the last renewed is last: the first is the first to expire.
         self._held: OrderedDict[str, tuple[float, str]] = OrderedDict()

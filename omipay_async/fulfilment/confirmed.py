@@ -194,7 +194,7 @@ class ConfirmedOrders:
                 if order is not None:
                     return order
                 if self._life.closed:
-                    raise wait_closed(out_order_no)
+                    raise closed_while_waiting(out_order_no)
                 left = until - self._clock.monotonic()
                 if left <= 0 and is_last:
                     raise _timeout(out_order_no, timeout, last_error)
@@ -285,7 +285,7 @@ def _can_be_written(value: object) -> bool:
     return True
 
 
-def wait_closed(out_order_no: str) -> SessionClosed:
+def closed_while_waiting(out_order_no: str) -> SessionClosed:
     """The error of a wait in a session that is closed, before it began or meanwhile."""
     message = f"{out_order_no}: this session was closed before an order with this out_order_no was confirmed"
     return SessionClosed(message, outcome=Outcome.UNKNOWN)

@@ -30,7 +30,7 @@ from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
 
 from .backends import one_spelling
-from .confirmed import wait_closed
+from .confirmed import closed_while_waiting
 from .guard import OnceGuard, StillRunning, session_closed
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class NotificationReceiver:
         """Wait until the order with this ``out_order_no`` is confirmed."""
         number = validation.text("out_order_no", out_order_no)
         limit = None if timeout is None else validation.seconds("timeout", timeout, above=True)
-        with self._life.in_use(functools.partial(wait_closed, number)):
+        with self._life.in_use(functools.partial(closed_while_waiting, number)):
             return await self._confirmed.wait(number, limit)
 
     # -- the end ------------------------------------------------------------------------------------------------------

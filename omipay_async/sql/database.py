@@ -294,7 +294,7 @@ class Database:
                 if end is not None:
                     await end(connection, result)
 
-    async def on(self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def run_on(self, connection: AsyncConnection, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Return what ``work`` returns on a connection that is held. Raises ``BackendError`` after five seconds."""
         task = self._started(lambda: work(connection))
         self._using[connection] = task

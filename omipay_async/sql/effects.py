@@ -123,7 +123,7 @@ class Effects:
         self, connection: AsyncConnection, row: tuple[str, str], order: Order, handler: TransactionalHandler
     ) -> None:
         with translated(BackendError):
-            if await self._database.on(connection, lambda c: _is_done(c, row)):
+            if await self._database.run_on(connection, lambda c: _is_done(c, row)):
                 return
         if self._database.dialect.is_sqlite:
             self._locked.add(row)
@@ -146,7 +146,7 @@ class Effects:
             await connection.commit()
 
         try:
-            await self._database.on(connection, record)
+            await self._database.run_on(connection, record)
         except DATABASE_ERRORS as error:
             if is_rolled_back(error):
                 raise

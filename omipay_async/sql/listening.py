@@ -104,7 +104,7 @@ class Listening:
             async def add_listener(_: AsyncConnection) -> None:
                 await driver.add_listener(WAKE_CHANNEL, received)
 
-            await self._database.on(connection, add_listener)
+            await self._database.run_on(connection, add_listener)
             driver.add_termination_listener(ended)
             try:
                 attempted.set()
@@ -113,7 +113,7 @@ class Listening:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(HEARTBEAT_S):
                             await lost.wait()
-                    await self._database.on(connection, _heartbeat)
+                    await self._database.run_on(connection, _heartbeat)
             finally:
                 driver.remove_termination_listener(ended)
 

@@ -134,20 +134,20 @@ async def _race(addresses: list[Address]) -> socket.socket:
                 tries.add(asyncio.create_task(_connected(waiting.pop())))
             delay = _NEXT_ADDRESS_S if waiting else None
             done, tries = await asyncio.wait(tries, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
-            for attempt in done:
-                if (failure := attempt.exception()) is None:
-                    done.discard(attempt)
+            for ended in done:
+                if (failure := ended.exception()) is None:
+                    done.discard(ended)
                     tries |= done
-                    return attempt.result()
+                    return ended.result()
                 failures.append(failure)
     finally:
-        for attempt in tries:
-            attempt.add_done_callback(_close_late)
-            attempt.cancel()
+        for unused in tries:
+            unused.add_done_callback(_close_late)
+            unused.cancel()
     raise failures[0]
 
 
-def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
+def _close_late(unused: asyncio.Task[socket.socket]) -> None:
     # It may have connected at the same moment as another one, or as the caller was cancelled.
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().close()
+    if not unused.cancelled() and unused.exception() is None:
+        unused.result().close()

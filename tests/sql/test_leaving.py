@@ -100,7 +100,7 @@ async def test_a_connection_stays_open_while_a_statement_uses_it_whose_caller_ha
 
     async def use() -> None:
         async with held_connection(sqlite) as connection:
-            await sqlite._database.on(connection, work)
+            await sqlite._database.run_on(connection, work)
 
     using = asyncio.create_task(use())
     await started.wait()
