@@ -43,7 +43,7 @@ class Clock(Protocol):
 class Timer(Protocol):
     """Something that happens later unless it is cancelled."""
 
-    def cancel(self) -> Any:
+    def cancel(self) -> object:
         """Prevent it."""
         ...
 

@@ -321,7 +321,7 @@ def _system_reason(error: BaseException | None) -> str | None:
     return None
 
 
-def _as_text(data: Any) -> str:
+def _as_text(data: object) -> str:
     # Bytes that are not UTF-8 are not ours: another program may publish on this channel, or write under this key.
     return data.decode(errors="replace") if isinstance(data, bytes) else str(data)
 
@@ -347,7 +347,7 @@ def _client_from_url(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
-def _checked_client(client: Any) -> Redis:
+def _checked_client(client: object) -> Redis:
     """The user's own client, if its calls are awaited and it can publish and subscribe."""
     from redis import Redis as SyncRedis
     from redis.cluster import RedisCluster as SyncCluster

@@ -142,7 +142,7 @@ async def _run_lifespan(
     return last
 
 
-def _checked_routes(routes: Any) -> dict[str, ASGIApp]:
+def _checked_routes(routes: object) -> dict[str, ASGIApp]:
     if routes is None:
         return {}
     if not isinstance(routes, Mapping):

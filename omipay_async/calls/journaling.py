@@ -29,6 +29,8 @@ from omipay_async.transport.failures import Failure
 from .observer import field_of, log_call
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from omipay_async.clock import Clock
     from omipay_async.journal import Journal
 
@@ -131,7 +133,7 @@ class CallJournal:
         )
 
 
-async def _run(step: Any, entry: JournalEntry) -> None:
+async def _run(step: Callable[[JournalEntry], Awaitable[None]], entry: JournalEntry) -> None:
     await step(entry)  # in a task of its own: a journal may fail before there is anything to await
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from omipay_async.language import sentence
 
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 _EXTRA: Final = ("typer", "rich", "segno", "starlette", "uvicorn", "sqlalchemy", "greenlet", "aiosqlite", "asyncpg")
 
 
-def main(
-    arguments: Sequence[str] | None = None, *, open_session: Callable[..., AsyncOmipay] | None = None
-) -> int | Any:
+def main(arguments: Sequence[str] | None = None, *, open_session: Callable[..., AsyncOmipay] | None = None) -> int:
     """Run ``omipay`` with ``arguments`` (None: those of the process) and return the exit code.
 
     ``open_session(**options)`` makes the session; None: ``AsyncOmipay.from_env``. Tests can give ``Sandbox.session``

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import attrs
 import typer
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from omipay_async.journal import JournalEntry
+    from omipay_async.session import AsyncOmipay
     from omipay_async.sql import Books, SweepReport, WaitingOrder
 
     from .runner import Run
@@ -180,7 +181,7 @@ def _resolve(run: Run, db: str | None, entry_id: str, outcome: str, order_no: st
 def _sweep(run: Run, db: str | None, limit: int) -> Exit:
     opened = _opened(db)
 
-    async def ask(omipay: Any) -> SweepReport:
+    async def ask(omipay: AsyncOmipay) -> SweepReport:
         async with opened as books:
             return await books.sweep(omipay, None, limit=limit)
 

@@ -34,7 +34,8 @@ from .runner import complain
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
-    from omipay_async.models import Order
+    from omipay_async.models import Order, Refund, ScanOrder
+    from omipay_async.new_orders import QROrder
     from omipay_async.session import AsyncOmipay
 
     from .runner import Run
@@ -118,12 +119,12 @@ class Shop:
         await self._paid(order)
         return order.order_no
 
-    async def _paid(self, order: Any) -> None:
+    async def _paid(self, order: ScanOrder | QROrder) -> None:
         paid = await self.omipay.poll_until_paid(order, on_status=self._report_order)
         amounts = (money(paid.amount, paid.currency), money(paid.pay_amount, paid.pay_currency))
         self.report(sentence("paid: {} as {}", *amounts))
 
-    def _report_order(self, seen: Any) -> None:
+    def _report_order(self, seen: Order) -> None:
         self.report(sentence("QueryOrder: {}", seen.status))
 
     async def give_back(self, order_no: str) -> RefundStatus | str:
@@ -140,7 +141,7 @@ class Shop:
         await office
         return refund.status
 
-    def _report_refund(self, seen: Any) -> None:
+    def _report_refund(self, seen: Refund) -> None:
         self.report(sentence("QueryRefund: {}{}", seen.status, _MEANINGS.get(seen.status, "")))
 
     async def _back_office(self, refund_no: str) -> None:

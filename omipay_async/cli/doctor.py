@@ -11,7 +11,7 @@ import secrets
 import socket
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -210,7 +210,7 @@ async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding
 async def key(omipay: AsyncOmipay) -> Finding:
     """Whether the gateway accepts the signature of a request for an exchange rate."""
     try:
-        rate: Any = await omipay.get_exchange_rate("AUD", "CNY")
+        rate = await omipay.get_exchange_rate("AUD", "CNY")
     except AuthenticationError as error:
         return Finding(_KEY, False, str(error), _KEY_ADVICE.get(error.error_code, ""), Exit.REFUSED)
     except InvalidReply as error:

@@ -17,10 +17,10 @@ from .formatting import fields, money, plain
 from .runner import Run, complain, hidden, is_interactive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from omipay_async.models import Order, ScanOrder
+    from omipay_async.models import Order, Refund, ScanOrder
     from omipay_async.new_orders import QROrder
     from omipay_async.session import AsyncOmipay
 
@@ -50,7 +50,7 @@ def query(run: Run, order_no: str, *, wait: bool, timeout: float) -> None:
 def refund_status(run: Run, refund_no: str, *, wait: bool, timeout: float | None) -> None:
     """Call QueryRefund, once or until the money has arrived."""
 
-    async def ask(omipay: AsyncOmipay) -> Any:
+    async def ask(omipay: AsyncOmipay) -> Refund:
         if not wait:
             return await omipay.query_refund(refund_no)
         with run.progress(refund_no) as update:
@@ -121,7 +121,7 @@ def _draw(run: Run, order: QROrder, png: Path | None, svg: Path | None) -> None:
     raise InvalidReply(message, endpoint="MakeQROrder")
 
 
-def _write(path: Path | None, content: Any) -> None:
+def _write(path: Path | None, content: Callable[[], bytes]) -> None:
     if path is None:
         return
     try:

@@ -15,7 +15,7 @@ import asyncio
 import functools
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from omipay_async.clock import last_try_s, wait
 from omipay_async.errors import BackendError, JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from .backends import Backend
     from .wakeups import WakeUps
+
+T = TypeVar("T")
 
 _JOURNAL_S: Final = 5.0
 """How long the journal may take to write a confirmation down."""
@@ -152,7 +154,7 @@ class ConfirmedOrders:
                 extra=log_fields(order_no=order.order_no, out_order_no=order.out_order_no),
             )
 
-    async def _ask_backend(self, question: Callable[[], Awaitable[Any]], seconds: float = math.inf) -> Any:
+    async def _ask_backend(self, question: Callable[[], Awaitable[T]], seconds: float = math.inf) -> T:
         return await ask(self._clock, question, min(seconds, lease_of(self._backend) / 3))
 
     def _note_key(self, out_order_no: str) -> str:

@@ -7,13 +7,15 @@ with others. A value that is missing on either side is not compared; one that ca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from omipay_async.protocol.consistency import disagrees
 from omipay_async.text import plain_value, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from omipay_async.protocol.consistency import State
 
 ORDER_FIELDS: Final[Mapping[str, type]] = {"out_order_no": str, "currency": str, "amount": int}
 """The fields that identify an order, and the type that a value must have to be compared."""
@@ -34,7 +36,7 @@ def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
     )
 
 
-def contradiction(state: Any, expected: Expectation, fields: Mapping[str, type]) -> str | None:
+def contradiction(state: State, expected: Expectation, fields: Mapping[str, type]) -> str | None:
     """In which field ``state`` differs from what is expected, as text for a message; None if it does not differ."""
     for name, value in zip(fields, expected, strict=False):
         if disagrees(state, name, value):

@@ -26,7 +26,7 @@ cannot be distinguished from this call's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_code
 
@@ -75,7 +75,16 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     return issued_number(raw.get("order_no"))
 
 
-def disagrees(state: Any, name: str, expected: object) -> bool:
+class State(Protocol):
+    """The gateway's record of an order or of a refund."""
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The reply that it was read from."""
+        ...
+
+
+def disagrees(state: State, name: str, expected: object) -> bool:
     """Whether an order or a refund has another ``name`` than is ``expected``, or one that cannot be read.
 
     What is missing on either side (None) does not disagree: the documents' own examples leave fields out.

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .http_transport import HTTPTransport
     from .network import Network
-    from .proxies import Proxies
+    from .proxies import Proxies, Proxy
 
 _KEEPALIVE_S: Final = 30.0
 _LONGEST_KEEPALIVE_S: Final = 60.0
@@ -173,7 +173,7 @@ class HTTPClient:
             connection.idle_since = attempt.clock.monotonic()
             slot.connection = connection
 
-    async def _exchange_through(self, proxy: Any, attempt: Attempt) -> Received | Failed:
+    async def _exchange_through(self, proxy: Proxy, attempt: Attempt) -> Received | Failed:
         # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
         transport = self._httpx_transport(proxy)
         try:
@@ -255,7 +255,7 @@ class HTTPClient:
             return False
         return attempt.clock.monotonic() - self._answered.get(attempt.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
 
-    def _httpx_transport(self, proxy: Any) -> httpx.AsyncHTTPTransport:
+    def _httpx_transport(self, proxy: Proxy | None) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport(verify=ssl_context(self._verify), proxy=proxy)
 
     # -- the end -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ import httpx
 from omipay_async.errors import ConfigurationError
 from omipay_async.text import ProxyURL, plain_text
 
+Proxy = ProxyURL | httpx.Proxy
+
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _HOST: Final = re.compile(r"""[^\s\\"'`<>|]+""")
 
@@ -27,7 +29,7 @@ class Proxies:
     """The proxies of a session. For a transport that the user gives none is used, as in other HTTP libraries."""
 
     def __init__(self, given: object, *, from_environment: bool) -> None:
-        self.given: ProxyURL | httpx.Proxy | None = None
+        self.given: Proxy | None = None
         self._environment: dict[str, ProxyURL] = {}
         if given is not None:
             self.given = _given(given)
@@ -35,7 +37,7 @@ class Proxies:
             self._environment = {scheme: ProxyURL(url) for scheme, url in getproxies().items() if url}
         self._usable: dict[str, ProxyURL] = {}
 
-    def of(self, address: httpx.URL) -> ProxyURL | httpx.Proxy | None:
+    def of(self, address: httpx.URL) -> Proxy | None:
         """The proxy for an address, or None.
 
         Raises:
@@ -101,7 +103,7 @@ def _contains(network: str, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -
         return False
 
 
-def _given(proxy: object) -> ProxyURL | httpx.Proxy:
+def _given(proxy: object) -> Proxy:
     if isinstance(proxy, httpx.Proxy):
         _checked("proxy", ProxyURL(proxy.url))
         return proxy

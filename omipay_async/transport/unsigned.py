@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .proxies import Proxy
 
 
 class UnsignedTransport(httpx.AsyncBaseTransport):
@@ -22,13 +24,13 @@ class UnsignedTransport(httpx.AsyncBaseTransport):
     def __init__(
         self,
         given: httpx.AsyncBaseTransport | None,
-        proxy_of: Callable[[httpx.URL], Any],
-        new: Callable[[Any], httpx.AsyncBaseTransport],
+        proxy_of: Callable[[httpx.URL], Proxy | None],
+        new: Callable[[Proxy | None], httpx.AsyncBaseTransport],
     ) -> None:
         self._given = given
         self._proxy_of = proxy_of
         self._new = new
-        self._transports: dict[Any, httpx.AsyncBaseTransport] = {}
+        self._transports: dict[Proxy | None, httpx.AsyncBaseTransport] = {}
 
     def forget(self) -> None:
         """Forget the transports, since they belong to the event loop that was used before."""
