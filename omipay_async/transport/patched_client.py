@@ -1,9 +1,9 @@
 """Sends a request through an ``httpx.AsyncClient``, for programs that have patched the methods of that class.
 
 Tracers (Sentry, Elastic APM, New Relic, Datadog) and mocks (pook, respx with ``using="httpx"``, vcrpy below 8) do so. A
-session has no need of a client to send a request, but without one a test suite that mocks the gateway would reach the
-real one. And Elastic APM, which has patched httpcore too, would write down the URL that it sees there, which is signed:
-it does so unless it has seen the request of a client.
+session does not need a client to send a request. But without one, a test suite that mocks the gateway would reach the
+real gateway; and Elastic APM, which has patched httpcore too, would write down the signed URL that it sees there: it
+does so unless it has seen the request of a client.
 
 The client gets a request without a signature. The one that is sent is made below it.
 """
