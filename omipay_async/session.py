@@ -213,9 +213,13 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         finally:
             await self._client.aclose()
 
-    def __del__(self) -> None:
-        if not self._is_closed():
-            warnings.warn(f"unclosed {self!r}: use `async with` or `await aclose()`", ResourceWarning, 2, self)
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        try:
+            open_session = None if self._is_closed() else repr(self)
+        except (AttributeError, TypeError):
+            return  # the program has ended, and Python has cleared the modules that this needs
+        if open_session is not None:
+            warn(f"unclosed {open_session}: use `async with` or `await aclose()`", ResourceWarning, 2, self)
 
     def _is_closed(self) -> bool:
         return not hasattr(self, "_life") or self._life.closed  # one that could not be made need not be closed

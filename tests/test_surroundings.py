@@ -133,3 +133,20 @@ def test_the_suite_of_a_user_runs_under_xdist(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "8 passed" in ended.stdout
+
+
+LAST = """
+import sys
+from omipay_async import AsyncOmipay
+
+session = AsyncOmipay("1", "key")
+sys.excepthook = lambda *_, another=AsyncOmipay("2", "key"): None
+"""
+
+
+@pytest.mark.parametrize("shown", ["ignore", "default"])
+def test_a_session_that_is_destroyed_last_of_all_says_nothing(shown: str) -> None:
+    """At the end of a program, after Python has cleared the modules."""
+    command = [sys.executable, "-W", f"{shown}::ResourceWarning", "-c", LAST]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stderr == ""
