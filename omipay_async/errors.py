@@ -117,7 +117,7 @@ class SessionClosed(OmipayError):
 
     def __init__(
         self,
-        message: str = "this session is closed",
+        message: str = "this session is closed: open a new one",
         *,
         order_no: str | None = None,
         refund_no: str | None = None,

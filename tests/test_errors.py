@@ -194,4 +194,4 @@ def test_outcomes_are_strings() -> None:
 
 def test_session_closed_has_a_default_message() -> None:
     """It can be raised without a message."""
-    assert str(errors.SessionClosed()) == "this session is closed"
+    assert str(errors.SessionClosed()) == "this session is closed: open a new one"
