@@ -15,6 +15,7 @@ _INFLATED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _MOST_LAYERS: Final = 2
 """Each costs as much time as a reply of the largest size."""
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS + 32
+_GZIP: Final = b"\x1f\x8b\x08"
 _BARE: Final = -zlib.MAX_WBITS
 """Some servers leave out the header that ``deflate`` has."""
 
@@ -22,11 +23,15 @@ _BARE: Final = -zlib.MAX_WBITS
 def unpacked(body: bytes, encoding: str | None) -> bytes:
     """``body`` without the compressions that a ``Content-Encoding`` names. Other words in it are ignored.
 
+    What begins as gzip does is unpacked even if no compression is named.
+
     Raises:
         ValueError: it is compressed in another way than gzip or deflate, damaged, or too large without its compression.
     """
     words = [word.strip().casefold() for word in (encoding or "").split(",")]
     layers = [word for word in words if word in _COMPRESSIONS]
+    if not layers and body.startswith(_GZIP):
+        layers = ["gzip"]  # a header was lost on the way, but its first bytes show what it is
     if len(layers) > _MOST_LAYERS or not _INFLATED.issuperset(layers):
         raise ValueError("it is compressed in a way that was not asked for")
     for _ in layers:

@@ -15,6 +15,7 @@ import attrs
 
 from omipay_async import models, new_orders
 from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, order_status, refund_status
+from omipay_async.text import plain_text
 
 from .jsontext import DamagedText, issued_number, json_text, own_number
 
@@ -48,6 +49,12 @@ def _text(value: Any, _: Any = None) -> str:
     if isinstance(value, DamagedText):
         raise _WrongKindError("is not UTF-8")
     return value
+
+
+def _text_to_show(value: Any, _: Any = None) -> str:
+    if not isinstance(value, str):
+        raise _WrongKindError("is not a string")
+    return plain_text(value)  # damaged or not: a person reads it
 
 
 def _is_ordinary(number: Decimal) -> bool:
@@ -183,6 +190,7 @@ _WIRE_NAMES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
     models.Order: {"status": {"rename": "result_code"}, "exchange_rate": _RATE},
     models.Refund: {"status": {"rename": "result_code"}},
     models.Notification: {"exchange_rate": _RATE},
+    models.WeChatUser: {"nickname": {"struct_hook": _text_to_show}},
 }
 # The documents' second names for a field, used where the first is missing.
 _SECOND_NAMES: Final[dict[type[Any], dict[str, str]]] = {

@@ -26,7 +26,9 @@ _FORMS: Final = re.compile(
     |[a-z]{3}\ [a-z]{3}\ [\ 0-9][0-9]\ [0-9:]{8}\ [0-9]{4}""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+_LEAP_SECOND: Final = 60
+"""HTTP has it, Python has not."""
+_SECONDS: Final = re.compile(r"[0-9]+")
 
 
 def parse_http_date(text: str | None) -> int | None:
@@ -37,7 +39,8 @@ def parse_http_date(text: str | None) -> int | None:
     if parts is None:
         return None
     try:
-        return round(datetime(*parts[:6], tzinfo=UTC).timestamp() * 1000)
+        second = 59 if parts[5] == _LEAP_SECOND else parts[5]
+        return round(datetime(*parts[:5], second, tzinfo=UTC).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
 

@@ -4,7 +4,8 @@ Oddities that leave the meaning clear are accepted: a byte order mark, control c
 surrogates, numbers of any size. A key that appears twice is reported, since nobody knows which value counts.
 
 In a reply, one value that cannot be read does not make the others unreadable: ``NaN`` and ``Infinity`` are numbers that
-are not finite, and text with bytes that are not UTF-8 is :class:`DamagedText`.
+are not finite, and text with bytes that are not UTF-8 is :class:`DamagedText`. A reply may be in UTF-16 or UTF-32,
+whose bytes cannot be mistaken, and ``json_repair`` repairs what is not quite JSON.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from omipay_async.text import plain_text, plain_value
+
+from .json_repair import repaired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,7 +126,7 @@ def json_object(body: bytes, content_type: str | None = None, *, is_reply: bool 
     """
     text = _decoded(body, content_type, is_reply=is_reply)
     try:
-        value = _parsed(text, is_reply=is_reply)
+        value = _parsed_reply(text) if is_reply else _parsed(text, is_reply=False)
         if not text.isascii() and _SURROGATE.search(text):
             value = _without_surrogates(value, DamagedText)
         elif "\\ud" in text or "\\uD" in text:
@@ -151,11 +154,24 @@ def in_utf8(body: bytes, content_type: str | None) -> bytes:
 
 
 def _decoded(body: bytes, content_type: str | None, *, is_reply: bool = False) -> str:
+    if is_reply and (wide := _decoded_wide(body)) is not None:
+        return wide
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         text = _decoded_otherwise(body, content_type, is_reply=is_reply)
     return text.removeprefix("\ufeff")
+
+
+def _decoded_wide(body: bytes) -> str | None:
+    """The text of a body in UTF-16 or UTF-32, with or without a byte order mark; None if it is in neither."""
+    encoding = json.detect_encoding(body)
+    if encoding.startswith("utf-8"):
+        return None
+    try:
+        return body.decode(encoding, "surrogatepass")
+    except UnicodeDecodeError:
+        return None
 
 
 def _decoded_otherwise(body: bytes, content_type: str | None, *, is_reply: bool) -> str:
@@ -165,12 +181,19 @@ def _decoded_otherwise(body: bytes, content_type: str | None, *, is_reply: bool)
         declared = content_type is not None and _GBK.search(content_type)
     try:
         if declared:
-            return body.decode("gb18030")
+            return body.decode("gb18030", "surrogateescape" if is_reply else "strict")
     except UnicodeDecodeError:
         pass
     if is_reply:
         return body.decode("utf-8", "surrogateescape")
     raise ValueError("it is not UTF-8")
+
+
+def _parsed_reply(text: str) -> Any:
+    try:
+        return _parsed(text, is_reply=True)
+    except json.JSONDecodeError:
+        return _parsed(repaired(text), is_reply=True)
 
 
 def _parsed(text: str, *, is_reply: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from omipay_async.clock import Deadline
 from omipay_async.errors import NotSent, OmipayError, SessionClosed, TransportError
 
 from .cancellation import CancelReason, CancelScope
@@ -15,7 +16,7 @@ from .failures import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from omipay_async.clock import Clock, Deadline
+    from omipay_async.clock import Clock
 
     from .connection import Connection
 
@@ -84,7 +85,7 @@ class Attempt:
     """On httpcore's path, the network stream of a connection that was opened for this attempt."""
     signed_query: str = attrs.field(default="", init=False, repr=False)
     """The parameters with their signature."""
-    _signed_at: float = attrs.field(default=0.0, init=False)
+    _fresh_until: Deadline | None = attrs.field(default=None, init=False)
 
     @property
     def travels_alone(self) -> bool:
@@ -103,9 +104,9 @@ class Attempt:
 
     def sign(self) -> None:
         """Sign, unless that was done less than a second ago."""
-        now = self.clock.monotonic()
-        if not self.signed_query or now - self._signed_at >= _FRESH_S:
-            self.signed_query, self._signed_at = self.new_signed_query(), now
+        if self._fresh_until is None or self._fresh_until.is_over(self.clock):
+            self.signed_query = self.new_signed_query()
+            self._fresh_until = Deadline.after(self.clock, _FRESH_S)
 
     def target(self, path: bytes) -> bytes:
         """The target of the request: ``path`` and the signed parameters."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,15 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_three_forms_of_one_time(zone: None, text: str) -> None:
     """They are in UTC, whatever the machine's zone is."""
     assert parse_http_date(text) == MOMENT
+
+
+@pytest.mark.parametrize(
+    "text", ["Sat, 31 Dec 2016 23:59:60 GMT", "Saturday, 31-Dec-16 23:59:60 GMT", "Sat Dec 31 23:59:60 2016"]
+)
+def test_a_leap_second_is_read_as_the_one_before(text: str) -> None:
+    """HTTP allows it."""
+    assert parse_http_date(text) == parse_http_date(text.replace(":60", ":59"))
+    assert parse_http_date(text.replace(":60", ":61")) is None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +107,9 @@ def test_a_date_before_2000_is_not_believed() -> None:
         (FORMS[2], 0.0),
         ("0\x1f", 0.0),
         (" 5\x1c", 5.0),
-        *((text, None) for text in (None, "", "soon", "-5", "1.5", "1" * 10, "١٢")),
+        ("9" * 10, 9_999_999_999.0),
+        ("9" * 400, math.inf),
+        *((text, None) for text in (None, "", "soon", "-5", "1.5", "1e3", "١٢")),
     ],
 )
 def test_how_long_a_server_asks_to_wait(text: str | None, expected: float | None) -> None:

@@ -41,6 +41,14 @@ def test_text_for_people_that_cannot_be_decoded_hides_no_refusal(damaged: bytes,
     assert "\ufffd" in order.raw["pay_currency"]
 
 
+def test_a_nickname_that_cannot_be_decoded_hides_no_user() -> None:
+    """It is shown to people: U+FFFD stands for what was cut off."""
+    user = read("GetUserInfo", b'{"openid":"o9","nickname":"\xf0\x9f\x98 Ming"}')
+    assert (user.openid, user.nickname, type(user.nickname)) == ("o9", "\ufffd\ufffd\ufffd Ming", str)
+    with pytest.raises(InvalidReply, match="openid is not UTF-8"):
+        read("GetUserInfo", b'{"openid":"\xf0","nickname":"Ming"}')
+
+
 @pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_field_that_counts_must_be_decodable(damaged: bytes) -> None:
     """A number or a status with wrong bytes counts as missing, and is not the number that was sent."""
