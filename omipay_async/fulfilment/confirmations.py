@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MOST_WAITING: Final = 1_000
 """How many bodies wait at most for a question to begin."""
+_LAST_TURNS: Final = 200
+"""How many turns of the event loop a question under way gets when the time of a body is over, as with polls."""
 _ENDPOINT: Final = "QueryOrder"
 
 
@@ -114,11 +116,22 @@ class Confirmations:
         self._begin_questions()
         try:
             await wait(self._clock, (answer,), timeout)
+            await self._last_turns(body)
             if not answer.done():
                 raise _error(order_no, "not confirmed in time: too much is under way, or the gateway does not answer")
             return answer.result()
         finally:
             self._leave(body)
+
+    async def _last_turns(self, body: _Body) -> None:
+        """Let the event loop deliver the answer to a question under way: it may lie in the socket already, if something
+        has blocked the event loop or stopped the process.
+        """
+        for _ in range(_LAST_TURNS):
+            question = self._under_way.get(body.order_no)
+            if body.answer.done() or question is None or body not in question.bodies:
+                break
+            await asyncio.sleep(0)
 
     def refuse_others(self, signature: str, order_no: str, error: Callable[[str], Exception]) -> None:
         """End the wait of the bodies that have this signature and name other orders, without asking about them."""

@@ -42,6 +42,8 @@ class Questions:
         self.under_way = 0
         self.cancelled = 0
         self.error: BaseException | None = None
+        self.turns = 0
+        """How many turns of the event loop an answer takes that has arrived."""
 
     async def __call__(self, order_no: str, seconds: float) -> Order:
         """Answer."""
@@ -50,6 +52,8 @@ class Questions:
         self.under_way += 1
         try:
             await self.clock.sleep(1)
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -98,6 +102,20 @@ async def test_bodies_that_wait_share_a_question_that_is_newer_than_they_are(
     assert questions.orders == ["TR1", "TR1"]
     assert confirmations.waiting == 0
     assert (confirmations._waiting, confirmations._queues, confirmations._under_way) == ({}, {}, {})
+
+
+@pytest.mark.parametrize(("turns", "is_taken"), [(0, True), (150, True), (250, False)])
+async def test_an_answer_that_has_arrived_when_time_is_over_is_taken(
+    confirmations: Confirmations, questions: Questions, clock: ManualClock, turns: int, *, is_taken: bool
+) -> None:
+    """Something may have blocked the event loop, or stopped the process, until then."""
+    questions.turns = turns
+    body = await post(confirmations, "TR1", timeout=1)
+    await clock.advance(1)
+    await asyncio.wait([body])
+    assert (body.exception() is None) is is_taken
+    await asyncio.sleep(0)
+    assert (questions.under_way, questions.cancelled) == (0, 0 if is_taken else 1)
 
 
 async def test_one_signature_has_one_question_under_way_and_does_not_delay_a_genuine_body(
