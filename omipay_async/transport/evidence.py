@@ -60,6 +60,8 @@ def failed(
     text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
     what = f"{type(error).__name__}{': ' if text else ''}{text}"
     unsent = certain and attempt.progress is not Progress.SENT and never_sent(error, handled)
+    if unsent and not attempt.node.base_url.startswith("https:"):
+        unsent = not _was_dropped(error, handled)
     if unsent or attempt.progress is Progress.CONNECTING:
         message = f"{attempt.endpoint}: not sent, {what}"
         return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))
@@ -79,6 +81,16 @@ def never_sent(error: BaseException, handled: BaseException | None = None) -> bo
     if cause is None and not error.__suppress_context__:
         cause = error.__context__ if error.__context__ is not handled else None
     return cause is None or _before_connected(cause)
+
+
+def _was_dropped(error: BaseException | None, handled: BaseException | None) -> bool:
+    """Whether a server accepted a connection and reset it, as the causes of ``error`` tell."""
+    if error is None or error is handled:
+        return False
+    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
+        return True
+    causes = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__ or error.__context__,)
+    return any(_was_dropped(cause, handled) for cause in causes)
 
 
 def _before_connected(cause: BaseException) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from omipay_async import NotSent, OmipayError, OutcomeUnknown, TransportError
+from omipay_async import NotSent, OmipayError, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.errors import ConfigurationError
 from omipay_async.transport.evidence import never_sent
 from omipay_async.transport.tls import ssl_context
@@ -167,6 +167,47 @@ def test_the_context_of_an_error_counts_as_its_cause(*, suppressed: bool, never:
     raised.__context__ = ConnectionResetError(errno.ECONNRESET, "reset")
     raised.__suppress_context__ = suppressed
     assert never_sent(raised) is never
+
+
+RESET = ConnectionResetError(errno.ECONNRESET, "reset")
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+
+@pytest.mark.parametrize("library", ["httpcore", "aiohttp"])
+@pytest.mark.parametrize(
+    ("below", "plain", "tls"),
+    [
+        (RESET, OutcomeUnknown, NotSent),
+        (ExceptionGroup("each address", [REFUSED, RESET]), OutcomeUnknown, NotSent),
+        (REFUSED, NotSent, NotSent),
+        (ExceptionGroup("each address", [REFUSED]), NotSent, NotSent),
+    ],
+)
+async def test_a_connection_that_was_accepted_and_reset_was_not_refused(
+    gateway: Gateway, library: str, below: Exception, plain: type[OmipayError], tls: type[OmipayError]
+) -> None:
+    """Also if that was noticed while it was being opened; under TLS no byte of a request can have been sent by then."""
+    raised = httpx.ConnectError("All connection attempts failed")
+    raised.__cause__ = from_module(library, "ConnectError" if library == "httpcore" else "ClientConnectorError")
+    raised.__cause__.__context__ = OSError("All connection attempts failed")
+    raised.__cause__.__context__.__cause__ = below
+    gateway.on("Refund", raised)
+    for base_url, error in (("http://gateway.test/omipay/api", plain), ("https://gateway.test/omipay/api", tls)):
+        async with gateway.session(base_url=base_url, retry=RetryPolicy(attempts=1)) as omipay:
+            with pytest.raises(OmipayError) as caught:
+                await make_refund(omipay)
+        assert type(caught.value) is error
+
+
+async def test_a_reset_that_the_caller_was_handling_says_nothing(gateway: Gateway) -> None:
+    """It is not what the request met."""
+    gateway.on("Refund", httpx.ConnectError("refused"))
+    async with gateway.session(base_url="http://gateway.test/omipay/api") as omipay:
+        try:
+            raise RESET
+        except ConnectionResetError:
+            with pytest.raises(NotSent):
+                await make_refund(omipay)
 
 
 @pytest.mark.parametrize("module", ["aiohttp.client", "aiohttp"])
