@@ -28,6 +28,7 @@ CONTROLS: Final = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
 """Every character that is invisible, or that has an effect beyond being seen."""
+_FIRST_BYTES: Final = 4
 _SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -88,10 +89,17 @@ def printable(text: object, *, limit: int = LONGEST_EXCERPT) -> str:
 
 
 def beginning(text: object, length: int) -> str:
-    """The first ``length`` characters of ``text``, or its first ``length`` bytes read as UTF-8."""
+    """The first ``length`` characters of ``text``, or its first ``length`` bytes read as UTF-8 or a wide encoding."""
     if isinstance(text, bytes | bytearray):
-        return text[:length].decode(errors="replace")
+        return text[:length].decode(wide_encoding(text) or "utf-8", errors="replace")
     return (text if isinstance(text, str) else str(text))[:length]
+
+
+def wide_encoding(text: bytes | bytearray) -> str | None:
+    """UTF-16 or UTF-32, if its first four bytes show that ``text`` is in it, with or without a byte order mark."""
+    first = bytes(text[:_FIRST_BYTES])
+    encoding = json.detect_encoding(first) if len(first) == _FIRST_BYTES else "utf-8"
+    return None if encoding.startswith("utf-8") else encoding
 
 
 class Secret(str):

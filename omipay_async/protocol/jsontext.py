@@ -16,7 +16,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from omipay_async.text import plain_text, plain_value
+from omipay_async.text import plain_text, plain_value, wide_encoding
 
 from .json_repair import repaired
 
@@ -165,8 +165,8 @@ def _decoded(body: bytes, content_type: str | None, *, is_reply: bool = False) -
 
 def _decoded_wide(body: bytes) -> str | None:
     """The text of a body in UTF-16 or UTF-32, with or without a byte order mark; None if it is in neither."""
-    encoding = json.detect_encoding(body)
-    if encoding.startswith("utf-8"):
+    encoding = wide_encoding(body)
+    if encoding is None:
         return None
     try:
         return body.decode(encoding, "surrogatepass")

@@ -41,6 +41,15 @@ def test_text_that_people_write_is_shown_as_it_is(text: str) -> None:
     assert printable(text) == excerpt(text) == text
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_no_encoding_hides_a_secret_from_us(encoding: str) -> None:
+    """A page in UTF-16 that repeats our query is read before it is shown."""
+    page = f"<html>?a=订单&sign=ABC&b=2 {SECRET}".encode(encoding)
+    assert excerpt(page, [SECRET]) == "<html>?a=订单&sign=[removed]&b=2 [removed]"
+    assert printable(bytearray(page)).startswith("<html>?a=订单&sign=ABC")
+    assert excerpt(b"\xff\xfe<\x00h\x00\xff", []) == "<h\ufffd"
+
+
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
