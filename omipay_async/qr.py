@@ -26,7 +26,7 @@ class Drawable:
         """The QR code as an SVG document, ``scale`` units for each of its squares: for a file or within HTML.
 
         Raises:
-            InvalidRequest: the order has neither a ``qrcode`` nor a ``pay_url``.
+            InvalidRequest: the order has neither a ``qrcode`` nor a ``pay_url``, or its text is too long for a QR code.
             ConfigurationError: the extra ``qr`` is not installed.
         """
         return svg(text_of(self), scale=scale)
@@ -94,5 +94,6 @@ def _code(text: str) -> segno.QRCode:
     try:
         return segno.make(text, error="m", micro=False)
     except ValueError as error:
-        message = f"qrcode cannot be drawn as a QR code of {len(text)} characters ({type(error).__name__})"
+        kind = type(error).__name__
+    message = f"qrcode cannot be drawn: no QR code holds this text of {len(text)} characters ({kind})"
     raise InvalidRequest(message, parameter="qrcode")

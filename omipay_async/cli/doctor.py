@@ -178,14 +178,14 @@ async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
         advice = sentence("a firewall blocks it, or nothing listens there")
         detail = sentence("no connection to {}, port {}: {}", host, port, error)
         return Finding("TLS", False, detail, advice, Exit.NO_ANSWER)
-    end = writer.get_extra_info("ssl_object")
+    tls_object = writer.get_extra_info("ssl_object")
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
-    if end is None:
+    if tls_object is None:
         return Finding("TLS", True, sentence("not needed: the address is on this machine"))
-    until = end.getpeercert()["notAfter"]
-    return Finding("TLS", True, sentence("{}, certificate valid until {}", end.version(), until))
+    until = tls_object.getpeercert()["notAfter"]
+    return Finding("TLS", True, sentence("{}, certificate valid until {}", tls_object.version(), until))
 
 
 async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding:

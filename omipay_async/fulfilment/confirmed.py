@@ -46,6 +46,7 @@ _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
 """How long a wait pauses before it looks for a note again, since it may have missed the wake-up."""
 _KIND: Final = "out_order_no:"
+"""What the keys of notes and of their wake-ups have after the merchant's number; those of polls do not."""
 _REQUIRED: Final = frozenset({"order_no", "status", "currency", "amount"})
 """The fields without which a note does not confirm anything."""
 
@@ -237,13 +238,15 @@ class ConfirmedOrders:
         finally:
             asking.cancel()
         text = asking.result() if asking.done() else None
-        if text is None:
-            return None
+        return None if text is None else self._order_in(text, out_order_no)
+
+    def _order_in(self, note: str, out_order_no: str) -> Order | None:
+        """The paid order in the text of a note, if it has this ``out_order_no``."""
         try:
-            note = json_object(text.encode())
-            order = self._decoder().structure(Order, note["raw"], _REQUIRED, {"order_no": note["order_no"]})
+            fields = json_object(note.encode())
+            order = self._decoder().structure(Order, fields["raw"], _REQUIRED, {"order_no": fields["order_no"]})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("what the backend remembers of an order cannot be read: %s", type(error).__name__)
+            logger.warning("the backend's note of a paid order is ignored: it cannot be read: %s", type(error).__name__)
             return None
         return order if order.is_paid and order.out_order_no == out_order_no else None
 

@@ -67,7 +67,8 @@ def ssl_context(verify: ssl.SSLContext | str | bool) -> ssl.SSLContext:
 @functools.lru_cache(maxsize=8)
 def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
     if verify is True and not environment.file and _contain_no_certificate(environment.folders):
-        raise ConfigurationError("SSL_CERT_DIR: none of its folders contains a certificate that OpenSSL finds")
+        message = "SSL_CERT_DIR: OpenSSL finds a certificate in none of its folders: run openssl rehash on them"
+        raise ConfigurationError(message)
     if verify is not False and environment.key_log and not _is_writable(environment.key_log):
         raise ConfigurationError("SSLKEYLOGFILE: the file cannot be written to")
     source = "verify" if isinstance(verify, str) else "SSL_CERT_FILE" if environment.file else "the CA certificates"
