@@ -33,7 +33,7 @@ from omipay_async.protocol.reply import LARGEST_REPLY, Received
 from .attempt import Attempt, Failed, Progress, TooLateError, cut_short, too_late
 from .cancellation import ScopeCancelled, caller_was_cancelled
 from .evidence import failed
-from .given import keep_no_connection
+from .given import is_in_memory, keep_no_connection
 from .httpcore_path import keep_replies_out_of_the_log, our_request
 from .patched_client import client_is_patched, send_through_client
 from .pool import ConnectionPool
@@ -124,8 +124,7 @@ class HTTPClient:
             ConfigurationError: the connections are those of a transport that the user gave.
         """
         given = self._given
-        loop_free = isinstance(given, httpx.MockTransport | httpx.ASGITransport) or getattr(given, "any_loop", False)
-        if given is not None and not loop_free:
+        if given is not None and not is_in_memory(given):
             message = "transport belongs to the event loop that it was first used in: use one session for each loop"
             raise ConfigurationError(message)
         self._network.abandon()
@@ -235,7 +234,7 @@ class HTTPClient:
         request_of: Callable[[Attempt], httpx.Request],
         attempt: Attempt,
     ) -> httpx.Response:
-        if client_is_patched():
+        if client_is_patched() and not is_in_memory(transport):
             return await send_through_client(self._requests.unsigned(attempt), transport, request_of, attempt)
         return await transport.handle_async_request(request_of(attempt))
 

@@ -39,6 +39,12 @@ def keep_no_connection(transport: httpx.AsyncBaseTransport) -> None:
             _force_close(one)
 
 
+def is_in_memory(transport: httpx.AsyncBaseTransport) -> bool:
+    """Whether a transport answers by itself, without a connection: it belongs to no event loop, and needs no mock."""
+    kinds = httpx.MockTransport | httpx.ASGITransport
+    return isinstance(transport, kinds) or bool(getattr(transport, "any_loop", False))
+
+
 def _force_close(transport: Any) -> None:
     if not hasattr(transport.client, "connector"):  # the client is made at the first request, which is this one
         transport.client = transport.get_client()

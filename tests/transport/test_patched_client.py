@@ -11,13 +11,14 @@ import httpx
 import pytest
 import respx
 
-from omipay_async import NotSent, OutcomeUnknown, TransportError
+from omipay_async import AsyncOmipay, NotSent, OutcomeUnknown, TransportError
+from omipay_async.sandbox import Sandbox
 from omipay_async.transport.patched_client import client_is_patched
 
 from .behaviours import ACT_CLOSE, HEALTHY, REDIRECT, Behaviour, message
 from .client import Transport, open_session, query, scan
 from .proxy import Proxy
-from .server import SECRET_KEY, Gateway, always, in_turn, refusing_port, url_of
+from .server import M_NUMBER, SECRET_KEY, Gateway, always, in_turn, refusing_port, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -222,6 +223,16 @@ async def test_a_client_follows_no_redirect_and_reads_no_address(
             with pytest.raises(OutcomeUnknown, match="302"):
                 await scan(omipay, "A-1")
     assert len(gateway.requests) == 2
+
+
+async def test_a_gateway_in_memory_is_not_mocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that mocks another service keeps its sandbox."""
+    wrap(monkeypatch, mock.AsyncMock(side_effect=AssertionError("mocked")))
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=PAID))
+    async with Sandbox() as sandbox, sandbox.session() as omipay:
+        await omipay.get_exchange_rate("AUD", "CNY")
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=NOWHERE, transport=transport) as omipay:
+        await query(omipay, "OM-1")
 
 
 def test_nothing_is_patched_here() -> None:
