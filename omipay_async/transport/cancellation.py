@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _LAST_TURNS: Final = 10
-_MOST_TURNS: Final = 100
+_MOST_TURNS: Final = 500
 
 
 class CancelReason(enum.Enum):

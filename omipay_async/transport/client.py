@@ -222,7 +222,7 @@ class HTTPClient:
         try:
             response = _checked(await self._response(transport, request_of, attempt))
             attempt.progress = Progress.SENT  # whatever happens while the reply is read
-            body = await self._body(response)
+            body = await self._body(response, attempt)
         finally:
             our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
         self._answered[attempt.node.base_url] = attempt.clock.monotonic()
@@ -238,11 +238,11 @@ class HTTPClient:
             return await send_through_client(self._requests.unsigned(attempt), transport, request_of, attempt)
         return await transport.handle_async_request(request_of(attempt))
 
-    async def _body(self, response: httpx.Response) -> bytes:
+    async def _body(self, response: httpx.Response, attempt: Attempt) -> bytes:
         if response.is_closed:  # it was made by a mock, or the user's transport has read it
             return response.content
         try:
-            return await _limited_body(response)
+            return await _limited_body(response, attempt)
         finally:
             self._close(response.aclose)  # it may fail or hang, but the reply has been read
 
@@ -305,9 +305,11 @@ def can_be_asked(address: str) -> bool:
         return False
 
 
-async def _limited_body(response: httpx.Response) -> bytes:
+async def _limited_body(response: httpx.Response, attempt: Attempt) -> bytes:
     """The body, of which no more is read once it is too long."""
-    chunks, size = [], 0
+    chunks: list[bytes] = []
+    size = 0
+    attempt.scope.watch(chunks.__len__)  # while there are more of them, the reply is still arriving
     async for chunk in response.stream:  # type: ignore[union-attr]  # of an async transport
         chunks.append(chunk)
         size += len(chunk)

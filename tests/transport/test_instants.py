@@ -164,14 +164,18 @@ async def test_a_reply_in_the_socket_is_read_after_the_deadline(
     await settled(elsewhere)  # aiohttp and httpx do not wait for TLS to end, and uvloop cannot be closed before
 
 
-async def test_a_long_reply_in_the_socket_is_read_to_its_end(elsewhere: Gateway, certified: Certified) -> None:
+@EVERY
+async def test_a_long_reply_in_the_socket_is_read_to_its_end(
+    elsewhere: Gateway, certified: Certified, transport: Transport
+) -> None:
     """It is waited for as long as more of it arrives."""
     elsewhere.script = always(
-        Behaviour("long", says=lambda reply: message(reply.partition(b"\r\n\r\n")[2] + b" " * 150_000))
+        Behaviour("long", says=lambda reply: message(reply.partition(b"\r\n\r\n")[2] + b" " * 400_000))
     )
     verify = certified.client if elsewhere.tls else True
-    async with open_session(elsewhere, timeout=1.0, verify=verify) as omipay:
+    async with open_session(elsewhere, transport, timeout=1.0, verify=verify) as omipay:
         await held_up_over_the_deadline(elsewhere, query(omipay, "OM-1"))
+    await settled(elsewhere)
 
 
 async def held_up_over_the_deadline(gateway: Gateway, call: Coroutine[Any, Any, object]) -> None:
