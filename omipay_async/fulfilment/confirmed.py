@@ -3,8 +3,8 @@
 An order is confirmed when QueryOrder reports it as paid, whatever the question was asked for: a notification,
 ``fulfil`` or ``settle``. The confirmation ends the polls of that order and the waits for its ``out_order_no`` at once,
 here and, with a shared backend, in every process. It is remembered for ten minutes at least, so that it does not matter
-whether the confirmation or the wait comes first. If the session has a journal, the confirmation is written down there
-before the order's handler may run.
+whether the confirmation or the wait comes first: here, and as a note in the backend and in the journal if they keep
+notes. If the session has a journal, the confirmation is written down there before the order's handler may run.
 
 Other processes are notified in the background: nobody waits for that, and if it fails, their polls go on by interval.
 """
@@ -18,7 +18,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from omipay_async.clock import last_try_s, wait
-from omipay_async.errors import BackendError, JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
+from omipay_async.errors import JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.events import log_fields, logger
 from omipay_async.models import Order
 from omipay_async.protocol.jsontext import json_object, json_text
@@ -72,7 +72,8 @@ class ConfirmedOrders:
         journal: Journal | None,
     ) -> None:
         self._backend = backend
-        self._notes = backend if isinstance(backend, NoteKeeper) else None
+        self._notes = _note_keeper(backend)
+        self._journal_notes = _note_keeper(journal, unless=backend)
         self._clock = clock
         self._m_number = m_number
         self._wake_ups = wake_ups
@@ -97,7 +98,10 @@ class ConfirmedOrders:
         """
         self._wake_polls(order)
         self._remember(order)
-        self._in_background("notify", order, self._notify_others)
+        self._in_background("notify", order, functools.partial(self._tell_others, self._notify))
+        if self._journal_notes is not None:
+            note = functools.partial(self._note_in_journal, self._journal_notes)
+            self._in_background("note", order, functools.partial(self._tell_others, note))
         if self._journal is not None:
             writing = self._in_background("write", order, functools.partial(self._write_down, self._journal))
             await asyncio.wait((writing,))
@@ -139,14 +143,9 @@ class ConfirmedOrders:
             del self._background[key]
         _ = task.cancelled() or task.exception()  # retrieved here, because the caller may have been cancelled
 
-    async def _notify_others(self, order: Order) -> None:
+    async def _tell_others(self, tell: Callable[[Order], Awaitable[None]], order: Order) -> None:
         try:
-            await self._ask_backend(lambda: self._backend.wake(f"{self._m_number}:{order.order_no}"))
-            if self._notes is not None and order.out_order_no is not None:
-                key, notes = self._note_key(order.out_order_no), self._notes
-                text = json_text({"order_no": order.order_no, "raw": _writable(order.raw)})
-                await self._ask_backend(lambda: notes.note(key, text))
-                await self._ask_backend(lambda: self._backend.wake(key))
+            await tell(order)
         except (OmipayError, ValueError) as error:
             logger.warning(
                 "order %s: other processes were not woken, their polls go on by interval: %s",
@@ -154,6 +153,21 @@ class ConfirmedOrders:
                 error,
                 extra=log_fields(order_no=order.order_no, out_order_no=order.out_order_no),
             )
+
+    async def _notify(self, order: Order) -> None:
+        await self._ask_backend(lambda: self._backend.wake(f"{self._m_number}:{order.order_no}"))
+        if self._notes is not None and order.out_order_no is not None:
+            key = self._note_key(order.out_order_no)
+            await self._leave_note(self._notes, key, order)
+            await self._ask_backend(lambda: self._backend.wake(key))
+
+    async def _note_in_journal(self, notes: NoteKeeper, order: Order) -> None:
+        if order.out_order_no is not None:
+            await self._leave_note(notes, self._note_key(order.out_order_no), order)
+
+    async def _leave_note(self, notes: NoteKeeper, key: str, order: Order) -> None:
+        text = json_text({"order_no": order.order_no, "raw": _writable(order.raw)})
+        await self._ask_backend(lambda: notes.note(key, text))
 
     async def _ask_backend(self, question: Callable[[], Awaitable[T]], seconds: float = math.inf) -> T:
         return await ask(self._clock, question, min(seconds, lease_of(self._backend) / 3))
@@ -192,7 +206,7 @@ class ConfirmedOrders:
                     is_last, until = True, (until if now < until + last_look_s else now) + last_look_s
                 try:
                     order = self._remembered_order(out_order_no) or await self._noted(out_order_no, until - now, waiter)
-                except BackendError as error:
+                except OmipayError as error:
                     order, last_error = None, error
                 if order is not None:
                     return order
@@ -228,10 +242,9 @@ class ConfirmedOrders:
 
         A backend that hangs does not hold up who is woken meanwhile, by a confirmation here or the end of the session.
         """
-        notes = self._notes
-        if notes is None or left <= 0:
+        if left <= 0:
             return None
-        asking = asyncio.create_task(self._ask_backend(lambda: notes.noted(self._note_key(out_order_no)), left))
+        asking = asyncio.create_task(self._note(self._note_key(out_order_no), left))
         asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             await wait(self._clock, (asking, waiter))
@@ -249,6 +262,22 @@ class ConfirmedOrders:
             logger.warning("the backend's note of a paid order is ignored: it cannot be read: %s", type(error).__name__)
             return None
         return order if order.is_paid and order.out_order_no == out_order_no else None
+
+    async def _note(self, key: str, left: float) -> str | None:
+        """The note under a key, from the backend or from the journal. An error counts only if neither has it."""
+        places = [notes for notes in (self._notes, self._journal_notes) if notes is not None]
+        last_error: OmipayError | None = None
+        for notes in places:
+            try:
+                text: str | None = await self._ask_backend(functools.partial(notes.noted, key), left)
+            except OmipayError as error:
+                last_error = error
+            else:
+                if text is not None:
+                    return text
+        if last_error is not None:
+            raise last_error
+        return None
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -271,6 +300,10 @@ class ConfirmedOrders:
             if left <= 0:
                 return
             await wait(self._clock, tasks, left)
+
+
+def _note_keeper(place: object, *, unless: object = None) -> NoteKeeper | None:
+    return place if isinstance(place, NoteKeeper) and place is not unless else None
 
 
 async def _call(do: Callable[[Order], Awaitable[None]], order: Order) -> None:

@@ -107,11 +107,11 @@ class NotificationMethods:
         """Wait until the order with this ``out_order_no`` is confirmed as paid. For a till, after ``OutcomeUnknown``.
 
         The order may be confirmed by a notification, ``fulfil`` or ``settle``, in this process or, with a shared
-        backend that is a ``NoteKeeper``, in any other. It may have been confirmed before this call, since that is
-        remembered for ten minutes at least. What QueryOrder reports counts, never the body of a notification. This call
-        sends nothing to the gateway: if the order has no ``notify_url``, no notification ends it. If the gateway leaves
-        ``out_order_no`` out of its answers, no wait ends, and that is logged once as a WARNING. ``timeout`` is in
-        seconds, None for no limit. CN 3.9.
+        backend or journal that is a ``NoteKeeper``, in any other. It may have been confirmed before this call, since
+        that is remembered for ten minutes at least. What QueryOrder reports counts, never the body of a notification.
+        This call sends nothing to the gateway: if the order has no ``notify_url``, no notification ends it. If the
+        gateway leaves ``out_order_no`` out of its answers, no wait ends, and that is logged once as a WARNING.
+        ``timeout`` is in seconds, None for ever. CN 3.9.
 
         Raises:
             PollTimeout: no such order was confirmed in time; it carries ``out_order_no``. The customer may have paid

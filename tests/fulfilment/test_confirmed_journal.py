@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
-from omipay_async import JournalEntry, JournalError, Order, Outcome, SessionClosed
+from omipay_async import JournalEntry, JournalError, MemoryBackend, Order, Outcome, PollTimeout, SessionClosed
 from tests.support.fulfilment_doubles import broken, giving_up, gone, hanging, not_async
 from tests.support.scripted_gateway import Gateway, Shop, begin, check_answer, notification, order, outcome
 
@@ -152,3 +153,77 @@ async def test_a_session_that_is_closed_while_a_confirmation_is_written_down_nam
     assert (error.order_no, error.outcome) == ("TR1", Outcome.UNKNOWN)
     assert await outcome(closing) is None
     assert shop.fulfilled == []
+
+
+# -- notes ------------------------------------------------------------------------------------------------------------
+
+
+class NotingJournal(FaultyJournal):
+    """A journal that keeps notes, too, as the books do. ``note_fault`` is what its two methods do first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.note_fault: Callable[[], Any] | None = None
+        self.notes: dict[str, str] = {}
+        self.written = 0
+
+    async def note(self, key: str, text: str) -> None:
+        """Remember it, or fail."""
+        if self.note_fault is not None:
+            await self.note_fault()
+        self.written += 1
+        self.notes[key] = text
+
+    async def noted(self, key: str) -> str | None:
+        """What is remembered, or a failure."""
+        if self.note_fault is not None:
+            await self.note_fault()
+        return self.notes.get(key)
+
+
+class NotingBooks(NotingJournal, MemoryBackend):
+    """A journal and a backend at once."""
+
+    def __init__(self) -> None:
+        NotingJournal.__init__(self)
+        MemoryBackend.__init__(self)
+
+
+async def test_a_wait_finds_what_another_process_has_confirmed_in_the_journal(
+    clock: ManualClock, gateway: Gateway
+) -> None:
+    """The processes share the journal and not the backend: an earlier order is found at once, a later one soon."""
+    journal = NotingJournal()
+    async with gateway.session(journal=journal) as receiver, gateway.session(journal=journal) as till:
+        waiting = await begin(clock, till.wait_for_notification("T1-000231", timeout=60))
+        assert (await receiver.receive_notification(notification(clock), mock.AsyncMock())).status == 200
+        await clock.advance(5)
+        assert (await outcome(waiting)).order_no == "TR1"
+        assert (await till.wait_for_notification("T1-000231")).is_paid
+        assert journal.written == 1
+
+
+async def test_books_that_are_backend_and_journal_get_one_note(clock: ManualClock, gateway: Gateway) -> None:
+    """They are one place."""
+    books = NotingBooks()
+    async with gateway.session(journal=books, backend=books) as omipay:
+        await omipay.receive_notification(notification(clock), mock.AsyncMock())
+    assert books.written == 1
+
+
+@pytest.mark.parametrize("fault", [full, gone, broken])
+async def test_a_journal_without_its_notes_costs_only_the_note(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, fault: Callable[[], Any]
+) -> None:
+    """The order is fulfilled, this process knows of it, and a wait for another one goes on until its time is up."""
+    journal = NotingJournal()
+    journal.note_fault = fault
+    async with gateway.session(journal=journal) as omipay:
+        assert (await omipay.receive_notification(notification(clock), mock.AsyncMock())).status == 200
+        assert (await omipay.wait_for_notification("T1-000231")).is_paid
+        waiting = await begin(clock, omipay.wait_for_notification("T2", timeout=10))
+        await clock.advance(10)
+        error = await outcome(waiting)
+    assert isinstance(error, PollTimeout)
+    assert error.last_error is not None
+    assert "other processes were not woken" in caplog.text

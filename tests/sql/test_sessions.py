@@ -75,24 +75,28 @@ async def test_a_lost_charge_is_unresolved_until_its_notification(
     assert await books.waiting() == []
 
 
+@pytest.mark.parametrize("roles", [("journal", "backend"), ("journal",), ("backend",)], ids="+".join)
 async def test_a_till_in_one_process_learns_of_a_notification_in_another(
-    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, other: Books
+    sandbox: Sandbox, books: Books, other: Books, roles: tuple[str, ...]
 ) -> None:
     """``wait_for_notification`` finds it in the shared books, before and after the notification came."""
-    sandbox.faults.add(Fault.DROP_REPLY, times=1)
-    with pytest.raises(OutcomeUnknown):
-        await scan(omipay)
-    (order_no,) = sandbox.ledger.orders
 
     async def ship(order: Order) -> None: ...
 
-    async with sandbox.session(journal=other, backend=other) as receiver:
-        waiting = asyncio.create_task(omipay.wait_for_notification("T1", timeout=20))
+    async with (
+        sandbox.session(**dict.fromkeys(roles, books)) as till,
+        sandbox.session(**dict.fromkeys(roles, other)) as receiver,
+    ):
+        sandbox.faults.add(Fault.DROP_REPLY, times=1)
+        with pytest.raises(OutcomeUnknown):
+            await scan(till)
+        (order_no,) = sandbox.ledger.orders
+        waiting = asyncio.create_task(till.wait_for_notification("T1", timeout=20))
         await asyncio.sleep(0.3)
         reply = await receiver.receive_notification(sandbox.notification(order_no), ship)
         assert reply.status == 200
         assert (await waiting).order_no == order_no
-        assert (await omipay.wait_for_notification("T1", timeout=5)).order_no == order_no
+        assert (await till.wait_for_notification("T1", timeout=5)).order_no == order_no
 
 
 async def test_a_confirmed_order_whose_handler_failed_is_fulfilled_by_a_sweep(
