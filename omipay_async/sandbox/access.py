@@ -2,7 +2,9 @@
 
 Anybody who reaches the dashboard can press its buttons, and a web page can make a browser send requests to any local
 server. So the ``Host`` must be a loopback address (a name that an attacker's DNS points to this machine is not), and so
-must the ``Origin`` if a browser sends one. The length of bodies is limited.
+must the ``Origin`` if a browser sends one. Of an image or a link it sends none, and the endpoints can be called by GET:
+there ``Sec-Fetch-Site`` says whether a page of another site is behind it. Such a page may open ours, and call nothing.
+The length of bodies is limited.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import PlainTextResponse
+
+from .asgi import API
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,8 +29,8 @@ _HOST: Final = re.compile(rb"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+)
 
 _REFUSED: Final = (
     "This sandbox answers requests of this machine only: the Host and the Origin of a request must be a loopback "
-    "address, such as 127.0.0.1 or localhost. To allow others, start it with --allow-remote, "
-    "or with serve(allow_remote=True).\n"
+    "address, such as 127.0.0.1 or localhost, and no page of another site may call it. To allow others, start it with "
+    "--allow-remote, or with serve(allow_remote=True).\n"
 )
 
 
@@ -55,15 +59,29 @@ def local_only(app: ASGIApp) -> ASGIApp:
     """An app that answers 403 to every request whose ``Host`` or ``Origin`` is not an address of this machine."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(name, value) for name, value in scope["headers"] if name in {b"host", b"origin"}]
-        hosts = [value for name, value in headers if name == b"host"]
-        origins = [value for name, value in headers if name == b"origin"]
-        if len(hosts) == 1 and is_loopback(hosts[0]) and all(map(_is_local_origin, origins)):
+        hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
+        is_called_elsewhere = not origins and _is_called_by_another_site(scope)
+        if (
+            len(hosts) == 1
+            and is_loopback(hosts[0])
+            and all(map(_is_local_origin, origins))
+            and not is_called_elsewhere
+        ):
             await app(scope, receive, send)
         else:
             await PlainTextResponse(_REFUSED, 403, {"Connection": "close"})(scope, receive, send)
 
     return call
+
+
+def _values(scope: Scope, wanted: bytes) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == wanted]
+
+
+def _is_called_by_another_site(scope: Scope) -> bool:
+    """Whether a page of another site caused the request, and it does more than to open a page of the sandbox."""
+    is_opened = _values(scope, b"sec-fetch-mode") == [b"navigate"] and f"{API}/v2/" not in scope["path"]
+    return b"cross-site" in _values(scope, b"sec-fetch-site") and not is_opened
 
 
 def is_loopback(host: bytes) -> bool:

@@ -54,6 +54,27 @@ async def test_only_this_machine_is_answered(sandbox: Sandbox, headers: dict[str
     assert ("--allow-remote" in answer.text) is (status == 403)
 
 
+@pytest.mark.parametrize(
+    ("fetched", "page", "call"),
+    [
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 200, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors", "origin": "http://localhost:3000"}, 200, 200),
+        ({"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"}, 200, 200),
+        ({"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, 200, 200),
+    ],
+    ids=["image", "link", "shop on this machine", "other port", "address bar"],
+)
+async def test_a_page_of_another_site_may_open_pages_and_call_nothing(
+    sandbox: Sandbox, fetched: dict[str, str], page: int, call: int
+) -> None:
+    """A browser sends no ``Origin`` with an image or a link, and every endpoint can be called by GET."""
+    async with sandbox.serve() as url, httpx.AsyncClient(headers=fetched) as http:
+        assert (await http.get(url)).status_code == page
+        assert (await http.get(f"{url}/v2/MakeScanOrder")).status_code == call
+    assert len(sandbox.ledger.calls) == (call == 200)
+
+
 async def test_a_rebound_name_cannot_pay(sandbox: Sandbox, raw: RawClient) -> None:
     """Nothing is done for a request that is refused."""
     order_no = (await raw.ask("MakeQROrder"))["order_no"]
