@@ -19,7 +19,7 @@ logger.addHandler(logging.NullHandler())
 
 
 def _shown(number: str | None) -> str | None:
-    """``number`` as it may be shown, since the gateway may put any characters into it."""
+    """``number`` as it may be shown, since the gateway may put any characters into it, and into its copy of yours."""
     return None if number is None else printable(number)
 
 
@@ -35,8 +35,8 @@ def log_fields(
     return {
         "omipay_endpoint": endpoint,
         "omipay_order_no": _shown(order_no),
-        "omipay_out_order_no": out_order_no,
-        "omipay_out_refund_no": out_refund_no,
+        "omipay_out_order_no": _shown(out_order_no),
+        "omipay_out_refund_no": _shown(out_refund_no),
         "omipay_outcome": outcome,
     }
 
@@ -72,9 +72,9 @@ class Event:
     """The gateway's code of the error."""
     order_no: str | None = attrs.field(default=None, converter=_shown)
     """The gateway's number of the order, where it is known."""
-    out_order_no: str | None = None
-    """Your number of the order, where it is known."""
-    out_refund_no: str | None = None
+    out_order_no: str | None = attrs.field(default=None, converter=_shown)
+    """Your number of the order, where it is known; of a confirmed order as the gateway reports it."""
+    out_refund_no: str | None = attrs.field(default=None, converter=_shown)
     """Your number of the refund, where it is known."""
     offset_s: float | None = None
     """Of a ``clock``: how far the gateway's clock is ahead of this machine's, in seconds."""

@@ -53,8 +53,8 @@ def said(error: BaseException) -> str:
 
 def logged(caplog: pytest.LogCaptureFixture) -> str:
     """The log, with what records carry beside their text."""
-    extra = [{name: getattr(each, name) for name in vars(each) if name.startswith("omipay")} for each in caplog.records]
-    return "".join(record.getMessage() for record in caplog.records) + str(extra)
+    extra = [str(value) for each in caplog.records for name, value in vars(each).items() if name.startswith("omipay")]
+    return "".join(record.getMessage() for record in caplog.records) + "".join(extra)
 
 
 def assert_harmless(text: str) -> None:

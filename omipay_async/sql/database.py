@@ -381,6 +381,8 @@ def reason(error: BaseException) -> str:
     copied = getattr(error, "orig", None)  # SQLAlchemy's copy of a driver's error
     origin = error if copied is None else copied.__cause__ or copied
     text = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]
+    if isinstance(origin, TimeoutError) and not text:
+        text = "it did not answer in time"
     is_missing = "no such table" in text or isinstance(origin, asyncpg.UndefinedTableError)
     missing = " (was create_tables() called?)" if is_missing else ""
     return f"{type(origin).__name__}: {text}{missing}" if text else type(origin).__name__

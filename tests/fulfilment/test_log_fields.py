@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from omipay_async import Order, OrderStatus, PollTimeout
+from omipay_async import Event, Order, OrderStatus, PollTimeout
 from tests.support.fulfilment_doubles import FaultyBackend, gone
 from tests.support.scripted_gateway import Gateway, Shop, begin, notification, order, outcome, refund
 
@@ -42,6 +42,24 @@ async def test_a_handler_that_raised(clock: ManualClock, gateway: Gateway, caplo
     async with gateway.session() as omipay:
         await omipay.receive_notification(notification(clock), fail)
     assert found(caplog, "the handler raised") == (None, "TR1", OWN, None, None)
+
+
+async def test_the_gateways_copy_of_our_number_is_harmless(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a record and in an event it cannot begin a line of its own, and its length is bounded."""
+    gateway.on("TR1", order("PAID", out_order_no="T1\n\x1b[31mforged\u202e" + "x" * 1000))
+    events: list[Event] = []
+
+    async def fail(_: Order) -> None:
+        raise ValueError("out of stock")
+
+    async with gateway.session(on_event=events.append) as omipay:
+        await omipay.receive_notification(notification(clock, out_order_no=None), fail)
+    number = found(caplog, "the handler raised")[2]
+    assert number.startswith(r"T1\n\u001b[31mforged\u202ex")
+    assert len(number) < 300
+    assert [event.out_order_no for event in events if event.name == "notification"] == [number]
 
 
 async def test_a_backend_that_fails(clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:

@@ -218,6 +218,11 @@ async def test_a_writer_that_does_not_end_is_an_error_in_time(
     assert await sqlite.claim(KEY, "me") is Claim.MINE
 
 
+def test_a_time_limit_of_the_database_is_named() -> None:
+    """A pool's or a driver's own may come first, and its error has no text."""
+    assert database.reason(TimeoutError()) == "TimeoutError: it did not answer in time"
+
+
 async def test_a_file_that_is_not_a_database_is_named(tmp_path: Any) -> None:
     """The error contains SQLite's message."""
     path = tmp_path / "omipay.db"
