@@ -12,6 +12,8 @@ from typing import Final
 
 LONGEST_TEXT: Final = 64 * 1024
 """In characters. Longer texts are not repaired; real replies have a few hundred."""
+INVISIBLE: Final = "".join(map(chr, range(0x21))) + "\x85\u00a0\u200b\u2028\u2029\ufeff"
+"""Spaces, control characters and byte order marks, which have no meaning between the values."""
 _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+', re.DOTALL)
 """A string, or whatever stands outside of strings, but not the punctuation of JSON."""
 _BACKSLASHES: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
@@ -22,7 +24,6 @@ _WORDS: Final = {
     **dict.fromkeys(("none", "undefined"), "null"),
 }
 """The words of JSON, in any case, and those of other languages for null."""
-_INVISIBLE: Final = "".join(map(chr, range(0x20))) + "\u200b\ufeff"
 
 
 def repaired(text: str) -> str:
@@ -37,7 +38,7 @@ def _token(match: re.Match[str]) -> str:
     token = match[0]
     if token.startswith('"'):
         return _BACKSLASHES.sub(_backslash, token) if "\\" in token else token
-    word = token.strip(_INVISIBLE)
+    word = token.strip(INVISIBLE)
     if not word or word.isspace():
         return " "
     if _NUMBER.fullmatch(word):

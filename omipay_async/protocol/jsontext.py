@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from omipay_async.text import plain_text, plain_value, wide_encoding
 
-from .json_repair import repaired
+from .json_repair import INVISIBLE, repaired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -169,9 +169,11 @@ def _decoded_wide(body: bytes) -> str | None:
     if encoding is None:
         return None
     try:
-        return body.decode(encoding, "surrogatepass")
+        text = body.decode(encoding, "surrogatepass")
     except UnicodeDecodeError:
         return None
+    bare = text.strip(INVISIBLE)
+    return text if bare.startswith("{") and bare.endswith("}") else None  # else UTF-8 with a zero at its beginning
 
 
 def _decoded_otherwise(body: bytes, content_type: str | None, *, is_reply: bool) -> str:

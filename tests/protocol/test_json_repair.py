@@ -86,7 +86,8 @@ def test_the_words_of_other_languages_are_those_of_json(word: str, meant: Any) -
 def test_what_nobody_sees_between_the_values_has_no_meaning(between: str) -> None:
     """Several byte order marks, or zeros at the end."""
     reply = f'{between}{{{between}"return_code":"SUCCESS",{between}"order_no"{between}:"TR1"}}{between}'
-    assert read("MakeQROrder", reply.encode()).order_no == "TR1"
+    for even_or_odd in (reply, f"{reply} "):
+        assert read("MakeQROrder", even_or_odd.encode()).order_no == "TR1"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,8 @@ def test_a_reply_in_a_wide_encoding_is_read(encoding: str, content_type: str | N
     with pytest.raises(PaymentDeclined) as declined:
         read("MakeScanOrder", (DECLINED % "余额不足".encode()).decode().encode(encoding), content_type=content_type)
     assert declined.value.error_msg == "余额不足"
+    around = "\ufeff \u200b{\u00a0" + json.dumps(success("Refund"))[1:] + " \x00\u2028"
+    assert read("Refund", around.encode(encoding), content_type=content_type).refund_no
     half = (DECLINED % "余额".encode()).decode().replace("额", "\ud800").encode(encoding, "surrogatepass")
     with pytest.raises(PaymentDeclined) as declined:
         read("MakeScanOrder", half, content_type=content_type)
