@@ -24,7 +24,7 @@ except ImportError:
     raise ImportError(message) from None
 
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
-from .asgi.common import checked_name, is_session, name_taken, reject, resolve_session
+from .asgi.common import checked_name, is_session, name_taken, not_none, reject, resolve_session
 from .errors import ConfigurationError
 from .models import Order
 from .protocol import validation
@@ -147,7 +147,7 @@ def notification_route(
     async def notify(request: Request, omipay: Annotated[Any, Depends(dependency)]) -> Response:
         headers = request.headers
         answered = await answer(
-            omipay, handler, _chunks(request), headers.get("content-length"), headers.get("content-type")
+            not_none(omipay), handler, _chunks(request), headers.get("content-length"), headers.get("content-type")
         )
         response = Response(answered.reply.body, answered.reply.status, dict(answered.reply.headers))
         if answered.close and request.scope["http_version"].startswith("1"):

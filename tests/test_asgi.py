@@ -316,6 +316,16 @@ async def test_routes_are_answered_with_or_without_a_slash_and_before_the_app(se
     assert len(session.bodies) == 4
 
 
+async def test_a_getter_that_returns_nothing_is_named(handler: Handler) -> None:
+    """A ``return`` was forgotten."""
+
+    async def later() -> Any: ...
+
+    for getter in (lambda: None, later):
+        with pytest.raises(ConfigurationError, match="returned None"):
+            await Client(notification_app(getter, handler)).post(b"{}")
+
+
 async def test_a_getter_that_finds_no_session_says_what_to_do(handler: Handler) -> None:
     """The error names the place where the session should be."""
     for getter, name in ((get_omipay, "omipay"), (omipay_getter("perth"), "perth")):

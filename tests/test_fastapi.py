@@ -198,6 +198,18 @@ def test_an_application_may_be_mounted_at_several_paths(session: Session, handle
     assert session.closed == 1
 
 
+@pytest.mark.parametrize("where", ["lifespan", "dependency"])
+def test_a_function_that_returns_nothing_is_named(handler: Handler, where: str) -> None:
+    """A ``return`` was forgotten."""
+
+    def nothing() -> Any: ...
+
+    app = fastapi.FastAPI(lifespan=lifespan(nothing) if where == "lifespan" else None)
+    app.include_router(notification_route(nothing, handler))
+    with pytest.raises(ConfigurationError, match="returned None"), TestClient(app) as client:
+        client.post("/omipay/notify", content=b"{}")
+
+
 def wrapped(parent: fastapi.FastAPI, child: fastapi.FastAPI) -> None:
     parent.mount("/child", CORSMiddleware(child))
 

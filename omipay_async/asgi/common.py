@@ -24,10 +24,17 @@ def is_session(given: object) -> bool:
 
 
 async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> AsyncOmipay:
-    """Return what ``factory``, sync or async, returns."""
+    """Return what ``factory``, sync or async, returns. Raises ``ConfigurationError`` if that is None."""
     session = factory(*arguments)
     if inspect.isawaitable(session):
         session = await session
+    return not_none(session)
+
+
+def not_none(session: Any) -> AsyncOmipay:
+    """Return ``session``. Raises ``ConfigurationError`` if it is None, as of a function without ``return``."""
+    if session is None:
+        raise ConfigurationError("the function that is to return the session returned None")
     return cast("AsyncOmipay", session)
 
 
