@@ -143,7 +143,7 @@ def timezone(value: object) -> str | tzinfo:
     if isinstance(value, str):
         return plain_text(value)
     if in_zone(_ANY_TIME, value) is None:
-        _reject("timezone", "is a tzinfo that gives a time no UTC offset")
+        _reject("timezone", "must give every time a UTC offset")
     return value
 
 

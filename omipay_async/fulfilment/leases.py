@@ -180,7 +180,7 @@ class Lease:
         try:
             return await self._ask(self._backend.renew, self.owner, _yes_or_no, seconds)
         except BackendError as error:
-            logger.warning("a claim could not be renewed: %s", error, extra=self._log_fields())
+            self._warn("its claim could not be renewed", error)
             return None
 
     async def record(self) -> bool:
@@ -203,10 +203,11 @@ class Lease:
         try:
             await self._ask(self._backend.release, self.owner, _nothing)
         except BackendError as error:
-            logger.warning("a claim lasts until its lease ends: %s", error, extra=self._log_fields())
+            self._warn("its claim could not be released, so no other run can begin before its lease ends", error)
 
-    def _log_fields(self) -> dict[str, str | None]:
-        return log_fields(order_no=self.key.partition(":")[2])
+    def _warn(self, what: str, error: BackendError) -> None:
+        order_no = self.key.partition(":")[2]
+        logger.warning("order %s: %s: %s", printable(order_no), what, error, extra=log_fields(order_no=order_no))
 
     async def _ask(
         self,

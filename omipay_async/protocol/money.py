@@ -20,7 +20,7 @@ _DECIMALS: Final[dict[str, int]] = {
     )
     for code in codes
 }
-_LARGEST: Final = 10**60
+_MOST_DIGITS: Final = 60
 _PLAIN_NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 CURRENCY_CODE: Final = re.compile(r"[A-Z]{3}")
 
@@ -32,14 +32,14 @@ def to_minor(amount: str | int | Decimal, currency: str) -> int:
 
     Raises:
         InvalidRequest: for a float (it is not exactly the number that was written), for anything that is not a plain
-            number, and for more decimals than the currency has.
+            number, for more decimals than the currency has, and for a currency that is not three capital letters.
     """
     currency = _currency(currency)
     decimals = _DECIMALS.get(currency, 2)
     number = _exact(plain_value(amount))
     _, digits, exponent = number.as_tuple()
-    if not isinstance(exponent, int) or len(digits) + abs(exponent) > 60:
-        raise InvalidRequest("amount must be a plain number", parameter="amount")
+    if not isinstance(exponent, int) or len(digits) + abs(exponent) > _MOST_DIGITS:
+        raise InvalidRequest(f"amount must be a plain number of at most {_MOST_DIGITS} digits", parameter="amount")
     if -exponent > decimals:
         message = f"amount has {-exponent} decimals, {currency} has {decimals}"
         raise InvalidRequest(message, parameter="amount")
@@ -51,15 +51,16 @@ def from_minor(amount: int, currency: str) -> Decimal:
     """``amount`` in whole units, with the currency's decimals: ``from_minor(1230, "AUD") == Decimal("12.30")``.
 
     Raises:
-        InvalidRequest: if ``amount`` is not an ``int``.
+        InvalidRequest: for anything that is not an ``int`` from -10**60 to 10**60, and for a currency that is not three
+            capital letters.
     """
     decimals = _DECIMALS.get(_currency(currency), 2)
     if isinstance(amount, bool) or not isinstance(amount, int):
         message = f"amount must be an int of minor units, not {type(amount).__name__}"
         raise InvalidRequest(message, parameter="amount")
     amount = int.__int__(amount)
-    if abs(amount) > _LARGEST:
-        raise InvalidRequest("amount is too large", parameter="amount")
+    if abs(amount) > 10**_MOST_DIGITS:
+        raise InvalidRequest(f"amount must be from -10**{_MOST_DIGITS} to 10**{_MOST_DIGITS}", parameter="amount")
     digits = tuple(int(digit) for digit in str(abs(amount)))
     return Decimal((int(amount < 0), digits, -decimals))
 

@@ -115,7 +115,7 @@ def _query_fields(url_or_query: object) -> dict[str, Any]:
         validation.reject("url_or_query", f"must be a string, not {type(url_or_query).__name__}")
     query = _query_of(url_or_query)
     if len(query) > _LARGEST_QUERY:
-        validation.reject("url_or_query", "is too long")
+        validation.reject("url_or_query", f"must not have a query of more than {_LARGEST_QUERY} characters")
     return fields_of(parse_qsl(plain_text(query), keep_blank_values=True))
 
 

@@ -133,7 +133,7 @@ def _amount(parameter: Parameter, value: object) -> str:
             parameter.name, f"must be an int of minor units (A$1.00 is 100: see to_minor), not {type(value).__name__}"
         )
     if not 1 <= value <= LARGEST_INT:
-        reject(parameter.name, "must be at least 1 minor unit" if value < 1 else "is too large")
+        reject(parameter.name, "must be at least 1 minor unit" if value < 1 else f"must be at most {LARGEST_INT}")
     return f"{value:d}"
 
 
@@ -230,7 +230,7 @@ def general_query(params: object) -> tuple[Secret, bool]:
 def _general_value(name: str, value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > LARGEST_INT:
-            reject(f"params[{name!r}]", "is too large")
+            reject(f"params[{name!r}]", f"must be from {-LARGEST_INT} to {LARGEST_INT}")
         return f"{value:d}"
     if not isinstance(value, str):
         reject(f"params[{name!r}]", f"must be a string or an int, not {type(value).__name__}")

@@ -88,7 +88,7 @@ async def test_a_claim_that_is_not_renewed_and_not_released(
         await clock.advance(backend.lease)
         await outcome(delivery)
     assert found(caplog, "could not be renewed") == (None, "TR1", None, None, None)
-    assert found(caplog, "lasts until") == (None, "TR1", None, None, None)
+    assert found(caplog, "could not be released") == (None, "TR1", None, None, None)
 
 
 async def test_an_order_whose_answer_has_no_number_of_the_merchant(
