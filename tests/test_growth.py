@@ -55,7 +55,7 @@ ROWS: Final[dict[str, tuple[tuple[float, ...], str]]] = {
         (backends.NOTES_KEPT_S / 60,),
         "fulfilment/test_backends.py::test_a_note_is_remembered_for_ten_minutes_at_least_and_then_forgotten",
     ),
-    "claims of which": (
+    "claims whose result": (
         (leases._MOST_KEYS, leases._MOST_OWNERS),
         "fulfilment/test_unsettled.py::test_only_so_many_unanswered_owners_are_remembered",
     ),

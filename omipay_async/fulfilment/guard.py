@@ -111,11 +111,12 @@ class OnceGuard:
         validation.handler(handler)
         key = claim_key(self._m_number, order.order_no)
         if any(own.key == key and not own.task.done() for own in _within.get()):
-            raise _asked_by_itself(key)  # also by another session, which would wait for the claim of this one
+            # Also by another session, which would wait for the claim of this one.
+            raise _asked_by_itself(order.order_no)
         deadline = None if wait_timeout is None else self._clock.monotonic() + wait_timeout
         while (run := self._under_way(key)) is not None:
             if any(run.waits_for(own) for own in _within.get()):
-                raise _asked_by_itself(key)
+                raise _asked_by_itself(order.order_no)
             if deadline is not None and run.waiting >= _MOST_WAITING:
                 raise StillRunning(run.progress)
             await self._wait_for(run, deadline)
@@ -300,7 +301,7 @@ class _Run:
     async def _call_handler(self, handler: Callable[[], Awaitable[object]]) -> object:
         # The process may have been stopped since its claim was answered, and another one may have fulfilled the order.
         if self._lease.may_have_ended():
-            message = f"order {self._lease.key}: its claim ended before the handler could begin"
+            message = f"order {self._order_no}: its claim ended before the handler could begin"
             raise BackendError(message)
         return await awaited(handler)
 
@@ -319,7 +320,7 @@ class _Run:
         raise error
 
     def _lease_lost(self) -> BackendError:
-        return BackendError(f"order {self._lease.key}: the claim was lost while the handler ran; it may run again")
+        return BackendError(f"order {self._order_no}: the claim was lost while the handler ran; it may run again")
 
 
 _within: Final[contextvars.ContextVar[tuple[_Run, ...]]] = contextvars.ContextVar("omipay_runs", default=())
@@ -332,8 +333,8 @@ def running_key() -> str | None:
     return within[-1].key if within else None
 
 
-def _asked_by_itself(key: str) -> BackendError:
-    return BackendError(f"order {key}: its own handler asks for it to be fulfilled, or waits for one that does")
+def _asked_by_itself(order_no: str) -> BackendError:
+    return BackendError(f"order {order_no}: its own handler asks for it to be fulfilled, or waits for one that does")
 
 
 def session_closed(order_no: str) -> SessionClosed:

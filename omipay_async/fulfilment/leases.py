@@ -97,6 +97,7 @@ class Lease:
 
     def __init__(self, backend: Backend, clock: Clock, key: str, unsettled: Unsettled) -> None:
         self.key = key
+        self._order_no = key.partition(":")[2]
         self.owner = secrets.token_hex(16)
         self.lost = False
         """Whether the lease may have ended while the handler ran."""
@@ -169,7 +170,7 @@ class Lease:
             "order %s: the event loop or the machine stood still, so that this order's claim was not renewed for "
             "%.1f s and may have ended (it holds for %g s); another process may run the handler too. "
             "Run blocking code in asyncio.to_thread",
-            printable(self.key),
+            printable(self._order_no),
             seconds,
             self._seconds,
             extra=self._log_fields(),
@@ -180,7 +181,7 @@ class Lease:
         try:
             return await self._ask(self._backend.renew, self.owner, _yes_or_no, seconds)
         except BackendError as error:
-            self._warn("its claim could not be renewed", error)
+            logger.warning("a claim could not be renewed: %s", error, extra=self._log_fields())
             return None
 
     async def record(self) -> bool:
@@ -203,11 +204,11 @@ class Lease:
         try:
             await self._ask(self._backend.release, self.owner, _nothing)
         except BackendError as error:
-            self._warn("its claim could not be released, so no other run can begin before its lease ends", error)
+            text = "a claim could not be released, so no other run begins before it ends: %s"
+            logger.warning(text, error, extra=self._log_fields())
 
-    def _warn(self, what: str, error: BackendError) -> None:
-        order_no = self.key.partition(":")[2]
-        logger.warning("order %s: %s: %s", printable(order_no), what, error, extra=log_fields(order_no=order_no))
+    def _log_fields(self) -> dict[str, str | None]:
+        return log_fields(order_no=self._order_no)
 
     async def _ask(
         self,
@@ -222,7 +223,7 @@ class Lease:
         try:
             answer = meaning(await ask(self._clock, lambda: request(self.key, owner), limit))
         except BackendError as error:
-            message = f"order {printable(self.key)}: {error}"
+            message = f"order {printable(self._order_no)}: {error}"
             raise BackendError(message) from error.__cause__
         if is_new:
             self._unsettled.remove_owner(self.key, owner)

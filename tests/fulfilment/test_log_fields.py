@@ -87,8 +87,8 @@ async def test_a_claim_that_is_not_renewed_and_not_released(
         delivery = await begin(clock, omipay.receive_notification(notification(clock), fail))
         await clock.advance(backend.lease)
         await outcome(delivery)
-    assert found(caplog, "could not be renewed") == (None, "TR1", None, None, None)
-    assert found(caplog, "could not be released") == (None, "TR1", None, None, None)
+    assert found(caplog, "a claim could not be renewed: order TR1: ") == (None, "TR1", None, None, None)
+    assert found(caplog, "begins before it ends: order TR1: ") == (None, "TR1", None, None, None)
 
 
 async def test_an_order_whose_answer_has_no_number_of_the_merchant(
