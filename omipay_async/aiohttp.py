@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 try:
     from aiohttp import web
-except ImportError:
-    message = 'omipay_async.aiohttp needs aiohttp: pip install "omipay-async[aiohttp]"'
-    raise ImportError(message) from None
+except ImportError as error:
+    message = f'omipay_async.aiohttp needs aiohttp: pip install "omipay-async[aiohttp]" ({error})'
+    raise ImportError(message) from error
 
 from .asgi.bodies import BodyCutOff, answer
 from .asgi.common import is_session, name_taken, resolve_session

@@ -19,9 +19,9 @@ try:
     from fastapi import APIRouter, Depends, FastAPI, Request, Response
     from fastapi.requests import HTTPConnection
     from starlette.requests import ClientDisconnect
-except ImportError:
-    message = 'omipay_async.fastapi needs FastAPI: pip install "omipay-async[fastapi]"'
-    raise ImportError(message) from None
+except ImportError as error:
+    message = f'omipay_async.fastapi needs FastAPI: pip install "omipay-async[fastapi]" ({error})'
+    raise ImportError(message) from error
 
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
 from .asgi.common import checked_name, is_session, name_taken, not_none, reject, resolve_session

@@ -88,11 +88,12 @@ def terminal(text: str) -> str:
 
 def _code(text: str) -> segno.QRCode:
     try:
-        import segno
-    except ImportError:
-        raise ConfigurationError('drawing QR codes needs: pip install "omipay-async[qr]"') from None
+        from segno import make
+    except ImportError as error:
+        message = f'drawing QR codes needs: pip install "omipay-async[qr]" ({error})'
+        raise ConfigurationError(message) from error
     try:
-        return segno.make(text, error="m", micro=False)
+        return make(text, error="m", micro=False)
     except ValueError as error:
         kind = type(error).__name__
     message = f"qrcode cannot be drawn: no QR code holds this text of {len(text)} characters ({kind})"

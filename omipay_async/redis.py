@@ -101,9 +101,9 @@ class RedisBackend:
         self._prefix = plain_text(prefix)
         try:
             from redis import exceptions
-        except ImportError:
-            message = 'RedisBackend needs redis: pip install "omipay-async[redis]"'
-            raise ConfigurationError(message) from None
+        except ImportError as error:
+            message = f'RedisBackend needs redis: pip install "omipay-async[redis]" ({error})'
+            raise ConfigurationError(message) from error
         self._closing_errors = (exceptions.RedisError, OSError)
         self._url = url_or_client if isinstance(url_or_client, str) else None
         self._client = _client_from_url(self._url) if self._url is not None else _checked_client(url_or_client)

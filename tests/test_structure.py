@@ -72,8 +72,11 @@ THIRD_PARTY = {
         for name in (
             ["books", "claims", "database", "effects", "engines", "entries", "listening", "sweeping", "tables"]
         )
-    },
-    "asyncpg": {"sql.database"},
+    }
+    | {"sql"},
+    "asyncpg": {"sql", "sql.database"},
+    "aiosqlite": {"sql"},
+    "greenlet": {"sql"},
     "fastapi": {"fastapi"},
     "aiohttp": {"aiohttp"},
     "starlette": {

@@ -150,3 +150,24 @@ def test_a_session_that_is_destroyed_last_of_all_says_nothing(shown: str) -> Non
     command = [sys.executable, "-W", f"{shown}::ResourceWarning", "-c", LAST]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("package", "program", "why"),
+    [
+        ("fastapi", "import omipay_async.fastapi", "fastapi.py"),
+        ("aiohttp", "import omipay_async.aiohttp", "aiohttp.py"),
+        ("sqlalchemy", "import omipay_async.sql", "'sqlalchemy' is not a package"),
+        ("redis", "from omipay_async.redis import RedisBackend; RedisBackend('redis://localhost')", "redis.py"),
+        ("segno", "import omipay_async; omipay_async.QROrder('TR1', 'https://shop.example').qr_svg()", "segno.py"),
+    ],
+)
+def test_a_file_of_the_user_that_hides_a_package_is_named(tmp_path: Path, package: str, program: str, why: str) -> None:
+    """Such as a fastapi.py beside the program: beside what to install, the error shows what is wrong."""
+    tmp_path.joinpath(f"{package}.py").write_text("", encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    error = ended.stderr.strip().rpartition("\n")[2]
+    assert "pip install" in error
+    assert why in error

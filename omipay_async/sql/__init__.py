@@ -13,11 +13,16 @@ settled (``schedule`` says when), and ``listening`` receives wake-ups. ``books``
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-if not all(map(find_spec, ("sqlalchemy", "greenlet", "aiosqlite", "asyncpg"))):
-    message = 'omipay_async.sql needs SQLAlchemy and its drivers: pip install "omipay-async[sql]"'
-    raise ImportError(message)
+try:
+    import aiosqlite
+    import asyncpg
+    import greenlet
+    import sqlalchemy.ext.asyncio
+except ImportError as error:
+    message = f'omipay_async.sql needs SQLAlchemy and its drivers: pip install "omipay-async[sql]" ({error})'
+    raise ImportError(message) from error
+else:  # imported for the message, and for programs such as PyInstaller, which include what they see imported
+    del aiosqlite, asyncpg, greenlet, sqlalchemy
 
 from .books import Books
 from .sweeping import SweepReport
