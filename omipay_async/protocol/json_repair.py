@@ -12,8 +12,16 @@ from typing import Final
 
 LONGEST_TEXT: Final = 64 * 1024
 """In characters. Longer texts are not repaired; real replies have a few hundred."""
-INVISIBLE: Final = "".join(map(chr, range(0x21))) + "\x85\u00a0\u200b\u2028\u2029\ufeff"
-"""Spaces, control characters and byte order marks, which have no meaning between the values."""
+INVISIBLE: Final = "".join(
+    map(
+        chr,
+        (
+            *(*range(0x21), *range(0x7F, 0xA1), 0xAD, 0x1680, 0x180E, *range(0x2000, 0x2010)),
+            *(*range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x3000, 0xFEFF),
+        ),
+    )
+)
+"""Spaces, control characters and byte order marks, which have no meaning around a key, or between the values."""
 _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+', re.DOTALL)
 """A string, or whatever stands outside of strings, but not the punctuation of JSON."""
 _BACKSLASHES: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')

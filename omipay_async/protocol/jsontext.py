@@ -1,7 +1,8 @@
 """Reads JSON as the gateway writes it: numbers stay exact, and stray spaces around keys are removed. No I/O.
 
 Oddities that leave the meaning clear are accepted: a byte order mark, control characters inside of strings, lone
-surrogates, numbers of any size. A key that appears twice is reported, since nobody knows which value counts.
+surrogates, numbers of any size, keys with stray spaces or invisible characters around them. A key that appears twice is
+reported, since nobody knows which value counts.
 
 In a reply, one value that cannot be read does not make the others unreadable: ``NaN`` and ``Infinity`` are numbers that
 are not finite, and text with bytes that are not UTF-8 is :class:`DamagedText`. A reply may be in UTF-16 or UTF-32,
@@ -78,9 +79,9 @@ def _fraction(text: str) -> Decimal:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     names = "".join(fields)
-    if len(fields) == len(pairs) and (not names or names.split() == [names]):
-        return fields  # no key is repeated or contains a space
-    stripped = [(key.strip(), value) for key, value in pairs]
+    if len(fields) == len(pairs) and names.isprintable() and " " not in names:
+        return fields  # no key is repeated, or contains a space or what nobody sees
+    stripped = [(key.strip(INVISIBLE), value) for key, value in pairs]
     first: dict[str, Any] = {}
     repeated, conflicts = [], []
     for key, value in stripped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -47,3 +48,38 @@ def test_a_body_in_declared_gbk_is_passed_on_in_utf8() -> None:
     assert in_utf8("余额".encode("gbk"), "application/json; charset=gbk") == "余额".encode()
     for unchanged in ("余额".encode(), "余额".encode("gbk"), b"\xff"):
         assert in_utf8(unchanged, "application/json") == unchanged
+
+
+STRAY = [
+    " ",
+    "\t",
+    "\n",
+    "\x00",
+    "\x1f",
+    "\x7f",
+    "\x85",
+    "\xa0",
+    "\u200b",
+    "\u2028",
+    "\u2060",
+    "\u3000",
+    "\ufeff",
+    " \ufeff\x00",
+]
+
+
+@pytest.mark.parametrize("stray", STRAY)
+def test_what_stands_around_a_key_is_no_part_of_it(stray: str) -> None:
+    """Also if it cannot be seen: so nothing stands twice in an object without being found."""
+    for key in (f"{stray}a b", f"a b{stray}", f"{stray}a b{stray}"):
+        assert json_object(json.dumps({key: 1}).encode()) == {"a b": 1}
+        twice = json_object(json.dumps({key: "SUCCESS", "a b": "FAIL"}, ensure_ascii=False).encode())
+        assert isinstance(twice, JSONObject)
+        assert twice.conflicts == ("a b",)
+    assert json_object(json.dumps({f"a{stray}b": 1}).encode()) == {f"a{stray}b": 1}
+
+
+@pytest.mark.parametrize("key", ["", "a", "é", "订单", "a\u0301", "👩\u200d🍳", "_", "\\"])
+def test_other_keys_stay_as_they_are(key: str) -> None:
+    """Whatever their characters are."""
+    assert json_object(json.dumps({key: 1, "b": 2}).encode()) == {key: 1, "b": 2}
