@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
     RawHeaders = tuple[tuple[bytes, bytes], ...]
 
+_PROTOCOLS: Final = ("http/1.1",)
+"""What is offered in the TLS handshake (ALPN)."""
 _LONGEST_HEAD: Final = 100 * 1024
 _TARGET: Final = re.compile(rb"[!-~]+")
 _READ_AT_ONCE: Final = 32 * 1024
@@ -199,6 +201,7 @@ class Connection(asyncio.BufferedProtocol):
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Begin TLS with a server whose certificate must be ``host``'s. If that fails, the connection is closed."""
         plain = self._transport
+        context.set_alpn_protocols(_PROTOCOLS)  # each time: the context may be the user's, who gave it to others too
         try:
             transport = await self.loop.start_tls(plain, self, context, server_hostname=host)
         except BaseException:
@@ -207,6 +210,9 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or transport.is_closing():
             plain.abort()
             raise ConnectionResetError("the connection was closed in the TLS handshake")
+        if transport.get_extra_info("ssl_object").selected_alpn_protocol() not in (None, *_PROTOCOLS):
+            transport.abort()
+            raise ConnectionAbortedError("another program has changed the protocols of the TLS context meanwhile")
         self._transport = transport
         self._records = TLSRecords.watch(plain)
 

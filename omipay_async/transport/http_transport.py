@@ -38,7 +38,6 @@ class HTTPTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, network: Network, context: ssl.SSLContext) -> None:
         super().__init__(verify=context, limits=httpx.Limits(max_keepalive_connections=0))
-        context.set_alpn_protocols(["http/1.1"])
         self._pool = _Pool(self._pool, network, context)
 
     def is_watched(self) -> bool:

@@ -1,0 +1,85 @@
+"""A TLS context that the user shares with other libraries, which change what it offers to servers."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from omipay_async import NotSent
+
+from .client import open_session, query, scan
+from .server import Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+
+
+class StolenContext(ssl.SSLContext):
+    """Another library changes it at the last moment: asyncio uses a context a moment after it was given one."""
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        self.set_alpn_protocols(["h2"])
+        return super().wrap_bio(*arguments, **options)
+
+
+class WatchedContext(ssl.SSLContext):
+    """The server's, which keeps the connections that were made with it."""
+
+    made: list[ssl.SSLObject]
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        self.made.append(super().wrap_bio(*arguments, **options))
+        return self.made[-1]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """The authority that the sessions trust."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def watched(authority: trustme.CA) -> WatchedContext:
+    """The context of a server that would rather speak HTTP/2."""
+    context = WatchedContext(ssl.PROTOCOL_TLS_SERVER)
+    context.made = []
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+async def secure(watched: WatchedContext) -> AsyncIterator[Gateway]:
+    """A gateway with that context."""
+    async with Gateway(tls=watched) as gateway:
+        yield gateway
+
+
+async def test_a_library_that_offers_http2_with_the_same_context(
+    secure: Gateway, watched: WatchedContext, authority: trustme.CA
+) -> None:
+    """As an ``httpx.AsyncClient(http2=True)`` does before each of its connections."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with open_session(secure, verify=context) as omipay:
+        for number in ("1", "2"):
+            await query(omipay, f"OM-{number}")
+            context.set_alpn_protocols(["http/1.1", "h2"])
+            await scan(omipay, f"A-{number}")
+    assert secure.numbers == ["OM-1", "A-1", "OM-2", "A-2"]
+    assert [made.selected_alpn_protocol() for made in watched.made] == ["http/1.1"] * secure.connections
+
+
+async def test_nothing_is_sent_over_a_connection_for_http2(secure: Gateway, authority: trustme.CA) -> None:
+    """The reply could not be read: nobody would know what became of a charge."""
+    context = StolenContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    async with open_session(secure, verify=context) as omipay:
+        with pytest.raises(NotSent, match="TLS context"):
+            await scan(omipay, "A-1")
+    assert secure.numbers == []
