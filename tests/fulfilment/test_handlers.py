@@ -148,7 +148,7 @@ async def test_a_handler_that_asks_another_session_for_its_own_order_gets_an_err
     async def fulfil(_: Order) -> None:
         await elsewhere.run(attrs.evolve(ORDER, order_no="tr1"), fulfil, wait_timeout=None)
 
-    with pytest.raises(BackendError, match="123456:TR1: its own handler"):
+    with pytest.raises(BackendError, match="order tr1: its own handler"):
         await guard.run(ORDER, fulfil, wait_timeout=None)
 
 
@@ -193,7 +193,7 @@ async def test_a_handler_that_asks_for_its_own_order_indirectly_gets_an_error(gu
         following = OTHER if order is ORDER else ORDER
         await asyncio.gather(guard.run(following, fulfil, wait_timeout=None))
 
-    with pytest.raises(BackendError, match="123456:TR1: its own handler"):
+    with pytest.raises(BackendError, match="order TR1: its own handler"):
         await guard.run(ORDER, fulfil, wait_timeout=None)
 
 
