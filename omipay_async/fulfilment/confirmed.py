@@ -12,43 +12,38 @@ Other processes are notified in the background: nobody waits for that, and if it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.clock import last_try_s, wait
 from omipay_async.errors import JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.events import log_fields, logger
-from omipay_async.models import Order
-from omipay_async.protocol.jsontext import json_object, json_text
 from omipay_async.text import printable
 
 from .backends import NOTES_KEPT_S, NoteKeeper
 from .leases import ask, lease_of
+from .notes import KIND, Notes, note_key
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Iterator
 
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock
     from omipay_async.journal import Journal
+    from omipay_async.models import Order
     from omipay_async.protocol.decoding import ReplyDecoder
 
     from .backends import Backend
     from .wakeups import WakeUps
-
-T = TypeVar("T")
 
 _JOURNAL_S: Final = 5.0
 """How long the journal may take to write a confirmation down."""
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
 """How long a wait pauses before it looks for a note again, since it may have missed the wake-up."""
-_KIND: Final = "out_order_no:"
-"""What the keys of notes and of their wake-ups have after the merchant's number; those of polls do not."""
-_REQUIRED: Final = frozenset({"order_no", "status", "currency", "amount"})
-"""The fields without which a note does not confirm anything."""
 
 
 class ConfirmedOrders:
@@ -72,13 +67,19 @@ class ConfirmedOrders:
         journal: Journal | None,
     ) -> None:
         self._backend = backend
-        self._notes = _note_keeper(backend)
-        self._journal_notes = _note_keeper(journal, unless=backend)
+        self._backend_notes: Notes | None = None
+        self._journal_notes: Notes | None = None
+        new_notes = functools.partial(
+            Notes, clock=clock, m_number=m_number, limit_s=lease_of(backend) / 3, decoder=decoder
+        )
+        if isinstance(backend, NoteKeeper):
+            self._backend_notes = new_notes(backend, who="the backend")
+        if isinstance(journal, NoteKeeper) and journal is not backend:
+            self._journal_notes = new_notes(journal, who="the journal")
         self._clock = clock
         self._m_number = m_number
         self._wake_ups = wake_ups
         self._wake_polls = wake_polls
-        self._decoder = decoder
         self._journal = journal
         self._life = life
         self._remembered: OrderedDict[str, tuple[float, Order]] = OrderedDict()
@@ -86,7 +87,7 @@ class ConfirmedOrders:
         self._background: dict[tuple[str, str], asyncio.Task[None]] = {}
         """The tasks that notify other processes and write to the journal: at most one of each kind for each order."""
         self._warned = False
-        wake_ups.subscribe(self._wake, kind=_KIND)
+        wake_ups.subscribe(self._wake, kind=KIND)
 
     # -- notifying ----------------------------------------------------------------------------------------------------
 
@@ -98,10 +99,9 @@ class ConfirmedOrders:
         """
         self._wake_polls(order)
         self._remember(order)
-        self._in_background("notify", order, functools.partial(self._tell_others, self._notify))
+        self._in_background("notify", order, self._notify_others)
         if self._journal_notes is not None:
-            note = functools.partial(self._note_in_journal, self._journal_notes)
-            self._in_background("note", order, functools.partial(self._tell_others, note))
+            self._in_background("note", order, functools.partial(self._note_in_journal, self._journal_notes))
         if self._journal is not None:
             writing = self._in_background("write", order, functools.partial(self._write_down, self._journal))
             await asyncio.wait((writing,))
@@ -130,11 +130,13 @@ class ConfirmedOrders:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _in_background(self, what: str, order: Order, do: Callable[[Order], Awaitable[None]]) -> asyncio.Task[None]:
+    def _in_background(
+        self, what: str, order: Order, do: Callable[[Order], Coroutine[Any, Any, None]]
+    ) -> asyncio.Task[None]:
         key = (what, order.order_no)
         task = self._background.get(key)
         if task is None or task.done():
-            task = self._background[key] = asyncio.Task(_call(do, order), loop=asyncio.get_running_loop())
+            task = self._background[key] = asyncio.Task(do(order), loop=asyncio.get_running_loop())
             task.add_done_callback(lambda task: self._ended(key, task))
         return task
 
@@ -143,37 +145,20 @@ class ConfirmedOrders:
             del self._background[key]
         _ = task.cancelled() or task.exception()  # retrieved here, because the caller may have been cancelled
 
-    async def _tell_others(self, tell: Callable[[Order], Awaitable[None]], order: Order) -> None:
-        try:
-            await tell(order)
-        except (OmipayError, ValueError) as error:
-            logger.warning(
-                "order %s: other processes were not woken, their polls go on by interval: %s",
-                printable(order.order_no),
-                error,
-                extra=log_fields(order_no=order.order_no, out_order_no=order.out_order_no),
-            )
+    async def _notify_others(self, order: Order) -> None:
+        with _failure_logged(order, "other processes were not woken, their polls go on by interval"):
+            await self._wake_others(f"{self._m_number}:{order.order_no}")
+            if self._backend_notes is not None and order.out_order_no is not None:
+                await self._backend_notes.write(order, order.out_order_no)
+                await self._wake_others(note_key(self._m_number, order.out_order_no))
 
-    async def _notify(self, order: Order) -> None:
-        await self._ask_backend(lambda: self._backend.wake(f"{self._m_number}:{order.order_no}"))
-        if self._notes is not None and order.out_order_no is not None:
-            key = self._note_key(order.out_order_no)
-            await self._leave_note(self._notes, key, order)
-            await self._ask_backend(lambda: self._backend.wake(key))
+    async def _wake_others(self, key: str) -> None:
+        await ask(self._clock, lambda: self._backend.wake(key), lease_of(self._backend) / 3)
 
-    async def _note_in_journal(self, notes: NoteKeeper, order: Order) -> None:
+    async def _note_in_journal(self, notes: Notes, order: Order) -> None:
         if order.out_order_no is not None:
-            await self._leave_note(notes, self._note_key(order.out_order_no), order)
-
-    async def _leave_note(self, notes: NoteKeeper, key: str, order: Order) -> None:
-        text = json_text({"order_no": order.order_no, "raw": _writable(order.raw)})
-        await self._ask_backend(lambda: notes.note(key, text))
-
-    async def _ask_backend(self, question: Callable[[], Awaitable[T]], seconds: float = math.inf) -> T:
-        return await ask(self._clock, question, min(seconds, lease_of(self._backend) / 3))
-
-    def _note_key(self, out_order_no: str) -> str:
-        return f"{self._m_number}:{_KIND}{out_order_no}"
+            with _failure_logged(order, "wait_for_notification of other processes does not find it in the journal"):
+                await notes.write(order, order.out_order_no)
 
     async def _write_down(self, journal: Journal, order: Order) -> None:
         try:
@@ -244,37 +229,25 @@ class ConfirmedOrders:
         """
         if left <= 0:
             return None
-        asking = asyncio.create_task(self._note(self._note_key(out_order_no), left))
-        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        finding = asyncio.create_task(self._find_note(out_order_no, left))
+        finding.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            await wait(self._clock, (asking, waiter))
+            await wait(self._clock, (finding, waiter))
         finally:
-            asking.cancel()
-        text = asking.result() if asking.done() else None
-        return None if text is None else self._order_in(text, out_order_no)
+            finding.cancel()
+        return finding.result() if finding.done() else None
 
-    def _order_in(self, note: str, out_order_no: str) -> Order | None:
-        """The paid order in the text of a note, if it has this ``out_order_no``."""
-        try:
-            fields = json_object(note.encode())
-            order = self._decoder().structure(Order, fields["raw"], _REQUIRED, {"order_no": fields["order_no"]})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("the backend's note of a paid order is ignored: it cannot be read: %s", type(error).__name__)
-            return None
-        return order if order.is_paid and order.out_order_no == out_order_no else None
-
-    async def _note(self, key: str, left: float) -> str | None:
-        """The note under a key, from the backend or from the journal. An error counts only if neither has it."""
-        places = [notes for notes in (self._notes, self._journal_notes) if notes is not None]
+    async def _find_note(self, out_order_no: str, left: float) -> Order | None:
+        """The order in a note of the backend or the journal. An error counts only if neither has it."""
         last_error: OmipayError | None = None
-        for notes in places:
+        for notes in (self._backend_notes, self._journal_notes):
             try:
-                text: str | None = await self._ask_backend(functools.partial(notes.noted, key), left)
+                order = None if notes is None else await notes.find(out_order_no, left)
             except OmipayError as error:
                 last_error = error
             else:
-                if text is not None:
-                    return text
+                if order is not None:
+                    return order
         if last_error is not None:
             raise last_error
         return None
@@ -302,25 +275,19 @@ class ConfirmedOrders:
             await wait(self._clock, tasks, left)
 
 
-def _note_keeper(place: object, *, unless: object = None) -> NoteKeeper | None:
-    return place if isinstance(place, NoteKeeper) and place is not unless else None
-
-
-async def _call(do: Callable[[Order], Awaitable[None]], order: Order) -> None:
-    await do(order)
-
-
-def _writable(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a reply that can be written as JSON. The others, such as 1e999999999999999999, are of no use."""
-    return {name: value for name, value in raw.items() if _can_be_written(value)}
-
-
-def _can_be_written(value: object) -> bool:
+@contextlib.contextmanager
+def _failure_logged(order: Order, what: str) -> Iterator[None]:
+    """Log ``what`` follows if the block fails, instead of raising its error."""
     try:
-        json_text(value)
-    except ValueError:
-        return False
-    return True
+        yield
+    except (OmipayError, ValueError) as error:
+        logger.warning(
+            "order %s: %s: %s",
+            printable(order.order_no),
+            what,
+            error,
+            extra=log_fields(order_no=order.order_no, out_order_no=order.out_order_no),
+        )
 
 
 def closed_while_waiting(out_order_no: str) -> SessionClosed:

@@ -1,0 +1,105 @@
+"""Notes about confirmed orders: by them a wait for an ``out_order_no`` finds an order that another process confirmed.
+
+A note contains the order as QueryOrder reported it, so that whoever reads it need not ask the gateway.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Final
+
+from omipay_async.events import logger
+from omipay_async.models import Order
+from omipay_async.protocol.jsontext import json_object, json_text
+
+from .leases import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from omipay_async.clock import Clock
+    from omipay_async.protocol.decoding import ReplyDecoder
+
+    from .backends import NoteKeeper
+
+KIND: Final = "out_order_no:"
+"""What the keys of notes and of their wake-ups have after the merchant's number; those of polls do not."""
+_REQUIRED: Final = frozenset({"order_no", "status", "currency", "amount"})
+"""The fields without which a note does not confirm anything."""
+
+
+def note_key(m_number: str, out_order_no: str) -> str:
+    """The key of a note, and of the wake-up that announces it."""
+    return f"{m_number}:{KIND}{out_order_no}"
+
+
+class Notes:
+    """The notes of one merchant that a backend or a journal keeps.
+
+    Args:
+        keeper: The backend or the journal.
+        who: What it is called in errors.
+        limit_s: How many seconds it may take to answer.
+        decoder: Reads the orders in notes.
+    """
+
+    def __init__(
+        self,
+        keeper: NoteKeeper,
+        *,
+        who: str,
+        clock: Clock,
+        m_number: str,
+        limit_s: float,
+        decoder: Callable[[], ReplyDecoder],
+    ) -> None:
+        self._keeper = keeper
+        self._who = who
+        self._clock = clock
+        self._m_number = m_number
+        self._limit_s = limit_s
+        self._decoder = decoder
+
+    async def write(self, order: Order, out_order_no: str) -> None:
+        """Write the note about a confirmed order.
+
+        Raises:
+            OmipayError: the keeper failed, or did not answer in time.
+            ValueError: the order's number cannot be written as JSON.
+        """
+        text = json_text({"order_no": order.order_no, "raw": _writable(order.raw)})
+        note = functools.partial(self._keeper.note, note_key(self._m_number, out_order_no), text)
+        await ask(self._clock, note, self._limit_s, who=self._who)
+
+    async def find(self, out_order_no: str, left: float) -> Order | None:
+        """The confirmed order with this ``out_order_no``; None if there is no note of it, or none that can be read.
+
+        Raises:
+            OmipayError: the keeper failed, or did not answer in time or within the ``left`` seconds.
+        """
+        noted = functools.partial(self._keeper.noted, note_key(self._m_number, out_order_no))
+        text = await ask(self._clock, noted, min(left, self._limit_s), who=self._who)
+        return None if text is None else self._order_in(text, out_order_no)
+
+    def _order_in(self, note: str, out_order_no: str) -> Order | None:
+        try:
+            fields = json_object(note.encode())
+            order = self._decoder().structure(Order, fields["raw"], _REQUIRED, {"order_no": fields["order_no"]})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            text = "a note of a paid order in %s is ignored, because it cannot be read: %s"
+            logger.warning(text, self._who, type(error).__name__)
+            return None
+        return order if order.is_paid and order.out_order_no == out_order_no else None
+
+
+def _writable(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a reply that can be written as JSON. The others, such as 1e999999999999999999, are of no use."""
+    return {name: value for name, value in raw.items() if _can_be_written(value)}
+
+
+def _can_be_written(value: object) -> bool:
+    try:
+        json_text(value)
+    except ValueError:
+        return False
+    return True
