@@ -82,7 +82,8 @@ class Attempt:
     connection: Connection | None = None
     """The connection of our own that the request goes over."""
     stream: Any = None
-    """On httpcore's path, the network stream of a connection that was opened for this attempt."""
+    """On httpcore's path, the network stream of a connection that was opened for this attempt. If it is cancelled in a
+    TLS handshake, httpcore leaves the connection to Python's garbage collection."""
     signed_query: str = attrs.field(default="", init=False, repr=False)
     """The parameters with their signature."""
     _fresh_until: Deadline | None = attrs.field(default=None, init=False)
@@ -163,7 +164,11 @@ class Attempt:
             self.begin_sending()
         elif event.endswith(".connect_tcp.started"):
             self.begin_connecting()
-        elif event.endswith(".connect_tcp.complete"):
+        self.note_stream(event, info)
+
+    def note_stream(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note the connection that one of httpcore's trace events shows to be open."""
+        if event.endswith(".connect_tcp.complete"):
             self.stream = info["return_value"]
 
 

@@ -142,9 +142,7 @@ class HTTPClient:
         """
         if self._given is not None:
             keep_no_connection(self._given)
-            return await self._exchange(
-                attempt, functools.partial(self._over, self._given, self._requests.for_given_transport)
-            )
+            return await self._exchange_over(self._given, self._requests.for_given_transport, attempt)
         proxy = self._proxies.of(address_of(attempt))
         if proxy is None:
             return await self._exchange_directly(slot, attempt)
@@ -176,10 +174,20 @@ class HTTPClient:
         # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
         transport = self._httpx_transport(proxy)
         try:
-            return await self._exchange(attempt, functools.partial(self._over, transport, self._requests.for_proxy))
+            return await self._exchange_over(transport, self._requests.for_proxy, attempt)
         finally:
             self._close(transport.aclose)
-            if attempt.progress is Progress.CONNECTING and attempt.stream is not None:
+
+    async def _exchange_over(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        request_of: Callable[[Attempt], httpx.Request],
+        attempt: Attempt,
+    ) -> Received | Failed:
+        try:
+            return await self._exchange(attempt, functools.partial(self._over, transport, request_of))
+        finally:
+            if attempt.progress is not Progress.SENT and attempt.stream is not None:
                 self._close(attempt.stream.aclose)
 
     async def _exchange(

@@ -87,6 +87,7 @@ def sending_once(attempt: Attempt) -> Callable[[str, Mapping[str, Any]], Corouti
             asyncio.get_running_loop()
         except RuntimeError:
             return None  # the transport uses the synchronous half of httpcore in a thread, which awaits nothing
+        attempt.note_stream(event, info)
         return _nothing()
 
     return trace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -129,6 +130,26 @@ async def test_money_cancelled_while_connecting(gateway: Gateway) -> None:
         await settled(gateway)
     assert task.cancelled()
     assert [event.outcome for event in named(events, "call")] == [Outcome.NOT_DONE]
+
+
+@pytest.mark.parametrize("transport", list(Transport), ids=str)
+async def test_a_handshake_that_is_cancelled_leaves_no_connection_to_the_garbage_collection(
+    gateway: Gateway, transport: Transport
+) -> None:
+    """httpcore would leave it."""
+    gateway.script = always(ACCEPT_HANG)
+    gc.disable()
+    try:
+        async with open_session(url_of(gateway.port, "https"), transport) as omipay:
+            for call in (scan, query):
+                task = asyncio.ensure_future(call(omipay, "A-1"))
+                await until(lambda: gateway.open_connections == 1)
+                await asyncio.sleep(0.005)
+                task.cancel()
+                await asyncio.wait([task])
+                await settled(gateway)
+    finally:
+        gc.enable()
 
 
 async def test_read_cancelled(gateway: Gateway, transport: Transport) -> None:
