@@ -124,8 +124,9 @@ class Confirmations:
             self._leave(body)
 
     async def _last_turns(self, body: _Body) -> None:
-        """Let the event loop deliver the answer to a question under way: it may lie in the socket already, if something
-        has blocked the event loop or stopped the process.
+        """Let the event loop deliver the answer to a question under way.
+
+        It may lie in the socket already, if something has blocked the event loop or stopped the process.
         """
         for _ in range(_LAST_TURNS):
             question = self._under_way.get(body.order_no)

@@ -39,8 +39,8 @@ _AT_A_TIME: Final = 200
 """How many polls are handled in one turn of the event loop."""
 _SHORTEST_QUESTION_S: Final = 0.001
 _LAST_TURNS: Final = 200
-"""How many turns of the event loop a question under way gets when the time of a poll is over: more than its own request
-gets, so that what has arrived already is delivered."""
+"""How many turns of the event loop a question under way gets when the time of a poll is over: more than it takes to
+deliver a reply of ordinary length that has arrived already."""
 
 
 class Poller:

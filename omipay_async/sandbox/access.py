@@ -56,17 +56,12 @@ async def read_body(request: Request) -> bytes:
 
 
 def local_only(app: ASGIApp) -> ASGIApp:
-    """An app that answers 403 to every request whose ``Host`` or ``Origin`` is not an address of this machine."""
+    """An app that answers 403 to every request that does not come from this machine, or that another site caused."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
-        is_called_elsewhere = not origins and _is_called_by_another_site(scope)
-        if (
-            len(hosts) == 1
-            and is_loopback(hosts[0])
-            and all(map(_is_local_origin, origins))
-            and not is_called_elsewhere
-        ):
+        is_ours = all(map(_is_local_origin, origins)) if origins else not _is_called_by_another_site(scope)
+        if len(hosts) == 1 and is_loopback(hosts[0]) and is_ours:
             await app(scope, receive, send)
         else:
             await PlainTextResponse(_REFUSED, 403, {"Connection": "close"})(scope, receive, send)
@@ -79,7 +74,7 @@ def _values(scope: Scope, wanted: bytes) -> list[bytes]:
 
 
 def _is_called_by_another_site(scope: Scope) -> bool:
-    """Whether a page of another site caused the request, and it does more than to open a page of the sandbox."""
+    """Whether a page of another site caused the request, and it does more than open a page of the sandbox."""
     is_opened = _values(scope, b"sec-fetch-mode") == [b"navigate"] and f"{API}/v2/" not in scope["path"]
     return b"cross-site" in _values(scope, b"sec-fetch-site") and not is_opened
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 _LAST_TURNS: Final = 10
+"""How many turns the event loop gets to deliver what has arrived, counted again whenever something was delivered."""
 _MOST_TURNS: Final = 500
+"""How many turns it gets in all."""
 
 
 class CancelReason(enum.Enum):
@@ -87,7 +89,7 @@ class CancelScope:
         self._timer = call_later(self._clock, seconds, self._expire)
 
     def watch(self, received: Callable[[], int]) -> None:
-        """Let ``received()`` return how many bytes have arrived of what the block waits for."""
+        """Let ``received()`` return how much has arrived of what the block waits for, in bytes or pieces."""
         self._received = received
 
     def _expire(self) -> None:
