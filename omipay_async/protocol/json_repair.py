@@ -12,15 +12,19 @@ from typing import Final
 
 LONGEST_TEXT: Final = 64 * 1024
 """In characters. Longer texts are not repaired; real replies have a few hundred."""
-INVISIBLE: Final = "".join(
-    map(
-        chr,
-        (
-            *(*range(0x21), *range(0x7F, 0xA1), 0xAD, 0x1680, 0x180E, *range(0x2000, 0x2010)),
-            *(*range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x3000, 0xFEFF),
-        ),
-    )
+_FIRST_AND_LAST: Final = (
+    ("\x00", " "),
+    ("\x7f", "\xa0"),
+    ("\xad", "\xad"),
+    ("\u1680", "\u1680"),
+    ("\u180e", "\u180e"),
+    ("\u2000", "\u200f"),
+    ("\u2028", "\u202f"),
+    ("\u205f", "\u206f"),
+    ("\u3000", "\u3000"),
+    ("\ufeff", "\ufeff"),
 )
+INVISIBLE: Final = "".join(chr(code) for first, last in _FIRST_AND_LAST for code in range(ord(first), ord(last) + 1))
 """Spaces, control characters and byte order marks, which have no meaning around a key, or between the values."""
 _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+', re.DOTALL)
 """A string, or whatever stands outside of strings, but not the punctuation of JSON."""
