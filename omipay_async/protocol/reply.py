@@ -60,3 +60,5 @@ _KEPT_HEADERS: Final = {
     b"location": "location",
     b"retry-after": "retry_after",
 }
+NEEDED_HEADERS: Final = frozenset(_KEPT_HEADERS)
+"""The names of the headers that are read, in lower case."""

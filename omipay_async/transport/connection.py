@@ -43,6 +43,7 @@ import httpx
 
 from omipay_async.protocol.reply import LARGEST_REPLY
 
+from .heads import plain_head
 from .records import LONGEST_RECORD, TLSRecords
 
 if TYPE_CHECKING:
@@ -88,11 +89,37 @@ class Reply:
 class _Exchange:
     """The request that is under way, and what has arrived of its reply."""
 
-    reader: h11.Connection
+    request: h11.Request
     reply: asyncio.Future[Reply]
+    reader: h11.Connection = attrs.field(init=False)
+    head: bytearray | None = attrs.field(factory=bytearray)
+    """What has arrived of the reply's head; None once that was read."""
+    is_repaired: bool = False
+    """Whether the head was not HTTP as it came. Then the connection is not used again."""
     response: h11.Response = attrs.field(init=False)
     body: list[bytes] = attrs.field(factory=list)
     size: int = 0
+
+    def begin(self) -> bytes:
+        """Begin to read. Returns the head of the request."""
+        self.reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        return self.reader.send(self.request)
+
+    def receive(self, arrived: bytes) -> None:
+        """Take what has arrived of the reply."""
+        if self.head is not None:
+            self.head += arrived
+        self.reader.receive_data(arrived)
+
+    def repair(self) -> bool:
+        """Begin again, once, with a head that can be read. Returns whether there is one."""
+        plain = None if self.head is None or self.is_repaired else plain_head(bytes(self.head))
+        if plain is None:
+            return False
+        self.head, self.is_repaired = None, True
+        self.begin()
+        self.reader.receive_data(plain)
+        return True
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -188,10 +215,10 @@ class Connection(asyncio.BufferedProtocol):
             raise httpx.RemoteProtocolError("the server closed the connection at once")
         if _TARGET.fullmatch(target) is None:
             raise httpx.LocalProtocolError("the target of a request must be visible ASCII characters")
-        reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
-        head = reader.send(_head(method, headers))
         reply: asyncio.Future[Reply] = self.loop.create_future()
-        self._exchange = _Exchange(reader, reply)
+        exchange = _Exchange(_head(method, headers), reply)
+        head = exchange.begin()
+        self._exchange = exchange
         self.state = ConnectionState.BUSY
         self._transport.write(b"".join((method, b" ", target, head[len(method) + 2 :])))
         if self._server_finished:
@@ -248,7 +275,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._exchange is None:
             self.abort()  # no request is under way
             return
-        self._exchange.reader.receive_data(bytes(self._buffer[:nbytes]))
+        self._exchange.receive(bytes(self._buffer[:nbytes]))
         self._read(self._exchange)
 
     def eof_received(self) -> bool:
@@ -290,19 +317,24 @@ class Connection(asyncio.BufferedProtocol):
                     exchange.body.append(event.data)
                     exchange.size += len(event.data)
                 elif kind is h11.Response:
-                    exchange.response = event
+                    exchange.response, exchange.head = event, None
                 elif kind is h11.EndOfMessage:
                     break
-                elif kind is not h11.InformationalResponse:
+                elif kind is h11.InformationalResponse:
+                    exchange.head = bytearray(exchange.reader.trailing_data[0])
+                else:
                     return  # there is more to come
         except h11.RemoteProtocolError as error:
-            self._fail(httpx.RemoteProtocolError(str(error)))
+            if exchange.repair():
+                self._read(exchange)
+            else:
+                self._fail(httpx.RemoteProtocolError(str(error)))
         else:
             self._end(exchange)
 
     def _end(self, exchange: _Exchange) -> None:
         reader = exchange.reader
-        if reader.their_state is h11.DONE and not reader.trailing_data[0]:
+        if reader.their_state is h11.DONE and not reader.trailing_data[0] and not exchange.is_repaired:
             self.state = ConnectionState.IDLE
         else:
             self.state = ConnectionState.CLOSED
