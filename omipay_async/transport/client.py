@@ -8,7 +8,8 @@ There are three ways to the gateway:
 
 - Directly, over connections of our own (``connection``). Reads keep theirs; **money travels alone**: each money call
   goes out on a connection over which nothing was sent before, and which is closed after its reply.
-- Through a proxy, over httpx's own transport.
+- Through a proxy, over httpx's own transport; and without a proxy while another program has patched httpcore, such as
+  respx: a test suite that mocks the gateway must never reach the real one.
 - Over a transport that the user gave.
 
 On the last two we cannot see what else arrives over a connection, so none is used twice: each request is sent with
@@ -36,6 +37,7 @@ from .evidence import failed
 from .given import is_in_memory, keep_no_connection
 from .httpcore_path import keep_replies_out_of_the_log, our_request
 from .patched_client import client_is_patched, send_through_client
+from .patches import httpcore_is_patched
 from .pool import ConnectionPool
 from .requests import Requests, address_of
 from .tls import ssl_context
@@ -144,9 +146,9 @@ class HTTPClient:
             keep_no_connection(self._given)
             return await self._exchange_over(self._given, self._requests.for_given_transport, attempt)
         proxy = self._proxies.of(address_of(attempt))
-        if proxy is None:
+        if proxy is None and not httpcore_is_patched():
             return await self._exchange_directly(slot, attempt)
-        return await self._exchange_through(proxy, attempt)
+        return await self._exchange_over_httpcore(proxy, attempt)
 
     async def _exchange_directly(self, slot: Slot, attempt: Attempt) -> Received | Failed:
         if self._own is None:
@@ -170,11 +172,11 @@ class HTTPClient:
             connection.idle_since = attempt.clock.monotonic()
             slot.connection = connection
 
-    async def _exchange_through(self, proxy: Proxy, attempt: Attempt) -> Received | Failed:
+    async def _exchange_over_httpcore(self, proxy: Proxy | None, attempt: Attempt) -> Received | Failed:
         # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
         transport = self._httpx_transport(proxy)
         try:
-            return await self._exchange_over(transport, self._requests.for_proxy, attempt)
+            return await self._exchange_over(transport, self._requests.for_httpcore, attempt)
         finally:
             self._close(transport.aclose)
 

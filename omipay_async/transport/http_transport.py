@@ -1,10 +1,9 @@
 """Our own transport: an ``httpx.AsyncHTTPTransport`` whose connection pool is replaced.
 
 So programs that patch ``httpx.AsyncHTTPTransport.handle_async_request`` (OpenTelemetry's instrumentation, pytest-httpx)
-see the session's requests. Where methods of httpcore are patched (by respx), our pool passes the request to httpcore's
-pool: a test suite that mocks the gateway must never reach the real one. (``patched_client`` is for programs that patch
-``httpx.AsyncClient``.) While nothing is patched, ``exchange`` sends the same request over the same connections without
-httpx's objects, which take longer to make than to send.
+see the session's requests. (``patched_client`` is for programs that patch ``httpx.AsyncClient``, and ``client`` uses
+httpx's own transport while methods of httpcore are patched.) While nothing is patched, ``exchange`` sends the same
+request over the same connections without httpx's objects, which take longer to make than to send.
 
 ``_pool`` is the one private name of httpx that is used here; a test fails if httpx renames it.
 """
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from .connection import RawHeaders, Reply
     from .network import Network
 
-_PATCHED_BY_MOCKS: Final = (httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection)
 _PATCHED_BY_TRACERS: Final = httpx.AsyncHTTPTransport
 
 
@@ -37,12 +35,12 @@ class HTTPTransport(httpx.AsyncHTTPTransport):
     _pool: Any
 
     def __init__(self, network: Network, context: ssl.SSLContext) -> None:
-        super().__init__(verify=context, limits=httpx.Limits(max_keepalive_connections=0))
-        self._pool = _Pool(self._pool, network, context)
+        super().__init__(verify=context)
+        self._pool = _Pool(network, context)
 
     def is_watched(self) -> bool:
-        """Whether another program watches or mocks httpx or httpcore, so that requests must go through httpx."""
-        return is_patched(_PATCHED_BY_TRACERS) or httpcore_is_patched()
+        """Whether another program watches or mocks httpx's transports, so that requests must go through httpx."""
+        return is_patched(_PATCHED_BY_TRACERS)
 
     async def exchange(self, attempt: Attempt, method: bytes, headers: RawHeaders) -> Reply:
         """Send a request over a connection of our own, and return the reply. httpx does not see it.
@@ -58,14 +56,11 @@ class HTTPTransport(httpx.AsyncHTTPTransport):
 class _Pool:
     """What httpx needs of a connection pool. The attempt of a request holds the connection that it uses."""
 
-    def __init__(self, below: httpcore.AsyncConnectionPool, network: Network, context: ssl.SSLContext) -> None:
-        self._below = below
+    def __init__(self, network: Network, context: ssl.SSLContext) -> None:
         self._network = network
         self._context = context
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        if httpcore_is_patched():
-            return await self._below.handle_async_request(request)
         reply = await self.exchange(request.extensions[ATTEMPT], request.method, tuple(request.headers))
         return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
 
@@ -90,10 +85,3 @@ class _Pool:
 
     async def aclose(self) -> None:
         await self._network.aclose()
-        if self._below.connections:  # those of a mock; even to close an empty pool httpcore loads anyio
-            await self._below.aclose()
-
-
-def httpcore_is_patched() -> bool:
-    """Whether the methods of httpcore were replaced by another program."""
-    return any(map(is_patched, _PATCHED_BY_MOCKS))

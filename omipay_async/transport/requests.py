@@ -54,8 +54,8 @@ class Requests:
         request.extensions = {ATTEMPT: attempt, "target": _target(attempt), "trace": attempt.trace}
         return request
 
-    def for_proxy(self, attempt: Attempt) -> httpx.Request:
-        """The request through a proxy: its URL is not signed."""
+    def for_httpcore(self, attempt: Attempt) -> httpx.Request:
+        """The request over httpx's own transport, through a proxy perhaps: its URL is not signed."""
         request = self._bare(attempt, address_of(attempt), closes=True)
         request.extensions = TargetOnce(target=_target(attempt), trace=attempt.trace)
         return request

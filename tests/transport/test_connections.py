@@ -126,26 +126,6 @@ async def test_a_program_that_wraps_httpcore_gets_every_request(
     assert [stream.closed for stream in network.streams] == [True, True]  # none was kept
 
 
-class Leftover:
-    """A connection that another program left in httpcore's pool."""
-
-    closed = False
-
-    async def aclose(self) -> None:
-        """Close."""
-        self.closed = True
-
-
-async def test_what_another_program_left_in_httpcores_pool_is_closed(clock: ManualClock, network: Network) -> None:
-    """With the session."""
-    network.replies = [PAID]
-    leftover = Leftover()
-    async with session(clock) as omipay:
-        await omipay.query_order("TR1")
-        untyped(omipay._client._own)._pool._below._connections.append(leftover)
-    assert leftover.closed
-
-
 async def test_a_reply_that_is_not_believed_ends_its_connection(clock: ManualClock, network: Network) -> None:
     """At once, since the next reply over it may be another call's too."""
     network.replies = [reply(order("PAID", order_no="TR2")), PAID]

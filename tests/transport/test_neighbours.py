@@ -20,8 +20,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from omipay_async import NotSent, OutcomeUnknown
-from omipay_async.transport.http_transport import HTTPTransport, httpcore_is_patched
+from omipay_async.transport.http_transport import HTTPTransport
 from omipay_async.transport.network import Network
+from omipay_async.transport.patches import httpcore_is_patched
 from omipay_async.transport.tls import ssl_context
 from tests.support.untyped import untyped
 
@@ -111,7 +112,7 @@ def test_a_library_that_is_first_imported_while_respx_is_active_steps_aside_too(
     code = (
         "import respx\n"
         "with respx.mock:\n"
-        "    from omipay_async.transport.http_transport import httpcore_is_patched\n"
+        "    from omipay_async.transport.patches import httpcore_is_patched\n"
         "    print(httpcore_is_patched())\n"
         "print(httpcore_is_patched())\n"
     )
@@ -137,9 +138,10 @@ def test_whatever_replaces_a_method_is_noticed(monkeypatch: pytest.MonkeyPatch, 
     for instead in (lambda _: None, object(), Wrapper(kind.handle_async_request)):
         with monkeypatch.context() as patched:
             patched.setattr(kind, "handle_async_request", instead)
-            assert ours.is_watched()
+            assert ours.is_watched() is (kind is httpx.AsyncHTTPTransport)
             assert httpcore_is_patched() is (kind is not httpx.AsyncHTTPTransport)
     assert not ours.is_watched()
+    assert not httpcore_is_patched()
 
 
 async def test_a_session_that_nobody_watches_makes_no_objects_of_httpx(
