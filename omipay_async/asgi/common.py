@@ -32,9 +32,9 @@ async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> Async
 
 
 def not_none(session: Any) -> AsyncOmipay:
-    """Return ``session``. Raises ``ConfigurationError`` if it is None, as of a function without ``return``."""
+    """Return ``session``. Raises ``ConfigurationError`` if it is None, as from a function without ``return``."""
     if session is None:
-        raise ConfigurationError("the function that is to return the session returned None")
+        raise ConfigurationError("the function that is to return the session returned None: does it lack a return?")
     return cast("AsyncOmipay", session)
 
 
