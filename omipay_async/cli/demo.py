@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omipay_async.codes import Currency, Platform, RefundStatus
-from omipay_async.errors import OmipayError, OutcomeUnknown
+from omipay_async.errors import ConfigurationError, OmipayError, OutcomeUnknown
 from omipay_async.language import Sentence, sentence
 from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 from omipay_async.sql import Books
@@ -256,6 +256,8 @@ async def play(run: Run, set_up: Callable[[Sandbox], Awaitable[None]]) -> Exit:
         await set_up(sandbox)
         try:
             problem = await _all_steps(shop)
+        except ConfigurationError:  # of this machine, such as one without time zones
+            raise
         except OmipayError as error:
             problem = plain(f"{type(error).__name__}: {error}")
     return _conclude(shop, problem, time.perf_counter() - began)

@@ -11,6 +11,7 @@ from omipay_async.cli import demo
 from omipay_async.cli.exit_codes import Exit
 from omipay_async.cli.formatting import in_words
 from omipay_async.cli.runner import Run
+from omipay_async.errors import ConfigurationError
 from omipay_async.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -97,3 +98,15 @@ def test_the_demo_exits_with_0_only_if_it_ended_as_expected(
         assert code is (Exit.REFUSED if said else Exit.DONE)
         assert said in err
         assert ("InvalidSignature" in out or "not signed with this merchant's key" in out) is (not said)
+
+
+def test_what_the_machine_lacks_is_no_failure_of_the_demo(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code is 2, as of every command."""
+
+    async def fail(_: object) -> str:
+        raise ConfigurationError("timezone 'Australia/Sydney' is not known to this machine: pip install tzdata")
+
+    monkeypatch.setattr(demo.Shop, "sell_by_scanning", fail)
+    for ended in (cli("demo"), cli("demo", "--json")):
+        assert ended.code == 2
+        assert ended.err.startswith("omipay: timezone 'Australia/Sydney' is not known to this machine")
