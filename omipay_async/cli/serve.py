@@ -13,6 +13,7 @@ from omipay_async.config import is_loopback
 from omipay_async.errors import ConfigurationError, InvalidRequest
 from omipay_async.language import sentence
 from omipay_async.sandbox import TOY_SECRET_KEY, PaymentCode, Sandbox
+from omipay_async.sandbox.clock import check_time_zone
 
 from .translations import localized
 
@@ -29,7 +30,8 @@ def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credent
 
     Raises:
         InvalidRequest: other machines can reach the address, and ``allow_remote`` is not set.
-        ConfigurationError: the address cannot be listened on, or the credentials of the environment are missing.
+        ConfigurationError: the address cannot be listened on, the credentials of the environment are missing, or this
+            machine has no time zones.
     """
     if not allow_remote and not is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}"):
         message = sentence(
@@ -37,6 +39,7 @@ def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credent
             host,
         )
         raise InvalidRequest(message, parameter="host")
+    _check_machine()
     sandbox = Sandbox(*(_of_environment() if use_env_credentials else ()), **options)
 
     async def until_interrupted() -> None:
@@ -51,6 +54,13 @@ def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credent
         reason = error.strerror or str(error)
     message = sentence("{}, port {} cannot be listened on: {}; --port 0 takes any free one", host, port, reason)
     raise ConfigurationError(message)
+
+
+def _check_machine() -> None:
+    try:
+        check_time_zone()
+    except RuntimeError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _of_environment() -> tuple[str, str]:

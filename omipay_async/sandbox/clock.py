@@ -69,6 +69,11 @@ def http_date(time_ms: int) -> str:
     return formatdate(time_ms // 1000, usegmt=True)
 
 
+def check_time_zone() -> None:
+    """Raise RuntimeError on a machine without a time zone database, on which no order could be made."""
+    _zone()
+
+
 @functools.cache
 def _zone() -> ZoneInfo:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

@@ -123,6 +123,8 @@ def test_machine_without_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
     clock._zone.cache_clear()
     with pytest.raises(RuntimeError, match="pip install tzdata"):
         clock.wire_time(0)
+    with pytest.raises(RuntimeError, match="pip install tzdata"):
+        Sandbox().serve()
     clock._zone.cache_clear()
 
 
