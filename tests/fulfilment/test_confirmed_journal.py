@@ -204,7 +204,7 @@ async def test_a_wait_finds_what_another_process_has_confirmed_in_the_journal(
 
 
 async def test_books_that_are_backend_and_journal_get_one_note(clock: ManualClock, gateway: Gateway) -> None:
-    """They are one place."""
+    """The second note would be written to the same row again."""
     books = NotingBooks()
     async with gateway.session(journal=books, backend=books) as omipay:
         await omipay.receive_notification(notification(clock), mock.AsyncMock())

@@ -27,7 +27,7 @@ DECLINED = b'{"return_code":"FAIL","error_code":"NOT_ENOUGH","error_msg":"%b"}'
     ],
 )
 def test_a_backslash_in_a_text_for_people_hides_no_refusal(message: bytes, meant: str) -> None:
-    """One that begins no escape stands for itself."""
+    """A backslash that begins no escape is read as a backslash."""
     with pytest.raises(PaymentDeclined) as declined:
         read("MakeScanOrder", DECLINED % message)
     assert declined.value.error_msg == meant
@@ -52,7 +52,7 @@ def test_a_backslash_in_a_text_for_people_hides_no_refusal(message: bytes, meant
     ],
 )
 def test_a_number_that_json_does_not_have_hides_no_payment(written: str) -> None:
-    """In a field of less importance. It is not a number of anything."""
+    """In a field of less importance: that field is None. An amount that is written like this cannot be read."""
     body = json.dumps(success("QueryOrder") | {"exchange_rate": "?"}).replace('"?"', written).encode()
     order = read("QueryOrder", body)
     assert (order.status, order.exchange_rate) == (OrderStatus.PAID, None)
@@ -71,7 +71,7 @@ def test_the_numbers_of_json_stay_as_they_are(number: str) -> None:
 
 @pytest.mark.parametrize(("word", "meant"), [("True", True), ("FALSE", False), ("None", None), ("undefined", None)])
 def test_the_words_of_other_languages_are_those_of_json(word: str, meant: Any) -> None:
-    """And they contradict what they contradict otherwise."""
+    """``False`` contradicts SUCCESS as ``false`` does; ``None`` says nothing."""
     reply = b'{"return_code":"SUCCESS","order_no":"TR1","success":%b}' % word.encode()
     if meant is False:
         with pytest.raises(InvalidReply, match="success: false"):
@@ -120,8 +120,8 @@ def test_the_longest_text_that_is_repaired() -> None:
     assert repaired(text + " ") == text + " "
 
 
-def test_a_repair_takes_no_time() -> None:
-    """However the quotes and backslashes stand."""
+def test_no_text_is_slow_to_repair() -> None:
+    """Wherever its quotes and backslashes are, the time only grows with its length. Otherwise this would not end."""
     for text in ('"\\' * (LONGEST_TEXT // 2), '\\"' * (LONGEST_TEXT // 2), '"' * LONGEST_TEXT, "\\" * LONGEST_TEXT):
         assert len(repaired(text)) >= LONGEST_TEXT
 
@@ -148,7 +148,7 @@ def test_a_reply_in_a_wide_encoding_is_read(encoding: str, content_type: str | N
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_reply_in_a_wide_encoding_that_was_cut_off_is_not(encoding: str) -> None:
-    """Nor one of which the half of a character is left."""
+    """Not even if it was cut off in the middle of a character."""
     whole = json.dumps(success("QueryOrder")).encode(encoding)
     for body in (whole[:-4], whole[:-1], b"\x00\x00\x00{"):
         with pytest.raises(InvalidReply):
@@ -165,7 +165,7 @@ def test_declared_gbk_that_was_cut_off_in_a_character_is_still_gbk() -> None:
 
 @pytest.mark.parametrize("encoding", [None, "", "UTF-8", "identity"])
 def test_gzip_without_its_label_is_unpacked(encoding: str | None) -> None:
-    """Its first bytes show what it is."""
+    """Its first bytes show that it is gzip."""
     packed = gzip.compress(json.dumps(success("Refund")).encode())
     assert read("Refund", packed, encoding=encoding).refund_no
     with pytest.raises(InvalidReply, match="damaged"):

@@ -70,7 +70,7 @@ STRAY = [
 
 @pytest.mark.parametrize("stray", STRAY)
 def test_what_stands_around_a_key_is_no_part_of_it(stray: str) -> None:
-    """Also if it cannot be seen: so nothing stands twice in an object without being found."""
+    """Spaces and invisible characters do not count, so that a key which is repeated is always found."""
     for key in (f"{stray}a b", f"a b{stray}", f"{stray}a b{stray}"):
         assert json_object(json.dumps({key: 1}).encode()) == {"a b": 1}
         twice = json_object(json.dumps({key: "SUCCESS", "a b": "FAIL"}, ensure_ascii=False).encode())

@@ -136,7 +136,7 @@ async def test_money_cancelled_while_connecting(gateway: Gateway) -> None:
 async def test_a_handshake_that_is_cancelled_leaves_no_connection_to_the_garbage_collection(
     gateway: Gateway, transport: Transport
 ) -> None:
-    """httpcore would leave it."""
+    """httpcore would leave it open."""
     gateway.script = always(ACCEPT_HANG)
     gc.disable()
     try:

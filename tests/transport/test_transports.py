@@ -200,7 +200,7 @@ async def test_a_connection_that_was_accepted_and_reset_was_not_refused(
 
 
 async def test_a_reset_that_the_caller_was_handling_says_nothing(gateway: Gateway) -> None:
-    """It is not what the request met."""
+    """The reset did not happen to this request, which was refused."""
     gateway.on("Refund", httpx.ConnectError("refused"))
     async with gateway.session(base_url="http://gateway.test/omipay/api") as omipay:
         try:
