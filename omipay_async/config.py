@@ -10,6 +10,7 @@ import functools
 import inspect
 import os
 from datetime import UTC, datetime, timedelta, tzinfo
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -55,6 +56,8 @@ def require_methods(name: str, value: T, *methods: str) -> T:
     missing = [method for method in methods if not callable(_attribute(value, method))]
     if missing:
         _reject(name, f"has no method {missing[0]}()")
+    if isinstance(value, type) and isinstance(inspect.getattr_static(value, methods[0], None), FunctionType):
+        _reject(name, f"must be an object, not a class: write {value.__name__}()")
     return value
 
 

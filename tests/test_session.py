@@ -15,16 +15,20 @@ from omipay_async import (
     AsyncOmipay,
     ConfigurationError,
     InvalidRequest,
+    MemoryBackend,
     Order,
     OrderStatus,
     Outcome,
     QROrder,
     SessionClosed,
+    SystemClock,
 )
 from omipay_async.testing import ManualClock
 from omipay_async.transport.tls import ssl_context
 
+from .support.fake_journal import FakeJournal
 from .support.scripted_gateway import BASE_URL, M_NUMBER, SECRET_KEY, Gateway, Held, begin, notification, order, outcome
+from .support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -295,3 +299,23 @@ async def test_what_is_not_a_nonce_is_never_sent(gateway: Gateway, nonce: Any) -
                 await call(omipay)
             assert str(nonce) not in str(caught.value)
     assert gateway.requests == []
+
+
+@pytest.mark.parametrize("option", [{"clock": SystemClock}, {"backend": MemoryBackend}, {"journal": FakeJournal}])
+def test_a_class_in_the_place_of_an_object(option: dict[str, Any]) -> None:
+    """Two brackets were forgotten: no call would be sent, and no handler would run."""
+    ((name, kind),) = option.items()
+    with pytest.raises(ConfigurationError, match=rf"{name} must be an object, not a class: write {kind.__name__}\(\)"):
+        untyped(AsyncOmipay)("123456", "secret", **option)
+
+
+async def test_a_class_may_be_a_clock(gateway: Gateway) -> None:
+    """If its methods need no object."""
+
+    class StoppedClock:
+        time_ms = staticmethod(lambda: 0)
+        monotonic = staticmethod(lambda: 0.0)
+        sleep = staticmethod(asyncio.sleep)
+
+    async with gateway.session(clock=untyped(StoppedClock)) as omipay:
+        assert (await omipay.query_order("TR1")).is_paid
