@@ -124,6 +124,27 @@ async def test_a_body_that_a_middleware_has_read_is_an_error_that_says_what_to_d
     assert session.bodies == []
 
 
+async def test_a_body_that_comes_too_slowly_is_its_senders_fault(
+    session: Any, handler: Handler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is 400, and no ERROR is logged, which any stranger could cause."""
+    parts = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def slowly() -> Any:
+        if not parts:
+            await asyncio.Event().wait()
+        return parts.pop()
+
+    app = NotificationApp(session, handler, body_timeout=0.01)
+    client = Client(app)
+    await app(client.http("/", "POST"), slowly, client.send)
+    started, ended = client.sent
+    assert (started["status"], ended["body"]) == (400, FAIL)
+    assert (b"connection", b"close") in started["headers"]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert session.bodies == []
+
+
 async def test_it_may_be_served_by_itself(session: Any, handler: Handler) -> None:
     """It answers a lifespan, closes WebSockets, and raises an error for unknown kinds of connections."""
     app = notification_app(session, handler)

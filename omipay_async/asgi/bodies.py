@@ -30,14 +30,14 @@ class BodyTooLarge(Exception):
 
 
 class BodyCutOff(Exception):
-    """The body ended too early, or its encoding is broken."""
+    """The body ended too early, came too slowly, or its encoding is broken."""
 
 
 class BodyTaken(Exception):
     """A middleware has read the body, and did not keep it."""
 
 
-async def read(chunks: AsyncIterator[bytes], declared: str | None) -> bytes:
+async def read(chunks: AsyncIterator[bytes], declared: str | None, seconds: float = BODY_TIMEOUT_S) -> bytes:
     """Return the whole body as it was sent.
 
     ``declared`` is the Content-Length, if there is one.
@@ -45,15 +45,23 @@ async def read(chunks: AsyncIterator[bytes], declared: str | None) -> bytes:
     Raises:
         BodyTooLarge: ``declared``, or what was read, is more than ``LARGEST_BODY``.
         BodyTaken: the body is empty, although the length is not zero.
+        BodyCutOff: its end did not come within ``seconds``.
+        TimeoutError: nothing of it came within ``seconds``.
     """
     length = int(declared[: _DIGITS + 1]) if declared is not None and declared.isdecimal() else 0
     if length > LARGEST_BODY:
         raise BodyTooLarge
     body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise BodyTooLarge
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    raise BodyTooLarge
+    except TimeoutError:
+        if body:
+            raise BodyCutOff from None
+        raise
     if length and not body:
         raise BodyTaken
     return bytes(body)
@@ -83,8 +91,7 @@ async def answer(
     middleware has read never ends.
     """
     try:
-        async with asyncio.timeout(body_timeout):
-            body = SealedBody(in_utf8(await read(chunks, declared), content_type))
+        body = SealedBody(in_utf8(await read(chunks, declared, body_timeout), content_type))
     except BodyTooLarge:
         return Answer(_refused(CONTENT_TOO_LARGE, f"the body is longer than {LARGEST_BODY} bytes"), close=True)
     except BodyCutOff:
