@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from .api import EndpointMethods
 from .calls.retries import RetryPolicy
@@ -163,6 +163,9 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         if not hasattr(self, "_executor"):  # it could not be made
             return f"<{type(self).__name__} {state}>"
         return f"<{type(self).__name__} m_number={self.m_number!r} node={self._executor.nodes.primary.name} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session cannot be pickled or copied: make another one, in each process its own")
 
     # -- life -------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import ssl
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -319,3 +321,11 @@ async def test_a_class_may_be_a_clock(gateway: Gateway) -> None:
 
     async with gateway.session(clock=untyped(StoppedClock)) as omipay:
         assert (await omipay.query_order("TR1")).is_paid
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+async def test_a_session_cannot_be_pickled_or_copied(gateway: Gateway, way: Callable[[object], object]) -> None:
+    """The error says what to do."""
+    async with gateway.session() as omipay:
+        with pytest.raises(TypeError, match="in each process its own"):
+            way({"session": omipay} if way is copy.deepcopy else omipay)
