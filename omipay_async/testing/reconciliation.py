@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from omipay_async.errors import InvalidRequest
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,19 +29,32 @@ def assert_reconciled(
     compared.
 
     The test fails too if money moved twice, or if an unknown outcome was swallowed: the gateway has an order as paid,
-    and your program has no record of it. Raises AssertionError, which names the numbers.
+    and your program has no record of it.
+
+    Raises:
+        AssertionError: they do not agree; it names the numbers.
+        InvalidRequest: one number was given where several may stand, in a list for example.
     """
     ledger = sandbox.ledger
     differences = {
         "charged twice": set(ledger.charged_twice()),
         "refunded twice": set(ledger.refunded_twice()),
-        **_of_orders(ledger, set(paid), set(unknown)),
+        **_of_orders(ledger, _numbers("paid", paid), _numbers("unknown", unknown)),
     }
     if refunded is not None or unknown_refunds is not None:
-        differences |= _of_refunds(ledger, set(refunded or ()), set(unknown_refunds or ()))
+        differences |= _of_refunds(
+            ledger, _numbers("refunded", refunded or ()), _numbers("unknown_refunds", unknown_refunds or ())
+        )
     found = [f"{what}: {', '.join(sorted(numbers))}" for what, numbers in differences.items() if numbers]
     if found:
         raise AssertionError("; ".join(found))
+
+
+def _numbers(name: str, given: Iterable[str]) -> set[str]:
+    if isinstance(given, str):  # its letters would be taken for numbers
+        message = f"{name} must be several numbers, in a list for example, not a string"
+        raise InvalidRequest(message, parameter=name)
+    return set(given)
 
 
 def _of_orders(ledger: Ledger, paid: set[str], unknown: set[str]) -> dict[str, set[str]]:

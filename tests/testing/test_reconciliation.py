@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from omipay_async import InvalidRequest
 from omipay_async.sandbox import PaymentCode
 from omipay_async.testing import assert_reconciled
 
@@ -79,3 +80,11 @@ async def test_the_fixture_s_session_is_notified(omipay: AsyncOmipay, omipay_san
     await omipay_sandbox.customer.pays(order)
     await omipay_sandbox.settle()
     assert paths == ["/omipay/notify"]
+
+
+@pytest.mark.parametrize("name", ["paid", "unknown", "refunded", "unknown_refunds"])
+def test_one_number_is_not_taken_for_several(omipay_sandbox: Sandbox, name: str) -> None:
+    """Its letters are not compared with the ledger."""
+    numbers: dict[str, Any] = {"paid": [], name: "T1"}
+    with pytest.raises(InvalidRequest, match=f"^{name} must be several numbers"):
+        assert_reconciled(omipay_sandbox, **numbers)
