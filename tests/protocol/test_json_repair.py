@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import unicodedata
 from typing import Any
 
 import pytest
 
 from omipay_async import APIError, InvalidReply, OrderStatus, PaymentDeclined
-from omipay_async.protocol.json_repair import LONGEST_TEXT, repaired
+from omipay_async.protocol.json_repair import INVISIBLE, LONGEST_TEXT, repaired
 from tests.support.canned_gateway import READS, read, success
 
 DECLINED = b'{"return_code":"FAIL","error_code":"NOT_ENOUGH","error_msg":"%b"}'
@@ -69,7 +70,9 @@ def test_the_numbers_of_json_stay_as_they_are(number: str) -> None:
     assert repaired(f'{{"a":{number},"b":nan}}') == f'{{"a":{number},"b":NaN}}'
 
 
-@pytest.mark.parametrize(("word", "meant"), [("True", True), ("FALSE", False), ("None", None), ("undefined", None)])
+@pytest.mark.parametrize(
+    ("word", "meant"), [("True", True), ("FALSE", False), ("NULL", None), ("None", None), ("undefined", None)]
+)
 def test_the_words_of_other_languages_are_those_of_json(word: str, meant: Any) -> None:
     """``False`` contradicts SUCCESS as ``false`` does; ``None`` says nothing."""
     reply = b'{"return_code":"SUCCESS","order_no":"TR1","success":%b}' % word.encode()
@@ -113,8 +116,16 @@ def test_what_is_not_clear_is_not_read(body: bytes) -> None:
         read("MakeQROrder", body)
 
 
+def test_which_characters_nobody_sees() -> None:
+    """Those of Unicode's categories of spaces, controls and formats, and none that is read."""
+    assert {unicodedata.category(character) for character in INVISIBLE} <= {"Cc", "Cf", "Cn", "Zl", "Zp", "Zs"}
+    assert not set("!~\xa1\xac\xae\u2010\u2027\u2030\u205e\u2070\u3001").intersection(INVISIBLE)
+    assert set("\0 \x7f\xa0\u2000\u200f\u2028\u202f\u205f\u206f") < set(INVISIBLE)
+
+
 def test_the_longest_text_that_is_repaired() -> None:
     """A longer one is returned as it is."""
+    assert LONGEST_TEXT == 65_536
     text = "nan" + " " * (LONGEST_TEXT - 3)
     assert repaired(text) == "NaN "
     assert repaired(text + " ") == text + " "
