@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import httpx
 
+from omipay_async.clock import Deadline
 from omipay_async.errors import ConfigurationError
 from omipay_async.events import logger
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
@@ -46,6 +47,8 @@ from .unsigned import UnsignedTransport
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Coroutine
+
+    from omipay_async.clock import Clock
 
     from .connection import Connection
     from .http_transport import HTTPTransport
@@ -71,12 +74,15 @@ class Slot:
             self.connection.abort()
             self.connection = None
 
-    def take_connection(self, base_url: str, now: float) -> Connection | None:
-        """Take the connection that was kept, if it leads to ``base_url`` and is not too old."""
+    def take_connection(self, base_url: str, clock: Clock) -> Connection | None:
+        """Take the connection that was kept, if it leads to ``base_url`` and is not too old.
+
+        A machine that slept for long has lost its connections, although the monotonic clock may have stood still.
+        """
         connection, self.connection = self.connection, None
         if connection is None:
             return None
-        if connection.base_url != base_url or now - connection.idle_since > _KEEPALIVE_S:
+        if connection.base_url != base_url or connection.kept_until is None or connection.kept_until.is_over(clock):
             connection.abort()
             return None
         return connection
@@ -154,7 +160,7 @@ class HTTPClient:
         if self._own is None:
             self._own = _new_transport(self._network, ssl_context(self._verify))
         if not attempt.travels_alone:
-            attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock.monotonic())
+            attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock)
         try:
             got = await self._exchange(attempt, functools.partial(self._over_own_connections, self._own))
             if isinstance(got, Received):
@@ -169,7 +175,7 @@ class HTTPClient:
         """Keep the connection over which a whole reply came, if another request may go over it."""
         connection = attempt.connection
         if connection is not None and connection.is_idle and not attempt.travels_alone and not self._is_closed():
-            connection.idle_since = attempt.clock.monotonic()
+            connection.kept_until = Deadline.after(attempt.clock, _KEEPALIVE_S)
             slot.connection = connection
 
     async def _exchange_over_httpcore(self, proxy: Proxy | None, attempt: Attempt) -> Received | Failed:

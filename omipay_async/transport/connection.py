@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from omipay_async.clock import Deadline
+
     RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 _PROTOCOLS: Final = ("http/1.1",)
@@ -138,7 +140,7 @@ class Connection(asyncio.BufferedProtocol):
         "_transport",
         "base_url",
         "gone",
-        "idle_since",
+        "kept_until",
         "loop",
         "state",
     )
@@ -152,7 +154,7 @@ class Connection(asyncio.BufferedProtocol):
         self.gone: asyncio.Future[None] = self.loop.create_future()
         """Done when the socket is closed."""
         self.state = ConnectionState.FRESH
-        self.idle_since = 0.0
+        self.kept_until: Deadline | None = None
         self._buffer = memoryview(bytearray(_READ_AT_ONCE))
         self._received = 0
         self._records: TLSRecords | None = None

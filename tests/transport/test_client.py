@@ -19,6 +19,7 @@ from omipay_async import (
     RetryPolicy,
     TransportError,
 )
+from omipay_async.clock import Deadline
 from omipay_async.protocol.reply import LARGEST_REPLY
 from omipay_async.transport.client import Slot
 from tests.support.scripted_gateway import (
@@ -231,8 +232,10 @@ class Kept:
     """A connection that was kept."""
 
     base_url = "http://gateway.test"
-    idle_since = 100.0
     aborted = False
+
+    def __init__(self, kept_until: Deadline) -> None:
+        self.kept_until = kept_until
 
     def abort(self) -> None:
         """Close."""
@@ -240,27 +243,32 @@ class Kept:
 
 
 @pytest.mark.parametrize(
-    ("base_url", "now", "taken"),
+    ("base_url", "waits", "sleeps", "taken"),
     [
-        ("http://gateway.test", 100, True),
-        ("http://gateway.test", 130, True),
-        ("http://gateway.test", 130.001, False),
-        ("http://second.test", 100, False),
+        ("http://gateway.test", 0, 0, True),
+        ("http://gateway.test", 30, 0, True),
+        ("http://gateway.test", 30.001, 0, False),
+        ("http://gateway.test", 0, 30.001, False),
+        ("http://second.test", 0, 0, False),
     ],
 )
-def test_a_kept_connection_is_taken_once_and_only_for_its_own_node(base_url: str, now: float, *, taken: bool) -> None:
-    """Within half a minute. One that cannot be used is closed."""
-    kept = Kept()
+async def test_a_kept_connection_is_taken_once_and_only_for_its_own_node(
+    clock: ManualClock, base_url: str, waits: float, sleeps: float, *, taken: bool
+) -> None:
+    """Within half a minute, by the wall clock too. One that cannot be used is closed."""
+    kept = Kept(Deadline.after(clock, 30))
     slot = Slot(untyped(kept))
-    assert (untyped(slot).take_connection(base_url, now) is kept) is taken
+    await clock.advance(waits)
+    clock.shift(sleeps)
+    assert (untyped(slot).take_connection(base_url, clock) is kept) is taken
     assert kept.aborted is not taken
     assert slot.connection is None
-    assert slot.take_connection(base_url, now) is None
+    assert slot.take_connection(base_url, clock) is None
 
 
-def test_a_slot_closes_what_it_keeps() -> None:
+def test_a_slot_closes_what_it_keeps(clock: ManualClock) -> None:
     """And keeps nothing after that."""
-    kept = Kept()
+    kept = Kept(Deadline.after(clock, 30))
     slot = Slot(untyped(kept))
     for _ in range(2):
         slot.close()
