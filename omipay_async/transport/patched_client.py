@@ -1,9 +1,9 @@
 """Sends a request through an ``httpx.AsyncClient``, for programs that have patched the methods of that class.
 
-Tracers (Sentry, Elastic APM, New Relic, Datadog) and mocks (pook, respx with ``using="httpx"``, vcrpy below 8) do so. A
-session does not need a client to send a request. But without one, a test suite that mocks the gateway would reach the
-real gateway; and Elastic APM, which has patched httpcore too, would write down the signed URL that it sees there: it
-does so unless it has seen the request of a client.
+Tracers (Sentry, Elastic APM, New Relic, Datadog) do so, and mocks: pook, respx with ``using="httpx"``, vcrpy below 8,
+tests that replace ``AsyncClient.get``. A session does not need a client to send a request. But without one, a test
+suite that mocks the gateway would reach the real gateway; and Elastic APM, which has patched httpcore too, would write
+down the signed URL that it sees there: it does so unless it has seen the request of a client.
 
 The client gets a request without a signature. The one that is sent is made below it.
 """
@@ -31,11 +31,13 @@ _STEPS: Final = (
     "_transport_for_url",
 )
 """What a client does to send a request, one method within the other."""
+_ENTRIES: Final = ("get", "post", "request")
+"""The methods of a client that programs call, which make a request and send it."""
 
 
 def client_is_patched() -> bool:
     """Whether another program has replaced a method by which a client sends a request, or the class."""
-    return any(is_patched(httpx.AsyncClient, step) for step in _STEPS)
+    return any(is_patched(httpx.AsyncClient, method) for method in (*_STEPS, *_ENTRIES))
 
 
 async def send_through_client(
@@ -46,6 +48,9 @@ async def send_through_client(
 ) -> httpx.Response:
     """Send the request of ``attempt`` over ``transport``. What patched the client sees ``unsigned`` in its place."""
     client = httpx.AsyncClient(transport=_Signed(transport, request_of, attempt))
+    if any(is_patched(httpx.AsyncClient, entry) for entry in _ENTRIES):
+        entry = client.get if unsigned.method == "GET" else client.post
+        return await entry(unsigned.url, headers=unsigned.headers)
     return await client.send(unsigned, stream=True)
 
 

@@ -61,6 +61,41 @@ async def test_a_mock_of_any_method_answers(monkeypatch: pytest.MonkeyPatch, met
             await scan(omipay, "A-2")
 
 
+@pytest.mark.parametrize("methods", [("request",), ("get", "post")], ids="-".join)
+async def test_a_mock_of_what_programs_call_answers(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, methods: tuple[str, ...]
+) -> None:
+    """It gets the address without parameters, and our headers."""
+    answers = [httpx.Response(200, json=PAID), httpx.Response(200, json=SALE)]
+    mocked = mock.AsyncMock(side_effect=answers)
+    for method in methods:
+        monkeypatch.setattr(httpx.AsyncClient, method, mocked)
+    async with open_session(gateway) as omipay:
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+    assert gateway.numbers == []
+    read, charge = (call.args[-1] for call in mocked.await_args_list)
+    assert (read.path, charge.path) == ("/omipay/api/v2/QueryOrder", "/omipay/api/v2/MakeScanOrder")
+    assert not read.query
+    assert all("omipay" in call.kwargs["headers"]["User-Agent"] for call in mocked.await_args_list)
+
+
+async def test_what_wraps_get_lets_the_request_through(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway's answer comes back, of a read and of a charge."""
+    old, seen = httpx.AsyncClient.get, []
+
+    async def get(client: httpx.AsyncClient, url: httpx.URL, **options: Any) -> httpx.Response:
+        seen.append(url.path)
+        return await old(client, url, **options)
+
+    monkeypatch.setattr(httpx.AsyncClient, "get", get)
+    async with open_session(gateway) as omipay:
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+    assert seen == ["/omipay/api/v2/QueryOrder"]
+    assert gateway.numbers == ["OM-1", "A-1"]
+
+
 async def test_respx_above_httpcore() -> None:
     """Its other mode replaces a method by which a client chooses its transport."""
     async with open_session(NOWHERE) as omipay:
