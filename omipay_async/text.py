@@ -98,7 +98,9 @@ def beginning(text: object, length: int) -> str:
 def wide_encoding(text: bytes | bytearray) -> str | None:
     """UTF-16 or UTF-32, if its first four bytes show that ``text`` is in it, with or without a byte order mark."""
     first = bytes(text[:_FIRST_BYTES])
-    encoding = json.detect_encoding(first) if len(first) == _FIRST_BYTES else "utf-8"
+    if len(first) < _FIRST_BYTES or (first.isascii() and 0 not in first):
+        return None
+    encoding = json.detect_encoding(first)
     return None if encoding.startswith("utf-8") else encoding
 
 

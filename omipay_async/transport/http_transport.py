@@ -16,7 +16,7 @@ import httpcore
 import httpx
 
 from .attempt import ATTEMPT
-from .patches import is_patched
+from .patches import TRANSPORT_METHOD, is_patched
 from .requests import address_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class HTTPTransport(httpx.AsyncHTTPTransport):
 
     def is_watched(self) -> bool:
         """Whether another program watches or mocks httpx's transports, so that requests must go through httpx."""
-        return is_patched(_PATCHED_BY_TRACERS)
+        return is_patched(_PATCHED_BY_TRACERS, TRANSPORT_METHOD)
 
     async def exchange(self, attempt: Attempt, method: bytes, headers: RawHeaders) -> Reply:
         """Send a request over a connection of our own, and return the reply. httpx does not see it.

@@ -37,7 +37,7 @@ _ENTRIES: Final = ("get", "post", "request")
 
 def client_is_patched() -> bool:
     """Whether another program has replaced a method by which a client sends a request, or the class."""
-    return any(is_patched(httpx.AsyncClient, method) for method in (*_STEPS, *_ENTRIES))
+    return is_patched(httpx.AsyncClient, *_STEPS, *_ENTRIES)
 
 
 async def send_through_client(
@@ -48,7 +48,7 @@ async def send_through_client(
 ) -> httpx.Response:
     """Send the request of ``attempt`` over ``transport``. What patched the client sees ``unsigned`` in its place."""
     client = httpx.AsyncClient(transport=_Signed(transport, request_of, attempt))
-    if any(is_patched(httpx.AsyncClient, entry) for entry in _ENTRIES):
+    if is_patched(httpx.AsyncClient, *_ENTRIES):
         entry = client.get if unsigned.method == "GET" else client.post
         return await entry(unsigned.url, headers=unsigned.headers)
     return await client.send(unsigned, stream=True)
