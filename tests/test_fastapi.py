@@ -221,7 +221,10 @@ def with_middleware(parent: fastapi.FastAPI, child: fastapi.FastAPI) -> None:
 def in_an_included_router(parent: fastapi.FastAPI, child: fastapi.FastAPI) -> None:
     router = fastapi.APIRouter()
     router.routes.append(Mount("/child", child))
+    before = len(parent.routes)
     parent.include_router(router)
+    if len(parent.routes) == before:  # older versions leave out what an included router mounts
+        parent.router.routes.append(Mount("", router))
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the start", "after the start"])

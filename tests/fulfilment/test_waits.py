@@ -143,6 +143,17 @@ async def test_a_backend_without_notes_is_not_asked_for_any(
     assert caplog.messages == []
 
 
+async def test_a_wait_that_ends_leaves_others_for_the_same_number_alone(clock: ManualClock, gateway: Gateway) -> None:
+    """They are woken at once, and need not wait until they look again."""
+    async with gateway.session() as omipay:
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=30))
+        given_up = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=30))
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        await omipay.confirm_notification(notification(clock))
+        assert (await outcome(waiting)).order_no == "TR1"
+
+
 @pytest.mark.parametrize("end", ["found", "timeout", "cancelled"])
 async def test_a_wait_leaves_nothing_behind(clock: ManualClock, gateway: Gateway, end: str) -> None:
     """That holds however often it looked and however it ends, since a till waits thousands of times in a year."""

@@ -194,6 +194,19 @@ async def test_one_locked_row_does_not_stop_a_sweep(
         assert [waiting.order_no for waiting in await books.waiting()] == numbers[:1]
 
 
+async def test_a_sweep_passes_over_rows_that_another_process_has_locked(
+    books: Books, other: Books, sandbox: Sandbox
+) -> None:
+    """It takes the others at once, so that several processes share the work."""
+    async with sandbox.session() as omipay:
+        numbers = await sold(omipay, books, 3)
+        async with held_connection(other) as holding:
+            lock = text("SELECT 1 FROM omipay_order WHERE order_no = :number FOR UPDATE")
+            await holding.execute(lock, {"number": numbers[0]})
+            report = await books.sweep(omipay, _accept)
+        assert (report.waiting, report.errors) == (2, 0)
+
+
 async def _accept(_: Order) -> None: ...
 
 
