@@ -103,18 +103,26 @@ async def test_a_wait_that_was_woken_without_a_note_looks_once_and_goes_on_by_in
 
 @pytest.mark.parametrize("order_no", [None, 7.5, ["TR1"], {}], ids=str)
 async def test_a_note_without_the_number_of_an_order_does_not_confirm_anything(
-    clock: ManualClock, gateway: Gateway, order_no: object
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, order_no: object
 ) -> None:
-    """An order that a wait returns always has its number."""
+    """An order that a wait returns always has its number. The log says where the note is."""
     backend = MemoryBackend(clock=clock)
     await backend.note(KEY, json.dumps({"order_no": order_no, "raw": PAID}))
     async with gateway.session(backend=backend) as omipay:
         waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=1))
         await clock.advance(1)
         assert isinstance(await outcome(waiting), PollTimeout)
+    assert "a note of a paid order in the backend is ignored" in caplog.text
 
 
-@pytest.mark.parametrize("wrong", [{"result_code": "PAYING"}, {"out_order_no": "T1-000232"}, {"out_order_no": None}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"result_code": "PAYING"}, {"out_order_no": "T1-000232"}, {"out_order_no": None}),
+        *({field: None} for field in ("result_code", "currency", "amount")),
+    ],
+    ids=str,
+)
 async def test_a_note_of_an_order_that_is_not_paid_or_another_confirms_nothing(
     clock: ManualClock, gateway: Gateway, wrong: dict[str, Any]
 ) -> None:

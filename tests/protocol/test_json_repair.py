@@ -64,6 +64,12 @@ def test_a_number_that_json_does_not_have_hides_no_payment(written: str) -> None
         )
 
 
+@pytest.mark.parametrize("escape", [r"\"", r"\\", r"\/", r"\b", r"\f", r"\n", r"\r", r"\t", r"\u00ab", r"\u00AB"])
+def test_the_escapes_of_json_stay_as_they_are(escape: str) -> None:
+    """Also beside something that is repaired."""
+    assert repaired(f'{{"a":"{escape}","b":nan}}') == f'{{"a":"{escape}","b":NaN}}'
+
+
 @pytest.mark.parametrize("number", ["0", "-0", "-1", "10", "4.710", "0.5", "1e5", "1E+05", "-2.5e-3"])
 def test_the_numbers_of_json_stay_as_they_are(number: str) -> None:
     """Also beside something that is repaired."""
