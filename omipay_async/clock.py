@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+LAST_TURNS: Final = 200
+"""How many turns of the event loop a question under way gets when the time of those who wait for its answer is over:
+more than it takes to deliver a reply of ordinary length that has arrived already."""
 _LAST_TRY_S: Final = 0.5
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from omipay_async.clock import wait
+from omipay_async.clock import LAST_TURNS, wait
 from omipay_async.errors import OmipayError, TransportError
 
 from .backends import one_spelling
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 MOST_WAITING: Final = 1_000
 """How many bodies wait at most for a question to begin."""
-_LAST_TURNS: Final = 200
-"""How many turns of the event loop a question under way gets when the time of a body is over, as with polls."""
 _ENDPOINT: Final = "QueryOrder"
 
 
@@ -128,7 +126,7 @@ class Confirmations:
 
         It may lie in the socket already, if something has blocked the event loop or stopped the process.
         """
-        for _ in range(_LAST_TURNS):
+        for _ in range(LAST_TURNS):
             question = self._under_way.get(body.order_no)
             if body.answer.done() or question is None or body not in question.bodies:
                 break

@@ -18,7 +18,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.clock import call_later
+from omipay_async.clock import LAST_TURNS, call_later
 from omipay_async.errors import OmipayError
 from omipay_async.transport.cancellation import CancelScope, ScopeCancelled
 
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 _AT_A_TIME: Final = 200
 """How many polls are handled in one turn of the event loop."""
 _SHORTEST_QUESTION_S: Final = 0.001
-_LAST_TURNS: Final = 200
-"""How many turns of the event loop a question under way gets when the time of a poll is over: more than it takes to
-deliver a reply of ordinary length that has arrived already."""
 
 
 class Poller:
@@ -229,7 +226,7 @@ class Poller:
             return
         subject.expired.append(waiter)
         if len(subject.expired) == 1:
-            self._expire_later(subject, _LAST_TURNS)
+            self._expire_later(subject, LAST_TURNS)
 
     def _expire_later(self, subject: Subject[Any], turns: int) -> None:
         if subject.question is None or not turns:

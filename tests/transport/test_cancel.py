@@ -19,6 +19,8 @@ from .client import CANCELS, Transport, any_moment, cancel_task, named, open_ses
 from .server import Gateway, always, settled, until, url_of
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from omipay_async import AsyncOmipay, Event
 
     from .client import Cancel
@@ -117,17 +119,23 @@ async def test_money_cancelled_while_waiting(gateway: Gateway, transport: Transp
     assert gateway.numbers == ["A-1"]
 
 
+async def cancelled_in_the_handshake(gateway: Gateway, call: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+    """Begin a call, cancel it while it waits for the server's TLS, and return its task."""
+    task = asyncio.create_task(call)
+    await until(lambda: gateway.open_connections == 1)
+    await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.wait([task])
+    await settled(gateway)
+    return task
+
+
 async def test_money_cancelled_while_connecting(gateway: Gateway) -> None:
     """A money call that is cancelled in the handshake is NOT_DONE, and leaves no connection behind."""
     gateway.script = always(ACCEPT_HANG)
     events: list[Event] = []
     async with open_session(url_of(gateway.port, "https"), on_event=events.append) as omipay:
-        task = asyncio.ensure_future(scan(omipay, "A-1"))
-        await until(lambda: gateway.open_connections == 1)
-        await asyncio.sleep(0.005)
-        task.cancel()
-        await asyncio.wait([task])
-        await settled(gateway)
+        task = await cancelled_in_the_handshake(gateway, scan(omipay, "A-1"))
     assert task.cancelled()
     assert [event.outcome for event in named(events, "call")] == [Outcome.NOT_DONE]
 
@@ -142,12 +150,7 @@ async def test_a_handshake_that_is_cancelled_leaves_no_connection_to_the_garbage
     try:
         async with open_session(url_of(gateway.port, "https"), transport) as omipay:
             for call in (scan, query):
-                task = asyncio.ensure_future(call(omipay, "A-1"))
-                await until(lambda: gateway.open_connections == 1)
-                await asyncio.sleep(0.005)
-                task.cancel()
-                await asyncio.wait([task])
-                await settled(gateway)
+                await cancelled_in_the_handshake(gateway, call(omipay, "A-1"))
     finally:
         gc.enable()
 
