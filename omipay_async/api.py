@@ -106,9 +106,9 @@ class EndpointMethods(abc.ABC):
 
         ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``; ``pos_no`` is the
         number of a till. After payment the browser goes to ``redirect_url``; arriving there proves nothing.
-        ``direct_pay`` skips the gateway's own page; ``show_pc_pay_url`` asks for ``pc_pay_url`` too. Next: redirect the
-        browser to ``pay_url`` as it is, or show it as a QR code; then ``poll_until_paid(order)`` or wait for the
-        notification.
+        ``direct_pay`` asks for direct payment (presumably without the gateway's own page: the documents say no more),
+        ``show_pc_pay_url`` for ``pc_pay_url`` too. Next: redirect the browser to ``pay_url`` as it is, or show it as a
+        QR code; then ``poll_until_paid(order)`` or wait for the notification.
 
         Raises:
             OutcomeUnknown: nobody has this order's page, so nobody can pay it: make a new order under a new number.
@@ -218,7 +218,9 @@ class EndpointMethods(abc.ABC):
         o_number: str | None = None,
         timeout: float | None = None,
     ) -> AppOrder:
-        """A payment inside an Android or iOS app: hand ``order_string`` to the platform's SDK. CN 3.6.
+        """A payment inside an Android or iOS app, by ``order_string``. CN 3.6.
+
+        Hand it to the SDK of Alipay or WeChat, which opens the customer's app; POLi pays on a web page.
 
         ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``platform`` is
         ALIPAYONLINE, WECHATPAY (``app_id`` is required then) or POLI (at least 2 minor units). Next:
@@ -257,7 +259,8 @@ class EndpointMethods(abc.ABC):
 
         ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``app_id`` is the
         mini program's, ``customer_id`` the customer's openid there. Next: ``poll_until_paid(order)`` or wait for the
-        notification; what the mini program reports proves nothing.
+        notification; what the mini program reports proves nothing. The documents show this endpoint on the node CN only
+        (``region=Region.CN``).
 
         Raises:
             OutcomeUnknown: nobody can pay this order without its reply: make a new order under a new number.
@@ -318,6 +321,6 @@ class EndpointMethods(abc.ABC):
         """WeChat login answered as JSON. EN 2.9.
 
         ``redirect_uri`` must lie under the URL of the merchant's WESTORE. For a login in the customer's browser see
-        ``wechat_login_url`` and ``parse_wechat_login``.
+        ``wechat_login_url`` and ``parse_wechat_login``. The document shows this endpoint on the node AU only.
         """
         return await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})

@@ -32,14 +32,17 @@ class Currency(enum.StrEnum):
 
 
 class Language(enum.StrEnum):
-    """The language of ``error_msg`` and of pages (CN 2.2(7)); the gateway's default is CHS."""
+    """The language of the interface (CN 2.2(7)), presumably of ``error_msg`` and pages; the default is CHS."""
 
     EN = "EN"
     CHS = "CHS"
 
 
 class Region(enum.StrEnum):
-    """The two nodes of the gateway, which serve one system."""
+    """The two nodes of the gateway. No document says so, but they are taken to serve one system.
+
+    The documents show ``MakeAppletOrder`` on CN only, ``GetUserInfo`` on AU only, and everything else on both.
+    """
 
     AU = "AU"
     CN = "CN"
@@ -126,7 +129,7 @@ class RefundStatus(enum.StrEnum):
     Applied = "Applied"
     """The refund was requested."""
     MerchantConfirmed = "MerchantConfirmed"
-    """The merchant's side has agreed."""
+    """The merchant's side has agreed, and the request was sent to the platform."""
     OrganizationConfirmed = "OrganizationConfirmed"
     """The platform (WeChat, Alipay) has confirmed the request."""
     OrganizationPayback = "OrganizationPayback"
@@ -136,7 +139,7 @@ class RefundStatus(enum.StrEnum):
     MerchantRejected = "MerchantRejected"
     """The merchant's side has rejected it."""
     TimeoutClosed = "TimeoutClosed"
-    """It took longer than the platform allows."""
+    """The time in which this order can be refunded is over."""
     OrganizationFailed = "OrganizationFailed"
     """The platform could not pay it out."""
     CustomerCancelled = "CustomerCancelled"

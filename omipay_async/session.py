@@ -305,7 +305,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     def wechat_login_url(self, redirect_uri: str) -> str:
         """The URL at which a customer logs in with WeChat's browser; it returns to ``redirect_uri``. EN 2.9.
 
-        ``redirect_uri`` must lie under the URL of the merchant's WESTORE. The URL is signed: see ``pay_page_url``.
+        ``redirect_uri`` must lie under the URL of the merchant's WESTORE. The URL is signed: see ``pay_page_url``. The
+        document shows this endpoint on the node AU only.
         """
         self._life.ensure_open()
         query = validation.query(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri})

@@ -237,7 +237,7 @@ def demo(run: Run) -> Exit:
 
 
 async def _set_up(sandbox: Sandbox) -> None:
-    # The gateway delivers until it receives SUCCESS, and may then deliver once more (CN 3.9).
+    # CN 3.9 promises that nothing is delivered after SUCCESS. A shop bears it all the same: the answer may get lost.
     sandbox.faults.add(Fault.NOTIFICATION_DUPLICATE, times=1)
 
 

@@ -179,7 +179,7 @@ def refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     left = gateway.ledger.left_to_refund(order.order_no)
     if request.amount > left:
         raise ErrorReply(ErrorCode.AMOUNT_OVER_LIMIT, sentence("{} is left to refund", left))
-    if is_below_a_cent(request.amount, gateway.terms.known_rate(order.currency, Currency.AUD)):
+    if is_below_a_cent(request.amount, order.aud_rate):
         raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("amount comes to less than A$0.01"))
     made = Refund(
         gateway.number("RF"),
@@ -273,6 +273,7 @@ def _new_order(
         pay_currency,
         convert(request.amount, rate),
         rate,
+        gateway.terms.known_rate(request.get("currency"), Currency.AUD),
         gateway.clock.time_ms(),
         gateway.clock.monotonic(),
         language=request.get("language"),

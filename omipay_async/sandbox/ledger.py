@@ -45,6 +45,8 @@ class Order:
     pay_amount: int
     rate: Decimal
     """1 ``currency`` in ``pay_currency``."""
+    aud_rate: Decimal
+    """1 ``currency`` in Australian dollars, in which Omipay settles, when the order was made."""
     created_ms: int
     created_s: float
     """When it was made, by the monotonic clock."""

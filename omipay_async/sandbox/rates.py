@@ -64,5 +64,5 @@ def wire_rate(rate: Decimal) -> int:
 
 
 def is_below_a_cent(amount: int, aud_rate: Decimal) -> bool:
-    """Whether a refund of ``amount`` comes to less than A$0.01 (CN 3.10)."""
+    """Whether a refund of ``amount`` comes to less than A$0.01 at the order's own rate (CN 3.10)."""
     return amount * aud_rate < 1

@@ -39,9 +39,10 @@ def omipay_sandbox(omipay_clock: ManualClock) -> Iterator[Sandbox]:
 def omipay(omipay_sandbox: Sandbox) -> Iterator[AsyncOmipay]:
     """A session for ``omipay_sandbox``. Its ``notify_url`` leads to ``/omipay/notify`` of ``omipay_sandbox.app``.
 
-    Pass it to the app under test. In FastAPI, where endpoints take an ``OmipayDep``, use
-    ``app.dependency_overrides[get_omipay] = lambda: omipay`` and do not run the app's lifespan. Elsewhere, give your
-    program's factory a parameter for the session.
+    Pass it to the app under test. In FastAPI, where endpoints take an ``OmipayDep``, let
+    ``app.dependency_overrides[get_omipay]`` be an ``async def`` function that returns it (FastAPI runs any other in a
+    thread, which ``omipay_clock`` cannot see), and do not run the app's lifespan. Elsewhere, give your program's
+    factory a parameter for the session.
     """
     from omipay_async.sandbox import APP_NOTIFY_URL
 

@@ -47,6 +47,26 @@ def test_the_fixtures_work_under_both_runners(tmp_path: Path, mark: str, options
     assert "1 passed" in run(tmp_path, *options)
 
 
+NO_THREADS = """
+import anyio.to_thread
+
+
+async def refuse(*_arguments: object, **_options: object) -> None:
+    raise AssertionError("a thread was used, which omipay_clock cannot see")
+
+
+anyio.to_thread.run_sync = refuse
+"""
+
+
+def test_nothing_in_the_shop_of_the_guide_runs_in_a_thread(tmp_path: Path) -> None:
+    """FastAPI runs a dependency that is not asynchronous in one. The clock would jump over a wait meanwhile."""
+    (program,) = [block.code for block in blocks(PAGE) if block.file == "test_shop.py"]
+    (tmp_path / "test_shop.py").write_text(program, encoding="utf-8")
+    (tmp_path / "conftest.py").write_text(NO_THREADS, encoding="utf-8")
+    assert "1 passed" in run(tmp_path, "-o", "asyncio_mode=auto")
+
+
 def test_the_tables_are_current() -> None:
     """Each fault and each payment code, with what it does."""
     page = PAGE.read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from omipay_async.codes import ErrorCode
 from omipay_async.protocol.endpoints import COMMON_ERROR_CODES, ENDPOINTS
 from omipay_async.sandbox import Fault, PaymentCode, Sandbox
+from omipay_async.sandbox.rates import RATES
 
 from .raw import RawClient
 
@@ -187,6 +189,15 @@ async def test_refund_below_a_cent(raw: RawClient) -> None:
     assert (await raw.ask("Refund", order_no=number, amount="5"))["error_code"] == "PARAMETER_INVALID"
     assert (await raw.ask("Refund", order_no=number, amount="6"))["return_code"] == "SUCCESS"
     assert (await raw.ask("Refund", order_no=await raw.scanned(), amount="1"))["return_code"] == "SUCCESS"
+
+
+async def test_a_refund_is_converted_at_the_rate_of_its_order(raw: RawClient, sandbox: Sandbox) -> None:
+    """CN 3.10: "at the rate when the order was made", whatever the rate of the day is."""
+    number = await raw.scanned(currency="CNY", amount="100")
+    sandbox.gateway.terms.rates = {**RATES, "CNY": Decimal(100)}
+    assert (await raw.ask("Refund", order_no=number, amount="6"))["return_code"] == "SUCCESS"
+    later = await raw.scanned(currency="CNY", amount="100")
+    assert (await raw.ask("Refund", order_no=later, amount="6"))["error_code"] == "PARAMETER_INVALID"
 
 
 async def test_amount_below_the_smallest(raw: RawClient, sandbox: Sandbox) -> None:
