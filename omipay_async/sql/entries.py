@@ -159,8 +159,9 @@ class Entries:
     async def _resolve_call_of(self, connection: AsyncConnection, m_number: str, order: Order) -> None:
         """Close the call that made ``order`` as DONE, if that was not known before.
 
-        If several calls have one number, each order resolves only one of them. It does not matter which, since all of
-        them have the same number, amount and currency.
+        If several calls have one number, each order resolves only one of them. Which one does not matter, since all of
+        them have the same number, amount and currency, except that a call that may be under way comes first: its reply
+        may name this order, and would leave a second call resolved by it.
         """
         order_no = storable_text(order.order_no)
         query = (
@@ -307,7 +308,8 @@ def _call_to_resolve(calls: Sequence[Any], order_no: str) -> Any:
     if any(call.outcome == JournalOutcome.DONE for call in known):
         return None
     unknown = [call for call in calls if call.outcome != JournalOutcome.DONE and call.order_no is None]
-    candidates = known or [call for call in unknown if call.closed_at is None] or unknown
+    under_way = [call for call in unknown if call.outcome is None]
+    candidates = known or under_way or [call for call in unknown if call.closed_at is None] or unknown
     return candidates[0] if candidates else None
 
 

@@ -221,7 +221,6 @@ async def test_a_customer_of_celery_who_does_not_pay_is_not_an_error(tmp_path: P
     save_files(DOCS / "worker.md", tmp_path)
     (tmp_path / "last_retry.py").write_text(
         "import celery_worker, sys\n"
-        "celery_worker.startup()\n"
         "result = celery_worker.settle.apply((sys.argv[1],), retries=30)\n"
         "celery_worker.shutdown()\n"
         "print(result.state, result.result)\n",
@@ -234,6 +233,31 @@ async def test_a_customer_of_celery_who_does_not_pay_is_not_an_error(tmp_path: P
         settings = environment | {"OMIPAY_BOOKS_URL": books_url}
         async with running(tmp_path, "last_retry.py", order_no, **settings) as program:
             await program.until("SUCCESS READY")
+
+
+@pytest.mark.skipif(is_missing("celery"), reason="celery is not installed: pip install -e '.[dev-guides]'")
+async def test_a_process_of_celery_that_was_started_before_its_database_fulfils_later(tmp_path: Path) -> None:
+    """Its first task fails, and the next one finds the database there."""
+    save_files(DOCS / "worker.md", tmp_path)
+    database = tmp_path / "later" / "books.db"
+    (tmp_path / "early.py").write_text(
+        "import celery_worker, pathlib, sqlite3, sys\n"
+        "print(celery_worker.settle.apply((sys.argv[1],), retries=30).state)\n"
+        "pathlib.Path('later').mkdir()\n"
+        "sqlite3.connect('later/books.db').execute('CREATE TABLE outbox (order_no TEXT, message TEXT)')\n"
+        "print(celery_worker.settle.apply((sys.argv[1],), retries=30).state)\n"
+        "celery_worker.shutdown()\n",
+        encoding="utf-8",
+    )
+    async with served() as (sandbox, environment):
+        other_books = f"sqlite:///{tmp_path / 'shop.db'}"
+        async with open_shop(sandbox, environment["OMIPAY_BASE_URL"], other_books) as omipay:
+            order_no = await make_order(omipay)
+        await sandbox.customer.pays(order_no)
+        settings = environment | {"OMIPAY_BOOKS_URL": f"sqlite:///{database}"}
+        async with running(tmp_path, "early.py", order_no, **settings) as program:
+            assert (await program.end()).splitlines() == ["FAILURE", "SUCCESS"]
+    assert effects(database) == [order_no]
 
 
 async def test_the_program_that_makes_an_order_to_try_a_worker_with(tmp_path: Path) -> None:

@@ -135,6 +135,16 @@ async def test_an_order_that_is_known_already_resolves_no_other_call(books: Book
     assert [row[0] for row in await outcomes(books)] == ["UNKNOWN", "DONE"]
 
 
+async def test_an_order_that_is_confirmed_before_its_reply_resolves_the_call_under_way(books: Books) -> None:
+    """The notification overtook the reply. An earlier call under the same number is still unknown."""
+    await books.closing(entry(outcome=UNKNOWN))
+    call = entry()
+    await books.opening(call)
+    await books.confirmed(M, order("TR2"))
+    await books.closing(attrs.evolve(call, outcome=DONE, order_no="TR2"))
+    assert [row[:2] for row in await outcomes(books)] == [("UNKNOWN", None), ("DONE", "TR2")]
+
+
 async def test_the_call_that_names_the_order_is_the_one_that_is_resolved(books: Books) -> None:
     """SYSTEM_ERROR came with an order's number: that call is resolved, not an older one under the same number."""
     await books.closing(entry(outcome=UNKNOWN))
