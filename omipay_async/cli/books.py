@@ -113,7 +113,10 @@ def _opened(db: str | None) -> Books:
         from omipay_async.sql.engines import missing_file
     except ImportError as error:
         raise ConfigurationError(str(error)) from None
-    books = Books(url)
+    try:
+        books = Books(url)
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error).replace("url_or_engine", "--db or OMIPAY_BOOKS_URL", 1)) from None
     if (file := missing_file(url)) is not None:
         message = sentence("there is no file {}: go to the folder of your program, or give the whole path", file)
         raise ConfigurationError(message)

@@ -26,22 +26,26 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "OMIPAY_M_NUMBER the merchant's number, with its leading zeros OMIPAY_SECRET_KEY the API key; asked "
         "for at a terminal if it is not set OMIPAY_REGION AU (default) or CN OMIPAY_BASE_URL another "
         "address, up to and including /omipay/api OMIPAY_LANGUAGE EN or CHS: the language of this command, "
-        "too OMIPAY_NOTIFY_URL where the gateway sends notifications of payments": (
+        "too OMIPAY_NOTIFY_URL where the gateway sends notifications of payments OMIPAY_BOOKS_URL where your "
+        'program keeps its books, for "omipay books"': (
             "  OMIPAY_M_NUMBER    商户编号，包括开头的零\n"
             "  OMIPAY_SECRET_KEY  商户 API 密钥；未设置时在终端询问\n"
             "  OMIPAY_REGION      AU（默认）或 CN\n"
             "  OMIPAY_BASE_URL    其他网关地址，到 /omipay/api 为止\n"
             "  OMIPAY_LANGUAGE    EN 或 CHS：也是本命令使用的语言\n"
-            "  OMIPAY_NOTIFY_URL  网关发送支付通知的地址"
+            "  OMIPAY_NOTIFY_URL  网关发送支付通知的地址\n"
+            "  OMIPAY_BOOKS_URL   程序的账本所在位置，供 omipay books 使用"
         ),
         "Exit codes (an error is one line on standard error):": "退出码（错误信息是标准错误上的一行）：",
         "0 done 1 refused by the gateway, failed or declined 2 bad input or configuration 3 nobody knows "
-        "whether money moved: do not repeat it 4 no usable answer": (
+        "whether money moved: do not repeat it 4 no usable answer 130 interrupted with Ctrl-C; the message says "
+        "what was sent": (
             "  0  完成\n"
             "  1  网关拒绝、失败或被拒付\n"
             "  2  输入或配置有误\n"
             "  3  没有人知道钱是否已动：不要重复\n"
-            "  4  没有可用的回答"
+            "  4  没有可用的回答\n"
+            "  130  被 Ctrl-C 中断；提示会说明已发送了什么"
         ),
         "Show the version.": "显示版本。",
         "Watch payments on a gateway in memory: no account, no network.": (

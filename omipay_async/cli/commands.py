@@ -97,6 +97,7 @@ def _program(
       OMIPAY_BASE_URL    another address, up to and including /omipay/api
       OMIPAY_LANGUAGE    EN or CHS: the language of this command, too
       OMIPAY_NOTIFY_URL  where the gateway sends notifications of payments
+      OMIPAY_BOOKS_URL   where your program keeps its books, for "omipay books"
 
     Exit codes (an error is one line on standard error):
 
@@ -105,6 +106,7 @@ def _program(
       2  bad input or configuration
       3  nobody knows whether money moved: do not repeat it
       4  no usable answer
+      130  interrupted with Ctrl-C; the message says what was sent
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

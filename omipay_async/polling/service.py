@@ -149,11 +149,13 @@ class PollingService:
 
 
 def _payment_failed(order: Order) -> PaymentFailed:
-    return PaymentFailed(f"order {order.order_no}: the order is {order.status}", order=order)
+    message = f"order {order.order_no} is {order.status} and will not be paid: a new attempt needs a new out_order_no"
+    return PaymentFailed(message, order=order)
 
 
 def _refund_failed(refund: Refund) -> RefundFailed:
-    return RefundFailed(f"refund {refund.refund_no}: the refund is {refund.status}", refund=refund)
+    why = f"refund {refund.refund_no} is {refund.status} and will not be paid out: a new one needs a new out_refund_no"
+    return RefundFailed(why, refund=refund)
 
 
 def _text(value: object) -> str | None:

@@ -116,7 +116,7 @@ class Database:
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError) -> T:
         """Return what ``work`` returns. Raises ``error`` after five seconds."""
         if self._sharing is not None and _within_effect.get() is self:
-            message = "the transactional handler that called this has the engine's only connection: call it later"
+            message = "a transactional handler has the engine's only connection: call this when that handler has ended"
             raise error(message)
         return await self._run(lambda: repeated(lambda: self._once(work)), error, ANSWER_S)
 
@@ -125,7 +125,7 @@ class Database:
     ) -> T:
         """Commit what ``work`` does, and return what it returns. Raises ``error`` after ``limit`` seconds."""
         if self.dialect.is_sqlite and _within_effect.get() is self:
-            message = "SQLite has only one writer, and it is the transactional handler that called this: call it later"
+            message = "a transactional handler is SQLite's only writer: call this when that handler has ended"
             raise error(message)
         limit = ANSWER_S if limit is None else limit
         return await self._run(lambda: repeated(lambda: self._once_written(work, limit)), error, limit)
@@ -384,5 +384,5 @@ def reason(error: BaseException) -> str:
     if isinstance(origin, TimeoutError) and not text:
         text = "it did not answer in time"
     is_missing = "no such table" in text or isinstance(origin, asyncpg.UndefinedTableError)
-    missing = " (was create_tables() called?)" if is_missing else ""
+    missing = " (call create_tables() once)" if is_missing else ""
     return f"{type(origin).__name__}: {text}{missing}" if text else type(origin).__name__

@@ -86,7 +86,9 @@ class Effects:
         """Run ``handler(order, connection)`` and commit it with the record; do nothing if the order is done already."""
         key = running_key()
         if key is None:
-            message = "a transactional handler is run by a session: give it to receive_notification, fulfil or sweep"
+            message = (
+                "a session must run a transactional handler: give it to receive_notification, fulfil, settle or run"
+            )
             raise InvalidRequest(message, parameter="handler")
         m_number = split_key(key)[0]
         row = m_number, order_key(order.order_no)

@@ -145,6 +145,13 @@ def test_without_a_url_it_shows_how_to_give_one(cli: Cli) -> None:
     assert "OMIPAY_BOOKS_URL" in ended.complaint
 
 
+def test_a_url_that_cannot_be_used_is_named_as_on_the_command_line(cli: Cli) -> None:
+    """The user typed no ``url_or_engine``."""
+    ended = cli("books", "--db", "till.db")
+    assert (ended.code, ended.complaint.count("url_or_engine")) == (2, 0)
+    assert "--db or OMIPAY_BOOKS_URL: not a database URL, such as sqlite:///omipay.db" in ended.complaint
+
+
 def test_a_file_that_does_not_exist_is_not_made(cli: Cli, tmp_path: Path) -> None:
     """Exit code 2: whoever is in another folder than the program would be shown empty books."""
     ended = cli("books", "--db", f"sqlite:///{tmp_path / 'till.db'}?timeout=1")

@@ -139,7 +139,7 @@ def test_qr_that_the_customer_declines_is_a_failure(cli: Cli) -> None:
     cli.after("MakeQROrder", lambda event: cli.moves(event.order_no, "FAILED"))
     ended = cli(*QR)
     assert ended.code == 1
-    assert ended.complaint.endswith("the order is FAILED")
+    assert "is FAILED and will not be paid" in ended.complaint
 
 
 def test_qr_whose_reply_is_lost_can_not_be_paid_by_anybody(cli: Cli) -> None:

@@ -198,7 +198,7 @@ async def test_failed_statuses_are_payment_failed(
     error = await outcome(await begin(clock, omipay.poll_until_paid("TR1", first_wait=0)))
     assert isinstance(error, PaymentFailed)
     assert (error.order.status, error.order.order_no, error.outcome) == (status, "TR1", Outcome.NOT_DONE)
-    assert str(error) == f"order TR1: the order is {status}"
+    assert str(error).startswith(f"order TR1 is {status} and will not be paid: ")
 
 
 @pytest.mark.parametrize("status", ["READY", "PAYING", "REVERSING", "paid", ""])
@@ -241,7 +241,7 @@ async def test_a_failed_refund_is_an_error(
     error = await outcome(await begin(clock, omipay.poll_until_refunded(waiting, first_wait=0, timeout=60)))
     assert isinstance(error, RefundFailed)
     assert (error.refund.status, error.refund.refund_no, error.outcome) == (status, "RF1", Outcome.NOT_DONE)
-    assert str(error) == f"refund RF1: the refund is {status}"
+    assert str(error).startswith(f"refund RF1 is {status} and will not be paid out: ")
 
 
 async def test_the_poll_event_shows_how_it_ended(
