@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from omipay_async import ErrorCode
 from omipay_async.sandbox import Fault, PaymentCode
 from tests.support.markdown import DOCS, blocks, save_files
 
@@ -74,3 +76,9 @@ def test_the_tables_are_current() -> None:
         assert f"| `{fault}` | {fault.description} | {f'{fault.seconds:g} |' if fault.seconds else '|'}" in page
     for code in PaymentCode:
         assert f"| `PaymentCode.{code.name}` | `{code}` | {code.description} |" in page
+
+
+def test_the_page_says_how_each_error_code_comes_about() -> None:
+    """By a payment code, by a fault, or in the table of the others."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert [code for code in ErrorCode if not re.search(rf"\b{code}\b", page)] == []

@@ -244,11 +244,17 @@ async def test_wechat_login(raw: RawClient, sandbox: Sandbox) -> None:
     """A program gets JSON; a browser is redirected with the same fields added to the query of its ``redirect_uri``."""
     assert await raw.ask("GetUserInfo") == sandbox.gateway.wechat_user
     raw.http.headers["accept"] = "text/html,*/*"
-    for uri, joint in (("https://shop.test/login", "?"), ("https://shop.test/login?a=1", "&")):
+    page = "https://shop.test/login"
+    for uri, start, end in (
+        (page, f"{page}?openid=", ""),
+        (f"{page}?a=1", f"{page}?a=1&openid=", ""),
+        (f"{page}#/home", f"{page}?openid=", "#/home"),
+    ):
         response = await raw.send("GetUserInfo", "GET", redirect_uri=uri)
         assert response.status_code == 302
         target = response.headers["location"]
-        assert target.startswith(f"{uri}{joint}openid=")
+        assert target.startswith(start)
+        assert target.endswith(end)
         assert dict(parse_qsl(urlsplit(target).query)).items() >= dict(sandbox.gateway.wechat_user).items()
     refused = await raw.send("GetUserInfo", "GET")
     assert refused.json()["error_code"] == "PARAMETER_INVALID"

@@ -134,8 +134,8 @@ def _redirect(routed: RoutedRequest, asked: gateway.Request, reply: dict[str, An
     is_browser = "text/html" in routed.request.headers.get("accept", "")
     if asked.endpoint.name != "GetUserInfo" or "openid" not in reply or not is_browser:
         return None
-    target = absolute(parse_query(asked.query)["redirect_uri"])
-    return RedirectResponse(f"{target}{'&' if '?' in target else '?'}{urlencode(reply)}", 302)
+    target, mark, fragment = absolute(parse_query(asked.query)["redirect_uri"]).partition("#")
+    return RedirectResponse(f"{target}{'&' if '?' in target else '?'}{urlencode(reply)}{mark}{fragment}", 302)
 
 
 def _corrupted(response: Response, active_faults: dict[Fault, Rule]) -> Response:
