@@ -25,7 +25,7 @@ from omipay_async.text import printable
 
 from .backends import NOTES_KEPT_S, NoteKeeper
 from .leases import ask, lease_of
-from .notes import KIND, Notes, note_key
+from .notes import KIND, Notes, bare, note_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -118,6 +118,7 @@ class ConfirmedOrders:
                     extra=log_fields(order_no=order.order_no),
                 )
             return
+        number = bare(number)
         now = self._clock.monotonic()
         while self._remembered and next(iter(self._remembered.values()))[0] <= now:
             self._remembered.popitem(last=False)
@@ -182,7 +183,8 @@ class ConfirmedOrders:
         pause = _FIRST_PAUSE_S
         last_error: OmipayError | None = None
         self._wake_ups.listen()
-        waiter = self._new_waiter(out_order_no)
+        number = bare(out_order_no)
+        waiter = self._new_waiter(number)
         try:
             while True:
                 now = self._clock.monotonic()
@@ -190,7 +192,7 @@ class ConfirmedOrders:
                     # If something has blocked the event loop past the end, the last look has its time all the same.
                     is_last, until = True, (until if now < until + last_look_s else now) + last_look_s
                 try:
-                    order = self._remembered_order(out_order_no) or await self._noted(out_order_no, until - now, waiter)
+                    order = self._remembered_order(number) or await self._noted(number, until - now, waiter)
                 except OmipayError as error:
                     order, last_error = None, error
                 if order is not None:
@@ -201,11 +203,11 @@ class ConfirmedOrders:
                 if left <= 0 and is_last:
                     raise _timeout(out_order_no, timeout, last_error)
                 await wait(self._clock, (waiter,), min(pause, left))
-                self._forget_waiter(out_order_no, waiter)
-                waiter = self._new_waiter(out_order_no)
+                self._forget_waiter(number, waiter)
+                waiter = self._new_waiter(number)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
         finally:
-            self._forget_waiter(out_order_no, waiter)
+            self._forget_waiter(number, waiter)
 
     def _new_waiter(self, out_order_no: str) -> asyncio.Future[None]:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

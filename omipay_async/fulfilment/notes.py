@@ -30,7 +30,12 @@ _REQUIRED: Final = frozenset({"order_no", "status", "currency", "amount"})
 
 def note_key(m_number: str, out_order_no: str) -> str:
     """The key of a note, and of the wake-up that announces it."""
-    return f"{m_number}:{KIND}{out_order_no}"
+    return f"{m_number}:{KIND}{bare(out_order_no)}"
+
+
+def bare(out_order_no: str) -> str:
+    """A number without the spaces around it, which a database on either side may have added or removed."""
+    return out_order_no.strip()
 
 
 class Notes:
@@ -89,7 +94,8 @@ class Notes:
             text = "a note of a paid order in %s is ignored, because it cannot be read: %s"
             logger.warning(text, self._who, type(error).__name__)
             return None
-        return order if order.is_paid and order.out_order_no == out_order_no else None
+        same = order.out_order_no is not None and bare(order.out_order_no) == bare(out_order_no)
+        return order if order.is_paid and same else None
 
 
 def _writable(raw: Mapping[str, Any]) -> dict[str, Any]:

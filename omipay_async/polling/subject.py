@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
 
-from omipay_async.codes import ErrorCode
 from omipay_async.errors import (
     APIError,
     GatewayError,
@@ -103,7 +102,7 @@ def is_temporary(error: BaseException, primary_node: str) -> bool:
         return error.node is not None and error.node != primary_node
     if isinstance(error, TransportError | InvalidReply | GatewayError):
         return True
-    return type(error) is APIError and not isinstance(error.error_code, ErrorCode)
+    return type(error) is APIError  # USERPAYING, or a code that is in no document
 
 
 class Subject(Scheduled, Generic[S]):

@@ -32,7 +32,7 @@ from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_cod
 
 from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER
-from .jsontext import JSONObject, is_unreadable, issued_number
+from .jsontext import JSONObject, is_absent, is_unreadable, issued_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def _bare(value: object) -> object:
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     """Which number shows that a reply about a refund was received for an order, or the other way round."""
     endpoint = context.endpoint
-    named = [name for name in NUMBERS if raw.get(name) not in (None, "")]
+    named = [name for name in NUMBERS if not is_absent(raw.get(name))]
     foreign = next((name for name in named if name in endpoint.foreign_numbers), None)
     if foreign is None or any(name in endpoint.own_numbers for name in named):
         return None
@@ -112,7 +112,7 @@ def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | No
 
 def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -> bool:
     received, sent = raw.get(name), context.numbers.get(name)
-    return sent is not None and received not in (None, "") and _scalar_text(received).strip() != sent.strip()
+    return sent is not None and not is_absent(received) and _scalar_text(received).strip() != sent.strip()
 
 
 def _scalar_text(value: object) -> str:

@@ -17,7 +17,7 @@ from omipay_async import models, new_orders
 from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, order_status, refund_status
 from omipay_async.text import plain_text
 
-from .jsontext import DamagedText, issued_number, json_text, own_number
+from .jsontext import DamagedText, is_absent, issued_number, json_text, own_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -131,14 +131,14 @@ def _text_or_number(value: Any, _: Any = None) -> str:
 def _issued_number(value: Any, _: Any = None) -> str:
     number = issued_number(value)
     if number is None:
-        raise _WrongKindError("is not a string" if not isinstance(value, str) else "is blank")
+        raise _WrongKindError("is not a string" if not isinstance(value, str) else "is not UTF-8")
     return number
 
 
 def _own_number(value: Any, _: Any = None) -> str:
     number = own_number(value)
     if number is None:
-        raise _WrongKindError("is neither a string nor a whole number" if not isinstance(value, str) else "is blank")
+        raise _WrongKindError("is not UTF-8" if isinstance(value, str) else "is neither text nor a whole number")
     return number
 
 
@@ -226,7 +226,7 @@ class ModelConverter:
         """Convert ``raw`` to a ``model``. The values of ``known`` replace those of ``raw``.
 
         Only the ``essential`` fields must be readable. Any other field that is not becomes None, and stays in ``.raw``,
-        so that a field of less importance never hides a payment. null and "" count as absent, since both were seen.
+        so that a field of less importance never hides a payment.
 
         Raises:
             ValueError: naming each essential field that is missing or of the wrong kind, without its value.
@@ -281,7 +281,7 @@ def _new_converter(zone: tzinfo) -> cattrs.Converter:
 
 
 def _fields(model: type[Any], raw: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {name: value for name, value in raw.items() if value is not None and value != ""}
+    fields = {name: value for name, value in raw.items() if not is_absent(value)}
     for name, second in _SECOND_NAMES.get(model, {}).items():
         if name not in fields and second in fields:
             fields[name] = fields[second]

@@ -19,7 +19,7 @@ from .compression import unpacked
 from .consistency import is_paying, order_no_of, why_not_believed, word_of
 from .conversion import ModelConverter
 from .endpoints import MAKE_SCAN_ORDER
-from .jsontext import issued_number, json_object
+from .jsontext import is_absent, issued_number, json_object
 from .reply import LARGEST_REPLY
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ class ReplyDecoder:
         if paying:  # the order_time of a scan order is when it was paid
             return self._model(context, raw, {"status": OrderStatus.PAYING, "order_time": None})
         verdict = raw.get("return_code")
-        is_absent = verdict in (None, "")
-        if verdict != "SUCCESS" and (context.endpoint.needs_return_code or not is_absent):
+        if verdict != "SUCCESS" and (context.endpoint.needs_return_code or not is_absent(verdict)):
             raise ValueError("return_code is neither SUCCESS nor FAIL")
         if not 200 <= received.status < 300:
             message = f"it came with HTTP status {received.status}"

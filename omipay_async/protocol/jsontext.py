@@ -45,6 +45,11 @@ class JSONObject(dict[str, Any]):
         self.conflicts = conflicts
 
 
+def is_absent(value: object) -> bool:
+    """Whether a field says nothing. null and "" were seen; a database may fill the latter up with spaces."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def issued_number(value: object) -> str | None:
     """The gateway's number of an order or a refund; None if ``value`` is not one. It is text, and not blank."""
     return value if isinstance(value, str) and not isinstance(value, DamagedText) and value.strip() else None
@@ -59,8 +64,8 @@ def own_number(value: object) -> str | None:
 
 
 def is_unreadable(value: object) -> bool:
-    """Whether a field is there, but is not the merchant's number of anything. null and "" count as absent."""
-    return value not in (None, "") and own_number(value) is None
+    """Whether a field is there, but is not the merchant's number of anything."""
+    return not is_absent(value) and own_number(value) is None
 
 
 def reject_constant(word: str) -> NoReturn:

@@ -21,7 +21,7 @@ from omipay_async.protocol.notifications import ORDER_NO
 from omipay_async.text import plain_text, printable
 
 from .schedule import FIRST
-from .tables import CALL, ORDER, entry_columns, entry_of, order_key, storable, storable_text, values_of
+from .tables import CALL, ORDER, entry_columns, entry_of, order_key, storable, storable_number, storable_text, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Entries:
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(self._closing(entry))
             if entry.outcome != JournalOutcome.NOT_DONE and entry.order_no and not entry.out_refund_no:
-                sale = {"out_order_no": storable_text(entry.out_order_no), "amount": entry.amount}
+                sale = {"out_order_no": storable_number(entry.out_order_no), "amount": entry.amount}
                 sale |= {"currency": storable_text(entry.currency), "status": storable_text(entry.status)}
                 await connection.execute(self._made(entry.m_number, storable_text(entry.order_no), sale))
 
@@ -126,7 +126,7 @@ class Entries:
         now = self._dialect.now()
         reported = {
             "order_no": storable_text(order.order_no),
-            "out_order_no": storable_text(order.out_order_no),
+            "out_order_no": storable_number(order.out_order_no),
             "amount": order.amount if storable(order.amount) else None,
             "currency": storable_text(order.currency),
             "status": storable_text(order.status),
@@ -168,7 +168,7 @@ class Entries:
             select(CALL.c.id, CALL.c.order_no, CALL.c.outcome, CALL.c.closed_at)
             .where(
                 CALL.c.m_number == m_number,
-                CALL.c.out_order_no == storable_text(order.out_order_no),
+                CALL.c.out_order_no == storable_number(order.out_order_no),
                 CALL.c.amount == order.amount,
                 CALL.c.currency == storable_text(order.currency),
                 CALL.c.out_refund_no.is_(None),

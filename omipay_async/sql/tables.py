@@ -161,7 +161,8 @@ def values_of(entry: JournalEntry) -> dict[str, Any]:
     """An entry as values for ``omipay_call``."""
     values = {name: getattr(entry, name) for name in _ENTRY_FIELDS}
     plain = {name: storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
-    return plain | {"started_at": entry.started_at.astimezone(UTC), "until": entry.until.astimezone(UTC)}
+    times = {"started_at": entry.started_at.astimezone(UTC), "until": entry.until.astimezone(UTC)}
+    return plain | times | {"out_order_no": storable_number(entry.out_order_no)}
 
 
 @overload
@@ -178,6 +179,11 @@ def storable_text(text: str | None) -> str | None:
     The gateway may send any text in its replies, and an order that could not be stored would never be fulfilled.
     """
     return None if text is None else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", plain_text(text))
+
+
+def storable_number(out_order_no: str | None) -> str | None:
+    """A merchant's own number as the books store and compare it: without the spaces that a database adds or removes."""
+    return None if out_order_no is None else storable_text(out_order_no).strip()
 
 
 def storable(amount: int) -> bool:

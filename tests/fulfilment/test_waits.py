@@ -64,6 +64,21 @@ async def test_a_wait_looks_once_more_before_its_end(
     assert sorted(set(backend.asked)) == pytest.approx(looks)
 
 
+@pytest.mark.parametrize(("sold", "said"), [(NUMBER, f"{NUMBER}      "), (f"{NUMBER}  ", NUMBER)])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "in another process"])
+async def test_a_wait_finds_a_number_that_a_database_filled_up_with_spaces(
+    clock: ManualClock, gateway: Gateway, sold: str, said: str, elsewhere: bool
+) -> None:
+    """The merchant's own database, or the gateway's, as polls and notifications allow too."""
+    shared = SharedBackend(Channel(), clock)
+    gateway.on("QueryOrder", order("PAID", out_order_no=said))
+    async with gateway.session(backend=shared) as till, gateway.session(backend=shared) as shop:
+        waiting = await begin(clock, till.wait_for_notification(sold, timeout=60))
+        await (shop if elsewhere else till).confirm_notification(notification(clock, out_order_no=said))
+        await clock.advance(60)
+        assert (await outcome(waiting)).out_order_no == said
+
+
 @pytest.mark.parametrize("until", [60, 300], ids=["just until its end", "long after its end"])
 def test_a_wait_whose_event_loop_was_blocked_looks_once_more(until: int) -> None:
     """Another process has noted the order meanwhile."""

@@ -154,7 +154,9 @@ async def test_a_refund_is_compared_by_its_own_number(
     assert (await outcome(poll)).out_refund_no == "R-1"
 
 
-@pytest.mark.parametrize(("sold", "said"), [("T1-000231", "T1-000231   "), (" T1-000231", "T1-000231"), ("231 ", 231)])
+@pytest.mark.parametrize(
+    ("sold", "said"), [("T1-000231", "T1-000231   "), (" T1-000231", "T1-000231"), ("231 ", 231), ("T1", "  ")]
+)
 async def test_spaces_around_a_number_do_not_make_another_sale(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, sold: str, said: Any
 ) -> None:

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from omipay_async import (
-    APIError,
     AuthenticationError,
     ConfigurationError,
     GatewayError,
@@ -19,6 +18,7 @@ from omipay_async import (
     InvalidRequest,
     LookupFailed,
     OmipayError,
+    OrderStateError,
     Outcome,
     ParameterError,
     PaymentFailed,
@@ -47,6 +47,7 @@ PASSING = {
     "no order": {"return_code": "SUCCESS"},
     "system error": fail("SYSTEM_ERROR"),
     "unlisted": fail("BUSY_TRY_LATER"),
+    "still paying": fail("USERPAYING"),
 }
 
 
@@ -98,7 +99,7 @@ async def test_an_error_that_lasts_until_the_timeout_is_the_last_error(
         ("SIGN_TIMEOUT", AuthenticationError),
         ("PERMISSION_ERROR", LookupFailed),
         ("PARAMETER_INVALID", ParameterError),
-        ("USERPAYING", APIError),
+        ("ORDER_CLOSED", OrderStateError),
     ],
 )
 async def test_lasting_errors_are_raised_at_once(

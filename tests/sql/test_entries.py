@@ -108,6 +108,15 @@ async def test_an_order_that_differs_resolves_nothing(books: Books, other: dict[
     assert len(await books.unresolved()) == 1
 
 
+@pytest.mark.parametrize(("sold", "said"), [("T1-000231", "T1-000231    "), ("T1-000231   ", "T1-000231")])
+async def test_spaces_around_a_number_make_no_difference(books: Books, sold: str, said: str) -> None:
+    """A database that fills numbers up with spaces, or strips them, does not keep a call unresolved."""
+    call = entry(sold)
+    await books.opening(call)
+    await books.confirmed(M, order(out_order_no=said))
+    assert (await outcomes(books))[0][:3] == ("DONE", "TR1", "PAID")
+
+
 async def test_another_merchants_order_resolves_nothing(books: Books) -> None:
     """Two merchants may use the same numbers."""
     await books.closing(entry(outcome=UNKNOWN))
