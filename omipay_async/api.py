@@ -42,7 +42,7 @@ class EndpointMethods(abc.ABC):
         platform: Platform | str | None = None,
         timeout: float | None = None,
     ) -> ExchangeRate:
-        """What 1 ``currency`` is in ``base_currency`` (ISO 4217 codes) today, on ``platform`` (default WECHATPAY).
+        """Ask what 1 ``currency`` is in ``base_currency`` (ISO 4217) today, on ``platform`` (default WECHATPAY).
 
         For reference only: orders are converted by the platform. CN 3.1, EN 2.1.
 
@@ -64,12 +64,13 @@ class EndpointMethods(abc.ABC):
         o_number: str | None = None,
         timeout: float | None = None,
     ) -> QROrder:
-        """An order that the customer pays by scanning a QR code of ``qrcode``. CN 3.2, EN 2.2.
+        """Make an order that the customer pays by scanning a QR code of ``qrcode``. CN 3.2, EN 2.2.
 
-        ``amount`` is in the currency's minor unit: 450 is A$4.50. ``platform`` is WECHATPAY, ALIPAY or UPI;
-        ``o_number`` the store; ``notify_url`` defaults to the session's, and without one no notification is sent.
-        Store ``out_order_no`` before the call, and let it be a new one for each order. Next: show the code (or send the
-        browser to ``pay_page_url(order)``), then ``poll_until_paid(order)`` or wait for the notification.
+        ``order_name`` is what is sold. ``amount`` is in the currency's minor unit: 450 is A$4.50. ``out_order_no`` is
+        your own number: store it before the call, and use a new one for each order. ``platform`` is WECHATPAY, ALIPAY
+        or UPI, and ``o_number`` the number of a store. ``notify_url`` defaults to the session's; without one no
+        notification is sent. Next: show the code (or send the browser to ``pay_page_url(order)``), then
+        ``poll_until_paid(order)`` or wait for the notification.
 
         Raises:
             OutcomeUnknown: nobody has this order's code, so nobody can pay it: make a new order under a new number.
@@ -102,7 +103,7 @@ class EndpointMethods(abc.ABC):
         pos_no: str | None = None,
         timeout: float | None = None,
     ) -> JSAPIOrder:
-        """An order whose ``pay_url`` WeChat and Alipay can both open. CN 3.3, EN 2.3.
+        """Make an order whose ``pay_url`` WeChat and Alipay can both open. CN 3.3, EN 2.3.
 
         ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``; ``pos_no`` is the
         number of a till. After payment the browser goes to ``redirect_url``; arriving there proves nothing.
@@ -182,7 +183,7 @@ class EndpointMethods(abc.ABC):
         o_number: str | None = None,
         timeout: float | None = None,
     ) -> OnlineOrder:
-        """An Alipay or POLi payment on a web site: redirect the browser to ``pay_url``. CN 3.5.
+        """Make an order for a web site, paid by Alipay or POLi: redirect the browser to ``pay_url``. CN 3.5.
 
         ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``type`` is ``web``
         for PC browsers, ``wap`` for mobile ones; ``platform`` ALIPAYONLINE (default) or POLI, whose amounts are at
@@ -218,7 +219,7 @@ class EndpointMethods(abc.ABC):
         o_number: str | None = None,
         timeout: float | None = None,
     ) -> AppOrder:
-        """A payment inside an Android or iOS app, by ``order_string``. CN 3.6.
+        """Make an order that is paid inside an Android or iOS app, by ``order_string``. CN 3.6.
 
         Hand it to the SDK of Alipay or WeChat, which opens the customer's app; POLi pays on a web page.
 
@@ -255,12 +256,12 @@ class EndpointMethods(abc.ABC):
         o_number: str | None = None,
         timeout: float | None = None,
     ) -> AppletOrder:
-        """A payment inside a WeChat mini program: hand ``order.request_payment`` to ``wx.requestPayment``. CN 3.7.
+        """Make an order that is paid inside a WeChat mini program. CN 3.7.
 
         ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``app_id`` is the
-        mini program's, ``customer_id`` the customer's openid there. Next: ``poll_until_paid(order)`` or wait for the
-        notification; what the mini program reports proves nothing. The documents show this endpoint on the node CN only
-        (``region=Region.CN``).
+        mini program's, ``customer_id`` the customer's openid there. The documents show this endpoint on the node CN
+        only (``region=Region.CN``). Next: hand ``order.request_payment`` to ``wx.requestPayment``, then
+        ``poll_until_paid(order)`` or wait for the notification; what the mini program reports proves nothing.
 
         Raises:
             OutcomeUnknown: nobody can pay this order without its reply: make a new order under a new number.
@@ -280,7 +281,7 @@ class EndpointMethods(abc.ABC):
         return await self._call(endpoints.MAKE_APPLET_ORDER, timeout, values)
 
     async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order:
-        """The gateway's record of an order: the only proof of whether and how much was paid. CN 3.8, EN 2.5.
+        """Ask for the gateway's record of an order: the only proof of whether and how much was paid. CN 3.8, EN 2.5.
 
         ``order_no`` is Omipay's number. The gateway cannot look an order up by your own ``out_order_no``.
 
@@ -301,13 +302,14 @@ class EndpointMethods(abc.ABC):
         Raises:
             OrderStateError: ORDER_NOT_PAID, AMOUNT_OVER_LIMIT (more than is left of the order).
             LookupFailed: ORDER_NO_ERROR, PERMISSION_ERROR.
-            OutcomeUnknown: do not repeat it; see "After UNKNOWN" in the README.
+            OutcomeUnknown: do not repeat it by program. A person may repeat a full refund after some minutes (the
+                answer is AMOUNT_OVER_LIMIT if the first was accepted). Look a partial one up in the back office.
         """
         values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
         return await self._call(endpoints.REFUND, timeout, values)
 
     async def query_refund(self, refund_no: str, *, timeout: float | None = None) -> Refund:
-        """The gateway's record of a refund. CN 3.11, EN 2.8.
+        """Ask for the gateway's record of a refund. CN 3.11, EN 2.8.
 
         ``refund_no`` is Omipay's number, from the receipt. The gateway cannot look a refund up by your own
         ``out_refund_no``.
@@ -318,9 +320,10 @@ class EndpointMethods(abc.ABC):
         return await self._call(endpoints.QUERY_REFUND, timeout, {"refund_no": refund_no})
 
     async def get_user_info(self, redirect_uri: str, *, timeout: float | None = None) -> WeChatUser:
-        """WeChat login answered as JSON. EN 2.9.
+        """Ask who logged in with WeChat, for a gateway that answers this call with JSON. EN 2.9.
 
-        ``redirect_uri`` must lie under the URL of the merchant's WESTORE. For a login in the customer's browser see
-        ``wechat_login_url`` and ``parse_wechat_login``. The document shows this endpoint on the node AU only.
+        The document describes both a JSON reply and a redirect of the customer's browser; for the redirect see
+        ``wechat_login_url`` and ``parse_wechat_login``. ``redirect_uri`` must lie under the URL of the merchant's
+        WESTORE. The document shows this endpoint on the node AU only.
         """
         return await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})

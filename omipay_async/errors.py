@@ -57,7 +57,7 @@ class Outcome(enum.StrEnum):
     NOT_DONE = "NOT_DONE"
     """It is certain that this call moved no money."""
     UNKNOWN = "UNKNOWN"
-    """Money may have moved. Do not repeat the call: see "After UNKNOWN" in the README."""
+    """Money may have moved. Do not repeat the call: :class:`OutcomeUnknown` and the README describe what to do."""
 
 
 class OmipayError(Exception):
@@ -179,8 +179,8 @@ class OutcomeUnknown(OmipayError):
     - A scan order: never charge again for this sale. ``wait_for_notification(out_order_no)`` or the back office
       (Omipay's merchant portal) shows whether it was paid.
     - Any other order: nobody has its page or code, so nobody can pay it. Make one under a new ``out_order_no``.
-    - A refund: a person looks it up in the back office. "After UNKNOWN" in the README explains when a full refund may
-      be repeated.
+    - A full refund: a person may repeat it after some minutes. AMOUNT_OVER_LIMIT then shows that the first one was
+      accepted. A partial refund: a person looks it up in the back office.
     """
 
     outcome = Outcome.UNKNOWN

@@ -42,14 +42,21 @@ T = TypeVar("T")
 class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     """A session with the Omipay gateway, for the life of a process and for many tasks at once.
 
-    Amounts are ints of the currency's minor unit (450 is A$4.50: see ``to_minor``), times are aware ``datetime``s. Each
-    method's ``timeout`` is the seconds that this one call may take in all. Besides what its own text names, it raises
-    ``InvalidRequest`` before anything is sent, naming the parameter, ``SessionClosed``, and when the gateway answers
-    FAIL an ``APIError`` (``AuthenticationError``, ``ParameterError``, ...). Where there is no usable answer:
+        async with AsyncOmipay("123456", "secret", region=Region.AU) as omipay:
+            order = await omipay.query_order(order_no)
 
-    - A read is repeated according to ``retry``, then raises ``TransportError``, ``InvalidReply`` or ``GatewayError``.
-    - A money call (``make_...``, ``refund``) raises ``NotSent`` when it is certain that nothing was sent, and
-      ``OutcomeUnknown`` when nobody knows: its documentation describes what to do then.
+    Amounts are ints of the currency's minor unit (450 is A$4.50: see ``to_minor``). Times are aware ``datetime``s. The
+    ``timeout`` of a method is how many seconds this one call may take in all.
+
+    Every method that sends a request raises the following, besides what its own text names:
+
+    - ``InvalidRequest``: an argument is wrong; the message names it. Nothing was sent.
+    - ``SessionClosed``: the session was closed before or during the call.
+    - ``APIError`` (``AuthenticationError``, ``ParameterError``, ...): the gateway answered FAIL.
+    - Of a read without a usable answer, after the repeats that ``retry`` allows: ``TransportError``, ``InvalidReply``
+      or ``GatewayError``.
+    - Of a money call (``make_...``, ``refund``) without a usable answer: ``NotSent`` if it is certain that nothing was
+      sent, ``OutcomeUnknown`` if nobody knows whether the gateway acted on it.
 
     Args:
         m_number: The merchant's number, a string with its leading zeros.
@@ -59,7 +66,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             loopback address or a ``transport`` is given.
         fallback: The other node (a ``Region`` or a base URL), used only when the first certainly never received the
             request. A node that could not be reached is tried last for 30 seconds.
-        language: EN or CHS, of the gateway's messages and pages.
+        language: EN or CHS, of the gateway's messages and pages; without it they are Chinese.
         notify_url: Where notifications of orders are sent, unless a call has another one.
         timezone: The zone of the gateway's times, a name or a ``tzinfo``; a name is looked up at first use.
         timeout: Seconds for a whole call: the wait for a slot, connecting, the reply, every repeat.
@@ -67,7 +74,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         retry: How reads are repeated, and money calls that were never sent.
         nonces: A callable that returns a fresh nonce of 10 to 32 letters and digits.
         clock: Where every wait and every timestamp comes from.
-        backend: Where fulfilled orders are recorded; ``omipay_async.redis.RedisBackend`` for many processes.
+        backend: Where fulfilled orders are recorded. By default in this process; several processes need
+            ``omipay_async.redis.RedisBackend`` or ``omipay_async.sql.Books``.
         journal: Where money calls are written down before they are sent; ``omipay_async.sql.Books`` is one.
         previous_secret_keys: Accepted in notifications, never used to sign: for the day a key is changed.
         on_event: A function (not an ``async`` one) that is called with each ``Event``; for metrics, tracing, audit.

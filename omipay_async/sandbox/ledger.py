@@ -136,7 +136,11 @@ class _Due:
 
 @attrs.define
 class Ledger:
-    """The gateway's record of everything. Tests read it; only the gateway writes it. Amounts are in minor units."""
+    """The gateway's record of everything. Tests read it; only the gateway writes it. Amounts are in minor units.
+
+    ``orders`` and ``refunds`` are those that were made, by the gateway's number. ``calls`` is every request to an
+    endpoint, and ``deliveries`` every try to deliver a notification, oldest first.
+    """
 
     clock: Clock = attrs.field(repr=False)
     calls: list[Call] = attrs.field(factory=list, repr=False)

@@ -85,10 +85,12 @@ MODULES: Final = {
 }
 """What the extras bring: the module, and its classes and functions."""
 TESTING: Final = {
-    "Sandbox": ("omipay_async.sandbox", ("Sandbox",)),
+    "Sandbox": ("omipay_async.sandbox", ("Sandbox", "Customer", "Faults", "Ledger")),
     "Tests": ("omipay_async.testing", ("ManualClock", "assert_reconciled")),
 }
-"""What tests use most of; the guide to testing shows the rest."""
+"""What tests use."""
+MADE_BY_OTHERS: Final = {"Customer", "Faults", "Ledger"}
+"""What a program is given, as ``sandbox.customer``, ``sandbox.faults`` and ``sandbox.ledger``, and does not make."""
 METHODS_OF: Final = {
     "Sandbox": (
         "session",
@@ -100,6 +102,20 @@ METHODS_OF: Final = {
         "advance_refund",
         "add_merchant",
         "aclose",
+    ),
+    "Customer": ("scans", "pays", "declines", "cancels"),
+    "Faults": ("add", "remove", "clear"),
+    "Ledger": (
+        "orders_of",
+        "refunds_of",
+        "acted",
+        "received",
+        "paid_total",
+        "refunded_total",
+        "left_to_refund",
+        "charged_twice",
+        "refunded_twice",
+        "refused",
     ),
     "ManualClock": ("advance", "shift", "held"),
     "Books": ("create_tables", "transactional", "run", "sweep", "unresolved", "resolve", "waiting", "prune", "aclose"),
@@ -264,8 +280,12 @@ def extras() -> Iterator[str]:
             value = getattr(importlib.import_module(module), name)
             yield f"### {module}.{name}"
             yield ""
-            yield from callable_text(name, value)
-            if attrs.has(value):
+            if name in MADE_BY_OTHERS:
+                yield markdown(inspect.getdoc(value) or "")
+                yield ""
+            else:
+                yield from callable_text(name, value)
+            if attrs.has(value) and name not in MADE_BY_OTHERS:
                 yield from fields(value)
             for method in METHODS_OF.get(name, ()):
                 yield f"#### {name}.{method}"
@@ -297,6 +317,7 @@ def page() -> str:
         "- [The session](#the-session)",
         "- [Results](#results)",
         "- [Statuses](#statuses)",
+        "- [Other enums](#other-enums)",
         "- [Errors](#errors)",
         "- [Error codes](#error-codes)",
         "- [Replies that are not believed](#replies-that-are-not-believed)",
