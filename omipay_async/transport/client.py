@@ -35,7 +35,7 @@ from omipay_async.protocol.reply import LARGEST_REPLY, Received
 from .attempt import Attempt, Failed, Progress, TooLateError, cut_short, too_late
 from .cancellation import ScopeCancelled, caller_was_cancelled
 from .evidence import failed
-from .given import is_in_memory, keep_no_connection
+from .given import calls_an_app, is_in_memory, keep_no_connection
 from .httpcore_path import keep_replies_out_of_the_log, our_request
 from .patched_client import client_is_patched, send_through_client
 from .patches import httpcore_is_patched
@@ -252,6 +252,8 @@ class HTTPClient:
     ) -> httpx.Response:
         if client_is_patched() and not is_in_memory(transport):
             return await send_through_client(self._requests.unsigned(attempt), transport, request_of, attempt)
+        if calls_an_app(transport):
+            attempt.note_sending()  # an httpx.ConnectError may come from a request that the app itself makes
         return await transport.handle_async_request(request_of(attempt))
 
     async def _body(self, response: httpx.Response, attempt: Attempt) -> bytes:

@@ -45,6 +45,11 @@ def is_in_memory(transport: httpx.AsyncBaseTransport) -> bool:
     return isinstance(transport, kinds) or bool(getattr(transport, "any_loop", False))
 
 
+def calls_an_app(transport: httpx.AsyncBaseTransport) -> bool:
+    """Whether a transport hands each request to an ASGI app at once: whatever is raised, the app has received it."""
+    return getattr(type(transport), "handle_async_request", None) is httpx.ASGITransport.handle_async_request
+
+
 def _force_close(transport: Any) -> None:
     if not hasattr(transport.client, "connector"):  # the client is made at the first request, which is this one
         transport.client = transport.get_client()

@@ -48,6 +48,21 @@ async def test_aiohttp_keeps_no_connection_for_the_next_request(gateway: Gateway
     assert (gateway.connections, gateway.acts["A-1"]) == (3, 1)
 
 
+@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow")])
+async def test_what_an_asgi_app_raises_proves_nothing(error: httpx.TransportError) -> None:
+    """It may have acted before, such as one that passes charges on and then cannot connect to something else."""
+    acts: list[str] = []
+
+    async def app(scope: Any, receive: object, send: object) -> None:
+        acts.append(scope["path"])
+        raise error
+
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, transport=httpx.ASGITransport(app=app)) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+    assert len(acts) == 1
+
+
 class Plain(httpx.AsyncBaseTransport):
     """A transport of the user's that passes each request to another one."""
 
