@@ -299,6 +299,35 @@ async def test_a_wait_ends_in_time_although_the_backend_hangs(clock: ManualClock
         assert isinstance(await outcome(waiting), PollTimeout)
 
 
+async def test_a_note_is_found_although_one_look_for_it_hangs(clock: ManualClock, gateway: Gateway) -> None:
+    """A look may take a third of the lease, ten seconds here; then the wait looks again."""
+    backend = FaultyNotes(clock)
+    backend.faults["noted"] = hanging
+    await backend.note(f"000034:out_order_no:{NUMBER}", json.dumps({"order_no": "TR1", "raw": PAID}))
+    async with gateway.session(backend=backend) as omipay:
+        waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=None))
+        del backend.faults["noted"]
+        await clock.advance(10.4)
+        assert not waiting.done()
+        await clock.advance(0.1)
+        assert (await outcome(waiting)).order_no == "TR1"
+
+
+async def test_a_note_that_cannot_be_written_is_given_up_after_a_third_of_the_lease(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then the log says that other processes do not know of the order."""
+    backend = FaultyNotes(clock)
+    backend.faults["note"] = hanging
+    async with gateway.session(backend=backend) as omipay:
+        await omipay.confirm_notification(notification(clock))
+        texts = []
+        for seconds in (9.9, 0.2, 60):
+            await clock.advance(seconds)
+            texts.append(caplog.text)
+    assert ["not woken" in text for text in texts] == [False, True, True]
+
+
 async def test_a_backend_that_hangs_does_not_hold_up_what_ends_a_wait(clock: ManualClock, gateway: Gateway) -> None:
     """A confirmation in the same session ends it at once, and so does closing the session."""
     backend = FaultyNotes(clock)
