@@ -95,26 +95,26 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "set OMIPAY_NOTIFY_URL: --notify posts to it": "请设置 OMIPAY_NOTIFY_URL：--notify 会向它发送测试通知",
         "not set: the gateway sends no notifications of payments": "未设置：支付后网关不会通知任何人",
         "{}; --notify checks that your program answers there": "{}；用 --notify 检查您的程序是否在此应答",
-        "there is no notify_url to post to": "没有可以发送的 notify_url",
+        "there is no notify_url to post to": "没有可供发送测试通知的 notify_url",
         "nobody answers: {}": "没有应答：{}",
         "start your program, and check the address and the firewall; the gateway must reach it too": (
             "请启动您的程序，并检查地址和防火墙；网关也必须能访问该地址"
         ),
-        "not checked: the environment sets a proxy for this address": "由环境变量指定的代理负责",
+        "not checked: the environment sets a proxy for this address": "未检查：环境变量为该地址指定了代理",
         "{} is {}": "{} 的地址是 {}",
         "{} is not known": "无法解析 {}",
         "check OMIPAY_BASE_URL, this machine's network and its name server": (
             "请检查 OMIPAY_BASE_URL、本机网络和域名服务器"
         ),
         "the CA certificates are out of date, somebody intercepts the connection, or this machine's clock is wrong": (
-            "CA 证书已过期、连接被截取，或本机时钟有误"
+            "CA 证书已过期、连接被拦截，或本机时钟有误"
         ),
         "a firewall blocks it, or nothing listens there": "可能被防火墙阻止，或该端口没有程序监听",
         "no connection to {}, port {}: {}": "无法连接 {}，端口 {}：{}",
         "not needed: the address is on this machine": "不需要：地址在本机",
         "{}, certificate valid until {}": "{}，证书有效期至 {}",
-        "not known: the gateway did not answer": "未知：网关没有应答",
-        "not known: the reply has no Date header": "未知：应答没有 Date 头",
+        "not known: the gateway did not answer": "未知：网关没有返回结果",
+        "not known: the reply has no Date header": "未知：返回结果没有 Date 头",
         "{:.0f} s behind the gateway's": "比网关时钟慢 {:.0f} 秒",
         "{:.0f} s ahead of the gateway's": "比网关时钟快 {:.0f} 秒",
         "let NTP set it: the gateway refuses calls when it is 5 minutes off": (
@@ -127,11 +127,11 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "OMIPAY_M_NUMBER is not a merchant's number: check its leading zeros": (
             "OMIPAY_M_NUMBER 不是有效的商户编号：请注意开头的零"
         ),
-        "the merchant is disabled: ask Omipay": "商户已被停用：请联系 Omipay",
+        "the merchant is disabled: ask Omipay": "商户已被禁用：请联系 Omipay",
         "OMIPAY_BASE_URL must end in /omipay/api; if it does, try again later": (
             "OMIPAY_BASE_URL 必须以 /omipay/api 结尾；如果已是如此，请稍后再试"
         ),
-        "no usable answer: try again later": "没有可用的应答：请稍后再试",
+        "no usable answer: try again later": "没有可用的返回结果：请稍后再试",
         "accepted: 1 AUD = {:f} CNY": "有效：1 AUD = {:f} CNY",
         "accepted, although the gateway gave no rate: {}": "有效，但网关没有给出汇率：{}",
         "HTTP {}: {}": "HTTP {}：{}",
@@ -149,7 +149,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "your program could not read the body": "您的程序无法读取通知正文",
         "pass on the body's bytes as they came": "请原样传入收到的正文字节",
         "the notify_url asks for a login": "notify_url 要求登录",
-        "the gateway cannot log in: accept its requests without a login": "网关没有密码：请允许它不登录访问",
+        "the gateway cannot log in: accept its requests without a login": "网关无法登录：请允许它免登录访问",
         "your program, or something in front of it, rejected the signature or the request": (
             "您的程序不接受该签名，或请求在到达程序之前被拒绝"
         ),

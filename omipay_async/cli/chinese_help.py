@@ -43,8 +43,8 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "  0  完成\n"
             "  1  网关拒绝、失败或被拒付\n"
             "  2  输入或配置有误\n"
-            "  3  没有人知道钱是否已动：不要重复\n"
-            "  4  没有可用的回答\n"
+            "  3  无法确定资金是否已变动：请勿重复\n"
+            "  4  没有可用的返回结果\n"
             "  130  被 Ctrl-C 中断；提示会说明已发送了什么"
         ),
         "Show the version.": "显示版本。",
@@ -106,17 +106,17 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "- in place of the code.": "本机的其他用户可以用 ps 看到命令的参数。如有顾虑，请用 - 代替付款码。",
         "On exit code 3 nobody knows whether the customer was charged: do not scan again for this sale. With "
         "--json the last line shows what became of it.": (
-            "退出码为 3 时，没有人知道客户是否已被扣款：请勿对本笔交易再次扫码。\n使用 --json 时，最后一行说明结果。"
+            "退出码为 3 时，无法确定客户是否已被扣款：请勿对本笔交易再次扫码。\n使用 --json 时，最后一行说明结果。"
         ),
         "The customer's payment code. With - it is asked for, or read from standard input.": (
             "客户的付款码。写 - 则询问，或从标准输入读取。"
         ),
-        "The number of the till.": "POS机编号。",
+        "The number of the till.": "POS 机编号。",
         "Do not ask for confirmation. Required where standard input is not a terminal.": (
             "不再确认。标准输入不是终端时必须加上。"
         ),
         "Ask the gateway about an order. Only this answer shows whether it is paid.": (
-            "向网关查询订单。只有网关的回答能说明是否已支付。"
+            "向网关查询订单。只有网关的查询结果能说明是否已支付。"
         ),
         'Exit code 0 means that the gateway answered, not that the order is paid: read "status", or '
         '"is_paid" with --json. With --wait, 0 means that it is paid, and 1 that it will not be paid.': (
@@ -124,12 +124,12 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "使用 --wait 时，0 表示已支付，1 表示不会再被支付。"
         ),
         "The gateway's number of the order.": "订单编号（由网关生成）。",
-        "Wait until the status is final.": "等待，直到状态不再变化。",
+        "Wait until the status is final.": "等待，直到出现最终状态。",
         "Refund a paid order, or a part of it, in the order's currency.": "以订单的货币全额或部分退款。",
         'Exit code 0 means that the gateway accepted the refund. "omipay refund-status" shows when the money '
         "has arrived.": "退出码 0 表示网关已受理。款项是否到账请用 omipay refund-status 查询。",
         "On exit code 3 nobody knows whether it was accepted: ask Omipay's back office.": (
-            "退出码为 3 时，没有人知道是否已受理：请在 Omipay 商户后台查明。"
+            "退出码为 3 时，无法确定是否已受理：请在 Omipay 商户后台查明。"
         ),
         "Your own number of the refund, a new one for each.": "外部退款单号，每次退款使用新的编号。",
         "Ask the gateway about a refund.": "向网关查询退款。",
@@ -139,7 +139,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "The gateway's number of the refund.": "退款单号（由网关生成）。",
         "The longest time to wait; refunds take days.": "等待的最长时间；退款需要数天。",
         "Explain a notification: which check it fails, and what the gateway answers.": (
-            "解释一条通知：哪项检查失败，网关怎么说。"
+            "解释一条通知：哪项检查未通过，网关的查询结果是什么。"
         ),
         "A valid signature does not prove a payment: it does not cover the body. Without --confirm, exit "
         "code 0 means that every check passed. With it, 0 means that the order is paid as the body says, "
@@ -151,7 +151,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "保存所收正文的文件；不指定则读取标准输入。"
         ),
         "Ask the gateway: the only proof.": "向网关查询：唯一的证明。",
-        "The greatest age of the signature that is accepted.": "可接受的签名最长时间。",
+        "The greatest age of the signature that is accepted.": "可接受的签名最长有效时间。",
         "Check the connection to the gateway with one harmless signed query.": (
             "用一次无害的签名查询检查与网关的连接。"
         ),
@@ -186,7 +186,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "DONE, NOT_DONE or UNKNOWN.": "DONE、NOT_DONE 或 UNKNOWN。",
         "The gateway's number of the order that was made.": "已创建订单的订单编号。",
         "Ask the gateway about every order that is due, and mark what is paid.": (
-            "向网关查询到期应查的每个订单，并标记已支付的订单。"
+            "向网关查询所有到期的订单，并标记已支付的订单。"
         ),
         "It does not run your handler: the next sweep of your own program fulfils what is found paid here.": (
             "不运行您的处理函数：在此查到已支付的订单，由您的程序下一次巡查时处理。"
