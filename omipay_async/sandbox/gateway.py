@@ -16,7 +16,7 @@ from . import validation
 from .auth import authenticate, is_signed
 from .errors import ErrorReply
 from .foreign import MASK
-from .handlers import HANDLERS
+from .handlers import HANDLERS, used_before
 from .ledger import Call
 from .state import GatewayState
 
@@ -92,7 +92,9 @@ class Gateway(GatewayState):
         order_no: str | None = None,
     ) -> None:
         detail = [error_reply.detail] if error_reply and error_reply.detail else []
-        remarks = (*detail, *validation.remarks(request.endpoint, fields))
+        same_number = self.ledger.orders_of(fields.get("out_order_no", ""), fields.get("m_number")) if acted else []
+        earlier = map(used_before, same_number[-2:-1])
+        remarks = (*detail, *earlier, *validation.remarks(request.endpoint, fields))
         self.ledger.log(
             Call(
                 self.clock.time_ms(),

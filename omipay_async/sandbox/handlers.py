@@ -87,8 +87,13 @@ def _scan_answer(order: Order, behaviour: CodeBehaviour) -> dict[str, Any]:
     return {"order_no": order.order_no, "out_order_no": order.out_order_no, "order_time": wire_time(order.paid_ms)}
 
 
+def used_before(order: Order) -> Sentence:
+    """That a number is not unique, which CN asks for in each table of an order. ``order`` is the earlier one."""
+    return sentence("out_order_no was used before, by {}", order.order_no)
+
+
 def _earlier_order(order: Order) -> ErrorReply:
-    detail = sentence("out_order_no was used before, by {}", order.order_no)
+    detail = used_before(order)
     if order.status.is_paid:
         return ErrorReply(ErrorCode.ORDER_PAID, detail)
     if order.status.is_failed:

@@ -50,6 +50,15 @@ def test_a_translation_has_the_same_values_and_is_chinese(english: str, chinese:
     assert found == wanted
 
 
+async def test_a_number_that_is_not_unique_is_remarked(raw: RawClient, sandbox: Sandbox) -> None:
+    """CN asks for a unique ``out_order_no``, but has no code for one that is not: the order is made all the same."""
+    earlier = await raw.ask("MakeQROrder", out_order_no="SHOP-1")
+    assert (await raw.ask("MakeJSAPIOrder", out_order_no="SHOP-1"))["return_code"] == "SUCCESS"
+    await raw.ask("MakeQROrder", out_order_no="SHOP-2")
+    remarks = [call.remarks for call in sandbox.ledger.calls]
+    assert remarks == [(), (f"out_order_no was used before, by {earlier['order_no']}",), ()]
+
+
 async def test_the_dashboard_says_in_chinese_what_was_wrong_with_a_call(raw: RawClient, sandbox: Sandbox) -> None:
     """In the list and on the call's own page. Names of parameters and faults stay as they are."""
     sandbox.faults.add(Fault.EMPTY, times=1)
