@@ -14,7 +14,8 @@ from sqlalchemy import BigInteger, and_, func, literal, null, or_, select, updat
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim
 
-from .tables import ORDER, split_key
+from .engines import or_update
+from .tables import ORDER, is_order, split_key
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -45,11 +46,7 @@ class Claims:
 
     def recorded(self, row: tuple[str, str]) -> Any:
         """The statement that records a success, whoever holds the row."""
-        m_number, row_key = row
-        insert = self._dialect.insert(ORDER).values(
-            m_number=m_number, key=row_key, made_at=self._dialect.now(), **self.done()
-        )
-        return insert.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=self.done())
+        return self._upsert(row, self.done())
 
     def done(self) -> dict[str, Any]:
         """The columns that a recorded success sets."""
@@ -58,18 +55,10 @@ class Claims:
 
     async def _set_if_free(self, key: str, owner: str, values: dict[str, Any]) -> tuple[bool, bool]:
         """Set the row if it is free or ``owner``'s. Returns whether it was set, and if not, whether it is DONE."""
-        m_number, row_key = split_key(key)
-        now = self._dialect.now()
-        free = or_(ORDER.c.owner.is_(None), ORDER.c.owner == owner, ORDER.c.lease_until <= now)
-        statement = (
-            self._dialect.insert(ORDER)
-            .values(m_number=m_number, key=row_key, made_at=now, **values)
-            .on_conflict_do_update(
-                index_elements=[ORDER.c.m_number, ORDER.c.key], set_=values, where=and_(ORDER.c.done_at.is_(None), free)
-            )
-            .returning(ORDER.c.key)
-        )
-        query = select(ORDER.c.done_at).where(ORDER.c.m_number == m_number, ORDER.c.key == row_key)
+        row = split_key(key)
+        free = or_(ORDER.c.owner.is_(None), ORDER.c.owner == owner, ORDER.c.lease_until <= self._dialect.now())
+        statement = self._upsert(row, values, where=and_(ORDER.c.done_at.is_(None), free)).returning(ORDER.c.key)
+        query = select(ORDER.c.done_at).where(is_order(*row))
 
         async def work(connection: AsyncConnection) -> tuple[bool, bool]:
             if (await connection.execute(statement)).first() is not None:
@@ -80,47 +69,36 @@ class Claims:
 
     async def release(self, key: str, owner: str) -> None:
         """Free ``key`` if ``owner`` holds it."""
-        m_number, row_key = split_key(key)
-        mine = and_(ORDER.c.m_number == m_number, ORDER.c.key == row_key, ORDER.c.owner == owner)
+        mine = and_(is_order(*split_key(key)), ORDER.c.owner == owner)
         await self._execute(update(ORDER).where(mine).values(owner=null(), lease_until=null()))
 
     # -- notes and wake-ups -----------------------------------------------------------------------------------------
 
     async def note(self, key: str, text: str) -> None:
         """Remember ``text`` under ``key`` until it is pruned."""
-        now = self._dialect.now()
-        await self._execute(self._upsert(key, {"note": text, "closed_at": now}))
+        await self._execute(self._upsert(split_key(key), {"note": text, "closed_at": self._dialect.now()}))
 
     async def noted(self, key: str) -> str | None:
         """The text that is remembered under ``key``."""
-        m_number, row_key = split_key(key)
-        query = select(ORDER.c.note).where(ORDER.c.m_number == m_number, ORDER.c.key == row_key)
-
-        async def work(connection: AsyncConnection) -> str | None:
-            text: str | None = (await connection.execute(query)).scalar()
-            return text
-
-        return await self._database.read(work, BackendError)
+        text: str | None = await self._database.scalar(
+            select(ORDER.c.note).where(is_order(*split_key(key))), BackendError
+        )
+        return text
 
     async def wake(self, key: str) -> None:
         """Wake every process that listens. SQLite cannot send messages: listeners look for the row every second."""
         if self._dialect.is_sqlite:
-            await self._execute(self._upsert(key, {"woken": self._next_place(), "wake_key": key}))
+            await self._execute(self._upsert(split_key(key), {"woken": self._next_place(), "wake_key": key}))
         else:
             await self._execute(select(func.pg_notify(WAKE_CHANNEL, key)))
 
-    def _upsert(self, key: str, values: dict[str, Any]) -> Any:
-        m_number, row_key = split_key(key)
-        insert = self._dialect.insert(ORDER).values(
-            m_number=m_number, key=row_key, made_at=self._dialect.now(), **values
-        )
-        return insert.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=values)
+    def _upsert(self, row: tuple[str, str], values: dict[str, Any], *, where: Any = None) -> Any:
+        m_number, key = row
+        insert = self._dialect.insert(ORDER).values(m_number=m_number, key=key, made_at=self._dialect.now(), **values)
+        return or_update(insert, values, where=where)
 
     async def _execute(self, statement: Any) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-
-        await self._database.write(work, BackendError)
+        await self._database.execute(statement, BackendError)
 
     def _next_place(self) -> Any:
         """A number larger than those of all earlier wake-ups, whatever the clock shows: SQLite has only one writer."""

@@ -36,7 +36,7 @@ from .engines import Dialect, begin_immediately, checked_engine, dispose, made_e
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from contextlib import AbstractAsyncContextManager, AsyncExitStack
+    from contextlib import AsyncExitStack
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -129,6 +129,18 @@ class Database:
             raise error(message)
         limit = ANSWER_S if limit is None else limit
         return await self._run(lambda: repeated(lambda: self._once_written(work, limit)), error, limit)
+
+    async def scalar(self, query: Any, error: DatabaseError) -> Any:
+        """Return the first value of the first row that ``query`` finds; None if it finds none."""
+
+        async def work(connection: AsyncConnection) -> Any:
+            return (await connection.execute(query)).scalar()
+
+        return await self.read(work, error)
+
+    async def execute(self, statement: Any, error: DatabaseError, *, limit: float | None = None) -> None:
+        """Commit what one statement does. Raises ``error`` after ``limit`` seconds."""
+        await self.write(lambda connection: connection.execute(statement), error, limit=limit)
 
     async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self._connection() as connection:
@@ -236,13 +248,6 @@ class Database:
 
     # -- connections that are held, by a handler or a listener -------------------------------------------------------
 
-    def listener(self) -> AbstractAsyncContextManager[tuple[AsyncConnection, Any]]:
-        """A connection of PostgreSQL that is not the pool's any more, and the driver's. It is closed on leaving.
-
-        The pool can replace it, so that it may be held for days although the pool may have only one connection.
-        """
-        return self.begun(_taken_from_pool, end=_terminated)
-
     @contextlib.asynccontextmanager
     async def begun(
         self,
@@ -315,19 +320,6 @@ class Database:
                 yield
         finally:
             _within_effect.reset(token)
-
-
-async def _taken_from_pool(connection: AsyncConnection) -> Any:
-    """Take a connection out of its pool. Returns the driver's object for it."""
-    driver = (await connection.get_raw_connection()).driver_connection
-    await connection.run_sync(lambda sync_connection: sync_connection.detach())
-    return driver
-
-
-async def _terminated(connection: AsyncConnection, driver: Any) -> None:
-    """End a connection of asyncpg that is not its pool's any more, without asking the server."""
-    driver.terminate()
-    await connection.invalidate()
 
 
 async def repeated(

@@ -47,7 +47,7 @@ from .database import (
     translation,
 )
 from .engines import BUSY_S
-from .tables import ORDER, order_key, split_key
+from .tables import ORDER, is_order, order_key, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -157,9 +157,7 @@ class Effects:
 
 async def _is_done(connection: AsyncConnection, row: tuple[str, str]) -> bool:
     """Whether a success is recorded. If not, set the savepoint by which this transaction is recognised later."""
-    m_number, key = row
-    query = select(ORDER.c.done_at).where(ORDER.c.m_number == m_number, ORDER.c.key == key)
-    if (await connection.execute(query)).scalar() is not None:
+    if (await connection.execute(select(ORDER.c.done_at).where(is_order(*row)))).scalar() is not None:
         return True
     await connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
     return False

@@ -19,7 +19,7 @@ from sqlalchemy.util import await_only
 from omipay_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -162,6 +162,11 @@ class Dialect:
     def insert(self, table: Table) -> Any:
         """An INSERT that can have an ON CONFLICT clause."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+
+def or_update(insert: Any, values: Mapping[str, Any], *, where: Any = None) -> Any:
+    """``insert``, which sets ``values`` instead if the row exists already, and if ``where`` is true of it."""
+    return insert.on_conflict_do_update(index_elements=list(insert.table.primary_key), set_=values, where=where)
 
 
 async def begin_immediately(connection: AsyncConnection) -> None:

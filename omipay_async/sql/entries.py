@@ -20,8 +20,20 @@ from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.protocol.notifications import ORDER_NO
 from omipay_async.text import plain_text, printable
 
+from .engines import or_update
 from .schedule import FIRST
-from .tables import CALL, ORDER, entry_columns, entry_of, order_key, storable, storable_number, storable_text, values_of
+from .tables import (
+    CALL,
+    ORDER,
+    entry_columns,
+    entry_of,
+    is_order,
+    order_key,
+    storable,
+    storable_number,
+    storable_text,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,12 +61,9 @@ class Entries:
         """Write an entry down, unless it is there already."""
         _check(entry)
         values = values_of(entry) | {"expires_at": self._expiry(entry)}
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(self._dialect.insert(CALL).values(values).on_conflict_do_nothing())
-
+        statement = self._dialect.insert(CALL).values(values).on_conflict_do_nothing()
         limit = (entry.until - entry.started_at).total_seconds()
-        await self._database.write(work, JournalError, limit=limit)
+        await self._database.execute(statement, JournalError, limit=limit)
 
     def _expiry(self, entry: JournalEntry) -> Any:
         """``until`` by the database's clock: what is left of the call's time, added to the database's time."""
@@ -91,7 +100,7 @@ class Entries:
             for name in ("outcome", "error", "closed_at")
         }
         insert = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
-        return insert.on_conflict_do_update(index_elements=[CALL.c.id, CALL.c.m_number], set_=numbers | verdict)
+        return or_update(insert, numbers | verdict)
 
     def _made(self, m_number: str, order_no: str, sale: dict[str, Any]) -> Any:
         """The statement that an order exists: a sweep asks about it in ten seconds, unless it is reported earlier."""
@@ -99,14 +108,12 @@ class Entries:
         known = {"order_no": order_no, "due_at": self._dialect.now(FIRST), **sale}
         insert = self._dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
         reported = {name: func.coalesce(ORDER.c[name], insert.excluded[name]) for name in known}
-        return insert.on_conflict_do_update(
-            index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported, where=ORDER.c.closed_at.is_(None)
-        )
+        return or_update(insert, reported, where=ORDER.c.closed_at.is_(None))
 
     def _due_at_once(self, m_number: str, order_no: str) -> Any:
         """The statement that the next sweep asks about an order, which a person has named, unless it is final."""
-        this = and_(ORDER.c.m_number == m_number, ORDER.c.key == order_key(order_no), ORDER.c.closed_at.is_(None))
-        return update(ORDER).where(this).values(due_at=self._dialect.now())
+        this = is_order(m_number, order_key(order_no))
+        return update(ORDER).where(this, ORDER.c.closed_at.is_(None)).values(due_at=self._dialect.now())
 
     async def confirmed(self, m_number: str, order: Order) -> None:
         """Write down that the gateway reports an order as paid: it is to be fulfilled, and its call is resolved."""
@@ -152,9 +159,7 @@ class Entries:
             "closed_at": case((or_(is_done, is_contradicted), ORDER.c.closed_at), else_=reported["closed_at"]),
             "due_at": case((is_done, ORDER.c.due_at), (is_contradicted, again_at), else_=reported["due_at"]),
         }
-        await connection.execute(
-            insert.on_conflict_do_update(index_elements=[ORDER.c.m_number, ORDER.c.key], set_=reported | kept)
-        )
+        await connection.execute(or_update(insert, reported | kept))
 
     async def _resolve_call_of(self, connection: AsyncConnection, m_number: str, order: Order) -> None:
         """Close the call that made ``order`` as DONE, if that was not known before.
@@ -203,11 +208,7 @@ class Entries:
     async def count_unresolved(self, m_number: str) -> int:
         """Count a merchant's entries that are open and not in flight."""
         query = select(func.count()).select_from(CALL).where(*self._open(m_number, in_flight=False))
-
-        async def work(connection: AsyncConnection) -> int:
-            return int((await connection.execute(query)).scalar_one())
-
-        return await self._database.read(work, JournalError)
+        return int(await self._database.scalar(query, JournalError))
 
     def _open(self, m_number: str | None, *, in_flight: bool) -> list[Any]:
         conditions: list[Any] = [CALL.c.closed_at.is_(None)]
@@ -246,7 +247,7 @@ class Entries:
         if row.out_refund_no is not None:
             is_same = row.order_no is None or order_key(row.order_no) == order_key(order_no)
             return "" if is_same else f"order_no: this refund belongs to order {printable(row.order_no)}"
-        order = and_(ORDER.c.m_number == row.m_number, ORDER.c.key == order_key(order_no))
+        order = is_order(row.m_number, order_key(order_no))
         sale = (await connection.execute(select(ORDER.c.out_order_no).where(order))).scalar()
         if sale is None or sale == row.out_order_no:
             return ""
@@ -275,7 +276,7 @@ class Entries:
 
         The order is forgotten too if nothing but its number was ever known, so that no sweep asks about it.
         """
-        order = and_(ORDER.c.m_number == row.m_number, ORDER.c.key == order_key(row.order_no))
+        order = is_order(row.m_number, order_key(row.order_no))
         sale = (await connection.execute(select(ORDER.c.out_order_no).where(order))).scalar()
         if sale is not None and sale == row.out_order_no:
             return False

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select, text
 
@@ -92,7 +92,7 @@ class Listening:
 
     async def _listen_to_postgresql(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
         """Listen until the connection is lost."""
-        async with self._database.listener() as (connection, driver):
+        async with self._database.begun(_taken_from_pool, end=_terminated) as (connection, driver):
             lost = asyncio.Event()
 
             def received(_: object, __: int, ___: str, payload: str) -> None:
@@ -121,7 +121,7 @@ class Listening:
 
     async def _poll_sqlite(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
         """Look for rows that were woken since the last look."""
-        seen = await self._database.read(_last_woken, BackendError)
+        seen = await self._database.scalar(select(func.max(ORDER.c.woken)), BackendError) or 0
         while True:
             attempted.set()
             pauses.reset()
@@ -148,13 +148,25 @@ class _Pauses:
         return pause
 
 
+async def _taken_from_pool(connection: AsyncConnection) -> Any:
+    """Take a connection out of its pool, which can replace it. Returns asyncpg's object for it.
+
+    So it may be held for days, although the pool may have only one connection.
+    """
+    driver = (await connection.get_raw_connection()).driver_connection
+    await connection.run_sync(lambda sync_connection: sync_connection.detach())
+    return driver
+
+
+async def _terminated(connection: AsyncConnection, driver: Any) -> None:
+    """End a connection that is not its pool's any more, without asking the server."""
+    driver.terminate()
+    await connection.invalidate()
+
+
 async def _heartbeat(connection: AsyncConnection) -> None:
     await connection.execute(text("SELECT 1"))
     await connection.commit()  # a transaction that stays open would receive nothing
-
-
-async def _last_woken(connection: AsyncConnection) -> int:
-    return (await connection.execute(select(func.max(ORDER.c.woken)))).scalar() or 0
 
 
 async def _woken_since(connection: AsyncConnection, since: int) -> list[tuple[str, int]]:

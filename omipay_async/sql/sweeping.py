@@ -22,7 +22,7 @@ from omipay_async.events import log_fields, logger
 from omipay_async.text import printable
 
 from . import schedule
-from .tables import ORDER, WaitingOrder, aware, waiting_of
+from .tables import ORDER, WaitingOrder, aware, is_order, waiting_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
@@ -178,35 +178,25 @@ class Sweeping:
 
     async def record_success(self, m_number: str, taken: _Taken) -> None:
         """Record a success, for a session whose backend is not these books."""
-        this = and_(ORDER.c.m_number == m_number, ORDER.c.key == taken.key, ORDER.c.done_at.is_(None))
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(update(ORDER).where(this).values(self._claims.done()))
-
-        await self._database.write(work, JournalError)
+        this = and_(is_order(m_number, taken.key), ORDER.c.done_at.is_(None))
+        await self._database.execute(update(ORDER).where(this).values(self._claims.done()), JournalError)
 
     async def postpone(self, m_number: str, taken: _Taken, *, is_unknown: bool) -> None:
         """Make an order due again soon; one that the gateway does not know, as late as one that is not paid yet."""
         age = await self._age(taken)
         due_age = schedule.next_question(age) if is_unknown else schedule.next_attempt(age)
         # If another transaction holds the row, it is left out: it is due again within a minute.
-        found = select(ORDER.c.key).where(ORDER.c.m_number == m_number, ORDER.c.key == taken.key)
+        found = select(ORDER.c.key).where(is_order(m_number, taken.key))
         unlocked = found.with_for_update(skip_locked=True).cte("unlocked")
         await self._put_off(m_number, ORDER.c.key.in_(select(unlocked.c.key)), self._dialect.now(due_age - age))
 
     async def _put_off(self, m_number: str, these: Any, due_at: Any) -> None:
         waiting = and_(ORDER.c.m_number == m_number, these, ORDER.c.due_at.is_not(None))
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(update(ORDER).where(waiting).values(due_at=due_at))
-
-        await self._database.write(work, JournalError)
+        await self._database.execute(update(ORDER).where(waiting).values(due_at=due_at), JournalError)
 
     async def _age(self, taken: _Taken) -> timedelta:
-        async def work(connection: AsyncConnection) -> datetime:
-            return aware((await connection.execute(select(self._dialect.now()))).scalar_one())
-
-        return await self._database.read(work, JournalError) - taken.made_at
+        now: datetime = await self._database.scalar(select(self._dialect.now()), JournalError)
+        return aware(now) - taken.made_at
 
     async def waiting(self, m_number: str | None, limit: int) -> list[WaitingOrder]:
         """List the orders that are still to be asked about, the next due first."""

@@ -17,7 +17,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, overload
 
 import attrs
-from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    and_,
+)
 
 from omipay_async.fulfilment.backends import one_spelling
 from omipay_async.journal import JournalEntry, JournalOutcome
@@ -25,6 +36,8 @@ from omipay_async.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlalchemy import ColumnElement
 
 metadata: Final = MetaData()
 """For Alembic: ``target_metadata``."""
@@ -86,37 +99,23 @@ QueryOrder, and before that those of the call.
 ``wake_key`` and ``woken`` are for SQLite, which cannot send messages: the key of a wake-up, and its serial number.
 """
 
-_UNRESOLVED: Final = CALL.c.closed_at.is_(None)
-_CALL_CLOSED: Final = CALL.c.closed_at.is_not(None)
-_ORDER_CLOSED: Final = ORDER.c.closed_at.is_not(None)
-_DUE: Final = ORDER.c.due_at.is_not(None)
-_WOKEN: Final = ORDER.c.woken.is_not(None)
 
-Index(
-    "ix_omipay_call_unresolved",
-    CALL.c.started_at,
-    CALL.c.m_number,
-    postgresql_where=_UNRESOLVED,
-    sqlite_where=_UNRESOLVED,
-)
-Index("ix_omipay_call_open", CALL.c.m_number, postgresql_where=_UNRESOLVED, sqlite_where=_UNRESOLVED)
+def _index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
+    Index(name, *columns, postgresql_where=where, sqlite_where=where)
+
+
 Index("ix_omipay_call_out_order_no", CALL.c.m_number, CALL.c.out_order_no)
-Index(
-    "ix_omipay_call_closed",
-    CALL.c.closed_at,
-    CALL.c.m_number,
-    postgresql_where=_CALL_CLOSED,
-    sqlite_where=_CALL_CLOSED,
-)
-Index("ix_omipay_order_due", ORDER.c.m_number, ORDER.c.due_at, postgresql_where=_DUE, sqlite_where=_DUE)
-Index(
-    "ix_omipay_order_closed",
-    ORDER.c.closed_at,
-    ORDER.c.m_number,
-    postgresql_where=_ORDER_CLOSED,
-    sqlite_where=_ORDER_CLOSED,
-)
-Index("ix_omipay_order_woken", ORDER.c.woken, ORDER.c.m_number, postgresql_where=_WOKEN, sqlite_where=_WOKEN)
+_index("ix_omipay_call_unresolved", CALL.c.started_at, CALL.c.m_number, where=CALL.c.closed_at.is_(None))
+_index("ix_omipay_call_open", CALL.c.m_number, where=CALL.c.closed_at.is_(None))
+_index("ix_omipay_call_closed", CALL.c.closed_at, CALL.c.m_number, where=CALL.c.closed_at.is_not(None))
+_index("ix_omipay_order_due", ORDER.c.m_number, ORDER.c.due_at, where=ORDER.c.due_at.is_not(None))
+_index("ix_omipay_order_closed", ORDER.c.closed_at, ORDER.c.m_number, where=ORDER.c.closed_at.is_not(None))
+_index("ix_omipay_order_woken", ORDER.c.woken, ORDER.c.m_number, where=ORDER.c.woken.is_not(None))
+
+
+def is_order(m_number: str, key: str) -> ColumnElement[bool]:
+    """The condition that a row of ``omipay_order`` is the one with this primary key."""
+    return and_(ORDER.c.m_number == m_number, ORDER.c.key == key)
 
 
 @attrs.frozen(kw_only=True)
