@@ -15,7 +15,7 @@ from omipay_async.text import plain_value, printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from omipay_async.protocol.consistency import State
+    from omipay_async.models import Order, Refund
 
 ORDER_FIELDS: Final[Mapping[str, type]] = {"out_order_no": str, "currency": str, "amount": int}
 """The fields that identify an order, and the type that a value must have to be compared."""
@@ -36,7 +36,7 @@ def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
     )
 
 
-def contradiction(state: State, expected: Expectation, fields: Mapping[str, type]) -> str | None:
+def contradiction(state: Order | Refund, expected: Expectation, fields: Mapping[str, type]) -> str | None:
     """In which field ``state`` differs from what is expected, as text for a message; None if it does not differ."""
     for name, value in zip(fields, expected, strict=False):
         if disagrees(state, name, value):

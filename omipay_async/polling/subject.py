@@ -21,7 +21,7 @@ from __future__ import annotations
 import copy
 import enum
 import math
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import attrs
 
@@ -45,34 +45,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Mapping
 
+    from omipay_async.models import Order, Refund
     from omipay_async.protocol.endpoints import Endpoint
 
 
-class PollState(Protocol):
-    """An Order or a Refund: the answer to a question."""
-
-    @property
-    def status(self) -> str:
-        """The status, as the documents name it."""
-        ...
-
-    @property
-    def raw(self) -> dict[str, Any]:
-        """The reply as it came."""
-        ...
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether the final state is a failure."""
-        ...
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the state is final, so that the poll ends."""
-        ...
-
-
-S = TypeVar("S", bound=PollState)
+S = TypeVar("S", bound="Order | Refund")
+"""The state that answers a question."""
 
 
 @attrs.frozen(eq=False)

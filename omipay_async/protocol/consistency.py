@@ -26,7 +26,7 @@ cannot be distinguished from this call's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_code
 
@@ -36,6 +36,8 @@ from .jsontext import JSONObject, is_absent, is_unreadable, issued_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from omipay_async.models import Order, Refund
 
     from .context import RequestContext
 
@@ -75,16 +77,7 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     return issued_number(raw.get("order_no"))
 
 
-class State(Protocol):
-    """The gateway's record of an order or of a refund."""
-
-    @property
-    def raw(self) -> Mapping[str, Any]:
-        """The reply that it was read from."""
-        ...
-
-
-def disagrees(state: State, name: str, expected: object) -> bool:
+def disagrees(state: Order | Refund, name: str, expected: object) -> bool:
     """Whether an order or a refund has another ``name`` than is ``expected``, or one that cannot be read.
 
     What is missing on either side (None) does not disagree: the documents' own examples leave fields out.
