@@ -29,7 +29,6 @@ CONTROLS: Final = re.compile(
 )
 """Every character that is invisible, or that has an effect beyond being seen."""
 _FIRST_BYTES: Final = 4
-_SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def plain_text(value: str) -> str:
@@ -73,8 +72,7 @@ def escape_controls(text: str) -> str:
 
 
 def _escape(match: re.Match[str]) -> str:
-    character = match[0]
-    return _SHORT_ESCAPES.get(character) or json.dumps(character, ensure_ascii=True)[1:-1]
+    return json.dumps(match[0], ensure_ascii=True)[1:-1]
 
 
 def printable(text: object, *, limit: int = LONGEST_EXCERPT) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -26,12 +26,12 @@ from omipay_async.errors import OmipayError, TransportError
 from .backends import one_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from omipay_async.clock import Clock
     from omipay_async.models import Order
 
-    Ask = Callable[[str, float], Awaitable[Order]]
+    Ask = Callable[[str, float], Coroutine[Any, Any, Order]]
 
 MOST_WAITING: Final = 1_000
 """How many bodies wait at most for a question to begin."""
@@ -205,7 +205,7 @@ class Confirmations:
             self._remove(body)
         limit = max(body.deadline for body in bodies) - self._clock.monotonic()
         # Created directly, because a loop's task factory may run a task before it is known here.
-        task = asyncio.Task(_query(self._ask, order_no, max(limit, 0.001)), loop=asyncio.get_running_loop())
+        task = asyncio.Task(self._ask(order_no, max(limit, 0.001)), loop=asyncio.get_running_loop())
         question = self._under_way[order_no] = _Question(signature, bodies, task)
         task.add_done_callback(lambda task: self._answered(order_no, question, task))
 
@@ -223,10 +223,6 @@ class Confirmations:
                 # Each body gets its own copy: an error that is raised in many tasks collects their tracebacks.
                 body.answer.set_exception(copy.copy(error) if isinstance(error, OmipayError) else _as_exception(error))
         self._begin_questions()
-
-
-async def _query(ask: Ask, order_no: str, seconds: float) -> Order:
-    return await ask(order_no, seconds)
 
 
 def _error(order_no: str, problem: str) -> TransportError:

@@ -7,12 +7,10 @@ the gateway answered SUCCESS.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-import inspect
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from omipay_async.errors import (
     BackendError,
@@ -31,10 +29,10 @@ from omipay_async.protocol.endpoints import QUERY_ORDER
 
 from .backends import one_spelling
 from .confirmed import closed_while_waiting
-from .guard import OnceGuard, StillRunning, session_closed
+from .guard import OnceGuard, StillRunning, awaited, session_closed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable
 
     from omipay_async.calls.gateway import Gateway
     from omipay_async.calls.lifecycle import Lifecycle
@@ -237,19 +235,9 @@ class _WatchedHandler:
         self._handler = handler
         self.raised: BaseException | None = None
 
-    def __call__(self, order: Order) -> Awaitable[object]:
-        with self._watching():
-            result: Any = self._handler(order)
-        return self._awaited(result) if inspect.isawaitable(result) else result  # which the guard refuses
-
-    async def _awaited(self, result: Awaitable[object]) -> object:
-        with self._watching():
-            return await result
-
-    @contextlib.contextmanager
-    def _watching(self) -> Iterator[None]:
+    async def __call__(self, order: Order) -> None:
         try:
-            yield
+            await awaited(functools.partial(self._handler, order))
         except BaseException as error:
             self.raised = error
             raise
