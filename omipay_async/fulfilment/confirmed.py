@@ -67,15 +67,14 @@ class ConfirmedOrders:
         journal: Journal | None,
     ) -> None:
         self._backend = backend
-        self._backend_notes: Notes | None = None
-        self._journal_notes: Notes | None = None
         new_notes = functools.partial(
             Notes, clock=clock, m_number=m_number, limit_s=lease_of(backend) / 3, decoder=decoder
         )
+        self._notes: list[Notes] = []
         if isinstance(backend, NoteKeeper):
-            self._backend_notes = new_notes(backend, who="the backend")
+            self._notes.append(new_notes(backend, who="the backend"))
         if isinstance(journal, NoteKeeper) and journal is not backend:
-            self._journal_notes = new_notes(journal, who="the journal")
+            self._notes.append(new_notes(journal, who="the journal"))
         self._clock = clock
         self._m_number = m_number
         self._wake_ups = wake_ups
@@ -99,11 +98,11 @@ class ConfirmedOrders:
         """
         self._wake_polls(order)
         self._remember(order)
-        self._in_background("notify", order, self._notify_others)
-        if self._journal_notes is not None:
-            self._in_background("note", order, functools.partial(self._note_in_journal, self._journal_notes))
+        self._in_background("polls", order, self._wake_other_polls)
+        for notes in self._notes:
+            self._in_background(notes.who, order, functools.partial(self._note, notes))
         if self._journal is not None:
-            writing = self._in_background("write", order, functools.partial(self._write_down, self._journal))
+            writing = self._in_background("confirmation", order, functools.partial(self._write_down, self._journal))
             await asyncio.wait((writing,))
             writing.result()
 
@@ -146,20 +145,19 @@ class ConfirmedOrders:
             del self._background[key]
         _ = task.cancelled() or task.exception()  # retrieved here, because the caller may have been cancelled
 
-    async def _notify_others(self, order: Order) -> None:
+    async def _wake_other_polls(self, order: Order) -> None:
         with _failure_logged(order, "other processes were not woken, their polls go on by interval"):
             await self._wake_others(f"{self._m_number}:{order.order_no}")
-            if self._backend_notes is not None and order.out_order_no is not None:
-                await self._backend_notes.write(order, order.out_order_no)
-                await self._wake_others(note_key(self._m_number, order.out_order_no))
+
+    async def _note(self, notes: Notes, order: Order) -> None:
+        if order.out_order_no is None:
+            return
+        with _failure_logged(order, f"wait_for_notification of other processes does not learn of it from {notes.who}"):
+            await notes.write(order, order.out_order_no)
+            await self._wake_others(note_key(self._m_number, order.out_order_no))
 
     async def _wake_others(self, key: str) -> None:
         await ask(self._clock, lambda: self._backend.wake(key), lease_of(self._backend) / 3)
-
-    async def _note_in_journal(self, notes: Notes, order: Order) -> None:
-        if order.out_order_no is not None:
-            with _failure_logged(order, "wait_for_notification of other processes does not find it in the journal"):
-                await notes.write(order, order.out_order_no)
 
     async def _write_down(self, journal: Journal, order: Order) -> None:
         try:
@@ -242,9 +240,9 @@ class ConfirmedOrders:
     async def _find_note(self, out_order_no: str, left: float) -> Order | None:
         """The order in a note of the backend or the journal. An error counts only if neither has it."""
         last_error: OmipayError | None = None
-        for notes in (self._backend_notes, self._journal_notes):
+        for notes in self._notes:
             try:
-                order = None if notes is None else await notes.find(out_order_no, left)
+                order = await notes.find(out_order_no, left)
             except OmipayError as error:
                 last_error = error
             else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.events import logger
 from omipay_async.models import Order
+from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.jsontext import json_object, json_text
 
 from .leases import ask
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 KIND: Final = "out_order_no:"
 """What the keys of notes and of their wake-ups have after the merchant's number; those of polls do not."""
-_REQUIRED: Final = frozenset({"order_no", "status", "currency", "amount"})
-"""The fields without which a note does not confirm anything."""
 
 
 def note_key(m_number: str, out_order_no: str) -> str:
@@ -59,7 +58,7 @@ class Notes:
         decoder: Callable[[], ReplyDecoder],
     ) -> None:
         self._keeper = keeper
-        self._who = who
+        self.who = who
         self._clock = clock
         self._m_number = m_number
         self._limit_s = limit_s
@@ -74,7 +73,7 @@ class Notes:
         """
         text = json_text({"order_no": order.order_no, "raw": _writable(order.raw)})
         note = functools.partial(self._keeper.note, note_key(self._m_number, out_order_no), text)
-        await ask(self._clock, note, self._limit_s, who=self._who)
+        await ask(self._clock, note, self._limit_s, who=self.who)
 
     async def find(self, out_order_no: str, left: float) -> Order | None:
         """The confirmed order with this ``out_order_no``; None if there is no note of it, or none that can be read.
@@ -83,16 +82,17 @@ class Notes:
             OmipayError: the keeper failed, or did not answer in time or within the ``left`` seconds.
         """
         noted = functools.partial(self._keeper.noted, note_key(self._m_number, out_order_no))
-        text = await ask(self._clock, noted, min(left, self._limit_s), who=self._who)
+        text = await ask(self._clock, noted, min(left, self._limit_s), who=self.who)
         return None if text is None else self._order_in(text, out_order_no)
 
     def _order_in(self, note: str, out_order_no: str) -> Order | None:
         try:
             fields = json_object(note.encode())
-            order = self._decoder().structure(Order, fields["raw"], _REQUIRED, {"order_no": fields["order_no"]})
+            known = {"order_no": fields["order_no"]}
+            order = self._decoder().structure(Order, fields["raw"], QUERY_ORDER.essential, known)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             text = "a note of a paid order in %s is ignored, because it cannot be read: %s"
-            logger.warning(text, self._who, type(error).__name__)
+            logger.warning(text, self.who, type(error).__name__)
             return None
         same = order.out_order_no is not None and bare(order.out_order_no) == bare(out_order_no)
         return order if order.is_paid and same else None

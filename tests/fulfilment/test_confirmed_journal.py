@@ -226,4 +226,4 @@ async def test_a_journal_without_its_notes_costs_only_the_note(
         error = await outcome(waiting)
     assert isinstance(error, PollTimeout)
     assert error.last_error is not None
-    assert "order TR1: wait_for_notification of other processes does not find it in the journal: " in caplog.text
+    assert "order TR1: wait_for_notification of other processes does not learn of it from the journal: " in caplog.text
