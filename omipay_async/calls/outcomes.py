@@ -40,6 +40,7 @@ from omipay_async.errors import (
     SessionClosed,
 )
 from omipay_async.protocol.context import NUMBERS
+from omipay_async.protocol.jsontext import is_absent
 from omipay_async.protocol.redaction import excerpt
 from omipay_async.transport.failures import Failure
 
@@ -147,7 +148,7 @@ def unknown(request: RequestContext, error: Exception) -> OutcomeUnknown:
 
 def shows_an_order(raw: Mapping[str, Any]) -> bool:
     """Whether a reply names an order or a refund, or the time of one: then the gateway did more than it refused."""
-    return any(raw.get(name) not in (None, "") for name in (*NUMBERS, *_TIMES))
+    return any(not is_absent(raw.get(name)) for name in (*NUMBERS, *_TIMES))
 
 
 def with_numbers(message: str, numbers: Mapping[str, str]) -> str:

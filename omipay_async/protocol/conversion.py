@@ -66,7 +66,7 @@ def _is_ordinary(number: Decimal) -> bool:
 
 def _whole(value: Any, _: Any = None) -> int:
     # Integers as strings were seen. A JSON number with a zero fraction (450.0) is an integer too.
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         return int(value)
     if isinstance(value, float):  # in a mapping that another reader of JSON has made
         value = Decimal(value)
@@ -78,7 +78,7 @@ def _whole(value: Any, _: Any = None) -> int:
 
 
 def _decimal(value: Any, _: Any = None) -> Decimal:
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+    if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
         return Decimal(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_WHOLE:
         return Decimal(value)
@@ -98,10 +98,11 @@ def _scaled_rate(value: Any, _: Any = None) -> Decimal | None:
 
 def _time(zone: tzinfo) -> Callable[[Any, Any], datetime | None]:
     def structure(value: Any, _: Any) -> datetime | None:
-        if not isinstance(value, str) or not _TIME.fullmatch(value):
+        text = value.strip() if isinstance(value, str) else ""
+        if not _TIME.fullmatch(text):
             raise _WrongKindError("is not a time of the form yyyyMMddHHmmss")
         try:
-            time = datetime.fromisoformat(f"{value[:8]}T{value[8:]}")
+            time = datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
         except ValueError:
             raise _WrongKindError("is not a time that exists") from None
         return in_zone(time, zone) if time.year >= _FIRST_YEAR else None

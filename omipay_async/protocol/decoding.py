@@ -79,7 +79,7 @@ class ReplyDecoder:
             # Whatever the body contains: a server that has failed is not believed about money.
             return Decoded(error=_invalid(context, received, f"it came with HTTP status {received.status}", parsed))
         paying = is_paying(context, raw)
-        if raw.get("return_code") == "FAIL" and not paying:
+        if word_of(raw, "return_code") == "FAIL" and not paying:
             return Decoded(error=refusal(context, raw, received.node))
         try:
             return Decoded(self._value(context, received, raw, paying=paying))
@@ -89,8 +89,8 @@ class ReplyDecoder:
     def _value(self, context: RequestContext, received: Received, raw: dict[str, Any], *, paying: bool) -> Any:
         if paying:  # the order_time of a scan order is when it was paid
             return self._model(context, raw, {"status": OrderStatus.PAYING, "order_time": None})
-        verdict = raw.get("return_code")
-        if verdict != "SUCCESS" and (context.endpoint.needs_return_code or not is_absent(verdict)):
+        may_be_absent = not context.endpoint.needs_return_code and is_absent(raw.get("return_code"))
+        if word_of(raw, "return_code") != "SUCCESS" and not may_be_absent:
             raise ValueError("return_code is neither SUCCESS nor FAIL")
         if not 200 <= received.status < 300:
             message = f"it came with HTTP status {received.status}"

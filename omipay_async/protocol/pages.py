@@ -97,9 +97,9 @@ def _login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUser | APIError
         fields["return_code"] = "FAIL"
     context = RequestContext(GET_USER_INFO)
     what = why_not_believed(context, fields)
-    if what is None and fields.get("return_code") == "FAIL":
+    if what is None and word_of(fields, "return_code") == "FAIL":
         return refusal(context, raw)
-    if what is None and fields.get("return_code") not in {None, "", "SUCCESS"}:
+    if what is None and word_of(fields, "return_code") not in {"", "SUCCESS"}:
         what = "return_code is neither SUCCESS nor FAIL"
     if what is None:
         try:

@@ -138,7 +138,7 @@ def test_a_refusal_may_have_any_status_below_500(status: int, code: Any) -> None
     assert caught.value.error_msg == "Nein."
 
 
-@pytest.mark.parametrize("word", [None, "", "OK", "FAIL "])
+@pytest.mark.parametrize("word", [None, "", "OK", "FAILED"])
 def test_only_success_means_success(word: str | None) -> None:
     """A reply without ``return_code`` is believed only from the one endpoint whose documents do not list it."""
     with pytest.raises(InvalidReply, match="neither SUCCESS nor FAIL"):

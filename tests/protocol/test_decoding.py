@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
+import attrs
 import pytest
 
 from omipay_async import AppOrder, Currency, InvalidReply, Order, OrderStatus, PaymentDeclined, Platform
@@ -34,7 +35,7 @@ def test_stray_spaces_around_keys_are_removed() -> None:
     assert (receipt.refund_no, receipt.raw) == ("B", {"return_code": "SUCCESS", "refund_no": "B"})
 
 
-@pytest.mark.parametrize("absent", [None, ""])
+@pytest.mark.parametrize("absent", [None, "", "    "])
 @pytest.mark.parametrize(
     "name", ["out_order_no", "pay_time", "order_time", "pay_amount", "pay_currency", "exchange_rate"]
 )
@@ -59,6 +60,7 @@ def test_integers_may_come_as_strings() -> None:
         ({"pay_amount": 561, "cny_amount": 7}, 100, 561, None),
         ({"cny_amount": 650, "pay_currency": "AUD"}, 100, 650, "AUD"),
         ({"pay_amount": "", "cny_amount": 650, "pay_currency": ""}, 100, 650, "CNY"),
+        ({"amount": "   ", "total_amount": 100}, 100, None, None),
         ({"pay_amount": 561}, 100, 561, None),
     ],
 )
@@ -79,6 +81,17 @@ def test_what_was_paid_need_not_agree_with_the_rate() -> None:
 def test_a_status_may_have_spaces_around_it(word: str) -> None:
     """Like a key."""
     assert isinstance(order(result_code=word).status, OrderStatus)
+
+
+def test_numbers_and_times_may_have_spaces_around_them() -> None:
+    """A database may fill them up; a charge or a payment is not hidden by that."""
+    plain = {"return_code": "SUCCESS", "result_code": "PAID", "currency": "AUD", "amount": "450", "pay_amount": "2106"}
+    plain |= {"exchange_rate": "468000000", "pay_time": "20181206001001"}
+    padded = {name: f" {value}   " for name, value in plain.items()}
+    assert attrs.evolve(order(**padded), raw={}) == attrs.evolve(order(**plain), raw={})
+    assert read("MakeScanOrder", success("MakeScanOrder", return_code="SUCCESS  ")).is_paid
+    with pytest.raises(PaymentDeclined):
+        read("MakeScanOrder", fail("NOT_ENOUGH ", return_code="FAIL   "))
 
 
 def test_an_unknown_status_is_kept_and_waits() -> None:
