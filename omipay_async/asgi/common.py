@@ -41,7 +41,7 @@ def not_none(session: Any) -> AsyncOmipay:
 def checked_name(name: object) -> str:
     """Return ``name``. Raises ``ConfigurationError`` if it cannot be the name of an attribute."""
     if not isinstance(name, str) or not name.isidentifier():
-        reject("name", "must be a name, such as omipay_sydney")
+        reject("name", "must be an identifier, such as omipay_sydney")
     return name
 
 

@@ -138,7 +138,8 @@ def checked_credentials(m_number: object, secret_key: object, previous_secret_ke
 
 def _checked_credential(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        message = f"{name} must be a string that is not empty"
+        kind = "" if isinstance(value, str) else f", not {type(value).__name__}"
+        message = f"{name} must be a string that is not empty{kind}"
         raise ConfigurationError(message)
     if not value.isprintable():
         message = f"{name} contains a character that cannot be printed: was it copied with a line break?"
