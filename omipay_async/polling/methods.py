@@ -37,11 +37,13 @@ class PollMethods:
     ) -> Order:
         """Wait until an order is paid: ``first_wait`` seconds, then QueryOrder, then again ``interval`` seconds later.
 
-        ``order`` is an order number, or any object that has an ``order_no``. A ``ScanOrder`` that is paid already is
-        asked about at once. After a restart: ``poll_until_paid(order_no, first_wait=0)``. ``timeout`` in seconds limits
-        the whole call (None: no limit). The last question comes half a second before its end (a twentieth of a
-        ``timeout`` below ten seconds); if the event loop was blocked then, as soon as it is free, with as much time for
-        the answer. A temporary error does not end the wait; a confirmed notification ends it at once. CN 3.4(6).
+        ``order`` is an order number, or any object that has an ``order_no``. Returns the paid ``Order``. ``timeout``, in
+        seconds, limits the whole call (None: no limit). A temporary error does not end the wait; a confirmed
+        notification ends it at once. A ``ScanOrder`` that is paid already is asked about at once. After a restart:
+        ``poll_until_paid(order_no, first_wait=0)``. CN 3.4(6).
+
+        The last question comes half a second before the end (a twentieth of a ``timeout`` below ten seconds). If the
+        event loop is blocked at that time, it comes as soon as the loop is free, and has as much time for its answer.
 
         ``on_status(order)``, sync or async, is called with the first status that is seen and with each change. What it
         raises ends this poll only.
@@ -73,8 +75,9 @@ class PollMethods:
     ) -> Refund:
         """Wait until a refund has arrived, as ``poll_until_paid`` waits for an order. CN 3.11.
 
-        ``refund`` is a refund number, a receipt or a refund. ``timeout`` in seconds has no default, since refunds take
-        days (None: no limit). An answer with another ``out_refund_no`` than the receipt's is not accepted.
+        ``refund`` is a refund number, a receipt or a refund. Returns the ``Refund`` that has arrived. ``timeout``, in
+        seconds, has no default, since refunds take days (None: no limit). An answer with another ``out_refund_no`` than
+        the receipt's is not accepted.
 
         Raises:
             RefundFailed: the refund will not be paid out (``.refund``).
