@@ -37,8 +37,8 @@ class PollMethods:
     ) -> Order:
         """Wait until an order is paid: ``first_wait`` seconds, then QueryOrder, then again ``interval`` seconds later.
 
-        ``order`` is an order number, or any object that has an ``order_no``. Returns the paid ``Order``. ``timeout``, in
-        seconds, limits the whole call (None: no limit). A temporary error does not end the wait; a confirmed
+        ``order`` is an order number, or any object that has an ``order_no``. Returns the paid ``Order``. ``timeout``
+        limits the whole call, in seconds (None: no limit). A temporary error does not end the wait; a confirmed
         notification ends it at once. A ``ScanOrder`` that is paid already is asked about at once. After a restart:
         ``poll_until_paid(order_no, first_wait=0)``. CN 3.4(6).
 
