@@ -34,12 +34,15 @@ our_request: contextvars.ContextVar[bool] = contextvars.ContextVar("omipay_async
 
 @functools.lru_cache(maxsize=1)
 def keep_replies_out_of_the_log() -> None:
-    """Remove the server's words, which may repeat the signed URL, from what httpcore logs at DEBUG of our requests."""
+    """Remove the server's words, which may repeat the signed URL, from what httpcore logs at DEBUG of our requests.
+
+    And the password of a SOCKS proxy, which it logs when it asks the proxy for a connection.
+    """
 
     def without_the_reply(record: logging.LogRecord) -> bool:
         if our_request.get():
             event, _, details = str(record.msg).partition(" ")
-            if event.endswith((".complete", ".failed")) and details:
+            if event.endswith((".complete", ".failed", "setup_socks5_connection.started")) and details:
                 record.msg, record.args = event, ()
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,20 @@ async def test_nothing_was_sent(says: bytes, *, hangs: bool) -> None:
         assert caught.value.outcome is Outcome.NOT_DONE
     assert [event.node for event in events if event.name == "attempt"] == ["gateway.test", "other.test"]
     assert [words[:3] for words in proxy.asked] == [ASKED, ASKED]
+
+
+async def test_its_password_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """At no level and by no library, although httpcore writes down what it asks a proxy for."""
+    pytest.importorskip("socksio", reason='socksio is not installed: pip install "httpx[socks]"')
+    caplog.set_level(logging.DEBUG)
+    proxy = SocksProxy(b"\x05\x02", hangs=False)
+    async with proxy.run():
+        url = proxy.url.replace("127", "till:Pa55word@127")
+        async with open_session(GATEWAY, proxy=url, retry=RetryPolicy(attempts=1)) as omipay:
+            with pytest.raises(NotSent):
+                await scan(omipay, "A-1")
+    assert "setup_socks5_connection.started" in caplog.messages
+    assert "Pa55word" not in caplog.text
 
 
 @pytest.mark.parametrize("part", ["connection", "socks"])
