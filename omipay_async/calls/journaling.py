@@ -4,8 +4,8 @@
 
 The call awaits ``opening``, within its own time limit; if that fails, nothing is sent. ``closing`` runs in a task of
 its own: a cancelled call does not wait for it, any other call waits at most ``CLOSING_S``. If nobody knows whether
-``opening`` took effect (it hung, or the call was cancelled meanwhile), the entry is closed as NOT_DONE in the
-background, since nothing was sent.
+``opening`` took effect (it hung, it failed only after the call's time, or the call was cancelled meanwhile), the entry
+is closed as NOT_DONE in the background, since nothing was sent.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class CallJournal:
                 self._take_back(opening, entry, call)
             raise
         if (error := _error_of(opening)) is not None:
+            if call.time_left(self._clock) < 0:
+                self._take_back(opening, entry, call)
             return _not_written(call, error)
         call.entry = entry
         return None

@@ -195,6 +195,23 @@ async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
     assert gateway.requests == []
 
 
+async def test_an_entry_whose_opening_failed_too_late_is_closed(gateway: Gateway, journal: FakeJournal) -> None:
+    """Something blocked the event loop meanwhile, so its error may only say that its answer was not read in time."""
+
+    async def give_up() -> None:
+        leaping.leapt_s = 31
+        raise JournalError("the database did not answer within 30 seconds")
+
+    leaping = LeapingClock()
+    journal.at["opening"] = give_up
+    async with gateway.session(journal=journal, clock=leaping) as omipay:
+        with pytest.raises(NotSent, match="did not answer within 30 seconds"):
+            await scan(omipay)
+    assert journal.names == ["opening", "closing"]
+    assert journal.last.outcome is JournalOutcome.NOT_DONE
+    assert gateway.requests == []
+
+
 async def test_what_is_too_late_for_sending_is_not_written_down(gateway: Gateway, journal: FakeJournal) -> None:
     """The slot became free after the call's time to be sent, so no entry is needed."""
     leaping = LeapingClock()
