@@ -22,7 +22,7 @@ from omipay_async.text import plain_text, plain_value, wide_encoding
 from .json_repair import INVISIBLE, repaired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 _LARGEST_NUMBER: Final = 10**64
@@ -68,9 +68,16 @@ def is_unreadable(value: object) -> bool:
     return not is_absent(value) and own_number(value) is None
 
 
-def reject_constant(word: str) -> NoReturn:
+def _reject_constant(word: str) -> NoReturn:
     message = f"{word} is not JSON"
     raise ValueError(message)
+
+
+def _integer(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:  # it has more digits than int() accepts; Decimal reads them in linear time
+        return Decimal(text)
 
 
 def _fraction(text: str) -> Decimal:
@@ -81,7 +88,8 @@ def _fraction(text: str) -> Decimal:
         return Decimal("Infinity")
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def fields_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of an object, or of a query string, by their names without stray spaces."""
     fields = dict(pairs)
     names = "".join(fields)
     if len(fields) == len(pairs) and names.isprintable() and " " not in names:
@@ -103,20 +111,19 @@ def _same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other  # True == 1, but they are different values
 
 
-def _decoder(*, is_reply: bool, parse_int: Callable[[str], Any] | None = None) -> json.JSONDecoder:
+def _decoder(parse_constant: Callable[[str], Any]) -> json.JSONDecoder:
     return json.JSONDecoder(
         parse_float=_fraction,
-        parse_int=parse_int,
-        parse_constant=Decimal if is_reply else reject_constant,
-        object_pairs_hook=_pairs,
+        parse_int=_integer,
+        parse_constant=parse_constant,
+        object_pairs_hook=fields_of,
         strict=False,  # it accepts control characters
     )
 
 
-# Made once: json.loads(parse_float=...) would make a decoder on each call. By whether they read a reply.
-_JSON: Final = {is_reply: _decoder(is_reply=is_reply) for is_reply in (False, True)}
-# For integers with more digits than int() accepts; Decimal reads them in linear time.
-_JSON_OF_HUGE_NUMBERS: Final = {is_reply: _decoder(is_reply=is_reply, parse_int=Decimal) for is_reply in (False, True)}
+# Made once: json.loads(parse_float=...) would make a decoder on each call.
+_JSON: Final = _decoder(_reject_constant)
+_JSON_OF_REPLIES: Final = _decoder(Decimal)
 _GBK: Final = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?(?:gbk|gb2312|gb18030|cp936|x-gbk)\b", re.IGNORECASE)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -132,7 +139,7 @@ def json_object(body: bytes, content_type: str | None = None, *, is_reply: bool 
     """
     text = _decoded(body, content_type, is_reply=is_reply)
     try:
-        value = _parsed_reply(text) if is_reply else _parsed(text, is_reply=False)
+        value = _parsed_reply(text) if is_reply else _JSON.decode(text)
         if not text.isascii() and _SURROGATE.search(text):
             value = _without_surrogates(value, DamagedText)
         elif "\\ud" in text or "\\uD" in text:
@@ -183,15 +190,11 @@ def _decoded_wide(body: bytes) -> str | None:
 
 
 def _decoded_otherwise(body: bytes, content_type: str | None, *, is_reply: bool) -> str:
-    try:
+    with contextlib.suppress(UnicodeDecodeError):
         return _SURROGATE.sub("\ufffd", body.decode("utf-8", "surrogatepass"))
-    except UnicodeDecodeError:
-        declared = content_type is not None and _GBK.search(content_type)
-    try:
-        if declared:
+    if content_type is not None and _GBK.search(content_type):
+        with contextlib.suppress(UnicodeDecodeError):
             return body.decode("gb18030", "surrogateescape" if is_reply else "strict")
-    except UnicodeDecodeError:
-        pass
     if is_reply:
         return body.decode("utf-8", "surrogateescape")
     raise ValueError("it is not UTF-8")
@@ -199,18 +202,9 @@ def _decoded_otherwise(body: bytes, content_type: str | None, *, is_reply: bool)
 
 def _parsed_reply(text: str) -> Any:
     try:
-        return _parsed(text, is_reply=True)
+        return _JSON_OF_REPLIES.decode(text)
     except json.JSONDecodeError:
-        return _parsed(repaired(text), is_reply=True)
-
-
-def _parsed(text: str, *, is_reply: bool) -> Any:
-    try:
-        return _JSON[is_reply].decode(text)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # an integer with too many digits, or NaN, which is rejected again
-        return _JSON_OF_HUGE_NUMBERS[is_reply].decode(text)
+        return _JSON_OF_REPLIES.decode(repaired(text))
 
 
 def _without_surrogates(value: Any, text: type[str]) -> Any:
@@ -225,14 +219,9 @@ def _without_surrogates(value: Any, text: type[str]) -> Any:
     return value
 
 
-def fields_of(pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """The fields of a query string, as :func:`json_object` reads those of an object."""
-    return _pairs(pairs)
-
-
 def cleaned(value: Mapping[str, Any]) -> dict[str, Any]:
     """``value`` without stray spaces around its keys, as :func:`json_object` reads it."""
-    return _pairs([(plain_text(key), plain_value(field)) for key, field in value.items()])
+    return fields_of([(plain_text(key), plain_value(field)) for key, field in value.items()])
 
 
 def json_text(value: Any) -> str:
