@@ -35,6 +35,7 @@ from .polling.service import PollingService
 from .protocol import notifications
 from .protocol.decoding import ReplyDecoder
 from .protocol.endpoints import QUERY_ORDER
+from .protocol.options import seconds
 from .protocol.signing import TaggedNonces
 from .transport.client import HTTPClient
 from .transport.pool import Priority
@@ -120,7 +121,7 @@ def checked_options(
         journal=journal,
         nodes=nodes,
         verify=config.verification(verify, nodes),
-        timeout=config.seconds("timeout", timeout),
+        timeout=seconds("timeout", timeout, above=True),
         timezone=config.timezone(timezone),
         on_event=config.function("on_event", on_event),
         max_in_flight=config.count("max_in_flight", max_in_flight),

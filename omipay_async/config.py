@@ -6,22 +6,21 @@ Each function returns the checked value, or raises a :class:`ConfigurationError`
 from __future__ import annotations
 
 import enum
-import functools
 import inspect
 import os
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
 
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
-from .protocol import validation
+from .protocol import options, validation
 from .protocol.conversion import in_zone
-from .protocol.durations import checked_seconds
-from .text import Secret, concealed, concealed_all, concealed_proxy, plain_text, plain_value
+from .protocol.options import reject
+from .text import Secret, concealed, concealed_all, concealed_proxy, plain_text
 from .transport.attempt import Node
 from .transport.client import can_be_asked, to_url
 from .transport.proxies import Proxies, is_loopback as is_loopback_host
@@ -46,18 +45,13 @@ _QUOTES: Final = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u300c\u300
 """A pair of quotation marks: straight, typographic, Chinese, French, German."""
 
 
-def _reject(name: str, what: str) -> NoReturn:
-    message = f"{name} {what}"
-    raise ConfigurationError(message)
-
-
 def require_methods(name: str, value: T, *methods: str) -> T:
     """``value`` if it has all of ``methods``."""
     missing = [method for method in methods if not callable(_attribute(value, method))]
     if missing:
-        _reject(name, f"has no method {missing[0]}()")
+        reject(name, f"has no method {missing[0]}()")
     if isinstance(value, type) and isinstance(inspect.getattr_static(value, methods[0], None), FunctionType):
-        _reject(name, f"must be an object, not a class: write {value.__name__}()")
+        reject(name, f"must be an object, not a class: write {value.__name__}()")
     return value
 
 
@@ -65,8 +59,7 @@ def require_lease(backend: T) -> T:
     """``backend`` if its ``lease`` is a number of seconds, or if it has none."""
     lease = _attribute(backend, "lease")
     if lease is not None:
-        reject = functools.partial(_reject, "backend.lease")
-        checked_seconds(lease, reject, above=True, longest=timedelta.max.total_seconds())
+        options.seconds("backend.lease", lease, above=True, longest=options.LONGEST_DURATION_S)
     return backend
 
 
@@ -80,7 +73,7 @@ def _attribute(value: object, name: str) -> Any:
 def function(name: str, value: T) -> T:
     """``value`` if it is None or can be called, and is not ``async``: nobody would await it."""
     if value is not None and (not callable(value) or _is_async(value)):
-        _reject(name, "must be a function, and not an async one")
+        reject(name, "must be a function, and not an async one")
     return value
 
 
@@ -98,30 +91,23 @@ def _is_async(value: Callable[..., Any]) -> bool:
 def instance(name: str, value: object, kind: type[T]) -> T:
     """``value`` if it is an instance of ``kind``."""
     if not isinstance(value, kind):
-        _reject(name, f"must be a {kind.__name__}")
+        reject(name, f"must be a {kind.__name__}")
     return value
 
 
 def member(name: str, value: object, kind: type[E]) -> E:
     """``value`` as a member of the enum ``kind``."""
     if not isinstance(value, str) or plain_text(value) not in tuple(kind):
-        _reject(name, f"must be one of {', '.join(kind)}")
+        reject(name, f"must be one of {', '.join(kind)}")
     return kind(plain_text(value))
 
 
 def count(name: str, value: object) -> int:
     """``value`` if it is an int from 1 to a limit that no process reaches."""
-    number = plain_value(value)
-    if type(number) is not int or number < 1:
-        _reject(name, "must be an int of at least 1")
+    number = options.count(name, value)
     if number > _LARGEST_COUNT:
-        _reject(name, f"must be at most {_LARGEST_COUNT}")
+        reject(name, f"must be at most {_LARGEST_COUNT}")
     return number
-
-
-def seconds(name: str, value: object) -> float:
-    """``value`` if it is a finite number of seconds above 0."""
-    return checked_seconds(value, functools.partial(_reject, name), above=True)
 
 
 def url(name: str, value: object) -> str | None:
@@ -138,15 +124,15 @@ def url(name: str, value: object) -> str | None:
 def timezone(value: object) -> str | tzinfo:
     """``value`` if it is a ``tzinfo`` or the name of a zone, which :func:`zone` looks up at its first use."""
     if not isinstance(value, str | tzinfo):
-        _reject("timezone", "must be the name of a time zone, or a tzinfo")
+        reject("timezone", "must be the name of a time zone, or a tzinfo")
     # Zones of zoneinfo have a key, those of pytz a zone.
     name = value if isinstance(value, str) else _attribute(value, "key") or _attribute(value, "zone")
     if isinstance(name, str) and plain_text(name).strip().upper() == "EST":
-        _reject("timezone", "'EST' is the eastern time of America: that of Sydney and Melbourne is Australia/Sydney")
+        reject("timezone", "'EST' is the eastern time of America: that of Sydney and Melbourne is Australia/Sydney")
     if isinstance(value, str):
         return plain_text(value)
     if in_zone(_ANY_TIME, value) is None:
-        _reject("timezone", "must give every time a UTC offset")
+        reject("timezone", "must give every time a UTC offset")
     return value
 
 
@@ -177,7 +163,7 @@ def nodes(region: object, base_url: object, fallback: object, *, plain_http: boo
     else:
         second = _node("fallback", fallback, plain_http=plain_http)
     if second.base_url == first.base_url:
-        _reject("fallback", "must be another node than the first")
+        reject("fallback", "must be another node than the first")
     if second.name == first.name:  # one host, two ports
         first, second = (attrs.evolve(node, name=urlsplit(node.base_url).netloc) for node in (first, second))
     return [first, second]
@@ -188,11 +174,11 @@ def _node(name: str, value: object, *, plain_http: bool) -> Node:
     parts = urlsplit(address)
     # Also an empty query or fragment: everything that is appended would become a part of it.
     if "?" in address or "#" in address or parts.username is not None:
-        _reject(name, "must be an address up to and including /omipay/api: no query, no fragment, no user")
+        reject(name, "must be an address up to and including /omipay/api: no query, no fragment, no user")
     if not can_be_asked(address):
-        _reject(name, "is not a URL that a request can be sent to")
+        reject(name, "is not a URL that a request can be sent to")
     if parts.scheme != "https" and not plain_http and not is_loopback(address):
-        _reject(name, "must be https: only a loopback address may be plain http")
+        reject(name, "must be https: only a loopback address may be plain http")
     return Node(parts.hostname or parts.netloc, address)
 
 
@@ -204,7 +190,7 @@ def is_loopback(address: str) -> bool:
 def verification(verify: object, nodes: Iterable[Node]) -> ssl.SSLContext | str | bool:
     """``verify`` if it is valid. TLS verification can be switched off only for this machine."""
     if verify is False and not all(is_loopback(node.base_url) for node in nodes):
-        _reject("verify", "must not be False: give an ssl.SSLContext or a path to CA certificates")
+        reject("verify", "must not be False: give an ssl.SSLContext or a path to CA certificates")
     return checked_verify(verify)
 
 

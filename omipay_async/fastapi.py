@@ -24,10 +24,10 @@ except ImportError as error:
     raise ImportError(message) from error
 
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
-from .asgi.common import checked_name, is_session, name_taken, not_none, reject, resolve_session
+from .asgi.common import checked_name, is_session, name_taken, not_none, resolve_session
 from .errors import ConfigurationError
 from .models import Order
-from .protocol import validation
+from .protocol import options, validation
 from .session import AsyncOmipay
 
 __all__ = ["OmipayDep", "get_omipay", "lifespan", "notification_route", "omipay_dep"]
@@ -162,7 +162,7 @@ def notification_route(
 
 def _check_path(path: object) -> None:
     if not isinstance(path, str) or path[:1] not in {"", "/"}:  # it may be empty in a router that has a prefix
-        reject("path", "must begin with a slash, such as /omipay/notify")
+        options.reject("path", "must begin with a slash, such as /omipay/notify")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast
 
 from .errors import BackendError, ConfigurationError
 from .events import logger
-from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim, checked_duration
+from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim
+from .protocol import options
 from .text import plain_text
 from .transport.cancellation import caller_was_cancelled
 
@@ -93,9 +94,9 @@ class RedisBackend:
         prefix: str = "omipay:",
         keep: float | timedelta = DEFAULT_KEEP,
     ) -> None:
-        self.lease = checked_duration("lease", lease)
+        self.lease = options.duration("lease", lease)
         self._lease_ms = max(1, round(self.lease * 1000))
-        self._keep_ms = max(1, round(checked_duration("keep", keep) * 1000))
+        self._keep_ms = max(1, round(options.duration("keep", keep) * 1000))
         if not isinstance(prefix, str):
             raise ConfigurationError("prefix must be a string")
         self._prefix = plain_text(prefix)

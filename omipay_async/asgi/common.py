@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from omipay_async.errors import ConfigurationError
+from omipay_async.protocol.options import reject
 
 if TYPE_CHECKING:
     from omipay_async.session import AsyncOmipay
@@ -48,9 +49,3 @@ def checked_name(name: object) -> str:
 def name_taken(place: str, remedy: str) -> ConfigurationError:
     """The error for a second session under one name: it would replace that of the first merchant."""
     return ConfigurationError(f"{place} is in use already: give each merchant's session its own name, {remedy}")
-
-
-def reject(name: str, what: str) -> NoReturn:
-    """Raise a ``ConfigurationError`` that names an argument and says what is wrong with it."""
-    message = f"{name} {what}"
-    raise ConfigurationError(message)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from omipay_async.events import logger
+from omipay_async.protocol.options import reject
 
-from .common import checked_name, name_taken, reject, resolve_session
+from .common import checked_name, name_taken, resolve_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping

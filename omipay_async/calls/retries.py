@@ -20,14 +20,12 @@ read that was asked to wait (``Retry-After`` with 429 or 503) waits that long, o
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
 from omipay_async.codes import ErrorCode, Safety
-from omipay_async.errors import ConfigurationError
-from omipay_async.protocol.durations import checked_seconds
+from omipay_async.protocol import options
 from omipay_async.protocol.http_date import believable_date_ms, retry_after_s
 from omipay_async.text import plain_value
 from omipay_async.transport.failures import Failure
@@ -53,11 +51,6 @@ _CLEARLY_OFF_MS: Final = 4 * 60 * 1000
 minutes off is not believed."""
 
 
-def _reject(field: str, what: str) -> NoReturn:
-    message = f"RetryPolicy.{field} {what}"
-    raise ConfigurationError(message)
-
-
 def _plain_count(value: int) -> int:
     return cast("int", plain_value(value))  # checked afterwards
 
@@ -67,16 +60,15 @@ def _plain_seconds(value: float) -> float:
 
 
 def _count(_: object, attribute: attrs.Attribute[int], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        _reject(attribute.name, "must be an int of at least 1")
+    options.count(f"RetryPolicy.{attribute.name}", value)
 
 
 def _seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    checked_seconds(value, functools.partial(_reject, attribute.name))
+    options.seconds(f"RetryPolicy.{attribute.name}", value)
 
 
 def _positive_seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    checked_seconds(value, functools.partial(_reject, attribute.name), above=True)
+    options.seconds(f"RetryPolicy.{attribute.name}", value, above=True)
 
 
 @attrs.frozen

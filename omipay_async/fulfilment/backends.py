@@ -17,11 +17,10 @@ import unicodedata
 from collections import OrderedDict
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from omipay_async.clock import SystemClock
-from omipay_async.errors import ConfigurationError
-from omipay_async.protocol import durations
+from omipay_async.protocol import options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -179,17 +178,6 @@ def one_spelling(order_no: str) -> str:
     return unicodedata.normalize("NFKC", order_no).strip().upper()
 
 
-def checked_duration(name: str, value: object) -> float:
-    """A duration in seconds, given as a number or a ``timedelta``. Raises :class:`ConfigurationError` that names it."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-
-    def reject(why: str) -> NoReturn:
-        message = f"{name} {why}"
-        raise ConfigurationError(message)
-
-    return durations.checked_seconds(seconds, reject, above=True, longest=timedelta.max.total_seconds())
-
-
 class MemoryBackend:
     """The backend for one process. What was claimed or recorded is lost when the process ends.
 
@@ -202,8 +190,8 @@ class MemoryBackend:
     def __init__(
         self, *, lease: float = DEFAULT_LEASE_S, keep: float | timedelta = DEFAULT_KEEP, clock: Clock | None = None
     ) -> None:
-        self.lease = checked_duration("lease", lease)
-        self._keep_s = checked_duration("keep", keep)
+        self.lease = options.duration("lease", lease)
+        self._keep_s = options.duration("keep", keep)
         self._clock = SystemClock() if clock is None else clock
         # The entries of each have the same lifetime, and the last renewed is last: the first is the first to expire.
         self._held: OrderedDict[str, tuple[float, str]] = OrderedDict()

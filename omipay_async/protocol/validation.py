@@ -16,9 +16,9 @@ from omipay_async.errors import InvalidRequest
 from omipay_async.text import Secret, joined, percent_encoded, plain_text, plain_value
 
 from .context import LARGEST_INT, LONGEST_TEXT
-from .durations import checked_seconds
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, MISSPELT_NAMES, Endpoint, Kind, Parameter
 from .money import CURRENCY_CODE
+from .options import checked_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

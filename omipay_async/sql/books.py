@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import InvalidRequest, JournalError
-from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim, checked_duration
-from omipay_async.protocol import validation
+from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim
+from omipay_async.protocol import options, validation
 from omipay_async.text import plain_value
 
 from .claims import Claims
@@ -69,7 +69,7 @@ class Books:
     def __init__(
         self, url_or_engine: str | AsyncEngine, *, lease: float = DEFAULT_LEASE_S, clock: Clock | None = None
     ) -> None:
-        self.lease = checked_duration("lease", lease)
+        self.lease = options.duration("lease", lease)
         self._database = Database(url_or_engine, SystemClock() if clock is None else clock)
         self._claims = Claims(self._database, self.lease)
         self._entries = Entries(self._database)
