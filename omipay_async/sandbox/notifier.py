@@ -6,6 +6,7 @@ They go over HTTP, or to an ASGI app in memory. All pauses use the sandbox's clo
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 from collections import deque
@@ -89,6 +90,16 @@ class Signer:
 
 
 @attrs.define(eq=False)
+class _Notice:
+    """A notification that is to be delivered, and how far its delivery has come."""
+
+    order: Order
+    number: int = 1
+    """The next try."""
+    signature: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.define(eq=False)
 class Notifier:
     """Delivers notifications in the background."""
 
@@ -105,7 +116,7 @@ class Notifier:
     oddities: bool = False
     timeout: float = 10.0
     """How long an answer may take, in seconds of the machine's clock, as a receiver's work does."""
-    _waiting: deque[Order] = attrs.field(factory=deque, init=False)
+    _waiting: deque[_Notice] = attrs.field(factory=deque, init=False)
     _deliveries: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
     _watches: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
 
@@ -122,7 +133,7 @@ class Notifier:
     def paid(self, order: Order) -> None:
         """Notify the merchant that an order became paid, if the order has a ``notify_url``."""
         if self._has_receiver(order):
-            self._waiting.append(order)
+            self._waiting.append(_Notice(order))
             self.start()
 
     def delayed(self, order: Order) -> None:
@@ -159,7 +170,14 @@ class Notifier:
         except RuntimeError:
             return
         while self._waiting:
-            _spawn(self._deliver(self._waiting.popleft()), self._deliveries)
+            notice = self._waiting.popleft()
+            delivery = _spawn(self._deliver(notice), self._deliveries)
+            delivery.add_done_callback(functools.partial(self._put_back, notice))
+
+    def _put_back(self, notice: _Notice, delivery: asyncio.Task[None]) -> None:
+        """Keep what was not delivered when its event loop ended, as after ``asyncio.run``: it is in the next one."""
+        if delivery.cancelled():
+            self._waiting.append(notice)
 
     async def settle(self) -> None:
         """Wait until every notification that was begun is delivered, or has failed three times."""
@@ -173,6 +191,7 @@ class Notifier:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._waiting.clear()
 
     async def _watch(self, order: Order) -> None:
         seconds = order.delayed.seconds if order.delayed else None
@@ -180,18 +199,17 @@ class Notifier:
         self.ledger.apply_due()
         self.start()
 
-    async def _deliver(self, order: Order) -> None:
-        await self.clock.sleep(self.delay)
-        signature: dict[str, Any] = {}
-        async with self._client(order.notify_url) as client:
-            for number in range(1, TRIES + 1):
-                if number > 1:
-                    await self.clock.sleep(self.interval)
-                body = self.body(order, signature)
-                if self.same_signature:
-                    signature = {"nonce_str": body["nonce_str"], "timestamp": body["timestamp"]}
-                if await self._try(client, order, number, body):
-                    return
+    async def _deliver(self, notice: _Notice) -> None:
+        async with self._client(notice.order.notify_url) as client:
+            while notice.number <= TRIES and not await self._next_try(client, notice):
+                notice.number += 1
+
+    async def _next_try(self, client: httpx.AsyncClient, notice: _Notice) -> bool:
+        await self.clock.sleep(self.delay if notice.number == 1 else self.interval)
+        body = self.body(notice.order, notice.signature)
+        if self.same_signature:
+            notice.signature = {"nonce_str": body["nonce_str"], "timestamp": body["timestamp"]}
+        return await self._try(client, notice.order, notice.number, body)
 
     def body(self, order: Order, changes: Mapping[str, Any], *, secret_key: str | None = None) -> dict[str, Any]:
         """The signed fields of an order's notification, some of them changed."""

@@ -13,12 +13,10 @@ from starlette.responses import Response
 from omipay_async.sandbox import TOY_SECRET_KEY, Fault, PaymentCode, Sandbox
 from omipay_async.sandbox.server import serve
 
-from .raw import md5
+from .raw import RawClient, md5
 
 if TYPE_CHECKING:
     from omipay_async.testing import ManualClock
-
-    from .raw import RawClient
 
 NOTIFY = "http://shop.test/omipay/notify"
 
@@ -232,13 +230,11 @@ async def test_one_notification(raw: RawClient, sandbox: Sandbox, shop: Shop, cl
 
 def test_ledger_read_outside_the_loop(clock: ManualClock) -> None:
     """A test without an event loop may read the ledger; what is due is sent when a loop runs again."""
-    from .raw import RawClient as Client
-
     shop = Shop()
     sandbox = Sandbox(clock=clock, app=shop)
 
     async def order() -> None:
-        raw = Client(sandbox, clock)
+        raw = RawClient(sandbox, clock)
         async with raw.http:
             await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
 
@@ -250,6 +246,32 @@ def test_ledger_read_outside_the_loop(clock: ManualClock) -> None:
     assert len(shop.told) == 1
 
 
+def test_a_delivery_goes_on_in_the_next_event_loop(clock: ManualClock) -> None:
+    """A test that is not asynchronous calls ``asyncio.run`` for each step: no notification is lost between them."""
+    clock.auto = True
+    shop = Shop()
+    sandbox = Sandbox(clock=clock, app=shop)
+
+    async def pay() -> None:
+        raw = RawClient(sandbox, clock)
+        async with raw.http:
+            made = await raw.ask("MakeQROrder", notify_url=NOTIFY)
+        await sandbox.customer.pays(made["order_no"])
+
+    async def first_try() -> None:
+        clock.auto = False
+        sandbox.notifier.start()
+        await until_tried(sandbox, 1)
+
+    asyncio.run(pay())
+    assert shop.told == []
+    shop.answers = [json_answer("{}")]
+    asyncio.run(first_try())
+    clock.auto = True
+    asyncio.run(sandbox.settle())
+    assert [(each.number, each.accepted) for each in sandbox.ledger.deliveries] == [(1, False), (2, True)]
+
+
 async def test_closing_ends_deliveries(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
     """After ``aclose`` nothing more is sent, and no task is left."""
     shop.answers = [json_answer("{}")]
@@ -258,6 +280,7 @@ async def test_closing_ends_deliveries(raw: RawClient, sandbox: Sandbox, shop: S
     await passing(clock, 1)
     await sandbox.aclose()
     await sandbox.aclose()
+    sandbox.notifier.start()
     await passing(clock, 60)
     assert len(shop.told) == 1
     assert asyncio.all_tasks() == {asyncio.current_task()}
