@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from omipay_async.sandbox import Fault, Sandbox
+from omipay_async.sql import Books
 from tests.support.entries import order, until_blocked
 from tests.support.markdown import DOCS, save_files
 from tests.support.postgres_server import PostgresServer
@@ -165,6 +166,30 @@ async def test_the_shop_sells_over_postgresql(tmp_path: Path) -> None:
         await connection.close()
         assert messages[0] == "ship S-7"
         assert [message.split()[0] for message in messages[1:]] == ["refund"]
+
+
+async def test_a_refund_ends_in_one_of_three_answers(tmp_path: Path) -> None:
+    """Accepted; refused, since nothing is left; or unknown: then the books list it."""
+    save_files(DOCS / "shop.md", tmp_path)
+    async with Books(f"sqlite:///{tmp_path / 'shop.db'}") as books, served() as (sandbox, environment):
+        await books.create_tables()
+        async with sandbox.session() as omipay:
+            made = await omipay.make_qr_order(
+                order_name="Flat white", amount=450, currency="AUD", out_order_no="S-9-1", platform="ALIPAY"
+            )
+        await sandbox.customer.pays(made)
+
+        async def said(amount: int) -> str:
+            async with running(
+                tmp_path, "-W", "error", "refund.py", made.order_no, str(amount), **environment
+            ) as program:
+                return await program.end()
+
+        assert (await said(440)).startswith("ACCEPTED as RF")
+        assert "NOT REFUNDED: Refund: AMOUNT_OVER_LIMIT" in await said(450)
+        sandbox.faults.add(Fault.DROP_REPLY, endpoint="Refund")
+        assert (await said(10)).startswith("NOBODY KNOWS.")
+        assert [entry.amount for entry in await books.unresolved()] == [10]
 
 
 async def test_two_orders_of_one_sale_that_are_paid_at_the_same_moment_are_shipped_once(
