@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.clock import last_try_s, wait
 from omipay_async.errors import JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.events import log_fields, logger
+from omipay_async.protocol.jsontext import bare
 from omipay_async.text import printable
 
 from .backends import NOTES_KEPT_S, NoteKeeper
 from .leases import ask, lease_of
-from .notes import KIND, Notes, bare, note_key
+from .notes import KIND, Notes, note_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.events import logger
 from omipay_async.models import Order
 from omipay_async.protocol.endpoints import QUERY_ORDER
-from omipay_async.protocol.jsontext import json_object, json_text
+from omipay_async.protocol.jsontext import bare, json_object, json_text
 
 from .leases import ask
 
@@ -30,11 +30,6 @@ KIND: Final = "out_order_no:"
 def note_key(m_number: str, out_order_no: str) -> str:
     """The key of a note, and of the wake-up that announces it."""
     return f"{m_number}:{KIND}{bare(out_order_no)}"
-
-
-def bare(out_order_no: str) -> str:
-    """A number without the spaces around it, which a database on either side may have added or removed."""
-    return out_order_no.strip()
 
 
 class Notes:

@@ -32,7 +32,7 @@ from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_cod
 
 from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER
-from .jsontext import JSONObject, is_absent, is_unreadable, issued_number
+from .jsontext import JSONObject, bare, is_absent, is_unreadable, issued_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,7 @@ def disagrees(state: Order | Refund, name: str, expected: object) -> bool:
 
 def _bare(value: object) -> object:
     # Databases fill text up with spaces.
-    return value.strip() if isinstance(value, str) else value
+    return bare(value) if isinstance(value, str) else value
 
 
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
@@ -105,7 +105,7 @@ def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | No
 
 def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -> bool:
     received, sent = raw.get(name), context.numbers.get(name)
-    return sent is not None and not is_absent(received) and _scalar_text(received).strip() != sent.strip()
+    return sent is not None and not is_absent(received) and bare(_scalar_text(received)) != bare(sent)
 
 
 def _scalar_text(value: object) -> str:

@@ -45,14 +45,22 @@ class JSONObject(dict[str, Any]):
         self.conflicts = conflicts
 
 
+def bare(text: str) -> str:
+    """``text`` without the spaces and invisible characters around it, which have no meaning there."""
+    return text.strip(INVISIBLE)
+
+
 def is_absent(value: object) -> bool:
     """Whether a field says nothing. null and "" were seen; a database may fill the latter up with spaces."""
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or (isinstance(value, str) and not bare(value))
 
 
 def issued_number(value: object) -> str | None:
-    """The gateway's number of an order or a refund; None if ``value`` is not one. It is text, and not blank."""
-    return value if isinstance(value, str) and not isinstance(value, DamagedText) and value.strip() else None
+    """The gateway's number of an order or a refund; None if ``value`` is not one. It is text, and not blank.
+
+    It is sent back later, so what is around it is left out, as around keys.
+    """
+    return bare(value) or None if isinstance(value, str) and not isinstance(value, DamagedText) else None
 
 
 def own_number(value: object) -> str | None:
@@ -60,7 +68,9 @@ def own_number(value: object) -> str | None:
 
     It was sent as text. A program that repeats digits as a JSON number means the same.
     """
-    return str(value) if type(value) is int and abs(value) < _LARGEST_NUMBER else issued_number(value)
+    if type(value) is int and abs(value) < _LARGEST_NUMBER:
+        return str(value)
+    return value if isinstance(value, str) and issued_number(value) is not None else None
 
 
 def is_unreadable(value: object) -> bool:
@@ -94,7 +104,7 @@ def fields_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     names = "".join(fields)
     if len(fields) == len(pairs) and names.isprintable() and " " not in names:
         return fields  # no key is repeated, or contains a space or what nobody sees
-    stripped = [(key.strip(INVISIBLE), value) for key, value in pairs]
+    stripped = [(bare(key), value) for key, value in pairs]
     first: dict[str, Any] = {}
     repeated, conflicts = [], []
     for key, value in stripped:

@@ -98,7 +98,7 @@ def parse(
         raise ReflectedNotification(message)
     try:
         notification = decoder.structure(Notification, signed.raw, _ESSENTIAL)
-        _check_order_no(notification.order_no)
+        _check_order_no(signed.raw["order_no"])
     except ValueError as error:
         wrong = str(error)
     else:

@@ -32,6 +32,7 @@ from sqlalchemy import (
 
 from omipay_async.fulfilment.backends import one_spelling
 from omipay_async.journal import JournalEntry, JournalOutcome
+from omipay_async.protocol.jsontext import bare
 from omipay_async.text import plain_text
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def storable_text(text: str | None) -> str | None:
 
 def storable_number(out_order_no: str | None) -> str | None:
     """A merchant's own number as the books store and compare it: without the spaces that a database adds or removes."""
-    return None if out_order_no is None else storable_text(out_order_no).strip()
+    return None if out_order_no is None else bare(storable_text(out_order_no))
 
 
 def storable(amount: int) -> bool:

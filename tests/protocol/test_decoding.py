@@ -94,6 +94,14 @@ def test_numbers_and_times_may_have_spaces_around_them() -> None:
         read("MakeScanOrder", fail("NOT_ENOUGH ", return_code="FAIL   "))
 
 
+@pytest.mark.parametrize("around", ["TR7  ", "TR7\r\n", "\tTR7", "\ufeffTR7\u200b"])
+def test_what_is_around_a_number_of_the_gateways_is_left_out(around: str) -> None:
+    """With it, nothing more could be asked about the order: a line break must not be sent."""
+    scan = read("MakeScanOrder", fail("USERPAYING", order_no=around))
+    assert (scan.order_no, scan.raw["order_no"]) == ("TR7", around)
+    assert read("Refund", success("Refund", refund_no=around)).refund_no == "TR7"
+
+
 def test_an_unknown_status_is_kept_and_waits() -> None:
     """It is neither an error of the client nor a reason to act."""
     result = order(result_code="FROZEN")
