@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .models import Order, WeChatUser
     from .new_orders import JSAPIOrder, QROrder
-    from .polling.methods import HasOrderNo
     from .protocol.endpoints import Endpoint
+    from .protocol.expectation import HasOrderNo
     from .protocol.signing import NonceProvider
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from omipay_async.models import Notification, Order
+    from omipay_async.protocol.expectation import HasOrderNo
     from omipay_async.protocol.notifications import NotificationReply
 
     from .guard import Handler
@@ -87,12 +88,15 @@ class NotificationMethods:
         del body  # so that captured frames do not show the signature
         return await self._receiver.receive(sealed, handler, timeout)
 
-    async def fulfil(self, order_no: str, handler: Handler, *, timeout: float | None = None) -> Order:
+    async def fulfil(self, order_no: str | HasOrderNo, handler: Handler, *, timeout: float | None = None) -> Order:
         """Ask the gateway about an order and, if it is paid, run ``await handler(order)`` under the once-guard. CN 3.8.
 
         Use it after a poll, and in a sweep over your own unpaid orders, because a notification is delivered three
         times only. Returns the order, paid or not: look at ``is_paid``. ``timeout`` limits the question to the gateway,
         in seconds (the session's ``timeout`` if it is None). Run blocking code in ``asyncio.to_thread``.
+
+        ``order_no`` is an order's number or, as for ``poll_until_paid``, an order object: then an answer about another
+        sale, whose ``out_order_no``, currency or amount are not those of the object, is an ``InvalidReply``.
 
         Raises:
             LookupFailed: the gateway does not know the order, or it is another merchant's.

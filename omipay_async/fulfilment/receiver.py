@@ -26,6 +26,7 @@ from omipay_async.errors import (
 from omipay_async.events import Event, Events, log_fields, logger
 from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
+from omipay_async.protocol.expectation import ensure_same_sale
 
 from .backends import one_spelling
 from .confirmed import closed_while_waiting
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock
     from omipay_async.models import Notification, Order
+    from omipay_async.protocol.expectation import HasOrderNo
     from omipay_async.protocol.notifications import NotificationReply, SealedBody
 
     from .confirmations import Confirmations
@@ -189,10 +191,12 @@ class NotificationReceiver:
 
     # -- fulfilling ---------------------------------------------------------------------------------------------------
 
-    async def fulfil(self, order_no: str, handler: Handler, timeout: float | None) -> Order:
+    async def fulfil(self, subject: str | HasOrderNo, handler: Handler, timeout: float | None) -> Order:
         """Ask the gateway about an order and, if it is paid, run the handler once."""
         validation.handler(handler)
+        order_no = getattr(subject, "order_no", subject)
         order: Order = await self._gateway.call(QUERY_ORDER, {"order_no": order_no}, timeout=timeout)
+        ensure_same_sale(order, subject)
         if order.is_paid:
             await self.fulfil_paid(order, handler)
         return order

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from omipay_async.models import Order, Refund, RefundReceipt
+    from omipay_async.protocol.expectation import HasOrderNo
 
     from .service import PollingService
-
-
-class HasOrderNo(Protocol):
-    """An object with the gateway's number of an order: an order of any kind, or one of your own."""
-
-    @property
-    def order_no(self) -> str:
-        """The gateway's number of the order."""
-        ...
 
 
 class PollMethods:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock, Timer
+    from omipay_async.protocol.expectation import Expectation
 
-    from .expectation import Expectation
     from .scheduler import Schedule
 
 _AT_A_TIME: Final = 200

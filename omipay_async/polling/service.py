@@ -15,10 +15,10 @@ from omipay_async.errors import OmipayError, PaymentFailed, RefundFailed
 from omipay_async.events import Event
 from omipay_async.protocol import validation
 from omipay_async.protocol.endpoints import QUERY_ORDER, QUERY_REFUND
+from omipay_async.protocol.expectation import ORDER_FIELDS, REFUND_FIELDS, expectation
 from omipay_async.text import plain_text
 from omipay_async.transport.pool import Priority
 
-from .expectation import ORDER_FIELDS, REFUND_FIELDS, expectation
 from .poller import Poller
 from .scheduler import Schedule
 from .subject import S, Topic

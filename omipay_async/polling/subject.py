@@ -36,9 +36,9 @@ from omipay_async.errors import (
     TransportError,
 )
 from omipay_async.events import log_fields, logger
+from omipay_async.protocol.expectation import Expectation, contradiction
 from omipay_async.text import printable
 
-from .expectation import Expectation, contradiction
 from .scheduler import Schedule, Scheduled
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class Waiter(Generic[S]):
 
     def _reject(self, state: S, wrong: str) -> None:
         topic = self.subject.topic
-        what = f"{topic.endpoint.name}: {topic.kind} {self.subject.number}: the answer is about another sale, {wrong}"
+        what = f"{topic.endpoint.name}: {topic.kind} {self.subject.number}: {wrong}"
         if not self.has_rejected:
             self.has_rejected = True
             logger.warning("%s; it is not accepted, polling goes on", what, extra=self.subject.log_fields())

@@ -242,8 +242,9 @@ class Books:
         sweep with a handler fulfils them. Processes that sweep at the same time share the work. ``limit`` is the
         largest number of orders that are asked about.
 
-        If the question about an order fails, or its handler raises, that is logged and counted, and the order is asked
-        about again within a minute; one that the gateway has never known, when its age has doubled. Cancelling a sweep
+        If the question about an order fails, is answered about another sale (another ``out_order_no``, currency or
+        amount than the books have), or the handler raises, that is logged and counted, and the order is asked about
+        again within a minute; one that the gateway has never known, when its age has doubled. Cancelling a sweep
         cancels its handlers, and the orders that it had not asked about are due at once; those that the database was
         just handing to it are due within a minute. Closing the session ends it too, but the handlers that run may end,
         within a minute.

@@ -19,10 +19,11 @@ from sqlalchemy import and_, or_, select, update
 
 from omipay_async.errors import ConfigurationError, JournalError, LookupFailed, OmipayError, SessionClosed
 from omipay_async.events import log_fields, logger
+from omipay_async.protocol.expectation import ensure_same_sale
 from omipay_async.text import printable
 
 from . import schedule
-from .tables import ORDER, WaitingOrder, aware, is_order, waiting_of
+from .tables import ORDER, UNSTORED, WaitingOrder, aware, is_order, waiting_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
@@ -71,13 +72,22 @@ class SweepReport:
 
 @attrs.frozen
 class _Taken:
-    """An order that this sweep asks about."""
+    """An order that this sweep asks about. An answer with another of these three values is about another sale."""
 
     key: str
     order_no: str
+    out_order_no: str | None
+    currency: str | None
+    amount: int | None
     made_at: datetime
     has_status: bool
     """Whether the gateway has reported it before."""
+
+    @classmethod
+    def of(cls, row: Any) -> _Taken:
+        """What is known of the order: from the call that made it, or from what was accepted of QueryOrder before."""
+        sale = (_as_it_was(row.out_order_no), _as_it_was(row.currency), row.amount)
+        return cls(row.key, row.order_no, *sale, aware(row.made_at), row.status is not None)
 
 
 class Sweeping:
@@ -142,18 +152,19 @@ class Sweeping:
             due.append(ORDER.c.key.not_in([key for merchant, key in self._at_work if merchant == m_number]))
         keys = select(ORDER.c.key).where(*due).order_by(ORDER.c.due_at).limit(count).with_for_update(skip_locked=True)
         found = keys.cte("due")  # evaluated once: a subquery may be run again and again, and its limit with it
+        sale = (ORDER.c.out_order_no, ORDER.c.currency, ORDER.c.amount)
         statement = (
             update(ORDER)
             .where(ORDER.c.m_number == m_number, ORDER.c.key.in_(select(found.c.key)))
             .values(due_at=self._dialect.now(_HOLD))
-            .returning(ORDER.c.key, ORDER.c.order_no, ORDER.c.made_at, ORDER.c.status)
+            .returning(ORDER.c.key, ORDER.c.order_no, *sale, ORDER.c.made_at, ORDER.c.status)
         )
 
         async def work(connection: AsyncConnection) -> Sequence[Any]:
             return (await connection.execute(statement)).all()
 
         rows = await self._database.write(work, JournalError)
-        taken = [_Taken(row.key, row.order_no, aware(row.made_at), row.status is not None) for row in rows]
+        taken = [_Taken.of(row) for row in rows]
         self._at_work.update(((m_number, one.key), one) for one in taken)
         return taken
 
@@ -302,8 +313,9 @@ class _Sweep:
         m_number = self._omipay.m_number
         if self._handler is None:
             order = await self._omipay.query_order(taken.order_no)
+            ensure_same_sale(order, taken)
         else:
-            order = await self._omipay.fulfil(taken.order_no, functools.partial(self._handle, taken, self._handler))
+            order = await self._omipay.fulfil(taken, functools.partial(self._handle, taken, self._handler))
         await self._sweeping.record_answer(m_number, taken, order)
         if order.is_paid and self._handler is not None:
             await self._sweeping.record_success(m_number, taken)
@@ -312,6 +324,11 @@ class _Sweep:
     def _handle(self, taken: _Taken, handler: Handler, order: Order) -> Awaitable[object]:
         self._handling.add(taken.key)
         return handler(order)
+
+
+def _as_it_was(stored: str | None) -> str | None:
+    """A text as it was before it was stored; None if that is not known any more."""
+    return None if stored is None or UNSTORED in stored else stored
 
 
 def _check_end(sweep: asyncio.Task[SweepReport]) -> None:

@@ -94,8 +94,8 @@ ORDER: Final = Table(
     Column("woken", BigInteger),
     PrimaryKeyConstraint("m_number", "key", name="pk_omipay_order"),
 )
-"""``due_at`` is when a sweep asks again. ``out_order_no``, ``amount`` and ``currency`` are for people to read: those of
-QueryOrder, and before that those of the call.
+"""``due_at`` is when a sweep asks again. ``out_order_no``, ``amount`` and ``currency`` are those of QueryOrder, and
+before that those of the call: a sweep accepts no answer with others.
 
 ``wake_key`` and ``woken`` are for SQLite, which cannot send messages: the key of a wake-up, and its serial number.
 """
@@ -137,6 +137,8 @@ class WaitingOrder:
     """When a sweep will ask about it."""
 
 
+UNSTORED: Final = "\N{REPLACEMENT CHARACTER}"
+"""What is stored for a character that the databases cannot store."""
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _LARGEST_AMOUNT: Final = 2**63 - 1
 
@@ -178,7 +180,7 @@ def storable_text(text: str | None) -> str | None:
 
     The gateway may send any text in its replies, and an order that could not be stored would never be fulfilled.
     """
-    return None if text is None else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", plain_text(text))
+    return None if text is None else _UNSTORABLE.sub(UNSTORED, plain_text(text))
 
 
 def storable_number(out_order_no: str | None) -> str | None:

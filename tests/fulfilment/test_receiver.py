@@ -10,8 +10,10 @@ import pytest
 
 from omipay_async import (
     BackendError,
+    InvalidReply,
     InvalidRequest,
     NotificationReply,
+    Order,
     OrderStatus,
     SessionClosed,
 )
@@ -31,7 +33,7 @@ from tests.support.scripted_gateway import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from omipay_async import AsyncOmipay, Event, Order
+    from omipay_async import AsyncOmipay, Event
     from omipay_async.testing import ManualClock
 
 PAID = order("PAID", out_order_no="T1-000231")
@@ -177,6 +179,19 @@ async def test_a_poll_a_sweep_and_a_notification_that_arrive_together_run_one_ha
     orders = [await outcome(task) for task in tasks]
     check_answer(orders.pop(1), 200)
     assert all(order.is_paid for order in orders)
+    assert shop.fulfilled == ["TR1"]
+
+
+async def test_an_answer_about_another_sale_fulfils_no_order_object(
+    gateway: Gateway, omipay: AsyncOmipay, shop: Shop
+) -> None:
+    """As for polls, an order object says what was sold, and a number alone does not."""
+    sale = Order("TR1", OrderStatus.READY, "T1-000232", "AUD", 450)
+    gateway.on("TR1", PAID, PAID | {"out_order_no": sale.out_order_no})
+    with pytest.raises(InvalidReply, match="TR1: the answer is about another sale, its out_order_no is T1-000231"):
+        await omipay.fulfil(sale, shop.handle)
+    assert shop.fulfilled == []
+    assert (await omipay.fulfil(sale, shop.handle)).is_paid
     assert shop.fulfilled == ["TR1"]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from omipay_async.errors import JournalError, SessionClosed
-from omipay_async.sql import Books, sweeping
-from tests.support.entries import sold
+from omipay_async.sql import Books, SweepReport, sweeping
+from tests.support.entries import execute, sold
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay, Order
@@ -62,10 +62,10 @@ async def test_handlers_may_end_when_the_session_is_closed(
     """A question about another order ends the sweep with SessionClosed, after the handlers that run have ended."""
     fulfil = omipay.fulfil
 
-    async def ask_late(order_no: str, handler: Slow) -> Order:
-        if order_no == numbers[0]:
+    async def ask_late(taken: Any, handler: Slow) -> Order:
+        if taken.order_no == numbers[0]:
             await closed.wait()
-        return await fulfil(order_no, handler)
+        return await fulfil(taken, handler)
 
     closed = asyncio.Event()
     monkeypatch.setattr(omipay, "fulfil", ask_late)
@@ -98,11 +98,11 @@ async def test_handlers_may_end_when_the_books_fail(
     monkeypatch.setattr(sweeping, "_LONG_S", 0.2 if hangs else 60)
     fulfil = omipay.fulfil
 
-    async def fail_later(order_no: str, handler: Slow) -> Order:
-        if order_no == numbers[0]:
+    async def fail_later(taken: Any, handler: Slow) -> Order:
+        if taken.order_no == numbers[0]:
             await slow.all_began(1)
-            raise ValueError(order_no)
-        return await fulfil(order_no, handler)
+            raise ValueError(taken.order_no)
+        return await fulfil(taken, handler)
 
     async def fail(*_: object, **__: object) -> None:
         raise JournalError("the database is lost")
@@ -135,3 +135,44 @@ async def test_books_that_do_not_answer_are_asked_once(
     with pytest.raises(JournalError, match="did not answer"):
         await books.sweep(omipay, slow)
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("differs", "action", "has_handler"),
+    [
+        ("out_order_no = 'T8'", "pays", True),
+        ("currency = 'CNY'", "pays", True),
+        ("amount = 451", "pays", False),
+        ("out_order_no = 'T8'", "declines", True),
+    ],
+)
+async def test_an_answer_about_another_sale_is_not_accepted(
+    sandbox: Sandbox,
+    omipay: AsyncOmipay,
+    books: Books,
+    handler: Any,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    differs: str,
+    action: str,
+    has_handler: bool,
+) -> None:
+    """A proxy may mix up two answers: the order is neither fulfilled nor given up, and the sweep asks again."""
+    (number,) = await sold(omipay, books)
+    await execute(books, f"UPDATE omipay_order SET {differs}")
+    await getattr(sandbox.customer, action)(number)
+    assert await books.sweep(omipay, handler if has_handler else None) == SweepReport(errors=1)
+    assert f"order {number}: the answer is about another sale, its {differs.split(maxsplit=1)[0]} is" in caplog.text
+    assert await execute(books, "SELECT status, paid_at, done_at, closed_at FROM omipay_order") == [(None,) * 4]
+    assert [waiting.order_no for waiting in await books.waiting()] == [number]
+
+
+async def test_what_could_not_be_stored_does_not_make_another_sale(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """QueryOrder once reported a number that contains NUL, which was replaced."""
+    (number,) = await sold(omipay, books)
+    await execute(books, "UPDATE omipay_order SET out_order_no = :stored", stored="T\N{REPLACEMENT CHARACTER}")
+    await sandbox.customer.pays(number)
+    assert await books.sweep(omipay, handler) == SweepReport(fulfilled=1)
+    assert fulfilled == [number]

@@ -1,0 +1,72 @@
+"""Whether an answer is about the sale that was asked about. Pure.
+
+QueryOrder documents ``out_order_no``, ``currency`` and ``amount`` as those of the order (CN 3.8), QueryRefund
+``out_refund_no`` as that of the refund (CN 3.11), and neither documents that the gateway's own number comes back. Who
+asks with these values in hand does not accept an answer with others. A value that is missing on either side is not
+compared; one that cannot be read is not the expected one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from omipay_async.errors import InvalidReply
+from omipay_async.text import plain_value, printable
+
+from .consistency import disagrees
+from .endpoints import QUERY_ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from omipay_async.models import Order, Refund
+
+
+class HasOrderNo(Protocol):
+    """An object with the gateway's number of an order: an order of any kind, or one of your own."""
+
+    @property
+    def order_no(self) -> str:
+        """The gateway's number of the order."""
+        ...
+
+
+ORDER_FIELDS: Final[Mapping[str, type]] = {"out_order_no": str, "currency": str, "amount": int}
+"""The fields that identify an order, and the type that a value must have to be compared."""
+REFUND_FIELDS: Final[Mapping[str, type]] = {"out_refund_no": str}
+"""The same for refunds."""
+
+Expectation = tuple[object, ...]
+"""The expected values of the fields, in their order; None where a value is not known. Empty: nothing is expected."""
+
+
+def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
+    """What an answer about ``subject`` should say: the values of an order object or a receipt; of a number, nothing."""
+    if isinstance(subject, str):
+        return ()
+    values = (plain_value(getattr(subject, name, None)) for name in fields)
+    return tuple(
+        value if isinstance(value, kind) else None for value, kind in zip(values, fields.values(), strict=True)
+    )
+
+
+def contradiction(state: Order | Refund, expected: Expectation, fields: Mapping[str, type]) -> str | None:
+    """How ``state`` shows that it is about another sale, as text for a message; None if it does not."""
+    for name, value in zip(fields, expected, strict=False):
+        if disagrees(state, name, value):
+            actual = getattr(state, name)
+            instead = f"is {printable(actual)} instead of {printable(value)}"
+            return f"the answer is about another sale, its {name} {'cannot be read' if actual is None else instead}"
+    return None
+
+
+def ensure_same_sale(order: Order, subject: object) -> None:
+    """Reject QueryOrder's answer if it is about another sale than ``subject``, an order's number or an order object.
+
+    Raises:
+        InvalidReply: it is.
+    """
+    wrong = contradiction(order, expectation(subject, ORDER_FIELDS), ORDER_FIELDS)
+    if wrong is not None:
+        message = f"{QUERY_ORDER.name}: order {order.order_no}: {wrong}"
+        raise InvalidReply(message, endpoint=QUERY_ORDER.name, raw=order.raw)
