@@ -62,8 +62,8 @@ MESSAGES: Final[Mapping[ErrorCode, tuple[str, str]]] = MappingProxyType(
         ErrorCode.QRCODE_EXPIRED: ("二维码已超时", "The payment code is expired"),
         ErrorCode.QRCODE_ERROR: ("二维码错误", "The payment code is wrong"),
         ErrorCode.PERMISSION_ERROR: ("权限错误", "Permission denied"),
-        ErrorCode.ORDER_NO_ERROR: ("订单编号错误", "There is no such order"),
-        ErrorCode.REFUND_NO_ERROR: ("退款单号错误", "There is no such refund"),
+        ErrorCode.ORDER_NO_ERROR: ("订单编号错误", "The order number is wrong"),
+        ErrorCode.REFUND_NO_ERROR: ("退款单号错误", "The refund number is wrong"),
         ErrorCode.ORDER_NOT_PAID: ("订单未支付", "The order is not paid"),
         ErrorCode.AMOUNT_OVER_LIMIT: ("金额超过退款上限", "The amount is above what is left to refund"),
     }
