@@ -139,18 +139,6 @@ class Attempt:
             self.scope.expire_in(self.until - self.clock.monotonic())
         self.progress = Progress.SENT
 
-    def note_sending(self) -> None:
-        """Note that a transport of the user's is about to write the request, which it may have connected for long ago.
-
-        Raises:
-            SentAlreadyError: it is a money call that was sent before.
-            TooLateError: it is a money call, and its time to be sent is over.
-        """
-        self._ensure_first()
-        if self.is_too_late:
-            raise TooLateError
-        self.progress = Progress.SENT
-
     def _ensure_first(self) -> None:
         if self.travels_alone and self.progress is Progress.SENT:
             raise SentAlreadyError("a transport tried to send it once more")

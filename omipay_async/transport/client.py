@@ -253,7 +253,7 @@ class HTTPClient:
         if client_is_patched() and not is_in_memory(transport):
             return await send_through_client(self._requests.unsigned(attempt), transport, request_of, attempt)
         if calls_an_app(transport):
-            attempt.note_sending()  # an httpx.ConnectError may come from a request that the app itself makes
+            attempt.begin_sending()  # an httpx.ConnectError may come from a request that the app itself makes
         return await transport.handle_async_request(request_of(attempt))
 
     async def _body(self, response: httpx.Response, attempt: Attempt) -> bytes:

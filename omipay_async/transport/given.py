@@ -87,7 +87,7 @@ def sending_once(attempt: Attempt) -> Callable[[str, Mapping[str, Any]], Corouti
 
     def trace(event: str, info: Mapping[str, Any]) -> Coroutine[Any, Any, None] | None:
         if sends_our_request(event, info):
-            attempt.note_sending()
+            attempt.begin_sending()
         try:
             asyncio.get_running_loop()
         except RuntimeError:
