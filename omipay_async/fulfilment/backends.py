@@ -17,7 +17,7 @@ import unicodedata
 from collections import OrderedDict
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from omipay_async.clock import SystemClock
 from omipay_async.protocol import options
@@ -195,7 +195,7 @@ class MemoryBackend:
         self._clock = SystemClock() if clock is None else clock
         # The entries of each have the same lifetime, and the last renewed is last: the first is the first to expire.
         self._held: OrderedDict[str, tuple[float, str]] = OrderedDict()
-        self._done: OrderedDict[str, float] = OrderedDict()
+        self._done: OrderedDict[str, tuple[float]] = OrderedDict()
         self._notes: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._listeners: dict[object, tuple[asyncio.AbstractEventLoop, Callable[[str], object]]] = {}
         # For sessions in several threads. It is reentrant, because a subscription may be ended by garbage collection.
@@ -277,7 +277,7 @@ class MemoryBackend:
             elif before is ClaimState.HELD:
                 del self._held[key]
             if after is ClaimState.DONE and before is not ClaimState.DONE:
-                self._done[key] = now + self._keep_s
+                self._done[key] = (now + self._keep_s,)
             return answer
 
     def _state(self, key: str, owner: str) -> ClaimState:
@@ -288,9 +288,11 @@ class MemoryBackend:
         return ClaimState.HELD if self._held[key][1] == owner else ClaimState.OTHERS
 
     def _forget_expired(self, now: float) -> None:
-        while self._held and next(iter(self._held.values()))[0] <= now:
-            self._held.popitem(last=False)
-        while self._done and next(iter(self._done.values())) <= now:
-            self._done.popitem(last=False)
-        while self._notes and next(iter(self._notes.values()))[0] <= now:
-            self._notes.popitem(last=False)
+        for entries in (self._held, self._done, self._notes):
+            forget_expired(entries, now)
+
+
+def forget_expired(entries: OrderedDict[str, Any], now: float) -> None:
+    """Remove the tuples that have expired: each begins with the time at which it does, and the first expires first."""
+    while entries and next(iter(entries.values()))[0] <= now:
+        entries.popitem(last=False)

@@ -24,7 +24,7 @@ from omipay_async.events import log_fields, logger
 from omipay_async.protocol.jsontext import bare
 from omipay_async.text import printable
 
-from .backends import NOTES_KEPT_S, NoteKeeper
+from .backends import NOTES_KEPT_S, NoteKeeper, forget_expired
 from .leases import ask, lease_of
 from .notes import KIND, Notes, note_key
 
@@ -120,8 +120,7 @@ class ConfirmedOrders:
             return
         number = bare(number)
         now = self._clock.monotonic()
-        while self._remembered and next(iter(self._remembered.values()))[0] <= now:
-            self._remembered.popitem(last=False)
+        forget_expired(self._remembered, now)
         self._remembered[number] = (now + NOTES_KEPT_S, order)
         self._remembered.move_to_end(number)
         self._wake(number)
