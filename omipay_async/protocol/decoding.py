@@ -67,42 +67,45 @@ class ReplyDecoder:
 
         Nothing is raised here: the caller decides what an error means for the money.
         """
+        parsed: dict[str, Any] | None = None
         try:
             parsed = _object(received)
-        except ValueError as error:
-            return Decoded(error=_invalid(context, received, str(error)))
-        raw = dict(parsed)
-        doubt = why_not_believed(context, parsed)
-        if doubt is not None:
-            return Decoded(error=_invalid(context, received, doubt, parsed))
-        if received.status >= 500:
-            # Whatever the body contains: a server that has failed is not believed about money.
-            return Decoded(error=_invalid(context, received, f"it came with HTTP status {received.status}", parsed))
-        paying = is_paying(context, raw)
-        if word_of(raw, "return_code") == "FAIL" and not paying:
-            return Decoded(error=refusal(context, raw, received.node))
-        try:
-            return Decoded(self._value(context, received, raw, paying=paying))
+            return self._judged(context, received, parsed)
         except ValueError as error:
             return Decoded(error=_invalid(context, received, str(error), parsed))
 
-    def _value(self, context: RequestContext, received: Received, raw: dict[str, Any], *, paying: bool) -> Any:
-        if paying:  # the order_time of a scan order is when it was paid
-            return self._model(context, raw, {"status": OrderStatus.PAYING, "order_time": None})
+    def _judged(self, context: RequestContext, received: Received, parsed: dict[str, Any]) -> Decoded[Any]:
+        """What a JSON object means. Raises ValueError where it cannot be used."""
+        doubt = why_not_believed(context, parsed)
+        if doubt is not None:
+            raise ValueError(doubt)
+        if received.status >= 500:
+            # Whatever the body contains: a server that has failed is not believed about money.
+            raise _wrong_status(received)
+        raw = dict(parsed)
+        if is_paying(context, raw):  # the order_time of a scan order is when it was paid
+            return Decoded(self._model(context, raw, {"status": OrderStatus.PAYING, "order_time": None}))
+        verdict = word_of(raw, "return_code")
+        if verdict == "FAIL":
+            return Decoded(error=refusal(context, raw, received.node))
         may_be_absent = not context.endpoint.needs_return_code and is_absent(raw.get("return_code"))
-        if word_of(raw, "return_code") != "SUCCESS" and not may_be_absent:
+        if verdict != "SUCCESS" and not may_be_absent:
             raise ValueError("return_code is neither SUCCESS nor FAIL")
         if not 200 <= received.status < 300:
-            message = f"it came with HTTP status {received.status}"
-            raise ValueError(message)
+            raise _wrong_status(received)
         if context.general:
-            return raw
-        return self._model(context, raw, {"status": OrderStatus.PAID} if context.endpoint is MAKE_SCAN_ORDER else {})
+            return Decoded(raw)
+        known = {"status": OrderStatus.PAID} if context.endpoint is MAKE_SCAN_ORDER else {}
+        return Decoded(self._model(context, raw, known))
 
     def _model(self, context: RequestContext, raw: dict[str, Any], known: dict[str, Any]) -> Any:
         endpoint = context.endpoint
         known.update((name, context.sent(name)) for name in endpoint.as_sent)
         return self._models.structure(endpoint.reply, raw, endpoint.essential, known)
+
+
+def _wrong_status(received: Received) -> ValueError:
+    return ValueError(f"it came with HTTP status {received.status}")
 
 
 def _object(received: Received) -> dict[str, Any]:
@@ -137,9 +140,7 @@ def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = Non
     )
 
 
-def _invalid(
-    context: RequestContext, received: Received, what: str, parsed: Mapping[str, Any] | None = None
-) -> InvalidReply:
+def _invalid(context: RequestContext, received: Received, what: str, parsed: Mapping[str, Any] | None) -> InvalidReply:
     redirect = _redirect(context, received)
     return InvalidReply(
         f"{context.endpoint.name}: HTTP {received.status}{redirect}, the reply cannot be used: {what}",

@@ -95,19 +95,23 @@ def _login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUser | APIError
     raw = dict(fields)
     if word_of(fields, "error_code") and not (word_of(fields, "return_code") or word_of(fields, "openid")):
         fields["return_code"] = "FAIL"
+    try:
+        return _judged(fields, raw, decoder)
+    except ValueError as error:
+        message = f"{GET_USER_INFO.name}: the redirect cannot be used: {error}"
+        return InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
+
+
+def _judged(fields: dict[str, Any], raw: dict[str, Any], decoder: ReplyDecoder) -> WeChatUser | APIError:
     context = RequestContext(GET_USER_INFO)
-    what = why_not_believed(context, fields)
-    if what is None and word_of(fields, "return_code") == "FAIL":
+    if (doubt := why_not_believed(context, fields)) is not None:
+        raise ValueError(doubt)
+    verdict = word_of(fields, "return_code")
+    if verdict == "FAIL":
         return refusal(context, raw)
-    if what is None and word_of(fields, "return_code") not in {"", "SUCCESS"}:
-        what = "return_code is neither SUCCESS nor FAIL"
-    if what is None:
-        try:
-            return decoder.structure(WeChatUser, raw, GET_USER_INFO.essential)
-        except ValueError as error:
-            what = str(error)
-    message = f"{GET_USER_INFO.name}: the redirect cannot be used: {what}"
-    return InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
+    if verdict not in {"", "SUCCESS"}:
+        raise ValueError("return_code is neither SUCCESS nor FAIL")
+    return decoder.structure(WeChatUser, raw, GET_USER_INFO.essential)
 
 
 def _query_fields(url_or_query: object) -> dict[str, Any]:
