@@ -1,5 +1,10 @@
 """The asyncio SDK for Omipay: WeChat Pay, Alipay, UnionPay and POLi in Australia.
 
+    async with AsyncOmipay.from_env() as omipay:
+        order = await omipay.query_order(order_no)
+
+``AsyncOmipay`` is the place to begin. The guides, with whole programs, are in the folder ``docs`` of this package.
+
 Names are imported at their first use, so that importing the package is quick, and the pytest plugin loads no httpx.
 """
 
