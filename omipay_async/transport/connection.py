@@ -82,12 +82,12 @@ class Reply:
     """One reply as it arrived. A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere after them."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: list[tuple[bytes, bytes]] = attrs.field(repr=False)
     """Names and values as they were received."""
-    body: bytes
+    body: bytes = attrs.field(repr=False)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Exchange:
     """The request that is under way, and what has arrived of its reply."""
 

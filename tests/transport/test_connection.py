@@ -106,6 +106,18 @@ async def test_a_server_that_closed_its_half_may_still_read(
         assert peer.recv(100).startswith(b"GET /asked HTTP/1.1\r\n")
 
 
+async def test_a_reply_is_not_printed(network: Network, listener: socket.socket, certified: Certified) -> None:
+    """It may repeat a signature. Asyncio logs what a task waits for if its event loop is closed at that moment."""
+    connection, peer = await connected(network, listener, certified)
+    waited_for = connection.send(b"GET", b"/", HEADERS)
+    peer.sendall(b"HTTP/1.1 302 Found\r\nLocation: /?sign=8516A3\r\nContent-Length: 11\r\n\r\nsign=8516A3")
+    assert (await waited_for).body == b"sign=8516A3"
+    assert "status=302" in repr(waited_for)
+    assert "8516A3" not in repr(waited_for)
+    peer.close()
+    await network.aclose()
+
+
 async def test_a_connection_that_is_closed_is_forgotten(
     network: Network, listener: socket.socket, certified: Certified
 ) -> None:
