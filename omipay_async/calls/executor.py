@@ -149,7 +149,7 @@ class CallExecutor:
             else:
                 nodes = self.nodes.in_order()
                 self.observer.repeating(call, result.failure, repeat.delay)
-            if repeat.delay and (closed := await self._pause(call, repeat.delay)):
+            if closed := await self._pause(call, repeat.delay):
                 return outcomes.verdict(call.request, closed)
 
     def _situation(self, call: CallState, failed: Failed, another_node: bool) -> retries.Situation:
@@ -247,7 +247,8 @@ class CallExecutor:
     async def _pause(self, call: CallState, delay: float) -> Failed | None:
         try:
             with CancelScope(self.clock) as call.scope:
-                await self.clock.sleep(delay)
+                # Without a delay too, other tasks get their turn: an attempt may fail without awaiting anything.
+                await (self.clock.sleep(delay) if delay else asyncio.sleep(0))
         except ScopeCancelled:
             return session_closed()
         return None

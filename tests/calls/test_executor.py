@@ -133,6 +133,17 @@ async def test_waits_between_repeats_go_through_the_clock(
             assert len({request.params["nonce_str"] for request in gateway.requests}) == 3
 
 
+async def test_repeats_without_a_wait_do_not_hold_up_the_event_loop(gateway: Gateway) -> None:
+    """Other tasks get their turn after each attempt, although it fails at once. One of them closes the session."""
+    gateway.on("QueryOrder", REFUSED)
+    async with gateway.session(retry=RetryPolicy(attempts=100, base_delay=0)) as omipay:
+        read = asyncio.create_task(omipay.query_order("TR1"))
+        await asyncio.sleep(0)
+        await omipay.aclose()
+        assert type(await outcome(read)) is SessionClosed
+    assert len(gateway.requests) == 1
+
+
 async def test_no_repeat_that_would_come_too_late(
     clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
