@@ -27,7 +27,7 @@ from .text import plain_text
 from .transport.cancellation import caller_was_cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from datetime import timedelta
 
     from redis.asyncio import Redis
@@ -143,21 +143,18 @@ class RedisBackend:
 
     async def wake(self, key: str) -> None:
         """Wake the polls of ``key`` in every process that listens."""
-        with self._errors_translated():
-            async with asyncio.timeout(_ANSWER_S):
-                await self._redis().publish(self._channel, key)
+        async with self._request() as redis:
+            await redis.publish(self._channel, key)
 
     async def note(self, key: str, text: str) -> None:
         """Store ``text`` under ``key`` for a quarter of an hour."""
-        with self._errors_translated():
-            async with asyncio.timeout(_ANSWER_S):
-                await self._redis().set(self._note_key(key), text, px=round(NOTES_KEPT_S * 1000))
+        async with self._request() as redis:
+            await redis.set(self._note_key(key), text, px=round(NOTES_KEPT_S * 1000))
 
     async def noted(self, key: str) -> str | None:
         """The text that is stored under ``key``; None if there is none."""
-        with self._errors_translated():
-            async with asyncio.timeout(_ANSWER_S):
-                text = await self._redis().get(self._note_key(key))
+        async with self._request() as redis:
+            text = await redis.get(self._note_key(key))
         return None if text is None else _as_text(text)
 
     @contextlib.asynccontextmanager
@@ -184,9 +181,8 @@ class RedisBackend:
         return f"{self._prefix}note:{key}"
 
     async def _run_script(self, answers: Mapping[str, _T], script: str, key: str, owner: str, *values: int) -> _T:
-        with self._errors_translated():
-            async with asyncio.timeout(_ANSWER_S):
-                answer = await self._redis().eval(script, 1, self._prefix + key, f":{owner}", *values)
+        async with self._request() as redis:
+            answer = await redis.eval(script, 1, self._prefix + key, f":{owner}", *values)
         if (text := _as_text(answer)) not in answers:
             raise BackendError("a request to redis failed: something other than redis answered")
         return answers[text]
@@ -200,10 +196,12 @@ class RedisBackend:
             self._client, self._loop = _client_from_url(self._url), loop
         return self._client
 
-    @contextlib.contextmanager
-    def _errors_translated(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _request(self) -> AsyncIterator[Redis]:
+        """The client, for a request that has five seconds. Whatever it raises becomes a ``BackendError``."""
         try:
-            yield
+            async with asyncio.timeout(_ANSWER_S):
+                yield self._redis()
         except Exception as error:  # noqa: BLE001 - RedisCluster, and a loop that is closed, raise others than Redis'
             message = f"a request to redis failed: {self._reason(error)}"
             raise BackendError(message) from None

@@ -20,14 +20,13 @@ read that was asked to wait (``Retry-After`` with 429 or 503) waits that long, o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from omipay_async.codes import ErrorCode, Safety
 from omipay_async.protocol import options
 from omipay_async.protocol.http_date import believable_date_ms, retry_after_s
-from omipay_async.text import plain_value
 from omipay_async.transport.failures import Failure
 
 from .outcomes import shows_an_order
@@ -51,24 +50,20 @@ _CLEARLY_OFF_MS: Final = 4 * 60 * 1000
 minutes off is not believed."""
 
 
-def _plain_count(value: int) -> int:
-    return cast("int", plain_value(value))  # checked afterwards
+def _attempts(value: int) -> int:
+    return options.count("RetryPolicy.attempts", value)
 
 
-def _plain_seconds(value: float) -> float:
-    return cast("float", plain_value(value))
+def _base_delay(value: float) -> float:
+    return options.seconds("RetryPolicy.base_delay", value)
 
 
-def _count(_: object, attribute: attrs.Attribute[int], value: object) -> None:
-    options.count(f"RetryPolicy.{attribute.name}", value)
+def _max_delay(value: float) -> float:
+    return options.seconds("RetryPolicy.max_delay", value)
 
 
-def _seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    options.seconds(f"RetryPolicy.{attribute.name}", value)
-
-
-def _positive_seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    options.seconds(f"RetryPolicy.{attribute.name}", value, above=True)
+def _try_timeout(value: float) -> float:
+    return options.seconds("RetryPolicy.try_timeout", value, above=True)
 
 
 @attrs.frozen
@@ -83,10 +78,10 @@ class RetryPolicy:
         ConfigurationError: naming the field that is wrong.
     """
 
-    attempts: int = attrs.field(default=3, converter=_plain_count, validator=_count)
-    base_delay: float = attrs.field(default=0.2, converter=_plain_seconds, validator=_seconds)
-    max_delay: float = attrs.field(default=2.0, converter=_plain_seconds, validator=_seconds)
-    try_timeout: float = attrs.field(default=10.0, converter=_plain_seconds, validator=_positive_seconds)
+    attempts: int = attrs.field(default=3, converter=_attempts)
+    base_delay: float = attrs.field(default=0.2, converter=_base_delay)
+    max_delay: float = attrs.field(default=2.0, converter=_max_delay)
+    try_timeout: float = attrs.field(default=10.0, converter=_try_timeout)
 
 
 @attrs.frozen
