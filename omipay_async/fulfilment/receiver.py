@@ -26,7 +26,7 @@ from omipay_async.errors import (
 from omipay_async.events import Event, Events, log_fields, logger
 from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
-from omipay_async.protocol.expectation import ensure_same_sale
+from omipay_async.protocol.expectation import ensure_same_sale, number_of
 
 from .backends import one_spelling
 from .confirmed import closed_while_waiting
@@ -194,8 +194,8 @@ class NotificationReceiver:
     async def fulfil(self, subject: str | HasOrderNo, handler: Handler, timeout: float | None) -> Order:
         """Ask the gateway about an order and, if it is paid, run the handler once."""
         validation.handler(handler)
-        order_no = getattr(subject, "order_no", subject)
-        order: Order = await self._gateway.call(QUERY_ORDER, {"order_no": order_no}, timeout=timeout)
+        values = {"order_no": number_of(subject, "order_no")}
+        order: Order = await self._gateway.call(QUERY_ORDER, values, timeout=timeout)
         ensure_same_sale(order, subject)
         if order.is_paid:
             await self.fulfil_paid(order, handler)

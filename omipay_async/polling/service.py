@@ -15,7 +15,7 @@ from omipay_async.errors import OmipayError, PaymentFailed, RefundFailed
 from omipay_async.events import Event
 from omipay_async.protocol import validation
 from omipay_async.protocol.endpoints import QUERY_ORDER, QUERY_REFUND
-from omipay_async.protocol.expectation import ORDER_FIELDS, REFUND_FIELDS, expectation
+from omipay_async.protocol.expectation import ORDER_FIELDS, REFUND_FIELDS, expectation, number_of
 from omipay_async.text import plain_text
 from omipay_async.transport.pool import Priority
 
@@ -83,7 +83,7 @@ class PollingService:
             OmipayError: everything else, with ``outcome`` UNKNOWN.
         """
         began = self._clock.monotonic()
-        number = getattr(subject, f"{topic.kind}_no", subject)
+        number = number_of(subject, f"{topic.kind}_no")
         error: BaseException | None = None
         try:
             schedule = Schedule.begin(

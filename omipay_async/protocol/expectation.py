@@ -8,7 +8,7 @@ compared; one that cannot be read is not the expected one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from omipay_async.errors import InvalidReply
 from omipay_async.text import plain_value, printable
@@ -38,6 +38,11 @@ REFUND_FIELDS: Final[Mapping[str, type]] = {"out_refund_no": str}
 
 Expectation = tuple[object, ...]
 """The expected values of the fields, in their order; None where a value is not known. Empty: nothing is expected."""
+
+
+def number_of(subject: object, name: str) -> Any:
+    """The gateway's number of ``subject``, which is a number itself, or an object that has one as ``name``."""
+    return subject if isinstance(subject, str) else getattr(subject, name, subject)
 
 
 def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
