@@ -27,11 +27,10 @@ from .subject import End, Instant, S, Subject, Topic, Waiter, is_temporary
 from .timetable import Timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock, Timer
-    from omipay_async.protocol.expectation import Expectation
 
     from .scheduler import Schedule
 
@@ -78,7 +77,7 @@ class Poller:
         topic: Topic[S],
         number: str,
         schedule: Schedule,
-        expected: Expectation,
+        expected: Mapping[str, object],
         on_status: Callable[[S], object] | None,
     ) -> S:
         """Wait for the first final state of ``number``, and return it.
@@ -115,7 +114,7 @@ class Poller:
 
     # -- who waits ----------------------------------------------------------------------------------------------------
 
-    def _join(self, topic: Topic[S], number: str, schedule: Schedule, expected: Expectation) -> Waiter[S]:
+    def _join(self, topic: Topic[S], number: str, schedule: Schedule, expected: Mapping[str, object]) -> Waiter[S]:
         subject = topic.subjects.get(number)
         if subject is None:
             subject = topic.subjects[number] = Subject(topic, number)

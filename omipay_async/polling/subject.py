@@ -36,7 +36,7 @@ from omipay_async.errors import (
     TransportError,
 )
 from omipay_async.events import log_fields, logger
-from omipay_async.protocol.expectation import Expectation, contradiction
+from omipay_async.protocol.expectation import contradiction
 from omipay_async.text import printable
 
 from .scheduler import Schedule, Scheduled
@@ -193,7 +193,7 @@ class Waiter(Generic[S]):
         "subject",
     )
 
-    def __init__(self, subject: Subject[S], schedule: Schedule, expected: Expectation) -> None:
+    def __init__(self, subject: Subject[S], schedule: Schedule, expected: Mapping[str, object]) -> None:
         self.subject = subject
         self.schedule = schedule
         self.expected = expected
@@ -256,7 +256,7 @@ class Waiter(Generic[S]):
         """Take an answer of the gateway about its subject."""
         if self.is_settled:
             return  # an answer that was given before a confirmed payment does not undo it
-        wrong = contradiction(state, self.expected, self.subject.topic.fields)
+        wrong = contradiction(state, self.expected)
         if wrong is not None:
             self._reject(state, wrong)
             return

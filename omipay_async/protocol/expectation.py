@@ -36,28 +36,23 @@ ORDER_FIELDS: Final[Mapping[str, type]] = {"out_order_no": str, "currency": str,
 REFUND_FIELDS: Final[Mapping[str, type]] = {"out_refund_no": str}
 """The same for refunds."""
 
-Expectation = tuple[object, ...]
-"""The expected values of the fields, in their order; None where a value is not known. Empty: nothing is expected."""
-
 
 def number_of(subject: object, name: str) -> Any:
     """The gateway's number of ``subject``, which is a number itself, or an object that has one as ``name``."""
     return subject if isinstance(subject, str) else getattr(subject, name, subject)
 
 
-def expectation(subject: object, fields: Mapping[str, type]) -> Expectation:
+def expectation(subject: object, fields: Mapping[str, type]) -> dict[str, object]:
     """What an answer about ``subject`` should say: the values of an order object or a receipt; of a number, nothing."""
     if isinstance(subject, str):
-        return ()
-    values = (plain_value(getattr(subject, name, None)) for name in fields)
-    return tuple(
-        value if isinstance(value, kind) else None for value, kind in zip(values, fields.values(), strict=True)
-    )
+        return {}
+    values = {name: plain_value(getattr(subject, name, None)) for name in fields}
+    return {name: value for name, value in values.items() if isinstance(value, fields[name])}
 
 
-def contradiction(state: Order | Refund, expected: Expectation, fields: Mapping[str, type]) -> str | None:
+def contradiction(state: Order | Refund, expected: Mapping[str, object]) -> str | None:
     """How ``state`` shows that it is about another sale, as text for a message; None if it does not."""
-    for name, value in zip(fields, expected, strict=False):
+    for name, value in expected.items():
         if disagrees(state, name, value):
             actual = getattr(state, name)
             instead = f"is {printable(actual)} instead of {printable(value)}"
@@ -71,7 +66,7 @@ def ensure_same_sale(order: Order, subject: object) -> None:
     Raises:
         InvalidReply: it is.
     """
-    wrong = contradiction(order, expectation(subject, ORDER_FIELDS), ORDER_FIELDS)
+    wrong = contradiction(order, expectation(subject, ORDER_FIELDS))
     if wrong is not None:
         message = f"{QUERY_ORDER.name}: order {order.order_no}: {wrong}"
         raise InvalidReply(message, endpoint=QUERY_ORDER.name, raw=order.raw)

@@ -57,7 +57,7 @@ def test_schedule_of_a_poll(first_wait: float, timeout: float | None, instants: 
 def test_a_question_that_ends_at_the_last_instant_is_the_last(ended: float, following: float) -> None:
     """A question that ended before is followed by another one."""
     schedule = Schedule.begin(0, first_wait=5, interval=5, timeout=12)
-    waiter: Waiter[Any] = Waiter(Subject(untyped(None), "TR1"), schedule, ())
+    waiter: Waiter[Any] = Waiter(Subject(untyped(None), "TR1"), schedule, {})
     waiter.asked(ended)
     assert waiter.next_time == following
 
