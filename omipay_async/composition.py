@@ -149,8 +149,6 @@ class Components:
     wake_ups: WakeUps
     polling: PollingService
     receiver: NotificationReceiver
-    decoder: Callable[[], ReplyDecoder]
-    """Looks the time zone up at the first call."""
 
 
 def compose(options: Options) -> Components:
@@ -187,7 +185,7 @@ def compose(options: Options) -> Components:
         primary_node=executor.nodes.primary.name,
     )
     receiver = _receiver(options, executor, gateway, polling, wake_ups=wake_ups, events=events)
-    return Components(life, client, executor, gateway, wake_ups, polling, receiver, executor.decoder)
+    return Components(life, client, executor, gateway, wake_ups, polling, receiver)
 
 
 def _executor(options: Options, life: Lifecycle, client: HTTPClient, observer: CallObserver) -> CallExecutor:

@@ -143,7 +143,6 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         self._wake_ups = components.wake_ups
         self._polling = components.polling
         self._receiver = components.receiver
-        self._decoder = components.decoder
         self._life = components.life
 
     @classmethod
@@ -334,7 +333,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         self._life.ensure_open()
         url_or_query = hidden(url_or_query)  # in this frame too: it contains an openid
-        return pages.parse_wechat_login(url_or_query, self._decoder())
+        return pages.parse_wechat_login(url_or_query, self._executor.decoder())
 
     def _signed_query(self) -> Secret:
         query, *_ = self._executor.sign()

@@ -57,6 +57,7 @@ class CallExecutor:
     policy: RetryPolicy
     observer: CallObserver
     decoder: Callable[[], ReplyDecoder]
+    """Looks the time zone up at the first call."""
     random: Callable[[], float]
     journal: CallJournal | None
     _calls: set[CallState] = attrs.field(factory=set)

@@ -106,7 +106,7 @@ class CallJournal:
         return task
 
     async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
-        closing = asyncio.create_task(_close_after(after, self._journal, entry))
+        closing = asyncio.create_task(_run(self._journal.closing, entry, after))
         closing.add_done_callback(_retrieve)
         try:
             await wait(self._clock, (closing,), CLOSING_S)
@@ -135,14 +135,12 @@ class CallJournal:
         )
 
 
-async def _run(step: Callable[[JournalEntry], Awaitable[None]], entry: JournalEntry) -> None:
-    await step(entry)  # in a task of its own: a journal may fail before there is anything to await
-
-
-async def _close_after(after: asyncio.Task[None] | None, journal: Journal, entry: JournalEntry) -> None:
+async def _run(
+    step: Callable[[JournalEntry], Awaitable[None]], entry: JournalEntry, after: asyncio.Task[None] | None = None
+) -> None:
     if after is not None:
         await asyncio.wait((after,))  # an entry that is not opened yet could not be found
-    await journal.closing(entry)
+    await step(entry)  # in a task of its own: a journal may fail before there is anything to await
 
 
 def _loop_is_running() -> bool:
