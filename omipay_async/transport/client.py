@@ -40,7 +40,7 @@ from .httpcore_path import keep_replies_out_of_the_log, our_request
 from .patched_client import client_is_patched, send_through_client
 from .patches import httpcore_is_patched
 from .pool import ConnectionPool
-from .requests import Requests, address_of
+from .requests import Requests, Route, address_of
 from .tls import ssl_context
 from .unsigned import UnsignedTransport
 
@@ -150,7 +150,7 @@ class HTTPClient:
         """
         if self._given is not None:
             keep_no_connection(self._given)
-            return await self._exchange_over(self._given, self._requests.for_given_transport, attempt)
+            return await self._exchange_over(Route(self._given, self._requests.for_given_transport), attempt)
         proxy = self._proxies.of(address_of(attempt))
         if proxy is None and not httpcore_is_patched():
             return await self._exchange_directly(slot, attempt)
@@ -182,18 +182,13 @@ class HTTPClient:
         # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
         transport = self._httpx_transport(proxy)
         try:
-            return await self._exchange_over(transport, self._requests.for_httpcore, attempt)
+            return await self._exchange_over(Route(transport, self._requests.for_httpcore), attempt)
         finally:
             self._close(transport.aclose)
 
-    async def _exchange_over(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        request_of: Callable[[Attempt], httpx.Request],
-        attempt: Attempt,
-    ) -> Received | Failed:
+    async def _exchange_over(self, route: Route, attempt: Attempt) -> Received | Failed:
         try:
-            return await self._exchange(attempt, functools.partial(self._over, transport, request_of))
+            return await self._exchange(attempt, functools.partial(self._over, route))
         finally:
             if attempt.progress is not Progress.SENT and attempt.stream is not None:
                 self._close(attempt.stream.aclose)
@@ -223,20 +218,15 @@ class HTTPClient:
 
     async def _over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
         if own.is_watched() or client_is_patched():
-            return await self._over(own, self._requests.for_own_connections, attempt)
+            return await self._over(Route(own, self._requests.for_own_connections), attempt)
         reply = await own.exchange(attempt, *self._requests.head(attempt))
         return Received.of(reply.status, reply.headers, reply.body, attempt.node.name)
 
-    async def _over(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        request_of: Callable[[Attempt], httpx.Request],
-        attempt: Attempt,
-    ) -> Received:
+    async def _over(self, route: Route, attempt: Attempt) -> Received:
         before = our_request.get()  # True in a transport that makes a call of another session first
         our_request.set(True)
         try:
-            response = _checked(await self._response(transport, request_of, attempt))
+            response = _checked(await self._response(route, attempt))
             attempt.progress = Progress.SENT  # whatever happens while the reply is read
             body = await self._body(response, attempt)
         finally:
@@ -244,17 +234,12 @@ class HTTPClient:
         self._answered[attempt.node.base_url] = attempt.clock.monotonic()
         return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
 
-    async def _response(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        request_of: Callable[[Attempt], httpx.Request],
-        attempt: Attempt,
-    ) -> httpx.Response:
-        if client_is_patched() and not is_in_memory(transport):
-            return await send_through_client(self._requests.unsigned(attempt), transport, request_of, attempt)
-        if calls_an_app(transport):
+    async def _response(self, route: Route, attempt: Attempt) -> httpx.Response:
+        if client_is_patched() and not is_in_memory(route.transport):
+            return await send_through_client(self._requests.unsigned(attempt), route, attempt)
+        if calls_an_app(route.transport):
             attempt.begin_sending()  # an httpx.ConnectError may come from a request that the app itself makes
-        return await transport.handle_async_request(request_of(attempt))
+        return await route.send(attempt)
 
     async def _body(self, response: httpx.Response, attempt: Attempt) -> bytes:
         if response.is_closed:  # it was made by a mock, or the user's transport has read it

@@ -18,9 +18,8 @@ from .attempt import Progress, SentAlreadyError
 from .patches import is_patched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .attempt import Attempt
+    from .requests import Route
 
 
 _STEPS: Final = (
@@ -40,14 +39,9 @@ def client_is_patched() -> bool:
     return is_patched(httpx.AsyncClient, *_STEPS, *_ENTRIES)
 
 
-async def send_through_client(
-    unsigned: httpx.Request,
-    transport: httpx.AsyncBaseTransport,
-    request_of: Callable[[Attempt], httpx.Request],
-    attempt: Attempt,
-) -> httpx.Response:
-    """Send the request of ``attempt`` over ``transport``. What patched the client sees ``unsigned`` in its place."""
-    client = httpx.AsyncClient(transport=_Signed(transport, request_of, attempt))
+async def send_through_client(unsigned: httpx.Request, route: Route, attempt: Attempt) -> httpx.Response:
+    """Send the request of ``attempt`` over ``route``. What patched the client sees ``unsigned`` in its place."""
+    client = httpx.AsyncClient(transport=_Signed(route, attempt))
     if is_patched(httpx.AsyncClient, *_ENTRIES):
         entry = client.get if unsigned.method == "GET" else client.post
         return await entry(unsigned.url, headers=unsigned.headers)
@@ -57,14 +51,8 @@ async def send_through_client(
 class _Signed(httpx.AsyncBaseTransport):
     """Sends the signed request of an attempt, whatever request the client has."""
 
-    def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        request_of: Callable[[Attempt], httpx.Request],
-        attempt: Attempt,
-    ) -> None:
-        self._transport = transport
-        self._request_of = request_of
+    def __init__(self, route: Route, attempt: Attempt) -> None:
+        self._route = route
         self._attempt = attempt
         self._is_used = False
 
@@ -73,7 +61,7 @@ class _Signed(httpx.AsyncBaseTransport):
         if self._is_used and self._attempt.travels_alone:
             raise SentAlreadyError("what has patched the client tried to send it once more")
         self._is_used = True
-        response = await self._transport.handle_async_request(self._request_of(self._attempt))
+        response = await self._route.send(self._attempt)
         self._attempt.progress = Progress.SENT  # whatever is raised on the way back
         response.extensions = {}  # the server's words, which the client would log
         response.headers.pop("Location", None)  # the client would read it, and fail if it cannot be read

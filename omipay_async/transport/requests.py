@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import httpx
 
 from omipay_async.text import plain_text
@@ -17,12 +18,26 @@ from .given import sending_once
 from .httpcore_path import TargetOnce
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .attempt import Attempt
     from .connection import RawHeaders
 
 _AFTERWARDS_S: Final = 60.0
 """How much later than our own deadline a transport that the user gave may end. A process that was stopped calls what is
 due before it looks into the socket: then the transport must not give up before the reply in there is read."""
+
+
+@attrs.frozen
+class Route:
+    """A transport of httpx's kind, and how the request of an attempt is built for it."""
+
+    transport: httpx.AsyncBaseTransport
+    request_of: Callable[[Attempt], httpx.Request]
+
+    async def send(self, attempt: Attempt) -> httpx.Response:
+        """Build the request, which is signed already, and send it."""
+        return await self.transport.handle_async_request(self.request_of(attempt))
 
 
 class Requests:
