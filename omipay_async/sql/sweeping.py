@@ -44,7 +44,7 @@ _HOLD: Final = timedelta(seconds=60)
 """How long a row that was taken is not due; then another sweep takes it, because the process may have been killed."""
 _LONG_S: Final = 60.0
 """How long a worker waits for a sweep before it begins the next one."""
-_MOST_SWEEPS: Final = 8
+_MOST_SWEEPS: Final = 64
 """How many sweeps of one worker may be under way at the same time."""
 _AGAIN: Final = "order %s: the sweep asks again soon: %s"
 _UNKNOWN: Final = (
@@ -110,9 +110,10 @@ class Sweeping:
                 under_way.add(latest)
                 await asyncio.wait((latest,), timeout=_LONG_S)
                 if not latest.done():
-                    self._warn_of_slow_handlers(omipay.m_number)
-                if len(under_way) == _MOST_SWEEPS:
-                    await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    self._warn_of_slow_handlers(omipay.m_number, "the next one begins")
+                while len(under_way) == _MOST_SWEEPS and not any(sweep.done() for sweep in under_way):
+                    self._warn_of_slow_handlers(omipay.m_number, "no more begin until one of them has ended")
+                    await asyncio.wait(under_way, timeout=_LONG_S, return_when=asyncio.FIRST_COMPLETED)
                 for ended in [sweep for sweep in under_way if sweep.done()]:
                     under_way.remove(ended)
                     _check_end(ended)
@@ -123,12 +124,12 @@ class Sweeping:
             if under_way:
                 await asyncio.wait(under_way)
 
-    def _warn_of_slow_handlers(self, m_number: str) -> None:
+    def _warn_of_slow_handlers(self, m_number: str, what_follows: str) -> None:
         numbers = [taken.order_no for (merchant, _), taken in self._at_work.items() if merchant == m_number]
         logger.warning(
-            "a sweep has not ended within %g s, and the next one begins; orders that are worked on now: %s; "
-            "does a handler hang?",
+            "sweeps have not ended within %g s, and %s; orders that are worked on now: %s; does a handler hang?",
             _LONG_S,
+            what_follows,
             printable(", ".join(numbers) or "none", limit=1000),
         )
 

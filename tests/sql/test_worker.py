@@ -166,10 +166,39 @@ async def test_a_handler_that_hangs_does_not_delay_other_orders(
         assert sorted(fulfilled) == sorted([stuck, *others])
 
 
-async def test_a_worker_whose_handlers_all_hang_does_not_grow(
+async def test_handlers_that_hang_one_after_another_do_not_end_the_work(
     sandbox: Sandbox, omipay: AsyncOmipay, books: Books, fulfilled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits until one of them ends, and then goes on."""
+    """A worker runs for weeks, and now and then a handler hangs for good."""
+    monkeypatch.setattr(sweeping, "_LONG_S", 0.02)
+    began: list[str] = []
+
+    async def handle(order: Order) -> None:
+        began.append(order.order_no)
+        if len(began) <= 10:
+            await asyncio.Event().wait()
+        fulfilled.append(order.order_no)
+
+    running = asyncio.create_task(books.run(omipay, handle, every=0.01))
+    made: list[str] = []
+    while len(made) <= 10:
+        made.extend(await paid(sandbox, omipay, books))
+        await until(lambda: len(began) == len(made), books)
+    await until(lambda: fulfilled == began[10:], books)
+    running.cancel()
+    await asyncio.wait((running,))
+
+
+async def test_a_worker_whose_handlers_all_hang_does_not_grow(
+    sandbox: Sandbox,
+    omipay: AsyncOmipay,
+    books: Books,
+    fulfilled: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It waits until one of them ends, says so again and again, and then goes on."""
     monkeypatch.setattr(sweeping, "_LONG_S", 0.05)
     monkeypatch.setattr(sweeping, "_MOST_SWEEPS", 2)
     hanging, go = Hanging(fulfilled), asyncio.Event()
@@ -189,6 +218,8 @@ async def test_a_worker_whose_handlers_all_hang_does_not_grow(
         await make_due(books)
         await asyncio.sleep(0.3)
         assert fulfilled == []
+        waits = "no more begin until one of them has ended; orders that are worked on now: "
+        assert sum(waits in line for line in caplog.messages) > 1
         go.set()
         await until(lambda: third in fulfilled, books)
         running.cancel()
