@@ -14,7 +14,7 @@ import attrs
 from omipay_async.errors import APIError, GatewayError, InvalidReply, NotSent, OmipayError
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, believable_date_ms
 from omipay_async.protocol.reply import Received
-from omipay_async.protocol.signing import Credentials, NonceProvider, checked_nonce
+from omipay_async.protocol.signing import Credentials, NonceProvider, new_nonce
 from omipay_async.text import joined
 from omipay_async.transport.attempt import Attempt, Failed, Node, session_closed, too_late
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -240,7 +240,7 @@ class CallExecutor:
 
         Returns the query string that authorises it, its time, and as secrets its nonce and ``sign``.
         """
-        nonce = checked_nonce(self.nonces())  # before the time is read, since a provider may be slow
+        nonce = new_nonce(self.nonces)  # before the time is read, since a provider may be slow
         time_ms = self.gateway_time.time_ms()
         query, sign = self.credentials.sign(time_ms, nonce)
         return query, time_ms, (nonce, sign)

@@ -27,6 +27,7 @@ from omipay_async.text import Secret, plain_text, printable
 
 from .consistency import disagrees
 from .jsontext import JSONObject, cleaned, json_object
+from .signing import was_issued
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ def parse(
         raise MalformedNotification(wrong)
     if not credentials.verify(signed.timestamp, signed.nonce, signed.sign):
         raise InvalidSignature("the notification is not signed with this merchant's key")
-    if issued is not None and issued(plain_text(signed.nonce)):
+    if issued is not None and was_issued(issued, signed.nonce):
         message = "the notification has a nonce that this merchant issued: one of our own signatures was sent back"
         raise ReflectedNotification(message)
     try:

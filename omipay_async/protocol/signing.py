@@ -6,6 +6,7 @@ not a parameter, not a body. PROTOCOL 1 describes what follows from that; the ke
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import attrs
 
-from omipay_async.errors import ConfigurationError, InvalidRequest
+from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
 from omipay_async.text import Secret, concealed, concealed_all, joined, percent_encoded, plain_text, plain_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 def signature(m_number: str, timestamp: str, nonce_str: str, secret_key: str) -> Secret:
@@ -70,7 +71,8 @@ class Credentials:
 class NonceProvider(Protocol):
     """A callable that returns a fresh nonce: 10 to 32 unpredictable characters of ``a-z A-Z 0-9`` (CN 2.2(5)).
 
-    If a provider also has ``issued(nonce) -> bool``, notifications that contain one of its nonces are rejected.
+    If a provider also has ``issued(nonce) -> bool``, notifications that contain one of its nonces are rejected. What
+    either raises is the cause of an ``InvalidRequest``: nothing is sent, and a notification is answered 503.
     """
 
     def __call__(self) -> str:
@@ -88,6 +90,30 @@ def checked_nonce(nonce: object) -> Secret:
         message = "nonces: the provider must return 10 to 32 characters of a-z, A-Z and 0-9"
         raise InvalidRequest(message, parameter="nonces")
     return nonce
+
+
+def new_nonce(provider: NonceProvider) -> Secret:
+    """A nonce of ``provider``. Raises :class:`InvalidRequest` if it is not one, or if the provider fails."""
+    with _failure_translated("nonces: the provider"):
+        return checked_nonce(provider())
+
+
+def was_issued(issued: Callable[[str], bool], nonce: str) -> bool:
+    """Whether a provider says that it issued ``nonce``. Raises :class:`InvalidRequest` if that fails."""
+    with _failure_translated("nonces.issued"):
+        return issued(plain_text(nonce))
+
+
+@contextlib.contextmanager
+def _failure_translated(what: str) -> Iterator[None]:
+    """Raise an error of ours for what a provider raises: a notification is then answered, and delivered again."""
+    try:
+        yield
+    except OmipayError:
+        raise
+    except Exception as error:
+        message = f"{what} raised {type(error).__name__}"
+        raise InvalidRequest(message, parameter="nonces") from error
 
 
 class TaggedNonces:

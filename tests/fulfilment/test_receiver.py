@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -220,6 +221,20 @@ async def test_a_notification_that_the_gateway_does_not_answer_for_is_to_be_deli
     assert (reply.order, reply.ran) == (None, False)
     assert shop.fulfilled == []
     check_answer(await omipay.receive_notification(notification(clock), shop.handle), 200)
+
+
+@pytest.mark.parametrize("fails", ["nonces", "issued"])
+async def test_a_provider_of_nonces_that_fails_does_not_leave_a_notification_without_an_answer(
+    clock: ManualClock, gateway: Gateway, shop: Shop, fails: str
+) -> None:
+    """The answer is 503 and FAIL: whether it was reflected, or whether the order is paid, is not known."""
+    nonces = mock.Mock(return_value="0123456789", issued=mock.Mock(return_value=False))
+    (nonces if fails == "nonces" else nonces.issued).side_effect = OSError("no entropy")
+    async with gateway.session(nonces=nonces) as omipay:
+        reply = await omipay.receive_notification(notification(clock), shop.handle)
+    check_answer(reply, 503)
+    assert isinstance(reply.error, InvalidRequest)
+    assert shop.fulfilled == []
 
 
 async def test_timeout_limits_the_confirmation(

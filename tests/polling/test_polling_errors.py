@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import anyio
 import httpx
@@ -28,6 +29,7 @@ from omipay_async import (
     SystemClock,
     TransportError,
 )
+from omipay_async.protocol.decoding import ReplyDecoder
 from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome
 from tests.support.untyped import untyped
 
@@ -164,13 +166,13 @@ class OddError(Exception):
         super().__init__(one + two)
 
 
-async def test_what_the_users_own_code_raises_reaches_the_poller(clock: ManualClock, gateway: Gateway) -> None:
-    """The exception of a nonce provider is raised by the poll, whatever it is."""
-
-    def broken() -> str:
-        raise OddError("no", "nonce")
-
-    async with gateway.session(nonces=broken) as omipay:
+async def test_what_is_not_an_error_of_ours_reaches_the_poller(
+    clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each poll raises it, whatever it is."""
+    monkeypatch.setattr(ReplyDecoder, "decode", mock.Mock(side_effect=OddError("no", "memory")))
+    gateway.on("TR1", order("PAID"))
+    async with gateway.session() as omipay:
         polls = [await begin(clock, omipay.poll_until_paid("TR1", first_wait=1)) for _ in range(2)]
         await clock.advance(1)
         assert [type(await outcome(poll)) for poll in polls] == [OddError, OddError]

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, strategies as st
@@ -18,7 +19,9 @@ from omipay_async.protocol.signing import (
     TaggedNonces,
     checked_credentials,
     checked_nonce,
+    new_nonce,
     signature,
+    was_issued,
 )
 from omipay_async.testing import ManualClock
 from omipay_async.text import Secret
@@ -196,6 +199,24 @@ def test_a_providers_nonce_of_another_form_is_rejected(nonce: Any) -> None:
         checked_nonce(nonce)
     assert refusal.value.parameter == "nonces"
     assert str(nonce) not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("ask", "what"),
+    [
+        (new_nonce, "nonces: the provider"),
+        (lambda broken: was_issued(broken, NONCE), "nonces.issued"),
+    ],
+)
+def test_what_a_provider_raises_is_the_cause_of_an_error_of_ours(ask: Any, what: str) -> None:
+    """So a call says that nothing was sent, and a notification is answered. Errors of ours are left as they are."""
+    failure = OSError("no entropy")
+    with pytest.raises(InvalidRequest) as caught:
+        ask(mock.Mock(side_effect=failure))
+    assert (str(caught.value), caught.value.parameter) == (f"{what} raised OSError", "nonces")
+    assert caught.value.__cause__ is failure
+    with pytest.raises(ConfigurationError, match="no database"):
+        ask(mock.Mock(side_effect=ConfigurationError("no database")))
 
 
 # -- time -------------------------------------------------------------------------------------------------------------
