@@ -18,8 +18,8 @@ then answered 503. It does not take the lock away: the process that stands still
 The record must not be committed without the handler's statements. A handler may end the transaction by mistake, and
 SQLite may roll it back by itself, for example when the disk is full; a handler that catches that error does not notice.
 What follows then belongs to another transaction, in which our savepoint does not exist: releasing it fails, and nothing
-is recorded. A ``commit()`` of the handler is refused before it takes effect, because the handler's statements would be
-repeated.
+is recorded. A commit by the handler, as a method or as a statement, is refused before it takes effect, because the
+handler's statements would be repeated.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -68,6 +69,8 @@ _LONGEST_PAUSE_S: Final = 1.0
 _LOCK_S: Final = BUSY_S
 """How long the next owner of an order waits for its lock, if the last one has lost the lease but not the lock."""
 _SAVEPOINT: Final = "omipay_effect"
+_COMMIT: Final = re.compile(r"(?:\s|;|--[^\n]*\n|/\*.*?\*/)*(?:COMMIT|END)\b", re.IGNORECASE | re.DOTALL)
+"""A statement that commits, after any comments."""
 
 
 class Effects:
@@ -165,7 +168,7 @@ async def _is_done(connection: AsyncConnection, row: tuple[str, str]) -> bool:
 
 @contextlib.contextmanager
 def _commits_refused(connection: AsyncConnection, order: Order) -> Iterator[None]:
-    """While open, a commit rolls the transaction back instead, and raises an error."""
+    """While open, ``commit()`` rolls the transaction back instead, and it and the statement COMMIT raise an error."""
     sync_connection = connection.sync_connection
 
     def refuse(committing: Connection) -> None:
@@ -173,11 +176,17 @@ def _commits_refused(connection: AsyncConnection, order: Order) -> Iterator[None
         committing.dialect.do_rollback(committing.connection)
         raise _ended_by_handler(order)
 
+    def refuse_statement(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if _COMMIT.match(statement):
+            raise _ended_by_handler(order)
+
     event.listen(sync_connection, "commit", refuse)
+    event.listen(sync_connection, "before_cursor_execute", refuse_statement)
     try:
         yield
     finally:
         event.remove(sync_connection, "commit", refuse)
+        event.remove(sync_connection, "before_cursor_execute", refuse_statement)
 
 
 async def _check_same_transaction(connection: AsyncConnection, order: Order) -> None:

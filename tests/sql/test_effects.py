@@ -144,6 +144,21 @@ async def test_a_handler_that_ends_the_transaction_itself_has_no_effect(
     assert await effects(books) == 1
 
 
+@pytest.mark.parametrize("statement", ["COMMIT", "end", "/* a; */ -- b\n; Commit Transaction"])
+async def test_a_handler_may_not_execute_a_commit(books: Books, statement: str) -> None:
+    """It is refused before it takes effect, or each delivery would commit the handler's statements again."""
+
+    async def wrong(order: Order, connection: AsyncConnection) -> None:
+        await ship(order, connection)
+        await connection.execute(text(statement))
+
+    with pytest.raises(InvalidRequest, match="ended the transaction"):
+        await run(books, books.transactional(wrong))
+    assert await effects(books) == 0
+    assert await run(books, books.transactional(ship)) is True
+    assert await effects(books) == 1
+
+
 async def test_a_handler_may_use_savepoints(books: Books) -> None:
     """It may roll a part of its statements back."""
 
@@ -237,7 +252,7 @@ async def test_on_sqlite_a_money_call_in_a_handler_is_an_error(sqlite_url: str) 
         async def charging(order: Order, connection: AsyncConnection) -> None:
             await books.opening(entry())
 
-        with pytest.raises(JournalError, match="one writer"):
+        with pytest.raises(JournalError, match="only writer"):
             await run(books, books.transactional(charging))
 
 
