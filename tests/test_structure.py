@@ -57,6 +57,7 @@ THIRD_PARTY = {
         "transport.given",
         "transport.http_transport",
         "transport.patched_client",
+        "transport.patches",
         "transport.network",
         "transport.proxies",
         "transport.requests",

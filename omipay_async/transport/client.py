@@ -37,8 +37,8 @@ from .cancellation import ScopeCancelled, caller_was_cancelled
 from .evidence import failed
 from .given import calls_an_app, is_in_memory, keep_no_connection
 from .httpcore_path import keep_replies_out_of_the_log, our_request
-from .patched_client import client_is_patched, send_through_client
-from .patches import httpcore_is_patched
+from .patched_client import send_through_client
+from .patches import client_is_patched, httpcore_is_patched, transport_is_patched
 from .pool import ConnectionPool
 from .requests import Requests, Route, address_of
 from .tls import ssl_context
@@ -217,7 +217,7 @@ class HTTPClient:
             return failed(attempt, error, handled=handled, certain=certain)
 
     async def _over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
-        if own.is_watched() or client_is_patched():
+        if transport_is_patched() or client_is_patched():
             return await self._over(Route(own, self._requests.for_own_connections), attempt)
         reply = await own.exchange(attempt, *self._requests.head(attempt))
         return Received.of(reply.status, reply.headers, reply.body, attempt.node.name)

@@ -10,13 +10,12 @@ request over the same connections without httpx's objects, which take longer to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import httpcore
 import httpx
 
 from .attempt import ATTEMPT
-from .patches import TRANSPORT_METHOD, is_patched
 from .requests import address_of
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from .attempt import Attempt
     from .connection import RawHeaders, Reply
     from .network import Network
-
-_PATCHED_BY_TRACERS: Final = httpx.AsyncHTTPTransport
 
 
 class HTTPTransport(httpx.AsyncHTTPTransport):
@@ -37,10 +34,6 @@ class HTTPTransport(httpx.AsyncHTTPTransport):
     def __init__(self, network: Network, context: ssl.SSLContext) -> None:
         super().__init__(verify=context)
         self._pool = _Pool(network, context)
-
-    def is_watched(self) -> bool:
-        """Whether another program watches or mocks httpx's transports, so that requests must go through httpx."""
-        return is_patched(_PATCHED_BY_TRACERS, TRANSPORT_METHOD)
 
     async def exchange(self, attempt: Attempt, method: bytes, headers: RawHeaders) -> Reply:
         """Send a request over a connection of our own, and return the reply. httpx does not see it.

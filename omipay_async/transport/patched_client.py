@@ -10,39 +10,22 @@ The client gets a request without a signature. The one that is sent is made belo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import httpx
 
 from .attempt import Progress, SentAlreadyError
-from .patches import is_patched
+from .patches import client_entries_are_patched
 
 if TYPE_CHECKING:
     from .attempt import Attempt
     from .requests import Route
 
 
-_STEPS: Final = (
-    "send",
-    "_send_handling_auth",
-    "_send_handling_redirects",
-    "_send_single_request",
-    "_transport_for_url",
-)
-"""What a client does to send a request, one method within the other."""
-_ENTRIES: Final = ("get", "post", "request")
-"""The methods of a client that programs call, which make a request and send it."""
-
-
-def client_is_patched() -> bool:
-    """Whether another program has replaced a method by which a client sends a request, or the class."""
-    return is_patched(httpx.AsyncClient, *_STEPS, *_ENTRIES)
-
-
 async def send_through_client(unsigned: httpx.Request, route: Route, attempt: Attempt) -> httpx.Response:
     """Send the request of ``attempt`` over ``route``. What patched the client sees ``unsigned`` in its place."""
     client = httpx.AsyncClient(transport=_Signed(route, attempt))
-    if is_patched(httpx.AsyncClient, *_ENTRIES):
+    if client_entries_are_patched():
         entry = client.get if unsigned.method == "GET" else client.post
         return await entry(unsigned.url, headers=unsigned.headers)
     return await client.send(unsigned, stream=True)

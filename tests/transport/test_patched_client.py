@@ -14,7 +14,7 @@ import respx
 
 from omipay_async import AsyncOmipay, NotSent, OutcomeUnknown, TransportError
 from omipay_async.sandbox import Sandbox
-from omipay_async.transport.patched_client import client_is_patched
+from omipay_async.transport.patches import client_is_patched
 
 from .behaviours import ACT_CLOSE, HEALTHY, REDIRECT, Behaviour, message
 from .client import Transport, open_session, query, scan
