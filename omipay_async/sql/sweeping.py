@@ -85,9 +85,13 @@ class _Taken:
 
     @classmethod
     def of(cls, row: Any) -> _Taken:
-        """What is known of the order: from the call that made it, or from what was accepted of QueryOrder before."""
-        sale = (_as_it_was(row.out_order_no), _as_it_was(row.currency), row.amount)
-        return cls(row.key, row.order_no, *sale, aware(row.made_at), row.status is not None)
+        """What is known of the order: from the call that made it, or from what was accepted of QueryOrder before.
+
+        Without a number of the merchant's, the amount may be that of a call about an order that was made elsewhere.
+        """
+        number = _as_it_was(row.out_order_no)
+        currency, amount = (None, None) if number is None else (_as_it_was(row.currency), row.amount)
+        return cls(row.key, row.order_no, number, currency, amount, aware(row.made_at), row.status is not None)
 
 
 class Sweeping:

@@ -167,12 +167,13 @@ async def test_an_answer_about_another_sale_is_not_accepted(
     assert [waiting.order_no for waiting in await books.waiting()] == [number]
 
 
-async def test_what_could_not_be_stored_does_not_make_another_sale(
-    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+@pytest.mark.parametrize("stored", ["T\N{REPLACEMENT CHARACTER}", None])
+async def test_what_is_not_known_does_not_make_another_sale(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str], *, stored: str | None
 ) -> None:
-    """QueryOrder once reported a number that contains NUL, which was replaced."""
+    """The number contained NUL, which was replaced; or a call about an order that others made had only an amount."""
     (number,) = await sold(omipay, books)
-    await execute(books, "UPDATE omipay_order SET out_order_no = :stored", stored="T\N{REPLACEMENT CHARACTER}")
+    await execute(books, "UPDATE omipay_order SET out_order_no = :stored, amount = 1", stored=stored)
     await sandbox.customer.pays(number)
     assert await books.sweep(omipay, handler) == SweepReport(fulfilled=1)
     assert fulfilled == [number]
