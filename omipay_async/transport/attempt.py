@@ -133,10 +133,10 @@ class Attempt:
             TooLateError: it is a money call, and its time to be sent is over.
         """
         self._ensure_first()
-        if self.is_too_late:
-            raise TooLateError
         if self.progress is Progress.CONNECTING:
             self.scope.expire_in(self.until - self.clock.monotonic())
+        if self.is_too_late:  # as late as possible: the process may be stopped at any moment
+            raise TooLateError
         self.progress = Progress.SENT
 
     def _ensure_first(self) -> None:

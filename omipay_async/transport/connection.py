@@ -102,10 +102,10 @@ class _Exchange:
     body: list[bytes] = attrs.field(factory=list)
     size: int = 0
 
-    def begin(self) -> bytes:
-        """Begin to read. Returns the head of the request."""
+    def begin(self) -> None:
+        """Begin to read."""
         self.reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
-        return self.reader.send(self.request)
+        self.reader.send(self.request)  # it has been written already
 
     def receive(self, arrived: bytes) -> None:
         """Take what has arrived of the reply."""
@@ -217,12 +217,12 @@ class Connection(asyncio.BufferedProtocol):
             raise httpx.RemoteProtocolError("the server closed the connection at once")
         if _TARGET.fullmatch(target) is None:
             raise httpx.LocalProtocolError("the target of a request must be visible ASCII characters")
+        request, head = _head(method, headers)
         reply: asyncio.Future[Reply] = self.loop.create_future()
-        exchange = _Exchange(_head(method, headers), reply)
-        head = exchange.begin()
-        self._exchange = exchange
+        self._exchange = exchange = _Exchange(request, reply)
         self.state = ConnectionState.BUSY
-        self._transport.write(b"".join((method, b" ", target, head[len(method) + 2 :])))
+        self._transport.write(b"".join((method, b" ", target, head)))
+        exchange.begin()  # after the write, which must not be late: nothing of the reply is delivered before an await
         if self._server_finished:
             self.eof_received()
         return reply
@@ -365,6 +365,7 @@ def _readiness(sock: socket.socket) -> Callable[[], object]:
 
 
 @functools.lru_cache(maxsize=64)
-def _head(method: bytes, headers: RawHeaders) -> h11.Request:
-    # Made with a placeholder target, which ``send`` replaces, so that the checked head can be used for every target.
-    return h11.Request(method=method, target=b"/", headers=list(headers))
+def _head(method: bytes, headers: RawHeaders) -> tuple[h11.Request, bytes]:
+    """A request whose target is a placeholder, and what is written after its target: they serve for every target."""
+    request = h11.Request(method=method, target=b"/", headers=list(headers))
+    return request, h11.Connection(h11.CLIENT).send(request)[len(method) + len(b" /") :]

@@ -72,8 +72,8 @@ class _Pool:
             if await connection.has_spoken():
                 raise httpx.ConnectError("the server sent something before the request")
         # No await from here to the write: what was found out about the connection is still true.
-        attempt.begin_sending()
         attempt.scope.watch(connection.count_received)
+        attempt.begin_sending()
         return await connection.send(method, attempt.target(address.raw_path), headers)
 
     async def aclose(self) -> None:

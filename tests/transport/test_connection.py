@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from omipay_async.transport.connection import _Exchange
 from omipay_async.transport.network import Network
 
 from .server import until
@@ -104,6 +105,25 @@ async def test_a_server_that_closed_its_half_may_still_read(
             await connection.send(b"GET", b"/asked", HEADERS)
         await network.aclose()
         assert peer.recv(100).startswith(b"GET /asked HTTP/1.1\r\n")
+
+
+async def test_a_request_is_written_before_its_reader_is_made(
+    network: Network, listener: socket.socket, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So as little as possible lies between the last look at the clock and the write: a charge must not leave late."""
+    connection, peer = await connected(network, listener, certified)
+    begin, arrived = _Exchange.begin, list[bytes]()
+
+    def after_the_write(exchange: _Exchange) -> None:
+        peer.settimeout(5)
+        arrived.append(peer.recv(100))
+        begin(exchange)
+
+    monkeypatch.setattr(_Exchange, "begin", after_the_write)
+    with peer:
+        connection.send(b"GET", b"/asked", HEADERS).cancel()
+        assert arrived == [b"GET /asked HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
+        await network.aclose()
 
 
 async def test_a_reply_is_not_printed(network: Network, listener: socket.socket, certified: Certified) -> None:
