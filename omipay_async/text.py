@@ -1,4 +1,4 @@
-"""Plain values of arguments, foreign text that is safe to show, and strings that do not show their content. No I/O.
+"""Plain values, text without what nobody sees around it, foreign text that is safe to show, and secrets. No I/O.
 
 Text from the gateway, a proxy or a stranger is escaped here before it is put in a message, a log record, an event, a
 terminal or a page. Characters that control a terminal or a log reader, that change the order of what a person reads, or
@@ -28,6 +28,20 @@ CONTROLS: Final = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
 """Every character that is invisible, or that has an effect beyond being seen."""
+_FIRST_AND_LAST: Final = (
+    ("\x00", " "),
+    ("\x7f", "\xa0"),
+    ("\xad", "\xad"),
+    ("\u1680", "\u1680"),
+    ("\u180e", "\u180e"),
+    ("\u2000", "\u200f"),
+    ("\u2028", "\u202f"),
+    ("\u205f", "\u206f"),
+    ("\u3000", "\u3000"),
+    ("\ufeff", "\ufeff"),
+)
+INVISIBLE: Final = "".join(chr(code) for first, last in _FIRST_AND_LAST for code in range(ord(first), ord(last) + 1))
+"""Spaces, control characters and byte order marks, which have no meaning around a text, or between values of JSON."""
 _FIRST_BYTES: Final = 4
 
 
@@ -61,6 +75,11 @@ def plain_value(value: object) -> object:
     if isinstance(value, str):
         return value if type(value) is Secret else plain_text(value)
     return plain_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def bare(text: str) -> str:
+    """``text`` without the spaces and invisible characters around it, which have no meaning there."""
+    return text.strip(INVISIBLE)
 
 
 def escape_controls(text: str) -> str:

@@ -40,7 +40,7 @@ from omipay_async.errors import (
     SessionClosed,
 )
 from omipay_async.protocol.context import NUMBERS
-from omipay_async.protocol.jsontext import is_absent
+from omipay_async.protocol.fields import is_absent
 from omipay_async.protocol.redaction import excerpt
 from omipay_async.transport.failures import Failure
 

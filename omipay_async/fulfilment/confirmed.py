@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.clock import last_try_s, wait
 from omipay_async.errors import JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.events import log_fields, logger
-from omipay_async.protocol.jsontext import bare
-from omipay_async.text import printable
+from omipay_async.text import bare, printable
 
 from .backends import NOTES_KEPT_S, NoteKeeper, forget_expired
 from .leases import ask, lease_of

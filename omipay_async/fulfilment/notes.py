@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.events import logger
 from omipay_async.models import Order
 from omipay_async.protocol.endpoints import QUERY_ORDER
-from omipay_async.protocol.jsontext import bare, json_object, json_text
+from omipay_async.protocol.jsontext import json_object, json_text
+from omipay_async.text import bare
 
 from .leases import ask
 

@@ -29,10 +29,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_code
+from omipay_async.text import bare
 
 from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER
-from .jsontext import JSONObject, bare, is_absent, is_unreadable, issued_number
+from .fields import is_absent, is_unreadable, issued_number, word_of
+from .jsontext import JSONObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,9 +152,3 @@ def is_paying(context: RequestContext, raw: Mapping[str, Any]) -> bool:
 
 def _success(raw: Mapping[str, Any]) -> str:
     return _scalar_text(raw.get("success")).strip().casefold()
-
-
-def word_of(raw: Mapping[str, Any], name: str) -> str:
-    """The text of a field without the spaces around it; empty if there is none."""
-    word = raw.get(name)
-    return word.strip() if isinstance(word, str) else ""

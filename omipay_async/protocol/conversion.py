@@ -17,7 +17,8 @@ from omipay_async import models, new_orders
 from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, order_status, refund_status
 from omipay_async.text import plain_text
 
-from .jsontext import DamagedText, is_absent, issued_number, json_text, own_number
+from .fields import DamagedText, is_absent, issued_number, own_number
+from .jsontext import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -16,10 +16,11 @@ from omipay_async.codes import OrderStatus, error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
 from .compression import unpacked
-from .consistency import is_paying, order_no_of, why_not_believed, word_of
+from .consistency import is_paying, order_no_of, why_not_believed
 from .conversion import ModelConverter
 from .endpoints import MAKE_SCAN_ORDER
-from .jsontext import is_absent, issued_number, json_object
+from .fields import is_absent, issued_number, word_of
+from .jsontext import json_object
 from .reply import LARGEST_REPLY
 
 if TYPE_CHECKING:

@@ -10,22 +10,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from omipay_async.text import bare
+
 LONGEST_TEXT: Final = 64 * 1024
 """In characters. Longer texts are not repaired; real replies have a few hundred."""
-_FIRST_AND_LAST: Final = (
-    ("\x00", " "),
-    ("\x7f", "\xa0"),
-    ("\xad", "\xad"),
-    ("\u1680", "\u1680"),
-    ("\u180e", "\u180e"),
-    ("\u2000", "\u200f"),
-    ("\u2028", "\u202f"),
-    ("\u205f", "\u206f"),
-    ("\u3000", "\u3000"),
-    ("\ufeff", "\ufeff"),
-)
-INVISIBLE: Final = "".join(chr(code) for first, last in _FIRST_AND_LAST for code in range(ord(first), ord(last) + 1))
-"""Spaces, control characters and byte order marks, which have no meaning around a key, or between the values."""
 _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+', re.DOTALL)
 """A string, or whatever stands outside of strings, but not the punctuation of JSON."""
 _BACKSLASHES: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
@@ -50,7 +38,7 @@ def _token(match: re.Match[str]) -> str:
     token = match[0]
     if token.startswith('"'):
         return _BACKSLASHES.sub(_backslash, token) if "\\" in token else token
-    word = token.strip(INVISIBLE)
+    word = bare(token)
     if not word or word.isspace():
         return " "
     if _NUMBER.fullmatch(word):

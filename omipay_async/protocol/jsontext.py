@@ -17,21 +17,13 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from omipay_async.text import plain_text, plain_value, wide_encoding
+from omipay_async.text import bare, plain_text, plain_value, wide_encoding
 
-from .json_repair import INVISIBLE, repaired
+from .fields import DamagedText
+from .json_repair import repaired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-
-_LARGEST_NUMBER: Final = 10**64
-
-
-class DamagedText(str):
-    """Text of which some bytes could not be decoded: U+FFFD stands for them. It may be shown, and is nothing else."""
-
-    __slots__ = ()
 
 
 class JSONObject(dict[str, Any]):
@@ -43,39 +35,6 @@ class JSONObject(dict[str, Any]):
         super().__init__(fields)
         self.repeated = repeated
         self.conflicts = conflicts
-
-
-def bare(text: str) -> str:
-    """``text`` without the spaces and invisible characters around it, which have no meaning there."""
-    return text.strip(INVISIBLE)
-
-
-def is_absent(value: object) -> bool:
-    """Whether a field says nothing. null and "" were seen; a database may fill the latter up with spaces."""
-    return value is None or (isinstance(value, str) and not bare(value))
-
-
-def issued_number(value: object) -> str | None:
-    """The gateway's number of an order or a refund; None if ``value`` is not one. It is text, and not blank.
-
-    It is sent back later, so what is around it is left out, as around keys.
-    """
-    return bare(value) or None if isinstance(value, str) and not isinstance(value, DamagedText) else None
-
-
-def own_number(value: object) -> str | None:
-    """The merchant's number of an order or a refund; None if ``value`` is not one.
-
-    It was sent as text. A program that repeats digits as a JSON number means the same.
-    """
-    if type(value) is int and abs(value) < _LARGEST_NUMBER:
-        return str(value)
-    return value if isinstance(value, str) and issued_number(value) is not None else None
-
-
-def is_unreadable(value: object) -> bool:
-    """Whether a field is there, but is not the merchant's number of anything."""
-    return not is_absent(value) and own_number(value) is None
 
 
 def _reject_constant(word: str) -> NoReturn:
@@ -195,8 +154,8 @@ def _decoded_wide(body: bytes) -> str | None:
         text = body.decode(encoding, "surrogatepass")
     except UnicodeDecodeError:
         return None
-    bare = text.strip(INVISIBLE)
-    return text if bare.startswith("{") and bare.endswith("}") else None  # else UTF-8 with a zero at its beginning
+    inner = bare(text)
+    return text if inner.startswith("{") and inner.endswith("}") else None  # else UTF-8 with a zero at its beginning
 
 
 def _decoded_otherwise(body: bytes, content_type: str | None, *, is_reply: bool) -> str:

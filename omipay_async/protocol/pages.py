@@ -16,10 +16,11 @@ from omipay_async.new_orders import JSAPIOrder, QROrder
 from omipay_async.text import Secret, joined, percent_encoded, plain_text, printable
 
 from . import validation
-from .consistency import why_not_believed, word_of
+from .consistency import why_not_believed
 from .context import RequestContext
 from .decoding import refusal
 from .endpoints import GET_USER_INFO
+from .fields import word_of
 from .jsontext import fields_of
 
 if TYPE_CHECKING:

@@ -32,8 +32,7 @@ from sqlalchemy import (
 
 from omipay_async.fulfilment.backends import one_spelling
 from omipay_async.journal import JournalEntry, JournalOutcome
-from omipay_async.protocol.jsontext import bare
-from omipay_async.text import plain_text
+from omipay_async.text import bare, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

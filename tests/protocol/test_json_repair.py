@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from omipay_async import APIError, InvalidReply, OrderStatus, PaymentDeclined
-from omipay_async.protocol.json_repair import INVISIBLE, LONGEST_TEXT, repaired
+from omipay_async.protocol.json_repair import LONGEST_TEXT, repaired
+from omipay_async.text import INVISIBLE
 from tests.support.canned_gateway import READS, read, success
 
 DECLINED = b'{"return_code":"FAIL","error_code":"NOT_ENOUGH","error_msg":"%b"}'
