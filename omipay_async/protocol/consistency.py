@@ -14,8 +14,8 @@ with SUCCESS (or without              ``error_code`` is a documented one (except
 return_code, where that is allowed)   ``success`` is false
                                       ``result_code`` is one of the endpoint's ``contradictions``
 with FAIL                             ``success`` is true
-                                      ``result_code`` means that the order is paid, or is being paid (only of money
-                                      calls; not USERPAYING of a scan order: not a refusal)
+                                      ``result_code`` means success, or that the order is paid or is being paid
+                                      (only of money calls; not USERPAYING of a scan order: not a refusal)
 ====================================  ==============================================================================
 
 ``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that is in no
@@ -45,7 +45,10 @@ if TYPE_CHECKING:
 
 _PAYING_WORDS: Final = frozenset({"PAYING", "USERPAYING"})
 # EN's example writes PAYED. Its CLOSED for SETTLED is left out: beside FAIL it fits an order that was closed unpaid.
-_PAID_WORDS: Final = frozenset({"payed", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)})
+# SUCCESS is a word of return_code, as is FAIL, which contradicts a SUCCESS.
+_PAID_WORDS: Final = frozenset(
+    {"payed", "success", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)}
+)
 
 
 def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
@@ -133,7 +136,7 @@ def _why_not_a_refusal(context: RequestContext, raw: Mapping[str, Any]) -> str |
     moves_money = context.endpoint.safety is Safety.MONEY
     word = word_of(raw, "result_code")
     if moves_money and word.casefold() in _PAID_WORDS:
-        return "it has FAIL, but its result_code means that the order is paid"
+        return "it has FAIL, but its result_code means that the order is paid, or success"
     if moves_money and word.upper() in _PAYING_WORDS and not is_paying(context, raw):
         return "it has FAIL, but its result_code means that the customer is paying"
     return None

@@ -105,7 +105,8 @@ def replies() -> Iterator[str]:
     yield ""
     yield "A reply answers another call if one of the numbers in the third column is not the one that was sent, or if"
     yield "it has the number in the fourth column and none of its own kind. The words in the last column contradict"
-    yield "SUCCESS."
+    yield "SUCCESS. A FAIL of a money call is not believed beside `success: true`, nor beside a `result_code` that"
+    yield "means success, paid or paying."
     yield ""
     yield from table(
         (

@@ -231,7 +231,7 @@ def test_userpaying_needs_a_return_code_beside_it(verdict: str | None) -> None:
     assert isinstance(decode("MakeScanOrder", reply).error, InvalidReply)
 
 
-@pytest.mark.parametrize("word", ["PAID", "PAYED", "SETTLED"])
+@pytest.mark.parametrize("word", ["PAID", "PAYED", "SETTLED", "SUCCESS"])
 @pytest.mark.parametrize("name", MONEY)
 def test_a_refusal_with_a_word_for_paid_is_not_believed(name: str, word: str) -> None:
     """So that nobody charges the customer again."""
