@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
 async def send_through_client(unsigned: httpx.Request, route: Route, attempt: Attempt) -> httpx.Response:
     """Send the request of ``attempt`` over ``route``. What patched the client sees ``unsigned`` in its place."""
-    client = httpx.AsyncClient(transport=_Signed(route, attempt))
+    signed = _Signed(route, attempt)
+    client = httpx.AsyncClient(transport=signed)
     if client_entries_are_patched():
         entry = client.get if unsigned.method == "GET" else client.post
-        return await entry(unsigned.url, headers=unsigned.headers)
-    return await client.send(unsigned, stream=True)
+        response = await entry(unsigned.url, headers=unsigned.headers)
+    else:
+        response = await client.send(unsigned, stream=True)
+    if signed.encoding is not None:
+        response.headers["Content-Encoding"] = signed.encoding
+    return response
 
 
 class _Signed(httpx.AsyncBaseTransport):
@@ -38,6 +43,8 @@ class _Signed(httpx.AsyncBaseTransport):
         self._route = route
         self._attempt = attempt
         self._is_used = False
+        self.encoding: str | None = None
+        """The reply's ``Content-Encoding``, without which the client gets it: it would fail if that is wrong."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         del request  # it was to be seen, not to be sent
@@ -48,4 +55,5 @@ class _Signed(httpx.AsyncBaseTransport):
         self._attempt.progress = Progress.SENT  # whatever is raised on the way back
         response.extensions = {}  # the server's words, which the client would log
         response.headers.pop("Location", None)  # the client would read it, and fail if it cannot be read
+        self.encoding = response.headers.pop("Content-Encoding", None)
         return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -259,6 +260,28 @@ async def test_a_client_follows_no_redirect_and_reads_no_address(
             with pytest.raises(OutcomeUnknown, match="302"):
                 await scan(omipay, "A-1")
     assert len(gateway.requests) == 2
+
+
+async def test_a_client_does_not_unpack_a_reply(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its bytes are counts, as without a patch, and not what ``Content-Encoding`` says."""
+
+    def mislabelled(reply: bytes) -> bytes:
+        return reply.replace(b"\r\n", b"\r\nContent-Encoding: gzip\r\n", 1)
+
+    def deflated(reply: bytes) -> bytes:
+        return message(zlib.compress(reply.partition(b"\r\n\r\n")[2]), "200 OK", "Content-Encoding: deflate")
+
+    old = httpx.AsyncClient.post
+
+    async def post(client: httpx.AsyncClient, url: httpx.URL, **options: Any) -> httpx.Response:
+        return await old(client, url, **options)
+
+    monkeypatch.setattr(httpx.AsyncClient, "post", post)
+    gateway.script = in_turn(Behaviour("mislabelled", says=mislabelled), Behaviour("deflated", says=deflated))
+    async with open_session(gateway) as omipay:
+        await scan(omipay, "A-1")
+        await scan(omipay, "A-2")
+    assert gateway.acts == {"A-1": 1, "A-2": 1}
 
 
 async def test_a_gateway_in_memory_is_not_mocked(monkeypatch: pytest.MonkeyPatch) -> None:
