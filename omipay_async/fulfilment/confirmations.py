@@ -94,12 +94,13 @@ class Confirmations:
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
         self._waiting: dict[str, dict[_Body, None]] = {}
         """The bodies for each order."""
+        self._waiting_count = 0  # to count them anew for each body would take as long as all else
         self._under_way: dict[str, _Question] = {}
 
     @property
     def waiting(self) -> int:
         """How many bodies wait for a question to begin."""
-        return sum(map(len, self._waiting.values()))
+        return self._waiting_count
 
     async def confirm(self, order_no: str, signature: str, timeout: float) -> Order:
         """Return what the gateway reports of an order, in answer to a question that begins after this call.
@@ -143,10 +144,11 @@ class Confirmations:
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def _join(self, body: _Body) -> None:
-        if self.waiting >= MOST_WAITING:
+        if self._waiting_count >= MOST_WAITING:
             self._make_room_for(body)
         self._queues.setdefault(body.signature, _Queue()).add(body)
         self._waiting.setdefault(body.order_no, {})[body] = None
+        self._waiting_count += 1
 
     def _make_room_for(self, body: _Body) -> None:
         longest = max(self._queues.values(), key=lambda queue: len(queue.bodies))
@@ -167,6 +169,7 @@ class Confirmations:
         del bodies[body]
         if not bodies:
             del self._waiting[body.order_no]
+        self._waiting_count -= 1
 
     def _leave(self, body: _Body) -> None:
         if body in self._waiting.get(body.order_no, {}):
