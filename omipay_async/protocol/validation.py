@@ -181,19 +181,18 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
         reject("endpoint", "is a mistake of the English document: the endpoint is called MakeQROrder")
     if not isinstance(safety, str) or plain_text(safety) not in tuple(Safety):
         reject("safety", "must be Safety.READ or Safety.MONEY")
-    known = _KNOWN_ENDPOINTS.get(last)
+    known = _KNOWN_ENDPOINTS.get(last, _UNDOCUMENTED)
     checked_safety = Safety(plain_text(safety))
-    if known is not None and known.safety is Safety.MONEY and checked_safety is Safety.READ:
+    if known.safety is Safety.MONEY and checked_safety is Safety.READ:
         reject("safety", f"must be Safety.MONEY: {known.name} moves money")
     return Endpoint(
         name,
         checked_safety,
         (),
         reply=dict,
-        # In the reply of an undocumented endpoint only the merchant's own numbers are certainly those of this call.
-        echoes=known.echoes if known is not None else ("out_order_no", "out_refund_no"),
-        foreign_numbers=known.foreign_numbers if known is not None else frozenset(),
-        contradictions=known.contradictions if known is not None else frozenset(),
+        echoes=known.echoes,
+        foreign_numbers=known.foreign_numbers,
+        contradictions=known.contradictions,
         needs_return_code=False,
     )
 
@@ -201,6 +200,10 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
 # Without regard to case: a gateway may accept other spellings of an endpoint that moves money.
 _KNOWN_ENDPOINTS: Final = {name.casefold(): endpoint for name, endpoint in ENDPOINTS.items()}
 _MISSPELT_NAMES: Final = frozenset(map(str.casefold, MISSPELT_NAMES))
+# It may be called as a read. In its reply only the merchant's own numbers are certainly those of this call.
+_UNDOCUMENTED: Final[Endpoint[Any]] = Endpoint(
+    "call", Safety.READ, (), reply=dict, echoes=("out_order_no", "out_refund_no")
+)
 
 
 def unknown_endpoint(safety: object) -> Endpoint[dict[str, Any]]:

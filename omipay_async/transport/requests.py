@@ -1,4 +1,4 @@
-"""Builds the request of an attempt, for each of the ways to the gateway. No I/O.
+"""Builds the request of an attempt, for each of the ways to the gateway. A transport sends it: no I/O of its own.
 
 No local variable may hold such a request: its repr would show the signature in captured frames.
 """
