@@ -72,12 +72,12 @@ class Network:
             await asyncio.wait([connection.gone for connection in unused])
 
     def abandon(self) -> None:
-        """Close every connection, from another event loop than theirs, which may be closed."""
-        for connection in self.connections:
-            if connection.loop.is_closed():
-                connection.abort()
-            else:
+        """Close every connection, from another event loop than theirs, which may be closed or run in another thread."""
+        for connection in tuple(self.connections):
+            try:
                 connection.loop.call_soon_threadsafe(connection.abort)
+            except RuntimeError:  # it is closed
+                connection.abort()
 
 
 async def open_socket(host: str, port: int) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httpx
 import pytest
@@ -16,7 +16,7 @@ from omipay_async.transport.network import Network
 from .server import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from omipay_async.transport.connection import Connection
 
@@ -152,3 +152,28 @@ async def test_a_connection_that_is_closed_is_forgotten(
         await ours.gone
         await theirs.gone  # it was reset
     assert network.connections == set()
+
+
+def test_the_connections_of_another_thread_may_close_meanwhile() -> None:
+    """Its event loop runs while a session is moved to this one, and may be closed at any moment."""
+    network, aborted = Network(), list[object]()
+
+    class Other:
+        """A connection, and its event loop."""
+
+        def __init__(self, *, is_closed: bool) -> None:
+            self.loop, self._is_closed = self, is_closed
+
+        def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+            if self._is_closed:
+                raise RuntimeError("Event loop is closed")
+            network.connections.clear()
+            callback()
+
+        def abort(self) -> None:
+            aborted.append(self)
+
+    others = {Other(is_closed=False), Other(is_closed=True), Other(is_closed=False)}
+    network.connections |= cast("set[Connection]", others)
+    network.abandon()
+    assert set(aborted) == others
