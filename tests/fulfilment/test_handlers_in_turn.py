@@ -105,5 +105,5 @@ async def test_an_order_whose_number_is_spelt_in_several_ways_is_fulfilled_once(
         await omipay.fulfil(spelling, fulfil)
         reply = await omipay.receive_notification(notification(clock, "TR1"), fulfil)
     assert (reply.status, reply.ran) == (200, False)
-    assert fulfilled == [spelling]
+    assert fulfilled == [spelling.strip()]  # spaces around a number have no meaning
     assert claim_key("1", spelling) == "1:TR1"
