@@ -214,10 +214,10 @@ def _locking(omipay: AsyncOmipay, holding: AsyncConnection, lock: Any, locked: s
     """``fulfil``, after which another process holds the row of one order."""
     fulfil = omipay.fulfil
 
-    async def fulfil_and_lock(order_no: str, handler: Any) -> Order:
-        done = await fulfil(order_no, handler)
-        if order_no == locked:
-            await holding.execute(lock, {"number": order_no})
+    async def fulfil_and_lock(taken: Any, handler: Any) -> Order:
+        done = await fulfil(taken, handler)
+        if done.order_no == locked:
+            await holding.execute(lock, {"number": locked})
         return done
 
     return fulfil_and_lock
