@@ -6,7 +6,6 @@ not a parameter, not a body. PROTOCOL 1 describes what follows from that; the ke
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import re
@@ -19,7 +18,7 @@ from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
 from omipay_async.text import Secret, concealed, concealed_all, joined, percent_encoded, plain_text, plain_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 
 def signature(m_number: str, timestamp: str, nonce_str: str, secret_key: str) -> Secret:
@@ -94,26 +93,27 @@ def checked_nonce(nonce: object) -> Secret:
 
 def new_nonce(provider: NonceProvider) -> Secret:
     """A nonce of ``provider``. Raises :class:`InvalidRequest` if it is not one, or if the provider fails."""
-    with _failure_translated("nonces: the provider"):
+    try:
         return checked_nonce(provider())
+    except OmipayError:
+        raise
+    except Exception as error:
+        raise _of_provider("nonces: the provider", error) from error
 
 
 def was_issued(issued: Callable[[str], bool], nonce: str) -> bool:
     """Whether a provider says that it issued ``nonce``. Raises :class:`InvalidRequest` if that fails."""
-    with _failure_translated("nonces.issued"):
-        return issued(plain_text(nonce))
-
-
-@contextlib.contextmanager
-def _failure_translated(what: str) -> Iterator[None]:
-    """Raise an error of ours for what a provider raises: a notification is then answered, and delivered again."""
     try:
-        yield
+        return issued(plain_text(nonce))
     except OmipayError:
         raise
     except Exception as error:
-        message = f"{what} raised {type(error).__name__}"
-        raise InvalidRequest(message, parameter="nonces") from error
+        raise _of_provider("nonces.issued", error) from error
+
+
+def _of_provider(what: str, error: Exception) -> InvalidRequest:
+    """The error for what a provider raises. It is one of ours, so that a notification is answered."""
+    return InvalidRequest(f"{what} raised {type(error).__name__}", parameter="nonces")
 
 
 class TaggedNonces:
