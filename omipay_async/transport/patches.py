@@ -29,9 +29,10 @@ def _is_patched(kind: Any, *methods: str) -> bool:
     A method of its own is a function of the same module as ``__init__``. This holds even if this module is first
     imported while a mock is active.
     """
+    own = kind.__init__.__globals__
     for name in methods:
         method = getattr(kind, name, None)
-        if type(method) is not FunctionType or method.__globals__ is not kind.__init__.__globals__:
+        if type(method) is not FunctionType or method.__globals__ is not own:
             return True
     return False
 
@@ -54,6 +55,7 @@ def transport_is_patched() -> bool:
 def httpcore_is_patched() -> bool:
     """Whether another program has replaced a method of httpcore that sends requests, as respx and Elastic APM do."""
     httpcore: Any = sys.modules.get("httpcore")  # it is imported with the first request, if nobody else has done so
-    return httpcore is not None and any(
-        _is_patched(kind, _TRANSPORT_METHOD) for kind in (httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection)
+    return httpcore is not None and (
+        _is_patched(httpcore.AsyncConnectionPool, _TRANSPORT_METHOD)
+        or _is_patched(httpcore.AsyncHTTPConnection, _TRANSPORT_METHOD)
     )
