@@ -71,7 +71,8 @@ class RequestContext:
             secrets=[*keys, *(plain_text(values[name]) for name in secret if isinstance(values.get(name), str))],
             general=general,
             amount=amount if type(amount) is int else None,
-            currency=plain_text(currency) if isinstance(currency, str) else None,
+            # As a reply's is read: `call()` sends what it is given, and a gateway may accept small letters.
+            currency=plain_text(currency).strip().upper() if isinstance(currency, str) else None,
         )
 
     def excerpt(self, text: bytes | str) -> str:

@@ -69,8 +69,8 @@ _LONGEST_PAUSE_S: Final = 1.0
 _LOCK_S: Final = BUSY_S
 """How long the next owner of an order waits for its lock, if the last one has lost the lease but not the lock."""
 _SAVEPOINT: Final = "omipay_effect"
-_COMMIT: Final = re.compile(r"(?:\s|;|--[^\n]*\n|/\*.*?\*/)*(?:COMMIT|END)\b", re.IGNORECASE | re.DOTALL)
-"""A statement that commits, after any comments."""
+_COMMIT: Final = re.compile(r"(?:\s|;|--[^\n]*\n|/\*.*?\*/)*+(?:COMMIT|END)\b", re.IGNORECASE | re.DOTALL)
+"""A statement that commits, after any comments. (``*+`` does not try again how many of them one pattern can span.)"""
 
 
 class Effects:

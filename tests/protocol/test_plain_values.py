@@ -179,9 +179,9 @@ def test_numbers_are_kept_as_text(values: dict[str, Any], numbers: dict[str, str
 
 
 @pytest.mark.parametrize(("amount", "kept"), [(450, 450), (Price.FLAT_WHITE, 450), ("450", None), (True, None)])
-@pytest.mark.parametrize(("currency", "word"), [("AUD", "AUD"), (36, None)])
+@pytest.mark.parametrize(("currency", "word"), [("AUD", "AUD"), ("aud ", "AUD"), (36, None)])
 def test_an_amount_is_kept_if_it_is_valid(*, amount: Any, kept: int | None, currency: Any, word: str | None) -> None:
-    """And so is a currency, whatever else is wrong."""
+    """And so is a currency, whatever else is wrong. It is compared with that of the order later."""
     context = RequestContext.of(ENDPOINTS["MakeQROrder"], {"amount": amount, "currency": currency}, ())
     assert (context.amount, context.currency, context.numbers) == (kept, word, {})
     assert (context.sent("amount"), context.sent("currency"), context.sent("order_no")) == (kept, word, None)

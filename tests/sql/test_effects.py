@@ -159,6 +159,17 @@ async def test_a_handler_may_not_execute_a_commit(books: Books, statement: str) 
     assert await effects(books) == 1
 
 
+async def test_a_statement_may_begin_with_many_comments(books: Books) -> None:
+    """Looking for a commit behind them takes no longer than reading them."""
+
+    async def commented(order: Order, connection: AsyncConnection) -> None:
+        await connection.execute(text("/* a */ " * 40 + "SELECT 1"))
+        await ship(order, connection)
+
+    assert await run(books, books.transactional(commented)) is True
+    assert await effects(books) == 1
+
+
 async def test_a_handler_may_use_savepoints(books: Books) -> None:
     """It may roll a part of its statements back."""
 
