@@ -18,6 +18,7 @@ from . import reference
 def test_the_reference_is_current() -> None:
     """After a change of a docstring the page is written again: ``python -m tests.docs.reference``."""
     assert reference.PAGE.read_text(encoding="utf-8") == reference.page()
+    assert ":class:" not in reference.page()  # the markup of docstrings is not that of the page
 
 
 def test_every_public_method_is_in_the_reference() -> None:

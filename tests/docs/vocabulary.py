@@ -30,7 +30,7 @@ def words() -> Iterator[str]:
         yield ""
         yield from table(
             ("status", "counts as", "meaning"),
-            ((f"`{member.name}`", phase(member), docs.get(member.name, "")) for member in kind),
+            ((f"`{member.name}`", phase(member), markdown(docs.get(member.name, ""))) for member in kind),
         )
     yield "## Other enums"
     yield ""
@@ -57,7 +57,7 @@ def enum_text(kind: type[enum.Enum]) -> Iterator[str]:
     yield markdown(inspect.getdoc(kind) or "")
     yield ""
     docs = attribute_docs(kind)
-    yield from table(("member", "meaning"), ((f"`{member.name}`", docs.get(member.name, "")) for member in kind))
+    yield from table(("member", "meaning"), ((f"`{member.name}`", markdown(docs.get(member.name, ""))) for member in kind))
 
 
 def phase(status: OrderStatus | RefundStatus) -> str:
