@@ -57,7 +57,9 @@ def enum_text(kind: type[enum.Enum]) -> Iterator[str]:
     yield markdown(inspect.getdoc(kind) or "")
     yield ""
     docs = attribute_docs(kind)
-    yield from table(("member", "meaning"), ((f"`{member.name}`", markdown(docs.get(member.name, ""))) for member in kind))
+    yield from table(
+        ("member", "meaning"), ((f"`{member.name}`", markdown(docs.get(member.name, ""))) for member in kind)
+    )
 
 
 def phase(status: OrderStatus | RefundStatus) -> str:

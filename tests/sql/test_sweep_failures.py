@@ -177,3 +177,16 @@ async def test_what_is_not_known_does_not_make_another_sale(
     await sandbox.customer.pays(number)
     assert await books.sweep(omipay, handler) == SweepReport(fulfilled=1)
     assert fulfilled == [number]
+
+
+async def test_a_person_may_fulfil_an_order_whose_answers_are_not_accepted(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """By its number alone, which says nothing of the sale. Then sweeps have nothing more to ask about it."""
+    (number,) = await sold(omipay, books)
+    await execute(books, "UPDATE omipay_order SET out_order_no = 'T8'")
+    await sandbox.customer.pays(number)
+    assert (await books.sweep(omipay, handler)).errors == 1
+    assert (await omipay.fulfil(number, handler)).is_paid
+    assert fulfilled == [number]
+    assert await books.waiting() == []
