@@ -29,7 +29,7 @@ def _is_patched(kind: Any, *methods: str) -> bool:
     A method of its own is a function of the same module as ``__init__``. This holds even if this module is first
     imported while a mock is active.
     """
-    own = kind.__init__.__globals__
+    own = getattr(kind.__init__, "__globals__", None)  # a class may have been replaced by a function
     for name in methods:
         method = getattr(kind, name, None)
         if type(method) is not FunctionType or method.__globals__ is not own:
