@@ -36,6 +36,7 @@ from .support.canaries import (
 )
 from .support.canned_gateway import ORDER
 from .support.frames import shown_by, shown_by_stack
+from .support.untyped import untyped
 
 
 async def frames_of(omipay: AsyncOmipay, name: str) -> list[str]:
@@ -178,6 +179,9 @@ async def test_no_frame_shows_the_signature_of_a_notification(echo: Echo) -> Non
             reply = await omipay.receive_notification(body, lambda order: asyncio.sleep(0))
             assert reply.error is not None
             frames += shown_by(reply.error)
+            with pytest.raises(InvalidRequest) as rejected:
+                await omipay.receive_notification(body, untyped("no handler"))
+            frames += shown_by(rejected.value)
     assert len(frames) > 20
     signs = {signature("123456", str(json.loads(b)["timestamp"]), "canarynonce00000", KEY) for b in bodies[:1]}
     search(frames, {KEY, "canarynonce00000", "canary nonce", *signs})
