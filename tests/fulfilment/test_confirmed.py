@@ -300,14 +300,15 @@ async def test_a_wait_ends_in_time_although_the_backend_hangs(clock: ManualClock
 
 
 async def test_a_note_is_found_although_one_look_for_it_hangs(clock: ManualClock, gateway: Gateway) -> None:
-    """A look may take a third of the lease, ten seconds here; then the wait looks again."""
+    """A look may take a third of the lease, five seconds here; then the wait looks again."""
     backend = FaultyNotes(clock)
+    backend.lease = 15
     backend.faults["noted"] = hanging
     await backend.note(f"000034:out_order_no:{NUMBER}", json.dumps({"order_no": "TR1", "raw": PAID}))
     async with gateway.session(backend=backend) as omipay:
         waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=None))
         del backend.faults["noted"]
-        await clock.advance(10.4)
+        await clock.advance(5.4)
         assert not waiting.done()
         await clock.advance(0.1)
         assert (await outcome(waiting)).order_no == "TR1"
