@@ -9,6 +9,7 @@ import pytest
 
 from omipay_async import (
     BackendError,
+    Journal,
     JournalError,
     Region,
     ReplayedNotification,
@@ -117,7 +118,7 @@ async def test_a_handler_that_still_runs(clock: ManualClock, gateway: Gateway, s
 
 async def test_a_journal_that_says_why_it_failed(clock: ManualClock, gateway: Gateway, shop: Shop) -> None:
     """Its reason is kept."""
-    journal = mock.AsyncMock()
+    journal = mock.AsyncMock(spec=Journal)
     journal.confirmed.side_effect = JournalError("the disk is full")
     async with gateway.session(journal=journal) as omipay:
         with pytest.raises(JournalError, match=r"order TR1: .*the disk is full"):
