@@ -45,10 +45,8 @@ if TYPE_CHECKING:
 
 _PAYING_WORDS: Final = frozenset({"PAYING", "USERPAYING"})
 # EN's example writes PAYED. Its CLOSED for SETTLED is left out: beside FAIL it fits an order that was closed unpaid.
-# SUCCESS is a word of return_code, as is FAIL, which contradicts a SUCCESS.
-_PAID_WORDS: Final = frozenset(
-    {"payed", "success", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)}
-)
+_PAID_WORDS: Final = frozenset({"payed", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)})
+_UNREFUSED_WORDS: Final = _PAYING_WORDS | {"SUCCESS"}
 
 
 def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
@@ -136,9 +134,9 @@ def _why_not_a_refusal(context: RequestContext, raw: Mapping[str, Any]) -> str |
     moves_money = context.endpoint.safety is Safety.MONEY
     word = word_of(raw, "result_code")
     if moves_money and word.casefold() in _PAID_WORDS:
-        return "it has FAIL, but its result_code means that the order is paid, or success"
-    if moves_money and word.upper() in _PAYING_WORDS and not is_paying(context, raw):
-        return "it has FAIL, but its result_code means that the customer is paying"
+        return "it has FAIL, but its result_code means that the order is paid"
+    if moves_money and word.upper() in _UNREFUSED_WORDS and not is_paying(context, raw):
+        return "it has FAIL, but its result_code means success, or that the customer is paying"
     return None
 
 

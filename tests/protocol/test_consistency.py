@@ -231,7 +231,7 @@ def test_userpaying_needs_a_return_code_beside_it(verdict: str | None) -> None:
     assert isinstance(decode("MakeScanOrder", reply).error, InvalidReply)
 
 
-@pytest.mark.parametrize("word", ["PAID", "PAYED", "SETTLED", "SUCCESS"])
+@pytest.mark.parametrize("word", ["PAID", "PAYED", "SETTLED"])
 @pytest.mark.parametrize("name", MONEY)
 def test_a_refusal_with_a_word_for_paid_is_not_believed(name: str, word: str) -> None:
     """So that nobody charges the customer again."""
@@ -239,11 +239,18 @@ def test_a_refusal_with_a_word_for_paid_is_not_believed(name: str, word: str) ->
 
 
 @pytest.mark.parametrize("code", ["NOT_ENOUGH", "SIGN_TIMEOUT", "QRCODE_EXPIRED"])
-@pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "paying"])
+@pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "paying", "SUCCESS"])
 @pytest.mark.parametrize("name", MONEY)
-def test_a_refusal_with_a_word_for_paying_is_not_believed(name: str, word: str, code: str) -> None:
+def test_a_refusal_with_a_word_for_paying_or_success_is_not_believed(name: str, word: str, code: str) -> None:
     """The customer may be paying: the order is neither refused nor to be sent again."""
     assert "the customer is paying" in not_believed(name, fail(code, result_code=word))
+
+
+@pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "SUCCESS"])
+def test_userpaying_agrees_with_a_word_for_paying_or_success(word: str) -> None:
+    """The order was made, and the poll that follows shows what became of it."""
+    scan: Any = decode("MakeScanOrder", fail("USERPAYING", order_no="TR1", result_code=word)).value
+    assert (scan.order_no, scan.status) == ("TR1", "PAYING")
 
 
 @pytest.mark.parametrize("name", MONEY)
