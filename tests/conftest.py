@@ -5,7 +5,6 @@ Hypothesis asserts no times, and finds the same examples on each run of CI.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
-
-
-def pytest_collection_finish() -> None:
-    """Let no garbage collection search the thousands of tests themselves, which takes half a second."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

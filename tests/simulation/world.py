@@ -240,10 +240,11 @@ def _all_from(seed: int) -> Iterator[None]:
 
 def run(seed: int) -> Result:
     """Run the world of ``seed``."""
-    gc.collect()  # what is garbage by now is not garbage of this world
+    gc.freeze()  # objects from before are not garbage of this world and need not be searched
     with _all_from(seed):
         result = _lived(seed)
         gc.collect()  # the garbage of this world is collected here and not in the next one
+    gc.unfreeze()
     return result
 
 
