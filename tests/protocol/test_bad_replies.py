@@ -31,6 +31,8 @@ from tests.support.canned_gateway import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
+
 UNUSABLE: dict[str, bytes] = {
     "empty": b"",
     "blank": b" \n",

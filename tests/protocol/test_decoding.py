@@ -17,6 +17,8 @@ from omipay_async.protocol.jsontext import json_text
 from omipay_async.protocol.reply import Received
 from tests.support.canned_gateway import DECODER, MONEY, context, fail, read, success
 
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
+
 
 def order(**fields: Any) -> Order:
     """The order of a QueryOrder reply with these fields changed."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from omipay_async import AsyncOmipay
 
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
+
 
 @pytest.fixture
 def gateway(clock: ManualClock) -> Gateway:

@@ -10,6 +10,8 @@ import pytest
 from omipay_async import InvalidReply, OrderStatus, PaymentDeclined
 from tests.support.canned_gateway import read, success
 
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
+
 
 @pytest.mark.parametrize("written", [b"NaN", b"Infinity", b"-Infinity"])
 def test_a_number_that_json_does_not_have_hides_no_payment(written: bytes) -> None:
