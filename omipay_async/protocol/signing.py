@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -19,6 +19,8 @@ from omipay_async.text import Secret, concealed, concealed_all, joined, percent_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
 
 
 def signature(m_number: str, timestamp: str, nonce_str: str, secret_key: str) -> Secret:
@@ -93,27 +95,23 @@ def checked_nonce(nonce: object) -> Secret:
 
 def new_nonce(provider: NonceProvider) -> Secret:
     """A nonce of ``provider``. Raises :class:`InvalidRequest` if it is not one, or if the provider fails."""
-    try:
-        return checked_nonce(provider())
-    except OmipayError:
-        raise
-    except Exception as error:
-        raise _of_provider("nonces: the provider", error) from error
+    return checked_nonce(_asked("nonces: the provider", provider))
 
 
 def was_issued(issued: Callable[[str], bool], nonce: str) -> bool:
     """Whether a provider says that it issued ``nonce``. Raises :class:`InvalidRequest` if that fails."""
+    return _asked("nonces.issued", issued, nonce)
+
+
+def _asked(what: str, ask: Callable[..., T], *nonces: str) -> T:
+    """What a provider answers. What it raises becomes an error of ours, so that a notification is answered."""
     try:
-        return issued(plain_text(nonce))
+        return ask(*map(plain_text, nonces))
     except OmipayError:
         raise
     except Exception as error:
-        raise _of_provider("nonces.issued", error) from error
-
-
-def _of_provider(what: str, error: Exception) -> InvalidRequest:
-    """The error for what a provider raises. It is one of ours, so that a notification is answered."""
-    return InvalidRequest(f"{what} raised {type(error).__name__}", parameter="nonces")
+        message = f"{what} raised {type(error).__name__}"
+        raise InvalidRequest(message, parameter="nonces") from error
 
 
 class TaggedNonces:

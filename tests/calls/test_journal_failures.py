@@ -177,35 +177,32 @@ async def test_the_sessions_end_during_opening_sends_nothing(
     assert gateway.requests == []
 
 
+TOO_LATE = JournalError("the database did not answer within 30 seconds")
+
+
+@pytest.mark.parametrize(
+    ("leapt_s", "failure", "message"),
+    [(16, None, "half of its time"), (31, TOO_LATE, "did not answer within 30 seconds")],
+    ids=["slow", "failed too late"],
+)
 async def test_a_call_whose_time_is_over_once_it_is_written_down_is_not_sent(
-    gateway: Gateway, journal: FakeJournal
+    gateway: Gateway, journal: FakeJournal, leapt_s: float, failure: JournalError | None, message: str
 ) -> None:
-    """A slow journal leaves too little time: NotSent, and the entry is closed."""
+    """A slow journal leaves too little time: NotSent, and the entry is closed.
+
+    So it is if opening it failed after the call's time. Something blocked the event loop meanwhile, so the error may
+    only say that its answer was not read in time.
+    """
 
     async def slow() -> None:
-        leaping.leapt_s = 16
+        leaping.leapt_s = leapt_s
+        if failure is not None:
+            raise failure
 
     leaping = LeapingClock()
     journal.at["opening"] = slow
     async with gateway.session(journal=journal, clock=leaping) as omipay:
-        with pytest.raises(NotSent, match="half of its time"):
-            await scan(omipay)
-    assert journal.names == ["opening", "closing"]
-    assert journal.last.outcome is JournalOutcome.NOT_DONE
-    assert gateway.requests == []
-
-
-async def test_an_entry_whose_opening_failed_too_late_is_closed(gateway: Gateway, journal: FakeJournal) -> None:
-    """Something blocked the event loop meanwhile, so its error may only say that its answer was not read in time."""
-
-    async def give_up() -> None:
-        leaping.leapt_s = 31
-        raise JournalError("the database did not answer within 30 seconds")
-
-    leaping = LeapingClock()
-    journal.at["opening"] = give_up
-    async with gateway.session(journal=journal, clock=leaping) as omipay:
-        with pytest.raises(NotSent, match="did not answer within 30 seconds"):
+        with pytest.raises(NotSent, match=message):
             await scan(omipay)
     assert journal.names == ["opening", "closing"]
     assert journal.last.outcome is JournalOutcome.NOT_DONE
