@@ -64,7 +64,6 @@ class SocksProxy:
 @pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "hangs up"])
 async def test_nothing_was_sent(says: bytes, *, hangs: bool) -> None:
     """Also on the other node, which gets its turn; and no connection to the proxy is left open."""
-    pytest.importorskip("socksio", reason='socksio is not installed: pip install "httpx[socks]"')
     proxy = SocksProxy(says, hangs=hangs)
     events: list[Any] = []
     options: dict[str, Any] = {"retry": RetryPolicy(attempts=1), "on_event": events.append, "timeout": 3.0}
@@ -78,7 +77,6 @@ async def test_nothing_was_sent(says: bytes, *, hangs: bool) -> None:
 
 async def test_its_password_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """At no level and by no library, although httpcore writes down what it asks a proxy for."""
-    pytest.importorskip("socksio", reason='socksio is not installed: pip install "httpx[socks]"')
     caplog.set_level(logging.DEBUG)
     proxy = SocksProxy(b"\x05\x02", hangs=False)
     async with proxy.run():
