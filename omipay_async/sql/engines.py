@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -104,7 +105,17 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         query = dict(url.query)
         query["ssl"] = query.pop("sslmode")
         url = url.set(query=query)
-    return create_async_engine(url, connect_args={"timeout": _CONNECT_S}, pool_timeout=_CONNECT_S)
+    arguments = {"timeout": _CONNECT_S, "prepared_statement_name_func": _statement_name}
+    return create_async_engine(url, connect_args=arguments, pool_timeout=_CONNECT_S)
+
+
+def _statement_name() -> str:
+    """A name for a prepared statement that no other process uses.
+
+    asyncpg numbers the statements of each process from 1. Behind PgBouncer several processes may have one connection
+    in turn, and one of them would run the statement that another has prepared under the same name.
+    """
+    return f"omipay_{secrets.token_hex(12)}"
 
 
 def checked_engine(engine: object) -> AsyncEngine:

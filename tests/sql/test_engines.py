@@ -228,6 +228,20 @@ async def test_sqlite_is_set_up_for_concurrency_and_durability(sqlite_url: str) 
         assert await execute(books, "PRAGMA busy_timeout") == [(4000,)]  # less than a transaction may take
 
 
+async def test_two_processes_give_no_statement_the_same_name(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind PgBouncer they may have one connection in turn, and would run what the other one has prepared."""
+    names: list[str] = []
+    for _ in range(2):
+        monkeypatch.setattr("asyncpg.connection._uid", 0)  # asyncpg's numbering, as in a process that has just begun
+        async with Books(postgres_url) as books:
+            await books.create_tables()
+            await books.note("123456:out_order_no:T1", "a note")
+            names += [row.name for row in await execute(books, "SELECT name FROM pg_prepared_statements")]
+    assert len(set(names)) == len(names) > 2
+
+
 async def test_a_transaction_ends_in_time_when_all_connections_are_in_use(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
