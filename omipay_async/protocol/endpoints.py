@@ -93,8 +93,11 @@ class Endpoint(Generic[T]):
 
     @property
     def own_numbers(self) -> frozenset[str]:
-        """The numbers that show that a reply is of the right kind."""
-        return (_KINDS_OF_NUMBERS - self.foreign_numbers).union(self.echoes)
+        """The numbers that show that a reply is of the right kind.
+
+        ``refund_no`` is one where the reply must have it. (``order_no`` is none: a refund's reply may have it.)
+        """
+        return (_KINDS_OF_NUMBERS - self.foreign_numbers).union(self.echoes, self.essential & {"refund_no"})
 
     @property
     def method(self) -> str:

@@ -106,6 +106,7 @@ def test_the_error_of_a_read_has_no_order_no() -> None:
         ("QueryOrder", {"out_order_no": "SEORD9", "out_refund_no": "R-9"}),
         ("QueryOrder", {"order_no": "TR1", "refund_no": "RF9"}),
         ("Refund", {"order_no": "TR1", "out_order_no": "SEORD9"}),
+        ("Refund", {"refund_no": "RF1", "out_order_no": "SEORD9"}),
         ("QueryRefund", {"out_refund_no": "R-9", "out_order_no": "SEORD9"}),
     ],
 )
