@@ -108,10 +108,8 @@ class ManualClock:
             self._jump_to_target()
             return _Arrival(self._arrival)
         # Code that reads the time before anything else runs gets the new time; a sleeper that is woken gets its own.
-        loop.call_soon(self._forget_ahead)
-        due = self._next_due()
-        if self._stepper is None and due is not None and due <= self._target:
-            self._fire(due)
+        # Tasks that were made just now run before the first sleeper is woken: they begin at the time before.
+        loop.call_soon(self._begin, self._stepper is None)
         self._ahead = True
         self._step_when_idle()
         return _Arrival(self._arrival)
@@ -125,8 +123,13 @@ class ManualClock:
 
     # Timers are fired for one instant at a time. In between, the tasks that were woken run until none of them can.
 
-    def _forget_ahead(self) -> None:
+    def _begin(self, was_idle: bool) -> None:
+        if not self._ahead:
+            return  # whoever called advance() awaits it, or the time was read
         self._ahead = False
+        due = self._next_due()
+        if was_idle and due is not None and due <= self._target:
+            self._fire(due)
 
     def _jump_to_target(self) -> None:
         self._ahead = False

@@ -90,6 +90,21 @@ async def test_what_a_sleeper_does_next_happens_within_the_same_advance() -> Non
     assert seen == [5.0 * n for n in range(1, 61)]
 
 
+async def test_a_task_that_was_made_before_an_advance_begins_at_the_time_before() -> None:
+    """Also if somebody else sleeps, and if the task reads the time some turns of the loop later only."""
+    clock, log = ManualClock(), list[float]()
+    await sleepers(clock, [], 8)
+
+    async def task() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        log.append(clock.monotonic())
+
+    task_made_now = asyncio.create_task(task())
+    await clock.advance(60)
+    assert (task_made_now.done(), log) == (True, [0])
+
+
 async def test_a_sleeper_never_wakes_too_early() -> None:
     """Several calls of ``advance`` add up."""
     clock, log = ManualClock(), list[tuple[str, float]]()
