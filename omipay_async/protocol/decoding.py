@@ -114,13 +114,13 @@ def _object(received: Received) -> dict[str, Any]:
         message = f"it is longer than {LARGEST_REPLY} bytes"
         raise ValueError(message)
     try:
-        return json_object(received.body, received.content_type, is_reply=True)
+        return json_object(received.body, received.content_type)
     except ValueError:
         # Unpacked only where the bytes cannot be read as they are: where they can, the header does not count.
         plain = unpacked(received.body, received.encoding)
         if plain is received.body:
             raise
-    return json_object(plain, received.content_type, is_reply=True)
+    return json_object(plain, received.content_type)
 
 
 def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = None) -> APIError:

@@ -12,8 +12,8 @@ from typing import Final
 
 from omipay_async.text import bare
 
-LONGEST_TEXT: Final = 64 * 1024
-"""In characters. Longer texts are not repaired; real replies have a few hundred."""
+LONGEST_TEXT: Final = 16 * 1024
+"""In characters. Longer texts are not repaired: strangers may send them. Real ones have a few hundred."""
 _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+', re.DOTALL)
 """A string, or whatever stands outside of strings, but not the punctuation of JSON."""
 _BACKSLASHES: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')

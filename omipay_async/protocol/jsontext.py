@@ -4,9 +4,9 @@ Oddities that leave the meaning clear are accepted: a byte order mark, control c
 surrogates, numbers of any size, keys with stray spaces or invisible characters around them. A key that appears twice is
 reported, since nobody knows which value counts.
 
-In a reply, one value that cannot be read does not make the others unreadable: ``NaN`` and ``Infinity`` are numbers that
-are not finite, and text with bytes that are not UTF-8 is :class:`DamagedText`. A reply may be in UTF-16 or UTF-32,
-whose bytes cannot be mistaken, and ``json_repair`` repairs what is not quite JSON.
+One value that cannot be read does not make the others unreadable: ``NaN`` and ``Infinity`` are numbers that are not
+finite, and text with bytes that are not UTF-8 is :class:`DamagedText`. UTF-16 and UTF-32, whose bytes cannot be
+mistaken, are read too, and ``json_repair`` repairs what is not quite JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import contextlib
 import json
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.text import bare, plain_text, plain_value, wide_encoding
 
@@ -23,7 +23,7 @@ from .fields import DamagedText
 from .json_repair import repaired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class JSONObject(dict[str, Any]):
@@ -35,11 +35,6 @@ class JSONObject(dict[str, Any]):
         super().__init__(fields)
         self.repeated = repeated
         self.conflicts = conflicts
-
-
-def _reject_constant(word: str) -> NoReturn:
-    message = f"{word} is not JSON"
-    raise ValueError(message)
 
 
 def _integer(text: str) -> int | Decimal:
@@ -80,35 +75,29 @@ def _same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other  # True == 1, but they are different values
 
 
-def _decoder(parse_constant: Callable[[str], Any]) -> json.JSONDecoder:
-    return json.JSONDecoder(
-        parse_float=_fraction,
-        parse_int=_integer,
-        parse_constant=parse_constant,
-        object_pairs_hook=fields_of,
-        strict=False,  # it accepts control characters
-    )
-
-
-# Made once: json.loads(parse_float=...) would make a decoder on each call.
-_JSON: Final = _decoder(_reject_constant)
-_JSON_OF_REPLIES: Final = _decoder(Decimal)
+_JSON: Final = json.JSONDecoder(  # made once: json.loads(parse_float=...) would make one on each call
+    parse_float=_fraction,
+    parse_int=_integer,
+    parse_constant=Decimal,
+    object_pairs_hook=fields_of,
+    strict=False,  # it accepts control characters
+)
 _GBK: Final = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?(?:gbk|gb2312|gb18030|cp936|x-gbk)\b", re.IGNORECASE)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-def json_object(body: bytes, content_type: str | None = None, *, is_reply: bool = False) -> dict[str, Any]:
+def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
     """The JSON object in ``body``, its keys without stray spaces (``"refund_no "`` in both documents' examples).
 
     It is a :class:`JSONObject` if a key is repeated. ``content_type`` counts only if the bytes are not UTF-8: GBK is
-    read where it is declared. Of a reply, what can be read is read, whatever else is in it.
+    read where it is declared. What can be read is read, whatever else is in it.
 
     Raises:
         ValueError: the body is not a JSON object; the message shows nothing of it.
     """
-    text = _decoded(body, content_type, is_reply=is_reply)
+    text = _decoded(body, content_type)
     try:
-        value = _parsed_reply(text) if is_reply else _JSON.decode(text)
+        value = _parsed(text)
         if not text.isascii() and _SURROGATE.search(text):
             value = _without_surrogates(value, DamagedText)
         elif "\\ud" in text or "\\uD" in text:
@@ -123,25 +112,28 @@ def json_object(body: bytes, content_type: str | None = None, *, is_reply: bool 
 
 
 def in_utf8(body: bytes, content_type: str | None) -> bytes:
-    """``body`` for a reader that does not know its Content-Type: in UTF-8 if it is GBK, as declared; else unchanged.
-
-    A body that cannot be read is returned unchanged too.
-    """
+    """``body`` for a reader that does not know its Content-Type: in UTF-8 if it is GBK, as declared; else unchanged."""
+    if not _is_gbk(content_type):
+        return body
     try:
         body.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
-        with contextlib.suppress(ValueError):
-            return _decoded(body, content_type).encode()
+        return body.decode("gb18030", "surrogateescape").encode(errors="surrogateescape")
     return body
 
 
-def _decoded(body: bytes, content_type: str | None, *, is_reply: bool = False) -> str:
-    if is_reply and (wide := _decoded_wide(body)) is not None:
+def _is_gbk(content_type: str | None) -> bool:
+    return content_type is not None and _GBK.search(content_type) is not None
+
+
+def _decoded(body: bytes, content_type: str | None) -> str:
+    """The text of ``body``, with a lone surrogate for each byte that cannot be decoded."""
+    if (wide := _decoded_wide(body)) is not None:
         return wide
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        text = _decoded_otherwise(body, content_type, is_reply=is_reply)
+        text = _decoded_otherwise(body, content_type)
     return text.removeprefix("\ufeff")
 
 
@@ -158,22 +150,17 @@ def _decoded_wide(body: bytes) -> str | None:
     return text if inner.startswith("{") and inner.endswith("}") else None  # else UTF-8 with a zero at its beginning
 
 
-def _decoded_otherwise(body: bytes, content_type: str | None, *, is_reply: bool) -> str:
+def _decoded_otherwise(body: bytes, content_type: str | None) -> str:
     with contextlib.suppress(UnicodeDecodeError):
         return _SURROGATE.sub("\ufffd", body.decode("utf-8", "surrogatepass"))
-    if content_type is not None and _GBK.search(content_type):
-        with contextlib.suppress(UnicodeDecodeError):
-            return body.decode("gb18030", "surrogateescape" if is_reply else "strict")
-    if is_reply:
-        return body.decode("utf-8", "surrogateescape")
-    raise ValueError("it is not UTF-8")
+    return body.decode("gb18030" if _is_gbk(content_type) else "utf-8", "surrogateescape")
 
 
-def _parsed_reply(text: str) -> Any:
+def _parsed(text: str) -> Any:
     try:
-        return _JSON_OF_REPLIES.decode(text)
+        return _JSON.decode(text)
     except json.JSONDecodeError:
-        return _JSON_OF_REPLIES.decode(repaired(text))
+        return _JSON.decode(repaired(text))
 
 
 def _without_surrogates(value: Any, text: type[str]) -> Any:

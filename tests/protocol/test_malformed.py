@@ -154,6 +154,31 @@ async def test_fields_that_are_not_compared_may_be_anything(
 
 
 @pytest.mark.parametrize(
+    "written",
+    [b"NaN", b"04.71", b"1.#INF", b"None", b'"C:\\temp"', b'"can\\\'t"', '"余额"'.encode("gbk"), b'"caf\xe9"'],
+    ids=repr,
+)
+async def test_a_value_that_is_not_json_is_read_as_in_a_reply(
+    clock: ManualClock, omipay: AsyncOmipay, written: bytes
+) -> None:
+    """The same gateway writes both, and one value of less importance hides no payment. A mapping may have NaN too."""
+    body = json.dumps(notification(clock)).encode()[:-1] + b', "memo": %b}' % written
+    assert (await omipay.confirm_notification(body)).is_paid
+    assert (await omipay.confirm_notification(body.decode(errors="replace").encode("utf-16"))).is_paid
+    assert (await omipay.confirm_notification(notification(clock, memo=float("nan")))).is_paid
+
+
+@pytest.mark.parametrize("name", ["order_no", "out_order_no", "currency", "sign", "nonce_str"])
+async def test_bytes_that_cannot_be_decoded_agree_with_nothing(
+    clock: ManualClock, omipay: AsyncOmipay, name: str
+) -> None:
+    """In a field that counts."""
+    body = json.dumps(notification(clock, **{name: "\x00"})).encode().replace(b"\\u0000", b"\xff")
+    with pytest.raises(NotificationError):
+        await omipay.confirm_notification(body)
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"sign": 7},
