@@ -330,6 +330,7 @@ def _client_from_url(url: str) -> Redis:
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import ExponentialBackoff
+    from redis.exceptions import RedisError
 
     try:
         pool = BlockingConnectionPool.from_url(
@@ -340,8 +341,12 @@ def _client_from_url(url: str) -> Redis:
             socket_connect_timeout=_CONNECT_S,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         )
-    except ValueError:
-        message = "url_or_client: not a URL that redis accepts (it is not shown, since it may contain a password)"
+        pool.make_connection()  # it does not connect, and rejects parameters that redis does not have
+    except (ValueError, TypeError, AttributeError, RedisError):
+        message = (
+            "url_or_client: not a URL that redis accepts, or one with a parameter that it does not have "
+            "(it is not shown, since it may contain a password)"
+        )
         raise ConfigurationError(message) from None
     return Redis.from_pool(pool)
 

@@ -60,7 +60,18 @@ def test_a_backend_goes_on_in_another_loop(server: RedisServer) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["hunter2", "http://:hunter2@host", "redis://:hunter2@host:port", "redis://h?db=hunter2", None, redis.Redis()],
+    [
+        "hunter2",
+        "http://:hunter2@host",
+        "redis://:hunter2@host:port",
+        "redis://h?db=hunter2",
+        "redis://:hunter2@h?ssl=true",
+        "redis://:hunter2@h?retry=2",
+        "rediss://h?ssl_cert_reqs=hunter2",
+        "unix://:hunter2@/h?port=6379",
+        None,
+        redis.Redis(),
+    ],
 )
 def test_a_wrong_url_or_client_is_refused_without_showing_it(wrong: Any) -> None:
     """A URL may contain a password, and a client whose calls are not awaited would block the event loop."""
