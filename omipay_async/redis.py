@@ -341,7 +341,7 @@ def _client_from_url(url: str) -> Redis:
             socket_connect_timeout=_CONNECT_S,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
         )
-        pool.make_connection()  # it does not connect, and rejects parameters that redis does not have
+        pool.connection_class(**pool.connection_kwargs)  # not connected; it rejects parameters that redis does not have
     except (ValueError, TypeError, AttributeError, RedisError):
         message = (
             "url_or_client: not a URL that redis accepts, or one with a parameter that it does not have "

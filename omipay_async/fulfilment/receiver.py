@@ -91,7 +91,7 @@ class NotificationReceiver:
     def parse(self, body: SealedBody, max_age: float | None) -> Notification:
         """Return what a body says, if its signature is valid and it is not too old."""
         if max_age is not None:
-            validation.seconds("max_age", max_age)
+            max_age = validation.seconds("max_age", max_age)
         self._life.ensure_open()
         notification = self._parse(body)
         notifications.check_age(notification, self._gateway_ms(), max_age)

@@ -47,6 +47,15 @@ if TYPE_CHECKING:
     from omipay_async import AsyncOmipay
     from omipay_async.testing import ManualClock
 
+
+class Endless(float):
+    """A number that says that it is not less than any other."""
+
+    def __lt__(self, _: float) -> bool:
+        """Asked first by whoever compares a plain float with it."""
+        return False
+
+
 SYDNEY = ZoneInfo("Australia/Sydney")
 PAID = order("PAID", out_order_no="T1-000231")
 
@@ -142,6 +151,8 @@ async def test_age_counts_in_both_directions(
     assert omipay.parse_notification(body, max_age=None).order_no == "TR1"
     with pytest.raises(StaleNotification):
         omipay.parse_notification(body, max_age=299)
+    with pytest.raises(StaleNotification, match="at most 299 s"):
+        omipay.parse_notification(body, max_age=Endless(299))
 
 
 async def test_age_is_measured_by_the_gateways_clock(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
