@@ -95,6 +95,8 @@ class Database:
         """The task that uses a connection which is held. It may go on after its caller has left."""
         self._drivers: weakref.WeakSet[Any] = weakref.WeakSet()
         """asyncpg's objects for the connections of an engine of our own."""
+        self._effects: set[object] = set()
+        """The transactional handlers that run, each as the object that the context of what it calls has."""
         if self._owned and not self.dialect.is_sqlite:
             event.listen(engine.sync_engine, "connect", lambda new, _: self._drivers.add(new.driver_connection))
 
@@ -115,7 +117,7 @@ class Database:
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError) -> T:
         """Return what ``work`` returns. Raises ``error`` after five seconds."""
-        if self._sharing is not None and _within_effect.get() is self:
+        if self._sharing is not None and self._is_inside_effect():
             message = "a transactional handler has the engine's only connection: call this when that handler has ended"
             raise error(message)
         return await self._run(lambda: repeated(lambda: self._once(work)), error, ANSWER_S)
@@ -124,7 +126,7 @@ class Database:
         self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError, *, limit: float | None = None
     ) -> T:
         """Commit what ``work`` does, and return what it returns. Raises ``error`` after ``limit`` seconds."""
-        if self.dialect.is_sqlite and _within_effect.get() is self:
+        if self.dialect.is_sqlite and self._is_inside_effect():
             message = "a transactional handler is SQLite's only writer: call this when that handler has ended"
             raise error(message)
         limit = ANSWER_S if limit is None else limit
@@ -314,12 +316,19 @@ class Database:
     @contextlib.contextmanager
     def inside_effect(self) -> Iterator[None]:
         """While open, a transactional handler runs: on SQLite it is the one writer, so it must not wait for another."""
-        token = _within_effect.set(self)
+        effect = object()
+        token = _within_effect.set(effect)
+        self._effects.add(effect)
         try:
             with held(self._clock):
                 yield
         finally:
+            self._effects.discard(effect)
             _within_effect.reset(token)
+
+    def _is_inside_effect(self) -> bool:
+        """Whether a handler calls this that has not ended. A task that it has started has its context for ever."""
+        return _within_effect.get() in self._effects
 
 
 async def repeated(

@@ -267,6 +267,26 @@ async def test_on_sqlite_a_money_call_in_a_handler_is_an_error(sqlite_url: str) 
             await run(books, books.transactional(charging))
 
 
+async def test_a_task_that_a_handler_has_started_may_charge_once_the_handler_has_ended(sqlite_url: str) -> None:
+    """It keeps the context of the handler for as long as it lives."""
+    async with Books(sqlite_url) as books:
+        await books.create_tables()
+        started: list[asyncio.Task[None]] = []
+        has_ended = asyncio.Event()
+
+        async def charge() -> None:
+            await has_ended.wait()
+            await books.opening(entry())
+
+        async def starting(order: Order, connection: AsyncConnection) -> None:
+            started.append(asyncio.create_task(charge()))
+
+        await run(books, books.transactional(starting))
+        has_ended.set()
+        await started[0]
+        assert len(await books.unresolved(in_flight=True)) == 1
+
+
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
 async def test_a_handler_runs_again_after_a_deadlock(url: str, books: Books) -> None:
     """PostgreSQL rolled one of two transactions back: it did nothing, so it is repeated."""
