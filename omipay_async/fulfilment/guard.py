@@ -285,7 +285,7 @@ class _Run:
         """Run the handler under the lease, and wait until it has ended. Raises the reason if it did not succeed."""
         if self._stopped.done():
             raise asyncio.CancelledError
-        _within.set((*_within.get(), self))
+        _within.set((*(own for own in _within.get() if not own.task.done()), self))
         work = self._work = asyncio.create_task(self._call_handler(handler))
         self._stopped.add_done_callback(lambda _: work.cancel())
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,6 +89,27 @@ async def test_a_handler_that_does_not_wait_any_more_may_be_waited_for(guard: On
     runs.append(await begin(clock, guard.run(FIRST, first, wait_timeout=None)))
     await clock.advance(10)
     assert [await outcome(run) for run in runs] == [True, True]
+
+
+async def test_handlers_that_start_each_other_do_not_add_up(guard: OnceGuard, clock: ManualClock) -> None:
+    """A task keeps the context of the handler that started it. Handlers that have ended need not be known in it."""
+    known: list[int] = []
+    following: list[asyncio.Task[bool]] = []
+
+    async def later(order: Order) -> bool:
+        await clock.sleep(1)
+        return await guard.run(order, handler, wait_timeout=None)
+
+    async def handler(_: Order) -> None:
+        known.append(sum(len(runs) for var, runs in contextvars.copy_context().items() if var.name == "omipay_runs"))
+        if len(following) < len(orders):
+            following.append(asyncio.create_task(later(orders[len(following)])))
+
+    orders = [SECOND, THIRD]
+    assert await guard.run(FIRST, handler, wait_timeout=None)
+    await clock.advance(10)
+    assert await asyncio.gather(*following) == [True, True]
+    assert known == [1, 1, 1]
 
 
 @pytest.mark.parametrize("spelling", ["tr1", "TR1 ", " TR1", "\N{FULLWIDTH LATIN CAPITAL LETTER T}R1"])
