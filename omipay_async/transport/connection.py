@@ -232,7 +232,8 @@ class Connection(asyncio.BufferedProtocol):
         plain = self._transport
         context.set_alpn_protocols(_PROTOCOLS)  # each time: the context may be the user's, who gave it to others too
         try:
-            transport = await self.loop.start_tls(plain, self, context, server_hostname=host)
+            closed = plain.is_closing()  # uvloop has read the end already, and would log an error in its start_tls
+            transport = None if closed else await self.loop.start_tls(plain, self, context, server_hostname=host)
         except BaseException:
             plain.abort()
             raise

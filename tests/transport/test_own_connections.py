@@ -383,3 +383,15 @@ async def test_a_connection_that_ends_in_its_tls_handshake_is_not_used(
     with pytest.raises(ConnectionResetError):
         await connection.start_tls(certified.client, "127.0.0.1")
     await connection.gone
+
+
+async def test_tls_does_not_begin_on_a_connection_that_is_closed(gateway: Gateway, certified: Certified) -> None:
+    """uvloop reads the end of a connection before TLS begins, and would log an error then."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    connection = Connection(await open_socket("127.0.0.1", gateway.port), gateway.base_url, id, tls=True)
+    await asyncio.get_running_loop().create_connection(lambda: connection, sock=connection._socket)
+    connection.abort()
+    with pytest.raises(ConnectionResetError):
+        await connection.start_tls(certified.client, "127.0.0.1")
+    assert not complaints
