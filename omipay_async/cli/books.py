@@ -55,6 +55,7 @@ def books(context: typer.Context, db: Db = None, json: Json = False) -> Job | No
       omipay books sweep
     """
     if context.invoked_subcommand is not None:
+        context.default_map = {context.invoked_subcommand: {"db": db, "json": json}}  # given before the subcommand
         return None
     return Job(lambda run: _list(run, db), json)
 

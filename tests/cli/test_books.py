@@ -138,6 +138,15 @@ def test_what_cannot_be_done_is_named(cli: Cli, db: str, arguments: tuple[str, .
     assert says in ended.complaint
 
 
+def test_options_may_stand_before_the_subcommand(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These books are changed, not those of the environment; options behind the subcommand come first."""
+    with_books(db, one_lost_call)
+    monkeypatch.setenv("OMIPAY_BOOKS_URL", "sqlite:///others.db")
+    assert cli("books", "--db", db, "--json", "resolve", "lost", "UNKNOWN").document["id"] == "lost"
+    assert cli("books", "--db", "sqlite:///others.db", "resolve", "lost", "DONE", "--db", db).code == 0
+    assert with_books(db, lambda books: books.unresolved()) == []
+
+
 def test_without_a_url_it_shows_how_to_give_one(cli: Cli) -> None:
     """Neither ``--db`` nor the variable is set."""
     ended = cli("books")
