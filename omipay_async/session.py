@@ -79,7 +79,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         journal: Where money calls are written down before they are sent; ``omipay_async.sql.Books`` is one.
         previous_secret_keys: Accepted in notifications, never used to sign: for the day a key is changed.
         on_event: A function (not an ``async`` one) that is called with each ``Event``; for metrics, tracing, audit.
-        transport: Any ``httpx.AsyncBaseTransport``; the session closes it.
+        transport: Any ``httpx.AsyncBaseTransport``; the session closes it. ``proxy`` and ``verify`` do not apply to it.
         proxy: The URL of a proxy, for every address. Without it, and without ``transport``, HTTPS_PROXY and NO_PROXY
             apply to all but loopback addresses.
         verify: As for httpx: an ``ssl.SSLContext``, a path to CA certificates (``str`` or ``os.PathLike``), or True.
