@@ -23,6 +23,9 @@ _NOTED: Final = (*NUMBERS, "amount", "currency")
 LARGEST_INT: Final = 2**63 - 1
 """The largest amount, or other int, that may be sent."""
 
+_DIGITS: Final = len(str(LARGEST_INT)) - 1
+"""Of an amount that is given as text."""
+
 LONGEST_TEXT: Final = 4096
 """In characters: the longest text that may be sent as one parameter."""
 
@@ -40,6 +43,13 @@ def _numbers(values: Mapping[str, object]) -> dict[str, str]:
 def _noted(number: str) -> str:
     number = plain_text(number)
     return number if len(number) <= LONGEST_TEXT else printable(number)
+
+
+def _amount(value: object) -> int | None:
+    # As a reply's is read: `call()` sends what it is given, and all parameters are text on the wire.
+    if isinstance(value, str) and (digits := value.strip()).isascii() and digits.isdigit() and len(digits) <= _DIGITS:
+        return int(digits)
+    return value if type(value) is int else None
 
 
 @attrs.define
@@ -62,7 +72,7 @@ class RequestContext:
     ) -> RequestContext:
         """The context of a call of ``endpoint`` with ``values``, which may be invalid; ``keys`` are the merchant's."""
         plain = {name: plain_value(values[name]) for name in _NOTED if name in values}
-        amount, currency = plain.get("amount"), plain.get("currency")
+        currency = plain.get("currency")
         # Of a general call nobody knows which text is secret.
         secret = values if general else (parameter.name for parameter in endpoint.parameters if parameter.secret)
         return cls(
@@ -70,8 +80,8 @@ class RequestContext:
             numbers=_numbers(plain),
             secrets=[*keys, *(plain_text(values[name]) for name in secret if isinstance(values.get(name), str))],
             general=general,
-            amount=amount if type(amount) is int else None,
-            # As a reply's is read: `call()` sends what it is given, and a gateway may accept small letters.
+            amount=_amount(plain.get("amount")),
+            # As a reply's is read, too: a gateway may accept small letters.
             currency=plain_text(currency).strip().upper() if isinstance(currency, str) else None,
         )
 

@@ -178,7 +178,18 @@ def test_numbers_are_kept_as_text(values: dict[str, Any], numbers: dict[str, str
     assert (context.amount, context.currency) == (None, None)
 
 
-@pytest.mark.parametrize(("amount", "kept"), [(450, 450), (Price.FLAT_WHITE, 450), ("450", None), (True, None)])
+@pytest.mark.parametrize(
+    ("amount", "kept"),
+    [
+        (450, 450),
+        (Price.FLAT_WHITE, 450),
+        (" 450", 450),
+        ("4.5", None),
+        ("9" * 19, None),
+        ("\u0664", None),
+        (True, None),
+    ],
+)
 @pytest.mark.parametrize(("currency", "word"), [("AUD", "AUD"), ("aud ", "AUD"), (36, None)])
 def test_an_amount_is_kept_if_it_is_valid(*, amount: Any, kept: int | None, currency: Any, word: str | None) -> None:
     """And so is a currency, whatever else is wrong. It is compared with that of the order later."""
