@@ -169,7 +169,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         state = "closed" if self._is_closed() else "open"
         if not hasattr(self, "_executor"):  # it could not be made
             return f"<{type(self).__name__} {state}>"
-        return f"<{type(self).__name__} m_number={self.m_number!r} node={self._executor.nodes.primary.name} {state}>"
+        return f"<{type(self).__name__} m_number={self.m_number!r} node={self.node} {state}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a session cannot be pickled or copied: make another one, in each process its own")
@@ -180,6 +180,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     def m_number(self) -> str:
         """The number of the merchant whose session this is."""
         return self._executor.credentials.m_number
+
+    @property
+    def node(self) -> str:
+        """The name of the node that is asked first, as errors and events show it: ``AU``, ``CN`` or a host."""
+        return self._executor.nodes.primary.name
 
     @property
     def is_closed(self) -> bool:

@@ -312,7 +312,9 @@ class _Sweep:
 
     def _is_unknown(self, taken: _Taken, error: OmipayError) -> bool:
         """Whether the gateway has never known the order. (A handler may raise the same error, about something else.)"""
-        return isinstance(error, LookupFailed) and not taken.has_status and taken.key not in self._handling
+        if not isinstance(error, LookupFailed) or error.node != self._omipay.node:
+            return False  # the second node may not have the order yet
+        return not taken.has_status and taken.key not in self._handling
 
     async def _settled(self, taken: _Taken) -> Order:
         m_number = self._omipay.m_number

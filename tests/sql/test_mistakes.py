@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from omipay_async.errors import InvalidRequest, LookupFailed
+from omipay_async.sandbox import Sandbox
 from omipay_async.sql import SweepReport
 from tests.support.entries import DONE, UNKNOWN, M, entry, execute, make_due, order, sold
 from tests.support.shop_effects import create_outbox, ship
@@ -15,7 +17,6 @@ from tests.support.shop_effects import create_outbox, ship
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay, Order
     from omipay_async.journal import JournalEntry
-    from omipay_async.sandbox import Sandbox
     from omipay_async.sql import Books
 
 
@@ -76,6 +77,38 @@ async def test_an_order_that_the_gateway_did_know_is_asked_about_soon(
     await age(books, timedelta(days=1))
     assert await books.sweep(omipay, handler) == SweepReport(errors=1)
     assert await pause(books) < timedelta(seconds=61)
+
+
+class _FirstNodeIsDown(httpx.AsyncBaseTransport):
+    """The first node refuses connections, and the second one is a gateway that knows no order."""
+
+    def __init__(self) -> None:
+        self._second = Sandbox().transport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer as one of the two nodes."""
+        if request.url.host != "second.test":
+            raise httpx.ConnectError("refused")
+        return await self._second.handle_async_request(request)
+
+
+async def test_an_order_that_only_the_second_node_does_not_know_is_asked_about_soon(
+    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, handler: Any, fulfilled: list[str]
+) -> None:
+    """It may not have the order yet. The first one does, once it can be reached again."""
+    (number,) = await sold(omipay, books)
+    await sandbox.customer.pays(number)
+    await age(books, timedelta(days=1))
+    options = {"fallback": "http://second.test/omipay/api", "transport": _FirstNodeIsDown()}
+    async with sandbox.session(backend=books, **options) as cut_off:
+        assert await books.sweep(cut_off, handler) == SweepReport(errors=1)
+        with pytest.raises(LookupFailed) as caught:
+            await cut_off.query_order(number)
+    assert (caught.value.node, cut_off.node) == ("second.test", "sandbox.test")
+    assert await pause(books) < timedelta(seconds=61)
+    await make_due(books)
+    assert await books.sweep(omipay, handler) == SweepReport(fulfilled=1)
+    assert fulfilled == [number]
 
 
 async def test_a_handler_that_looks_up_something_else_runs_again_soon(
