@@ -57,7 +57,7 @@ def text_of(order: Any) -> str:
     return str(text)
 
 
-def svg(text: str, *, scale: int = 8) -> str:
+def svg(text: str, *, scale: int) -> str:
     """A QR code of ``text`` as an SVG document, black on white, ``scale`` units a module: for a file or within HTML.
 
     Raises:
@@ -69,7 +69,7 @@ def svg(text: str, *, scale: int = 8) -> str:
     return out.getvalue().decode()
 
 
-def png(text: str, *, scale: int = 8) -> bytes:
+def png(text: str, *, scale: int) -> bytes:
     """A QR code of ``text`` as a PNG file, ``scale`` pixels a module. Raises what :func:`svg` raises."""
     out = io.BytesIO()
     _code(text).save(out, kind="png", scale=scale, border=_QUIET_ZONE)

@@ -76,7 +76,7 @@ class Gateway:
         return ask
 
     async def call_unknown(
-        self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, *, timeout: float | None = None
+        self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, *, timeout: float | None
     ) -> dict[str, Any]:
         """Call an endpoint that this library does not know, and return its reply unchanged."""
         called = validation.unknown_endpoint(safety)

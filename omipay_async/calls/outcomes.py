@@ -60,7 +60,7 @@ _DECIDED: Final = (PaymentFailed, RefundFailed)
 _TIMES: Final = ("order_time", "pay_time", "refund_time")
 
 
-def of_code(endpoint: Endpoint[Any], code: ErrorCode | str, *, general: bool = False) -> Outcome | None:
+def of_code(endpoint: Endpoint[Any], code: ErrorCode | str, *, general: bool) -> Outcome | None:
     """The outcome of a FAIL with ``code``. ``general``: the endpoint is one that no document describes."""
     if endpoint.safety is Safety.READ:
         return None

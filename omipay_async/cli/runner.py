@@ -51,7 +51,6 @@ class Run:
 
     open_session: Callable[..., AsyncOmipay]
     json: bool = False
-    move: exit_codes.MoneyMove | None = None
     order_no: str | None = None
     """The number of the order that this run has made."""
     call: Event | None = None
@@ -98,7 +97,7 @@ class Run:
         if sys.stdout is not None:  # None if it was closed: then nothing is printed, and the exit code tells the result
             sys.stdout.flush()
 
-    def say(self, line: str = "") -> None:
+    def say(self, line: str) -> None:
         """Print a line that is only for people."""
         if not self.json:
             typer.echo("\n".join(map(escaped, localized(line).split("\n"))))
@@ -171,7 +170,7 @@ def complain(line: str) -> None:
 
 def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
     """Perform a job, print an error if there is one, and return the exit code. It raises nothing."""
-    run = Run(open_session, json=job.json, move=job.move)
+    run = Run(open_session, json=job.json)
     try:
         return job.work(run) or Exit.DONE
     except KeyboardInterrupt:

@@ -48,7 +48,7 @@ def checked_seconds(
     value: object,
     reject: Callable[[str], NoReturn],
     *,
-    above: bool = False,
+    above: bool,
     longest: float = _LONGEST_TIME_S,
 ) -> float:
     """As :func:`seconds`, for arguments too: ``reject`` is called with the reason, and raises the error."""
