@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import ConfigurationError, InvalidRequest
 from .text import printable
@@ -21,6 +21,8 @@ class Drawable:
     """An order whose QR code can be drawn, with the extra ``qr``: of its ``qrcode``, else of its ``pay_url``."""
 
     __slots__ = ()
+    order_no: str
+    pay_url: str | None
 
     def qr_svg(self, *, scale: int = 8) -> str:
         """The QR code as an SVG document, ``scale`` units for each of its squares: for a file or within HTML.
@@ -29,64 +31,32 @@ class Drawable:
             InvalidRequest: the order has neither a ``qrcode`` nor a ``pay_url``, or its text is too long for a QR code.
             ConfigurationError: the extra ``qr`` is not installed.
         """
-        return svg(text_of(self), scale=scale)
+        out = io.BytesIO()
+        _code_of(self).save(out, kind="svg", scale=scale, border=_QUIET_ZONE, light="#fff", xmldecl=False, nl=False)
+        return out.getvalue().decode()
 
     def qr_png(self, *, scale: int = 8) -> bytes:
         """The QR code as a PNG file, ``scale`` pixels for each of its squares. Raises what ``qr_svg`` raises."""
-        return png(text_of(self), scale=scale)
+        out = io.BytesIO()
+        _code_of(self).save(out, kind="png", scale=scale, border=_QUIET_ZONE)
+        return out.getvalue()
 
     def qr_terminal(self) -> str:
         """The QR code as lines of characters to print in a terminal, in black and white whatever its theme is.
 
         Raises what ``qr_svg`` raises.
         """
-        return terminal(text_of(self))
+        out = io.StringIO()
+        _code_of(self).terminal(out, border=_QUIET_ZONE, compact=True)
+        return "\n".join(f"{_LIGHT_ON_BLACK}{line}{_RESET}" for line in out.getvalue().splitlines())
 
 
-def text_of(order: Any) -> str:
-    """The text for the QR code of an order: its ``qrcode``, else its ``pay_url``.
-
-    Raises:
-        InvalidRequest: the order has neither.
-    """
-    text = getattr(order, "qrcode", None) or order.pay_url
+def _code_of(order: Drawable) -> segno.QRCode:
+    text = str(getattr(order, "qrcode", None) or order.pay_url or "")
     if not text:
         number = printable(order.order_no)
         message = f"order {number} has nothing to draw: the gateway's reply had neither a qrcode nor a pay_url"
         raise InvalidRequest(message, parameter="order")
-    return str(text)
-
-
-def svg(text: str, *, scale: int) -> str:
-    """A QR code of ``text`` as an SVG document, black on white, ``scale`` units a module: for a file or within HTML.
-
-    Raises:
-        InvalidRequest: ``text`` is too long for a QR code.
-        ConfigurationError: the extra ``qr`` is not installed.
-    """
-    out = io.BytesIO()
-    _code(text).save(out, kind="svg", scale=scale, border=_QUIET_ZONE, light="#fff", xmldecl=False, nl=False)
-    return out.getvalue().decode()
-
-
-def png(text: str, *, scale: int) -> bytes:
-    """A QR code of ``text`` as a PNG file, ``scale`` pixels a module. Raises what :func:`svg` raises."""
-    out = io.BytesIO()
-    _code(text).save(out, kind="png", scale=scale, border=_QUIET_ZONE)
-    return out.getvalue()
-
-
-def terminal(text: str) -> str:
-    """A QR code of ``text`` as lines of block characters, each two modules high. Raises what :func:`svg` raises.
-
-    Escape sequences make it black and white whatever the theme is. Without them it is right on a dark background.
-    """
-    out = io.StringIO()
-    _code(text).terminal(out, border=_QUIET_ZONE, compact=True)
-    return "\n".join(f"{_LIGHT_ON_BLACK}{line}{_RESET}" for line in out.getvalue().splitlines())
-
-
-def _code(text: str) -> segno.QRCode:
     try:
         from segno import make
     except ImportError as error:
