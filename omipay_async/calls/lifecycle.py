@@ -1,16 +1,14 @@
-"""The life of a session: whether it is open, in which event loop it is used, and by how many operations.
+"""The life of a session: whether it is closed, in which event loop it is used, and by how many operations.
 
-    NEW --first use--> OPEN --close--> CLOSED        a session that was never used goes from NEW to CLOSED
-
-Every component holds ``in_use()`` while one of its operations is under way. So a session that is used from another
-event loop can move there if nothing is under way, and raises a clear error otherwise.
+A session belongs to the event loop in which it was used last, and to none before its first use. Every component holds
+``in_use()`` while one of its operations is under way. So a session that is used from another event loop can move there
+if nothing is under way, and raises a clear error otherwise.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 from typing import TYPE_CHECKING
 
 from omipay_async.errors import ConfigurationError, SessionClosed
@@ -18,17 +16,6 @@ from omipay_async.errors import ConfigurationError, SessionClosed
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-
-
-class LifeState(enum.Enum):
-    """The states of a session."""
-
-    NEW = enum.auto()
-    """It was never used, and does not belong to an event loop yet."""
-    OPEN = enum.auto()
-    """It belongs to the event loop in which it was used last."""
-    CLOSED = enum.auto()
-    """It was closed, and nothing may begin any more."""
 
 
 class Usage:
@@ -56,22 +43,18 @@ class Lifecycle:
             keeps the session from being used there.
     """
 
-    __slots__ = ("_leave_loop", "_loop", "_usage", "state")
+    __slots__ = ("_leave_loop", "_loop", "_usage", "closed")
 
     def __init__(self, leave_loop: Callable[[], None]) -> None:
-        self.state = LifeState.NEW
+        self.closed = False
+        """Whether the session was closed: then nothing may begin any more."""
         self._leave_loop = leave_loop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._usage = Usage()
 
-    @property
-    def closed(self) -> bool:
-        """Whether the session was closed."""
-        return self.state is LifeState.CLOSED
-
     def ensure_open(self) -> None:
         """Raise :class:`SessionClosed` if it was closed. Needs no running event loop."""
-        if self.state is LifeState.CLOSED:
+        if self.closed:
             raise SessionClosed
 
     def ensure_usable(self, closed: Callable[[], SessionClosed] = SessionClosed) -> None:
@@ -98,7 +81,6 @@ class Lifecycle:
             self._leave_loop()
             self._usage = Usage()
         self._loop = loop
-        self.state = LifeState.OPEN
 
     def _ensure_unused(self, loop: asyncio.AbstractEventLoop) -> None:
         # What was under way in a loop that is closed has ended with it.
@@ -129,4 +111,4 @@ class Lifecycle:
 
     def close(self) -> None:
         """Let nothing new begin from now on."""
-        self.state = LifeState.CLOSED
+        self.closed = True
