@@ -16,9 +16,9 @@ from omipay_async.protocol.http_date import HALF_A_SECOND_MS, believable_date_ms
 from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, NonceProvider, new_nonce
 from omipay_async.text import joined
-from omipay_async.transport.attempt import Attempt, Failed, Node, session_closed, too_late
+from omipay_async.transport.attempt import Attempt, Node
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
-from omipay_async.transport.failures import Failure
+from omipay_async.transport.failures import Failed, Failure, session_closed, too_late
 from omipay_async.transport.pool import Priority
 
 from . import outcomes, retries

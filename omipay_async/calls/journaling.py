@@ -22,9 +22,8 @@ import attrs
 from omipay_async.clock import wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
-from omipay_async.transport.attempt import Failed, session_closed
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
-from omipay_async.transport.failures import Failure
+from omipay_async.transport.failures import Failed, Failure, session_closed
 
 from .observer import field_of, log_call
 

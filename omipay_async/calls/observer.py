@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
     from omipay_async.events import Events
     from omipay_async.protocol.context import RequestContext
-    from omipay_async.transport.attempt import Failed
-    from omipay_async.transport.failures import Failure
+    from omipay_async.transport.failures import Failed, Failure
 
     from .call_state import CallState
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from omipay_async.protocol.context import RequestContext
     from omipay_async.protocol.endpoints import Endpoint
-    from omipay_async.transport.attempt import Failed
+    from omipay_async.transport.failures import Failed
 
 E = TypeVar("E", bound=OmipayError)
 

@@ -1,4 +1,4 @@
-"""One attempt to send a request to a node: where it goes, how far it has got, and how it failed. No I/O."""
+"""One attempt to send a request to a node: where it goes, what it sends, and how far it has got. No I/O."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.clock import Deadline
-from omipay_async.errors import NotSent, OmipayError, SessionClosed, TransportError
-
-from .cancellation import CancelReason, CancelScope
-from .failures import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from omipay_async.clock import Clock
 
+    from .cancellation import CancelScope
     from .connection import Connection
 
 
@@ -36,14 +33,6 @@ class Node:
     """``AU``, ``CN`` or a host: its name in events and errors."""
     base_url: str
     """Up to and including ``/omipay/api``."""
-
-
-@attrs.frozen
-class Failed:
-    """A failed attempt, and the error to raise if it was the last one."""
-
-    failure: Failure
-    error: OmipayError
 
 
 class Progress(enum.Enum):
@@ -174,25 +163,3 @@ class SentAlreadyError(Exception):
 
 class TooLateError(Exception):
     """A money call must not be sent any more: signing or connecting took too long."""
-
-
-def too_late(endpoint: str) -> Failed:
-    """The failure of a money call that was not sent because too little of its time was left."""
-    message = f"{endpoint}: not sent, less than half of its time was left"
-    return Failed(Failure.NO_TIME, NotSent(message, endpoint=endpoint))
-
-
-def session_closed() -> Failed:
-    """The failure of an attempt that was ended by ``aclose()``: a read, or a request that was not sent yet."""
-    return Failed(Failure.CLOSED, SessionClosed())
-
-
-def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
-    """The failure of an attempt whose scope was cancelled."""
-    if why is CancelReason.CLOSED and not (attempt.travels_alone and attempt.may_have_arrived):
-        return session_closed()
-    if attempt.may_have_arrived:
-        message = f"{attempt.endpoint}: no answer in time"
-        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
-    message = f"{attempt.endpoint}: no connection in time"
-    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))

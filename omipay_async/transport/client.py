@@ -32,9 +32,10 @@ from omipay_async.errors import ConfigurationError
 from omipay_async.events import logger
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
-from .attempt import Attempt, Failed, Progress, TooLateError, cut_short, too_late
+from .attempt import Attempt, Progress, TooLateError
 from .cancellation import ScopeCancelled, caller_was_cancelled
-from .evidence import failed
+from .evidence import cut_short, failed
+from .failures import Failed, too_late
 from .given import calls_an_app, is_in_memory, keep_no_connection
 from .httpcore_path import keep_replies_out_of_the_log, our_request
 from .patched_client import send_through_client

@@ -20,8 +20,9 @@ import httpx
 from omipay_async.errors import NotSent, TransportError
 from omipay_async.protocol.redaction import excerpt
 
-from .attempt import Attempt, Failed, Progress
-from .failures import Failure
+from .attempt import Attempt, Progress
+from .cancellation import CancelReason
+from .failures import Failed, Failure, session_closed
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _NEVER_SENT: Final = (
@@ -67,6 +68,17 @@ def failed(
         return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))
     message = f"{attempt.endpoint}: no answer, {what}"
     return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
+
+
+def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
+    """The failure of an attempt whose scope was cancelled."""
+    if why is CancelReason.CLOSED and not (attempt.travels_alone and attempt.may_have_arrived):
+        return session_closed()
+    if attempt.may_have_arrived:
+        message = f"{attempt.endpoint}: no answer in time"
+        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
+    message = f"{attempt.endpoint}: no connection in time"
+    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))
 
 
 def never_sent(error: BaseException, handled: BaseException | None = None) -> bool:

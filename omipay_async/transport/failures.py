@@ -1,8 +1,16 @@
-"""The ways in which an attempt fails. ``calls.retries`` has the table of what follows from each."""
+"""The ways in which an attempt fails. ``calls.retries`` has the table of what follows from each. No I/O."""
 
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
+
+import attrs
+
+from omipay_async.errors import NotSent, SessionClosed
+
+if TYPE_CHECKING:
+    from omipay_async.errors import OmipayError
 
 
 class Failure(enum.Enum):
@@ -26,3 +34,22 @@ class Failure(enum.Enum):
     """The gateway answered FAIL with any other code."""
     CLOSED = enum.auto()
     """The session was closed."""
+
+
+@attrs.frozen
+class Failed:
+    """A failed attempt, and the error to raise if it was the last one."""
+
+    failure: Failure
+    error: OmipayError
+
+
+def too_late(endpoint: str) -> Failed:
+    """The failure of a money call that was not sent because too little of its time was left."""
+    message = f"{endpoint}: not sent, less than half of its time was left"
+    return Failed(Failure.NO_TIME, NotSent(message, endpoint=endpoint))
+
+
+def session_closed() -> Failed:
+    """The failure of an attempt that was ended by ``aclose()``: a read, or a request that was not sent yet."""
+    return Failed(Failure.CLOSED, SessionClosed())

@@ -31,8 +31,7 @@ from omipay_async.codes import error_code
 from omipay_async.errors import ERROR_CLASSES
 from omipay_async.protocol.context import RequestContext
 from omipay_async.protocol.endpoints import ENDPOINTS, Endpoint
-from omipay_async.transport.attempt import Failed
-from omipay_async.transport.failures import Failure
+from omipay_async.transport.failures import Failed, Failure
 from tests.support.canned_gateway import CALLS, MONEY, READS, Gateway, fail, open_session, read
 from tests.support.untyped import untyped
 

@@ -9,8 +9,9 @@ import pytest
 
 from omipay_async.clock import Deadline
 from omipay_async.testing import ManualClock
-from omipay_async.transport.attempt import Attempt, Node, Progress, cut_short
+from omipay_async.transport.attempt import Attempt, Node, Progress
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
+from omipay_async.transport.evidence import cut_short
 from omipay_async.transport.failures import Failure
 
 
