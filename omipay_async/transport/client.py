@@ -37,7 +37,7 @@ from .cancellation import ScopeCancelled, caller_was_cancelled
 from .evidence import cut_short, failed
 from .failures import Failed, too_late
 from .given import calls_an_app, is_in_memory, keep_no_connection
-from .httpcore_path import keep_replies_out_of_the_log, our_request
+from .httpcore_secrets import keep_replies_out_of_the_log, our_request
 from .patched_client import send_through_client
 from .patches import client_is_patched, httpcore_is_patched, transport_is_patched
 from .pool import ConnectionPool

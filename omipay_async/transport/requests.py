@@ -15,7 +15,7 @@ from omipay_async.text import plain_text
 
 from .attempt import ATTEMPT
 from .given import sending_once
-from .httpcore_path import TargetOnce
+from .httpcore_secrets import TargetOnce
 
 if TYPE_CHECKING:
     from collections.abc import Callable

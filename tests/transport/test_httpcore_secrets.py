@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from omipay_async.testing import ManualClock
-from omipay_async.transport.httpcore_path import TargetOnce, keep_replies_out_of_the_log, our_request
+from omipay_async.transport.httpcore_secrets import TargetOnce, keep_replies_out_of_the_log, our_request
 from tests.support.scripted_gateway import Gateway, order
 
 
