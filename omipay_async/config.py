@@ -22,8 +22,8 @@ from .protocol.conversion import in_zone
 from .protocol.options import reject
 from .text import Secret, concealed, concealed_all, concealed_proxy, plain_text
 from .transport.attempt import Node
-from .transport.client import can_be_asked, to_url
 from .transport.proxies import Proxies, is_loopback as is_loopback_host
+from .transport.requests import can_be_asked, to_url
 from .transport.tls import checked_verify
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from omipay_async.errors import (
 )
 from omipay_async.language import sentence
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, parse_http_date
-from omipay_async.transport.client import to_url
 from omipay_async.transport.proxies import Proxies
+from omipay_async.transport.requests import to_url
 from omipay_async.transport.tls import ssl_context
 
 from . import notify_check

@@ -296,19 +296,6 @@ async def _closed(close: Callable[[], Awaitable[None]]) -> None:
         logger.debug("closing a connection failed: %s", type(error).__name__)
 
 
-def to_url(address: str) -> httpx.URL:
-    """``address`` as httpx's URL."""
-    return httpx.URL(address)
-
-
-def can_be_asked(address: str) -> bool:
-    """Whether httpx can send a request to a URL."""
-    try:
-        return bool(to_url(address).host)
-    except (httpx.InvalidURL, ValueError):  # a ValueError is raised for a wrong international name
-        return False
-
-
 async def _limited_body(response: httpx.Response, attempt: Attempt) -> bytes:
     """The body, of which no more is read once it is too long."""
     chunks: list[bytes] = []

@@ -103,13 +103,22 @@ class Requests:
 
 def address_of(attempt: Attempt) -> httpx.URL:
     """The URL of an attempt's endpoint, without parameters."""
-    return _url(attempt.node.base_url, attempt.path)
+    return to_url(attempt.node.base_url, attempt.path)
 
 
 @functools.lru_cache(maxsize=64)
-def _url(base_url: str, path: str) -> httpx.URL:
+def to_url(base_url: str, path: str = "") -> httpx.URL:
+    """The URL of a node, or of an endpoint of it."""
     # Parsing a URL takes as long as signing ten requests.
     return httpx.URL(base_url + path)
+
+
+def can_be_asked(base_url: str) -> bool:
+    """Whether httpx can send a request to a node."""
+    try:
+        return bool(to_url(base_url).host)
+    except (httpx.InvalidURL, ValueError):  # a ValueError is raised for a wrong international name
+        return False
 
 
 def _target(attempt: Attempt) -> bytes:
