@@ -163,7 +163,7 @@ class HTTPClient:
         if not attempt.travels_alone:
             attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock)
         try:
-            got = await self._exchange(attempt, functools.partial(self._over_own_connections, self._own))
+            got = await self._try(attempt, functools.partial(self._send_over_own_connections, self._own))
             if isinstance(got, Received):
                 self._keep(slot, attempt)
         finally:
@@ -189,14 +189,15 @@ class HTTPClient:
 
     async def _exchange_over(self, route: Route, attempt: Attempt) -> Received | Failed:
         try:
-            return await self._exchange(attempt, functools.partial(self._over, route))
+            return await self._try(attempt, functools.partial(self._send_over, route))
         finally:
             if attempt.progress is not Progress.SENT and attempt.stream is not None:
                 self._close(attempt.stream.aclose)
 
-    async def _exchange(
+    async def _try(
         self, attempt: Attempt, send: Callable[[Attempt], Coroutine[Any, Any, Received]]
     ) -> Received | Failed:
+        """Sign the request and send it. Whatever goes wrong with sending it becomes a failure."""
         attempt.sign()
         if attempt.is_too_late:
             return too_late(attempt.endpoint)
@@ -217,13 +218,13 @@ class HTTPClient:
             certain = not self._may_be_a_second_try(attempt, error)
             return failed(attempt, error, handled=handled, certain=certain)
 
-    async def _over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
+    async def _send_over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
         if transport_is_patched() or client_is_patched():
-            return await self._over(Route(own, self._requests.for_own_connections), attempt)
+            return await self._send_over(Route(own, self._requests.for_own_connections), attempt)
         reply = await own.exchange(attempt, *self._requests.head(attempt))
         return Received.of(reply.status, reply.headers, reply.body, attempt.node.name)
 
-    async def _over(self, route: Route, attempt: Attempt) -> Received:
+    async def _send_over(self, route: Route, attempt: Attempt) -> Received:
         before = our_request.get()  # True in a transport that makes a call of another session first
         our_request.set(True)
         try:
