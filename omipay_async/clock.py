@@ -107,6 +107,13 @@ async def wait(clock: Clock, futures: Collection[asyncio.Future[Any]], seconds: 
         timer.cancel()
 
 
+async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future[Any]]], seconds: float) -> None:
+    """Return when ``unfinished()`` finds nothing more, or ``seconds`` of ``clock`` have passed."""
+    end = clock.monotonic() + seconds
+    while (futures := unfinished()) and (left := end - clock.monotonic()) > 0:
+        await wait(clock, futures, left)
+
+
 def last_try_s(timeout: float) -> float:
     """How many seconds before its end a wait of ``timeout`` seconds tries for the last time; at most a twentieth."""
     return min(_LAST_TRY_S, timeout / 20)

@@ -18,7 +18,7 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.clock import last_try_s, wait
+from omipay_async.clock import drain, last_try_s, wait
 from omipay_async.errors import JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.events import log_fields, logger
 from omipay_async.text import bare, printable
@@ -265,13 +265,12 @@ class ConfirmedOrders:
 
     async def drain(self, timeout: float) -> None:
         """Wait until other processes have been notified, ``timeout`` seconds at most."""
-        deadline = self._clock.monotonic() + timeout
         here = asyncio.get_running_loop()
-        while tasks := [task for task in self._background.values() if task.get_loop() is here and not task.done()]:
-            left = deadline - self._clock.monotonic()
-            if left <= 0:
-                return
-            await wait(self._clock, tasks, left)
+
+        def unfinished() -> list[asyncio.Task[None]]:
+            return [task for task in self._background.values() if task.get_loop() is here and not task.done()]
+
+        await drain(self._clock, unfinished, timeout)
 
 
 @contextlib.contextmanager

@@ -38,9 +38,9 @@ import contextlib
 import contextvars
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from omipay_async.clock import wait
+from omipay_async.clock import drain, wait
 from omipay_async.errors import BackendError, InvalidRequest, Outcome, SessionClosed
 from omipay_async.protocol import validation
 
@@ -48,7 +48,7 @@ from .backends import Claim, claim_key
 from .leases import Lease, Unsettled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from omipay_async.clock import Clock
     from omipay_async.models import Order
@@ -152,17 +152,11 @@ class OnceGuard:
 
     async def drain(self, timeout: float) -> None:
         """Wait until no handler runs, ``timeout`` seconds at most. A handler that calls this is not waited for."""
-        deadline = self._clock.monotonic() + timeout
-        while tasks := [task for task in self._others() if not (task.done() or task.get_loop().is_closed())]:
-            left = deadline - self._clock.monotonic()
-            if left <= 0:
-                return
-            await wait(self._clock, tasks, left)
+        await drain(self._clock, self._unfinished, timeout)
 
-    def _others(self) -> Iterator[asyncio.Task[Any]]:
-        for run in self._runs.values():
-            if run not in _within.get():
-                yield run.task
+    def _unfinished(self) -> list[asyncio.Task[bool]]:
+        others = [run.task for run in self._runs.values() if run not in _within.get()]
+        return [task for task in others if not (task.done() or task.get_loop().is_closed())]
 
     def _under_way(self, key: str) -> _Run | None:
         run = self._runs.get(key)
