@@ -33,7 +33,7 @@ from .fulfilment.receiver import NotificationReceiver
 from .fulfilment.wakeups import WakeUps
 from .polling.service import PollingService
 from .protocol import notifications
-from .protocol.decoding import ReplyDecoder
+from .protocol.conversion import ModelConverter
 from .protocol.endpoints import QUERY_ORDER
 from .protocol.options import seconds
 from .protocol.signing import TaggedNonces
@@ -199,7 +199,7 @@ def _executor(options: Options, life: Lifecycle, client: HTTPClient, observer: C
         gateway_time=GatewayTime(clock),
         policy=options.retry,
         observer=observer,
-        decoder=_decoder(options.timezone),
+        converter=_converter(options.timezone),
         random=random.random,
         journal=None if journal is None else CallJournal(journal, clock, options.credentials.m_number),
     )
@@ -217,8 +217,8 @@ def _receiver(
     clock, m_number = options.clock, options.credentials.m_number
 
     def parse(body: SealedBody) -> Notification:
-        issued = getattr(executor.nonces, "issued", None)
-        return notifications.parse(body, credentials=executor.credentials, issued=issued, decoder=executor.decoder())
+        issued, converter = getattr(executor.nonces, "issued", None), executor.converter()
+        return notifications.parse(body, credentials=executor.credentials, issued=issued, converter=converter)
 
     return NotificationReceiver(
         parse=parse,
@@ -236,7 +236,7 @@ def _receiver(
             life=executor.life,
             wake_ups=wake_ups,
             wake_polls=polling.confirmed,
-            decoder=executor.decoder,
+            converter=executor.converter,
             journal=options.journal,
         ),
         guard=OnceGuard(options.backend, clock, m_number),
@@ -247,14 +247,14 @@ def _receiver(
     )
 
 
-def _decoder(timezone: str | tzinfo) -> Callable[[], ReplyDecoder]:
+def _converter(timezone: str | tzinfo) -> Callable[[], ModelConverter]:
     @functools.cache
-    def decoder() -> ReplyDecoder:
+    def converter() -> ModelConverter:
         try:
             zone = config.zone(timezone) if isinstance(timezone, str) else timezone
-            return ReplyDecoder(zone)
+            return ModelConverter(zone)
         except (ImportError, OSError) as error:  # such as too many open files
             message = f"zoneinfo or cattrs, which read the replies, cannot be loaded: {type(error).__name__}: {error}"
             raise ConfigurationError(message) from error
 
-    return decoder
+    return converter

@@ -338,7 +338,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         self._life.ensure_open()
         url_or_query = hidden(url_or_query)  # in this frame too: it contains an openid
-        return pages.parse_wechat_login(url_or_query, self._executor.decoder())
+        return pages.parse_wechat_login(url_or_query, self._executor.converter())
 
     def _signed_query(self) -> Secret:
         query, *_ = self._executor.sign()

@@ -231,7 +231,7 @@ def test_a_zone_that_this_machine_does_not_have_is_rejected_at_first_use() -> No
     """The error contains ``tzdata``. Making the session reads no database."""
     omipay = made(timezone="Atlantis/Capital")
     with pytest.raises(ConfigurationError, match="tzdata"):
-        omipay._executor.decoder()
+        omipay._executor.converter()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "gateway.localhost"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.errors import APIError, GatewayError, InvalidReply, NotSent, OmipayError
+from omipay_async.protocol.decoding import decode
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, believable_date_ms
 from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, NonceProvider, new_nonce
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from omipay_async.clock import Clock, GatewayTime
     from omipay_async.protocol.context import RequestContext
-    from omipay_async.protocol.decoding import ReplyDecoder
+    from omipay_async.protocol.conversion import ModelConverter
     from omipay_async.text import Secret
     from omipay_async.transport.client import HTTPClient, Slot
 
@@ -56,7 +57,7 @@ class CallExecutor:
     gateway_time: GatewayTime
     policy: RetryPolicy
     observer: CallObserver
-    decoder: Callable[[], ReplyDecoder]
+    converter: Callable[[], ModelConverter]
     """Looks the time zone up at the first call."""
     random: Callable[[], float]
     journal: CallJournal | None
@@ -132,7 +133,7 @@ class CallExecutor:
     # -- attempts ---------------------------------------------------------------------------------------------------
 
     async def _until_answered(self, call: CallState) -> Any | OmipayError:
-        self.decoder()  # before anything is sent: this raises if the time zone is not known to the machine
+        self.converter()  # before anything is sent: this raises if the time zone is not known to the machine
         nodes = self.nodes.in_order()
         while True:
             result = await self._attempt(call, nodes[0])
@@ -257,7 +258,7 @@ class CallExecutor:
     # -- the reply --------------------------------------------------------------------------------------------------
 
     def _read(self, call: CallState, received: Received, slot: Slot) -> Any | Failed:
-        decoded = self.decoder().decode(call.request, received)
+        decoded = decode(call.request, received, self.converter())
         if decoded.error is None:
             return decoded.value
         if isinstance(decoded.error, InvalidReply):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
     from omipay_async.journal import Journal
     from omipay_async.models import Order
-    from omipay_async.protocol.decoding import ReplyDecoder
+    from omipay_async.protocol.conversion import ModelConverter
 
     from .backends import Backend
     from .wakeups import WakeUps
@@ -51,7 +51,7 @@ class ConfirmedOrders:
 
     Args:
         wake_polls: Ends the polls of an order in this process.
-        decoder: Reads the orders that other processes remember.
+        converter: Reads the orders that other processes remember.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class ConfirmedOrders:
         life: Lifecycle,
         wake_ups: WakeUps,
         wake_polls: Callable[[Order], None],
-        decoder: Callable[[], ReplyDecoder],
+        converter: Callable[[], ModelConverter],
         journal: Journal | None,
     ) -> None:
         self._backend = backend
         new_notes = functools.partial(
-            Notes, clock=clock, m_number=m_number, limit_s=lease_of(backend) / 3, decoder=decoder
+            Notes, clock=clock, m_number=m_number, limit_s=lease_of(backend) / 3, converter=converter
         )
         self._notes: list[Notes] = []
         if isinstance(backend, NoteKeeper):

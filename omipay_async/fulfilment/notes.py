@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from omipay_async.clock import Clock
-    from omipay_async.protocol.decoding import ReplyDecoder
+    from omipay_async.protocol.conversion import ModelConverter
 
     from .backends import NoteKeeper
 
@@ -40,7 +40,7 @@ class Notes:
         keeper: The backend or the journal.
         who: What it is called in errors.
         limit_s: How many seconds it may take to answer.
-        decoder: Reads the orders in notes.
+        converter: Reads the orders in notes.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Notes:
         clock: Clock,
         m_number: str,
         limit_s: float,
-        decoder: Callable[[], ReplyDecoder],
+        converter: Callable[[], ModelConverter],
     ) -> None:
         self._keeper = keeper
         self.who = who
         self._clock = clock
         self._m_number = m_number
         self._limit_s = limit_s
-        self._decoder = decoder
+        self._converter = converter
 
     async def write(self, order: Order, out_order_no: str) -> None:
         """Write the note about a confirmed order.
@@ -85,7 +85,7 @@ class Notes:
         try:
             fields = json_object(note.encode())
             known = {"order_no": fields["order_no"]}
-            order = self._decoder().structure(Order, fields["raw"], QUERY_ORDER.essential, known)
+            order = self._converter().structure(Order, fields["raw"], QUERY_ORDER.essential, known)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             text = "a note of a paid order in %s is ignored, because it cannot be read: %s"
             logger.warning(text, self.who, type(error).__name__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
@@ -223,7 +224,11 @@ class ModelConverter:
         self._converter = _new_converter(zone)
 
     def structure(
-        self, model: type[T], raw: Mapping[str, Any], essential: Collection[str], known: Mapping[str, Any]
+        self,
+        model: type[T],
+        raw: Mapping[str, Any],
+        essential: Collection[str],
+        known: Mapping[str, Any] = MappingProxyType({}),
     ) -> T:
         """Convert ``raw`` to a ``model``. The values of ``known`` replace those of ``raw``.
 

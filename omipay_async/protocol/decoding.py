@@ -17,17 +17,16 @@ from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
 from .compression import unpacked
 from .consistency import is_paying, order_no_of, why_not_believed
-from .conversion import ModelConverter
 from .endpoints import MAKE_SCAN_ORDER
 from .fields import is_absent, issued_number, word_of
 from .jsontext import json_object
 from .reply import LARGEST_REPLY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from datetime import tzinfo
+    from collections.abc import Mapping
 
     from .context import RequestContext
+    from .conversion import ModelConverter
     from .reply import Received
 
 T = TypeVar("T")
@@ -41,68 +40,50 @@ class Decoded(Generic[T]):
     error: APIError | InvalidReply | None = None
 
 
-class ReplyDecoder:
-    """Decodes replies whose times are in one time zone."""
+def decode(context: RequestContext, received: Received, converter: ModelConverter) -> Decoded[Any]:
+    """Decode ``received`` into a model, an :class:`APIError` or an :class:`InvalidReply`.
 
-    __slots__ = ("_models",)
+    Nothing is raised here: the caller decides what an error means for the money.
+    """
+    parsed: dict[str, Any] | None = None
+    try:
+        parsed = _object(received)
+        return _judged(context, received, parsed, converter)
+    except ValueError as error:
+        return Decoded(error=_invalid(context, received, str(error), parsed))
 
-    def __init__(self, zone: tzinfo) -> None:
-        self._models = ModelConverter(zone)
 
-    def structure(
-        self,
-        model: type[T],
-        raw: Mapping[str, Any],
-        essential: Collection[str],
-        known: Mapping[str, Any] | None = None,
-    ) -> T:
-        """Convert ``raw`` to a ``model``, of which only the ``essential`` fields must be readable.
+def _judged(
+    context: RequestContext, received: Received, parsed: dict[str, Any], converter: ModelConverter
+) -> Decoded[Any]:
+    """What a JSON object means. Raises ValueError where it cannot be used."""
+    doubt = why_not_believed(context, parsed)
+    if doubt is not None:
+        raise ValueError(doubt)
+    if received.status >= 500:
+        # Whatever the body contains: a server that has failed is not believed about money.
+        raise _wrong_status(received)
+    raw = dict(parsed)
+    if is_paying(context, raw):  # the order_time of a scan order is when it was paid
+        return Decoded(_model(context, raw, {"status": OrderStatus.PAYING, "order_time": None}, converter))
+    verdict = word_of(raw, "return_code")
+    if verdict == "FAIL":
+        return Decoded(error=refusal(context, raw, received.node))
+    may_be_absent = not context.endpoint.needs_return_code and is_absent(raw.get("return_code"))
+    if verdict != "SUCCESS" and not may_be_absent:
+        raise ValueError("return_code is neither SUCCESS nor FAIL")
+    if not 200 <= received.status < 300:
+        raise _wrong_status(received)
+    if context.general:
+        return Decoded(raw)
+    known = {"status": OrderStatus.PAID} if context.endpoint is MAKE_SCAN_ORDER else {}
+    return Decoded(_model(context, raw, known, converter))
 
-        Raises:
-            ValueError: naming each essential field that is missing or of the wrong kind, without its value.
-        """
-        return self._models.structure(model, raw, essential, known or {})
 
-    def decode(self, context: RequestContext, received: Received) -> Decoded[Any]:
-        """Decode ``received`` into a model, an :class:`APIError` or an :class:`InvalidReply`.
-
-        Nothing is raised here: the caller decides what an error means for the money.
-        """
-        parsed: dict[str, Any] | None = None
-        try:
-            parsed = _object(received)
-            return self._judged(context, received, parsed)
-        except ValueError as error:
-            return Decoded(error=_invalid(context, received, str(error), parsed))
-
-    def _judged(self, context: RequestContext, received: Received, parsed: dict[str, Any]) -> Decoded[Any]:
-        """What a JSON object means. Raises ValueError where it cannot be used."""
-        doubt = why_not_believed(context, parsed)
-        if doubt is not None:
-            raise ValueError(doubt)
-        if received.status >= 500:
-            # Whatever the body contains: a server that has failed is not believed about money.
-            raise _wrong_status(received)
-        raw = dict(parsed)
-        if is_paying(context, raw):  # the order_time of a scan order is when it was paid
-            return Decoded(self._model(context, raw, {"status": OrderStatus.PAYING, "order_time": None}))
-        verdict = word_of(raw, "return_code")
-        if verdict == "FAIL":
-            return Decoded(error=refusal(context, raw, received.node))
-        may_be_absent = not context.endpoint.needs_return_code and is_absent(raw.get("return_code"))
-        if verdict != "SUCCESS" and not may_be_absent:
-            raise ValueError("return_code is neither SUCCESS nor FAIL")
-        if not 200 <= received.status < 300:
-            raise _wrong_status(received)
-        if context.general:
-            return Decoded(raw)
-        known = {"status": OrderStatus.PAID} if context.endpoint is MAKE_SCAN_ORDER else {}
-        return Decoded(self._model(context, raw, known))
-
-    def _model(self, context: RequestContext, raw: dict[str, Any], known: dict[str, Any]) -> Any:
-        endpoint = context.endpoint
-        known.update((name, context.sent(name)) for name in endpoint.as_sent)
-        return self._models.structure(endpoint.reply, raw, endpoint.essential, known)
+def _model(context: RequestContext, raw: dict[str, Any], known: dict[str, Any], converter: ModelConverter) -> Any:
+    endpoint = context.endpoint
+    known.update((name, context.sent(name)) for name in endpoint.as_sent)
+    return converter.structure(endpoint.reply, raw, endpoint.essential, known)
 
 
 def _wrong_status(received: Received) -> ValueError:

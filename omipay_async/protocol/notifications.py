@@ -32,7 +32,7 @@ from .signing import was_issued
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .decoding import ReplyDecoder
+    from .conversion import ModelConverter
     from .signing import Credentials
 
 LARGEST_BODY: Final = 64 * 1024
@@ -78,7 +78,7 @@ def parse(
     *,
     credentials: Credentials,
     issued: Callable[[str], bool] | None,
-    decoder: ReplyDecoder,
+    converter: ModelConverter,
 ) -> Notification:
     """Parse ``body``, whose signature must be this merchant's, and whose nonce must not be one that we issued.
 
@@ -98,7 +98,7 @@ def parse(
         message = "the notification has a nonce that this merchant issued: one of our own signatures was sent back"
         raise ReflectedNotification(message)
     try:
-        notification = decoder.structure(Notification, signed.raw, _ESSENTIAL)
+        notification = converter.structure(Notification, signed.raw, _ESSENTIAL)
         _check_order_no(signed.raw["order_no"])
     except ValueError as error:
         wrong = str(error)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from omipay_async.errors import APIError
 
-    from .decoding import ReplyDecoder
+    from .conversion import ModelConverter
 
 
 def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -> str:
@@ -76,7 +76,7 @@ _LARGEST_QUERY: Final = 64 * 1024
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/")
 
 
-def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUser:
+def parse_wechat_login(url_or_query: object, converter: ModelConverter) -> WeChatUser:
     """Who logged in, from the URL that the gateway redirected the browser to (or its query string).
 
     It is judged as a reply to GetUserInfo is, but an ``error_code`` without anything else is a refusal, too.
@@ -85,25 +85,25 @@ def parse_wechat_login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUse
         APIError: the fields report a failure.
         InvalidReply: they do not name a user, or contradict each other.
     """
-    login = _login(url_or_query, decoder)
+    login = _login(url_or_query, converter)
     if isinstance(login, OmipayError):
         raise login  # from a frame in which no openid can be seen
     return login
 
 
-def _login(url_or_query: object, decoder: ReplyDecoder) -> WeChatUser | APIError | InvalidReply:
+def _login(url_or_query: object, converter: ModelConverter) -> WeChatUser | APIError | InvalidReply:
     fields = _query_fields(url_or_query)
     raw = dict(fields)
     if word_of(fields, "error_code") and not (word_of(fields, "return_code") or word_of(fields, "openid")):
         fields["return_code"] = "FAIL"
     try:
-        return _judged(fields, raw, decoder)
+        return _judged(fields, raw, converter)
     except ValueError as error:
         message = f"{GET_USER_INFO.name}: the redirect cannot be used: {error}"
         return InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
 
 
-def _judged(fields: dict[str, Any], raw: dict[str, Any], decoder: ReplyDecoder) -> WeChatUser | APIError:
+def _judged(fields: dict[str, Any], raw: dict[str, Any], converter: ModelConverter) -> WeChatUser | APIError:
     context = RequestContext(GET_USER_INFO)
     if (doubt := why_not_believed(context, fields)) is not None:
         raise ValueError(doubt)
@@ -112,7 +112,7 @@ def _judged(fields: dict[str, Any], raw: dict[str, Any], decoder: ReplyDecoder) 
         return refusal(context, raw)
     if verdict not in {"", "SUCCESS"}:
         raise ValueError("return_code is neither SUCCESS nor FAIL")
-    return decoder.structure(WeChatUser, raw, GET_USER_INFO.essential)
+    return converter.structure(WeChatUser, raw, GET_USER_INFO.essential)
 
 
 def _query_fields(url_or_query: object) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from unittest import mock
 import pytest
 
 from omipay_async import AsyncOmipay, ConfigurationError, JournalOutcome, Outcome, OutcomeUnknown
-from omipay_async.protocol.decoding import ReplyDecoder
 from tests.support.scripted_gateway import Gateway, fail, make_refund, named
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ async def test_whatever_fails_after_money_was_sent_leaves_the_outcome_unknown(
     gateway: Gateway, journal: FakeJournal, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the cause of an OutcomeUnknown, in the event and in the journal too. A read ends with the exception."""
-    monkeypatch.setattr(ReplyDecoder, "decode", out_of_memory)
+    monkeypatch.setattr("omipay_async.calls.executor.decode", out_of_memory)
     async with gateway.session(journal=journal, on_event=events.append) as omipay:
         with pytest.raises(OutcomeUnknown, match=r"nobody knows .*\(MemoryError\) \(.*out_refund_no") as caught:
             await make_refund(omipay)

@@ -29,7 +29,6 @@ from omipay_async import (
     SystemClock,
     TransportError,
 )
-from omipay_async.protocol.decoding import ReplyDecoder
 from tests.support.scripted_gateway import Gateway, Held, begin, fail, named, order, outcome
 from tests.support.untyped import untyped
 
@@ -170,7 +169,7 @@ async def test_what_is_not_an_error_of_ours_reaches_the_poller(
     clock: ManualClock, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each poll raises it, whatever it is."""
-    monkeypatch.setattr(ReplyDecoder, "decode", mock.Mock(side_effect=OddError("no", "memory")))
+    monkeypatch.setattr("omipay_async.calls.executor.decode", mock.Mock(side_effect=OddError("no", "memory")))
     gateway.on("TR1", order("PAID"))
     async with gateway.session() as omipay:
         polls = [await begin(clock, omipay.poll_until_paid("TR1", first_wait=1)) for _ in range(2)]

@@ -8,8 +8,22 @@ from typing import Any, Final
 import pytest
 
 from omipay_async import APIError, InvalidReply, OrderStatus, OutcomeUnknown, Safety
+from omipay_async.protocol.context import RequestContext
+from omipay_async.protocol.decoding import decode as decode_reply
 from omipay_async.protocol.endpoints import ENDPOINTS
-from tests.support.canned_gateway import CALLS, MONEY, READS, Gateway, decode, fail, open_session, read, success
+from omipay_async.protocol.reply import Received
+from tests.support.canned_gateway import (
+    CALLS,
+    CONVERTER,
+    MONEY,
+    READS,
+    Gateway,
+    decode,
+    fail,
+    open_session,
+    read,
+    success,
+)
 
 ORDERS: Final = [name for name in MONEY if name != "Refund"]
 
@@ -131,13 +145,9 @@ def test_numbers_are_compared_as_text(sent: str, said: Any) -> None:
 
 def asked_for(sent: str, said: Any) -> Any:
     """The result of a QR order whose reply has ``said`` as its number."""
-    from omipay_async.protocol.context import RequestContext
-    from omipay_async.protocol.reply import Received
-    from tests.support.canned_gateway import DECODER
-
     context = RequestContext(ENDPOINTS["MakeQROrder"], {"out_order_no": sent})
     body = json.dumps(success("MakeQROrder", out_order_no=said)).encode()
-    return DECODER.decode(context, Received(200, body))
+    return decode_reply(context, Received(200, body), CONVERTER)
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

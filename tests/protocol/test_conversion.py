@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from omipay_async import ExchangeRate, Order, RefundReceipt, WeChatUser
-from tests.support.canned_gateway import DECODER
+from tests.support.canned_gateway import CONVERTER
 
 ORDER: dict[str, Any] = {"order_no": "TR1", "result_code": "PAID", "currency": "AUD", "amount": 100}
 NINES = "9" * 30
@@ -18,7 +18,7 @@ NINES = "9" * 30
 def refusal(model: type[object], raw: dict[str, Any], *essential: str) -> str:
     """The message about an essential field that cannot be read."""
     with pytest.raises(ValueError, match=r"^\w+ is ") as caught:
-        DECODER.structure(model, raw, essential)
+        CONVERTER.structure(model, raw, essential)
     return str(caught.value)
 
 
@@ -75,7 +75,7 @@ def test_every_essential_field_that_cannot_be_read_is_named() -> None:
 def test_whole_numbers_have_thirty_digits_at_most(value: object, whole: int | None) -> None:
     """No amount of money is larger. Negative numbers are rejected."""
     raw = {**ORDER, "pay_amount": value}
-    order = DECODER.structure(Order, raw, {"amount"})
+    order = CONVERTER.structure(Order, raw, {"amount"})
     assert order.pay_amount == whole
     assert order.raw == raw
 
@@ -89,7 +89,7 @@ def test_whole_numbers_have_thirty_digits_at_most(value: object, whole: int | No
 )
 def test_rates_are_taken_to_the_last_digit(value: Any) -> None:
     """They stay as they were written."""
-    assert DECODER.structure(ExchangeRate, {"rate": value}, {"rate"}).rate == Decimal(value)
+    assert CONVERTER.structure(ExchangeRate, {"rate": value}, {"rate"}).rate == Decimal(value)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_is_not_a_rate(value: Any) -> None:
 )
 def test_a_scaled_rate_is_a_hundred_millionth_of_what_is_sent(value: object, rate: str) -> None:
     """The gateway sends 10^8 times the rate."""
-    order = DECODER.structure(Order, {**ORDER, "exchange_rate": value}, {"amount"})
+    order = CONVERTER.structure(Order, {**ORDER, "exchange_rate": value}, {"amount"})
     assert f"{order.exchange_rate:f}" == rate
 
 
@@ -135,13 +135,13 @@ def test_a_scaled_rate_is_a_hundred_millionth_of_what_is_sent(value: object, rat
 )
 def test_times_are_of_the_gateways_zone_from_2000_on(text: object, time: datetime | None) -> None:
     """An hour that comes twice is the first one. What is not a time is None."""
-    pay_time = DECODER.structure(Order, {**ORDER, "pay_time": text}, {"amount"}).pay_time
+    pay_time = CONVERTER.structure(Order, {**ORDER, "pay_time": text}, {"amount"}).pay_time
     assert (pay_time and pay_time.astimezone(UTC)) == time
 
 
 def test_what_a_call_sent_replaces_what_the_reply_contains() -> None:
     """It must be valid like any other essential field."""
     raw = {"refund_no": "RF1", "order_no": "TR9", "amount": 7}
-    receipt = DECODER.structure(RefundReceipt, raw, {"refund_no"}, {"order_no": "TR1"})
+    receipt = CONVERTER.structure(RefundReceipt, raw, {"refund_no"}, {"order_no": "TR1"})
     assert (receipt.order_no, receipt.amount, receipt.raw) == ("TR1", 7, raw)
-    assert DECODER.structure(RefundReceipt, raw, {"refund_no"}).order_no == "TR9"
+    assert CONVERTER.structure(RefundReceipt, raw, {"refund_no"}).order_no == "TR9"

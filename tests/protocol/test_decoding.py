@@ -11,11 +11,12 @@ import attrs
 import pytest
 
 from omipay_async import AppOrder, Currency, InvalidReply, Order, OrderStatus, PaymentDeclined, Platform
-from omipay_async.protocol.decoding import ReplyDecoder
+from omipay_async.protocol.conversion import ModelConverter
+from omipay_async.protocol.decoding import decode
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.protocol.jsontext import json_text
 from omipay_async.protocol.reply import Received
-from tests.support.canned_gateway import DECODER, MONEY, context, fail, read, success
+from tests.support.canned_gateway import CONVERTER, MONEY, context, fail, read, success
 
 pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
@@ -355,7 +356,7 @@ def test_json_that_is_nested_too_deeply_to_be_written_becomes_none() -> None:
         with pytest.raises(ValueError, match=why):
             json_text(unwritable)
         raw = {"order_no": "TR1", "order_string": unwritable}
-        assert DECODER.structure(AppOrder, raw, {"order_no"}).order_string is None
+        assert CONVERTER.structure(AppOrder, raw, {"order_no"}).order_string is None
 
 
 # -- times -------------------------------------------------------------------------------------------------------------
@@ -385,7 +386,7 @@ class Localized(tzinfo):
 def test_zones_that_must_be_localised_give_right_times() -> None:
     """As pytz's zones do. An hour that comes twice is the first one."""
     reply = json.dumps(success("QueryOrder", pay_time="20240407023000")).encode()
-    order = ReplyDecoder(Localized()).decode(context("QueryOrder"), Received(200, reply)).value
+    order = decode(context("QueryOrder"), Received(200, reply), ModelConverter(Localized())).value
     assert isinstance(order, Order)
     assert order.pay_time == datetime(2024, 4, 6, 15, 30, tzinfo=UTC)
     assert read("QueryOrder", reply).pay_time.timestamp() == order.pay_time.timestamp()

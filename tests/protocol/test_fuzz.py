@@ -20,12 +20,11 @@ from omipay_async import APIError, InvalidReply, NotificationError, OmipayError,
 from omipay_async.protocol import notifications
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.protocol.http_date import believable_date_ms, parse_http_date, retry_after_s
-from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, signature
 from omipay_async.text import escape_controls
 from tests.support.canned_gateway import (
     CALLS,
-    DECODER,
+    CONVERTER,
     NUMBERS,
     READS,
     Gateway,
@@ -165,7 +164,7 @@ def test_whatever_a_stranger_posts(pairs: list[tuple[str, Any]], noise: bytes, s
                     notifications.SealedBody(posted),
                     credentials=Credentials("123456", "key"),
                     issued=None,
-                    decoder=DECODER,
+                    converter=CONVERTER,
                 )
         except NotificationError as error:
             assert escape_controls(str(error)) == str(error)  # either way out is right
@@ -219,4 +218,4 @@ def test_a_reply_of_a_mebibyte_is_read_or_refused_quickly() -> None:
         b"\xff" * 1_000_000,
     ):
         with quickly(3 * LONGEST_S):
-            DECODER.decode(context("MakeQROrder"), Received(200, body, content_type="x; charset=gbk"))
+            decode("MakeQROrder", body, content_type="x; charset=gbk")

@@ -27,7 +27,7 @@ from omipay_async import (
     WeChatUser,
 )
 from omipay_async.protocol.pages import parse_wechat_login
-from tests.support.canned_gateway import DECODER, SIGNED, Gateway, open_session
+from tests.support.canned_gateway import CONVERTER, SIGNED, Gateway, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -294,7 +294,7 @@ def test_what_is_not_a_query_is_rejected(omipay: AsyncOmipay, came: Any) -> None
 def test_any_login_url_gives_one_of_our_errors(came: str) -> None:
     """A stranger can write this URL."""
     try:
-        user = parse_wechat_login(came, DECODER)
+        user = parse_wechat_login(came, CONVERTER)
     except OmipayError as error:
         assert str(error)  # either way out is right
     else:

@@ -22,7 +22,8 @@ from omipay_async import (
     ScanOrder,
 )
 from omipay_async.protocol.context import RequestContext
-from omipay_async.protocol.decoding import Decoded, ReplyDecoder
+from omipay_async.protocol.conversion import ModelConverter
+from omipay_async.protocol.decoding import Decoded, decode as decode_reply
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.protocol.reply import Received
 from omipay_async.testing import ManualClock
@@ -136,7 +137,7 @@ def fail(code: str | None, **fields: Any) -> dict[str, Any]:
 SYDNEY: Final = ZoneInfo("Australia/Sydney")
 READS: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.READ]
 MONEY: Final = [name for name, endpoint in ENDPOINTS.items() if endpoint.safety is Safety.MONEY]
-DECODER: Final = ReplyDecoder(SYDNEY)
+CONVERTER: Final = ModelConverter(SYDNEY)
 NUMBERS: Final = {"order_no": "TR1", "refund_no": "RF1", "out_order_no": "SEORD000001", "out_refund_no": "R-1"}
 """The numbers of the orders and refunds that calls are about."""
 
@@ -152,7 +153,7 @@ def read(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **r
 def decode(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Decoded[Any]:
     """Like :func:`read`, but an error is returned."""
     body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-    return DECODER.decode(context(endpoint), Received(status, body, **received))
+    return decode_reply(context(endpoint), Received(status, body, **received), CONVERTER)
 
 
 def context(endpoint: str) -> RequestContext:
