@@ -39,28 +39,27 @@ def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -
     Raises:
         InvalidRequest: the order does not have such a page, or the page must not get a signature.
     """
-    page: str | None
-    match order_or_url:
-        case str():
-            page, why = order_or_url, ""
-        case QROrder():
-            page, why = order_or_url.pay_url, _without("pay_url: the gateway's reply left it out", order_or_url)
-        case JSAPIOrder():
-            why = _without("pc_pay_url: make the order with show_pc_pay_url=True", order_or_url)
-            page = order_or_url.pc_pay_url
-        case _:
-            page, why = None, "must be a QROrder, a JSAPIOrder or a URL: no other order has a page to sign"
-    if page is None:
-        validation.reject("order_or_url", why)
-    page = validation.url("order_or_url", page)
+    page = validation.url("order_or_url", _page_of(order_or_url))
     address = urlsplit(page)
     if address.scheme != "https" and address.hostname not in {urlsplit(node).hostname for node in nodes}:
         validation.reject("order_or_url", "must be https, or on the host of the session's node")
     return page
 
 
-def _without(page: str, order: QROrder | JSAPIOrder) -> str:
-    return f"has no {page} (order_no {printable(order.order_no)})"
+def _page_of(order_or_url: QROrder | JSAPIOrder | str) -> str:
+    match order_or_url:
+        case str():
+            return order_or_url
+        case QROrder(pay_url=page):
+            missing = "pay_url: the gateway's reply left it out"
+        case JSAPIOrder(pc_pay_url=page):
+            missing = "pc_pay_url: make the order with show_pc_pay_url=True"
+        case _:
+            why = "must be a QROrder, a JSAPIOrder or a URL: no other order has a page to sign"
+            validation.reject("order_or_url", why)
+    if page is None:
+        validation.reject("order_or_url", f"has no {missing} (order_no {printable(order_or_url.order_no)})")
+    return page
 
 
 def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object) -> str:
