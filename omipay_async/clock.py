@@ -19,6 +19,7 @@ LAST_TURNS: Final = 200
 """How many turns of the event loop a question under way gets when the time of those who wait for its answer is over:
 more than it takes to deliver a reply of ordinary length that has arrived already."""
 _LAST_TRY_S: Final = 0.5
+_DATE_RESOLUTION_MS: Final = 2_000
 
 
 @runtime_checkable
@@ -179,6 +180,3 @@ class GatewayTime:
         changed = abs(offset - self.offset_ms) > _DATE_RESOLUTION_MS
         self.offset_ms = offset
         return changed
-
-
-_DATE_RESOLUTION_MS: Final = 2_000

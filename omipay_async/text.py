@@ -100,8 +100,7 @@ def printable(text: object, *, limit: int = LONGEST_EXCERPT) -> str:
     It is for text that cannot contain a secret of ours; ``redaction.excerpt`` is for whole replies. Bytes are read as
     UTF-8, and of any other object the ``str`` is shown.
     """
-    shown = beginning(text, limit + 1)
-    shown = escape_controls(shown)
+    shown = escape_controls(beginning(text, limit + 1))
     return shown if len(shown) <= limit else f"{shown[:limit]}..."
 
 

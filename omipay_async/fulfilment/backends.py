@@ -206,19 +206,19 @@ class MemoryBackend:
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
-        return Claim(self._take(Step.CLAIM, key, owner))
+        return Claim(self._apply(Step.CLAIM, key, owner))
 
     async def renew(self, key: str, owner: str) -> bool:
         """Let the lease last ``lease`` seconds from now. False: ``owner`` does not hold it any more."""
-        return bool(self._take(Step.RENEW, key, owner))
+        return bool(self._apply(Step.RENEW, key, owner))
 
     async def finish(self, key: str, owner: str) -> bool:
         """Record a success. False: another owner holds the lease, and nothing was recorded."""
-        return bool(self._take(Step.FINISH, key, owner))
+        return bool(self._apply(Step.FINISH, key, owner))
 
     async def release(self, key: str, owner: str) -> None:
         """Free ``key`` for the next delivery, if ``owner`` holds it."""
-        self._take(Step.RELEASE, key, owner)
+        self._apply(Step.RELEASE, key, owner)
 
     async def wake(self, key: str) -> None:
         """Wake the polls of ``key`` in each session that shares this backend."""
@@ -265,7 +265,7 @@ class MemoryBackend:
             note = self._notes.get(key)
         return None if note is None else note[1]
 
-    def _take(self, step: Step, key: str, owner: str) -> Claim | bool | None:
+    def _apply(self, step: Step, key: str, owner: str) -> Claim | bool | None:
         with self._lock:
             now = self._clock.monotonic()
             self._forget_expired(now)

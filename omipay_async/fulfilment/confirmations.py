@@ -22,6 +22,7 @@ import attrs
 
 from omipay_async.clock import LAST_TURNS, wait
 from omipay_async.errors import OmipayError, TransportError
+from omipay_async.protocol.endpoints import QUERY_ORDER
 
 from .backends import one_spelling
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 MOST_WAITING: Final = 1_000
 """How many bodies wait at most for a question to begin."""
-_ENDPOINT: Final = "QueryOrder"
 
 
 @attrs.frozen(eq=False)
@@ -227,7 +227,7 @@ class Confirmations:
 
 
 def _error(order_no: str, problem: str) -> TransportError:
-    return TransportError(f"order {order_no}: {problem}", endpoint=_ENDPOINT)
+    return TransportError(f"order {order_no}: {problem}", endpoint=QUERY_ORDER.name)
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -182,7 +182,7 @@ _NUMBERS: Final[dict[str, Callable[[Any, Any], str | None]]] = {
     "out_refund_no": _or_none(_own_number),
 }
 # The fields whose name or form on the wire differs from the attribute's.
-_WIRE_NAMES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
+_OVERRIDES: Final[dict[type[Any], dict[str, dict[str, Any]]]] = {
     new_orders.AppOrder: {"order_string": {"struct_hook": _text_or_json}},
     new_orders.AppletOrder: {
         "time_stamp": {"rename": "timeStamp", "struct_hook": _text_or_number},
@@ -249,7 +249,7 @@ class ModelConverter:
         fatal = [f"{name} {what}" for name, what in failures.items() if name in essential]
         if fatal:
             raise ValueError("; ".join(fatal))
-        on_the_wire = {_WIRE_NAMES.get(model, {}).get(name, {}).get("rename", name) for name in failures}
+        on_the_wire = {_OVERRIDES.get(model, {}).get(name, {}).get("rename", name) for name in failures}
         readable = {name: value for name, value in fields.items() if name not in on_the_wire}
         return converter.structure({**dict.fromkeys(_MAY_BE_MISSING.get(model, ())), **readable}, model)
 
@@ -279,7 +279,7 @@ def _new_converter(zone: tzinfo) -> cattrs.Converter:
     def structure_function(model: type[Any]) -> Callable[[Any, Any], Any]:
         names = {field.name for field in attrs.fields(model)}
         overrides: dict[str, Any] = {name: override(struct_hook=_NUMBERS[name]) for name in _NUMBERS if name in names}
-        overrides.update((name, override(**how)) for name, how in _WIRE_NAMES.get(model, {}).items())
+        overrides.update((name, override(**how)) for name, how in _OVERRIDES.get(model, {}).items())
         overrides["raw"] = override(struct_hook=lambda value, _: value)
         return make_dict_structure_fn(model, converter, **overrides)
 

@@ -28,8 +28,8 @@ from .tables import (
     entry_columns,
     entry_of,
     is_order,
+    is_storable,
     order_key,
-    storable,
     storable_number,
     storable_text,
     values_of,
@@ -128,13 +128,13 @@ class Entries:
 
         The call comes first, as in ``closing``: transactions that lock rows in the same sequence cannot deadlock.
         """
-        if order.out_order_no is not None and storable(order.amount):
+        if order.out_order_no is not None and is_storable(order.amount):
             await self._resolve_call_of(connection, m_number, order)
         now = self._dialect.now()
         reported = {
             "order_no": storable_text(order.order_no),
             "out_order_no": storable_number(order.out_order_no),
-            "amount": order.amount if storable(order.amount) else None,
+            "amount": order.amount if is_storable(order.amount) else None,
             "currency": storable_text(order.currency),
             "status": storable_text(order.status),
             "due_at": null() if order.is_failed else due_at,

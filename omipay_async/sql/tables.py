@@ -187,7 +187,7 @@ def storable_number(out_order_no: str | None) -> str | None:
     return None if out_order_no is None else bare(storable_text(out_order_no))
 
 
-def storable(amount: int) -> bool:
+def is_storable(amount: int) -> bool:
     """Whether both databases can store an amount. No call has a larger one."""
     return amount <= _LARGEST_AMOUNT
 
