@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,13 +11,12 @@ from aiohttp import web
 from omipay_async import AsyncOmipay
 from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
 from omipay_async.errors import ConfigurationError, InvalidRequest
-from tests.support.untyped import untyped
 
 from .support.raw_http import SUCCESS, Handler, Session, chunked, exchange
 from .support.web_servers import served_by_aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 
 def shop(session: Any, handler: Any) -> web.Application:
@@ -156,18 +153,3 @@ def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wr
     """The error does not wait for the first notification."""
     with pytest.raises(InvalidRequest, match="handler"):
         notification_handler(session, wrong)
-
-
-@pytest.fixture
-def without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    adapter = sys.modules["omipay_async.aiohttp"]
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
-    monkeypatch.delitem(sys.modules, "omipay_async.aiohttp")
-    yield
-    untyped(sys.modules["omipay_async"]).aiohttp = adapter  # as the import system has it
-
-
-def test_a_missing_extra_is_named(without_aiohttp: None) -> None:
-    """The error contains what to install."""
-    with pytest.raises(ImportError, match=r"omipay-async\[aiohttp\]"):
-        importlib.import_module("omipay_async.aiohttp")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import fastapi
@@ -19,13 +17,12 @@ from starlette.routing import Mount
 from omipay_async.asgi import session_app
 from omipay_async.errors import ConfigurationError, InvalidRequest
 from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route, omipay_dep
-from tests.support.untyped import untyped
 
 from .support.raw_http import SUCCESS, Handler, Session, answer
 from .support.web_servers import served_by_uvicorn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @pytest.fixture
@@ -349,18 +346,3 @@ def test_a_path_that_no_request_can_have_is_rejected_when_the_app_is_made(
     """Otherwise each notification would be answered 404."""
     with pytest.raises(ConfigurationError, match="path must begin with a slash"):
         notification_route(session, handler, path)
-
-
-@pytest.fixture
-def without_fastapi(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    adapter = sys.modules["omipay_async.fastapi"]
-    monkeypatch.setitem(sys.modules, "fastapi", None)
-    monkeypatch.delitem(sys.modules, "omipay_async.fastapi")
-    yield
-    untyped(sys.modules["omipay_async"]).fastapi = adapter  # as the import system has it
-
-
-def test_a_missing_extra_is_named(without_fastapi: None) -> None:
-    """The error contains what to install."""
-    with pytest.raises(ImportError, match=r"omipay-async\[fastapi\]"):
-        importlib.import_module("omipay_async.fastapi")

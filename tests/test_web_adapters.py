@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import fastapi
@@ -203,3 +205,14 @@ async def test_a_payment_in_the_sandbox_reaches_the_handler_over_the_wire(shop: 
         again = await exchange(port, gbk, headers=declared(gbk, "application/json; charset=GBK"))
         assert (again.status, again.body) == (200, SUCCESS)
     assert [fulfilled.order_no for fulfilled in handler.orders] == [order.order_no]
+
+
+@pytest.mark.parametrize("framework", ["aiohttp", "fastapi"])
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
+    """The error contains what to install."""
+    name = f"omipay_async.{framework}"
+    monkeypatch.setattr(name, sys.modules[name])  # put back in the end, as the import system has it
+    monkeypatch.setitem(sys.modules, framework, None)
+    monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ImportError, match=rf"omipay-async\[{framework}\]"):
+        importlib.import_module(name)

@@ -10,7 +10,6 @@ import redis.asyncio
 
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.redis import RedisBackend
-from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import FaultyBackend, Shop
 from tests.support.redis_server import RedisServer
 from tests.support.scripted_gateway import Gateway
@@ -19,11 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from omipay_async.fulfilment.backends import Backend
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+    from omipay_async.testing import ManualClock
 
 
 @pytest.fixture

@@ -41,11 +41,6 @@ PAID = order("PAID", out_order_no="T1-000231")
 
 
 @pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
 async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
     async with gateway.session(on_event=events.append) as omipay:
         yield omipay

@@ -13,10 +13,13 @@ import httpx
 from omipay_async import AsyncOmipay, RetryPolicy
 from omipay_async.protocol.signing import signature
 
+from . import canned_gateway
 from .canned_gateway import ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
+
+    from .canned_gateway import Call
 
 
 KEY: Final = "canary-key-0af61531c6c04ac4"
@@ -27,18 +30,10 @@ PAY_SIGN: Final = "CANARYPAYSIGN0123"
 APP_STRING: Final = "canary_app_id=1&biz=2"
 SECRETS: Final = (KEY, OLD_KEY, CODE, OPENID, PAY_SIGN, APP_STRING, "134canary%2Bcode%2F567", "canary_app_id")
 
-CALLS: Final[dict[str, Callable[[AsyncOmipay], Coroutine[Any, Any, Any]]]] = {
-    "GetExchangeRate": lambda omipay: omipay.get_exchange_rate("AUD", "CNY"),
-    "MakeQROrder": lambda omipay: omipay.make_qr_order(**ORDER, platform="ALIPAY"),
-    "MakeJSAPIOrder": lambda omipay: omipay.make_jsapi_order(**ORDER, redirect_url="https://shop.example/back"),
+CALLS: Final[dict[str, Call]] = {
+    **canned_gateway.CALLS,
     "MakeScanOrder": lambda omipay: omipay.make_scan_order(**ORDER, qrcode=CODE, pos_no="till-1"),
-    "MakeOnlineOrder": lambda omipay: omipay.make_online_order(**ORDER, type="web"),
-    "MakeAPPOrder": lambda omipay: omipay.make_app_order(**ORDER, platform="ALIPAYONLINE"),
     "MakeAppletOrder": lambda omipay: omipay.make_applet_order(**ORDER, app_id="wx2", customer_id=OPENID),
-    "QueryOrder": lambda omipay: omipay.query_order("TR1"),
-    "Refund": lambda omipay: omipay.refund(order_no="TR1", out_refund_no="R-1", amount=100),
-    "QueryRefund": lambda omipay: omipay.query_refund("RF1"),
-    "GetUserInfo": lambda omipay: omipay.get_user_info("https://shop.example/login"),
     "ConfirmCheckOut": lambda omipay: omipay.call("ConfirmCheckOut", {"token": CODE, "customer": OPENID}),
 }
 GOOD: Final[dict[str, Any]] = {

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import TYPE_CHECKING
 
 import pytest
 
 from omipay_async.clock import Deadline
-from omipay_async.testing import ManualClock
 from omipay_async.transport.attempt import Attempt, Node, Progress
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.evidence import cut_short
 from omipay_async.transport.failures import Failure
 
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """A clock that stands still."""
-    return ManualClock()
+if TYPE_CHECKING:
+    from omipay_async.testing import ManualClock
 
 
 async def ended_at_once(clock: ManualClock) -> None:
