@@ -75,7 +75,7 @@ THIRD_PARTY = {
         )
     }
     | {"sql"},
-    "asyncpg": {"sql", "sql.database"},
+    "asyncpg": {"sql", "sql.database", "sql.engines"},
     "aiosqlite": {"sql"},
     "greenlet": {"sql"},
     "fastapi": {"fastapi"},

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 from sqlalchemy import DateTime, event, func, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
@@ -33,6 +34,10 @@ _CONNECT_S: Final = 4.0
 _CLOSING_S: Final = 2.0
 """How long PostgreSQL may take to close the connections of an engine."""
 _LAST_TURNS_S: Final = 0.1
+_KEEPALIVE: Final = "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+"""After how many seconds PostgreSQL asks whether a silent client is still there; by default two hours. By then a
+firewall on the way has forgotten the connection, and a machine that lost its power keeps the locks of its handlers.
+"""
 _DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
 
 
@@ -106,7 +111,14 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         query["ssl"] = query.pop("sslmode")
         url = url.set(query=query)
     arguments = {"timeout": _CONNECT_S, "prepared_statement_name_func": _statement_name}
-    return create_async_engine(url, connect_args=arguments, pool_timeout=_CONNECT_S)
+    engine = create_async_engine(url, connect_args=arguments, pool_timeout=_CONNECT_S)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _: object) -> None:
+        with contextlib.suppress(asyncpg.PostgresError):  # the server's system may not have these options
+            connection.run_async(lambda driver: driver.execute(_KEEPALIVE, timeout=_CONNECT_S))
+
+    return engine
 
 
 def _statement_name() -> str:

@@ -228,6 +228,23 @@ async def test_sqlite_is_set_up_for_concurrency_and_durability(sqlite_url: str) 
         assert await execute(books, "PRAGMA busy_timeout") == [(4000,)]  # less than a transaction may take
 
 
+async def test_postgresql_soon_asks_after_a_client_that_is_silent(postgres_url: str) -> None:
+    """So no firewall forgets an idle connection, and a machine without power does not keep its locks for two hours."""
+    async with Books(postgres_url) as books:
+        options = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        assert [await execute(books, f"SHOW {option}") for option in options] == [[("60",)], [("10",)], [("3",)]]
+
+
+async def test_a_server_without_an_option_for_silent_clients_is_used(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every system has each of them."""
+    monkeypatch.setattr(engines, "_KEEPALIVE", "SET tcp_keepalives_idle = -1")
+    async with Books(postgres_url) as books:
+        await books.create_tables()
+        assert await books.unresolved() == []
+
+
 async def test_two_processes_give_no_statement_the_same_name(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
