@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+import traceback
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -14,8 +16,28 @@ from .text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-logger: Final = logging.getLogger("omipay_async")
-logger.addHandler(logging.NullHandler())
+
+class _Logger(logging.LoggerAdapter[logging.Logger]):
+    """The package's logger. What a filter or a handler of the user raises is printed, and goes no further.
+
+    Logging itself prints what a handler's formatter raises. But a filter that asks for the current web request, where
+    there is none, would raise in the place of an ``OutcomeUnknown``, or end a task that works in the background.
+    """
+
+    def log(self, level: int, msg: object, *args: object, **more: Any) -> None:
+        """Log ``msg``, as each of the other methods does."""
+        try:
+            self.logger.log(level, msg, *args, stacklevel=2, **more)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                raise
+            if logging.raiseExceptions:
+                with contextlib.suppress(OSError, ValueError):  # of a standard error that is closed
+                    traceback.print_exception(error)
+
+
+logger: Final = _Logger(logging.getLogger("omipay_async"))
+logger.logger.addHandler(logging.NullHandler())
 
 
 def _shown(number: str | None) -> str | None:
