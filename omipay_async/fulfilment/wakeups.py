@@ -8,6 +8,7 @@ which grows each time. Until then polls and waits go on by interval.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Final
 
 from omipay_async.clock import wait
@@ -58,7 +59,8 @@ class WakeUps:
             return
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            self._task = loop.create_task(self._keep_listening(self._listener))
+            # In a context of its own: it outlives whatever the caller's belongs to, such as a web request.
+            self._task = contextvars.Context().run(loop.create_task, self._keep_listening(self._listener))
 
     async def aclose(self) -> None:
         """Stop listening, and return once the task has ended, after five seconds at most: the backend may hang."""

@@ -241,9 +241,11 @@ class Poller:
         while (subject := self._scheduler.take(now)) is not None:
             subject.is_outdated = False
             limit = min(self._timeout, max(subject.deadline - now, _SHORTEST_QUESTION_S))
-            subject.question = loop.create_task(subject.topic.ask(subject.number, limit))
+            ask = subject.topic.ask(subject.number, limit)
+            subject.question = subject.context.copy().run(loop.create_task, ask)  # or in that of some other poll
             # Not in the task itself: a task that is cancelled before its first step runs no clean-up.
-            subject.question.add_done_callback(functools.partial(self._question_ended, subject))
+            ended = functools.partial(self._question_ended, subject)
+            subject.question.add_done_callback(ended, context=subject.context)
         self._set_timer()
 
     def _question_ended(self, subject: Subject[S], question: asyncio.Future[S]) -> None:

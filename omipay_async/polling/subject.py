@@ -18,6 +18,7 @@ the session is closed   it ends with ``SessionClosed``
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import enum
 import math
@@ -86,12 +87,14 @@ def is_temporary(error: BaseException, primary_node: str) -> bool:
 class Subject(Scheduled, Generic[S]):
     """One order or refund that is waited for."""
 
-    __slots__ = ("expired", "has_failed", "is_outdated", "number", "question", "topic", "waiters")
+    __slots__ = ("context", "expired", "has_failed", "is_outdated", "number", "question", "topic", "waiters")
 
     def __init__(self, topic: Topic[S], number: str) -> None:
         super().__init__()
         self.topic = topic
         self.number = number
+        self.context = contextvars.copy_context()
+        """That of the first waiter: hooks, logs and tracers that see a question find the web request that it is for."""
         self.waiters: list[Waiter[S]] = []
         self.question: asyncio.Future[S] | None = None
         """The question that is under way."""

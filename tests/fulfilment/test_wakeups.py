@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import itertools
 import logging
 from typing import TYPE_CHECKING
@@ -54,6 +55,26 @@ async def test_each_subscriber_is_called_for_its_own_kind(
         await backend.wake(key)
     assert sales == ["T1-000231"]
     assert [number for number in orders if not number.startswith("out:")] == ["TR1", "TR3"]
+
+
+async def test_it_listens_in_a_context_of_its_own(clock: ManualClock, channel: Channel) -> None:
+    """It outlives the web request that was the first to wait, and must not be taken for a part of it."""
+    web_request: contextvars.ContextVar[str] = contextvars.ContextVar("web_request")
+    seen: list[str | None] = []
+
+    class Seeing(SharedBackend):
+        @contextlib.asynccontextmanager
+        async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
+            seen.append(web_request.get(None))
+            async with super().listen(on_wake):
+                yield
+
+    wake_ups = WakeUps(Seeing(channel, clock), m_number="000034", clock=clock)
+    web_request.set("the first one")
+    wake_ups.listen()
+    await clock.advance(0)
+    await wake_ups.aclose()
+    assert seen == [None]
 
 
 async def test_the_other_subscribers_are_called_although_one_raises(
