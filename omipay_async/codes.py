@@ -248,14 +248,6 @@ class ErrorCode(enum.StrEnum):
         return _ERROR_CODES.get(value) if isinstance(value, str) else None
 
 
-# The documents' variants, each read as one member (PROTOCOL 3 and 4), also by `OrderStatus("PAYED")` and its like.
-# `.raw` keeps the word received.
-ORDER_STATUS_VARIANTS: Final[Mapping[str, OrderStatus]] = MappingProxyType(
-    {"PAYED": OrderStatus.PAID, "CLOSED": OrderStatus.SETTLED}
-)
-ERROR_CODE_VARIANTS: Final[Mapping[str, ErrorCode]] = MappingProxyType({"SIGN_TIMEOUOT": ErrorCode.SIGN_TIMEOUT})
-
-
 def order_status(word: str) -> OrderStatus | str:
     """The member for a status as received; a word that no document lists is returned unchanged."""
     return _ORDER_STATUSES.get(word, word)
@@ -271,6 +263,12 @@ def error_code(word: str) -> ErrorCode | str:
     return _ERROR_CODES.get(word, word)
 
 
-_ORDER_STATUSES: Final[dict[str, OrderStatus]] = {**OrderStatus.__members__, **ORDER_STATUS_VARIANTS}
+# With the documents' variants, each read as one member (PROTOCOL 3 and 4), also by `OrderStatus("PAYED")` and its like.
+# `.raw` keeps the word received.
+_ORDER_STATUSES: Final[dict[str, OrderStatus]] = {
+    **OrderStatus.__members__,
+    "PAYED": OrderStatus.PAID,
+    "CLOSED": OrderStatus.SETTLED,
+}
 _REFUND_STATUSES: Final[dict[str, RefundStatus]] = {member.casefold(): member for member in RefundStatus}
-_ERROR_CODES: Final[dict[str, ErrorCode]] = {**ErrorCode.__members__, **ERROR_CODE_VARIANTS}
+_ERROR_CODES: Final[dict[str, ErrorCode]] = {**ErrorCode.__members__, "SIGN_TIMEOUOT": ErrorCode.SIGN_TIMEOUT}

@@ -28,7 +28,6 @@ from omipay_async import (
     models,
     new_orders,
 )
-from omipay_async.codes import ORDER_STATUS_VARIANTS
 from omipay_async.protocol.endpoints import COMMON_ERROR_CODES, ENDPOINTS
 from tests.support.canned_gateway import CALLS, SIGNED, Gateway, as_sent, open_session, read, success
 from tests.support.vectors import FAILURES, ORDER_NO, REQUESTS, SUCCESSES
@@ -291,7 +290,7 @@ def test_there_are_eleven_endpoints() -> None:
     assert {endpoint.reply.__name__ for endpoint in ENDPOINTS.values()} <= {*vars(models), *vars(new_orders)}
 
 
-@pytest.mark.parametrize(("word", "status"), ORDER_STATUS_VARIANTS.items())
+@pytest.mark.parametrize(("word", "status"), [("PAYED", OrderStatus.PAID), ("CLOSED", OrderStatus.SETTLED)])
 def test_an_orders_status_in_english_spelling(word: str, status: OrderStatus) -> None:
     """PAYED is PAID and CLOSED is SETTLED, and both are paid. ``raw`` keeps the word."""
     order = read("QueryOrder", success("QueryOrder", result_code=word))
