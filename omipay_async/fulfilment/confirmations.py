@@ -97,11 +97,6 @@ class Confirmations:
         self._waiting_count = 0  # to count them anew for each body would take as long as all else
         self._under_way: dict[str, _Question] = {}
 
-    @property
-    def waiting(self) -> int:
-        """How many bodies wait for a question to begin."""
-        return self._waiting_count
-
     async def confirm(self, order_no: str, signature: str, timeout: float) -> Order:
         """Return what the gateway reports of an order, in answer to a question that begins after this call.
 

@@ -40,7 +40,6 @@ class ConnectionPool(Generic[T]):
     def __init__(self, slots: list[T]) -> None:
         size = len(slots)
         self._free = slots
-        self._size = size
         self.limits: dict[Priority, int] = {
             Priority.MONEY: size,
             Priority.READ: size,
@@ -52,21 +51,6 @@ class ConnectionPool(Generic[T]):
         self._waiting: dict[Priority, collections.OrderedDict[asyncio.Future[T], None]] = {
             priority: collections.OrderedDict() for priority in Priority
         }
-
-    @property
-    def under_way(self) -> int:
-        """How many slots are lent."""
-        return self._size - len(self._free)
-
-    @property
-    def idle(self) -> list[T]:
-        """The slots that are not lent."""
-        return self._free
-
-    @property
-    def waiting(self) -> int:
-        """How many requests wait for a slot."""
-        return sum(len(line) for line in self._waiting.values())
 
     def acquire_nowait(self, priority: Priority) -> T | None:
         """Borrow a slot if one is available at once; else None."""
