@@ -33,13 +33,11 @@ from omipay_async.text import bare
 
 from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER
-from .fields import is_absent, is_unreadable, issued_number, word_of
+from .fields import is_absent, issued_number, word_of
 from .jsontext import JSONObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from omipay_async.models import Order, Refund
 
     from .context import RequestContext
 
@@ -78,22 +76,6 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     if _foreign_number(context, raw) is not None:
         return None
     return issued_number(raw.get("order_no"))
-
-
-def disagrees(state: Order | Refund, name: str, expected: object) -> bool:
-    """Whether an order or a refund has another ``name`` than is ``expected``, or one that cannot be read.
-
-    What is missing on either side (None) does not disagree: the documents' own examples leave fields out.
-    """
-    if expected is None:
-        return False
-    actual = getattr(state, name)
-    return is_unreadable(state.raw.get(name)) if actual is None else bool(_bare(actual) != _bare(expected))
-
-
-def _bare(value: object) -> object:
-    # Databases fill text up with spaces.
-    return bare(value) if isinstance(value, str) else value
 
 
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:

@@ -25,7 +25,7 @@ from omipay_async.events import logger
 from omipay_async.models import Notification, Order
 from omipay_async.text import Secret, plain_text, printable
 
-from .consistency import disagrees
+from .expectation import disagrees
 from .jsontext import JSONObject, cleaned, json_object
 from .signing import was_issued
 
