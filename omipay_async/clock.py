@@ -1,4 +1,4 @@
-"""The clock that every wait and every timestamp comes from, its timers, and the gateway's clock as we know it."""
+"""The clock that every wait and timestamp comes from, its timers and waits, and the gateway's clock as we know it."""
 
 from __future__ import annotations
 
@@ -106,6 +106,12 @@ async def wait(clock: Clock, futures: Collection[asyncio.Future[Any]], seconds: 
         await asyncio.wait((*futures, alarm), return_when=asyncio.FIRST_COMPLETED)
     finally:
         timer.cancel()
+
+
+def retrieve(ended: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a task that has ended: asyncio logs one that nobody has retrieved."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future[Any]]], seconds: float) -> None:

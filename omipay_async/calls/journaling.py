@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.clock import wait
+from omipay_async.clock import retrieve, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -52,7 +52,7 @@ class CallJournal:
         """Write down that a call is about to be sent. If a failure is returned, it must not be sent."""
         entry = self._entry_of(call)
         opening = asyncio.create_task(_run(self._journal.opening, entry))
-        opening.add_done_callback(_retrieve)
+        opening.add_done_callback(retrieve)
         try:
             with CancelScope(self._clock, call.time_left(self._clock)) as call.scope:
                 await asyncio.wait((opening,))
@@ -106,7 +106,7 @@ class CallJournal:
 
     async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
         closing = asyncio.create_task(_run(self._journal.closing, entry, after))
-        closing.add_done_callback(_retrieve)
+        closing.add_done_callback(retrieve)
         try:
             await wait(self._clock, (closing,), CLOSING_S)
         finally:
@@ -148,11 +148,6 @@ def _loop_is_running() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()
 
 
 def _error_of(task: asyncio.Task[None]) -> JournalError | None:

@@ -18,7 +18,7 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.clock import drain, last_try_s, wait
+from omipay_async.clock import drain, last_try_s, retrieve, wait
 from omipay_async.errors import JournalError, OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.events import log_fields, logger
 from omipay_async.text import bare, printable
@@ -142,7 +142,7 @@ class ConfirmedOrders:
     def _ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
         if self._background.get(key) is task:
             del self._background[key]
-        _ = task.cancelled() or task.exception()  # retrieved here, because the caller may have been cancelled
+        retrieve(task)  # its caller may have been cancelled
 
     async def _wake_other_polls(self, order: Order) -> None:
         with _failure_logged(order, "other processes were not woken, their polls go on by interval"):
@@ -229,7 +229,7 @@ class ConfirmedOrders:
         if left <= 0:
             return None
         finding = asyncio.create_task(self._find_note(out_order_no, left))
-        finding.add_done_callback(lambda task: task.cancelled() or task.exception())
+        finding.add_done_callback(retrieve)
         try:
             await wait(self._clock, (finding, waiter))
         finally:

@@ -40,7 +40,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Final
 
-from omipay_async.clock import drain, wait
+from omipay_async.clock import drain, retrieve, wait
 from omipay_async.errors import BackendError, InvalidRequest, Outcome, SessionClosed
 from omipay_async.protocol import validation
 
@@ -205,8 +205,7 @@ class _Run:
     def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
         """Begin. The task is created directly, because a loop's task factory may run a task before it is known here."""
         self.task = asyncio.Task(self._execute(handler, deadline), loop=asyncio.get_running_loop())
-        # Its exception is retrieved here, because the caller may be gone by then and asyncio would warn.
-        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self.task.add_done_callback(retrieve)  # its caller may be gone by then
 
     def close(self) -> None:
         """End the wait for another process's claim. A run of an event loop that has ended does not wait any more."""

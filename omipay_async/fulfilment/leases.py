@@ -20,7 +20,7 @@ import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from omipay_async.clock import Deadline, wait
+from omipay_async.clock import Deadline, retrieve, wait
 from omipay_async.errors import BackendError, OmipayError
 from omipay_async.events import log_fields, logger
 from omipay_async.text import printable
@@ -265,7 +265,7 @@ async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float,
         OmipayError: what it raised.
     """
     asking = asyncio.create_task(_answer(request))
-    asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+    asking.add_done_callback(retrieve)
     try:
         await wait(clock, (asking,), seconds)
     finally:

@@ -29,7 +29,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from omipay_async.clock import held
+from omipay_async.clock import held, retrieve
 from omipay_async.errors import BackendError, ConfigurationError, JournalError, OmipayError
 
 from .engines import Dialect, begin_immediately, checked_engine, dispose, made_engine
@@ -236,8 +236,7 @@ class Database:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         self._abandoned.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved here, because the caller may have left
+        retrieve(task)  # its caller may have left
 
     def check_loop(self) -> None:
         """Raise :class:`ConfigurationError` if this was used in another event loop before."""

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from omipay_async.clock import retrieve
 from omipay_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ async def dispose(engine: AsyncEngine, drivers: Collection[Any]) -> None:
     ``drivers`` are asyncpg's objects for them. After two seconds they are closed without asking the server.
     """
     closing = asyncio.create_task(engine.dispose())
-    closing.add_done_callback(lambda task: task.cancelled() or task.exception())
+    closing.add_done_callback(retrieve)
     try:
         await asyncio.wait((closing,), timeout=_CLOSING_S)
     finally:
