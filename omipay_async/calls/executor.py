@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.errors import APIError, GatewayError, InvalidReply, NotSent, OmipayError
+from omipay_async.errors import APIError, GatewayError, InvalidReply, OmipayError
 from omipay_async.protocol.decoding import decode
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, believable_date_ms
 from omipay_async.protocol.reply import Received
@@ -19,7 +19,7 @@ from omipay_async.protocol.signing import Credentials, NonceProvider, new_nonce
 from omipay_async.text import joined
 from omipay_async.transport.attempt import Attempt, Node
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
-from omipay_async.transport.failures import Failed, Failure, session_closed, too_late
+from omipay_async.transport.failures import Failed, Failure, not_sent, session_closed, too_late
 from omipay_async.transport.pool import Priority
 
 from . import outcomes, retries
@@ -186,7 +186,6 @@ class CallExecutor:
 
     async def _wait_for_slot(self, call: CallState) -> Slot | Failed:
         began = self.clock.monotonic()
-        endpoint = call.request.endpoint.name
         try:
             with CancelScope(self.clock, call.time_left(self.clock)) as call.scope:
                 return await self.client.pool.acquire(call.priority)
@@ -196,8 +195,8 @@ class CallExecutor:
             call.waited_s += self.clock.monotonic() - began
         if why is CancelReason.CLOSED:
             return session_closed()
-        message = f"{endpoint}: not sent, no slot came free in time (max_in_flight requests are under way)"
-        return Failed(Failure.NO_TIME, NotSent(message, endpoint=endpoint))
+        why_not_sent = "no slot came free in time (max_in_flight requests are under way)"
+        return not_sent(Failure.NO_TIME, call.request.endpoint.name, why_not_sent)
 
     async def _write_down(self, call: CallState) -> Failed | None:
         if self.journal is None or not call.moves_money or call.entry is not None:

@@ -23,7 +23,7 @@ from omipay_async.clock import retrieve, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
-from omipay_async.transport.failures import Failed, Failure, session_closed
+from omipay_async.transport.failures import Failed, Failure, not_sent, session_closed
 
 from .observer import field_of, log_call
 
@@ -166,10 +166,10 @@ def _error_of(task: asyncio.Task[None]) -> JournalError | None:
 
 
 def _not_written(call: CallState, error: JournalError) -> Failed:
-    endpoint = call.request.endpoint.name
-    not_sent = NotSent(f"{endpoint}: not sent, it could not be written down first: {error}", endpoint=endpoint)
-    not_sent.__cause__ = error
-    return Failed(Failure.NO_JOURNAL, not_sent)
+    why = f"it could not be written down first: {error}"
+    failed = not_sent(Failure.NO_JOURNAL, call.request.endpoint.name, why)
+    failed.error.__cause__ = error
+    return failed
 
 
 def _closed(entry: JournalEntry, call: CallState, error: BaseException | None, result: Any) -> JournalEntry:

@@ -22,7 +22,7 @@ from omipay_async.protocol.redaction import excerpt
 
 from .attempt import Attempt, Progress
 from .cancellation import CancelReason
-from .failures import Failed, Failure, session_closed
+from .failures import Failed, Failure, not_sent, session_closed
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _NEVER_SENT: Final = (
@@ -64,8 +64,7 @@ def failed(
     if unsent and not attempt.node.base_url.startswith("https:"):
         unsent = not _was_dropped(error, handled)
     if unsent or attempt.progress is Progress.CONNECTING:
-        message = f"{attempt.endpoint}: not sent, {what}"
-        return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))
+        return not_sent(Failure.NEVER_SENT, attempt.endpoint, what)
     message = f"{attempt.endpoint}: no answer, {what}"
     return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
 

@@ -44,10 +44,14 @@ class Failed:
     error: OmipayError
 
 
+def not_sent(failure: Failure, endpoint: str, why: str) -> Failed:
+    """The failure of a request of which certainly nothing reached the gateway."""
+    return Failed(failure, NotSent(f"{endpoint}: not sent, {why}", endpoint=endpoint))
+
+
 def too_late(endpoint: str) -> Failed:
     """The failure of a money call that was not sent because too little of its time was left."""
-    message = f"{endpoint}: not sent, less than half of its time was left"
-    return Failed(Failure.NO_TIME, NotSent(message, endpoint=endpoint))
+    return not_sent(Failure.NO_TIME, endpoint, "less than half of its time was left")
 
 
 def session_closed() -> Failed:
