@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar, runtime_checkable
 import attrs
 
 from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
-from omipay_async.text import Secret, concealed, concealed_all, joined, percent_encoded, plain_text, plain_value
+from omipay_async.text import Secret, concealed, joined, percent_encoded, plain_text, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -150,14 +150,13 @@ def _tag(random: str, tags: hmac.HMAC) -> str:
     return tag.digest()[:8].hex()
 
 
-def checked_credentials(m_number: object, secret_key: object, previous_secret_keys: object) -> Credentials:
-    """The credentials, or a :class:`ConfigurationError` that names what is wrong. No local variable shows a key."""
-    m_number = plain_value(m_number)
-    secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)
-    named = [("m_number", m_number), ("secret_key", secret_key)]
-    named += [(f"previous_secret_keys[{index}]", key) for index, key in enumerate(previous_secret_keys)]
-    texts = [_checked_credential(name, value) for name, value in named]
-    return Credentials(plain_text(texts[0]), plain_text(texts[1]), tuple(plain_text(key) for key in texts[2:]))
+def checked_credentials(m_number: object, secret_key: Secret, previous_secret_keys: tuple[Secret, ...]) -> Credentials:
+    """The credentials, or a :class:`ConfigurationError` that names what is wrong."""
+    number = _checked_credential("m_number", plain_value(m_number))
+    _checked_credential("secret_key", secret_key)
+    for index, key in enumerate(previous_secret_keys):
+        _checked_credential(f"previous_secret_keys[{index}]", key)
+    return Credentials(plain_text(number), secret_key, previous_secret_keys)
 
 
 def _checked_credential(name: str, value: object) -> str:

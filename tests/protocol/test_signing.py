@@ -17,7 +17,6 @@ from omipay_async.protocol.signing import (
     Credentials,
     NonceProvider,
     TaggedNonces,
-    checked_credentials,
     checked_nonce,
     new_nonce,
     signature,
@@ -25,6 +24,7 @@ from omipay_async.protocol.signing import (
 )
 from omipay_async.testing import ManualClock
 from omipay_async.text import Secret
+from tests.support.set_up import KEY, made
 from tests.support.vectors import M_NUMBER, NONCE, SECRET_KEY, SIGN, TIMESTAMP
 
 MERCHANT = Credentials(M_NUMBER, SECRET_KEY)
@@ -104,15 +104,15 @@ def test_credentials_that_cannot_work_are_refused_by_name(
 ) -> None:
     """The message names the argument and shows no key."""
     with pytest.raises(ConfigurationError) as refusal:
-        checked_credentials(m_number, secret_key, previous)
+        made(m_number=m_number, secret_key=secret_key, previous_secret_keys=previous)
     assert str(refusal.value).startswith(f"{named} ")
     assert "hunter2" not in str(refusal.value)
 
 
 def test_one_previous_key_need_not_be_in_a_list() -> None:
     """A string is one key."""
-    assert checked_credentials("1", "new", "old").keys == ("new", "old")
-    assert checked_credentials("1", "new", ["old", "older"]).keys == ("new", "old", "older")
+    assert made(previous_secret_keys="old")._executor.credentials.keys == (KEY, "old")
+    assert made(previous_secret_keys=["old", "older"])._executor.credentials.keys == (KEY, "old", "older")
 
 
 def test_the_keys_of_credentials_are_secrets() -> None:
