@@ -66,13 +66,9 @@ def fields_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
             first[key] = value
             continue
         repeated.append(key)
-        if not _same(first[key], value):
+        if type(value) is not type(first[key]) or value != first[key]:  # True == 1, but they are different values
             conflicts.append(key)
     return JSONObject(dict(stripped), tuple(repeated), tuple(conflicts))
-
-
-def _same(one: object, other: object) -> bool:
-    return type(one) is type(other) and one == other  # True == 1, but they are different values
 
 
 _JSON: Final = json.JSONDecoder(  # made once: json.loads(parse_float=...) would make one on each call

@@ -95,8 +95,9 @@ class Entries:
         numbers = {
             name: func.coalesce(CALL.c[name], values[name]) for name in ("order_no", "refund_no", "status", "currency")
         }
+        is_not_done = or_(CALL.c.outcome.is_(None), CALL.c.outcome != JournalOutcome.DONE)
         verdict = {
-            name: case((and_(may_change, _is_not_done()), values[name]), else_=CALL.c[name])
+            name: case((and_(may_change, is_not_done), values[name]), else_=CALL.c[name])
             for name in ("outcome", "error", "closed_at")
         }
         insert = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
@@ -321,10 +322,6 @@ def _takes_back(row: Any, outcome: JournalOutcome, order_no: str | None) -> bool
     if order_no is None:
         return outcome is not JournalOutcome.DONE
     return order_key(order_no) != order_key(row.order_no)
-
-
-def _is_not_done() -> Any:
-    return or_(CALL.c.outcome.is_(None), CALL.c.outcome != JournalOutcome.DONE)
 
 
 def _check(entry: JournalEntry) -> None:
