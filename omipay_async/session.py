@@ -11,9 +11,9 @@ from .codes import Region, Safety
 from .errors import ConfigurationError
 from .fulfilment.methods import NotificationMethods
 from .polling.methods import PollMethods
-from .protocol import endpoints, pages, validation
+from .protocol import pages, validation
 from .protocol.signing import checked_credentials
-from .text import Secret, concealed, concealed_all, concealed_proxy, hidden, hidden_values, joined, plain_text
+from .text import Secret, concealed, concealed_all, concealed_proxy, hidden, hidden_values
 
 if TYPE_CHECKING:
     import os
@@ -321,9 +321,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         document shows this endpoint on the node AU only.
         """
         self._life.ensure_open()
-        query = validation.query(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri})
         base_url = self._executor.nodes.in_order()[0].base_url
-        return plain_text(joined(base_url, endpoints.GET_USER_INFO.path, "?", query, "&", self._signed_query()))
+        return pages.login_page(base_url, self._signed_query, redirect_uri)
 
     def parse_wechat_login(self, url_or_query: str) -> WeChatUser:
         """Who logged in, from the URL that the browser returned to. EN 2.9.

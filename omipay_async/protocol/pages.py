@@ -71,6 +71,12 @@ def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object
     return plain_text(joined(address, joint, signed_query(), end))
 
 
+def login_page(base_url: str, signed_query: Callable[[], str], redirect_uri: object) -> str:
+    """The URL at which a customer logs in; ``base_url`` is that of the node."""
+    query = validation.query(GET_USER_INFO, {"redirect_uri": redirect_uri})
+    return plain_text(joined(base_url, GET_USER_INFO.path, "?", query, "&", signed_query()))
+
+
 _LARGEST_QUERY: Final = 64 * 1024
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/")
 
