@@ -17,6 +17,7 @@ from tests.support.scripted_gateway import Gateway
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from omipay_async import AsyncOmipay, Event
     from omipay_async.fulfilment.backends import Backend
     from omipay_async.testing import ManualClock
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 @pytest.fixture
 def gateway(clock: ManualClock) -> Gateway:
     return Gateway(clock)
+
+
+@pytest.fixture
+async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
+    async with gateway.session(on_event=events.append) as omipay:
+        yield omipay
 
 
 @pytest.fixture

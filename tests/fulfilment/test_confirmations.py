@@ -20,8 +20,6 @@ from omipay_async.fulfilment.confirmations import MOST_WAITING, Confirmations
 from tests.support.scripted_gateway import Gateway, Held, Shop, begin, check_answer, notification, order, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from omipay_async import AsyncOmipay
     from omipay_async.testing import ManualClock
 
@@ -276,12 +274,6 @@ async def test_what_was_under_way_in_an_event_loop_that_ended_is_forgotten(
 
 
 # -- whole notifications ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
-    async with gateway.session() as omipay:
-        yield omipay
 
 
 async def test_a_signature_that_was_confirmed_for_one_order_is_refused_for_any_other(

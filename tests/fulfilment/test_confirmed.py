@@ -23,7 +23,7 @@ from tests.support.scripted_gateway import Gateway, Shop, begin, check_answer, n
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from omipay_async import AsyncOmipay
     from omipay_async.testing import ManualClock
@@ -41,12 +41,6 @@ def paid(gateway: Gateway) -> None:
 @pytest.fixture
 def shop() -> Shop:
     return Shop()
-
-
-@pytest.fixture
-async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
-    async with gateway.session() as omipay:
-        yield omipay
 
 
 async def result_at_once(clock: ManualClock, settling: Any) -> Any:

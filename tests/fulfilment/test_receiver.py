@@ -32,18 +32,10 @@ from tests.support.scripted_gateway import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from omipay_async import AsyncOmipay, Event
     from omipay_async.testing import ManualClock
 
 PAID = order("PAID", out_order_no="T1-000231")
-
-
-@pytest.fixture
-async def omipay(gateway: Gateway, events: list[Event]) -> AsyncIterator[AsyncOmipay]:
-    async with gateway.session(on_event=events.append) as omipay:
-        yield omipay
 
 
 @pytest.fixture
