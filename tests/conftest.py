@@ -16,6 +16,7 @@ from omipay_async.testing import ManualClock
 
 from .support.canaries import Echo
 from .support.raw_http import Handler, Session
+from .support.scripted_gateway import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -45,6 +46,12 @@ def clock() -> ManualClock:
 def events() -> list[Event]:
     """A list of events, for ``on_event=events.append``."""
     return []
+
+
+@pytest.fixture
+def gateway(clock: ManualClock) -> Gateway:
+    """A gateway in memory that answers as a test has scripted it."""
+    return Gateway(clock)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A scripted gateway, a once-guard with a backend that can fail, a guard of another process, a shop, a real Redis."""
+"""A session, a once-guard with a backend that can fail, a guard of another process, a shop, a real Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.redis import RedisBackend
 from tests.support.fulfilment_doubles import FaultyBackend, Shop
 from tests.support.redis_server import RedisServer
-from tests.support.scripted_gateway import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -20,11 +19,7 @@ if TYPE_CHECKING:
     from omipay_async import AsyncOmipay, Event
     from omipay_async.fulfilment.backends import Backend
     from omipay_async.testing import ManualClock
-
-
-@pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    return Gateway(clock)
+    from tests.support.scripted_gateway import Gateway
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.scripted_gateway import Gateway
 from tests.support.shared_backend import Channel, SharedBackend
 
 if TYPE_CHECKING:
@@ -14,11 +13,7 @@ if TYPE_CHECKING:
 
     from omipay_async import AsyncOmipay, Event
     from omipay_async.testing import ManualClock
-
-
-@pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    return Gateway(clock)
+    from tests.support.scripted_gateway import Gateway
 
 
 @pytest.fixture

@@ -61,11 +61,6 @@ PAID = order("PAID", out_order_no="T1-000231")
 
 
 @pytest.fixture
-def gateway(clock: ManualClock) -> Gateway:
-    return Gateway(clock)
-
-
-@pytest.fixture
 async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
     async with gateway.session() as omipay:
         yield omipay
