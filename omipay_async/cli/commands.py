@@ -153,9 +153,9 @@ def sandbox(
 ) -> Job:
     """Serve a gateway to develop against, and print the environment variables to set.
 
-    It has every endpoint, pay pages for browsers, notifications, and at its root a
-    dashboard on which orders are paid, declined and settled. Its merchant is for
-    tests, with a key that works nowhere else. It answers only this machine.
+    It has every endpoint, pay pages for browsers, notifications, and at its root
+    a dashboard on which orders are paid, declined and settled. Its merchant is
+    for tests, with a key that works nowhere else. It answers only this machine.
 
       omipay sandbox --port 8000 --notify-delay 2
     """
@@ -207,8 +207,9 @@ def qr(
 ) -> Job:
     """Make an order, draw its QR code, and wait until it is paid.
 
-    The order's number is shown first, so that "omipay query" can ask about it later.
-    With --json each line is an object: first the order, then what became of it.
+    The order's number is shown first, so that "omipay query" can ask about it
+    later. With --json each line is an object: first the order, then what became
+    of it.
 
       omipay qr "Flat white" 450 AUD T1-000231 WECHATPAY
       omipay qr "Flat white" 450 AUD T1-000232 ALIPAY --png code.png --no-wait
@@ -250,14 +251,14 @@ def scan(
 ) -> Job:
     """Charge the payment code that a customer shows, and wait for the password.
 
-    Other users of this machine can see the arguments of a command with "ps". Where
-    that matters, write - in place of the code.
+    Other users of this machine can see the arguments of a command with "ps".
+    Where that matters, write - in place of the code.
 
       omipay scan "Flat white" 450 AUD T1-000231 280000000000000001 till-1
       scanner | omipay scan "Flat white" 450 AUD T1-000231 - till-1 --yes --json
 
-    On exit code 3 nobody knows whether the customer was charged: do not scan again
-    for this sale. With --json the last line shows what became of it.
+    On exit code 3 nobody knows whether the customer was charged: do not scan
+    again for this sale. With --json the last line shows what became of it.
     """
     from . import exit_codes, orders
 
@@ -278,8 +279,8 @@ def query(order_no: OrderNo, wait: Wait = False, timeout: Timeout = 120.0, json:
     """Ask the gateway about an order. Only this answer shows whether it is paid.
 
     Exit code 0 means that the gateway answered, not that the order is paid: read
-    "status", or "is_paid" with --json. With --wait, 0 means that it is paid, and 1
-    that it will not be paid.
+    "status", or "is_paid" with --json. With --wait, 0 means that it is paid, and
+    1 that it will not be paid.
 
       omipay query TR1812060010011263009795
       omipay query TR1812060010011263009795 --wait --timeout 600
@@ -352,9 +353,9 @@ def verify(
 ) -> Job:
     """Explain a notification: which check it fails, and what the gateway answers.
 
-    A valid signature does not prove a payment: it does not cover the body. Without
-    --confirm, exit code 0 means that every check passed. With it, 0 means that the
-    order is paid as the body says, however old the body is.
+    A valid signature does not prove a payment: it does not cover the body.
+    Without --confirm, exit code 0 means that every check passed. With it, 0 means
+    that the order is paid as the body says, however old the body is.
 
       omipay verify notification.json
       pbpaste | omipay verify --confirm
@@ -374,9 +375,10 @@ def doctor(
 ) -> Job:
     """Check the connection to the gateway with one harmless signed query.
 
-    It checks configuration, notify_url, DNS, TLS, this machine's clock and the key,
-    and gives advice. The test notification of --notify is about an order that no
-    gateway has. A program that asks the gateway first rejects it: this is right.
+    It checks configuration, notify_url, DNS, TLS, this machine's clock and the
+    key, and gives advice. The test notification of --notify is about an order
+    that no gateway has. A program that asks the gateway first rejects it: this is
+    right.
 
       omipay doctor
       omipay doctor --notify

@@ -40,9 +40,9 @@ def calls(*names: str) -> Iterator[ast.Call]:
 
 
 def help_paragraphs(command: Any) -> Iterator[str]:
-    """Each paragraph of the help of a command, its parameters and its commands, in one line."""
+    """Each paragraph of the help of a command, its parameters and its commands."""
     for owner in (command, *command.params):
-        yield from (" ".join(part.split()) for part in (getattr(owner, "help", None) or "").split("\n\n") if part)
+        yield from (part for part in (getattr(owner, "help", None) or "").split("\n\n") if part)
     for each in getattr(command, "commands", {}).values():
         yield from help_paragraphs(each)
 
@@ -74,9 +74,16 @@ def test_nothing_is_shown_that_cannot_be_translated() -> None:
 
 def test_every_help_text_has_a_translation_and_none_is_stale() -> None:
     """Except examples of commands, which are the same in both languages."""
-    found = set(help_paragraphs(typer.main.get_command(app)))
+    found = {" ".join(paragraph.split()) for paragraph in help_paragraphs(typer.main.get_command(app))}
     assert set(CHINESE_HELP) <= found
     assert all(re.match(r"omipay [a-z]", paragraph) for paragraph in found - set(CHINESE_HELP))
+
+
+def test_the_lines_of_a_help_text_fit_in_80_columns() -> None:
+    """With a column at each side. Typer keeps the line breaks of a paragraph, and would break each line once more."""
+    for paragraph in help_paragraphs(typer.main.get_command(app)):
+        lines = paragraph.splitlines()
+        assert len(lines) == 1 or paragraph.startswith(" ") or max(map(len, lines)) <= 78, paragraph
 
 
 def test_help_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
