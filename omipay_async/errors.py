@@ -40,15 +40,17 @@ from __future__ import annotations
 
 import copy
 import enum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .text import escape_controls
+from .text import escape_controls, portable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .codes import ErrorCode
     from .models import Order, Refund
+
+E = TypeVar("E", bound="OmipayError")
 
 
 class Outcome(enum.StrEnum):
@@ -77,14 +79,15 @@ class OmipayError(Exception):
         error.outcome = outcome
         return error
 
+    def __copy__(self) -> Self:
+        return _revive(type(self), self.args, self.__dict__, self.__cause__)
+
     def __reduce__(self) -> tuple[Callable[..., OmipayError], tuple[Any, ...]]:
         # Keyword-only fields and the cause do not survive BaseException's own __reduce__.
-        return _revive, (type(self), self.args, self.__dict__, self.__cause__)
+        return _revive, (type(self), self.args, self.__dict__, portable(self.__cause__))
 
 
-def _revive(
-    kind: type[OmipayError], args: tuple[Any, ...], fields: Mapping[str, Any], cause: BaseException | None
-) -> OmipayError:
+def _revive(kind: type[E], args: tuple[Any, ...], fields: Mapping[str, Any], cause: BaseException | None) -> E:
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(fields)
@@ -97,10 +100,7 @@ class ConfigurationError(OmipayError):
 
 
 class InvalidRequest(OmipayError, ValueError):
-    """An argument was rejected before anything was sent. The message names it and what is wrong with it.
-
-    ``parameter`` is the argument's name.
-    """
+    """An argument, ``parameter``, was rejected before anything was sent. The message says what is wrong with it."""
 
     outcome = Outcome.NOT_DONE
 

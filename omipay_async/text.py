@@ -1,4 +1,5 @@
-"""Plain values, text without what nobody sees around it, foreign text that is safe to show, and secrets. No I/O.
+"""Plain values, text without what nobody sees around it, foreign text that is safe to show, exceptions that can be
+pickled, and secrets. No I/O.
 
 Text from the gateway, a proxy or a stranger is escaped here before it is put in a message, a log record, an event, a
 terminal or a page. Characters that control a terminal or a log reader, that change the order of what a person reads, or
@@ -7,8 +8,11 @@ that are invisible are written as JSON escapes (``\\u001b``), so that JSON text 
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import math
+import pickle
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
@@ -80,6 +84,17 @@ def plain_value(value: object) -> object:
 def bare(text: str) -> str:
     """``text`` without the spaces and invisible characters around it, which have no meaning there."""
     return text.strip(INVISIBLE)
+
+
+def portable(error: BaseException | None) -> BaseException | None:
+    """``error``, or another with its name and text in its place, if it would not survive pickling and copying.
+
+    That of another program may hold a lock, belong to a local class, or need arguments that it does not keep.
+    """
+    with contextlib.suppress(Exception):
+        pickle.dumps(copy.deepcopy(error))
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def escape_controls(text: str) -> str:

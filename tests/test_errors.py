@@ -160,6 +160,29 @@ def test_errors_survive_process_pools_and_task_queues(name: str, how: str) -> No
     assert twin.__cause__.args == (104, "cut")
 
 
+class Needy(Exception):
+    """As httpx.HTTPStatusError: it can be pickled, but not read again."""
+
+    def __init__(self, message: str, *, request: object) -> None:
+        super().__init__(message)
+        self.request = request
+
+
+def test_an_error_survives_although_its_cause_does_not() -> None:
+    """A journal, a backend or a nonce provider may raise anything. A name and a text take its place."""
+
+    class Local(Exception):
+        """No other process can import it."""
+
+    for cause in (Local("no disk"), Needy("no disk", request=None)):
+        error = errors.JournalError("not written")
+        error.__cause__ = cause
+        assert copy.copy(error).__cause__ is cause
+        for twin in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+            assert (type(twin), str(twin)) == (errors.JournalError, "not written")
+            assert str(twin.__cause__) == f"{type(cause).__name__}: no disk"
+
+
 def test_a_chain_of_our_own_errors_survives_too() -> None:
     """OutcomeUnknown is pickled with its cause."""
     error = errors.OutcomeUnknown("nobody knows", endpoint="Refund")

@@ -23,7 +23,7 @@ from omipay_async.errors import (
 )
 from omipay_async.events import logger
 from omipay_async.models import Notification, Order
-from omipay_async.text import Secret, plain_text, printable
+from omipay_async.text import Secret, plain_text, portable, printable
 
 from .expectation import disagrees
 from .jsontext import JSONObject, cleaned, json_object
@@ -205,6 +205,11 @@ class NotificationReply:
     """Whether the handler ran for this delivery, and succeeded."""
     error: BaseException | None = None
     """Why the answer is FAIL."""
+
+    def __reduce__(self) -> tuple[type[NotificationReply], tuple[Any, ...]]:
+        # A handler may raise anything.
+        error = portable(self.error)
+        return NotificationReply, (self.status, self.body, self.headers, self.order, self.ran, error)
 
 
 def _headers() -> dict[str, str]:

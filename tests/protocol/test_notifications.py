@@ -370,11 +370,16 @@ def test_a_rejected_body_is_logged_without_its_content(caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("how", ["pickle", "copy", "deepcopy"])
 def test_replies_survive_process_pools_and_task_queues(how: str) -> None:
-    """A reply can be pickled and copied."""
+    """A reply can be pickled and copied, whatever a handler raised."""
+
+    class Local(Exception):
+        """No other process can import it."""
+
     order = Order(order_no="TR1", status="PAID", out_order_no="A-1", currency="AUD", amount=100)
     for reply in (
         notifications.success(order, ran=True),
         notifications.failure(400, MalformedNotification("no"), order),
+        notifications.failure(500, Local("no stock"), order),
     ):
         twin = pickle.loads(pickle.dumps(reply)) if how == "pickle" else getattr(copy, how)(reply)
         assert (twin.status, twin.body, twin.headers, twin.order, twin.ran) == (
@@ -384,4 +389,5 @@ def test_replies_survive_process_pools_and_task_queues(how: str) -> None:
             order,
             reply.ran,
         )
-        assert type(twin.error) is type(reply.error)
+        assert type(twin.error) in {type(reply.error), RuntimeError}
+        assert str(twin.error).endswith(str(reply.error))
