@@ -103,15 +103,17 @@ class NotificationReceiver:
         """Return the order that a body names, as the gateway reports it."""
         limit = self._gateway.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
         with self._life.in_use():
-            notification = self._parse(body)
-            signature = _fingerprint(notification)
-            self._check_replay(signature, notification.order_no)
-            order = await self._ask(notification.order_no, signature, limit)
-            self._check_replay(signature, notification.order_no)
-            notifications.compare(notification, order)
-            self._remember_signature(signature, order.order_no)
-            await self._confirmed.confirm(order)
-            return order
+            return await self._confirm(self._parse(body), limit)
+
+    async def _confirm(self, notification: Notification, limit: float) -> Order:
+        signature = _fingerprint(notification)
+        self._check_replay(signature, notification.order_no)
+        order = await self._ask(notification.order_no, signature, limit)
+        self._check_replay(signature, notification.order_no)
+        notifications.compare(notification, order)
+        self._remember_signature(signature, order.order_no)
+        await self._confirmed.confirm(order)
+        return order
 
     async def _ask(self, order_no: str, signature: str, limit: float) -> Order:
         try:
@@ -144,8 +146,6 @@ class NotificationReceiver:
         limit = validation.seconds("timeout", timeout, above=True)
         began = self._clock.monotonic()
         reply = await self._received(body, handler, limit)
-        if isinstance(reply.error, NotificationError):
-            notifications.log_refusal(reply.error)
         self._events.emit(
             Event(
                 "notification",
@@ -159,13 +159,19 @@ class NotificationReceiver:
 
     async def _received(self, body: SealedBody, handler: Handler, limit: float) -> NotificationReply:
         began = self._clock.monotonic()
+        order_no = None  # of a body whose signature is valid
         try:
-            order = await self.confirm(body, limit)
+            with self._life.in_use():
+                notification = self._parse(body)
+                order_no = notification.order_no
+                order = await self._confirm(notification, limit)
         except NotificationError as error:
+            notifications.log_refusal(error, order_no)
             status = 409 if isinstance(error, UnconfirmedNotification) else 403
             return notifications.failure(400 if isinstance(error, MalformedNotification) else status, error)
         except OmipayError as error:
-            logger.warning("a notification could not be confirmed, so the gateway is to deliver it again: %s", error)
+            text = "a notification could not be confirmed, so the gateway is to deliver it again: %s"
+            logger.warning(text, error, extra=log_fields(order_no=order_no))
             return notifications.failure(503, error)
         wait_timeout = max(0.0, began + limit - self._clock.monotonic())
         watched = _WatchedHandler(handler)

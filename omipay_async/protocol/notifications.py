@@ -21,7 +21,7 @@ from omipay_async.errors import (
     StaleNotification,
     UnconfirmedNotification,
 )
-from omipay_async.events import logger
+from omipay_async.events import log_fields, logger
 from omipay_async.models import Notification, Order
 from omipay_async.text import Secret, plain_text, portable, printable
 
@@ -226,6 +226,7 @@ def failure(status: int, error: BaseException, order: Order | None = None) -> No
     return NotificationReply(status, b'{"return_code": "FAIL"}', _headers(), order, error=error)
 
 
-def log_refusal(error: NotificationError) -> None:
-    """Log that a body was rejected, without quoting it."""
-    logger.warning("a notification was refused: %s: %s", type(error).__name__, error)
+def log_refusal(error: NotificationError, order_no: str | None = None) -> None:
+    """Log that a body was rejected, without quoting it; ``order_no`` is that of a body whose signature is valid."""
+    extra = log_fields(order_no=order_no)
+    logger.warning("a notification was refused: %s: %s", type(error).__name__, error, extra=extra)

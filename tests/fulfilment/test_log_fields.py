@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from omipay_async import Event, Order, OrderStatus, PollTimeout
+from omipay_async import Event, Order, OrderStatus, PollTimeout, UnconfirmedNotification
 from tests.support.fulfilment_doubles import FaultyBackend, gone
 from tests.support.scripted_gateway import Gateway, Shop, begin, notification, order, outcome, refund
 
@@ -89,6 +89,40 @@ async def test_a_claim_that_is_not_renewed_and_not_released(
         await outcome(delivery)
     assert found(caplog, "a claim could not be renewed: order TR1: ") == (None, "TR1", None, None, None)
     assert found(caplog, "begins before it ends: order TR1: ") == (None, "TR1", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(order("PAYING"), "a notification was refused"), (httpx.Response(502), "could not be confirmed")],
+)
+async def test_a_notification_that_is_not_confirmed(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture, answer: Any, words: str
+) -> None:
+    """The order that a validly signed body names."""
+    gateway.on("TR1", answer)
+    async with gateway.session() as omipay:
+        await omipay.receive_notification(notification(clock), Shop().handle)
+    assert found(caplog, words) == (None, "TR1", None, None, None)
+
+
+async def test_a_body_that_anybody_could_have_sent(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    """It is about no order."""
+    async with gateway.session() as omipay:
+        await omipay.receive_notification(b"{}", Shop().handle)
+    assert found(caplog, "a notification was refused") == (None,) * 5
+
+
+async def test_an_error_of_a_handler_is_no_refusal(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever class it has."""
+
+    async def fail(_: Order) -> None:
+        raise UnconfirmedNotification("another session said so")
+
+    async with gateway.session() as omipay:
+        await omipay.receive_notification(notification(clock), fail)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 async def test_an_order_whose_answer_has_no_number_of_the_merchant(
