@@ -72,10 +72,10 @@ def notification_handler(
     FAIL before it is read to its end.
 
     Raises:
-        InvalidRequest: ``handler`` cannot be called.
+        InvalidRequest: ``handler`` cannot be called with the order alone.
         ConfigurationError: the first argument is something else.
     """
-    validation.handler(handler)
+    validation.handler(handler, "order")
     find = _finder(omipay)
 
     async def notify(request: web.Request) -> web.Response:

@@ -136,10 +136,10 @@ def notification_route(
     since the gateway may not follow the redirect that FastAPI would answer with.
 
     Raises:
-        InvalidRequest: ``handler`` cannot be called.
+        InvalidRequest: ``handler`` cannot be called with the order alone.
         ConfigurationError: the first argument is something else, or ``path`` does not begin with a slash.
     """
-    validation.handler(handler)
+    validation.handler(handler, "order")
     dependency = _dependency(omipay_or_dependency)
     _check_path(path)
     router = APIRouter()

@@ -290,7 +290,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             SessionClosed: the session was closed before the handler could begin; ``order_no`` is what to ask about.
             Exception: what the handler raised; the next call runs it again.
         """
-        validation.handler(handler)
+        validation.handler(handler, "order")
         paid = await self.poll_until_paid(
             order, first_wait=first_wait, interval=interval, timeout=timeout, on_status=on_status
         )

@@ -148,7 +148,7 @@ def test_what_is_neither_session_nor_key_is_rejected_when_the_app_is_made(wrong:
         notification_handler(wrong, handler)
 
 
-@pytest.mark.parametrize("wrong", [None, "handler"])
+@pytest.mark.parametrize("wrong", [None, "handler", lambda order, connection: None])
 def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wrong: Any) -> None:
     """The error does not wait for the first notification."""
     with pytest.raises(InvalidRequest, match="handler"):

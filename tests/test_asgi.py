@@ -182,7 +182,7 @@ def test_an_argument_that_is_neither_session_nor_getter_is_refused(wrong: Any, h
     with pytest.raises(ConfigurationError, match="omipay_or_getter"):
         notification_app(wrong, handler)
     with pytest.raises(InvalidRequest, match="handler"):
-        notification_app(untyped(lambda: None), untyped(wrong if wrong is not AsyncOmipay else None))
+        notification_app(untyped(lambda: None), untyped(wrong if wrong is not AsyncOmipay else lambda: None))
 
 
 # -- the session ------------------------------------------------------------------------------------------------------

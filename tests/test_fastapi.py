@@ -332,7 +332,7 @@ def test_what_is_neither_session_nor_dependency_is_rejected_when_the_app_is_made
         notification_route(wrong, handler)
 
 
-@pytest.mark.parametrize("wrong", [None, "handler"])
+@pytest.mark.parametrize("wrong", [None, "handler", lambda order, connection: None])
 def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wrong: Any) -> None:
     """The error does not wait for the first notification."""
     with pytest.raises(InvalidRequest, match="handler"):

@@ -32,7 +32,7 @@ def notification_app(
     passed on in UTF-8. A body over 64 KiB is answered with 413 and FAIL before it is read to its end.
 
     Raises:
-        InvalidRequest: ``handler`` cannot be called.
+        InvalidRequest: ``handler`` cannot be called with the order alone.
         ConfigurationError: the first argument is neither a session nor a function.
     """
     return NotificationApp(omipay_or_getter, handler)
@@ -48,7 +48,7 @@ class NotificationApp:
         *,
         body_timeout: float = BODY_TIMEOUT_S,
     ) -> None:
-        self._handler = validation.handler(handler)
+        self._handler = validation.handler(handler, "order")
         self._getter = _getter(omipay_or_getter)
         self._body_timeout = body_timeout
 

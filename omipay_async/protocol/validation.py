@@ -6,6 +6,7 @@ Every message names the parameter and what is wrong with it. No message shows a 
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -21,7 +22,7 @@ from .money import CURRENCY_CODE
 from .options import checked_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
@@ -112,11 +113,27 @@ def seconds(name: str, value: object, *, above: bool = False) -> float:
     return checked_seconds(value, functools.partial(reject, name), above=above)
 
 
-def handler(value: T) -> T:
-    """``value`` if it can be called. Whether it is async shows when it is called."""
+def handler(value: T, *takes: str) -> T:
+    """``value`` if it can be called. Whether it is async shows when it is called.
+
+    ``takes`` names its arguments where it is handed over long before the first payment: it must take them, too.
+    """
     if not callable(value):
         reject("handler", "must be an async function that takes the order")
+    if takes and (why := _refusal(value, takes)) is not None:
+        reject("handler", f"cannot be called as handler({', '.join(takes)}): {why}")
     return value
+
+
+def _refusal(function: Callable[..., object], arguments: Sequence[str]) -> str | None:
+    """Why ``function`` cannot be called with so many arguments; None if it can, or does not say what it takes."""
+    try:  # books.transactional wraps a handler into one that takes less: it is the wrapper that will be called
+        inspect.signature(function, follow_wrapped=False).bind(*arguments)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # it is not written in Python
+        return None
+    return None
 
 
 def _text(parameter: Parameter, value: object) -> str:

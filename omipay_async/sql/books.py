@@ -224,7 +224,7 @@ class Books:
             InvalidRequest: it was not called by a session, or it ended the transaction itself. A ``commit()`` in it
                 only raises this error.
         """
-        validation.handler(handler)
+        validation.handler(handler, "order", "connection")
 
         @functools.wraps(handler, updated=())
         async def run(order: Order) -> None:
@@ -250,12 +250,12 @@ class Books:
         within a minute.
 
         Raises:
-            InvalidRequest: for a handler that cannot be called, or a wrong ``limit``.
+            InvalidRequest: for a handler that cannot be called with the order alone, or a wrong ``limit``.
             JournalError: the books could not be read or written.
             SessionClosed: the session was closed.
         """
         if handler is not None:
-            validation.handler(handler)
+            validation.handler(handler, "order")
         return await self._sweeping.sweep(omipay, handler, _checked_limit(limit))
 
     async def run(
@@ -268,11 +268,11 @@ class Books:
         ``asyncio.timeout``.
 
         Raises:
-            InvalidRequest: for a handler that cannot be called, or a wrong ``every``.
+            InvalidRequest: for a handler that cannot be called with the order alone, or a wrong ``every``.
             ConfigurationError: the books were used in another event loop before.
             SessionClosed: the session was closed.
         """
-        validation.handler(handler)
+        validation.handler(handler, "order")
         pause = validation.seconds("every", every, above=True)
         await self._sweeping.run(omipay, handler, _SWEEP_LIMIT, pause)
 

@@ -76,7 +76,7 @@ async def test_settle_raises_what_the_poll_or_the_handler_raises(
 ) -> None:
     """The handler of an order that failed does not run, and one that raised runs again at the next call."""
     with pytest.raises(InvalidRequest, match="handler"):
-        await omipay.settle("TR1", untyped(None))
+        await omipay.settle("TR1", untyped(lambda: None))
     assert gateway.requests == []
     gateway.on("TR2", order("CANCELLED"))
     assert isinstance(await result_at_once(clock, omipay.settle("TR2", shop.handle, first_wait=0)), PaymentFailed)

@@ -67,6 +67,32 @@ def test_every_callable_may_be_a_handler(guard: OnceGuard, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
+    ("handler", "why"),
+    [
+        (lambda order, connection: None, "missing a required argument: 'connection'"),
+        (lambda: None, "too many positional arguments"),
+        (functools.partial(fulfils, ORDER, []), "too many positional arguments"),
+    ],
+    ids=["transactional", "none", "partial"],
+)
+def test_a_handler_that_does_not_take_the_order_is_refused_before_it_is_needed(handler: Any, why: str) -> None:
+    """The error says why."""
+    with pytest.raises(InvalidRequest) as caught:
+        validation.handler(handler, "order")
+    assert str(caught.value) == f"handler cannot be called as handler(order): {why}"
+
+
+def test_a_handler_that_may_take_the_order_is_not_refused(shop: Shop) -> None:
+    """It may take more than the order, hide what it takes, or be written in another language than Python."""
+
+    def more(order: Order, connection: object = None, *, log: bool = False) -> None: ...
+
+    hidden = functools.wraps(fulfils)(lambda *anything: None)
+    for handler in (more, shop, shop.__call__, functools.partial(fulfils, done=[]), mock.AsyncMock(), hidden, min):
+        assert validation.handler(handler, "order") is handler
+
+
+@pytest.mark.parametrize(
     "make",
     [
         lambda done: functools.partial(functools.partial(fulfils, done=[]), done=done),

@@ -246,6 +246,8 @@ async def test_a_transactional_handler_can_only_be_called_by_a_session(books: Bo
         await books.transactional(ship)(ORDER)
     with pytest.raises(InvalidRequest, match="handler"):
         books.transactional(untyped("ship"))
+    with pytest.raises(InvalidRequest, match=r"handler\(order, connection\): too many"):
+        books.transactional(untyped(books.transactional(ship)))
     with pytest.raises(InvalidRequest, match="async"):
         await run(books, books.transactional(untyped(lambda order, connection: None)))
 

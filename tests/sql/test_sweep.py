@@ -288,6 +288,8 @@ async def test_a_closed_session_ends_a_sweep(omipay: AsyncOmipay, books: Books, 
         ({"every": 0}, "every"),
         ({"every": "5"}, "every"),
         ({"handler": None, "every": 1}, "handler"),
+        ({"handler": divmod}, "handler"),
+        ({"handler": divmod, "every": 1}, "handler"),
     ],
     ids=str,
 )
