@@ -94,6 +94,10 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "set OMIPAY_NOTIFY_URL, or notify_url= of each order": "请设置 OMIPAY_NOTIFY_URL，或每个订单的 notify_url=",
         "set OMIPAY_NOTIFY_URL: --notify posts to it": "请设置 OMIPAY_NOTIFY_URL：--notify 会向它发送测试通知",
         "not set: the gateway sends no notifications of payments": "未设置：支付后网关不会通知任何人",
+        "{} is this machine, which the gateway cannot reach": "{} 是本机地址，网关无法访问",
+        "set OMIPAY_NOTIFY_URL to an address of your program that is reached from the internet": (
+            "请把 OMIPAY_NOTIFY_URL 设为可从互联网访问的程序地址"
+        ),
         "{}; --notify checks that your program answers there": "{}；用 --notify 检查您的程序是否在此应答",
         "there is no notify_url to post to": "没有可供发送测试通知的 notify_url",
         "nobody answers: {}": "没有应答：{}",

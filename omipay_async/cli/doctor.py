@@ -19,6 +19,7 @@ import httpx
 
 from omipay_async.clock import SystemClock
 from omipay_async.codes import ErrorCode, Region
+from omipay_async.config import is_loopback
 from omipay_async.errors import (
     APIError,
     AuthenticationError,
@@ -109,7 +110,7 @@ async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool], notify
     base_url = os.environ.get("OMIPAY_BASE_URL", "").strip() or Region(region).base_url
     found(Finding(_CONFIGURATION, True, sentence("merchant {}, {}", omipay.m_number, base_url)))
     url = os.environ.get("OMIPAY_NOTIFY_URL", "").strip()
-    found(notify_url(url))
+    found(notify_url(url, base_url))
     if notify_key is not None:
         found(await notification(url, omipay.m_number, notify_key, SystemClock()))
     address = urlsplit(base_url)
@@ -121,11 +122,15 @@ async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool], notify
     found(await key(omipay))
 
 
-def notify_url(url: str) -> Finding:
-    """Whether a notify_url is set."""
+def notify_url(url: str, base_url: str) -> Finding:
+    """Whether a notify_url is set, and not one that only this machine can reach while the gateway is elsewhere."""
     if not url:
         advice = sentence("set OMIPAY_NOTIFY_URL, or notify_url= of each order")
         return Finding("notify_url", None, sentence("not set: the gateway sends no notifications of payments"), advice)
+    if is_loopback(url) and not is_loopback(base_url):
+        advice = sentence("set OMIPAY_NOTIFY_URL to an address of your program that is reached from the internet")
+        detail = sentence("{} is this machine, which the gateway cannot reach", url)
+        return Finding("notify_url", False, detail, advice, Exit.BAD_INPUT)
     return Finding("notify_url", True, sentence("{}; --notify checks that your program answers there", url))
 
 

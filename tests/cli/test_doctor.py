@@ -96,6 +96,19 @@ def test_a_notify_url_that_is_not_set_is_reported(doctored: Cli) -> None:
     assert "notify_url     ?       not set" in ended.out
 
 
+@pytest.mark.parametrize("url", ["http://localhost:9000/omipay/notify", "http://127.0.0.1/notify"])
+def test_a_notify_url_that_only_this_machine_reaches_is_bad_input(
+    doctored: Cli, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """The real gateway is elsewhere. A sandbox on this machine reaches it."""
+    monkeypatch.setenv("OMIPAY_NOTIFY_URL", url)
+    assert doctored("doctor").code == 0
+    monkeypatch.setenv("OMIPAY_BASE_URL", "https://gateway.invalid/omipay/api")
+    ended = doctored("doctor")
+    assert ended.code == 2
+    assert f"notify_url     failed  {url} is this machine, which the gateway cannot reach; set OMIPAY" in ended.out
+
+
 def test_a_test_notification_needs_an_address(doctored: Cli) -> None:
     """Without a notify_url it is bad input."""
     ended = doctored("doctor", "--notify")
