@@ -10,7 +10,7 @@ import inspect
 import os
 from datetime import UTC, datetime, tzinfo
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -28,7 +28,9 @@ from .transport.tls import checked_verify
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
+
+    from .arguments import SessionArguments
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)
@@ -205,15 +207,16 @@ def proxies(given: object, nodes: Iterable[Node], *, from_environment: bool) -> 
 # -- secrets and the environment --------------------------------------------------------------------------------------
 
 
-def conceal_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def conceal_arguments(arguments: SessionArguments) -> SessionArguments:
     """Arguments of a session, with its keys and its proxy in values whose ``repr`` hides them."""
     hidden = {"secret_key": concealed, "previous_secret_keys": concealed_all, "proxy": concealed_proxy}
-    return {name: hidden[name](value) if name in hidden else value for name, value in arguments.items()}
+    concealing = {name: hidden[name](value) for name, value in arguments.items() if name in hidden}
+    return cast("SessionArguments", {**arguments, **concealing})
 
 
-def from_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def from_environment(overrides: SessionArguments) -> dict[str, Any]:
     """``overrides``, and the arguments of a session from the environment that they leave out."""
-    given = dict(overrides)
+    given: dict[str, Any] = {**overrides}
     missing = []
     for name, variable in VARIABLES.items():
         if name in given:

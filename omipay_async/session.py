@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack
 
 from .api import EndpointMethods
 from .calls.retries import RetryPolicy
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from .arguments import SessionArguments
     from .clock import Clock
     from .codes import Language
     from .events import Event
@@ -146,7 +147,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         self._life = components.life
 
     @classmethod
-    def from_env(cls, **overrides: Any) -> Self:
+    def from_env(cls, **overrides: Unpack[SessionArguments]) -> Self:
         """A session set up by OMIPAY_M_NUMBER, OMIPAY_SECRET_KEY and, where set, OMIPAY_REGION, OMIPAY_BASE_URL,
         OMIPAY_LANGUAGE and OMIPAY_NOTIFY_URL. ``overrides`` are arguments of the class and count first.
 

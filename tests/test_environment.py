@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import socket
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from omipay_async import (
     ConfigurationError,
     NotSent,
 )
+from omipay_async.arguments import SessionArguments
 from omipay_async.sandbox import Sandbox
 
 from .support.canned_gateway import CALLS, Gateway, success
@@ -194,6 +196,14 @@ async def test_a_session_is_set_up_by_its_environment(environment: pytest.Monkey
     async with AsyncOmipay.from_env(transport=gateway) as omipay:
         await CALLS["MakeQROrder"](omipay)
     assert gateway.requests[1].url.host == "127.0.0.1"
+
+
+def test_checkers_know_which_arguments_from_env_passes_on() -> None:
+    """They are those of the class, with the same types. A misspelt one is not found only when the program runs."""
+    known = {name: getattr(hint, "__forward_arg__", hint) for name, hint in SessionArguments.__annotations__.items()}
+    assert known == {name: given.annotation for name, given in inspect.signature(AsyncOmipay).parameters.items()}
+    for passes_on in (AsyncOmipay.from_env, Sandbox.session):
+        assert "Unpack[SessionArguments]" in [p.annotation for p in inspect.signature(passes_on).parameters.values()]
 
 
 async def test_arguments_count_before_the_environment(environment: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ ROWS = (
     "calls",
     "fulfilment",
     "polling",
+    "arguments",
     "api config",
     "composition",
     "session",

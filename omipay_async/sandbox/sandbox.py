@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .clock import check_time_zone
 from .core import SandboxCore
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
     from omipay_async import AsyncOmipay
+    from omipay_async.arguments import SessionArguments
 
     from .asgi import Receive, Scope, Send
 
@@ -77,7 +78,7 @@ class Sandbox(SandboxCore):
 
         return SandboxTransport(self)
 
-    def session(self, **options: Any) -> AsyncOmipay:
+    def session(self, **options: Unpack[SessionArguments]) -> AsyncOmipay:
         """An ``AsyncOmipay`` that is wired to this sandbox in memory; ``options`` are arguments of ``AsyncOmipay``.
 
         Close it as any other: ``async with sandbox.session() as omipay``. If the sandbox has an ``app``,

@@ -83,10 +83,9 @@ async def test_a_till_in_one_process_learns_of_a_notification_in_another(
 
     async def ship(order: Order) -> None: ...
 
-    async with (
-        sandbox.session(**dict.fromkeys(roles, books)) as till,
-        sandbox.session(**dict.fromkeys(roles, other)) as receiver,
-    ):
+    own: dict[str, Any] = dict.fromkeys(roles, books)
+    others: dict[str, Any] = dict.fromkeys(roles, other)
+    async with sandbox.session(**own) as till, sandbox.session(**others) as receiver:
         sandbox.faults.add(Fault.DROP_REPLY, times=1)
         with pytest.raises(OutcomeUnknown):
             await scan(till)

@@ -142,7 +142,7 @@ async def test_a_handler_that_hangs_does_not_delay_other_orders(
     monkeypatch.setattr(sweeping, "_LONG_S", 1)  # the sweep must have begun the handler by then, on a busy machine too
     fulfilled: list[str] = []
     hanging = Hanging(fulfilled)
-    async with sandbox.session(**({"backend": books} if shared else {})) as omipay:
+    async with sandbox.session(backend=books if shared else None) as omipay:
         await books.closing(entry(m_number="999", outcome=DONE, order_no="ANOTHER-MERCHANTS"))
         await make_due(books)
         await books._sweeping.take("999", 1, paid_too=True)
