@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import fastapi
+import pydantic
 import pytest
 from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
@@ -14,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 
+from omipay_async import Order, OrderStatus
 from omipay_async.asgi import session_app
 from omipay_async.errors import ConfigurationError, InvalidRequest
 from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route, omipay_dep
@@ -105,6 +107,27 @@ def test_the_lifespan_keeps_the_session_and_closes_it(
             assert connection.receive_json() is True
     assert (session.opened, session.closed) == (1, 1)
     assert not hasattr(app.state, "omipay")
+
+
+class Shown(pydantic.BaseModel):
+    """What an endpoint shows of an order."""
+
+    model_config = pydantic.ConfigDict(from_attributes=True)
+    order_no: str
+    status: OrderStatus | str
+    amount: int
+
+
+def test_an_endpoint_can_return_an_order_by_way_of_a_model_that_reads_attributes() -> None:
+    """As the guides say."""
+    app = fastapi.FastAPI()
+    order = Order(order_no="TR1", status=OrderStatus.PAID, out_order_no=None, currency="AUD", amount=450)
+
+    @app.get("/", response_model=Shown)
+    async def endpoint() -> Order:
+        return order
+
+    assert TestClient(app).get("/").json() == {"order_no": "TR1", "status": "PAID", "amount": 450}
 
 
 def keeping(session: Any, name: str = "omipay") -> Any:

@@ -81,7 +81,7 @@ class Sandbox(SandboxCore):
     def session(self, **options: Unpack[SessionArguments]) -> AsyncOmipay:
         """An ``AsyncOmipay`` that is wired to this sandbox in memory; ``options`` are arguments of ``AsyncOmipay``.
 
-        Close it as any other: ``async with sandbox.session() as omipay``. If the sandbox has an ``app``,
+        Close it as any other: ``async with sandbox.session() as omipay``. If the sandbox has an ``app`` by now,
         the session's ``notify_url`` leads to ``/omipay/notify`` of it.
         """
         # The sandbox imports the client only here: its rules are written without it.

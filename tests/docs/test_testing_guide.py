@@ -69,6 +69,55 @@ def test_nothing_in_the_shop_of_the_guide_runs_in_a_thread(tmp_path: Path) -> No
     assert "1 passed" in run(tmp_path, "-o", "asyncio_mode=auto")
 
 
+WITH_TEST_CLIENT = """
+from contextlib import asynccontextmanager
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route
+from omipay_async.sql import Books
+
+shipped = []
+
+
+async def ship(order, connection):
+    shipped.append(order.out_order_no)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_shop_with_books(omipay_sandbox, omipay_clock, tmp_path):
+    books = Books(f"sqlite:///{tmp_path}/books.db", clock=omipay_clock)
+
+    @asynccontextmanager
+    async def life(app):
+        session = lambda: omipay_sandbox.session(journal=books, backend=books)
+        async with books, lifespan(session)(app):
+            await books.create_tables()
+            yield
+
+    app = omipay_sandbox.app = FastAPI(lifespan=life)
+    app.include_router(notification_route(get_omipay, books.transactional(ship)))
+
+    @app.post("/buy")
+    async def buy(omipay: OmipayDep) -> str:
+        goods = {"order_name": "Flat white", "amount": 450, "currency": "AUD", "platform": "WECHATPAY"}
+        return (await omipay.make_qr_order(**goods, out_order_no="WEB-1")).order_no
+
+    with TestClient(app) as client:
+        client.portal.call(omipay_sandbox.customer.pays, client.post("/buy").json())
+        client.portal.call(omipay_sandbox.settle)
+    assert shipped == ["WEB-1"]
+"""
+
+
+def test_a_shop_with_books_can_be_tested_with_a_test_client(tmp_path: Path) -> None:
+    """Each step runs in the event loop of the client, which is that of the books."""
+    (tmp_path / "test_client.py").write_text(WITH_TEST_CLIENT, encoding="utf-8")
+    assert "1 passed" in run(tmp_path)
+
+
 def test_the_tables_are_current() -> None:
     """Each fault and each payment code, with what it does."""
     page = PAGE.read_text(encoding="utf-8")

@@ -99,7 +99,7 @@ async def test_an_order_that_only_the_second_node_does_not_know_is_asked_about_s
     (number,) = await sold(omipay, books)
     await sandbox.customer.pays(number)
     await age(books, timedelta(days=1))
-    options = {"fallback": "http://second.test/omipay/api", "transport": _FirstNodeIsDown()}
+    options: dict[str, Any] = {"fallback": "http://second.test/omipay/api", "transport": _FirstNodeIsDown()}
     async with sandbox.session(backend=books, **options) as cut_off:
         assert await books.sweep(cut_off, handler) == SweepReport(errors=1)
         with pytest.raises(LookupFailed) as caught:
