@@ -89,7 +89,7 @@ ANSWERED: Final = {
     "shop.md": {
         "Without a `notify_url` there is no notification",
         "qr_svg",
-        "attrs.asdict(order)",
+        "from_attributes=True",
         "not by `order_no`",
     },
     "testing.md": {
