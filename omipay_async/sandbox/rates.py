@@ -5,7 +5,7 @@ The client converts amounts with its own code.
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EIGHT_PLACES: Final = Decimal("0.00000001")
+_CONTEXT: Final = Context(rounding=ROUND_HALF_UP)
+"""Not the application's, which may round otherwise, or may not allow it at all."""
 
 RATES: Final[Mapping[str, Decimal]] = MappingProxyType(
     {
@@ -50,19 +52,19 @@ class Terms:
 
     def known_rate(self, currency: str, base_currency: str) -> Decimal:
         """As :meth:`rate`, for two currencies that have a rate. Raises KeyError if one does not."""
-        return (self.rates[base_currency] / self.rates[currency]).quantize(_EIGHT_PLACES, ROUND_HALF_UP)
+        return _CONTEXT.quantize(_CONTEXT.divide(self.rates[base_currency], self.rates[currency]), _EIGHT_PLACES)
 
 
 def convert(amount: int, rate: Decimal) -> int:
     """Minor units of one currency in those of another that also has two decimals."""
-    return int((amount * rate).to_integral_value(ROUND_HALF_UP))
+    return int(_CONTEXT.to_integral_value(_CONTEXT.multiply(amount, rate)))
 
 
 def wire_rate(rate: Decimal) -> int:
     """``exchange_rate``: 10^8 times the rate (CN 3.8)."""
-    return int(rate.scaleb(8))
+    return int(_CONTEXT.scaleb(rate, 8))
 
 
 def is_below_a_cent(amount: int, aud_rate: Decimal) -> bool:
     """Whether a refund of ``amount`` comes to less than A$0.01 at the order's own rate (CN 3.10)."""
-    return amount * aud_rate < 1
+    return _CONTEXT.multiply(amount, aud_rate) < 1

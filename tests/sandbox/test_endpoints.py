@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -141,6 +142,17 @@ async def test_exchange_rate_keeps_its_digits(raw: RawClient) -> None:
     assert response.headers["content-type"] == "application/json"
     assert (await raw.ask("GetExchangeRate", currency="CNY", base_currency="USD"))["rate"] == 0.13041831
     assert (await raw.ask("GetExchangeRate", platform="POLI"))["platform"] == "POLI"
+
+
+async def test_the_applications_decimal_context_changes_nothing(raw: RawClient) -> None:
+    """Not if it has few digits, nor if it forbids rounding."""
+    with decimal.localcontext(decimal.Context(prec=2, traps=[decimal.Inexact, decimal.Rounded])):
+        response = await raw.send("GetExchangeRate", currency="CNY", base_currency="USD")
+        assert b'"rate": 0.13041831' in response.content
+        order_no = await raw.scanned(amount=12_345)
+        order = await raw.ask("QueryOrder", order_no=order_no)
+        assert (order["pay_amount"], order["exchange_rate"]) == (61_915, 501_540_000)
+        assert (await raw.ask("Refund", order_no=order_no, out_refund_no="R1", amount=1))["return_code"] == "SUCCESS"
 
 
 async def test_qr_order(raw: RawClient, sandbox: Sandbox) -> None:
