@@ -128,4 +128,6 @@ class Events:
             # cannot be cancelled itself; but it may ask a task or a future that was.
             if not isinstance(error, Exception | CancelledError):
                 raise
-            logger.exception("on_event raised on a %s event", event.name)
+            numbers = ("endpoint", "order_no", "out_order_no", "out_refund_no", "outcome")
+            extra = log_fields(**{name: getattr(event, name) for name in numbers})
+            logger.exception("on_event raised on an event: %s", event.name, extra=extra)

@@ -226,8 +226,10 @@ async def test_a_hook_that_raises_changes_no_call(
 
     async with open_session(Gateway(success("MakeQROrder")), on_event=hook) as omipay:
         assert (await CALLS["MakeQROrder"](omipay)).order_no == "TR1"
-    complaints = [record for record in caplog.records if "on_event raised" in record.getMessage()]
+    complaints: list[Any] = [record for record in caplog.records if "on_event raised" in record.getMessage()]
     assert len(complaints) == 2
+    assert {record.omipay_endpoint for record in complaints} == {"MakeQROrder"}
+    assert complaints[1].omipay_order_no == "TR1", "the event is lost, and the log can be searched for its order"
     assert all(record.exc_info for record in complaints)
 
 
