@@ -186,3 +186,12 @@ async def test_a_session_with_redis(tmp_path: Path) -> None:
         program_file.write_text(text.replace("redis://localhost", redis.url), encoding="utf-8")
         async with served() as (sandbox, environment), running(tmp_path, "with_redis.py", **environment) as program:
             assert await program.end() == f"{sandbox.merchant.m_number}\n"
+
+
+@pytest.mark.parametrize("page", ["books", "notifications", "operations", "shop", "testing", "till"])
+async def test_mypy_accepts_the_programs_of_a_guide(tmp_path: Path, page: str) -> None:
+    """In its strict mode, too: a reader copies them into a project that is checked."""
+    save_files(DOCS / f"{page}.md", tmp_path)
+    options = ("--strict", "--follow-imports=silent", f"--cache-dir={tmp_path.parent / 'mypy'}")
+    async with running(tmp_path, "-m", "mypy", *options, ".", MYPYPATH=str(ROOT), PYTHONPATH="") as checker:
+        assert (await checker.end()).startswith("Success: no issues found")
