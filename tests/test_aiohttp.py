@@ -10,7 +10,7 @@ from aiohttp import web
 
 from omipay_async import AsyncOmipay
 from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
-from omipay_async.errors import ConfigurationError, InvalidRequest
+from omipay_async.errors import ConfigurationError
 
 from .support.raw_http import SUCCESS, Handler, Session, chunked, exchange
 from .support.web_servers import served_by_aiohttp
@@ -146,10 +146,3 @@ def test_what_is_neither_session_nor_key_is_rejected_when_the_app_is_made(wrong:
     """The error does not wait for the first notification."""
     with pytest.raises(ConfigurationError, match="omipay"):
         notification_handler(wrong, handler)
-
-
-@pytest.mark.parametrize("wrong", [None, "handler", lambda order, connection: None])
-def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, wrong: Any) -> None:
-    """The error does not wait for the first notification."""
-    with pytest.raises(InvalidRequest, match="handler"):
-        notification_handler(session, wrong)

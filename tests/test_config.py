@@ -174,11 +174,6 @@ def test_what_only_says_that_it_is_a_number_is_rejected(name: str) -> None:
     assert refused(**{name: Mock(spec=int)}).startswith(name)
 
 
-def test_what_is_not_a_transport_is_rejected_by_name() -> None:
-    """When the session is made: otherwise each money call would be OutcomeUnknown."""
-    assert refused(transport=object()).startswith("transport")
-
-
 def test_a_missing_method_of_a_clock_is_named() -> None:
     """A clock needs ``time_ms``, ``monotonic`` and ``sleep``."""
 

@@ -16,7 +16,7 @@ from omipay_async.events import Events
 from omipay_async.testing import ManualClock
 from tests.support.untyped import untyped
 
-from .support.canned_gateway import CALLS, MONEY, READS, Gateway, fail, open_session, response, success
+from .support.canned_gateway import CALLS, MONEY, READS, Gateway, fail, open_session, success
 from .support.vectors import TIMESTAMP
 
 if TYPE_CHECKING:
@@ -190,29 +190,6 @@ async def test_times_are_in_seconds_of_the_clock() -> None:
     events = await told("QueryOrder", b"", success("QueryOrder"), clock=clock, retry=policy)
     assert events[-1].duration_s == clock.monotonic()
     assert 0 <= events[-1].duration_s < 1
-
-
-async def test_a_learnt_offset_is_reported() -> None:
-    """In seconds, with the node whose clock it is."""
-    ahead = "Tue, 27 Dec 2016 04:20:36 GMT"  # the documents' moment and 400 seconds
-    refusal = response('{"return_code":"FAIL","error_code":"SIGN_TIMEOUT"}', Date=ahead)
-    events = await told("MakeQROrder", refusal, success("MakeQROrder"))
-    assert sorted(event.name for event in events) == ["attempt", "attempt", "call", "clock"]
-    (clock,) = named(events, "clock")
-    assert clock.node == "AU"
-    assert clock.offset_s == pytest.approx(400, abs=1)
-    assert events[-1].attempt == 2
-
-
-async def test_another_node_is_reported() -> None:
-    """The first node could not be reached; the event has the node that is tried instead."""
-    events = await told("QueryOrder", httpx.ConnectError("refused"), success("QueryOrder"), fallback="CN")
-    assert [(event.name, event.node) for event in events] == [
-        ("attempt", "AU"),
-        ("node", "CN"),
-        ("attempt", "CN"),
-        ("call", "CN"),
-    ]
 
 
 @pytest.mark.parametrize("raised", [LookupError, asyncio.CancelledError])

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from omipay_async.aiohttp import OMIPAY, notification_handler, session_context
 from omipay_async.asgi import bodies, notification_app
-from omipay_async.errors import BackendError
+from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fastapi import get_omipay, lifespan, notification_route
 from omipay_async.sandbox import Sandbox
 
@@ -216,3 +216,11 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, framework: st
     monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ImportError, match=rf"omipay-async\[{framework}\]"):
         importlib.import_module(name)
+
+
+@pytest.mark.parametrize("adapter", [notification_handler, notification_route, notification_app])
+@pytest.mark.parametrize("wrong", [None, "handler", lambda order, connection: None])
+def test_what_is_not_a_handler_is_rejected_when_the_app_is_made(session: Any, adapter: Any, wrong: Any) -> None:
+    """The error does not wait for the first notification."""
+    with pytest.raises(InvalidRequest, match="handler"):
+        adapter(session, wrong)

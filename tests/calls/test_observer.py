@@ -140,7 +140,9 @@ async def test_another_node_is_reported_with_the_endpoint(
     gateway.on("TR1", REFUSED, order("PAID"))
     async with gateway.session(fallback=SECOND, on_event=events.append) as omipay:
         await omipay.query_order("TR1")
-    assert named(events, "node") == [Event("node", endpoint="QueryOrder", node="second.test")]
+    assert [event.name for event in events] == ["attempt", "node", "attempt", "call"]
+    assert events[1] == Event("node", endpoint="QueryOrder", node="second.test")
+    assert [event.node for event in events] == ["gateway.test", "second.test", "second.test", "second.test"]
     text = "QueryOrder: gateway.test cannot be reached, asking second.test (order_no TR1)"
     assert [record.getMessage() for record in caplog.records] == [text]
 

@@ -38,6 +38,9 @@ def test_a_backslash_in_a_text_for_people_hides_no_refusal(message: bytes, meant
 @pytest.mark.parametrize(
     "written",
     [
+        "NaN",
+        "Infinity",
+        "-Infinity",
         "nan",
         "-nan(ind)",
         "inf",

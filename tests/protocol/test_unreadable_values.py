@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 
 import pytest
 
 from omipay_async import InvalidReply, OrderStatus, PaymentDeclined
-from tests.support.canned_gateway import read, success
+from tests.support.canned_gateway import read
 
 pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
 
 @pytest.mark.parametrize("written", [b"NaN", b"Infinity", b"-Infinity"])
-def test_a_number_that_json_does_not_have_hides_no_payment(written: bytes) -> None:
-    """Some programs write it. It is not a number of anything, and does no harm in a field of less importance."""
-    order = read("QueryOrder", json.dumps(success("QueryOrder")).encode()[:-1] + b', "exchange_rate": %b}' % written)
-    assert (order.status, order.exchange_rate) == (OrderStatus.PAID, None)
+def test_a_number_that_json_does_not_have_hides_no_refusal(written: bytes) -> None:
+    """Nor a number that is too long for Python, both in one reply."""
     with pytest.raises(PaymentDeclined):
         read("MakeScanOrder", b'{"return_code":"FAIL","error_code":"NOT_ENOUGH","x":%b}' % written)
-    with pytest.raises(InvalidReply, match="amount is not a whole number"):
-        read("QueryOrder", b'{"return_code":"SUCCESS","result_code":"PAID","currency":"AUD","amount":%b}' % written)
     huge = b'{"return_code":"SUCCESS","order_no":"TR1","x":' + b"9" * 10_000 + b',"y":%b}' % written
     assert read("MakeScanOrder", huge).is_paid
 

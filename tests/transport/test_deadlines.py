@@ -109,25 +109,6 @@ async def test_timeout_bounds_the_call(
         assert len(gateway.requests) <= 4
 
 
-async def test_no_slot_in_time(gateway: Gateway, transport: Transport, clock: ManualClock) -> None:
-    """A call that gets no slot in time was never sent. The wait counts, and nothing is repeated."""
-    gateway.gate.clear()
-    events: list[Event] = []
-    options = {"clock": clock, "max_in_flight": 1, "on_event": events.append}
-    async with open_session(gateway, transport, **options) as omipay:
-        first = asyncio.ensure_future(omipay.make_scan_order(**_SALE, out_order_no="first", timeout=3600.0))
-        await until(lambda: gateway.under_way == 1)
-        waiting = [asyncio.ensure_future(call(omipay, f"A-{index}")) for index, call in enumerate([scan, query])]
-        async with passing(clock):
-            money, read = await asyncio.gather(*waiting, return_exceptions=True)
-        gateway.gate.set()
-        await first
-    assert type(money) is type(read) is NotSent
-    assert (money.outcome, read.outcome) == (Outcome.NOT_DONE, None)
-    assert gateway.numbers == ["first"]
-    assert [event.outcome for event in named(events, "call")] == [Outcome.NOT_DONE, None, None]
-
-
 async def test_too_little_time_left(gateway: Gateway, transport: Transport, clock: ManualClock) -> None:
     """A money call that gets its slot with less than half its time left is not sent; a read is."""
     gateway.gate.clear()

@@ -26,27 +26,6 @@ async def test_burst(gateway: Gateway, transport: Transport) -> None:
     assert len(gateway.requests) == 5_000
 
 
-@pytest.mark.parametrize("slots", [1, 2, 3])
-async def test_money_before_reads(gateway: Gateway, transport: Transport, slots: int) -> None:
-    """When slots become free, money calls go before reads that have waited longer, each kind in its order."""
-    gateway.gate.clear()
-    async with open_session(gateway, transport, max_in_flight=slots) as omipay, asyncio.TaskGroup() as calls:
-        for index in range(slots):
-            calls.create_task(query(omipay, f"first-{index}"))
-        await until(lambda: gateway.under_way == slots)
-        waiting = [(query, "read-1"), (query, "read-2"), (scan, "money-1"), (query, "read-3"), (scan, "money-2")]
-        for call, number in waiting:
-            calls.create_task(call(omipay, number))
-        await asyncio.sleep(0.005)
-        assert gateway.under_way == slots
-        gateway.gate.set()
-    order = ["money-1", "money-2", "read-1", "read-2", "read-3"]
-    came = gateway.numbers[slots:]
-    # Requests that leave together on several connections may arrive in either order.
-    assert all(abs(came.index(number) - order.index(number)) < slots for number in order)
-    assert gateway.most_under_way == slots
-
-
 @pytest.mark.parametrize(("slots", "for_polls"), [(1, 1), (2, 1), (3, 1), (6, 4)])
 async def test_polls_leave_room(gateway: Gateway, transport: Transport, slots: int, for_polls: int) -> None:
     """However many polls hang, two slots are left for other calls, if there are so many."""
