@@ -222,13 +222,6 @@ def test_est_is_rejected() -> None:
     assert "Australia/Sydney" in refused(timezone="EST")
 
 
-def test_a_zone_that_this_machine_does_not_have_is_rejected_at_first_use() -> None:
-    """The error contains ``tzdata``. Making the session reads no database."""
-    omipay = made(timezone="Atlantis/Capital")
-    with pytest.raises(ConfigurationError, match="tzdata"):
-        omipay._executor.converter()
-
-
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "gateway.localhost"])
 def test_loopback_may_be_plain_http(host: str) -> None:
     """For a sandbox on this machine, whose certificate need not be checked either."""

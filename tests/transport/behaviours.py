@@ -153,11 +153,6 @@ SIGN_TIMEOUT: Final = Behaviour(
     says=lambda _: message(_TIMED_OUT, "200 OK", f"Date: {formatdate(usegmt=True)}"),
 )
 SIGN_TIMEOUT_UNDATED: Final = Behaviour("SIGN_TIMEOUT without Date", acts=Acts.NO, says=_always(message(_TIMED_OUT)))
-SIGN_TIMEOUT_MISDATED: Final = Behaviour(
-    "SIGN_TIMEOUT with a Date that is not a time",
-    acts=Acts.NO,
-    says=_always(message(_TIMED_OUT, "200 OK", "Date: yesterday")),
-)
 
 CLOSES_AFTER_REPLY: Final = Behaviour("reply and close", says=_with_close_header, ends=Ends.CLOSED)
 CLOSES_UNANNOUNCED: Final = Behaviour("reply as if kept alive and close", ends=Ends.CLOSED)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async import AuthenticationError, Outcome, OutcomeUnknown, RetryPolicy
+from omipay_async import OutcomeUnknown, RetryPolicy
 
 from . import behaviours
-from .behaviours import SIGN_TIMEOUT, SIGN_TIMEOUT_MISDATED, SIGN_TIMEOUT_UNDATED
+from .behaviours import SIGN_TIMEOUT
 from .client import ShiftedClock, open_session, query, scan
-from .server import Gateway, always, in_turn
+from .server import Gateway, in_turn
 
 if TYPE_CHECKING:
     from .client import Call, Transport
@@ -39,29 +39,6 @@ async def test_learnt_whatever_the_policy(gateway: Gateway, transport: Transport
     async with open_session(gateway, transport, clock=ShiftedClock(HOUR), retry=RetryPolicy(attempts=1)) as omipay:
         await call(omipay, "A-1")
     assert gateway.numbers == ["A-1", "A-1"]
-
-
-@CALLS
-async def test_always_sign_timeout(gateway: Gateway, transport: Transport, call: Call) -> None:
-    """A gateway that always answers SIGN_TIMEOUT gets one repeat, and the error is NOT_DONE."""
-    gateway.script = always(SIGN_TIMEOUT)
-    async with open_session(gateway, transport, clock=ShiftedClock(HOUR)) as omipay:
-        with pytest.raises(AuthenticationError) as caught:
-            await call(omipay, "A-1")
-    assert caught.value.error_code == "SIGN_TIMEOUT"
-    assert caught.value.outcome is Outcome.NOT_DONE or call is query
-    assert gateway.numbers == ["A-1", "A-1"]
-
-
-@CALLS
-@pytest.mark.parametrize("behaviour", [SIGN_TIMEOUT_UNDATED, SIGN_TIMEOUT_MISDATED], ids=str)
-async def test_no_date(gateway: Gateway, transport: Transport, call: Call, behaviour: behaviours.Behaviour) -> None:
-    """Without a ``Date``, SIGN_TIMEOUT is not repeated."""
-    gateway.script = always(behaviour)
-    async with open_session(gateway, transport) as omipay:
-        with pytest.raises(AuthenticationError):
-            await call(omipay, "A-1")
-    assert gateway.numbers == ["A-1"]
 
 
 async def test_repeat_that_is_dropped(gateway: Gateway, transport: Transport) -> None:

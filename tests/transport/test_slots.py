@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
-
 from .client import open_session, query, scan
 from .server import until
 
@@ -24,23 +22,6 @@ async def test_burst(gateway: Gateway, transport: Transport) -> None:
     assert [order.order_no for order in orders] == [f"OM-{index}" for index in range(5_000)]
     assert gateway.most_under_way <= 20
     assert len(gateway.requests) == 5_000
-
-
-@pytest.mark.parametrize(("slots", "for_polls"), [(1, 1), (2, 1), (3, 1), (6, 4)])
-async def test_polls_leave_room(gateway: Gateway, transport: Transport, slots: int, for_polls: int) -> None:
-    """However many polls hang, two slots are left for other calls, if there are so many."""
-    gateway.gate.clear()
-    async with open_session(gateway, transport, max_in_flight=slots) as omipay:
-        polls = [asyncio.ensure_future(omipay.poll_until_paid(f"OM-{i}", first_wait=0)) for i in range(10)]
-        await until(lambda: gateway.under_way == for_polls)
-        await asyncio.sleep(0.005)
-        assert gateway.under_way == for_polls
-        sales = [asyncio.ensure_future(scan(omipay, f"A-{index}")) for index in range(slots)]
-        await until(lambda: gateway.under_way == slots)
-        gateway.gate.set()
-        await asyncio.gather(*sales, *polls)
-    assert gateway.most_under_way == slots
-    assert all(gateway.acts[f"A-{index}"] == 1 for index in range(slots))
 
 
 async def test_cancelled_waiter(gateway: Gateway, transport: Transport) -> None:
