@@ -1,4 +1,4 @@
-"""Plain values, text without what nobody sees around it, foreign text that is safe to show, exceptions that can be
+"""Plain values, text without invisible characters around it, foreign text that is safe to show, exceptions that can be
 pickled, and secrets. No I/O.
 
 Text from the gateway, a proxy or a stranger is escaped here before it is put in a message, a log record, an event, a

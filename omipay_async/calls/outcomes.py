@@ -130,8 +130,8 @@ def stated(request: RequestContext, error: E) -> E:
 
 
 def unknown(request: RequestContext, error: Exception) -> OutcomeUnknown:
-    """The error of a money call that was sent, and of which ``error`` hides what became of it."""
-    # What an exception that is not ours says may contain anything.
+    """The error of a money call that was sent and ended with ``error``: nobody knows whether it was acted on."""
+    # The text of an exception that is not ours may contain anything.
     why = str(error) if isinstance(error, OmipayError) else type(error).__name__
     message = f"{request.endpoint.name}: nobody knows whether it was acted on; do not repeat it ({why})"
     made = OutcomeUnknown(

@@ -42,7 +42,7 @@ def own_number(value: object) -> str | None:
 
 
 def is_unreadable(value: object) -> bool:
-    """Whether a field is there, but is not the merchant's number of anything."""
+    """Whether a field is there, but is neither text that can be read nor a whole number."""
     return not is_absent(value) and own_number(value) is None
 
 

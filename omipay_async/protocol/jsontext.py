@@ -57,7 +57,7 @@ def fields_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     names = "".join(fields)
     if len(fields) == len(pairs) and names.isprintable() and " " not in names:
-        return fields  # no key is repeated, or contains a space or what nobody sees
+        return fields  # no key is repeated, and none has a space or an invisible character
     stripped = [(bare(key), value) for key, value in pairs]
     first: dict[str, Any] = {}
     repeated, conflicts = [], []

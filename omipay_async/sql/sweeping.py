@@ -284,7 +284,7 @@ class _Sweep:
                 try:
                     self._next = await self._sweeping.take(self._omipay.m_number, count, paid_too=paid_too)
                 except JournalError:
-                    self._is_ending = True  # here, or the next worker would wait for the books as long again
+                    self._is_ending = True  # set here, or the next worker would wait for the books for as long
                     raise
                 self._left = self._left - len(self._next) if self._next else 0
                 self._held.update((taken.key, taken) for taken in self._next)

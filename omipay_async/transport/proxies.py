@@ -85,7 +85,7 @@ def _is_excepted(address: httpx.URL) -> bool:
 
 
 def _names(name: str, spelt: tuple[str, ...]) -> bool:
-    """Whether a host or a domain of NO_PROXY is a host, which may be spelt in several ways, or what it ends in."""
+    """Whether ``name`` is a host, which may be spelt in several ways, or a domain that it is in."""
     return name != "" and any(host == name or host.endswith(f".{name}") for host in spelt)
 
 
