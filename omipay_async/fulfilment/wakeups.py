@@ -45,6 +45,8 @@ class WakeUps:
         self._clock = clock
         self._subscribers: list[tuple[str, Callable[[str], object]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
+        """That in which the session was made."""
 
     def subscribe(self, on_wake: Callable[[str], object], *, kind: str = "") -> None:
         """Call ``on_wake(rest)`` for each wake-up of a key ``"{m_number}:{kind}{rest}"``.
@@ -59,8 +61,8 @@ class WakeUps:
             return
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            # In a context of its own: it outlives whatever the caller's belongs to, such as a web request.
-            self._task = contextvars.Context().run(loop.create_task, self._keep_listening(self._listener))
+            # Not in the caller's context: this outlives what that belongs to, such as a web request.
+            self._task = self._context.copy().run(loop.create_task, self._keep_listening(self._listener))
 
     async def aclose(self) -> None:
         """Stop listening, and return once the task has ended, after five seconds at most: the backend may hang."""

@@ -57,24 +57,25 @@ async def test_each_subscriber_is_called_for_its_own_kind(
     assert [number for number in orders if not number.startswith("out:")] == ["TR1", "TR3"]
 
 
-async def test_it_listens_in_a_context_of_its_own(clock: ManualClock, channel: Channel) -> None:
+async def test_it_listens_in_the_context_in_which_the_session_was_made(clock: ManualClock, channel: Channel) -> None:
     """It outlives the web request that was the first to wait, and must not be taken for a part of it."""
     web_request: contextvars.ContextVar[str] = contextvars.ContextVar("web_request")
-    seen: list[str | None] = []
+    seen: list[str] = []
 
     class Seeing(SharedBackend):
         @contextlib.asynccontextmanager
         async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
-            seen.append(web_request.get(None))
+            seen.append(web_request.get())
             async with super().listen(on_wake):
                 yield
 
+    web_request.set("none: the start of the program")
     wake_ups = WakeUps(Seeing(channel, clock), m_number="000034", clock=clock)
     web_request.set("the first one")
     wake_ups.listen()
     await clock.advance(0)
     await wake_ups.aclose()
-    assert seen == [None]
+    assert seen == ["none: the start of the program"]
 
 
 async def test_the_other_subscribers_are_called_although_one_raises(

@@ -22,11 +22,16 @@ current: contextvars.ContextVar[Process | None] = contextvars.ContextVar("simula
 """The process that this code runs in; None: the world outside, such as the gateway."""
 
 
-def spawn(process: Process | None, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """A task in ``process``."""
+def context_of(process: Process | None) -> contextvars.Context:
+    """A new context for code that runs in ``process``."""
     context = contextvars.copy_context()
     context.run(current.set, process)
-    return asyncio.get_running_loop().create_task(work, context=context)
+    return context
+
+
+def spawn(process: Process | None, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """A task in ``process``."""
+    return asyncio.get_running_loop().create_task(work, context=context_of(process))
 
 
 class OwnedTask(asyncio.Task[Any]):

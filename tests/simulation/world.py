@@ -24,7 +24,7 @@ from . import actors, invariants
 from .chaos import Chaos, FaultRates
 from .loop import MachineClock, StuckError, VirtualLoop
 from .network import Network
-from .process import OwnedTask, Process, owning_factory, spawn
+from .process import OwnedTask, Process, context_of, owning_factory, spawn
 from .record import Record, ViolationError
 from .shop import Shop
 from .store import new_database, remove_database
@@ -155,7 +155,7 @@ class World:
         """Start the process ``name`` anew."""
         process = Process(self, name, self.chaos.crash_step())
         self.trace(name, f"starts, to crash at step {process.crash_at}")
-        shop = self.shops[name] = Shop(self, process)
+        shop = self.shops[name] = context_of(process).run(Shop, self, process)
         return shop
 
     async def _end_of(self, shop: Shop) -> None:
