@@ -43,6 +43,7 @@ _TESTS: Final = {
         "tests/protocol",
         "tests/test_errors.py",
         "tests/test_codes.py",
+        "tests/polling/test_another_sale.py",
         "tests/test_times.py",
         "tests/test_secrets.py",
         "tests/test_secrets_in_frames.py",
