@@ -24,6 +24,12 @@ def test_the_error_of_json_object_shows_nothing_of_the_body() -> None:
         assert str(failure.value) == f"it is {what}"
 
 
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_a_byte_order_mark_is_no_part_of_the_text(length: int) -> None:
+    """However long the text is: only short ones are repaired."""
+    assert json_object(b'\xef\xbb\xbf{"a":"' + length * b"x" + b'"}') == {"a": length * "x"}
+
+
 def test_the_decoder_for_huge_integers_follows_the_same_rules() -> None:
     """Rates stay exact, and repeated keys are found."""
     huge = b'{"x":' + b"9" * 10_000
