@@ -188,7 +188,7 @@ async def test_a_session_with_redis(tmp_path: Path) -> None:
             assert await program.end() == f"{sandbox.merchant.m_number}\n"
 
 
-@pytest.mark.parametrize("page", ["books", "notifications", "operations", "shop", "testing", "till"])
+@pytest.mark.parametrize("page", ["books", "notifications", "shop", "testing", "till"])
 async def test_mypy_accepts_the_programs_of_a_guide(tmp_path: Path, page: str) -> None:
     """In its strict mode, too: a reader copies them into a project that is checked."""
     save_files(DOCS / f"{page}.md", tmp_path)
