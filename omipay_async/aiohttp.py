@@ -17,7 +17,7 @@ except ImportError as error:
     raise ImportError(message) from error
 
 from .asgi.bodies import BodyCutOff, answer
-from .asgi.common import is_session, name_taken, resolve_session
+from .asgi.common import is_session, may_find_session, name_taken, resolve_session
 from .errors import ConfigurationError
 from .protocol import validation
 from .session import AsyncOmipay
@@ -109,8 +109,8 @@ def _finder(omipay: Any) -> Callable[[web.Request], Any]:
         return lambda request: _kept(request, omipay)
     if is_session(omipay):
         return lambda _: omipay
-    if not callable(omipay):
-        message = "omipay must be a session, its AppKey, or a function that returns the session for a request"
+    if not may_find_session(omipay):
+        message = "omipay must be a session, its AppKey, or a function that returns the open session for a request"
         raise ConfigurationError(message)
     return cast("Callable[[web.Request], Any]", omipay)
 

@@ -24,7 +24,7 @@ except ImportError as error:
     raise ImportError(message) from error
 
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
-from .asgi.common import checked_name, is_session, name_taken, not_none, resolve_session
+from .asgi.common import checked_name, is_session, may_find_session, name_taken, not_none, resolve_session
 from .errors import ConfigurationError
 from .models import Order
 from .protocol import options, validation
@@ -180,8 +180,8 @@ def _dependency(omipay: Any) -> Callable[..., Any]:
         omipay = next((part.dependency for part in get_args(omipay) if hasattr(part, "dependency")), None)
     elif is_session(omipay):
         return _always(omipay)
-    if not callable(omipay):
-        message = "omipay_or_dependency must be a session or a FastAPI dependency that returns one"
+    if not may_find_session(omipay):
+        message = "omipay_or_dependency must be a session or a FastAPI dependency that returns the open one: get_omipay"
         raise ConfigurationError(message)
     return cast("Callable[..., Any]", omipay)
 

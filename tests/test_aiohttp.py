@@ -141,7 +141,7 @@ async def test_a_forgotten_context_is_named(handler: Handler, caplog: pytest.Log
     assert "session_context" in str(record.exc_info[1])
 
 
-@pytest.mark.parametrize("wrong", [None, "session"])
+@pytest.mark.parametrize("wrong", [None, "session", AsyncOmipay, AsyncOmipay.from_env])
 def test_what_is_neither_session_nor_key_is_rejected_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
     """The error does not wait for the first notification."""
     with pytest.raises(ConfigurationError, match="omipay"):

@@ -161,7 +161,7 @@ async def test_the_session_may_be_found_for_each_request(session: Any, handler: 
     assert len(session.bodies) == 5
 
 
-@pytest.mark.parametrize("wrong", [None, "session", AsyncOmipay])
+@pytest.mark.parametrize("wrong", [None, "session", AsyncOmipay, AsyncOmipay.from_env])
 def test_an_argument_that_is_neither_session_nor_getter_is_refused(wrong: Any, handler: Handler) -> None:
     """The error comes when the app is made, and not at the first notification."""
     with pytest.raises(ConfigurationError, match="omipay_or_getter"):

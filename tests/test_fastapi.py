@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 
-from omipay_async import Order, OrderStatus
+from omipay_async import AsyncOmipay, Order, OrderStatus
 from omipay_async.asgi import session_app
 from omipay_async.errors import ConfigurationError
 from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route, omipay_dep
@@ -218,6 +218,12 @@ def test_an_application_may_be_mounted_at_several_paths(session: Session, handle
     assert session.closed == 1
 
 
+def test_a_session_in_place_of_the_function_that_makes_it_is_named(session: Any) -> None:
+    """The session would be closed when the app ends, and could not be opened for the next start."""
+    with pytest.raises(ConfigurationError, match="factory must be a function"):
+        TestClient(fastapi.FastAPI(lifespan=lifespan(session))).__enter__()
+
+
 @pytest.mark.parametrize("where", ["lifespan", "dependency"])
 def test_a_function_that_returns_nothing_is_named(handler: Handler, where: str) -> None:
     """A ``return`` was forgotten."""
@@ -348,7 +354,7 @@ def test_a_forgotten_lifespan_is_named(handler: Handler) -> None:
         client.post("/omipay/notify", content=b"{}")
 
 
-@pytest.mark.parametrize("wrong", [None, "session", Annotated[Any, "no dependency"]])
+@pytest.mark.parametrize("wrong", [None, "session", Annotated[Any, "no dependency"], AsyncOmipay, AsyncOmipay.from_env])
 def test_what_is_neither_session_nor_dependency_is_rejected_when_the_app_is_made(wrong: Any, handler: Handler) -> None:
     """The error does not wait for the first notification."""
     with pytest.raises(ConfigurationError, match="omipay_or_dependency"):

@@ -24,8 +24,17 @@ def is_session(given: object) -> bool:
     return hasattr(given, "receive_notification") and not isinstance(given, type)
 
 
+def may_find_session(given: object) -> bool:
+    """Whether it can be called and is not what opens a session, a class or its ``from_env``: one for each request."""
+    owner = getattr(given, "__self__", None)
+    opens = isinstance(owner, type) and hasattr(owner, "receive_notification")
+    return callable(given) and not isinstance(given, type) and not opens
+
+
 async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> AsyncOmipay:
     """Return what ``factory``, sync or async, returns. Raises ``ConfigurationError`` if that is None."""
+    if not callable(factory):
+        raise ConfigurationError("factory must be a function that returns a session, such as AsyncOmipay.from_env")
     session = factory(*arguments)
     if inspect.isawaitable(session):
         session = await session

@@ -9,7 +9,7 @@ from omipay_async.errors import ConfigurationError
 from omipay_async.protocol import validation
 
 from .bodies import BODY_TIMEOUT_S, BodyCutOff, answer
-from .common import is_session, resolve_session
+from .common import is_session, may_find_session, resolve_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -110,8 +110,8 @@ async def _respond(scope: Scope, send: Send, status: int, body: bytes, headers: 
 def _getter(omipay: Any) -> Callable[[Scope], Any]:
     if is_session(omipay):
         return lambda _: omipay
-    if not callable(omipay) or isinstance(omipay, type):
-        message = "omipay_or_getter must be a session, or a function that returns one"
+    if not may_find_session(omipay):
+        message = "omipay_or_getter must be a session, or a function that returns the one that is open"
         raise ConfigurationError(message)
     return omipay if _takes_argument(omipay) else lambda _: omipay()
 
