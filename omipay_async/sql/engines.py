@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
-from sqlalchemy import DateTime, event, func, literal
+from sqlalchemy import DateTime, event, func, literal, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -181,7 +181,8 @@ class Dialect:
             return literal(self.machine_time() + plus, DateTime(timezone=True))
         # Not clock_timestamp(): no index is used for a value that may change within a statement.
         now = func.statement_timestamp(type_=DateTime(timezone=True))
-        return now + literal(plus) if plus else now
+        # In seconds: a day of an interval has 23 or 25 hours when the clocks of the server's time zone are changed.
+        return now + literal_column("interval '1 second'") * plus.total_seconds() if plus else now
 
     def insert(self, table: Table) -> Any:
         """An INSERT that can have an ON CONFLICT clause."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from omipay_async.clock import SystemClock
+from omipay_async.errors import JournalError
+from omipay_async.sql.database import Database
 from omipay_async.sql.schedule import next_attempt, next_question
 
 
@@ -27,3 +32,15 @@ def test_an_unpaid_order_costs_few_questions() -> None:
 def test_after_a_failure_an_order_is_asked_about_within_a_minute(age: float, due: float) -> None:
     """It may be paid and not fulfilled, however old it is."""
     assert next_attempt(timedelta(seconds=age)) == timedelta(seconds=due)
+
+
+async def test_a_day_has_24_hours_whatever_the_time_zone_of_the_database_is(postgres_url: str) -> None:
+    """PostgreSQL's own days have 23 or 25 when the clocks are changed, which is the case somewhere in these months."""
+    url = postgres_url.replace("postgresql:", "postgresql+asyncpg:")
+    engine = create_async_engine(url, connect_args={"server_settings": {"timezone": "Australia/Sydney"}})
+    database = Database(engine, SystemClock())
+    for days in range(30, 361, 30):
+        for plus in (timedelta(days=days), timedelta(days=-days, seconds=1)):
+            passed = select(database.dialect.now(plus) - database.dialect.now())
+            assert await database.scalar(passed, JournalError) == plus
+    await engine.dispose()
