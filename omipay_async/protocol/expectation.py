@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from omipay_async.errors import InvalidReply
+from omipay_async.models import RefundReceipt
 from omipay_async.text import bare, plain_value, printable
 
 from .endpoints import QUERY_ORDER
@@ -38,8 +39,13 @@ REFUND_FIELDS: Final[Mapping[str, type]] = {"out_refund_no": str}
 
 
 def number_of(subject: object, name: str) -> Any:
-    """The gateway's number of ``subject``, which is a number itself, or an object that has one as ``name``."""
-    return subject if isinstance(subject, str) else getattr(subject, name, subject)
+    """The gateway's number of ``subject``, which is a number itself, or an object that has one as ``name``.
+
+    A refund's receipt names its order, but is no order, and its amount is the refund's: it is returned as it is.
+    """
+    if isinstance(subject, str) or (name == "order_no" and isinstance(subject, RefundReceipt)):
+        return subject
+    return getattr(subject, name, subject)
 
 
 def expectation(subject: object, fields: Mapping[str, type]) -> dict[str, object]:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from omipay_async import InvalidReply, Order, OrderStatus, Outcome, PollTimeout, Refund, RefundStatus
+from omipay_async import (
+    InvalidReply,
+    InvalidRequest,
+    Order,
+    OrderStatus,
+    Outcome,
+    PollTimeout,
+    Refund,
+    RefundReceipt,
+    RefundStatus,
+)
 from tests.support.scripted_gateway import Gateway, begin, notification, order, outcome, refund
 
 if TYPE_CHECKING:
@@ -152,6 +162,18 @@ async def test_a_refund_is_compared_by_its_own_number(
     assert not poll.done()
     await clock.advance(60)
     assert (await outcome(poll)).out_refund_no == "R-1"
+
+
+async def test_a_receipt_of_a_refund_is_no_order(omipay: AsyncOmipay) -> None:
+    """It has its order's number, but the amount of the refund: no answer about the order would be accepted."""
+    receipt: Any = RefundReceipt("RF1", "AUD", 100, order_no="TR1", out_refund_no="R-1")
+
+    async def ship(_: Order) -> None:
+        pytest.fail("the refund is not a sale")
+
+    for call in (omipay.poll_until_paid(receipt), omipay.fulfil(receipt, ship), omipay.settle(receipt, ship)):
+        with pytest.raises(InvalidRequest, match="must be a string, not RefundReceipt"):
+            await call
 
 
 @pytest.mark.parametrize(
