@@ -125,13 +125,13 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
     return any(parameter.kind in positional for parameter in inspect.signature(function).parameters.values())
 
 
-def omipay_getter(name: str = "omipay") -> Callable[[Scope], AsyncOmipay]:
+def omipay_getter(name: str = "omipay") -> Callable[[Mapping[str, Any]], AsyncOmipay]:
     """A function that returns the session that ``session_app(..., name=name)`` keeps in an ASGI scope.
 
     The function raises ``ConfigurationError`` if there is no session.
     """
 
-    def get(scope: Scope) -> AsyncOmipay:
+    def get(scope: Mapping[str, Any]) -> AsyncOmipay:
         """The session that ``session_app`` keeps in this scope. Raises ``ConfigurationError`` if there is none."""
         session = (scope.get("state") or {}).get(name)
         if session is None:

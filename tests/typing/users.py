@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, assert_type
+from typing import TYPE_CHECKING, Any, TypedDict, assert_type
 
 import httpx
 
@@ -52,6 +52,7 @@ from omipay_async import (
     from_minor,
     to_minor,
 )
+from omipay_async.asgi import get_omipay, omipay_getter
 from omipay_async.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -233,6 +234,19 @@ def each_option() -> AsyncOmipay:
         transport=httpx.MockTransport(lambda request: httpx.Response(200)),
         verify=True,
     )
+
+
+class HTTPScope(TypedDict):
+    """The scope of a request, as the types of Litestar and Quart describe it."""
+
+    type: str
+    state: dict[str, Any]
+
+
+def finds(scope: HTTPScope) -> None:
+    """The session that ``session_app`` keeps, whatever a framework's type for the scope is."""
+    assert_type(get_omipay(scope), AsyncOmipay)
+    assert_type(omipay_getter("sydney")(scope), AsyncOmipay)
 
 
 async def lives(sandbox: Sandbox) -> None:
