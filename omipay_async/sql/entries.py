@@ -92,14 +92,20 @@ class Entries:
         may_change: Any = literal(value=True)
         if entry.outcome != JournalOutcome.DONE:
             may_change = or_(CALL.c.closed_at.is_(None), looked_too_early)
-        numbers = {
+        numbers: dict[str, Any] = {
             name: func.coalesce(CALL.c[name], values[name]) for name in ("order_no", "refund_no", "status", "currency")
         }
         is_not_done = or_(CALL.c.outcome.is_(None), CALL.c.outcome != JournalOutcome.DONE)
+        decides = and_(may_change, is_not_done)
         verdict = {
-            name: case((and_(may_change, is_not_done), values[name]), else_=CALL.c[name])
-            for name in ("outcome", "error", "closed_at")
+            name: case((decides, values[name]), else_=CALL.c[name]) for name in ("outcome", "error", "closed_at")
         }
+        if is_certain:  # what the gateway has answered replaces what a person wrote, and no person changes it
+            counts = literal(value=True) if entry.outcome == JournalOutcome.DONE else decides
+            right_number = func.coalesce(values["order_no"], CALL.c.order_no)
+            is_a_persons = and_(counts, CALL.c.resolved_at.is_not(None))
+            numbers["order_no"] = case((is_a_persons, right_number), else_=numbers["order_no"])
+            verdict["resolved_at"] = case((counts, null()), else_=CALL.c.resolved_at)
         insert = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
         return or_update(insert, numbers | verdict)
 

@@ -246,6 +246,22 @@ async def test_a_person_who_saw_the_order_is_believed_however_the_call_ends(book
     assert await books.unresolved() == []
 
 
+@pytest.mark.parametrize(
+    ("said", "outcome", "order_no"), [(UNKNOWN, DONE, "TR1"), (DONE, DONE, "TR1"), (UNKNOWN, NOT_DONE, None)]
+)
+async def test_a_reply_decides_a_call_that_a_person_has_resolved_before(
+    books: Books, said: Any, outcome: Any, order_no: str | None
+) -> None:
+    """The person looked too early, and cannot say something else once the gateway has answered."""
+    call = entry()
+    await books.opening(call)
+    await books.resolve(call, said, order_no="TR9")
+    await books.closing(attrs.evolve(call, outcome=outcome, order_no=order_no))
+    with pytest.raises(InvalidRequest, match="already decided"):
+        await books.resolve(call, "NOT_DONE")
+    assert (await outcomes(books))[0][:2] == (str(outcome), order_no or "TR9")
+
+
 async def test_a_refund_that_a_person_resolves_makes_no_order_to_ask_about(books: Books) -> None:
     """The entry's number is that of the order that was refunded."""
     call = entry(None, endpoint="Refund", out_refund_no="R1", order_no="TR1", outcome=UNKNOWN)
