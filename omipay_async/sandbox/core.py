@@ -117,14 +117,14 @@ class SandboxCore:
         Raises KeyError for an unknown order, ValueError for an unknown status, and :class:`IllegalMove` if there is no
         way to it from the order's present status.
         """
-        self.ledger.move_order(self.ledger.orders[order_no], OrderStatus(status))
+        self.ledger.move_order(self.ledger.find_order(order_no), OrderStatus(status))
 
     async def advance_refund(self, refund_no: str, status: RefundStatus | str | None = None) -> RefundStatus:
         """Let a refund go on by one step, or step by step to ``status``. Returns the status that it has then.
 
         Raises KeyError for an unknown refund, and :class:`IllegalMove` if there is no way to that status.
         """
-        refund = self.ledger.refunds[refund_no]
+        refund = self.ledger.find_refund(refund_no)
         self.ledger.move_refund(refund, None if status is None else RefundStatus(status))
         return refund.status
 
@@ -142,7 +142,7 @@ class SandboxCore:
 
         Raises KeyError for an unknown order.
         """
-        return encode(self.notifier.body(self.ledger.orders[order_no], changes))
+        return encode(self.notifier.body(self.ledger.find_order(order_no), changes))
 
 
 def _merchant(m_number: str, secret_key: str) -> Merchant:

@@ -35,7 +35,7 @@ class Customer:
         The order becomes PAYING. Returns its ``order_no``.
         """
         number = parse_qs(urlsplit(code).query).get("paycode", [code])[0]
-        order = self._ledger.orders[number]
+        order = self._ledger.find_order(number)
         if order.status is OrderStatus.READY:
             self._ledger.move_order(order, OrderStatus.PAYING)
         return order.order_no
@@ -53,4 +53,4 @@ class Customer:
         self._ledger.move_order(self._find(order), OrderStatus.CANCELLED)
 
     def _find(self, order: str | HasOrderNo) -> Order:
-        return self._ledger.orders[order if isinstance(order, str) else str(order.order_no)]
+        return self._ledger.find_order(order if isinstance(order, str) else str(order.order_no))

@@ -175,6 +175,19 @@ class Ledger:
         """Every refund by ``refund_no``, oldest first."""
         return self._refunds
 
+    def find_order(self, order_no: str) -> Order:
+        """The order with this ``order_no``. Raises KeyError, which says whether it is an ``out_order_no``."""
+        if order_no in self.orders:
+            return self.orders[order_no]
+        raise KeyError(_not_found("order", order_no, [order.order_no for order in self.orders_of(order_no)]))
+
+    def find_refund(self, refund_no: str) -> Refund:
+        """The refund with this ``refund_no``. Raises KeyError, which says whether it is an ``out_refund_no``."""
+        if refund_no in self.refunds:
+            return self.refunds[refund_no]
+        made = [refund.refund_no for refund in self._refunds.values() if refund.out_refund_no == refund_no]
+        raise KeyError(_not_found("refund", refund_no, made))
+
     def orders_of(self, out_order_no: str, m_number: str | None = None) -> list[Order]:
         """The orders made under the merchant's number, oldest first: more than one where a call was repeated."""
         self.apply_due()
@@ -314,3 +327,8 @@ class Ledger:
     def _pay(self, order: Order, at_ms: int) -> None:
         order.paid_ms = at_ms
         self.on_paid(order)
+
+
+def _not_found(kind: str, number: str, made: list[str]) -> str:
+    own = f": this is the out_{kind}_no of {made[-1]}" if made else ""
+    return f"there is no {kind} {number}{own}"

@@ -175,7 +175,7 @@ async def test_customer_does_not_pay(raw: RawClient, sandbox: Sandbox) -> None:
     assert [await status(raw, declined), await status(raw, left)] == ["FAILED", "CANCELLED"]
     with pytest.raises(IllegalMove):
         await sandbox.customer.pays(declined)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="there is no order TR0'"):
         await sandbox.customer.pays("TR0")
     assert sandbox.ledger.paid_total() == 0
 
@@ -218,6 +218,18 @@ async def test_refund_goes_step_by_step(raw: RawClient, sandbox: Sandbox) -> Non
     assert seen == ["MerchantConfirmed", "OrganizationConfirmed", "OrganizationPayback", "Closed"]
     with pytest.raises(IllegalMove):
         await sandbox.advance_refund(refund)
+
+
+async def test_the_merchants_own_number_in_place_of_the_gateways_is_named(raw: RawClient, sandbox: Sandbox) -> None:
+    """The error of a helper for tests says which number it needs."""
+    order = await raw.scanned(out_order_no="T-1")
+    refund = (await raw.ask("Refund", order_no=order, out_refund_no="R-1"))["refund_no"]
+    with pytest.raises(KeyError, match=f"there is no order T-1: this is the out_order_no of {order}"):
+        await sandbox.move_order("T-1", "SETTLED")
+    with pytest.raises(KeyError, match=f"there is no refund R-1: this is the out_refund_no of {refund}"):
+        await sandbox.advance_refund("R-1")
+    with pytest.raises(KeyError, match="there is no refund RF0'"):
+        await sandbox.advance_refund("RF0")
 
 
 # -- the books of both sides ----------------------------------------------------------------------------------------
