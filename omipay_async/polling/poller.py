@@ -223,18 +223,22 @@ class Poller:
         if subject.question is None:
             waiter.end_with(End.TIME)
             return
-        subject.expired.append(waiter)
-        if len(subject.expired) == 1:
-            self._expire_later(subject, LAST_TURNS)
+        if subject.expired is None:
+            subject.expired = [waiter]
+            self._expire_later(subject, subject.expired, LAST_TURNS)
+        else:
+            subject.expired.append(waiter)
 
-    def _expire_later(self, subject: Subject[Any], turns: int) -> None:
+    def _expire_later(self, subject: Subject[Any], expired: list[Waiter[Any]], turns: int) -> None:
         if subject.question is None or not turns:
             turns = 1
-            for waiter in subject.expired[:_AT_A_TIME]:
+            for waiter in expired[:_AT_A_TIME]:
                 waiter.end_with(End.TIME)
-            del subject.expired[:_AT_A_TIME]
-        if subject.expired:
-            asyncio.get_running_loop().call_soon(self._expire_later, subject, turns - 1)
+            del expired[:_AT_A_TIME]
+        if expired:
+            asyncio.get_running_loop().call_soon(self._expire_later, subject, expired, turns - 1)
+        else:
+            subject.expired = None
 
     def _ask(self, now: float) -> None:
         loop = asyncio.get_running_loop()

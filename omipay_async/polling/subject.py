@@ -102,8 +102,8 @@ class Subject(Scheduled, Generic[S]):
         """Whether the question that is under way may be answered from before a payment, so that another must follow."""
         self.has_failed = False
         """Whether a temporary error was logged, which is done once."""
-        self.expired: list[Waiter[S]] = []
-        """Waiters whose time is over, but which have not ended yet."""
+        self.expired: list[Waiter[S]] | None = None
+        """Waiters whose time is over, but which have not ended yet. (A list for each subject would need memory.)"""
 
     def join(self, waiter: Waiter[S]) -> None:
         """Add a waiter."""
