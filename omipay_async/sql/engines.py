@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import secrets
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -111,6 +112,10 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         query = dict(url.query)
         query["ssl"] = query.pop("sslmode")
         url = url.set(query=query)
+    unknown = sorted(set(url.query) - {*inspect.signature(asyncpg.connect).parameters, "prepared_statement_cache_size"})
+    if unknown:  # such as libpq's channel_binding
+        message = f"url_or_engine: asyncpg has no option {', '.join(unknown)}: leave it out of the URL"
+        raise ConfigurationError(message)
     arguments = {"timeout": _CONNECT_S, "prepared_statement_name_func": _statement_name}
     engine = create_async_engine(url, connect_args=arguments, pool_timeout=_CONNECT_S)
 
