@@ -84,7 +84,7 @@ class OmipayError(Exception):
 
     def __reduce__(self) -> tuple[Callable[..., OmipayError], tuple[Any, ...]]:
         # Keyword-only fields and the cause do not survive BaseException's own __reduce__.
-        return _revive, (type(self), self.args, self.__dict__, portable(self.__cause__))
+        return _revive, (type(self), self.args, self.__dict__, portable(self.__cause__, OmipayError))
 
 
 def _revive(kind: type[E], args: tuple[Any, ...], fields: Mapping[str, Any], cause: BaseException | None) -> E:

@@ -86,11 +86,14 @@ def bare(text: str) -> str:
     return text.strip(INVISIBLE)
 
 
-def portable(error: BaseException | None) -> BaseException | None:
+def portable(error: BaseException | None, own: type[BaseException]) -> BaseException | None:
     """``error``, or another with its name and text in its place, if it would not survive pickling and copying.
 
-    That of another program may hold a lock, belong to a local class, or need arguments that it does not keep.
+    That of another program may hold a lock, belong to a local class, or need arguments that it does not keep. One of
+    our ``own`` does survive: to try it would be to try its cause twice, and the cause of that four times.
     """
+    if isinstance(error, own):
+        return error
     with contextlib.suppress(Exception):
         pickle.dumps(copy.deepcopy(error))
         return error

@@ -161,6 +161,19 @@ async def test_the_session_may_be_found_for_each_request(session: Any, handler: 
     assert len(session.bodies) == 5
 
 
+async def test_a_class_may_find_the_session_that_it_keeps(session: Any, handler: Handler) -> None:
+    """A method of a class of sessions need not open one, as ``from_env`` does."""
+
+    class Shop(AsyncOmipay):
+        @classmethod
+        def current(cls) -> Any:
+            return session
+
+    assert await Client(notification_app(Shop.current, handler)).post(b"{}") == 200
+    with pytest.raises(ConfigurationError, match="omipay_or_getter"):
+        notification_app(untyped(Shop.from_env), handler)
+
+
 @pytest.mark.parametrize("wrong", [None, "session", AsyncOmipay, AsyncOmipay.from_env])
 def test_an_argument_that_is_neither_session_nor_getter_is_refused(wrong: Any, handler: Handler) -> None:
     """The error comes when the app is made, and not at the first notification."""

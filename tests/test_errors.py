@@ -192,6 +192,22 @@ def test_a_chain_of_our_own_errors_survives_too() -> None:
     assert twin.__cause__.error_code is ErrorCode.SYSTEM_ERROR
 
 
+def test_a_long_chain_of_our_own_errors_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If each error were tried before it is pickled, each would take three times as long as its cause."""
+    error: BaseException = ConnectionResetError(104, "cut")
+    for number in range(8):
+        outer = errors.TransportError(str(number))
+        outer.__cause__, error = error, outer
+    tried: list[object] = []
+    monkeypatch.setattr("omipay_async.text.copy.deepcopy", tried.append)
+    twin = pickle.loads(pickle.dumps(error))
+    assert [type(cause) for cause in tried] == [ConnectionResetError]
+    for number in reversed(range(8)):
+        assert str(twin) == str(number)
+        twin = twin.__cause__
+    assert isinstance(twin, ConnectionResetError)
+
+
 def test_a_poll_that_timed_out_keeps_the_last_error() -> None:
     """``last_error`` is pickled too."""
     error = errors.PollTimeout("too long", order_no="TR1", last_error=errors.TransportError("no answer"))

@@ -26,8 +26,8 @@ def is_session(given: object) -> bool:
 
 def may_find_session(given: object) -> bool:
     """Whether it can be called and is not what opens a session, a class or its ``from_env``: one for each request."""
-    owner = getattr(given, "__self__", None)
-    opens = isinstance(owner, type) and hasattr(owner, "receive_notification")
+    owner = getattr(given, "__self__", None)  # a class may have other methods, which find its session
+    opens = isinstance(owner, type) and given == getattr(owner, "from_env", None)
     return callable(given) and not isinstance(given, type) and not opens
 
 

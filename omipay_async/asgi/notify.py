@@ -122,7 +122,7 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         inspect.Parameter.VAR_POSITIONAL,
     )
-    return any(parameter.kind in positional for parameter in inspect.signature(function).parameters.values())
+    return any(parameter.kind in positional for parameter in validation.signature(function).parameters.values())
 
 
 def omipay_getter(name: str = "omipay") -> Callable[[Mapping[str, Any]], AsyncOmipay]:

@@ -17,6 +17,7 @@ from omipay_async.errors import (
     InvalidSignature,
     MalformedNotification,
     NotificationError,
+    OmipayError,
     ReflectedNotification,
     StaleNotification,
     UnconfirmedNotification,
@@ -208,7 +209,7 @@ class NotificationReply:
 
     def __reduce__(self) -> tuple[type[NotificationReply], tuple[Any, ...]]:
         # A handler may raise anything.
-        error = portable(self.error)
+        error = portable(self.error, OmipayError)
         return NotificationReply, (self.status, self.body, self.headers, self.order, self.ran, error)
 
 

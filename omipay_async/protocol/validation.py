@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +21,9 @@ from .context import LARGEST_INT, LONGEST_TEXT
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, MISSPELT_NAMES, Endpoint, Kind, Parameter
 from .money import CURRENCY_CODE
 from .options import checked_seconds
+
+if sys.version_info >= (3, 14):
+    import annotationlib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,13 +131,29 @@ def handler(value: T, *takes: str) -> T:
 
 def _refusal(function: Callable[..., object], arguments: Sequence[str]) -> str | None:
     """Why ``function`` cannot be called with so many arguments; None if it can, or does not say what it takes."""
+    if type(function) is not function.__class__:
+        return None  # it poses as what it wraps (wrapt), and may add arguments to those that it takes
     try:  # books.transactional wraps a handler into one that takes less: it is the wrapper that will be called
-        inspect.signature(function, follow_wrapped=False).bind(*arguments)
+        takes = signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):  # it is not written in Python, for example
+        return None
+    try:
+        takes.bind(*arguments)
     except TypeError as error:
         return str(error)
-    except ValueError:  # it is not written in Python
-        return None
     return None
+
+
+def signature(function: Callable[..., object], *, follow_wrapped: bool = True) -> inspect.Signature:
+    """``inspect.signature``, also if the annotations name what is imported for type checkers only.
+
+    Raises:
+        TypeError, ValueError: ``function`` does not say what it takes.
+    """
+    if sys.version_info >= (3, 14):  # it evaluates them
+        how = annotationlib.Format.FORWARDREF
+        return inspect.signature(function, follow_wrapped=follow_wrapped, annotation_format=how)
+    return inspect.signature(function, follow_wrapped=follow_wrapped)
 
 
 def _text(parameter: Parameter, value: object) -> str:

@@ -14,12 +14,14 @@ from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.models import Order
 from omipay_async.protocol import validation
 from tests.support.fulfilment_doubles import ORDER, FaultyBackend, Shop
+from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from omipay_async.fulfilment.guard import OnceGuard
 
+    FOR_CHECKERS = Order
 
 OTHER = Order(order_no="TR2", status="PAID", out_order_no=None, currency="AUD", amount=1)
 
@@ -90,6 +92,49 @@ def test_a_handler_that_may_take_the_order_is_not_refused(shop: Shop) -> None:
     hidden = functools.wraps(fulfils)(lambda *anything: None)
     for handler in (more, shop, shop.__call__, functools.partial(fulfils, done=[]), mock.AsyncMock(), hidden, min):
         assert validation.handler(handler, "order") is handler
+
+
+def test_annotations_may_name_what_is_imported_for_type_checkers() -> None:
+    """Python 3.14 evaluates them, unless it is told not to."""
+
+    def annotate(form: int) -> dict[str, Any]:  # as the compiler of Python 3.14 makes it
+        if form > 2:
+            raise NotImplementedError
+        return {"order": FOR_CHECKERS}
+
+    handler = untyped(lambda order: None)
+    handler.__annotate__ = annotate
+    assert validation.handler(handler, "order") is handler
+    with pytest.raises(InvalidRequest, match="too many"):
+        validation.handler(functools.partial(handler, ORDER), "order")
+
+
+class Wrapper:
+    """A wrapper of wrapt poses as the function that it wraps, and may add an argument to those that it is given."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    def __getattribute__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_wrapped"), name)
+
+    def __call__(self, order: Order) -> Any:
+        return object.__getattribute__(self, "_wrapped")(order, [])
+
+
+class Double:
+    """A double that has whatever it is asked for, ``__signature__`` too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    def __call__(self, order: Order) -> None: ...
+
+
+@pytest.mark.parametrize("handler", [Wrapper(fulfils), Double()], ids=["wrapper", "double"])
+def test_a_handler_whose_signature_cannot_be_known_is_not_refused(handler: Any) -> None:
+    """It may be right, and worked before."""
+    assert validation.handler(handler, "order") is handler
 
 
 @pytest.mark.parametrize(
