@@ -219,10 +219,11 @@ def test_only_the_edges_import_the_sandbox_or_the_command_line() -> None:
 def test_each_third_party_package_is_imported_only_where_it_belongs() -> None:
     """httpx has one place in the client, and an extra is imported by the modules that users import for it."""
     found: dict[str, set[str]] = {}
+    known = sys.stdlib_module_names | {"annotationlib"} | EVERYWHERE | {PACKAGE}  # that module is new in Python 3.14
     for name in CLIENT + SANDBOX:
         for target, when in MODULES[name]:
             package = target.split(".")[0]
-            if when != "types" and package not in sys.stdlib_module_names | EVERYWHERE | {PACKAGE}:
+            if when != "types" and package not in known:
                 found.setdefault(package, set()).add(f"{name} late" if when == "late" else name)
     assert found == THIRD_PARTY
     assert {name for name in CLI for found in MODULES[name] if found[:1] == ("httpx",)} <= {"cli.doctor"}
