@@ -41,7 +41,7 @@ REFUND_FIELDS: Final[Mapping[str, type]] = {"out_refund_no": str}
 def number_of(subject: object, name: str) -> Any:
     """The gateway's number of ``subject``, which is a number itself, or an object that has one as ``name``.
 
-    A refund's receipt names its order, but is no order, and its amount is the refund's: it is returned as it is.
+    A refund's receipt names its order, but is not an order: its amount is the refund's. It is returned as it is.
     """
     if isinstance(subject, str) or (name == "order_no" and isinstance(subject, RefundReceipt)):
         return subject
