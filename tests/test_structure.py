@@ -50,14 +50,12 @@ SANDBOX_MAY_KNOW = {"codes", "errors", "language", "protocol.endpoints"}
 # Which module needs which package that is not Python's own; "late": only inside of a function.
 THIRD_PARTY = {
     "h11": {"transport.connection"},
-    "httpcore": {"transport.http_transport"},
+    "httpcore": {"transport.patches late"},
     "httpx": {
         "transport.client",
         "transport.connection",
         "transport.evidence",
         "transport.given",
-        "transport.http_transport",
-        "transport.patched_client",
         "transport.patches",
         "transport.network",
         "transport.proxies",

@@ -38,8 +38,14 @@ from .evidence import cut_short, failed
 from .failures import Failed, too_late
 from .given import calls_an_app, is_in_memory, keep_no_connection
 from .httpcore_secrets import keep_replies_out_of_the_log, our_request
-from .patched_client import send_through_client
-from .patches import client_is_patched, httpcore_is_patched, transport_is_patched
+from .network import Network
+from .patches import (
+    WatchedTransport,
+    client_is_patched,
+    httpcore_is_patched,
+    send_through_client,
+    transport_is_patched,
+)
 from .pool import ConnectionPool
 from .requests import Requests, Route, address_of
 from .tls import ssl_context
@@ -52,8 +58,6 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
 
     from .connection import Connection
-    from .http_transport import HTTPTransport
-    from .network import Network
     from .proxies import Proxies, Proxy
 
 _KEEPALIVE_S: Final = 30.0
@@ -113,8 +117,7 @@ class HTTPClient:
         self._given = transport
         self._verify = verify
         self._proxies = proxies
-        self._network = _new_network()
-        self._own: HTTPTransport | None = None
+        self._network: Network | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._is_closed = is_closed
         self._answered: dict[str, float] = {}
@@ -136,8 +139,9 @@ class HTTPClient:
         if given is not None and not is_in_memory(given):
             message = "transport belongs to the event loop that it was first used in: use one session for each loop"
             raise ConfigurationError(message)
-        self._network.abandon()
-        self._network, self._own = _new_network(), None
+        if self._network is not None:
+            self._network.abandon()
+            self._network = None
         self._closing = set()
         self.pool = self._new_pool()
         self._unsigned.forget()
@@ -158,12 +162,17 @@ class HTTPClient:
         return await self._exchange_over_httpcore(proxy, attempt)
 
     async def _exchange_directly(self, slot: Slot, attempt: Attempt) -> Received | Failed:
-        if self._own is None:
-            self._own = _new_transport(self._network, ssl_context(self._verify))
+        if self._network is None:
+            self._network = Network(ssl_context(self._verify))
+        if transport_is_patched() or client_is_patched():
+            route = Route(WatchedTransport(self._network), self._requests.for_own_connections)
+            send = functools.partial(self._send_over, route)
+        else:
+            send = functools.partial(self._send_directly, self._network)
         if not attempt.travels_alone:
             attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock)
         try:
-            got = await self._try(attempt, functools.partial(self._send_over_own_connections, self._own))
+            got = await self._try(attempt, send)
             if isinstance(got, Received):
                 self._keep(slot, attempt)
         finally:
@@ -218,10 +227,8 @@ class HTTPClient:
             certain = not self._may_be_a_second_try(attempt, error)
             return failed(attempt, error, handled=handled, certain=certain)
 
-    async def _send_over_own_connections(self, own: HTTPTransport, attempt: Attempt) -> Received:
-        if transport_is_patched() or client_is_patched():
-            return await self._send_over(Route(own, self._requests.for_own_connections), attempt)
-        reply = await own.exchange(attempt, *self._requests.head(attempt))
+    async def _send_directly(self, network: Network, attempt: Attempt) -> Received:
+        reply = await network.exchange(attempt, *self._requests.head(attempt))
         return Received.of(reply.status, reply.headers, reply.body, attempt.node.name)
 
     async def _send_over(self, route: Route, attempt: Attempt) -> Received:
@@ -272,8 +279,8 @@ class HTTPClient:
 
     async def aclose(self) -> None:
         """Close every connection; one that is in use is closed when its request ends."""
-        if self._own is not None:
-            await _closed(self._own.aclose)
+        if self._network is not None:
+            await _closed(self._network.aclose)
         here = asyncio.get_running_loop()
         await asyncio.gather(*(task for task in self._closing if task.get_loop() is here))
         await _closed(self.http.aclose)
@@ -308,21 +315,3 @@ async def _limited_body(response: httpx.Response, attempt: Attempt) -> bytes:
         if size > LARGEST_REPLY:
             break
     return b"".join(chunks)
-
-
-# h11 and httpcore are imported when a session is made, not with the package, as in httpx.
-
-
-def _new_network() -> Network:
-    from .network import Network
-
-    return Network()
-
-
-def _new_transport(network: Network, context: ssl.SSLContext) -> HTTPTransport:
-    try:
-        from .http_transport import HTTPTransport
-    except (ImportError, OSError) as error:  # such as too many open files
-        message = f"httpcore, which sends the requests, cannot be loaded: {type(error).__name__}: {error}"
-        raise ConfigurationError(message) from error
-    return HTTPTransport(network, context)

@@ -1,4 +1,4 @@
-"""Opens a connection of our own: looks up the name, tries its addresses in turn, begins TLS. It leaks no sockets.
+"""Sends requests over connections of our own, and opens them: name, addresses in turn, TLS. It leaks no sockets.
 
 ``loop.create_connection`` could do all of this, but with ``happy_eyeballs_delay`` it loses sockets when it is cancelled
 (seen in CPython 3.11.7), and with ``ssl`` if it is cancelled at its beginning. So the addresses are tried here, those
@@ -17,9 +17,13 @@ import attrs
 import httpx
 
 from .connection import Connection
+from .requests import address_of
 
 if TYPE_CHECKING:
     import ssl
+
+    from .attempt import Attempt
+    from .connection import RawHeaders, Reply
 
 _NEXT_ADDRESS_S: Final = 0.25
 
@@ -33,13 +37,40 @@ class Address:
 
 
 class Network:
-    """Opens the connections of a session in one event loop, and keeps a list of the open ones."""
+    """The connections of a session in one event loop, all with one TLS context."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.context = context
         self.connections: set[Connection] = set()
+        """Those that are open."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def connect(self, base_url: str, url: httpx.URL, context: ssl.SSLContext) -> Connection:
+    async def exchange(self, attempt: Attempt, method: bytes, headers: RawHeaders) -> Reply:
+        """Send a request over the attempt's connection, or a new one if it has none that is usable. Returns the reply.
+
+        Raises:
+            httpx.TransportError: there is no connection, or no reply.
+            TooLateError: it is a money call, and its time to be sent is over; nothing was sent.
+        """
+        address = address_of(attempt)
+        connection = attempt.connection
+        if connection is not None and not connection.is_usable():
+            connection.abort()
+            connection = None
+        if connection is None:
+            attempt.connection = None
+            attempt.begin_connecting()
+            connection = await self.connect(attempt.node.base_url, address)
+            attempt.connection = connection
+            attempt.sign()  # again, if connecting took long
+            if await connection.has_spoken():
+                raise httpx.ConnectError("the server sent something before the request")
+        # No await from here to the write: what was found out about the connection is still true.
+        attempt.scope.watch(connection.count_received)
+        attempt.begin_sending()
+        return await connection.send(method, attempt.target(address.raw_path), headers)
+
+    async def connect(self, base_url: str, url: httpx.URL) -> Connection:
         """Open a new connection to the server of ``url``.
 
         Raises:
@@ -53,7 +84,7 @@ class Network:
             connection = Connection(sock, base_url, self.connections.discard, tls=tls)
             await loop.create_connection(lambda: connection, sock=sock)
             if tls:
-                await connection.start_tls(context, host)
+                await connection.start_tls(self.context, host)
         except (OSError, ValueError) as error:  # a ValueError is raised for a wrong name
             message = f"{type(error).__name__}: {error}"
             raise httpx.ConnectError(message) from error

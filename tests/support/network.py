@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpcore
 import httpx
 
-from omipay_async.transport import network as own
+from omipay_async.transport import client, network as own
 from omipay_async.transport.connection import Connection
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Network(httpcore.AsyncNetworkBackend):
                 self._pool._network_backend = network
 
         class OwnNetwork(own.Network):
-            async def connect(self, base_url: str, url: httpx.URL, context: ssl.SSLContext) -> Connection:
+            async def connect(self, base_url: str, url: httpx.URL) -> Connection:
                 self._loop = asyncio.get_running_loop()
                 stream = await network.open_stream()
                 connection = Connection(cast("socket.socket", stream), base_url, self.connections.discard, tls=False)
@@ -183,4 +183,4 @@ class Network(httpcore.AsyncNetworkBackend):
                 return connection
 
         monkeypatch.setattr(httpx, "AsyncHTTPTransport", Transport)
-        monkeypatch.setattr(own, "Network", OwnNetwork)
+        monkeypatch.setattr(client, "Network", OwnNetwork)

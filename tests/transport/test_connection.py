@@ -33,24 +33,20 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def network() -> Network:
-    return Network()
+def network(certified: Certified) -> Network:
+    return Network(certified.client)
 
 
-async def connected(
-    network: Network, listener: socket.socket, certified: Certified
-) -> tuple[Connection, socket.socket]:
+async def connected(network: Network, listener: socket.socket) -> tuple[Connection, socket.socket]:
     """A new connection, and the server's end of it."""
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    connection = await network.connect(url, httpx.URL(url), certified.client)
+    connection = await network.connect(url, httpx.URL(url))
     return connection, listener.accept()[0]
 
 
-async def test_a_reset_that_lies_in_the_socket_is_seen(
-    network: Network, listener: socket.socket, certified: Certified
-) -> None:
+async def test_a_reset_that_lies_in_the_socket_is_seen(network: Network, listener: socket.socket) -> None:
     """Before the event loop has delivered it."""
-    connection, peer = await connected(network, listener, certified)
+    connection, peer = await connected(network, listener)
     assert connection.is_usable()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
@@ -64,7 +60,7 @@ async def test_a_reset_that_lies_in_the_socket_is_seen(
     [("https://gateway.test", 443), ("http://gateway.test", 80), ("https://gateway.test:8443", 8443)],
 )
 async def test_which_port_is_connected_to(
-    network: Network, certified: Certified, monkeypatch: pytest.MonkeyPatch, url: str, port: int
+    network: Network, monkeypatch: pytest.MonkeyPatch, url: str, port: int
 ) -> None:
     """The port of the address, or the standard one of its scheme."""
     opened: list[tuple[str, int]] = []
@@ -75,15 +71,13 @@ async def test_which_port_is_connected_to(
 
     monkeypatch.setattr("omipay_async.transport.network.open_socket", open_socket)
     with pytest.raises(httpx.ConnectError, match="ConnectionRefusedError"):
-        await network.connect(url, httpx.URL(url), certified.client)
+        await network.connect(url, httpx.URL(url))
     assert opened == [("gateway.test", port)]
 
 
-async def test_nothing_is_sent_over_a_connection_that_is_closed(
-    network: Network, listener: socket.socket, certified: Certified
-) -> None:
+async def test_nothing_is_sent_over_a_connection_that_is_closed(network: Network, listener: socket.socket) -> None:
     """By us or by the server."""
-    connection, peer = await connected(network, listener, certified)
+    connection, peer = await connected(network, listener)
     connection.abort()
     with peer:
         with pytest.raises(httpx.RemoteProtocolError, match="closed the connection at once"):
@@ -92,11 +86,9 @@ async def test_nothing_is_sent_over_a_connection_that_is_closed(
         assert peer.recv(100) == b""
 
 
-async def test_a_server_that_closed_its_half_may_still_read(
-    network: Network, listener: socket.socket, certified: Certified
-) -> None:
+async def test_a_server_that_closed_its_half_may_still_read(network: Network, listener: socket.socket) -> None:
     """A request is still sent to it, and fails because no reply can come."""
-    connection, peer = await connected(network, listener, certified)
+    connection, peer = await connected(network, listener)
     with peer:
         peer.shutdown(socket.SHUT_WR)
         await until(lambda: not connection.is_usable(), "the end to arrive")
@@ -111,7 +103,7 @@ async def test_a_request_is_written_before_its_reader_is_made(
     network: Network, listener: socket.socket, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So as little as possible lies between the last look at the clock and the write: a charge must not leave late."""
-    connection, peer = await connected(network, listener, certified)
+    connection, peer = await connected(network, listener)
     begin, arrived = _Exchange.begin, list[bytes]()
 
     def after_the_write(exchange: _Exchange) -> None:
@@ -128,7 +120,7 @@ async def test_a_request_is_written_before_its_reader_is_made(
 
 async def test_a_reply_is_not_printed(network: Network, listener: socket.socket, certified: Certified) -> None:
     """It may repeat a signature. Asyncio logs what a task waits for if its event loop is closed at that moment."""
-    connection, peer = await connected(network, listener, certified)
+    connection, peer = await connected(network, listener)
     waited_for = connection.send(b"GET", b"/", HEADERS)
     peer.sendall(b"HTTP/1.1 302 Found\r\nLocation: /?sign=8516A3\r\nContent-Length: 11\r\n\r\nsign=8516A3")
     assert (await waited_for).body == b"sign=8516A3"
@@ -138,12 +130,10 @@ async def test_a_reply_is_not_printed(network: Network, listener: socket.socket,
     await network.aclose()
 
 
-async def test_a_connection_that_is_closed_is_forgotten(
-    network: Network, listener: socket.socket, certified: Certified
-) -> None:
+async def test_a_connection_that_is_closed_is_forgotten(network: Network, listener: socket.socket) -> None:
     """By us or by the server: a session that lives for years keeps no trace of it."""
-    ours, peer = await connected(network, listener, certified)
-    theirs, other_peer = await connected(network, listener, certified)
+    ours, peer = await connected(network, listener)
+    theirs, other_peer = await connected(network, listener)
     assert network.connections == {ours, theirs}
     ours.abort()
     other_peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -154,9 +144,9 @@ async def test_a_connection_that_is_closed_is_forgotten(
     assert network.connections == set()
 
 
-def test_the_connections_of_another_thread_may_close_meanwhile() -> None:
+def test_the_connections_of_another_thread_may_close_meanwhile(network: Network) -> None:
     """Its event loop runs while a session is moved to this one, and may be closed at any moment."""
-    network, aborted = Network(), list[object]()
+    aborted: list[object] = []
 
     class Other:
         """A connection, and its event loop."""

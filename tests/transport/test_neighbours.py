@@ -20,9 +20,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from omipay_async import NotSent, OutcomeUnknown
-from omipay_async.transport.http_transport import HTTPTransport
 from omipay_async.transport.network import Network
-from omipay_async.transport.patches import httpcore_is_patched, transport_is_patched
+from omipay_async.transport.patches import WatchedTransport, httpcore_is_patched, transport_is_patched
 from omipay_async.transport.tls import ssl_context
 from tests.support.untyped import untyped
 
@@ -241,7 +240,7 @@ async def test_the_pool_of_httpx_is_where_we_replace_it() -> None:
     """``_pool`` is the one private name of httpx that we use: its transport makes it, calls it and closes it."""
     theirs = httpx.AsyncHTTPTransport(verify=False)
     assert isinstance(theirs._pool, httpcore.AsyncConnectionPool)
-    ours = HTTPTransport(Network(), ssl_context(True))
+    ours = WatchedTransport(Network(ssl_context(True)))
     assert set(vars(ours)) == set(vars(theirs)) == {"_pool"}
     asked: list[str] = []
 

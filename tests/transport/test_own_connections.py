@@ -87,6 +87,7 @@ async def test_a_connection_that_the_server_ended_is_not_used(
 async def test_small_packets_leave_at_once(wired: Gateway, omipay: AsyncOmipay) -> None:
     """No request waits for the acknowledgement of the previous one."""
     await query(omipay, "OM-1")
+    assert omipay._client._network is not None
     (connection,) = omipay._client._network.connections
     assert connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
@@ -355,8 +356,8 @@ async def test_tls_failures_are_never_sent(gateway: Gateway, certified: Certifie
 
 async def test_what_is_not_a_target_is_not_sent(gateway: Gateway, certified: Certified) -> None:
     """A line break in it would begin another request."""
-    network = Network()
-    connection = await network.connect(gateway.base_url, httpx.URL(gateway.base_url), certified.client)
+    network = Network(certified.client)
+    connection = await network.connect(gateway.base_url, httpx.URL(gateway.base_url))
     for target in (b"/a b", b"/a\r\nX: y", b"/\xc3\xa4", b""):
         with pytest.raises(httpx.LocalProtocolError, match="visible ASCII"):
             connection.send(b"GET", target, ((b"Host", b"127.0.0.1"),))
