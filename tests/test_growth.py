@@ -22,7 +22,7 @@ from omipay_async.sandbox.access import MAX_BODY_BYTES
 from omipay_async.sandbox.web import dashboard
 from omipay_async.sql import sweeping
 from omipay_async.text import LONGEST_EXCERPT
-from omipay_async.transport import client, connection
+from omipay_async.transport import exchange, pool
 
 from .support.markdown import DOCS, ROOT
 
@@ -69,7 +69,7 @@ ROWS: Final[dict[str, tuple[tuple[float, ...], str]]] = {
         "sql/test_worker.py::test_a_worker_whose_handlers_all_hang_does_not_grow",
     ),
     "a reply": (
-        (reply.LARGEST_REPLY / 2**20, connection._LONGEST_HEAD / 1024),
+        (reply.LARGEST_REPLY / 2**20, exchange._LONGEST_HEAD / 1024),
         "transport/test_own_connections.py::test_no_more_than_a_mebibyte_is_read",
     ),
     "messages, log records": (
@@ -77,7 +77,7 @@ ROWS: Final[dict[str, tuple[tuple[float, ...], str]]] = {
         "test_growth.py::test_what_is_said_of_a_huge_reply_or_body_is_short",
     ),
     "connections": (
-        (client._KEEPALIVE_S,),
+        (pool._KEEPALIVE_S,),
         "transport/test_connections.py::test_a_connection_that_was_idle_for_long_is_given_up",
     ),
     "calls that wait": ((), "polling/test_leftovers.py::test_cancelled_polls_leave_nothing"),
@@ -153,7 +153,7 @@ def test_every_cache_has_a_bound() -> None:
             found = re.fullmatch(r"functools\.lru_cache\(maxsize=(\d+)\)", words)
             assert found, f"{file}: {function.name}"
             sizes[function.name] = int(found[1])
-    assert sizes == {"_shared": 8, "to_url": 64, "_head": 64}
+    assert sizes == {"_shared": 8, "to_url": 64, "request_head": 64}
 
 
 def test_no_pattern_is_made_of_what_somebody_sends() -> None:

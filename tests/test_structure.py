@@ -49,19 +49,18 @@ SANDBOX_MAY_KNOW = {"codes", "errors", "language", "protocol.endpoints"}
 
 # Which module needs which package that is not Python's own; "late": only inside of a function.
 THIRD_PARTY = {
-    "h11": {"transport.connection"},
+    "h11": {"transport.connection", "transport.exchange"},
     "httpcore": {"transport.patches late"},
     "httpx": {
         "transport.client",
         "transport.connection",
         "transport.evidence",
-        "transport.given",
-        "transport.patches",
         "transport.network",
+        "transport.other_transports",
+        "transport.patches",
         "transport.proxies",
         "transport.requests",
         "transport.tls",
-        "transport.unsigned",
         "sandbox.transport",
         "sandbox.notifier late",
     },

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from omipay_async.protocol.context import RequestContext
     from omipay_async.protocol.conversion import ModelConverter
     from omipay_async.text import Secret
-    from omipay_async.transport.client import HTTPClient, Slot
+    from omipay_async.transport.client import HTTPClient
+    from omipay_async.transport.pool import Slot
 
     from .journaling import CallJournal
     from .lifecycle import Lifecycle

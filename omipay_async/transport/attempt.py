@@ -10,7 +10,7 @@ import attrs
 from omipay_async.clock import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from omipay_async.clock import Clock
 
@@ -131,30 +131,6 @@ class Attempt:
     def _ensure_first(self) -> None:
         if self.travels_alone and self.progress is Progress.SENT:
             raise SentAlreadyError("a transport tried to send it once more")
-
-    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow httpcore's trace events. An exception that is raised here ends the request before it is sent.
-
-        The first word of an event is the part of httpcore that reports it: a SOCKS proxy's is not an HTTP proxy's.
-        """
-        if sends_our_request(event, info):
-            self.begin_sending()
-        elif event.endswith(".connect_tcp.started"):
-            self.begin_connecting()
-        self.note_stream(event, info)
-
-    def note_stream(self, event: str, info: Mapping[str, Any]) -> None:
-        """Note the connection that one of httpcore's trace events shows to be open."""
-        if event.endswith(".connect_tcp.complete"):
-            self.stream = info["return_value"]
-
-
-def sends_our_request(event: str, info: Mapping[str, Any]) -> bool:
-    """Whether a trace event of httpcore's says that the request is about to be written.
-
-    A proxy's CONNECT is a request too, but not ours.
-    """
-    return event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT"
 
 
 class SentAlreadyError(Exception):

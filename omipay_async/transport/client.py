@@ -24,10 +24,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import httpx
 
-from omipay_async.clock import Deadline
 from omipay_async.errors import ConfigurationError
 from omipay_async.events import logger
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
@@ -36,9 +34,14 @@ from .attempt import Attempt, Progress, TooLateError
 from .cancellation import ScopeCancelled, caller_was_cancelled
 from .evidence import cut_short, failed
 from .failures import Failed, too_late
-from .given import calls_an_app, is_in_memory, keep_no_connection
-from .httpcore_secrets import keep_replies_out_of_the_log, our_request
 from .network import Network
+from .other_transports import (
+    calls_an_app,
+    is_in_memory,
+    keep_no_connection,
+    keep_replies_out_of_the_log,
+    our_request,
+)
 from .patches import (
     WatchedTransport,
     client_is_patched,
@@ -46,51 +49,20 @@ from .patches import (
     send_through_client,
     transport_is_patched,
 )
-from .pool import ConnectionPool
+from .pool import ConnectionPool, Slot
 from .requests import Requests, Route, address_of
 from .tls import ssl_context
-from .unsigned import UnsignedTransport
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from omipay_async.clock import Clock
-
-    from .connection import Connection
     from .proxies import Proxies, Proxy
 
-_KEEPALIVE_S: Final = 30.0
 _LONGEST_KEEPALIVE_S: Final = 60.0
 """No transport keeps a connection alive for longer than this without an answer."""
 _CLOSING_S: Final = 5.0
 """How long a connection may take to close before it is left to the garbage collection."""
-
-
-@attrs.define(eq=False)
-class Slot:
-    """The right to have one request under way, with the connection that was kept for the next read."""
-
-    connection: Connection | None = None
-
-    def close(self) -> None:
-        """Close the connection that was kept, if there is one."""
-        if self.connection is not None:
-            self.connection.abort()
-            self.connection = None
-
-    def take_connection(self, base_url: str, clock: Clock) -> Connection | None:
-        """Take the connection that was kept, if it leads to ``base_url`` and is not too old.
-
-        A machine that slept for long has lost its connections, although the monotonic clock may have stood still.
-        """
-        connection, self.connection = self.connection, None
-        if connection is None:
-            return None
-        if connection.base_url != base_url or connection.kept_until is None or connection.kept_until.is_over(clock):
-            connection.abort()
-            return None
-        return connection
 
 
 class HTTPClient:
@@ -185,8 +157,7 @@ class HTTPClient:
         """Keep the connection over which a whole reply came, if another request may go over it."""
         connection = attempt.connection
         if connection is not None and connection.is_idle and not attempt.travels_alone and not self._is_closed():
-            connection.kept_until = Deadline.after(attempt.clock, _KEEPALIVE_S)
-            slot.connection = connection
+            slot.keep_connection(connection, attempt.clock)
 
     async def _exchange_over_httpcore(self, proxy: Proxy | None, attempt: Attempt) -> Received | Failed:
         # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
@@ -315,3 +286,44 @@ async def _limited_body(response: httpx.Response, attempt: Attempt) -> bytes:
         if size > LARGEST_REPLY:
             break
     return b"".join(chunks)
+
+
+class UnsignedTransport(httpx.AsyncBaseTransport):
+    """The transport of ``HTTPClient.http``, which signs nothing and takes no slot.
+
+    It is the user's, or transports of httpx: one for each proxy that the environment names.
+
+    Args:
+        given: The transport that the user gave; ``aclose`` closes it too.
+        proxy_of: Returns the proxy that a URL is reached through, or None.
+        new: Makes a transport for a proxy.
+    """
+
+    def __init__(
+        self,
+        given: httpx.AsyncBaseTransport | None,
+        proxy_of: Callable[[httpx.URL], Proxy | None],
+        new: Callable[[Proxy | None], httpx.AsyncBaseTransport],
+    ) -> None:
+        self._given = given
+        self._proxy_of = proxy_of
+        self._new = new
+        self._transports: dict[Proxy | None, httpx.AsyncBaseTransport] = {}
+
+    def forget(self) -> None:
+        """Forget the transports, since they belong to the event loop that was used before."""
+        self._transports.clear()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request unchanged."""
+        if self._given is not None:
+            return await self._given.handle_async_request(request)
+        proxy = self._proxy_of(request.url)
+        if proxy not in self._transports:
+            self._transports[proxy] = self._new(proxy)
+        return await self._transports[proxy].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every transport."""
+        for transport in [*self._transports.values(), *([] if self._given is None else [self._given])]:
+            await transport.aclose()

@@ -35,16 +35,13 @@ import functools
 import re
 import select
 import socket
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-import attrs
 import h11
 import httpx
 
-from omipay_async.protocol.reply import LARGEST_REPLY
-
-from .heads import plain_head
-from .records import LONGEST_RECORD, TLSRecords
+from .exchange import Exchange, request_head
+from .tls_records import LONGEST_RECORD, TLSRecords
 
 if TYPE_CHECKING:
     import ssl
@@ -52,11 +49,10 @@ if TYPE_CHECKING:
 
     from omipay_async.clock import Deadline
 
-    RawHeaders = tuple[tuple[bytes, bytes], ...]
+    from .exchange import RawHeaders, Reply
 
 _PROTOCOLS: Final = ("http/1.1",)
 """What is offered in the TLS handshake (ALPN)."""
-_LONGEST_HEAD: Final = 100 * 1024
 _TARGET: Final = re.compile(rb"[!-~]+")
 _READ_AT_ONCE: Final = 32 * 1024
 """Bytes. Without a buffer of the protocol's, asyncio makes a new one of 256 KiB for every read.
@@ -75,53 +71,6 @@ class ConnectionState(enum.Enum):
     BUSY = enum.auto()
     IDLE = enum.auto()
     CLOSED = enum.auto()
-
-
-@attrs.frozen
-class Reply:
-    """One reply as it arrived. A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere after them."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]] = attrs.field(repr=False)
-    """Names and values as they were received."""
-    body: bytes = attrs.field(repr=False)
-
-
-@attrs.define(eq=False, repr=False)
-class _Exchange:
-    """The request that is under way, and what has arrived of its reply."""
-
-    request: h11.Request
-    reply: asyncio.Future[Reply]
-    reader: h11.Connection = attrs.field(init=False)
-    head: bytearray | None = attrs.field(factory=bytearray)
-    """What has arrived of the reply's head; None once that was read."""
-    is_repaired: bool = False
-    """Whether the head was not HTTP as it came. Then the connection is not used again."""
-    response: h11.Response = attrs.field(init=False)
-    body: list[bytes] = attrs.field(factory=list)
-    size: int = 0
-
-    def begin(self) -> None:
-        """Begin to read."""
-        self.reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
-        self.reader.send(self.request)  # it has been written already
-
-    def receive(self, arrived: bytes) -> None:
-        """Take what has arrived of the reply."""
-        if self.head is not None:
-            self.head += arrived
-        self.reader.receive_data(arrived)
-
-    def repair(self) -> bool:
-        """Begin again, once, with a head that can be read. Returns whether there is one."""
-        plain = None if self.head is None or self.is_repaired else plain_head(bytes(self.head))
-        if plain is None:
-            return False
-        self.head, self.is_repaired = None, True
-        self.begin()
-        self.reader.receive_data(plain)
-        return True
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -163,7 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         self._closed = closed
         self._tls = tls
         self._server_finished = False
-        self._exchange: _Exchange | None = None
+        self._exchange: Exchange | None = None
 
     # -- for its user -----------------------------------------------------------------------------------------------
 
@@ -217,9 +166,9 @@ class Connection(asyncio.BufferedProtocol):
             raise httpx.RemoteProtocolError("the server closed the connection at once")
         if _TARGET.fullmatch(target) is None:
             raise httpx.LocalProtocolError("the target of a request must be visible ASCII characters")
-        request, head = _head(method, headers)
+        request, head = request_head(method, headers)
         reply: asyncio.Future[Reply] = self.loop.create_future()
-        self._exchange = exchange = _Exchange(request, reply)
+        self._exchange = exchange = Exchange(request, reply)
         self.state = ConnectionState.BUSY
         self._transport.write(b"".join((method, b" ", target, head)))
         exchange.begin()  # after the write, which must not be late: nothing of the reply is delivered before an await
@@ -278,8 +227,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._exchange is None:
             self.abort()  # no request is under way
             return
-        self._exchange.receive(bytes(self._buffer[:nbytes]))
-        self._read(self._exchange)
+        self._receive(self._exchange, bytes(self._buffer[:nbytes]))
 
     def eof_received(self) -> bool:
         """The server will send nothing more. Returning True keeps our half of a plain connection open."""
@@ -292,11 +240,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _end_of_stream(self) -> None:
         exchange = self._exchange
-        if exchange is not None and exchange.reader.their_state is h11.SEND_RESPONSE:
+        if exchange is not None and not exchange.has_reply:
             self._fail(httpx.RemoteProtocolError("the server closed the connection before it had sent a reply"))
         elif exchange is not None:
-            exchange.reader.receive_data(b"")
-            self._read(exchange)
+            self._receive(exchange, b"")
         self.state = ConnectionState.CLOSED
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -309,50 +256,24 @@ class Connection(asyncio.BufferedProtocol):
         self.gone.set_result(None)
         self._closed(self)
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    # -- the reply --------------------------------------------------------------------------------------------------
 
-    def _read(self, exchange: _Exchange) -> None:
+    def _receive(self, exchange: Exchange, arrived: bytes) -> None:
         try:
-            while exchange.size <= LARGEST_REPLY:
-                event: Any = exchange.reader.next_event()
-                kind = type(event)
-                if kind is h11.Data:
-                    exchange.body.append(event.data)
-                    exchange.size += len(event.data)
-                elif kind is h11.Response:
-                    exchange.response, exchange.head = event, None
-                elif kind is h11.EndOfMessage:
-                    break
-                elif kind is h11.InformationalResponse:
-                    exchange.head = bytearray(exchange.reader.trailing_data[0])
-                else:
-                    return  # there is more to come
+            if not exchange.receive(arrived):
+                return
         except h11.RemoteProtocolError as error:
-            if exchange.repair():
-                self._read(exchange)
-            else:
-                self._fail(httpx.RemoteProtocolError(str(error)))
-        else:
-            self._end(exchange)
-
-    def _end(self, exchange: _Exchange) -> None:
-        reader = exchange.reader
-        if reader.their_state is h11.DONE and not reader.trailing_data[0] and not exchange.is_repaired:
-            self.state = ConnectionState.IDLE
-        else:
-            self.state = ConnectionState.CLOSED
+            self._fail(httpx.RemoteProtocolError(str(error)))
+            return
+        self.state = ConnectionState.IDLE if exchange.another_may_follow else ConnectionState.CLOSED
         self._exchange = None
-        if not exchange.reply.done():
-            response = exchange.response
-            exchange.reply.set_result(
-                Reply(response.status_code, response.headers.raw_items(), b"".join(exchange.body))
-            )
+        exchange.finish()
 
     def _fail(self, error: Exception) -> None:
         self.state = ConnectionState.CLOSED
-        if self._exchange is not None and not self._exchange.reply.done():
-            self._exchange.reply.set_exception(error)
-        self._exchange = None
+        if self._exchange is not None:
+            self._exchange.fail(error)
+            self._exchange = None
 
 
 def _readiness(sock: socket.socket) -> Callable[[], object]:
@@ -363,10 +284,3 @@ def _readiness(sock: socket.socket) -> Callable[[], object]:
     asked = poll()
     asked.register(sock, select.POLLIN)
     return functools.partial(asked.poll, 0)
-
-
-@functools.lru_cache(maxsize=64)
-def _head(method: bytes, headers: RawHeaders) -> tuple[h11.Request, bytes]:
-    """A request whose target is a placeholder, and what is written after its target: they serve for every target."""
-    request = h11.Request(method=method, target=b"/", headers=list(headers))
-    return request, h11.Connection(h11.CLIENT).send(request)[len(method) + len(b" /") :]

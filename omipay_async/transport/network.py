@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import ssl
 
     from .attempt import Attempt
-    from .connection import RawHeaders, Reply
+    from .exchange import RawHeaders, Reply
 
 _NEXT_ADDRESS_S: Final = 0.25
 

@@ -20,9 +20,20 @@ from __future__ import annotations
 import asyncio
 import collections
 import enum
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import attrs
+
+from omipay_async.clock import Deadline
+
+if TYPE_CHECKING:
+    from omipay_async.clock import Clock
+
+    from .connection import Connection
 
 T = TypeVar("T")
+
+_KEEPALIVE_S: Final = 30.0
 
 
 class Priority(enum.IntEnum):
@@ -32,6 +43,37 @@ class Priority(enum.IntEnum):
     READ = enum.auto()
     CONFIRMATION = enum.auto()
     POLL = enum.auto()
+
+
+@attrs.define(eq=False)
+class Slot:
+    """The right to have one request under way, with the connection that was kept for the next read."""
+
+    connection: Connection | None = None
+
+    def close(self) -> None:
+        """Close the connection that was kept, if there is one."""
+        if self.connection is not None:
+            self.connection.abort()
+            self.connection = None
+
+    def keep_connection(self, connection: Connection, clock: Clock) -> None:
+        """Keep ``connection`` for the next read, for half a minute at most."""
+        connection.kept_until = Deadline.after(clock, _KEEPALIVE_S)
+        self.connection = connection
+
+    def take_connection(self, base_url: str, clock: Clock) -> Connection | None:
+        """Take the connection that was kept, if it leads to ``base_url`` and is not too old.
+
+        A machine that slept for long has lost its connections, although the monotonic clock may have stood still.
+        """
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return None
+        if connection.base_url != base_url or connection.kept_until is None or connection.kept_until.is_over(clock):
+            connection.abort()
+            return None
+        return connection
 
 
 class ConnectionPool(Generic[T]):

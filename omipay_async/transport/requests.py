@@ -14,14 +14,13 @@ import httpx
 from omipay_async.text import plain_text
 
 from .attempt import ATTEMPT
-from .given import sending_once
-from .httpcore_secrets import TargetOnce
+from .other_transports import TargetOnce, follow, sending_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .attempt import Attempt
-    from .connection import RawHeaders
+    from .exchange import RawHeaders
 
 _AFTERWARDS_S: Final = 60.0
 """How much later than our own deadline a transport that the user gave may end. A process that was stopped calls what is
@@ -66,13 +65,13 @@ class Requests:
     def for_own_connections(self, attempt: Attempt) -> httpx.Request:
         """The request as an httpx transport gets it whose connections are our own: its URL is not signed."""
         request = self.unsigned(attempt)
-        request.extensions = {ATTEMPT: attempt, "target": _target(attempt), "trace": attempt.trace}
+        request.extensions = {ATTEMPT: attempt, "target": _target(attempt), "trace": functools.partial(follow, attempt)}
         return request
 
     def for_httpcore(self, attempt: Attempt) -> httpx.Request:
         """The request over httpx's own transport, through a proxy perhaps: its URL is not signed."""
         request = self._bare(attempt, address_of(attempt), closes=True)
-        request.extensions = TargetOnce(target=_target(attempt), trace=attempt.trace)
+        request.extensions = TargetOnce(target=_target(attempt), trace=functools.partial(follow, attempt))
         return request
 
     def for_given_transport(self, attempt: Attempt) -> httpx.Request:

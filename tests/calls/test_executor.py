@@ -18,7 +18,7 @@ from omipay_async import (
     RetryPolicy,
     SessionClosed,
 )
-from omipay_async.transport.client import Slot
+from omipay_async.transport.pool import Slot
 from tests.support.scripted_gateway import (
     AT_ONCE,
     REFUNDED,

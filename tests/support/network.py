@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from omipay_async.transport.records import TLSRecords
+    from omipay_async.transport.tls_records import TLSRecords
 
 
 def reply(body: Mapping[str, Any], *, then: bytes = b"") -> bytes:

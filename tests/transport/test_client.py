@@ -21,7 +21,7 @@ from omipay_async import (
 )
 from omipay_async.clock import Deadline
 from omipay_async.protocol.reply import LARGEST_REPLY
-from omipay_async.transport.client import Slot
+from omipay_async.transport.pool import Slot
 from tests.support.scripted_gateway import (
     M_NUMBER,
     ONCE,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import httpx
 import pytest
 
-from omipay_async.transport.connection import _Exchange
+from omipay_async.transport.exchange import Exchange
 from omipay_async.transport.network import Network
 
 from .server import until
@@ -100,25 +100,25 @@ async def test_a_server_that_closed_its_half_may_still_read(network: Network, li
 
 
 async def test_a_request_is_written_before_its_reader_is_made(
-    network: Network, listener: socket.socket, certified: Certified, monkeypatch: pytest.MonkeyPatch
+    network: Network, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So as little as possible lies between the last look at the clock and the write: a charge must not leave late."""
     connection, peer = await connected(network, listener)
-    begin, arrived = _Exchange.begin, list[bytes]()
+    begin, arrived = Exchange.begin, list[bytes]()
 
-    def after_the_write(exchange: _Exchange) -> None:
+    def after_the_write(exchange: Exchange) -> None:
         peer.settimeout(5)
         arrived.append(peer.recv(100))
         begin(exchange)
 
-    monkeypatch.setattr(_Exchange, "begin", after_the_write)
+    monkeypatch.setattr(Exchange, "begin", after_the_write)
     with peer:
         connection.send(b"GET", b"/asked", HEADERS).cancel()
         assert arrived == [b"GET /asked HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
         await network.aclose()
 
 
-async def test_a_reply_is_not_printed(network: Network, listener: socket.socket, certified: Certified) -> None:
+async def test_a_reply_is_not_printed(network: Network, listener: socket.socket) -> None:
     """It may repeat a signature. Asyncio logs what a task waits for if its event loop is closed at that moment."""
     connection, peer = await connected(network, listener)
     waited_for = connection.send(b"GET", b"/", HEADERS)

@@ -16,7 +16,7 @@ import pytest
 
 from omipay_async import AsyncOmipay, NotSent, OmipayError, Outcome, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.transport.connection import Connection
-from omipay_async.transport.records import TLSRecords
+from omipay_async.transport.tls_records import TLSRecords
 from tests.support.network import deliver
 from tests.support.untyped import untyped
 

@@ -18,7 +18,7 @@ import attrs
 import httpx
 import pytest
 
-from omipay_async.transport import connection as connections
+from omipay_async.transport import exchange
 from omipay_async.transport.connection import Connection
 from tests.support.network import SilentSocket, deliver
 from tests.support.untyped import untyped
@@ -274,7 +274,7 @@ def check(number: int) -> str:
 
 @pytest.fixture
 def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "LARGEST_REPLY", LIMIT)
+    monkeypatch.setattr(exchange, "LARGEST_REPLY", LIMIT)
 
 
 @pytest.mark.usefixtures("small_limit")

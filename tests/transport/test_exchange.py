@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from omipay_async import OutcomeUnknown, PaymentDeclined
-from omipay_async.transport.heads import plain_head
+from omipay_async.transport.exchange import plain_head
 
 from .behaviours import Behaviour, Ends, message
 from .client import open_session, query, scan

@@ -1,0 +1,155 @@
+"""One request and its reply, in the words of h11. No I/O: ``connection`` writes the one and receives the other.
+
+What h11 rejects and nobody needs is left out of a reply's head. A header line without a colon, a name with a space in
+it, or ``Transfer-Encoding: identity``, as some servers add to every reply, changes nothing about a body whose end is
+clear. h11 rejects the whole reply then, a payment included.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import h11
+
+from omipay_async.protocol.reply import LARGEST_REPLY, NEEDED_HEADERS
+
+if TYPE_CHECKING:
+    import asyncio
+
+    RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+_LONGEST_HEAD: Final = 100 * 1024
+_END: Final = re.compile(rb"\r?\n\r?\n")
+_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r\n]*)")
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+
+
+@attrs.frozen
+class Reply:
+    """One reply as it arrived. A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere after them."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]] = attrs.field(repr=False)
+    """Names and values as they were received."""
+    body: bytes = attrs.field(repr=False)
+
+
+@functools.lru_cache(maxsize=64)
+def request_head(method: bytes, headers: RawHeaders) -> tuple[h11.Request, bytes]:
+    """A request whose target is a placeholder, and what is written after its target: they serve for every target."""
+    request = h11.Request(method=method, target=b"/", headers=list(headers))
+    return request, h11.Connection(h11.CLIENT).send(request)[len(method) + len(b" /") :]
+
+
+@attrs.define(eq=False, repr=False)
+class Exchange:
+    """The request that is under way, and what has arrived of its reply."""
+
+    request: h11.Request
+    reply: asyncio.Future[Reply]
+    _reader: h11.Connection = attrs.field(init=False)
+    _head: bytearray | None = attrs.field(factory=bytearray, init=False)
+    """What has arrived of the reply's head; None once that was read."""
+    _is_repaired: bool = attrs.field(default=False, init=False)
+    """Whether the head was not HTTP as it came. Then the connection is not used again."""
+    _response: h11.Response = attrs.field(init=False)
+    _body: list[bytes] = attrs.field(factory=list, init=False)
+    _size: int = attrs.field(default=0, init=False)
+
+    def begin(self) -> None:
+        """Begin to read the reply to the request, which has been written already."""
+        self._reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+        self._reader.send(self.request)
+
+    @property
+    def has_reply(self) -> bool:
+        """Whether the head of the reply has been read."""
+        return self._reader.their_state is not h11.SEND_RESPONSE
+
+    @property
+    def another_may_follow(self) -> bool:
+        """Whether the reply, which is complete, leaves the connection open for another request."""
+        reader = self._reader
+        return reader.their_state is h11.DONE and not reader.trailing_data[0] and not self._is_repaired
+
+    def receive(self, arrived: bytes) -> bool:
+        """Take what has arrived of the reply; nothing at the end of the stream. Returns whether the reply is complete.
+
+        Raises:
+            h11.RemoteProtocolError: it is not a reply.
+        """
+        if self._head is not None:
+            self._head += arrived
+        self._reader.receive_data(arrived)
+        try:
+            return self._read()
+        except h11.RemoteProtocolError:
+            if not self._repair():
+                raise
+            return self._read()
+
+    def _read(self) -> bool:
+        while self._size <= LARGEST_REPLY:
+            event: Any = self._reader.next_event()
+            kind = type(event)
+            if kind is h11.Data:
+                self._body.append(event.data)
+                self._size += len(event.data)
+            elif kind is h11.Response:
+                self._response, self._head = event, None
+            elif kind is h11.EndOfMessage:
+                break
+            elif kind is h11.InformationalResponse:
+                self._head = bytearray(self._reader.trailing_data[0])
+            else:
+                return False  # there is more to come
+        return True
+
+    def _repair(self) -> bool:
+        """Begin again, once, with a head that can be read. Returns whether there is one."""
+        plain = None if self._head is None or self._is_repaired else plain_head(bytes(self._head))
+        if plain is None:
+            return False
+        self._head, self._is_repaired = None, True
+        self.begin()
+        self._reader.receive_data(plain)
+        return True
+
+    def finish(self) -> None:
+        """Hand the reply, which is complete, to whoever waits for it."""
+        if not self.reply.done():
+            response = self._response
+            self.reply.set_result(Reply(response.status_code, response.headers.raw_items(), b"".join(self._body)))
+
+    def fail(self, error: Exception) -> None:
+        """Let whoever waits for the reply get ``error``."""
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+
+# -- a head that h11 rejects ------------------------------------------------------------------------------------------
+
+
+def plain_head(received: bytes) -> bytes | None:
+    """What was ``received`` of a reply, of whose headers only those are left that are well formed and needed.
+
+    Those that tell where the body ends are all left: if they are wrong, nobody knows. None if the head is not whole.
+    """
+    end = _END.search(received)
+    if end is None:
+        return None
+    status, *lines = re.split(rb"\r?\n", received[: end.start()])
+    kept = [line for line in lines if _is_needed(line)]
+    return b"\r\n".join((status, *kept, b"", received[end.end() :]))
+
+
+def _is_needed(line: bytes) -> bool:
+    header = _LINE.fullmatch(line)
+    if header is None:
+        # A malformed header of the framing is left, and rejected.
+        return line.lstrip().lower().startswith(tuple(_FRAMING))
+    name, value = header[1].lower(), header[2].strip().lower()
+    return name in NEEDED_HEADERS or (name in _FRAMING and (name, value) != (b"transfer-encoding", b"identity"))
