@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
-from omipay_async.text import Secret, joined, percent_encoded, plain_text, plain_value
+from omipay_async.text import Secret, bare, joined, percent_encoded, plain_text, plain_value
 
 from .context import LARGEST_INT, LONGEST_TEXT
 from .endpoints import ENDPOINTS, MAKE_APP_ORDER, MISSPELT_NAMES, Endpoint, Kind, Parameter
@@ -87,7 +87,7 @@ def text(name: str, value: object) -> str:
     if not isinstance(value, str):
         reject(name, f"must be a string, not {type(value).__name__}")
     content = value if type(value) is Secret else plain_text(value)
-    if not content or content.isspace():
+    if not bare(content):
         reject(name, "must not be empty")
     if len(content) > LONGEST_TEXT:
         reject(name, f"must not be longer than {LONGEST_TEXT} characters")

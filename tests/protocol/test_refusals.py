@@ -80,6 +80,7 @@ def refusal(work: Callable[[], object]) -> InvalidRequest:
         (MAKE_ONLINE_ORDER, {**ONLINE, "platform": "POLI", "amount": 1}, "amount", POLI),
         (MAKE_APP_ORDER, {**APP, "app_id": None}, "app_id", "must be given when platform is WECHATPAY"),
         (MAKE_QR_ORDER, {**QR, "order_name": "长" * 4000}, "order_name", TOO_LONG),
+        (MAKE_QR_ORDER, {**QR, "out_order_no": "\u200b \ufeff"}, "out_order_no", "must not be empty"),
     ],
 )
 def test_the_message_of_a_rejected_argument(
