@@ -147,8 +147,8 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "签名有效不能证明已支付：签名不包含正文。不加 --confirm 时，退出码 0 表示各项检查通过；\n"
             "加上时，0 表示订单确如正文所说已支付，无论正文有多旧。"
         ),
-        "The file with the body as it was received; without it standard input is read.": (
-            "保存所收正文的文件；不指定则读取标准输入。"
+        "The file with the body as it was received, or the body; without it, standard input.": (
+            "保存所收正文的文件，或正文本身；不指定则读取标准输入。"
         ),
         "Ask the gateway: the only proof.": "向网关查询：唯一的证明。",
         "The greatest age of the signature that is accepted.": "可接受的签名最长有效时间。",

@@ -338,10 +338,10 @@ def refund_status(
 
 @app.command()
 def verify(
-    file: Annotated[
-        Path | None,
+    source: Annotated[
+        str | None,
         typer.Argument(
-            metavar="FILE", help="The file with the body as it was received; without it standard input is read."
+            metavar="FILE", help="The file with the body as it was received, or the body; without it, standard input."
         ),
     ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Ask the gateway: the only proof.")] = False,
@@ -358,11 +358,12 @@ def verify(
     that the order is paid as the body says, however old the body is.
 
       omipay verify notification.json
+      omipay verify '{"return_code": "SUCCESS", "nonce_str": "...", ...}'
       pbpaste | omipay verify --confirm
     """
     from .verify import verify as explain
 
-    return Job(lambda run: explain(run, file, confirm=confirm, max_age=max_age), json)
+    return Job(lambda run: explain(run, source, confirm=confirm, max_age=max_age), json)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -29,8 +30,6 @@ from .runner import Run, complain, is_interactive
 from .translations import localized
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from omipay_async.models import Notification, Order
     from omipay_async.session import AsyncOmipay
 
@@ -67,9 +66,9 @@ class Examination:
         return found if self.error is None else found | exit_codes.document_of(self.error, Exit.REFUSED)
 
 
-def verify(run: Run, file: Path | None, *, confirm: bool, max_age: float) -> Exit:
-    """Explain the notification in ``file``; None: on standard input."""
-    body = _body(file)
+def verify(run: Run, source: str | None, *, confirm: bool, max_age: float) -> Exit:
+    """Explain the notification that ``source`` is or names; None: the one on standard input."""
+    body = _body(source)
     key = run.secret_key()
 
     async def examine(omipay: AsyncOmipay) -> Examination:
@@ -103,16 +102,18 @@ def _conclude(run: Run, found: Examination) -> None:
         run.say(PROVES_NOTHING)
 
 
-def _body(file: Path | None) -> bytes:
-    if file is None or str(file) == "-":
+def _body(source: str | None) -> bytes:
+    if source is None or source == "-":
         if is_interactive():
             sys.stderr.write(localized(sentence("Paste the body, then press Ctrl-D:")) + "\n")
         return _standard_input()
+    if source.lstrip().startswith("{"):  # the body itself
+        return source.encode(errors="surrogateescape")
     try:
-        with file.open("rb") as opened:
+        with Path(source).open("rb") as opened:
             return opened.read(_MOST_READ)
     except OSError as error:
-        message = sentence("{} cannot be read: {}", file, error.strerror)
+        message = sentence("{} cannot be read: {}", source, error.strerror)
     raise InvalidRequest(message, parameter="file")
 
 

@@ -163,6 +163,16 @@ def test_the_body_may_be_in_a_file(cli: Cli, tmp_path: Path) -> None:
     assert cli("verify", str(file)).code == 0
 
 
+def test_the_body_may_be_the_argument(cli: Cli) -> None:
+    """It is read as from a file, and never taken for the name of a file, which an error would show."""
+    cli.sold(out_order_no="订单//1")
+    (order,) = cli.sandbox.ledger.orders
+    body = json.dumps(json.loads(cli.sandbox.notification(order)), ensure_ascii=False)
+    ended = cli("verify", f" {body}\n", "--confirm", "--json")
+    assert (ended.code, ended.document["notification"]["out_order_no"]) == (0, "订单//1")
+    assert cli("verify", body[:-1]).complaint.startswith("omipay: MalformedNotification")
+
+
 def test_a_dash_is_standard_input(cli: Cli) -> None:
     """As for other programs."""
     assert cli("verify", "-", stdin=notification(cli)).code == 0
