@@ -80,6 +80,7 @@ THIRD_PARTY = {
     "aiohttp": {"aiohttp"},
     "starlette": {
         "fastapi",
+        "sandbox",
         "sandbox.access",
         "sandbox.web.app",
         "sandbox.web.html",
@@ -87,7 +88,7 @@ THIRD_PARTY = {
         "sandbox.web.dashboard",
     },
     "uvicorn": {"sandbox.server"},
-    "segno": {"qr late", "sandbox.web.html"},
+    "segno": {"qr late", "sandbox", "sandbox.web.html"},
     "pytest": {"testing.fixtures"},
 }
 EVERYWHERE = {"attrs"}

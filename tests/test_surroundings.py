@@ -158,6 +158,7 @@ def test_a_session_that_is_destroyed_last_of_all_says_nothing(shown: str) -> Non
         ("fastapi", "import omipay_async.fastapi", "fastapi.py"),
         ("aiohttp", "import omipay_async.aiohttp", "aiohttp.py"),
         ("sqlalchemy", "import omipay_async.sql", "'sqlalchemy' is not a package"),
+        ("starlette", "import omipay_async.sandbox", "'starlette' is not a package"),
         ("redis", "from omipay_async.redis import RedisBackend; RedisBackend('redis://localhost')", "redis.py"),
         ("segno", "import omipay_async; omipay_async.QROrder('TR1', 'https://shop.example').qr_svg()", "segno.py"),
     ],

@@ -4,6 +4,15 @@ It is written from the gateway's documents alone. It shares the codes and the ta
 not validation, signing or decoding: if both had the same mistake, no test would find it.
 """
 
+try:
+    import segno
+    import starlette.responses
+except ImportError as error:
+    message = f'omipay_async.sandbox needs Starlette and segno: pip install "omipay-async[sandbox]" ({error})'
+    raise ImportError(message) from error
+else:  # imported for the message
+    del segno, starlette
+
 from .customer import Customer
 from .faults import NOT_ACTED, Fault, Faults, Rule
 from .ledger import Call, Delivery, Ledger, Order, Refund
