@@ -8,7 +8,7 @@ Every handler finds the session in ``request.config_dict[OMIPAY]``. Needs the ex
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 try:
     from aiohttp import web
@@ -17,7 +17,7 @@ except ImportError as error:
     raise ImportError(message) from error
 
 from .asgi.bodies import BodyCutOff, answer
-from .asgi.common import is_session, may_find_session, name_taken, resolve_session
+from .asgi.common import is_session, may_find_session, name_taken, resolve_session, with_argument
 from .errors import ConfigurationError
 from .protocol import validation
 from .session import AsyncOmipay
@@ -61,15 +61,15 @@ def session_context(
 
 
 def notification_handler(
-    omipay: AsyncOmipay | web.AppKey[AsyncOmipay] | Callable[[web.Request], Any],
+    omipay: AsyncOmipay | web.AppKey[AsyncOmipay] | Callable[..., Any],
     handler: Callable[[Order], Awaitable[object]],
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     """A handler for ``web.post(path, ...)``: it confirms, runs ``await handler(order)`` once, and answers. CN 3.9.
 
-    The first argument is a session, its ``AppKey`` (``OMIPAY``), or a sync or async function that returns the session
-    for a request. ``AsyncOmipay.receive_notification`` describes what the handler may rely on. The raw bytes are passed
-    on; a body that its Content-Type declares as GBK is passed on in UTF-8. A body over 64 KiB is answered with 413 and
-    FAIL before it is read to its end.
+    The first argument is a session, its ``AppKey`` (``OMIPAY``), or a function, sync or async, that returns the session
+    and gets the request if it takes an argument. ``AsyncOmipay.receive_notification`` describes what the handler may
+    rely on. The raw bytes are passed on; a body that its Content-Type declares as GBK is passed on in UTF-8. A body
+    over 64 KiB is answered with 413 and FAIL before it is read to its end.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called with the order alone.
@@ -112,7 +112,7 @@ def _finder(omipay: Any) -> Callable[[web.Request], Any]:
     if not may_find_session(omipay):
         message = "omipay must be a session, its AppKey, or a function that returns the open session for a request"
         raise ConfigurationError(message)
-    return cast("Callable[[web.Request], Any]", omipay)
+    return with_argument(omipay)
 
 
 def _kept(request: web.Request, key: web.AppKey[AsyncOmipay]) -> AsyncOmipay:

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Final, cast, get_args, get_origin
 
 try:
-    from fastapi import APIRouter, Depends, FastAPI, Request, Response
+    from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
     from fastapi.requests import HTTPConnection
     from starlette.requests import ClientDisconnect
 except ImportError as error:
@@ -130,10 +130,10 @@ def notification_route(
     """A router whose ``POST path`` is a notify_url: it confirms, runs ``await handler(order)`` once, answers. CN 3.9.
 
     The first argument is a session, or a FastAPI dependency that returns one: ``get_omipay``, ``OmipayDep``,
-    ``omipay_dep("sydney")``, or your own. ``AsyncOmipay.receive_notification`` describes what the handler may rely on.
-    The raw bytes are passed on; a body that its Content-Type declares as GBK is passed on in UTF-8. A body over 64 KiB
-    is answered with 413 and FAIL before it is read to its end. The path works with and without a slash at its end,
-    since the gateway may not follow the redirect that FastAPI would answer with.
+    ``omipay_dep("sydney")``, or your own, in ``Depends`` or not. ``AsyncOmipay.receive_notification`` describes what
+    the handler may rely on. The raw bytes are passed on; a body that its Content-Type declares as GBK is passed on in
+    UTF-8. A body over 64 KiB is answered with 413 and FAIL before it is read to its end. The path works with and
+    without a slash at its end, since the gateway may not follow the redirect that FastAPI would answer with.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called with the order alone.
@@ -177,7 +177,9 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
 
 def _dependency(omipay: Any) -> Callable[..., Any]:
     if get_origin(omipay) is Annotated:
-        omipay = next((part.dependency for part in get_args(omipay) if hasattr(part, "dependency")), None)
+        omipay = next((part for part in get_args(omipay) if isinstance(part, params.Depends)), None)
+    if isinstance(omipay, params.Depends):
+        omipay = omipay.dependency
     elif is_session(omipay):
         return _always(omipay)
     if not may_find_session(omipay):

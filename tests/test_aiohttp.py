@@ -47,10 +47,11 @@ async def later(session: Session) -> Session:
 
 @pytest.mark.parametrize("find", [lambda session: session, later])
 async def test_the_session_may_be_found_for_each_request(session: Session, handler: Handler, find: Any) -> None:
-    """A sync or async function gets the request, so that one app may have several merchants."""
-    async with served_by_aiohttp(shop(lambda request: find(session), handler)) as port:
-        assert (await exchange(port, b"{}")).body == SUCCESS
-    assert session.bodies == [b"{}"]
+    """The function may be sync or async, and gets the request if it takes an argument."""
+    for finder in (lambda request: find(session), lambda: find(session)):
+        async with served_by_aiohttp(shop(finder, handler)) as port:
+            assert (await exchange(port, b"{}")).body == SUCCESS
+    assert session.bodies == [b"{}", b"{}"]
 
 
 @pytest.mark.parametrize("make", [lambda session: session, later])

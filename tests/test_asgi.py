@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,9 +157,10 @@ async def test_the_session_may_be_found_for_each_request(session: Any, handler: 
         def find(self, scope: Any) -> Any:
             return scope["mine"]
 
-    for getter in (lambda: session, later, lambda scope: scope["mine"], later_by_scope, Finder().find):
+    of_scope = (lambda scope: scope["mine"], later_by_scope, Finder().find, itemgetter("mine"))
+    for getter in (lambda: session, later, *of_scope):
         assert await Client(notification_app(getter, handler)).post(b"{}", mine=session) == 200
-    assert len(session.bodies) == 5
+    assert len(session.bodies) == 6
 
 
 async def test_a_class_may_find_the_session_that_it_keeps(session: Any, handler: Handler) -> None:

@@ -58,11 +58,11 @@ FOUND = Session()
 
 @pytest.mark.parametrize(
     "dependency",
-    [found, lambda: FOUND, Annotated[Any, fastapi.Depends(found)], FOUND],
-    ids=["function", "lambda", "annotated", "session"],
+    [found, lambda: FOUND, Annotated[Any, fastapi.Depends(found)], fastapi.Depends(found), FOUND],
+    ids=["function", "lambda", "annotated", "depends", "session"],
 )
 def test_the_session_may_come_from_a_dependency(dependency: Any, handler: Handler) -> None:
-    """It may be a sync or async function, an annotation, or the session itself. The path is an argument."""
+    """It may be a sync or async function, in ``Depends`` or an annotation, or the session itself."""
     FOUND.bodies.clear()
     app = fastapi.FastAPI()
     app.include_router(notification_route(dependency, handler, "/paid"))

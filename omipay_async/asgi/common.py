@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from omipay_async.errors import ConfigurationError
+from omipay_async.protocol import validation
 from omipay_async.protocol.options import reject
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """An app of any framework: each has its own types for scope, receive and send."""
+
+_POSITIONAL: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
 
 
 def is_session(given: object) -> bool:
@@ -29,6 +36,15 @@ def may_find_session(given: object) -> bool:
     owner = getattr(given, "__self__", None)  # a class may have other methods, which find its session
     opens = isinstance(owner, type) and given == getattr(owner, "from_env", None)
     return callable(given) and not isinstance(given, type) and not opens
+
+
+def with_argument(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """``function``, to be called with a scope or a request, also if it takes no argument."""
+    try:
+        parameters = validation.signature(function).parameters.values()
+    except (TypeError, ValueError):  # operator.itemgetter("omipay"), for example, does not say what it takes
+        return function
+    return function if any(parameter.kind in _POSITIONAL for parameter in parameters) else lambda _: function()
 
 
 async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> AsyncOmipay:

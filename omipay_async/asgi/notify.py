@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol import validation
 
 from .bodies import BODY_TIMEOUT_S, BodyCutOff, answer
-from .common import is_session, may_find_session, resolve_session
+from .common import is_session, may_find_session, resolve_session, with_argument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -113,16 +112,7 @@ def _getter(omipay: Any) -> Callable[[Scope], Any]:
     if not may_find_session(omipay):
         message = "omipay_or_getter must be a session, or a function that returns the one that is open"
         raise ConfigurationError(message)
-    return omipay if _takes_argument(omipay) else lambda _: omipay()
-
-
-def _takes_argument(function: Callable[..., Any]) -> bool:
-    positional = (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.VAR_POSITIONAL,
-    )
-    return any(parameter.kind in positional for parameter in validation.signature(function).parameters.values())
+    return with_argument(omipay)
 
 
 def omipay_getter(name: str = "omipay") -> Callable[[Mapping[str, Any]], AsyncOmipay]:
