@@ -10,7 +10,7 @@ import inspect
 import os
 from datetime import UTC, datetime, tzinfo
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -28,9 +28,17 @@ from .transport.tls import checked_verify
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from .arguments import SessionArguments
+    import httpx
+
+    from .calls.retries import RetryPolicy
+    from .clock import Clock
+    from .codes import Language
+    from .events import Event
+    from .fulfilment.backends import Backend
+    from .journal import Journal
+    from .protocol.signing import NonceProvider
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)
@@ -45,6 +53,31 @@ _LARGEST_COUNT: Final = 100_000
 _ANY_TIME: Final = datetime(2026, 7, 1, tzinfo=UTC).replace(tzinfo=None)
 _QUOTES: Final = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u300c\u300d", "\u00ab\u00bb", "\u201e\u201c")
 """A pair of quotation marks: straight, typographic, Chinese, French, German."""
+
+
+class SessionArguments(TypedDict, total=False):
+    """The arguments of ``AsyncOmipay``, each of which may be left out, as a type for functions that pass them on."""
+
+    m_number: str
+    secret_key: str
+    region: Region | str
+    base_url: str | None
+    fallback: Region | str | None
+    language: Language | str | None
+    notify_url: str | None
+    timezone: str | tzinfo
+    timeout: float
+    max_in_flight: int
+    retry: RetryPolicy
+    nonces: NonceProvider | None
+    clock: Clock | None
+    backend: Backend | None
+    journal: Journal | None
+    previous_secret_keys: Sequence[str]
+    on_event: Callable[[Event], None] | None
+    transport: httpx.AsyncBaseTransport | None
+    proxy: str | httpx.URL | httpx.Proxy | None
+    verify: ssl.SSLContext | str | os.PathLike[str] | bool
 
 
 def require_methods(name: str, value: T, *methods: str) -> T:

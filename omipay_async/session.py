@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from .arguments import SessionArguments
     from .clock import Clock
     from .codes import Language
+    from .config import SessionArguments
     from .events import Event
     from .fulfilment.backends import Backend
     from .fulfilment.guard import Handler

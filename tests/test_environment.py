@@ -15,7 +15,7 @@ from omipay_async import (
     ConfigurationError,
     NotSent,
 )
-from omipay_async.arguments import SessionArguments
+from omipay_async.config import SessionArguments
 from omipay_async.sandbox import Sandbox
 
 from .support.canned_gateway import CALLS, Gateway, success

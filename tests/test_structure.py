@@ -32,7 +32,6 @@ ROWS = (
     "calls",
     "fulfilment",
     "polling",
-    "arguments",
     "api config",
     "composition",
     "session",

@@ -15,12 +15,11 @@ import attrs
 from omipay_async.codes import OrderStatus, error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
-from .compression import unpacked
 from .consistency import is_paying, order_no_of, why_not_believed
 from .endpoints import MAKE_SCAN_ORDER
 from .fields import is_absent, issued_number, word_of
 from .jsontext import json_object
-from .reply import LARGEST_REPLY
+from .reply import LARGEST_REPLY, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

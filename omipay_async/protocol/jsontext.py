@@ -6,7 +6,12 @@ reported, since nobody knows which value counts.
 
 One value that cannot be read does not make the others unreadable: ``NaN`` and ``Infinity`` are numbers that are not
 finite, and text with bytes that are not UTF-8 is :class:`DamagedText`. UTF-16 and UTF-32, whose bytes cannot be
-mistaken, are read too, and ``json_repair`` repairs what is not quite JSON.
+mistaken, are read too.
+
+What is not quite JSON, as of programs that put it together by hand, is repaired where its meaning is clear. A
+backslash in a text for people (``C:\\temp``, ``can\\'t``), or one number of less importance (``nan``, ``04.71``,
+``1.#INF``), must not make a refusal, or a payment, unreadable. What stands between the values is not touched, so a
+reply that was cut off stays unreadable.
 """
 
 from __future__ import annotations
@@ -20,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.text import bare, plain_text, plain_value, wide_encoding
 
 from .fields import DamagedText
-from .json_repair import repaired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -200,3 +204,43 @@ def _json_text(value: Any) -> str:
             "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_json_text(v)}" for key, v in value.items()) + "}"
         )
     return json.dumps(value, ensure_ascii=False)
+
+
+# -- what is not quite JSON -------------------------------------------------------------------------------------------
+
+LONGEST_REPAIRED: Final = 16 * 1024
+"""In characters. Longer texts are not repaired: strangers may send them. Real ones have a few hundred."""
+_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+', re.DOTALL)
+"""A string, or whatever stands outside of strings, but not the punctuation of JSON."""
+_BACKSLASHES: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
+_LIKE_A_NUMBER: Final = re.compile(r"[+-]?(?:\.?[0-9]|nan|inf).*", re.IGNORECASE)
+_WORDS: Final = {
+    **{word: word for word in ("true", "false", "null")},
+    **dict.fromkeys(("none", "undefined"), "null"),
+}
+"""The words of JSON, in any case, and those of other languages for null."""
+
+
+def repaired(text: str) -> str:
+    """``text`` with backslashes that begin no escape doubled, and each number that JSON does not have as ``NaN``.
+
+    Control characters and byte order marks between the values become spaces, and words such as ``True`` those of JSON.
+    """
+    return _TOKENS.sub(_token, text) if len(text) <= LONGEST_REPAIRED else text
+
+
+def _token(match: re.Match[str]) -> str:
+    token = match[0]
+    if token.startswith('"'):
+        return _BACKSLASHES.sub(_backslash, token) if "\\" in token else token
+    word = bare(token)
+    if not word or word.isspace():
+        return " "
+    if _NUMBER.fullmatch(word):
+        return word
+    return "NaN" if _LIKE_A_NUMBER.fullmatch(word) else _WORDS.get(word.casefold(), word)
+
+
+def _backslash(match: re.Match[str]) -> str:
+    return match[0] if len(match[0]) > 1 else r"\\"

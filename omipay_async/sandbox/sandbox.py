@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
     from omipay_async import AsyncOmipay
-    from omipay_async.arguments import SessionArguments
+    from omipay_async.config import SessionArguments
 
     from .asgi import Receive, Scope, Send
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from omipay_async import APIError, InvalidReply, OrderStatus, PaymentDeclined
-from omipay_async.protocol.json_repair import LONGEST_TEXT, repaired
+from omipay_async.protocol.jsontext import LONGEST_REPAIRED, repaired
 from omipay_async.text import INVISIBLE
 from tests.support.canned_gateway import READS, read, success
 
@@ -117,7 +117,7 @@ def test_what_nobody_sees_between_the_values_has_no_meaning(between: str) -> Non
         b"{'return_code':'SUCCESS','order_no':'TR1'}",
         b'{"return_code":"SUCCESS","order_no":"TR1",,}',
         b"<html>nan</html>",
-        b'{"return_code":"SUCCESS","order_no":"TR1","x":nan,"y":"' + b" " * LONGEST_TEXT + b'"}',
+        b'{"return_code":"SUCCESS","order_no":"TR1","x":nan,"y":"' + b" " * LONGEST_REPAIRED + b'"}',
     ],
 )
 def test_what_is_not_clear_is_not_read(body: bytes) -> None:
@@ -135,16 +135,21 @@ def test_which_characters_nobody_sees() -> None:
 
 def test_the_longest_text_that_is_repaired() -> None:
     """A longer one is returned as it is."""
-    assert LONGEST_TEXT == 16_384
-    text = "nan" + " " * (LONGEST_TEXT - 3)
+    assert LONGEST_REPAIRED == 16_384
+    text = "nan" + " " * (LONGEST_REPAIRED - 3)
     assert repaired(text) == "NaN "
     assert repaired(text + " ") == text + " "
 
 
 def test_no_text_is_slow_to_repair() -> None:
     """Wherever its quotes and backslashes are, the time only grows with its length. Otherwise this would not end."""
-    for text in ('"\\' * (LONGEST_TEXT // 2), '\\"' * (LONGEST_TEXT // 2), '"' * LONGEST_TEXT, "\\" * LONGEST_TEXT):
-        assert len(repaired(text)) >= LONGEST_TEXT
+    for text in (
+        '"\\' * (LONGEST_REPAIRED // 2),
+        '\\"' * (LONGEST_REPAIRED // 2),
+        '"' * LONGEST_REPAIRED,
+        "\\" * LONGEST_REPAIRED,
+    ):
+        assert len(repaired(text)) >= LONGEST_REPAIRED
 
 
 ENCODINGS = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
