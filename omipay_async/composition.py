@@ -27,7 +27,7 @@ from .errors import ConfigurationError
 from .events import Events
 from .fulfilment.backends import MemoryBackend
 from .fulfilment.confirmations import Confirmations
-from .fulfilment.confirmed import ConfirmedOrders
+from .fulfilment.confirmed_orders import ConfirmedOrders
 from .fulfilment.guard import OnceGuard
 from .fulfilment.receiver import NotificationReceiver
 from .fulfilment.wakeups import WakeUps

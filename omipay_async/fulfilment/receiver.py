@@ -29,7 +29,7 @@ from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.expectation import ensure_same_sale, number_of
 
 from .backends import one_spelling
-from .confirmed import closed_while_waiting
+from .confirmed_orders import closed_while_waiting
 from .guard import OnceGuard, StillRunning, awaited, session_closed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from omipay_async.protocol.notifications import NotificationReply, SealedBody
 
     from .confirmations import Confirmations
-    from .confirmed import ConfirmedOrders
+    from .confirmed_orders import ConfirmedOrders
     from .guard import Handler
 
 _MOST_SIGNATURES: Final = 10_000

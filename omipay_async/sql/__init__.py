@@ -8,7 +8,7 @@
 ``tables`` defines the two tables, ``engines`` what differs between SQLite and PostgreSQL, ``database`` runs
 transactions within a time limit, ``claims`` answers the once-guard, ``entries`` records what became of money calls,
 ``effects`` runs a handler and records its success in one transaction, ``sweeping`` asks about orders that are not
-settled (``schedule`` says when), and ``listening`` receives wake-ups. ``books`` is the class that users hold.
+settled, and ``listening`` receives wake-ups. ``books`` is the class that users hold.
 """
 
 from __future__ import annotations

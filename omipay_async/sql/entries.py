@@ -21,7 +21,6 @@ from omipay_async.protocol.notifications import ORDER_NO
 from omipay_async.text import plain_text, printable
 
 from .engines import or_update
-from .schedule import FIRST
 from .tables import (
     CALL,
     ORDER,
@@ -44,6 +43,8 @@ if TYPE_CHECKING:
 
     from .database import Database
 
+FIRST_QUESTION: Final = timedelta(seconds=10)
+"""The age at which a sweep asks about an order for the first time."""
 _CERTAIN: Final = (JournalOutcome.DONE, JournalOutcome.NOT_DONE)
 _NUMBERS: Final = (CALL.c.m_number, CALL.c.id, CALL.c.out_order_no, CALL.c.order_no, CALL.c.out_refund_no)
 
@@ -112,7 +113,7 @@ class Entries:
     def _made(self, m_number: str, order_no: str, sale: dict[str, Any]) -> Any:
         """The statement that an order exists: a sweep asks about it in ten seconds, unless it is reported earlier."""
         now = self._dialect.now()
-        known = {"order_no": order_no, "due_at": self._dialect.now(FIRST), **sale}
+        known = {"order_no": order_no, "due_at": self._dialect.now(FIRST_QUESTION), **sale}
         insert = self._dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
         reported = {name: func.coalesce(ORDER.c[name], insert.excluded[name]) for name in known}
         return or_update(insert, reported, where=ORDER.c.closed_at.is_(None))
@@ -126,7 +127,7 @@ class Entries:
         """Write down that the gateway reports an order as paid: it is to be fulfilled, and its call is resolved."""
 
         async def work(connection: AsyncConnection) -> None:
-            await self.observe(connection, m_number, order, self._dialect.now(FIRST))
+            await self.observe(connection, m_number, order, self._dialect.now(FIRST_QUESTION))
 
         await self._database.write(work, JournalError)
 

@@ -5,6 +5,9 @@ had taken when it was killed is due again after a minute. PostgreSQL skips rows 
 
 A handler may hang. So a worker waits for a sweep for a minute only, and then begins the next one at the same time,
 which leaves out the orders that the first still works on.
+
+An order is asked about ten seconds after it was made, and then whenever its age has doubled: one that is never paid
+some twenty times in its first year.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from omipay_async.events import log_fields, logger
 from omipay_async.protocol.expectation import ensure_same_sale
 from omipay_async.text import printable
 
-from . import schedule
+from .entries import FIRST_QUESTION
 from .tables import ORDER, UNSTORED, WaitingOrder, aware, is_order, waiting_of
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 _WORKERS: Final = 8
 _HOLD: Final = timedelta(seconds=60)
 """How long a row that was taken is not due; then another sweep takes it, because the process may have been killed."""
+_LONGEST_PAUSE: Final = timedelta(seconds=60)
+"""How long an order waits that was asked about without an answer, or whose handler failed."""
 _LONG_S: Final = 60.0
 """How long a worker waits for a sweep before it begins the next one."""
 _MOST_SWEEPS: Final = 64
@@ -51,6 +56,16 @@ _UNKNOWN: Final = (
     "order %s: the gateway does not know it; the sweep asks again when its age has doubled. "
     "If a person gave this number, give the right one (books.resolve): %s"
 )
+
+
+def next_question(age: timedelta) -> timedelta:
+    """The age at which an order is asked about next, if it was asked about at ``age``."""
+    return max(FIRST_QUESTION, 2 * age)
+
+
+def next_attempt(age: timedelta) -> timedelta:
+    """The same after a question without an answer or a handler that failed: within a minute, whatever the age is."""
+    return age + min(max(FIRST_QUESTION, age), _LONGEST_PAUSE)
 
 
 @attrs.frozen(kw_only=True)
@@ -185,7 +200,7 @@ class Sweeping:
     async def record_answer(self, m_number: str, taken: _Taken, order: Order) -> None:
         """Write down the gateway's answer. A paid order is due at once, for a sweep with a handler."""
         age = await self._age(taken)
-        due_at = self._dialect.now() if order.is_paid else self._dialect.now(schedule.next_question(age) - age)
+        due_at = self._dialect.now() if order.is_paid else self._dialect.now(next_question(age) - age)
 
         async def work(connection: AsyncConnection) -> None:
             await self._entries.observe(connection, m_number, order, due_at)
@@ -200,7 +215,7 @@ class Sweeping:
     async def postpone(self, m_number: str, taken: _Taken, *, is_unknown: bool) -> None:
         """Make an order due again soon; one that the gateway does not know, as late as one that is not paid yet."""
         age = await self._age(taken)
-        due_age = schedule.next_question(age) if is_unknown else schedule.next_attempt(age)
+        due_age = next_question(age) if is_unknown else next_attempt(age)
         # If another transaction holds the row, it is left out: it is due again within a minute.
         found = select(ORDER.c.key).where(is_order(m_number, taken.key))
         unlocked = found.with_for_update(skip_locked=True).cte("unlocked")

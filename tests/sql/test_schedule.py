@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from omipay_async.clock import SystemClock
 from omipay_async.errors import JournalError
 from omipay_async.sql.database import Database
-from omipay_async.sql.schedule import next_attempt, next_question
+from omipay_async.sql.sweeping import next_attempt, next_question
 
 
 @pytest.mark.parametrize(("age", "due"), [(0, 10), (3, 10), (5, 10), (10, 20), (20, 40), (3600, 7200)])
