@@ -1,1 +1,13 @@
-"""One attempt on the wire. Of the client, only this package uses httpx, httpcore and h11."""
+"""One attempt on the wire. Of the client, only this package uses httpx, httpcore and h11.
+
+``pool`` lends a call a slot. ``attempt`` is what the call sends, and how far that has got. ``client`` chooses the way
+to the gateway, and turns whatever goes wrong into one of the ``failures``; ``evidence`` knows what an exception
+proves.
+
+- Over connections of our own: ``network`` opens them and sends. ``connection`` is one of them, ``exchange`` is a
+  request and its reply, and ``tls_records`` watches what arrives below TLS.
+- Over other transports: ``requests`` builds the request. ``other_transports`` is what must be done about them, and
+  ``patches`` is for programs that have patched httpx.
+
+``cancellation`` ends what takes too long. ``proxies`` and ``tls`` read the settings of the machine.
+"""
