@@ -25,7 +25,7 @@ class ManualClock:
     ``Books(url, clock=clock)``, do that by themselves. ``auto`` may be changed at any time.
     """
 
-    def __init__(self, start: float | datetime = 1_700_000_000.0, *, auto: bool = False) -> None:
+    def __init__(self, start: float | datetime = 1_700_000_000.0, auto: bool = False) -> None:
         if isinstance(start, datetime):
             start = start.timestamp()
         self._epoch_ms = round(start) if start > 1e11 else round(start * 1000)

@@ -124,7 +124,7 @@ async def test_documents_examples(example: str, code: str | None, method: str) -
 async def test_documents_examples_of_another_merchant(example: str) -> None:
     """The two examples whose key is not printed fail only at the signature."""
     clock = ManualClock(1513242617000)
-    async with Sandbox("000034", "unknown", clock=clock) as sandbox:
+    async with Sandbox("000034", "unknown", clock) as sandbox:
         await fetch(sandbox, f"/omipay/api/{example}")
         assert [call.error_code for call in sandbox.ledger.calls] == ["SIGN_ERROR"]
         raw = RawClient(sandbox, clock, m_number="000034", secret_key="unknown")

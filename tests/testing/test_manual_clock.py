@@ -39,9 +39,10 @@ def test_it_is_a_clock() -> None:
 )
 def test_it_starts_at_the_given_time(start: Any) -> None:
     """Seconds, milliseconds, or an aware datetime; ``monotonic`` starts at 0."""
-    clock = ManualClock(start)
+    clock = ManualClock(start, True)
     assert clock.time_ms() == 1482812036067
     assert clock.monotonic() == 0
+    assert clock.auto
 
 
 async def test_time_stands_still_by_itself() -> None:
