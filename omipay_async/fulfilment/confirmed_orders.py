@@ -23,8 +23,7 @@ from omipay_async.errors import JournalError, OmipayError, Outcome, PollTimeout,
 from omipay_async.events import log_fields, logger
 from omipay_async.text import bare, printable
 
-from .backends import NOTES_KEPT_S, NoteKeeper, forget_expired
-from .leases import ask, lease_of
+from .backends import NOTES_KEPT_S, NoteKeeper, ask, forget_expired, lease_of
 from .notes import KIND, Notes, note_key
 
 if TYPE_CHECKING:
@@ -175,7 +174,8 @@ class ConfirmedOrders:
             SessionClosed: the session was closed meanwhile.
         """
         last_look_s = 0.0 if timeout is None else last_try_s(timeout)
-        until = math.inf if timeout is None else self._clock.monotonic() + timeout - last_look_s
+        last_look_at = math.inf if timeout is None else self._clock.monotonic() + timeout - last_look_s
+        deadline = last_look_at + last_look_s
         is_last = False
         pause = _FIRST_PAUSE_S
         last_error: OmipayError | None = None
@@ -185,9 +185,11 @@ class ConfirmedOrders:
         try:
             while True:
                 now = self._clock.monotonic()
-                if now >= until and not is_last:
-                    # If something has blocked the event loop past the end, the last look has its time all the same.
-                    is_last, until = True, (until if now < until + last_look_s else now) + last_look_s
+                if now >= last_look_at and not is_last:
+                    is_last = True
+                    if now >= deadline:  # something has blocked the event loop: the last look has its time all the same
+                        deadline = now + last_look_s
+                until = deadline if is_last else last_look_at
                 try:
                     order = self._remembered_order(number) or await self._noted(number, until - now, waiter)
                 except OmipayError as error:

@@ -15,19 +15,19 @@ Other sessions do not know these owners. For them, the order is free when the le
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from omipay_async.clock import Deadline, retrieve, wait
-from omipay_async.errors import BackendError, OmipayError
+from omipay_async.clock import Deadline, wait
+from omipay_async.errors import BackendError
 from omipay_async.events import log_fields, logger
 from omipay_async.text import printable
 
-from .backends import DEFAULT_LEASE_S, Claim
+from .backends import Claim, ask, lease_of
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from omipay_async.clock import Clock
@@ -249,39 +249,3 @@ def _yes_or_no(answer: object) -> bool:
 
 def _nothing(_: object) -> None:
     """The answer to a release."""
-
-
-def lease_of(backend: Backend) -> float:
-    """How many seconds a claim holds; 30 seconds if the backend does not have this attribute."""
-    lease: float | None = getattr(backend, "lease", None)
-    return DEFAULT_LEASE_S if lease is None else lease
-
-
-async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float, *, who: str = "the backend") -> T:
-    """Return what a backend answers to a request.
-
-    Raises:
-        BackendError: it did not answer within ``seconds``, or raised something that is not an ``OmipayError``.
-        OmipayError: what it raised.
-    """
-    asking = asyncio.create_task(_answer(request))
-    asking.add_done_callback(retrieve)
-    try:
-        await wait(clock, (asking,), seconds)
-    finally:
-        asking.cancel()
-    if not asking.done():
-        message = f"{who} did not answer in time"
-        raise BackendError(message)
-    if asking.cancelled():
-        message = f"{who} cancelled the request"
-        raise BackendError(message)
-    error = asking.exception()
-    if error is None or isinstance(error, OmipayError):
-        return asking.result()
-    message = f"{who} raised {type(error).__name__}"
-    raise BackendError(message) from error
-
-
-async def _answer(request: Callable[[], Awaitable[T]]) -> T:
-    return await request()  # called in the task, because a backend may fail before there is anything to await

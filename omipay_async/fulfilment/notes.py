@@ -14,7 +14,7 @@ from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.jsontext import json_object, json_text
 from omipay_async.text import bare
 
-from .leases import ask
+from .backends import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
