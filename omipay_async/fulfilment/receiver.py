@@ -174,7 +174,9 @@ class NotificationReceiver:
             logger.warning(text, error, extra=log_fields(order_no=order_no))
             return notifications.failure(503, error)
         wait_timeout = max(0.0, began + limit - self._clock.monotonic())
-        watched = _WatchedHandler(handler)
+        return await self._run_handler(order, _WatchedHandler(handler), wait_timeout)
+
+    async def _run_handler(self, order: Order, watched: _WatchedHandler, wait_timeout: float) -> NotificationReply:
         try:
             with self._life.in_use(functools.partial(session_closed, order.order_no)):
                 ran = await self._guard.run(order, watched, wait_timeout=wait_timeout)

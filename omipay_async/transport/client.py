@@ -6,7 +6,7 @@ connection reads. So neither httpx's log nor a tracer that reads ``request.url``
 
 There are three ways to the gateway:
 
-- Directly, over connections of our own (``connection``). Reads keep theirs; **money travels alone**: each money call
+- Directly, over connections of our own (``network``). Reads keep theirs; **money travels alone**: each money call
   goes out on a connection over which nothing was sent before, and which is closed after its reply.
 - Through a proxy, over httpx's own transport; and without a proxy while another program has patched httpcore, such as
   respx: a test suite that mocks the gateway must never reach the real one.
