@@ -79,7 +79,8 @@ class RedisBackend:
     a client that was made from a URL; the session does not. Nothing is connected before the first use.
 
     A Redis that loses data (no persistence, keys evicted) lets a handler run again: use the policy ``noeviction``, and
-    let each handler be one transaction that does no harm when it is repeated.
+    let each handler be one transaction that does no harm when it is repeated. A Redis that evicts keys is logged once
+    as a WARNING.
 
     Raises:
         ConfigurationError: an option is wrong, or the extra is missing.
@@ -109,6 +110,7 @@ class RedisBackend:
         self._url = url_or_client if isinstance(url_or_client, str) else None
         self._client = _client_from_url(self._url) if self._url is not None else _checked_client(url_or_client)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._was_asked_for_policy = False
 
     def __repr__(self) -> str:
         return f"<RedisBackend: lease {self.lease:g} s, prefix {self._prefix!r}>"  # a URL may hold a password
@@ -127,7 +129,11 @@ class RedisBackend:
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
-        return await self._run_script(_CLAIMS, _CLAIM_SCRIPT, key, owner, self._lease_ms)
+        claim = await self._run_script(_CLAIMS, _CLAIM_SCRIPT, key, owner, self._lease_ms)
+        if not self._was_asked_for_policy:
+            self._was_asked_for_policy = True
+            await self._warn_of_eviction()
+        return claim
 
     async def renew(self, key: str, owner: str) -> bool:
         """Let the lease last ``lease`` seconds from now. False: ``owner`` does not hold it any more."""
@@ -186,6 +192,18 @@ class RedisBackend:
         if (text := _as_text(answer)) not in answers:
             raise BackendError("a request to redis failed: something other than redis answered")
         return answers[text]
+
+    async def _warn_of_eviction(self) -> None:
+        """Log it if this Redis forgets keys when its memory is full. Not every server and user answers this."""
+        with contextlib.suppress(BackendError):
+            async with self._request() as redis:
+                memory = await redis.info("memory")
+                evicts = memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction"
+            if evicts:
+                logger.warning(
+                    "this redis removes keys when its memory is full: it would forget which handlers have succeeded, "
+                    "and they would run again. Set its maxmemory-policy to noeviction"
+                )
 
     def _redis(self) -> Redis:
         """The client. One from the URL is made again for another event loop: its connections belong to the old one."""
@@ -284,11 +302,14 @@ _REFUSALS: Final = {
     "NOPERM": "this user may not run a command that is needed",
     "NoPermissionError": "this user may not run a command that is needed",
     "no permissions": "this user may not run a command that is needed",
+    "user executing the script": "this user may not run a command that is needed",
     "ReadOnlyError": "it is a replica, which does not accept writes",
     "read only": "it is a replica, which does not accept writes",
     "MasterDownError": "it is a replica that has lost its primary",
     "BusyLoadingError": "it has just started, and is still reading its data",
     "FAILOVER": "another server is taking its place",
+    "previous master": "another server is taking its place",
+    "MasterNotFoundError": "Sentinel names no server that accepts writes",
     "MovedError": "it is one node of a cluster: give a RedisCluster",
     "AskError": "it is one node of a cluster: give a RedisCluster",
     "SELECT is not allowed in cluster mode": "it is one node of a cluster: give a RedisCluster",

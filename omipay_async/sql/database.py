@@ -62,6 +62,9 @@ DATABASE_ERRORS: Final = (
     OSError,
 )
 """The errors of a database that is lost, full, wrong or overloaded. (A ``TimeoutError`` is an ``OSError``.)"""
+_FOREIGN_STATEMENTS: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""A connection does not have a statement that was prepared on it, or has one of another process: a pooler gave another
+connection of the server."""
 _ROLLED_BACK: Final = frozenset({"40001", "40P01"})
 """PostgreSQL's serialization failure and deadlock."""
 
@@ -383,6 +386,9 @@ def reason(error: BaseException) -> str:
     text = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]
     if isinstance(origin, TimeoutError) and not text:
         text = "it did not answer in time"
-    is_missing = "no such table" in text or isinstance(origin, asyncpg.UndefinedTableError)
-    missing = " (call create_tables() once)" if is_missing else ""
-    return f"{type(origin).__name__}: {text}{missing}" if text else type(origin).__name__
+    advice = ""
+    if "no such table" in text or isinstance(origin, asyncpg.UndefinedTableError):
+        advice = " (call create_tables() once)"
+    elif isinstance(origin, _FOREIGN_STATEMENTS):
+        advice = " (behind PgBouncer add ?prepared_statement_cache_size=0 to the URL: see the guide to the books)"
+    return f"{type(origin).__name__}: {text}{advice}" if text else type(origin).__name__

@@ -251,7 +251,8 @@ class Connection(asyncio.BufferedProtocol):
         if exc is None and self.is_busy:
             self._end_of_stream()  # of TLS that ends without a close_notify, uvloop reports nothing else
         self.state = ConnectionState.CLOSED
-        why = "" if exc is None else f" ({type(exc).__name__})"
+        reason = getattr(exc, "reason", None)  # of TLS, such as that the server demands a certificate
+        why = "" if exc is None else f" ({': '.join(filter(None, (type(exc).__name__, reason)))})"
         self._fail(httpx.ReadError(f"the connection was lost{why}"))
         self.gone.set_result(None)
         self._closed(self)

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import AsyncMock
 
 import pytest
 import redis
 import redis.asyncio
+import redis.sentinel
 
 from omipay_async import redis as backend_module
 from omipay_async.errors import BackendError, ConfigurationError
@@ -308,6 +310,7 @@ async def test_an_answer_that_is_none_of_redis_proves_nothing(reply: bytes) -> N
         (b"TRYAGAIN Multiple keys request during rehashing of slot", "moving this key"),
         (b"DENIED Redis is running in protected mode", "protected mode"),
         (b"NOPERM No permissions to access a key", "may not run"),
+        (b"ERR The user executing the script can't run this command or subcommand", "may not run"),
         (b"ERR unsupported command 'EVAL'", "EVAL"),
         (b"ERR AUTH <password> called without any password configured for the default user", "it has none"),
         (b"ERR invalid password", "password is wrong"),
@@ -320,3 +323,57 @@ async def test_the_reason_is_kept_whichever_word_the_server_uses(error: bytes, w
         with pytest.raises(BackendError, match=why) as caught:
             await backend.claim(KEY, "me")
     assert "127.0.0.1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (redis.sentinel.MasterNotFoundError("No master found for 'mymaster'"), "Sentinel names no server"),
+        (redis.ConnectionError("The previous master is now a slave"), "taking its place"),
+    ],
+    ids=["none", "another"],
+)
+async def test_a_failover_by_sentinel_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    """Until Sentinel has chosen another server, its client raises errors of its own."""
+    backend = RedisBackend(redis.asyncio.Redis(port=1))
+    monkeypatch.setattr(backend._client, "eval", AsyncMock(side_effect=error))
+    with pytest.raises(BackendError, match=why):
+        await backend.claim(KEY, "me")
+
+
+# -- eviction -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("maxmemory", "policy", "warns"),
+    [("100mb", "volatile-lru", True), ("100mb", "noeviction", False), ("0", "volatile-lru", False)],
+)
+async def test_a_redis_that_evicts_keys_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, maxmemory: str, policy: str, warns: bool
+) -> None:
+    """Its records of success would be the first to go, because each of them expires."""
+    with RedisServer(tmp_path, "--maxmemory", maxmemory, "--maxmemory-policy", policy) as server:
+        async with RedisBackend(server.url) as backend:
+            for number in range(2):
+                assert await backend.claim(f"123456:TR{number}", "me") is Claim.MINE
+    assert [("noeviction" in message) for message in caplog.messages] == [True] * warns
+
+
+async def test_a_user_who_may_not_ask_for_the_policy_is_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """These commands are all that is needed, and the guide names them."""
+    with RedisServer(tmp_path, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru") as server:
+        rules = "on >pw ~omipay:* &omipay:* +eval +get +set +del +publish +subscribe +ping"
+        async with redis.asyncio.Redis(port=server.port) as admin:
+            await untyped(admin).execute_command("ACL", "SETUSER", "shop", *rules.split())
+        async with RedisBackend(server.url.replace("//", "//shop:pw@")) as backend, backend.listen(id):
+            assert await backend.claim(KEY, "me") is Claim.MINE
+            assert await backend.finish(KEY, "me")
+            await backend.release(KEY, "me")
+            await backend.note(KEY, "text")
+            assert await backend.noted(KEY) == "text"
+            await backend.wake(KEY)
+    assert not caplog.messages

@@ -155,6 +155,14 @@ async def test_connections_that_the_server_closed_are_replaced(postgres: Books) 
     assert claims == [Claim.BUSY] * 5
 
 
+async def test_a_statement_that_a_pooler_has_lost_is_an_error_that_says_what_to_set(postgres: Books) -> None:
+    """PgBouncer may give another connection of the server, on which the statement was not prepared."""
+    await postgres.note(KEY, "text")
+    await execute(postgres, "DEALLOCATE ALL")
+    with pytest.raises(BackendError, match=r"does not exist \(behind PgBouncer .*prepared_statement_cache_size=0"):
+        await postgres.note(KEY, "text")
+
+
 # -- SQLite -----------------------------------------------------------------------------------------------------------
 
 

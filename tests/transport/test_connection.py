@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from typing import TYPE_CHECKING, cast
@@ -12,6 +13,7 @@ import pytest
 
 from omipay_async.transport.exchange import Exchange
 from omipay_async.transport.network import Network
+from tests.support.untyped import untyped
 
 from .server import until
 
@@ -97,6 +99,18 @@ async def test_a_server_that_closed_its_half_may_still_read(network: Network, li
             await connection.send(b"GET", b"/asked", HEADERS)
         await network.aclose()
         assert peer.recv(100).startswith(b"GET /asked HTTP/1.1\r\n")
+
+
+async def test_why_tls_has_ended_is_told(network: Network, listener: socket.socket) -> None:
+    """In TLS 1.3 a server that demands a certificate refuses the connection when the request is on its way."""
+    connection, peer = await connected(network, listener)
+    reply = connection.send(b"GET", b"/", HEADERS)
+    alert = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    untyped(connection)._transport._force_close(alert)  # as asyncio's TLS does
+    with peer, pytest.raises(httpx.ReadError, match=r"lost \(SSLError: TLSV13_ALERT_CERTIFICATE_REQUIRED\)$"):
+        await reply
+    await network.aclose()
 
 
 async def test_a_request_is_written_before_its_reader_is_made(
