@@ -31,7 +31,7 @@ class PollMethods:
 
         ``order`` is an order number, or any object that has an ``order_no``. Returns the paid ``Order``. ``timeout``
         limits the whole call, in seconds (None: no limit). A temporary error does not end the wait; a confirmed
-        notification ends it at once. A ``ScanOrder`` that is paid already is asked about at once. After a restart:
+        notification ends it at once. What is final already is asked about at once. After a restart:
         ``poll_until_paid(order_no, first_wait=0)``. CN 3.4(6).
 
         The last question comes half a second before the end (a twentieth of a ``timeout`` below ten seconds). If the
@@ -50,8 +50,6 @@ class PollMethods:
             AuthenticationError, LookupFailed, ParameterError: another try would not help.
             SessionClosed: the session was closed before or meanwhile; ``order_no`` is the number to ask about later.
         """
-        if getattr(order, "is_paid", False):
-            first_wait = 0.0
         return await self._polling.poll(
             self._polling.orders, order, first_wait=first_wait, interval=interval, timeout=timeout, on_status=on_status
         )

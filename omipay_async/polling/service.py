@@ -86,9 +86,10 @@ class PollingService:
         number = number_of(subject, f"{topic.kind}_no")
         error: BaseException | None = None
         try:
+            first_wait = validation.seconds("first_wait", first_wait)
             schedule = Schedule.begin(
                 began,
-                first_wait=validation.seconds("first_wait", first_wait),
+                first_wait=0.0 if getattr(subject, "is_final", False) else first_wait,
                 interval=validation.seconds("interval", interval, above=True),
                 timeout=None if timeout is None else validation.seconds("timeout", timeout, above=True),
             )

@@ -134,14 +134,13 @@ async def test_without_a_timeout_it_goes_on(clock: ManualClock, gateway: Gateway
     assert (await outcome(poll)).is_paid
 
 
-async def test_a_scan_order_that_is_paid_is_asked_about_at_once(
-    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
-) -> None:
+async def test_what_is_final_is_asked_at_once(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
     """A till that always polls does not wait when the customer has paid without a password."""
     gateway.on("QueryOrder", order("PAID"))
-    poll = await begin(clock, omipay.poll_until_paid(ScanOrder("TR1", "T1-000231", OrderStatus.PAID)))
-    assert (await outcome(poll)).is_paid
-    assert gateway.times("QueryOrder") == [0]
+    gateway.on("QueryRefund", refund("Closed"))
+    await begin(clock, omipay.poll_until_paid(ScanOrder("TR1", "T1-000231", OrderStatus.PAID)))
+    await begin(clock, omipay.poll_until_refunded(Refund("RF1", RefundStatus.Closed), timeout=60))
+    assert gateway.times("QueryOrder") == gateway.times("QueryRefund") == [0]
 
 
 async def test_after_a_restart_it_asks_at_once(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
