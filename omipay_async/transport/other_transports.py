@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Coroutine, Iterator, Mapping
 
     from .attempt import Attempt
 
@@ -91,7 +91,7 @@ def _attributes(one: object) -> Iterator[object]:
 # -- they send a money call once --------------------------------------------------------------------------------------
 
 
-async def follow(attempt: Attempt, event: str, info: Mapping[str, Any]) -> None:
+async def trace_httpx(attempt: Attempt, event: str, info: Mapping[str, Any]) -> None:
     """Follow the trace events of httpx's own transport. What is raised here ends the request before it is sent.
 
     The first word of an event is the part of httpcore that reports it: a SOCKS proxy's is not an HTTP proxy's.
@@ -103,20 +103,16 @@ async def follow(attempt: Attempt, event: str, info: Mapping[str, Any]) -> None:
     _note_stream(attempt, event, info)
 
 
-def sending_once(attempt: Attempt) -> Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None] | None]:
-    """What follows httpcore's trace events in a transport that the user gave."""
-
-    def trace(event: str, info: Mapping[str, Any]) -> Coroutine[Any, Any, None] | None:
-        if _sends_our_request(event, info):
-            attempt.begin_sending()
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return None  # the transport uses the synchronous half of httpcore in a thread, which awaits nothing
-        _note_stream(attempt, event, info)
-        return _nothing()
-
-    return trace
+def trace_given(attempt: Attempt, event: str, info: Mapping[str, Any]) -> Coroutine[Any, Any, None] | None:
+    """Follow the trace events of a transport that the user gave: of either half of httpcore, and in any thread."""
+    if _sends_our_request(event, info):
+        attempt.begin_sending()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return None  # the transport uses the synchronous half in a thread, which awaits nothing
+    _note_stream(attempt, event, info)
+    return _nothing()
 
 
 async def _nothing() -> None:

@@ -14,7 +14,7 @@ import httpx
 from omipay_async.text import plain_text
 
 from .attempt import ATTEMPT
-from .other_transports import TargetOnce, follow, sending_once
+from .other_transports import TargetOnce, trace_given, trace_httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,13 +65,17 @@ class Requests:
     def for_own_connections(self, attempt: Attempt) -> httpx.Request:
         """The request as an httpx transport gets it whose connections are our own: its URL is not signed."""
         request = self.unsigned(attempt)
-        request.extensions = {ATTEMPT: attempt, "target": _target(attempt), "trace": functools.partial(follow, attempt)}
+        request.extensions = {
+            ATTEMPT: attempt,
+            "target": _target(attempt),
+            "trace": functools.partial(trace_httpx, attempt),
+        }
         return request
 
     def for_httpcore(self, attempt: Attempt) -> httpx.Request:
         """The request over httpx's own transport, through a proxy perhaps: its URL is not signed."""
         request = self._bare(attempt, address_of(attempt), closes=True)
-        request.extensions = TargetOnce(target=_target(attempt), trace=functools.partial(follow, attempt))
+        request.extensions = TargetOnce(target=_target(attempt), trace=functools.partial(trace_httpx, attempt))
         return request
 
     def for_given_transport(self, attempt: Attempt) -> httpx.Request:
@@ -81,7 +85,7 @@ class Requests:
         connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
         request = self._bare(attempt, url, closes=True)
         times = {"connect": connect, "read": left + _AFTERWARDS_S, "write": left + _AFTERWARDS_S, "pool": connect}
-        request.extensions = {"timeout": times, "trace": sending_once(attempt)}
+        request.extensions = {"timeout": times, "trace": functools.partial(trace_given, attempt)}
         request.read()  # some transports want its content, which is empty
         return request
 

@@ -13,7 +13,7 @@ from omipay_async import NotSent, Outcome, RetryPolicy
 from omipay_async.testing import ManualClock
 from omipay_async.transport.attempt import Attempt, Node, Progress
 from omipay_async.transport.cancellation import CancelScope
-from omipay_async.transport.other_transports import follow
+from omipay_async.transport.other_transports import trace_httpx
 
 from .client import open_session, scan
 
@@ -105,7 +105,7 @@ async def test_each_part_of_httpcore_that_connects_is_followed(part: str) -> Non
         until=10.0,
         connect_s=3.0,
     )
-    await follow(attempt, f"{part}.connect_tcp.started", {})
+    await trace_httpx(attempt, f"{part}.connect_tcp.started", {})
     assert attempt.progress is Progress.CONNECTING
-    await follow(attempt, f"{part}.connect_tcp.complete", {"return_value": "the stream"})
+    await trace_httpx(attempt, f"{part}.connect_tcp.complete", {"return_value": "the stream"})
     assert attempt.stream == "the stream"
