@@ -213,14 +213,12 @@ class CallExecutor:
     async def _send(self, call: CallState, node: Node, slot: Slot) -> Received | Failed:
         if (reason := self._reason_not_to_send(call)) is not None:
             return reason
-        now, endpoint = self.clock.monotonic(), call.request.endpoint
+        now = self.clock.monotonic()
         until = call.deadline if call.moves_money else min(call.deadline, now + self.policy.try_timeout)
         call.scope = CancelScope(self.clock, until - now)
         call.attempt = Attempt(
-            endpoint.name,
-            endpoint.method,
+            call.request.endpoint,
             node,
-            endpoint.path,
             new_signed_query=lambda: self._sign(call),
             secrets=call.request.secrets,
             scope=call.scope,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from omipay_async.clock import Clock
+    from omipay_async.protocol.endpoints import Endpoint
 
     from .cancellation import CancelScope
     from .connection import Connection
@@ -52,10 +53,8 @@ class Progress(enum.Enum):
 class Attempt:
     """One request under way: what it sends, how long it may take, how far it has got."""
 
-    endpoint: str
-    method: str
+    endpoint: Endpoint[Any]
     node: Node
-    path: str
     new_signed_query: Callable[[], str] = attrs.field(repr=False)
     """Called at the moment when the request is sent, and again if connecting took long."""
     secrets: Iterable[str] = attrs.field(repr=False)

@@ -180,7 +180,7 @@ class HTTPClient:
         """Sign the request and send it. Whatever goes wrong with sending it becomes a failure."""
         attempt.sign()
         if attempt.is_too_late:
-            return too_late(attempt.endpoint)
+            return too_late(attempt.endpoint.name)
         handled = sys.exception()
         try:
             with attempt.scope:
@@ -189,7 +189,7 @@ class HTTPClient:
         except ScopeCancelled as ended:
             return cut_short(attempt, ended.why)
         except TooLateError:
-            return too_late(attempt.endpoint)
+            return too_late(attempt.endpoint.name)
         except asyncio.CancelledError as error:
             if caller_was_cancelled():
                 raise
@@ -233,7 +233,7 @@ class HTTPClient:
         # aiohttp repeats a GET by itself when a kept-alive connection is dropped. If its second try is refused, its
         # first one may have arrived all the same.
         source = type(error.__cause__).__module__.partition(".")[0]
-        if source != "aiohttp" or attempt.method != "GET":
+        if source != "aiohttp" or attempt.endpoint.method != "GET":
             return False
         return attempt.clock.monotonic() - self._answered.get(attempt.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
 

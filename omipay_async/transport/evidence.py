@@ -1,9 +1,9 @@
 """What a failure proves: whether any byte of a request can have reached the gateway. No I/O.
 
 - On our own connections, and through a proxy, the attempt records when sending begins. Before that nothing was sent.
-- On a transport that the user gave, the attempt records it only if httpcore is below (see ``given``); otherwise the
-  exception must show it. httpx's connect errors are believed, except where ``__cause__`` contradicts them: the aiohttp
-  transport also raises ``ConnectTimeout`` when the server hangs up after the request was sent.
+- On a transport that the user gave, the attempt records it only if httpcore is below (see ``other_transports``).
+  Otherwise the exception must show it. httpx's connect errors are believed, except where ``__cause__`` contradicts
+  them: the aiohttp transport also raises ``ConnectTimeout`` when the server hangs up after the request was sent.
 - In every other case the request may have reached the gateway.
 """
 
@@ -64,9 +64,9 @@ def failed(
     if unsent and not attempt.node.base_url.startswith("https:"):
         unsent = not _was_dropped(error, handled)
     if unsent or attempt.progress is Progress.CONNECTING:
-        return not_sent(Failure.NEVER_SENT, attempt.endpoint, what)
-    message = f"{attempt.endpoint}: no answer, {what}"
-    return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
+        return not_sent(Failure.NEVER_SENT, attempt.endpoint.name, what)
+    message = f"{attempt.endpoint.name}: no answer, {what}"
+    return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint.name))
 
 
 def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
@@ -74,10 +74,10 @@ def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
     if why is CancelReason.CLOSED and not (attempt.travels_alone and attempt.may_have_arrived):
         return session_closed()
     if attempt.may_have_arrived:
-        message = f"{attempt.endpoint}: no answer in time"
-        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint))
-    message = f"{attempt.endpoint}: no connection in time"
-    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint))
+        message = f"{attempt.endpoint.name}: no answer in time"
+        return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint.name))
+    message = f"{attempt.endpoint.name}: no connection in time"
+    return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint.name))
 
 
 def never_sent(error: BaseException, handled: BaseException | None = None) -> bool:

@@ -56,7 +56,7 @@ class Requests:
 
     def head(self, attempt: Attempt) -> tuple[bytes, RawHeaders]:
         """Method and headers, for our own connections."""
-        return attempt.method.encode(), self._headers(attempt, closes=attempt.travels_alone)
+        return attempt.endpoint.method.encode(), self._headers(attempt, closes=attempt.travels_alone)
 
     def unsigned(self, attempt: Attempt) -> httpx.Request:
         """The request as others may see it: it is never sent."""
@@ -80,7 +80,7 @@ class Requests:
 
     def for_given_transport(self, attempt: Attempt) -> httpx.Request:
         """The request with its whole URL and with time limits, for a transport that the user gave."""
-        url = httpx.URL(f"{attempt.node.base_url}{attempt.path}?{plain_text(attempt.signed_query)}")
+        url = httpx.URL(f"{attempt.node.base_url}{attempt.endpoint.path}?{plain_text(attempt.signed_query)}")
         left = max(0.001, attempt.until - attempt.clock.monotonic())
         connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
         request = self._bare(attempt, url, closes=True)
@@ -92,13 +92,13 @@ class Requests:
     def _bare(self, attempt: Attempt, url: httpx.URL, *, closes: bool) -> httpx.Request:
         # Given complete headers and a stream, httpx makes a request in a sixth of the time.
         headers = list(self._headers(attempt, closes=closes))
-        return httpx.Request(attempt.method, url, headers=headers, stream=httpx.ByteStream(b""))
+        return httpx.Request(attempt.endpoint.method, url, headers=headers, stream=httpx.ByteStream(b""))
 
     def _headers(self, attempt: Attempt, *, closes: bool) -> RawHeaders:
-        key = attempt.method, attempt.node.base_url, closes
+        key = attempt.endpoint.method, attempt.node.base_url, closes
         raw = self._complete.get(key)
         if raw is None:
-            more = [(b"Content-Length", b"0")] if attempt.method == "POST" else []
+            more = [(b"Content-Length", b"0")] if attempt.endpoint.method == "POST" else []
             more += [(b"Connection", b"close")] if closes else []
             raw = self._complete[key] = ((b"Host", address_of(attempt).netloc), *more, *self.headers.raw)
         return raw
@@ -106,7 +106,7 @@ class Requests:
 
 def address_of(attempt: Attempt) -> httpx.URL:
     """The URL of an attempt's endpoint, without parameters."""
-    return to_url(attempt.node.base_url, attempt.path)
+    return to_url(attempt.node.base_url, attempt.endpoint.path)
 
 
 @functools.lru_cache(maxsize=64)

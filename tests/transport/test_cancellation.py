@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async.clock import Deadline
+from omipay_async.protocol.endpoints import REFUND
 from omipay_async.transport.attempt import Attempt, Node, Progress
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.evidence import cut_short
@@ -266,10 +267,8 @@ def test_the_end_of_the_session_does_not_undo_what_was_sent(
 ) -> None:
     """A money call that may have arrived is never reported as one that was not sent, whatever has ended it."""
     attempt = Attempt(
-        "Refund",
-        "POST",
+        REFUND,
         Node("AU", "https://gateway.test/omipay/api"),
-        "/v2/Refund",
         new_signed_query=str,
         secrets=(),
         scope=CancelScope(clock),

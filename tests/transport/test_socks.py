@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from omipay_async import NotSent, Outcome, RetryPolicy
+from omipay_async.protocol.endpoints import MAKE_SCAN_ORDER
 from omipay_async.testing import ManualClock
 from omipay_async.transport.attempt import Attempt, Node, Progress
 from omipay_async.transport.cancellation import CancelScope
@@ -94,10 +95,8 @@ async def test_each_part_of_httpcore_that_connects_is_followed(part: str) -> Non
     """Whichever it is, connecting has its own time limit, and its stream is closed if nothing comes of it."""
     clock = ManualClock()
     attempt = Attempt(
-        endpoint="MakeScanOrder",
-        method="POST",
-        node=Node("AU", GATEWAY),
-        path="/v2/MakeScanOrder",
+        MAKE_SCAN_ORDER,
+        Node("AU", GATEWAY),
         new_signed_query=str,
         secrets=(),
         scope=CancelScope(clock),
