@@ -25,7 +25,7 @@ def count(name: str, value: object) -> int:
 
 
 def text(name: str, value: object) -> str:
-    """``value`` if it is a string that is not empty. It is not shown: it may be a key."""
+    """The content of ``value``, if it is a string that is not empty. It is not shown: it may be a key."""
     if isinstance(value, str) and value:
-        return value
+        return str.__str__(value)  # a masked secret, or a member of an enum, prints as something else
     raise ValueError(f"{name} must be a string that is not empty")

@@ -50,7 +50,7 @@ class SandboxCore:
         self.gateway = Gateway(
             self.clock,
             self.ledger,
-            {m_number: self.merchant},
+            {self.merchant.m_number: self.merchant},
             random.Random(seed),
             repeat_finds_order=repeat_finds_order,
         )
@@ -99,7 +99,7 @@ class SandboxCore:
     def add_merchant(self, m_number: str, secret_key: str) -> Merchant:
         """Add a merchant. Merchants do not see the orders of each other."""
         merchant = _merchant(m_number, secret_key)
-        self.gateway.merchants[m_number] = merchant
+        self.gateway.merchants[merchant.m_number] = merchant
         return merchant
 
     async def settle(self) -> None:

@@ -68,7 +68,7 @@ def next_attempt(age: timedelta) -> timedelta:
     return age + min(max(FIRST_QUESTION, age), _LONGEST_PAUSE)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class SweepReport:
     """What one sweep did, in numbers of orders. The log says what went wrong with which order."""
 

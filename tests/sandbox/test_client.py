@@ -12,6 +12,7 @@ from starlette.responses import Response
 from omipay_async import Outcome, OutcomeUnknown, PaymentDeclined, PaymentFailed
 from omipay_async.sandbox import NOT_ACTED, Fault, PaymentCode, Sandbox
 from omipay_async.testing import ManualClock
+from tests.support.masked import Masked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,6 +97,15 @@ async def test_learns_the_gateways_clock(wired: tuple[Sandbox, AsyncOmipay]) -> 
     sandbox.faults.add(Fault.SKEWED_CLOCK, seconds=3600)
     assert (await omipay.make_scan_order(**TILL, out_order_no="s", qrcode=PaymentCode.PAID)).is_paid
     assert sandbox.ledger.acted("s") == 1
+
+
+async def test_a_number_and_a_key_that_print_as_something_else(clock: ManualClock) -> None:
+    """Their content counts: here, and for a merchant that is added."""
+    async with Sandbox(Masked("000034"), Masked("key"), clock) as sandbox:
+        sandbox.add_merchant(Masked("000035"), Masked("key-35"))
+        for number, key in (("000034", "key"), ("000035", "key-35")):
+            async with sandbox.session(m_number=number, secret_key=key) as omipay:
+                assert (await omipay.get_exchange_rate("AUD", "CNY")).rate > 0
 
 
 async def test_notifications_are_confirmed(wired: tuple[Sandbox, AsyncOmipay]) -> None:
