@@ -107,7 +107,9 @@ def url(name: str, value: object) -> str:
 def _is_web_address(address: str) -> bool:
     try:
         parts = urlsplit(address)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # Browsers read a backslash as a slash: to them the host of http://evil.example\@shop.example/ is evil.example.
+        plain = "\\" not in parts.netloc
+        return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 

@@ -54,6 +54,7 @@ NOT_URLS: tuple[Any, ...] = (
     "https:///x",
     "http://:80/x",
     "http://shop.example:99999/",
+    "http://evil.example\\@shop.example/",
     "http://shop.example:0/",
     "http://[::1/x",
     "http://shop.example/a b",
