@@ -331,12 +331,16 @@ contain passwords."""
 
 
 def _system_reason(error: BaseException | None) -> str | None:
-    """Why the system could not connect. Only its own words are used, since those of redis contain the address."""
+    """Why the system could not connect. Only its own words are used, since those of redis contain the address.
+
+    So do asyncio's, but not those of Windows, whose ``errno`` of a refused connection means an invalid argument.
+    """
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return f"TLS failed, {error.reason}"
         if isinstance(error, OSError) and error.errno is not None:
-            return str(error.strerror) if isinstance(error, socket.gaierror) else os.strerror(error.errno)
+            own_words = isinstance(error, socket.gaierror) or getattr(error, "winerror", None)
+            return str(error.strerror) if own_words else os.strerror(error.errno)
         error = error.__cause__ or error.__context__
     return None
 

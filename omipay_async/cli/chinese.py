@@ -181,7 +181,9 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "confirmed by the gateway:": "网关已确认，查询结果：",
         "A valid signature does not prove a payment, since it does not cover the body. The gateway's answer does: "
         "--confirm": "签名有效不能证明已支付：签名不包含正文的任何内容。只有网关知道结果：请加 --confirm",
-        "Paste the body, then press Ctrl-D:": "请粘贴正文，然后按 Ctrl-D：",
+        "Paste the body, then press Ctrl-D (on Windows Ctrl-Z, then Enter):": (
+            "请粘贴正文，然后按 Ctrl-D（在 Windows 上按 Ctrl-Z，再按回车）："
+        ),
         # The sandbox
         "The sandbox is at {} (open it in a browser) until you press Ctrl-C. No real money moves here.": (
             "沙箱地址：{}（请在浏览器中打开），按 Ctrl-C 停止。此处不涉及真实资金。"

@@ -105,7 +105,8 @@ def _conclude(run: Run, found: Examination) -> None:
 def _body(source: str | None) -> bytes:
     if source is None or source == "-":
         if is_interactive():
-            sys.stderr.write(localized(sentence("Paste the body, then press Ctrl-D:")) + "\n")
+            ends = sentence("Paste the body, then press Ctrl-D (on Windows Ctrl-Z, then Enter):")
+            sys.stderr.write(localized(ends) + "\n")
         return _standard_input()
     if source.lstrip().startswith("{"):  # the body itself
         return source.encode(errors="surrogateescape")

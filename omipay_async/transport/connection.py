@@ -10,7 +10,8 @@ reasons:
   that follow a reply, bytes that arrive before the first request, and the beginning of a TLS record.
 - *Whether the connection is still open.* ``is_usable`` also looks into the socket, which may contain bytes, or the
   end of the stream, that the event loop has not delivered yet; ``has_spoken`` does so before the first request. The
-  request is then written without an await in between.
+  request is then written without an await in between. On Windows bytes do not wait in the socket, but in the event
+  loop, which gets a chance to deliver them first (``catch_up``); what arrives in that moment is not seen there.
 
 The states, and what ends them:
 
@@ -35,6 +36,7 @@ import functools
 import re
 import select
 import socket
+from asyncio.proactor_events import BaseProactorEventLoop
 from typing import TYPE_CHECKING, Final, cast
 
 import h11
@@ -62,6 +64,8 @@ does not fit is lost if the server closes.
 """
 _MOST_READS: Final = 10
 """How often the event loop may read what a new TLS session sends for itself, such as its tickets."""
+_TURNS_TO_DELIVER: Final = 2
+"""Asyncio's event loop of Windows learns in one turn that bytes have arrived, and delivers them in the next one."""
 
 
 class ConnectionState(enum.Enum):
@@ -81,6 +85,7 @@ class Connection(asyncio.BufferedProtocol):
         "_closed",
         "_exchange",
         "_is_readable",
+        "_loop_reads_ahead",
         "_received",
         "_records",
         "_server_finished",
@@ -109,6 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self._records: TLSRecords | None = None
         self._socket = sock
         self._is_readable = _readiness(sock)
+        self._loop_reads_ahead = isinstance(self.loop, BaseProactorEventLoop)
         self._closed = closed
         self._tls = tls
         self._server_finished = False
@@ -130,8 +136,14 @@ class Connection(asyncio.BufferedProtocol):
         """Whether a request may be sent: the server has neither closed the connection nor sent anything."""
         return self._is_connected() and self._waiting_bytes() is None and not self._has_part_of_a_record()
 
+    async def catch_up(self) -> None:
+        """Let an event loop that reads before it is asked to deliver what has arrived."""
+        for _ in range(_TURNS_TO_DELIVER if self._loop_reads_ahead else 0):
+            await asyncio.sleep(0)
+
     async def has_spoken(self) -> bool:
         """Whether the server has sent anything before the first request: that could be taken for the reply to it."""
+        await self.catch_up()
         for _ in range(_MOST_READS if self._tls else 1):
             if not (self._waiting_bytes() or self._has_part_of_a_record()):
                 return self._received > 0
@@ -281,7 +293,7 @@ def _readiness(sock: socket.socket) -> Callable[[], object]:
     """A function whose result is true if the socket has bytes, an end or an error. Asking costs less than reading."""
     poll = getattr(select, "poll", None)
     if poll is None:  # on Windows; elsewhere ``select`` cannot be asked about more than 1024 open files
-        return lambda: select.select([sock], [], [], 0)[0]
+        return lambda: sock.fileno() < 0 or select.select([sock], [], [], 0)[0]
     asked = poll()
     asked.register(sock, select.POLLIN)
     return functools.partial(asked.poll, 0)

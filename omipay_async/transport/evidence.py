@@ -47,7 +47,7 @@ _CONNECTING: Final = {
     "httpcore": frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}),
     "respx": frozenset({"SideEffectError"}),  # whatever a test configured it to raise
 }
-_UNREACHABLE: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+_UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 
 def failed(
@@ -98,7 +98,7 @@ def _was_dropped(error: BaseException | None, handled: BaseException | None) -> 
     """Whether a server accepted a connection and reset it, as the causes of ``error`` tell."""
     if error is None or error is handled:
         return False
-    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
+    if isinstance(error, ConnectionResetError | ConnectionAbortedError):  # their errno is EINVAL on Windows
         return True
     causes = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__ or error.__context__,)
     return any(_was_dropped(cause, handled) for cause in causes)
@@ -108,6 +108,6 @@ def _before_connected(cause: BaseException) -> bool:
     names = _CONNECTING.get(type(cause).__module__.partition(".")[0])
     if names is not None:
         return any(kind.__name__ in names for kind in type(cause).__mro__)
-    if isinstance(cause, socket.gaierror | ssl.SSLError):
+    if isinstance(cause, socket.gaierror | ssl.SSLError | ConnectionRefusedError):
         return True
     return isinstance(cause, OSError) and cause.errno in _UNREACHABLE

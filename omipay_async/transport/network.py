@@ -54,9 +54,11 @@ class Network:
         """
         address = address_of(attempt)
         connection = attempt.connection
-        if connection is not None and not connection.is_usable():
-            connection.abort()
-            connection = None
+        if connection is not None:
+            await connection.catch_up()
+            if not connection.is_usable():
+                connection.abort()
+                connection = None
         if connection is None:
             attempt.connection = None
             attempt.begin_connecting()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import time
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import AsyncMock
@@ -243,6 +244,15 @@ async def test_the_error_says_why_redis_cannot_be_reached(url: str, why: str) ->
             await backend.claim(KEY, "me")
     assert "hunter2" not in str(caught.value)
     assert "nowhere" not in str(caught.value)
+
+
+def test_the_words_of_windows_say_why_redis_cannot_be_reached() -> None:
+    """Its number for a refused connection has no errno of its own."""
+    refused = ConnectionRefusedError(errno.EINVAL, "The remote computer refused the network connection")
+    vars(refused)["winerror"] = 1225
+    failed = redis.exceptions.ConnectionError("Error 22 connecting to db.internal:6379")
+    failed.__cause__ = refused
+    assert backend_module._system_reason(failed) == "The remote computer refused the network connection"
 
 
 async def test_the_error_says_that_tls_failed() -> None:

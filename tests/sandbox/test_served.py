@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import zoneinfo
@@ -12,7 +13,7 @@ import pytest
 
 from omipay_async.sandbox import Fault, Sandbox, clock
 from omipay_async.sandbox.asgi import ConnectionDropped
-from omipay_async.sandbox.server import serve
+from omipay_async.sandbox.server import listening, serve
 from tests.support.untyped import untyped
 
 from .raw import WANTED, RawClient
@@ -33,6 +34,16 @@ async def test_served_on_loopback(sandbox: Sandbox, raw: RawClient) -> None:
         assert (await http.get(response.json()["qrcode"])).status_code == 200
     with pytest.raises(httpx.ConnectError):
         await httpx.AsyncClient().get(url)
+
+
+@pytest.mark.parametrize(("system", "is_shared"), [("posix", 1), ("nt", 0)])
+def test_a_second_sandbox_cannot_listen_on_the_same_port(
+    monkeypatch: pytest.MonkeyPatch, system: str, is_shared: int
+) -> None:
+    """On Windows the option that lets a port be used again at once would let two programs use it."""
+    monkeypatch.setattr("os.name", system)
+    with listening("127.0.0.1", 0) as listener:
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) == is_shared
 
 
 @pytest.mark.parametrize(("fault", "acted"), [(Fault.DROP_REQUEST, 0), (Fault.DROP_REPLY, 1)])

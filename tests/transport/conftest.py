@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from tests.support.proactor_loop import ProactorLoop
+
 from .client import Transport
 from .server import Gateway
 
@@ -67,9 +69,12 @@ async def wired(request: pytest.FixtureRequest, certified: Certified) -> AsyncIt
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """asyncio's own event loop, and uvloop's for tests that ask for it: skipped where it is not installed."""
+    """asyncio's own event loop, and for tests that ask for them uvloop's, if it is installed, and that of Windows."""
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
     marker = item.get_closest_marker("asyncio")
-    if marker is not None and "uvloop" in marker.kwargs.get("loop_factories", ()) and find_spec("uvloop") is not None:
+    wanted = () if marker is None else marker.kwargs.get("loop_factories", ())
+    if "proactor" in wanted:
+        factories["proactor"] = ProactorLoop
+    if "uvloop" in wanted and find_spec("uvloop") is not None:
         factories["uvloop"] = importlib.import_module("uvloop").new_event_loop
     return factories

@@ -57,6 +57,7 @@ async def test_bytes_after_a_reply_answer_nothing(wired: Gateway, omipay: AsyncO
     assert wired.connections == 2
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio", "uvloop", "proactor"])
 @pytest.mark.parametrize("said", [b"\r\n", b"H", message(b"", "408 Request Timeout")], ids=["CRLF", "a byte", "408"])
 @pytest.mark.parametrize("noticed", [True, False])
 async def test_a_byte_on_an_idle_connection_ends_it(

@@ -128,6 +128,9 @@ BEFORE_CONNECTED = {
     "httpcore": ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"),
     "respx.models": ("SideEffectError",),
 }
+REFUSED_ON_WINDOWS = ConnectionRefusedError(errno.EINVAL, "[WinError 1225]")
+"""Asyncio raises these there, with an errno that says nothing."""
+RESET_ON_WINDOWS = ConnectionResetError(errno.EINVAL, "[WinError 64]")
 UNREACHABLE = (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 
 
@@ -144,6 +147,7 @@ UNREACHABLE = (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.
             for name in names
         ),
         *((httpx.ConnectError, OSError(number, "no way"), True) for number in UNREACHABLE),
+        (httpx.ConnectError, REFUSED_ON_WINDOWS, True),
         (httpx.ConnectError, socket.gaierror(), True),
         (httpx.ConnectError, ssl.SSLError(), True),
         (httpx.ConnectTimeout, from_module("aiohttp.client", "ServerDisconnectedError"), False),
@@ -178,6 +182,8 @@ REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
     ("below", "plain", "tls"),
     [
         (RESET, OutcomeUnknown, NotSent),
+        (RESET_ON_WINDOWS, OutcomeUnknown, NotSent),
+        (ConnectionAbortedError(errno.ECONNABORTED, "aborted"), OutcomeUnknown, NotSent),
         (ExceptionGroup("each address", [REFUSED, RESET]), OutcomeUnknown, NotSent),
         (REFUSED, NotSent, NotSent),
         (ExceptionGroup("each address", [REFUSED]), NotSent, NotSent),

@@ -18,6 +18,7 @@ from omipay_async import AsyncOmipay, NotSent, OmipayError, Outcome, OutcomeUnkn
 from omipay_async.transport.connection import Connection
 from omipay_async.transport.tls_records import TLSRecords
 from tests.support.network import deliver
+from tests.support.proactor_loop import ProactorLoop
 from tests.support.untyped import untyped
 
 from .behaviours import message
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .conftest import Certified
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+on_windows_too = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop", "proactor"])
 
 DECLINED = message(b'{"return_code": "FAIL", "error_code": "NOT_ENOUGH"}')
 READY = message(b'{"return_code": "SUCCESS", "result_code": "READY", "currency": "AUD", "amount": 450}')
@@ -152,11 +154,15 @@ def look_after(monkeypatch: pytest.MonkeyPatch, event: threading.Event) -> None:
         await asyncio.sleep(0)  # uvloop writes the end of its handshake now
         event.wait(5)  # the program is busy, and the event loop reads nothing
         event.clear()
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, ProactorLoop):
+            loop.arrive()
         return await looks(connection)
 
     monkeypatch.setattr(Connection, "has_spoken", after_a_pause)
 
 
+@on_windows_too
 @pytest.mark.parametrize("call", [scan, query])
 async def test_what_came_before_the_request_is_not_its_reply(
     server_tls: ssl.SSLContext | None, certified: Certified, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]
@@ -180,6 +186,7 @@ async def test_what_came_before_the_request_is_not_its_reply(
     assert received == []
 
 
+@on_windows_too
 @pytest.mark.parametrize("call", [scan, query])
 @pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
 async def test_a_node_that_drops_a_new_connection_is_not_one_that_refused_it(
@@ -207,6 +214,7 @@ async def test_a_node_that_drops_a_new_connection_is_not_one_that_refused_it(
     assert (server.connections, second.connections) == (1, 0)
 
 
+@on_windows_too
 async def test_half_a_record_ends_an_idle_connection(certified: Certified) -> None:
     """The first half of a surplus reply has arrived under TLS: the next read goes over another connection."""
     wires: list[bytes] = []
@@ -226,6 +234,7 @@ async def test_half_a_record_ends_an_idle_connection(certified: Certified) -> No
     assert server.connections == 3
 
 
+@on_windows_too
 async def test_whole_records_keep_a_connection(certified: Certified) -> None:
     """However their bytes are cut."""
 

@@ -298,11 +298,27 @@ async def test_bytes_before_a_request_close_the_connection() -> None:
         assert not peer.transport.written
 
 
-@pytest.mark.parametrize("has_poll", [True, False], ids=["select.poll", "Windows"])
-async def test_bytes_in_the_socket_prevent_the_next_request(has_poll: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The event loop has not yet delivered what came after a reply."""
-    if not has_poll:
+@pytest.fixture(params=["select.poll", "Windows"])
+def asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a socket is asked whether it contains anything."""
+    if request.param == "Windows":
         monkeypatch.delattr(select, "poll")
+
+
+@pytest.mark.usefixtures("asking")
+async def test_a_socket_that_is_closed_has_said_nothing() -> None:
+    """The event loop has closed it since the server ended the connection: sending over it fails."""
+    sock, server = socket.socketpair()
+    peer = Peer(sock, tls=False)
+    sock.close()
+    server.close()
+    assert not await peer.connection.has_spoken()
+    assert not peer.connection.is_usable()
+
+
+@pytest.mark.usefixtures("asking")
+async def test_bytes_in_the_socket_prevent_the_next_request() -> None:
+    """The event loop has not yet delivered what came after a reply."""
     sock, server = socket.socketpair()
     with sock, server:
         peer = Peer(sock, tls=False)
