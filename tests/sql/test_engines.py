@@ -36,6 +36,7 @@ KEY = "123456:TR1"
     ("url", "rendered"),
     [
         ("sqlite:///omipay.db", "sqlite+aiosqlite:///omipay.db"),
+        ("sqlite:///omipay.db\r", "sqlite+aiosqlite:///omipay.db"),
         ("sqlite+aiosqlite:////var/omipay.db", "sqlite+aiosqlite:////var/omipay.db"),
         ("postgresql://shop:hunter2@db/omipay", "postgresql+asyncpg://shop:***@db/omipay"),
         ("postgresql+asyncpg://db/omipay", "postgresql+asyncpg://db/omipay"),
