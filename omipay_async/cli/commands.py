@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from omipay_async.errors import InvalidRequest
 from omipay_async.language import sentence
 
 from . import books
 from .arguments import Amount, Currency, Json, NotifyUrl, OrderName, OrderNo, OutOrderNo, Timeout, Wait, Yes, seconds
-from .runner import Job, complain, perform
+from .runner import Job, complain, failing, perform
 from .translations import localize_help
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
     except _UsageError as error:
         message = " ".join(error.format_message().split())
         path = error.ctx.command_path if error.ctx else "omipay"
-        complain(sentence("{} (see {} --help)", message, path))
-        return 2
+        wrong = InvalidRequest(sentence("{} (see {} --help)", message, path))
+        job = failing(wrong, json="--json" in arguments)
     except OSError as error:  # the help, or the version, could not be printed
         complain(f"{type(error).__name__}: {error}")
         return 4

@@ -12,7 +12,7 @@ import getpass
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import attrs
 import typer
@@ -166,6 +166,15 @@ def complain(line: str) -> None:
 
 
 # -- performing a job -------------------------------------------------------------------------------------------------
+
+
+def failing(error: OmipayError, *, json: bool) -> Job:
+    """The job of a command line that is wrong: it ends with ``error``."""
+
+    def fail(_: Run) -> NoReturn:
+        raise error
+
+    return Job(fail, json)
 
 
 def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:

@@ -80,10 +80,13 @@ def test_without_a_command_the_help_is_printed(cli: Cli) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, arguments: list[str], said: str) -> None:
-    """Typer's own errors too. Nothing is sent."""
+    """Typer's own errors too. Nothing is sent. With ``--json`` it is a document as well."""
     ended = cli(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.complaint
+    document = cli(*arguments, "--json").document
+    assert (document["error"], document["exit_code"]) == ("InvalidRequest", 2)
+    assert said in document["message"]
     assert not cli.sandbox.ledger.calls
 
 
