@@ -137,7 +137,7 @@ class HTTPClient:
         if self._network is None:
             self._network = Network(ssl_context(self._verify))
         if transport_is_patched() or client_is_patched():
-            route = Route(WatchedTransport(self._network), self._requests.for_own_connections)
+            route = Route(WatchedTransport(self._network), self._requests.for_watched_transport)
             send = functools.partial(self._send_over, route)
         else:
             send = functools.partial(self._send_directly, self._network)

@@ -62,8 +62,8 @@ class Requests:
         """The request as others may see it: it is never sent."""
         return self._bare(attempt, address_of(attempt), closes=attempt.travels_alone)
 
-    def for_own_connections(self, attempt: Attempt) -> httpx.Request:
-        """The request as an httpx transport gets it whose connections are our own: its URL is not signed."""
+    def for_watched_transport(self, attempt: Attempt) -> httpx.Request:
+        """The request that programs see which have patched httpx, over our own connections: its URL is not signed."""
         request = self.unsigned(attempt)
         request.extensions = {
             ATTEMPT: attempt,
