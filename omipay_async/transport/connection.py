@@ -64,8 +64,8 @@ does not fit is lost if the server closes.
 """
 _MOST_READS: Final = 10
 """How often the event loop may read what a new TLS session sends for itself, such as its tickets."""
-_TURNS_TO_DELIVER: Final = 2
-"""Asyncio's event loop of Windows learns in one turn that bytes have arrived, and delivers them in the next one."""
+_TURNS_BEHIND: Final = 2
+"""Asyncio's event loop of Windows learns in one turn what has arrived and was written, and acts on it in the next."""
 
 
 class ConnectionState(enum.Enum):
@@ -85,7 +85,7 @@ class Connection(asyncio.BufferedProtocol):
         "_closed",
         "_exchange",
         "_is_readable",
-        "_loop_reads_ahead",
+        "_loop_is_behind",
         "_received",
         "_records",
         "_server_finished",
@@ -114,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self._records: TLSRecords | None = None
         self._socket = sock
         self._is_readable = _readiness(sock)
-        self._loop_reads_ahead = isinstance(self.loop, BaseProactorEventLoop)
+        self._loop_is_behind = isinstance(self.loop, BaseProactorEventLoop)
         self._closed = closed
         self._tls = tls
         self._server_finished = False
@@ -137,8 +137,11 @@ class Connection(asyncio.BufferedProtocol):
         return self._is_connected() and self._waiting_bytes() is None and not self._has_part_of_a_record()
 
     async def catch_up(self) -> None:
-        """Let an event loop that reads before it is asked to deliver what has arrived."""
-        for _ in range(_TURNS_TO_DELIVER if self._loop_reads_ahead else 0):
+        """Let an event loop that works in the background deliver what has arrived, and end its last write.
+
+        It writes nothing before it has noticed that, so a request would wait behind the end of a TLS handshake.
+        """
+        for _ in range(_TURNS_BEHIND if self._loop_is_behind else 0):
             await asyncio.sleep(0)
 
     async def has_spoken(self) -> bool:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import pytest
 
-from omipay_async import AsyncOmipay, NotSent, OmipayError, Outcome, OutcomeUnknown, RetryPolicy, TransportError
+from omipay_async import (
+    AsyncOmipay,
+    NotSent,
+    OmipayError,
+    Outcome,
+    OutcomeUnknown,
+    PaymentDeclined,
+    RetryPolicy,
+    TransportError,
+)
 from omipay_async.transport.connection import Connection
 from omipay_async.transport.tls_records import TLSRecords
 from tests.support.network import deliver
@@ -27,6 +36,8 @@ from .server import M_NUMBER, SECRET_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from omipay_async.transport.exchange import Reply
 
     from .conftest import Certified
 
@@ -250,6 +261,30 @@ async def test_whole_records_keep_a_connection(certified: Certified) -> None:
             for _ in range(3):
                 assert (await omipay.query_order("OM-1")).status == "READY"
     assert server.connections == 1
+
+
+@on_windows_too
+async def test_a_request_is_written_in_the_moment_in_which_it_is_sent(
+    server_tls: ssl.SSLContext | None, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not later, behind the end of a TLS handshake: a process that is stopped meanwhile would send a charge late."""
+    received, sends = threading.Event(), Connection.send
+
+    def answer(peer: Peer) -> None:
+        peer.read_request()
+        received.set()
+        peer.say(peer.encoded(DECLINED))
+
+    def send_and_block(connection: Connection, *request: Any) -> asyncio.Future[Reply]:
+        reply = sends(connection, *request)
+        assert received.wait(5)
+        return reply
+
+    monkeypatch.setattr(Connection, "send", send_and_block)
+    with Server(answer, server_tls) as server:
+        async with open_session(server.base_url, verify=certified.client) as omipay:
+            with pytest.raises(PaymentDeclined):
+                await scan(omipay, "A-1")
 
 
 # -- records ----------------------------------------------------------------------------------------------------------
