@@ -5,6 +5,7 @@ This module works without the extra ``cli``, so that it can print what to instal
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -33,7 +34,20 @@ def main(arguments: Sequence[str] | None = None, *, open_session: Callable[..., 
         return 2
     from .commands import run
 
-    return run(sys.argv[1:] if arguments is None else list(arguments), open_session)
+    code = run(sys.argv[1:] if arguments is None else list(arguments), open_session)
+    _forget_broken_output()
+    return code
+
+
+def _forget_broken_output() -> None:
+    """Python flushes once more when it ends. If that failed, the exit code would be 120, whatever the result was."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            if stream is not None:  # None if it was closed
+                stream.flush()
+        except OSError:
+            setattr(sys, name, io.StringIO())
 
 
 def _is_installed(name: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -193,8 +192,6 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
         what = plain(f"{type(error).__name__}: {error}")
         if run.order_no:
             what = sentence("{} (order {})", what, run.order_no)
-        if isinstance(error, BrokenPipeError):
-            sys.stdout = io.StringIO()  # the reader has gone: the interpreter's last flush must not fail as well
         return _fail(run, what, {"error": type(error).__name__, "message": what, "exit_code": int(code)})
 
 
