@@ -16,7 +16,7 @@ the last step, on every machine with the same versions of Python and of the pack
 - No false NOT_DONE: what an error, an event or the journal reports as not done has not happened.
 - No false PAID: an order that is reported as paid, to a caller or a handler, is paid, and is the right one.
 - A payment has its effect at most once, and an order that was not paid has none.
-- Every paid order whose number is in the books, or whose notification was answered SUCCESS, has its effect.
+- Every paid order that is in the books under its own sale, or whose notification was answered SUCCESS, has its effect.
 - No money moves without an entry in the journal.
 - Every call ends in its time, also if it is cancelled, if the store stalls and if the session is closed.
 - A closed session leaves no task, no connection and no open reply, and a world without crashes leaves no timer.

@@ -40,8 +40,8 @@ class Record:
         self._world = world
         self.violations: list[str] = []
         self.calls: dict[str, MoneyCall] = {}
-        self.written: dict[str, None] = {}
-        """The order numbers that the books reported as written down."""
+        self.written: dict[str, str | None] = {}
+        """The order numbers that the books reported as written down, and the merchant's own numbers of their sales."""
         self.processes: list[Process] = []
         self.counts: Counter[str] = Counter()
         self._numbers = 0

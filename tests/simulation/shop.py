@@ -50,12 +50,12 @@ class _WatchedBooks(Books):
     async def closing(self, entry: JournalEntry) -> None:
         await super().closing(entry)
         if entry.order_no and not entry.out_refund_no and self.process.alive:
-            self.world.record.written[entry.order_no] = None
+            self.world.record.written[entry.order_no] = entry.out_order_no
 
     async def confirmed(self, m_number: str, order: Order) -> None:
         await super().confirmed(m_number, order)
         if self.process.alive:
-            self.world.record.written[order.order_no] = None
+            self.world.record.written[order.order_no] = order.out_order_no
 
 
 class Shop:
