@@ -59,6 +59,7 @@ THIRD_PARTY = {
         "transport.patches",
         "transport.proxies",
         "transport.requests",
+        "transport.sending",
         "transport.tls",
         "sandbox.transport",
         "sandbox.notifier late",

@@ -6,8 +6,9 @@ proves.
 
 - Over connections of our own: ``network`` opens them and sends. ``connection`` is one of them, ``exchange`` is a
   request and its reply, and ``tls_records`` watches what arrives below TLS.
-- Over other transports: ``requests`` builds the request. ``other_transports`` is what must be done about them, and
-  ``patches`` is for programs that have patched httpx.
+- Over other transports: ``requests`` builds the request, and ``sending`` sends it. ``other_transports`` is what must be
+  done about them, and ``patches`` is for programs that have patched httpx.
 
-``cancellation`` ends what takes too long. ``proxies`` and ``tls`` read the settings of the machine.
+``cancellation`` ends what takes too long, and ``closing`` closes connections in the background. ``proxies`` and ``tls``
+read the settings of the machine.
 """

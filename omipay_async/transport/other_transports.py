@@ -7,6 +7,10 @@ stands in front of it, such as one that traces, caches or repeats requests: what
 attributes. ``_force_close`` is the one private name of aiohttp that is used here; a test over a real socket fails if
 aiohttp renames it.
 
+*They repeat a read.* aiohttp does so by itself when a kept-alive connection is dropped. If the connection for its
+second try is refused, the first one may have arrived all the same: then that refusal does not prove that nothing was
+sent.
+
 *They send a money call once.* A transport may stand in front of another one to repeat what has failed. If httpcore is
 below, it reports what it sends: then a money call is not sent a second time, nor after its time, and no later failure
 can pass for "never sent". Of what is built on other libraries nothing can be seen.
@@ -22,6 +26,7 @@ import asyncio
 import contextvars
 import functools
 import logging
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 
     from .attempt import Attempt
 
+_LONGEST_KEEPALIVE_S: Final = 60.0
+"""No transport keeps a connection alive for longer than this without an answer."""
 _FEW: Final = 100
 """A longer collection, such as a cache, is not a list of transports: it is not searched before each request."""
 
@@ -86,6 +93,27 @@ def _attributes(one: object) -> Iterator[object]:
     yield from getattr(one, "__dict__", {}).values()
     for kind in type(one).__mro__:
         yield from (getattr(one, name, None) for name in kind.__dict__.get("__slots__", ()))
+
+
+# -- they repeat a read -----------------------------------------------------------------------------------------------
+
+
+class SecondTries:
+    """Which reads aiohttp may have sent twice: those to a node that has answered not long ago."""
+
+    def __init__(self) -> None:
+        self._answered: dict[str, float] = {}
+
+    def note_reply(self, attempt: Attempt) -> None:
+        """Note that a whole reply has arrived, after which aiohttp may keep the connection alive."""
+        self._answered[attempt.node.base_url] = attempt.clock.monotonic()
+
+    def may_have_raised(self, attempt: Attempt, error: Exception) -> bool:
+        """Whether ``error`` may come from a second try of aiohttp's."""
+        source = type(error.__cause__).__module__.partition(".")[0]
+        if source != "aiohttp" or attempt.endpoint.method != "GET":
+            return False
+        return attempt.clock.monotonic() - self._answered.get(attempt.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S
 
 
 # -- they send a money call once --------------------------------------------------------------------------------------

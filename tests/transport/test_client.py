@@ -210,7 +210,7 @@ async def test_a_body_that_breaks_off_is_closed_in_the_background(clock: ManualC
     assert await outcome(closing) is None
     await settle()
     assert body.closed.is_set()
-    assert omipay._client._closing == set()
+    assert omipay._client._closing._tasks == set()
 
 
 async def test_what_cannot_be_closed_is_logged(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:

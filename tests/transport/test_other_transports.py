@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 
 from omipay_async import AsyncOmipay, OutcomeUnknown
 from omipay_async.testing import ManualClock
-from omipay_async.transport import client as http_client
+from omipay_async.transport import closing
 from omipay_async.transport.other_transports import (
     TargetOnce,
     keep_no_connection,
@@ -270,7 +270,7 @@ async def test_a_reply_counts_although_its_connection_does_not_close(how: str) -
 
 async def test_a_connection_that_never_closes_does_not_keep_the_session_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """The transport is the user's, and so is its fault; the session closes all the same."""
-    monkeypatch.setattr(http_client, "_CLOSING_S", 0.01)
+    monkeypatch.setattr(closing, "_CLOSING_S", 0.01)
     ended: list[str] = []
 
     async def ends() -> None:

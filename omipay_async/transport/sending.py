@@ -1,0 +1,77 @@
+"""Sends an attempt over a transport of httpx's kind, and reads its reply, of which no more than is allowed.
+
+Once a reply has begun the request was sent, whatever is raised after that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+
+from omipay_async.protocol.reply import LARGEST_REPLY, Received
+
+from .attempt import Attempt, Progress
+from .other_transports import SecondTries, calls_an_app, is_in_memory, our_request
+from .patches import client_is_patched, send_through_client
+
+if TYPE_CHECKING:
+    from .closing import Closing
+    from .requests import Requests, Route
+
+
+class Sender:
+    """Sends the requests of a session that do not go over ``network`` alone."""
+
+    def __init__(self, requests: Requests, closing: Closing, second_tries: SecondTries) -> None:
+        self._requests = requests
+        self._closing = closing
+        self._second_tries = second_tries
+
+    async def send(self, route: Route, attempt: Attempt) -> Received:
+        """Send the request over a route, and return the reply. It raises whatever the transport raises."""
+        before = our_request.get()  # True in a transport that makes a call of another session first
+        our_request.set(True)
+        try:
+            response = _checked(await self._response(route, attempt))
+            attempt.progress = Progress.SENT  # whatever happens while the reply is read
+            body = await self._body(response, attempt)
+        finally:
+            our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
+        self._second_tries.note_reply(attempt)
+        return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
+
+    async def _response(self, route: Route, attempt: Attempt) -> httpx.Response:
+        if client_is_patched() and not is_in_memory(route.transport):
+            return await send_through_client(self._requests.unsigned(attempt), route, attempt)
+        if calls_an_app(route.transport):
+            attempt.begin_sending()  # an httpx.ConnectError may come from a request that the app itself makes
+        return await route.send(attempt)
+
+    async def _body(self, response: httpx.Response, attempt: Attempt) -> bytes:
+        if response.is_closed:  # it was made by a mock, or the user's transport has read it
+            return response.content
+        try:
+            return await _limited_body(response, attempt)
+        finally:
+            self._closing.begin(response.aclose)  # it may fail or hang, but the reply has been read
+
+
+def _checked(response: object) -> httpx.Response:
+    if not isinstance(response, httpx.Response):
+        message = f"the transport returned {type(response).__name__}, not an httpx.Response"
+        raise TypeError(message)
+    return response
+
+
+async def _limited_body(response: httpx.Response, attempt: Attempt) -> bytes:
+    """The body, of which no more is read once it is too long."""
+    chunks: list[bytes] = []
+    size = 0
+    attempt.scope.watch(chunks.__len__)  # while there are more of them, the reply is still arriving
+    async for chunk in response.stream:  # type: ignore[union-attr]  # of an async transport
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > LARGEST_REPLY:
+            break
+    return b"".join(chunks)
