@@ -70,7 +70,7 @@ ROWS: Final[dict[str, tuple[tuple[float, ...], str]]] = {
     ),
     "a reply": (
         (reply.LARGEST_REPLY / 2**20, exchange._LONGEST_HEAD / 1024),
-        "transport/test_own_connections.py::test_no_more_than_a_mebibyte_is_read",
+        "transport/test_network.py::test_no_more_than_a_mebibyte_is_read",
     ),
     "messages, log records": (
         (LONGEST_EXCERPT,),
@@ -78,12 +78,12 @@ ROWS: Final[dict[str, tuple[tuple[float, ...], str]]] = {
     ),
     "connections": (
         (pool._KEEPALIVE_S,),
-        "transport/test_connections.py::test_a_connection_that_was_idle_for_long_is_given_up",
+        "transport/test_client_connections.py::test_a_connection_that_was_idle_for_long_is_given_up",
     ),
     "calls that wait": ((), "polling/test_leftovers.py::test_cancelled_polls_leave_nothing"),
     "transports of `omipay.http`": (
         (),
-        "transport/test_neighbours.py::test_the_client_of_the_session_makes_few_transports",
+        "transport/test_client_connections.py::test_the_client_of_the_session_makes_few_transports",
     ),
     "caches of TLS contexts": ((8, 64, 64), "test_growth.py::test_every_cache_has_a_bound"),
     "caches of Python itself": ((), "test_growth.py::test_nothing_that_is_sent_gets_into_the_caches_of_python"),

@@ -1,4 +1,4 @@
-"""A TLS context that the user shares with other libraries, which change what it offers to servers."""
+"""What ``verify`` may be: certificates of one's own, or a TLS context that is shared with other libraries."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from omipay_async import NotSent
+from omipay_async import ConfigurationError, NotSent
+from omipay_async.transport.tls import ssl_context
 
 from .client import open_session, query, scan
 from .server import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+on_each_loop = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 
 
 class StolenContext(ssl.SSLContext):
@@ -60,6 +62,7 @@ async def secure(watched: WatchedContext) -> AsyncIterator[Gateway]:
         yield gateway
 
 
+@on_each_loop
 async def test_a_library_that_offers_http2_with_the_same_context(
     secure: Gateway, watched: WatchedContext, authority: trustme.CA
 ) -> None:
@@ -75,6 +78,7 @@ async def test_a_library_that_offers_http2_with_the_same_context(
     assert [made.selected_alpn_protocol() for made in watched.made] == ["http/1.1"] * secure.connections
 
 
+@on_each_loop
 async def test_nothing_is_sent_over_a_connection_for_http2(secure: Gateway, authority: trustme.CA) -> None:
     """The reply could not be read: nobody would know what became of a charge."""
     context = StolenContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -83,3 +87,15 @@ async def test_nothing_is_sent_over_a_connection_for_http2(secure: Gateway, auth
         with pytest.raises(NotSent, match="TLS context"):
             await scan(omipay, "A-1")
     assert secure.numbers == []
+
+
+def test_certificates_of_ones_own(tmp_path: Path) -> None:
+    """A directory or a file. If it cannot be used, the error does not show its path."""
+    with pytest.raises(ConfigurationError, match=r"^verify: no certificates"):
+        ssl_context(str(tmp_path))
+    (tmp_path / "0a1b2c3d.0").write_bytes(b"")  # looked into when a server shows its certificate
+    assert ssl_context(str(tmp_path)) is ssl_context(str(tmp_path))
+    nonsense = tmp_path / "ca.pem"
+    nonsense.write_text("no certificate")
+    with pytest.raises(ConfigurationError, match="verify"):
+        ssl_context(str(nonsense))

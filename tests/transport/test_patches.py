@@ -1,10 +1,12 @@
 """Programs that patch httpx or httpcore see the session's requests; what mocks the gateway keeps them off the real one.
 
-Also what our own transport relies on in httpx without its saying so: each of these fails when httpx changes.
+``test_patches_of_the_client`` has those that patch ``httpx.AsyncClient``. Also what our own transport relies on in
+httpx without its saying so: each of these fails when httpx changes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -21,20 +23,23 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from omipay_async import NotSent, OutcomeUnknown
 from omipay_async.transport.network import Network
-from omipay_async.transport.patches import WatchedTransport, httpcore_is_patched, transport_is_patched
+from omipay_async.transport.patches import (
+    WatchedTransport,
+    client_is_patched,
+    httpcore_is_patched,
+    transport_is_patched,
+)
 from omipay_async.transport.tls import ssl_context
 from tests.support.untyped import untyped
 
 from .behaviours import Behaviour, message
 from .client import open_session, query, scan
-from .server import always, refusing_port, url_of
+from .server import always, refusing_port, until, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_httpx import HTTPXMock
-
-    from omipay_async import AsyncOmipay
 
     from .server import Gateway
 
@@ -156,6 +161,31 @@ async def test_a_session_that_nobody_watches_makes_no_objects_of_httpx(
     assert gateway.numbers == ["OM-1", "OM-2", "A-1"]
 
 
+def test_nothing_is_patched_here() -> None:
+    """httpx itself has every method that is looked at; if it renames one, each request would go through a client."""
+    assert not client_is_patched()
+
+
+async def test_calls_cancelled_at_any_step_leave_no_connection_where_httpcore_is_patched(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tracer patches it for the life of a process, in which httpcore's pool would lose one now and then."""
+    old = httpcore.AsyncHTTPConnection.handle_async_request
+
+    async def trace(connection: Any, request: httpcore.Request) -> httpcore.Response:
+        return await old(connection, request)
+
+    monkeypatch.setattr(httpcore.AsyncHTTPConnection, "handle_async_request", trace)
+    async with open_session(gateway) as omipay:
+        for steps in range(80):
+            call = asyncio.ensure_future(query(omipay, "OM-1"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+        await until(lambda: gateway.open_connections == 0, "every connection to be closed")
+
+
 # -- pytest-httpx -----------------------------------------------------------------------------------------------------
 
 
@@ -259,13 +289,3 @@ async def test_the_pool_of_httpx_is_where_we_replace_it() -> None:
     await theirs.aclose()
     await ours.aclose()
     assert asked == ["/b?sign=1", "closed"]
-
-
-async def test_the_client_of_the_session_makes_few_transports(httpx_mock: HTTPXMock) -> None:
-    """All hosts that ``session.http`` sends to share one."""
-    httpx_mock.add_response(is_reusable=True)
-    omipay: AsyncOmipay
-    async with open_session(NOWHERE) as omipay:
-        for index in range(50):
-            await omipay.http.get(f"https://host-{index}.test/")
-        assert len(omipay._client._unsigned._transports) == 1

@@ -26,6 +26,8 @@ from tests.support.untyped import untyped
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from pytest_httpx import HTTPXMock
+
 PAID = reply(order("PAID"))
 REFUNDED = reply({"return_code": "SUCCESS", "refund_no": "RF1"})
 
@@ -236,6 +238,15 @@ async def test_the_client_of_the_session_keeps_its_connections(clock: ManualCloc
     (stream,) = network.streams
     assert stream.sent.count(b"GET /health HTTP/1.1") == 2
     assert b"sign" not in stream.sent
+
+
+async def test_the_client_of_the_session_makes_few_transports(clock: ManualClock, httpx_mock: HTTPXMock) -> None:
+    """All hosts that ``session.http`` sends to share one."""
+    httpx_mock.add_response(is_reusable=True)
+    async with session(clock) as omipay:
+        for index in range(50):
+            await omipay.http.get(f"https://host-{index}.test/")
+        assert len(omipay._client._unsigned._transports) == 1
 
 
 async def test_the_log_loses_only_the_replies_to_our_requests(

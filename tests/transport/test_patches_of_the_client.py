@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,11 @@ import respx
 
 from omipay_async import AsyncOmipay, NotSent, OutcomeUnknown, TransportError
 from omipay_async.sandbox import Sandbox
-from omipay_async.transport.patches import client_is_patched
 
 from .behaviours import ACT_CLOSE, HEALTHY, REDIRECT, Behaviour, message
 from .client import Transport, open_session, query, scan
 from .proxy import Proxy
-from .server import M_NUMBER, SECRET_KEY, Gateway, always, in_turn, refusing_port, until, url_of
+from .server import M_NUMBER, SECRET_KEY, Gateway, always, in_turn, refusing_port, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -292,28 +290,3 @@ async def test_a_gateway_in_memory_is_not_mocked(monkeypatch: pytest.MonkeyPatch
         await omipay.get_exchange_rate("AUD", "CNY")
     async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=NOWHERE, transport=transport) as omipay:
         await query(omipay, "OM-1")
-
-
-def test_nothing_is_patched_here() -> None:
-    """httpx itself has every method that is looked at; if it renames one, each request would go through a client."""
-    assert not client_is_patched()
-
-
-async def test_calls_cancelled_at_any_step_leave_no_connection_where_httpcore_is_patched(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A tracer patches it for the life of a process, in which httpcore's pool would lose one now and then."""
-    old = httpcore.AsyncHTTPConnection.handle_async_request
-
-    async def trace(connection: Any, request: httpcore.Request) -> httpcore.Response:
-        return await old(connection, request)
-
-    monkeypatch.setattr(httpcore.AsyncHTTPConnection, "handle_async_request", trace)
-    async with open_session(gateway) as omipay:
-        for steps in range(80):
-            call = asyncio.ensure_future(query(omipay, "OM-1"))
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            call.cancel()
-            await asyncio.wait([call])
-        await until(lambda: gateway.open_connections == 0, "every connection to be closed")

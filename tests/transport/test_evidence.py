@@ -12,14 +12,10 @@ import httpx
 import pytest
 
 from omipay_async import NotSent, OmipayError, OutcomeUnknown, RetryPolicy, TransportError
-from omipay_async.errors import ConfigurationError
 from omipay_async.transport.evidence import never_sent
-from omipay_async.transport.tls import ssl_context
 from tests.support.scripted_gateway import REFUNDED, Gateway, make_refund, order
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from omipay_async import AsyncOmipay
     from omipay_async.testing import ManualClock
 
@@ -235,15 +231,3 @@ async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
         with pytest.raises(NotSent):
             await make_refund(omipay)
     assert type(caught.value) is error
-
-
-def test_certificates_of_ones_own(tmp_path: Path) -> None:
-    """A directory or a file. If it cannot be used, the error does not show its path."""
-    with pytest.raises(ConfigurationError, match=r"^verify: no certificates"):
-        ssl_context(str(tmp_path))
-    (tmp_path / "0a1b2c3d.0").write_bytes(b"")  # looked into when a server shows its certificate
-    assert ssl_context(str(tmp_path)) is ssl_context(str(tmp_path))
-    nonsense = tmp_path / "ca.pem"
-    nonsense.write_text("no certificate")
-    with pytest.raises(ConfigurationError, match="verify"):
-        ssl_context(str(nonsense))
