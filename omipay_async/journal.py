@@ -52,7 +52,7 @@ class JournalEntry:
     started_at: datetime
     """When the call began, an aware time in UTC."""
     until: datetime
-    """The deadline of the call. If the entry is open after it, its process has died or hangs, or could not close it."""
+    """The deadline of the call. Without an ``outcome`` after it, its process has died or hangs, or could not write."""
     outcome: JournalOutcome | None = None
     """None while the call is under way."""
     status: str | None = None

@@ -46,8 +46,8 @@ REPEATED: Final[dict[Safety, frozenset[Failure]]] = {
 
 _ASKED_TO_WAIT: Final = (429, 503)
 _CLEARLY_OFF_MS: Final = 4 * 60 * 1000
-"""The gateway rejects a timestamp that is five minutes off (PROTOCOL 1). A rejection of one that is less than four
-minutes off is not believed."""
+"""The gateway rejects a timestamp that is five minutes off (PROTOCOL 1). A money call is not sent again after the
+rejection of one that is less than four minutes off."""
 
 
 def _attempts(value: int) -> int:
