@@ -69,11 +69,22 @@ THIRD_PARTY = {
     "sqlalchemy": {
         f"sql.{name}"
         for name in (
-            ["books", "claims", "database", "effects", "engines", "entries", "listening", "sweeping", "tables"]
+            [
+                "books",
+                "claims",
+                "database",
+                "effects",
+                "engines",
+                "entries",
+                "failures",
+                "listening",
+                "sweeping",
+                "tables",
+            ]
         )
     }
     | {"sql"},
-    "asyncpg": {"sql", "sql.database", "sql.engines"},
+    "asyncpg": {"sql", "sql.engines", "sql.failures"},
     "aiosqlite": {"sql"},
     "greenlet": {"sql"},
     "fastapi": {"fastapi"},

@@ -37,7 +37,8 @@ from sqlalchemy.exc import DBAPIError
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.guard import awaited, running_key
 
-from .database import (
+from .engines import BUSY_S
+from .failures import (
     DATABASE_ERRORS,
     STATEMENT_ERRORS,
     is_lost,
@@ -47,7 +48,6 @@ from .database import (
     translated,
     translation,
 )
-from .engines import BUSY_S
 from .tables import ORDER, is_order, order_key, split_key
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Effects:
         pause = _FIRST_PAUSE_S
         while True:
             # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
-            begun = self._database.begun(lambda c: self._try_lock(c, row))
+            begun = self._database.held.begun(lambda c: self._try_lock(c, row))
             async with self._database.writer(), begun as (connection, is_locked):
                 if is_locked:
                     return await self._run(connection, row, order, handler)
@@ -128,7 +128,7 @@ class Effects:
         self, connection: AsyncConnection, row: tuple[str, str], order: Order, handler: TransactionalHandler
     ) -> None:
         with translated(BackendError):
-            if await self._database.run_on(connection, lambda c: _is_done(c, row)):
+            if await self._database.held.run_on(connection, lambda c: _is_done(c, row)):
                 return
         if self._database.dialect.is_sqlite:
             self._locked.add(row)
@@ -151,7 +151,7 @@ class Effects:
             await connection.commit()
 
         try:
-            await self._database.run_on(connection, record)
+            await self._database.held.run_on(connection, record)
         except DATABASE_ERRORS as error:
             if is_rolled_back(error):
                 raise

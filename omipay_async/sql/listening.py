@@ -18,7 +18,7 @@ from omipay_async.errors import BackendError, OmipayError
 from omipay_async.events import logger
 
 from .claims import WAKE_CHANNEL
-from .database import translated
+from .failures import translated
 from .tables import ORDER
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Listening:
     @contextlib.asynccontextmanager
     async def listen(self, on_wake: Callable[[str], object]) -> AsyncIterator[None]:
         """While open, ``on_wake(key)`` is called for each wake-up. Entering waits for the first attempt to listen."""
-        self._database.check_loop()
+        self._database.tasks.check_loop()
         token = object()
         self._listeners[token] = on_wake
         try:
@@ -92,7 +92,7 @@ class Listening:
 
     async def _listen_to_postgresql(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
         """Listen until the connection is lost."""
-        async with self._database.begun(_taken_from_pool, end=_terminated) as (connection, driver):
+        async with self._database.held.begun(_taken_from_pool, end=_terminated) as (connection, driver):
             lost = asyncio.Event()
 
             def received(_: object, __: int, ___: str, payload: str) -> None:
@@ -104,7 +104,7 @@ class Listening:
             async def add_listener(_: AsyncConnection) -> None:
                 await driver.add_listener(WAKE_CHANNEL, received)
 
-            await self._database.run_on(connection, add_listener)
+            await self._database.held.run_on(connection, add_listener)
             driver.add_termination_listener(ended)
             try:
                 attempted.set()
@@ -113,7 +113,7 @@ class Listening:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(HEARTBEAT_S):
                             await lost.wait()
-                    await self._database.run_on(connection, _heartbeat)
+                    await self._database.held.run_on(connection, _heartbeat)
             finally:
                 driver.remove_termination_listener(ended)
 

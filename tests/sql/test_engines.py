@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import omipay_async.sql
 from omipay_async.errors import BackendError, ConfigurationError, JournalError
 from omipay_async.fulfilment.backends import Claim
-from omipay_async.sql import Books, database, engines
+from omipay_async.sql import Books, engines, tasks
 from tests.support.entries import DONE, UNKNOWN, entry, execute, held_connection
 from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
 
@@ -215,14 +215,14 @@ async def test_questions_do_not_pile_up_while_a_handler_hangs_on_a_connection_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each gives up in the end, and so does its task."""
-    monkeypatch.setattr(database, "ANSWER_S", 0.1)
+    monkeypatch.setattr(tasks, "ANSWER_S", 0.1)
     engine = create_async_engine("sqlite+aiosqlite://")
     async with Books(engine) as books, held_connection(books):
         for _ in range(3):
             with pytest.raises(JournalError, match=r"within|TimeoutError"):
                 await books.unresolved()
         async with asyncio.timeout(5):
-            while books._database._tasks:
+            while books._database.tasks.under_way:
                 await asyncio.sleep(0.01)
     await engine.dispose()
 

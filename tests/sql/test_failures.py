@@ -14,7 +14,8 @@ from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
-from omipay_async.sql import Books, database, engines
+from omipay_async.sql import Books, engines, tasks
+from omipay_async.sql.failures import reason
 from tests.support.entries import DONE, M, entry, execute, held_connection, order
 
 if TYPE_CHECKING:
@@ -109,14 +110,14 @@ async def test_a_database_that_stalls_is_an_error_in_time(
 ) -> None:
     """Its time limit is five seconds, here less; for ``opening`` it is that of the call."""
     assert await postgres.claim(KEY, "me") is Claim.MINE
-    monkeypatch.setattr(database, "ANSWER_S", 0.2)
+    monkeypatch.setattr(tasks, "ANSWER_S", 0.2)
     from omipay_async.sql import books as books_module
 
     monkeypatch.setattr(books_module, "_CREATION_S", 0.2)
     fragile.freeze()
     await assert_all_fail(postgres, 1.5)
     fragile.thaw()
-    monkeypatch.setattr(database, "ANSWER_S", 5.0)
+    monkeypatch.setattr(tasks, "ANSWER_S", 5.0)
     assert await postgres.claim(KEY, "you") in {Claim.BUSY, Claim.DONE}
 
 
@@ -209,7 +210,7 @@ async def test_a_writer_that_does_not_end_is_an_error_in_time(
     """Readers do not wait for it, and writing works again when it ends."""
     from omipay_async.sql import books as books_module
 
-    monkeypatch.setattr(database, "ANSWER_S", 0.2)
+    monkeypatch.setattr(tasks, "ANSWER_S", 0.2)
     monkeypatch.setattr(books_module, "_CREATION_S", 0.2)
     async with Books(sqlite_url) as other, held_connection(other) as connection:
         await other._database.begin(connection)
@@ -222,13 +223,13 @@ async def test_a_writer_that_does_not_end_is_an_error_in_time(
             with pytest.raises(kind, match=r"did not answer|locked"):
                 await ask()
         await connection.commit()
-    monkeypatch.setattr(database, "ANSWER_S", 5.0)
+    monkeypatch.setattr(tasks, "ANSWER_S", 5.0)
     assert await sqlite.claim(KEY, "me") is Claim.MINE
 
 
 def test_a_time_limit_of_the_database_is_named() -> None:
     """A pool's or a driver's own may come first, and its error has no text."""
-    assert database.reason(TimeoutError()) == "TimeoutError: it did not answer in time"
+    assert reason(TimeoutError()) == "TimeoutError: it did not answer in time"
 
 
 async def test_a_file_that_is_not_a_database_is_named(tmp_path: Any) -> None:

@@ -13,7 +13,7 @@ from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
-from omipay_async.sql import Books, database
+from omipay_async.sql import Books, tasks
 from tests.support.entries import M, held_connection, order
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ async def test_no_connection_is_lost_at_whatever_moment_a_caller_is_cancelled(
         asking.cancel()
         await asyncio.wait([asking])
     async with asyncio.timeout(10):
-        while books._database._tasks:
-            await asyncio.wait(books._database._tasks)
+        while books._database.tasks.under_way:
+            await asyncio.wait(books._database.tasks.under_way)
     pool: Any = books._database._engine.pool
     assert pool.checkedout() == 0
     gc.collect()
@@ -78,13 +78,13 @@ async def test_a_connection_is_closed_only_after_the_statement_of_a_cancelled_ca
     for number in range(10):
         guard = OnceGuard(books, SystemClock(), M)
         asking = asyncio.create_task(guard.run(order(f"TR{number}"), books.transactional(ship), wait_timeout=5))
-        while not (asking.done() or books._database._using):
+        while not (asking.done() or books._database.held._using):
             await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait([asking])
     async with asyncio.timeout(10):
-        while books._database._tasks:
-            await asyncio.wait(books._database._tasks)
+        while books._database.tasks.under_way:
+            await asyncio.wait(books._database.tasks.under_way)
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
 
@@ -100,7 +100,7 @@ async def test_a_connection_stays_open_while_a_statement_uses_it_whose_caller_ha
 
     async def use() -> None:
         async with held_connection(sqlite) as connection:
-            await sqlite._database.run_on(connection, work)
+            await sqlite._database.held.run_on(connection, work)
 
     using = asyncio.create_task(use())
     await started.wait()
@@ -116,15 +116,15 @@ async def test_on_sqlite_nothing_is_written_after_the_caller_got_an_error(
     sqlite: Books, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller may have acted on the error."""
-    monkeypatch.setattr(database, "ANSWER_S", 0.1)
+    monkeypatch.setattr(tasks, "ANSWER_S", 0.1)
     async with Books(sqlite_url) as other:
         async with held_connection(other) as connection:
             await other._database.begin(connection)
             with pytest.raises(BackendError):
                 await sqlite.claim(KEY, "me")
             await connection.commit()
-        monkeypatch.setattr(database, "ANSWER_S", 5.0)
-        await asyncio.gather(*sqlite._database._tasks, return_exceptions=True)
+        monkeypatch.setattr(tasks, "ANSWER_S", 5.0)
+        await asyncio.gather(*sqlite._database.tasks.under_way, return_exceptions=True)
         assert await other.claim(KEY, "you") is Claim.MINE
 
 
@@ -147,7 +147,7 @@ async def test_a_caller_that_is_cancelled_before_its_transaction_has_begun_leave
         assert time.monotonic() - began < 1
         await connection.commit()
     assert await guard.run(order(), sqlite.transactional(ship), wait_timeout=5) is True
-    while sqlite._database._tasks:
-        await asyncio.wait(sqlite._database._tasks)
+    while sqlite._database.tasks.under_way:
+        await asyncio.wait(sqlite._database.tasks.under_way)
     pool: Any = sqlite._database._engine.pool
     assert pool.checkedout() == 0

@@ -20,10 +20,10 @@ async def check_nothing_left(books: Books) -> None:
     """Every question has ended, and nothing is remembered of it."""
     database = books._database
     async with asyncio.timeout(5):
-        while database._tasks:
+        while database.tasks.under_way:
             await asyncio.sleep(0.01)
-    assert database._abandoned == database._connecting == set()
-    assert database._using == {}
+    assert database.tasks._abandoned == database.tasks._connecting == set()
+    assert database.held._using == {}
     assert books._effects._locked == set()
     assert books._sweeping._at_work == {}
 

@@ -125,10 +125,10 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
     fragile: PostgresServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection is dead if a statement on it is not answered."""
-    from omipay_async.sql import database
+    from omipay_async.sql import tasks
 
     monkeypatch.setattr(listening, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(database, "ANSWER_S", 0.3)
+    monkeypatch.setattr(tasks, "ANSWER_S", 0.3)
     woken = asyncio.Queue[str]()
     async with Books(fragile.database()) as books, books.listen(woken.put_nowait):
         await asyncio.sleep(0.3)
@@ -136,7 +136,7 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
         fragile.freeze()
         await logged(caplog)
         fragile.thaw()
-        monkeypatch.setattr(database, "ANSWER_S", 5.0)
+        monkeypatch.setattr(tasks, "ANSWER_S", 5.0)
         await wake_until_received(books, woken)
 
 

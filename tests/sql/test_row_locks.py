@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from omipay_async.errors import BackendError, InvalidRequest, JournalError
 from omipay_async.fulfilment.backends import Claim
-from omipay_async.sql import Books, database, effects
+from omipay_async.sql import Books, effects, tasks
 from tests.support.entries import (
     DONE,
     NOT_DONE,
@@ -152,12 +152,12 @@ async def test_what_needs_a_locked_row_is_an_error_in_time(
     async with held_connection(other) as holding:
         for table in ("omipay_call", "omipay_order"):
             await holding.execute(text(f"SELECT 1 FROM {table} FOR UPDATE"))
-        monkeypatch.setattr(database, "ANSWER_S", 0.3)
+        monkeypatch.setattr(tasks, "ANSWER_S", 0.3)
         began = time.monotonic()
         with pytest.raises((BackendError, JournalError), match=r"did not answer within 0\.3 seconds"):
             await STEPS[step](books, call)
         assert time.monotonic() - began < 4
-        monkeypatch.setattr(database, "ANSWER_S", 5.0)
+        monkeypatch.setattr(tasks, "ANSWER_S", 5.0)
         await books.opening(entry("T2"))
         assert await books.claim(f"{M}:TR2", "me") is Claim.MINE
     assert await books.claim(f"{M}:TR1", "you") is Claim.MINE
@@ -188,7 +188,7 @@ async def test_one_locked_row_does_not_stop_a_sweep(
         lock = text("SELECT 1 FROM omipay_order WHERE order_no = :number FOR UPDATE")
         async with held_connection(other) as holding:
             monkeypatch.setattr(omipay, "fulfil", _locking(omipay, holding, lock, numbers[0]))
-            monkeypatch.setattr(database, "ANSWER_S", 1.0)
+            monkeypatch.setattr(tasks, "ANSWER_S", 1.0)
             report = await books.sweep(omipay, _accept)
         assert (report.fulfilled, report.errors) == (2, 1)
         assert [waiting.order_no for waiting in await books.waiting()] == numbers[:1]

@@ -83,7 +83,7 @@ async def test_a_worker_with_nothing_to_do_ends_with_its_session(
 ) -> None:
     """A closed session ends it although no order is due."""
     running = asyncio.create_task(books.run(omipay, handler, every=0.01))
-    while not running.done() and not books._database._tasks:  # it has begun
+    while not running.done() and not books._database.tasks.under_way:  # it has begun
         await asyncio.sleep(0)
     await omipay.aclose()
     async with asyncio.timeout(5):

@@ -68,7 +68,7 @@ async def held_connection(books: Books) -> AsyncIterator[AsyncConnection]:
     async def first(_: AsyncConnection) -> None:
         """Do nothing."""
 
-    async with books._database.begun(first) as (connection, _):
+    async with books._database.held.begun(first) as (connection, _):
         yield connection
 
 
