@@ -145,13 +145,14 @@ class LostConnection:
 
     def __init__(self) -> None:
         self.dialect = types.SimpleNamespace(is_sqlite=False)
+        self.tasks = self.held = self
         self.lose: Callable[[object], object] = lambda _: None
 
     @contextlib.asynccontextmanager
-    async def listener(self, _: object) -> AsyncIterator[tuple[object, LostConnection]]:
+    async def begun(self, _: object, *, end: object) -> AsyncIterator[tuple[object, LostConnection]]:
         yield self, self
 
-    async def on(self, _: object, work: Callable[[object], object], __: object) -> None:
+    async def run_on(self, _: object, work: Callable[[object], object]) -> None:
         if work is listening._heartbeat:
             raise BackendError("the connection was lost")
 
