@@ -32,7 +32,7 @@ def session_app(
     The session is what ``factory()``, sync or async, returns, such as ``AsyncOmipay.from_env``. Each request and
     WebSocket has it in ``scope["state"][name]``. It is opened before ``app`` starts and closed after it has ended, also
     if the app does not support lifespan (Django). On a server that does not support it, the session is opened by the
-    first request and closed with the event loop.
+    first request and closed with the event loop. Daphne, for example, ends without closing that.
 
     ``routes`` maps paths to ASGI apps, such as ``notification_app(get_omipay, handler)``, which answer HTTP requests to
     exactly this path instead of ``app``, with or without a slash at its end. Nothing is redirected, and no middleware
@@ -97,7 +97,7 @@ class SessionApp:
     async def _open_without_lifespan(self) -> None:
         async with self._opening:
             if self._session is None:
-                # asyncio.run and every server close the async generators when they end the event loop.
+                # asyncio.run closes the async generators when it ends the event loop. Not every server does (Daphne).
                 self._life = self._life_of_session()
                 await anext(self._life)
 

@@ -1,8 +1,9 @@
 """Sends one attempt to the gateway and returns its reply, or the failure.
 
-A request is signed at the moment it leaves, below everything that logs, follows redirects or keeps cookies. On our own
-transports the URL of the request is not signed: the signed target is in ``extensions["target"]``, which only the
-connection reads. So neither httpx's log nor a tracer that reads ``request.url`` ever sees a signature.
+A request is signed at the moment it leaves, below everything that logs, follows redirects or keeps cookies. Where it is
+an object of httpx, its URL is not signed: the signed target is in ``extensions["target"]``, which only the connection
+reads. So neither httpx's log nor a tracer that reads ``request.url`` ever sees a signature. Only a transport that the
+user gave gets the signed URL.
 
 There are three ways to the gateway:
 
