@@ -94,7 +94,8 @@ ORDER: Final = Table(
     PrimaryKeyConstraint("m_number", "key", name="pk_omipay_order"),
 )
 """``due_at`` is when a sweep asks again. ``out_order_no``, ``amount`` and ``currency`` are those of QueryOrder, and
-before that those of the call: a sweep accepts no answer with others.
+before that those of the call: a sweep accepts no answer with others. ``paid_at`` is when QueryOrder's answer first said
+that it is paid: an order whose charge was answered PAID has none before that.
 
 ``wake_key`` and ``woken`` are for SQLite, which cannot send messages: the key of a wake-up, and its serial number.
 """

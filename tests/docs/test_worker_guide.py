@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import signal
 import sqlite3
 import sys
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import pytest
 
-from omipay_async import AsyncOmipay, Platform
+from omipay_async import AsyncOmipay, Order, Platform
+from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 from omipay_async.sql import Books
+from omipay_async.testing import ManualClock
 from tests.support.markdown import DOCS, save_files
 from tests.support.redis_server import RedisServer
 
@@ -24,8 +27,6 @@ from .programs import Program, eventually, is_missing, running, served
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from omipay_async.sandbox import Sandbox
 
 ORDERS: Final = 200
 PAID: Final = 150
@@ -269,3 +270,41 @@ async def test_the_program_that_makes_an_order_to_try_a_worker_with(tmp_path: Pa
         async with Books(f"sqlite:///{tmp_path / 'shop.db'}") as books:
             assert [order.order_no for order in await books.waiting()] == list(sandbox.ledger.orders)
     assert effects(tmp_path / "shop.db") == []
+
+
+async def test_the_alarm_counts_a_charge_that_was_paid_and_that_queryorder_never_confirmed(tmp_path: Path) -> None:
+    """Its handler has not run either: nothing but the reply to the charge has said that it is paid."""
+    found = re.search(r"`(SELECT count.*< )\.\.\.`", (DOCS / "worker.md").read_text(encoding="utf-8"))
+    assert found is not None
+    database, clock = tmp_path / "books.db", ManualClock(auto=True)
+
+    def alarm() -> int:
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            count: int = connection.execute(found[1] + "?", ["2100-01-01"]).fetchone()[0]
+        return count
+
+    async def handler(_: Order) -> None:
+        pass
+
+    async with (
+        Sandbox(clock=clock) as sandbox,
+        Books(f"sqlite:///{database}", clock=clock) as books,
+        sandbox.session(journal=books, backend=books) as omipay,
+    ):
+        await books.create_tables()
+        lost = sandbox.faults.add(Fault.DROP_REPLY, endpoint="QueryOrder")
+        await omipay.make_scan_order(
+            order_name="Flat white",
+            amount=450,
+            currency="AUD",
+            out_order_no="T1-1",
+            qrcode=PaymentCode.PAID,
+            pos_no="till-1",
+        )
+        await clock.advance(10)
+        assert (await books.sweep(omipay, handler)).errors == 1
+        assert alarm() == 1
+        sandbox.faults.remove(lost)
+        await clock.advance(60)
+        assert (await books.sweep(omipay, handler)).fulfilled == 1
+        assert alarm() == 0
