@@ -2,6 +2,6 @@
 
 ``methods`` are what users call, and ``receiver`` goes through the steps: ``confirmations`` asks the gateway about the
 orders that notifications name, ``confirmed_orders`` tells everybody that an order is paid, and ``guard`` runs its
-handler once. ``backends`` keeps the claims of the guard, and ``leases`` is how a run holds one. Other processes learn
-that an order is paid by ``notes``, and at once by ``wakeups``.
+handler once: it begins ``runs``, or waits for them. ``backends`` keeps the claims of the guard, and ``leases`` is how a
+run holds one. Other processes learn that an order is paid by ``notes``, and at once by ``wakeups``.
 """

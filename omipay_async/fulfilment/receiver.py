@@ -30,7 +30,7 @@ from omipay_async.protocol.expectation import ensure_same_sale, number_of
 
 from .backends import one_spelling
 from .confirmed_orders import closed_while_waiting
-from .guard import OnceGuard, StillRunning, awaited, session_closed
+from .runs import StillRunning, awaited, session_closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from .confirmations import Confirmations
     from .confirmed_orders import ConfirmedOrders
-    from .guard import Handler
+    from .guard import Handler, OnceGuard
 
 _MOST_SIGNATURES: Final = 10_000
 """How many signatures of confirmed notifications are remembered. A stranger adds one only with a new signature."""

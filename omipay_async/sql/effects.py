@@ -35,7 +35,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 
 from omipay_async.errors import BackendError, InvalidRequest
-from omipay_async.fulfilment.guard import awaited, running_key
+from omipay_async.fulfilment.runs import awaited, running_key
 
 from .engines import BUSY_S
 from .failures import (

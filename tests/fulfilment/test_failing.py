@@ -12,7 +12,7 @@ import pytest
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment import leases
 from omipay_async.fulfilment.backends import Claim
-from omipay_async.fulfilment.guard import OnceGuard, StillRunning
+from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.models import Order
 from tests.support.fulfilment_doubles import (
     KEY,
@@ -28,6 +28,7 @@ from tests.support.fulfilment_doubles import (
 )
 
 if TYPE_CHECKING:
+    from omipay_async.fulfilment.guard import OnceGuard
     from omipay_async.testing import ManualClock
     from tests.support.fulfilment_doubles import Fault
 

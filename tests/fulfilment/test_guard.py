@@ -11,7 +11,8 @@ import pytest
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment import guard as guard_module
 from omipay_async.fulfilment.backends import Claim
-from omipay_async.fulfilment.guard import OnceGuard, StillRunning
+from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, begin
 

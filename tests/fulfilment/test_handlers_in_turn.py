@@ -10,7 +10,7 @@ import pytest
 
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import claim_key
-from omipay_async.fulfilment.guard import StillRunning
+from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.models import Order
 from tests.support.scripted_gateway import begin, notification, order as answer, outcome
 

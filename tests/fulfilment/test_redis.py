@@ -20,7 +20,8 @@ from omipay_async import redis as backend_module
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, NoteKeeper, Step
-from omipay_async.fulfilment.guard import OnceGuard, StillRunning
+from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.models import Order
 from omipay_async.redis import RedisBackend
 from tests.support.redis_server import RedisServer, free_port

@@ -12,7 +12,8 @@ import redis.asyncio
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.guard import OnceGuard, StillRunning
+from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.redis import RedisBackend
 from omipay_async.sandbox import Sandbox
 from tests.support.fulfilment_doubles import ORDER

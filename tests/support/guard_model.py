@@ -23,7 +23,8 @@ import attrs
 
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim, MemoryBackend
-from omipay_async.fulfilment.guard import OnceGuard, StillRunning
+from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.runs import StillRunning
 
 from .fulfilment_doubles import KEY, ORDER
 from .virtual_loop import PROCESS, Stuck, VirtualLoop

@@ -1,0 +1,259 @@
+"""One run: an attempt of this session to bring an order's handler to success.
+
+Each run has one task, which moves it through these states:
+
+    CLAIMING --MINE--> RUNNING --handler succeeded--> RECORDING --> ended, ``succeeded``
+       |  |               |                              |
+       |  '--DONE---------|------------------------------|--------> ended, ``succeeded``
+       |                  '--handler failed--> RELEASING |--------> ended
+       '--BUSY and no time left or closed, BackendError--'--------> ended
+
+**A run is interrupted** only by the future ``stopped``, which is set once: by the caller that began the run, when that
+caller is cancelled, or by the run's task, when the lease (which ``leases`` renews) may have ended, because the handler
+may run elsewhere then and must not run here too. Nothing else changes the state of a run. A run that is stopped while
+it claims does not run its handler, and releases what it claimed. A run that is stopped while its handler runs cancels
+the handler and waits until it has ended; it keeps the lease until then if it still has it. A run that is recording goes
+on, since its handler has succeeded.
+
+**When the session is closed**, a run that waits for the claim of another process ends with ``SessionClosed``: that
+claim may last for as long as clocks are set back. Handlers that run may end.
+
+The caller that began a run returns before it has ended only if the handler takes longer than a grace period to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+from typing import TYPE_CHECKING, Final
+
+from omipay_async.clock import retrieve, wait
+from omipay_async.errors import BackendError, InvalidRequest, Outcome, SessionClosed
+
+from .backends import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from omipay_async.clock import Clock
+
+    from .leases import Lease
+
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+_GRACE_S: Final = 5.0
+"""How long a caller waits for a cancelled handler to end before it returns without it."""
+_ELSEWHERE: Final = (
+    "another process holds the claim on this order: its handler has not ended, "
+    "or that process died less than one lease ago"
+)
+_RUNNING: Final = "the handler is still running for an earlier delivery"
+_ON_THE_WAY: Final = "an earlier delivery of this order waits for its claim, or for the record of its success"
+
+
+class StillRunning(Exception):
+    """Another run of this order did not end within the caller's ``wait_timeout``. Its text tells why. Internal.
+
+    That a handler is running is only known of this session's own. Of a run in another process only the claim is known.
+    """
+
+
+class Run:
+    """One attempt to bring an order's handler to success. The docstring of this module describes its states."""
+
+    task: asyncio.Task[bool]
+
+    def __init__(self, lease: Lease, clock: Clock, order_no: str) -> None:
+        self.succeeded = False
+        self.waiting = 0
+        """How many other callers wait until it ends."""
+        self._lease = lease
+        self._clock = clock
+        self._order_no = order_no
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._work: asyncio.Task[object] | None = None
+        self.awaited: list[Run] = []
+        """The other runs that its handler waits for."""
+
+    @property
+    def key(self) -> str:
+        """The backend's key of the order."""
+        return self._lease.key
+
+    @property
+    def progress(self) -> str:
+        """How far it has come, for those who cannot wait any longer."""
+        return _ON_THE_WAY if self._work is None or self._work.done() else _RUNNING
+
+    def waits_for(self, other: Run) -> bool:
+        """Whether this run cannot end before ``other`` does. (No run waits for itself, so the search ends.)"""
+        return self is other or any(run.waits_for(other) for run in self.awaited)
+
+    def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
+        """Begin. The task is created directly, because a loop's task factory may run a task before it is known here."""
+        self.task = asyncio.Task(self._execute(handler, deadline), loop=asyncio.get_running_loop())
+        self.task.add_done_callback(retrieve)  # its caller may be gone by then
+
+    async def wait_until(self, deadline: float | None) -> None:
+        """Wait for the run, as another caller than the one that began it, until ``deadline`` at most."""
+        runs = within()
+        self.waiting += 1
+        for own in runs:
+            own.awaited.append(self)
+        try:
+            await wait(self._clock, (self.task,), None if deadline is None else deadline - self._clock.monotonic())
+        finally:
+            self.waiting -= 1
+            for own in runs:
+                own.awaited.remove(self)
+
+    def close(self) -> None:
+        """End the wait for another process's claim. A run of an event loop that has ended does not wait any more."""
+        if not (self._closed.done() or self._closed.get_loop().is_closed()):
+            self._closed.set_result(None)
+
+    async def result(self) -> bool:
+        """Wait for the run, as the caller that began it, and return its result. If this is cancelled, the run stops."""
+        try:
+            await wait(self._clock, (self.task, self._stopped))
+            await wait(self._clock, (self.task,), _GRACE_S)
+        except asyncio.CancelledError:
+            self._stop()
+            await self._wait_for_cleanup()
+            raise
+        if not self.task.done():
+            raise self._lease_lost()
+        return self.task.result()
+
+    def _stop(self) -> None:
+        """Stop the handler: the caller was cancelled, or the lease may have ended."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    async def _wait_for_cleanup(self) -> None:
+        """Wait until the handler has cleaned up, for the grace period at most, since it may refuse to stop."""
+        if self._work is None:
+            return
+        grace = asyncio.ensure_future(wait(self._clock, (self._work,), _GRACE_S))
+        while not grace.done():
+            # The caller was cancelled already and will get its CancelledError, so more cancellations change nothing.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((grace,))
+
+    async def _execute(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> bool:
+        if await self._claim(deadline) is Claim.DONE:
+            self.succeeded = True
+            return False
+        try:
+            await self._run_handler(handler)
+        except GeneratorExit:  # the event loop has ended: nothing can be awaited any more
+            raise
+        except BaseException:
+            if not self._lease.lost:
+                await self._lease.release()
+            raise
+        # If the success cannot be recorded, the order is not released, so that no other process runs it at once.
+        if not await self._lease.record():
+            raise self._lease_lost()
+        self.succeeded = True
+        return True
+
+    async def _claim(self, deadline: float | None) -> Claim:
+        """Claim until this run has the order, it is done, or the session is closed."""
+        pause = _FIRST_PAUSE_S
+        while not self._stopped.done():
+            claim = await self._lease.claim()
+            if claim is not Claim.BUSY:
+                return claim
+            left = pause if deadline is None else deadline - self._clock.monotonic()
+            if left <= 0:
+                raise StillRunning(_ELSEWHERE)
+            await wait(self._clock, (self._stopped, self._closed), min(pause, left))
+            if self._closed.done():
+                raise session_closed(self._order_no)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        raise asyncio.CancelledError
+
+    async def _run_handler(self, handler: Callable[[], Awaitable[object]]) -> None:
+        """Run the handler under the lease, and wait until it has ended. Raises the reason if it did not succeed."""
+        if self._stopped.done():
+            raise asyncio.CancelledError
+        _within.set((*(own for own in _within.get() if not own.task.done()), self))
+        work = self._work = asyncio.create_task(self._call_handler(handler))
+        self._stopped.add_done_callback(lambda _: work.cancel())
+        try:
+            await self._lease.keep(work)
+        except (Exception, asyncio.CancelledError):
+            await _cancel(work)
+            raise
+        if self._lease.lost:
+            self._stop()
+        await _cancel(work)
+        self._raise_failure(work)
+
+    async def _call_handler(self, handler: Callable[[], Awaitable[object]]) -> object:
+        # The process may have been stopped since its claim was answered, and another one may have fulfilled the order.
+        if self._lease.may_have_ended():
+            message = f"order {self._order_no}: its claim ended before the handler could begin"
+            raise BackendError(message)
+        return await awaited(handler)
+
+    def _raise_failure(self, work: asyncio.Task[object]) -> None:
+        error = None if work.cancelled() else work.exception()
+        if error is None and not work.cancelled():
+            return
+        if self._lease.lost:
+            raise self._lease_lost() from error
+        if self._stopped.done():
+            raise asyncio.CancelledError
+        if error is None:
+            # The caller must not take this for its own cancellation: the handler failed.
+            message = "the handler was cancelled, but not by its caller"
+            raise RuntimeError(message)
+        raise error
+
+    def _lease_lost(self) -> BackendError:
+        return BackendError(f"order {self._order_no}: the claim was lost while the handler ran; it may run again")
+
+
+_within: Final[contextvars.ContextVar[tuple[Run, ...]]] = contextvars.ContextVar("omipay_runs", default=())
+
+
+def within() -> tuple[Run, ...]:
+    """The runs of the handlers that the current code runs in, also in tasks that a handler started."""
+    return _within.get()
+
+
+def running_key() -> str | None:
+    """The backend's key of the order whose handler the current code runs in; None outside of handlers."""
+    runs = within()
+    return runs[-1].key if runs else None
+
+
+def session_closed(order_no: str) -> SessionClosed:
+    """The error of an order whose handler could not begin because its session is closed."""
+    message = f"order {order_no}: this session was closed before its handler could begin; it may have run elsewhere"
+    return SessionClosed(message, order_no=order_no, outcome=Outcome.UNKNOWN)
+
+
+async def _cancel(work: asyncio.Task[object]) -> None:
+    """Cancel a handler if it is still running, and wait until it has cleaned up."""
+    work.cancel()
+    await asyncio.wait((work,))
+
+
+async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
+    """Call a handler and await it.
+
+    Raises:
+        InvalidRequest: it is not async.
+        Exception: what it raised.
+    """
+    result = handler()
+    if not inspect.isawaitable(result):
+        message = "handler must be async: it returned something that cannot be awaited"
+        raise InvalidRequest(message, parameter="handler")
+    return await result
