@@ -61,11 +61,10 @@ def transport_is_patched() -> bool:
 
 def httpcore_is_patched() -> bool:
     """Whether another program has replaced a method of httpcore that sends requests, as respx and Elastic APM do."""
-    httpcore: Any = sys.modules.get("httpcore")  # if nobody has imported it, nobody has patched it
-    return httpcore is not None and (
-        _is_patched(httpcore.AsyncConnectionPool, _TRANSPORT_METHOD)
-        or _is_patched(httpcore.AsyncHTTPConnection, _TRANSPORT_METHOD)
-    )
+    httpcore = sys.modules.get("httpcore")  # if nobody has imported it, nobody has patched it
+    kinds = [getattr(httpcore, name, None) for name in ("AsyncConnectionPool", "AsyncHTTPConnection")]
+    # Another thread may be importing it at this moment: then it does not have them yet.
+    return any(kind is not None and _is_patched(kind, _TRANSPORT_METHOD) for kind in kinds)
 
 
 def _is_patched(kind: Any, *methods: str) -> bool:

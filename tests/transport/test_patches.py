@@ -10,6 +10,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -147,11 +148,12 @@ def test_whatever_replaces_a_method_is_noticed(monkeypatch: pytest.MonkeyPatch, 
     assert not httpcore_is_patched()
 
 
+@pytest.mark.parametrize("loaded", [None, ModuleType("httpcore")], ids=["not imported", "being imported by a thread"])
 async def test_a_session_that_nobody_watches_makes_no_objects_of_httpx(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, loaded: ModuleType | None
 ) -> None:
     """Its requests go out over its own connections, which is twice as fast and needs no httpcore."""
-    monkeypatch.setitem(sys.modules, "httpcore", None)  # it cannot be imported
+    monkeypatch.setitem(sys.modules, "httpcore", loaded)
     async with open_session(gateway) as omipay:
         await query(omipay, "OM-1")
         monkeypatch.setattr(httpx, "Request", None)
