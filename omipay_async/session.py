@@ -256,9 +256,9 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """Call an endpoint under ``/v2/`` that this library does not know, such as ``ConfirmCheckOut``.
 
         The request is signed, the reply is checked for FAIL and returned unchanged. ``params`` are sent as given, with
-        the session's language. Only ``Safety.READ`` is ever repeated. After a money call every FAIL except
-        PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows what the codes of an
-        undocumented endpoint mean.
+        the session's language. What the gateway may have acted on is repeated only with ``Safety.READ``. After a money
+        call every FAIL except PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows
+        what the codes of an undocumented endpoint mean.
 
         Raises:
             InvalidRequest: the name, a parameter or ``safety`` is wrong. A known endpoint that moves money cannot be
