@@ -62,6 +62,8 @@ _RELEASED: Final = {"1": None}
 
 _ANSWER_S: Final = 5.0
 """How long a request may take, with connecting and all repeats."""
+_POLICY_S: Final = 1.0
+"""How long a claim may wait for the answer from which a warning follows."""
 _CONNECT_S: Final = 2.0
 _CONNECTIONS: Final = 50
 _FIRST_PAUSE_S: Final = 0.05
@@ -196,7 +198,8 @@ class RedisBackend:
     async def _warn_of_eviction(self) -> None:
         """Log it if this Redis forgets keys when its memory is full. Not every server and user answers this."""
         with contextlib.suppress(BackendError):
-            async with self._request() as redis:
+            # The claim, which was granted already, has failed if it takes a third of its lease.
+            async with self._request(min(_POLICY_S, self.lease / 6)) as redis:
                 memory = await redis.info("memory")
                 evicts = memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction"
             if evicts:
@@ -215,10 +218,10 @@ class RedisBackend:
         return self._client
 
     @contextlib.asynccontextmanager
-    async def _request(self) -> AsyncIterator[Redis]:
-        """The client, for a request that has five seconds. Whatever it raises becomes a ``BackendError``."""
+    async def _request(self, seconds: float = _ANSWER_S) -> AsyncIterator[Redis]:
+        """The client, for a request that has ``seconds``. Whatever it raises becomes a ``BackendError``."""
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(seconds):
                 yield self._redis()
         except Exception as error:  # noqa: BLE001 - RedisCluster, and a loop that is closed, raise others than Redis'
             message = f"a request to redis failed: {self._reason(error)}"

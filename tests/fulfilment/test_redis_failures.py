@@ -15,8 +15,10 @@ import redis.asyncio
 import redis.sentinel
 
 from omipay_async import redis as backend_module
+from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import Claim
+from omipay_async.fulfilment.leases import Lease, Unsettled
 from omipay_async.redis import RedisBackend
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.untyped import untyped
@@ -369,6 +371,15 @@ async def test_a_redis_that_evicts_keys_is_logged_once(
             for number in range(2):
                 assert await backend.claim(f"123456:TR{number}", "me") is Claim.MINE
     assert [("noeviction" in message) for message in caplog.messages] == [True] * warns
+
+
+async def test_a_claim_does_not_fail_because_the_policy_cannot_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some proxies never answer INFO. The claim was granted before, and must be answered in a third of its lease."""
+    backend = RedisBackend(redis.asyncio.Redis(port=1), lease=3)
+    monkeypatch.setattr(backend._client, "eval", AsyncMock(return_value="MINE"))
+    monkeypatch.setattr(backend._client, "info", lambda _: asyncio.Event().wait())
+    lease = Lease(backend, SystemClock(), KEY, Unsettled())
+    assert await lease.claim() is Claim.MINE
 
 
 async def test_a_user_who_may_not_ask_for_the_policy_is_served(
