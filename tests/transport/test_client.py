@@ -175,12 +175,8 @@ async def test_a_body_of_one_mebibyte_is_the_longest(
 ) -> None:
     """One more byte is too many: it is cut off and not parsed, and the error shows its beginning."""
     whole = BODY.ljust(LARGEST_REPLY + more)
-    ends = [
-        1,
-        3,
-        *range(65_536, LARGEST_REPLY + 1, 65_536),
-        len(whole),
-    ]  # one piece ends exactly where no more may come
+    # One piece ends exactly where no more may come.
+    ends = [1, 3, *range(65_536, LARGEST_REPLY + 1, 65_536), len(whole)]
     chunks = [whole[begin:end] for begin, end in itertools.pairwise([0, *ends])]
     body = Body(*chunks, b" " * (10 * (not is_read)), b" " * (10 * (not is_read)))
     response = httpx.Response(200, stream=body) if streamed else httpx.Response(200, content=whole)
