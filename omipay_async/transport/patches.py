@@ -155,4 +155,4 @@ class _Pool:
         return httpcore.Response(reply.status, headers=reply.headers, content=reply.body)
 
     async def aclose(self) -> None:
-        await self._network.aclose()
+        """The connections are the session's: other requests go over them."""

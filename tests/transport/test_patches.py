@@ -289,5 +289,23 @@ async def test_the_pool_of_httpx_is_where_we_replace_it() -> None:
     request = httpx.Request("GET", "https://gateway.test/a", extensions={"target": b"/b?sign=1"})
     assert (await theirs.handle_async_request(request)).status_code == 204
     await theirs.aclose()
-    await ours.aclose()
     assert asked == ["/b?sign=1", "closed"]
+
+
+async def test_a_program_that_closes_the_transport_of_one_request_closes_no_connection(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other requests go over the session's connections at the same moment, a charge among them."""
+    send = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def send_and_close(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        try:
+            return await send(transport, request)
+        finally:
+            await transport.aclose()
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", send_and_close)
+    async with open_session(gateway) as omipay:
+        await query(omipay, "OM-1")
+        await query(omipay, "OM-2")
+    assert gateway.connections == 1
