@@ -22,6 +22,7 @@ from omipay_async.protocol.jsontext import json_object
 from omipay_async.protocol.notifications import LARGEST_BODY
 from omipay_async.sandbox.auth import explain
 from omipay_async.sandbox.merchants import Merchant
+from omipay_async.text import bare
 
 from . import exit_codes
 from .exit_codes import Exit
@@ -108,7 +109,7 @@ def _body(source: str | None) -> bytes:
             ends = sentence("Paste the body, then press Ctrl-D (on Windows Ctrl-Z, then Enter):")
             sys.stderr.write(localized(ends) + "\n")
         return _standard_input()
-    if source.lstrip().startswith("{"):  # the body itself
+    if bare(source).startswith("{"):  # the body itself, which may begin with a byte order mark
         return source.encode(errors="surrogateescape")
     try:
         with Path(source).open("rb") as opened:

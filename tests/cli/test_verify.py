@@ -168,7 +168,7 @@ def test_the_body_may_be_the_argument(cli: Cli) -> None:
     cli.sold(out_order_no="订单//1")
     (order,) = cli.sandbox.ledger.orders
     body = json.dumps(json.loads(cli.sandbox.notification(order)), ensure_ascii=False)
-    ended = cli("verify", f" {body}\n", "--confirm", "--json")
+    ended = cli("verify", f"\ufeff {body}\n", "--confirm", "--json")
     assert (ended.code, ended.document["notification"]["out_order_no"]) == (0, "订单//1")
     assert cli("verify", body[:-1]).complaint.startswith("omipay: MalformedNotification")
 
