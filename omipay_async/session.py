@@ -257,7 +257,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
 
         The request is signed, the reply is checked for FAIL and returned unchanged. ``params`` are sent as given, with
         the session's language. What the gateway may have acted on is repeated only with ``Safety.READ``. After a money
-        call every FAIL except PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows
+        call every FAIL but PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows
         what the codes of an undocumented endpoint mean.
 
         Raises:
