@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol import validation
@@ -18,12 +18,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """An app of any framework: each has its own types for scope, receive and send."""
-
-_POSITIONAL: Final = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    inspect.Parameter.VAR_POSITIONAL,
-)
 
 
 def is_session(given: object) -> bool:
@@ -41,10 +35,14 @@ def may_find_session(given: object) -> bool:
 def with_argument(function: Callable[..., Any]) -> Callable[[Any], Any]:
     """``function``, to be called with a scope or a request, also if it takes no argument."""
     try:
-        parameters = validation.signature(function).parameters.values()
+        takes = validation.signature(function)
     except (TypeError, ValueError):  # operator.itemgetter("omipay"), for example, does not say what it takes
         return function
-    return function if any(parameter.kind in _POSITIONAL for parameter in parameters) else lambda _: function()
+    try:
+        takes.bind_partial(None)
+    except TypeError:
+        return lambda _: function()
+    return function
 
 
 async def resolve_session(factory: Callable[..., Any], *arguments: Any) -> AsyncOmipay:
