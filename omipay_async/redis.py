@@ -334,9 +334,9 @@ contain passwords."""
 
 
 def _system_reason(error: BaseException | None) -> str | None:
-    """Why the system could not connect. Only its own words are used, since those of redis contain the address.
+    """Why the system could not connect, in the system's words: those of redis and of asyncio contain the address.
 
-    So do asyncio's, but not those of Windows, whose ``errno`` of a refused connection means an invalid argument.
+    Windows' own do not, and are needed: its ``errno`` of a refused connection means an invalid argument.
     """
     while error is not None:
         if isinstance(error, ssl.SSLError):
