@@ -30,7 +30,9 @@ def pages(env: BrowserEnv) -> dict[str, str]:
     paid = env.order("make_scan_order", "T-1", qrcode="1", pos_no="till-1", notify_url=notify_url).order_no
     env.do(env.omipay.refund, order_no=paid, out_refund_no="R-1", amount=100)
     env.do(env.sandbox.settle)
-    waiting = env.order("make_qr_order", "T-2", platform=Platform.ALIPAY)
+    long_url = f"{env.shop_url}/{'path' * 60}"
+    name = "NoSpaces" * 24
+    waiting = env.order("make_qr_order", "L" * 64, order_name=name, platform=Platform.ALIPAY, notify_url=long_url)
     failed = env.order("make_qr_order", "T-3", platform=Platform.ALIPAY)
     env.do(env.sandbox.customer.declines, failed)
     with pytest.raises(OmipayError):
@@ -51,7 +53,7 @@ def pages(env: BrowserEnv) -> dict[str, str]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width", [360, 768, 1280])
 def test_every_page_can_be_read(browser: Browser, pages: dict[str, str], width: int, language: str, dark: bool) -> None:
     """Nothing is wider than the screen, each text stands out, each control has a name, and there is one h1."""
     with browser.screen(width, dark=dark):

@@ -177,7 +177,7 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
         if (paid := ledger.paid_total(currency)) or currency == "AUD"
     )
     untold = sum(not order.notify_url for order in ledger.orders.values())
-    told = translate("{}: {}").format(translate("Orders without notify_url, of which nobody is told"), untold)
+    told = translate("{}: {}").format(translate("Orders without notify_url, so no notification is sent"), untold)
     warning = f'<p class="FAIL" id="untold">{told}</p>'
     search = (
         f'<form role="search"><input type="hidden" name="lang" value="{view.tag}"><label>{translate("Search")} '

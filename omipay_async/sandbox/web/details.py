@@ -75,7 +75,7 @@ def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str
 
 def _facts(found: Order, view: View) -> str:
     translate = view.translate
-    untold = f'<span class="FAIL">{translate("No notify_url: nobody is told.")}</span>'
+    untold = f'<span class="FAIL">{translate("No notify_url: no notification is sent.")}</span>'
     facts = {
         "Order": escape(found.order_no),
         "Shop order": html.text(found.out_order_no),

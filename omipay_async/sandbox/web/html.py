@@ -42,7 +42,7 @@ small, .soft, header span { color: var(--soft); } small { font-size: .85rem; } p
 .languages [aria-current] { color: var(--text); text-decoration: none; font-weight: 600; }
 section, .card { background: var(--panel); border: 1px solid var(--line); border-radius: .75rem; }
 section { padding: 1rem 1.25rem; margin: 1rem 0; }
-.card { max-width: 24rem; margin: 1.5rem auto; padding: 1.5rem 1.25rem; }
+.card { max-width: 24rem; margin: 1.5rem auto; padding: 1.5rem 1rem; }
 .card h1, .card > p, .card #qr { text-align: center; } .amount { font-size: 2.2rem; font-weight: 600;
   line-height: 1.3; }
 .card .languages { justify-content: center; margin: .75rem 0 0; font-size: .9rem; }
@@ -51,7 +51,8 @@ section { padding: 1rem 1.25rem; margin: 1rem 0; }
 #qr svg { width: 100%; max-width: 15rem; border-radius: .5rem; background: #fff; shape-rendering: crispEdges; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .35rem 1rem; margin: 1rem 0; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; } .card dl { font-size: .8rem; }
-td { overflow-wrap: break-word; max-width: 28rem; } .money { white-space: nowrap; }
+td { overflow-wrap: break-word; max-width: 15rem; } td:last-child { overflow-wrap: anywhere; max-width: none; }
+.money, td button { white-space: nowrap; }
 button, select, input { font: inherit; color: inherit; padding: .3rem .7rem; border-radius: .4rem; max-width: 100%;
   border: 1px solid var(--line); background: var(--button); }
 input, select { background: var(--panel); } button { cursor: pointer; } button:hover { border-color: var(--soft); }
@@ -60,7 +61,7 @@ input, select { background: var(--panel); } button { cursor: pointer; } button:h
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .45rem .75rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-size: .85rem; white-space: nowrap; } tbody tr:last-child td { border-bottom: 0; }
-td form, dd form, main form, #live form { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; }
+td form, dd form, main form, #live form { display: flex; flex-wrap: wrap; gap: .3rem; align-items: center; }
 td button { padding: .1rem .6rem; } main form { margin: .5rem 0; } td form, dd form { margin: 0; }
 .OK { color: var(--paid); font-weight: 600; } .FAIL { color: var(--fail); font-weight: 600; }
 a { color: var(--link); } h1 a, .brand a { color: inherit; text-decoration: none; }
@@ -74,13 +75,16 @@ ul { margin: .5rem 0; padding-left: 1.25rem; } .life { display: flex; flex-wrap:
 main form[role=search] { flex-wrap: nowrap; white-space: nowrap; }
 [role=search] label { display: flex; gap: .4rem; align-items: center; }
 .life > :only-child { text-align: left; }
-@media (max-width: 44rem) {
-  section { padding: .75rem 1rem; } table { font-size: .9rem; } .languages { margin-left: 0; }
-  thead { display: none; } tr { display: block; border-bottom: 1px solid var(--line); padding: .5rem 0; }
-  tbody tr:last-child { border-bottom: 0; }
+@media (max-width: 66rem) {
+  table { font-size: .9rem; } thead { display: none; } tr { border-top: 1px solid var(--line); padding: .5rem 0; }
+  tbody { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); gap: 0 2rem; }
   td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere; }
-  td:empty { display: none; } .life > :last-child:not(:only-child) { flex: 1 1 100%; }
+  td:empty { display: none; } td time { white-space: normal; }
   td::before { content: attr(data-head); flex: 0 0 5.6rem; font-size: .85rem; color: var(--soft); }
+}
+@media (max-width: 44rem) {
+  section { padding: .75rem 1rem; } .languages { margin-left: 0; }
+  .life > :last-child:not(:only-child) { flex: 1 1 100%; }
 }
 """
 

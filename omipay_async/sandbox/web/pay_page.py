@@ -67,7 +67,7 @@ async def respond(sandbox: SandboxCore, routed: RoutedRequest) -> Response | Non
     try:
         target = _target(sandbox, routed, order, fields, signed=_NEEDS_SIGNATURE[name])
     except ErrorReply as error_reply:
-        reason = f"{error_reply.code}: {error_reply.explained(language)}"
+        reason = translator(language)("{}: {}").format(error_reply.code, error_reply.explained(language))
         return html.problem(language, reason, status=400)
     if routed.request.method == "POST":
         return await _press(sandbox, routed, order)
