@@ -188,6 +188,15 @@ class Browser:
         finally:
             self._devtools("Emulation.setEmulatedMedia", {"features": []})
 
+    @contextlib.contextmanager
+    def without_scripts(self) -> Iterator[None]:
+        """A browser in which pages may not run scripts."""
+        self._devtools("Emulation.setScriptExecutionDisabled", {"value": True})
+        try:
+            yield
+        finally:
+            self._devtools("Emulation.setScriptExecutionDisabled", {"value": False})
+
     def leave(self) -> None:
         """Close the page, with its scripts."""
         self.open("about:blank")

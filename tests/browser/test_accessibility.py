@@ -68,6 +68,17 @@ def test_every_page_can_be_read(browser: Browser, pages: dict[str, str], width: 
             assert browser.evaluate("return document.documentElement.lang").startswith(language)
 
 
+def test_without_scripts(browser: Browser, pages: dict[str, str]) -> None:
+    """An order can be paid by its button, and no button is shown that does nothing."""
+    with browser.without_scripts():
+        browser.open(pages["refused call"])
+        assert browser.shows("#python")
+        assert not browser.shows("#copy")
+        browser.open(f"{pages['open order']}lang=en")
+        browser.press("button[value=PAID]")
+        browser.reads("PAID")
+
+
 def tab_to(browser: Browser, words: str) -> None:
     """Go on with the Tab key until this has the focus."""
     for _ in range(60):

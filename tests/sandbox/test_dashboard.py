@@ -247,7 +247,7 @@ async def test_an_order_opens_to_its_life(raw: RawClient, sandbox: Sandbox) -> N
     while not sandbox.ledger.deliveries:
         await sandbox.clock.sleep(0)
     page = (await raw.http.get(f"/?order={number}&lang=en")).text
-    for piece in ("MakeScanOrder", "QueryRefund", refund, "HTTP 503", "total_amount", "no\\u202e", "Forge one"):
+    for piece in ("MakeScanOrder", "QueryRefund", refund, "HTTP 503", "total_amount", "no\\u202e", "Send a forged one"):
         assert piece in page
     assert 'id="payment-page"' not in page
     assert str(sandbox.ledger.deliveries[0].body["sign"]) == "***"
@@ -345,6 +345,8 @@ async def test_search_and_pages_of_50(raw: RawClient) -> None:
     found = (await raw.http.get("/?lang=en&q=latte")).text
     assert ("T-07" in found, "T-08" in found) == (True, False)
     assert '<a href="?q=latte&amp;lang=zh"' in found
+    empty = [re.findall("None [a-z ]+", text) for text in (first, second, found)]  # of refunds and notifications
+    assert empty == [["None yet"] * 2, ["None on this page"] * 2, ["None found"] * 2]
     assert (await raw.http.get("/?page=x&q=%3Cb%3E")).status_code == 200
 
 

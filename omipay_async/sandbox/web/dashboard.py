@@ -50,6 +50,7 @@ async function refresh() {
 const events = new EventSource(location.pathname.replace(/\\/$/, "") + "/events");
 events.onmessage = refresh;
 addEventListener("pagehide", () => events.close());
+if (navigator.clipboard) document.documentElement.classList.add("copies");  // only https and loopback have one
 document.addEventListener("click", event => {
   if (event.target.id === "copy") navigator.clipboard.writeText(document.querySelector("#python").textContent)
     .then(() => { event.target.textContent = event.target.dataset.done; });

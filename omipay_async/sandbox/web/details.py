@@ -119,5 +119,5 @@ def _test_buttons(found: Order, view: View) -> str:
     return html.buttons("order_no", found.order_no, "notify", labels.items())
 
 
-NOTIFY_BUTTONS = {"forge": "Forge one", "duplicate": "Send it again", "delay": "Send it again in 10 s"}
+NOTIFY_BUTTONS = {"forge": "Send a forged one", "duplicate": "Send it again", "delay": "Send it again in 10 s"}
 """What can be sent to a shop, to see what it does."""

@@ -61,6 +61,7 @@ input, select { background: var(--panel); } button { cursor: pointer; } button:h
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .45rem .75rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-size: .85rem; white-space: nowrap; } tbody tr:last-child td { border-bottom: 0; }
+html:not(.copies) #copy { display: none; }
 td form, dd form, main form, #live form { display: flex; flex-wrap: wrap; gap: .3rem; align-items: center; }
 td button { padding: .1rem .6rem; } main form { margin: .5rem 0; } td form, dd form { margin: 0; }
 .OK { color: var(--paid); font-weight: 600; } .FAIL { color: var(--fail); font-weight: 600; }

@@ -79,7 +79,7 @@ class View:
 
 def tables(sandbox: SandboxCore, view: View) -> str:
     """All four tables."""
-    translate, ledger = view.translate, sandbox.ledger
+    ledger = sandbox.ledger
     orders = view.newest(
         reversed(ledger.orders.values()),
         lambda order: order_row(order, view),
@@ -103,7 +103,7 @@ def tables(sandbox: SandboxCore, view: View) -> str:
     )
     rows = (orders, refunds, calls, deliveries)
     return "".join(
-        _section(translate, title, heads, each) for (title, heads), each in zip(TABLES, rows, strict=True)
+        _section(view, title, heads, each) for (title, heads), each in zip(TABLES, rows, strict=True)
     ) + _pages(view, max(map(len, rows)) == PAGE_SIZE)
 
 
@@ -120,8 +120,10 @@ TABLES: Final = (
 """What the overview lists, from top to bottom, each with the heads of its columns."""
 
 
-def _section(translate: Translate, title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    table = html.table(map(translate, heads), rows, translate("None yet."))
+def _section(view: View, title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    translate = view.translate
+    empty = translate("None found." if view.search else "None on this page." if view.page else "None yet.")
+    table = html.table(map(translate, heads), rows, empty)
     return html.section(translate(title), table, html.anchor(title))
 
 

@@ -52,6 +52,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "Payment codes": "付款码",
         "Faults": "故障",
         "None yet.": "暂无。",
+        "None found.": "没有符合条件的记录。",
+        "None on this page.": "本页没有记录。",
         "Goods": "商品",
         "Amount": "金额",
         "Status": "状态",
@@ -102,7 +104,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "No notify_url: no notification is sent.": "未设置 notify_url，支付后不会发送通知。",
         "Orders without notify_url, so no notification is sent": ("未设置 notify_url、支付后不会发送通知的订单数"),
         "There is no such order or call.": "订单或调用不存在。",
-        "Forge one": "发送伪造通知",
+        "Send a forged one": "发送伪造通知",
         "Send it again": "重复发送",
         "Send it again in 10 s": "10 秒后重复发送",
     }
