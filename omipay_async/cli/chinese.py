@@ -16,8 +16,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "{} (order {})": "{}（订单 {}）",
         "{} (see {} --help)": "{}（请看 {} --help）",
         "{} is required": "需要{}",
-        "{} minor units": "{} 最小货币单位",
-        "{} minor units of {}": "{} {} 最小货币单位",
+        "{} minor units": "{}（最小货币单位）",
+        "{} minor units of {}": "{}（{} 的最小货币单位）",
         "no time": "片刻",
         "{} days": "{} 天",
         "{} hours": "{} 小时",
@@ -53,16 +53,16 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
             "没有人拿到它的二维码，所以没有人能付款：请用新的 OUT_ORDER_NO 重新下单"
         ),
         "order {} exists and may still be paid: omipay query {} --wait": (
-            "订单 {} 仍然有效，仍可能被支付：omipay query {} --wait"
+            "订单 {} 已创建，仍可能被支付：omipay query {} --wait"
         ),
         "do not scan again for this sale: only a notification or Omipay's back office shows whether it was paid": (
-            "请勿对本笔交易再次扫码：只有通知或 Omipay 商户后台能查明结果"
+            "请勿对本笔交易再次扫码：只有通知或 Omipay 商户后台能说明是否已支付"
         ),
         "do not scan again for this sale, order {} may be paid: omipay query {} --wait": (
             "请勿对本笔交易再次扫码，订单 {} 可能已支付：omipay query {} --wait"
         ),
         "look it up in Omipay's back office; a person may repeat a full refund after some minutes, never a partial "
-        "one": ("请在 Omipay 商户后台查明；全额退款可在几分钟后由人工重试，部分退款不可以"),
+        "one": ("请在 Omipay 商户后台查明；全额退款可在几分钟后由人工再退一次，部分退款绝不可以"),
         "the refund of order {} was accepted": "订单 {} 的退款已受理",
         "interrupted": "已中断",
         "interrupted: {}": "已中断：{}",
@@ -73,7 +73,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         ),
         # Books
         "Calls whose result nobody knows: {}": "结果未知的调用：{} 笔",
-        "Orders that are not paid or not fulfilled yet: {}": "等待支付或尚未处理的订单：{} 笔",
+        "Orders that are not paid or not fulfilled yet: {}": "尚未支付或尚未处理的订单：{} 笔",
         "next query at {}": "下次查询 {}",
         "orders that could not be asked about: {}": "未能查询的订单：{} 笔",
         "--db or OMIPAY_BOOKS_URL must be the URL of the books, such as sqlite:///omipay.db": (
@@ -178,7 +178,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "made with this merchant's key": "使用该商户的密钥生成",
         "not one that this merchant issued": "不是该商户自己生成的",
         "signed a short while ago": "签名时间在允许范围内",
-        "confirmed by the gateway:": "网关已确认，查询结果：",
+        "confirmed by the gateway:": "已向网关核实，查询结果：",
         "A valid signature does not prove a payment, since it does not cover the body. The gateway's answer does: "
         "--confirm": "签名有效不能证明已支付：签名不包含正文的任何内容。只有网关知道结果：请加 --confirm",
         "Paste the body, then press Ctrl-D (on Windows Ctrl-Z, then Enter):": (
@@ -211,7 +211,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "           ... {} later ...": "           …… {}后 ……",
         "handler: {} is paid, {}: goods are shipped": "处理函数：{} 已支付，{}：发货",
-        "confirmed by QueryOrder, and the handler ran": "已通过 QueryOrder 确认，处理函数已执行",
+        "confirmed by QueryOrder, and the handler ran": "已用 QueryOrder 核实，处理函数已执行",
         "the handler had run before, and was not run again": "处理函数此前已执行，不再重复执行",
         "notification: {}; answered {}": "支付通知：{}；应答 {}",
         "MakeQROrder: order {}, {}; its code is shown:": "MakeQROrder：订单 {}，{}；显示二维码：",

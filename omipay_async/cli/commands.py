@@ -132,13 +132,16 @@ def demo(json: Json = False) -> Job:
 @app.command()
 def sandbox(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes any free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="The port to listen on; 0 takes any free one.")
+    ] = 8000,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     notify_delay: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="The time between a payment and its notification.")
     ] = 0.0,
     seed: Annotated[
-        int | None, typer.Option(help="With the same seed, numbers and random faults are the same in each run.")
+        int | None,
+        typer.Option(metavar="N", help="With the same seed, numbers and random faults are the same in each run."),
     ] = None,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let other machines in. The dashboard has no login.")

@@ -152,7 +152,7 @@ def hidden(prompt: str) -> str:
         ConfigurationError: the input has ended.
     """
     try:
-        return getpass.getpass(f"{plain(localized(prompt))}: ").strip()
+        return getpass.getpass(f"{plain(localized(sentence('{}: {}', prompt, '')))} ").strip()
     except EOFError:
         message = sentence("{} is required", prompt)
     raise ConfigurationError(message)

@@ -88,7 +88,7 @@ def test_it_lists_in_chinese(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch)
     with_books(db, one_lost_call)
     monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
     head, call, second, order = cli("books", "--db", db).out.splitlines()
-    assert (head, second) == ("结果未知的调用：1 笔", "等待支付或尚未处理的订单：1 笔")
+    assert (head, second) == ("结果未知的调用：1 笔", "尚未支付或尚未处理的订单：1 笔")
     assert "MakeScanOrder" in call
     assert "AUD 4.50" in call
     assert "TR2" in order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import getpass
 import json
 import re
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
+from rich.cells import cell_len
 
 from omipay_async import cli as package
 from omipay_async.cli.chinese import CHINESE
 from omipay_async.cli.chinese_help import CHINESE_HELP
 from omipay_async.cli.commands import app
+from omipay_async.cli.runner import hidden
 from omipay_async.cli.translations import localize_help, localized
 from omipay_async.language import sentence
 from omipay_async.sandbox import PaymentCode, Sandbox
@@ -86,6 +89,18 @@ def test_the_lines_of_a_help_text_fit_in_80_columns() -> None:
         assert len(lines) == 1 or paragraph.startswith(" ") or max(map(len, lines)) <= 78, paragraph
 
 
+@pytest.mark.parametrize("language", ["EN", "CHS"])
+def test_no_help_is_cut_off_in_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    """Chinese has no spaces at which Rich could break a line: it would end it with an ellipsis instead."""
+    monkeypatch.setenv("OMIPAY_LANGUAGE", language)
+    monkeypatch.setenv("COLUMNS", "80")
+    program: Any = typer.main.get_command(app)
+    for command in ("", *program.commands, "books resolve", "books sweep"):
+        assert "…" not in cli(*command.split(), "--help").out, command
+    for text in CHINESE_HELP.values():
+        assert all(cell_len(line) <= 78 for line in text.splitlines()), text
+
+
 def test_help_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
     """With OMIPAY_LANGUAGE=CHS. With EN, an unknown language or none it is English."""
     for language, said in (
@@ -106,6 +121,14 @@ def test_sentences_within_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (said, localized(said), localized(7)) == ("1 hour and 5 minutes", "1 hour and 5 minutes", "7")
     monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
     assert (said, localized(said), localized("{}")) == ("1 hour and 5 minutes", "1 小时 5 分钟", "{}")
+
+
+def test_a_hidden_question_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with the colon of its language."""
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: f"{prompt} ")
+    assert hidden(sentence("Payment code")) == "Payment code:"
+    monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
+    assert hidden(sentence("Payment code")) == "付款码："
 
 
 CASES: list[tuple[tuple[str, ...], str]] = [
