@@ -77,6 +77,8 @@ class HTTPClient:
         keep_replies_out_of_the_log()
         self._size = size
         self._given = transport
+        self._over_given: set[Attempt] = set()
+        """What is under way over the transport that the user gave. It is closed after the last of them, not before."""
         self._verify = verify
         self._proxies = proxies
         self._network: Network | None = None
@@ -106,6 +108,7 @@ class HTTPClient:
             self._network.abandon()
             self._network = None
         self._closing.forget()
+        self._over_given = set()
         self.pool = self._new_pool()
         self._unsigned.forget()
 
@@ -117,12 +120,22 @@ class HTTPClient:
         It raises only what comes before anything is sent, from the set-up or the nonce provider, and cancellations.
         """
         if self._given is not None:
-            keep_no_connection(self._given)
-            return await self._exchange_over(Route(self._given, self._requests.for_given_transport), attempt)
+            return await self._exchange_over_given(self._given, attempt)
         proxy = self._proxies.of(address_of(attempt))
         if proxy is None and not httpcore_is_patched():
             return await self._exchange_directly(slot, attempt)
         return await self._exchange_over_httpcore(proxy, attempt)
+
+    async def _exchange_over_given(self, given: httpx.AsyncBaseTransport, attempt: Attempt) -> Received | Failed:
+        keep_no_connection(given)
+        under_way = self._over_given
+        under_way.add(attempt)
+        try:
+            return await self._exchange_over(Route(given, self._requests.for_given_transport), attempt)
+        finally:
+            under_way.remove(attempt)
+            if under_way is self._over_given and not under_way and self._is_closed():
+                self._closing.begin(self.http.aclose)  # ``aclose`` may have been cancelled: then it has left this
 
     async def _exchange_directly(self, slot: Slot, attempt: Attempt) -> Received | Failed:
         send = self._send_over_network()
@@ -203,7 +216,8 @@ class HTTPClient:
         if self._network is not None:
             await closed(self._network.aclose)
         await self._closing.wait()
-        await closed(self.http.aclose)
+        if not self._over_given:
+            await closed(self.http.aclose)
 
 
 class UnsignedTransport(httpx.AsyncBaseTransport):

@@ -98,10 +98,10 @@ async def test_close_waits_no_longer_than_the_deadline(gateway: Gateway, transpo
     assert error.outcome is Outcome.UNKNOWN
 
 
-async def test_closing_cancelled(gateway: Gateway) -> None:
-    """``aclose`` may be cancelled: what was sent goes on, and a second ``aclose`` waits for it."""
+async def test_closing_cancelled(gateway: Gateway, transport: Transport) -> None:
+    """``aclose`` may be cancelled: what was sent goes on, nothing stays open then, and a second ``aclose`` waits."""
     gateway.gate.clear()
-    omipay = open_session(gateway)
+    omipay = open_session(gateway, transport)
     sent = asyncio.ensure_future(scan(omipay, "A-1"))
     await until(lambda: gateway.under_way == 1)
     with pytest.raises(TimeoutError):
@@ -110,6 +110,7 @@ async def test_closing_cancelled(gateway: Gateway) -> None:
         await scan(omipay, "A-2")
     gateway.gate.set()
     await sent
+    await until(lambda: omipay.http.is_closed)
     await omipay.aclose()
     await settled(gateway)
     assert gateway.acts == {"A-1": 1}
