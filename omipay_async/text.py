@@ -15,7 +15,7 @@ import math
 import pickle
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, SupportsIndex, TypeVar
 from urllib.parse import quote
 
 T = TypeVar("T")
@@ -159,6 +159,10 @@ class Secret(str):
     def __format__(self, _: str) -> str:
         """Hides the content too."""
         return repr(self)
+
+    def __getitem__(self, key: SupportsIndex | slice) -> Secret:
+        """A part is a secret too: of a long local variable, rich and structlog show the beginning."""
+        return Secret(super().__getitem__(key))
 
 
 class ProxyURL(str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ import pytest
 import sentry_sdk
 import time_machine
 from freezegun import freeze_time
+from rich.console import Console
+from rich.traceback import Traceback
 from sentry_sdk.utils import event_from_exception
 
 from omipay_async import OmipayError
@@ -55,6 +58,20 @@ async def test_sentry_sees_no_secret(echo: Echo, answer: str, given: bool) -> No
                 texts += captured(sentry, error)
     assert any("executor.py" in text and "'priority'" in text for text in texts)
     search(texts, {KEY, OLD_KEY, CODE, OPENID, *echo.live})
+
+
+async def test_rich_sees_no_payment_code(echo: Echo) -> None:
+    """With local variables, of which it shows the beginning if they are long."""
+    echo.answer = ANSWERS["no reply"]
+    console = Console(file=io.StringIO(), width=1000, record=True)
+    async with session(None, echo.base_url) as omipay:
+        with pytest.raises(OmipayError) as caught:
+            await CALLS["MakeScanOrder"](omipay)
+    frames = Traceback.from_exception(
+        caught.type, caught.value, caught.tb, width=1000, show_locals=True, locals_max_string=130
+    )
+    console.print(frames)
+    search([console.export_text()], {"134canary", KEY, OLD_KEY, *echo.live})
 
 
 # -- clocks -----------------------------------------------------------------------------------------------------------

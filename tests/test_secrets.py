@@ -198,8 +198,9 @@ def test_a_secret_cannot_be_printed() -> None:
     """In whichever way somebody writes it out. Only its own characters are equal to it."""
     secret = Secret(KEY)
     shown = [f"{secret}", f"{secret:>40}", f"{secret!s}", str([secret]), repr(secret)]
+    shown += [repr(secret[:12]), repr(secret[0])]
     shown.append(logging.LogRecord("shop", logging.INFO, "", 1, "key %s", (secret,), None).getMessage())
-    assert KEY not in "".join(shown)
+    assert KEY[:12] not in "".join(shown)
     assert all("[secret]" in text for text in shown)
     assert secret == KEY
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.text import plain_text, plain_value, printable
+from omipay_async.text import Secret, plain_text, plain_value, printable
 
 from .redaction import excerpt
 
@@ -78,7 +78,7 @@ class RequestContext:
         return cls(
             endpoint,
             numbers=_numbers(plain),
-            secrets=[*keys, *(plain_text(values[name]) for name in secret if isinstance(values.get(name), str))],
+            secrets=[*keys, *(Secret(values[name]) for name in secret if isinstance(values.get(name), str))],
             general=general,
             amount=_amount(plain.get("amount")),
             # As a reply's is read, too: a gateway may accept small letters.
