@@ -37,6 +37,7 @@ from .tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from omipay_async.models import Order
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 FIRST_QUESTION: Final = timedelta(seconds=10)
 """The age at which a sweep asks about an order for the first time."""
+_PRUNED_AT_ONCE: Final = 1_000
 _CERTAIN: Final = (JournalOutcome.DONE, JournalOutcome.NOT_DONE)
 _NUMBERS: Final = (CALL.c.m_number, CALL.c.id, CALL.c.out_order_no, CALL.c.order_no, CALL.c.out_refund_no)
 
@@ -296,19 +298,27 @@ class Entries:
         return True
 
     async def prune(self, older_than: timedelta) -> int:
-        """Forget what was closed that long ago, and notes that nobody can be waiting for. Returns how many rows."""
+        """Forget what was closed that long ago, and notes that nobody can be waiting for. Returns how many rows.
+
+        Many rows are removed by many transactions, so that none takes long: charges wait for it on SQLite.
+        """
         before = self._dialect.now(-older_than)
         notes_before = self._dialect.now(-max(older_than, timedelta(seconds=NOTES_KEPT_S)))
-        calls = delete(CALL).where(CALL.c.closed_at <= before)
-        orders = delete(ORDER).where(
-            ORDER.c.closed_at <= before, or_(ORDER.c.note.is_(None), ORDER.c.closed_at <= notes_before)
-        )
+        no_late_note = or_(ORDER.c.note.is_(None), ORDER.c.closed_at <= notes_before)
+        return await self._delete(CALL, before) + await self._delete(ORDER, before, no_late_note)
 
-        async def work(connection: AsyncConnection) -> int:
-            forgotten = [(await connection.execute(statement)).rowcount for statement in (calls, orders)]
-            return sum(forgotten)
-
-        return await self._database.write(work, JournalError)
+    async def _delete(self, table: Table, before: Any, *conditions: ColumnElement[bool]) -> int:
+        """Remove the rows of a table that were closed before that time, a part of them in each transaction."""
+        closed_at = table.c.closed_at
+        old = select(closed_at).where(closed_at <= before, *conditions).order_by(closed_at)
+        last = old.limit(1).offset(_PRUNED_AT_ONCE - 1).scalar_subquery()
+        statement = delete(table).where(closed_at <= func.coalesce(last, before), *conditions)
+        removed = 0
+        while True:
+            result = await self._database.write(lambda connection: connection.execute(statement), JournalError)
+            removed += result.rowcount
+            if result.rowcount < _PRUNED_AT_ONCE:
+                return removed
 
 
 def _call_to_resolve(calls: Sequence[Any], order_no: str) -> Any:

@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, case, null, or_, select, update
 
 from omipay_async.errors import ConfigurationError, JournalError, LookupFailed, OmipayError, SessionClosed
 from omipay_async.events import log_fields, logger
@@ -222,8 +222,10 @@ class Sweeping:
         await self._put_off(m_number, ORDER.c.key.in_(select(unlocked.c.key)), self._dialect.now(due_age - age))
 
     async def _put_off(self, m_number: str, these: Any, due_at: Any) -> None:
-        waiting = and_(ORDER.c.m_number == m_number, these, ORDER.c.due_at.is_not(None))
-        await self._database.execute(update(ORDER).where(waiting).values(due_at=due_at), JournalError)
+        # Not as a condition: SQLite would look for it in the index of due_at, among all orders that wait.
+        if_waiting = case((ORDER.c.due_at.is_not(None), due_at), else_=null())
+        statement = update(ORDER).where(ORDER.c.m_number == m_number, these).values(due_at=if_waiting)
+        await self._database.execute(statement, JournalError)
 
     async def _age(self, taken: _Taken) -> timedelta:
         now: datetime = await self._database.scalar(select(self._dialect.now()), JournalError)

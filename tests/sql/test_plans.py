@@ -37,13 +37,17 @@ INSERT INTO omipay_order (m_number, key, order_no, out_order_no, made_at, due_at
 """
 
 
-@pytest.fixture
-async def filled(books: Books) -> Books:
+async def fill(books: Books, statement: str) -> None:
     is_sqlite = books._database.dialect.is_sqlite
     rows = FILL["sqlite" if is_sqlite else "postgres"].format(many=MANY)
     then = "'2026-01-01 00:00:00.000000'" if is_sqlite else "timestamptz '2026-01-01'"
-    for statement in (CALLS, ORDERS):
-        await execute(books, statement.format(rows=rows, then=then))
+    await execute(books, statement.format(rows=rows, then=then))
+
+
+@pytest.fixture
+async def filled(books: Books) -> Books:
+    await fill(books, CALLS)
+    await fill(books, ORDERS)
     await execute(books, "ANALYZE")
     return books
 
@@ -117,6 +121,41 @@ async def test_no_frequent_statement_scans_a_table(filled: Books) -> None:
             if any("USING" not in line for line in lines):
                 scanned[name] = f"{statement}\n{plan}"
     assert scanned == {}
+
+
+async def test_what_is_written_of_one_order_looks_at_no_other(books: Books) -> None:
+    """SQLite has no statistics before ANALYZE, and would take the index of all orders that wait."""
+    await fill(books, ORDERS)
+    taken = (await books._sweeping.take(M, 1, paid_too=True))[0]
+    once = {
+        "postpone": lambda: books._sweeping.postpone(M, taken, is_unknown=False),
+        "free": lambda: books._sweeping.free(M, [taken.key]),
+        "release": lambda: books.release(KEY, "me"),
+    }
+    for name, ask in once.items():
+        for statement, parameters in await statements_of(books, ask):
+            assert "ix_omipay_order_due" not in await plan_of(books, statement, parameters), name
+
+
+async def test_pruning_does_not_hold_the_database_for_long(books: Books) -> None:
+    """It removes a thousand rows at once, however many there are: charges wait for one part only."""
+    await fill(books, CALLS)
+    later = {
+        True: "datetime(closed_at, substr(id, 3) || ' seconds')",
+        False: "closed_at + CAST(substr(id, 3) AS int) * interval '1 second'",
+    }[books._database.dialect.is_sqlite]
+    await execute(books, f"UPDATE omipay_call SET closed_at = {later} WHERE closed_at IS NOT NULL")
+    removed: list[int] = []
+
+    def note(_: Any, cursor: Any, statement: str, *more: Any) -> None:
+        if statement.startswith("DELETE FROM omipay_call"):
+            removed.append(cursor.rowcount)
+
+    engine = books._database._engine.sync_engine
+    event.listen(engine, "after_cursor_execute", note)
+    assert await books.prune(timedelta(days=1)) == sum(removed) == MANY - MANY // 100
+    event.remove(engine, "after_cursor_execute", note)
+    assert max(removed) == 1_000
 
 
 async def test_the_check_sees_a_scan(filled: Books) -> None:
