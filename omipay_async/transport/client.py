@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
@@ -40,7 +40,14 @@ from .evidence import cut_short, failed
 from .failures import Failed, too_late
 from .network import Network
 from .other_transports import SecondTries, is_in_memory, keep_no_connection, keep_replies_out_of_the_log
-from .patches import WatchedTransport, client_is_patched, httpcore_is_patched, transport_is_patched
+from .patches import (
+    SIGNED,
+    SessionClient,
+    WatchedTransport,
+    client_is_patched,
+    httpcore_is_patched,
+    transport_is_patched,
+)
 from .pool import ConnectionPool, Slot
 from .requests import Requests, Route, address_of
 from .sending import Sender
@@ -86,10 +93,11 @@ class HTTPClient:
         self._is_closed = is_closed
         self._second_tries = SecondTries()
         self._requests = Requests(user_agent)
-        self._sender = Sender(self._requests, self._closing, self._second_tries)
         self.pool: ConnectionPool[Slot] = self._new_pool()
         self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
         self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._requests.headers)
+        self._client = SessionClient(self.http, self._unsigned)
+        self._sender = Sender(self._client, self._requests, self._closing, self._second_tries)
 
     def _new_pool(self) -> ConnectionPool[Slot]:
         return ConnectionPool([Slot() for _ in range(self._size)])
@@ -154,7 +162,7 @@ class HTTPClient:
     def _send_over_network(self) -> Send:
         if self._network is None:
             self._network = Network(ssl_context(self._verify))
-        if transport_is_patched() or client_is_patched():
+        if transport_is_patched() or client_is_patched(self._client):
             route = Route(WatchedTransport(self._network), self._requests.for_watched_transport)
             return functools.partial(self._sender.send, route)
         return functools.partial(self._send_directly, self._network)
@@ -247,7 +255,9 @@ class UnsignedTransport(httpx.AsyncBaseTransport):
         self._transports.clear()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request unchanged."""
+        """Send the request unchanged, or the signed one of the session that it stands for."""
+        if SIGNED in request.extensions:
+            return cast("httpx.Response", await request.extensions[SIGNED].handle_async_request(request))
         if self._given is not None:
             return await self._given.handle_async_request(request)
         proxy = self._proxy_of(request.url)

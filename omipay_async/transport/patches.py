@@ -5,8 +5,9 @@ a test suite that mocks the gateway would reach the real gateway. So what is sen
 
 - the client: Sentry, Elastic APM, New Relic and Datadog do so, and mocks: pook, respx with ``using="httpx"``, vcrpy
   below 8, tests that replace ``AsyncClient.get``. Then ``send_through_client`` sends the request through an
-  ``httpx.AsyncClient``. (Elastic APM, which has patched httpcore too, would otherwise write down the signed URL that it
-  sees there: it does so unless it has seen the request of a client.)
+  ``httpx.AsyncClient``. If only a method of ``omipay.http`` was replaced, or of its transport, it is that client.
+  (Elastic APM, which has patched httpcore too, would otherwise write down the signed URL that it sees there: it does so
+  unless it has seen the request of a client.)
 - the transport: OpenTelemetry's instrumentation and pytest-httpx replace
   ``httpx.AsyncHTTPTransport.handle_async_request``. Then ``WatchedTransport`` sends the request, over our own
   connections.
@@ -21,6 +22,7 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import httpx
 
 from omipay_async.errors import ConfigurationError
@@ -47,11 +49,14 @@ _STEPS: Final = (
 """What a client does to send a request, one method within the other."""
 _ENTRIES: Final = ("get", "post", "request")
 """The methods of a client that programs call, which make a request and send it."""
+_METHODS: Final = frozenset((*_STEPS, *_ENTRIES))
+SIGNED: Final = "omipay_async_signed"
+"""The extension of a request of the session's own client: the transport that sends the signed request in its place."""
 
 
-def client_is_patched() -> bool:
+def client_is_patched(own: SessionClient) -> bool:
     """Whether another program has replaced a method by which a client sends a request, or the class."""
-    return _is_patched(httpx.AsyncClient, *_STEPS, *_ENTRIES)
+    return own.is_patched or _is_patched(httpx.AsyncClient, *_STEPS, *_ENTRIES)
 
 
 def transport_is_patched() -> bool:
@@ -84,14 +89,31 @@ def _is_patched(kind: Any, *methods: str) -> bool:
 # -- through a client -------------------------------------------------------------------------------------------------
 
 
-async def send_through_client(unsigned: httpx.Request, route: Route, attempt: Attempt) -> httpx.Response:
+@attrs.frozen
+class SessionClient:
+    """The client that users reach as ``omipay.http``, and its transport."""
+
+    http: httpx.AsyncClient
+    transport: httpx.AsyncBaseTransport
+
+    @property
+    def is_patched(self) -> bool:
+        """Whether a method of this very client was replaced, or its transport's (by ``instrument_client``)."""
+        return _TRANSPORT_METHOD in vars(self.transport) or not _METHODS.isdisjoint(vars(self.http))
+
+
+async def send_through_client(
+    unsigned: httpx.Request, route: Route, attempt: Attempt, own: SessionClient
+) -> httpx.Response:
     """Send the request of ``attempt`` over ``route``. What patched the client sees ``unsigned`` in its place."""
     signed = _Signed(route, attempt)
-    client = httpx.AsyncClient(transport=signed)
-    if _is_patched(httpx.AsyncClient, *_ENTRIES):
+    more: dict[str, Any] = {"extensions": {SIGNED: signed}} if own.is_patched else {}
+    client = own.http if more else httpx.AsyncClient(transport=signed)
+    if _is_patched(httpx.AsyncClient, *_ENTRIES) or not vars(client).keys().isdisjoint(_ENTRIES):
         entry = client.get if unsigned.method == "GET" else client.post
-        response = await entry(unsigned.url, headers=unsigned.headers)
+        response = await entry(unsigned.url, headers=unsigned.headers, **more)
     else:
+        unsigned.extensions |= more.get("extensions", {})
         response = await client.send(unsigned, stream=True)
     if signed.encoding is not None:
         response.headers["Content-Encoding"] = signed.encoding

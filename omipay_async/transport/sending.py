@@ -17,13 +17,15 @@ from .patches import client_is_patched, send_through_client
 
 if TYPE_CHECKING:
     from .closing import Closing
+    from .patches import SessionClient
     from .requests import Requests, Route
 
 
 class Sender:
     """Sends the requests of a session that do not go over ``network`` alone."""
 
-    def __init__(self, requests: Requests, closing: Closing, second_tries: SecondTries) -> None:
+    def __init__(self, client: SessionClient, requests: Requests, closing: Closing, second_tries: SecondTries) -> None:
+        self._client = client
         self._requests = requests
         self._closing = closing
         self._second_tries = second_tries
@@ -42,8 +44,8 @@ class Sender:
         return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
 
     async def _response(self, route: Route, attempt: Attempt) -> httpx.Response:
-        if client_is_patched() and not is_in_memory(route.transport):
-            return await send_through_client(self._requests.unsigned(attempt), route, attempt)
+        if client_is_patched(self._client) and not is_in_memory(route.transport):
+            return await send_through_client(self._requests.unsigned(attempt), route, attempt, self._client)
         if calls_an_app(route.transport):
             attempt.begin_sending()  # an httpx.ConnectError may come from a request that the app itself makes
         return await route.send(attempt)

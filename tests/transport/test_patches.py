@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from omipay_async import NotSent, OutcomeUnknown
 from omipay_async.transport.network import Network
 from omipay_async.transport.patches import (
+    SessionClient,
     WatchedTransport,
     client_is_patched,
     httpcore_is_patched,
@@ -165,7 +166,8 @@ async def test_a_session_that_nobody_watches_makes_no_objects_of_httpx(
 
 def test_nothing_is_patched_here() -> None:
     """httpx itself has every method that is looked at; if it renames one, each request would go through a client."""
-    assert not client_is_patched()
+    transport = httpx.AsyncHTTPTransport()
+    assert not client_is_patched(SessionClient(httpx.AsyncClient(transport=transport), transport))
 
 
 async def test_calls_cancelled_at_any_step_leave_no_connection_where_httpcore_is_patched(
@@ -241,6 +243,22 @@ async def test_open_telemetry_sees_every_request(gateway: Gateway, spans: InMemo
     for request in gateway.requests:
         assert request.query["sign"] not in shown_by(spans)
         assert request.query["nonce_str"] not in shown_by(spans)
+
+
+async def test_open_telemetry_sees_the_requests_of_one_session(gateway: Gateway) -> None:
+    """Of the one whose client was given to it; without the signature."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with open_session(gateway) as omipay, open_session(gateway) as other:
+        HTTPXClientInstrumentor.instrument_client(omipay.http, tracer_provider=provider)
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+        await query(other, "OM-2")
+        HTTPXClientInstrumentor.uninstrument_client(omipay.http)
+        await query(omipay, "OM-3")
+    assert [span.name for span in exporter.get_finished_spans()] == ["GET", "POST"]
+    assert gateway.numbers == ["OM-1", "A-1", "OM-2", "OM-3"]
+    assert all(request.query["sign"] not in shown_by(exporter) for request in gateway.requests)
 
 
 async def test_under_open_telemetry_replies_are_read_as_otherwise(

@@ -79,6 +79,23 @@ async def test_a_mock_of_what_programs_call_answers(
     assert all("omipay" in call.kwargs["headers"]["User-Agent"] for call in mocked.await_args_list)
 
 
+@pytest.mark.parametrize("methods", [("send",), ("request",), ("get", "post")], ids="-".join)
+async def test_a_mock_of_one_sessions_client_answers(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, methods: tuple[str, ...]
+) -> None:
+    """For this session alone, and only as long as it is there."""
+    mocked = mock.AsyncMock(side_effect=[httpx.Response(200, json=PAID), httpx.Response(200, json=SALE)])
+    async with open_session(gateway) as omipay, open_session(gateway) as other:
+        with monkeypatch.context() as patched:
+            for method in methods:
+                patched.setattr(omipay.http, method, mocked)
+            await query(omipay, "OM-1")
+            await scan(omipay, "A-1")
+            await scan(other, "A-2")
+        await scan(omipay, "A-3")
+    assert gateway.numbers == ["A-2", "A-3"]
+
+
 async def test_what_wraps_get_lets_the_request_through(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway's answer comes back, of a read and of a charge."""
     old, seen = httpx.AsyncClient.get, []
