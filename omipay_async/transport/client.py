@@ -35,7 +35,7 @@ from omipay_async.protocol.reply import Received
 
 from .attempt import Attempt, Progress, TooLateError
 from .cancellation import ScopeCancelled, caller_was_cancelled
-from .closing import Closing, closed
+from .closing import Closing
 from .evidence import cut_short, failed
 from .failures import Failed, too_late
 from .network import Network
@@ -222,10 +222,10 @@ class HTTPClient:
     async def aclose(self) -> None:
         """Close every connection; one that is in use is closed when its request ends."""
         if self._network is not None:
-            await closed(self._network.aclose)
-        await self._closing.wait()
+            self._closing.begin(self._network.aclose)
         if not self._over_given:
-            await closed(self.http.aclose)
+            self._closing.begin(self.http.aclose)
+        await self._closing.wait()
 
 
 class UnsignedTransport(httpx.AsyncBaseTransport):

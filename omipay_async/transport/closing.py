@@ -24,21 +24,22 @@ class Closing:
 
     def begin(self, close: Callable[[], Awaitable[None]]) -> None:
         """Let ``close`` run, and do not wait for it."""
-        task = asyncio.get_running_loop().create_task(closed(close))
+        task = asyncio.get_running_loop().create_task(_closed(close))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def wait(self) -> None:
-        """Wait until those of this event loop have been closed."""
+        """Wait until those of this event loop have been closed. If this is cancelled, they are closed all the same."""
         here = asyncio.get_running_loop()
-        await asyncio.gather(*(task for task in self._tasks if task.get_loop() is here))
+        if tasks := [task for task in self._tasks if task.get_loop() is here]:
+            await asyncio.wait(tasks)
 
     def forget(self) -> None:
         """Forget those of the event loop that was used before."""
         self._tasks = set()
 
 
-async def closed(close: Callable[[], Awaitable[None]]) -> None:
+async def _closed(close: Callable[[], Awaitable[None]]) -> None:
     """Wait until ``close`` has ended, or its time has. What it raises is logged, since nothing follows from it."""
     try:
         async with asyncio.timeout(_CLOSING_S):

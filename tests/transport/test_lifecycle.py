@@ -9,6 +9,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from omipay_async import ConfigurationError, NotSent, OmipayError, Outcome, RetryPolicy, SessionClosed
@@ -114,6 +115,17 @@ async def test_closing_cancelled(gateway: Gateway, transport: Transport) -> None
     await omipay.aclose()
     await settled(gateway)
     assert gateway.acts == {"A-1": 1}
+
+
+async def test_a_cancelled_scope_around_a_session_closes_it(gateway: Gateway, transport: Transport) -> None:
+    """Even if anyio cancels each ``await`` of ``aclose``, everything is closed, ``omipay.http`` included."""
+    with anyio.CancelScope() as scope:
+        async with open_session(gateway, transport) as omipay:
+            await query(omipay, "OM-1")
+            scope.cancel()
+            await asyncio.sleep(0)
+    await until(lambda: omipay.http.is_closed)
+    await settled(gateway)
 
 
 async def test_closed_twice_at_once(gateway: Gateway, transport: Transport) -> None:
