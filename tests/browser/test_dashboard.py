@@ -87,7 +87,7 @@ def test_fault_button(browser: Browser, env: BrowserEnv) -> None:
     browser.choose("select[name=fault]", "EMPTY")
     browser.choose("select[name=endpoint]", "GetExchangeRate")
     browser.press("#fault")
-    browser.reads("EMPTY GetExchangeRate: 0/1")
+    browser.reads("EMPTY GetExchangeRate: applied 0/1")
     env.do(env.omipay.get_exchange_rate, "AUD", "CNY")
     assert [call.faults for call in env.sandbox.ledger.calls] == [("EMPTY",), ()]
     browser.reads("EMPTY", "#live")

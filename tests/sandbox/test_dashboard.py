@@ -55,8 +55,8 @@ async def test_dashboard_shows_everything(raw: RawClient, sandbox: Sandbox) -> N
         "HTTP 503",
     ):
         assert piece in page.text
-    assert "DROP_REQUEST Any endpoint: 0/1" in page.text
-    assert "EMPTY Refund: 0/∞" in page.text
+    assert "DROP_REQUEST Any endpoint: applied 0/1" in page.text
+    assert "EMPTY Refund: applied 0/∞" in page.text
     assert raw.secret_key not in page.text
 
 
@@ -241,11 +241,12 @@ async def test_an_order_opens_to_its_life(raw: RawClient, sandbox: Sandbox) -> N
     page = (await raw.http.get(f"/?order={waiting['order_no']}&lang=en")).text
     for piece in ('id="payment-page"', 'id="qr"', "No notify_url", "AEDT"):
         assert piece in page
-    number = await raw.scanned(notify_url="http://shop.test/notify")
+    number = await raw.scanned(notify_url="http://shop.test/notify", out_order_no="SHOP-7")
     refund = (await raw.ask("Refund", order_no=number))["refund_no"]
     await raw.ask("QueryRefund", refund_no=refund)
     while not sandbox.ledger.deliveries:
         await sandbox.clock.sleep(0)
+    assert "HTTP 503" in (await raw.http.get("/?lang=en&q=shop-7")).text  # the shop's number finds notifications, too
     page = (await raw.http.get(f"/?order={number}&lang=en")).text
     for piece in ("MakeScanOrder", "QueryRefund", refund, "HTTP 503", "total_amount", "no\\u202e", "Send a forged one"):
         assert piece in page

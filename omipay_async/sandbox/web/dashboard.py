@@ -203,7 +203,8 @@ def _pending(sandbox: SandboxCore, view: lists.View) -> str:
 
 def _rule(rule: Rule, view: lists.View) -> str:
     translate = view.translate
-    applied = translate("{}: {}").format(rule.endpoint or translate("Any endpoint"), f"{rule.hits}/{rule.times or '∞'}")
+    calls = rule.endpoint or translate("Any endpoint")
+    applied = translate("{}: applied {}").format(calls, f"{rule.hits}/{rule.times or '∞'}")
     explained = escape(FAULTS[rule.fault].description.in_language(view.language))
     return f"{rule.fault} {escape(applied)} <small>{explained}</small>"
 
@@ -224,7 +225,7 @@ def _faults(view: lists.View) -> str:
         f"<label>{translate('Endpoint')} <select name='endpoint'>"
         f"<option value=''>{translate('Any endpoint')}</option>{endpoints}</select></label> "
         f"<button id='fault'>{translate('Add')}</button></form>"
-        f"<form method='post'><button id='clear'>{translate('Clear')}</button></form>"
+        f"<form method='post'><button id='clear'>{translate('Clear all')}</button></form>"
         f"<details><summary>{translate('What each fault does')}</summary>{table}</details>",
         html.anchor("Faults"),
     )

@@ -99,7 +99,7 @@ def tables(sandbox: SandboxCore, view: View) -> str:
         reversed(ledger.calls), lambda call: call_row(call, view), "endpoint", "order_no", "fields", "error_code"
     )
     deliveries = view.newest(
-        reversed(ledger.deliveries), lambda each: delivery_row(each, view), "order_no", "url", "answer"
+        reversed(ledger.deliveries), lambda each: delivery_row(each, view), "body", "url", "answer"
     )
     rows = (orders, refunds, calls, deliveries)
     return "".join(
