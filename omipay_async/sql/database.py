@@ -29,7 +29,7 @@ from .held import HeldConnections
 from .tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -97,6 +97,14 @@ class Database:
 
         async def work(connection: AsyncConnection) -> Any:
             return (await connection.execute(query)).scalar()
+
+        return await self.read(work, error)
+
+    async def rows(self, query: Any, error: DatabaseError) -> Sequence[Any]:
+        """Return every row that ``query`` finds, each as a mapping of its columns."""
+
+        async def work(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(query)).mappings().all()
 
         return await self.read(work, error)
 

@@ -209,11 +209,7 @@ class Entries:
     async def unresolved(self, m_number: str | None, *, in_flight: bool) -> list[JournalEntry]:
         """List the open entries, oldest first."""
         query = select(*entry_columns()).where(*self._open(m_number, in_flight=in_flight))
-
-        async def work(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(query.order_by(CALL.c.started_at))).mappings().all()
-
-        return [entry_of(row) for row in await self._database.read(work, JournalError)]
+        return [entry_of(row) for row in await self._database.rows(query.order_by(CALL.c.started_at), JournalError)]
 
     async def count_unresolved(self, m_number: str) -> int:
         """Count a merchant's entries that are open and not in flight."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -126,9 +125,10 @@ class Listening:
             attempted.set()
             pauses.reset()
             await asyncio.sleep(POLL_S)
-            for key, place in await self._database.read(functools.partial(_woken_since, since=seen), BackendError):
-                seen = place
-                self._pass_on(key)
+            woken = select(ORDER.c.wake_key, ORDER.c.woken).where(ORDER.c.woken > seen).order_by(ORDER.c.woken)
+            for row in await self._database.rows(woken, BackendError):
+                seen = row["woken"]
+                self._pass_on(row["wake_key"])
 
 
 class _Pauses:
@@ -167,8 +167,3 @@ async def _terminated(connection: AsyncConnection, driver: Any) -> None:
 async def _heartbeat(connection: AsyncConnection) -> None:
     await connection.execute(text("SELECT 1"))
     await connection.commit()  # a transaction that stays open would receive nothing
-
-
-async def _woken_since(connection: AsyncConnection, since: int) -> list[tuple[str, int]]:
-    query = select(ORDER.c.wake_key, ORDER.c.woken).where(ORDER.c.woken > since).order_by(ORDER.c.woken)
-    return [(row.wake_key, row.woken) for row in await connection.execute(query)]

@@ -237,11 +237,8 @@ class Sweeping:
         query = select(*columns).where(ORDER.c.due_at.is_not(None), ORDER.c.order_no.is_not(None))
         if m_number is not None:
             query = query.where(ORDER.c.m_number == m_number)
-
-        async def work(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(query.order_by(ORDER.c.due_at).limit(limit))).mappings().all()
-
-        return [waiting_of(row) for row in await self._database.read(work, JournalError)]
+        rows = await self._database.rows(query.order_by(ORDER.c.due_at).limit(limit), JournalError)
+        return [waiting_of(row) for row in rows]
 
 
 class _Sweep:
