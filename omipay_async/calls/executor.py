@@ -257,15 +257,13 @@ class CallExecutor:
 
     def _read(self, call: CallState, received: Received, slot: Slot) -> Any | Failed:
         decoded = decode(call.request, received, self.converter())
-        if decoded.error is None:
-            return decoded.value
-        if isinstance(decoded.error, InvalidReply):
-            failed = Failed(Failure.BAD_REPLY, decoded.error)
-            slot.close()  # it may be another call's reply, and so may the next one on this connection
-        else:
-            failed = Failed(self._failure_of(call, decoded.error, received), decoded.error)
+        if not isinstance(decoded, APIError | InvalidReply):
+            return decoded
         call.retry_after = retries.requested_wait_s(received, self.gateway_time.time_ms())
-        return failed
+        if isinstance(decoded, APIError):
+            return Failed(self._failure_of(call, decoded, received), decoded)
+        slot.close()  # it may be another call's reply, and so may the next one on this connection
+        return Failed(Failure.BAD_REPLY, decoded)
 
     def _failure_of(self, call: CallState, error: APIError, received: Received) -> Failure:
         if isinstance(error, GatewayError):

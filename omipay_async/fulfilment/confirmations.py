@@ -76,7 +76,7 @@ class _Question:
 
 
 class Confirmations:
-    """Confirms the bodies of notifications by ``ask(order_no, seconds)``, with ``at_once`` questions at most.
+    """Confirms the bodies of notifications.
 
     Args:
         ask: Queries the gateway about an order within so many seconds.

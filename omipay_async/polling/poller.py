@@ -60,7 +60,6 @@ class Poller:
         self._primary_node = primary_node
         self._all_ended = asyncio.Event()
         """Set once every poll was ended because the session is closed."""
-        self._timer: Timer | None = None
         self.leave_loop()
 
     def leave_loop(self) -> None:
@@ -70,7 +69,8 @@ class Poller:
         self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._at_once)
         self._instants: Timetable[Waiter[Any]] = Timetable()
         self._waiting = 0
-        self._timer, self._timer_due = None, math.inf  # a timer that was set ended with its event loop
+        self._timer: Timer | None = None  # one that was set ended with its event loop
+        self._timer_due = math.inf
 
     async def poll(
         self,

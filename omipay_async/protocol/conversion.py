@@ -45,18 +45,16 @@ _LARGEST_WHOLE: Final = 10**_MOST_DIGITS
 _FIRST_YEAR: Final = 2000  # an earlier time is the default value of some database
 
 
-def _text(value: Any, _: Any = None) -> str:
-    if not isinstance(value, str):
-        raise _WrongKindError("is not a string")
-    if isinstance(value, DamagedText):
-        raise _WrongKindError("is not UTF-8")
-    return value
-
-
 def _text_to_show(value: Any, _: Any = None) -> str:
     if not isinstance(value, str):
         raise _WrongKindError("is not a string")
     return plain_text(value)  # damaged or not: a person reads it
+
+
+def _text(value: Any, _: Any = None) -> str:
+    if isinstance(value, DamagedText):
+        raise _WrongKindError("is not UTF-8")
+    return _text_to_show(value)
 
 
 def _is_ordinary(number: Decimal) -> bool:
@@ -89,11 +87,9 @@ def _decimal(value: Any, _: Any = None) -> Decimal:
     return value
 
 
-def _scaled_rate(value: Any, _: Any = None) -> Decimal | None:
+def _scaled_rate(value: Any, _: Any = None) -> Decimal:
     # "10^8 times of real exchange rate value" (CN 3.8, EN 2.5). Through text: arithmetic would follow the application's
     # decimal context.
-    if value is None:
-        return None
     whole, fraction = divmod(_whole(value), 100_000_000)
     return Decimal(f"{whole}.{fraction:08d}".rstrip("0").rstrip("."))
 
@@ -174,7 +170,7 @@ def _word(read: Callable[[str], str]) -> Callable[[Any, Any], str]:
 
 # -- models -----------------------------------------------------------------------------------------------------------
 
-_RATE: Final[dict[str, Any]] = {"struct_hook": _scaled_rate}
+_RATE: Final[dict[str, Any]] = {"struct_hook": _or_none(_scaled_rate)}
 _NUMBERS: Final[dict[str, Callable[[Any, Any], str | None]]] = {
     "order_no": _issued_number,
     "refund_no": _issued_number,

@@ -7,10 +7,8 @@ turns fields into models.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import attrs
 
 from omipay_async.codes import OrderStatus, error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
@@ -28,33 +26,23 @@ if TYPE_CHECKING:
     from .conversion import ModelConverter
     from .reply import Received
 
-T = TypeVar("T")
 
-
-@attrs.frozen
-class Decoded(Generic[T]):
-    """A decoded reply: a value, or an error that is not raised yet."""
-
-    value: T | None = attrs.field(default=None, repr=False)
-    error: APIError | InvalidReply | None = None
-
-
-def decode(context: RequestContext, received: Received, converter: ModelConverter) -> Decoded[Any]:
+def decode(context: RequestContext, received: Received, converter: ModelConverter) -> Any | APIError | InvalidReply:
     """Decode ``received`` into a model, an :class:`APIError` or an :class:`InvalidReply`.
 
-    Nothing is raised here: the caller decides what an error means for the money.
+    The error is returned, not raised: the caller decides what it means for the money.
     """
     parsed: dict[str, Any] | None = None
     try:
         parsed = _object(received)
         return _judged(context, received, parsed, converter)
     except ValueError as error:
-        return Decoded(error=_invalid(context, received, str(error), parsed))
+        return _invalid(context, received, str(error), parsed)
 
 
 def _judged(
     context: RequestContext, received: Received, parsed: dict[str, Any], converter: ModelConverter
-) -> Decoded[Any]:
+) -> Any | APIError:
     """What a JSON object means. Raises ValueError where it cannot be used."""
     doubt = why_not_believed(context, parsed)
     if doubt is not None:
@@ -64,19 +52,19 @@ def _judged(
         raise _wrong_status(received)
     raw = dict(parsed)
     if is_paying(context, raw):  # the order_time of a scan order is when it was paid
-        return Decoded(_model(context, raw, {"status": OrderStatus.PAYING, "order_time": None}, converter))
+        return _model(context, raw, {"status": OrderStatus.PAYING, "order_time": None}, converter)
     verdict = word_of(raw, "return_code")
     if verdict == "FAIL":
-        return Decoded(error=refusal(context, raw, received.node))
+        return refusal(context, raw, received.node)
     may_be_absent = not context.endpoint.needs_return_code and is_absent(raw.get("return_code"))
     if verdict != "SUCCESS" and not may_be_absent:
         raise ValueError("return_code is neither SUCCESS nor FAIL")
     if not 200 <= received.status < 300:
         raise _wrong_status(received)
     if context.general:
-        return Decoded(raw)
+        return raw
     known = {"status": OrderStatus.PAID} if context.endpoint is MAKE_SCAN_ORDER else {}
-    return Decoded(_model(context, raw, known, converter))
+    return _model(context, raw, known, converter)
 
 
 def _model(context: RequestContext, raw: dict[str, Any], known: dict[str, Any], converter: ModelConverter) -> Any:

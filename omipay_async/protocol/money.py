@@ -72,10 +72,8 @@ def _currency(currency: object) -> str:
 
 
 def _exact(amount: object) -> Decimal:
-    if isinstance(amount, Decimal):
-        return Decimal(amount)  # of a subclass too
-    if isinstance(amount, int) and not isinstance(amount, bool):
-        return Decimal(amount)
+    if isinstance(amount, Decimal | int) and not isinstance(amount, bool):
+        return Decimal(amount)  # a plain one, of a subclass too
     if isinstance(amount, str):
         if _PLAIN_NUMBER.fullmatch(amount):
             return Decimal(amount)

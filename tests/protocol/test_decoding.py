@@ -386,7 +386,7 @@ class Localized(tzinfo):
 def test_zones_that_must_be_localised_give_right_times() -> None:
     """As pytz's zones do. An hour that comes twice is the first one."""
     reply = json.dumps(success("QueryOrder", pay_time="20240407023000")).encode()
-    order = decode(context("QueryOrder"), Received(200, reply), ModelConverter(Localized())).value
+    order = decode(context("QueryOrder"), Received(200, reply), ModelConverter(Localized()))
     assert isinstance(order, Order)
     assert order.pay_time == datetime(2024, 4, 6, 15, 30, tzinfo=UTC)
     assert read("QueryOrder", reply).pay_time.timestamp() == order.pay_time.timestamp()

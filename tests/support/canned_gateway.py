@@ -23,7 +23,7 @@ from omipay_async import (
 )
 from omipay_async.protocol.context import RequestContext
 from omipay_async.protocol.conversion import ModelConverter
-from omipay_async.protocol.decoding import Decoded, decode as decode_reply
+from omipay_async.protocol.decoding import decode as decode_reply
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.protocol.reply import Received
 from omipay_async.testing import ManualClock
@@ -145,12 +145,12 @@ NUMBERS: Final = {"order_no": "TR1", "refund_no": "RF1", "out_order_no": "SEORD0
 def read(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Any:
     """The client's model of such a reply."""
     decoded = decode(endpoint, reply, status, **received)
-    if decoded.error is not None:
-        raise decoded.error
-    return decoded.value
+    if isinstance(decoded, Exception):
+        raise decoded
+    return decoded
 
 
-def decode(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Decoded[Any]:
+def decode(endpoint: str, reply: bytes | Mapping[str, Any], status: int = 200, **received: Any) -> Any:
     """Like :func:`read`, but an error is returned."""
     body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
     return decode_reply(context(endpoint), Received(status, body, **received), CONVERTER)
