@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from omipay_async.codes import ErrorCode
 from omipay_async.language import sentence
 
-from .errors import ErrorReply
+from .errors import ErrorReply, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,11 +47,11 @@ def authenticate(
     """
     for name in FIELDS:
         if not fields.get(name):
-            raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is missing", name))
+            raise invalid(sentence("{} is missing", name))
     if not _TIMESTAMP.fullmatch(fields["timestamp"]):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("timestamp is not a whole number of milliseconds"))
+        raise invalid(sentence("timestamp is not a whole number of milliseconds"))
     if not _NONCE.fullmatch(fields["nonce_str"]):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("nonce_str is not 10 to 32 characters of a-z, A-Z, 0-9"))
+        raise invalid(sentence("nonce_str is not 10 to 32 characters of a-z, A-Z, 0-9"))
     merchant = merchants.get(fields["m_number"])
     if merchant is None:
         raise ErrorReply(ErrorCode.MERCHANTNO_INVALID, _why_unknown(fields["m_number"], merchants))

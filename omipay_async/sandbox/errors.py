@@ -34,6 +34,11 @@ class ErrorReply(Exception):
         return f"{text}：{translated(self.detail, REMARKS)}" if in_chinese else f"{text}: {self.detail}"
 
 
+def invalid(detail: Sentence) -> ErrorReply:
+    """The reply to a request of which a parameter is missing or wrong, as ``detail`` says."""
+    return ErrorReply(ErrorCode.PARAMETER_INVALID, detail)
+
+
 def message(code: ErrorCode, language: str) -> str:
     """``error_msg`` for a code; Chinese is the gateway's default."""
     chinese, english = MESSAGES[code]

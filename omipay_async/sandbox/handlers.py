@@ -13,7 +13,7 @@ from omipay_async.codes import Currency, ErrorCode, OrderStatus, Platform
 from omipay_async.language import Sentence, sentence
 
 from .clock import wire_time
-from .errors import ErrorReply
+from .errors import ErrorReply, invalid
 from .foreign import printable
 from .ledger import Order, Refund
 from .payment_codes import ANY_OTHER, PAYMENT_CODES, CodeBehaviour
@@ -110,7 +110,7 @@ def make_online_order(gateway: GatewayState, request: ValidRequest) -> dict[str,
 def make_app_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.6. ``order_string`` is a string, or for WeChat a JSON value."""
     if request.get("platform") == Platform.WECHATPAY and not request.get("app_id"):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("app_id is missing, which WECHATPAY needs"))
+        raise invalid(sentence("app_id is missing, which WECHATPAY needs"))
     order = _new_order(gateway, request)
     return {"order_no": order.order_no, "order_string": _order_string(gateway, request, order)}
 
@@ -185,7 +185,7 @@ def refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     if request.amount > left:
         raise ErrorReply(ErrorCode.AMOUNT_OVER_LIMIT, sentence("{} is left to refund", left))
     if is_below_a_cent(request.amount, order.aud_rate):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("amount comes to less than A$0.01"))
+        raise invalid(sentence("amount comes to less than A$0.01"))
     made = Refund(
         gateway.number("RF"),
         order.m_number,
@@ -224,9 +224,7 @@ def query_refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]
 def get_user_info(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """EN 2.9: no ``return_code`` on success."""
     if not request.merchant.owns_page(request.get("redirect_uri")):
-        raise ErrorReply(
-            ErrorCode.PARAMETER_INVALID, sentence("redirect_uri does not lie under the URL of the merchant's WESTORE")
-        )
+        raise invalid(sentence("redirect_uri does not lie under the URL of the merchant's WESTORE"))
     return dict(gateway.wechat_user)
 
 

@@ -17,7 +17,7 @@ from omipay_async.language import sentence
 from omipay_async.protocol.endpoints import Endpoint, Kind, Parameter
 
 from .auth import FIELDS
-from .errors import ErrorReply
+from .errors import ErrorReply, invalid
 from .foreign import printable
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def parse_query(query: bytes) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in _pairs(query):
         if fields.setdefault(name, value) != value:
-            raise ErrorReply(
-                ErrorCode.PARAMETER_INVALID, sentence("{} comes twice, with different values", printable(name, 40))
-            )
+            raise invalid(sentence("{} comes twice, with different values", printable(name, 40)))
     return fields
 
 
@@ -83,7 +81,7 @@ def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
             if key:
                 yield key, _text(value)
         except UnicodeDecodeError:
-            raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("the query string is not UTF-8")) from None
+            raise invalid(sentence("the query string is not UTF-8")) from None
 
 
 def _text(part: bytes) -> str:
@@ -103,28 +101,22 @@ def check(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
         if value:
             _check_value(endpoint, parameter, value)
         elif parameter.required:
-            raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is missing", parameter.name))
+            raise invalid(sentence("{} is missing", parameter.name))
     if language_of(endpoint, fields) not in set(Language):
-        raise ErrorReply(
-            ErrorCode.PARAMETER_INVALID, sentence("language is neither {} nor {}", Language.EN, Language.CHS)
-        )
+        raise invalid(sentence("language is neither {} nor {}", Language.EN, Language.CHS))
     _check_minimum(endpoint, fields)
 
 
 def _check_value(endpoint: Endpoint[Any], parameter: Parameter, value: str) -> None:
     name = parameter.name
     if _CONTROL.search(value):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} holds a control character", name))
+        raise invalid(sentence("{} holds a control character", name))
     if parameter.choices and value not in parameter.choices:
-        raise ErrorReply(
-            ErrorCode.PARAMETER_INVALID, sentence("{} is not one of {}", name, ", ".join(parameter.choices))
-        )
+        raise invalid(sentence("{} is not one of {}", name, ", ".join(parameter.choices)))
     if parameter.kind is Kind.AMOUNT and (not _AMOUNT.fullmatch(value) or int(value) < 1):
-        raise ErrorReply(
-            ErrorCode.PARAMETER_INVALID, sentence("{} is not a whole number of minor units of at least 1", name)
-        )
+        raise invalid(sentence("{} is not a whole number of minor units of at least 1", name))
     if parameter.kind is Kind.FLAG and value != "1":
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is not 1", name))
+        raise invalid(sentence("{} is not 1", name))
     if parameter.kind is Kind.CURRENCY:
         _check_currency(endpoint, name, value)
 
@@ -134,15 +126,13 @@ def _check_currency(endpoint: Endpoint[Any], name: str, value: str) -> None:
         if not _CURRENCY.fullmatch(value):
             raise ErrorReply(ErrorCode.CURRENCY_ERROR, sentence("{} is not an ISO 4217 code", name))
     elif value not in set(Currency):
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("{} is neither AUD nor CNY", name))
+        raise invalid(sentence("{} is neither AUD nor CNY", name))
 
 
 def _check_minimum(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> None:
     minimum = endpoint.minimum_amounts.get(fields.get("platform", ""), 1)
     if minimum > 1 and int(fields["amount"]) < minimum:
-        raise ErrorReply(
-            ErrorCode.PARAMETER_INVALID, sentence("amount is below {}, the least for this platform", minimum)
-        )
+        raise invalid(sentence("amount is below {}, the least for this platform", minimum))
 
 
 def known(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from omipay_async.codes import ErrorCode, Language, OrderStatus
 from omipay_async.language import language_of_environment, sentence
 from omipay_async.sandbox.access import read_body
 from omipay_async.sandbox.auth import WINDOW_MS, authenticate
-from omipay_async.sandbox.errors import ErrorReply
+from omipay_async.sandbox.errors import ErrorReply, invalid
 from omipay_async.sandbox.notifier import absolute
 from omipay_async.sandbox.validation import parse_query
 
@@ -109,7 +109,7 @@ def _target(
     if merchant.m_number != order.m_number:
         raise ErrorReply(ErrorCode.PERMISSION_ERROR, sentence("the order is another merchant's"))
     if not fields.get("redirect_url", "").strip():
-        raise ErrorReply(ErrorCode.PARAMETER_INVALID, sentence("redirect_url is missing"))
+        raise invalid(sentence("redirect_url is missing"))
     return absolute(fields["redirect_url"])
 
 
