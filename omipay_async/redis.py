@@ -218,10 +218,10 @@ class RedisBackend:
         return self._client
 
     @contextlib.asynccontextmanager
-    async def _request(self, seconds: float = _ANSWER_S) -> AsyncIterator[Redis]:
-        """The client, for a request that has ``seconds``. Whatever it raises becomes a ``BackendError``."""
+    async def _request(self, seconds: float | None = None) -> AsyncIterator[Redis]:
+        """The client, for a request that has ``seconds``; by default five. What it raises becomes a ``BackendError``."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(_ANSWER_S if seconds is None else seconds):
                 yield self._redis()
         except Exception as error:  # noqa: BLE001 - RedisCluster, and a loop that is closed, raise others than Redis'
             message = f"a request to redis failed: {self._reason(error)}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from omipay_async.sandbox import ledger
 from omipay_async.sandbox.access import MAX_BODY_BYTES
-from omipay_async.sandbox.ledger import KEPT_OF_STRANGERS
 from omipay_async.sandbox.server import serve
 from tests.support.untyped import untyped
 
@@ -134,16 +134,19 @@ async def test_a_body_that_is_not_needed_is_not_read(sandbox: Sandbox) -> None:
     assert [message["status"] for message in sent if "status" in message] == [200, 404]
 
 
-async def test_only_so_many_calls_of_strangers_are_kept(sandbox: Sandbox, raw: RawClient) -> None:
+async def test_only_so_many_calls_of_strangers_are_kept(
+    sandbox: Sandbox, raw: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A limited number of short records is kept of calls that are sent without a key."""
+    monkeypatch.setattr(ledger, "KEPT_OF_STRANGERS", 50)
     await raw.ask("GetExchangeRate")
-    for number in range(3 * KEPT_OF_STRANGERS):
+    for number in range(150):
         await raw.http.get(f"/omipay/api/v2/QueryOrder?order_no={number}{'x' * 5000}&m_number={number}")
     calls = sandbox.ledger.calls
-    assert len(calls) <= 2 * KEPT_OF_STRANGERS + 1
+    assert 50 < len(calls) <= 101
     assert calls[0].endpoint == "GetExchangeRate", "what a merchant asked is kept"
-    assert calls[-1].fields["order_no"].startswith(f"{3 * KEPT_OF_STRANGERS - 1}x")
-    assert calls[-1].number == 3 * KEPT_OF_STRANGERS + 1
+    assert calls[-1].fields["order_no"].startswith("149x")
+    assert calls[-1].number == 151
     assert max(len(str(call)) for call in calls) < 5000
 
 
