@@ -43,6 +43,8 @@ class Engine:
     """A process that starts periodic jobs."""
     enqueue: str = ""
     """The guide's program that makes a job of each order number that it is given."""
+    sweep: str = ""
+    """A program that starts a sweep, so that nobody has to wait for the next periodic one."""
     python: str = sys.executable
 
 
@@ -56,6 +58,14 @@ ENGINES: Final = {
         ),
         ("-m", "taskiq", "scheduler", "taskiq_worker:scheduler"),
         enqueue="taskiq_enqueue.py",
+        sweep=(
+            "import asyncio, taskiq_worker as shop\n"
+            "async def main():\n"
+            "    await shop.broker.startup()\n"
+            "    await shop.sweep.kiq()\n"
+            "    await shop.broker.shutdown()\n"
+            "asyncio.run(main())\n"
+        ),
     ),
     "arq": Engine(
         "arq",
@@ -68,6 +78,7 @@ ENGINES: Final = {
         ("-m", "celery", "-A", "celery_worker", "worker", "--concurrency", "2"),
         ("-m", "celery", "-A", "celery_worker", "beat"),
         enqueue="celery_enqueue.py",
+        sweep="import celery_worker\ncelery_worker.sweep.delay()\n",
     ),
 }
 
@@ -120,6 +131,13 @@ async def time_passes(database: Path) -> AsyncIterator[None]:
         passing.cancel()
 
 
+def end_leases(database: Path) -> None:
+    """Let half a minute pass in which no worker runs: what the killed ones have claimed is free then."""
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        db.execute("UPDATE omipay_order SET lease_until = made_at WHERE lease_until IS NOT NULL")
+        db.commit()
+
+
 def engine_of(name: str) -> Engine:
     """One of them, if it is installed."""
     engine = ENGINES[name]
@@ -165,10 +183,13 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
             await eventually(lambda: len(effects(database)) > PAID // 10)
             await end(workers[0], signal.SIGKILL)
             await end(workers[1], signal.SIGTERM)
+            end_leases(database)
             for order_no in paid[PAID // 2 :]:
                 await sandbox.customer.pays(order_no)
             await start(*engine.worker)
             await start(*engine.worker)
+            (tmp_path / "sweep.py").write_text(engine.sweep, encoding="utf-8")
+            await start("sweep.py")
             await eventually(lambda: set(effects(database)) == set(paid), 120)
     assert len(effects(database)) == PAID
 
