@@ -219,7 +219,7 @@ class RedisBackend:
 
     @contextlib.asynccontextmanager
     async def _request(self, seconds: float | None = None) -> AsyncIterator[Redis]:
-        """The client, for a request that has ``seconds``; by default five. What it raises becomes a ``BackendError``."""
+        """The client, for a request that has ``seconds``, by default five. What it raises is a ``BackendError``."""
         try:
             async with asyncio.timeout(_ANSWER_S if seconds is None else seconds):
                 yield self._redis()
