@@ -130,6 +130,6 @@ async def test_a_pay_page_says_in_its_language_why_it_cannot_be_shown(raw: RawCl
     """The gateway's sentence, and what is wrong with the address."""
     made = await raw.ask("MakeQROrder", language="CHS")
     page = (await raw.http.get(made["pay_url"])).text
-    assert "PARAMETER_INVALID: 参数不正确：缺少 m_number" in page
+    assert "PARAMETER_INVALID：参数不正确：缺少 m_number" in page
     english = (await raw.http.get(f"{made['pay_url']}&lang=en")).text
     assert "PARAMETER_INVALID: A parameter is missing or invalid: m_number is missing" in english
