@@ -59,8 +59,8 @@ REMARKS: Final[Mapping[str, str]] = MappingProxyType(
         "there is no till {}": "没有编号为 {} 的 POS 机",
         "app_id is missing, which WECHATPAY needs": "缺少 app_id：WECHATPAY 必须有该参数",
         "out_order_no was used before, by {}": "out_order_no 已被订单 {} 使用",
-        "amount comes to {}, outside what the platform takes in one payment": (
-            "amount 折合 {}，超出支付平台的单笔交易限额"
+        "amount comes to {} in minor units, outside the platform's limits": (
+            "amount 折合 {}（最小货币单位），超出支付平台的单笔交易限额"
         ),
         "there is no such order": "订单不存在",
         "there is no such order: this is the out_order_no of {}": "订单不存在：这是订单 {} 的 out_order_no",

@@ -296,8 +296,8 @@ def _check_limits(gateway: GatewayState, request: ValidRequest, order: Order) ->
     # The tables of online, app and applet orders have no code for this.
     listed = ErrorCode.AMOUNT_INVALID in request.endpoint.error_codes
     code = ErrorCode.AMOUNT_INVALID if listed else ErrorCode.PARAMETER_INVALID
-    detail = sentence("amount comes to {}, outside what the platform takes in one payment", order.pay_amount)
-    raise ErrorReply(code, detail)
+    amount = f"{order.pay_amount} {order.pay_currency}"
+    raise ErrorReply(code, sentence("amount comes to {} in minor units, outside the platform's limits", amount))
 
 
 def _check_till(request: ValidRequest) -> None:

@@ -203,7 +203,9 @@ async def test_a_refund_is_converted_at_the_rate_of_its_order(raw: RawClient, sa
 async def test_amount_below_the_smallest(raw: RawClient, sandbox: Sandbox) -> None:
     """An amount below the least that the platform takes is AMOUNT_INVALID too."""
     sandbox.gateway.terms.smallest = 10
-    assert (await raw.ask("MakeQROrder", amount="1"))["error_code"] == "AMOUNT_INVALID"
+    refused = await raw.ask("MakeQROrder", amount="1", language="EN")
+    assert refused["error_code"] == "AMOUNT_INVALID"
+    assert "amount comes to 5 CNY in minor units" in refused["error_msg"]
 
 
 async def test_registered_stores_and_tills(raw: RawClient, sandbox: Sandbox) -> None:
