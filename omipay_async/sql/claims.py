@@ -31,11 +31,11 @@ class Claims:
     def __init__(self, database: Database, lease: float) -> None:
         self._database = database
         self._dialect = database.dialect
-        self._lease = timedelta(seconds=lease)
+        self.lease: Final = timedelta(seconds=lease)
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner`` if nobody holds it and no success is recorded."""
-        values = {"owner": owner, "lease_until": self._dialect.now(self._lease)}
+        values = {"owner": owner, "lease_until": self._dialect.now(self.lease)}
         taken, done = await self._set_if_free(key, owner, values)
         return Claim.MINE if taken else Claim.DONE if done else Claim.BUSY
 

@@ -119,6 +119,8 @@ class Sweeping:
         self._claims = claims
         self._at_work: dict[tuple[str, str], _Taken] = {}
         """The orders that this process works on, by merchant and key."""
+        self._last_looks: dict[str, datetime] = {}
+        """When orders of a merchant were last taken, by this machine's clock."""
 
     async def run(self, omipay: AsyncOmipay, handler: Handler, limit: int, pause: float) -> None:
         """Sweep again and again until this is cancelled, which cancels the sweeps."""
@@ -163,6 +165,7 @@ class Sweeping:
 
     async def take(self, m_number: str, count: int, *, paid_too: bool) -> list[_Taken]:
         """Take ``count`` orders at most that are due, the longest due first."""
+        await self._follow_clock(m_number)
         now = self._dialect.now()
         due = [ORDER.c.m_number == m_number, ORDER.c.due_at <= now, ORDER.c.order_no.is_not(None)]
         due.append(or_(ORDER.c.owner.is_(None), ORDER.c.lease_until <= now))  # or its handler is running
@@ -187,6 +190,22 @@ class Sweeping:
         taken = [_Taken.of(row) for row in rows]
         self._at_work.update(((m_number, one.key), one) for one in taken)
         return taken
+
+    async def _follow_clock(self, m_number: str) -> None:
+        """If the clock was set back, let orders that were made by the earlier clock count as made now.
+
+        Otherwise nobody would ask about them until the clock shows that time again, for hours perhaps. The claim of a
+        process that has died ends one lease from now; the process of any other renews it.
+        """
+        look = self._dialect.machine_time()
+        last_look, self._last_looks[m_number] = self._last_looks.get(m_number), look
+        if last_look is not None and last_look <= look:
+            return
+        now, lease_end = self._dialect.now(), self._dialect.now(self._claims.lease)
+        lease_until = case((ORDER.c.lease_until > lease_end, lease_end), else_=ORDER.c.lease_until)
+        wrong = and_(ORDER.c.m_number == m_number, ORDER.c.due_at.is_not(None), ORDER.c.made_at > now)
+        statement = update(ORDER).where(wrong).values(made_at=now, due_at=now, lease_until=lease_until)
+        await self._database.execute(statement, JournalError)
 
     def end(self, m_number: str, keys: Iterable[str]) -> None:
         """Note that this process does not work on these orders any more."""

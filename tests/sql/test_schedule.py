@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select
@@ -10,8 +11,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import JournalError
+from omipay_async.fulfilment.backends import Claim
+from omipay_async.sql import Books
 from omipay_async.sql.database import Database
 from omipay_async.sql.sweeping import next_attempt, next_question
+
+if TYPE_CHECKING:
+    from omipay_async import Order
+    from omipay_async.sandbox import Sandbox
 
 
 @pytest.mark.parametrize(("age", "due"), [(0, 10), (3, 10), (5, 10), (10, 20), (20, 40), (3600, 7200)])
@@ -44,3 +51,46 @@ async def test_a_day_has_24_hours_whatever_the_time_zone_of_the_database_is(post
             passed = select(database.dialect.now(plus) - database.dialect.now())
             assert await database.scalar(passed, JournalError) == plus
     await engine.dispose()
+
+
+class StepClock(SystemClock):
+    """A machine's clock that is so many seconds ahead."""
+
+    ahead_s = 0
+
+    def time_ms(self) -> int:
+        return super().time_ms() + self.ahead_s * 1000
+
+
+async def test_what_was_made_before_the_clock_was_set_back_is_asked_about(sqlite_url: str, sandbox: Sandbox) -> None:
+    """A worker ran on while NTP set a clock right that was hours ahead; another process had died in its handler."""
+    clock, fulfilled = StepClock(), []
+
+    async def handler(order: Order) -> None:
+        fulfilled.append(order.out_order_no)
+
+    async with (
+        Books(sqlite_url, lease=30, clock=clock) as books,
+        sandbox.session(journal=books, backend=books) as omipay,
+    ):
+        await books.create_tables()
+        clock.ahead_s = 3 * 3600
+        await books.sweep(omipay, handler)
+        made = {}
+        for number in ("paid", "claimed", "open"):
+            order = await omipay.make_qr_order(
+                order_name="Tea", amount=450, currency="AUD", out_order_no=number, platform="ALIPAY"
+            )
+            made[number] = order.order_no
+        await sandbox.customer.pays(made["paid"])
+        await sandbox.customer.pays(made["claimed"])
+        assert await books.claim(f"{omipay.m_number}:{made['claimed']}", "a process that died") is Claim.MINE
+        clock.ahead_s = 0
+        await books.sweep(omipay, handler)
+        assert fulfilled == ["paid"]
+        clock.ahead_s = 31
+        await books.sweep(omipay, handler)
+        assert fulfilled == ["paid", "claimed"]
+        waiting = await books.waiting()
+        assert [order.out_order_no for order in waiting] == ["open"]
+        assert waiting[0].due_at - waiting[0].made_at < timedelta(minutes=2)
