@@ -154,8 +154,7 @@ def _list(run: Run, db: str | None) -> None:
 def _line_of_call(entry: JournalEntry) -> str:
     number = entry.out_refund_no or entry.out_order_no
     started = entry.started_at.isoformat(sep=" ", timespec="seconds")
-    parts = (entry.id, started, entry.m_number, entry.endpoint, number, _amount(entry), entry.error)
-    return _columns(*parts)
+    return _columns(entry.id, started, entry.m_number, entry.endpoint, number, _amount(entry), entry.error)
 
 
 def _line_of_order(order: WaitingOrder) -> str:

@@ -174,8 +174,7 @@ class ConfirmedOrders:
             SessionClosed: the session was closed meanwhile.
         """
         last_look_s = 0.0 if timeout is None else last_try_s(timeout)
-        last_look_at = math.inf if timeout is None else self._clock.monotonic() + timeout - last_look_s
-        deadline = last_look_at + last_look_s
+        until = math.inf if timeout is None else self._clock.monotonic() + timeout - last_look_s
         is_last = False
         pause = _FIRST_PAUSE_S
         last_error: OmipayError | None = None
@@ -185,11 +184,8 @@ class ConfirmedOrders:
         try:
             while True:
                 now = self._clock.monotonic()
-                if now >= last_look_at and not is_last:
-                    is_last = True
-                    if now >= deadline:  # something has blocked the event loop: the last look has its time all the same
-                        deadline = now + last_look_s
-                until = deadline if is_last else last_look_at
+                if now >= until and not is_last:  # the last look has its time, also if something has blocked the loop
+                    is_last, until = True, now + last_look_s
                 try:
                     order = self._remembered_order(number) or await self._noted(number, until - now, waiter)
                 except OmipayError as error:
