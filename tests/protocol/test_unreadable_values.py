@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from omipay_async import InvalidReply, OrderStatus, PaymentDeclined
-from tests.support.canned_gateway import read
+from tests.support.canned_gateway import decode, read
 
 pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
@@ -58,14 +58,11 @@ def test_a_field_that_counts_must_be_decodable(damaged: bytes) -> None:
         read("MakeScanOrder", b'{"return_code":"SUCCESS%b","order_no":"TR1"}' % damaged)
 
 
-@pytest.mark.parametrize("depth", [*range(100, 1_000, 50), 20_000, 60_000, 100_000])
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
 @pytest.mark.parametrize("name", ["out_order_no", "success", "order_no", "error_code", "x"])
-def test_however_deeply_a_value_is_nested_the_call_ends_as_others_do(
-    name: str, opens: str, closes: str, depth: int
-) -> None:
+def test_however_deeply_a_value_is_nested_the_call_ends_as_others_do(name: str, opens: str, closes: str) -> None:
     """Some versions of Python read JSON that is nested more deeply than they can print."""
-    body = f'{{"return_code":"SUCCESS","{name}":{opens * depth}1{closes * depth}}}'.encode()
-    for endpoint in ("MakeScanOrder", "QueryOrder"):
-        with pytest.raises(InvalidReply):
-            read(endpoint, body)
+    for depth in (*range(100, 1_000, 50), 20_000, 60_000, 100_000):
+        body = f'{{"return_code":"SUCCESS","{name}":{opens * depth}1{closes * depth}}}'.encode()
+        for endpoint in ("MakeScanOrder", "QueryOrder"):
+            assert isinstance(decode(endpoint, body), InvalidReply), depth

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 async def test_burst(gateway: Gateway, transport: Transport) -> None:
-    """Five thousand reads at once are all answered, with never more than max_in_flight under way."""
+    """A thousand reads at once are all answered, with never more than max_in_flight under way."""
     async with open_session(gateway, transport, timeout=120.0, max_in_flight=20) as omipay:
-        orders = await asyncio.gather(*(omipay.query_order(f"OM-{index}") for index in range(5_000)))
-    assert [order.order_no for order in orders] == [f"OM-{index}" for index in range(5_000)]
+        orders = await asyncio.gather(*(omipay.query_order(f"OM-{index}") for index in range(1_000)))
+    assert [order.order_no for order in orders] == [f"OM-{index}" for index in range(1_000)]
     assert gateway.most_under_way <= 20
-    assert len(gateway.requests) == 5_000
+    assert len(gateway.requests) == 1_000
 
 
 async def test_cancelled_waiter(gateway: Gateway, transport: Transport) -> None:
