@@ -15,7 +15,7 @@ import math
 import pickle
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Self, SupportsIndex, TypeVar
+from typing import Any, Final, Self, SupportsIndex, TypeVar, cast
 from urllib.parse import quote
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ class Secret(str):
         return repr(self)
 
     def __getitem__(self, key: SupportsIndex | slice) -> Secret:
-        """A part is a secret too: of a long local variable, rich and structlog show the beginning."""
+        """A part is a secret too."""
         return Secret(super().__getitem__(key))
 
 
@@ -174,6 +174,10 @@ class ProxyURL(str):
         """Scheme, host and port."""
         before, mark, rest = plain_text(self).rpartition("://")
         return repr(f"{before}{mark}{rest.rpartition('@')[2]}")
+
+    def __getitem__(self, key: SupportsIndex | slice) -> Secret:
+        """A part is a secret: of a long local variable, rich and structlog show the beginning."""
+        return Secret(super().__getitem__(key))
 
 
 def joined(*parts: str) -> Secret:
@@ -192,13 +196,21 @@ def concealed(value: object) -> Secret:
 
 
 def hidden(value: T) -> T | Secret:
-    """An argument that is not checked yet, as a secret if it is a string, so that no frame shows it."""
-    return Secret(value) if isinstance(value, str) else value
+    """An argument that is not checked yet, so that no frame shows it: a string as a secret.
+
+    In the place of anything else that is not None, an object that has only the name of its type: it will be rejected,
+    and the message names no more.
+    """
+    if isinstance(value, str):
+        return Secret(value)
+    return value if value is None else cast("T", type(type(value).__name__, (), {})())
 
 
 def hidden_values(values: T) -> T | dict[Any, Any]:
-    """An argument that is not checked yet: of a mapping the strings as secrets, anything else unchanged."""
-    return {name: hidden(value) for name, value in values.items()} if isinstance(values, Mapping) else values
+    """An argument that is not checked yet: of a mapping the values hidden, except numbers; else hidden itself."""
+    if not isinstance(values, Mapping):
+        return cast("T", hidden(values))
+    return {name: value if isinstance(value, int | float) else hidden(value) for name, value in values.items()}
 
 
 def concealed_all(value: object) -> tuple[Secret, ...]:
@@ -211,6 +223,8 @@ def concealed_all(value: object) -> tuple[Secret, ...]:
     return (concealed(value),)
 
 
-def concealed_proxy(proxy: T) -> T | ProxyURL:
-    """``proxy`` with its password hidden if it is a string; httpx's own objects hide theirs."""
-    return ProxyURL(plain_text(proxy)) if isinstance(proxy, str) else proxy
+def concealed_proxy(proxy: T) -> T | Secret | ProxyURL:
+    """``proxy`` with its password hidden if it is a string, or bytes or a mapping; httpx's own objects hide theirs."""
+    if isinstance(proxy, str):
+        return ProxyURL(plain_text(proxy))
+    return hidden(proxy) if isinstance(proxy, Iterable) else proxy

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -37,6 +38,9 @@ from .support.canaries import (
 from .support.canned_gateway import ORDER
 from .support.frames import shown_by, shown_by_stack
 from .support.untyped import untyped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 async def frames_of(omipay: AsyncOmipay, name: str) -> list[str]:
@@ -97,6 +101,27 @@ async def test_no_frame_shows_a_payment_code_or_an_openid(echo: Echo, answer: st
     search(shown, {CODE, OPENID, "134canary%2Bcode%2F567"})
 
 
+@pytest.mark.parametrize("kind", [int, str.encode, lambda code: bytearray(code, "ascii"), lambda code: [code], Decimal])
+async def test_no_frame_shows_a_secret_of_the_wrong_type(echo: Echo, kind: Callable[[str], object]) -> None:
+    """It is rejected, and the message names the type alone."""
+    code = "134567890123456789"
+    given = untyped(kind(code))
+    async with session(None, echo.base_url) as omipay:
+        for call in (
+            omipay.make_scan_order(**ORDER, qrcode=given, pos_no="till-1"),
+            omipay.make_applet_order(**ORDER, app_id="wx2", customer_id=given),
+            omipay.call("ConfirmCheckOut", {"token": untyped([given])}),
+            omipay.call("ConfirmCheckOut", given),
+        ):
+            with pytest.raises(InvalidRequest, match=r"not (int|bytes|bytearray|list|Decimal)$") as refused:
+                await call
+            search(shown_by(refused.value), {code})
+        with pytest.raises(InvalidRequest, match=f"not {type(given).__name__}$") as refused:
+            omipay.parse_wechat_login(given)
+        search(shown_by(refused.value), {code})
+    assert echo.targets == []
+
+
 @pytest.mark.parametrize(
     "more", ["&openid=another", "&error_code=X&success=false", "&return_code=FAIL", "&x=" + "y" * 70_000]
 )
@@ -116,10 +141,12 @@ def test_no_frame_shows_the_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch,
     url = url.format("canary-password")
     with pytest.raises(ConfigurationError) as given:
         AsyncOmipay("123456", KEY, proxy=url)
+    with pytest.raises(ConfigurationError) as mapping:
+        AsyncOmipay("123456", KEY, proxy=untyped({"https://": url}))
     monkeypatch.setenv("HTTPS_PROXY", url)
     with pytest.raises(ConfigurationError) as variable:
         AsyncOmipay("123456", KEY)
-    frames = [*shown_by(given.value), *shown_by(variable.value)]
+    frames = [*shown_by(given.value), *shown_by(mapping.value), *shown_by(variable.value)]
     assert frames
     search(frames, {"canary-password"})
 

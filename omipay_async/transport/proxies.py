@@ -115,7 +115,7 @@ def _given(proxy: object) -> Proxy:
 def _checked(name: str, url: ProxyURL) -> ProxyURL:
     """``url`` if it can be used. ``socks://``, as GNOME and others write it, is read as ``socks5://``."""
     if url.lower().startswith("socks://"):
-        url = ProxyURL(f"socks5{url[len('socks') :]}")
+        url = ProxyURL(f"socks5{plain_text(url)[len('socks') :]}")
     scheme = _usable_scheme(url)
     if scheme is None:
         message = f"{name} is not the URL of a proxy"  # without its value, which may contain a password
