@@ -53,7 +53,7 @@ def pages(env: BrowserEnv) -> dict[str, str]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [320, 768, 1280])
 def test_every_page_can_be_read(browser: Browser, pages: dict[str, str], width: int, language: str, dark: bool) -> None:
     """Nothing is wider than the screen, each text stands out, each control has a name, and there is one h1."""
     with browser.screen(width, dark=dark):

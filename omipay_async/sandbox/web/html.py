@@ -80,7 +80,7 @@ main form[role=search] { flex-wrap: nowrap; white-space: nowrap; }
   table { font-size: .9rem; } thead { display: none; } tr { border-top: 1px solid var(--line); padding: .5rem 0; }
   tbody { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); gap: 0 2rem; }
   td { display: flex; gap: .75rem; border: 0; padding: .1rem 0; max-width: 100%; overflow-wrap: anywhere; }
-  td:empty { display: none; } td time { white-space: normal; }
+  td:empty { display: none; } td time, td button { white-space: normal; }
   td::before { content: attr(data-head); flex: 0 0 5.6rem; font-size: .85rem; color: var(--soft); }
 }
 @media (max-width: 44rem) {
