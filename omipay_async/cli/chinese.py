@@ -110,8 +110,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "check OMIPAY_BASE_URL, this machine's network and its name server": (
             "请检查 OMIPAY_BASE_URL、本机网络和域名服务器"
         ),
-        "the CA certificates are out of date, somebody intercepts the connection, or this machine's clock is wrong": (
-            "CA 证书已过期、连接被拦截，或本机时钟有误"
+        "the certificate there or those here are out of date, the connection is intercepted, or the clock is wrong": (
+            "对方证书或本机 CA 证书已过期、连接被拦截，或时钟有误"
         ),
         "a firewall blocks it, or nothing listens there": "可能被防火墙阻止，或该端口没有程序监听",
         "no connection to {}, port {}: {}": "无法连接 {}，端口 {}：{}",

@@ -54,6 +54,8 @@ _KEY: Final = sentence("key")
 _TIMEOUT_S: Final = 10.0
 _LARGEST_OFFSET_S: Final = 60.0
 """The gateway rejects five minutes (CN 2.1). A clock that is one minute off is not set by NTP, and may get there."""
+_TROUBLE: Final = 429
+"""From this HTTP status on the address may well be right: the gateway is overloaded, or out of order."""
 
 _KEY_ADVICE: Final[dict[str, str]] = {
     ErrorCode.SIGN_ERROR: sentence(
@@ -176,7 +178,7 @@ async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
             _, writer = await asyncio.open_connection(host, port, ssl=context if secure else None)
     except ssl.SSLError as error:
         advice = sentence(
-            "the CA certificates are out of date, somebody intercepts the connection, or this machine's clock is wrong"
+            "the certificate there or those here are out of date, the connection is intercepted, or the clock is wrong"
         )
         return Finding("TLS", False, getattr(error, "verify_message", "") or str(error.reason), advice, Exit.NO_ANSWER)
     except OSError as error:  # TimeoutError is one
@@ -218,11 +220,11 @@ async def key(omipay: AsyncOmipay) -> Finding:
         rate = await omipay.get_exchange_rate("AUD", "CNY")
     except AuthenticationError as error:
         return Finding(_KEY, False, str(error), _KEY_ADVICE.get(error.error_code, ""), Exit.REFUSED)
-    except InvalidReply as error:
-        advice = sentence("OMIPAY_BASE_URL must end in /omipay/api; if it does, try again later")
+    except (InvalidReply, TransportError, GatewayError) as error:
+        advice = sentence("no usable answer: try again later")
+        if isinstance(error, InvalidReply) and (error.status or 0) < _TROUBLE:
+            advice = sentence("OMIPAY_BASE_URL must end in /omipay/api; if it does, try again later")
         return Finding(_KEY, False, str(error), advice, Exit.NO_ANSWER)
-    except (TransportError, GatewayError) as error:
-        return Finding(_KEY, False, str(error), sentence("no usable answer: try again later"), Exit.NO_ANSWER)
     except APIError as error:
         return Finding(_KEY, True, sentence("accepted, although the gateway gave no rate: {}", error.error_code))
     return Finding(_KEY, True, sentence("accepted: 1 AUD = {:f} CNY", rate.rate))

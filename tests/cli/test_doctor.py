@@ -188,12 +188,13 @@ def test_a_key_that_is_accepted_without_a_rate_is_ok(doctored: Cli) -> None:
     assert "although the gateway gave no rate: CURRENCY_ERROR" in ended.out
 
 
-def test_an_error_of_the_gateway_is_exit_code_4(doctored: Cli) -> None:
-    """The key may be right."""
-    doctored.sandbox.faults.add(Fault.SYSTEM_ERROR)
+@pytest.mark.parametrize("fault", [Fault.SYSTEM_ERROR, Fault.BAD_GATEWAY])
+def test_an_error_of_the_gateway_is_exit_code_4(doctored: Cli, fault: Fault) -> None:
+    """The key and the address may be right."""
+    doctored.sandbox.faults.add(fault)
     ended = doctored("doctor")
     assert ended.code == 4
-    assert "try again later" in ended.out
+    assert "no usable answer: try again later" in ended.out
 
 
 def test_a_reply_that_is_not_the_gateways_leads_to_the_address(doctored: Cli) -> None:
