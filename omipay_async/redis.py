@@ -262,16 +262,17 @@ class RedisBackend:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _listen_once(self, on_wake: Callable[[str], object], attempted: asyncio.Event) -> NoReturn:
-        """Listen until the connection fails. Raises what it failed with."""
+        """Listen until the connection fails, or this is cancelled. Raises what it failed with."""
         async with self._redis().pubsub() as pubsub:
             async with asyncio.timeout(_ANSWER_S):
                 await pubsub.subscribe(self._channel)
-            while True:
+            while not caller_was_cancelled():  # redis may swallow that, by the asyncio.wait_for of Python 3.11
                 message = await _next_message(pubsub)
                 attempted.set()
                 if message["type"] == "message":
                     # By the event loop, so that it reports what the callback raises and this goes on.
                     asyncio.get_running_loop().call_soon(on_wake, _as_text(message["data"]))
+        raise asyncio.CancelledError
 
 
 async def _next_message(pubsub: PubSub) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sys
 import traceback
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -120,3 +122,34 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigurationError, match=r"omipay-async\[redis\]"):
         RedisBackend("redis://127.0.0.1")
+
+
+class SwallowsCancellation:
+    """A subscription that ends well although it was cancelled, as with the ``asyncio.wait_for`` of Python 3.11."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def subscribe(self, channel: str) -> None:
+        """Subscribe when it is cancelled."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def get_message(self, *, timeout: float) -> None:
+        """Never receive anything."""
+        await asyncio.Event().wait()
+
+
+async def test_a_listener_ends_although_its_client_swallows_the_cancellation() -> None:
+    """A session that is closed just after it has begun to listen does not wait, and leaves no connection behind."""
+    client: Any = Mock(pubsub=Mock(side_effect=SwallowsCancellation))
+    entering = asyncio.ensure_future(RedisBackend(client).listen(print).__aenter__())
+    while not client.pubsub.called:
+        await asyncio.sleep(0)
+    entering.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait((entering,))
+    assert entering.cancelled()
