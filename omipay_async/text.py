@@ -4,6 +4,10 @@ pickled, and secrets. No I/O.
 Text from the gateway, a proxy or a stranger is escaped here before it is put in a message, a log record, an event, a
 terminal or a page. Characters that control a terminal or a log reader, that change the order of what a person reads, or
 that are invisible are written as JSON escapes (``\\u001b``), so that JSON text is still the same JSON afterwards.
+
+Error trackers show the local variables of every frame of a traceback. So a key, a payment code or a signature is a
+:class:`Secret` from the first line that has it. And some errors are raised only after the ``except`` block has ended:
+within it, they would have the first error as their context, and with it the frames in which the text can be seen.
 """
 
 from __future__ import annotations
