@@ -225,7 +225,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             await self._wake_ups.aclose()
             await self._polling.aclose()
             await self._receiver.drain(self._gateway.timeout)
-            await self._executor.ended()
+            await self._executor.wait_closed()
         finally:
             await self._client.aclose()
 

@@ -63,7 +63,7 @@ class CallExecutor:
     random: Callable[[], float]
     journal: CallJournal | None
     _calls: set[CallState] = attrs.field(factory=set)
-    _ended: asyncio.Event | None = None
+    _all_ended: asyncio.Event | None = None
 
     @property
     def clock(self) -> Clock:
@@ -77,16 +77,16 @@ class CallExecutor:
             OmipayError: as the tables in ``retries`` and ``outcomes`` describe.
         """
         call = CallState.begin(self.clock, request, query, priority, timeout)
-        ended: Any | OmipayError = None
+        result: Any | OmipayError = None
         try:
-            ended = await self._result(call)
-            await self._report_end(call, ended)
-            if isinstance(ended, OmipayError):
-                raise ended
-            return ended
+            result = await self._result(call)
+            await self._report_end(call, result)
+            if isinstance(result, OmipayError):
+                raise result
+            return result
         finally:
             self._leave(call)
-            del ended  # the traceback of an error refers to this frame: both would stay in memory, as in ``_leave``
+            del result  # the traceback of an error refers to this frame: both would stay in memory, as in ``_leave``
 
     async def _result(self, call: CallState) -> Any | OmipayError:
         try:
@@ -104,13 +104,13 @@ class CallExecutor:
     # The hook and the clock are the user's. Even if one of them raises what must not be caught, such as
     # KeyboardInterrupt, the end of the call is written down.
 
-    async def _report_end(self, call: CallState, ended: Any | OmipayError) -> None:
-        error, result = (ended, None) if isinstance(ended, OmipayError) else (None, ended)
+    async def _report_end(self, call: CallState, result: Any | OmipayError) -> None:
+        error, reply = (result, None) if isinstance(result, OmipayError) else (None, result)
         try:
-            self.observer.call_ended(call, error, result)
+            self.observer.call_ended(call, error, reply)
         finally:
             if self.journal is not None:
-                await self.journal.close(call, error, result)
+                await self.journal.close(call, error, reply)
 
     def _report_interruption(self, call: CallState, error: BaseException) -> None:
         try:
@@ -128,8 +128,8 @@ class CallExecutor:
     def _leave(self, call: CallState) -> None:
         call.attempt = None  # it refers to the call: both would stay in memory until garbage is collected
         self._calls.discard(call)
-        if self._ended is not None and not self._calls:
-            self._ended.set()
+        if self._all_ended is not None and not self._calls:
+            self._all_ended.set()
 
     # -- attempts ---------------------------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class CallExecutor:
         call.attempt = Attempt(
             call.request.endpoint,
             node,
-            new_signed_query=lambda: self._sign(call),
+            new_signed_query=lambda: self._signed_query(call),
             secrets=call.request.secrets,
             scope=call.scope,
             clock=self.clock,
@@ -229,7 +229,7 @@ class CallExecutor:
         )
         return await self.client.exchange(slot, call.attempt)
 
-    def _sign(self, call: CallState) -> Secret:
+    def _signed_query(self, call: CallState) -> Secret:
         query, call.signed_ms, secrets = self.sign()
         call.request.secrets += secrets
         return joined(call.query, "&", query) if call.query else query
@@ -284,7 +284,7 @@ class CallExecutor:
     def leave_loop(self) -> None:
         """Forget what was under way in an event loop that has ended."""
         self._calls.clear()
-        self._ended = None
+        self._all_ended = None
 
     def close(self) -> None:
         """End all reads, and the money calls that certainly have not reached the gateway."""
@@ -292,10 +292,10 @@ class CallExecutor:
             if call.scope is not None and not (call.moves_money and call.may_have_arrived):
                 call.scope.end(CancelReason.CLOSED)
 
-    async def ended(self) -> None:
+    async def wait_closed(self) -> None:
         """Return once no call is under way. The deadlines of the calls limit how long this takes."""
         if self._calls and self.life.is_here():
-            self._ended = self._ended or asyncio.Event()
-            await self._ended.wait()
+            self._all_ended = self._all_ended or asyncio.Event()
+            await self._all_ended.wait()
         if self.journal is not None:
             await self.journal.drain()

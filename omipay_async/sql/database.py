@@ -1,4 +1,4 @@
-"""Runs the transactions of the books: each within a time limit, again if nothing was done, with one clear error.
+"""Runs the transactions of the books: within a time limit, again where ``failures`` allows it, with one clear error.
 
 A transaction is a function of a connection, and may be run again. It runs in a task (``tasks``), so that its caller can
 leave, and its errors are those of ``failures``.
