@@ -23,8 +23,15 @@ class Closing:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Let ``close`` run, and do not wait for it."""
-        task = asyncio.get_running_loop().create_task(_closed(close))
+        """Let ``close`` run, and do not wait for it.
+
+        If a call's coroutine is closed after its event loop, nothing can be closed any more.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        task = loop.create_task(_closed(close))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
