@@ -235,7 +235,7 @@ def _receiver(
             m_number=m_number,
             life=executor.life,
             wake_ups=wake_ups,
-            wake_polls=polling.confirmed,
+            wake_polls=polling.wake,
             converter=executor.converter,
             journal=options.journal,
         ),

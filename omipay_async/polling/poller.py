@@ -254,7 +254,7 @@ class Poller:
 
     def _question_ended(self, subject: Subject[S], question: asyncio.Future[S]) -> None:
         subject.question = None
-        self._scheduler.answered()
+        self._scheduler.question_ended()
         if not question.cancelled():
             self._deliver(subject, question)
         if not self._life.closed:
@@ -274,7 +274,7 @@ class Poller:
 
     def _plan(self, subject: Subject[Any], now: float) -> None:
         for waiter in subject.waiters:
-            waiter.asked(now)
+            waiter.question_ended(now)
             self._update_timetable(waiter)
         if subject.is_outdated and not subject.is_settled:
             self._scheduler.ask_first(subject)

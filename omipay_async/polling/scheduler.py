@@ -137,7 +137,7 @@ class Scheduler(Generic[T]):
             self.under_way += 1
         return subject
 
-    def answered(self) -> None:
+    def question_ended(self) -> None:
         """Note that a question has ended, whether or not it was answered."""
         self.under_way -= 1
 

@@ -132,7 +132,7 @@ class PollingService:
             )
         )
 
-    def confirmed(self, order: Order) -> None:
+    def wake(self, order: Order) -> None:
         """End the polls of ``order``, which the gateway has confirmed as paid."""
         self._poller.wake(self.orders, order.order_no, order)
 

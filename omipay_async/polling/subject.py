@@ -239,7 +239,7 @@ class Waiter(Generic[S]):
             self.schedule = self.schedule.with_last_question(now)
         return passed
 
-    def asked(self, now: float) -> None:
+    def question_ended(self, now: float) -> None:
         """Note that a question has ended: the next instant is the last question, or the deadline if it was that one.
 
         An answer read after the deadline may be from before something blocked the event loop: it is not the last.

@@ -59,7 +59,7 @@ class Tasks:
     def start(self, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         """Begin a task. It goes on when its caller leaves."""
         self.check_loop()
-        task = asyncio.create_task(self._held(work))
+        task = asyncio.create_task(self._with_clock_held(work))
         self.under_way.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -93,7 +93,7 @@ class Tasks:
             message = "these books were used in another event loop before: make Books for each event loop"
             raise ConfigurationError(message)
 
-    async def _held(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _with_clock_held(self, work: Callable[[], Awaitable[T]]) -> T:
         """A test's clock cannot see a wait for a database, and makes no jumps meanwhile."""
         with held(self._clock):
             return await work()

@@ -77,8 +77,8 @@ class Attempt:
     _fresh_until: Deadline | None = attrs.field(default=None, init=False)
 
     @property
-    def travels_alone(self) -> bool:
-        """Whether it needs a connection of its own, as a money call does."""
+    def moves_money(self) -> bool:
+        """Whether it is a money call, which needs a connection of its own and must not be sent twice."""
         return self.send_by is not None
 
     @property
@@ -128,7 +128,7 @@ class Attempt:
         self.progress = Progress.SENT
 
     def _ensure_first(self) -> None:
-        if self.travels_alone and self.progress is Progress.SENT:
+        if self.moves_money and self.progress is Progress.SENT:
             raise SentAlreadyError("a transport tried to send it once more")
 
 

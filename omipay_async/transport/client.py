@@ -147,7 +147,7 @@ class HTTPClient:
 
     async def _exchange_directly(self, slot: Slot, attempt: Attempt) -> Received | Failed:
         send = self._send_over_network()
-        if not attempt.travels_alone:
+        if not attempt.moves_money:
             attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock)
         try:
             got = await self._try(attempt, send)
@@ -174,7 +174,7 @@ class HTTPClient:
     def _keep(self, slot: Slot, attempt: Attempt) -> None:
         """Keep the connection over which a whole reply came, if another request may go over it."""
         connection = attempt.connection
-        if connection is not None and connection.is_idle and not attempt.travels_alone and not self._is_closed():
+        if connection is not None and connection.is_idle and not attempt.moves_money and not self._is_closed():
             slot.keep_connection(connection, attempt.clock)
 
     async def _exchange_over_httpcore(self, proxy: Proxy | None, attempt: Attempt) -> Received | Failed:

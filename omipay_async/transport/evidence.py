@@ -71,7 +71,7 @@ def failed(
 
 def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
     """The failure of an attempt whose scope was cancelled."""
-    if why is CancelReason.CLOSED and not (attempt.travels_alone and attempt.may_have_arrived):
+    if why is CancelReason.CLOSED and not (attempt.moves_money and attempt.may_have_arrived):
         return session_closed()
     if attempt.may_have_arrived:
         message = f"{attempt.endpoint.name}: no answer in time"

@@ -132,7 +132,7 @@ class _Signed(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         del request  # it was to be seen, not to be sent
-        if self._is_used and self._attempt.travels_alone:
+        if self._is_used and self._attempt.moves_money:
             raise SentAlreadyError("what has patched the client tried to send it once more")
         self._is_used = True
         response = await self._route.send(self._attempt)

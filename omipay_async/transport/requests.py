@@ -56,11 +56,11 @@ class Requests:
 
     def head(self, attempt: Attempt) -> tuple[bytes, RawHeaders]:
         """Method and headers, for our own connections."""
-        return attempt.endpoint.method.encode(), self._headers(attempt, closes=attempt.travels_alone)
+        return attempt.endpoint.method.encode(), self._headers(attempt, closes=attempt.moves_money)
 
     def unsigned(self, attempt: Attempt) -> httpx.Request:
         """The request as others may see it: it is never sent."""
-        return self._bare(attempt, address_of(attempt), closes=attempt.travels_alone)
+        return self._bare(attempt, address_of(attempt), closes=attempt.moves_money)
 
     def for_watched_transport(self, attempt: Attempt) -> httpx.Request:
         """The request that programs see which have patched httpx, over our own connections: its URL is not signed."""

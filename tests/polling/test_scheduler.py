@@ -30,7 +30,7 @@ def take_all(scheduler: Scheduler[Order], now: float = 0.0) -> list[str]:
     """The names of all that can be taken now, each answered at once."""
     names = []
     while (order := scheduler.take(now)) is not None:
-        scheduler.answered()
+        scheduler.question_ended()
         names.append(order.name)
     return names
 
@@ -58,7 +58,7 @@ def test_a_question_that_ends_at_the_last_instant_is_the_last(ended: float, foll
     """A question that ended before is followed by another one."""
     schedule = Schedule.begin(0, first_wait=5, interval=5, timeout=12)
     waiter: Waiter[Any] = Waiter(Subject(untyped(None), "TR1"), schedule, {})
-    waiter.asked(ended)
+    waiter.question_ended(ended)
     assert waiter.next_time == following
 
 
@@ -77,8 +77,8 @@ def test_new_orders_go_before_everything_and_last_questions_take_turns_with_repe
     assert [order.name for order in taken if order] == ["new0", "new1"]
     assert scheduler.take(100) is None
     assert scheduler.next_time(100) == math.inf
-    scheduler.answered()
-    scheduler.answered()
+    scheduler.question_ended()
+    scheduler.question_ended()
     assert scheduler.next_time(100) == 100
     assert take_all(scheduler, 100) == ["new2", "repeat0", "last0", "repeat1", "last1", "repeat2", "last2"]
 
@@ -150,7 +150,7 @@ def crowd(intervals: dict[str, float], *, at_once: int, latency: float, seconds:
         now = min(answers[0][0] if answers else math.inf, scheduler.next_time(now))
         while answers and answers[0][0] <= now:
             order = answers.pop(0)[1]
-            scheduler.answered()
+            scheduler.question_ended()
             scheduler.repeat(order, intervals[order.name], now)
     return asked
 
@@ -222,7 +222,7 @@ def test_the_rules_hold_in_any_order_of_events(steps: list[tuple[str, int, float
             new.discard(order)
             waiting.discard(order)
         elif step == "answer" and under_way:
-            scheduler.answered()
+            scheduler.question_ended()
             answered = under_way.pop(0)
             scheduler.repeat(answered, 0.1 + seconds, now)
             waiting.add(answered)
