@@ -266,7 +266,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             OutcomeUnknown: do not repeat it: a person looks it up in the back office.
         """
         params = hidden_values(params)  # in this frame too: some may be payment codes
-        return await self._gateway.call_unknown(endpoint, params, safety, timeout=timeout)
+        return await self._gateway.call_general(endpoint, params, safety, timeout=timeout)
 
     async def settle(
         self,

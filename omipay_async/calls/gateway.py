@@ -75,11 +75,11 @@ class Gateway:
 
         return ask
 
-    async def call_unknown(
+    async def call_general(
         self, endpoint: str, params: Mapping[str, Any], safety: Safety | str, *, timeout: float | None
     ) -> dict[str, Any]:
         """Call an endpoint that this library does not know, and return its reply unchanged."""
-        called = validation.unknown_endpoint(safety)
+        called = validation.rejected_endpoint(safety)
         try:
             called = validation.general_endpoint(endpoint, safety)
             query, has_language = validation.general_query(params)

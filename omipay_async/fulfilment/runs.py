@@ -75,7 +75,7 @@ class Run:
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work: asyncio.Task[object] | None = None
-        self.awaited: list[Run] = []
+        self.awaited_runs: list[Run] = []
         """The other runs that its handler waits for."""
 
     @property
@@ -90,7 +90,7 @@ class Run:
 
     def waits_for(self, other: Run) -> bool:
         """Whether this run cannot end before ``other`` does. (No run waits for itself, so the search ends.)"""
-        return self is other or any(run.waits_for(other) for run in self.awaited)
+        return self is other or any(run.waits_for(other) for run in self.awaited_runs)
 
     def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
         """Begin. The task is created directly, because a loop's task factory may run a task before it is known here."""
@@ -102,13 +102,13 @@ class Run:
         runs = within()
         self.waiting += 1
         for own in runs:
-            own.awaited.append(self)
+            own.awaited_runs.append(self)
         try:
             await wait(self._clock, (self.task,), None if deadline is None else deadline - self._clock.monotonic())
         finally:
             self.waiting -= 1
             for own in runs:
-                own.awaited.remove(self)
+                own.awaited_runs.remove(self)
 
     def close(self) -> None:
         """End the wait for another process's claim. A run of an event loop that has ended does not wait any more."""

@@ -245,7 +245,7 @@ _UNDOCUMENTED: Final[Endpoint[Any]] = Endpoint(
 )
 
 
-def unknown_endpoint(safety: object) -> Endpoint[dict[str, Any]]:
+def rejected_endpoint(safety: object) -> Endpoint[dict[str, Any]]:
     """The endpoint in reports of a call whose own endpoint was rejected."""
     is_read = isinstance(safety, str) and plain_text(safety) == Safety.READ
     return Endpoint("call", Safety.READ if is_read else Safety.MONEY, (), reply=dict)

@@ -233,7 +233,7 @@ def test_a_call_whose_endpoint_was_rejected_counts_as_money_unless_it_was_a_read
     safety: object, expected: Safety
 ) -> None:
     """In its event and its error, which name it ``call``."""
-    endpoint = validation.unknown_endpoint(safety)
+    endpoint = validation.rejected_endpoint(safety)
     assert (endpoint.name, endpoint.safety) == ("call", expected)
 
 
