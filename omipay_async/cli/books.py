@@ -6,6 +6,7 @@ Typer reads the annotations. SQLAlchemy is imported when a job runs, not when ``
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
@@ -189,9 +190,23 @@ def _sweep(run: Run, db: str | None, limit: int) -> Exit:
         async with opened as books:
             return await books.sweep(omipay, None, limit=limit)
 
-    report = run.ask(ask)
+    last, logger = _LastWarning(logging.WARNING), logging.getLogger("omipay_async")
+    logger.addHandler(last)
+    try:
+        report = run.ask(ask)
+    finally:
+        logger.removeHandler(last)
     run.show(attrs.asdict(report))
     if not report.errors:
         return Exit.DONE
-    complain(sentence("orders that could not be asked about: {}", report.errors))
+    complain(sentence("orders that could not be asked about: {}; the last one: {}", report.errors, last.text))
     return Exit.NO_ANSWER
+
+
+class _LastWarning(logging.Handler):
+    """Remembers the last warning of a sweep, which says why it could not ask about an order."""
+
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()

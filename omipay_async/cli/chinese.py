@@ -75,7 +75,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "Calls whose result nobody knows: {}": "结果未知的调用：{} 笔",
         "Orders that are not paid or not fulfilled yet: {}": "尚未支付或尚未处理的订单：{} 笔",
         "next query at {}": "下次查询 {}",
-        "orders that could not be asked about: {}": "未能查询的订单：{} 笔",
+        "orders that could not be asked about: {}; the last one: {}": "未能查询的订单：{} 笔；最后一笔：{}",
         "--db or OMIPAY_BOOKS_URL must be the URL of the books, such as sqlite:///omipay.db": (
             "请用 --db 或 OMIPAY_BOOKS_URL 指明账本的位置，例如 sqlite:///omipay.db"
         ),

@@ -209,7 +209,7 @@ def test_a_sweep_asks_and_marks(cli: Cli, db: str) -> None:
 
 
 def test_a_sweep_that_could_not_ask_says_so(cli: Cli, db: str) -> None:
-    """With exit code 4, for whoever starts it from a timetable. The report is printed all the same."""
+    """With exit code 4, for whoever starts it from a timetable, and why. The report is printed all the same."""
 
     async def write(books: Books) -> None:
         await books.closing(entry("T1", m_number=cli.sandbox.merchant.m_number, outcome=DONE, order_no="TR0"))
@@ -219,4 +219,4 @@ def test_a_sweep_that_could_not_ask_says_so(cli: Cli, db: str) -> None:
     ended = cli("books", "sweep", "--db", db, "--json")
     assert ended.document == {"fulfilled": 0, "waiting": 0, "failed": 0, "errors": 1, "unresolved": 0}
     assert ended.code == 4
-    assert "orders that could not be asked about: 1" in ended.complaint
+    assert "could not be asked about: 1; the last one: order TR0: the gateway does not know it" in ended.complaint
