@@ -188,8 +188,8 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
                 await sandbox.customer.pays(order_no)
             await start(*engine.worker)
             await start(*engine.worker)
-            (tmp_path / "sweep.py").write_text(engine.sweep, encoding="utf-8")
-            await start("sweep.py")
+            if engine.sweep:
+                await start("-c", engine.sweep)
             await eventually(lambda: set(effects(database)) == set(paid), 120)
     assert len(effects(database)) == PAID
 

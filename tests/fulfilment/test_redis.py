@@ -354,10 +354,10 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
     fragile: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A connection is dead if a PING is not answered."""
-    monkeypatch.setattr(backend_module, "_PING_AFTER_S", 0.05)
+    monkeypatch.setattr(backend_module, "_PING_AFTER_S", 0.2)
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with RedisBackend(fragile.url) as backend, backend.listen(woken.put_nowait):
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         assert not caplog.records
         fragile.freeze()
         await logged(caplog)
