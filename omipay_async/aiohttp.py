@@ -47,14 +47,13 @@ def session_context(
     """
     if not isinstance(key, web.AppKey):
         raise ConfigurationError("key must be an aiohttp.web.AppKey")
-    kept: AsyncOmipay | None = None
 
     async def context(app: web.Application) -> AsyncIterator[None]:
-        nonlocal kept
-        if app.get(key) is not kept:
+        kept = app.get(key)
+        if kept is not None and not kept.is_closed:  # a closed one is from an earlier run of this app
             raise name_taken(f"app[{key!r}]", "session_context(factory, key=...)")
         async with await resolve_session(factory) as omipay:
-            app[key] = kept = omipay
+            app[key] = omipay
             yield
 
     return context

@@ -93,6 +93,33 @@ async def test_a_second_session_under_one_key_is_refused_at_the_start(session: S
     assert (session.closed, second.opened) == (1, 0)
 
 
+async def test_one_context_may_serve_several_apps(handler: Handler) -> None:
+    """Each has its own session, as the apps of a suite's tests have, and an app beside its sub-application."""
+    context = session_context(lambda: cast("Any", Session()))
+    for _ in range(2):
+        app, payments = shop(OMIPAY, handler), shop(OMIPAY, handler)
+        app.cleanup_ctx.append(context)
+        payments.cleanup_ctx.append(context)
+        app.add_subapp("/payments", payments)
+        async with served_by_aiohttp(app) as port:
+            await exchange(port, b"parent", path="/omipay/notify")
+            await exchange(port, b"payments", path="/payments/omipay/notify")
+            kept = [cast("Session", each[OMIPAY]) for each in (app, payments)]
+            assert [(each.bodies, each.is_closed) for each in kept] == [([b"parent"], False), ([b"payments"], False)]
+        assert all(each.is_closed for each in kept)
+
+
+@pytest.mark.filterwarnings("ignore:Changing state of started or joined application:DeprecationWarning")
+async def test_an_app_may_start_again(session: Session, handler: Handler) -> None:
+    """The session of its first run is closed by then."""
+    app = shop(OMIPAY, handler)
+    app.cleanup_ctx.append(session_context(lambda: cast("Any", session)))
+    for _ in range(2):
+        async with served_by_aiohttp(app) as port:
+            assert (await exchange(port, b"{}")).body == SUCCESS
+    assert (session.opened, session.closed) == (2, 2)
+
+
 @pytest.mark.parametrize("key", ["omipay", None])
 def test_a_key_is_an_app_key(key: Any) -> None:
     """A plain string is rejected."""

@@ -32,6 +32,11 @@ class Session:
     async def __aexit__(self, *_: object) -> None:
         self.closed += 1
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed as often as it was opened."""
+        return self.closed == self.opened
+
     async def receive_notification(
         self, body: bytes, handler: Callable[[Order], Awaitable[object]]
     ) -> NotificationReply:
