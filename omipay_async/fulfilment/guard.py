@@ -93,7 +93,8 @@ class OnceGuard:
                 return False
         if self._closed:
             raise session_closed(order.order_no)
-        run = Run(Lease(self._backend, self._clock, key, self._unsettled), self._clock, order.order_no)
+        lease = Lease(self._backend, self._clock, key, order.order_no, self._unsettled)
+        run = Run(lease, self._clock, order.order_no)
         run.start(functools.partial(handler, order), deadline)
         self._runs[key] = run
         run.task.add_done_callback(lambda _: self._ended(key, run))

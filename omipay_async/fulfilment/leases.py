@@ -93,11 +93,14 @@ def _shorten(remembered: dict[str, Any], most: int) -> None:
 
 
 class Lease:
-    """The requests of one owner for one order. ``owner`` is unique to a run."""
+    """The requests of one owner for one order. ``owner`` is unique to a run.
 
-    def __init__(self, backend: Backend, clock: Clock, key: str, unsettled: Unsettled) -> None:
+    ``key`` is the same for every spelling of the order's number; texts have it as the gateway spells it, ``order_no``.
+    """
+
+    def __init__(self, backend: Backend, clock: Clock, key: str, order_no: str, unsettled: Unsettled) -> None:
         self.key = key
-        self._order_no = key.partition(":")[2]
+        self._order_no = order_no
         self.owner = secrets.token_hex(16)
         self.lost = False
         """Whether the lease may have ended while the handler ran."""

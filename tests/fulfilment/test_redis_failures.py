@@ -378,7 +378,7 @@ async def test_a_claim_does_not_fail_because_the_policy_cannot_be_asked_for(monk
     backend = RedisBackend(redis.asyncio.Redis(port=1), lease=3)
     monkeypatch.setattr(backend._client, "eval", AsyncMock(return_value="MINE"))
     monkeypatch.setattr(backend._client, "info", lambda _: asyncio.Event().wait())
-    lease = Lease(backend, SystemClock(), KEY, Unsettled())
+    lease = Lease(backend, SystemClock(), KEY, "TR1", Unsettled())
     assert await lease.claim() is Claim.MINE
 
 
