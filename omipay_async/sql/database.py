@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -23,8 +24,8 @@ from sqlalchemy.pool import StaticPool
 
 from omipay_async.clock import held
 
-from .engines import Dialect, begin_immediately, checked_engine, dispose, made_engine
-from .failures import DATABASE_ERRORS, NotConnectedError, repeated
+from .engines import BUSY_S, Dialect, begin_immediately, checked_engine, dispose, made_engine
+from .failures import DATABASE_ERRORS, NotConnectedError, is_server_full, repeated
 from .held import HeldConnections
 from .tasks import Tasks
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_FULL_PAUSE_S: Final = 0.1
+"""How long to wait before a server that had no connection left is asked for one again."""
 _within_effect: Final[contextvars.ContextVar[object]] = contextvars.ContextVar("omipay_books_effect", default=None)
 
 
@@ -176,10 +179,16 @@ class Database:
             yield connection
 
     async def _connect(self) -> AsyncConnection:
-        try:
-            with self.tasks.connecting():
-                return await self._engine.connect()
-        except DATABASE_ERRORS:
-            raise
-        except (TypeError, ValueError, OverflowError) as error:  # of a host or an option that it cannot use
-            raise NotConnectedError(error) from None
+        """A connection of the pool. If the server has none left, wait for one, as for one of a pool that is empty."""
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                with self.tasks.connecting():
+                    return await self._engine.connect()
+            except DATABASE_ERRORS as error:
+                if not is_server_full(error) or time.monotonic() > deadline:
+                    raise
+            except (TypeError, ValueError, OverflowError) as error:  # of a host or an option that it cannot use
+                raise NotConnectedError(error) from None
+            await asyncio.sleep(_FULL_PAUSE_S)
+            self.tasks.check_wanted()

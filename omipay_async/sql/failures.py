@@ -41,6 +41,7 @@ _FOREIGN_STATEMENTS: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.Dupl
 connection of the server."""
 _ROLLED_BACK: Final = frozenset({"40001", "40P01"})
 """PostgreSQL's serialization failure and deadlock."""
+_NO_CONNECTION_LEFT: Final = "53300"
 
 
 class NotConnectedError(SQLAlchemyError):
@@ -70,6 +71,11 @@ async def repeated(
 def is_rolled_back(error: BaseException) -> bool:
     """Whether PostgreSQL rolled the transaction back because of another one, so that it may be repeated."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _ROLLED_BACK
+
+
+def is_server_full(error: BaseException) -> bool:
+    """Whether PostgreSQL has as many connections as it, or this user, may have: one may be free in a moment."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) == _NO_CONNECTION_LEFT
 
 
 def is_lost(error: BaseException) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async.errors import InvalidRequest
-from omipay_async.sql import SweepReport
-from tests.support.entries import UNKNOWN, M, entry, order, sold
+from omipay_async.errors import InvalidRequest, JournalError
+from omipay_async.sql import Books, SweepReport, database as database_module
+from tests.support.entries import UNKNOWN, M, entry, execute, order, sold
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay
-    from omipay_async.sql import Books
 
 
 @pytest.mark.parametrize("amount", [1, 2**63 - 1])
@@ -44,3 +44,24 @@ async def test_any_other_limit_is_refused(omipay: AsyncOmipay, books: Books, lim
 async def test_a_new_report_counts_nothing() -> None:
     """A program that adds reports up may begin with one."""
     assert SweepReport() == SweepReport(fulfilled=0, waiting=0, failed=0, errors=0, unresolved=0)
+
+
+async def test_a_server_without_a_free_connection_is_waited_for(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a pool is that has none: ten charges at once over two connections. After four seconds it is an error."""
+    async with Books(postgres_url) as owner, Books(postgres_url.replace("books@", "narrow@")) as books:
+        await owner.create_tables()
+        await execute(owner, "DROP ROLE IF EXISTS narrow")
+        await execute(owner, "CREATE ROLE narrow LOGIN CONNECTION LIMIT 2")
+        await execute(owner, "GRANT ALL ON SCHEMA public TO narrow")
+        await execute(owner, "GRANT ALL ON ALL TABLES IN SCHEMA public TO narrow")
+        await asyncio.gather(*(books.opening(entry(f"T{number}")) for number in range(10)))
+        assert len(await books.unresolved(in_flight=True)) == 10
+        await books.aclose()
+        await execute(owner, "ALTER ROLE narrow CONNECTION LIMIT 0")
+        monkeypatch.setattr(database_module, "BUSY_S", 0)
+        with pytest.raises(JournalError, match="TooManyConnectionsError"):
+            await books.unresolved()
+        await execute(owner, "DROP OWNED BY narrow")
+        await execute(owner, "DROP ROLE narrow")
