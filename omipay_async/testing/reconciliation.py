@@ -31,6 +31,8 @@ def assert_reconciled(
     The test fails too if money moved twice, or if an unknown outcome was swallowed: the gateway has an order as paid,
     and your program has no record of it.
 
+    Merchants are not told apart: if the sandbox has several, let no two of them use the same number.
+
     Raises:
         AssertionError: they do not agree; it names the numbers.
         InvalidRequest: one number was given where several may stand, in a list for example.
