@@ -196,16 +196,18 @@ class Sweeping:
 
         Otherwise nobody would ask about them until the clock shows that time again, for hours perhaps. The claim of a
         process that has died ends one lease from now; the process of any other renews it.
+
+        It counts only if it is seen here. When a machine without a battery for its clock starts, the clock is behind,
+        for years perhaps: orders that counted as made then would be far too old once it is set right.
         """
         look = self._dialect.machine_time()
-        last_look, self._last_looks[m_number] = self._last_looks.get(m_number), look
-        if last_look is not None and last_look <= look:
-            return
-        now, lease_end = self._dialect.now(), self._dialect.now(self._claims.lease)
-        lease_until = case((ORDER.c.lease_until > lease_end, lease_end), else_=ORDER.c.lease_until)
-        wrong = and_(ORDER.c.m_number == m_number, ORDER.c.due_at.is_not(None), ORDER.c.made_at > now)
-        statement = update(ORDER).where(wrong).values(made_at=now, due_at=now, lease_until=lease_until)
-        await self._database.execute(statement, JournalError)
+        if look < self._last_looks.get(m_number, look):
+            now, lease_end = self._dialect.now(), self._dialect.now(self._claims.lease)
+            lease_until = case((ORDER.c.lease_until > lease_end, lease_end), else_=ORDER.c.lease_until)
+            wrong = and_(ORDER.c.m_number == m_number, ORDER.c.due_at.is_not(None), ORDER.c.made_at > now)
+            statement = update(ORDER).where(wrong).values(made_at=now, due_at=now, lease_until=lease_until)
+            await self._database.execute(statement, JournalError)
+        self._last_looks[m_number] = look
 
     def end(self, m_number: str, keys: Iterable[str]) -> None:
         """Note that this process does not work on these orders any more."""

@@ -86,6 +86,7 @@ class HTTPClient:
         self._given = transport
         self._over_given: set[Attempt] = set()
         """What is under way over the transport that the user gave. It is closed after the last of them, not before."""
+        self._is_ending = False
         self._verify = verify
         self._proxies = proxies
         self._network: Network | None = None
@@ -142,8 +143,8 @@ class HTTPClient:
             return await self._exchange_over(Route(given, self._requests.for_given_transport), attempt)
         finally:
             under_way.remove(attempt)
-            if under_way is self._over_given and not under_way and self._is_closed():
-                self._closing.begin(self.http.aclose)  # ``aclose`` may have been cancelled: then it has left this
+            if under_way is self._over_given and not under_way and self._is_ending:
+                self._closing.begin(self.http.aclose)  # ``aclose`` was cancelled, and has left this
 
     async def _exchange_directly(self, slot: Slot, attempt: Attempt) -> Received | Failed:
         send = self._send_over_network()
@@ -221,6 +222,7 @@ class HTTPClient:
 
     async def aclose(self) -> None:
         """Close every connection; one that is in use is closed when its request ends."""
+        self._is_ending = True  # the session may be closed long before: handlers that may end use its client
         if self._network is not None:
             self._closing.begin(self._network.aclose)
         if not self._over_given:

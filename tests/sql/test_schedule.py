@@ -17,7 +17,7 @@ from omipay_async.sql.database import Database
 from omipay_async.sql.sweeping import next_attempt, next_question
 
 if TYPE_CHECKING:
-    from omipay_async import Order
+    from omipay_async import AsyncOmipay, Order
     from omipay_async.sandbox import Sandbox
 
 
@@ -62,6 +62,14 @@ class StepClock(SystemClock):
         return super().time_ms() + self.ahead_s * 1000
 
 
+async def new_order(omipay: AsyncOmipay, number: str) -> str:
+    """The number of an order that nobody has paid yet."""
+    order = await omipay.make_qr_order(
+        order_name="Tea", amount=450, currency="AUD", out_order_no=number, platform="ALIPAY"
+    )
+    return order.order_no
+
+
 async def test_what_was_made_before_the_clock_was_set_back_is_asked_about(sqlite_url: str, sandbox: Sandbox) -> None:
     """A worker ran on while NTP set a clock right that was hours ahead; another process had died in its handler."""
     clock, fulfilled = StepClock(), []
@@ -78,10 +86,7 @@ async def test_what_was_made_before_the_clock_was_set_back_is_asked_about(sqlite
         await books.sweep(omipay, handler)
         made = {}
         for number in ("paid", "claimed", "open"):
-            order = await omipay.make_qr_order(
-                order_name="Tea", amount=450, currency="AUD", out_order_no=number, platform="ALIPAY"
-            )
-            made[number] = order.order_no
+            made[number] = await new_order(omipay, number)
         await sandbox.customer.pays(made["paid"])
         await sandbox.customer.pays(made["claimed"])
         assert await books.claim(f"{omipay.m_number}:{made['claimed']}", "a process that died") is Claim.MINE
@@ -94,3 +99,24 @@ async def test_what_was_made_before_the_clock_was_set_back_is_asked_about(sqlite
         waiting = await books.waiting()
         assert [order.out_order_no for order in waiting] == ["open"]
         assert waiting[0].due_at - waiting[0].made_at < timedelta(minutes=2)
+
+
+async def test_a_clock_that_is_behind_at_the_start_delays_no_order(sqlite_url: str, sandbox: Sandbox) -> None:
+    """A till whose clock has no battery asks, once NTP has set the clock right, as if it had not been wrong."""
+    clock, fulfilled = StepClock(), []
+
+    async def handler(order: Order) -> None:
+        fulfilled.append(order.order_no)
+
+    async with Books(sqlite_url) as books, sandbox.session(journal=books) as omipay:
+        await books.create_tables()
+        number = await new_order(omipay, "A")
+    clock.ahead_s = -3 * 365 * 86_400
+    async with Books(sqlite_url, clock=clock) as books, sandbox.session(journal=books, backend=books) as omipay:
+        await books.sweep(omipay, handler)
+        clock.ahead_s = 60
+        await books.sweep(omipay, handler)
+        await sandbox.customer.pays(number)
+        clock.ahead_s = 180
+        await books.sweep(omipay, handler)
+    assert fulfilled == [number]

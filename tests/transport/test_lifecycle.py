@@ -27,7 +27,7 @@ from .server_thread import gateway_in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from omipay_async import AsyncOmipay, Event
+    from omipay_async import AsyncOmipay, Event, Order
 
     from .behaviours import Behaviour
 
@@ -115,6 +115,31 @@ async def test_closing_cancelled(gateway: Gateway, transport: Transport) -> None
     await omipay.aclose()
     await settled(gateway)
     assert gateway.acts == {"A-1": 1}
+
+
+async def test_a_handler_that_may_end_can_use_the_client(gateway: Gateway, transport: Transport) -> None:
+    """It is open until ``aclose`` has waited for the handlers, also if no call is under way any more."""
+    omipay = open_session(gateway, transport)
+    begun, closing = asyncio.Event(), asyncio.Event()
+
+    async def handler(_: Order) -> None:
+        begun.set()
+        await closing.wait()
+        await omipay.http.get(f"{gateway.base_url}/v2/QueryOrder?order_no=OM-3&timestamp=1&nonce_str=n&sign=s")
+
+    fulfilling = asyncio.ensure_future(omipay.fulfil("OM-1", handler))
+    await begun.wait()
+    gateway.gate.clear()
+    read = asyncio.ensure_future(query(omipay, "OM-2"))
+    await until(lambda: gateway.under_way == 1)
+    ended = asyncio.ensure_future(omipay.aclose())
+    with pytest.raises(SessionClosed):
+        await read
+    gateway.gate.set()
+    closing.set()
+    await asyncio.gather(fulfilling, ended)
+    await settled(gateway)
+    assert gateway.numbers == ["OM-1", "OM-2", "OM-3"]
 
 
 async def test_a_cancelled_scope_around_a_session_closes_it(gateway: Gateway, transport: Transport) -> None:
