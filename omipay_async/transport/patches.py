@@ -5,7 +5,7 @@ a test suite that mocks the gateway would reach the real gateway. So what is sen
 
 - the client: Sentry, Elastic APM, New Relic and Datadog do so, and mocks: pook, respx with ``using="httpx"``, vcrpy
   below 8, tests that replace ``AsyncClient.get``. Then ``send_through_client`` sends the request through an
-  ``httpx.AsyncClient``. If only a method of ``omipay.http`` was replaced, or of its transport, it is that client.
+  ``httpx.AsyncClient``. If only a method of ``omipay.http`` was replaced, or its transport, it is that client.
   (Elastic APM, which has patched httpcore too, would otherwise write down the signed URL that it sees there: it does so
   unless it has seen the request of a client.)
 - the transport: OpenTelemetry's instrumentation and pytest-httpx replace
@@ -13,7 +13,7 @@ a test suite that mocks the gateway would reach the real gateway. So what is sen
   connections.
 - httpcore: ``client`` uses httpx's own transport then.
 
-``_pool`` is the one private name of httpx that is used here; a test fails if httpx renames it.
+``_pool`` and ``_transport`` are private names of httpx; a test fails if httpx renames one.
 """
 
 from __future__ import annotations
@@ -98,8 +98,11 @@ class SessionClient:
 
     @property
     def is_patched(self) -> bool:
-        """Whether a method of this very client was replaced, or its transport's (by ``instrument_client``)."""
-        return _TRANSPORT_METHOD in vars(self.transport) or not _METHODS.isdisjoint(vars(self.http))
+        """Whether this client has another method or transport, or (by ``instrument_client``) its transport has."""
+        own = vars(self.http)
+        if own.get("_transport") is not self.transport or _TRANSPORT_METHOD in vars(self.transport):
+            return True
+        return not own.keys().isdisjoint(_METHODS)
 
 
 async def send_through_client(
