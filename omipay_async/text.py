@@ -200,21 +200,23 @@ def concealed(value: object) -> Secret:
 
 
 def hidden(value: T) -> T | Secret:
-    """An argument that is not checked yet, so that no frame shows it: a string as a secret.
-
-    In the place of anything else that is not None, an object that has only the name of its type: it will be rejected,
-    and the message names no more.
-    """
-    if isinstance(value, str):
-        return Secret(value)
-    return value if value is None else cast("T", type(type(value).__name__, (), {})())
+    """An argument that is not checked yet, so that no frame shows it: a string as a secret, else only its type."""
+    return Secret(value) if isinstance(value, str) else _only_the_type_of(value)
 
 
 def hidden_values(values: T) -> T | dict[Any, Any]:
-    """An argument that is not checked yet: of a mapping the values hidden, except numbers; else hidden itself."""
+    """An argument that is not checked yet: of a mapping the values hidden, except numbers; else only its type."""
     if not isinstance(values, Mapping):
-        return cast("T", hidden(values))
+        return _only_the_type_of(values)
     return {name: value if isinstance(value, int | float) else hidden(value) for name, value in values.items()}
+
+
+def _only_the_type_of(value: T) -> T:
+    """An object with the name of its type in the place of ``value``: it is rejected, and the message names no more.
+
+    None stays.
+    """
+    return value if value is None else cast("T", type(type(value).__name__, (), {})())
 
 
 def concealed_all(value: object) -> tuple[Secret, ...]:
@@ -227,8 +229,8 @@ def concealed_all(value: object) -> tuple[Secret, ...]:
     return (concealed(value),)
 
 
-def concealed_proxy(proxy: T) -> T | Secret | ProxyURL:
+def concealed_proxy(proxy: T) -> T | ProxyURL:
     """``proxy`` with its password hidden if it is a string, or bytes or a mapping; httpx's own objects hide theirs."""
     if isinstance(proxy, str):
         return ProxyURL(plain_text(proxy))
-    return hidden(proxy) if isinstance(proxy, Iterable) else proxy
+    return _only_the_type_of(proxy) if isinstance(proxy, Iterable) else proxy
