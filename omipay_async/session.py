@@ -336,8 +336,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             APIError: the fields report a failure.
             InvalidReply: they do not name a user, or contradict each other.
         """
-        self._life.ensure_open()
         url_or_query = hidden(url_or_query)  # in this frame too: it contains an openid
+        self._life.ensure_open()
         return pages.parse_wechat_login(url_or_query, self._executor.converter())
 
     def _signed_query(self) -> Secret:

@@ -18,6 +18,7 @@ from omipay_async import (
     InvalidRequest,
     Notification,
     OmipayError,
+    SessionClosed,
 )
 from omipay_async.protocol.signing import signature
 
@@ -120,6 +121,9 @@ async def test_no_frame_shows_a_secret_of_the_wrong_type(echo: Echo, kind: Calla
         with pytest.raises(InvalidRequest, match=f"not {type(given).__name__}$") as refused:
             omipay.parse_wechat_login(given)
         search(shown_by(refused.value), {code})
+    with pytest.raises(SessionClosed) as closed:
+        omipay.parse_wechat_login(given)
+    search(shown_by(closed.value), {code})
     assert echo.targets == []
 
 
