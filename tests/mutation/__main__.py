@@ -1,4 +1,7 @@
-"""``python -m tests.mutation``: put small faults into the package, one by one, and count those that no test notices."""
+"""``python -m tests.mutation``: put small faults into the package, one by one, and count those that no test notices.
+
+At the end the tests that have found them run without any fault, and must pass.
+"""
 
 from __future__ import annotations
 
@@ -108,6 +111,7 @@ def main() -> int:
     )
     todo = [one for one in chosen if (one.path, one.was, one.now) not in equivalent]
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        Path(folder).chmod(0o755)  # as its folders are
         killed, survived = _run(todo, Path(folder), options)
     spared = len(chosen) - len(todo)
     print(f"{len(chosen)} mutants: {killed} killed, {survived} survived, {spared} equivalent")
@@ -154,21 +158,30 @@ def _sample(packages: list[str], parts: list[str], seed: int, number: int) -> li
 
 
 def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> tuple[int, int]:
-    """Count the faults that were found and that survived. The tests must pass without a fault first."""
+    """Count the faults that were found and that survived."""
     packages = sorted({_package(one) for one in todo})
     began, scores = time.monotonic(), Counter[tuple[str, bool]]()
-    plain = [(None, _tests(package)) for package in packages]
+    killers = {package: set[str]() for package in packages}
+    plain = [(None, _tests(package)) for package in packages if options.measure]
     faulty = [(one, _tests(_package(one))) for one in todo]
-    with contextlib.closing(verdicts([*plain, *faulty], folder, options.jobs, measure=options.measure)) as found:
+    found = verdicts([*plain, *faulty], folder / "faults", options.jobs, measure=options.measure)
+    with contextlib.closing(found):
         for verdict in found:
-            if verdict.mutant is None and not verdict.survived:
-                sys.exit(f"Without any fault, {verdict.killer} fails.")
-            if verdict.mutant is not None:
-                scores[_package(verdict.mutant), verdict.survived] += 1
-                print("".join(_told(verdict.mutant, verdict, verbose=options.verbose)), end="", flush=True)
+            if verdict.mutant is None:
+                _check_plain(verdict)
+                continue
+            package = _package(verdict.mutant)
+            scores[package, verdict.survived] += 1
+            if not verdict.survived and verdict.last:
+                killers[package].add(verdict.last.partition("[")[0])
+            print("".join(_told(verdict.mutant, verdict, verbose=options.verbose)), end="", flush=True)
             if time.monotonic() - began > 60 * options.minutes:
                 print(f"{options.minutes:g} minutes are over: the rest is left out.")
                 break
+    # A fault was found only if what has found it, or the import of all tests, passes without it.
+    plain = [(None, sorted(killers[package]) or _tests(package)) for package in packages]
+    for verdict in verdicts(plain, folder / "plain", options.jobs, measure=False):
+        _check_plain(verdict)
     for package in packages:
         killed, survived = scores[package, False], scores[package, True]
         print(f"{package}: {killed} killed, {survived} survived, {killed / max(1, killed + survived):.1%}")
@@ -177,6 +190,11 @@ def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> tuple
     for (_, survived), n in scores.items():
         count_of[survived] += n
     return count_of[False], count_of[True]
+
+
+def _check_plain(verdict: Verdict) -> None:
+    if not verdict.survived:
+        sys.exit(f"Without any fault, {verdict.killer} fails.")
 
 
 def _told(one: Mutant, verdict: Verdict, *, verbose: bool) -> Iterator[str]:

@@ -42,9 +42,19 @@ class Verdict:
     """The result of the tests of a mutant."""
 
     mutant: Mutant | None
-    survived: bool
-    killer: str  # the test that failed, or how the tests ended
+    code: int | None  # of the process
+    last: str | None  # the test that ran last, which has found the fault if it did not survive
     seconds: float
+
+    @property
+    def survived(self) -> bool:
+        return self.code == 0
+
+    @property
+    def killer(self) -> str:
+        """The test that failed, or how the tests ended."""
+        last = self.last or "the import"
+        return last if self.code in {0, 1, 2} else f"{last} ended with {self.code}"
 
 
 class _Plugin:
@@ -95,13 +105,14 @@ class _Run:
 def verdicts(
     todo: Iterable[tuple[Mutant | None, list[str]]], folder: Path, jobs: int, *, measure: bool
 ) -> Generator[Verdict, None, None]:
-    """Run the tests of each, and yield the results as they end. None means the tree without a fault. It comes first.
+    """Run the tests of each, and yield the results as they end. None means the tree without a fault.
 
-    With ``measure`` the faults wait until the tests of that tree are measured; each is then tried with few tests.
+    With ``measure`` that tree comes first, and the faults wait until its tests are measured; each is then tried with
+    few tests.
     """
     for name in _IMPORTED_ONCE:
         importlib.import_module(name)
-    folder.chmod(0o755)  # PostgreSQL's user must be able to read its data
+    folder.mkdir(mode=0o755)  # PostgreSQL's user must be able to read its data
     waiting, free, running = iter(todo), [_copied(folder / str(job)) for job in range(jobs)], list[_Run]()
     following = next(waiting, None)
     try:
@@ -159,12 +170,12 @@ def _ended(run: _Run) -> Verdict:
         os.killpg(run.process.pid or 0, signal.SIGKILL)
     run.process.join()
     report = run.copy / "last"
-    last = report.read_text() if report.exists() else "the import"
+    last = report.read_text() if report.exists() else None
     report.unlink(missing_ok=True)
     shutil.rmtree(run.copy / "tmp", ignore_errors=True)
     if run.mutant is not None:
         _write(run.copy / run.mutant.path, run.original)
-    return Verdict(run.mutant, code == 0, last if code in {0, 1, 2} else f"{last} ended with {code}", seconds)
+    return Verdict(run.mutant, code, last, seconds)
 
 
 def _tested(copy: Path, tests: list[str], mutant: Mutant | None, tried: Chosen, measured: Path | None) -> None:

@@ -61,20 +61,20 @@ async def test_a_reset_that_lies_in_the_socket_is_seen(network: Network, listene
     ("url", "port"),
     [("https://gateway.test", 443), ("http://gateway.test", 80), ("https://gateway.test:8443", 8443)],
 )
-async def test_which_port_is_connected_to(
+async def test_which_name_and_port_are_connected_to(
     network: Network, monkeypatch: pytest.MonkeyPatch, url: str, port: int
 ) -> None:
-    """The port of the address, or the standard one of its scheme."""
-    opened: list[tuple[str, int]] = []
+    """The name as it is, and the port of the address, or the standard one of its scheme."""
+    asked: list[tuple[str, int]] = []
 
-    async def open_socket(host: str, port: int) -> socket.socket:
-        opened.append((host, port))
-        raise ConnectionRefusedError
+    def look_up(host: str, port: int, *_: object, **__: object) -> None:
+        asked.append((host, port))
+        raise socket.gaierror
 
-    monkeypatch.setattr("omipay_async.transport.network.open_socket", open_socket)
-    with pytest.raises(httpx.ConnectError, match="ConnectionRefusedError"):
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(httpx.ConnectError, match="gaierror"):
         await network.connect(url, httpx.URL(url))
-    assert opened == [("gateway.test", port)]
+    assert asked == [("gateway.test", port)] * 2  # the first time as an address, which would need no resolver
 
 
 async def test_nothing_is_sent_over_a_connection_that_is_closed(network: Network, listener: socket.socket) -> None:
