@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from httpx_aiohttp import AiohttpTransport
 
 from omipay_async import (
     AsyncOmipay,
@@ -176,6 +178,23 @@ async def test_no_frame_shows_a_signature_when_a_transport_fails(kind: type[Exce
     assert frames
     assert stacks
     search([*frames, *stacks], {KEY, OLD_KEY, *live})
+
+
+@pytest.mark.parametrize("kind", [None, httpx.AsyncHTTPTransport, AiohttpTransport])
+async def test_no_frame_shows_what_was_sent_when_a_call_is_cancelled(
+    echo: Echo, kind: Callable[[], httpx.AsyncBaseTransport] | None
+) -> None:
+    """Nor a frame of the transport: a time limit of the user's raises a TimeoutError, which has them in its cause."""
+    frames: list[str] = []
+    async with session(None if kind is None else kind(), echo.base_url) as omipay:
+        for call in CALLS.values():
+            with pytest.raises(TimeoutError) as late:
+                async with asyncio.timeout(None) as limit:
+                    echo.look = functools.partial(limit.reschedule, 0)
+                    await call(omipay)
+            frames += shown_by(late.value, everywhere=True)
+    assert any(frame.startswith("_try ") for frame in frames)
+    search(frames, {KEY, CODE, OPENID, *echo.live})
 
 
 async def test_no_frame_shows_a_key_when_what_the_user_gave_raises() -> None:

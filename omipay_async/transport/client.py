@@ -209,7 +209,8 @@ class HTTPClient:
             return too_late(attempt.endpoint.name)
         except asyncio.CancelledError as error:
             if caller_was_cancelled():
-                raise
+                # The frames of the transport, and of what watches it, show the signed URL to whoever captures them.
+                raise error.with_traceback(None)
             return failed(attempt, error)  # of a future that the transport or the resolver awaited
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             certain = not self._second_tries.may_have_raised(attempt, error)

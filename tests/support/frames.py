@@ -9,15 +9,20 @@ from pathlib import Path
 import omipay_async
 
 ROOT = str(Path(omipay_async.__file__).parent)
+TESTS = str(Path(__file__).parent.parent)
 
 
-def shown_by(error: BaseException) -> list[str]:
-    """Each frame of ours in the traceback of ``error`` and of what caused it: its name, and its variables' reprs."""
+def shown_by(error: BaseException, *, everywhere: bool = False) -> list[str]:
+    """Each frame of ours in the traceback of ``error`` and of what caused it: its name, and its variables' reprs.
+
+    With ``everywhere``, the frames of other libraries too.
+    """
     frames = []
     seen: BaseException | None = error
     while seen is not None:
         for frame, _ in traceback.walk_tb(seen.__traceback__):
-            if frame.f_code.co_filename.startswith(ROOT):
+            path = frame.f_code.co_filename
+            if path.startswith(ROOT) or (everywhere and not path.startswith(TESTS)):
                 frames.append(f"{frame.f_code.co_name} {frame.f_locals!r}")
         seen = seen.__cause__ or seen.__context__
     return frames
