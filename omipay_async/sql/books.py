@@ -88,6 +88,8 @@ class Books:
 
     async def aclose(self) -> None:
         """Close the connections of an engine that was made from a URL. A later use connects again."""
+        if self._database.leave_to_parent():
+            return
         await self._listening.stop()
         await self._database.aclose()
 

@@ -77,6 +77,17 @@ class Database:
             with contextlib.suppress(*DATABASE_ERRORS):
                 await dispose(self._engine, self._drivers)
 
+    def leave_to_parent(self) -> bool:
+        """Forget the connections if they are those of a process of which this one is a fork; return whether they are.
+
+        Closing them would wait for SQLite's threads, which this process does not have, or end those of the other one.
+        """
+        if not self.tasks.are_of_parent:
+            return False
+        if self._owned:
+            self._engine.sync_engine.dispose(close=False)
+        return True
+
     # -- transactions -----------------------------------------------------------------------------------------------
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], error: DatabaseError) -> T:

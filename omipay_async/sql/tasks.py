@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from omipay_async.clock import held, retrieve
@@ -46,6 +47,7 @@ class Tasks:
         self._clock = clock
         self._cancels = cancels
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process: int | None = None
         self._abandoned: set[asyncio.Task[Any] | None] = set()
         self._connecting: set[asyncio.Task[Any] | None] = set()
 
@@ -89,9 +91,15 @@ class Tasks:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
+            self._process = os.getpid()
         elif self._loop is not loop:
             message = "these books were used in another event loop before: make Books for each event loop"
             raise ConfigurationError(message)
+
+    @property
+    def are_of_parent(self) -> bool:
+        """Whether they ran in another process, of which this one is a fork."""
+        return self._process not in {None, os.getpid()}
 
     async def _with_clock_held(self, work: Callable[[], Awaitable[T]]) -> T:
         """A test's clock cannot see a wait for a database, and makes no jumps meanwhile."""

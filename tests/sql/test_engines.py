@@ -308,3 +308,31 @@ def test_a_driver_that_nobody_uses_is_found_by_whoever_looks_for_imports() -> No
     tree = ast.parse(Path(omipay_async.sql.__file__).read_text(encoding="utf-8"))
     imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert {"aiosqlite", "asyncpg", "greenlet"} <= imported
+
+
+FORKS = """
+import asyncio, os, sys
+from omipay_async.sql import Books
+
+async def close():
+    async with asyncio.timeout(2):
+        await books.aclose()
+
+books = Books(sys.argv[1])
+with asyncio.Runner() as runner:
+    runner.run(books.create_tables())
+    if not os.fork():
+        asyncio.run(close())
+        print("closed", flush=True)
+        os._exit(0)
+    os.wait()
+    print(runner.run(books.unresolved()))
+    runner.run(close())
+"""
+
+
+def test_books_that_were_used_before_a_fork_can_be_closed_after_it(sqlite_url: str) -> None:
+    """In the other process too, which does not have the thread that its connection needs: a server could not stop."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, sqlite_url]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stdout == "closed\n[]\n", ended.stderr
