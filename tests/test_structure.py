@@ -78,6 +78,7 @@ THIRD_PARTY = {
                 "entries",
                 "failures",
                 "listening",
+                "resolving",
                 "sweeping",
                 "tables",
             ]

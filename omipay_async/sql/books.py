@@ -19,6 +19,7 @@ from .database import Database
 from .effects import Effects, lock_number
 from .entries import Entries
 from .listening import Listening
+from .resolving import Resolving
 from .sweeping import Sweeping, SweepReport
 from .tables import metadata
 
@@ -73,6 +74,7 @@ class Books:
         self._database = Database(url_or_engine, SystemClock() if clock is None else clock)
         self._claims = Claims(self._database, self.lease)
         self._entries = Entries(self._database)
+        self._resolving = Resolving(self._database)
         self._effects = Effects(self._database, self._claims)
         self._sweeping = Sweeping(self._database, self._entries, self._claims)
         self._listening = Listening(self._database)
@@ -148,7 +150,7 @@ class Books:
                 belong to another sale (to another order, for a refund); or the gateway's reply already decided it.
             JournalError: the database did not answer.
         """
-        await self._entries.resolve(entry_or_id, outcome, order_no)
+        await self._resolving.resolve(entry_or_id, outcome, order_no)
 
     async def prune(self, older_than: float | timedelta) -> int:
         """Forget calls and orders that were closed more than ``older_than`` ago: seconds, or a ``timedelta``.

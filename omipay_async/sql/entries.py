@@ -1,4 +1,4 @@
-"""Records what became of money calls: the three methods of a journal, what people find out, and pruning.
+"""Records what became of money calls: the three methods of a journal, lists for people, and pruning.
 
 Three rules protect the money:
 - Closing never changes a DONE. Two processes may write about one call: the one that made it, and one that learnt from a
@@ -12,13 +12,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, delete, false, func, literal, not_, null, or_, select, update
+from sqlalchemy import and_, case, delete, false, func, literal, null, or_, select, update
 
-from omipay_async.errors import InvalidRequest, JournalError
+from omipay_async.errors import JournalError
 from omipay_async.fulfilment.backends import NOTES_KEPT_S
 from omipay_async.journal import JournalEntry, JournalOutcome
-from omipay_async.protocol.notifications import ORDER_NO
-from omipay_async.text import plain_text, printable
 
 from .engines import or_update
 from .tables import (
@@ -26,7 +24,6 @@ from .tables import (
     ORDER,
     entry_columns,
     entry_of,
-    is_order,
     is_storable,
     order_key,
     storable_number,
@@ -43,12 +40,12 @@ if TYPE_CHECKING:
     from omipay_async.models import Order
 
     from .database import Database
+    from .engines import Dialect
 
 FIRST_QUESTION: Final = timedelta(seconds=10)
 """The age at which a sweep asks about an order for the first time."""
 _PRUNED_AT_ONCE: Final = 1_000
-_CERTAIN: Final = (JournalOutcome.DONE, JournalOutcome.NOT_DONE)
-_NUMBERS: Final = (CALL.c.m_number, CALL.c.id, CALL.c.out_order_no, CALL.c.order_no, CALL.c.out_refund_no)
+CERTAIN: Final = (JournalOutcome.DONE, JournalOutcome.NOT_DONE)
 
 
 class Entries:
@@ -81,13 +78,13 @@ class Entries:
             if entry.outcome != JournalOutcome.NOT_DONE and entry.order_no and not entry.out_refund_no:
                 sale = {"out_order_no": storable_number(entry.out_order_no), "amount": entry.amount}
                 sale |= {"currency": storable_text(entry.currency), "status": storable_text(entry.status)}
-                await connection.execute(self._made(entry.m_number, storable_text(entry.order_no), sale))
+                await connection.execute(order_made(self._dialect, entry.m_number, storable_text(entry.order_no), sale))
 
         await self._database.write(work, JournalError)
 
     def _closing(self, entry: JournalEntry) -> Any:
         now = self._dialect.now()
-        is_certain = entry.outcome in _CERTAIN
+        is_certain = entry.outcome in CERTAIN
         values = values_of(entry) | {"closed_at": now if is_certain else null()}
         # A certain outcome is only ever changed to DONE, and known numbers are kept. A person who looked before the
         # call's time was over looked too early: the request could still reach the gateway.
@@ -111,19 +108,6 @@ class Entries:
             verdict["resolved_at"] = case((counts, null()), else_=CALL.c.resolved_at)
         insert = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
         return or_update(insert, numbers | verdict)
-
-    def _made(self, m_number: str, order_no: str, sale: dict[str, Any]) -> Any:
-        """The statement that an order exists: a sweep asks about it in ten seconds, unless it is reported earlier."""
-        now = self._dialect.now()
-        known = {"order_no": order_no, "due_at": self._dialect.now(FIRST_QUESTION), **sale}
-        insert = self._dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
-        reported = {name: func.coalesce(ORDER.c[name], insert.excluded[name]) for name in known}
-        return or_update(insert, reported, where=ORDER.c.closed_at.is_(None))
-
-    def _due_at_once(self, m_number: str, order_no: str) -> Any:
-        """The statement that the next sweep asks about an order, which a person has named, unless it is final."""
-        this = is_order(m_number, order_key(order_no))
-        return update(ORDER).where(this, ORDER.c.closed_at.is_(None)).values(due_at=self._dialect.now())
 
     async def confirmed(self, m_number: str, order: Order) -> None:
         """Write down that the gateway reports an order as paid: it is to be fulfilled, and its call is resolved."""
@@ -204,7 +188,7 @@ class Entries:
         }
         await connection.execute(update(CALL).where(CALL.c.id == call.id, CALL.c.m_number == m_number).values(values))
 
-    # -- for people -------------------------------------------------------------------------------------------------
+    # -- the lists ---------------------------------------------------------------------------------------------------
 
     async def unresolved(self, m_number: str | None, *, in_flight: bool) -> list[JournalEntry]:
         """List the open entries, oldest first."""
@@ -223,75 +207,6 @@ class Entries:
         if m_number is not None:
             conditions.append(CALL.c.m_number == m_number)
         return conditions
-
-    async def resolve(
-        self, entry_or_id: JournalEntry | str, outcome: JournalOutcome | str, order_no: str | None
-    ) -> None:
-        """Write down what a person found out about a call."""
-        verdict = _checked_outcome(outcome)
-        number = _checked_order_no(order_no, verdict)
-        entry_id, m_number = _checked_id(entry_or_id)
-
-        async def work(connection: AsyncConnection) -> tuple[str, str]:
-            named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
-            columns = (*_NUMBERS, CALL.c.closed_at, CALL.c.resolved_at)
-            # The rows are locked, or a notification that is confirmed meanwhile would be overwritten.
-            rows = (await connection.execute(select(*columns).where(*named).with_for_update())).all()
-            if problem := _problem(rows):
-                return "entry_or_id", problem
-            if number is not None and (problem := await self._problem_of_number(connection, rows[0], number)):
-                return "order_no", problem
-            await self._resolve(connection, entry_id, rows[0], verdict, number)
-            return "", ""
-
-        parameter, problem = await self._database.write(work, JournalError)
-        if problem:
-            raise InvalidRequest(problem, parameter=parameter)
-
-    async def _problem_of_number(self, connection: AsyncConnection, row: Any, order_no: str) -> str:
-        """Why ``order_no`` is certainly not that of a call; empty if it may be."""
-        if row.out_refund_no is not None:
-            is_same = row.order_no is None or order_key(row.order_no) == order_key(order_no)
-            return "" if is_same else f"order_no: this refund belongs to order {printable(row.order_no)}"
-        order = is_order(row.m_number, order_key(order_no))
-        sale = (await connection.execute(select(ORDER.c.out_order_no).where(order))).scalar()
-        if sale is None or sale == row.out_order_no:
-            return ""
-        return f"order_no: order {order_no} belongs to another sale, {printable(sale)}"
-
-    async def _resolve(
-        self, connection: AsyncConnection, entry_id: str, row: Any, outcome: JournalOutcome, order_no: str | None
-    ) -> None:
-        now = self._dialect.now()
-        values = {
-            "outcome": str(outcome),
-            "closed_at": now if outcome in _CERTAIN else null(),
-            "resolved_at": now,
-            **({} if order_no is None else {"order_no": order_no}),
-        }
-        if _takes_back(row, outcome, order_no) and await self._forget_mistake(connection, row):
-            values["order_no"] = order_no
-        this = and_(CALL.c.id == entry_id, CALL.c.m_number == row.m_number)
-        await connection.execute(update(CALL).where(this).values(values))
-        if order_no is not None and row.out_refund_no is None:
-            await connection.execute(self._made(row.m_number, order_no, {}))
-            await connection.execute(self._due_at_once(row.m_number, order_no))
-
-    async def _forget_mistake(self, connection: AsyncConnection, row: Any) -> bool:
-        """Forget the number that a person gave to a call, unless it is that of its sale. Returns whether it did.
-
-        The order is forgotten too if nothing but its number was ever known, so that no sweep asks about it.
-        """
-        order = is_order(row.m_number, order_key(row.order_no))
-        sale = (await connection.execute(select(ORDER.c.out_order_no).where(order))).scalar()
-        if sale is not None and sale == row.out_order_no:
-            return False
-        named = select(CALL.c.id).where(
-            CALL.c.m_number == row.m_number, CALL.c.order_no == row.order_no, CALL.c.id != row.id
-        )
-        facts = (ORDER.c.out_order_no, ORDER.c.status, ORDER.c.owner, ORDER.c.done_at)
-        await connection.execute(delete(ORDER).where(order, *(fact.is_(None) for fact in facts), not_(named.exists())))
-        return True
 
     async def prune(self, older_than: timedelta) -> int:
         """Forget what was closed that long ago, and notes that nobody can be waiting for. Returns how many rows.
@@ -317,6 +232,15 @@ class Entries:
                 return removed
 
 
+def order_made(dialect: Dialect, m_number: str, order_no: str, sale: dict[str, Any]) -> Any:
+    """The statement that an order exists: a sweep asks about it in ten seconds, unless it is reported earlier."""
+    now = dialect.now()
+    known = {"order_no": order_no, "due_at": dialect.now(FIRST_QUESTION), **sale}
+    insert = dialect.insert(ORDER).values(m_number=m_number, key=order_key(order_no), made_at=now, **known)
+    reported = {name: func.coalesce(ORDER.c[name], insert.excluded[name]) for name in known}
+    return or_update(insert, reported, where=ORDER.c.closed_at.is_(None))
+
+
 def _call_to_resolve(calls: Sequence[Any], order_no: str) -> Any:
     """Which of the calls with an order's number, amount and currency the order resolves; None if it resolves none."""
     known = [call for call in calls if call.order_no is not None and order_key(call.order_no) == order_key(order_no)]
@@ -328,57 +252,7 @@ def _call_to_resolve(calls: Sequence[Any], order_no: str) -> Any:
     return candidates[0] if candidates else None
 
 
-def _takes_back(row: Any, outcome: JournalOutcome, order_no: str | None) -> bool:
-    """Whether a person corrects the number that a person gave before, or says that there was no such order."""
-    if row.resolved_at is None or row.order_no is None or row.out_refund_no is not None:
-        return False
-    if order_no is None:
-        return outcome is not JournalOutcome.DONE
-    return order_key(order_no) != order_key(row.order_no)
-
-
 def _check(entry: JournalEntry) -> None:
     if ":" in entry.m_number:
         message = "the books cannot tell merchants apart whose numbers contain a colon"
         raise JournalError(message)
-
-
-def _checked_outcome(outcome: object) -> JournalOutcome:
-    try:
-        return JournalOutcome(plain_text(outcome) if isinstance(outcome, str) else "")
-    except ValueError:
-        message = f"outcome must be one of {', '.join(JournalOutcome)}"
-        raise InvalidRequest(message, parameter="outcome") from None
-
-
-def _checked_order_no(order_no: object, outcome: JournalOutcome) -> str | None:
-    if order_no is None:
-        return None
-    number = plain_text(order_no).strip() if isinstance(order_no, str) else ""
-    if not ORDER_NO.fullmatch(number):
-        message = "order_no must be the gateway's number of the order: 1 to 64 of A-Z, a-z, 0-9, _ and -"
-        raise InvalidRequest(message, parameter="order_no")
-    if outcome is JournalOutcome.NOT_DONE:
-        message = "order_no: an order that has a number was made, so the outcome is not NOT_DONE"
-        raise InvalidRequest(message, parameter="order_no")
-    return number
-
-
-def _checked_id(entry_or_id: object) -> tuple[str, str | None]:
-    if isinstance(entry_or_id, JournalEntry):
-        return entry_or_id.id, entry_or_id.m_number
-    if isinstance(entry_or_id, str) and "\0" not in entry_or_id:
-        return plain_text(entry_or_id), None
-    message = "entry_or_id must be a JournalEntry or its id"
-    raise InvalidRequest(message, parameter="entry_or_id")
-
-
-def _problem(rows: Sequence[Any]) -> str:
-    """Why a person may not resolve what was found; empty if it may be done."""
-    if not rows:
-        return "entry_or_id: no such entry in these books"
-    if len(rows) > 1:
-        return "entry_or_id: two merchants have an entry of this id: give the entry itself"
-    if rows[0].closed_at is not None and rows[0].resolved_at is None:
-        return "entry_or_id: a reply of the gateway has already decided what became of this call"
-    return ""

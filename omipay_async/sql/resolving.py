@@ -1,0 +1,172 @@
+"""Writes down what a person found out about a call: the outcome, and the number of an order that was made.
+
+A person may be wrong, so what a person wrote can be corrected: by the same or another person, by a reply, and by an
+order that is confirmed. What a reply has decided is not changed by a person.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, delete, not_, null, select, update
+
+from omipay_async.errors import InvalidRequest, JournalError
+from omipay_async.journal import JournalEntry, JournalOutcome
+from omipay_async.protocol.notifications import ORDER_NO
+from omipay_async.text import plain_text, printable
+
+from .entries import CERTAIN, order_made
+from .tables import CALL, ORDER, is_order, order_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from .database import Database
+
+_COLUMNS: Final = (
+    CALL.c.m_number,
+    CALL.c.id,
+    CALL.c.out_order_no,
+    CALL.c.order_no,
+    CALL.c.out_refund_no,
+    CALL.c.closed_at,
+    CALL.c.resolved_at,
+)
+
+
+class Resolving:
+    """What a person writes into the rows of ``omipay_call``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._dialect = database.dialect
+
+    async def resolve(
+        self, entry_or_id: JournalEntry | str, outcome: JournalOutcome | str, order_no: str | None
+    ) -> None:
+        """Write down what a person found out about a call."""
+        verdict = _checked_outcome(outcome)
+        number = _checked_order_no(order_no, verdict)
+        entry_id, m_number = _checked_id(entry_or_id)
+
+        async def work(connection: AsyncConnection) -> tuple[str, str]:
+            named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
+            # The rows are locked, or a notification that is confirmed meanwhile would be overwritten.
+            rows = (await connection.execute(select(*_COLUMNS).where(*named).with_for_update())).all()
+            if problem := _problem(rows):
+                return "entry_or_id", problem
+            if number is not None and (problem := await _problem_of_number(connection, rows[0], number)):
+                return "order_no", problem
+            await self._write(connection, rows[0], verdict, number)
+            return "", ""
+
+        parameter, problem = await self._database.write(work, JournalError)
+        if problem:
+            raise InvalidRequest(problem, parameter=parameter)
+
+    async def _write(
+        self, connection: AsyncConnection, row: Any, outcome: JournalOutcome, order_no: str | None
+    ) -> None:
+        now = self._dialect.now()
+        values = {
+            "outcome": str(outcome),
+            "closed_at": now if outcome in CERTAIN else null(),
+            "resolved_at": now,
+            **({} if order_no is None else {"order_no": order_no}),
+        }
+        if _takes_back(row, outcome, order_no) and await _forget_mistake(connection, row):
+            values["order_no"] = order_no
+        this = and_(CALL.c.id == row.id, CALL.c.m_number == row.m_number)
+        await connection.execute(update(CALL).where(this).values(values))
+        if order_no is not None and row.out_refund_no is None:
+            await connection.execute(order_made(self._dialect, row.m_number, order_no, {}))
+            this_order = is_order(row.m_number, order_key(order_no))
+            due_at_once = update(ORDER).where(this_order, ORDER.c.closed_at.is_(None)).values(due_at=now)
+            await connection.execute(due_at_once)  # the person has seen it, so nobody waits ten seconds
+
+
+def _checked_outcome(outcome: object) -> JournalOutcome:
+    try:
+        return JournalOutcome(plain_text(outcome) if isinstance(outcome, str) else "")
+    except ValueError:
+        message = f"outcome must be one of {', '.join(JournalOutcome)}"
+        raise InvalidRequest(message, parameter="outcome") from None
+
+
+def _checked_order_no(order_no: object, outcome: JournalOutcome) -> str | None:
+    if order_no is None:
+        return None
+    number = plain_text(order_no).strip() if isinstance(order_no, str) else ""
+    if not ORDER_NO.fullmatch(number):
+        message = "order_no must be the gateway's number of the order: 1 to 64 of A-Z, a-z, 0-9, _ and -"
+        raise InvalidRequest(message, parameter="order_no")
+    if outcome is JournalOutcome.NOT_DONE:
+        message = "order_no: an order that has a number was made, so the outcome is not NOT_DONE"
+        raise InvalidRequest(message, parameter="order_no")
+    return number
+
+
+def _checked_id(entry_or_id: object) -> tuple[str, str | None]:
+    if isinstance(entry_or_id, JournalEntry):
+        return entry_or_id.id, entry_or_id.m_number
+    if isinstance(entry_or_id, str) and "\0" not in entry_or_id:
+        return plain_text(entry_or_id), None
+    message = "entry_or_id must be a JournalEntry or its id"
+    raise InvalidRequest(message, parameter="entry_or_id")
+
+
+def _problem(rows: Sequence[Any]) -> str:
+    """Why a person may not resolve what was found; empty if it may be done."""
+    if not rows:
+        return "entry_or_id: no such entry in these books"
+    if len(rows) > 1:
+        return "entry_or_id: two merchants have an entry of this id: give the entry itself"
+    if rows[0].closed_at is not None and rows[0].resolved_at is None:
+        return "entry_or_id: a reply of the gateway has already decided what became of this call"
+    return ""
+
+
+async def _problem_of_number(connection: AsyncConnection, row: Any, order_no: str) -> str:
+    """Why ``order_no`` is certainly not that of a call; empty if it may be."""
+    if row.out_refund_no is not None:
+        is_same = row.order_no is None or order_key(row.order_no) == order_key(order_no)
+        return "" if is_same else f"order_no: this refund belongs to order {printable(row.order_no)}"
+    sale = await _sale_of(connection, row.m_number, order_no)
+    if sale is None or sale == row.out_order_no:
+        return ""
+    return f"order_no: order {order_no} belongs to another sale, {printable(sale)}"
+
+
+def _takes_back(row: Any, outcome: JournalOutcome, order_no: str | None) -> bool:
+    """Whether a person corrects the number that a person gave before, or says that there was no such order."""
+    if row.resolved_at is None or row.order_no is None or row.out_refund_no is not None:
+        return False
+    if order_no is None:
+        return outcome is not JournalOutcome.DONE
+    return order_key(order_no) != order_key(row.order_no)
+
+
+async def _forget_mistake(connection: AsyncConnection, row: Any) -> bool:
+    """Forget the number that a person gave to a call, unless it is that of its sale. Returns whether it did.
+
+    The order is forgotten too if nothing but its number was ever known, so that no sweep asks about it.
+    """
+    sale = await _sale_of(connection, row.m_number, row.order_no)
+    if sale is not None and sale == row.out_order_no:
+        return False
+    order = is_order(row.m_number, order_key(row.order_no))
+    named = select(CALL.c.id).where(
+        CALL.c.m_number == row.m_number, CALL.c.order_no == row.order_no, CALL.c.id != row.id
+    )
+    facts = (ORDER.c.out_order_no, ORDER.c.status, ORDER.c.owner, ORDER.c.done_at)
+    await connection.execute(delete(ORDER).where(order, *(fact.is_(None) for fact in facts), not_(named.exists())))
+    return True
+
+
+async def _sale_of(connection: AsyncConnection, m_number: str, order_no: str) -> str | None:
+    """The ``out_order_no`` of an order, if the books have it."""
+    query = select(ORDER.c.out_order_no).where(is_order(m_number, order_key(order_no)))
+    number: str | None = (await connection.execute(query)).scalar()
+    return number
