@@ -60,6 +60,7 @@ THIRD_PARTY = {
         "transport.proxies",
         "transport.requests",
         "transport.sending",
+        "transport.session_client",
         "transport.tls",
         "sandbox.transport",
         "sandbox.notifier late",

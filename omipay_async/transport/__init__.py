@@ -7,7 +7,9 @@ proves.
 - Over connections of our own: ``network`` opens them and sends. ``connection`` is one of them, ``exchange`` is a
   request and its reply, and ``tls_records`` watches what arrives below TLS.
 - Over other transports: ``requests`` builds the request, and ``sending`` sends it. ``other_transports`` is what must be
-  done about them, and ``patches`` is for programs that have patched httpx.
+  done about them.
+- For programs that have patched httpx or httpcore: ``patches`` notices it, and ``session_client``, which has the client
+  of the session, sends requests through a client.
 
 ``cancellation`` ends what takes too long, and ``closing`` closes connections in the background. ``proxies`` and ``tls``
 read the settings of the machine.

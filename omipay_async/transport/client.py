@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -40,17 +40,11 @@ from .evidence import cut_short, failed
 from .failures import Failed, too_late
 from .network import Network
 from .other_transports import SecondTries, is_in_memory, keep_no_connection, keep_replies_out_of_the_log
-from .patches import (
-    SIGNED,
-    SessionClient,
-    WatchedTransport,
-    client_is_patched,
-    httpcore_is_patched,
-    transport_is_patched,
-)
+from .patches import WatchedTransport, httpcore_is_patched, transport_is_patched
 from .pool import ConnectionPool, Slot
 from .requests import Requests, Route, address_of
 from .sending import Sender
+from .session_client import SessionClient, UnsignedTransport, client_is_patched
 from .tls import ssl_context
 
 if TYPE_CHECKING:
@@ -229,46 +223,3 @@ class HTTPClient:
         if not self._over_given:
             self._closing.begin(self.http.aclose)
         await self._closing.wait()
-
-
-class UnsignedTransport(httpx.AsyncBaseTransport):
-    """The transport of ``HTTPClient.http``, which signs nothing and takes no slot.
-
-    It is the user's, or transports of httpx: one for each proxy that the environment names.
-
-    Args:
-        given: The transport that the user gave; ``aclose`` closes it too.
-        proxy_of: Returns the proxy that a URL is reached through, or None.
-        new: Makes a transport for a proxy.
-    """
-
-    def __init__(
-        self,
-        given: httpx.AsyncBaseTransport | None,
-        proxy_of: Callable[[httpx.URL], Proxy | None],
-        new: Callable[[Proxy | None], httpx.AsyncBaseTransport],
-    ) -> None:
-        self._given = given
-        self._proxy_of = proxy_of
-        self._new = new
-        self._transports: dict[Proxy | None, httpx.AsyncBaseTransport] = {}
-
-    def forget(self) -> None:
-        """Forget the transports, since they belong to the event loop that was used before."""
-        self._transports.clear()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request unchanged, or the signed one of the session that it stands for."""
-        if SIGNED in request.extensions:
-            return cast("httpx.Response", await request.extensions[SIGNED].handle_async_request(request))
-        if self._given is not None:
-            return await self._given.handle_async_request(request)
-        proxy = self._proxy_of(request.url)
-        if proxy not in self._transports:
-            self._transports[proxy] = self._new(proxy)
-        return await self._transports[proxy].handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close every transport."""
-        for transport in [*self._transports.values(), *([] if self._given is None else [self._given])]:
-            await transport.aclose()

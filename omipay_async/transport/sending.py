@@ -13,12 +13,12 @@ from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Progress
 from .other_transports import SecondTries, calls_an_app, is_in_memory, our_request
-from .patches import client_is_patched, send_through_client
+from .session_client import client_is_patched, send_through_client
 
 if TYPE_CHECKING:
     from .closing import Closing
-    from .patches import SessionClient
     from .requests import Requests, Route
+    from .session_client import SessionClient
 
 
 class Sender:

@@ -24,13 +24,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from omipay_async import NotSent, OutcomeUnknown
 from omipay_async.transport.network import Network
-from omipay_async.transport.patches import (
-    SessionClient,
-    WatchedTransport,
-    client_is_patched,
-    httpcore_is_patched,
-    transport_is_patched,
-)
+from omipay_async.transport.patches import WatchedTransport, httpcore_is_patched, transport_is_patched
+from omipay_async.transport.session_client import SessionClient, client_is_patched
 from omipay_async.transport.tls import ssl_context
 from tests.support.untyped import untyped
 

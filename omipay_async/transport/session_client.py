@@ -1,0 +1,150 @@
+"""The client that users reach as ``omipay.http``, and the requests that go through a client because one is patched.
+
+Sentry, Elastic APM, New Relic and Datadog patch the methods of ``httpx.AsyncClient``, and so do mocks: pook, respx with
+``using="httpx"``, vcrpy below 8, tests that replace ``AsyncClient.get``. Then each request goes through a client of its
+own. If only a method of ``omipay.http`` was replaced, or its transport, it goes through that client. Either client gets
+a request without a signature; what it gives to its transport is the signed one.
+
+(Elastic APM, which has patched httpcore too, would otherwise write down the signed URL that it sees there: it does so
+unless it has seen the request of a client.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import httpx
+
+from .attempt import Progress, SentAlreadyError
+from .patches import TRANSPORT_METHOD, is_patched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .attempt import Attempt
+    from .proxies import Proxy
+    from .requests import Route
+
+_STEPS: Final = (
+    "send",
+    "_send_handling_auth",
+    "_send_handling_redirects",
+    "_send_single_request",
+    "_transport_for_url",
+)
+"""What a client does to send a request, one method within the other."""
+_ENTRIES: Final = ("get", "post", "request")
+"""The methods of a client that programs call, which make a request and send it."""
+_METHODS: Final = (*_STEPS, *_ENTRIES)
+_SIGNED: Final = "omipay_async_signed"
+"""The extension of a request of the session's own client: the transport that sends the signed request in its place."""
+
+
+@attrs.frozen
+class SessionClient:
+    """The client that users reach as ``omipay.http``, and its transport."""
+
+    http: httpx.AsyncClient
+    transport: httpx.AsyncBaseTransport
+
+    @property
+    def is_patched(self) -> bool:
+        """Whether this client has another method or transport, or (by ``instrument_client``) its transport has."""
+        own = vars(self.http)
+        if own.get("_transport") is not self.transport or TRANSPORT_METHOD in vars(self.transport):
+            return True
+        return not own.keys().isdisjoint(_METHODS)
+
+
+class UnsignedTransport(httpx.AsyncBaseTransport):
+    """The transport of ``omipay.http``, which signs nothing and takes no slot.
+
+    It is the user's, or transports of httpx: one for each proxy that the environment names.
+
+    Args:
+        given: The transport that the user gave; ``aclose`` closes it too.
+        proxy_of: Returns the proxy that a URL is reached through, or None.
+        new: Makes a transport for a proxy.
+    """
+
+    def __init__(
+        self,
+        given: httpx.AsyncBaseTransport | None,
+        proxy_of: Callable[[httpx.URL], Proxy | None],
+        new: Callable[[Proxy | None], httpx.AsyncBaseTransport],
+    ) -> None:
+        self._given = given
+        self._proxy_of = proxy_of
+        self._new = new
+        self._transports: dict[Proxy | None, httpx.AsyncBaseTransport] = {}
+
+    def forget(self) -> None:
+        """Forget the transports, since they belong to the event loop that was used before."""
+        self._transports.clear()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request unchanged, or the signed one of the session that it stands for."""
+        if _SIGNED in request.extensions:
+            signed: _Signed = request.extensions[_SIGNED]
+            return await signed.handle_async_request(request)
+        if self._given is not None:
+            return await self._given.handle_async_request(request)
+        proxy = self._proxy_of(request.url)
+        if proxy not in self._transports:
+            self._transports[proxy] = self._new(proxy)
+        return await self._transports[proxy].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every transport."""
+        for transport in [*self._transports.values(), *([] if self._given is None else [self._given])]:
+            await transport.aclose()
+
+
+# -- sending through a client -----------------------------------------------------------------------------------------
+
+
+def client_is_patched(own: SessionClient) -> bool:
+    """Whether another program has replaced a method by which a client sends a request, or the class."""
+    return own.is_patched or is_patched(httpx.AsyncClient, *_METHODS)
+
+
+async def send_through_client(
+    unsigned: httpx.Request, route: Route, attempt: Attempt, own: SessionClient
+) -> httpx.Response:
+    """Send the request of ``attempt`` over ``route``. What patched the client sees ``unsigned`` in its place."""
+    signed = _Signed(route, attempt)
+    more: dict[str, Any] = {"extensions": {_SIGNED: signed}} if own.is_patched else {}
+    client = own.http if more else httpx.AsyncClient(transport=signed)
+    if is_patched(httpx.AsyncClient, *_ENTRIES) or not vars(client).keys().isdisjoint(_ENTRIES):
+        entry = client.get if unsigned.method == "GET" else client.post
+        response = await entry(unsigned.url, headers=unsigned.headers, **more)
+    else:
+        unsigned.extensions |= more.get("extensions", {})
+        response = await client.send(unsigned, stream=True)
+    if signed.encoding is not None:
+        response.headers["Content-Encoding"] = signed.encoding
+    return response
+
+
+class _Signed(httpx.AsyncBaseTransport):
+    """Sends the signed request of an attempt, whatever request the client has."""
+
+    def __init__(self, route: Route, attempt: Attempt) -> None:
+        self._route = route
+        self._attempt = attempt
+        self._is_used = False
+        self.encoding: str | None = None
+        """The reply's ``Content-Encoding``, without which the client gets it: it would fail if that is wrong."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        del request  # it was to be seen, not to be sent
+        if self._is_used and self._attempt.moves_money:
+            raise SentAlreadyError("what has patched the client tried to send it once more")
+        self._is_used = True
+        response = await self._route.send(self._attempt)
+        self._attempt.progress = Progress.SENT  # whatever is raised on the way back
+        response.extensions = {}  # the server's words, which the client would log
+        response.headers.pop("Location", None)  # the client would read it, and fail if it cannot be read
+        self.encoding = response.headers.pop("Content-Encoding", None)
+        return response
