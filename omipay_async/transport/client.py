@@ -204,7 +204,8 @@ class HTTPClient:
         except asyncio.CancelledError as error:
             if caller_was_cancelled():
                 # The frames of the transport, and of what watches it, show the signed URL to whoever captures them.
-                raise error.with_traceback(None)
+                error.__traceback__ = None
+                raise
             return failed(attempt, error)  # of a future that the transport or the resolver awaited
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             certain = not self._second_tries.may_have_raised(attempt, error)
