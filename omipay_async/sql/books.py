@@ -147,7 +147,8 @@ class Books:
 
         Raises:
             InvalidRequest: there is no such entry or outcome; ``order_no`` cannot be an order's number, or is known to
-                belong to another sale (to another order, for a refund); or the gateway's reply already decided it.
+                belong to another sale (to another order, for a refund); or the gateway has already decided it, by its
+                reply or by QueryOrder's answer about the order.
             JournalError: the database did not answer.
         """
         await self._resolving.resolve(entry_or_id, outcome, order_no)

@@ -156,15 +156,15 @@ class Entries:
         await connection.execute(or_update(insert, reported | kept))
 
     async def _resolve_call_of(self, connection: AsyncConnection, m_number: str, order: Order) -> None:
-        """Close the call that made ``order`` as DONE, if that was not known before.
+        """Close the call that made ``order`` as DONE, unless that is known already, and not only from a person.
 
-        If several calls have one number, each order resolves only one of them. Which one does not matter, since all of
-        them have the same number, amount and currency, except that a call that may be under way comes first: its reply
-        may name this order, and would leave a second call resolved by it.
+        If several calls have one number, each order resolves only one of them. All of them have the same number, amount
+        and currency, so it hardly matters which one. But a call that may be under way comes first: its reply may name
+        this order, and would leave a second call resolved by it. Then comes one that a person calls done.
         """
         order_no = storable_text(order.order_no)
         query = (
-            select(CALL.c.id, CALL.c.order_no, CALL.c.outcome, CALL.c.closed_at)
+            select(CALL.c.id, CALL.c.order_no, CALL.c.outcome, CALL.c.closed_at, CALL.c.resolved_at)
             .where(
                 CALL.c.m_number == m_number,
                 CALL.c.out_order_no == storable_number(order.out_order_no),
@@ -185,6 +185,7 @@ class Entries:
             "order_no": order_no,
             "status": storable_text(order.status),
             "closed_at": self._dialect.now(),
+            "resolved_at": null(),  # no person changes it any more
         }
         await connection.execute(update(CALL).where(CALL.c.id == call.id, CALL.c.m_number == m_number).values(values))
 
@@ -244,12 +245,22 @@ def order_made(dialect: Dialect, m_number: str, order_no: str, sale: dict[str, A
 def _call_to_resolve(calls: Sequence[Any], order_no: str) -> Any:
     """Which of the calls with an order's number, amount and currency the order resolves; None if it resolves none."""
     known = [call for call in calls if call.order_no is not None and order_key(call.order_no) == order_key(order_no)]
-    if any(call.outcome == JournalOutcome.DONE for call in known):
+    if any(_is_decided(call) for call in known):
         return None
-    unknown = [call for call in calls if call.outcome != JournalOutcome.DONE and call.order_no is None]
-    under_way = [call for call in unknown if call.outcome is None]
-    candidates = known or under_way or [call for call in unknown if call.closed_at is None] or unknown
-    return candidates[0] if candidates else None
+    others = [call for call in calls if call.order_no is None and not _is_decided(call)]
+    best_first = (
+        known,
+        [call for call in others if call.outcome is None],
+        [call for call in others if call.outcome == JournalOutcome.DONE],
+        [call for call in others if call.closed_at is None],
+        others,
+    )
+    return next((found[0] for found in best_first if found), None)
+
+
+def _is_decided(call: Any) -> bool:
+    """Whether it is known that a call was done, and not only from a person."""
+    return bool(call.outcome == JournalOutcome.DONE and call.resolved_at is None)
 
 
 def _check(entry: JournalEntry) -> None:

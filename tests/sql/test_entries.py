@@ -262,6 +262,29 @@ async def test_a_reply_decides_a_call_that_a_person_has_resolved_before(
     assert (await outcomes(books))[0][:2] == (str(outcome), order_no or "TR9")
 
 
+@pytest.mark.parametrize(("said", "number"), [(NOT_DONE, None), (UNKNOWN, None), (DONE, "TR1"), (DONE, None)])
+async def test_no_person_changes_a_call_whose_order_was_confirmed(books: Books, said: Any, number: str | None) -> None:
+    """A call that made a paid order is not NOT_DONE, also if a person has written about it before."""
+    call = entry(outcome=UNKNOWN)
+    await books.closing(call)
+    await books.resolve(call, said, order_no=number)
+    await books.confirmed(M, order("TR1"))
+    with pytest.raises(InvalidRequest, match="already decided"):
+        await books.resolve(call, "NOT_DONE")
+    assert (await outcomes(books))[0][:2] == ("DONE", "TR1")
+
+
+@pytest.mark.parametrize("other", [UNKNOWN, NOT_DONE])
+async def test_an_order_belongs_to_the_call_that_a_person_calls_done(books: Books, other: Any) -> None:
+    """One order does not make a second call of the same sale DONE, of which nobody knows, or which was not done."""
+    doubtful, done = entry(outcome=UNKNOWN), entry(outcome=UNKNOWN)
+    for call, said in ((doubtful, other), (done, DONE)):
+        await books.closing(call)
+        await books.resolve(call, said)
+    await books.confirmed(M, order("TR1"))
+    assert [row[:2] for row in await outcomes(books)] == [(str(other), None), ("DONE", "TR1")]
+
+
 async def test_a_refund_that_a_person_resolves_makes_no_order_to_ask_about(books: Books) -> None:
     """The entry's number is that of the order that was refunded."""
     call = entry(None, endpoint="Refund", out_refund_no="R1", order_no="TR1", outcome=UNKNOWN)
