@@ -16,9 +16,11 @@ There are three ways to the gateway:
 On the last two we cannot see what else arrives over a connection, so none is used twice: each request is sent with
 ``Connection: close``.
 
-They have two things in common. ``_try`` signs the request, and makes a failure of whatever goes wrong. And ``sending``
-sends what goes through objects of httpx: all requests on the last two ways, and on the first one those that another
-program wants to see, which has patched httpx (``patches``).
+``exchange`` chooses the way. It also asks what another program has patched of httpx, and lets the request go through
+that: a client, on any way (``session_client``), and on the first one a transport (``WatchedTransport``).
+
+The ways have two things in common. ``_try`` signs the request, and makes a failure of whatever goes wrong. And
+``sending`` sends what goes through objects of httpx: on the last two ways everything does.
 """
 
 from __future__ import annotations
@@ -91,8 +93,8 @@ class HTTPClient:
         self.pool: ConnectionPool[Slot] = self._new_pool()
         self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
         self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._requests.headers)
-        self._client = SessionClient(self.http, self._unsigned)
-        self._sender = Sender(self._client, self._requests, self._closing, self._second_tries)
+        self._session_client = SessionClient(self.http, self._unsigned)
+        self._sender = Sender(self._session_client, self._requests, self._closing, self._second_tries)
 
     def _new_pool(self) -> ConnectionPool[Slot]:
         return ConnectionPool([Slot() for _ in range(self._size)])
@@ -118,30 +120,54 @@ class HTTPClient:
     # -- three ways to the gateway -----------------------------------------------------------------------------------
 
     async def exchange(self, slot: Slot, attempt: Attempt) -> Received | Failed:
-        """Send the request, and return the reply or the failure.
+        """Choose the way, send the request, and return the reply or the failure.
 
         It raises only what comes before anything is sent, from the set-up or the nonce provider, and cancellations.
         """
-        if self._given is not None:
-            return await self._exchange_over_given(self._given, attempt)
+        given = self._given
+        if given is not None:
+            through_client = not is_in_memory(given) and client_is_patched(self._session_client)
+            route = Route(given, self._requests.for_given_transport, through_client)
+            return await self._exchange_over_given(route, attempt)
+        through_client = client_is_patched(self._session_client)
         proxy = self._proxies.of(address_of(attempt))
-        if proxy is None and not httpcore_is_patched():
-            return await self._exchange_directly(slot, attempt)
-        return await self._exchange_over_httpcore(proxy, attempt)
+        if proxy is not None or httpcore_is_patched():
+            # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
+            route = Route(self._httpx_transport(proxy), self._requests.for_httpcore, through_client)
+            return await self._exchange_over_httpcore(route, attempt)
+        if self._network is None:
+            self._network = Network(ssl_context(self._verify))
+        if through_client or transport_is_patched():
+            watched = WatchedTransport(self._network)
+            route = Route(watched, self._requests.for_watched_transport, through_client)
+            return await self._exchange_over_network(slot, attempt, functools.partial(self._sender.send, route))
+        return await self._exchange_over_network(slot, attempt, functools.partial(self._send_directly, self._network))
 
-    async def _exchange_over_given(self, given: httpx.AsyncBaseTransport, attempt: Attempt) -> Received | Failed:
-        keep_no_connection(given)
+    async def _exchange_over_given(self, route: Route, attempt: Attempt) -> Received | Failed:
+        keep_no_connection(route.transport)
         under_way = self._over_given
         under_way.add(attempt)
         try:
-            return await self._exchange_over(Route(given, self._requests.for_given_transport), attempt)
+            return await self._exchange_over(route, attempt)
         finally:
             under_way.remove(attempt)
             if under_way is self._over_given and not under_way and self._is_ending:
                 self._closing.begin(self.http.aclose)  # ``aclose`` was cancelled, and has left this
 
-    async def _exchange_directly(self, slot: Slot, attempt: Attempt) -> Received | Failed:
-        send = self._send_over_network()
+    async def _exchange_over_httpcore(self, route: Route, attempt: Attempt) -> Received | Failed:
+        try:
+            return await self._exchange_over(route, attempt)
+        finally:
+            self._closing.begin(route.transport.aclose)
+
+    async def _exchange_over(self, route: Route, attempt: Attempt) -> Received | Failed:
+        try:
+            return await self._try(attempt, functools.partial(self._sender.send, route))
+        finally:
+            if attempt.progress is not Progress.SENT and attempt.stream is not None:
+                self._closing.begin(attempt.stream.aclose)
+
+    async def _exchange_over_network(self, slot: Slot, attempt: Attempt, send: Send) -> Received | Failed:
         if not attempt.moves_money:
             attempt.connection = slot.take_connection(attempt.node.base_url, attempt.clock)
         try:
@@ -154,14 +180,6 @@ class HTTPClient:
                 connection.abort()
         return got
 
-    def _send_over_network(self) -> Send:
-        if self._network is None:
-            self._network = Network(ssl_context(self._verify))
-        if transport_is_patched() or client_is_patched(self._client):
-            route = Route(WatchedTransport(self._network), self._requests.for_watched_transport)
-            return functools.partial(self._sender.send, route)
-        return functools.partial(self._send_directly, self._network)
-
     async def _send_directly(self, network: Network, attempt: Attempt) -> Received:
         reply = await network.exchange(attempt, *self._requests.head(attempt))
         return Received.of(reply.status, reply.headers, reply.body, attempt.node.name)
@@ -171,21 +189,6 @@ class HTTPClient:
         connection = attempt.connection
         if connection is not None and connection.is_idle and not attempt.moves_money and not self._is_closed():
             slot.keep_connection(connection, attempt.clock)
-
-    async def _exchange_over_httpcore(self, proxy: Proxy | None, attempt: Attempt) -> Received | Failed:
-        # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
-        transport = self._httpx_transport(proxy)
-        try:
-            return await self._exchange_over(Route(transport, self._requests.for_httpcore), attempt)
-        finally:
-            self._closing.begin(transport.aclose)
-
-    async def _exchange_over(self, route: Route, attempt: Attempt) -> Received | Failed:
-        try:
-            return await self._try(attempt, functools.partial(self._sender.send, route))
-        finally:
-            if attempt.progress is not Progress.SENT and attempt.stream is not None:
-                self._closing.begin(attempt.stream.aclose)
 
     async def _try(self, attempt: Attempt, send: Send) -> Received | Failed:
         """Sign the request and send it. Whatever goes wrong with sending it becomes a failure."""

@@ -33,6 +33,8 @@ class Route:
 
     transport: httpx.AsyncBaseTransport
     request_of: Callable[[Attempt], httpx.Request]
+    through_client: bool
+    """Whether a client sends a request first, since one is patched. Over its transport the signed one is sent."""
 
     async def send(self, attempt: Attempt) -> httpx.Response:
         """Build the request, which is signed already, and send it."""

@@ -12,8 +12,8 @@ import httpx
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Progress
-from .other_transports import SecondTries, calls_an_app, is_in_memory, our_request
-from .session_client import client_is_patched, send_through_client
+from .other_transports import SecondTries, calls_an_app, our_request
+from .session_client import send_through_client
 
 if TYPE_CHECKING:
     from .closing import Closing
@@ -44,7 +44,7 @@ class Sender:
         return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
 
     async def _response(self, route: Route, attempt: Attempt) -> httpx.Response:
-        if client_is_patched(self._client) and not is_in_memory(route.transport):
+        if route.through_client:
             return await send_through_client(self._requests.unsigned(attempt), route, attempt, self._client)
         if calls_an_app(route.transport):
             attempt.begin_sending()  # an httpx.ConnectError may come from a request that the app itself makes
