@@ -8,8 +8,8 @@ proves.
   request and its reply, and ``tls_records`` watches what arrives below TLS.
 - Over other transports: ``requests`` builds the request, and ``sending`` sends it. ``other_transports`` is what must be
   done about them.
-- For programs that have patched httpx or httpcore: ``patches`` notices it, and ``session_client``, which has the client
-  of the session, sends requests through a client.
+- For programs that have patched httpx or httpcore: ``patches`` notices it, and has a transport that they see.
+  ``session_client`` is ``omipay.http``, and sends requests through a client that they see.
 
 ``cancellation`` ends what takes too long, and ``closing`` closes connections in the background. ``proxies`` and ``tls``
 read the settings of the machine.

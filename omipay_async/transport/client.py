@@ -17,7 +17,8 @@ On the last two we cannot see what else arrives over a connection, so none is us
 ``Connection: close``.
 
 ``exchange`` chooses the way. It also asks what another program has patched of httpx, and lets the request go through
-that: a client, on any way (``session_client``), and on the first one a transport (``WatchedTransport``).
+that: a client on each way, unless the transport that the user gave answers by itself; on the first way also a
+transport.
 
 The ways have two things in common. ``_try`` signs the request, and makes a failure of whatever goes wrong. And
 ``sending`` sends what goes through objects of httpx: on the last two ways everything does.

@@ -7,6 +7,8 @@ a request without a signature; what it gives to its transport is the signed one.
 
 (Elastic APM, which has patched httpcore too, would otherwise write down the signed URL that it sees there: it does so
 unless it has seen the request of a client.)
+
+``_transport``, and the methods whose names begin like that, are private names of httpx: a test fails if it renames one.
 """
 
 from __future__ import annotations
@@ -112,15 +114,20 @@ def client_is_patched(own: SessionClient) -> bool:
 async def send_through_client(
     unsigned: httpx.Request, route: Route, attempt: Attempt, own: SessionClient
 ) -> httpx.Response:
-    """Send the request of ``attempt`` over ``route``. What patched the client sees ``unsigned`` in its place."""
+    """Send the request of ``attempt`` over ``route``. What patched the client sees ``unsigned`` in its place.
+
+    This is the session's own client if that is patched, else a new one, whose methods are those of the class.
+    """
     signed = _Signed(route, attempt)
-    more: dict[str, Any] = {"extensions": {_SIGNED: signed}} if own.is_patched else {}
-    client = own.http if more else httpx.AsyncClient(transport=signed)
+    # The transport of the session's own client learns from the request what it stands for. A mock of the class may not
+    # take extensions.
+    options: dict[str, Any] = {"extensions": {_SIGNED: signed}} if own.is_patched else {}
+    client = own.http if options else httpx.AsyncClient(transport=signed)
     if is_patched(httpx.AsyncClient, *_ENTRIES) or not vars(client).keys().isdisjoint(_ENTRIES):
         entry = client.get if unsigned.method == "GET" else client.post
-        response = await entry(unsigned.url, headers=unsigned.headers, **more)
+        response = await entry(unsigned.url, headers=unsigned.headers, **options)
     else:
-        unsigned.extensions |= more.get("extensions", {})
+        unsigned.extensions |= options.get("extensions", {})
         response = await client.send(unsigned, stream=True)
     if signed.encoding is not None:
         response.headers["Content-Encoding"] = signed.encoding
