@@ -100,17 +100,17 @@ class Backend(Protocol):
 
     Each method is atomic, answers as ``TRANSITIONS`` says, may be called again when its answer was lost, and raises
     :class:`BackendError` for every failure of the backend. Keys contain the ``m_number``, so merchants may share one.
+
+    A claim holds for 30 seconds without being renewed. A backend whose claims hold for another time says so by an
+    attribute ``lease``, in seconds. A method that takes longer than a third of this time has failed.
     """
 
-    lease: float
-    """Seconds that a claim holds without being renewed. A method that takes longer than a third of it has failed."""
-
     async def claim(self, key: str, owner: str) -> Claim:
-        """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
+        """Take ``key`` for ``owner``, for the time of a lease, if nobody holds it and no success is recorded."""
         ...
 
     async def renew(self, key: str, owner: str) -> bool:
-        """Let the lease last ``lease`` seconds from now. False: ``owner`` does not hold it any more."""
+        """Let the lease begin anew. False: ``owner`` does not hold it any more."""
         ...
 
     async def finish(self, key: str, owner: str) -> bool:

@@ -18,6 +18,7 @@ from omipay_async import (
     AppOrder,
     AsyncOmipay,
     Backend,
+    Claim,
     Clock,
     Currency,
     ErrorCode,
@@ -208,10 +209,32 @@ class OwnClock:
         """Wait."""
 
 
+class OwnBackend:
+    """The five methods are enough. Its claims hold for 30 seconds, since it has no ``lease``."""
+
+    async def claim(self, key: str, owner: str) -> Claim:
+        """Take the key."""
+        return Claim.MINE
+
+    async def renew(self, key: str, owner: str) -> bool:
+        """Keep it."""
+        return True
+
+    async def finish(self, key: str, owner: str) -> bool:
+        """Record the success."""
+        return True
+
+    async def release(self, key: str, owner: str) -> None:
+        """Free the key."""
+
+    async def wake(self, key: str) -> None:
+        """Tell the polls."""
+
+
 def each_option() -> AsyncOmipay:
     """Every option of a session, with what may be given for it."""
     clocks: list[Clock] = [OwnClock(), SystemClock(), ManualClock(auto=True)]
-    backend: Backend = MemoryBackend(lease=60)
+    backends: list[Backend] = [OwnBackend(), MemoryBackend(lease=60)]
 
     def hook(event: Event) -> None:
         assert_type(event.outcome, Outcome | None)
@@ -228,7 +251,7 @@ def each_option() -> AsyncOmipay:
         retry=RetryPolicy(attempts=2),
         nonces=lambda: "0123456789",
         clock=clocks[0],
-        backend=backend,
+        backend=backends[0],
         previous_secret_keys=["old"],
         on_event=hook,
         transport=httpx.MockTransport(lambda request: httpx.Response(200)),
