@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack
 from .api import EndpointMethods
 from .calls.retries import RetryPolicy
 from .codes import Region, Safety
-from .errors import ConfigurationError
+from .errors import ConfigurationError, Outcome
 from .fulfilment.methods import NotificationMethods
 from .polling.methods import PollMethods
 from .protocol import pages, validation
@@ -291,7 +291,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             SessionClosed: the session was closed before the handler could begin; ``order_no`` is what to ask about.
             Exception: what the handler raised; the next call runs it again.
         """
-        validation.handler(handler, "order")
+        with validation.with_outcome(Outcome.UNKNOWN):
+            validation.handler(handler, "order")
         paid = await self.poll_until_paid(
             order, first_wait=first_wait, interval=interval, timeout=timeout, on_status=on_status
         )

@@ -18,6 +18,7 @@ from omipay_async.errors import (
     MalformedNotification,
     NotificationError,
     OmipayError,
+    Outcome,
     ReplayedNotification,
     SessionClosed,
     TransportError,
@@ -91,7 +92,8 @@ class NotificationReceiver:
     def parse(self, body: SealedBody, max_age: float | None) -> Notification:
         """Return what a body says, if its signature is valid and it is not too old."""
         if max_age is not None:
-            max_age = validation.seconds("max_age", max_age)
+            with validation.with_outcome(None):
+                max_age = validation.seconds("max_age", max_age)
         self._life.ensure_open()
         notification = self._parse(body)
         notifications.check_age(notification, self._gateway_ms(), max_age)
@@ -101,7 +103,8 @@ class NotificationReceiver:
 
     async def confirm(self, body: SealedBody, timeout: float | None) -> Order:
         """Return the order that a body names, as the gateway reports it."""
-        limit = self._gateway.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
+        with validation.with_outcome(None):
+            limit = self._gateway.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
         with self._life.in_use():
             return await self._confirm(self._parse(body), limit)
 
@@ -142,8 +145,9 @@ class NotificationReceiver:
 
     async def receive(self, body: SealedBody, handler: Handler, timeout: float) -> NotificationReply:
         """Confirm a notification, run the handler once, and return the answer."""
-        validation.handler(handler)
-        limit = validation.seconds("timeout", timeout, above=True)
+        with validation.with_outcome(None):
+            validation.handler(handler)
+            limit = validation.seconds("timeout", timeout, above=True)
         began = self._clock.monotonic()
         reply = await self._received(body, handler, limit)
         self._events.emit(
@@ -201,7 +205,8 @@ class NotificationReceiver:
 
     async def fulfil(self, subject: str | HasOrderNo, handler: Handler, timeout: float | None) -> Order:
         """Ask the gateway about an order and, if it is paid, run the handler once."""
-        validation.handler(handler)
+        with validation.with_outcome(None):
+            validation.handler(handler)
         values = {"order_no": number_of(subject, "order_no")}
         order: Order = await self._gateway.call(QUERY_ORDER, values, timeout=timeout)
         ensure_same_sale(order, subject)
@@ -217,8 +222,9 @@ class NotificationReceiver:
 
     async def wait(self, out_order_no: str, timeout: float | None) -> Order:
         """Wait until the order with this ``out_order_no`` is confirmed."""
-        number = validation.text("out_order_no", out_order_no)
-        limit = None if timeout is None else validation.seconds("timeout", timeout, above=True)
+        with validation.with_outcome(Outcome.UNKNOWN):
+            number = validation.text("out_order_no", out_order_no)
+            limit = None if timeout is None else validation.seconds("timeout", timeout, above=True)
         with self._life.in_use(functools.partial(closed_while_waiting, number)):
             return await self._confirmed.wait(number, limit)
 

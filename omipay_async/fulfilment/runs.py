@@ -30,7 +30,8 @@ import inspect
 from typing import TYPE_CHECKING, Final
 
 from omipay_async.clock import retrieve, wait
-from omipay_async.errors import BackendError, InvalidRequest, Outcome, SessionClosed
+from omipay_async.errors import BackendError, Outcome, SessionClosed
+from omipay_async.protocol import validation
 
 from .backends import Claim
 
@@ -255,5 +256,5 @@ async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
     result = handler()
     if not inspect.isawaitable(result):
         message = "handler must be async: it returned something that cannot be awaited"
-        raise InvalidRequest(message, parameter="handler")
+        raise validation.handler_error(message)
     return await result

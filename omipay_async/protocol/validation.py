@@ -5,6 +5,7 @@ Every message names the parameter and what is wrong with it. No message shows a 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
@@ -26,7 +27,9 @@ if sys.version_info >= (3, 14):
     import annotationlib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from omipay_async.errors import Outcome
 
 T = TypeVar("T")
 
@@ -44,6 +47,23 @@ def reject(parameter: str, what: str) -> NoReturn:
     """Raise an :class:`InvalidRequest` about ``parameter``; ``what`` is wrong with it."""
     message = f"{parameter} {what}"
     raise InvalidRequest(message, parameter=parameter)
+
+
+@contextlib.contextmanager
+def with_outcome(outcome: Outcome | None) -> Iterator[None]:
+    """Give what is rejected within this ``outcome``: not every method's arguments are those of a call that moves money.
+
+    What was asked for may be paid all the same, and a till charges again on NOT_DONE.
+    """
+    try:
+        yield
+    except InvalidRequest as error:
+        raise error.with_outcome(outcome) from None
+
+
+def handler_error(message: str) -> InvalidRequest:
+    """The error of a handler that cannot be run. Its ``outcome`` is None, because its order is paid."""
+    return InvalidRequest(message, parameter="handler").with_outcome(None)
 
 
 def query(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> Secret:

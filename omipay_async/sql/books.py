@@ -151,7 +151,8 @@ class Books:
                 reply or by QueryOrder's answer about the order.
             JournalError: the database did not answer.
         """
-        await self._resolving.resolve(entry_or_id, outcome, order_no)
+        with validation.with_outcome(None):
+            await self._resolving.resolve(entry_or_id, outcome, order_no)
 
     async def prune(self, older_than: float | timedelta) -> int:
         """Forget calls and orders that were closed more than ``older_than`` ago: seconds, or a ``timedelta``.
@@ -166,7 +167,9 @@ class Books:
             JournalError: the database did not answer.
         """
         given = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
-        return await self._entries.prune(timedelta(seconds=validation.seconds("older_than", given)))
+        with validation.with_outcome(None):
+            age = timedelta(seconds=validation.seconds("older_than", given))
+        return await self._entries.prune(age)
 
     # -- the backend ------------------------------------------------------------------------------------------------
 
@@ -230,7 +233,8 @@ class Books:
             InvalidRequest: it was not called by a session, or it ended the transaction itself. A ``commit()`` in it
                 only raises this error.
         """
-        validation.handler(handler, "order", "connection")
+        with validation.with_outcome(None):
+            validation.handler(handler, "order", "connection")
 
         @functools.wraps(handler, updated=())
         async def run(order: Order) -> None:
@@ -261,7 +265,8 @@ class Books:
             SessionClosed: the session was closed.
         """
         if handler is not None:
-            validation.handler(handler, "order")
+            with validation.with_outcome(None):
+                validation.handler(handler, "order")
         return await self._sweeping.sweep(omipay, handler, _checked_limit(limit))
 
     async def run(
@@ -278,8 +283,9 @@ class Books:
             ConfigurationError: the books were used in another event loop before.
             SessionClosed: the session was closed.
         """
-        validation.handler(handler, "order")
-        pause = validation.seconds("every", every, above=True)
+        with validation.with_outcome(None):
+            validation.handler(handler, "order")
+            pause = validation.seconds("every", every, above=True)
         await self._sweeping.run(omipay, handler, _SWEEP_LIMIT, pause)
 
     async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
@@ -291,5 +297,5 @@ def _checked_limit(limit: object) -> int:
     number = plain_value(limit)
     if type(number) is not int or not 0 < number <= LARGEST_LIMIT:
         message = f"limit must be a number of orders, from 1 to {LARGEST_LIMIT:,}"
-        raise InvalidRequest(message, parameter="limit")
+        raise InvalidRequest(message, parameter="limit").with_outcome(None)
     return number

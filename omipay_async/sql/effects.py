@@ -34,8 +34,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 
-from omipay_async.errors import BackendError, InvalidRequest
+from omipay_async.errors import BackendError
 from omipay_async.fulfilment.runs import awaited, running_key
+from omipay_async.protocol import validation
 
 from .engines import BUSY_S
 from .failures import (
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from omipay_async.errors import InvalidRequest
     from omipay_async.models import Order
 
     from .claims import Claims
@@ -92,7 +94,7 @@ class Effects:
             message = (
                 "a session must run a transactional handler: give it to receive_notification, fulfil, settle or run"
             )
-            raise InvalidRequest(message, parameter="handler")
+            raise validation.handler_error(message)
         m_number = split_key(key)[0]
         row = m_number, order_key(order.order_no)
         await repeated(lambda: self._run_locked(row, order, handler), _ATTEMPTS, is_rolled_back)
@@ -207,7 +209,7 @@ async def _check_same_transaction(connection: AsyncConnection, order: Order) -> 
 
 def _ended_by_handler(order: Order) -> InvalidRequest:
     message = f"order {order.order_no}: its handler ended the transaction itself, nothing is recorded"
-    return InvalidRequest(message, parameter="handler")
+    return validation.handler_error(message)
 
 
 def _locked_elsewhere(order: Order) -> BackendError:

@@ -137,8 +137,9 @@ async def test_a_handler_that_ends_the_transaction_itself_has_no_effect(
             if not caught:
                 raise
 
-    with pytest.raises(InvalidRequest, match="ended the transaction"):
+    with pytest.raises(InvalidRequest, match="ended the transaction") as raised:
         await run(books, books.transactional(wrong))
+    assert raised.value.outcome is None, "the order is paid: a till must not charge again"
     assert await effects(books) == 0
     assert await run(books, books.transactional(ship)) is True
     assert await effects(books) == 1

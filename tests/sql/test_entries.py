@@ -320,6 +320,7 @@ async def test_wrong_arguments_of_resolve_are_named(books: Books, arguments: tup
         await books.resolve(target, outcome, order_no=rest[0] if rest else None)
     assert caught.value.parameter == parameter
     assert parameter in str(caught.value)
+    assert caught.value.outcome is None
 
 
 # -- what is forgotten ------------------------------------------------------------------------------------------------

@@ -298,8 +298,9 @@ async def test_wrong_arguments_are_named(
 ) -> None:
     """The error comes before any question."""
     sweep: Any = books.run if "every" in arguments else books.sweep
-    with pytest.raises(InvalidRequest, match=parameter):
+    with pytest.raises(InvalidRequest, match=parameter) as caught:
         await sweep(omipay, **{"handler": handler, **arguments})
+    assert caught.value.outcome is None
 
 
 async def test_a_sweep_without_tables_is_a_clear_error(
