@@ -1,10 +1,23 @@
 """Records what became of money calls: the three methods of a journal, lists for people, and pruning.
 
-Three rules protect the money:
-- Closing never changes a DONE. Two processes may write about one call: the one that made it, and one that learnt from a
-  notification that the order exists. The notification counts.
-- An ``out_order_no`` is tied to an order's number only by a reply of QueryOrder, and only if currency and amount agree.
-- A call of which nobody knows whether it was acted on stays open, whatever is written about it.
+A call is *open* while nobody knows whether it was acted on. What its row says next depends on what is written about it:
+how the call ended (``closing``), QueryOrder's answer about its order (``observe``), or what a person found out
+(``resolving``; it is UNKNOWN here). "By a person" means that the gateway has not said it: ``resolved_at`` is set.
+A dash means that the row stays as it is.
+
+    the row says                     | UNKNOWN | NOT_DONE | DONE | the order exists | a person's word
+    ---------------------------------+---------+----------+------+------------------+----------------
+    open                             | open    | NOT_DONE | DONE | DONE             | open
+    NOT_DONE by a person, too early  | open    | NOT_DONE | DONE | DONE             | open
+    NOT_DONE by a person             | -       | -        | DONE | DONE             | open
+    DONE by a person, too early      | -       | -        | DONE | DONE             | open
+    DONE by a person                 | -       | -        | DONE | DONE             | open
+    NOT_DONE                         | -       | -        | DONE | -                | is refused
+    DONE                             | -       | -        | -    | -                | is refused
+
+So a DONE is never taken back: the process that made a call may write after the one that learnt from a notification that
+the order exists. A person looked too early before the call's time was over: the request could still reach the gateway.
+An ``out_order_no`` is tied to an order's number only by a reply of QueryOrder, and only if currency and amount agree.
 """
 
 from __future__ import annotations
@@ -12,7 +25,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, delete, false, func, literal, null, or_, select, update
+from sqlalchemy import and_, case, delete, false, func, null, or_, select, true, update
 
 from omipay_async.errors import JournalError
 from omipay_async.fulfilment.backends import NOTES_KEPT_S
@@ -83,31 +96,26 @@ class Entries:
         await self._database.write(work, JournalError)
 
     def _closing(self, entry: JournalEntry) -> Any:
-        now = self._dialect.now()
+        """The statement of ``closing``. ``decides`` is true of a row whose outcome it changes: see the table."""
         is_certain = entry.outcome in CERTAIN
-        values = values_of(entry) | {"closed_at": now if is_certain else null()}
-        # A certain outcome is only ever changed to DONE, and known numbers are kept. A person who looked before the
-        # call's time was over looked too early: the request could still reach the gateway.
+        values = values_of(entry) | {"closed_at": self._dialect.now() if is_certain else null()}
         looked_too_early = CALL.c.resolved_at < CALL.c.expires_at
-        may_change: Any = literal(value=True)
+        decides: Any = true()
         if entry.outcome != JournalOutcome.DONE:
-            may_change = or_(CALL.c.closed_at.is_(None), looked_too_early)
-        numbers: dict[str, Any] = {
-            name: func.coalesce(CALL.c[name], values[name]) for name in ("order_no", "refund_no", "status", "currency")
-        }
-        is_not_done = or_(CALL.c.outcome.is_(None), CALL.c.outcome != JournalOutcome.DONE)
-        decides = and_(may_change, is_not_done)
-        verdict = {
-            name: case((decides, values[name]), else_=CALL.c[name]) for name in ("outcome", "error", "closed_at")
-        }
+            is_undecided = or_(CALL.c.closed_at.is_(None), looked_too_early)
+            decides = and_(is_undecided, CALL.c.outcome.is_distinct_from(JournalOutcome.DONE))
+        changed: dict[str, Any] = {}
+        for name in ("outcome", "error", "closed_at"):
+            changed[name] = case((decides, values[name]), else_=CALL.c[name])
+        for name in ("order_no", "refund_no", "status", "currency"):
+            changed[name] = func.coalesce(CALL.c[name], values[name])
         if is_certain:  # what the gateway has answered replaces what a person wrote, and no person changes it
-            counts = literal(value=True) if entry.outcome == JournalOutcome.DONE else decides
+            is_a_persons = and_(decides, CALL.c.resolved_at.is_not(None))
             right_number = func.coalesce(values["order_no"], CALL.c.order_no)
-            is_a_persons = and_(counts, CALL.c.resolved_at.is_not(None))
-            numbers["order_no"] = case((is_a_persons, right_number), else_=numbers["order_no"])
-            verdict["resolved_at"] = case((counts, null()), else_=CALL.c.resolved_at)
+            changed["order_no"] = case((is_a_persons, right_number), else_=changed["order_no"])
+            changed["resolved_at"] = case((decides, null()), else_=CALL.c.resolved_at)
         insert = self._dialect.insert(CALL).values(values | {"expires_at": self._expiry(entry)})
-        return or_update(insert, numbers | verdict)
+        return or_update(insert, changed)
 
     async def confirmed(self, m_number: str, order: Order) -> None:
         """Write down that the gateway reports an order as paid: it is to be fulfilled, and its call is resolved."""
@@ -132,28 +140,26 @@ class Entries:
             "currency": storable_text(order.currency),
             "status": storable_text(order.status),
             "due_at": null() if order.is_failed else due_at,
+            "paid_at": now if order.is_paid else null(),
             "closed_at": now if order.is_failed else null(),
         }
-        if order.is_paid:
-            reported["paid_at"] = now
         insert = self._dialect.insert(ORDER).values(
             m_number=m_number, key=order_key(order.order_no), made_at=now, **reported
         )
-        if order.is_paid:
-            reported["paid_at"] = func.coalesce(ORDER.c.paid_at, now)
-        if order.out_order_no is None:
-            del reported["out_order_no"]  # that of the call is kept
+        new, old = insert.excluded, ORDER.c
         # An order that was paid stays listed as paid. If it is not final now, the question was probably asked before
         # the payment that a notification has confirmed. If it has failed, a person should look into it.
-        is_contradicted = false() if order.is_paid else ORDER.c.paid_at.is_not(None)
-        again_at = due_at if order.is_failed else ORDER.c.due_at
-        is_done = ORDER.c.done_at.is_not(None)
-        kept = {
-            "status": case((is_contradicted, ORDER.c.status), else_=reported["status"]),
-            "closed_at": case((or_(is_done, is_contradicted), ORDER.c.closed_at), else_=reported["closed_at"]),
-            "due_at": case((is_done, ORDER.c.due_at), (is_contradicted, again_at), else_=reported["due_at"]),
+        is_contradicted = false() if order.is_paid else old.paid_at.is_not(None)
+        again_at = due_at if order.is_failed else old.due_at
+        is_done = old.done_at.is_not(None)
+        changed = {name: new[name] for name in ("order_no", "amount", "currency")} | {
+            "out_order_no": func.coalesce(new.out_order_no, old.out_order_no),
+            "paid_at": func.coalesce(old.paid_at, new.paid_at),
+            "status": case((is_contradicted, old.status), else_=new.status),
+            "closed_at": case((or_(is_done, is_contradicted), old.closed_at), else_=new.closed_at),
+            "due_at": case((is_done, old.due_at), (is_contradicted, again_at), else_=new.due_at),
         }
-        await connection.execute(or_update(insert, reported | kept))
+        await connection.execute(or_update(insert, changed))
 
     async def _resolve_call_of(self, connection: AsyncConnection, m_number: str, order: Order) -> None:
         """Close the call that made ``order`` as DONE, unless that is known already, and not only from a person.

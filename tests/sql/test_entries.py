@@ -53,27 +53,13 @@ async def test_a_closing_without_an_opening_is_kept(books: Books) -> None:
     assert len(await books.unresolved()) == 1
 
 
-@pytest.mark.parametrize("late", [UNKNOWN, NOT_DONE, DONE])
-async def test_closing_never_changes_a_done(books: Books, late: Any) -> None:
-    """The notification came before the reply, so it is known that the order exists."""
+async def test_the_number_of_a_done_is_never_changed(books: Books) -> None:
+    """The notification came before the reply, so it is known which order exists."""
     call = entry()
     await books.opening(call)
     await books.confirmed(M, order())
-    await books.closing(
-        attrs.evolve(call, outcome=late, error="OutcomeUnknown", order_no="OTHER" if late == DONE else None)
-    )
+    await books.closing(attrs.evolve(call, outcome=DONE, order_no="OTHER"))
     assert (await outcomes(books))[0][:3] == ("DONE", "TR1", "PAID")
-    assert await books.unresolved() == []
-
-
-async def test_a_not_done_is_changed_by_a_done_and_not_by_an_unknown(books: Books) -> None:
-    """An UNKNOWN that comes late does not open the entry again."""
-    call = entry(outcome=NOT_DONE)
-    await books.closing(call)
-    await books.closing(attrs.evolve(call, outcome=UNKNOWN))
-    assert (await outcomes(books))[0][0] == "NOT_DONE"
-    await books.closing(attrs.evolve(call, outcome=DONE, order_no="TR1"))
-    assert (await outcomes(books))[0][:2] == ("DONE", "TR1")
 
 
 async def test_a_reply_that_is_written_down_late_does_not_reopen_a_fulfilled_order(books: Books) -> None:
@@ -154,6 +140,13 @@ async def test_an_order_that_is_confirmed_before_its_reply_resolves_the_call_und
     assert [row[:2] for row in await outcomes(books)] == [("UNKNOWN", None), ("DONE", "TR2")]
 
 
+async def test_an_answer_without_the_merchants_number_keeps_that_of_the_call(books: Books) -> None:
+    """So that a sweep still refuses an answer about another sale."""
+    await books.closing(entry("T1", outcome=DONE, order_no="TR1"))
+    await books.confirmed(M, order("TR1", None))
+    assert [waiting.out_order_no for waiting in await books.waiting()] == ["T1"]
+
+
 async def test_the_call_that_names_the_order_is_the_one_that_is_resolved(books: Books) -> None:
     """SYSTEM_ERROR came with an order's number: that call is resolved, not an older one under the same number."""
     await books.closing(entry(outcome=UNKNOWN))
@@ -167,13 +160,6 @@ async def test_a_refund_is_not_resolved_by_the_order_that_it_is_of(books: Books)
     await books.closing(entry("T1", outcome=UNKNOWN, endpoint="Refund", out_refund_no="R1", order_no="TR1"))
     await books.confirmed(M, order())
     assert [call.out_refund_no for call in await books.unresolved()] == ["R1"]
-
-
-async def test_the_gateways_refusal_stands_when_an_order_of_that_number_appears(books: Books) -> None:
-    """The declined call stays NOT_DONE, although another one under the same number was made elsewhere."""
-    await books.closing(entry(outcome=NOT_DONE))
-    await books.confirmed(M, order())
-    assert (await outcomes(books))[0][0] == "NOT_DONE"
 
 
 @pytest.mark.parametrize(
@@ -210,40 +196,6 @@ async def test_a_person_resolves_by_entry_or_by_id(books: Books) -> None:
     await books.resolve(second.id, DONE, order_no="TR2")
     assert await books.unresolved() == []
     assert [waiting.order_no for waiting in await books.waiting()] == ["TR2"]
-
-
-async def test_what_a_person_wrote_down_can_be_corrected(books: Books) -> None:
-    """The person can do so, and a confirmed order does so by itself."""
-    call = entry(outcome=UNKNOWN)
-    await books.closing(call)
-    await books.resolve(call, "NOT_DONE")
-    await books.resolve(call, "UNKNOWN")
-    assert len(await books.unresolved()) == 1
-    await books.resolve(call, "NOT_DONE")
-    await books.confirmed(M, order())
-    assert (await outcomes(books))[0][:2] == ("DONE", "TR1")
-
-
-@pytest.mark.parametrize(("looked", "stands"), [("before", False), ("after", True)])
-async def test_a_person_who_looked_before_a_call_had_ended_may_be_wrong(
-    books: Books, looked: str, stands: bool
-) -> None:
-    """The request could still reach the gateway. What is written down after the call's time stands."""
-    call = entry(age=0 if looked == "before" else 60)
-    await books.opening(call)
-    await books.resolve(call, "NOT_DONE")
-    lost = attrs.evolve(call, outcome=UNKNOWN, error="OutcomeUnknown")
-    await books.closing(lost)
-    assert await books.unresolved() == ([] if stands else [lost])
-
-
-async def test_a_person_who_saw_the_order_is_believed_however_the_call_ends(books: Books) -> None:
-    """An order that the back office shows was made."""
-    call = entry()
-    await books.opening(call)
-    await books.resolve(call, DONE, order_no="TR1")
-    await books.closing(attrs.evolve(call, outcome=UNKNOWN))
-    assert await books.unresolved() == []
 
 
 @pytest.mark.parametrize(

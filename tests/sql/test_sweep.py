@@ -370,13 +370,14 @@ async def test_a_payment_that_the_gateway_takes_back_stays_listed_and_is_asked_a
     """A person has to look into it: it may be a mistake, or the money went back."""
     await books.confirmed(M, order())
     await execute(books, "UPDATE omipay_order SET made_at = '2020-01-01 00:00:00.000000'")
-    await make_due(books)
 
     async def cancelled(*_: Any) -> Order:
         return order(status="CANCELLED")
 
     monkeypatch.setattr(omipay, "fulfil", cancelled)
-    assert (await books.sweep(omipay, books.transactional(ship))).failed == 1
+    for _ in range(2):
+        await make_due(books)
+        assert (await books.sweep(omipay, books.transactional(ship))).failed == 1
     (waiting,) = await books.waiting()
     assert waiting.status == "PAID"
     assert waiting.due_at - datetime.now(UTC) > timedelta(days=365)
