@@ -15,7 +15,7 @@ from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
 from .consistency import is_paying, order_no_of, why_not_believed
 from .endpoints import MAKE_SCAN_ORDER
-from .fields import is_absent, issued_number, word_of
+from .fields import is_absent, issued_number, own_number, word_of
 from .jsontext import json_object
 from .reply import LARGEST_REPLY, unpacked
 
@@ -93,7 +93,8 @@ def _object(received: Received) -> dict[str, Any]:
 
 def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = None) -> APIError:
     """The error of a FAIL."""
-    code = error_code(context.excerpt(word_of(raw, "error_code")))  # events and logs show it
+    word = word_of(raw, "error_code") or own_number(raw.get("error_code")) or ""
+    code = error_code(context.excerpt(word))  # events and logs show it
     error_msg = raw.get("error_msg")
     message = f"{context.endpoint.name}: {code or 'FAIL without an error_code'}"
     if isinstance(error_msg, str) and error_msg:

@@ -99,6 +99,15 @@ def test_the_message_of_a_refusal() -> None:
         read("MakeQROrder", {"return_code": "FAIL", "error_msg": {"not": "text"}, "order_no": 5})
 
 
+@pytest.mark.parametrize(("code", "text"), [(40012, "40012"), (0, "0"), (True, ""), ([1], ""), (None, "")])
+def test_a_code_that_is_a_number_is_kept_as_text(code: object, text: str) -> None:
+    """No document lists one, but an operator who asks the gateway's staff needs it."""
+    with pytest.raises(APIError) as caught:
+        read("MakeScanOrder", {"return_code": "FAIL", "error_code": code})
+    assert caught.value.error_code == text
+    assert str(caught.value) == f"MakeScanOrder: {text or 'FAIL without an error_code'}"
+
+
 # -- the table itself -------------------------------------------------------------------------------------------------
 
 UNSENT = [
