@@ -1,7 +1,8 @@
 """Writes down what a person found out about a call: the outcome, and the number of an order that was made.
 
 A person may be wrong, so what a person wrote can be corrected: by the same or another person, by a reply, and by an
-order that is confirmed. What a reply has decided is not changed by a person.
+order that is confirmed. What the gateway has decided, by its reply or by QueryOrder's answer, is not changed by a
+person. The table in ``entries`` shows both.
 """
 
 from __future__ import annotations
