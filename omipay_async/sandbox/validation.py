@@ -33,7 +33,7 @@ _MOST_FIELDS: Final = 50
 _LONGEST_NAME: Final = 64
 _LONGEST_VALUE: Final = 2048
 
-_AMOUNT: Final = re.compile(r"[0-9]{1,12}")
+_AMOUNT: Final = re.compile(r"[0-9]{1,18}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -200,6 +200,13 @@ async def test_a_refund_is_converted_at_the_rate_of_its_order(raw: RawClient, sa
     assert (await raw.ask("Refund", order_no=later, amount="6"))["error_code"] == "PARAMETER_INVALID"
 
 
+async def test_a_very_large_amount_is_a_number_too(raw: RawClient) -> None:
+    """It is above the platform's largest payment, or above what is left to refund."""
+    assert (await raw.ask("MakeQROrder", amount="1000000000000"))["error_code"] == "AMOUNT_INVALID"
+    number = await raw.scanned()
+    assert (await raw.ask("Refund", order_no=number, amount="1" + "0" * 17))["error_code"] == "AMOUNT_OVER_LIMIT"
+
+
 async def test_amount_below_the_smallest(raw: RawClient, sandbox: Sandbox) -> None:
     """An amount below the least that the platform takes is AMOUNT_INVALID too."""
     sandbox.gateway.terms.smallest = 10
