@@ -58,6 +58,7 @@ _TESTS: Final = {
         "tests/test_asgi.py",
         "tests/test_events.py",
         "tests/test_public_api.py",
+        "tests/test_secrets_in_frames.py",
     ],
     "sql": ["tests/sql", "tests/test_public_api.py"],
     "composition": [

@@ -9,7 +9,7 @@ import pytest
 
 from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.sql import Books, SweepReport, database as database_module
-from tests.support.entries import UNKNOWN, M, entry, execute, order, sold
+from tests.support.entries import DONE, UNKNOWN, M, entry, execute, order, sold
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay
@@ -30,6 +30,16 @@ async def test_a_limit_is_from_one_order_to_a_million(omipay: AsyncOmipay, books
     await sold(omipay, books, 3)
     assert len(await books.waiting(limit=limit)) == min(limit, 3)
     assert await books.sweep(omipay, None, limit=limit) == SweepReport(waiting=min(limit, 3))
+
+
+async def test_the_orders_that_are_due_next_are_listed_first(books: Books) -> None:
+    """A limit leaves out those with more time."""
+    await books.closing(entry(outcome=DONE, order_no="TR1"))
+    lost = entry("T2", outcome=UNKNOWN)
+    await books.closing(lost)
+    await books.resolve(lost, DONE, order_no="TR2")  # asked about by the next sweep, not in ten seconds
+    assert [waiting.order_no for waiting in await books.waiting()] == ["TR2", "TR1"]
+    assert [waiting.order_no for waiting in await books.waiting(limit=1)] == ["TR2"]
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1_000_001, "5", None, 2.0])
