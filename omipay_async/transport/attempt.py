@@ -37,7 +37,11 @@ class Node:
 
 
 class Progress(enum.Enum):
-    """How far a request has got."""
+    """How far a request has got.
+
+    Noted by what sends it: ``network`` over our own connections, ``other_transports`` over httpcore, which reports its
+    steps, and ``sending`` and ``session_client`` over any other transport, once it has answered.
+    """
 
     NOT_SENT = enum.auto()
     """No transport has it yet."""
