@@ -124,9 +124,11 @@ _NAMES = {
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
+_PUBLIC = sorted([*_HOMES, "__version__"])
+
 if not TYPE_CHECKING:  # type checkers cannot read a list that is computed: a star import would give them no name
-    __all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - derived, so that there is no third list
+    __all__ = _PUBLIC  # noqa: PLE0605 - derived, so that there is no third list
 
 
 def __dir__() -> list[str]:
-    return sorted([*_HOMES, "__version__"])
+    return _PUBLIC
