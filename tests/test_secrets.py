@@ -23,7 +23,7 @@ from omipay_async import (
 )
 from omipay_async.protocol.signing import signature
 from omipay_async.text import Secret
-from omipay_async.transport import other_transports
+from omipay_async.transport import httpcore_reports
 
 from .support.canaries import (
     ANSWERS,
@@ -49,13 +49,13 @@ if TYPE_CHECKING:
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """All that any logger writes at DEBUG, in a process whose first session is this test's."""
     caplog.set_level(logging.DEBUG)
-    other_transports.keep_replies_out_of_the_log.cache_clear()
+    httpcore_reports.keep_replies_out_of_the_log.cache_clear()
     for name in [*logging.Logger.manager.loggerDict]:
         if name.startswith(("httpx", "httpcore", "asyncio", "omipay_async")):
             caplog.set_level(logging.DEBUG, name)
             logging.getLogger(name).filters.clear()
     yield caplog
-    other_transports.keep_replies_out_of_the_log.cache_clear()
+    httpcore_reports.keep_replies_out_of_the_log.cache_clear()
 
 
 def told_by(log: pytest.LogCaptureFixture) -> list[str]:

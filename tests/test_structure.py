@@ -51,11 +51,11 @@ THIRD_PARTY = {
     "h11": {"transport.connection", "transport.exchange"},
     "httpcore": {"transport.patches late"},
     "httpx": {
+        "transport.aiohttp_connections",
         "transport.client",
         "transport.connection",
         "transport.evidence",
         "transport.network",
-        "transport.other_transports",
         "transport.patches",
         "transport.proxies",
         "transport.requests",

@@ -39,7 +39,7 @@ class Node:
 class Progress(enum.Enum):
     """How far a request has got.
 
-    Noted by what sends it: ``network`` over our own connections, ``other_transports`` over httpcore, which reports its
+    Noted by what sends it: ``network`` over our own connections, ``httpcore_reports`` over httpcore, which reports its
     steps, and ``sending`` and ``session_client`` over any other transport, once it has answered.
     """
 

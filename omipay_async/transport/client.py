@@ -36,13 +36,14 @@ import httpx
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import Received
 
+from .aiohttp_connections import SecondTries, keep_no_connection
 from .attempt import Attempt, Progress, TooLateError
 from .cancellation import ScopeCancelled, caller_was_cancelled
 from .closing import Closing
 from .evidence import cut_short, failed
 from .failures import Failed, too_late
+from .httpcore_reports import keep_replies_out_of_the_log
 from .network import Network
-from .other_transports import SecondTries, is_in_memory, keep_no_connection, keep_replies_out_of_the_log
 from .patches import WatchedTransport, httpcore_is_patched, transport_is_patched
 from .pool import ConnectionPool, Slot
 from .requests import Requests, Route, address_of
@@ -107,7 +108,7 @@ class HTTPClient:
             ConfigurationError: the connections are those of a transport that the user gave.
         """
         given = self._given
-        if given is not None and not is_in_memory(given):
+        if given is not None and not _is_in_memory(given):
             message = "transport belongs to the event loop that it was first used in: use one session for each loop"
             raise ConfigurationError(message)
         if self._network is not None:
@@ -127,7 +128,7 @@ class HTTPClient:
         """
         given = self._given
         if given is not None:
-            through_client = not is_in_memory(given) and client_is_patched(self._session_client)
+            through_client = not _is_in_memory(given) and client_is_patched(self._session_client)
             route = Route(given, self._requests.for_given_transport, through_client)
             return await self._exchange_over_given(route, attempt)
         through_client = client_is_patched(self._session_client)
@@ -149,7 +150,7 @@ class HTTPClient:
         under_way = self._over_given
         under_way.add(attempt)
         try:
-            return await self._exchange_over(route, attempt)
+            return await self._try(attempt, functools.partial(self._sender.send, route))
         finally:
             under_way.remove(attempt)
             if under_way is self._over_given and not under_way and self._is_ending:
@@ -157,16 +158,9 @@ class HTTPClient:
 
     async def _exchange_over_httpcore(self, route: Route, attempt: Attempt) -> Received | Failed:
         try:
-            return await self._exchange_over(route, attempt)
-        finally:
-            self._closing.begin(route.transport.aclose)
-
-    async def _exchange_over(self, route: Route, attempt: Attempt) -> Received | Failed:
-        try:
             return await self._try(attempt, functools.partial(self._sender.send, route))
         finally:
-            if attempt.progress is not Progress.SENT and attempt.stream is not None:
-                self._closing.begin(attempt.stream.aclose)
+            self._closing.begin(route.transport.aclose)
 
     async def _exchange_over_network(self, slot: Slot, attempt: Attempt, send: Send) -> Received | Failed:
         if not attempt.moves_money:
@@ -228,3 +222,9 @@ class HTTPClient:
         if not self._over_given:
             self._closing.begin(self.http.aclose)
         await self._closing.wait()
+
+
+def _is_in_memory(transport: httpx.AsyncBaseTransport) -> bool:
+    """Whether a transport answers by itself, without a connection: it belongs to no event loop, and needs no mock."""
+    kinds = httpx.MockTransport | httpx.ASGITransport
+    return isinstance(transport, kinds) or bool(getattr(transport, "any_loop", False))

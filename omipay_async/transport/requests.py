@@ -6,7 +6,7 @@ No local variable may hold such a request: its repr would show the signature in 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import httpx
@@ -14,7 +14,7 @@ import httpx
 from omipay_async.text import plain_text
 
 from .attempt import ATTEMPT
-from .other_transports import TargetOnce, trace_given, trace_httpx
+from .httpcore_reports import trace_given, trace_httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +104,22 @@ class Requests:
             more += [(b"Connection", b"close")] if closes else []
             raw = self._complete[key] = ((b"Host", address_of(attempt).netloc), *more, *self.headers.raw)
         return raw
+
+
+class TargetOnce(dict[str, Any]):
+    """Request extensions whose ``target`` is found only once.
+
+    httpcore looks for it first when it makes the real request. For a proxy it makes a second request, CONNECT, from the
+    same extensions, which would contain the signed target in clear text instead of the gateway's address.
+    """
+
+    was_found = False
+
+    def __contains__(self, key: object) -> bool:
+        if key == "target":
+            first, self.was_found = not self.was_found, True
+            return first
+        return super().__contains__(key)
 
 
 def address_of(attempt: Attempt) -> httpx.URL:

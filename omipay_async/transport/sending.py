@@ -12,10 +12,11 @@ import httpx
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Progress
-from .other_transports import SecondTries, calls_an_app, our_request
+from .httpcore_reports import our_request
 from .session_client import send_through_client
 
 if TYPE_CHECKING:
+    from .aiohttp_connections import SecondTries
     from .closing import Closing
     from .requests import Requests, Route
     from .session_client import SessionClient
@@ -40,13 +41,15 @@ class Sender:
             body = await self._body(response, attempt)
         finally:
             our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
+            if attempt.stream is not None and attempt.progress is not Progress.SENT:
+                self._closing.begin(attempt.stream.aclose)
         self._second_tries.note_reply(attempt)
         return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
 
     async def _response(self, route: Route, attempt: Attempt) -> httpx.Response:
         if route.through_client:
             return await send_through_client(self._requests.unsigned(attempt), route, attempt, self._client)
-        if calls_an_app(route.transport):
+        if _calls_an_app(route.transport):
             attempt.begin_sending()  # an httpx.ConnectError may come from a request that the app itself makes
         return await route.send(attempt)
 
@@ -57,6 +60,11 @@ class Sender:
             return await _limited_body(response, attempt)
         finally:
             self._closing.begin(response.aclose)  # it may fail or hang, but the reply has been read
+
+
+def _calls_an_app(transport: httpx.AsyncBaseTransport) -> bool:
+    """Whether a transport hands each request to an ASGI app at once: whatever is raised, the app has received it."""
+    return getattr(type(transport), "handle_async_request", None) is httpx.ASGITransport.handle_async_request
 
 
 def _checked(response: object) -> httpx.Response:

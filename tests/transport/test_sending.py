@@ -122,3 +122,18 @@ async def test_a_connection_that_never_closes_does_not_keep_the_session_open(mon
     async with streaming(Stream(ends=ends), []) as omipay:
         await scan(omipay, "A-1")
     assert ended == ["cancelled"]
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow")])
+async def test_what_an_asgi_app_raises_proves_nothing(error: httpx.TransportError) -> None:
+    """It may have acted before, such as one that passes charges on and then cannot connect to something else."""
+    acts: list[str] = []
+
+    async def app(scope: Any, receive: object, send: object) -> None:
+        acts.append(scope["path"])
+        raise error
+
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, transport=httpx.ASGITransport(app=app)) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+    assert len(acts) == 1

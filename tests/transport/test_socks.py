@@ -14,7 +14,7 @@ from omipay_async.protocol.endpoints import MAKE_SCAN_ORDER
 from omipay_async.testing import ManualClock
 from omipay_async.transport.attempt import Attempt, Node, Progress
 from omipay_async.transport.cancellation import CancelScope
-from omipay_async.transport.other_transports import trace_httpx
+from omipay_async.transport.httpcore_reports import trace_httpx
 
 from .client import open_session, scan
 

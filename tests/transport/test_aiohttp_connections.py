@@ -1,26 +1,17 @@
-"""Transports that are not ours: no connection of theirs serves two of our requests, and no secret is shown."""
+"""Connections of aiohttp: none of them serves two of our requests."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import httpcore
 import httpx
 import httpx_aiohttp
 import pytest
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 
-from omipay_async import AsyncOmipay, OutcomeUnknown
-from omipay_async.testing import ManualClock
-from omipay_async.transport.other_transports import (
-    TargetOnce,
-    keep_no_connection,
-    keep_replies_out_of_the_log,
-    our_request,
-)
-from tests.support.scripted_gateway import Gateway as ScriptedGateway, order
+from omipay_async import AsyncOmipay
+from omipay_async.transport.aiohttp_connections import keep_no_connection
 
 from .client import Transport, open_session, query, scan
 from .server import M_NUMBER, SECRET_KEY
@@ -50,21 +41,6 @@ async def test_aiohttp_keeps_no_connection_for_the_next_request(gateway: Gateway
         await scan(omipay, "A-1")
         await query(omipay, "OM-2")
     assert (gateway.connections, gateway.acts["A-1"]) == (3, 1)
-
-
-@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow")])
-async def test_what_an_asgi_app_raises_proves_nothing(error: httpx.TransportError) -> None:
-    """It may have acted before, such as one that passes charges on and then cannot connect to something else."""
-    acts: list[str] = []
-
-    async def app(scope: Any, receive: object, send: object) -> None:
-        acts.append(scope["path"])
-        raise error
-
-    async with AsyncOmipay(M_NUMBER, SECRET_KEY, transport=httpx.ASGITransport(app=app)) as omipay:
-        with pytest.raises(OutcomeUnknown):
-            await scan(omipay, "A-1")
-    assert len(acts) == 1
 
 
 class Plain(httpx.AsyncBaseTransport):
@@ -172,56 +148,3 @@ async def test_each_request_has_connection_close(gateway: Gateway, kind: Transpo
         await query(omipay, "OM-1")
         await scan(omipay, "A-1")
     assert [request.headers.get("connection") for request in gateway.requests] == ["close", "close"]
-
-
-# -- details of httpcore that we rely on: each of these tests fails when one changes ----------------------------------
-
-
-@pytest.mark.parametrize("method", [b"GET", b"POST"])
-def test_only_the_real_request_gets_the_target(method: bytes) -> None:
-    """The CONNECT that httpcore makes from the same extensions has the proxy's own target."""
-    extensions: dict[str, Any] = TargetOnce(target=b"/v2/X?sign=1")
-    url = httpcore.URL(scheme=b"https", host=b"gateway.test", port=None, target=b"/v2/X")
-    assert httpcore.Request(method, url, extensions=extensions).url.target == b"/v2/X?sign=1"
-    connect = httpcore.URL(scheme=b"http", host=b"proxy.test", port=3128, target=b"gateway.test:443")
-    assert httpcore.Request(b"CONNECT", connect, extensions=extensions).url.target == b"gateway.test:443"
-    assert "trace" not in extensions
-
-
-@pytest.mark.parametrize("part", ["connection", "http11", "http2", "proxy", "socks"])
-def test_only_what_a_server_sent_is_removed_from_the_log(caplog: pytest.LogCaptureFixture, part: str) -> None:
-    """The events are still logged during our requests, but without the server's words."""
-    keep_replies_out_of_the_log()
-    log = logging.getLogger(f"httpcore.{part}")
-    caplog.set_level(logging.DEBUG, "httpcore")
-    said = "receive_response_headers.complete return_value=(b'HTTP/1.1', 302, b'/x?sign=8516A3')"
-    log.debug(said)
-    token = our_request.set(True)
-    try:
-        log.debug("send_request_headers.started request=<Request [b'GET']>")
-        log.debug(said)
-    finally:
-        our_request.reset(token)
-    assert caplog.messages == [
-        said,
-        "send_request_headers.started request=<Request [b'GET']>",
-        "receive_response_headers.complete",
-    ]
-
-
-async def test_a_call_within_a_call_does_not_open_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """The server's words stay removed when a user's transport makes a call of another session first."""
-    caplog.set_level(logging.DEBUG, "httpcore.http11")
-    gateway = ScriptedGateway(ManualClock())
-    gateway.on("QueryOrder", order("PAID"))
-
-    class AsksFirst(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            async with gateway.session() as inner:
-                await inner.query_order("TR1")
-            logging.getLogger("httpcore.http11").debug("receive_response_headers.complete /x?sign=8516A3")
-            return httpx.Response(200, json=order("PAID"))
-
-    async with gateway.session(transport=AsksFirst()) as outer:
-        await outer.query_order("TR1")
-    assert caplog.messages == ["receive_response_headers.complete"]
