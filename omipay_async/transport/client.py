@@ -48,7 +48,7 @@ from .patches import WatchedTransport, httpcore_is_patched, transport_is_patched
 from .pool import ConnectionPool, Slot
 from .requests import Requests, Route, address_of
 from .sending import Sender
-from .session_client import SessionClient, UnsignedTransport, client_is_patched
+from .session_client import SessionClient, UnsignedTransport
 from .tls import ssl_context
 
 if TYPE_CHECKING:
@@ -128,10 +128,10 @@ class HTTPClient:
         """
         given = self._given
         if given is not None:
-            through_client = not _is_in_memory(given) and client_is_patched(self._session_client)
+            through_client = not _is_in_memory(given) and self._session_client.any_is_patched()
             route = Route(given, self._requests.for_given_transport, through_client)
             return await self._exchange_over_given(route, attempt)
-        through_client = client_is_patched(self._session_client)
+        through_client = self._session_client.any_is_patched()
         proxy = self._proxies.of(address_of(attempt))
         if proxy is not None or httpcore_is_patched():
             # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
@@ -201,7 +201,7 @@ class HTTPClient:
             return too_late(attempt.endpoint.name)
         except asyncio.CancelledError as error:
             if caller_was_cancelled():
-                # The frames of the transport, and of what watches it, show the signed URL to whoever captures them.
+                # The frames of the transport, and of what watches it, show the signed URL (see ``text``).
                 error.__traceback__ = None
                 raise
             return failed(attempt, error)  # of a future that the transport or the resolver awaited

@@ -13,7 +13,6 @@ from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Progress
 from .httpcore_reports import our_request
-from .session_client import send_through_client
 
 if TYPE_CHECKING:
     from .aiohttp_connections import SecondTries
@@ -48,7 +47,7 @@ class Sender:
 
     async def _response(self, route: Route, attempt: Attempt) -> httpx.Response:
         if route.through_client:
-            return await send_through_client(self._requests.unsigned(attempt), route, attempt, self._client)
+            return await self._client.send(self._requests.unsigned(attempt), route, attempt)
         if _calls_an_app(route.transport):
             attempt.begin_sending()  # an httpx.ConnectError may come from a request that the app itself makes
         return await route.send(attempt)

@@ -45,18 +45,41 @@ _SIGNED: Final = "omipay_async_signed"
 
 @attrs.frozen
 class SessionClient:
-    """The client that users reach as ``omipay.http``, and its transport."""
+    """The client that users reach as ``omipay.http``, with its transport."""
 
     http: httpx.AsyncClient
     transport: httpx.AsyncBaseTransport
 
-    @property
-    def is_patched(self) -> bool:
+    def any_is_patched(self) -> bool:
+        """Whether another program watches or mocks this client, or every client."""
+        return self._is_patched() or is_patched(httpx.AsyncClient, *_METHODS)
+
+    def _is_patched(self) -> bool:
         """Whether this client has another method or transport, or (by ``instrument_client``) its transport has."""
         own = vars(self.http)
         if own.get("_transport") is not self.transport or TRANSPORT_METHOD in vars(self.transport):
             return True
         return not own.keys().isdisjoint(_METHODS)
+
+    async def send(self, unsigned: httpx.Request, route: Route, attempt: Attempt) -> httpx.Response:
+        """Send the request of ``attempt`` over ``route``. What has patched a client sees ``unsigned`` in its place.
+
+        It goes through this client if this one is patched; else through a new one, with the methods of the class.
+        """
+        signed = _Signed(route, attempt)
+        # The transport of this client learns from the request what it stands for. A mock of the class may not take
+        # extensions.
+        options: dict[str, Any] = {"extensions": {_SIGNED: signed}} if self._is_patched() else {}
+        client = self.http if options else httpx.AsyncClient(transport=signed)
+        if is_patched(httpx.AsyncClient, *_ENTRIES) or not vars(client).keys().isdisjoint(_ENTRIES):
+            entry = client.get if unsigned.method == "GET" else client.post
+            response = await entry(unsigned.url, headers=unsigned.headers, **options)
+        else:
+            unsigned.extensions |= options.get("extensions", {})
+            response = await client.send(unsigned, stream=True)
+        if signed.encoding is not None:
+            response.headers["Content-Encoding"] = signed.encoding
+        return response
 
 
 class UnsignedTransport(httpx.AsyncBaseTransport):
@@ -101,37 +124,6 @@ class UnsignedTransport(httpx.AsyncBaseTransport):
         """Close every transport."""
         for transport in [*self._transports.values(), *([] if self._given is None else [self._given])]:
             await transport.aclose()
-
-
-# -- sending through a client -----------------------------------------------------------------------------------------
-
-
-def client_is_patched(own: SessionClient) -> bool:
-    """Whether another program has replaced a method by which a client sends a request, or the class."""
-    return own.is_patched or is_patched(httpx.AsyncClient, *_METHODS)
-
-
-async def send_through_client(
-    unsigned: httpx.Request, route: Route, attempt: Attempt, own: SessionClient
-) -> httpx.Response:
-    """Send the request of ``attempt`` over ``route``. What patched the client sees ``unsigned`` in its place.
-
-    This is the session's own client if that is patched, else a new one, whose methods are those of the class.
-    """
-    signed = _Signed(route, attempt)
-    # The transport of the session's own client learns from the request what it stands for. A mock of the class may not
-    # take extensions.
-    options: dict[str, Any] = {"extensions": {_SIGNED: signed}} if own.is_patched else {}
-    client = own.http if options else httpx.AsyncClient(transport=signed)
-    if is_patched(httpx.AsyncClient, *_ENTRIES) or not vars(client).keys().isdisjoint(_ENTRIES):
-        entry = client.get if unsigned.method == "GET" else client.post
-        response = await entry(unsigned.url, headers=unsigned.headers, **options)
-    else:
-        unsigned.extensions |= options.get("extensions", {})
-        response = await client.send(unsigned, stream=True)
-    if signed.encoding is not None:
-        response.headers["Content-Encoding"] = signed.encoding
-    return response
 
 
 class _Signed(httpx.AsyncBaseTransport):

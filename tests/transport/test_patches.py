@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from omipay_async import NotSent, OutcomeUnknown
 from omipay_async.transport.network import Network
 from omipay_async.transport.patches import WatchedTransport, httpcore_is_patched, transport_is_patched
-from omipay_async.transport.session_client import SessionClient, client_is_patched
+from omipay_async.transport.session_client import SessionClient
 from omipay_async.transport.tls import ssl_context
 from tests.support.untyped import untyped
 
@@ -162,7 +162,7 @@ async def test_a_session_that_nobody_watches_makes_no_objects_of_httpx(
 def test_nothing_is_patched_here() -> None:
     """httpx itself has every method that is looked at; if it renames one, each request would go through a client."""
     transport = httpx.AsyncHTTPTransport()
-    assert not client_is_patched(SessionClient(httpx.AsyncClient(transport=transport), transport))
+    assert not SessionClient(httpx.AsyncClient(transport=transport), transport).any_is_patched()
 
 
 async def test_calls_cancelled_at_any_step_leave_no_connection_where_httpcore_is_patched(
