@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class NotificationMethods:
-    """The methods for notifications and paid orders. They call the session's ``NotificationReceiver``."""
+    """The methods for notifications and paid orders. They call the session's ``NotificationReceiver``.
+
+    Each that is given a body hides it at once: no frame of a traceback may show its signature (see ``text``).
+    """
 
     _receiver: NotificationReceiver
 
@@ -40,7 +43,7 @@ class NotificationMethods:
             SessionClosed: the session was closed.
         """
         sealed = SealedBody(body)
-        del body  # so that captured frames do not show the signature
+        del body
         return self._receiver.parse(sealed, max_age)
 
     async def confirm_notification(self, body: Body, *, timeout: float | None = None) -> Order:
@@ -61,7 +64,7 @@ class NotificationMethods:
             JournalError: the confirmation could not be written down in the session's journal.
         """
         sealed = SealedBody(body)
-        del body  # so that captured frames do not show the signature
+        del body
         return await self._receiver.confirm(sealed, timeout)
 
     async def receive_notification(self, body: Body, handler: Handler, *, timeout: float = 10.0) -> NotificationReply:
@@ -85,7 +88,7 @@ class NotificationMethods:
                 only when it is called: then each delivery is answered 500.)
         """
         sealed = SealedBody(body)
-        del body  # so that captured frames do not show the signature
+        del body
         return await self._receiver.receive(sealed, handler, timeout)
 
     async def fulfil(self, order_no: str | HasOrderNo, handler: Handler, *, timeout: float | None = None) -> Order:

@@ -266,7 +266,7 @@ def _log_fields(order: Order) -> dict[str, str | None]:
 
 
 def _fingerprint(notification: Notification) -> str:
-    """A hash of the nonce, which is different for each signature; captured frames must not show the nonce itself."""
+    """A hash of the nonce, which is different for each signature. No frame shows the nonce itself (see ``text``)."""
     return hashlib.sha256(str(notification.raw["nonce_str"]).encode(errors="replace")).hexdigest()
 
 

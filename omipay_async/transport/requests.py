@@ -1,6 +1,7 @@
 """Builds the request of an attempt, for each of the ways to the gateway. A transport sends it: no I/O of its own.
 
-No local variable may hold such a request: its repr would show the signature in captured frames.
+The ``repr`` of a request shows its URL, which is signed for a transport that the user gave. So whoever sends it builds
+it in the same expression: no frame of a traceback may show it (see ``text``).
 """
 
 from __future__ import annotations
