@@ -74,13 +74,13 @@ THIRD_PARTY = {
                 "books",
                 "claims",
                 "database",
+                "due_orders",
                 "effects",
                 "engines",
                 "entries",
                 "failures",
                 "listening",
                 "resolving",
-                "sweeping",
                 "tables",
             ]
         )

@@ -16,6 +16,7 @@ from omipay_async.text import plain_value
 
 from .claims import Claims
 from .database import Database
+from .due_orders import DueOrders
 from .effects import Effects, lock_number
 from .entries import Entries
 from .listening import Listening
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 _CREATION_S: Final = 30.0
 """How long creating the tables may take: another process may be creating them."""
 LARGEST_LIMIT: Final = 1_000_000
-_SWEEP_LIMIT: Final = 1_000
 
 
 class Books:
@@ -76,7 +76,8 @@ class Books:
         self._entries = Entries(self._database)
         self._resolving = Resolving(self._database)
         self._effects = Effects(self._database, self._claims)
-        self._sweeping = Sweeping(self._database, self._entries, self._claims)
+        self._due_orders = DueOrders(self._database, self._entries, self._claims)
+        self._sweeping = Sweeping(self._due_orders, self._entries)
         self._listening = Listening(self._database)
 
     def __repr__(self) -> str:
@@ -286,11 +287,11 @@ class Books:
         with validation.with_outcome(None):
             validation.handler(handler, "order")
             pause = validation.seconds("every", every, above=True)
-        await self._sweeping.run(omipay, handler, _SWEEP_LIMIT, pause)
+        await self._sweeping.run(omipay, handler, pause)
 
     async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
         """List the orders that sweeps are still to ask about, the next due first. Raises ``JournalError``."""
-        return await self._sweeping.waiting(m_number, _checked_limit(limit))
+        return await self._due_orders.waiting(m_number, _checked_limit(limit))
 
 
 def _checked_limit(limit: object) -> int:

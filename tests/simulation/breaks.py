@@ -14,7 +14,7 @@ from omipay_async.calls import outcomes, retries
 from omipay_async.calls.journaling import CallJournal
 from omipay_async.fulfilment.wakeups import WakeUps
 from omipay_async.protocol import decoding
-from omipay_async.sql import effects, sweeping
+from omipay_async.sql import due_orders, effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ def _record_later() -> Any:
 
 def _hold_for_ever() -> Any:
     """An order that a sweep has taken is never due again by itself."""
-    return mock.patch.object(sweeping, "_HOLD", timedelta(days=3650))
+    return mock.patch.object(due_orders, "_HOLD", timedelta(days=3650))
 
 
 def _send_first() -> Any:

@@ -25,7 +25,7 @@ async def check_nothing_left(books: Books) -> None:
     assert database.tasks._abandoned == database.tasks._connecting == set()
     assert database.held._using == {}
     assert books._effects._locked == set()
-    assert books._sweeping._at_work == {}
+    assert books._due_orders._at_work == {}
 
 
 async def test_nothing_is_kept_of_what_was_asked(sandbox: Sandbox, omipay: AsyncOmipay, books: Books) -> None:

@@ -67,8 +67,8 @@ def frequent_calls(books: Books) -> dict[str, Callable[[], Any]]:
         "note": lambda: books.note(f"{M}:out_order_no:T1", "text"),
         "noted": lambda: books.noted(f"{M}:out_order_no:T1"),
         "wake": lambda: books.wake(KEY),
-        "sweep": lambda: books._sweeping.take(M, 8, paid_too=True),
-        "sweep without handler": lambda: books._sweeping.take(M, 8, paid_too=False),
+        "sweep": lambda: books._due_orders.take(M, 8, paid_too=True),
+        "sweep without handler": lambda: books._due_orders.take(M, 8, paid_too=False),
         "count": lambda: books._entries.count_unresolved(M),
         "waiting": lambda: books.waiting(limit=100),
         "prune": lambda: books.prune(timedelta(days=3650)),
@@ -126,10 +126,10 @@ async def test_no_frequent_statement_scans_a_table(filled: Books) -> None:
 async def test_what_is_written_of_one_order_looks_at_no_other(books: Books) -> None:
     """SQLite has no statistics before ANALYZE, and would take the index of all orders that wait."""
     await fill(books, ORDERS)
-    taken = (await books._sweeping.take(M, 1, paid_too=True))[0]
+    taken = (await books._due_orders.take(M, 1, paid_too=True))[0]
     once = {
-        "postpone": lambda: books._sweeping.postpone(M, taken, is_unknown=False),
-        "free": lambda: books._sweeping.free(M, [taken.key]),
+        "postpone": lambda: books._due_orders.postpone(M, taken, is_unknown=False),
+        "free": lambda: books._due_orders.free(M, [taken.key]),
         "release": lambda: books.release(KEY, "me"),
     }
     for name, ask in once.items():

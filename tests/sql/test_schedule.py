@@ -14,7 +14,7 @@ from omipay_async.errors import JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books
 from omipay_async.sql.database import Database
-from omipay_async.sql.sweeping import next_attempt, next_question
+from omipay_async.sql.due_orders import next_attempt, next_question
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay, Order

@@ -218,7 +218,7 @@ async def test_a_session_that_is_closed_in_the_middle_ends_the_sweep(
         await books.sweep(omipay, close)
     await asyncio.wait(closing)
     fulfilled = await execute(books, "SELECT key FROM omipay_order WHERE done_at IS NOT NULL")
-    assert len(await books._sweeping.take(M, 20, paid_too=True)) + len(fulfilled) == 20
+    assert len(await books._due_orders.take(M, 20, paid_too=True)) + len(fulfilled) == 20
 
 
 async def test_an_order_that_is_being_fulfilled_is_left_out(
@@ -275,7 +275,7 @@ async def test_a_closed_session_ends_a_sweep(omipay: AsyncOmipay, books: Books, 
     await omipay.aclose()
     with pytest.raises(SessionClosed):
         await books.sweep(omipay, handler)
-    assert len(await books._sweeping.take(M, 9, paid_too=True)) == 3
+    assert len(await books._due_orders.take(M, 9, paid_too=True)) == 3
 
 
 @pytest.mark.parametrize(

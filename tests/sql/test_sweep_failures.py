@@ -108,7 +108,7 @@ async def test_handlers_may_end_when_the_books_fail(
         raise JournalError("the database is lost")
 
     monkeypatch.setattr(omipay, "fulfil", fail_later)
-    monkeypatch.setattr(books._sweeping, "postpone", fail)
+    monkeypatch.setattr(books._due_orders, "postpone", fail)
     sweep = asyncio.create_task(books.sweep(omipay, slow))
     await slow.all_began(1)
     if not hangs:
@@ -131,7 +131,7 @@ async def test_books_that_do_not_answer_are_asked_once(
         await asyncio.sleep(0)
         raise JournalError("the database did not answer within 5 seconds")
 
-    monkeypatch.setattr(books._sweeping, "take", take)
+    monkeypatch.setattr(books._due_orders, "take", take)
     with pytest.raises(JournalError, match="did not answer"):
         await books.sweep(omipay, slow)
     assert len(requests) == 1

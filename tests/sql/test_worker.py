@@ -145,7 +145,7 @@ async def test_a_handler_that_hangs_does_not_delay_other_orders(
     async with sandbox.session(backend=books if shared else None) as omipay:
         await books.closing(entry(m_number="999", outcome=DONE, order_no="ANOTHER-MERCHANTS"))
         await make_due(books)
-        await books._sweeping.take("999", 1, paid_too=True)
+        await books._due_orders.take("999", 1, paid_too=True)
         (stuck,) = await paid(sandbox, omipay, books)
         hanging.hangs_for.add(stuck)
         running = asyncio.create_task(books.run(omipay, hanging, every=0.01))
