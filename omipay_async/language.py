@@ -1,13 +1,16 @@
-"""The language in which this package's programs and pages speak with people, and sentences that can be translated.
+"""The language in which this package's programs and pages speak with people, and text in more than one language.
 
 The language is what ``OMIPAY_LANGUAGE`` says. A :class:`Sentence` is English where it is used as a string, so that
 JSON and exceptions do not depend on the language; what shows it to people translates it with a table of templates.
+A :class:`Description` has both languages, since it stands in a table that people read.
 """
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from .codes import Language
 
@@ -51,3 +54,15 @@ def translated(text: object, table: Mapping[str, str]) -> str:
     translation = table[text.template]
     values = (translated(value, table) if isinstance(value, Sentence) else value for value in text.values)
     return translation.format(*values) if text.values else translation
+
+
+@attrs.frozen
+class Description:
+    """A sentence or two, in both languages of the gateway."""
+
+    english: str
+    chinese: str
+
+    def in_language(self, language: Language) -> str:
+        """The Chinese sentence for ``Language.CHS``, the English one for ``Language.EN``."""
+        return self.chinese if language is Language.CHS else self.english

@@ -57,8 +57,7 @@ def authenticate(
         raise ErrorReply(ErrorCode.MERCHANTNO_INVALID, _why_unknown(fields["m_number"], merchants))
     if window_ms is not None:
         _check_age(int(fields["timestamp"]), now_ms, window_ms)
-    expected = sign(fields["m_number"], fields["timestamp"], fields["nonce_str"], merchant.secret_key)
-    if not hmac.compare_digest(fields["sign"].encode(), expected.encode()):
+    if not _has_signed(merchant, fields):
         raise ErrorReply(ErrorCode.SIGN_ERROR, explain(fields, merchant, merchants))
     if merchant.disabled:
         raise ErrorReply(ErrorCode.MERCHANTNO_DISABLE, sentence("this merchant is disabled"))
@@ -68,10 +67,13 @@ def authenticate(
 def is_signed(fields: Mapping[str, str], merchants: Mapping[str, Merchant]) -> bool:
     """Whether one of the merchants signed this, at any time."""
     merchant = merchants.get(fields.get("m_number", ""))
-    if merchant is None:
-        return False
-    signed = (fields.get("timestamp", ""), fields.get("nonce_str", ""), merchant.secret_key)
-    return hmac.compare_digest(fields.get("sign", "").encode(), sign(merchant.m_number, *signed).encode())
+    return merchant is not None and _has_signed(merchant, fields)
+
+
+def _has_signed(merchant: Merchant, fields: Mapping[str, str]) -> bool:
+    timestamp, nonce, given = (fields.get(name, "") for name in ("timestamp", "nonce_str", "sign"))
+    expected = sign(merchant.m_number, timestamp, nonce, merchant.secret_key)
+    return hmac.compare_digest(given.encode(), expected.encode())
 
 
 def explain(fields: Mapping[str, str], merchant: Merchant, merchants: Mapping[str, Merchant]) -> Sentence:

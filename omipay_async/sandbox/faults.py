@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from omipay_async.language import Description
 from omipay_async.protocol.endpoints import ENDPOINTS
 
 from . import arguments
-from .descriptions import Description
 
 if TYPE_CHECKING:
     import random

@@ -91,10 +91,11 @@ class Gateway(GatewayState):
         acted: bool,
         order_no: str | None = None,
     ) -> None:
-        detail = [error_reply.detail] if error_reply and error_reply.detail else []
+        remarks = [error_reply.detail] if error_reply and error_reply.detail else []
         same_number = self.ledger.orders_of(fields.get("out_order_no", ""), fields.get("m_number")) if acted else []
-        earlier = map(used_before, same_number[-2:-1])
-        remarks = (*detail, *earlier, *validation.remarks(request.endpoint, fields))
+        if len(same_number) > 1:  # the last one is the order that this call has made
+            remarks.append(used_before(same_number[-2]))
+        remarks += validation.unknown_parameters(request.endpoint, fields)
         self.ledger.log(
             Call(
                 self.clock.time_ms(),
@@ -102,7 +103,7 @@ class Gateway(GatewayState):
                 request.method,
                 validation.loggable(request.endpoint, fields),
                 error_reply.code if error_reply else None,
-                remarks,
+                tuple(remarks),
                 acted=acted,
                 faults=faults,
                 order_no=order_no,

@@ -45,8 +45,8 @@ def make_qr_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any
     order = _new_order(gateway, request)
     return {
         "order_no": order.order_no,
-        "qrcode": page_url(request, "wallet", order),
-        "pay_url": page_url(request, "qrpay", order),
+        "qrcode": page_url(request.base_url, "wallet", order),
+        "pay_url": page_url(request.base_url, "qrpay", order),
     }
 
 
@@ -56,9 +56,9 @@ def make_jsapi_order(gateway: GatewayState, request: ValidRequest) -> dict[str, 
         raise ErrorReply(ErrorCode.WECHAT_STORE_NOT_EXISTS, sentence("the merchant has no WeChat store"))
     _check_till(request)
     order = _new_order(gateway, request, return_to=request.get("redirect_url"))
-    reply = {"order_no": order.order_no, "pay_url": page_url(request, "jsapi", order)}
+    reply = {"order_no": order.order_no, "pay_url": page_url(request.base_url, "jsapi", order)}
     if request.get("show_pc_pay_url") == "1":
-        reply["pc_pay_url"] = page_url(request, "pcpay", order)
+        reply["pc_pay_url"] = page_url(request.base_url, "pcpay", order)
     return reply
 
 
@@ -104,7 +104,7 @@ def _earlier_order(order: Order) -> ErrorReply:
 def make_online_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     """CN 3.5."""
     order = _new_order(gateway, request, platform=Platform.ALIPAYONLINE, return_to=request.get("return_url"))
-    return {"order_no": order.order_no, "pay_url": page_url(request, "online", order)}
+    return {"order_no": order.order_no, "pay_url": page_url(request.base_url, "online", order)}
 
 
 def make_app_order(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def make_app_order(gateway: GatewayState, request: ValidRequest) -> dict[str, An
 
 def _order_string(gateway: GatewayState, request: ValidRequest, order: Order) -> object:
     if order.platform == Platform.POLI:
-        return page_url(request, "online", order)
+        return page_url(request.base_url, "online", order)
     if order.platform == Platform.ALIPAYONLINE:
         return f"out_trade_no={order.order_no}&total_fee={order.amount}&sign={_token(order)}&sign_type=MD5"
     return {
@@ -244,9 +244,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 """The function of each endpoint."""
 
 
-def page_url(request: ValidRequest, page: str, order: Order) -> str:
-    """The address of one of an order's pages, on the host that the caller used."""
-    return f"{request.base_url}/pay/{page}?paycode={order.order_no}"
+def page_url(base_url: str, page: str, order: Order) -> str:
+    """The address of one of an order's pages; ``base_url`` has the host that the caller used."""
+    return f"{base_url}/pay/{page}?paycode={order.order_no}"
 
 
 def _new_order(
@@ -293,20 +293,23 @@ def _new_order(
 def _check_limits(gateway: GatewayState, request: ValidRequest, order: Order) -> None:
     if gateway.terms.smallest <= order.pay_amount <= gateway.terms.largest:
         return
-    # The tables of online, app and applet orders have no code for this.
-    listed = ErrorCode.AMOUNT_INVALID in request.endpoint.error_codes
-    code = ErrorCode.AMOUNT_INVALID if listed else ErrorCode.PARAMETER_INVALID
     amount = f"{order.pay_amount} {order.pay_currency}"
-    raise ErrorReply(code, sentence("amount comes to {} in minor units, outside the platform's limits", amount))
+    detail = sentence("amount comes to {} in minor units, outside the platform's limits", amount)
+    # The tables of online, app and applet orders have no code for this.
+    raise ErrorReply(_listed(request, ErrorCode.AMOUNT_INVALID), detail)
 
 
 def _check_till(request: ValidRequest) -> None:
     till = request.get("pos_no")
     if till and not request.merchant.has_till(till):
         # The table of JSAPI orders has no code for this.
-        listed = ErrorCode.POS_NOT_REGISTERED in request.endpoint.error_codes
-        code = ErrorCode.POS_NOT_REGISTERED if listed else ErrorCode.PARAMETER_INVALID
+        code = _listed(request, ErrorCode.POS_NOT_REGISTERED)
         raise ErrorReply(code, sentence("there is no till {}", printable(till, 64)))
+
+
+def _listed(request: ValidRequest, code: ErrorCode) -> ErrorCode:
+    """``code``, or PARAMETER_INVALID if the endpoint's table does not list it."""
+    return code if code in request.endpoint.error_codes else ErrorCode.PARAMETER_INVALID
 
 
 def _token(order: Order) -> str:

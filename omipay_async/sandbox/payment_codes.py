@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from omipay_async.codes import ErrorCode, OrderStatus
-
-from .descriptions import Description
+from omipay_async.language import Description
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,14 +28,14 @@ def make_odd(endpoint: str, reply: Mapping[str, Any]) -> Fields:
     odd = _any_reply(dict(reply))
     if odd["return_code"] == "SUCCESS":
         odd = _ODDITIES.get(endpoint, dict)(odd)
-    return {name: str(value) if type(value) is int else value for name, value in odd.items()}
+    return _numbers_as_text(odd)
 
 
 def make_odd_notification(fields: Mapping[str, Any]) -> Fields:
     """A notification as EN's table has it: ``amount``, ``pay_currency``, ``cny_amount``, no ``return_code``."""
     odd = _renamed({"pay_currency": "CNY", **fields}, {"total_amount": "amount"})
     odd.pop("return_code")
-    return {name: str(value) if type(value) is int else value for name, value in odd.items()}
+    return _numbers_as_text(odd)
 
 
 def _any_reply(reply: Fields) -> Fields:
@@ -63,6 +63,10 @@ def _query_refund(reply: Fields) -> Fields:
     odd = {**reply, "result_code": reply["result_code"].upper(), "success_time": reply["success_time"] or None}
     del odd["out_refund_no"]
     return odd
+
+
+def _numbers_as_text(fields: Fields) -> Fields:
+    return {name: str(value) if type(value) is int else value for name, value in fields.items()}
 
 
 def _renamed(reply: Fields, names: Mapping[str, str]) -> Fields:

@@ -21,7 +21,7 @@ from .errors import ErrorReply, invalid
 from .foreign import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from omipay_async.language import Sentence
 
@@ -141,11 +141,11 @@ def known(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if name in names}
 
 
-def remarks(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> Iterable[Sentence]:
-    """Remarks for developers on what is not an error: the parameters that the endpoint does not have."""
+def unknown_parameters(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> list[Sentence]:
+    """Remarks for developers on the parameters that the endpoint does not have, which are not an error."""
     expected = {*known(endpoint, fields), *FIELDS}
     unknown = [name for name in fields if name not in expected]
-    return tuple(sentence("unknown parameter {}", printable(name, 40)) for name in unknown[:_MOST_REMARKS])
+    return [sentence("unknown parameter {}", printable(name, 40)) for name in unknown[:_MOST_REMARKS]]
 
 
 def loggable(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from omipay_async.sandbox.clock import shown_time
+from omipay_async.sandbox.handlers import page_url
 
 from . import html, lists
 from .snippets import as_python
@@ -94,9 +95,9 @@ def _facts(found: Order, view: View) -> str:
 
 
 def _way_to_pay(found: Order, base_url: str, view: View) -> str:
-    if found.status.is_final or found.is_paid:
+    if found.status.is_final:
         return ""
-    url = f"{base_url}/pay/wallet?paycode={found.order_no}"
+    url = page_url(base_url, "wallet", found)
     link = f'<a id="payment-page" href="{escape(url)}">{view.translate("Pay page")}</a>'
     return f"<div>{html.qr(url)}<p>{link}</p></div>"
 

@@ -18,6 +18,7 @@ from omipay_async.language import language_of_environment, sentence
 from omipay_async.sandbox.access import read_body
 from omipay_async.sandbox.auth import WINDOW_MS, authenticate
 from omipay_async.sandbox.errors import ErrorReply, invalid
+from omipay_async.sandbox.handlers import page_url
 from omipay_async.sandbox.notifier import absolute
 from omipay_async.sandbox.validation import parse_query
 
@@ -128,7 +129,7 @@ async def _press(sandbox: SandboxCore, routed: RoutedRequest, order: Order) -> R
 
 def _body(routed: RoutedRequest, order: Order, language: str) -> str:
     translate = translator(language)
-    state = f"{routed.base_url}/pay/state?paycode={order.order_no}"
+    state = page_url(routed.base_url, "state", order)
     return (
         f'<main class="card" data-state="{escape(state)}">'
         f"<h1>{html.text(order.order_name)}</h1>"
@@ -152,7 +153,7 @@ def _middle(routed: RoutedRequest, order: Order, translate: Translate) -> str:
         return f'<p id="paid" class="OK">{translate("This order is paid.")}</p>'
     if order.status.is_failed:
         return f'<p id="failed" class="FAIL">{translate("This order was not paid.")}</p>'
-    code = html.qr(f"{routed.base_url}/pay/wallet?paycode={order.order_no}")
+    code = html.qr(page_url(routed.base_url, "wallet", order))
     return (
         f'<p class="soft">{translate("Scan to pay")}</p>{code}'
         f'<form method="post"><button id="pay" name="do" value="pay">{translate("Pay")}</button>'
