@@ -20,7 +20,7 @@ from .errors import ConfigurationError, InvalidRequest
 from .protocol import options, validation
 from .protocol.conversion import in_zone
 from .protocol.options import reject
-from .text import Secret, concealed, concealed_all, concealed_proxy, plain_text
+from .text import Secret, hidden_key, hidden_keys, hidden_proxy, plain_text
 from .transport.attempt import Node
 from .transport.proxies import Proxies, is_loopback as is_loopback_host
 from .transport.requests import can_be_asked, to_url
@@ -240,11 +240,11 @@ def proxies(given: object, nodes: Iterable[Node], *, from_environment: bool) -> 
 # -- secrets and the environment --------------------------------------------------------------------------------------
 
 
-def conceal_arguments(arguments: SessionArguments) -> SessionArguments:
+def hidden_arguments(arguments: SessionArguments) -> SessionArguments:
     """Arguments of a session, with its keys and its proxy in values whose ``repr`` hides them."""
-    hidden = {"secret_key": concealed, "previous_secret_keys": concealed_all, "proxy": concealed_proxy}
-    concealing = {name: hidden[name](value) for name, value in arguments.items() if name in hidden}
-    return cast("SessionArguments", {**arguments, **concealing})
+    hiding = {"secret_key": hidden_key, "previous_secret_keys": hidden_keys, "proxy": hidden_proxy}
+    hidden = {name: hiding[name](value) for name, value in arguments.items() if name in hiding}
+    return cast("SessionArguments", {**arguments, **hidden})
 
 
 def from_environment(overrides: SessionArguments) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from .fulfilment.methods import NotificationMethods
 from .polling.methods import PollMethods
 from .protocol import pages, validation
 from .protocol.signing import checked_credentials
-from .text import Secret, concealed, concealed_all, concealed_proxy, hidden, hidden_values
+from .text import Secret, hidden, hidden_key, hidden_keys, hidden_proxy, hidden_values
 
 if TYPE_CHECKING:
     import os
@@ -113,8 +113,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         proxy: str | httpx.URL | httpx.Proxy | None = None,
         verify: ssl.SSLContext | str | os.PathLike[str] | bool = True,
     ) -> None:
-        secret_key, previous_secret_keys = concealed(secret_key), concealed_all(previous_secret_keys)  # in this frame
-        proxy = concealed_proxy(proxy)
+        secret_key, previous_secret_keys = hidden_key(secret_key), hidden_keys(previous_secret_keys)  # in this frame
+        proxy = hidden_proxy(proxy)
         from .composition import checked_options, compose  # they load what only sessions need
 
         options = checked_options(
@@ -156,7 +156,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         from . import config  # it loads what the first session loads
 
-        overrides = config.conceal_arguments(overrides)
+        overrides = config.hidden_arguments(overrides)
         given = config.from_environment(overrides)
         try:
             return cls(**given)

@@ -1,5 +1,5 @@
-"""Plain values, text without invisible characters around it, foreign text that is safe to show, exceptions that can be
-pickled, and secrets. No I/O.
+"""Plain values of what users give, text from elsewhere that is safe to show, secrets, and exceptions that can be
+pickled. No I/O.
 
 Text from the gateway, a proxy or a stranger is escaped here before it is put in a message, a log record, an event, a
 terminal or a page. Characters that control a terminal or a log reader, that change the order of what a person reads, or
@@ -25,33 +25,8 @@ from urllib.parse import quote
 
 T = TypeVar("T")
 
-LONGEST_EXCERPT: Final = 200
-"""How many characters of a foreign text a message shows, unless it asks for another limit."""
 
-# C0, DEL and C1; the soft hyphen; the Arabic letter mark; the Mongolian vowel separator; zero-width space and the marks
-# of direction; line and paragraph separators, embeddings and overrides; isolates and other invisible controls; the byte
-# order mark; interlinear marks; lone surrogates, which cannot be written at all; controls of shorthand and of music;
-# tags. The joiners that emoji are made with (U+200C, U+200D) stay.
-CONTROLS: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
-)
-"""Every character that is invisible, or that has an effect beyond being seen."""
-_FIRST_AND_LAST: Final = (
-    ("\x00", " "),
-    ("\x7f", "\xa0"),
-    ("\xad", "\xad"),
-    ("\u1680", "\u1680"),
-    ("\u180e", "\u180e"),
-    ("\u2000", "\u200f"),
-    ("\u2028", "\u202f"),
-    ("\u205f", "\u206f"),
-    ("\u3000", "\u3000"),
-    ("\ufeff", "\ufeff"),
-)
-INVISIBLE: Final = "".join(chr(code) for first, last in _FIRST_AND_LAST for code in range(ord(first), ord(last) + 1))
-"""Spaces, control characters and byte order marks, which have no meaning around a text, or between values of JSON."""
-_FIRST_BYTES: Final = 4
+# -- plain values ------------------------------------------------------------------------------------------------------
 
 
 def plain_text(value: str) -> str:
@@ -86,23 +61,40 @@ def plain_value(value: object) -> object:
     return plain_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+# -- text from elsewhere -----------------------------------------------------------------------------------------------
+
+LONGEST_EXCERPT: Final = 200
+"""How many characters of a foreign text a message shows, unless it asks for another limit."""
+
+# C0, DEL and C1; the soft hyphen; the Arabic letter mark; the Mongolian vowel separator; zero-width space and the marks
+# of direction; line and paragraph separators, embeddings and overrides; isolates and other invisible controls; the byte
+# order mark; interlinear marks; lone surrogates, which cannot be written at all; controls of shorthand and of music;
+# tags. The joiners that emoji are made with (U+200C, U+200D) stay.
+CONTROLS: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+"""Every character that is invisible, or that has an effect beyond being seen."""
+_FIRST_AND_LAST: Final = (
+    ("\x00", " "),
+    ("\x7f", "\xa0"),
+    ("\xad", "\xad"),
+    ("\u1680", "\u1680"),
+    ("\u180e", "\u180e"),
+    ("\u2000", "\u200f"),
+    ("\u2028", "\u202f"),
+    ("\u205f", "\u206f"),
+    ("\u3000", "\u3000"),
+    ("\ufeff", "\ufeff"),
+)
+INVISIBLE: Final = "".join(chr(code) for first, last in _FIRST_AND_LAST for code in range(ord(first), ord(last) + 1))
+"""Spaces, control characters and byte order marks, which have no meaning around a text, or between values of JSON."""
+_FIRST_BYTES: Final = 4
+
+
 def bare(text: str) -> str:
     """``text`` without the spaces and invisible characters around it, which have no meaning there."""
     return text.strip(INVISIBLE)
-
-
-def portable(error: BaseException | None, own: type[BaseException]) -> BaseException | None:
-    """``error``, or another with its name and text in its place, if it would not survive pickling and copying.
-
-    That of another program may hold a lock, belong to a local class, or need arguments that it does not keep. One of
-    our ``own`` does survive: to try it would be to try its cause twice, and the cause of that four times.
-    """
-    if isinstance(error, own):
-        return error
-    with contextlib.suppress(Exception):
-        pickle.dumps(copy.deepcopy(error))
-        return error
-    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def escape_controls(text: str) -> str:
@@ -141,6 +133,14 @@ def wide_encoding(text: bytes | bytearray) -> str | None:
         return None
     encoding = json.detect_encoding(first)
     return None if encoding.startswith("utf-8") else encoding
+
+
+def percent_encoded(text: str) -> str:
+    """``text`` as a part of a URL: only letters, digits and ``_.-~`` stay as they are, a space becomes ``%20``."""
+    return text if text.isalnum() and text.isascii() else quote(text, safe="")
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------------
 
 
 class Secret(str):
@@ -190,16 +190,6 @@ def joined(*parts: str) -> Secret:
     return str.__new__(Secret, "".join(parts))
 
 
-def percent_encoded(text: str) -> str:
-    """``text`` as a part of a URL: only letters, digits and ``_.-~`` stay as they are, a space becomes ``%20``."""
-    return text if text.isalnum() and text.isascii() else quote(text, safe="")
-
-
-def concealed(value: object) -> Secret:
-    """``value`` as a secret; an empty one if it is not a string, since it may contain a key all the same (as bytes)."""
-    return Secret(plain_text(value) if isinstance(value, str) else "")
-
-
 def hidden(value: T) -> T | Secret:
     """An argument that is not checked yet, so that no frame shows it: a string as a secret, else only its type."""
     return Secret(value) if isinstance(value, str) else _only_the_type_of(value)
@@ -220,18 +210,40 @@ def _only_the_type_of(value: T) -> T:
     return value if value is None else cast("T", type(type(value).__name__, (), {})())
 
 
-def concealed_all(value: object) -> tuple[Secret, ...]:
+def hidden_key(value: object) -> Secret:
+    """A key or a nonce as a secret; an empty one if it is not a string, since bytes may contain a key all the same."""
+    return Secret(value if isinstance(value, str) else "")
+
+
+def hidden_keys(value: object) -> tuple[Secret, ...]:
     """One string or several strings as secrets; one empty secret for anything else."""
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         try:
-            return tuple(concealed(key) for key in value)
+            return tuple(hidden_key(key) for key in value)
         except Exception:  # noqa: BLE001 - the values are an object of the user's, which may raise anything
             return (Secret(""),)
-    return (concealed(value),)
+    return (hidden_key(value),)
 
 
-def concealed_proxy(proxy: T) -> T | ProxyURL:
+def hidden_proxy(proxy: T) -> T | ProxyURL:
     """``proxy`` with its password hidden if it is a string, or bytes or a mapping; httpx's own objects hide theirs."""
     if isinstance(proxy, str):
         return ProxyURL(plain_text(proxy))
     return _only_the_type_of(proxy) if isinstance(proxy, Iterable) else proxy
+
+
+# -- exceptions --------------------------------------------------------------------------------------------------------
+
+
+def portable(error: BaseException | None, own: type[BaseException]) -> BaseException | None:
+    """``error``, or another with its name and text in its place, if it would not survive pickling and copying.
+
+    That of another program may hold a lock, belong to a local class, or need arguments that it does not keep. One of
+    our ``own`` does survive: to try it would be to try its cause twice, and the cause of that four times.
+    """
+    if isinstance(error, own):
+        return error
+    with contextlib.suppress(Exception):
+        pickle.dumps(copy.deepcopy(error))
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")

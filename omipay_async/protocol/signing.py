@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar, runtime_checkable
 import attrs
 
 from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
-from omipay_async.text import Secret, concealed, joined, percent_encoded, plain_text, plain_value
+from omipay_async.text import Secret, hidden_key, joined, percent_encoded, plain_text, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,7 +86,7 @@ _NONCE: Final = re.compile(r"[a-zA-Z0-9]{10,32}")
 
 def checked_nonce(nonce: object) -> Secret:
     """What a provider returned, if it is a nonce; else raise :class:`InvalidRequest`, which does not show it."""
-    nonce = concealed(nonce)
+    nonce = hidden_key(nonce)
     if not _NONCE.fullmatch(nonce):
         message = "nonces: the provider must return 10 to 32 characters of a-z, A-Z and 0-9"
         raise InvalidRequest(message, parameter="nonces")
