@@ -74,6 +74,7 @@ THIRD_PARTY = {
                 "books",
                 "claims",
                 "database",
+                "dialect",
                 "due_orders",
                 "effects",
                 "engines",

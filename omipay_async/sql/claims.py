@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, and_, func, literal, null, or_, select, updat
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import Claim
 
-from .engines import or_update
+from .dialect import or_update
 from .tables import ORDER, is_order, split_key
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from sqlalchemy.pool import StaticPool
 
 from omipay_async.clock import held
 
-from .engines import BUSY_S, Dialect, begin_immediately, checked_engine, dispose, made_engine
+from .dialect import Dialect, begin_immediately
+from .engines import BUSY_S, checked_engine, dispose, made_engine
 from .failures import DATABASE_ERRORS, NotConnectedError, is_server_full, repeated
 from .held import HeldConnections
 from .tasks import Tasks

@@ -31,7 +31,7 @@ from omipay_async.errors import JournalError
 from omipay_async.fulfilment.backends import NOTES_KEPT_S
 from omipay_async.journal import JournalEntry, JournalOutcome
 
-from .engines import or_update
+from .dialect import or_update
 from .tables import (
     CALL,
     ORDER,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from omipay_async.models import Order
 
     from .database import Database
-    from .engines import Dialect
+    from .dialect import Dialect
 
 FIRST_QUESTION: Final = timedelta(seconds=10)
 """The age at which a sweep asks about an order for the first time."""
@@ -72,7 +72,7 @@ class Entries:
 
     async def opening(self, entry: JournalEntry) -> None:
         """Write an entry down, unless it is there already."""
-        _check(entry)
+        _check_m_number(entry)
         values = values_of(entry) | {"expires_at": self._expiry(entry)}
         statement = self._dialect.insert(CALL).values(values).on_conflict_do_nothing()
         limit = (entry.until - entry.started_at).total_seconds()
@@ -84,7 +84,7 @@ class Entries:
 
     async def closing(self, entry: JournalEntry) -> None:
         """Write down how a call ended, and that its order exists if it has a number."""
-        _check(entry)
+        _check_m_number(entry)
 
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(self._closing(entry))
@@ -269,7 +269,7 @@ def _is_decided(call: Any) -> bool:
     return bool(call.outcome == JournalOutcome.DONE and call.resolved_at is None)
 
 
-def _check(entry: JournalEntry) -> None:
+def _check_m_number(entry: JournalEntry) -> None:
     if ":" in entry.m_number:
         message = "the books cannot tell merchants apart whose numbers contain a colon"
         raise JournalError(message)

@@ -1,0 +1,58 @@
+"""The statements that SQLite and PostgreSQL write differently."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import DateTime, func, literal, literal_column
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from omipay_async.clock import Clock
+
+
+class Dialect:
+    """One of the two databases, and the expressions that differ between them."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._clock = clock
+        self.is_sqlite: Final = engine.dialect.name == "sqlite"
+        self.options: Final = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
+
+    def machine_time(self) -> datetime:
+        """The time of this machine."""
+        return datetime.fromtimestamp(self._clock.time_ms() / 1000, UTC)
+
+    def now(self, plus: timedelta = timedelta(0)) -> Any:
+        """The database's time, as an expression. SQLite's clock is this machine's."""
+        if self.is_sqlite:
+            return literal(self.machine_time() + plus, DateTime(timezone=True))
+        # Not clock_timestamp(): no index is used for a value that may change within a statement.
+        now = func.statement_timestamp(type_=DateTime(timezone=True))
+        # In seconds: a day of an interval has 23 or 25 hours when the clocks of the server's time zone are changed.
+        return now + literal_column("interval '1 second'") * plus.total_seconds() if plus else now
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT that can have an ON CONFLICT clause."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+
+def or_update(insert: Any, values: Mapping[str, Any], *, where: Any = None) -> Any:
+    """``insert``, which sets ``values`` instead if the row exists already, and if ``where`` is true of it."""
+    return insert.on_conflict_do_update(index_elements=list(insert.table.primary_key), set_=values, where=where)
+
+
+async def begin_immediately(connection: AsyncConnection) -> None:
+    """Begin a transaction of SQLite that is the one writer from its beginning."""
+    await connection.begin()
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    if driver.in_transaction:  # an event handler of the engine has begun one of another kind
+        await connection.exec_driver_sql("COMMIT")
+    await connection.exec_driver_sql("BEGIN IMMEDIATE")
