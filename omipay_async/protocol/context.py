@@ -8,6 +8,7 @@ import attrs
 
 from omipay_async.text import Secret, plain_text, plain_value, printable
 
+from .endpoints import LARGEST_INT, LONGEST_TEXT
 from .redaction import excerpt
 
 if TYPE_CHECKING:
@@ -20,14 +21,8 @@ NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
 
 _NOTED: Final = (*NUMBERS, "amount", "currency")
 
-LARGEST_INT: Final = 2**63 - 1
-"""The largest amount, or other int, that may be sent."""
-
 _DIGITS: Final = len(str(LARGEST_INT)) - 1
 """Of an amount that is given as text."""
-
-LONGEST_TEXT: Final = 4096
-"""In characters: the longest text that may be sent as one parameter."""
 
 
 def _numbers(values: Mapping[str, object]) -> dict[str, str]:

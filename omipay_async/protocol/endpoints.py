@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LARGEST_INT: Final = 2**63 - 1
+"""The largest amount, or other int, that may be sent."""
+LONGEST_TEXT: Final = 4096
+"""In characters: the longest text that may be sent as one parameter."""
+
 
 class Kind(enum.Enum):
     """What a parameter's value must be."""

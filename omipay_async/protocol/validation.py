@@ -18,8 +18,16 @@ from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
 from omipay_async.text import Secret, bare, joined, percent_encoded, plain_text, plain_value
 
-from .context import LARGEST_INT, LONGEST_TEXT
-from .endpoints import ENDPOINTS, MAKE_APP_ORDER, MISSPELT_NAMES, Endpoint, Kind, Parameter
+from .endpoints import (
+    ENDPOINTS,
+    LARGEST_INT,
+    LONGEST_TEXT,
+    MAKE_APP_ORDER,
+    MISSPELT_NAMES,
+    Endpoint,
+    Kind,
+    Parameter,
+)
 from .money import CURRENCY_CODE
 from .options import checked_seconds
 
