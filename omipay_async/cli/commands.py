@@ -15,7 +15,7 @@ import typer
 from omipay_async.errors import InvalidRequest
 from omipay_async.language import sentence
 
-from . import books
+from . import books, exit_codes
 from .arguments import Amount, Currency, Json, NotifyUrl, OrderName, OrderNo, OutOrderNo, Timeout, Wait, Yes, seconds
 from .runner import Job, complain, failing, perform
 from .translations import localize_help
@@ -218,7 +218,7 @@ def qr(
       omipay qr "Flat white" 450 AUD T1-000231 WECHATPAY
       omipay qr "Flat white" 450 AUD T1-000232 ALIPAY --png code.png --no-wait
     """
-    from . import exit_codes, orders
+    from . import orders
 
     values = {
         "order_name": order_name,
@@ -264,7 +264,7 @@ def scan(
     On exit code 3 nobody knows whether the customer was charged: do not scan
     again for this sale. With --json the last line shows what became of it.
     """
-    from . import exit_codes, orders
+    from . import orders
 
     values = {
         "order_name": order_name,
@@ -313,7 +313,7 @@ def refund(
 
     On exit code 3 nobody knows whether it was accepted: ask Omipay's back office.
     """
-    from . import exit_codes, orders
+    from . import orders
 
     values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
     return Job(lambda run: orders.refund(run, values, yes=yes), json, exit_codes.REFUND)

@@ -76,10 +76,10 @@ def in_words(seconds: float) -> Sentence:
 
 def in_columns(name: str, verdict: str, detail: str, *, width: int) -> str:
     """The line of a check: its name in ``width`` columns, its verdict, and the details."""
-    from rich.cells import cell_len  # a Chinese character takes two columns
+    from rich.cells import set_cell_size  # a Chinese character takes two columns
 
-    cells = ((localized(name), width), (localized(verdict), 6))
-    return "".join(f"{text}{' ' * (room - cell_len(text))}  " for text, room in cells) + plain(localized(detail))
+    cells = (set_cell_size(localized(name), width), set_cell_size(localized(verdict), 6), plain(localized(detail)))
+    return "  ".join(cells)
 
 
 def fields(model: Any) -> dict[str, Any]:

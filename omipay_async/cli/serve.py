@@ -52,8 +52,8 @@ def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credent
             asyncio.run(until_interrupted())
     except OSError as error:
         reason = error.strerror or str(error)
-    message = sentence("{}, port {} cannot be listened on: {}; --port 0 takes any free one", host, port, reason)
-    raise ConfigurationError(message)
+        message = sentence("{}, port {} cannot be listened on: {}; --port 0 takes any free one", host, port, reason)
+        raise ConfigurationError(message) from None
 
 
 def _check_machine() -> None:
