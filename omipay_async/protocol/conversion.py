@@ -18,8 +18,9 @@ from omipay_async import models, new_orders
 from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, order_status, refund_status
 from omipay_async.text import plain_text
 
+from .context import NUMBERS
 from .fields import DamagedText, is_absent, issued_number, own_number
-from .jsontext import json_text
+from .jsontext import JSONObject, fields_of, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -205,6 +206,42 @@ _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
         field.name for field in attrs.fields(models.Notification) if field.name not in ("order_no", "timestamp", "raw")
     ),
 }
+# What says how a call ended, whatever its reply is converted to.
+_VERDICTS: Final = ("return_code", "result_code", "error_code", "error_msg", "success")
+_SIGNATURE: Final[dict[type[Any], tuple[str, ...]]] = {models.Notification: ("nonce_str", "sign")}
+_DOCUMENTED_KEYS: Final[
+    dict[type[Any], tuple[Collection[str], Mapping[str, str]]]
+] = {}  # of each model at its first use
+
+
+def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, Any]:
+    """``fields``, in which each key that the documents write in another case is written as there.
+
+    Only where the documented key itself is missing: beside it, another one may mean something else. A second
+    ``return_code`` is another verdict in any case.
+    """
+    if model not in _DOCUMENTED_KEYS:
+        _DOCUMENTED_KEYS[model] = _documented_keys(model)
+    exact, by_lower_case = _DOCUMENTED_KEYS[model]
+    names = {key: by_lower_case.get(key.casefold(), key) for key in fields if key not in exact}
+    names = {key: name for key, name in names.items() if name == "return_code" or name not in fields}
+    if not names:
+        return fields
+    renamed = fields_of([(names.get(key, key), value) for key, value in fields.items()])
+    before, after = (one if isinstance(one, JSONObject) else JSONObject(one, (), ()) for one in (fields, renamed))
+    repeated, conflicts = (
+        (*(names.get(key, key) for key in old), *new)
+        for old, new in ((before.repeated, after.repeated), (before.conflicts, after.conflicts))
+    )
+    return JSONObject(renamed, repeated, conflicts)
+
+
+def _documented_keys(model: type[Any]) -> tuple[Collection[str], Mapping[str, str]]:
+    """The keys of what is converted to ``model``, as the documents write them, and these by their lower case."""
+    fields = [field.name for field in attrs.fields(model) if field.name != "raw"] if attrs.has(model) else []
+    own = [_OVERRIDES.get(model, {}).get(name, {}).get("rename", name) for name in fields]
+    keys = (*_SECOND_NAMES.get(model, {}).values(), *_SIGNATURE.get(model, ()), *NUMBERS, *_VERDICTS, *own)
+    return frozenset(keys), {key.casefold(): key for key in keys}
 
 
 class ModelConverter:

@@ -14,6 +14,7 @@ from omipay_async.codes import OrderStatus, error_code
 from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
 
 from .consistency import is_paying, order_no_of, why_not_believed
+from .conversion import in_documented_case
 from .endpoints import MAKE_SCAN_ORDER
 from .fields import is_absent, issued_number, own_number, word_of
 from .jsontext import json_object
@@ -34,16 +35,18 @@ def decode(context: RequestContext, received: Received, converter: ModelConverte
     """
     parsed: dict[str, Any] | None = None
     try:
-        parsed = _object(received)
-        return _judged(context, received, parsed, converter)
+        unchanged = _object(received)
+        parsed = in_documented_case(unchanged, context.endpoint.reply)
+        result = _judged(context, received, parsed, converter)
     except ValueError as error:
         return _invalid(context, received, str(error), parsed)
+    return dict(unchanged) if isinstance(result, dict) else result
 
 
 def _judged(
     context: RequestContext, received: Received, parsed: dict[str, Any], converter: ModelConverter
 ) -> Any | APIError:
-    """What a JSON object means. Raises ValueError where it cannot be used."""
+    """What a JSON object means: a model, a refusal, or itself. Raises ValueError where it cannot be used."""
     doubt = why_not_believed(context, parsed)
     if doubt is not None:
         raise ValueError(doubt)

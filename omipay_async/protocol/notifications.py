@@ -26,6 +26,7 @@ from omipay_async.events import log_fields, logger
 from omipay_async.models import Notification, Order
 from omipay_async.text import Secret, plain_text, portable, printable
 
+from .conversion import in_documented_case
 from .expectation import disagrees
 from .jsontext import JSONObject, cleaned, json_object
 from .signing import was_issued
@@ -177,7 +178,7 @@ def _without_repetition(fields: dict[str, Any]) -> dict[str, Any]:
     # Stricter than with replies: a sender may repeat a key so that two programs read different values.
     if isinstance(fields, JSONObject) and fields.repeated:
         raise ValueError("the body is not a notification: it contains a key twice")
-    return dict(fields)
+    return dict(in_documented_case(fields, Notification))
 
 
 def _scalar(raw: Mapping[str, Any], name: str) -> str:

@@ -18,6 +18,7 @@ from omipay_async.text import Secret, joined, percent_encoded, plain_text, print
 from . import validation
 from .consistency import why_not_believed
 from .context import RequestContext
+from .conversion import in_documented_case
 from .decoding import refusal
 from .endpoints import GET_USER_INFO
 from .fields import word_of
@@ -126,7 +127,7 @@ def _query_fields(url_or_query: object) -> dict[str, Any]:
     query = _query_of(url_or_query)
     if len(query) > _LARGEST_QUERY:
         validation.reject("url_or_query", f"must not have a query of more than {_LARGEST_QUERY} characters")
-    return fields_of(parse_qsl(plain_text(query), keep_blank_values=True))
+    return in_documented_case(fields_of(parse_qsl(plain_text(query), keep_blank_values=True)), WeChatUser)
 
 
 def _query_of(url_or_query: str) -> Secret:
