@@ -5,7 +5,6 @@ Typer reads the annotations. SQLAlchemy is imported when a job runs, not when ``
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
@@ -18,7 +17,7 @@ from omipay_async.language import sentence
 
 from .exit_codes import Exit
 from .formatting import money, plain
-from .runner import Job, complain
+from .runner import Job, complain, run_until_interrupted
 from .translations import localized
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def _ask(db: str | None, work: Callable[[Books], Awaitable[T]]) -> T:
         async with _opened(db) as books:
             return await work(books)
 
-    return asyncio.run(with_books())
+    return run_until_interrupted(with_books)
 
 
 def _list(run: Run, db: str | None) -> None:

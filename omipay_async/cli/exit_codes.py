@@ -122,14 +122,14 @@ def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
     }
 
 
-def interruption(move: MoneyMove | None, call: Event | None) -> Sentence:
-    """The line after Ctrl-C. ``call`` is the event of the money call; None if none was made."""
+def interruption(move: MoneyMove | None, call: Event | None, *, has_begun: bool) -> Sentence:
+    """The line after Ctrl-C. ``call`` is the event of the money call; None if there is none, although it has begun."""
     if move is None:
         return sentence("interrupted")
-    if call is None:
+    if not has_begun:
         return sentence("interrupted before anything was sent: no money moved")
-    if call.error is None:
+    if call is not None and call.error is None:
         return sentence("interrupted: {}", move.order_exists.filled(call.order_no, call.order_no))
-    if call.outcome is Outcome.NOT_DONE:
+    if call is not None and call.outcome is Outcome.NOT_DONE:
         return sentence("interrupted before the gateway acted: no money moved")
     return sentence("interrupted during the call, and nobody knows whether the gateway acted: {}", move.unknown)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -26,7 +27,7 @@ from .formatting import as_json, as_lines, escaped, plain
 from .translations import localized
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 
     from omipay_async.events import Event
     from omipay_async.session import AsyncOmipay
@@ -52,8 +53,10 @@ class Run:
     json: bool = False
     order_no: str | None = None
     """The number of the order that this run has made."""
+    has_begun: bool = False
+    """Whether the session was asked to do something: from then on a request may have been sent."""
     call: Event | None = None
-    """The event of this run's money call."""
+    """The event of this run's money call. That there is none does not prove that nothing was sent."""
     _typed_key: str | None = attrs.field(default=None, repr=False)
 
     # -- the gateway ------------------------------------------------------------------------------------------------
@@ -65,9 +68,10 @@ class Run:
 
         async def with_session() -> T:
             async with self.open_session(on_event=self._note, **options) as omipay:
+                self.has_begun = True
                 return await work(omipay)
 
-        return asyncio.run(with_session())
+        return run_until_interrupted(with_session)
 
     def _note(self, event: Event) -> None:
         if event.name == "call" and event.safety is Safety.MONEY:
@@ -164,6 +168,56 @@ def complain(line: str) -> None:
         typer.echo(f"omipay: {escaped(localized(line))}", err=True)
 
 
+# -- Ctrl-C -----------------------------------------------------------------------------------------------------------
+
+
+def run_until_interrupted(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run ``work`` in an event loop of its own, and cancel it at each Ctrl-C.
+
+    Asyncio cancels it only at the first one. At the next it raises KeyboardInterrupt in whatever runs at that moment:
+    then the end of a money call may not be reported, or the event loop loses what it was to call, and waits for ever.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work())
+        if not _cancels_at_ctrl_c(loop, task):
+            return runner.run(_awaited(task))
+        try:
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+
+def _cancels_at_ctrl_c(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> bool:
+    """Let Ctrl-C cancel a task, if the event loop can do that, and if Ctrl-C is neither ignored nor somebody else's."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return False
+    try:
+        loop.add_signal_handler(signal.SIGINT, task.cancel)
+    except (NotImplementedError, RuntimeError):  # on Windows; in another thread than the first
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # in another thread than the first, where Ctrl-C does not arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def _awaited(task: asyncio.Task[T]) -> T:
+    return await task
+
+
 # -- performing a job -------------------------------------------------------------------------------------------------
 
 
@@ -182,13 +236,15 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
     try:
         return job.work(run) or Exit.DONE
     except KeyboardInterrupt:
-        line, code = exit_codes.interruption(job.move, run.call), Exit.INTERRUPTED
-        return _fail(run, line, {"error": "Interrupted", "message": line, "exit_code": int(code)})
+        line, code = exit_codes.interruption(job.move, run.call, has_begun=run.has_begun), Exit.INTERRUPTED
+        with _ctrl_c_ignored():  # it may be pressed again, and what is printed must be read
+            return _fail(run, line, {"error": "Interrupted", "message": line, "exit_code": int(code)})
     except OmipayError as error:
         code = exit_codes.code_of(error, job.move)
         return _fail(run, exit_codes.line_of(error, job.move, run.order_no), exit_codes.document_of(error, code))
     except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: each becomes one line and a true exit code
-        code = Exit.UNKNOWN if run.call is not None else Exit.NO_ANSWER
+        may_have_moved = run.call is not None or (job.move is not None and run.has_begun)
+        code = Exit.UNKNOWN if may_have_moved else Exit.NO_ANSWER
         what = plain(f"{type(error).__name__}: {error}")
         if run.order_no:
             what = sentence("{} (order {})", what, run.order_no)

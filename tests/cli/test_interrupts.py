@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from omipay_async.cli import main
+from omipay_async.cli.exit_codes import SCAN, Exit
+from omipay_async.cli.runner import Job, Run, perform
 from omipay_async.sandbox import Fault, PaymentCode
 
 from .conftest import QR, press_ctrl_c, scan
 
 if TYPE_CHECKING:
+    from omipay_async import AsyncOmipay, Event
+
     from .conftest import Cli
 
 
@@ -30,12 +37,14 @@ def test_ctrl_c_at_the_question_sends_nothing(cli: Cli, monkeypatch: pytest.Monk
     assert ended.err.endswith("omipay: interrupted before anything was sent: no money moved\n")
 
 
-def nonce_and_ctrl_c() -> str:
+def nonce_and_ctrl_c(times: int = 1) -> str:
     """Press Ctrl-C at the moment in which a request is signed."""
-    press_ctrl_c()
+    for _ in range(times):
+        press_ctrl_c()
     return "0123456789abcdef"
 
 
+@pytest.mark.parametrize("times", [1, 5])
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
@@ -44,14 +53,44 @@ def nonce_and_ctrl_c() -> str:
         (("refund", "TR1", "R1", "200", "--yes"), "back office"),
     ],
 )
-def test_ctrl_c_while_a_money_call_is_under_way(cli: Cli, arguments: tuple[str, ...], advice: str) -> None:
-    """Exit code 130, and the message that nobody knows, with what not to do."""
-    cli.options = {"nonces": nonce_and_ctrl_c}
+def test_ctrl_c_while_a_money_call_is_under_way(cli: Cli, arguments: tuple[str, ...], advice: str, times: int) -> None:
+    """Exit code 130, and the message that nobody knows, with what not to do, however often it is pressed."""
+    cli.options = {"nonces": lambda: nonce_and_ctrl_c(times)}
     cli.sandbox.faults.add(Fault.DELAY_REPLY)
     ended = cli(*arguments, "--json")
     assert (ended.code, ended.document["exit_code"], ended.document["error"]) == (130, 130, "Interrupted")
     assert "nobody knows whether the gateway acted" in ended.complaint
     assert advice in ended.complaint
+
+
+def test_ctrl_c_is_pressed_again_before_the_call_was_reported(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    """That a charge was not reported does not prove that it was not sent."""
+
+    def open_session(**options: Any) -> AsyncOmipay:
+        def cut_off(event: Event) -> None:
+            if event.name == "call":
+                raise KeyboardInterrupt
+            options["on_event"](event)
+
+        return cli.sandbox.session(**{**options, "on_event": cut_off})
+
+    assert main(scan(PaymentCode.PAID, "--yes"), open_session=open_session) == 130
+    assert [order.is_paid for order in cli.sandbox.ledger.orders.values()] == [True]
+    assert "nobody knows whether the gateway acted: do not scan again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("move", "has_begun", "code"),
+    [(SCAN, True, Exit.UNKNOWN), (SCAN, False, Exit.NO_ANSWER), (None, True, Exit.NO_ANSWER)],
+)
+def test_a_defect_before_the_call_was_reported(cli: Cli, move: Any, code: Exit, *, has_begun: bool) -> None:
+    """The same holds for whatever else cuts a charge off, such as too little memory."""
+
+    def work(run: Run) -> None:
+        run.has_begun = has_begun
+        raise MemoryError
+
+    assert perform(Job(work, move=move), cli.open_session) is code
 
 
 @pytest.mark.parametrize(
@@ -78,3 +117,34 @@ def test_ctrl_c_during_a_query(cli: Cli) -> None:
     cli.options = {"nonces": nonce_and_ctrl_c}
     ended = cli("rate", "AUD", "CNY")
     assert (ended.code, ended.complaint) == (130, "omipay: interrupted")
+
+
+def test_ctrl_c_stays_as_the_caller_has_set_it(cli: Cli) -> None:
+    """A program that was started in the background of a script ignores Ctrl-C, and so does the command."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        cli.options = {"nonces": nonce_and_ctrl_c}
+        assert cli("rate", "AUD", "CNY").code == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_as_before_afterwards(cli: Cli) -> None:
+    """Whether or not it was pressed."""
+    assert cli("rate", "AUD", "CNY").code == 0
+    cli.options = {"nonces": nonce_and_ctrl_c}
+    cli.sandbox.faults.add(Fault.DELAY, seconds=1)
+    assert cli("rate", "AUD", "CNY").code == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_in_another_thread(cli: Cli) -> None:
+    """Ctrl-C does not arrive there, but an interruption may."""
+
+    def interrupted(_: Run) -> None:
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(cli, "rate", "AUD", "CNY").result().code == 0
+        assert threads.submit(perform, Job(interrupted), cli.open_session).result() is Exit.INTERRUPTED

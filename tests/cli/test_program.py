@@ -274,9 +274,15 @@ def test_unknown_counts_only_where_money_moves() -> None:
 def test_ctrl_c_before_the_gateway_acted_moved_nothing() -> None:
     """The call was still waiting for its turn, or was refused."""
     call = Event("call", error="CancelledError", outcome=Outcome.NOT_DONE)
-    assert exit_codes.interruption(exit_codes.REFUND, call) == "interrupted before the gateway acted: no money moved"
+    assert (
+        exit_codes.interruption(exit_codes.REFUND, call, has_begun=True)
+        == "interrupted before the gateway acted: no money moved"
+    )
     accepted = Event("call", order_no="TR1")
-    assert exit_codes.interruption(exit_codes.REFUND, accepted) == "interrupted: the refund of order TR1 was accepted"
+    assert (
+        exit_codes.interruption(exit_codes.REFUND, accepted, has_begun=True)
+        == "interrupted: the refund of order TR1 was accepted"
+    )
 
 
 def test_an_error_is_one_harmless_line() -> None:
