@@ -197,7 +197,7 @@ def nodes(region: object, base_url: object, fallback: object, *, plain_http: boo
         second = Node(other, other.base_url)
     else:
         second = _node("fallback", fallback, plain_http=plain_http)
-    if second.base_url == first.base_url:
+    if to_url(second.base_url) == to_url(first.base_url):  # however host and port are written
         reject("fallback", "must be another node than the first")
     if second.name == first.name:  # one host, two ports
         first, second = (attrs.evolve(node, name=urlsplit(node.base_url).netloc) for node in (first, second))

@@ -240,7 +240,13 @@ def test_with_a_transport_of_the_users_any_address_is_accepted() -> None:
     made(base_url="http://sandbox.test/omipay/api", transport=Gateway({}))
 
 
-@pytest.mark.parametrize("fallback", ["AU", Region.AU, Region.AU.base_url, Region.AU.base_url + "/"])
+@pytest.mark.parametrize(
+    "fallback",
+    [
+        *("AU", Region.AU, Region.AU.base_url, Region.AU.base_url + "/"),
+        *("HTTPS://WWW.Omipay.com.au/omipay/api", "https://www.omipay.com.au:443/omipay/api"),
+    ],
+)
 def test_the_fallback_is_another_node(fallback: str) -> None:
     """The same address twice is rejected."""
     assert refused(fallback=fallback).startswith("fallback must be another node")

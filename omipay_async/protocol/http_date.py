@@ -29,7 +29,8 @@ _FORMS: Final = re.compile(
 )
 _LEAP_SECOND: Final = 60
 """HTTP has it, Python has not."""
-_SECONDS: Final = re.compile(r"[0-9]+")
+_SECONDS: Final = re.compile(r"[0-9]+(?:\s*,\s*[0-9]+)*")
+"""More than one if each of two servers asks to wait."""
 
 
 def parse_http_date(text: str | None) -> int | None:
@@ -58,10 +59,13 @@ def believable_date_ms(text: str | None, now_ms: int) -> int | None:
 
 
 def retry_after_s(text: str | None, now_ms: int) -> float | None:
-    """How many seconds a ``Retry-After`` header asks to wait. It contains a number of seconds, or a time."""
+    """How many seconds a ``Retry-After`` header asks to wait. It contains a number of seconds, or a time.
+
+    If it came more than once, the longest wait counts.
+    """
     if text is None:
         return None
     if seconds := _SECONDS.fullmatch(text.strip()):
-        return float(seconds[0])
+        return max(map(float, seconds[0].split(",")))
     date_ms = parse_http_date(text)
     return None if date_ms is None else max(0.0, (date_ms - now_ms) / 1000)

@@ -42,7 +42,7 @@ class Received:
             if field is None:
                 continue
             text = _text(value)
-            if field != "date" or kept.get(field) != text:  # two equal dates are one
+            if field == "encoding" or kept.get(field) != text:  # two equal ones are one, except two compressions
                 kept[field] = f"{kept[field]}, {text}" if field in kept else text
         return cls(status, body[:LARGEST_REPLY], complete=len(body) <= LARGEST_REPLY, node=node, **kept)
 

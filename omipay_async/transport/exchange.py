@@ -1,8 +1,8 @@
 """One request and its reply, in the words of h11. No I/O: ``connection`` writes the one and receives the other.
 
 What h11 rejects and nobody needs is left out of a reply's head. A header line without a colon, a name with a space in
-it, or ``Transfer-Encoding: identity``, as some servers add to every reply, changes nothing about a body whose end is
-clear. h11 rejects the whole reply then, a payment included.
+it, blank lines before the head, or ``Transfer-Encoding: identity``, as some servers add to every reply, changes nothing
+about a body whose end is clear. h11 rejects the whole reply then, a payment included.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class Exchange:
     """What has arrived of the reply's head; None once that was read."""
     _is_repaired: bool = attrs.field(default=False, init=False)
     """Whether the head was not HTTP as it came. Then the connection is not used again."""
+    _began_with_blank_lines: bool = attrs.field(default=False, init=False)
+    """Whether blank lines stood before the head. Then neither."""
     _response: h11.Response = attrs.field(init=False)
     _body: list[bytes] = attrs.field(factory=list, init=False)
     _size: int = attrs.field(default=0, init=False)
@@ -72,8 +74,8 @@ class Exchange:
     @property
     def another_may_follow(self) -> bool:
         """Whether the reply, which is complete, leaves the connection open for another request."""
-        reader = self._reader
-        return reader.their_state is h11.DONE and not reader.trailing_data[0] and not self._is_repaired
+        reader, odd = self._reader, self._is_repaired or self._began_with_blank_lines
+        return reader.their_state is h11.DONE and not reader.trailing_data[0] and not odd
 
     def receive(self, arrived: bytes) -> bool:
         """Take what has arrived of the reply; nothing at the end of the stream. Returns whether the reply is complete.
@@ -82,6 +84,10 @@ class Exchange:
             h11.RemoteProtocolError: it is not a reply.
         """
         if self._head is not None:
+            if arrived and not self._head:
+                arrived = self._without_blank_lines(arrived)
+                if not arrived:
+                    return False
             self._head += arrived
         self._reader.receive_data(arrived)
         try:
@@ -90,6 +96,12 @@ class Exchange:
             if not self._repair():
                 raise
             return self._read()
+
+    def _without_blank_lines(self, arrived: bytes) -> bytes:
+        """What stands after the blank lines before a head, where HTTP has none."""
+        head = arrived.lstrip(b"\r\n")
+        self._began_with_blank_lines = self._began_with_blank_lines or head != arrived
+        return head
 
     def _read(self) -> bool:
         while self._size <= LARGEST_REPLY:

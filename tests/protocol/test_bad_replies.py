@@ -334,16 +334,17 @@ def test_the_fields_of_a_reply_without_headers_are_none() -> None:
 
 
 def test_headers_are_read_whatever_bytes_they_contain() -> None:
-    """UTF-8 or any other encoding; a header that comes twice has both values."""
+    """UTF-8 or any other encoding; a header that comes twice has both values, if they differ."""
     headers = [
         (b"location", "/页".encode()),
         (b"Content-Type", b"text/html; charset=\xe9"),
         (b"date", b"yesterday"),
         (b"Date", b"today"),
+        *(2 * [(b"Retry-After", b"7"), (b"Content-Encoding", b"gzip")]),
     ]
     received = Received.of(302, headers, b"")
     assert (received.location, received.content_type) == ("/页", "text/html; charset=é")
-    assert received.date == "yesterday, today"
+    assert (received.date, received.retry_after, received.encoding) == ("yesterday, today", "7", "gzip, gzip")
 
 
 def test_a_reply_of_exactly_one_mebibyte_is_read() -> None:

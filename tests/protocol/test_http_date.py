@@ -109,7 +109,8 @@ def test_a_date_before_2000_is_not_believed() -> None:
         (" 5\x1c", 5.0),
         ("9" * 10, 9_999_999_999.0),
         ("9" * 400, math.inf),
-        *((text, None) for text in (None, "", "soon", "-5", "1.5", "1e3", "١٢")),
+        ("5, 120 ,7", 120.0),
+        *((text, None) for text in (None, "", "soon", "-5", "1.5", "1e3", "١٢", "5,", "5, soon")),
     ],
 )
 def test_how_long_a_server_asks_to_wait(text: str | None, expected: float | None) -> None:

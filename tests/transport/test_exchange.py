@@ -32,10 +32,9 @@ ODD = [
 ]
 
 
-def says(*wire: bytes) -> Behaviour:
-    """A gateway that declines a charge in these words."""
-    said = b"".join(wire)
-    return Behaviour("odd", says=lambda _: said, ends=Ends.CLOSED)
+def says(said: bytes, ends: Ends = Ends.CLOSED) -> Behaviour:
+    """A gateway that answers in these words."""
+    return Behaviour("odd", says=lambda _: said, ends=ends)
 
 
 def declined(*headers: bytes, status: bytes = b"HTTP/1.1 200 OK", ends: bytes = b"\r\n") -> bytes:
@@ -60,6 +59,21 @@ async def test_an_odd_header_costs_no_knowledge_of_a_charge(
             wired.script = always(says(wire))
             with pytest.raises(PaymentDeclined):
                 await scan(omipay, "A-1")
+
+
+@pytest.mark.parametrize("blank", [b"\r\n", b"\n\r\n\n"])
+async def test_blank_lines_before_a_reply_cost_no_knowledge_of_a_charge(
+    wired: Gateway, certified: Certified, blank: bytes
+) -> None:
+    """Some programs end a reply with one too many. The connection is not used again."""
+    async with open_session(wired, verify=certified.client) as omipay:
+        for wire in (blank + declined(), blank + declined(b"no colon")):
+            wired.script = always(says(wire))
+            with pytest.raises(PaymentDeclined):
+                await scan(omipay, "A-1")
+        wired.script = always(says(blank))
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
 
 
 @pytest.mark.parametrize(
@@ -87,11 +101,12 @@ async def test_where_the_body_ends_must_be_clear(wired: Gateway, certified: Cert
 async def test_a_connection_with_an_odd_reply_is_not_used_again(wired: Gateway, certified: Certified) -> None:
     """A program that writes such headers may do other things wrong."""
     order = b'{"return_code": "SUCCESS", "result_code": "PAID", "currency": "AUD", "amount": 1}'
-    wired.script = always(Behaviour("odd", says=lambda _: message(order, "200 OK", "no colon")))
     async with open_session(wired, verify=certified.client) as omipay:
-        await query(omipay, "OM-1")
-        await query(omipay, "OM-2")
-    assert wired.connections == 2
+        for reply in (message(order, "200 OK", "no colon"), b"\r\n" + message(order, "200 OK")):
+            wired.script = always(says(reply, Ends.KEPT))
+            await query(omipay, "OM-1")
+            await query(omipay, "OM-2")
+    assert wired.connections == 4
 
 
 @pytest.mark.parametrize(
