@@ -255,9 +255,7 @@ def from_environment(overrides: SessionArguments) -> dict[str, Any]:
         if name in given:
             continue
         value = Secret(os.environ.get(variable, "").strip())
-        if value[:1] + value[1:][-1:] in _QUOTES:
-            message = f"{variable}: the value is in quotes; set it without them"
-            raise ConfigurationError(message)
+        check_quotes(variable, value)
         if value:
             given[name] = value if name == "secret_key" else plain_text(value)
         elif name in ("m_number", "secret_key"):
@@ -266,6 +264,13 @@ def from_environment(overrides: SessionArguments) -> dict[str, Any]:
         message = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
         raise ConfigurationError(message)
     return given
+
+
+def check_quotes(variable: str, value: str) -> None:
+    """Raise :class:`ConfigurationError` if the value of a variable is in quotes, which belong to a shell."""
+    if value[:1] + value[1:][-1:] in _QUOTES:
+        message = f"{variable}: the value is in quotes; set it without them"
+        raise ConfigurationError(message)
 
 
 def blamed_on_environment(error: ConfigurationError, from_variables: Collection[str]) -> str | None:

@@ -110,6 +110,9 @@ def _opened(db: str | None) -> Books:
         raise ConfigurationError(
             sentence("--db or OMIPAY_BOOKS_URL must be the URL of the books, such as sqlite:///omipay.db")
         )
+    from omipay_async.config import check_quotes
+
+    check_quotes("--db or OMIPAY_BOOKS_URL", url)
     try:
         from omipay_async.sql import Books
         from omipay_async.sql.engines import missing_file

@@ -50,7 +50,8 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
         message = " ".join(error.format_message().split())
         path = error.ctx.command_path if error.ctx else "omipay"
         wrong = InvalidRequest(sentence("{} (see {} --help)", message, path))
-        job = failing(wrong, json="--json" in arguments)
+        move = exit_codes.MOVES.get(path.rpartition(" ")[2])
+        job = failing(wrong, json="--json" in arguments, move=move)
     except OSError as error:  # the help, or the version, could not be printed
         complain(f"{type(error).__name__}: {error}")
         return 4

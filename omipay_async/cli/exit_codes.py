@@ -71,6 +71,8 @@ REFUND: Final = MoneyMove(
     ),
     sentence("the refund of order {} was accepted"),
 )
+MOVES: Final = {"qr": QR, "scan": SCAN, "refund": REFUND}
+"""The commands that move money, by their names."""
 
 _CODES: Final = (
     ((ConfigurationError, InvalidRequest), Exit.BAD_INPUT),
@@ -109,8 +111,8 @@ def message_of(error: OmipayError) -> str:
 def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
     """The error as a JSON document."""
     names = ("error_code", "order_no", "out_order_no", "refund_no", "out_refund_no")
-    known = {name: value for name in names if (value := getattr(error, name, None))}
     state = getattr(error, "order", None) or getattr(error, "refund", None)
+    known = {name: value for name in names if (value := getattr(error, name, None) or getattr(state, name, None))}
     if state is not None:
         known["status"] = state.status
     return {
@@ -120,6 +122,15 @@ def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
         "exit_code": int(code),
         **known,
     }
+
+
+def known_of(call: Event | None, *, has_begun: bool) -> Outcome:
+    """What is known about the money if a command ended early. The arguments are those of ``interruption``.
+
+    After a call that succeeded nobody knows, either: the order may be paid later.
+    """
+    was_refused = call is not None and call.error is not None and call.outcome is Outcome.NOT_DONE
+    return Outcome.NOT_DONE if was_refused or not has_begun else Outcome.UNKNOWN
 
 
 def interruption(move: MoneyMove | None, call: Event | None, *, has_begun: bool) -> Sentence:

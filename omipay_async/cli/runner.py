@@ -221,13 +221,13 @@ async def _awaited(task: asyncio.Task[T]) -> T:
 # -- performing a job -------------------------------------------------------------------------------------------------
 
 
-def failing(error: OmipayError, *, json: bool) -> Job:
+def failing(error: OmipayError, *, json: bool, move: exit_codes.MoneyMove | None) -> Job:
     """The job of a command line that is wrong: it ends with ``error``."""
 
     def fail(_: Run) -> NoReturn:
         raise error
 
-    return Job(fail, json)
+    return Job(fail, json, move)
 
 
 def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
@@ -236,10 +236,12 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
     try:
         return job.work(run) or Exit.DONE
     except KeyboardInterrupt:
-        line, code = exit_codes.interruption(job.move, run.call, has_begun=run.has_begun), Exit.INTERRUPTED
+        line = exit_codes.interruption(job.move, run.call, has_begun=run.has_begun)
         with _ctrl_c_ignored():  # it may be pressed again, and what is printed must be read
-            return _fail(run, line, {"error": "Interrupted", "message": line, "exit_code": int(code)})
-    except OmipayError as error:
+            return _fail(run, line, _ended_early(job, run, "Interrupted", line, Exit.INTERRUPTED))
+    except OmipayError as raised:
+        # A command that asks about an order must not say of a wrong argument that no money moved.
+        error = raised.with_outcome(None) if job.move is None and isinstance(raised, InvalidRequest) else raised
         code = exit_codes.code_of(error, job.move)
         return _fail(run, exit_codes.line_of(error, job.move, run.order_no), exit_codes.document_of(error, code))
     except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: each becomes one line and a true exit code
@@ -248,7 +250,14 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
         what = plain(f"{type(error).__name__}: {error}")
         if run.order_no:
             what = sentence("{} (order {})", what, run.order_no)
-        return _fail(run, what, {"error": type(error).__name__, "message": what, "exit_code": int(code)})
+        return _fail(run, what, _ended_early(job, run, type(error).__name__, what, code))
+
+
+def _ended_early(job: Job, run: Run, error: str, message: str, code: Exit) -> dict[str, Any]:
+    """The document of a command that ended in the middle, with the number of the order that it has made."""
+    outcome = None if job.move is None else exit_codes.known_of(run.call, has_begun=run.has_begun)
+    document = {"error": error, "message": message, "outcome": outcome, "exit_code": int(code)}
+    return document if run.order_no is None else document | {"order_no": run.order_no}
 
 
 def _fail(run: Run, line: str, document: Mapping[str, Any]) -> Exit:

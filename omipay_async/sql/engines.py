@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
 from sqlalchemy.util import await_only
 
 from omipay_async.clock import retrieve
@@ -131,6 +132,9 @@ def _statement_name() -> str:
 
 def checked_engine(engine: object) -> AsyncEngine:
     """The user's own engine, if the books can work with it."""
+    if isinstance(engine, URL):  # str(url) would have asterisks in place of the password
+        message = "url_or_engine: give the URL as text, url.render_as_string(hide_password=False), or an AsyncEngine"
+        raise ConfigurationError(message)
     if not isinstance(engine, AsyncEngine):
         message = f"url_or_engine must be a URL or an AsyncEngine of SQLAlchemy, not {type(engine).__name__}"
         raise ConfigurationError(message)
@@ -138,6 +142,9 @@ def checked_engine(engine: object) -> AsyncEngine:
     if engine.dialect.driver != driver:
         message = f"url_or_engine: {engine.dialect.name} with {engine.dialect.driver} is not supported: use "
         raise ConfigurationError(message + "sqlite+aiosqlite or postgresql+asyncpg")
+    if driver == "asyncpg" and isinstance(engine.pool, StaticPool):
+        message = "url_or_engine: a StaticPool has one connection for all, and listening needs one for itself: use "
+        raise ConfigurationError(message + "another pool, such as NullPool")
     return engine
 
 

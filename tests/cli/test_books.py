@@ -161,6 +161,13 @@ def test_a_url_that_cannot_be_used_is_named_as_on_the_command_line(cli: Cli) -> 
     assert "--db or OMIPAY_BOOKS_URL: not a database URL, such as sqlite:///omipay.db" in ended.complaint
 
 
+def test_a_url_in_quotes_is_an_error_that_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of every other variable: a file for Docker's ``--env-file`` must not have them."""
+    monkeypatch.setenv("OMIPAY_BOOKS_URL", '"sqlite:///omipay.db"')
+    ended = cli("books")
+    assert (ended.code, "OMIPAY_BOOKS_URL: the value is in quotes" in ended.complaint) == (2, True)
+
+
 def test_a_file_that_does_not_exist_is_not_made(cli: Cli, tmp_path: Path) -> None:
     """Exit code 2: whoever is in another folder than the program would be shown empty books."""
     ended = cli("books", "--db", f"sqlite:///{tmp_path / 'till.db'}?timeout=1")

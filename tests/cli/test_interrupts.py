@@ -32,9 +32,10 @@ def test_ctrl_c_at_the_question_sends_nothing(cli: Cli, monkeypatch: pytest.Monk
             raise KeyboardInterrupt
 
     monkeypatch.setattr("tests.cli.conftest.Keyboard", lambda *_, **__: Impatient())
-    ended = cli(*scan(PaymentCode.PAID))
+    ended = cli(*scan(PaymentCode.PAID), "--json")
     assert ended.code == 130
     assert ended.err.endswith("omipay: interrupted before anything was sent: no money moved\n")
+    assert ended.document["outcome"] == "NOT_DONE"
 
 
 def nonce_and_ctrl_c(times: int = 1) -> str:
@@ -59,6 +60,7 @@ def test_ctrl_c_while_a_money_call_is_under_way(cli: Cli, arguments: tuple[str, 
     cli.sandbox.faults.add(Fault.DELAY_REPLY)
     ended = cli(*arguments, "--json")
     assert (ended.code, ended.document["exit_code"], ended.document["error"]) == (130, 130, "Interrupted")
+    assert ended.document["outcome"] == "UNKNOWN"
     assert "nobody knows whether the gateway acted" in ended.complaint
     assert advice in ended.complaint
 
@@ -105,9 +107,10 @@ def test_ctrl_c_during_the_wait_for_the_payment(
 ) -> None:
     """The message contains the number of the order, which exists."""
     cli.after(endpoint, press_ctrl_c)
-    ended = cli(*arguments)
+    ended = cli(*arguments, "--json")
     (order_no,) = cli.sandbox.ledger.orders
     assert ended.code == 130
+    assert (ended.documents[-1]["outcome"], ended.documents[-1]["order_no"]) == ("UNKNOWN", order_no)
     assert advice.format(order_no, order_no) in ended.complaint
 
 

@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 import omipay_async
-from omipay_async import InvalidReply, NotSent, OutcomeUnknown, PollTimeout, Refund, SessionClosed
+from omipay_async import InvalidReply, NotSent, Order, OutcomeUnknown, PaymentFailed, PollTimeout, Refund, SessionClosed
 from omipay_async.cli import exit_codes, formatting, main
 from omipay_async.cli.exit_codes import Exit
 from omipay_async.errors import Outcome
@@ -88,6 +88,27 @@ def test_bad_input_is_one_line_and_exit_code_2(cli: Cli, arguments: list[str], s
     assert (document["error"], document["exit_code"]) == ("InvalidRequest", 2)
     assert said in document["message"]
     assert not cli.sandbox.ledger.calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcome"),
+    [
+        (["query", "TR1", "--wait", "--timeout", "soon"], None),
+        (["query", ""], None),
+        (["refund-status"], None),
+        (["verify", "no file"], None),
+        (["books", "resolve", "lost"], None),
+        (["bogus"], None),
+        (["scan", "Flat white", "4.50", "AUD", "T1", "28", "till-1"], "NOT_DONE"),
+        (["qr", "Flat white"], "NOT_DONE"),
+        (["refund", "TR1", "R1", "0", "--yes"], "NOT_DONE"),
+    ],
+)
+def test_only_a_command_that_moves_money_says_of_a_wrong_argument_that_no_money_moved(
+    cli: Cli, arguments: list[str], outcome: str | None
+) -> None:
+    """A script asks about an order after exit code 3: it must not take a slip of its own for leave to charge again."""
+    assert cli(*arguments, "--json").document["outcome"] == outcome
 
 
 # -- configuration ----------------------------------------------------------------------------------------------------
@@ -299,6 +320,13 @@ def test_the_json_of_an_unknown_refund() -> None:
     document = exit_codes.document_of(error, Exit.UNKNOWN)
     assert document["refund_no"] == "RF1"
     assert document["status"] == "Applied"
+
+
+def test_the_json_of_a_failed_payment() -> None:
+    """It contains the numbers of the order, so that a program need not read the message."""
+    order = Order("TR1", "FAILED", currency="AUD", amount=450, out_order_no="T1")
+    document = exit_codes.document_of(PaymentFailed("failed", order=order), Exit.REFUSED)
+    assert (document["order_no"], document["out_order_no"], document["status"]) == ("TR1", "T1", "FAILED")
 
 
 def test_amounts_are_written_as_people_write_them() -> None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 from sqlalchemy import event
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import StaticPool
 
 import omipay_async.sql
 from omipay_async.errors import BackendError, ConfigurationError, JournalError
@@ -118,6 +120,21 @@ def test_an_old_sqlite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(ConfigurationError, match=r"need 3\.35"):
         Books("sqlite:///omipay.db")
+
+
+async def test_one_connection_for_all_is_refused_where_something_listens() -> None:
+    """The listener would keep PostgreSQL's only connection, and nothing else would ever be answered."""
+    engine = create_async_engine("postgresql+asyncpg://shop@db/omipay", poolclass=StaticPool)
+    with pytest.raises(ConfigurationError, match="StaticPool has one connection for all"):
+        Books(engine)
+
+
+def test_the_object_of_a_url_is_refused_with_what_to_give_in_its_place() -> None:
+    """Its ``str`` would have asterisks in place of the password."""
+    url: Any = make_url("postgresql://shop:hunter2@db/omipay")
+    with pytest.raises(ConfigurationError, match=r"render_as_string\(hide_password=False\)") as caught:
+        Books(url)
+    assert "hunter2" not in str(caught.value)
 
 
 async def test_an_engine_with_another_driver_is_refused() -> None:
