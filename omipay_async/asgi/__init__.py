@@ -4,6 +4,9 @@
 
 ``app`` is the app of Starlette, FastAPI, Litestar, Quart or Django; serve the result in its place. Its endpoints find
 the session in ``scope["state"]["omipay"]``. You can also mount ``notification_app`` if the framework mounts ASGI apps.
+
+``notify`` is the notify_url, and ``sessions`` keeps the session. The adapters for FastAPI and aiohttp use ``bodies``
+too, which reads a notification and answers it, and ``common``, which finds a session.
 """
 
 from .notify import get_omipay, notification_app, omipay_getter

@@ -1,5 +1,12 @@
 """``omipay``: the command line. A command is first parsed to a ``Job``, which is then performed.
 
+- ``commands`` parses, with the ``arguments`` that several commands take. ``runner`` performs a job, and ``exit_codes``
+  says how it ends. ``formatting`` writes values for people and programs.
+- The jobs: ``orders`` sends requests, ``books`` lists, resolves and sweeps, ``serve`` is the sandbox and ``demo`` a
+  shop on it, ``verify`` explains a notification, and ``doctor`` checks the way to the gateway, with ``notify_check``
+  for the way back.
+- ``translations`` turns sentences into those of ``chinese``, and the help into that of ``chinese_help``.
+
 This module works without the extra ``cli``, so that it can print what to install.
 """
 

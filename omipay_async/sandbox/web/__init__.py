@@ -1,1 +1,6 @@
-"""The sandbox over HTTP: its ASGI app, and the pages that people see, which are the dashboard and the pay pages."""
+"""The sandbox over HTTP: its ASGI app, and the pages that people see, which are the dashboard and the pay pages.
+
+``app`` answers a request, which ``routing`` has found the place of. ``pay_page`` is for customers. ``dashboard`` is for
+developers: its overview has the tables of ``lists``, and ``details`` are pages of one order or call, with the call as a
+program (``snippets``). Both are made of the pieces in ``html``, and translated by ``translations``.
+"""
