@@ -6,6 +6,14 @@
 ``AsyncOmipay`` is the place to begin. The guides, with whole programs, are in the folder ``docs`` of this package.
 
 Names are imported at their first use, so that importing the package is quick, and the pytest plugin loads no httpx.
+
+For readers of the source: ``session`` is the class that users hold, with the endpoints as methods of ``api``.
+``config`` checks its options, and ``composition`` makes its components, which are in the folders; each folder begins
+with a map of its modules. ``calls`` is one call from its first attempt to its verdict, ``transport`` is one attempt on
+the wire, and ``protocol`` is what may be sent and what an answer means. ``polling`` waits until an order is paid, and
+``fulfilment`` is what follows. Their words are in ``errors``, ``codes``, ``models``, ``new_orders``, ``events`` and
+``journal``. Programs import ``sql``, ``redis``, ``asgi``, ``fastapi``, ``aiohttp``, ``testing`` and ``sandbox`` by
+name, and ``cli`` is the command line.
 """
 
 from __future__ import annotations

@@ -41,14 +41,14 @@ class Claims:
 
     async def finish(self, key: str, owner: str) -> bool:
         """Record a success, unless another owner holds the lease."""
-        taken, done = await self._set_if_free(key, owner, self.done())
+        taken, done = await self._set_if_free(key, owner, self.success())
         return taken or done
 
-    def recorded(self, row: tuple[str, str]) -> Any:
+    def recording(self, row: tuple[str, str]) -> Any:
         """The statement that records a success, whoever holds the row."""
-        return self._upsert(row, self.done())
+        return self._upsert(row, self.success())
 
-    def done(self) -> dict[str, Any]:
+    def success(self) -> dict[str, Any]:
         """The columns that a recorded success sets."""
         now = self._dialect.now()
         return {"done_at": now, "closed_at": now, "due_at": null(), "owner": null(), "lease_until": null()}

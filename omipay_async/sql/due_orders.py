@@ -160,7 +160,7 @@ class DueOrders:
     async def record_success(self, m_number: str, taken: TakenOrder) -> None:
         """Record a success, for a session whose backend is not these books."""
         this = and_(is_order(m_number, taken.key), ORDER.c.done_at.is_(None))
-        await self._database.execute(update(ORDER).where(this).values(self._claims.done()), JournalError)
+        await self._database.execute(update(ORDER).where(this).values(self._claims.success()), JournalError)
 
     async def postpone(self, m_number: str, taken: TakenOrder, *, is_unknown: bool) -> None:
         """Make an order due again soon; one that the gateway does not know, as late as one that is not paid yet."""

@@ -149,7 +149,7 @@ class Effects:
     async def _record(self, connection: AsyncConnection, row: tuple[str, str], order: Order) -> None:
         async def record(connection: AsyncConnection) -> None:
             await _check_same_transaction(connection, order)
-            await connection.execute(self._claims.recorded(row))
+            await connection.execute(self._claims.recording(row))
             await connection.commit()
 
         try:
