@@ -76,10 +76,10 @@ class _Question:
 
 
 class Confirmations:
-    """Confirms the bodies of notifications.
+    """Queries the gateway about the orders that the bodies of notifications name.
 
     Args:
-        ask: Queries the gateway about an order within so many seconds.
+        ask: Asks about an order within so many seconds.
         at_once: How many questions are under way at most.
     """
 
@@ -97,7 +97,7 @@ class Confirmations:
         self._waiting_count = 0  # to count them anew for each body would take as long as all else
         self._under_way: dict[str, _Question] = {}
 
-    async def confirm(self, order_no: str, signature: str, timeout: float) -> Order:
+    async def query(self, order_no: str, signature: str, timeout: float) -> Order:
         """Return what the gateway reports of an order, in answer to a question that begins after this call.
 
         Raises:

@@ -89,7 +89,7 @@ class ConfirmedOrders:
 
     # -- notifying ----------------------------------------------------------------------------------------------------
 
-    async def confirm(self, order: Order) -> None:
+    async def announce(self, order: Order) -> None:
         """Notify everybody that an order is paid, and return once the journal has written that down.
 
         Raises:
@@ -180,46 +180,42 @@ class ConfirmedOrders:
         last_error: OmipayError | None = None
         self._wake_ups.listen()
         number = bare(out_order_no)
-        waiter = self._new_waiter(number)
-        try:
-            while True:
+        while True:
+            with self._waiter(number) as woken:
                 now = self._clock.monotonic()
                 if now >= until and not is_last:  # the last look has its time, also if something has blocked the loop
                     is_last, until = True, now + last_look_s
-                try:
-                    order = self._remembered_order(number) or await self._noted(number, until - now, waiter)
-                except OmipayError as error:
-                    order, last_error = None, error
-                if order is not None:
-                    return order
+                found = self._remembered_order(number) or await self._noted(number, until - now, woken)
+                if isinstance(found, OmipayError):
+                    last_error = found
+                elif found is not None:
+                    return found
                 if self._life.closed:
                     raise closed_while_waiting(out_order_no)
                 left = until - self._clock.monotonic()
                 if left <= 0 and is_last:
                     raise _timeout(out_order_no, timeout, last_error)
-                await wait(self._clock, (waiter,), min(pause, left))
-                self._forget_waiter(number, waiter)
-                waiter = self._new_waiter(number)
+                await wait(self._clock, (woken,), min(pause, left))
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
-        finally:
-            self._forget_waiter(number, waiter)
 
-    def _new_waiter(self, out_order_no: str) -> asyncio.Future[None]:
+    @contextlib.contextmanager
+    def _waiter(self, out_order_no: str) -> Iterator[asyncio.Future[None]]:
+        """A future that is done once the order was confirmed here, another process has noted it, or all waits end."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(out_order_no, set()).add(waiter)
-        return waiter
-
-    def _forget_waiter(self, out_order_no: str, waiter: asyncio.Future[None]) -> None:
-        waiters = self._waiters.get(out_order_no, set())
-        waiters.discard(waiter)
-        if not waiters:
-            self._waiters.pop(out_order_no, None)
+        try:
+            yield waiter
+        finally:
+            waiters = self._waiters.get(out_order_no, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(out_order_no, None)
 
     def _remembered_order(self, out_order_no: str) -> Order | None:
         expires_at, order = self._remembered.get(out_order_no, (0.0, None))
         return order if expires_at > self._clock.monotonic() else None
 
-    async def _noted(self, out_order_no: str, left: float, waiter: asyncio.Future[None]) -> Order | None:
+    async def _noted(self, out_order_no: str, left: float, woken: asyncio.Future[None]) -> Order | OmipayError | None:
         """The order as another process noted it; None if there is no note, none that can be read, or no answer yet.
 
         A backend that hangs does not hold up who is woken meanwhile, by a confirmation here or the end of the session.
@@ -229,25 +225,21 @@ class ConfirmedOrders:
         finding = asyncio.create_task(self._find_note(out_order_no, left))
         finding.add_done_callback(retrieve)
         try:
-            await wait(self._clock, (finding, waiter))
+            await wait(self._clock, (finding, woken))
         finally:
             finding.cancel()
         return finding.result() if finding.done() else None
 
-    async def _find_note(self, out_order_no: str, left: float) -> Order | None:
+    async def _find_note(self, out_order_no: str, left: float) -> Order | OmipayError | None:
         """The order in a note of the backend or the journal. An error counts only if neither has it."""
-        last_error: OmipayError | None = None
+        failure: OmipayError | None = None
         for notes in self._notes:
             try:
-                order = await notes.find(out_order_no, left)
-            except OmipayError as error:
-                last_error = error
-            else:
-                if order is not None:
+                if (order := await notes.find(out_order_no, left)) is not None:
                     return order
-        if last_error is not None:
-            raise last_error
-        return None
+            except OmipayError as error:
+                failure = error
+        return failure
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

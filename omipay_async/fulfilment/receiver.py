@@ -115,12 +115,12 @@ class NotificationReceiver:
         self._check_replay(signature, notification.order_no)
         notifications.compare(notification, order)
         self._remember_signature(signature, order.order_no)
-        await self._confirmed.confirm(order)
+        await self._confirmed.announce(order)
         return order
 
     async def _ask(self, order_no: str, signature: str, limit: float) -> Order:
         try:
-            return await self._confirmations.confirm(order_no, signature, limit)
+            return await self._confirmations.query(order_no, signature, limit)
         except LookupFailed as error:
             node = error.node
         if node != self._primary_node:
@@ -217,7 +217,7 @@ class NotificationReceiver:
     async def fulfil_paid(self, order: Order, handler: Handler) -> None:
         """Run the handler once for an order that the gateway has just reported as paid."""
         with self._life.in_use(functools.partial(session_closed, order.order_no)):
-            await self._confirmed.confirm(order)
+            await self._confirmed.announce(order)
             await self._guard.run(order, handler, wait_timeout=None)
 
     async def wait(self, out_order_no: str, timeout: float | None) -> Order:

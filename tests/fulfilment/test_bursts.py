@@ -27,9 +27,9 @@ async def test_each_genuine_body_of_a_burst_takes_the_place_of_another_forged_on
         return Order(order_no=order_no, status="PAID", out_order_no=None, currency="AUD", amount=1)
 
     confirmations = Confirmations(answer, clock, at_once=1)
-    forged = [asyncio.create_task(confirmations.confirm(f"F{number}", "stolen", 60)) for number in range(6)]
+    forged = [asyncio.create_task(confirmations.query(f"F{number}", "stolen", 60)) for number in range(6)]
     await clock.advance(0)
-    genuine = [asyncio.create_task(confirmations.confirm(f"G{number}", f"nonce {number}", 60)) for number in range(3)]
+    genuine = [asyncio.create_task(confirmations.query(f"G{number}", f"nonce {number}", 60)) for number in range(3)]
     await asyncio.sleep(0)
     assert confirmations._waiting_count == 5
     await clock.advance(10)

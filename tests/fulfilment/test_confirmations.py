@@ -76,7 +76,7 @@ async def post(
     confirmations: Confirmations, order_no: str, nonce: str = "stolen", timeout: float = 10
 ) -> asyncio.Task[Order]:
     """Post a body, and return the task once it can do nothing more before time passes."""
-    task = asyncio.create_task(confirmations.confirm(order_no, nonce, timeout))
+    task = asyncio.create_task(confirmations.query(order_no, nonce, timeout))
     for _ in range(3):
         await asyncio.sleep(0)
     return task
