@@ -153,10 +153,9 @@ class Lease:
         while True:
             await wait(self._clock, (work,), due - self._clock.monotonic())
             following, left = self._from_now(), self._expires.seconds_left(self._clock)
-            late = left <= 0 and due < self._expires.monotonic_s
-            if late:
+            if left <= 0 and due < self._expires.monotonic_s:  # it was due before the lease ended
                 self._warn_of_standstill(self._seconds - left)
-                left = self._seconds
+                left = self._seconds  # perhaps nobody else has claimed the order since: the backend knows
             if work.done():
                 return
             renewed = await self._renew(min(self._seconds / 6, left)) if left > 0 else False

@@ -162,11 +162,11 @@ class Poller:
             subject.receive(state)
             for waiter in subject.waiters:
                 self._update_timetable(waiter)
-            if subject.is_settled:
+            if not subject.needs_question:
                 self._scheduler.discard(subject)
         elif subject.question is not None:
             subject.is_outdated = True  # the gateway may have answered the question under way before the payment
-        elif not subject.is_settled:
+        elif subject.needs_question:
             self._scheduler.ask_first(subject)
             self._set_timer()
 
@@ -276,7 +276,7 @@ class Poller:
         for waiter in subject.waiters:
             waiter.question_ended(now)
             self._update_timetable(waiter)
-        if subject.is_outdated and not subject.is_settled:
+        if subject.is_outdated and subject.needs_question:
             self._scheduler.ask_first(subject)
         elif (interval := subject.interval) < math.inf:
             self._scheduler.repeat(subject, interval, now)

@@ -128,9 +128,9 @@ class Subject(Scheduled, Generic[S]):
         return min((waiter.schedule.interval for waiter in self.waiters if waiter.wants_more), default=math.inf)
 
     @property
-    def is_settled(self) -> bool:
-        """Whether no waiter needs another question."""
-        return all(waiter.instant >= Instant.EXPIRED for waiter in self.waiters)
+    def needs_question(self) -> bool:
+        """Whether a waiter needs the answer to a question that begins now."""
+        return any(waiter.instant <= Instant.DEADLINE for waiter in self.waiters)
 
     def receive(self, state: S) -> None:
         """Deliver the gateway's answer to every waiter."""
