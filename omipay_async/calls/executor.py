@@ -97,7 +97,7 @@ class CallExecutor:
             if isinstance(error, Exception) and call.moves_money and call.may_have_arrived:
                 return outcomes.unknown(call.request, error)  # such as of a clock, or MemoryError
             if isinstance(error, OmipayError):  # of the set-up or of a nonce
-                return outcomes.stated(call.request, error)
+                return outcomes.for_caller(call.request, error)
             self._report_interruption(call, error)
             raise
 
@@ -121,9 +121,9 @@ class CallExecutor:
 
     def report_rejected(self, request: RequestContext, error: OmipayError) -> OmipayError:
         """Report a call whose arguments were rejected. Returns the error to raise, with its outcome."""
-        stated = outcomes.restated(error, outcomes.of_call(request, error))
-        self.observer.call_ended(CallState.begin(self.clock, request, "", Priority.READ, 0.0), stated)
-        return stated
+        rejected = outcomes.restated(error, outcomes.of_call(request, error))
+        self.observer.call_ended(CallState.begin(self.clock, request, "", Priority.READ, 0.0), rejected)
+        return rejected
 
     def _leave(self, call: CallState) -> None:
         call.attempt = None  # it refers to the call: both would stay in memory until garbage is collected

@@ -84,9 +84,7 @@ def of_call(request: RequestContext, error: OmipayError) -> Outcome | None:
 
 def of_failed(request: RequestContext, failed: Failed) -> Outcome | None:
     """The outcome of a failed attempt, if the call ends with it."""
-    if request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS:
-        return Outcome.UNKNOWN
-    return of_call(request, failed.error)
+    return Outcome.UNKNOWN if _nobody_knows(request, failed) else of_call(request, failed.error)
 
 
 def of_end(endpoint: Endpoint[Any], error: BaseException, *, may_have_arrived: bool) -> Outcome | None:
@@ -116,12 +114,14 @@ def restated(error: E, outcome: Outcome | None, *, message: str | None = None) -
 def verdict(request: RequestContext, failed: Failed) -> OmipayError:
     """The error that a call ends with after a failed attempt."""
     error = failed.error
-    if request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS:
-        return unknown(request, error)
-    return stated(request, error)
+    return unknown(request, error) if _nobody_knows(request, failed) else for_caller(request, error)
 
 
-def stated(request: RequestContext, error: E) -> E:
+def _nobody_knows(request: RequestContext, failed: Failed) -> bool:
+    return request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS
+
+
+def for_caller(request: RequestContext, error: E) -> E:
     """``error`` as the caller gets it: with its outcome, and with the numbers of the call in its text."""
     made = restated(error, of_call(request, error), message=with_numbers(str(error), request.numbers))
     if isinstance(made, SessionClosed):
