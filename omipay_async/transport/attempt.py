@@ -79,6 +79,7 @@ class Attempt:
     signed_query: str = attrs.field(default="", init=False, repr=False)
     """The parameters with their signature."""
     _fresh_until: Deadline | None = attrs.field(default=None, init=False)
+    _has_ended: bool = attrs.field(default=False, init=False)
 
     @property
     def moves_money(self) -> bool:
@@ -110,6 +111,7 @@ class Attempt:
 
         Raises:
             SentAlreadyError: it is a money call that was sent before.
+            TooLateError: the attempt has ended.
         """
         self._ensure_first()
         if self.progress is Progress.SENT:
@@ -122,7 +124,7 @@ class Attempt:
 
         Raises:
             SentAlreadyError: it is a money call that was sent before.
-            TooLateError: it is a money call, and its time to be sent is over.
+            TooLateError: it is a money call, and its time to be sent is over; or the attempt has ended.
         """
         self._ensure_first()
         if self.progress is Progress.CONNECTING:
@@ -131,9 +133,18 @@ class Attempt:
             raise TooLateError
         self.progress = Progress.SENT
 
+    def end(self) -> None:
+        """Note that the attempt has ended. What works on it all the same, although it was cancelled, must not send it.
+
+        The request may be on its way again, or its caller may have been told that it was never sent.
+        """
+        self._has_ended = True
+
     def _ensure_first(self) -> None:
         if self.moves_money and self.progress is Progress.SENT:
             raise SentAlreadyError("a transport tried to send it once more")
+        if self._has_ended:
+            raise TooLateError
 
 
 class SentAlreadyError(Exception):
@@ -141,4 +152,4 @@ class SentAlreadyError(Exception):
 
 
 class TooLateError(Exception):
-    """A money call must not be sent any more: signing or connecting took too long."""
+    """A request must not be sent any more: signing or connecting took too long, or the attempt has ended without it."""

@@ -208,6 +208,8 @@ class HTTPClient:
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
             certain = not self._second_tries.may_have_raised(attempt, error)
             return failed(attempt, error, handled=handled, certain=certain)
+        finally:
+            attempt.end()  # a program that has patched httpx may have shielded its request from the cancellation
 
     def _httpx_transport(self, proxy: Proxy | None) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport(verify=ssl_context(self._verify), proxy=proxy)

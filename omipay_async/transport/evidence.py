@@ -60,13 +60,17 @@ def failed(
     """
     text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
     what = f"{type(error).__name__}{': ' if text else ''}{text}"
-    unsent = certain and attempt.progress is not Progress.SENT and never_sent(error, handled)
-    if unsent and not attempt.node.base_url.startswith("https:"):
-        unsent = not _was_dropped(error, handled)
-    if unsent or attempt.progress is Progress.CONNECTING:
+    if attempt.progress is Progress.CONNECTING or (certain and proves_unsent(attempt, error, handled)):
         return not_sent(Failure.NEVER_SENT, attempt.endpoint.name, what)
     message = f"{attempt.endpoint.name}: no answer, {what}"
     return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint.name))
+
+
+def proves_unsent(attempt: Attempt, error: BaseException, handled: BaseException | None) -> bool:
+    """Whether ``error``, which a transport has raised, proves that nothing of the request reached the gateway."""
+    if attempt.progress is Progress.SENT or not never_sent(error, handled):
+        return False
+    return attempt.node.base_url.startswith("https:") or not _was_dropped(error, handled)
 
 
 def cut_short(attempt: Attempt, why: CancelReason) -> Failed:

@@ -50,7 +50,7 @@ class Network:
 
         Raises:
             httpx.TransportError: there is no connection, or no reply.
-            TooLateError: it is a money call, and its time to be sent is over; nothing was sent.
+            TooLateError: its time to be sent is over, or the attempt has ended; nothing was sent.
         """
         address = address_of(attempt)
         connection = attempt.connection
@@ -69,7 +69,11 @@ class Network:
                 raise httpx.ConnectError("the server sent something before the request")
         # No await from here to the write: what was found out about the connection is still true.
         attempt.scope.watch(connection.count_received)
-        attempt.begin_sending()
+        try:
+            attempt.begin_sending()
+        except BaseException:
+            connection.abort()
+            raise
         return await connection.send(method, attempt.target(address.raw_path), headers)
 
     async def connect(self, base_url: str, url: httpx.URL) -> Connection:

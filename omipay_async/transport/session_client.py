@@ -13,12 +13,14 @@ unless it has seen the request of a client.)
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import httpx
 
 from .attempt import Progress, SentAlreadyError
+from .evidence import proves_unsent
 from .patches import TRANSPORT_METHOD, is_patched
 
 if TYPE_CHECKING:
@@ -67,19 +69,25 @@ class SessionClient:
         It goes through this client if this one is patched; else through a new one, with the methods of the class.
         """
         signed = _Signed(route, attempt)
+        try:
+            response = await self._response(unsigned, signed)
+        except Exception:
+            signed.note_failure()
+            raise
+        if signed.encoding is not None:
+            response.headers["Content-Encoding"] = signed.encoding
+        return response
+
+    async def _response(self, unsigned: httpx.Request, signed: _Signed) -> httpx.Response:
         # The transport of this client learns from the request what it stands for. A mock of the class may not take
         # extensions.
         options: dict[str, Any] = {"extensions": {_SIGNED: signed}} if self._is_patched() else {}
         client = self.http if options else httpx.AsyncClient(transport=signed)
         if is_patched(httpx.AsyncClient, *_ENTRIES) or not vars(client).keys().isdisjoint(_ENTRIES):
             entry = client.get if unsigned.method == "GET" else client.post
-            response = await entry(unsigned.url, headers=unsigned.headers, **options)
-        else:
-            unsigned.extensions |= options.get("extensions", {})
-            response = await client.send(unsigned, stream=True)
-        if signed.encoding is not None:
-            response.headers["Content-Encoding"] = signed.encoding
-        return response
+            return await entry(unsigned.url, headers=unsigned.headers, **options)
+        unsigned.extensions |= options.get("extensions", {})
+        return await client.send(unsigned, stream=True)
 
 
 class UnsignedTransport(httpx.AsyncBaseTransport):
@@ -133,6 +141,8 @@ class _Signed(httpx.AsyncBaseTransport):
         self._route = route
         self._attempt = attempt
         self._is_used = False
+        self._may_have_arrived = False
+        """Whether a transport was given the request, and has not proved that it did not send it."""
         self.encoding: str | None = None
         """The reply's ``Content-Encoding``, without which the client gets it: it would fail if that is wrong."""
 
@@ -141,9 +151,24 @@ class _Signed(httpx.AsyncBaseTransport):
         if self._is_used and self._attempt.moves_money:
             raise SentAlreadyError("what has patched the client tried to send it once more")
         self._is_used = True
-        response = await self._route.send(self._attempt)
+        response = await self._response()
         self._attempt.progress = Progress.SENT  # whatever is raised on the way back
         response.extensions = {}  # the server's words, which the client would log
         response.headers.pop("Location", None)  # the client would read it, and fail if it cannot be read
         self.encoding = response.headers.pop("Content-Encoding", None)
         return response
+
+    async def _response(self) -> httpx.Response:
+        attempt, handled, before = self._attempt, sys.exception(), self._may_have_arrived
+        self._may_have_arrived = True
+        try:
+            return await self._route.send(attempt)
+        except Exception as error:
+            if proves_unsent(attempt, error, handled):
+                self._may_have_arrived = before
+            raise
+
+    def note_failure(self) -> None:
+        """Note what is known of the request if the client fails: with an error of what has patched it, perhaps."""
+        if self._may_have_arrived and self._attempt.progress is Progress.HANDED_OVER:
+            self._attempt.progress = Progress.SENT

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 import zlib
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -12,13 +14,14 @@ import httpx
 import pytest
 import respx
 
-from omipay_async import AsyncOmipay, NotSent, OutcomeUnknown, TransportError
+from omipay_async import AsyncOmipay, NotSent, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.sandbox import Sandbox
+from omipay_async.transport.attempt import TooLateError
 
 from .behaviours import ACT_CLOSE, HEALTHY, REDIRECT, Behaviour, message
 from .client import Transport, open_session, query, scan
 from .proxy import Proxy
-from .server import M_NUMBER, SECRET_KEY, Gateway, always, in_turn, refusing_port, url_of
+from .server import M_NUMBER, ROOT, SECRET_KEY, Gateway, always, in_turn, refusing_port, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -266,6 +269,57 @@ async def test_what_fails_after_the_reply_does_not_mean_that_nothing_was_sent(
         with pytest.raises(OutcomeUnknown):
             await scan(omipay, "A-1")
     assert gateway.acts == {"A-1": 1}
+
+
+@pytest.mark.parametrize("kind", list(Transport), ids=str)
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_request_instead_of_one_that_failed_does_not_mean_that_nothing_was_sent(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, kind: Transport, *, waits: bool
+) -> None:
+    """Whatever a program then raises of its own, after the failure or before it has waited for that."""
+    gateway.script = always(ACT_CLOSE)
+    tasks: list[asyncio.Task[object]] = []
+
+    async def fail(go_on: Send, _: httpx.Request) -> httpx.Response:
+        tasks.append(asyncio.ensure_future(go_on()))
+        while not (tasks[0].done() if waits else gateway.acts):
+            await asyncio.sleep(0)
+        raise httpx.ConnectError("another way cannot be connected either")
+
+    wrap(monkeypatch, fail)
+    async with open_session(gateway, kind) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert gateway.acts == {"A-1": 1}
+
+
+@pytest.mark.parametrize("shielded", [httpx.AsyncClient, httpx.AsyncHTTPTransport])
+async def test_what_goes_on_after_its_attempt_does_not_send_it(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, shielded: Any
+) -> None:
+    """A program keeps a request from being cancelled: it was tried again meanwhile, or nobody waits for it any more."""
+    name = "send" if shielded is httpx.AsyncClient else "handle_async_request"
+    old = getattr(shielded, name)
+    tasks: list[asyncio.Task[object]] = []
+
+    async def go_on(*arguments: Any, **options: Any) -> object:
+        tasks.append(asyncio.ensure_future(old(*arguments, **options)))
+        return await asyncio.shield(tasks[-1])
+
+    async def slow_once(*_: Any, **__: Any) -> Any:
+        while len(tasks) < 2:
+            await asyncio.sleep(0.001)
+        return [(socket.AF_INET, None, None, None, ("127.0.0.1", httpx.URL(gateway.base_url).port))]
+
+    monkeypatch.setattr(shielded, name, go_on)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", slow_once)
+    url = f"http://gateway.localhost{ROOT}"
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=url, timeout=0.6, retry=RetryPolicy(base_delay=0)) as omipay:
+        await scan(omipay, "A-1")
+        await asyncio.wait(tasks)
+    assert gateway.acts == {"A-1": 1}
+    assert isinstance(tasks[0].exception(), TooLateError)
 
 
 @pytest.mark.parametrize("kind", list(Transport), ids=str)
