@@ -1,7 +1,8 @@
 """``omipay``: the command line. A command is first parsed to a ``Job``, which is then performed.
 
-- ``commands`` parses, with the ``arguments`` that several commands take. ``runner`` performs a job, and ``exit_codes``
-  says how it ends. ``formatting`` writes values for people and programs.
+- ``commands`` are what can be asked for, with the ``arguments`` that several of them take. ``parsing`` makes a job of a
+  command line, ``runner`` performs it, and ``exit_codes`` says how it ends. ``formatting`` writes values for people and
+  programs.
 - The jobs: ``orders`` sends requests, ``books`` lists, resolves and sweeps, ``serve`` is the sandbox and ``demo`` a
   shop on it, ``verify`` explains a notification, and ``doctor`` checks the way to the gateway, with ``notify_check``
   for the way back.
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, *, open_session: Callable[..., 
         needs = sentence("the command line needs: {}", 'pip install "omipay-async[cli]"')
         sys.stderr.write(f"omipay: {localized(needs)}\n")
         return 2
-    from .commands import run
+    from .parsing import run
 
     code = run(sys.argv[1:] if arguments is None else list(arguments), open_session)
     _forget_broken_output()

@@ -5,26 +5,14 @@ Typer reads the annotations, so their types are imported here; what a job needs 
 
 from __future__ import annotations
 
-import io
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from omipay_async.errors import InvalidRequest
-from omipay_async.language import sentence
-
 from . import books, exit_codes
 from .arguments import Amount, Currency, Json, NotifyUrl, OrderName, OrderNo, OutOrderNo, Timeout, Wait, Yes, seconds
-from .runner import Job, complain, failing, perform
-from .translations import localize_help
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from omipay_async.session import AsyncOmipay
-
+from .runner import Job
 
 app: Final = typer.Typer(
     name="omipay",
@@ -33,37 +21,6 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# The class of every usage error, whose name differs between versions of Typer.
-_UsageError: Final[Any] = typer.BadParameter.__bases__[0]
-
-
-def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -> int:
-    """Parse the command line, perform its job, and return the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # for a terminal that cannot show Chinese
-    if sys.stdin is None:  # it was closed
-        sys.stdin = io.StringIO()
-    try:
-        job = localize_help(typer.main.get_command(app)).main(arguments, prog_name="omipay", standalone_mode=False)
-    except _UsageError as error:
-        message = " ".join(error.format_message().split())
-        path = error.ctx.command_path if error.ctx else "omipay"
-        wrong = InvalidRequest(sentence("{} (see {} --help)", message, path))
-        move = exit_codes.MOVES.get(path.rpartition(" ")[2])
-        job = failing(wrong, json="--json" in arguments, move=move)
-    except OSError as error:  # the help, or the version, could not be printed
-        complain(f"{type(error).__name__}: {error}")
-        return 4
-    if isinstance(job, int):  # --help, --version
-        return job
-    return int(perform(job, open_session or _from_env))
-
-
-def _from_env(**options: Any) -> AsyncOmipay:
-    from omipay_async.session import AsyncOmipay
-
-    return AsyncOmipay.from_env(**options)
 
 
 # -- the program itself -----------------------------------------------------------------------------------------------
@@ -166,13 +123,18 @@ def sandbox(
     """
     from .serve import serve
 
-    options: dict[str, Any] = {
-        "notify_delay": notify_delay,
-        "seed": seed,
-        "allow_remote": allow_remote,
-        "use_env_credentials": use_env_credentials,
-    }
-    return Job(lambda run: serve(run, host, port, **options), json)
+    return Job(
+        lambda run: serve(
+            run,
+            host,
+            port,
+            notify_delay=notify_delay,
+            seed=seed,
+            allow_remote=allow_remote,
+            use_env_credentials=use_env_credentials,
+        ),
+        json,
+    )
 
 
 @app.command()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omipay_async.config import is_loopback
 from omipay_async.errors import ConfigurationError, InvalidRequest
@@ -23,8 +23,17 @@ if TYPE_CHECKING:
     from .runner import Run
 
 
-def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credentials: bool, **options: Any) -> None:
-    """Serve a sandbox with ``options``, and print the environment variables for a program that uses it.
+def serve(
+    run: Run,
+    host: str,
+    port: int,
+    *,
+    notify_delay: float,
+    seed: int | None,
+    allow_remote: bool,
+    use_env_credentials: bool,
+) -> None:
+    """Serve a sandbox, and print the environment variables for a program that uses it.
 
     It has the test merchant unless ``use_env_credentials`` is set: a sandbox should not sign with a real key.
 
@@ -40,7 +49,8 @@ def serve(run: Run, host: str, port: int, *, allow_remote: bool, use_env_credent
         )
         raise InvalidRequest(message, parameter="host")
     _check_machine()
-    sandbox = Sandbox(*(_of_environment() if use_env_credentials else ()), **options)
+    credentials = _of_environment() if use_env_credentials else ()
+    sandbox = Sandbox(*credentials, notify_delay=notify_delay, seed=seed)
 
     async def until_interrupted() -> None:
         async with sandbox, sandbox.serve(host, port, allow_remote=allow_remote) as base_url:

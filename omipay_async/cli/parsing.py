@@ -1,0 +1,54 @@
+"""Parses a command line to a job, or to one that reports what is wrong with it, and performs it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from omipay_async.errors import InvalidRequest
+from omipay_async.language import sentence
+
+from . import exit_codes
+from .commands import app
+from .runner import complain, failing, perform
+from .translations import localize_help
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from omipay_async.session import AsyncOmipay
+
+# The class of every usage error, whose name differs between versions of Typer.
+_UsageError: Final[Any] = typer.BadParameter.__bases__[0]
+
+
+def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -> int:
+    """Parse the command line, perform its job, and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # for a terminal that cannot show Chinese
+    if sys.stdin is None:  # it was closed
+        sys.stdin = io.StringIO()
+    try:
+        job = localize_help(typer.main.get_command(app)).main(arguments, prog_name="omipay", standalone_mode=False)
+    except _UsageError as error:
+        message = " ".join(error.format_message().split())
+        path = error.ctx.command_path if error.ctx else "omipay"
+        wrong = InvalidRequest(sentence("{} (see {} --help)", message, path))
+        move = exit_codes.MOVES.get(path.rpartition(" ")[2])
+        job = failing(wrong, json="--json" in arguments, move=move)
+    except OSError as error:  # the help, or the version, could not be printed
+        complain(f"{type(error).__name__}: {error}")
+        return 4
+    if isinstance(job, int):  # --help, --version
+        return job
+    return int(perform(job, open_session or _from_env))
+
+
+def _from_env(**options: Any) -> AsyncOmipay:
+    from omipay_async.session import AsyncOmipay
+
+    return AsyncOmipay.from_env(**options)
