@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from multiprocessing import connection
 from pathlib import Path
@@ -183,6 +184,7 @@ def _tested(copy: Path, tests: list[str], mutant: Mutant | None, tried: Chosen, 
     os.setsid()
     os.chdir(copy)
     os.environ |= {"PYTHONPATH": str(copy), "TMPDIR": str(copy / "tmp"), "PYTHONDONTWRITEBYTECODE": "1", "CI": "true"}
+    tempfile.tempdir = None  # this process's parent has looked it up already
     sys.dont_write_bytecode = mutant is not None
     sys.path[:] = [str(copy), *(place for place in sys.path if place not in {"", str(ROOT)})]
     for name in [name for name in sys.modules if name.partition(".")[0] in {"tests", "omipay_async"}]:

@@ -8,6 +8,7 @@ connection, as a pool would: opening a file and reading its tables would cost mo
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import os
 import shutil
@@ -175,7 +176,9 @@ def _folder() -> str | None:
 def new_database() -> str:
     """The path of a new database that has its tables."""
     if not _template:
-        _template.append(str(Path(tempfile.mkdtemp(prefix="omipay-simulation-", dir=_folder())) / "template.db"))
+        folder = tempfile.mkdtemp(prefix="omipay-simulation-", dir=_folder())
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _template.append(str(Path(folder) / "template.db"))
         loop = VirtualLoop()
         loop.run_until_complete(_make_tables())
         loop.close()

@@ -47,7 +47,7 @@ async def test_black_hole(transport: Transport, call: Call) -> None:
     """A host that answers no attempt to connect: never sent, and connecting takes only a part of the time."""
     events: list[Event] = []
     with black_hole() as port:
-        options = {"timeout": 1.0, "retry": attrs.evolve(HASTY, attempts=2), "on_event": events.append}
+        options = {"timeout": 0.5, "retry": attrs.evolve(HASTY, attempts=2), "on_event": events.append}
         async with open_session(url_of(port), transport, **options) as omipay:
             with pytest.raises(NotSent):
                 await call(omipay, "A-1")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -152,37 +154,37 @@ def elsewhere(request: pytest.FixtureRequest, certified: Certified) -> Iterator[
         yield gateway
 
 
-@EVERY
-async def test_a_reply_in_the_socket_is_read_after_the_deadline(
-    elsewhere: Gateway, certified: Certified, transport: Transport
-) -> None:
-    """The event loop was blocked over the deadline, and the reply arrived meanwhile."""
-    verify = certified.client if elsewhere.tls else True
-    async with open_session(elsewhere, transport, timeout=1.0, verify=verify) as omipay:
-        await held_up_over_the_deadline(elsewhere, scan(omipay, "A-1"))
-    assert elsewhere.acts == {"A-1": 1}
-    await settled(elsewhere)  # aiohttp and httpx do not wait for TLS to end, and uvloop cannot be closed before
+async def test_a_reply_in_the_socket_is_read_after_the_deadline(elsewhere: Gateway, certified: Certified) -> None:
+    """The event loop was blocked over the deadline, and the reply arrived meanwhile, over whatever transport."""
+    charges = [functools.partial(scan, number=f"A-{transport}") for transport in Transport]
+    await held_up_over_the_deadline(elsewhere, certified, charges)
+    assert elsewhere.acts == dict.fromkeys(("A-own", "A-aiohttp", "A-httpx"), 1)
 
 
-@EVERY
-async def test_a_long_reply_in_the_socket_is_read_to_its_end(
-    elsewhere: Gateway, certified: Certified, transport: Transport
-) -> None:
+async def test_a_long_reply_in_the_socket_is_read_to_its_end(elsewhere: Gateway, certified: Certified) -> None:
     """It is waited for as long as more of it arrives."""
     elsewhere.script = always(
         Behaviour("long", says=lambda reply: message(reply.partition(b"\r\n\r\n")[2] + b" " * 400_000))
     )
-    verify = certified.client if elsewhere.tls else True
-    async with open_session(elsewhere, transport, timeout=1.0, verify=verify) as omipay:
-        await held_up_over_the_deadline(elsewhere, query(omipay, "OM-1"))
-    await settled(elsewhere)
+    questions = [functools.partial(query, number="OM-1") for _ in Transport]
+    await held_up_over_the_deadline(elsewhere, certified, questions)
 
 
-async def held_up_over_the_deadline(gateway: Gateway, call: Coroutine[Any, Any, object]) -> None:
-    """Make the call, and block the event loop until its time is over and the gateway has answered."""
-    gateway.loop.call_soon_threadsafe(gateway.gate.clear)
-    asked = asyncio.ensure_future(call)
-    await until(lambda: gateway.under_way == 1)
-    threading.Timer(0.02, lambda: gateway.loop.call_soon_threadsafe(gateway.gate.set)).start()
-    time.sleep(1.1)  # what is tested
-    await asked
+async def held_up_over_the_deadline(
+    gateway: Gateway, certified: Certified, calls: list[functools.partial[Coroutine[Any, Any, object]]]
+) -> None:
+    """Make a call over each transport; block the event loop until the gateway has answered and their time is over."""
+    verify = certified.client if gateway.tls else True
+    async with contextlib.AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(open_session(gateway, transport, timeout=0.5, verify=verify))
+            for transport in Transport
+        ]
+        gateway.loop.call_soon_threadsafe(gateway.gate.clear)
+        asked = [asyncio.ensure_future(call(omipay)) for call, omipay in zip(calls, sessions, strict=True)]
+        await until(lambda: gateway.under_way == len(asked))
+        threading.Timer(0.02, lambda: gateway.loop.call_soon_threadsafe(gateway.gate.set)).start()
+        time.sleep(0.6)  # what is tested
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [answer for answer in answers if isinstance(answer, BaseException)] == []
+    await settled(gateway)  # aiohttp and httpx do not wait for TLS to end, and uvloop cannot be closed before

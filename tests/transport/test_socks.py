@@ -68,7 +68,7 @@ async def test_nothing_was_sent(says: bytes, *, hangs: bool) -> None:
     """Also on the other node, which gets its turn; and no connection to the proxy is left open."""
     proxy = SocksProxy(says, hangs=hangs)
     events: list[Any] = []
-    options: dict[str, Any] = {"retry": RetryPolicy(attempts=1), "on_event": events.append, "timeout": 3.0}
+    options: dict[str, Any] = {"retry": RetryPolicy(attempts=1), "on_event": events.append, "timeout": 1.0}
     async with proxy.run(), open_session(GATEWAY, fallback=OTHER, proxy=proxy.url, **options) as omipay:
         with pytest.raises(NotSent) as caught:
             await scan(omipay, "A-1")
