@@ -12,7 +12,7 @@ from tests.support.entries import UNKNOWN, entry
 from tests.support.markdown import DOCS, save_files
 from tests.support.redis_server import free_port
 
-from .programs import Program, running, served
+from .programs import Program, hurry, running, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,17 +27,19 @@ async def gateway() -> AsyncIterator[tuple[Sandbox, dict[str, str]]]:
 
 
 @pytest.fixture
-async def till(tmp_path: Path, gateway: tuple[Sandbox, dict[str, str]]) -> AsyncIterator[tuple[Program, Sandbox]]:
-    """The till and the notification service of the guide, as two processes."""
+async def till(
+    request: pytest.FixtureRequest, tmp_path: Path, gateway: tuple[Sandbox, dict[str, str]]
+) -> AsyncIterator[tuple[Program, Sandbox]]:
+    """The till and the notification service of the guide, as two processes. A parameter is how long the till waits."""
     sandbox, environment = gateway
     save_files(DOCS / "till.md", tmp_path)
+    hurry(tmp_path / "till.py", ("first_wait=0, timeout=None", "first_wait=0, interval=0.2, timeout=None"))
     port = str(free_port())
     notify_url = f"http://127.0.0.1:{port}/omipay/notify"
     async with running(tmp_path, "notify.py", PORT=port, **environment) as service:
         await service.until("Running on")
-        async with running(
-            tmp_path, "till.py", OMIPAY_NOTIFY_URL=notify_url, TILL_TIMEOUT="5", **environment
-        ) as program:
+        settings = environment | {"OMIPAY_NOTIFY_URL": notify_url, "TILL_TIMEOUT": getattr(request, "param", "5")}
+        async with running(tmp_path, "till.py", **settings) as program:
             yield program, sandbox
 
 
@@ -57,6 +59,7 @@ async def test_the_cashier_reads_what_to_do(till: tuple[Program, Sandbox], code:
     assert not sandbox.ledger.charged_twice()
 
 
+@pytest.mark.parametrize("till", ["0.5"], indirect=True)
 async def test_a_lost_request_leaves_the_sale_unknown_and_is_listed_after_a_restart(
     till: tuple[Program, Sandbox], tmp_path: Path
 ) -> None:

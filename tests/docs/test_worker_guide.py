@@ -22,7 +22,7 @@ from omipay_async.testing import ManualClock
 from tests.support.markdown import DOCS, save_files
 from tests.support.redis_server import RedisServer
 
-from .programs import Program, eventually, is_missing, running, served
+from .programs import Program, eventually, hurry, is_missing, running, served, time_passes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,29 +113,22 @@ def effects(database: Path) -> list[str]:
         return [order_no for (order_no,) in db.execute("SELECT order_no FROM outbox")]
 
 
-@contextlib.asynccontextmanager
-async def time_passes(database: Path) -> AsyncIterator[None]:
-    """Let every order that a sweep is still to ask about be due now, each second again."""
-
-    async def pass_time() -> None:
-        while True:
-            with contextlib.closing(sqlite3.connect(database)) as db:
-                db.execute("UPDATE omipay_order SET due_at = made_at WHERE due_at IS NOT NULL")
-                db.commit()
-            await asyncio.sleep(1)
-
-    passing = asyncio.create_task(pass_time())
-    try:
-        yield
-    finally:
-        passing.cancel()
-
-
 def end_leases(database: Path) -> None:
     """Let half a minute pass in which no worker runs: what the killed ones have claimed is free then."""
     with contextlib.closing(sqlite3.connect(database)) as db:
         db.execute("UPDATE omipay_order SET lease_until = made_at WHERE lease_until IS NOT NULL")
         db.commit()
+
+
+def save_workers(folder: Path) -> None:
+    """Save the programs of the page. Celery's, which wait for seconds, wait for a second."""
+    save_files(DOCS / "worker.md", folder)
+    hurry(
+        folder / "celery_worker.py",
+        ('"schedule": 20.0', '"schedule": 1.0'),
+        ("retry(countdown=5)", "retry(countdown=1)"),
+    )
+    hurry(folder / "celery_enqueue.py", ("countdown=5", "countdown=1"))
 
 
 def engine_of(name: str) -> Engine:
@@ -150,7 +143,7 @@ def engine_of(name: str) -> Engine:
 async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) -> None:
     """One worker is killed with SIGKILL, one stopped with SIGTERM, in the middle; two others go on."""
     engine = engine_of(name)
-    save_files(DOCS / "worker.md", tmp_path)
+    save_workers(tmp_path)
     database = tmp_path / "books.db"
     with contextlib.closing(sqlite3.connect(database)) as db:
         db.execute("CREATE TABLE outbox (id INTEGER PRIMARY KEY, order_no TEXT, message TEXT)")
@@ -196,7 +189,7 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
 async def test_the_log_names_an_order_whose_handler_fails(name: str, tmp_path: Path) -> None:
     """The table of the handler is missing, and nobody has enqueued a job: the sweep runs the handler, and says so."""
     engine = engine_of(name)
-    save_files(DOCS / "worker.md", tmp_path)
+    save_workers(tmp_path)
     database = tmp_path / "books.db"
     with RedisServer(tmp_path) as redis:
         async with served() as (sandbox, environment), contextlib.AsyncExitStack() as stack:
@@ -217,7 +210,7 @@ async def test_the_log_names_an_order_whose_handler_fails(name: str, tmp_path: P
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_own_process_ends_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
     """On SIGTERM and on Ctrl-C: with exit code 0, and without a traceback."""
-    save_files(DOCS / "worker.md", tmp_path)
+    save_workers(tmp_path)
     books_url = f"sqlite:///{tmp_path / 'books.db'}"
     async with (
         served() as (sandbox, environment),
@@ -238,7 +231,7 @@ async def test_the_own_process_ends_in_good_order(number: signal.Signals, tmp_pa
 @pytest.mark.skipif(is_missing("celery"), reason="celery is not installed: pip install -e '.[dev-guides]'")
 async def test_a_customer_of_celery_who_does_not_pay_is_not_an_error(tmp_path: Path) -> None:
     """The last retry leaves the order to the sweep, as the page says; the log of a shop is not full of tracebacks."""
-    save_files(DOCS / "worker.md", tmp_path)
+    save_workers(tmp_path)
     (tmp_path / "last_retry.py").write_text(
         "import celery_worker, sys\n"
         "result = celery_worker.settle.apply((sys.argv[1],), retries=30)\n"
@@ -258,7 +251,7 @@ async def test_a_customer_of_celery_who_does_not_pay_is_not_an_error(tmp_path: P
 @pytest.mark.skipif(is_missing("celery"), reason="celery is not installed: pip install -e '.[dev-guides]'")
 async def test_a_process_of_celery_that_was_started_before_its_database_fulfils_later(tmp_path: Path) -> None:
     """Its first task fails, and the next one finds the database there."""
-    save_files(DOCS / "worker.md", tmp_path)
+    save_workers(tmp_path)
     database = tmp_path / "later" / "books.db"
     (tmp_path / "early.py").write_text(
         "import celery_worker, pathlib, sqlite3, sys\n"
@@ -282,7 +275,7 @@ async def test_a_process_of_celery_that_was_started_before_its_database_fulfils_
 
 async def test_the_program_that_makes_an_order_to_try_a_worker_with(tmp_path: Path) -> None:
     """The order is in the books for the worker to ask about, and the table of the handler is there."""
-    save_files(DOCS / "worker.md", tmp_path)
+    save_workers(tmp_path)
     async with served() as (sandbox, environment), running(tmp_path, "make_order.py", **environment) as program:
         await program.until("is waiting for its customer")
         await program.end()
