@@ -25,11 +25,13 @@ from .clock import GatewayTime, SystemClock
 from .codes import Language
 from .errors import ConfigurationError
 from .events import Events
+from .fulfilment.announcements import Announcements
 from .fulfilment.backends import MemoryBackend
 from .fulfilment.confirmations import Confirmations
-from .fulfilment.confirmed_orders import ConfirmedOrders
 from .fulfilment.guard import OnceGuard
+from .fulfilment.notes import notes_of
 from .fulfilment.receiver import NotificationReceiver
+from .fulfilment.waits import Waits
 from .fulfilment.wakeups import WakeUps
 from .polling.service import PollingService
 from .protocol import notifications
@@ -215,6 +217,9 @@ def _receiver(
     events: Events,
 ) -> NotificationReceiver:
     clock, m_number = options.clock, options.credentials.m_number
+    backend, journal = options.backend, options.journal
+    notes = notes_of(backend, journal, clock=clock, m_number=m_number, converter=executor.converter)
+    waits = Waits(notes=notes, clock=clock, life=executor.life, wake_ups=wake_ups)
 
     def parse(body: SealedBody) -> Notification:
         issued, converter = getattr(executor.nonces, "issued", None), executor.converter()
@@ -229,17 +234,17 @@ def _receiver(
             clock,
             at_once=executor.client.pool.limits[Priority.CONFIRMATION],
         ),
-        confirmed=ConfirmedOrders(
-            backend=options.backend,
+        announcements=Announcements(
+            backend=backend,
             clock=clock,
             m_number=m_number,
-            life=executor.life,
-            wake_ups=wake_ups,
             wake_polls=polling.wake,
-            converter=executor.converter,
-            journal=options.journal,
+            waits=waits,
+            notes=notes,
+            journal=journal,
         ),
-        guard=OnceGuard(options.backend, clock, m_number),
+        waits=waits,
+        guard=OnceGuard(backend, clock, m_number),
         life=executor.life,
         events=events,
         clock=clock,

@@ -1,7 +1,8 @@
 """Notifications, and the handler that runs once for each paid order.
 
 ``methods`` are what users call, and ``receiver`` goes through the steps: ``confirmations`` asks the gateway about the
-orders that notifications name, ``confirmed_orders`` tells everybody that an order is paid, and ``guard`` runs its
-handler once: it begins ``runs``, or waits for them. ``backends`` keeps the claims of the guard, and ``leases`` is how a
-run holds one. Other processes learn that an order is paid by ``notes``, and at once by ``wakeups``.
+orders that notifications name, ``announcements`` tells everybody that an order is paid, and ``guard`` runs its handler
+once: it begins ``runs``, or waits for them. ``backends`` keeps the claims of the guard, and ``leases`` is how a run
+holds one. ``waits`` are those for the order with an ``out_order_no``. Other processes learn that an order is paid by
+``notes``, and at once by ``wakeups``.
 """

@@ -14,15 +14,16 @@ from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.jsontext import json_object, json_text
 from omipay_async.text import bare
 
-from .backends import ask
+from .backends import NoteKeeper, ask, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from omipay_async.clock import Clock
+    from omipay_async.journal import Journal
     from omipay_async.protocol.conversion import ModelConverter
 
-    from .backends import NoteKeeper
+    from .backends import Backend
 
 KIND: Final = "out_order_no:"
 """What the keys of notes and of their wake-ups have after the merchant's number; those of polls do not."""
@@ -92,6 +93,17 @@ class Notes:
             return None
         same = order.out_order_no is not None and bare(order.out_order_no) == bare(out_order_no)
         return order if order.is_paid and same else None
+
+
+def notes_of(
+    backend: Backend, journal: Journal | None, *, clock: Clock, m_number: str, converter: Callable[[], ModelConverter]
+) -> list[Notes]:
+    """The notes that a session's backend and journal keep, each if it is a ``NoteKeeper``."""
+    new = functools.partial(Notes, clock=clock, m_number=m_number, limit_s=lease_of(backend) / 3, converter=converter)
+    found = [new(backend, who="the backend")] if isinstance(backend, NoteKeeper) else []
+    if isinstance(journal, NoteKeeper) and journal is not backend:
+        found.append(new(journal, who="the journal"))
+    return found
 
 
 def _writable(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,8 +30,8 @@ from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.expectation import ensure_same_sale, number_of
 
 from .backends import one_spelling
-from .confirmed_orders import closed_while_waiting
 from .runs import StillRunning, awaited, session_closed
+from .waits import closed_while_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     from omipay_async.protocol.expectation import HasOrderNo
     from omipay_async.protocol.notifications import NotificationReply, SealedBody
 
+    from .announcements import Announcements
     from .confirmations import Confirmations
-    from .confirmed_orders import ConfirmedOrders
     from .guard import Handler, OnceGuard
+    from .waits import Waits
 
 _MOST_SIGNATURES: Final = 10_000
 """How many signatures of confirmed notifications are remembered. A stranger adds one only with a new signature."""
@@ -58,7 +59,7 @@ class NotificationReceiver:
         parse: Parses a body and checks its signature.
         gateway_ms: The gateway's time, in milliseconds since the epoch.
         confirmations: Asks the gateway about the orders that notifications name.
-        confirmed: Notifies everybody of confirmed orders, and remembers them.
+        announcements: Tells everybody about confirmed orders.
         primary_node: The name of the node that knows every order of this merchant.
     """
 
@@ -69,7 +70,8 @@ class NotificationReceiver:
         gateway_ms: Callable[[], int],
         gateway: Gateway,
         confirmations: Confirmations,
-        confirmed: ConfirmedOrders,
+        announcements: Announcements,
+        waits: Waits,
         guard: OnceGuard,
         life: Lifecycle,
         events: Events,
@@ -80,7 +82,8 @@ class NotificationReceiver:
         self._gateway_ms = gateway_ms
         self._gateway = gateway
         self._confirmations = confirmations
-        self._confirmed = confirmed
+        self._announcements = announcements
+        self._waits = waits
         self._guard = guard
         self._life = life
         self._events = events
@@ -115,7 +118,7 @@ class NotificationReceiver:
         self._check_replay(signature, notification.order_no)
         notifications.compare(notification, order)
         self._remember_signature(signature, order.order_no)
-        await self._confirmed.announce(order)
+        await self._announcements.announce(order)
         return order
 
     async def _ask(self, order_no: str, signature: str, limit: float) -> Order:
@@ -217,7 +220,7 @@ class NotificationReceiver:
     async def fulfil_paid(self, order: Order, handler: Handler) -> None:
         """Run the handler once for an order that the gateway has just reported as paid."""
         with self._life.in_use(functools.partial(session_closed, order.order_no)):
-            await self._confirmed.announce(order)
+            await self._announcements.announce(order)
             await self._guard.run(order, handler, wait_timeout=None)
 
     async def wait(self, out_order_no: str, timeout: float | None) -> Order:
@@ -226,24 +229,25 @@ class NotificationReceiver:
             number = validation.text("out_order_no", out_order_no)
             limit = None if timeout is None else validation.seconds("timeout", timeout, above=True)
         with self._life.in_use(functools.partial(closed_while_waiting, number)):
-            return await self._confirmed.wait(number, limit)
+            return await self._waits.wait(number, limit)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End the waits for notifications and for the claims of other processes, because the session was closed."""
-        self._confirmed.close()
+        self._waits.close()
         self._guard.close()
 
     def leave_loop(self) -> None:
         """Forget what was under way in an event loop that has ended."""
         self._confirmations.leave_loop()
-        self._confirmed.leave_loop()
+        self._announcements.leave_loop()
+        self._waits.leave_loop()
 
     async def drain(self, timeout: float) -> None:
         """Wait until no handler runs and until other processes were notified, ``timeout`` seconds at most for each."""
         await self._guard.drain(timeout)
-        await self._confirmed.drain(timeout)
+        await self._announcements.drain(timeout)
 
 
 class _WatchedHandler:

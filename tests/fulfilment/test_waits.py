@@ -181,7 +181,7 @@ async def test_a_wait_that_ends_leaves_others_for_the_same_number_alone(clock: M
 async def test_a_wait_leaves_nothing_behind(clock: ManualClock, gateway: Gateway, end: str) -> None:
     """That holds however often it looked and however it ends, since a till waits thousands of times in a year."""
     async with gateway.session() as omipay:
-        waiters = omipay._receiver._confirmed._waiters
+        waiters = omipay._receiver._waits._waiters
         waiting = await begin(clock, omipay.wait_for_notification(NUMBER, timeout=30))
         await clock.advance(20)
         assert [len(each) for each in waiters.values()] == [1]
@@ -211,7 +211,7 @@ async def test_an_order_is_forgotten_a_quarter_of_an_hour_after_its_last_confirm
         assert await backend.noted(f"{M_NUMBER}:out_order_no:T-B") is None
         assert await backend.noted(f"{M_NUMBER}:out_order_no:T-A") is not None
         await omipay.fulfil("TR1", mock.AsyncMock())
-        assert set(omipay._receiver._confirmed._remembered) == {"T-A", NUMBER}
+        assert set(omipay._receiver._waits._remembered) == {"T-A", NUMBER}
 
 
 # -- confirmations of one order ---------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ async def test_an_order_that_is_confirmed_twice_at_once_is_noted_and_written_dow
         await omipay.fulfil("TR1", handler)
         await clock.advance(0)
         assert backend.woken.count(f"{M_NUMBER}:TR1") == 2
-        assert omipay._receiver._confirmed._background == {}
+        assert omipay._receiver._announcements._background == {}
 
 
 # -- what a delivery is told that cannot wait any longer --------------------------------------------------------------

@@ -1,0 +1,177 @@
+"""Waits for the order with an ``out_order_no`` to be confirmed as paid, in this process or in another one.
+
+A confirmed order is found however early it was confirmed, since it is remembered: here, and as a note in the backend
+and in the journal if they keep notes. A wait looks at once, whenever it is woken, and after pauses, since it may have
+missed the wake-up of another process. The last look has its time, however late it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from omipay_async.clock import last_try_s, retrieve, wait
+from omipay_async.errors import OmipayError, Outcome, PollTimeout, SessionClosed
+from omipay_async.events import log_fields, logger
+from omipay_async.text import bare, printable
+
+from .backends import NOTES_KEPT_S, forget_expired
+from .notes import KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from omipay_async.calls.lifecycle import Lifecycle
+    from omipay_async.clock import Clock
+    from omipay_async.models import Order
+
+    from .notes import Notes
+    from .wakeups import WakeUps
+
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 5.0
+
+
+class Waits:
+    """The waits of one session, and the confirmed orders that it remembers for them.
+
+    Args:
+        notes: Those of the backend and of the journal, where other processes remember orders.
+    """
+
+    def __init__(self, *, notes: list[Notes], clock: Clock, life: Lifecycle, wake_ups: WakeUps) -> None:
+        self._notes = notes
+        self._clock = clock
+        self._life = life
+        self._wake_ups = wake_ups
+        self._remembered: OrderedDict[str, tuple[float, Order]] = OrderedDict()
+        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._warned = False
+        wake_ups.subscribe(self._wake, kind=KIND)
+
+    def remember(self, order: Order) -> None:
+        """Remember a confirmed order for a quarter of an hour, and end the waits for its ``out_order_no``."""
+        number = order.out_order_no
+        if number is None:
+            if not self._warned:
+                self._warned = True
+                logger.warning(
+                    "order %s: the gateway's answer has no out_order_no, so wait_for_notification cannot find it",
+                    printable(order.order_no),
+                    extra=log_fields(order_no=order.order_no),
+                )
+            return
+        number = bare(number)
+        now = self._clock.monotonic()
+        forget_expired(self._remembered, now)
+        self._remembered[number] = (now + NOTES_KEPT_S, order)
+        self._remembered.move_to_end(number)
+        self._wake(number)
+
+    def _wake(self, out_order_no: str) -> None:
+        for waiter in self._waiters.get(out_order_no, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self, out_order_no: str, timeout: float | None) -> Order:
+        """Return the confirmed order with this ``out_order_no`` as soon as there is one.
+
+        Raises:
+            PollTimeout: there was none within ``timeout`` seconds.
+            SessionClosed: the session was closed meanwhile.
+        """
+        last_look_s = 0.0 if timeout is None else last_try_s(timeout)
+        until = math.inf if timeout is None else self._clock.monotonic() + timeout - last_look_s
+        is_last = False
+        pause = _FIRST_PAUSE_S
+        last_error: OmipayError | None = None
+        self._wake_ups.listen()
+        number = bare(out_order_no)
+        while True:
+            with self._waiter(number) as woken:
+                now = self._clock.monotonic()
+                if now >= until and not is_last:  # the last look has its time, also if something has blocked the loop
+                    is_last, until = True, now + last_look_s
+                found = self._remembered_order(number) or await self._noted(number, until - now, woken)
+                if isinstance(found, OmipayError):
+                    last_error = found
+                elif found is not None:
+                    return found
+                if self._life.closed:
+                    raise closed_while_waiting(out_order_no)
+                left = until - self._clock.monotonic()
+                if left <= 0 and is_last:
+                    raise _timeout(out_order_no, timeout, last_error)
+                await wait(self._clock, (woken,), min(pause, left))
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    @contextlib.contextmanager
+    def _waiter(self, out_order_no: str) -> Iterator[asyncio.Future[None]]:
+        """A future that is done once the order was confirmed here, another process has noted it, or all waits end."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(out_order_no, set()).add(waiter)
+        try:
+            yield waiter
+        finally:
+            waiters = self._waiters.get(out_order_no, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(out_order_no, None)
+
+    def _remembered_order(self, out_order_no: str) -> Order | None:
+        expires_at, order = self._remembered.get(out_order_no, (0.0, None))
+        return order if expires_at > self._clock.monotonic() else None
+
+    async def _noted(self, out_order_no: str, left: float, woken: asyncio.Future[None]) -> Order | OmipayError | None:
+        """The order as another process noted it, or the error of looking; None if there is no note, or no answer yet.
+
+        A backend that hangs does not hold up who is woken meanwhile, by a confirmation here or the end of the session.
+        """
+        if left <= 0:
+            return None
+        finding = asyncio.create_task(self._find_note(out_order_no, left))
+        finding.add_done_callback(retrieve)
+        try:
+            await wait(self._clock, (finding, woken))
+        finally:
+            finding.cancel()
+        return finding.result() if finding.done() else None
+
+    async def _find_note(self, out_order_no: str, left: float) -> Order | OmipayError | None:
+        """The order in a note of the backend or the journal. An error counts only if neither has it."""
+        failure: OmipayError | None = None
+        for notes in self._notes:
+            try:
+                if (order := await notes.find(out_order_no, left)) is not None:
+                    return order
+            except OmipayError as error:
+                failure = error
+        return failure
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the waits, because the session was closed."""
+        for out_order_no in tuple(self._waiters):
+            self._wake(out_order_no)
+
+    def leave_loop(self) -> None:
+        """Forget the waits of an event loop that has ended."""
+        self._waiters.clear()
+
+
+def closed_while_waiting(out_order_no: str) -> SessionClosed:
+    """The error of a wait in a session that is closed, before it began or meanwhile."""
+    message = f"{out_order_no}: this session was closed before an order with this out_order_no was confirmed"
+    return SessionClosed(message, outcome=Outcome.UNKNOWN)
+
+
+def _timeout(out_order_no: str, timeout: float | None, last_error: OmipayError | None) -> PollTimeout:
+    message = (
+        f"{out_order_no}: no order with this out_order_no was confirmed within {timeout:g} s; "
+        "nobody knows yet whether it was paid"
+    )
+    return PollTimeout(message, out_order_no=out_order_no, last_error=last_error)
