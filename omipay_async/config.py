@@ -80,9 +80,14 @@ class SessionArguments(TypedDict, total=False):
     verify: ssl.SSLContext | str | os.PathLike[str] | bool
 
 
+_OBJECTS: Final = {"clock": "SystemClock()", "journal": "Books(url)", "backend": "RedisBackend(url) or Books(url)"}
+
+
 def require_methods(name: str, value: T, *methods: str) -> T:
     """``value`` if it has all of ``methods``."""
     missing = [method for method in methods if not callable(_attribute(value, method))]
+    if missing and isinstance(value, str):
+        reject(name, f"must be an object, such as {_OBJECTS[name]}, not a string")
     if missing:
         reject(name, f"has no method {missing[0]}()")
     if isinstance(value, type) and isinstance(inspect.getattr_static(value, methods[0], None), FunctionType):

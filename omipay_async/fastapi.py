@@ -47,6 +47,8 @@ def lifespan(
         ConfigurationError: ``name`` is not an identifier, or ``app.state.<name>`` is taken when the app starts.
     """
     checked_name(name)
+    if isinstance(factory, FastAPI):
+        raise ConfigurationError("lifespan takes a factory: write FastAPI(lifespan=lifespan(AsyncOmipay.from_env))")
 
     @contextlib.asynccontextmanager
     async def context(app: FastAPI) -> AsyncIterator[None]:

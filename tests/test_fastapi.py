@@ -218,6 +218,13 @@ def test_an_application_may_be_mounted_at_several_paths(session: Session, handle
     assert session.closed == 1
 
 
+def test_a_lifespan_without_its_factory_says_how_it_is_written() -> None:
+    """FastAPI calls it with the application."""
+    app = fastapi.FastAPI(lifespan=cast("Any", lifespan))
+    with pytest.raises(ConfigurationError, match=r"write FastAPI\(lifespan=lifespan\(AsyncOmipay"), TestClient(app):
+        pass
+
+
 def test_a_session_in_place_of_the_function_that_makes_it_is_named(session: Any) -> None:
     """The session would be closed when the app ends, and could not be opened for the next start."""
     with pytest.raises(ConfigurationError, match="factory must be a function"):

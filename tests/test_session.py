@@ -329,3 +329,14 @@ async def test_a_session_cannot_be_pickled_or_copied(gateway: Gateway, way: Call
     async with gateway.session() as omipay:
         with pytest.raises(TypeError, match="in each process its own"):
             way({"session": omipay} if way is copy.deepcopy else omipay)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("journal", "Books(url)"), ("backend", "RedisBackend(url) or Books(url)"), ("clock", "SystemClock()")],
+)
+def test_a_url_in_place_of_an_object_is_rejected(name: str, instead: str) -> None:
+    """The error says what is made of it."""
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncOmipay(M_NUMBER, SECRET_KEY, **untyped({name: "redis://localhost"}))
+    assert str(caught.value) == f"{name} must be an object, such as {instead}, not a string"

@@ -255,6 +255,6 @@ async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
     """
     result = handler()
     if not inspect.isawaitable(result):
-        message = "handler must be async: it returned something that cannot be awaited"
+        message = "handler must be async: it has run, and returned something that cannot be awaited; write async def"
         raise validation.handler_error(message)
     return await result

@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -113,7 +114,8 @@ def _check_together(endpoint: Endpoint[Any], values: Mapping[str, Any]) -> None:
 def text(name: str, value: object) -> str:
     """``value`` if it is a string that may be sent: not blank, no control characters, no lone surrogates."""
     if not isinstance(value, str):
-        reject(name, f"must be a string, not {type(value).__name__}")
+        forgotten = ": is an await missing?" if inspect.iscoroutine(value) else ""
+        reject(name, f"must be a string, not {type(value).__name__}{forgotten}")
     content = value if type(value) is Secret else plain_text(value)
     if not bare(content):
         reject(name, "must not be empty")
@@ -148,15 +150,28 @@ def seconds(name: str, value: object, *, above: bool = False) -> float:
 
 
 def handler(value: T, *takes: str) -> T:
-    """``value`` if it can be called. Whether it is async shows when it is called.
+    """``value`` if it can be called. Whether it is async shows when it is called, unless it says that it is not.
 
     ``takes`` names its arguments where it is handed over long before the first payment: it must take them, too.
     """
     if not callable(value):
         reject("handler", "must be an async function that takes the order")
     if takes and (why := _refusal(value, takes)) is not None:
-        reject("handler", f"cannot be called as handler({', '.join(takes)}): {why}")
+        for_books = takes == ("order",) and _refusal(value, (*takes, "connection")) is None
+        remedy = ", which books.transactional(handler) gives it" if for_books else ""
+        reject("handler", f"cannot be called as handler({', '.join(takes)}): {why}{remedy}")
+    if _returns_nothing(value):
+        reject("handler", "must be async: write async def")
     return value
+
+
+def _returns_nothing(function: object) -> bool:
+    """Whether it is a plain ``def`` that is annotated with ``-> None``: it would do its work at each try, and fail."""
+    function = getattr(function, "__func__", function)
+    if type(function) is not FunctionType or inspect.iscoroutinefunction(function) or hasattr(function, "__wrapped__"):
+        return False
+    returns = signature(function, follow_wrapped=False).return_annotation
+    return returns is None or (isinstance(returns, str) and returns == "None")
 
 
 def _refusal(function: Callable[..., object], arguments: Sequence[str]) -> str | None:

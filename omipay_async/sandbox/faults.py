@@ -109,7 +109,7 @@ class Faults:
         Raises ValueError for an unknown fault or endpoint, and for numbers that are out of these limits.
         """
         if endpoint is not None and endpoint not in ENDPOINTS:
-            raise ValueError(f"endpoint: there is no {endpoint}")
+            raise ValueError(f"endpoint: there is no {endpoint}; it is one of {', '.join(ENDPOINTS)}")
         fault = Fault(fault)
         if times is not None:
             arguments.count("times", times)

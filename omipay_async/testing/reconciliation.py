@@ -35,7 +35,7 @@ def assert_reconciled(
 
     Raises:
         AssertionError: they do not agree; it names the numbers.
-        InvalidRequest: one number was given where several may stand, in a list for example.
+        InvalidRequest: one number was given where several may stand, in a list for example, or what is no number.
     """
     ledger = sandbox.ledger
     differences = {
@@ -52,11 +52,17 @@ def assert_reconciled(
         raise AssertionError("; ".join(found))
 
 
-def _numbers(name: str, given: Iterable[str]) -> set[str]:
+def _numbers(name: str, given: Iterable[object]) -> set[str]:
     if isinstance(given, str):  # its letters would be taken for numbers
         message = f"{name} must be several numbers, in a list for example, not a string"
         raise InvalidRequest(message, parameter=name)
-    return set(given)
+    numbers = set()
+    for number in given:
+        if not isinstance(number, str):
+            message = f"{name} must contain your own numbers, which are strings, not {type(number).__name__}"
+            raise InvalidRequest(message, parameter=name)
+        numbers.add(number)
+    return numbers
 
 
 def _of_orders(ledger: Ledger, paid: set[str], unknown: set[str]) -> dict[str, set[str]]:

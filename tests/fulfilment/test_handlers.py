@@ -29,7 +29,7 @@ OTHER = Order(order_no="TR2", status="PAID", out_order_no=None, currency="AUD", 
 # -- handlers -------------------------------------------------------------------------------------------------------
 
 
-def sync_handler(order: Order) -> None: ...
+def sync_handler(order: Order) -> object: ...
 
 
 async def generating_handler(order: Order) -> AsyncIterator[None]:
@@ -71,11 +71,15 @@ def test_every_callable_may_be_a_handler(guard: OnceGuard, shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("handler", "why"),
     [
-        (lambda order, connection: None, "missing a required argument: 'connection'"),
+        (
+            lambda order, connection: None,
+            "missing a required argument: 'connection', which books.transactional(handler) gives it",
+        ),
+        (lambda order, one, other: None, "missing a required argument: 'one'"),
         (lambda: None, "too many positional arguments"),
         (functools.partial(fulfils, ORDER, []), "too many positional arguments"),
     ],
-    ids=["transactional", "none", "partial"],
+    ids=["transactional", "three", "none", "partial"],
 )
 def test_a_handler_that_does_not_take_the_order_is_refused_before_it_is_needed(handler: Any, why: str) -> None:
     """The error says why."""
@@ -87,11 +91,48 @@ def test_a_handler_that_does_not_take_the_order_is_refused_before_it_is_needed(h
 def test_a_handler_that_may_take_the_order_is_not_refused(shop: Shop) -> None:
     """It may take more than the order, hide what it takes, or be written in another language than Python."""
 
-    def more(order: Order, connection: object = None, *, log: bool = False) -> None: ...
+    def more(order: Order, connection: object = None, *, log: bool = False) -> object: ...
 
     hidden = functools.wraps(fulfils)(lambda *anything: None)
     for handler in (more, shop, shop.__call__, functools.partial(fulfils, done=[]), mock.AsyncMock(), hidden, min):
         assert validation.handler(handler, "order") is handler
+
+
+def says_nothing(order: Order) -> None: ...
+
+
+class Seller:
+    """Its methods are handlers."""
+
+    def ship(self, order: Order) -> None: ...
+
+    def evaluated(self, order: Order) -> object: ...
+
+    evaluated.__annotations__["return"] = None  # as without `from __future__ import annotations`
+
+
+@pytest.mark.parametrize("handler", [says_nothing, Seller().ship, Seller().evaluated])
+async def test_a_handler_that_says_that_it_is_not_async_is_refused_before_it_runs(
+    guard: OnceGuard, handler: Any
+) -> None:
+    """Otherwise it would ship at each delivery and each sweep, and fail each time."""
+    for takes in ((), ("order",)):
+        with pytest.raises(InvalidRequest) as caught:
+            validation.handler(handler, *takes)
+        assert str(caught.value) == "handler must be async: write async def"
+    with pytest.raises(InvalidRequest, match="write async def"):
+        await guard.run(ORDER, handler, wait_timeout=10)
+
+
+def test_a_decorated_handler_may_say_what_the_decorator_copied() -> None:
+    """``functools.wraps`` copies the annotations, too."""
+
+    @functools.wraps(fulfils)
+    def decorated(order: Order) -> Any:
+        return fulfils(order, [])
+
+    assert decorated.__annotations__["return"] == "None"
+    assert validation.handler(decorated, "order") is decorated
 
 
 def test_annotations_may_name_what_is_imported_for_type_checkers() -> None:

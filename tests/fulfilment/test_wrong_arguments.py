@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 async def ship(order: Order) -> None: ...
 
 
-def not_async(order: Order) -> None: ...
+def not_async(order: Order) -> object: ...
+
+
+def says_nothing(order: Order) -> None: ...
 
 
 CALLS: dict[str, tuple[Call, Outcome | None]] = {
@@ -32,6 +35,7 @@ CALLS: dict[str, tuple[Call, Outcome | None]] = {
         lambda omipay: omipay.settle("TR1", untyped(not_async), first_wait=0),
         None,
     ),
+    "settle, a handler that says so": (lambda omipay: omipay.settle("TR1", untyped(says_nothing)), Outcome.UNKNOWN),
     "fulfil, a handler that is not callable": (lambda omipay: omipay.fulfil("TR1", untyped(3)), None),
     "fulfil, a handler that is not async": (lambda omipay: omipay.fulfil("TR1", untyped(not_async)), None),
     "wait, a number": (lambda omipay: omipay.wait_for_notification(""), Outcome.UNKNOWN),

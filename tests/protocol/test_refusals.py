@@ -91,6 +91,17 @@ def test_the_message_of_a_rejected_argument(
     assert (str(error), error.parameter) == (f"{name} {why}", name)
 
 
+def test_a_call_that_was_not_awaited_is_named() -> None:
+    """It stands where the order should."""
+
+    async def order() -> None: ...
+
+    forgotten = order()
+    error = refusal(lambda: validation.text("order", forgotten))
+    forgotten.close()
+    assert str(error) == "order must be a string, not coroutine: is an await missing?"
+
+
 @pytest.mark.parametrize(
     ("given", "name", "why"),
     [

@@ -88,3 +88,11 @@ def test_one_number_is_not_taken_for_several(omipay_sandbox: Sandbox, name: str)
     numbers: dict[str, Any] = {"paid": [], name: "T1"}
     with pytest.raises(InvalidRequest, match=f"^{name} must be several numbers"):
         assert_reconciled(omipay_sandbox, **numbers)
+
+
+@pytest.mark.parametrize("name", ["paid", "unknown", "refunded", "unknown_refunds"])
+def test_an_order_is_not_taken_for_its_number(omipay_sandbox: Sandbox, name: str) -> None:
+    """It is equal to no number of the ledger."""
+    numbers: dict[str, Any] = {"paid": [], name: ["T1", object()]}
+    with pytest.raises(InvalidRequest, match=f"^{name} must contain your own numbers, .* not object$"):
+        assert_reconciled(omipay_sandbox, **numbers)
