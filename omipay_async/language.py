@@ -63,6 +63,6 @@ class Description:
     english: str
     chinese: str
 
-    def in_language(self, language: Language) -> str:
-        """The Chinese sentence for ``Language.CHS``, the English one for ``Language.EN``."""
-        return self.chinese if language is Language.CHS else self.english
+    def in_language(self, language: str) -> str:
+        """The English sentence for ``Language.EN``, else the Chinese one: that is the gateway's default."""
+        return self.english if language == Language.EN else self.chinese

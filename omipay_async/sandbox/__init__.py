@@ -7,8 +7,8 @@ not validation, signing or decoding: if both had the same mistake, no test would
   parameters, and ``handlers`` has a function for each endpoint. These use the ``state``: the ``ledger`` of everything
   that happened, ``merchants``, and ``rates``. ``lifecycle`` is what an order or a refund may become, ``payment_codes``
   what a scanned code does. ``errors`` are the refusals, and ``replies`` are written as JSON.
-- Around it: ``customer`` pays or declines, ``notifier`` tells the merchants, and ``faults`` are what can go wrong;
-  ``swaps`` is how one of them is done.
+- Around it: ``customer`` pays or declines, ``notifier`` delivers the ``notifications`` of payments, and ``faults`` are
+  what can go wrong; ``swaps`` is how one of them is done.
 - For users: ``sandbox`` is the object that they hold, and ``core`` what it consists of. ``web`` is the ASGI ``app`` and
   its pages, and ``live`` keeps those up to date. ``server`` serves it on a socket, where ``access`` decides who may use
   it, and ``transport`` in memory; ``asgi`` has what these share.

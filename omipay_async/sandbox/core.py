@@ -15,7 +15,8 @@ from .gateway import Gateway
 from .ledger import Ledger
 from .live import LiveStreams
 from .merchants import TOY_M_NUMBER, TOY_SECRET_KEY, Merchant
-from .notifier import Notifier, Signer
+from .notifications import Signer
+from .notifier import Notifier
 from .replies import encode
 from .swaps import ReplySwaps
 

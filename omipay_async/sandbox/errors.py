@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.codes import ErrorCode, Language
-from omipay_async.language import translated
+from omipay_async.language import Description, translated
 
 from .chinese import REMARKS
 
@@ -40,36 +40,35 @@ def invalid(detail: Sentence) -> ErrorReply:
 
 
 def message(code: ErrorCode, language: str) -> str:
-    """``error_msg`` for a code; Chinese is the gateway's default."""
-    chinese, english = MESSAGES[code]
-    return english if language == Language.EN else chinese
+    """``error_msg`` for a code."""
+    return MESSAGES[code].in_language(language)
 
 
-MESSAGES: Final[Mapping[ErrorCode, tuple[str, str]]] = MappingProxyType(
+MESSAGES: Final[Mapping[ErrorCode, Description]] = MappingProxyType(
     {
-        ErrorCode.PARAMETER_INVALID: ("参数不正确", "A parameter is missing or invalid"),
-        ErrorCode.SIGN_TIMEOUT: ("时间戳超时", "The timestamp is out of date"),
-        ErrorCode.SIGN_ERROR: ("签名验证失败", "The signature is wrong"),
-        ErrorCode.SYSTEM_ERROR: ("服务器错误", "System error"),
-        ErrorCode.MERCHANTNO_INVALID: ("商户编号错误", "The merchant number is wrong"),
-        ErrorCode.MERCHANTNO_DISABLE: ("商家被禁用", "The merchant is disabled"),
-        ErrorCode.BRANCH_INVALID: ("门店不存在", "There is no such store"),
-        ErrorCode.CURRENCY_ERROR: ("货币类型错误", "The currency is wrong"),
-        ErrorCode.AMOUNT_INVALID: ("金额不正确", "The amount is invalid"),
-        ErrorCode.WEBSTORE_NOT_EXISTS: ("该商户没有注册网店", "The merchant has no web store"),
-        ErrorCode.WECHAT_STORE_NOT_EXISTS: ("该商户没有注册微店", "The merchant has no WeChat store"),
-        ErrorCode.POS_NOT_REGISTERED: ("商户POS端未注册", "The POS device is not registered"),
-        ErrorCode.USERPAYING: ("用户正在支付", "The customer is paying"),
-        ErrorCode.ORDER_PAID: ("订单已支付过", "The order is already paid"),
-        ErrorCode.ORDER_CLOSED: ("订单已关闭", "The order is closed"),
-        ErrorCode.NOT_ENOUGH: ("用户余额不足", "The customer's balance is not enough"),
-        ErrorCode.CARD_NOT_SUPPORT: ("不支持卡类型", "The card type is not supported"),
-        ErrorCode.QRCODE_EXPIRED: ("二维码已超时", "The payment code is expired"),
-        ErrorCode.QRCODE_ERROR: ("二维码错误", "The payment code is wrong"),
-        ErrorCode.PERMISSION_ERROR: ("权限错误", "Permission denied"),
-        ErrorCode.ORDER_NO_ERROR: ("订单编号错误", "The order number is wrong"),
-        ErrorCode.REFUND_NO_ERROR: ("退款单号错误", "The refund number is wrong"),
-        ErrorCode.ORDER_NOT_PAID: ("订单未支付", "The order is not paid"),
-        ErrorCode.AMOUNT_OVER_LIMIT: ("金额超过退款上限", "The amount is above what is left to refund"),
+        ErrorCode.PARAMETER_INVALID: Description("A parameter is missing or invalid", "参数不正确"),
+        ErrorCode.SIGN_TIMEOUT: Description("The timestamp is out of date", "时间戳超时"),
+        ErrorCode.SIGN_ERROR: Description("The signature is wrong", "签名验证失败"),
+        ErrorCode.SYSTEM_ERROR: Description("System error", "服务器错误"),
+        ErrorCode.MERCHANTNO_INVALID: Description("The merchant number is wrong", "商户编号错误"),
+        ErrorCode.MERCHANTNO_DISABLE: Description("The merchant is disabled", "商家被禁用"),
+        ErrorCode.BRANCH_INVALID: Description("There is no such store", "门店不存在"),
+        ErrorCode.CURRENCY_ERROR: Description("The currency is wrong", "货币类型错误"),
+        ErrorCode.AMOUNT_INVALID: Description("The amount is invalid", "金额不正确"),
+        ErrorCode.WEBSTORE_NOT_EXISTS: Description("The merchant has no web store", "该商户没有注册网店"),
+        ErrorCode.WECHAT_STORE_NOT_EXISTS: Description("The merchant has no WeChat store", "该商户没有注册微店"),
+        ErrorCode.POS_NOT_REGISTERED: Description("The POS device is not registered", "商户POS端未注册"),
+        ErrorCode.USERPAYING: Description("The customer is paying", "用户正在支付"),
+        ErrorCode.ORDER_PAID: Description("The order is already paid", "订单已支付过"),
+        ErrorCode.ORDER_CLOSED: Description("The order is closed", "订单已关闭"),
+        ErrorCode.NOT_ENOUGH: Description("The customer's balance is not enough", "用户余额不足"),
+        ErrorCode.CARD_NOT_SUPPORT: Description("The card type is not supported", "不支持卡类型"),
+        ErrorCode.QRCODE_EXPIRED: Description("The payment code is expired", "二维码已超时"),
+        ErrorCode.QRCODE_ERROR: Description("The payment code is wrong", "二维码错误"),
+        ErrorCode.PERMISSION_ERROR: Description("Permission denied", "权限错误"),
+        ErrorCode.ORDER_NO_ERROR: Description("The order number is wrong", "订单编号错误"),
+        ErrorCode.REFUND_NO_ERROR: Description("The refund number is wrong", "退款单号错误"),
+        ErrorCode.ORDER_NOT_PAID: Description("The order is not paid", "订单未支付"),
+        ErrorCode.AMOUNT_OVER_LIMIT: Description("The amount is above what is left to refund", "金额超过退款上限"),
     }
 )

@@ -1,4 +1,4 @@
-"""Notifies merchants of paid orders: up to three deliveries to each order's ``notify_url`` (CN 3.9).
+"""Delivers notifications of paid orders to merchants, up to three times to each order's ``notify_url`` (CN 3.9).
 
 They go over HTTP, or to an ASGI app in memory. All pauses use the sandbox's clock.
 """
@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
-from omipay_async.codes import Currency
 from omipay_async.language import sentence
 
-from .auth import sign
-from .clock import Clock, wire_time
 from .faults import Fault, Faults
 from .foreign import MASK, printable
 from .ledger import Delivery, Ledger, Order
-from .rates import wire_rate
+from .notifications import Signer, notification, why_refused
 from .replies import encode, make_odd_notification
+from .validation import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, MutableMapping
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
     from .asgi import ASGIApp
+    from .clock import Clock
 
 T = TypeVar("T")
 
@@ -43,50 +41,6 @@ APP_NOTIFY_URL: Final = "http://app.sandbox.test/omipay/notify"
 """The ``notify_url`` of the sandbox's own ``app``. If there is no app, nothing is sent to it."""
 
 logger = logging.getLogger("omipay_async.sandbox")
-
-
-def absolute(url: str) -> str:
-    """A merchant's URL with its scheme, which the documents' examples leave out."""
-    url = url.strip()
-    return url if url.lower().startswith(("http://", "https://")) else f"http://{url}"
-
-
-def notification(order: Order) -> dict[str, Any]:
-    """The fields of CN 3.9's table for a paid order, without the signature.
-
-    ``cny_amount`` is in CNY fen unless EN's ``pay_currency`` is there too.
-    """
-    other = {} if order.pay_currency == Currency.CNY else {"pay_currency": order.pay_currency}
-    return {
-        "return_code": "SUCCESS",
-        "order_no": order.order_no,
-        "out_order_no": order.out_order_no,
-        "currency": order.currency,
-        "total_amount": order.amount,
-        "order_time": wire_time(order.created_ms),
-        "pay_time": wire_time(order.paid_ms),
-        "exchange_rate": wire_rate(order.rate),
-        "cny_amount": order.pay_amount,
-        **other,
-    }
-
-
-@attrs.define
-class Signer:
-    """Signs notifications with each merchant's key, a fresh nonce and the time."""
-
-    clock: Clock
-    nonce: Callable[[], str]
-    secret_key: Callable[[str], str] = attrs.field(repr=False)
-    """A merchant's key."""
-
-    def signed(self, m_number: str, fields: Mapping[str, Any], *, secret_key: str | None = None) -> dict[str, Any]:
-        """The fields with ``nonce_str``, ``timestamp`` and ``sign``, unless they are among them already."""
-        nonce = fields.get("nonce_str", self.nonce())
-        timestamp = fields.get("timestamp", self.clock.time_ms())
-        key = self.secret_key(m_number) if secret_key is None else secret_key
-        signature = {"nonce_str": nonce, "timestamp": timestamp, "sign": sign(m_number, timestamp, nonce, key)}
-        return {**signature, **fields}
 
 
 @attrs.define(eq=False)
@@ -283,24 +237,6 @@ async def _posted(client: httpx.AsyncClient, url: str, body: dict[str, Any]) -> 
         return printable(f"{type(error).__name__}: {error}"), ""
     refused = why_refused(reply.status_code, reply.headers.get("content-type", ""), answer)
     return refused, printable(answer.decode(errors="replace"), 2000)
-
-
-def why_refused(status: int, content_type: str, body: bytes) -> str:
-    """Why an answer is not the SUCCESS that ends the deliveries (CN 3.9); empty if it is."""
-    if status != 200:
-        return f"HTTP {status}"
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return sentence("the answer is not JSON")
-    if not isinstance(answer, dict) or answer.get("return_code") != "SUCCESS":
-        return sentence("return_code is not SUCCESS")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return ""
-    if not kind:
-        return sentence("SUCCESS, but without a Content-Type: application/json is wanted")
-    return sentence("SUCCESS, but as {}: application/json is wanted", printable(kind, 60))
 
 
 async def _beginning(response: httpx.Response) -> bytes:

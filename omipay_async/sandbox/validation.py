@@ -88,6 +88,12 @@ def _text(part: bytes) -> str:
     return unquote_to_bytes(part.replace(b"+", b" ")).decode()
 
 
+def absolute(url: str) -> str:
+    """A merchant's URL with its scheme, which the documents' examples leave out."""
+    url = url.strip()
+    return url if url.lower().startswith(("http://", "https://")) else f"http://{url}"
+
+
 def language_of(endpoint: Endpoint[Any], fields: Mapping[str, str]) -> str:
     """The language to answer in; :func:`check` refuses an unknown one."""
     language = fields.get("language") if endpoint.takes_language else None

@@ -14,7 +14,7 @@ from omipay_async import sandbox as package
 from omipay_async.language import Sentence
 from omipay_async.sandbox import Fault, Sandbox
 from omipay_async.sandbox.chinese import REMARKS
-from omipay_async.sandbox.notifier import why_refused
+from omipay_async.sandbox.notifications import why_refused
 from omipay_async.testing import ManualClock
 
 from .raw import RawClient

@@ -16,8 +16,7 @@ from omipay_async.sandbox.asgi import DROP, SURPLUS, ConnectionDropped
 from omipay_async.sandbox.clock import http_date
 from omipay_async.sandbox.errors import message
 from omipay_async.sandbox.faults import Fault
-from omipay_async.sandbox.notifier import absolute
-from omipay_async.sandbox.validation import parse_query
+from omipay_async.sandbox.validation import absolute, parse_query
 
 from . import dashboard, pay_page
 from .routing import route

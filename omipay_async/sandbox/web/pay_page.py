@@ -19,8 +19,7 @@ from omipay_async.sandbox.access import read_body
 from omipay_async.sandbox.auth import WINDOW_MS, authenticate
 from omipay_async.sandbox.errors import ErrorReply, invalid
 from omipay_async.sandbox.handlers import page_url
-from omipay_async.sandbox.notifier import absolute
-from omipay_async.sandbox.validation import parse_query
+from omipay_async.sandbox.validation import absolute, parse_query
 
 from . import html
 from .translations import translator
