@@ -1,8 +1,8 @@
 """``omipay``: the command line. A command is first parsed to a ``Job``, which is then performed.
 
 - ``commands`` are what can be asked for, with the ``arguments`` that several of them take. ``parsing`` makes a job of a
-  command line, ``runner`` performs it, and ``exit_codes`` says how it ends. ``formatting`` writes values for people and
-  programs.
+  command line, ``runner`` performs it, and ``exit_codes`` says how it ends; ``interrupts`` is what Ctrl-C does.
+  ``formatting`` writes values for people and programs.
 - The jobs: ``orders`` sends requests, ``books`` lists, resolves and sweeps, ``serve`` is the sandbox and ``demo`` a
   shop on it, ``verify`` explains a notification, and ``doctor`` checks the way to the gateway, with ``notify_check``
   for the way back.

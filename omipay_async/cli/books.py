@@ -17,7 +17,8 @@ from omipay_async.language import sentence
 
 from .exit_codes import Exit
 from .formatting import money, plain
-from .runner import Job, complain, run_until_interrupted
+from .interrupts import run_until_interrupted
+from .runner import Job, complain
 from .translations import localized
 
 if TYPE_CHECKING:

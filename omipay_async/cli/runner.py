@@ -6,11 +6,9 @@ job runs outside of Typer, and questions are asked outside of the event loop, si
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import getpass
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -24,10 +22,11 @@ from omipay_async.language import sentence
 from . import exit_codes
 from .exit_codes import Exit
 from .formatting import as_json, as_lines, escaped, plain
+from .interrupts import ctrl_c_ignored, run_until_interrupted
 from .translations import localized
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from omipay_async.events import Event
     from omipay_async.session import AsyncOmipay
@@ -168,56 +167,6 @@ def complain(line: str) -> None:
         typer.echo(f"omipay: {escaped(localized(line))}", err=True)
 
 
-# -- Ctrl-C -----------------------------------------------------------------------------------------------------------
-
-
-def run_until_interrupted(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run ``work`` in an event loop of its own, and cancel it at each Ctrl-C.
-
-    Asyncio cancels it only at the first one. At the next it raises KeyboardInterrupt in whatever runs at that moment:
-    then the end of a money call may not be reported, or the event loop loses what it was to call, and waits for ever.
-    """
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(work())
-        if not _cancels_at_ctrl_c(loop, task):
-            return runner.run(_awaited(task))
-        try:
-            return loop.run_until_complete(task)
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
-
-
-def _cancels_at_ctrl_c(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> bool:
-    """Let Ctrl-C cancel a task, if the event loop can do that, and if Ctrl-C is neither ignored nor somebody else's."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return False
-    try:
-        loop.add_signal_handler(signal.SIGINT, task.cancel)
-    except (NotImplementedError, RuntimeError):  # on Windows; in another thread than the first
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # in another thread than the first, where Ctrl-C does not arrive
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-async def _awaited(task: asyncio.Task[T]) -> T:
-    return await task
-
-
 # -- performing a job -------------------------------------------------------------------------------------------------
 
 
@@ -237,7 +186,7 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
         return job.work(run) or Exit.DONE
     except KeyboardInterrupt:
         line = exit_codes.interruption(job.move, run.call, has_begun=run.has_begun)
-        with _ctrl_c_ignored():  # it may be pressed again, and what is printed must be read
+        with ctrl_c_ignored():  # it may be pressed again, and what is printed must be read
             return _fail(run, line, _ended_early(job, run, "Interrupted", line, Exit.INTERRUPTED))
     except OmipayError as raised:
         # A command that asks about an order must not say of a wrong argument that no money moved.
