@@ -314,7 +314,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         self._life.ensure_open()
         nodes = [node.base_url for node in self._executor.nodes.in_order()]
-        return pages.signed_page(pages.pay_page(order_or_url, nodes), self._signed_query, redirect_url)
+        with validation.with_outcome(None):  # the order may be paid all the same
+            return pages.signed_page(pages.pay_page(order_or_url, nodes), self._signed_query, redirect_url)
 
     def wechat_login_url(self, redirect_uri: str) -> str:
         """The URL at which a customer logs in with WeChat's browser; it returns to ``redirect_uri``. EN 2.9.
@@ -324,7 +325,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         self._life.ensure_open()
         base_url = self._executor.nodes.in_order()[0].base_url
-        return pages.login_page(base_url, self._signed_query, redirect_uri)
+        with validation.with_outcome(None):
+            return pages.login_page(base_url, self._signed_query, redirect_uri)
 
     def parse_wechat_login(self, url_or_query: str) -> WeChatUser:
         """Who logged in, from the URL that the browser returned to. EN 2.9.
@@ -339,7 +341,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         url_or_query = hidden(url_or_query)  # in this frame too: it contains an openid
         self._life.ensure_open()
-        return pages.parse_wechat_login(url_or_query, self._executor.converter())
+        with validation.with_outcome(None):
+            return pages.parse_wechat_login(url_or_query, self._executor.converter())
 
     def _signed_query(self) -> Secret:
         query, *_ = self._executor.sign()

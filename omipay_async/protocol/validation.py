@@ -67,7 +67,7 @@ def with_outcome(outcome: Outcome | None) -> Iterator[None]:
     try:
         yield
     except InvalidRequest as error:
-        raise error.with_outcome(outcome) from None
+        raise error.with_outcome(outcome) from error.__cause__
 
 
 def handler_error(message: str) -> InvalidRequest:

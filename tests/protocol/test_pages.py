@@ -301,6 +301,28 @@ def test_any_login_url_gives_one_of_our_errors(came: str) -> None:
         assert user.openid
 
 
+async def test_what_is_rejected_of_a_page_says_nothing_about_money() -> None:
+    """The order may be paid, by its QR code for example: a till that tests for NOT_DONE would charge again."""
+
+    def broken() -> str:
+        raise OSError("no more entropy")
+
+    number: Any = 7
+    async with open_session(Gateway({}), nonces=broken) as omipay:
+        for rejected in (
+            lambda: omipay.pay_page_url("http://elsewhere.example/x", redirect_url=BACK),
+            lambda: omipay.pay_page_url(PAGE, redirect_url="thanks"),
+            lambda: omipay.wechat_login_url(""),
+            lambda: omipay.parse_wechat_login(number),
+        ):
+            with pytest.raises(InvalidRequest) as failure:
+                rejected()
+            assert failure.value.outcome is None
+        with pytest.raises(InvalidRequest) as failure:
+            omipay.pay_page_url(PAGE, redirect_url=BACK)
+        assert (failure.value.outcome, type(failure.value.__cause__)) == (None, OSError)
+
+
 async def test_a_closed_session_signs_no_page() -> None:
     """It raises SessionClosed."""
     async with open_session(Gateway({})) as omipay:
