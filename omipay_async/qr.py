@@ -56,7 +56,7 @@ def _code_of(order: Drawable) -> segno.QRCode:
     if not text:
         number = printable(order.order_no)
         message = f"order {number} has nothing to draw: the gateway's reply had neither a qrcode nor a pay_url"
-        raise InvalidRequest(message, parameter="order")
+        raise InvalidRequest(message, parameter="order").with_outcome(None)  # the order may be paid in another way
     try:
         from segno import make
     except ImportError as error:
@@ -67,4 +67,4 @@ def _code_of(order: Drawable) -> segno.QRCode:
     except ValueError as error:
         kind = type(error).__name__
     message = f"qrcode cannot be drawn: no QR code holds this text of {len(text)} characters ({kind})"
-    raise InvalidRequest(message, parameter="qrcode")
+    raise InvalidRequest(message, parameter="qrcode").with_outcome(None)

@@ -111,6 +111,7 @@ def test_an_order_without_a_code_is_an_error(draw: str) -> None:
     with pytest.raises(InvalidRequest, match=r"order TR1 .* neither a qrcode nor a pay_url") as caught:
         getattr(QROrder("TR1"), draw)()
     assert caught.value.parameter == "order"
+    assert caught.value.outcome is None, "the order may be paid in another way"
 
 
 def test_a_code_that_is_too_long_is_refused_without_being_shown() -> None:
@@ -118,6 +119,7 @@ def test_a_code_that_is_too_long_is_refused_without_being_shown() -> None:
     with pytest.raises(InvalidRequest, match="no QR code holds this text of 5000 characters") as caught:
         QROrder("TR1", "x" * 5_000).qr_svg()
     assert "xx" not in str(caught.value)
+    assert caught.value.outcome is None
 
 
 def test_without_the_extra_the_error_shows_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
