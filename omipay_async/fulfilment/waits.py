@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
+_AT_A_TIME: Final = 200
+"""How many waits are ended in one turn of the event loop."""
 
 
 class Waits:
@@ -130,7 +133,7 @@ class Waits:
 
         A backend that hangs does not hold up who is woken meanwhile, by a confirmation here or the end of the session.
         """
-        if left <= 0:
+        if left <= 0 or self._life.closed:
             return None
         finding = asyncio.create_task(self._find_note(out_order_no, left))
         finding.add_done_callback(retrieve)
@@ -154,9 +157,16 @@ class Waits:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the waits, because the session was closed."""
-        for out_order_no in tuple(self._waiters):
-            self._wake(out_order_no)
+        """End the waits, because the session was closed: a few hundred in each turn of the event loop."""
+        self._end_some(iter([waiter for waiters in self._waiters.values() for waiter in waiters]))
+
+    def _end_some(self, waiters: Iterator[asyncio.Future[None]]) -> None:
+        some = list(itertools.islice(waiters, _AT_A_TIME))
+        for waiter in some:
+            if not waiter.done():
+                waiter.set_result(None)
+        if some:
+            asyncio.get_running_loop().call_soon(self._end_some, waiters)
 
     def leave_loop(self) -> None:
         """Forget the waits of an event loop that has ended."""

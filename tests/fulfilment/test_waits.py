@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
 
-from omipay_async import Journal, MemoryBackend, PollTimeout
+from omipay_async import Journal, MemoryBackend, PollTimeout, SessionClosed
 from tests.simulation.loop import MachineClock, VirtualLoop
 from tests.support.fulfilment_doubles import FaultyBackend, hanging
 from tests.support.scripted_gateway import M_NUMBER, Gateway, begin, notification, order, outcome
@@ -77,6 +78,31 @@ async def test_a_wait_finds_a_number_that_a_database_filled_up_with_spaces(
         await (shop if elsewhere else till).confirm_notification(notification(clock, out_order_no=said))
         await clock.advance(60)
         assert (await outcome(waiting)).out_order_no == said
+
+
+async def test_a_session_that_is_closed_ends_many_waits_a_few_hundred_at_a_time(
+    clock: ManualClock, gateway: Gateway
+) -> None:
+    """So that the event loop does other things in between."""
+    ended: Counter[int] = Counter()
+    turn = 0
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with gateway.session() as omipay:
+        waits = [asyncio.create_task(omipay.wait_for_notification(f"T{n}")) for n in range(450)]
+        for each in waits:
+            each.add_done_callback(lambda _: ended.update([turn]))
+        await clock.advance(0)
+        counting = asyncio.create_task(count_turns())
+    assert {type(error) for error in await asyncio.gather(*waits, return_exceptions=True)} == {SessionClosed}
+    counting.cancel()
+    assert sum(ended.values()) == 450
+    assert max(ended.values()) <= 250
 
 
 @pytest.mark.parametrize("until", [60, 300], ids=["just until its end", "long after its end"])
