@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.clock import retrieve, wait
+from omipay_async.clock import SystemClock, retrieve, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -60,7 +60,7 @@ class CallJournal:
             self._take_back(opening, entry, call)
             if ended.why is CancelReason.CLOSED:
                 return session_closed()
-            return _not_written(call, JournalError("the journal did not answer in time"))
+            return _not_written(call, self._late())
         except BaseException:  # a cancellation; or the call's coroutine is closed, perhaps after its event loop
             if _loop_is_running():
                 self._take_back(opening, entry, call)
@@ -90,6 +90,12 @@ class CallJournal:
         here = asyncio.get_running_loop()
         while tasks := [task for task in self._closing if task.get_loop() is here]:
             await asyncio.wait(tasks)
+
+    def _late(self) -> JournalError:
+        message = "the journal did not answer in time"
+        if not isinstance(self._clock, SystemClock):  # a test's clock may jump over the time that a database takes
+            message += "; books need the session's clock: Books(url, clock=clock)"
+        return JournalError(message)
 
     def _take_back(self, opening: asyncio.Task[None], entry: JournalEntry, call: CallState) -> None:
         opening.cancel()

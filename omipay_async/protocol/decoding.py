@@ -114,9 +114,11 @@ def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = Non
 
 
 def _invalid(context: RequestContext, received: Received, what: str, parsed: Mapping[str, Any] | None) -> InvalidReply:
-    redirect = _redirect(context, received)
+    hint = _redirect(context, received)
+    if received.status == 404 and parsed is None:
+        hint = " (is base_url right? It ends in /omipay/api)"
     return InvalidReply(
-        f"{context.endpoint.name}: HTTP {received.status}{redirect}, the reply cannot be used: {what}",
+        f"{context.endpoint.name}: HTTP {received.status}{hint}, the reply cannot be used: {what}",
         endpoint=context.endpoint.name,
         status=received.status,
         excerpt=context.excerpt(received.body),

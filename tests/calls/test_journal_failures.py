@@ -20,6 +20,7 @@ from omipay_async import (
     PaymentDeclined,
     RetryPolicy,
     SessionClosed,
+    SystemClock,
 )
 from omipay_async.testing import ManualClock
 from tests.support.clocks import LeapingClock
@@ -95,7 +96,7 @@ async def test_a_journal_that_hangs_is_bounded_by_the_calls_time(
     error = await outcome(call)
     assert isinstance(error, NotSent)
     assert isinstance(error.__cause__, JournalError)
-    assert str(error.__cause__) == "the journal did not answer in time"
+    assert str(error.__cause__).startswith("the journal did not answer in time; books need the session's clock: ")
     assert stalled.cancelled == 1
     await settle()
     if stubborn:
@@ -105,6 +106,17 @@ async def test_a_journal_that_hangs_is_bounded_by_the_calls_time(
     assert journal.names == ["opening", "closing"]
     assert (journal.last.outcome, journal.last.id) == (JournalOutcome.NOT_DONE, journal.steps[0][1].id)
     assert gateway.requests == []
+
+
+async def test_only_where_the_clock_is_a_tests_the_journals_clock_is_mentioned(
+    gateway: Gateway, journal: FakeJournal
+) -> None:
+    """A database that is slow needs no other clock."""
+    journal.at["opening"] = Stalled()
+    async with gateway.session(journal=journal, clock=SystemClock()) as omipay:
+        with pytest.raises(NotSent) as caught:
+            await scan(omipay, timeout=0.01)
+    assert str(caught.value.__cause__) == "the journal did not answer in time"
 
 
 async def test_a_journal_that_never_answers_does_not_block_closing(

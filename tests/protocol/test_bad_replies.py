@@ -279,6 +279,12 @@ def test_the_order_of_a_refusal_is_text_or_none(order_no: Any) -> None:
     ("body", "status", "said", "raw"),
     [
         (b"<html>canary-secret</html>", 200, "HTTP 200, the reply cannot be used: it is not JSON", None),
+        (
+            b"<html>canary-secret</html>",
+            404,
+            "HTTP 404 (is base_url right? It ends in /omipay/api), the reply cannot be used: it is not JSON",
+            None,
+        ),
         (SECOND, 502, "HTTP 502, the reply cannot be used: it came with HTTP status 502", SECOND),
         (SECOND, 404, "HTTP 404, the reply cannot be used: it came with HTTP status 404", SECOND),
         (
