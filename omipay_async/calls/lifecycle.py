@@ -106,7 +106,7 @@ class Lifecycle:
         if self._loop is None or self.is_here():
             return
         self._ensure_unused(self._loop)
-        with contextlib.suppress(ConfigurationError):  # it would not allow to use the session here
+        with contextlib.suppress(ConfigurationError):  # that only keeps the session from being used here
             self._leave_loop()
 
     def close(self) -> None:

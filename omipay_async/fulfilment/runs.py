@@ -9,11 +9,10 @@ Each run has one task, which moves it through these states:
        '--BUSY and no time left or closed, BackendError--'--------> ended
 
 **A run is interrupted** only by the future ``stopped``, which is set once: by the caller that began the run, when that
-caller is cancelled, or by the run's task, when the lease (which ``leases`` renews) may have ended, because the handler
-may run elsewhere then and must not run here too. Nothing else changes the state of a run. A run that is stopped while
-it claims does not run its handler, and releases what it claimed. A run that is stopped while its handler runs cancels
-the handler and waits until it has ended; it keeps the lease until then if it still has it. A run that is recording goes
-on, since its handler has succeeded.
+caller is cancelled; or by the run's task, when the lease (which ``leases`` renews) may have ended, since the handler
+may run elsewhere then. A run that is stopped while it claims does not run its handler, and releases what it claimed.
+One that is stopped while its handler runs cancels the handler and waits until it has ended; until then it keeps the
+lease if it still has it. One that is recording goes on, since its handler has succeeded.
 
 **When the session is closed**, a run that waits for the claim of another process ends with ``SessionClosed``: that
 claim may last for as long as clocks are set back. Handlers that run may end.

@@ -231,7 +231,7 @@ class Poller:
 
     def _expire_later(self, subject: Subject[Any], expired: list[Waiter[Any]], turns: int) -> None:
         if subject.question is None or not turns:
-            turns = 1
+            turns = 1  # the others end in the following turns
             for waiter in expired[:_AT_A_TIME]:
                 waiter.end_with(End.TIME)
             del expired[:_AT_A_TIME]

@@ -86,13 +86,7 @@ class PollingService:
         number = number_of(subject, f"{topic.kind}_no")
         error: BaseException | None = None
         try:
-            first_wait = validation.seconds("first_wait", first_wait)
-            schedule = Schedule.begin(
-                began,
-                first_wait=0.0 if getattr(subject, "is_final", False) else first_wait,
-                interval=validation.seconds("interval", interval, above=True),
-                timeout=None if timeout is None else validation.seconds("timeout", timeout, above=True),
-            )
+            schedule = _schedule(began, subject, first_wait, interval, timeout)
             number = validation.text(topic.kind, number)
             if on_status is not None and not callable(on_status):
                 validation.reject("on_status", "must be a function")
@@ -147,6 +141,17 @@ class PollingService:
     async def aclose(self) -> None:
         """Return once every poll was ended, after ``close()``."""
         await self._poller.wait_closed()
+
+
+def _schedule(now: float, subject: object, first_wait: float, interval: float, timeout: float | None) -> Schedule:
+    """The schedule of a poll that begins ``now``. What is final already is asked about at once."""
+    first_wait = validation.seconds("first_wait", first_wait)
+    return Schedule.begin(
+        now,
+        first_wait=0.0 if getattr(subject, "is_final", False) else first_wait,
+        interval=validation.seconds("interval", interval, above=True),
+        timeout=None if timeout is None else validation.seconds("timeout", timeout, above=True),
+    )
 
 
 def _payment_failed(order: Order) -> PaymentFailed:

@@ -23,7 +23,7 @@ ATTEMPT: Final = "omipay_attempt"
 """The key of a request's :class:`Attempt` in its ``extensions``, on our own connections."""
 
 _FRESH_S: Final = 1.0
-"""How old a signature may be that is sent: connecting may take longer."""
+"""A signature that is older than this is not sent. Connecting may take longer."""
 
 
 @attrs.frozen

@@ -70,6 +70,7 @@ def proves_unsent(attempt: Attempt, error: BaseException, handled: BaseException
     """Whether ``error``, which a transport has raised, proves that nothing of the request reached the gateway."""
     if attempt.progress is Progress.SENT or not never_sent(error, handled):
         return False
+    # A reset in a TLS handshake comes before the request.
     return attempt.node.base_url.startswith("https:") or not _was_dropped(error, handled)
 
 

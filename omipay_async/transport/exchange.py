@@ -1,4 +1,4 @@
-"""One request and its reply, in the words of h11. No I/O: ``connection`` writes the one and receives the other.
+"""One request and its reply, read by means of h11. No I/O: ``connection`` writes the one and receives the other.
 
 What h11 rejects and nobody needs is left out of a reply's head. A header line without a colon, a name with a space in
 it, blank lines before the head, or ``Transfer-Encoding: identity``, as some servers add to every reply, changes nothing
