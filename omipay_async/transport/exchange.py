@@ -2,8 +2,7 @@
 
 What h11 rejects and nobody needs is left out of a reply's head. A header line without a colon, a name with a space in
 it, blank lines before the head, or ``Transfer-Encoding: identity``, as some servers add to every reply, changes nothing
-about a body whose end is clear. h11 rejects the whole reply then, a payment included. So it does where the trailer of a
-body in chunks has such a line, or does not end.
+about a body whose end is clear. h11 rejects the whole reply then, a payment included.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 _LONGEST_HEAD: Final = 100 * 1024
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r\n]*)")
-_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 
 
@@ -60,8 +58,6 @@ class Exchange:
     _began_with_blank_lines: bool = attrs.field(default=False, init=False)
     """Whether blank lines stood before the head. Then neither."""
     _response: h11.Response = attrs.field(init=False)
-    _after_head: bytearray | None = attrs.field(default=None, init=False)
-    """What has arrived after the head, if the body comes in chunks."""
     _body: list[bytes] = attrs.field(factory=list, init=False)
     _size: int = attrs.field(default=0, init=False)
 
@@ -93,25 +89,13 @@ class Exchange:
                 if not arrived:
                     return False
             self._head += arrived
-        elif self._after_head is not None:
-            self._after_head += arrived
         self._reader.receive_data(arrived)
         try:
             return self._read()
         except h11.RemoteProtocolError:
-            if self._has_last_chunk():
-                return True
             if not self._repair():
                 raise
             return self._read()
-
-    def _has_last_chunk(self) -> bool:
-        """Read a body of chunks without regard to the trailer. Returns whether the last one is there."""
-        body = None if self._after_head is None else body_of_chunks(bytes(self._after_head))
-        if body is None:
-            return False
-        self._body = [body]
-        return True
 
     def _without_blank_lines(self, arrived: bytes) -> bytes:
         """What stands after the blank lines before a head, where HTTP has none."""
@@ -128,8 +112,6 @@ class Exchange:
                 self._size += len(event.data)
             elif kind is h11.Response:
                 self._response, self._head = event, None
-                if any(name == b"transfer-encoding" for name, _ in event.headers):
-                    self._after_head = bytearray(self._reader.trailing_data[0])
             elif kind is h11.EndOfMessage:
                 break
             elif kind is h11.InformationalResponse:
@@ -168,7 +150,7 @@ class Exchange:
             self.reply.set_exception(error)
 
 
-# -- what h11 rejects -------------------------------------------------------------------------------------------------
+# -- a head that h11 rejects ------------------------------------------------------------------------------------------
 
 
 def plain_head(received: bytes) -> bytes | None:
@@ -191,19 +173,3 @@ def _is_needed(line: bytes) -> bool:
         return line.lstrip().lower().startswith(tuple(_FRAMING))
     name, value = header[1].lower(), header[2].strip().lower()
     return name in NEEDED_HEADERS or (name in _FRAMING and (name, value) != (b"transfer-encoding", b"identity"))
-
-
-def body_of_chunks(received: bytes) -> bytes | None:
-    """The body that was ``received`` in chunks; None if the last one, which is empty, is not there."""
-    chunks: list[bytes] = []
-    start = 0
-    while (chunk := _CHUNK.match(received, start)) is not None:
-        size = int(chunk[1], 16)
-        if size == 0:
-            return b"".join(chunks)
-        end = chunk.end() + size
-        if received[end : end + 2] != b"\r\n":
-            return None
-        chunks.append(received[chunk.end() : end])
-        start = end + 2
-    return None

@@ -100,41 +100,6 @@ async def test_where_the_body_ends_must_be_clear(wired: Gateway, certified: Cert
             await scan(omipay, "A-1")
 
 
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-CHUNKS = b"7;a=b\r\n" + DECLINED[:7] + b"\r\n%X \r\n" % len(DECLINED[7:]) + DECLINED[7:] + b"\r\n"
-
-
-@pytest.mark.parametrize(
-    "wire",
-    [
-        *(
-            CHUNKED + CHUNKS + b"0\r\n" + after
-            for after in (b"", b"\r", b"no colon\r\n\r\n", b"X: zero\0\r\n\r\n", b"X: y")
-        ),
-        CHUNKED.replace(b"\r\n\r\n", b"\r\nno colon\r\n\r\n") + CHUNKS + b"00;c\r\n",
-    ],
-)
-async def test_after_the_last_chunk_nothing_costs_knowledge_of_a_charge(
-    wired: Gateway, certified: Certified, wire: bytes
-) -> None:
-    """Neither an odd trailer nor one that does not end."""
-    wired.script = always(says(wire))
-    async with open_session(wired, verify=certified.client) as omipay:
-        with pytest.raises(PaymentDeclined):
-            await scan(omipay, "A-1")
-
-
-@pytest.mark.parametrize(
-    "wire", [CHUNKS, CHUNKS + b"0", CHUNKS[:-2] + b"x\r\n0\r\n\r\n", b"x\r\n\r\n", CHUNKS[:20], b""]
-)
-async def test_without_the_last_chunk_nobody_knows(wired: Gateway, certified: Certified, wire: bytes) -> None:
-    """More may have followed."""
-    wired.script = always(says(CHUNKED + wire))
-    async with open_session(wired, verify=certified.client) as omipay:
-        with pytest.raises(OutcomeUnknown):
-            await scan(omipay, "A-1")
-
-
 async def test_a_connection_with_an_odd_reply_is_not_used_again(wired: Gateway, certified: Certified) -> None:
     """A program that writes such headers may do other things wrong."""
     order = b'{"return_code": "SUCCESS", "result_code": "PAID", "currency": "AUD", "amount": 1}'
