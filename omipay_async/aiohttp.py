@@ -19,7 +19,7 @@ except ImportError as error:
 from .asgi.bodies import BodyCutOff, answer
 from .asgi.common import is_session, may_find_session, name_taken, resolve_session, with_argument
 from .errors import ConfigurationError
-from .protocol import validation
+from .fulfilment.handlers import checked_handler
 from .session import AsyncOmipay
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def notification_handler(
         InvalidRequest: ``handler`` cannot be called with the order alone.
         ConfigurationError: the first argument is something else.
     """
-    validation.handler(handler, "order")
+    checked_handler(handler, "order")
     find = _finder(omipay)
 
     async def notify(request: web.Request) -> web.Response:

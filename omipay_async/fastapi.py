@@ -26,8 +26,9 @@ except ImportError as error:
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
 from .asgi.common import checked_name, is_session, may_find_session, name_taken, not_none, resolve_session
 from .errors import ConfigurationError
+from .fulfilment.handlers import checked_handler
 from .models import Order
-from .protocol import options, validation
+from .protocol import options
 from .session import AsyncOmipay
 
 __all__ = ["OmipayDep", "get_omipay", "lifespan", "notification_route", "omipay_dep"]
@@ -141,7 +142,7 @@ def notification_route(
         InvalidRequest: ``handler`` cannot be called with the order alone.
         ConfigurationError: the first argument is something else, or ``path`` does not begin with a slash.
     """
-    validation.handler(handler, "order")
+    checked_handler(handler, "order")
     dependency = _dependency(omipay_or_dependency)
     _check_path(path)
     router = APIRouter()

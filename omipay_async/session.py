@@ -9,6 +9,7 @@ from .api import EndpointMethods
 from .calls.retries import RetryPolicy
 from .codes import Region, Safety
 from .errors import ConfigurationError, Outcome
+from .fulfilment.handlers import checked_handler
 from .fulfilment.methods import NotificationMethods
 from .polling.methods import PollMethods
 from .protocol import pages, validation
@@ -292,7 +293,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             Exception: what the handler raised; the next call runs it again.
         """
         with validation.with_outcome(Outcome.UNKNOWN):
-            validation.handler(handler, "order")
+            checked_handler(handler, "order")
         paid = await self.poll_until_paid(
             order, first_wait=first_wait, interval=interval, timeout=timeout, on_status=on_status
         )

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
 from omipay_async.errors import ConfigurationError
-from omipay_async.protocol import validation
+from omipay_async.fulfilment.handlers import signature
 from omipay_async.protocol.options import reject
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def may_find_session(given: object) -> bool:
 def with_argument(function: Callable[..., Any]) -> Callable[[Any], Any]:
     """``function``, to be called with a scope or a request, also if it takes no argument."""
     try:
-        takes = validation.signature(function)
+        takes = signature(function)
     except (TypeError, ValueError):  # operator.itemgetter("omipay"), for example, does not say what it takes
         return function
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from omipay_async.errors import ConfigurationError
-from omipay_async.protocol import validation
+from omipay_async.fulfilment.handlers import checked_handler
 
 from .bodies import BODY_TIMEOUT_S, BodyCutOff, answer
 from .common import is_session, may_find_session, resolve_session, with_argument
@@ -47,7 +47,7 @@ class NotificationApp:
         *,
         body_timeout: float = BODY_TIMEOUT_S,
     ) -> None:
-        self._handler = validation.handler(handler, "order")
+        self._handler = checked_handler(handler, "order")
         self._getter = _getter(omipay_or_getter)
         self._body_timeout = body_timeout
 

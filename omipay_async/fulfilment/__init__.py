@@ -2,7 +2,7 @@
 
 ``methods`` are what users call, and ``receiver`` goes through the steps: ``confirmations`` asks the gateway about the
 orders that notifications name, ``announcements`` tells everybody that an order is paid, and ``guard`` runs its handler
-once: it begins ``runs``, or waits for them. ``backends`` keeps the claims of the guard, and ``leases`` is how a run
-holds one. ``waits`` are those for the order with an ``out_order_no``. Other processes learn that an order is paid by
-``notes``, and at once by ``wakeups``.
+once: it begins ``runs``, or waits for them. ``handlers`` checks beforehand what users give. ``backends`` keeps the
+claims of the guard, and ``leases`` is how a run holds one. ``waits`` are those for the order with an ``out_order_no``.
+Other processes learn that an order is paid by ``notes``, and at once by ``wakeups``.
 """

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final
 
 from omipay_async.clock import drain
 from omipay_async.errors import BackendError
-from omipay_async.protocol import validation
 
 from .backends import claim_key
+from .handlers import checked_handler
 from .leases import Lease, Unsettled
 from .runs import Run, StillRunning, session_closed, within
 
@@ -75,7 +75,7 @@ class OnceGuard:
             InvalidRequest: the handler cannot be called, or is not async.
             Exception: what the handler raised.
         """
-        validation.handler(handler)
+        checked_handler(handler)
         key = claim_key(self._m_number, order.order_no)
         if any(own.key == key and not own.task.done() for own in within()):
             # Also by another session, which would wait for the claim of this one.

@@ -30,6 +30,7 @@ from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.expectation import ensure_same_sale, number_of
 
 from .backends import one_spelling
+from .handlers import checked_handler
 from .runs import StillRunning, awaited, session_closed
 from .waits import closed_while_waiting
 
@@ -149,7 +150,7 @@ class NotificationReceiver:
     async def receive(self, body: SealedBody, handler: Handler, timeout: float) -> NotificationReply:
         """Confirm a notification, run the handler once, and return the answer."""
         with validation.with_outcome(None):
-            validation.handler(handler)
+            checked_handler(handler)
             limit = validation.seconds("timeout", timeout, above=True)
         began = self._clock.monotonic()
         reply = await self._received(body, handler, limit)
@@ -209,7 +210,7 @@ class NotificationReceiver:
     async def fulfil(self, subject: str | HasOrderNo, handler: Handler, timeout: float | None) -> Order:
         """Ask the gateway about an order and, if it is paid, run the handler once."""
         with validation.with_outcome(None):
-            validation.handler(handler)
+            checked_handler(handler)
         values = {"order_no": number_of(subject, "order_no")}
         order: Order = await self._gateway.call(QUERY_ORDER, values, timeout=timeout)
         ensure_same_sale(order, subject)

@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Final
 
 from omipay_async.clock import retrieve, wait
 from omipay_async.errors import BackendError, Outcome, SessionClosed
-from omipay_async.protocol import validation
 
 from .backends import Claim
+from .handlers import handler_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -255,5 +255,5 @@ async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
     result = handler()
     if not inspect.isawaitable(result):
         message = "handler must be async: it has run, and returned something that cannot be awaited; write async def"
-        raise validation.handler_error(message)
+        raise handler_error(message)
     return await result

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from omipay_async.clock import SystemClock
 from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim
+from omipay_async.fulfilment.handlers import checked_handler
 from omipay_async.protocol import options, validation
 from omipay_async.text import plain_value
 
@@ -235,7 +236,7 @@ class Books:
                 only raises this error.
         """
         with validation.with_outcome(None):
-            validation.handler(handler, "order", "connection")
+            checked_handler(handler, "order", "connection")
 
         @functools.wraps(handler, updated=())
         async def run(order: Order) -> None:
@@ -267,7 +268,7 @@ class Books:
         """
         if handler is not None:
             with validation.with_outcome(None):
-                validation.handler(handler, "order")
+                checked_handler(handler, "order")
         return await self._sweeping.sweep(omipay, handler, _checked_limit(limit))
 
     async def run(
@@ -285,7 +286,7 @@ class Books:
             SessionClosed: the session was closed.
         """
         with validation.with_outcome(None):
-            validation.handler(handler, "order")
+            checked_handler(handler, "order")
             pause = validation.seconds("every", every, above=True)
         await self._sweeping.run(omipay, handler, pause)
 

@@ -35,8 +35,8 @@ from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 
 from omipay_async.errors import BackendError
+from omipay_async.fulfilment.handlers import handler_error
 from omipay_async.fulfilment.runs import awaited, running_key
-from omipay_async.protocol import validation
 
 from .engines import BUSY_S
 from .failures import (
@@ -94,7 +94,7 @@ class Effects:
             message = (
                 "a session must run a transactional handler: give it to receive_notification, fulfil, settle or run"
             )
-            raise validation.handler_error(message)
+            raise handler_error(message)
         m_number = split_key(key)[0]
         row = m_number, order_key(order.order_no)
         await repeated(lambda: self._run_locked(row, order, handler), _ATTEMPTS, is_rolled_back)
@@ -209,7 +209,7 @@ async def _check_same_transaction(connection: AsyncConnection, order: Order) -> 
 
 def _ended_by_handler(order: Order) -> InvalidRequest:
     message = f"order {order.order_no}: its handler ended the transaction itself, nothing is recorded"
-    return validation.handler_error(message)
+    return handler_error(message)
 
 
 def _locked_elsewhere(order: Order) -> BackendError:

@@ -11,8 +11,8 @@ import attrs
 import pytest
 
 from omipay_async.errors import BackendError, InvalidRequest
+from omipay_async.fulfilment.handlers import checked_handler
 from omipay_async.models import Order
-from omipay_async.protocol import validation
 from tests.support.fulfilment_doubles import ORDER, FaultyBackend, Shop
 from tests.support.untyped import untyped
 
@@ -65,7 +65,7 @@ async def fulfils(order: Order, done: list[Order]) -> None:
 def test_every_callable_may_be_a_handler(guard: OnceGuard, shop: Shop) -> None:
     """It is handed on as it is: whether it is async shows when it is called."""
     for handler in (sync_handler, shop, shop.__call__, functools.partial(fulfils, done=[]), mock.AsyncMock()):
-        assert validation.handler(handler) is handler
+        assert checked_handler(handler) is handler
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_every_callable_may_be_a_handler(guard: OnceGuard, shop: Shop) -> None:
 def test_a_handler_that_does_not_take_the_order_is_refused_before_it_is_needed(handler: Any, why: str) -> None:
     """The error says why."""
     with pytest.raises(InvalidRequest) as caught:
-        validation.handler(handler, "order")
+        checked_handler(handler, "order")
     assert str(caught.value) == f"handler cannot be called as handler(order): {why}"
 
 
@@ -95,7 +95,7 @@ def test_a_handler_that_may_take_the_order_is_not_refused(shop: Shop) -> None:
 
     hidden = functools.wraps(fulfils)(lambda *anything: None)
     for handler in (more, shop, shop.__call__, functools.partial(fulfils, done=[]), mock.AsyncMock(), hidden, min):
-        assert validation.handler(handler, "order") is handler
+        assert checked_handler(handler, "order") is handler
 
 
 def says_nothing(order: Order) -> None: ...
@@ -118,7 +118,7 @@ async def test_a_handler_that_says_that_it_is_not_async_is_refused_before_it_run
     """Otherwise it would ship at each delivery and each sweep, and fail each time."""
     for takes in ((), ("order",)):
         with pytest.raises(InvalidRequest) as caught:
-            validation.handler(handler, *takes)
+            checked_handler(handler, *takes)
         assert str(caught.value) == "handler must be async: write async def"
     with pytest.raises(InvalidRequest, match="write async def"):
         await guard.run(ORDER, handler, wait_timeout=10)
@@ -132,7 +132,7 @@ def test_a_decorated_handler_may_say_what_the_decorator_copied() -> None:
         return fulfils(order, [])
 
     assert decorated.__annotations__["return"] == "None"
-    assert validation.handler(decorated, "order") is decorated
+    assert checked_handler(decorated, "order") is decorated
 
 
 def test_annotations_may_name_what_is_imported_for_type_checkers() -> None:
@@ -145,9 +145,9 @@ def test_annotations_may_name_what_is_imported_for_type_checkers() -> None:
 
     handler = untyped(lambda order: None)
     handler.__annotate__ = annotate
-    assert validation.handler(handler, "order") is handler
+    assert checked_handler(handler, "order") is handler
     with pytest.raises(InvalidRequest, match="too many"):
-        validation.handler(functools.partial(handler, ORDER), "order")
+        checked_handler(functools.partial(handler, ORDER), "order")
 
 
 class Wrapper:
@@ -175,7 +175,7 @@ class Double:
 @pytest.mark.parametrize("handler", [Wrapper(fulfils), Double()], ids=["wrapper", "double"])
 def test_a_handler_whose_signature_cannot_be_known_is_not_refused(handler: Any) -> None:
     """It may be right, and worked before."""
-    assert validation.handler(handler, "order") is handler
+    assert checked_handler(handler, "order") is handler
 
 
 @pytest.mark.parametrize(
