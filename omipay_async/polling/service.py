@@ -69,30 +69,30 @@ class PollingService:
     async def poll(
         self,
         topic: Topic[S],
-        subject: object,
+        given: object,
         *,
         first_wait: float,
         interval: float,
         timeout: float | None,
         on_status: Callable[[S], object] | None,
     ) -> S:
-        """Wait until ``subject``, a number or an object that has one, is paid or refunded. Returns the final state.
+        """Wait until ``given``, a number or an object that has one, is paid or refunded. Returns the final state.
 
         Raises:
             PaymentFailed, RefundFailed: the final state is a failure.
             OmipayError: everything else, with ``outcome`` UNKNOWN.
         """
         began = self._clock.monotonic()
-        number = number_of(subject, f"{topic.kind}_no")
+        number = number_of(given, f"{topic.kind}_no")
         error: BaseException | None = None
         try:
-            schedule = _schedule(began, subject, first_wait, interval, timeout)
+            schedule = _schedule(began, given, first_wait, interval, timeout)
             number = validation.text(topic.kind, number)
             if on_status is not None and not callable(on_status):
                 validation.reject("on_status", "must be a function")
             with self._life.in_use(functools.partial(topic.closed, number)):
                 self._wake_ups.listen()
-                expected = expectation(subject, topic.fields)
+                expected = expectation(given, topic.fields)
                 state = await self._poller.poll(topic, number, schedule, expected, on_status)
             if not state.is_failed:
                 return state
@@ -103,11 +103,11 @@ class PollingService:
             error = caught
             raise
         finally:
-            self._report(topic, subject, number, began, error)
+            self._report(topic, given, number, began, error)
         raise error
 
     def _report(
-        self, topic: Topic[Any], subject: object, number: object, began: float, error: BaseException | None
+        self, topic: Topic[Any], given: object, number: object, began: float, error: BaseException | None
     ) -> None:
         if not self._events.enabled:
             return
@@ -120,9 +120,9 @@ class PollingService:
                 error=None if error is None else type(error).__name__,
                 outcome=None if error is None else outcomes.of_poll(error),
                 error_code=getattr(error, "error_code", None),
-                order_no=_text(number if topic.kind == "order" else getattr(subject, "order_no", None)),
-                out_order_no=_text(getattr(subject, "out_order_no", None)),
-                out_refund_no=_text(getattr(subject, "out_refund_no", None)),
+                order_no=_text(number if topic.kind == "order" else getattr(given, "order_no", None)),
+                out_order_no=_text(getattr(given, "out_order_no", None)),
+                out_refund_no=_text(getattr(given, "out_refund_no", None)),
             )
         )
 
@@ -143,12 +143,12 @@ class PollingService:
         await self._poller.wait_closed()
 
 
-def _schedule(now: float, subject: object, first_wait: float, interval: float, timeout: float | None) -> Schedule:
+def _schedule(now: float, given: object, first_wait: float, interval: float, timeout: float | None) -> Schedule:
     """The schedule of a poll that begins ``now``. What is final already is asked about at once."""
     first_wait = validation.seconds("first_wait", first_wait)
     return Schedule.begin(
         now,
-        first_wait=0.0 if getattr(subject, "is_final", False) else first_wait,
+        first_wait=0.0 if getattr(given, "is_final", False) else first_wait,
         interval=validation.seconds("interval", interval, above=True),
         timeout=None if timeout is None else validation.seconds("timeout", timeout, above=True),
     )

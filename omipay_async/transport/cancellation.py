@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock, Timer
 
 
-_LAST_TURNS: Final = 10
-"""How many turns the event loop gets to deliver what has arrived, counted again whenever something was delivered."""
+_QUIET_TURNS: Final = 10
+"""How many turns of the event loop without a delivery show that everything was delivered."""
 _MOST_TURNS: Final = 500
 """How many turns it gets in all."""
 
@@ -93,12 +93,12 @@ class CancelScope:
         self._received = received
 
     def _expire(self) -> None:
-        self._look_again(_LAST_TURNS, _MOST_TURNS, None)
+        self._look_again(_QUIET_TURNS, _MOST_TURNS, None)
 
     def _look_again(self, turns: int, most: int, before: int | None) -> None:
         received = self._received()
         if received != before:
-            turns = _LAST_TURNS
+            turns = _QUIET_TURNS
         if turns and most:
             self._later = asyncio.get_running_loop().call_soon(self._look_again, turns - 1, most - 1, received)
         else:
