@@ -209,9 +209,8 @@ _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
 # What says how a call ended, whatever its reply is converted to.
 _VERDICTS: Final = ("return_code", "result_code", "error_code", "error_msg", "success")
 _SIGNATURE: Final[dict[type[Any], tuple[str, ...]]] = {models.Notification: ("nonce_str", "sign")}
-_DOCUMENTED_KEYS: Final[
-    dict[type[Any], tuple[Collection[str], Mapping[str, str]]]
-] = {}  # of each model at its first use
+_DOCUMENTED_KEYS: Final[dict[type[Any], tuple[Collection[str], Mapping[str, str]]]] = {}
+"""What ``_documented_keys`` returns for each model, once it was needed."""
 
 
 def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, Any]:
@@ -228,12 +227,15 @@ def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, An
     if not names:
         return fields
     renamed = fields_of([(names.get(key, key), value) for key, value in fields.items()])
-    before, after = (one if isinstance(one, JSONObject) else JSONObject(one, (), ()) for one in (fields, renamed))
     repeated, conflicts = (
-        (*(names.get(key, key) for key in old), *new)
-        for old, new in ((before.repeated, after.repeated), (before.conflicts, after.conflicts))
+        (*(names.get(key, key) for key in before), *after)
+        for before, after in zip(_repetitions(fields), _repetitions(renamed), strict=True)
     )
     return JSONObject(renamed, repeated, conflicts)
+
+
+def _repetitions(fields: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (fields.repeated, fields.conflicts) if isinstance(fields, JSONObject) else ((), ())
 
 
 def _documented_keys(model: type[Any]) -> tuple[Collection[str], Mapping[str, str]]:
