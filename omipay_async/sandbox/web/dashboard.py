@@ -188,9 +188,9 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
     hint = "" if ledger.calls else f'<p id="hint">{translate(_HINT)}</p>'
     live = (
         f'<div id="live" aria-live="polite">{hint}<p class="soft">{totals}</p>{warning if untold else ""}'
-        f"{lists.tables(sandbox, view)}{_pending(sandbox, view)}</div>"
+        f"{lists.tables(ledger, view)}{_pending(sandbox, view)}</div>"
     )
-    titles = [*(title for title, _ in lists.TABLES), "Faults", "Payment codes"]
+    titles = [*(table.title for table in lists.TABLES), "Faults", "Payment codes"]
     parts = html.parts(translate("Parts of this page"), [(html.anchor(title), translate(title)) for title in titles])
     return f"<main>{search}{parts}{live}{_faults(view)}{_codes(view)}</main>"
 

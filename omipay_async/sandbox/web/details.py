@@ -13,10 +13,10 @@ from . import html, lists
 from .snippets import as_python
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from omipay_async.sandbox.core import SandboxCore
-    from omipay_async.sandbox.ledger import Call, Delivery, Order
+    from omipay_async.sandbox.ledger import Call, Delivery, Ledger, Order
 
     from .lists import View
 
@@ -61,7 +61,7 @@ def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str
     translate = view.translate
     ledger = sandbox.ledger
     refunds = [lists.refund_row(refund, view) for refund in ledger.refunds_of(order_no)]
-    calls = [lists.call_row(each, view) for each in lists.calls_of(sandbox, found)]
+    calls = [lists.call_row(each, view) for each in _calls_of(ledger, found)]
     deliveries = "".join(_delivery(each, view) for each in ledger.deliveries if each.order_no == order_no)
     empty = translate("None yet.")
     none = f"<p><small>{empty}</small></p>"
@@ -69,9 +69,18 @@ def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str
         f"<section class='life'><div><h1>{html.text(found.order_name)}</h1>{_facts(found, view)}</div>"
         f"{_way_to_pay(found, base_url, view)}</section>"
         + html.section(translate("Notifications"), f"{deliveries or none}{_test_buttons(found, view)}")
-        + html.section(translate("Refunds"), html.table(map(translate, lists.REFUND_HEADS), refunds, empty))
-        + html.section(translate("Calls"), html.table(map(translate, lists.CALL_HEADS), calls, empty))
+        + html.section(translate("Refunds"), html.table(map(translate, lists.REFUNDS.heads), refunds, empty))
+        + html.section(translate("Calls"), html.table(map(translate, lists.CALLS.heads), calls, empty))
     )
+
+
+def _calls_of(ledger: Ledger, found: Order) -> Iterator[Call]:
+    """The calls that name an order or one of its refunds, oldest first."""
+    refunds = {refund.refund_no for refund in ledger.refunds_of(found.order_no)}
+    for each in ledger.calls:
+        is_named = found.order_no in {each.order_no, each.fields.get("order_no")}
+        if is_named or each.fields.get("refund_no") in refunds:
+            yield each
 
 
 def _facts(found: Order, view: View) -> str:

@@ -20,11 +20,10 @@ from . import html
 from .translations import translator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    from omipay_async.sandbox.core import SandboxCore
-    from omipay_async.sandbox.ledger import Call, Delivery, Order, Refund
+    from omipay_async.sandbox.ledger import Call, Delivery, Ledger, Order, Refund
 
     from .translations import Translate
 
@@ -67,71 +66,6 @@ class View:
     def link(self, **parameters: object) -> str:
         """The address of a part of the dashboard, in the same language."""
         return escape("?" + urlencode({"lang": self.tag, **parameters}))
-
-    def newest(self, rows: Iterable[Any], shown: Callable[[Any], tuple[str, ...]], *texts: str) -> list[Any]:
-        """One page of what matches the search."""
-        wanted = self.search.casefold()
-        matching = (
-            row for row in rows if not wanted or any(wanted in str(getattr(row, name)).casefold() for name in texts)
-        )
-        return [shown(row) for row in islice(matching, self.page * PAGE_SIZE, (self.page + 1) * PAGE_SIZE)]
-
-
-def tables(sandbox: SandboxCore, view: View) -> str:
-    """All four tables."""
-    ledger = sandbox.ledger
-    orders = view.newest(
-        reversed(ledger.orders.values()),
-        lambda order: order_row(order, view),
-        "order_no",
-        "out_order_no",
-        "order_name",
-        "status",
-    )
-    refunds = view.newest(
-        reversed(ledger.refunds.values()),
-        lambda refund: refund_row(refund, view),
-        "refund_no",
-        "order_no",
-        "out_refund_no",
-    )
-    calls = view.newest(
-        reversed(ledger.calls), lambda call: call_row(call, view), "endpoint", "order_no", "fields", "error_code"
-    )
-    deliveries = view.newest(
-        reversed(ledger.deliveries), lambda each: delivery_row(each, view), "body", "url", "answer"
-    )
-    rows = (orders, refunds, calls, deliveries)
-    return "".join(
-        _section(view, title, heads, each) for (title, heads), each in zip(TABLES, rows, strict=True)
-    ) + _pages(view, max(map(len, rows)) == PAGE_SIZE)
-
-
-ORDER_HEADS: Final = ("Order", "Shop order", "Goods", "Amount", "Status", "Next")
-REFUND_HEADS: Final = ("Refund", "Order", "Amount", "Status", "Next")
-CALL_HEADS: Final = ("Time", "Endpoint", "Order", "Answer", "Remarks")
-DELIVERY_HEADS: Final = ("Time", "Order", "Notify URL", "Try", "Answer")
-TABLES: Final = (
-    ("Orders", ORDER_HEADS),
-    ("Refunds", REFUND_HEADS),
-    ("Calls", CALL_HEADS),
-    ("Notifications", DELIVERY_HEADS),
-)
-"""What the overview lists, from top to bottom, each with the heads of its columns."""
-
-
-def _section(view: View, title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    translate = view.translate
-    empty = translate("None found." if view.search else "None on this page." if view.page else "None yet.")
-    table = html.table(map(translate, heads), rows, empty)
-    return html.section(translate(title), table, html.anchor(title))
-
-
-def _pages(view: View, has_more: bool) -> str:
-    found = {"q": view.search} if view.search else {}
-    newer = f'<a href="{view.link(**found, page=view.page - 1)}">{view.translate("Newer")}</a>' if view.page else ""
-    older = f'<a href="{view.link(**found, page=view.page + 1)}">{view.translate("Older")}</a>' if has_more else ""
-    return f'<nav class="pages" aria-label="{view.translate("Pages")}">{newer} {older}</nav>' if newer or older else ""
 
 
 def order_row(order: Order, view: View) -> tuple[str, ...]:
@@ -197,10 +131,80 @@ def order_link(order_no: str, view: View) -> str:
     return f'<a href="{view.link(order=order_no)}">{html.text(order_no, 64)}</a>' if order_no else ""
 
 
-def calls_of(sandbox: SandboxCore, order: Order) -> Iterator[Call]:
-    """The calls that name an order or one of its refunds, oldest first."""
-    refunds = {refund.refund_no for refund in sandbox.ledger.refunds_of(order.order_no)}
-    for call in sandbox.ledger.calls:
-        is_named = order.order_no in {call.order_no, call.fields.get("order_no")}
-        if is_named or call.fields.get("refund_no") in refunds:
-            yield call
+@attrs.frozen
+class Table:
+    """One of the lists: ``row`` makes the cells of an entry of the ledger, below the ``heads`` of the columns."""
+
+    title: str
+    heads: tuple[str, ...]
+    row: Callable[[Any, View], tuple[str, ...]]
+    entries: Callable[[Ledger], Iterable[Any]]
+    """The entries, newest first."""
+    searched: tuple[str, ...]
+    """The attributes of an entry in which a search looks."""
+
+    def rows(self, ledger: Ledger, view: View) -> list[tuple[str, ...]]:
+        """One page of what matches the search."""
+        wanted = view.search.casefold()
+        matching = (
+            entry
+            for entry in self.entries(ledger)
+            if not wanted or any(wanted in str(getattr(entry, name)).casefold() for name in self.searched)
+        )
+        return [self.row(entry, view) for entry in islice(matching, view.page * PAGE_SIZE, (view.page + 1) * PAGE_SIZE)]
+
+
+REFUNDS: Final = Table(
+    "Refunds",
+    ("Refund", "Order", "Amount", "Status", "Next"),
+    refund_row,
+    lambda ledger: reversed(ledger.refunds.values()),
+    ("refund_no", "order_no", "out_refund_no"),
+)
+CALLS: Final = Table(
+    "Calls",
+    ("Time", "Endpoint", "Order", "Answer", "Remarks"),
+    call_row,
+    lambda ledger: reversed(ledger.calls),
+    ("endpoint", "order_no", "fields", "error_code"),
+)
+TABLES: Final = (
+    Table(
+        "Orders",
+        ("Order", "Shop order", "Goods", "Amount", "Status", "Next"),
+        order_row,
+        lambda ledger: reversed(ledger.orders.values()),
+        ("order_no", "out_order_no", "order_name", "status"),
+    ),
+    REFUNDS,
+    CALLS,
+    Table(
+        "Notifications",
+        ("Time", "Order", "Notify URL", "Try", "Answer"),
+        delivery_row,
+        lambda ledger: reversed(ledger.deliveries),
+        ("body", "url", "answer"),
+    ),
+)
+"""What the overview lists, from top to bottom."""
+
+
+def tables(ledger: Ledger, view: View) -> str:
+    """All four tables."""
+    rows = [table.rows(ledger, view) for table in TABLES]
+    sections = "".join(_section(view, table, each) for table, each in zip(TABLES, rows, strict=True))
+    return sections + _pages(view, max(map(len, rows)) == PAGE_SIZE)
+
+
+def _section(view: View, table: Table, rows: list[tuple[str, ...]]) -> str:
+    translate = view.translate
+    empty = translate("None found." if view.search else "None on this page." if view.page else "None yet.")
+    content = html.table(map(translate, table.heads), rows, empty)
+    return html.section(translate(table.title), content, html.anchor(table.title))
+
+
+def _pages(view: View, has_more: bool) -> str:
+    found = {"q": view.search} if view.search else {}
+    newer = f'<a href="{view.link(**found, page=view.page - 1)}">{view.translate("Newer")}</a>' if view.page else ""
+    older = f'<a href="{view.link(**found, page=view.page + 1)}">{view.translate("Older")}</a>' if has_more else ""
+    return f'<nav class="pages" aria-label="{view.translate("Pages")}">{newer} {older}</nav>' if newer or older else ""
