@@ -215,7 +215,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         process gives an order up, end with a ``SessionClosed`` that carries the number to ask about later.
 
         Raises:
-            ConfigurationError: something is under way in another event loop. Nothing was closed: close it there.
+            ConfigurationError: something is under way in another event loop, or no loop of asyncio is running here.
+                Nothing was closed: close it there.
         """
         self._life.prepare_to_close()
         self._life.close()

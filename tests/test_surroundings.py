@@ -74,7 +74,7 @@ def test_a_session_signs_where_md5_is_forbidden_for_security(monkeypatch: pytest
 
 
 def test_under_trio_the_error_shows_that_asyncio_is_needed() -> None:
-    """From ``async with`` and from a call."""
+    """From ``async with``, from a call and from ``aclose``, which closes nothing."""
 
     omipay = open_session(Gateway({}))
 
@@ -84,10 +84,11 @@ def test_under_trio_the_error_shows_that_asyncio_is_needed() -> None:
     async def call() -> None:
         await omipay.query_order("TR1")
 
-    for program in (enter, call):
+    for program in (enter, call, omipay.aclose):
         with pytest.raises(ConfigurationError, match="asyncio"):
             trio.run(program)
-    omipay._life.close()  # never opened: nothing to close
+    assert not omipay.is_closed
+    asyncio.run(omipay.aclose())
 
 
 async def test_nothing_is_read_from_disk_in_the_event_loop_if_zone_and_certificates_are_given(

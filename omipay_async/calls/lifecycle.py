@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        message = "a session needs asyncio, and no event loop of asyncio is running here (trio's is not one)"
+        raise ConfigurationError(message) from None
+
+
 class Usage:
     """Counts what is under way in one event loop. A context manager that may be entered many times at once."""
 
@@ -67,11 +75,7 @@ class Lifecycle:
         """
         if self.closed:
             raise closed()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            message = "a session needs asyncio, and no event loop of asyncio is running here (trio's is not one)"
-            raise ConfigurationError(message) from None
+        loop = _running_loop()
         if self._loop is not loop:
             self._enter_loop(loop)
 
@@ -102,8 +106,10 @@ class Lifecycle:
 
         Raises:
             ConfigurationError: something is under way in another event loop. Only there it can be ended, or waited for.
+                Or no event loop of asyncio is running.
         """
-        if self._loop is None or self.is_here():
+        here = _running_loop()
+        if self._loop is None or self._loop is here:
             return
         self._ensure_unused(self._loop)
         with contextlib.suppress(ConfigurationError):  # that only keeps the session from being used here
