@@ -75,12 +75,14 @@ async def running(
     folder: Path, *command: str, python: str = sys.executable, **environment: str
 ) -> AsyncIterator[Program]:
     """A Python program in ``folder``, with the processes that it starts, for as long as it is needed."""
+    # What it leaves in the temporary folder when it is killed is removed with ``folder``.
+    own = {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "PYTHONIOENCODING": "utf-8", "TMPDIR": str(folder)}
     process = await asyncio.create_subprocess_exec(
         python,
         "-u",
         *command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "PYTHONIOENCODING": "utf-8", **environment},
+        env={**os.environ, **own, **environment},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -138,7 +140,7 @@ async def eventually(look: Callable[[], Any], timeout: float = TIME_LIMIT_S) -> 
 
 @contextlib.asynccontextmanager
 async def time_passes(database: Path) -> AsyncIterator[None]:
-    """Let every order that a sweep is still to ask about be due now, each second again."""
+    """Let every order that a sweep is still to ask about be due now, again each second."""
 
     async def pass_time() -> None:
         while True:

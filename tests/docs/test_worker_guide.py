@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-ORDERS: Final = 200
-PAID: Final = 150
+ORDERS: Final = 100
+PAID: Final = 75
 
 
 @attrs.frozen

@@ -29,6 +29,7 @@ _FORK = multiprocessing.get_context("fork")
 _COPIED: Final = ("omipay_async", "tests", "pyproject.toml", "README.md")
 _HANG: Final = 25  # seconds; no single test needs so long, even on a busy machine
 _SHORT_HANG: Final = 15  # for a test that took a moment without the fault
+_LONG_S: Final = 0.2  # a test that took so long comes after those that did not
 _LIMIT: Final = 400  # seconds for all tests of a mutant
 # What takes long to import, and is not ours.
 _IMPORTED_ONCE: Final = (
@@ -61,8 +62,9 @@ class Verdict:
 class _Plugin:
     """Runs the likeliest and cheapest tests first, and ends the process in which a test hangs."""
 
-    def __init__(self, module: str, report: Path, chosen: Chosen) -> None:
-        self._module, self._report, self._chosen = module, report, chosen
+    def __init__(self, module: str, report: Path, chosen: Chosen, lasted: dict[str, float]) -> None:
+        self._module, self._chosen, self._lasted = module, chosen, lasted
+        self._report, self._began = report.open("ab", buffering=0), 0.0
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if not self._chosen.others_too:
@@ -71,15 +73,19 @@ class _Plugin:
             items[:] = [item for item in items if item.nodeid.partition("[")[0] in functions]
         items.sort(key=self._order)
 
-    def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, float]:
+    def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, bool, float]:
         needs_a_server = "postgres" in item.nodeid or "redis" in item.nodeid
-        seconds = self._chosen.seconds.get(item.nodeid)
-        is_far = self._module.strip("_") not in item.path.stem
-        return needs_a_server, seconds is None, is_far, seconds or 0.0
+        seconds, lasted = self._chosen.seconds.get(item.nodeid), self._lasted.get(item.nodeid, 0.0)
+        is_far = self._module.strip("_")[:4] not in item.path.stem  # test_sweep and test_sweep_failures: of sweeping
+        return needs_a_server, seconds is None, lasted > _LONG_S, is_far, seconds or lasted
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._report.write(f"\t{time.monotonic() - self._began:.3f}\n".encode())
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self._report.write_text(nodeid)
-        seconds = self._chosen.seconds.get(nodeid)
+        self._began = time.monotonic()
+        self._report.write(nodeid.encode())
+        seconds = self._chosen.seconds.get(nodeid, self._lasted.get(nodeid))
         if not self._module:
             signal.alarm(_LIMIT)  # measuring takes its time
         else:
@@ -115,13 +121,14 @@ def verdicts(
         importlib.import_module(name)
     folder.mkdir(mode=0o755)  # PostgreSQL's user must be able to read its data
     waiting, free, running = iter(todo), [_copied(folder / str(job)) for job in range(jobs)], list[_Run]()
+    lasted: dict[str, float] = {}
     following = next(waiting, None)
     try:
         while True:
             while free and following and not (measure and following[0] and any(run.mutant is None for run in running)):
                 mutant, tests = following
                 measured = folder / f"measured-{hash(tuple(tests))}" if measure else None
-                running.append(_started(mutant, tests, free.pop(), measured))
+                running.append(_started(mutant, tests, free.pop(), measured, lasted))
                 following = next(waiting, None)
             if not running:
                 return
@@ -129,10 +136,10 @@ def verdicts(
             for run in [run for run in running if not run.process.is_alive() or run.is_stuck]:
                 running.remove(run)
                 free.append(run.copy)
-                yield _ended(run)
+                yield _ended(run, lasted)
     finally:
         for run in running:
-            _ended(run)
+            _ended(run, lasted)
 
 
 def _copied(copy: Path) -> Path:
@@ -145,14 +152,17 @@ def _copied(copy: Path) -> Path:
     return copy
 
 
-def _started(mutant: Mutant | None, tests: list[str], copy: Path, measured: Path | None) -> _Run:
+def _started(
+    mutant: Mutant | None, tests: list[str], copy: Path, measured: Path | None, lasted: dict[str, float]
+) -> _Run:
     original, tried = "", Chosen()
     if mutant is not None:
         original = (copy / mutant.path).read_text(encoding="utf-8")
         _write(copy / mutant.path, mutant.text)
         tried = chosen(mutant, original, measured)
     (copy / "tmp").mkdir()
-    process = _FORK.Process(target=_tested, args=(copy, tests, mutant, tried, measured))
+    known = {"tried": tried, "measured": measured, "lasted": lasted}
+    process = _FORK.Process(target=_tested, args=(copy, tests, mutant), kwargs=known)
     process.start()
     return _Run(mutant, process, copy, original, time.monotonic())
 
@@ -164,22 +174,33 @@ def _write(path: Path, text: str) -> None:
         compiled.unlink()
 
 
-def _ended(run: _Run) -> Verdict:
-    """End the process and what its tests have left, such as servers."""
+def _ended(run: _Run, lasted: dict[str, float]) -> Verdict:
+    """End the process and what its tests have left, such as servers, and keep how long each test lasted."""
     seconds, code = run.age, run.process.exitcode
     with contextlib.suppress(ProcessLookupError):
         os.killpg(run.process.pid or 0, signal.SIGKILL)
     run.process.join()
     report = run.copy / "last"
-    last = report.read_text() if report.exists() else None
+    ran = [line.partition("\t") for line in report.read_text().splitlines()] if report.exists() else []
     report.unlink(missing_ok=True)
+    for test, _, took in ran:
+        if took:
+            lasted[test] = min(float(took), lasted.get(test, _LIMIT))
     shutil.rmtree(run.copy / "tmp", ignore_errors=True)
     if run.mutant is not None:
         _write(run.copy / run.mutant.path, run.original)
-    return Verdict(run.mutant, code, last, seconds)
+    return Verdict(run.mutant, code, ran[-1][0] if ran else None, seconds)
 
 
-def _tested(copy: Path, tests: list[str], mutant: Mutant | None, tried: Chosen, measured: Path | None) -> None:
+def _tested(
+    copy: Path,
+    tests: list[str],
+    mutant: Mutant | None,
+    *,
+    tried: Chosen,
+    measured: Path | None,
+    lasted: dict[str, float],
+) -> None:
     """Run, in the new process, the tests with the package of the copy."""
     os.setsid()
     os.chdir(copy)
@@ -193,7 +214,7 @@ def _tested(copy: Path, tests: list[str], mutant: Mutant | None, tried: Chosen, 
     os.dup2(output, 1)
     os.dup2(output, 2)
     options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    plugins: list[object] = [_Plugin("" if mutant is None else Path(mutant.path).stem, copy / "last", tried)]
+    plugins: list[object] = [_Plugin("" if mutant is None else Path(mutant.path).stem, copy / "last", tried, lasted)]
     if mutant is None and measured is not None:
         plugins.append(Meter(copy / "omipay_async", measured))
     code = pytest.main([*options, *tests], plugins=plugins)
