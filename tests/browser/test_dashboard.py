@@ -10,6 +10,8 @@ import pytest
 from omipay_async import AsyncOmipay, AuthenticationError, Platform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .browser_env import BrowserEnv
     from .chromium import Browser
 
@@ -32,6 +34,19 @@ def test_orders_appear(browser: Browser, env: BrowserEnv) -> None:
     browser.reads(order_no, "#live")
     browser.reads("T1-000231", "#live")
     browser.reads("MakeQROrder", "#live")
+
+
+def test_the_page_of_an_order_that_a_restarted_sandbox_does_not_know_says_so(
+    browser: Browser, open_env: Callable[..., BrowserEnv]
+) -> None:
+    """It stays open while the sandbox is started again, with an empty ledger."""
+    before = open_env()
+    order_no = qr_order(before, "T-1")
+    browser.open(f"{before.gateway}/?lang=en&order={order_no}")
+    browser.reads("T-1", "#live")
+    open_env()
+    before.do(before.sandbox.customer.pays, order_no)  # so that the page looks at once
+    browser.reads("There is no such order or call.")
 
 
 def test_order_buttons(browser: Browser, env: BrowserEnv) -> None:

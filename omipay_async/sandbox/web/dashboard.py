@@ -43,6 +43,7 @@ async function refresh() {
   if (busy(live)) { setTimeout(refresh, 500); return; }
   const text = await (await fetch(location.href)).text();
   const now = new DOMParser().parseFromString(text, "text/html").querySelector("#live");
+  if (!now) { location.reload(); return; }  // the sandbox was started again, and knows this order or call no more
   const open = [...live.querySelectorAll("details[open] > summary")].map(summary => summary.textContent);
   for (const each of now.querySelectorAll("summary")) each.parentElement.open = open.includes(each.textContent);
   if (!busy(live)) live.replaceWith(now);
