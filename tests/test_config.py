@@ -271,14 +271,6 @@ def test_every_option_accepts_what_the_contract_allows() -> None:
     made(previous_secret_keys=["old", "older"], proxy="http://127.0.0.1:3128")
 
 
-def test_a_session_prints_no_secret() -> None:
-    """Its repr contains merchant, node and state."""
-    omipay = open_session(Gateway({}), m_number="000034", secret_key=KEY, region="CN")
-    assert repr(omipay) == "<AsyncOmipay m_number='000034' node=CN open>"
-    omipay._life.close()  # never opened: nothing to close
-    assert repr(omipay) == "<AsyncOmipay m_number='000034' node=CN closed>"
-
-
 def test_a_session_that_could_not_be_made_causes_no_warning() -> None:
     """There is only the error."""
     with warnings.catch_warnings():

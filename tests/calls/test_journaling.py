@@ -122,6 +122,7 @@ async def test_no_secret_is_written_down(gateway: Gateway, journal: FakeJournal)
     async with gateway.session(journal=journal) as omipay:
         await scan(omipay)
     (request,) = gateway.requests
+    assert journal.steps
     for _, entry in journal.steps:
         for secret in (SECRET_KEY, PAYMENT_CODE, request.params["sign"], request.params["nonce_str"]):
             assert secret not in repr(entry)

@@ -68,7 +68,9 @@ def test_every_translation_has_the_same_values_in_it() -> None:
 
 def test_nothing_is_shown_that_cannot_be_translated() -> None:
     """No English text of the source is printed without being a sentence."""
-    for call in calls(*_SHOWN):
+    shown = list(calls(*_SHOWN))
+    assert shown
+    for call in shown:
         for argument in call.args[:1]:
             assert not isinstance(argument, ast.Constant) or argument.value == "", ast.unparse(call)
             words = ast.unparse(argument) if isinstance(argument, ast.JoinedStr) else ""

@@ -144,7 +144,8 @@ async def time_passes(database: Path) -> AsyncIterator[None]:
 
     async def pass_time() -> None:
         while True:
-            with contextlib.closing(sqlite3.connect(database)) as db:
+            # On a busy machine others may have the database for longer than SQLite waits: it is tried again.
+            with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(database)) as db:
                 db.execute("UPDATE omipay_order SET due_at = made_at WHERE due_at IS NOT NULL")
                 db.commit()
             await asyncio.sleep(1)

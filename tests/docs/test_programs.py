@@ -10,7 +10,7 @@ from omipay_async.sandbox import Fault
 from tests.support.markdown import DOCS, ROOT, save_files
 from tests.support.redis_server import RedisServer
 
-from .programs import eventually, is_missing, needs, running, served
+from .programs import eventually, hurry, is_missing, needs, running, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,7 @@ async def pay_the_first_order(sandbox: Sandbox) -> None:
 async def test_the_first_program(tmp_path: Path) -> None:
     """It makes an order, draws its code, waits, and says that it is paid."""
     save_files(README, tmp_path)
+    hurry(tmp_path / "first.py", ("poll_until_paid(qr)", "poll_until_paid(qr, first_wait=0.2, interval=0.2)"))
     async with served() as (sandbox, environment), running(tmp_path, "first.py", **environment) as program:
         await pay_the_first_order(sandbox)
         await program.until("is PAID")

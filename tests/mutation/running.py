@@ -74,10 +74,10 @@ class _Plugin:
         items.sort(key=self._order)
 
     def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, bool, float]:
-        needs_a_server = "postgres" in item.nodeid or "redis" in item.nodeid
+        needs_a_server = ("postgres" in item.nodeid or "redis" in item.nodeid) and "://" not in item.nodeid
         seconds, lasted = self._chosen.seconds.get(item.nodeid), self._lasted.get(item.nodeid, 0.0)
         is_far = self._module.strip("_")[:4] not in item.path.stem  # test_sweep and test_sweep_failures: of sweeping
-        return needs_a_server, seconds is None, lasted > _LONG_S, is_far, seconds or lasted
+        return seconds is None, is_far, needs_a_server, lasted > _LONG_S, seconds or lasted
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self._report.write(f"\t{time.monotonic() - self._began:.3f}\n".encode())

@@ -133,7 +133,9 @@ async def test_what_is_written_of_one_order_looks_at_no_other(books: Books) -> N
         "release": lambda: books.release(KEY, "me"),
     }
     for name, ask in once.items():
-        for statement, parameters in await statements_of(books, ask):
+        statements = await statements_of(books, ask)
+        assert statements, name
+        for statement, parameters in statements:
             assert "ix_omipay_order_due" not in await plan_of(books, statement, parameters), name
 
 

@@ -77,7 +77,8 @@ class PostgresServer:
         if self._process is not None and self._process.poll() is None:
             return
         options = {"fsync": "off", "unix_socket_directories": str(self._data), "listen_addresses": "127.0.0.1"}
-        options |= {"port": str(self.port), "max_connections": "60", "shared_buffers": "16MB", **settings}
+        options |= {"port": str(self.port), "max_connections": "60", "shared_buffers": "16MB"}
+        options |= {"dynamic_shared_memory_type": "mmap", **settings}  # beside the data, which is removed
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         command = [str(self._binaries / "postgres"), "-D", str(self._data), *flags]
         log = (self._data / "server.log").open("ab")
