@@ -7,6 +7,7 @@ caller may conclude about the money. A failure is a value until the call ends; o
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -24,6 +25,7 @@ from omipay_async.transport.pool import Priority
 
 from . import outcomes, retries
 from .call_state import CallState
+from .observer import log_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,12 +104,16 @@ class CallExecutor:
             raise
 
     # The hook and the clock are the user's. Even if one of them raises what must not be caught, such as
-    # KeyboardInterrupt, the end of the call is written down.
+    # KeyboardInterrupt, the end of the call is written down. What may be caught does not replace the call's own result.
 
     async def _report_end(self, call: CallState, result: Any | OmipayError) -> None:
         error, reply = (result, None) if isinstance(result, OmipayError) else (None, result)
         try:
             self.observer.call_ended(call, error, reply)
+        except BaseException as failure:
+            if not isinstance(failure, Exception):
+                raise
+            log_call(logging.ERROR, call.request, "its end could not be reported", exc_info=failure)
         finally:
             if self.journal is not None:
                 await self.journal.close(call, error, reply)

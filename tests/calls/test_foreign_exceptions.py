@@ -155,3 +155,23 @@ async def test_an_error_of_ours_from_a_clock_does_not_hide_a_charge_that_was_sen
             await make_refund(omipay)
         monkeypatch.undo()
     assert journal.last.outcome is JournalOutcome.UNKNOWN
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), ConfigurationError("the time server has no address")])
+async def test_what_fails_once_a_charge_has_ended_does_not_replace_its_result(
+    gateway: Gateway, clock: ManualClock, journal: FakeJournal, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """The event of the call is lost, which is logged. An error of ours could say that no money moved."""
+
+    def fails_once() -> float:
+        monkeypatch.undo()
+        raise failure
+
+    def break_the_clock(event: Event) -> None:
+        if event.name == "attempt":
+            monkeypatch.setattr(clock, "monotonic", fails_once)
+
+    async with gateway.session(journal=journal, on_event=break_the_clock) as omipay:
+        receipt = await make_refund(omipay)
+    assert receipt.refund_no == journal.last.refund_no
+    assert journal.last.outcome is JournalOutcome.DONE
