@@ -196,6 +196,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "Orders without a notify_url can be paid too, but no notification is sent.": (
             "没有 notify_url 的订单照样可以支付，但不会通知任何人。"
         ),
+        "A program on another machine needs TLS or a tunnel (ssh -L) to the sandbox: it speaks plain http to its own "
+        "machine only.": "其他机器上的程序需要通过 TLS 或隧道（ssh -L）访问沙箱：明文 http 只能用于本机。",
         "With these in another terminal:": "在另一个终端设置上述变量后：",
         "then press Pay in the browser": "然后在浏览器中按“支付”",
         "--host {} lets other machines in, and the sandbox has no password: add --allow-remote if you want this": (

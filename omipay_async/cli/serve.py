@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from omipay_async.config import is_loopback
 from omipay_async.errors import ConfigurationError, InvalidRequest
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .runner import Run
+
+_ELSEWHERE: Final = sentence(
+    "A program on another machine needs TLS or a tunnel (ssh -L) to the sandbox: it speaks plain http to its own "
+    "machine only."
+)
 
 
 def serve(
@@ -54,7 +59,8 @@ def serve(
 
     async def until_interrupted() -> None:
         async with sandbox, sandbox.serve(host, port, allow_remote=allow_remote) as base_url:
-            _announce(run, base_url, sandbox.merchant.m_number, None if use_env_credentials else TOY_SECRET_KEY)
+            key = None if use_env_credentials else TOY_SECRET_KEY
+            _announce(run, base_url, sandbox.merchant.m_number, key, allow_remote=allow_remote)
             await asyncio.get_running_loop().create_future()
 
     try:
@@ -95,7 +101,7 @@ def _warnings_shown() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _announce(run: Run, base_url: str, m_number: str, key: str | None) -> None:
+def _announce(run: Run, base_url: str, m_number: str, key: str | None, *, allow_remote: bool) -> None:
     """Print how to use the sandbox. ``key`` is the test merchant's; None: the environment's, which is not shown."""
     dashboard = base_url.removesuffix("/omipay/api") + "/"
     document = {"base_url": base_url, "dashboard": dashboard, "m_number": m_number, "secret_key": key}
@@ -119,6 +125,7 @@ def _announce(run: Run, base_url: str, m_number: str, key: str | None) -> None:
             "there."
         ),
         sentence("Orders without a notify_url can be paid too, but no notification is sent."),
+        *([_ELSEWHERE] if allow_remote else []),
         "",
         sentence("With these in another terminal:"),
         "  omipay doctor",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket
 from typing import TYPE_CHECKING, Any
@@ -49,11 +50,21 @@ async def serve(
         # Neither serve() nor run(): the program that embeds us keeps its signals.
         await server.startup(sockets=[listener])
         try:
-            name = f"[{host}]" if ":" in host else host
+            reached = _reached_at(host)
+            name = f"[{reached}]" if ":" in reached else reached
             yield f"http://{name}:{listener.getsockname()[1]}{API}"
         finally:
             before_shutdown()
             await server.shutdown(sockets=[listener])
+
+
+def _reached_at(host: str) -> str:
+    """Where a client on this machine reaches what listens on ``host``, which may stand for all addresses it has."""
+    with contextlib.suppress(ValueError):  # a name
+        address = ipaddress.ip_address(host)
+        if address.is_unspecified:
+            return "127.0.0.1" if address.version == 4 else "::1"
+    return host
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -98,10 +98,11 @@ def test_other_machines_are_let_in_only_on_purpose(cli: Cli, host: str) -> None:
 
 
 def test_other_machines_can_be_let_in(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --allow-remote it listens on any address."""
+    """With --allow-remote it listens on any address. What it prints to export is one that a session accepts."""
     printed = interrupting(monkeypatch)
     assert cli("sandbox", "--host", "0.0.0.0", "--port", "0", "--allow-remote").code == 130
-    assert "http://0.0.0.0:" in printed.getvalue()
+    assert "export OMIPAY_BASE_URL=http://127.0.0.1:" in printed.getvalue()
+    assert "A program on another machine needs TLS or a tunnel" in printed.getvalue()
 
 
 def test_a_port_that_is_taken_is_bad_input(cli: Cli) -> None:
