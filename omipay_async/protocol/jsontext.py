@@ -82,7 +82,9 @@ _JSON: Final = json.JSONDecoder(  # made once: json.loads(parse_float=...) would
     object_pairs_hook=fields_of,
     strict=False,  # it accepts control characters
 )
-_GBK: Final = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?(?:gbk|gb2312|gb18030|cp936|x-gbk)\b", re.IGNORECASE)
+_GBK_NAMES: Final = r"(?:x-|cs)?gbk|(?:cs)?gb_?2312(?:-80)?|gb-?18030|(?:cp|ms|windows-)936|euc-cn"
+"""Its names, those of its part GB 2312 and of its successor, as IANA, Java and Windows have them."""
+_GBK: Final = re.compile(rf"charset\s{{0,9}}=\s{{0,9}}[\"']?(?:{_GBK_NAMES})\b", re.IGNORECASE)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 

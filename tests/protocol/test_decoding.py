@@ -323,7 +323,9 @@ def test_lone_surrogates_become_replacement_characters(body: bytes) -> None:
     assert read("MakeQROrder", whole).raw["x"] == ["\U0001f600", {"\ufffd": "\ufffd"}]
 
 
-@pytest.mark.parametrize("declared", ["GBK", "gb2312", "GB18030", '"gbk"'])
+@pytest.mark.parametrize(
+    "declared", ["GBK", "gb2312", "GB18030", '"gbk"', "GB_2312-80", "MS936", "windows-936", "EUC-CN"]
+)
 def test_gbk_is_read_where_it_is_declared(declared: str) -> None:
     """And only if the bytes are not UTF-8, and are GBK."""
     content_type = f"application/json; charset={declared}"
