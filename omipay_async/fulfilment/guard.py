@@ -81,16 +81,9 @@ class OnceGuard:
             # Also by another session, which would wait for the claim of this one.
             raise _asked_by_itself(order.order_no)
         deadline = None if wait_timeout is None else self._clock.monotonic() + wait_timeout
-        while (run := self._under_way(key)) is not None:
-            if any(run.waits_for(own) for own in within()):
-                raise _asked_by_itself(order.order_no)
-            if deadline is not None and run.waiting >= _MOST_WAITING:
-                raise StillRunning(run.progress)
-            await run.wait_until(deadline)
-            if not run.task.done():
-                raise StillRunning(run.progress)
-            if run.succeeded:
-                return False
+        if await self._another_run_succeeds(key, order.order_no, deadline):
+            return False
+        # No await from here until the new run is in ``_runs``: no other caller begins one meanwhile.
         if self._closed:
             raise session_closed(order.order_no)
         lease = Lease(self._backend, self._clock, key, order.order_no, self._unsettled)
@@ -99,6 +92,20 @@ class OnceGuard:
         self._runs[key] = run
         run.task.add_done_callback(lambda _: self._ended(key, run))
         return await run.result()
+
+    async def _another_run_succeeds(self, key: str, order_no: str, deadline: float | None) -> bool:
+        """Wait while runs of the order are under way, one after the other. False: the caller may begin the next one."""
+        while (run := self._under_way(key)) is not None:
+            if any(run.waits_for(own) for own in within()):
+                raise _asked_by_itself(order_no)
+            if deadline is not None and run.waiting >= _MOST_WAITING:
+                raise StillRunning(run.progress)
+            await run.wait_until(deadline)
+            if not run.task.done():
+                raise StillRunning(run.progress)
+            if run.succeeded:
+                return True
+        return False
 
     def close(self) -> None:
         """Let no run begin any more, and end those that wait for another process, because the session was closed."""

@@ -113,7 +113,7 @@ class Attempt:
             SentAlreadyError: it is a money call that was sent before.
             TooLateError: the attempt has ended.
         """
-        self._ensure_first()
+        self._ensure_sendable()
         if self.progress is Progress.SENT:
             return
         self.progress = Progress.CONNECTING
@@ -126,7 +126,7 @@ class Attempt:
             SentAlreadyError: it is a money call that was sent before.
             TooLateError: it is a money call, and its time to be sent is over; or the attempt has ended.
         """
-        self._ensure_first()
+        self._ensure_sendable()
         if self.progress is Progress.CONNECTING:
             self.scope.expire_in(self.until - self.clock.monotonic())
         if self.is_too_late:  # as late as possible: the process may be stopped at any moment
@@ -140,7 +140,7 @@ class Attempt:
         """
         self._has_ended = True
 
-    def _ensure_first(self) -> None:
+    def _ensure_sendable(self) -> None:
         if self.moves_money and self.progress is Progress.SENT:
             raise SentAlreadyError("a transport tried to send it once more")
         if self._has_ended:

@@ -60,21 +60,24 @@ class Network:
                 connection.abort()
                 connection = None
         if connection is None:
-            attempt.connection = None
-            attempt.begin_connecting()
-            connection = await self.connect(attempt.node.base_url, address)
-            attempt.connection = connection
-            attempt.sign()  # again, if connecting took long
-            if await connection.has_spoken():
-                raise httpx.ConnectError("the server sent something before the request")
+            connection = await self._new_connection(attempt, address)
         # No await from here to the write: what was found out about the connection is still true.
         attempt.scope.watch(connection.count_received)
         try:
             attempt.begin_sending()
         except BaseException:
-            connection.abort()
+            connection.abort()  # nobody else does, if the attempt has ended
             raise
         return await connection.send(method, attempt.target(address.raw_path), headers)
+
+    async def _new_connection(self, attempt: Attempt, address: httpx.URL) -> Connection:
+        attempt.connection = None
+        attempt.begin_connecting()
+        connection = attempt.connection = await self.connect(attempt.node.base_url, address)
+        attempt.sign()  # again, if connecting took long
+        if await connection.has_spoken():
+            raise httpx.ConnectError("the server sent something before the request")
+        return connection
 
     async def connect(self, base_url: str, url: httpx.URL) -> Connection:
         """Open a new connection to the server of ``url``.

@@ -169,6 +169,6 @@ class _Signed(httpx.AsyncBaseTransport):
             raise
 
     def note_failure(self) -> None:
-        """Note what is known of the request if the client fails: with an error of what has patched it, perhaps."""
+        """Note whether the request may have arrived: the client failed, perhaps by an error of what patched it."""
         if self._may_have_arrived and self._attempt.progress is Progress.HANDED_OVER:
             self._attempt.progress = Progress.SENT
