@@ -17,7 +17,7 @@ except ImportError as error:
     raise ImportError(message) from error
 
 from .asgi.bodies import BodyCutOff, answer
-from .asgi.common import is_session, may_find_session, name_taken, resolve_session, with_argument
+from .asgi.common import name_taken, resolve_session, session_finder
 from .errors import ConfigurationError
 from .fulfilment.handlers import checked_handler
 from .session import AsyncOmipay
@@ -106,12 +106,8 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
 def _finder(omipay: Any) -> Callable[[web.Request], Any]:
     if isinstance(omipay, web.AppKey):
         return lambda request: _kept(request, omipay)
-    if is_session(omipay):
-        return lambda _: omipay
-    if not may_find_session(omipay):
-        message = "omipay must be a session, its AppKey, or a function that returns the open session for a request"
-        raise ConfigurationError(message)
-    return with_argument(omipay)
+    what = "must be a session, its AppKey, or a function that returns the open session for a request"
+    return session_finder("omipay", omipay, what)
 
 
 def _kept(request: web.Request, key: web.AppKey[AsyncOmipay]) -> AsyncOmipay:

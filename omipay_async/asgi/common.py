@@ -32,7 +32,20 @@ def may_find_session(given: object) -> bool:
     return callable(given) and not isinstance(given, type) and not opens
 
 
-def with_argument(function: Callable[..., Any]) -> Callable[[Any], Any]:
+def session_finder(name: str, given: Any, what: str) -> Callable[[Any], Any]:
+    """What returns the session for a scope or a request; ``given`` is the session, or a function that returns it.
+
+    Raises:
+        ConfigurationError: ``given``, the argument ``name``, is neither; ``what`` says what it must be.
+    """
+    if is_session(given):
+        return lambda _: given
+    if not may_find_session(given):
+        reject(name, what)
+    return _with_argument(given)
+
+
+def _with_argument(function: Callable[..., Any]) -> Callable[[Any], Any]:
     """``function``, to be called with a scope or a request, also if it takes no argument."""
     try:
         takes = signature(function)

@@ -8,7 +8,7 @@ from omipay_async.errors import ConfigurationError
 from omipay_async.fulfilment.handlers import checked_handler
 
 from .bodies import BODY_TIMEOUT_S, BodyCutOff, answer
-from .common import is_session, may_find_session, resolve_session, with_argument
+from .common import resolve_session, session_finder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -48,7 +48,8 @@ class NotificationApp:
         body_timeout: float = BODY_TIMEOUT_S,
     ) -> None:
         self._handler = checked_handler(handler, "order")
-        self._getter = _getter(omipay_or_getter)
+        what = "must be a session, or a function that returns the one that is open"
+        self._getter = session_finder("omipay_or_getter", omipay_or_getter, what)
         self._body_timeout = body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,15 +105,6 @@ async def _respond(scope: Scope, send: Send, status: int, body: bytes, headers: 
     lines = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-def _getter(omipay: Any) -> Callable[[Scope], Any]:
-    if is_session(omipay):
-        return lambda _: omipay
-    if not may_find_session(omipay):
-        message = "omipay_or_getter must be a session, or a function that returns the one that is open"
-        raise ConfigurationError(message)
-    return with_argument(omipay)
 
 
 def omipay_getter(name: str = "omipay") -> Callable[[Mapping[str, Any]], AsyncOmipay]:
