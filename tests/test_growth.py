@@ -14,9 +14,10 @@ import httpx
 import pytest
 
 import omipay_async
-from omipay_async import AsyncOmipay, MemoryBackend, OmipayError, Order, RetryPolicy, redis
+from omipay_async import AsyncOmipay, MemoryBackend, OmipayError, Order, RetryPolicy
 from omipay_async.fulfilment import backends, confirmations, guard, leases, receiver
 from omipay_async.protocol import notifications, reply
+from omipay_async.redis import clients
 from omipay_async.sandbox import Sandbox, ledger, live, validation
 from omipay_async.sandbox.access import MAX_BODY_BYTES
 from omipay_async.sandbox.web import dashboard
@@ -63,7 +64,10 @@ ROWS: Final[dict[str, tuple[tuple[float, ...], str]]] = {
         (backends.DEFAULT_KEEP.days,),
         "test_growth.py::test_a_memory_backend_forgets_what_is_older_than_keep",
     ),
-    "`RedisBackend`": ((redis._CONNECTIONS,), "fulfilment/test_redis.py::test_leases_and_records_expire_by_themselves"),
+    "`RedisBackend`": (
+        (clients._CONNECTIONS,),
+        "fulfilment/test_redis.py::test_leases_and_records_expire_by_themselves",
+    ),
     "books": (
         (sweeping._MOST_SWEEPS, 2 * sweeping._WORKERS),
         "sql/test_worker.py::test_a_worker_whose_handlers_all_hang_does_not_grow",

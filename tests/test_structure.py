@@ -66,7 +66,7 @@ THIRD_PARTY = {
         "sandbox.notifier late",
     },
     "cattrs": {"protocol.conversion late"},
-    "redis": {"redis late"},
+    "redis": {"redis.backend late", "redis.clients late"},
     "sqlalchemy": {
         f"sql.{name}"
         for name in (

@@ -16,14 +16,13 @@ import pytest
 import redis
 import redis.asyncio
 
-from omipay_async import redis as backend_module
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, NoteKeeper, Step
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.models import Order
-from omipay_async.redis import RedisBackend
+from omipay_async.redis import RedisBackend, backend as backend_module
 from tests.support.redis_server import RedisServer, free_port
 
 if TYPE_CHECKING:
@@ -268,7 +267,7 @@ async def test_a_redis_that_hangs_is_a_backend_error(fragile: RedisServer, monke
         backends = [ours, RedisBackend(client)]
         for backend in backends:
             await backend.claim(KEY, "me")
-        monkeypatch.setattr(backend_module, "_ANSWER_S", 0.05)
+        monkeypatch.setattr(backend_module, "ANSWER_S", 0.05)
         fragile.freeze()
         for backend in backends:
             errors = await call_every_method(backend)

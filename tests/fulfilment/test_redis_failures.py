@@ -14,12 +14,11 @@ import redis
 import redis.asyncio
 import redis.sentinel
 
-from omipay_async import redis as backend_module
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.leases import Lease, Unsettled
-from omipay_async.redis import RedisBackend
+from omipay_async.redis import RedisBackend, backend as backend_module, failures
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.untyped import untyped
 
@@ -254,7 +253,7 @@ def test_the_words_of_windows_say_why_redis_cannot_be_reached() -> None:
     vars(refused)["winerror"] = 1225
     failed = redis.exceptions.ConnectionError("Error 22 connecting to db.internal:6379")
     failed.__cause__ = refused
-    assert backend_module._system_reason(failed) == "The remote computer refused the network connection"
+    assert failures._system_reason(failed) == "The remote computer refused the network connection"
 
 
 async def test_the_error_says_that_tls_failed() -> None:

@@ -90,7 +90,7 @@ _LONG: Final = (
     "tests/fulfilment/test_guard_interleavings.py::test_the_handler_is_guarded_wherever_one_thing_goes_wrong[crowd]",
     "tests/fulfilment/test_guard_interleavings.py::test_the_handler_is_guarded_wherever_one_thing_goes_wrong[long]",
     "tests/fulfilment/test_processes.py",
-    "tests/fulfilment/test_redis",  # of omipay_async/redis.py
+    "tests/fulfilment/test_redis",  # of omipay_async/redis
     "tests/polling/test_polling_many.py::test_ten_thousand_polls",
     "tests/protocol/test_fuzz.py",
     "tests/sql/test_kill.py",

@@ -1,30 +1,21 @@
-"""The backend for several processes: claims, records and wake-ups in Redis (extra ``redis``).
-
-There is one key per order. A key that does not exist means FREE, the value ``done`` means DONE and ``:owner`` means
-HELD; Redis itself lets keys expire. Each request is one Lua script, so it is atomic, and it may be repeated, so that a
-lost answer does no harm. Wake-ups are published on one channel per prefix.
-
-A Redis that loses data (restarted without persistence, failed over to a replica that lags, evicting keys under memory
-pressure) loses records of success too, and the handler may run again: give it persistence and the policy
-``noeviction``, and let each handler be one transaction that does no harm when it is repeated.
-"""
+"""``RedisBackend``, the class that users hold: its requests, and the listener for wake-ups."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import socket
-import ssl
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
-from .errors import BackendError, ConfigurationError
-from .events import logger
-from .fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim
-from .protocol import options
-from .text import plain_text
-from .transport.cancellation import caller_was_cancelled
+from omipay_async.errors import BackendError, ConfigurationError
+from omipay_async.events import logger
+from omipay_async.fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim
+from omipay_async.protocol import options
+from omipay_async.text import plain_text
+from omipay_async.transport.cancellation import caller_was_cancelled
+
+from .clients import ANSWER_S, checked_client, client_from_url
+from .failures import reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -60,12 +51,8 @@ _RECORDED: Final = {"1": True, "0": False}
 _RELEASED: Final = {"1": None}
 """What each script answers, and what that means. Any other answer proves nothing: a proxy may give it."""
 
-_ANSWER_S: Final = 5.0
-"""How long a request may take, with connecting and all repeats."""
 _POLICY_S: Final = 1.0
 """How long a claim may wait for the answer from which a warning follows."""
-_CONNECT_S: Final = 2.0
-_CONNECTIONS: Final = 50
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 5.0
 _PING_AFTER_S: Final = 10.0
@@ -110,7 +97,7 @@ class RedisBackend:
             raise ConfigurationError(message) from error
         self._closing_errors = (exceptions.RedisError, OSError)
         self._url = url_or_client if isinstance(url_or_client, str) else None
-        self._client = _client_from_url(self._url) if self._url is not None else _checked_client(url_or_client)
+        self._client = client_from_url(self._url) if self._url is not None else checked_client(url_or_client)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._was_asked_for_policy = False
 
@@ -214,30 +201,26 @@ class RedisBackend:
         if self._loop is None:
             self._loop = loop
         elif self._url is not None and self._loop is not loop:
-            self._client, self._loop = _client_from_url(self._url), loop
+            self._client, self._loop = client_from_url(self._url), loop
         return self._client
 
     @contextlib.asynccontextmanager
     async def _request(self, seconds: float | None = None) -> AsyncIterator[Redis]:
         """The client, for a request that has ``seconds``, by default five. What it raises is a ``BackendError``."""
         try:
-            async with asyncio.timeout(_ANSWER_S if seconds is None else seconds):
+            async with asyncio.timeout(ANSWER_S if seconds is None else seconds):
                 yield self._redis()
         except Exception as error:  # noqa: BLE001 - RedisCluster, and a loop that is closed, raise others than Redis'
             message = f"a request to redis failed: {self._reason(error)}"
             raise BackendError(message) from None
 
     def _reason(self, error: BaseException) -> str:
-        """Why something failed, in this module's own words, because a server's error message may contain passwords."""
-        kind = type(error).__name__
         if isinstance(error, RuntimeError) and self._loop is not asyncio.get_running_loop():
             return (
-                f"{kind}: this client was first used in another event loop, and its connections belong to that loop; "
-                "give RedisBackend a URL, or make a client and a backend for each event loop"
+                f"{type(error).__name__}: this client was first used in another event loop, and its connections belong "
+                "to that loop; give RedisBackend a URL, or make a client and a backend for each event loop"
             )
-        text = f"{kind} {error}"
-        meaning = next((meaning for words, meaning in _REFUSALS.items() if words in text), _system_reason(error))
-        return kind if meaning is None else f"{kind}: {meaning}"
+        return reason(error)
 
     # -- listening --------------------------------------------------------------------------------------------------
 
@@ -264,7 +247,7 @@ class RedisBackend:
     async def _listen_once(self, on_wake: Callable[[str], object], attempted: asyncio.Event) -> NoReturn:
         """Listen until the connection fails, or this is cancelled. Raises what it failed with."""
         async with self._redis().pubsub() as pubsub:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(ANSWER_S):
                 await pubsub.subscribe(self._channel)
             while not caller_was_cancelled():  # redis may swallow that, by the asyncio.wait_for of Python 3.11
                 message = await _next_message(pubsub)
@@ -292,106 +275,6 @@ async def _read(pubsub: PubSub) -> dict[str, Any] | None:
     return message
 
 
-_REFUSALS: Final = {
-    "unknown command": "it does not have a command that is needed (EVAL)",
-    "unsupported command": "it does not have a command that is needed (EVAL)",
-    "NOAUTH": "it needs a user and a password",
-    "Authentication required": "it needs a user and a password",
-    "already authenticated": "it needs a user and a password",
-    "WRONGPASS": "the user or the password is wrong",
-    "invalid username-password": "the user or the password is wrong",
-    "invalid password": "the user or the password is wrong",
-    "no password is set": "a password is given, but it has none",
-    "without any password configured": "a password is given, but it has none",
-    "NOPERM": "this user may not run a command that is needed",
-    "NoPermissionError": "this user may not run a command that is needed",
-    "no permissions": "this user may not run a command that is needed",
-    "user executing the script": "this user may not run a command that is needed",
-    "ReadOnlyError": "it is a replica, which does not accept writes",
-    "read only": "it is a replica, which does not accept writes",
-    "MasterDownError": "it is a replica that has lost its primary",
-    "BusyLoadingError": "it has just started, and is still reading its data",
-    "FAILOVER": "another server is taking its place",
-    "previous master": "another server is taking its place",
-    "MasterNotFoundError": "Sentinel names no server that accepts writes",
-    "MovedError": "it is one node of a cluster: give a RedisCluster",
-    "AskError": "it is one node of a cluster: give a RedisCluster",
-    "SELECT is not allowed in cluster mode": "it is one node of a cluster: give a RedisCluster",
-    "ClusterDownError": "its cluster is down",
-    "TryAgainError": "its cluster is moving this key to another node",
-    "OOM": "its memory is full",
-    "maxmemory": "its memory is full",
-    "MISCONF": "it cannot save to its disk, and does not accept writes",
-    "WRONGTYPE": "another program keeps something else under this key, so use a prefix of your own",
-    "NOREPLICAS": "too few of its replicas are connected",
-    "DB index": "it does not have a database of this number",
-    "max number of clients": "it has too many clients already",
-    "protected mode": "it accepts only programs of its own machine (protected mode)",
-    "running a script": "it is busy with a script",
-    "UNKILLABLE": "it is busy with a script",
-}
-"""Names of errors of redis, and words in a server's error messages, and their meaning. The messages themselves may
-contain passwords."""
-
-
-def _system_reason(error: BaseException | None) -> str | None:
-    """Why the system could not connect, in the system's words: those of redis and of asyncio contain the address.
-
-    Windows' own do not, and are needed: its ``errno`` of a refused connection means an invalid argument.
-    """
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return f"TLS failed, {error.reason}"
-        if isinstance(error, OSError) and error.errno is not None:
-            own_words = isinstance(error, socket.gaierror) or getattr(error, "winerror", None)
-            return str(error.strerror) if own_words else os.strerror(error.errno)
-        error = error.__cause__ or error.__context__
-    return None
-
-
 def _as_text(data: object) -> str:
     # Bytes that are not UTF-8 are not ours: another program may publish on this channel, or write under this key.
     return data.decode(errors="replace") if isinstance(data, bytes) else str(data)
-
-
-def _client_from_url(url: str) -> Redis:
-    """A client with bounded connections, timeouts and repeats."""
-    from redis.asyncio import BlockingConnectionPool, Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import ExponentialBackoff
-    from redis.exceptions import RedisError
-
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=_CONNECTIONS,
-            timeout=_ANSWER_S,
-            socket_timeout=_ANSWER_S,
-            socket_connect_timeout=_CONNECT_S,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
-        )
-        pool.connection_class(**pool.connection_kwargs)  # not connected; it rejects parameters that redis does not have
-    except (ValueError, TypeError, AttributeError, RedisError):
-        message = (
-            "url_or_client: not a URL that redis accepts, or one with a parameter that it does not have "
-            "(it is not shown, since it may contain a password)"
-        )
-        raise ConfigurationError(message) from None
-    return Redis.from_pool(pool)
-
-
-def _checked_client(client: object) -> Redis:
-    """The user's own client, if its calls are awaited and it can publish and subscribe."""
-    from redis import Redis as SyncRedis
-    from redis.cluster import RedisCluster as SyncCluster
-
-    kind = f"{type(client).__module__}.{type(client).__name__}"
-    if isinstance(client, SyncRedis | SyncCluster) or not hasattr(client, "eval"):
-        message = f"url_or_client must be a URL or a redis.asyncio client, not {kind}"
-        raise ConfigurationError(message)
-    if not hasattr(client, "pubsub"):
-        message = (
-            f"url_or_client: {kind} has no pubsub(), which wake-ups need; RedisCluster has it in redis 8 and later"
-        )
-        raise ConfigurationError(message)
-    return cast("Redis", client)

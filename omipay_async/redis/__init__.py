@@ -1,0 +1,17 @@
+"""The backend for several processes: claims, records and wake-ups in Redis (extra ``redis``).
+
+There is one key per order. A key that does not exist means FREE, the value ``done`` means DONE and ``:owner`` means
+HELD; Redis itself lets keys expire. Each request is one Lua script, so it is atomic, and it may be repeated, so that a
+lost answer does no harm. Wake-ups are published on one channel per prefix.
+
+A Redis that loses data (restarted without persistence, failed over to a replica that lags, evicting keys under memory
+pressure) loses records of success too, and the handler may run again: give it persistence and the policy
+``noeviction``, and let each handler be one transaction that does no harm when it is repeated.
+
+``backend`` has the class. ``clients`` makes its client of a URL, or checks one of the user's, and ``failures`` says why
+a request failed.
+"""
+
+from .backend import RedisBackend
+
+__all__ = ["RedisBackend"]
