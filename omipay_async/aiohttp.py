@@ -47,6 +47,8 @@ def session_context(
     """
     if not isinstance(key, web.AppKey):
         raise ConfigurationError("key must be an aiohttp.web.AppKey")
+    if isinstance(factory, web.Application):
+        raise ConfigurationError("session_context takes a factory: write session_context(AsyncOmipay.from_env)")
 
     async def context(app: web.Application) -> AsyncIterator[None]:
         kept = app.get(key)

@@ -174,3 +174,10 @@ def test_what_is_neither_session_nor_key_is_rejected_when_the_app_is_made(wrong:
     """The error does not wait for the first notification."""
     with pytest.raises(ConfigurationError, match="omipay"):
         notification_handler(wrong, handler)
+
+
+def test_a_context_without_its_factory_says_how_it_is_written() -> None:
+    """aiohttp calls it with the application."""
+    context: Any = session_context
+    with pytest.raises(ConfigurationError, match=r"write session_context\(AsyncOmipay\.from_env\)"):
+        context(web.Application())

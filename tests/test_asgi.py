@@ -284,6 +284,13 @@ async def test_a_session_that_cannot_be_made_fails_the_start() -> None:
     assert (server.said, server.failure) == (["lifespan.startup.failed"], "OMIPAY_M_NUMBER is not set")
 
 
+def test_a_handler_in_place_of_a_route_s_app_is_refused(handler: Handler) -> None:
+    """Otherwise the first notification would find out."""
+    for wrong in (handler, None):
+        with pytest.raises(ConfigurationError, match=r"^routes\['/n'\] must be .* such as notification_app\("):
+            session_app(App(), untyped(Session), {"/n": untyped(wrong)})
+
+
 async def test_a_second_session_under_one_name_is_refused_at_the_start(session: Any) -> None:
     """It would replace the other merchant's; under another name both exist."""
     inner = session_app(App(), untyped(Session), name="omipay")

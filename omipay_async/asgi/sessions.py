@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from omipay_async.events import logger
+from omipay_async.fulfilment.handlers import call_error
 from omipay_async.protocol.options import reject
 
 from .common import checked_name, name_taken, resolve_session
@@ -151,8 +152,8 @@ def _checked_routes(routes: object) -> dict[str, ASGIApp]:
     for path, app in routes.items():
         if not isinstance(path, str) or not path.startswith("/"):
             reject("routes", "must have paths as keys, each with a slash at its beginning")
-        if not callable(app):
-            reject(f"routes[{path!r}]", "must be an ASGI app")
+        if not callable(app) or call_error(app, ("scope", "receive", "send")) is not None:
+            reject(f"routes[{path!r}]", "must be an ASGI app, such as notification_app(get_omipay, handler)")
     return {_without_slash(path): app for path, app in routes.items()}
 
 

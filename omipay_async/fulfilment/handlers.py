@@ -26,8 +26,8 @@ def checked_handler(value: T, *takes: str) -> T:
     """
     if not callable(value):
         reject("handler", "must be an async function that takes the order")
-    if takes and (why := _refusal(value, takes)) is not None:
-        for_books = takes == ("order",) and _refusal(value, (*takes, "connection")) is None
+    if takes and (why := call_error(value, takes)) is not None:
+        for_books = takes == ("order",) and call_error(value, (*takes, "connection")) is None
         remedy = ", which books.transactional(handler) gives it" if for_books else ""
         reject("handler", f"cannot be called as handler({', '.join(takes)}): {why}{remedy}")
     if _returns_nothing(value):
@@ -44,7 +44,7 @@ def _returns_nothing(function: object) -> bool:
     return returns is None or (isinstance(returns, str) and returns == "None")
 
 
-def _refusal(function: Callable[..., object], arguments: Sequence[str]) -> str | None:
+def call_error(function: Callable[..., object], arguments: Sequence[str]) -> str | None:
     """Why ``function`` cannot be called with so many arguments; None if it can, or does not say what it takes."""
     if type(function) is not function.__class__:
         return None  # it poses as what it wraps (wrapt), and may add arguments to those that it takes
