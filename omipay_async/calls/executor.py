@@ -97,14 +97,14 @@ class CallExecutor:
                 return await self._until_answered(call)
         except BaseException as error:
             if isinstance(error, Exception) and call.moves_money and call.may_have_arrived:
-                return outcomes.unknown(call.request, error)  # such as of a clock, or MemoryError
+                return outcomes.unknown(call.request, error)  # a clock's, or a MemoryError
             if isinstance(error, OmipayError):  # of the set-up or of a nonce
                 return outcomes.for_caller(call.request, error)
             self._report_interruption(call, error)
             raise
 
-    # The hook and the clock are the user's. Even if one of them raises what must not be caught, such as
-    # KeyboardInterrupt, the end of the call is written down. What may be caught does not replace the call's own result.
+    # The hook and the clock are the user's. What they raise does not replace the call's own result. If it must not be
+    # caught, such as KeyboardInterrupt, the end of the call is written down before it goes on.
 
     async def _report_end(self, call: CallState, result: Any | OmipayError) -> None:
         error, reply = (result, None) if isinstance(result, OmipayError) else (None, result)

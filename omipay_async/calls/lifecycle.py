@@ -47,7 +47,7 @@ class Lifecycle:
     """The life of one session.
 
     Args:
-        leave_loop: Called before the session is used or closed in another event loop than until now. What it raises
+        leave_loop: Called before the session is used or closed in another event loop than before. What it raises
             keeps the session from being used there.
     """
 

@@ -15,7 +15,7 @@ any other FAIL                                      NOT_DONE: refused
 a cancellation                                      UNKNOWN once it may have been received, else NOT_DONE
 ==================================================  =============================================================
 
-An error of a read has no outcome. An error of a poll is UNKNOWN, since the order may be paid all the same, except
+An error of a read has no outcome. An error of a poll is UNKNOWN, since the order may still be paid, except
 ``PaymentFailed`` and ``RefundFailed``. An error is never changed after it was raised: where another outcome is needed,
 a new error is made.
 """

@@ -4,11 +4,11 @@
       ^--release, end of the lease--'
 
 ``runs`` is what one attempt goes through. This module decides which caller of a session begins one, and which callers
-wait for it: of an order, one run at most is under way in a session.
+wait for it: at most one run of an order is under way in a session.
 
-**Who waits for a run**: the caller that began it, and the other callers in this session, of whom the first begins the
-next run if this one failed. Callers in other processes claim again, with growing pauses. A handler that asks for its
-own order, or for one whose handler waits for it, would wait for ever: it gets an error.
+**Who waits for a run**: the caller that began it, and the other callers in this session. If it fails, the first of
+these begins the next run. Callers in other processes claim again, with growing pauses. A handler that asks for its own
+order, or for one whose handler waits for it, would wait for ever: it gets an error.
 
 **When the session is closed**, no run begins any more.
 
@@ -28,7 +28,7 @@ from omipay_async.errors import BackendError
 from .backends import claim_key
 from .handlers import checked_handler
 from .leases import Lease, Unsettled
-from .runs import Run, StillRunning, session_closed, within
+from .runs import Run, StillRunning, closed_before_running, within
 
 if TYPE_CHECKING:
     import asyncio
@@ -85,7 +85,7 @@ class OnceGuard:
             return False
         # No await from here until the new run is in ``_runs``: no other caller begins one meanwhile.
         if self._closed:
-            raise session_closed(order.order_no)
+            raise closed_before_running(order.order_no)
         lease = Lease(self._backend, self._clock, key, order.order_no, self._unsettled)
         run = Run(lease, self._clock, order.order_no)
         run.start(functools.partial(handler, order), deadline)

@@ -31,7 +31,7 @@ from omipay_async.protocol.expectation import ensure_same_sale, number_of
 
 from .backends import one_spelling
 from .handlers import checked_handler
-from .runs import StillRunning, awaited, session_closed
+from .runs import StillRunning, awaited, closed_before_running
 from .waits import closed_while_waiting
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class NotificationReceiver:
 
     async def _run_handler(self, order: Order, watched: _WatchedHandler, wait_timeout: float) -> NotificationReply:
         try:
-            with self._life.in_use(functools.partial(session_closed, order.order_no)):
+            with self._life.in_use(functools.partial(closed_before_running, order.order_no)):
                 ran = await self._guard.run(order, watched, wait_timeout=wait_timeout)
         except (BackendError, SessionClosed) as error:
             logger.warning(
@@ -220,7 +220,7 @@ class NotificationReceiver:
 
     async def fulfil_paid(self, order: Order, handler: Handler) -> None:
         """Run the handler once for an order that the gateway has just reported as paid."""
-        with self._life.in_use(functools.partial(session_closed, order.order_no)):
+        with self._life.in_use(functools.partial(closed_before_running, order.order_no)):
             await self._announcements.announce(order)
             await self._guard.run(order, handler, wait_timeout=None)
 

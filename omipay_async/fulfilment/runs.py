@@ -173,7 +173,7 @@ class Run:
                 raise StillRunning(_ELSEWHERE)
             await wait(self._clock, (self._stopped, self._closed), min(pause, left))
             if self._closed.done():
-                raise session_closed(self._order_no)
+                raise closed_before_running(self._order_no)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         raise asyncio.CancelledError
 
@@ -233,7 +233,7 @@ def running_key() -> str | None:
     return runs[-1].key if runs else None
 
 
-def session_closed(order_no: str) -> SessionClosed:
+def closed_before_running(order_no: str) -> SessionClosed:
     """The error of an order whose handler could not begin because its session is closed."""
     message = f"order {order_no}: this session was closed before its handler could begin; it may have run elsewhere"
     return SessionClosed(message, order_no=order_no, outcome=Outcome.UNKNOWN)

@@ -129,7 +129,7 @@ class Waits:
         return order if expires_at > self._clock.monotonic() else None
 
     async def _noted(self, out_order_no: str, left: float, woken: asyncio.Future[None]) -> Order | OmipayError | None:
-        """The order as another process noted it, or the error of looking; None if there is no note, or no answer yet.
+        """The order as another process noted it, or why that is not known; None if there is no note, or no answer yet.
 
         A backend that hangs does not hold up who is woken meanwhile, by a confirmation here or the end of the session.
         """

@@ -1,8 +1,8 @@
 """Lets polls wait, asks the gateway when a question is due, and delivers the answers (CN 3.4(6)).
 
 One poller serves every poll of a session. A poll that waits is a future, an entry in a timetable and a place in a list
-of its subject. There is one timer for all polls, and one task for each question that is under way, of which there are
-only a few. So a hundred thousand waiting polls cost almost nothing, and a cancelled poll leaves nothing behind.
+of its subject. There is one timer for all polls, and one task for each of the few questions that are under way. So a
+hundred thousand waiting polls cost almost nothing, and a cancelled poll leaves nothing behind.
 
 The end of the session, or a deadline that many polls share, is handled for a few hundred polls in one turn of the event
 loop, so that other tasks get their turns in between.

@@ -1,6 +1,6 @@
 """Runs a poll from the arguments of a method to the result or the error, and reports it as an event.
 
-Every error of a poll has ``outcome`` UNKNOWN, whatever the failed call had: the customer may pay all the same. Only
+Every error of a poll has ``outcome`` UNKNOWN, whatever the failed call had, since the customer may still pay. Only
 ``PaymentFailed`` and ``RefundFailed``, which the gateway has confirmed, have ``outcome`` NOT_DONE.
 """
 

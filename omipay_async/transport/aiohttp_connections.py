@@ -7,7 +7,7 @@ among its attributes. ``_force_close`` is the one private name of aiohttp that i
 fails if aiohttp renames it.
 
 When a kept-alive connection is dropped, aiohttp repeats a read by itself. If the connection for its second try is
-refused, the first one may have arrived all the same: then that refusal does not prove that nothing was sent.
+refused, the first one may still have arrived: then that refusal does not prove that nothing was sent.
 """
 
 from __future__ import annotations

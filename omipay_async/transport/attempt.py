@@ -134,7 +134,7 @@ class Attempt:
         self.progress = Progress.SENT
 
     def end(self) -> None:
-        """Note that the attempt has ended. What works on it all the same, although it was cancelled, must not send it.
+        """Note that the attempt has ended. Whatever still works on it, although it was cancelled, must not send it.
 
         The request may be on its way again, or its caller may have been told that it was never sent.
         """

@@ -36,7 +36,7 @@ class Closing:
         task.add_done_callback(self._tasks.discard)
 
     async def wait(self) -> None:
-        """Wait until those of this event loop have been closed. If this is cancelled, they are closed all the same."""
+        """Wait until those of this event loop have been closed. If this is cancelled, their closing goes on."""
         here = asyncio.get_running_loop()
         if tasks := [task for task in self._tasks if task.get_loop() is here]:
             await asyncio.wait(tasks)

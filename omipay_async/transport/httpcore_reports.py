@@ -1,8 +1,8 @@
 """What httpcore reports of a request that it sends: how far it has got, as trace events and in its log. No I/O.
 
 From the events an attempt learns that it is being sent. So where httpcore is below a transport, a money call is not
-sent a second time, nor after its time, and no later failure can pass for "never sent". Of what is built on other
-libraries nothing can be seen. The log must show no secret.
+sent a second time or after its time, and no later failure can pass for "never sent". A transport that is built on
+another library reports nothing. The log must show no secret.
 
 httpcore is not imported here; for each of its details that this module relies on, a test fails when it changes.
 """

@@ -1,4 +1,4 @@
-"""Sends an attempt over a transport of httpx's kind, and reads its reply, of which no more than is allowed.
+"""Sends an attempt over a transport of httpx's kind, and reads its reply up to the largest size that is allowed.
 
 Once a reply has begun the request was sent, whatever is raised after that.
 """
@@ -74,7 +74,7 @@ def _checked(response: object) -> httpx.Response:
 
 
 async def _limited_body(response: httpx.Response, attempt: Attempt) -> bytes:
-    """The body, of which no more is read once it is too long."""
+    """The body. Reading ends once it is too long."""
     chunks: list[bytes] = []
     size = 0
     attempt.scope.watch(chunks.__len__)  # while there are more of them, the reply is still arriving
