@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import TYPE_CHECKING, Final, Self
 
@@ -71,6 +72,8 @@ _COMPRESSIONS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "co
 _INFLATED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _MOST_LAYERS: Final = 2
 """Each costs as much time as a reply of the largest size."""
+_MOST_PARTS: Final = 100
+"""Each is copied with all that follow it."""
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS + 32
 _GZIP: Final = b"\x1f\x8b\x08"
 _BARE: Final = -zlib.MAX_WBITS
@@ -81,16 +84,17 @@ def unpacked(body: bytes, encoding: str | None) -> bytes:
     """``body`` without the compressions that a ``Content-Encoding`` names. Other words in it are ignored.
 
     No request asks for compression. A proxy may compress a reply all the same, and then it is still the answer to a
-    charge. What begins as gzip does is unpacked even if no compression is named.
+    charge. What begins as gzip does is unpacked even if no compression is named, or one that is unknown here.
 
     Raises:
         ValueError: it is compressed in another way than gzip or deflate, damaged, or too large without its compression.
     """
     words = [word.strip().casefold() for word in (encoding or "").split(",")]
     layers = [word for word in words if word in _COMPRESSIONS]
-    if not layers and body.startswith(_GZIP):
-        layers = ["gzip"]  # a header was lost on the way, but its first bytes show what it is
-    if len(layers) > _MOST_LAYERS or not _INFLATED.issuperset(layers):
+    is_known = _INFLATED.issuperset(layers)
+    if body.startswith(_GZIP) and not (layers and is_known):
+        layers, is_known = ["gzip"], True  # a header was lost or changed, but the first bytes show what it is
+    if len(layers) > _MOST_LAYERS or not is_known:
         raise ValueError("it is compressed in a way that was not asked for")
     for _ in layers:
         body = _inflated(body)
@@ -99,14 +103,28 @@ def unpacked(body: bytes, encoding: str | None) -> bytes:
 
 def _inflated(body: bytes) -> bytes:
     for window in (_GZIP_OR_ZLIB, _BARE):
+        with contextlib.suppress(zlib.error):
+            plain = _all_parts(body, window)
+            if plain is not None:
+                return plain
+    raise ValueError("it is compressed, and damaged")
+
+
+def _all_parts(body: bytes, window: int) -> bytes | None:
+    """The content of all the parts that ``body`` consists of; None if something else follows one, or one is not whole.
+
+    gzip may come in several parts, and be filled up with zeros.
+    """
+    plain = b""
+    for _ in range(_MOST_PARTS):
         stream = zlib.decompressobj(window)
-        try:
-            plain = stream.decompress(body, LARGEST_REPLY + 1)
-        except zlib.error:
-            continue
+        plain += stream.decompress(body, LARGEST_REPLY + 1)
         if len(plain) > LARGEST_REPLY:
             message = f"without its compression it is longer than {LARGEST_REPLY} bytes"
             raise ValueError(message)
-        if stream.eof and not stream.unused_data:
+        body = stream.unused_data.lstrip(b"\0")
+        if not body and stream.eof:
             return plain
-    raise ValueError("it is compressed, and damaged")
+        if not body.startswith(_GZIP):
+            break
+    return None

@@ -172,4 +172,5 @@ def _is_needed(line: bytes) -> bool:
         # A malformed header of the framing is left, and rejected.
         return line.lstrip().lower().startswith(tuple(_FRAMING))
     name, value = header[1].lower(), header[2].strip().lower()
-    return name in NEEDED_HEADERS or (name in _FRAMING and (name, value) != (b"transfer-encoding", b"identity"))
+    says_nothing = name == b"transfer-encoding" and value in (b"", b"identity")
+    return name in NEEDED_HEADERS or (name in _FRAMING and not says_nothing)

@@ -186,6 +186,10 @@ def bare_deflate(body: bytes) -> bytes:
         ("deflate", zlib.compress),
         ("deflate", bare_deflate),
         ("deflate, gzip", lambda body: gzip.compress(zlib.compress(body))),
+        ("br", gzip.compress),
+        ("zstd, gzip", gzip.compress),
+        ("gzip", lambda body: gzip.compress(body[:9]) + gzip.compress(body[9:]) + b"\0\0"),
+        ("gzip", lambda body: gzip.compress(body) + 99 * gzip.compress(b"")),
     ],
 )
 async def test_a_reply_that_a_proxy_has_compressed_is_read(encoding: str, pack: Callable[[bytes], bytes]) -> None:
@@ -204,10 +208,15 @@ PACKED = PACK(json.dumps(success("Refund")).encode())
 @pytest.mark.parametrize(
     ("encoding", "body", "why"),
     [
-        *((word, PACKED, "not asked for") for word in ("br", "zstd", "compress", "x-compress", "gzip, br")),
+        *(
+            (word, b"\x0b\x02\x80{}\x03", "not asked for")
+            for word in ("br", "zstd", "compress", "x-compress", "gzip, br")
+        ),
         ("gzip, gzip, gzip", PACK(PACK(PACKED)), "not asked for"),
         ("gzip", PACKED[:-1], "damaged"),
         ("gzip", PACKED + b"{}", "damaged"),
+        ("gzip", PACKED + PACKED[:-1], "damaged"),
+        ("gzip", PACKED + 100 * PACK(b""), "damaged"),
         ("gzip", b"<html>", "damaged"),
         ("gzip", PACK(b" " * (LARGEST_REPLY + 1)), "longer than 1048576 bytes"),
         ("gzip", PACK(b"<html>"), "not JSON"),

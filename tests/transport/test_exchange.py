@@ -27,6 +27,7 @@ ODD = [
     b"X: zero\0",
     b"Transfer-Encoding: identity",
     b"transfer-encoding:  Identity ",
+    b"Transfer-Encoding:",
     b"X: folded\r\n at once\r\nA name:\r\n\tand more",
     b"Date: Tue\0",
 ]
