@@ -271,6 +271,20 @@ async def test_a_failure_of_the_app_is_reported_to_the_server(session: Any, phas
     assert server.said == (["lifespan.startup.failed"] if phase == "startup" else ["lifespan.startup.complete"])
 
 
+async def test_an_app_that_reports_that_it_failed_to_start_says_nothing_more(session: Any) -> None:
+    """It may return then, without an exception: the server expects no message about its end."""
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    server = Server(session_app(app, lambda: session))
+    async with server:
+        pass
+    assert (server.said, server.failure) == (["lifespan.startup.failed"], "no database")
+    assert session.closed == 1
+
+
 async def test_a_session_that_cannot_be_made_fails_the_start() -> None:
     """The server gets the reason."""
 

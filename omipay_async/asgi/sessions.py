@@ -86,7 +86,8 @@ class SessionApp:
         finally:
             self._session = None
             await opened.aclose()
-        await send(last)
+        if last is not None:
+            await send(last)
 
     async def _open(self, state: MutableMapping[str, Any]) -> contextlib.AsyncExitStack:
         if state.get(self._name) is not None:
@@ -113,10 +114,10 @@ class SessionApp:
 
 async def _run_lifespan(
     app: ASGIApp, scope: Scope, startup: MutableMapping[str, Any], receive: Receive, send: Send
-) -> MutableMapping[str, Any]:
-    """Run the app's lifespan, or one for an app without it. Returns the last message, which is still to be sent."""
+) -> MutableMapping[str, Any] | None:
+    """Run the app's lifespan, or one for an app without it. Returns the last message, if it is still to be sent."""
     waiting = [startup]
-    last: MutableMapping[str, Any] = {"type": "lifespan.shutdown.complete"}
+    last: MutableMapping[str, Any] | None = {"type": "lifespan.shutdown.complete"}
     sent: list[str] = []
 
     async def hand_on() -> MutableMapping[str, Any]:
@@ -131,6 +132,8 @@ async def _run_lifespan(
             last = message  # it is sent after the session was closed
         else:
             await send(message)
+            if message["type"] == "lifespan.startup.failed":  # the last message of this lifespan
+                last = None
 
     try:
         await app(scope, hand_on, listen)
