@@ -98,12 +98,12 @@ class Gateway(GatewayState):
         remarks += validation.unknown_parameters(request.endpoint, fields)
         self.ledger.log(
             Call(
-                self.clock.time_ms(),
-                request.endpoint.name,
-                request.method,
-                validation.loggable(request.endpoint, fields),
-                error_reply.code if error_reply else None,
-                tuple(remarks),
+                at_ms=self.clock.time_ms(),
+                endpoint=request.endpoint.name,
+                method=request.method,
+                fields=validation.loggable(request.endpoint, fields),
+                error_code=error_reply.code if error_reply else None,
+                remarks=tuple(remarks),
                 acted=acted,
                 faults=faults,
                 order_no=order_no,

@@ -187,13 +187,13 @@ def refund(gateway: GatewayState, request: ValidRequest) -> dict[str, Any]:
     if is_below_a_cent(request.amount, order.aud_rate):
         raise invalid(sentence("amount comes to less than A$0.01"))
     made = Refund(
-        gateway.number("RF"),
-        order.m_number,
-        order.order_no,
-        request.get("out_refund_no"),
-        order.currency,
-        request.amount,
-        gateway.clock.time_ms(),
+        refund_no=gateway.number("RF"),
+        m_number=order.m_number,
+        order_no=order.order_no,
+        out_refund_no=request.get("out_refund_no"),
+        currency=order.currency,
+        amount=request.amount,
+        created_ms=gateway.clock.time_ms(),
     )
     gateway.ledger.add_refund(made)
     return {
@@ -265,20 +265,20 @@ def _new_order(
     pay_currency = Currency.AUD if platform == Platform.POLI else Currency.CNY
     rate = gateway.terms.known_rate(request.get("currency"), pay_currency)
     order = Order(
-        gateway.number("TR"),
-        request.merchant.m_number,
-        request.endpoint.name,
-        request.get("out_order_no"),
-        request.get("order_name"),
-        request.get("currency"),
-        request.amount,
-        platform,
-        pay_currency,
-        convert(request.amount, rate),
-        rate,
-        gateway.terms.known_rate(request.get("currency"), Currency.AUD),
-        gateway.clock.time_ms(),
-        gateway.clock.monotonic(),
+        order_no=gateway.number("TR"),
+        m_number=request.merchant.m_number,
+        endpoint=request.endpoint.name,
+        out_order_no=request.get("out_order_no"),
+        order_name=request.get("order_name"),
+        currency=request.get("currency"),
+        amount=request.amount,
+        platform=platform,
+        pay_currency=pay_currency,
+        pay_amount=convert(request.amount, rate),
+        rate=rate,
+        aud_rate=gateway.terms.known_rate(request.get("currency"), Currency.AUD),
+        created_ms=gateway.clock.time_ms(),
+        created_s=gateway.clock.monotonic(),
         language=request.get("language"),
         notify_url=request.get("notify_url").strip(),
         return_to=return_to.strip(),

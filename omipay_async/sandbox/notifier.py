@@ -71,8 +71,11 @@ class Notifier:
     timeout: float = 10.0
     """How long an answer may take, in seconds of the machine's clock, as a receiver's work does."""
     _waiting: deque[_Notice] = attrs.field(factory=deque, init=False)
+    """The notifications whose delivery has not begun, or was cut off by the end of its event loop."""
     _deliveries: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
-    _watches: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
+    """What ``settle`` waits for."""
+    _others: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
+    """What it does not wait for: watches of delayed outcomes, and posts that outlast their delivery."""
 
     def added(self, order: Order) -> None:
         """Log a warning if an order that was made has no ``notify_url``."""
@@ -93,7 +96,7 @@ class Notifier:
     def delayed(self, order: Order) -> None:
         """Look at an order again when its delayed outcome is due."""
         if self._has_receiver(order):
-            _spawn(self._watch(order), self._watches)
+            _spawn(self._watch(order), self._others)
 
     def send_test(self, order: Order, kind: str) -> None:
         """Send one more notification of a paid order, to see what its receiver does.
@@ -141,7 +144,7 @@ class Notifier:
 
     async def aclose(self) -> None:
         """End every delivery and every watch."""
-        tasks: set[asyncio.Task[Any]] = _of_this_loop({*self._deliveries, *self._watches})
+        tasks: set[asyncio.Task[Any]] = _of_this_loop({*self._deliveries, *self._others})
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -189,7 +192,7 @@ class Notifier:
         return accepted
 
     async def _post(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
-        posting = _spawn(_posted(client, order.notify_url, body), self._watches)
+        posting = _spawn(_posted(client, order.notify_url, body), self._others)
         await asyncio.wait((posting,), timeout=self.timeout)
         if posting.done():
             refused, said = posting.result()
@@ -212,9 +215,17 @@ class Notifier:
         answer_body: str = "",
     ) -> None:
         shown = {name: MASK if name in {"sign", "nonce_str"} else value for name, value in body.items()}
-        now_ms = self.clock.time_ms()
         self.ledger.delivered(
-            Delivery(now_ms, order.order_no, order.notify_url, number, accepted, answer, shown, answer_body)
+            Delivery(
+                at_ms=self.clock.time_ms(),
+                order_no=order.order_no,
+                url=order.notify_url,
+                number=number,
+                accepted=accepted,
+                answer=answer,
+                body=shown,
+                answer_body=answer_body,
+            )
         )
 
     def _client(self, url: str) -> httpx.AsyncClient:
