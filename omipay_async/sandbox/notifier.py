@@ -75,7 +75,7 @@ class Notifier:
     _deliveries: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
     """What ``settle`` waits for."""
     _others: set[asyncio.Task[Any]] = attrs.field(factory=set, init=False)
-    """What it does not wait for: watches of delayed outcomes, and posts that outlast their delivery."""
+    """What it does not wait for: watches of delayed outcomes, and posts, which may outlast their delivery."""
 
     def added(self, order: Order) -> None:
         """Log a warning if an order that was made has no ``notify_url``."""

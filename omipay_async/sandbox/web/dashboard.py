@@ -72,23 +72,20 @@ async def respond(sandbox: SandboxCore, routed: RoutedRequest) -> Response | Non
 
 def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
     asked = routed.request.query_params
-    language = _language(routed)
     page = asked.get("page", "")
     number = int(page) if page.isascii() and page.isdecimal() and len(page) < 7 else 0
-    view = lists.View(language, asked.get("q", "")[:100], number)
-    translate = view.translate
-    if "call" not in asked and "order" not in asked:
-        body = _overview(sandbox, view)
-        return html.page(translate("Omipay sandbox"), _frame(sandbox, routed, view, body), language)
+    view = lists.View(_language(routed), asked.get("q", "")[:100], number)
     if "call" in asked:
         content = details.call(sandbox, asked["call"], routed.base_url, view)
-    else:
+    elif "order" in asked:
         content = details.order(sandbox, asked["order"], routed.base_url, view)
-    back = f'<p><a href="{view.link()}">← {translate("Overview")}</a></p>'
+    else:
+        return _page(sandbox, routed, view, _overview(sandbox, view))
+    back = f'<p><a href="{view.link()}">← {view.translate("Overview")}</a></p>'
     if content is None:
-        return html.problem(language, translate("There is no such order or call."), status=404, links=back)
-    body = f'<main>{back}<div id="live">{content}</div></main>'
-    return html.page(translate("Omipay sandbox"), _frame(sandbox, routed, view, body), language)
+        reason = view.translate("There is no such order or call.")
+        return html.problem(view.language, reason, status=404, links=back)
+    return _page(sandbox, routed, view, f'<main>{back}<div id="live">{content}</div></main>')
 
 
 def _language(routed: RoutedRequest) -> Language:
@@ -98,6 +95,21 @@ def _language(routed: RoutedRequest) -> Language:
         return preferred
     wanted = asked or routed.request.headers.get("accept-language", "")
     return Language.CHS if wanted.lower().startswith("zh") else Language.EN
+
+
+def _page(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: str) -> Response:
+    translate = view.translate
+    shown = {name: value for name, value in routed.request.query_params.items() if name != "lang"}
+    title = "p" if {"order", "call"} & shown.keys() else "h1"  # a detail has a h1 of its own
+    framed = (
+        f"<header><{title} class='brand'><a href='{view.link()}'>{translate('Omipay sandbox')}</a></{title}>"
+        f"<span>{translate('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
+        f"<span>{translate('Gateway')} <code>{escape(routed.base_url)}</code></span>"
+        f"{html.languages(translate, lambda name: '?' + urlencode({**shown, 'lang': name}), view.tag)}</header>"
+        f"<p><small>{translate('No real money moves here. Times are those of Sydney.')}</small></p>"
+        f"{body}{_SCRIPT}"
+    )
+    return html.page(translate("Omipay sandbox"), framed, view.language)
 
 
 # -- buttons --------------------------------------------------------------------------------------------------------
@@ -154,20 +166,6 @@ async def _changes(sandbox: SandboxCore) -> AsyncIterator[str]:
 
 
 # -- the overview ---------------------------------------------------------------------------------------------------
-
-
-def _frame(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: str) -> str:
-    translate = view.translate
-    shown = {name: value for name, value in routed.request.query_params.items() if name != "lang"}
-    title = "p" if {"order", "call"} & shown.keys() else "h1"  # a detail has a h1 of its own
-    return (
-        f"<header><{title} class='brand'><a href='{view.link()}'>{translate('Omipay sandbox')}</a></{title}>"
-        f"<span>{translate('Merchant')} {escape(sandbox.merchant.m_number)}</span>"
-        f"<span>{translate('Gateway')} <code>{escape(routed.base_url)}</code></span>"
-        f"{html.languages(translate, lambda name: '?' + urlencode({**shown, 'lang': name}), view.tag)}</header>"
-        f"<p><small>{translate('No real money moves here. Times are those of Sydney.')}</small></p>"
-        f"{body}{_SCRIPT}"
-    )
 
 
 def _overview(sandbox: SandboxCore, view: lists.View) -> str:
