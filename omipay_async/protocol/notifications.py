@@ -176,9 +176,10 @@ def _json_fields(body: bytes) -> dict[str, Any]:
 
 def _without_repetition(fields: dict[str, Any]) -> dict[str, Any]:
     # Stricter than with replies: a sender may repeat a key so that two programs read different values.
+    fields = in_documented_case(fields, Notification)
     if isinstance(fields, JSONObject) and fields.repeated:
         raise ValueError("the body is not a notification: it contains a key twice")
-    return dict(in_documented_case(fields, Notification))
+    return dict(fields)
 
 
 def _scalar(raw: Mapping[str, Any], name: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from omipay_async import APIError, InvalidReply, Outcome, OutcomeUnknown, PaymentDeclined, Safety
+from omipay_async import APIError, InvalidReply, MalformedNotification, Outcome, OutcomeUnknown, PaymentDeclined, Safety
 from tests.support import scripted_gateway
 from tests.support.canned_gateway import CALLS, MONEY, READS, Gateway, decode, fail, open_session, read, success
 
@@ -109,3 +109,6 @@ async def test_a_notification_is_read_whatever_the_case_of_its_keys(clock: Manua
         spelt = omipay.parse_notification({key.upper(): value for key, value in body.items()})
         assert attrs.evolve(spelt, raw=plain.raw) == plain
         assert omipay.parse_notification({**body, "ORDER_NO": "TR2"}).order_no == plain.order_no
+        body["ORDER_NO"] = body["Order_No"] = body.pop("order_no")
+        with pytest.raises(MalformedNotification, match="it contains a key twice"):
+            omipay.parse_notification(body)
