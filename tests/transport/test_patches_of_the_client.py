@@ -315,7 +315,7 @@ async def test_what_goes_on_after_its_attempt_does_not_send_it(
     monkeypatch.setattr(shielded, name, go_on)
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", slow_once)
     url = f"http://gateway.localhost{ROOT}"
-    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=url, timeout=0.6, retry=RetryPolicy(base_delay=0)) as omipay:
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=url, timeout=1.2, retry=RetryPolicy(base_delay=0)) as omipay:
         await scan(omipay, "A-1")
         await asyncio.wait(tasks)
     assert gateway.acts == {"A-1": 1}
