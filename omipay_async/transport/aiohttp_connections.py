@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from .curl_connections import forbid_reuse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,10 +31,19 @@ _FEW: Final = 100
 
 
 def keep_no_connection(transport: httpx.AsyncBaseTransport) -> None:
-    """Let the transports of httpx-aiohttp close each connection after its reply. Others do so by themselves."""
+    """Let the transports of httpx-aiohttp, and those of httpx-curl-cffi, close each connection after its reply.
+
+    Others do so by themselves.
+
+    Raises:
+        ConfigurationError: one of them cannot be told.
+    """
     for one in _transports(transport):
-        if any(kind.__module__.partition(".")[0] == "httpx_aiohttp" for kind in type(one).__mro__):
+        packages = {kind.__module__.partition(".")[0] for kind in type(one).__mro__}
+        if "httpx_aiohttp" in packages:
             _force_close(one)
+        elif "httpx_curl_cffi" in packages:
+            forbid_reuse(one)
 
 
 def _force_close(transport: Any) -> None:
