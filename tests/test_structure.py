@@ -336,7 +336,7 @@ def test_every_suppression_gives_its_reason() -> None:
         if re.search("# (type: ignore|noqa)", line) and path != Path(__file__)
     ]
     assert [line for line in found if not re.search(r"# (noqa: \w+ - |type: ignore\[[\w-]+\]  # )\w", line)] == []
-    assert len(found) <= 40
+    assert len(found) <= 41
 
 
 # -- the tests themselves ---------------------------------------------------------------------------------------------
