@@ -18,6 +18,8 @@ from omipay_async.errors import (
     StaleNotification,
 )
 from omipay_async.language import sentence
+from omipay_async.models import Notification
+from omipay_async.protocol.conversion import in_documented_case
 from omipay_async.protocol.jsontext import json_object
 from omipay_async.protocol.notifications import LARGEST_BODY
 from omipay_async.sandbox.auth import explain
@@ -31,7 +33,7 @@ from .runner import Run, complain, is_interactive
 from .translations import localized
 
 if TYPE_CHECKING:
-    from omipay_async.models import Notification, Order
+    from omipay_async.models import Order
     from omipay_async.session import AsyncOmipay
 
 _MOST_READ: Final = LARGEST_BODY + 1
@@ -143,7 +145,7 @@ def _examined(omipay: AsyncOmipay, body: bytes, max_age: float, key: str) -> Exa
 def _why(error: NotificationError | None, body: bytes, key: str) -> str:
     if not isinstance(error, InvalidSignature):
         return plain(error)
-    received = json_object(body)
+    received = in_documented_case(json_object(body), Notification)
     texts = {name: str(received[name]).encode(errors="replace").decode() for name in ("timestamp", "nonce_str", "sign")}
     merchant = Merchant(os.environ.get("OMIPAY_M_NUMBER", "").strip(), key)
     return explain({"m_number": merchant.m_number, **texts}, merchant, {})

@@ -119,7 +119,13 @@ def test_a_wrong_signature_is_explained(cli: Cli, key: str, said: str) -> None:
 
 def test_a_nonce_that_is_not_valid_text_is_wrong(cli: Cli) -> None:
     """A lone surrogate does not cause a traceback."""
-    body = json.dumps({"nonce_str": "\ud800" * 10, "timestamp": 1, "sign": "A" * 32})
+    fields = {"nonce_str": "\ud800" * 10, "timestamp": 1, "sign": "A" * 32}
+    assert "the key differs" in cli("verify", stdin=json.dumps(fields)).out
+
+
+def test_a_signature_under_keys_in_another_case_is_explained_too(cli: Cli) -> None:
+    """As it is checked."""
+    body = json.dumps({"NONCE_STR": "a" * 10, "TimeStamp": 1, "SIGN": "A" * 32})
     assert "the key differs" in cli("verify", stdin=body).out
 
 
