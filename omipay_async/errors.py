@@ -275,8 +275,8 @@ class OrderStateError(APIError):
 class LookupFailed(APIError):
     """The order or refund does not exist, or it is another merchant's. See ``outcome``.
 
-    PERMISSION_ERROR, ORDER_NO_ERROR or REFUND_NO_ERROR (CN 3.8, 3.10, 3.11). Check the number, and that the session is
-    the one of the merchant who made the order.
+    PERMISSION_ERROR, ORDER_NO_ERROR or REFUND_NO_ERROR (CN 3.8, 3.10, 3.11). Check the number, which is Omipay's and
+    not your own, and that the session is the one of the merchant who made the order.
     """
 
 

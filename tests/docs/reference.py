@@ -189,6 +189,8 @@ def results() -> Iterator[str]:
     yield "## Results"
     yield ""
     yield "Each is a frozen attrs class. `.raw` holds the reply as received. Amounts are integers of the minor unit."
+    yield '`attrs.asdict(order, filter=attrs.filters.exclude("raw"))` makes a dictionary of one, and'
+    yield "`json.dumps(..., default=str)` writes that."
     yield ""
     for name in RESULTS:
         kind = getattr(omipay_async, name)
