@@ -1,66 +1,17 @@
-"""The events that a session reports to one hook, for metrics, tracing and audit, and its logger. Neither has URLs."""
+"""The events that a session reports to one hook, for metrics, tracing and audit. They contain no URLs."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import traceback
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
 from .codes import ErrorCode, Safety
 from .errors import Outcome
-from .text import printable
+from .log import log_fields, logger, shown_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class _Logger(logging.LoggerAdapter[logging.Logger]):
-    """The package's logger. What a filter or a handler of the user raises is printed, and goes no further.
-
-    Logging itself prints what a handler's formatter raises. But a filter that asks for the current web request, where
-    there is none, would raise in the place of an ``OutcomeUnknown``, or end a task that works in the background.
-    """
-
-    def log(self, level: int, msg: object, *args: object, **more: Any) -> None:
-        """Log ``msg``, as each of the other methods does."""
-        try:
-            self.logger.log(level, msg, *args, stacklevel=2, **more)
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                raise
-            if logging.raiseExceptions:
-                with contextlib.suppress(OSError, ValueError):  # of a standard error that is closed
-                    traceback.print_exception(error)
-
-
-logger: Final = _Logger(logging.getLogger("omipay_async"))
-logger.logger.addHandler(logging.NullHandler())
-
-
-def _shown(number: str | None) -> str | None:
-    """``number`` as it may be shown, since the gateway may put any characters into it, and into its copy of yours."""
-    return None if number is None else printable(number)
-
-
-def log_fields(
-    *,
-    endpoint: str | None = None,
-    order_no: str | None = None,
-    out_order_no: str | None = None,
-    out_refund_no: str | None = None,
-    outcome: Outcome | None = None,
-) -> dict[str, str | None]:
-    """The ``extra`` of a log record about a call, an order or a refund: each such record has all five attributes."""
-    return {
-        "omipay_endpoint": endpoint,
-        "omipay_order_no": _shown(order_no),
-        "omipay_out_order_no": _shown(out_order_no),
-        "omipay_out_refund_no": _shown(out_refund_no),
-        "omipay_outcome": outcome,
-    }
 
 
 @attrs.frozen
@@ -92,11 +43,11 @@ class Event:
     """The ``outcome`` of the error; None on success."""
     error_code: ErrorCode | str | None = None
     """The gateway's code of the error."""
-    order_no: str | None = attrs.field(default=None, converter=_shown)
+    order_no: str | None = attrs.field(default=None, converter=shown_number)
     """The gateway's number of the order, where it is known."""
-    out_order_no: str | None = attrs.field(default=None, converter=_shown)
+    out_order_no: str | None = attrs.field(default=None, converter=shown_number)
     """Your number of the order, where it is known; of a confirmed order as the gateway reports it."""
-    out_refund_no: str | None = attrs.field(default=None, converter=_shown)
+    out_refund_no: str | None = attrs.field(default=None, converter=shown_number)
     """Your number of the refund, where it is known."""
     offset_s: float | None = None
     """Of a ``clock``: how far the gateway's clock is ahead of this machine's, in seconds."""

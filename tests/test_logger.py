@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async import OutcomeUnknown
-from omipay_async.events import logger
+from omipay_async.log import logger
 
 from .support.canned_gateway import CALLS, Gateway, open_session, success
 

@@ -25,6 +25,7 @@ ROWS = (
     "codes text _version",
     "models language",
     "errors",
+    "log",
     "clock events journal qr",
     "new_orders",
     "protocol",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from omipay_async.errors import ConfigurationError, MalformedNotification
-from omipay_async.events import logger
+from omipay_async.log import logger
 from omipay_async.protocol.jsontext import in_utf8
 from omipay_async.protocol.notifications import LARGEST_BODY, SealedBody, failure, log_refusal
 

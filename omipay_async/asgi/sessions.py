@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from omipay_async.events import logger
 from omipay_async.fulfilment.handlers import call_error
+from omipay_async.log import logger
 from omipay_async.protocol.options import reject
 
 from .common import checked_name, name_taken, resolve_session

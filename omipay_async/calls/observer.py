@@ -13,7 +13,8 @@ import attrs
 
 from omipay_async.codes import ErrorCode, OrderStatus
 from omipay_async.errors import Outcome, OutcomeUnknown
-from omipay_async.events import Event, log_fields, logger
+from omipay_async.events import Event
+from omipay_async.log import log_fields, logger
 
 from .outcomes import of_failed, with_numbers
 

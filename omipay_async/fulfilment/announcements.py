@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.clock import drain, retrieve
 from omipay_async.errors import JournalError, OmipayError
-from omipay_async.events import log_fields, logger
+from omipay_async.log import log_fields, logger
 from omipay_async.text import printable
 
 from .backends import ask, lease_of

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from omipay_async.clock import Deadline, wait
 from omipay_async.errors import BackendError
-from omipay_async.events import log_fields, logger
+from omipay_async.log import log_fields, logger
 from omipay_async.text import printable
 
 from .backends import Claim, ask, lease_of

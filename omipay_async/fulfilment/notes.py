@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.events import logger
+from omipay_async.log import logger
 from omipay_async.models import Order
 from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.jsontext import json_object, json_text

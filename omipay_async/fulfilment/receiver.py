@@ -24,7 +24,8 @@ from omipay_async.errors import (
     TransportError,
     UnconfirmedNotification,
 )
-from omipay_async.events import Event, Events, log_fields, logger
+from omipay_async.events import Event, Events
+from omipay_async.log import log_fields, logger
 from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.expectation import ensure_same_sale, number_of

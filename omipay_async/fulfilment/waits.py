@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from omipay_async.clock import last_try_s, retrieve, wait
 from omipay_async.errors import OmipayError, Outcome, PollTimeout, SessionClosed
-from omipay_async.events import log_fields, logger
+from omipay_async.log import log_fields, logger
 from omipay_async.text import bare, printable
 
 from .backends import NOTES_KEPT_S, forget_expired

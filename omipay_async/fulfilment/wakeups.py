@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from omipay_async.clock import wait
 from omipay_async.errors import BackendError
-from omipay_async.events import logger
+from omipay_async.log import logger
 from omipay_async.transport.cancellation import caller_was_cancelled
 
 from .backends import Listener

@@ -36,7 +36,7 @@ from omipay_async.errors import (
     SessionClosed,
     TransportError,
 )
-from omipay_async.events import log_fields, logger
+from omipay_async.log import log_fields, logger
 from omipay_async.protocol.expectation import contradiction
 from omipay_async.text import printable
 

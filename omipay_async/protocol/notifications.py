@@ -22,7 +22,7 @@ from omipay_async.errors import (
     StaleNotification,
     UnconfirmedNotification,
 )
-from omipay_async.events import log_fields, logger
+from omipay_async.log import log_fields, logger
 from omipay_async.models import Notification, Order
 from omipay_async.text import Secret, plain_text, portable, printable
 

@@ -8,8 +8,8 @@ import random
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 from omipay_async.errors import BackendError, ConfigurationError
-from omipay_async.events import logger
 from omipay_async.fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim
+from omipay_async.log import logger
 from omipay_async.protocol import options
 from omipay_async.text import plain_text
 from omipay_async.transport.cancellation import caller_was_cancelled

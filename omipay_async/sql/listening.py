@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select, text
 
 from omipay_async.errors import BackendError, OmipayError
-from omipay_async.events import logger
+from omipay_async.log import logger
 
 from .claims import WAKE_CHANNEL
 from .failures import translated

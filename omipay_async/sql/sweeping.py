@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from omipay_async.errors import ConfigurationError, JournalError, LookupFailed, OmipayError, SessionClosed
-from omipay_async.events import log_fields, logger
+from omipay_async.log import log_fields, logger
 from omipay_async.protocol.expectation import ensure_same_sale
 from omipay_async.text import printable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from omipay_async.events import logger
+from omipay_async.log import logger
 
 from .cancellation import caller_was_cancelled
 
