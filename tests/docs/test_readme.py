@@ -84,13 +84,28 @@ ANSWERED: Final = {
         "Nothing is printed until your program configures logging",
         "MIT",
     },
-    "notifications.md": {"Whoever opens the backend closes it", "Without a `notify_url` Omipay sends nothing"},
-    "operations.md": {"OpenTelemetry", "trio", "A library does not print by itself"},
+    "books.md": {"MySQL", "connection.run_sync"},
+    "notifications.md": {
+        "Whoever opens the backend closes it",
+        "Without a `notify_url` Omipay sends nothing",
+        "you need a tunnel",
+    },
+    "operations.md": {
+        "OpenTelemetry",
+        "trio",
+        "A library does not print by itself",
+        "Remove `OMIPAY_BASE_URL`",
+        "In an IDE",
+        "Jupyter",
+        "not your `out_order_no`",
+    },
     "shop.md": {
         "Without a `notify_url` there is no notification",
         "qr_svg",
         "from_attributes=True",
         "not by `order_no`",
+        'platform="ALIPAY"',
+        "No document says when an order ends",
     },
     "testing.md": {
         "dependency_overrides",
@@ -105,7 +120,9 @@ ANSWERED: Final = {
         "merchant portal",
         "A page for the cashier",
         "wait_for_notification",
+        "call `books.sweep` after each sale",
     },
+    "web.md": {"many do in PHP", "one session for the process"},
 }
 """What new users asked and no page said."""
 
