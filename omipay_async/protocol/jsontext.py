@@ -100,9 +100,6 @@ def json_object(body: bytes, content_type: str | None = None) -> dict[str, Any]:
     text = _decoded(body, content_type)
     try:
         value = _parsed(text)
-        if isinstance(value, str):  # as of a program that writes an object as JSON twice
-            with contextlib.suppress(ValueError):
-                value = _parsed(value)
         if not text.isascii() and _SURROGATE.search(text):
             value = _without_surrogates(value, DamagedText)
         elif "\\ud" in text or "\\uD" in text:

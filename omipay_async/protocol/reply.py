@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
 import zlib
 from typing import TYPE_CHECKING, Final, Self
 
@@ -72,9 +74,6 @@ _COMPRESSIONS: Final = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "co
 _INFLATED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _MOST_LAYERS: Final = 2
 """Each costs as much time as a reply of the largest size."""
-_MOST_PARTS: Final = 100
-"""Each is copied with all that follow it."""
-_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS + 32
 _GZIP: Final = b"\x1f\x8b\x08"
 _BARE: Final = -zlib.MAX_WBITS
 """Some servers leave out the header that ``deflate`` has."""
@@ -102,29 +101,20 @@ def unpacked(body: bytes, encoding: str | None) -> bytes:
 
 
 def _inflated(body: bytes) -> bytes:
-    for window in (_GZIP_OR_ZLIB, _BARE):
+    if body.startswith(_GZIP):
+        with contextlib.suppress(EOFError, OSError, zlib.error), gzip.open(io.BytesIO(body)) as stream:
+            return _short(stream.read(LARGEST_REPLY + 1))
+    for window in (zlib.MAX_WBITS, _BARE):
+        deflated = zlib.decompressobj(window)
         with contextlib.suppress(zlib.error):
-            plain = _all_parts(body, window)
-            if plain is not None:
+            plain = _short(deflated.decompress(body, LARGEST_REPLY + 1))
+            if deflated.eof and not deflated.unused_data:
                 return plain
     raise ValueError("it is compressed, and damaged")
 
 
-def _all_parts(body: bytes, window: int) -> bytes | None:
-    """The content of all the parts that ``body`` consists of; None if something else follows one, or one is not whole.
-
-    gzip may come in several parts, and be filled up with zeros.
-    """
-    plain = b""
-    for _ in range(_MOST_PARTS):
-        stream = zlib.decompressobj(window)
-        plain += stream.decompress(body, LARGEST_REPLY + 1)
-        if len(plain) > LARGEST_REPLY:
-            message = f"without its compression it is longer than {LARGEST_REPLY} bytes"
-            raise ValueError(message)
-        body = stream.unused_data.lstrip(b"\0")
-        if not body and stream.eof:
-            return plain
-        if not body.startswith(_GZIP):
-            break
-    return None
+def _short(plain: bytes) -> bytes:
+    if len(plain) > LARGEST_REPLY:
+        message = f"without its compression it is longer than {LARGEST_REPLY} bytes"
+        raise ValueError(message)
+    return plain

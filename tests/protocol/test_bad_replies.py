@@ -216,7 +216,6 @@ PACKED = PACK(json.dumps(success("Refund")).encode())
         ("gzip", PACKED[:-1], "damaged"),
         ("gzip", PACKED + b"{}", "damaged"),
         ("gzip", PACKED + PACKED[:-1], "damaged"),
-        ("gzip", PACKED + 100 * PACK(b""), "damaged"),
         ("gzip", b"<html>", "damaged"),
         ("gzip", PACK(b" " * (LARGEST_REPLY + 1)), "longer than 1048576 bytes"),
         ("gzip", PACK(b"<html>"), "not JSON"),

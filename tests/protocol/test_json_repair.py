@@ -196,12 +196,3 @@ def test_gzip_without_its_label_is_unpacked(encoding: str | None) -> None:
     assert read("Refund", packed, encoding=encoding).refund_no
     with pytest.raises(InvalidReply, match="damaged"):
         read("Refund", packed[:-1], encoding=encoding)
-
-
-def test_an_object_that_was_written_as_json_twice_is_read() -> None:
-    """Some programs turn the text of a reply into JSON once more. A string with anything else in it is no reply."""
-    twice = json.dumps(json.dumps(success("MakeScanOrder", error_msg="余额", out_order_no=None)))
-    assert read("MakeScanOrder", twice.encode()).is_paid
-    for other in ("SUCCESS", "[]", json.dumps(twice)):
-        with pytest.raises(InvalidReply, match="it is JSON, but not an object"):
-            read("MakeScanOrder", json.dumps(other).encode())
