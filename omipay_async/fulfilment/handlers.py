@@ -40,7 +40,10 @@ def _returns_nothing(function: object) -> bool:
     function = getattr(function, "__func__", function)
     if type(function) is not FunctionType or inspect.iscoroutinefunction(function) or hasattr(function, "__wrapped__"):
         return False
-    returns = signature(function, follow_wrapped=False).return_annotation
+    try:
+        returns = signature(function, follow_wrapped=False).return_annotation
+    except (TypeError, ValueError):
+        return False
     return returns is None or (isinstance(returns, str) and returns == "None")
 
 

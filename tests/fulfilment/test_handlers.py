@@ -172,7 +172,13 @@ class Double:
     def __call__(self, order: Order) -> None: ...
 
 
-@pytest.mark.parametrize("handler", [Wrapper(fulfils), Double()], ids=["wrapper", "double"])
+def unsigned(order: Order) -> None: ...
+
+
+untyped(unsigned).__signature__ = 3  # inspect.signature raises TypeError
+
+
+@pytest.mark.parametrize("handler", [Wrapper(fulfils), Double(), unsigned], ids=["wrapper", "double", "unsigned"])
 def test_a_handler_whose_signature_cannot_be_known_is_not_refused(handler: Any) -> None:
     """It may be right, and worked before."""
     assert checked_handler(handler, "order") is handler
