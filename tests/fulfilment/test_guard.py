@@ -128,14 +128,15 @@ async def test_only_so_many_callers_wait_for_one_handler(
     """One more is refused at once; callers without a time limit, which are the shop's own, are not counted."""
     monkeypatch.setattr(guard_module, "_MOST_WAITING", 2)
     first, *others = [await begin(guard, shop) for _ in range(3)]
-    one_too_many, sweep = await begin(guard, shop), await begin(guard, shop, wait_timeout=None)
-    assert one_too_many.done()
+    sweep = await begin(guard, shop, wait_timeout=None)
     with pytest.raises(StillRunning):
-        await one_too_many
+        await asyncio.wait_for(await begin(guard, shop), 1)
     others.pop().cancel()
     sweep.cancel()
     await clock.advance(0)
     others.append(await begin(guard, shop))
+    with pytest.raises(StillRunning):
+        await asyncio.wait_for(await begin(guard, shop), 1)  # one place was free, and no more
     shop.go.set()
     assert await asyncio.gather(first, *others) == [True, False, False]
 

@@ -275,6 +275,13 @@ def test_every_field_of_a_refusal() -> None:
     assert (error.order_no, error.node, error.raw, error.outcome) == ("TR1", "CN", REFUSED, None)
 
 
+def test_a_code_that_is_a_number_is_the_same_in_digits() -> None:
+    """It is not lost, so that a merchant can ask Omipay what it means."""
+    with pytest.raises(APIError, match=r"^MakeQROrder: 1001 \(Zu viel\.\)$") as caught:
+        read("MakeQROrder", REFUSED | {"error_code": 1001})
+    assert caught.value.error_code == "1001"
+
+
 @pytest.mark.parametrize("order_no", ["", 7, None, ["TR1"]])
 def test_the_order_of_a_refusal_is_text_or_none(order_no: Any) -> None:
     """Any other value stays in ``raw``, like an ``error_msg`` that is empty."""
