@@ -113,6 +113,10 @@ def reason(error: BaseException) -> str:
     advice = ""
     if "no such table" in text or isinstance(origin, asyncpg.UndefinedTableError):
         advice = " (call create_tables() once)"
+    elif "unable to open database file" in text:
+        advice = (
+            " (its folder must exist and be writable; a path from the root has four slashes: sqlite:////srv/shop.db)"
+        )
     elif isinstance(origin, _FOREIGN_STATEMENTS):
         advice = " (behind PgBouncer add ?prepared_statement_cache_size=0 to the URL: see the guide to the books)"
     return f"{type(origin).__name__}: {text}{advice}" if text else type(origin).__name__

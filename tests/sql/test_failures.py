@@ -241,6 +241,13 @@ async def test_a_file_that_is_not_a_database_is_named(tmp_path: Any) -> None:
             await books.create_tables()
 
 
+async def test_a_file_in_a_folder_that_does_not_exist_says_how_a_path_is_written(tmp_path: Any) -> None:
+    """``sqlite:///srv/shop.db``, without a fourth slash, is a file in a folder of the folder that one is in."""
+    async with Books(f"sqlite:///{tmp_path}/srv/shop.db") as books:
+        with pytest.raises(JournalError, match=r"unable to open .* four slashes: sqlite:////srv"):
+            await books.create_tables()
+
+
 async def test_a_cancellation_by_a_driver_is_an_error(sqlite: Books) -> None:
     """A driver may raise CancelledError when its connection was lost; the caller was not cancelled."""
 
