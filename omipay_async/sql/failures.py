@@ -112,7 +112,7 @@ def reason(error: BaseException) -> str:
         text = "it did not answer in time"
     advice = ""
     if "no such table" in text or isinstance(origin, asyncpg.UndefinedTableError):
-        advice = " (call create_tables() once)"
+        advice = " (call create_tables() once; or is this another database than your program's?)"
     elif "unable to open database file" in text:
         advice = (
             " (its folder must exist and be writable; a path from the root has four slashes: sqlite:////srv/shop.db)"

@@ -248,6 +248,13 @@ async def test_a_file_in_a_folder_that_does_not_exist_says_how_a_path_is_written
             await books.create_tables()
 
 
+async def test_a_database_without_the_tables_may_be_the_wrong_one(tmp_path: Any) -> None:
+    """A tool that is started in another folder, or without the environment of the shop, makes a new file."""
+    async with Books(f"sqlite:///{tmp_path}/new.db") as books:
+        with pytest.raises(JournalError, match=r"\(call create_tables\(\) once; or is this another database"):
+            await books.unresolved()
+
+
 async def test_a_cancellation_by_a_driver_is_an_error(sqlite: Books) -> None:
     """A driver may raise CancelledError when its connection was lost; the caller was not cancelled."""
 
