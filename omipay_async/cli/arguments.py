@@ -9,14 +9,12 @@ import typer
 
 from omipay_async.language import sentence
 
-from .translations import localized
-
 
 def minor_units(text: str) -> int:
     """Parse an amount in minor units."""
     if not text.isascii() or not text.isdigit():
         message = sentence("{} is not a whole number of minor units: A$4.50 is 450", text)
-        raise typer.BadParameter(localized(message))
+        raise typer.BadParameter(message)
     return int(text[:30])
 
 
@@ -28,7 +26,7 @@ def seconds(text: str) -> float:
         given = math.nan
     if not 0 < given < math.inf:
         message = sentence("{} is not a number of seconds above 0", text)
-        raise typer.BadParameter(localized(message))
+        raise typer.BadParameter(message)
     return given
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from omipay_async.errors import InvalidRequest
-from omipay_async.language import sentence
+from omipay_async.language import Sentence, sentence
 
 from . import exit_codes
 from .commands import app
@@ -35,7 +35,7 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
     try:
         job = localize_help(typer.main.get_command(app)).main(arguments, prog_name="omipay", standalone_mode=False)
     except _UsageError as error:
-        message = " ".join(error.format_message().split())
+        message = _said(error)
         path = error.ctx.command_path if error.ctx else "omipay"
         wrong = InvalidRequest(sentence("{} (see {} --help)", message, path))
         move = exit_codes.MOVES.get(path.rpartition(" ")[2])
@@ -46,6 +46,14 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
     if isinstance(job, int):  # --help, --version
         return job
     return int(perform(job, open_session or _from_env))
+
+
+def _said(error: Any) -> str:
+    """The message of a usage error. What this package says in it is translated when it is printed, and not in JSON."""
+    whole, own = error.format_message(), error.message
+    if isinstance(own, Sentence) and whole.endswith(own):
+        return sentence("{} {}", " ".join(whole.removesuffix(own).split()), own)
+    return " ".join(whole.split())
 
 
 def _from_env(**options: Any) -> AsyncOmipay:

@@ -177,6 +177,8 @@ def test_verify_says_in_chinese_what_is_wrong_with_a_signature(cli: Cli, monkeyp
         ("verify",),
         ("books",),
         ("query", "TR1"),
+        ("query", "TR1", "--timeout", "0"),
+        ("refund", "TR1", "R1", "4.50"),
     ],
     ids=" ".join,
 )
