@@ -109,19 +109,23 @@ class CallExecutor:
     async def _report_end(self, call: CallState, result: Any | OmipayError) -> None:
         error, reply = (result, None) if isinstance(result, OmipayError) else (None, result)
         try:
-            self.observer.call_ended(call, error, reply)
-        except Exception as failure:  # noqa: BLE001 - the clock is the user's, and may raise anything
-            log_call(logging.ERROR, call.request, "its end could not be reported", exc_info=failure)
+            self._observe_end(call, error, reply)
         finally:
             if self.journal is not None:
                 await self.journal.close(call, error, reply)
 
     def _report_interruption(self, call: CallState, error: BaseException) -> None:
         try:
-            self.observer.call_ended(call, error)
+            self._observe_end(call, error)
         finally:
             if self.journal is not None:
                 self.journal.close_in_background(call, error)
+
+    def _observe_end(self, call: CallState, error: BaseException | None, reply: Any = None) -> None:
+        try:
+            self.observer.call_ended(call, error, reply)
+        except Exception as failure:  # noqa: BLE001 - the clock is the user's, and may raise anything
+            log_call(logging.ERROR, call.request, "its end could not be reported", exc_info=failure)
 
     def report_rejected(self, request: RequestContext, error: OmipayError) -> OmipayError:
         """Report a call whose arguments were rejected. Returns the error to raise, with its outcome."""

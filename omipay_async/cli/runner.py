@@ -16,7 +16,7 @@ import attrs
 import typer
 
 from omipay_async.codes import Safety
-from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError
+from omipay_async.errors import ConfigurationError, InvalidRequest, OmipayError, Outcome
 from omipay_async.language import sentence
 
 from . import exit_codes
@@ -186,32 +186,36 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
         return job.work(run) or Exit.DONE
     except KeyboardInterrupt:
         line = exit_codes.interruption(job.move, run.call, has_begun=run.has_begun)
-        with ctrl_c_ignored():  # it may be pressed again, and what is printed must be read
-            return _fail(run, line, _ended_early(job, run, "Interrupted", line, Exit.INTERRUPTED))
+        return _fail(run, line, _ended_early(run, "Interrupted", line, _known_of(job, run), Exit.INTERRUPTED))
     except OmipayError as raised:
         # A command that asks about an order must not say of a wrong argument that no money moved.
         error = raised.with_outcome(None) if job.move is None and isinstance(raised, InvalidRequest) else raised
         code = exit_codes.code_of(error, job.move)
         return _fail(run, exit_codes.line_of(error, job.move, run.order_no), exit_codes.document_of(error, code))
     except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: each becomes one line and a true exit code
-        may_have_moved = run.call is not None or (job.move is not None and run.has_begun)
-        code = Exit.UNKNOWN if may_have_moved else Exit.NO_ANSWER
+        outcome = _known_of(job, run)
+        code = Exit.UNKNOWN if outcome is Outcome.UNKNOWN else Exit.NO_ANSWER
         what = plain(f"{type(error).__name__}: {error}")
         if run.order_no:
             what = sentence("{} (order {})", what, run.order_no)
-        return _fail(run, what, _ended_early(job, run, type(error).__name__, what, code))
+        return _fail(run, what, _ended_early(run, type(error).__name__, what, outcome, code))
 
 
-def _ended_early(job: Job, run: Run, error: str, message: str, code: Exit) -> dict[str, Any]:
+def _known_of(job: Job, run: Run) -> Outcome | None:
+    """What is known about the money of a command that ended in the middle; None if it does not move any."""
+    return None if job.move is None else exit_codes.known_of(run.call, has_begun=run.has_begun)
+
+
+def _ended_early(run: Run, error: str, message: str, outcome: Outcome | None, code: Exit) -> dict[str, Any]:
     """The document of a command that ended in the middle, with the number of the order that it has made."""
-    outcome = None if job.move is None else exit_codes.known_of(run.call, has_begun=run.has_begun)
     document = {"error": error, "message": message, "outcome": outcome, "exit_code": int(code)}
     return document if run.order_no is None else document | {"order_no": run.order_no}
 
 
 def _fail(run: Run, line: str, document: Mapping[str, Any]) -> Exit:
-    complain(line)
-    if run.json:
-        with contextlib.suppress(OSError):  # it may be standard output itself that failed
-            run.show(document)
+    with ctrl_c_ignored():  # it may be pressed now, or again, and what is printed must be read
+        complain(line)
+        if run.json:
+            with contextlib.suppress(OSError):  # it may be standard output itself that failed
+                run.show(document)
     return Exit(document["exit_code"])

@@ -209,7 +209,7 @@ _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
 # What says how a call ended, whatever its reply is converted to.
 _VERDICTS: Final = ("return_code", "result_code", "error_code", "error_msg", "success")
 _SIGNATURE: Final[dict[type[Any], tuple[str, ...]]] = {models.Notification: ("nonce_str", "sign")}
-_DOCUMENTED_KEYS: Final[dict[type[Any], tuple[Collection[str], Mapping[str, str]]]] = {}
+_DOCUMENTED_KEYS: Final[dict[type[Any], tuple[frozenset[str], Mapping[str, str]]]] = {}
 """What ``_documented_keys`` returns for each model, once it was needed."""
 
 
@@ -222,6 +222,8 @@ def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, An
     if model not in _DOCUMENTED_KEYS:
         _DOCUMENTED_KEYS[model] = _documented_keys(model)
     exact, by_lower_case = _DOCUMENTED_KEYS[model]
+    if exact.issuperset(fields):
+        return fields
     names = {key: by_lower_case.get(key.casefold(), key) for key in fields if key not in exact}
     names = {key: name for key, name in names.items() if name == "return_code" or name not in fields}
     if not names:
@@ -238,7 +240,7 @@ def _repetitions(fields: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ..
     return (fields.repeated, fields.conflicts) if isinstance(fields, JSONObject) else ((), ())
 
 
-def _documented_keys(model: type[Any]) -> tuple[Collection[str], Mapping[str, str]]:
+def _documented_keys(model: type[Any]) -> tuple[frozenset[str], Mapping[str, str]]:
     """The keys of what is converted to ``model``, as the documents write them, and these by their lower case."""
     fields = [field.name for field in attrs.fields(model) if field.name != "raw"] if attrs.has(model) else []
     own = [_OVERRIDES.get(model, {}).get(name, {}).get("rename", name) for name in fields]

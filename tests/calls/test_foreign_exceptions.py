@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from omipay_async import AsyncOmipay, ConfigurationError, JournalOutcome, Outcome, OutcomeUnknown
-from tests.support.scripted_gateway import Gateway, fail, make_refund, named
+from tests.support.scripted_gateway import Gateway, Held, begin, fail, make_refund, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,3 +176,25 @@ async def test_what_fails_once_a_charge_has_ended_does_not_replace_its_result(
         receipt = await make_refund(omipay)
     assert receipt.refund_no == journal.last.refund_no
     assert journal.last.outcome is JournalOutcome.DONE
+
+
+async def test_a_clock_that_fails_while_a_cancelled_call_is_reported_does_not_undo_the_cancellation(
+    gateway: Gateway, clock: ManualClock, journal: FakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``asyncio.timeout`` and anyio's cancel scopes need CancelledError. What became of the money is written down."""
+
+    def fails_once() -> float:
+        monkeypatch.undo()
+        raise MemoryError
+
+    def ignored(_: Event) -> None:
+        pass
+
+    gateway.on("Refund", Held({}))
+    async with gateway.session(journal=journal, on_event=ignored) as omipay:
+        call = await begin(clock, make_refund(omipay))
+        monkeypatch.setattr(clock, "monotonic", fails_once)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert journal.last.outcome is JournalOutcome.UNKNOWN

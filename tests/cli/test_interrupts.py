@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
+from omipay_async import OmipayError
 from omipay_async.cli import main
-from omipay_async.cli.exit_codes import SCAN, Exit
+from omipay_async.cli.exit_codes import REFUND, SCAN, Exit
 from omipay_async.cli.runner import Job, Run, perform
 from omipay_async.sandbox import Fault, PaymentCode
 
@@ -151,3 +154,31 @@ def test_in_another_thread(cli: Cli) -> None:
     with ThreadPoolExecutor() as threads:
         assert threads.submit(cli, "rate", "AUD", "CNY").result().code == 0
         assert threads.submit(perform, Job(interrupted), cli.open_session).result() is Exit.INTERRUPTED
+
+
+def test_ctrl_c_while_an_error_is_printed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line about the money is printed to its end, and the exit code is that of the error."""
+
+    def impatiently(*text: Any, **options: Any) -> None:
+        press_ctrl_c()
+        echo(*text, **options)
+
+    echo = typer.echo
+    monkeypatch.setattr(typer, "echo", impatiently)
+    cli.sandbox.faults.add(Fault.DROP_REPLY)
+    ended = cli(*scan(PaymentCode.PAID, "--yes"), "--json")
+    assert (ended.code, ended.document["outcome"]) == (3, "UNKNOWN")
+    assert "do not scan again" in ended.complaint
+
+
+def test_a_defect_after_a_charge_was_refused(cli: Cli) -> None:
+    """Exit code 3 would mean that nobody knows, but the document says NOT_DONE: both are about the same charge."""
+
+    def work(run: Run) -> None:
+        try:
+            run.ask(lambda omipay: omipay.refund(order_no="TR1", out_refund_no="R1", amount=5))
+        except OmipayError:
+            raise MemoryError from None
+
+    assert perform(Job(work, json=True, move=REFUND), cli.open_session) is Exit.NO_ANSWER
+    assert json.loads(cli.capsys.readouterr().out)["outcome"] == "NOT_DONE"
