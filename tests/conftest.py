@@ -35,6 +35,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Let pytest look for garbage everywhere at the end."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c() -> Iterator[None]:
     """Let Ctrl-C interrupt, as in a terminal: a shell lets its background programs ignore it."""

@@ -240,15 +240,10 @@ def _all_from(seed: int) -> Iterator[None]:
 
 def run(seed: int) -> Result:
     """Run the world of ``seed``."""
-    # Objects from before are not garbage of this world, and need not be searched. Tests have left them out already.
-    left_out_already = gc.get_freeze_count() > 0
-    if not left_out_already:
-        gc.freeze()
+    gc.freeze()  # objects from before are not garbage of this world and need not be searched
     with _all_from(seed):
         result = _lived(seed)
         gc.collect()  # the garbage of this world is collected here and not in the next one
-    if not left_out_already:
-        gc.unfreeze()
     return result
 
 
