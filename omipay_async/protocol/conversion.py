@@ -198,6 +198,9 @@ _SECOND_NAMES: Final[dict[type[Any], dict[str, str]]] = {
     models.Order: {"amount": "total_amount", "pay_amount": "cny_amount"},
     models.Notification: {"amount": "total_amount"},
 }
+_OTHER_NAMES: Final = {
+    model: pairs | {two: one for one, two in pairs.items()} for model, pairs in _SECOND_NAMES.items()
+}
 # Fields without a default that a reply may leave out all the same, as the examples of both documents do.
 _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
     models.Order: ("out_order_no",),
@@ -216,8 +219,8 @@ _DOCUMENTED_KEYS: Final[dict[type[Any], tuple[frozenset[str], Mapping[str, str]]
 def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, Any]:
     """``fields``, in which each key that the documents write in another case is written as there.
 
-    Only where the documented key itself is missing: beside it, another one may mean something else. A second
-    ``return_code`` is another verdict in any case.
+    Only where the documented key itself is missing, and the field's other name: beside them, another one may mean
+    something else. A second ``return_code`` is another verdict in any case.
     """
     if model not in _DOCUMENTED_KEYS:
         _DOCUMENTED_KEYS[model] = _documented_keys(model)
@@ -225,7 +228,12 @@ def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, An
     if exact.issuperset(fields):
         return fields
     names = {key: by_lower_case.get(key.casefold(), key) for key in fields if key not in exact}
-    names = {key: name for key, name in names.items() if name == "return_code" or name not in fields}
+    other = _OTHER_NAMES.get(model, {})
+    names = {
+        key: name
+        for key, name in names.items()
+        if name == "return_code" or not (name in fields or other.get(name) in fields)
+    }
     if not names:
         return fields
     renamed = fields_of([(names.get(key, key), value) for key, value in fields.items()])

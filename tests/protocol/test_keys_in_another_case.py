@@ -51,6 +51,17 @@ def test_beside_the_documented_key_another_one_means_something_else() -> None:
     assert (order.amount, order.raw["Amount"]) == (100, "A$1.00")
 
 
+@pytest.mark.parametrize("foreign", ["A$1.00", 1])
+def test_beside_a_fields_other_name_too(foreign: object) -> None:
+    """Both documents have an amount, as ``amount`` or ``total_amount``. CN's ``package`` is ``Package``."""
+    reply = success("QueryOrder", Amount=foreign)
+    reply["total_amount"] = reply.pop("amount")
+    assert read("QueryOrder", reply).amount == 100
+    applet = success("MakeAppletOrder", PACKAGE=foreign)
+    applet["Package"] = applet.pop("package", "prepay_id=1")
+    assert read("MakeAppletOrder", applet).package == applet["Package"]
+
+
 @pytest.mark.parametrize("second", [b'"Return_Code":"FAIL"', b'"ORDER_NO":"A","Order_No":"B"', b'"Success":"false"'])
 def test_what_contradicts_a_charge_may_be_in_another_case(second: bytes) -> None:
     """A second verdict, two numbers, a success that is denied: nobody knows."""
@@ -109,6 +120,7 @@ async def test_a_notification_is_read_whatever_the_case_of_its_keys(clock: Manua
         spelt = omipay.parse_notification({key.upper(): value for key, value in body.items()})
         assert attrs.evolve(spelt, raw=plain.raw) == plain
         assert omipay.parse_notification({**body, "ORDER_NO": "TR2"}).order_no == plain.order_no
+        assert omipay.parse_notification({**body, "Amount": "A$1.00"}).amount == plain.amount
         body["ORDER_NO"] = body["Order_No"] = body.pop("order_no")
         with pytest.raises(MalformedNotification, match="it contains a key twice"):
             omipay.parse_notification(body)
