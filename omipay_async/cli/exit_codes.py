@@ -139,8 +139,8 @@ def interruption(move: MoneyMove | None, call: Event | None, *, has_begun: bool)
         return sentence("interrupted")
     if not has_begun:
         return sentence("interrupted before anything was sent: no money moved")
+    if known_of(call, has_begun=has_begun) is Outcome.NOT_DONE:
+        return sentence("interrupted before the gateway acted: no money moved")
     if call is not None and call.error is None:
         return sentence("interrupted: {}", move.order_exists.filled(call.order_no, call.order_no))
-    if call is not None and call.outcome is Outcome.NOT_DONE:
-        return sentence("interrupted before the gateway acted: no money moved")
     return sentence("interrupted during the call, and nobody knows whether the gateway acted: {}", move.unknown)
