@@ -21,7 +21,7 @@ def sent_field() -> Any:
 
 
 def raw_field() -> Any:
-    """The field for the whole reply as received."""
+    """The field for the whole reply as received, but with each documented key in the case of the documents."""
     return attrs.field(factory=dict, repr=False, eq=False, kw_only=True)
 
 
