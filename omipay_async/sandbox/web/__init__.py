@@ -2,5 +2,6 @@
 
 ``app`` answers a request, which ``routing`` has found the place of. ``pay_page`` is for customers. ``dashboard`` is for
 developers: its overview has the tables of ``lists``, and ``details`` are pages of one order or call, with the call as a
-program (``snippets``). Both are made of the pieces in ``html``, and translated by ``translations``.
+program (``snippets``). Both are made of the pieces in ``html``, with the style sheet and the scripts beside it, and
+translated by ``translations``.
 """

@@ -40,16 +40,7 @@ _NEEDS_SIGNATURE: Final = MappingProxyType(
 
 _BUTTONS: Final[Mapping[str, OrderStatus]] = MappingProxyType({"pay": OrderStatus.PAID, "decline": OrderStatus.FAILED})
 
-# Somebody may have paid or declined on a phone: the page of a final order leads on, or says what became of it.
-_SCRIPT: Final = """<script>
-const page = document.querySelector("main");
-const timer = setInterval(async () => {
-  const state = await (await fetch(page.dataset.state)).json();
-  if (!state.is_final) return;
-  clearInterval(timer);  // or a shop that takes longer than this to answer is asked again each time
-  location.reload();
-}, 2000);
-</script>"""
+_SCRIPT: Final = html.script("pay_page.js")
 
 
 async def respond(sandbox: SandboxCore, routed: RoutedRequest) -> Response | None:
