@@ -12,8 +12,9 @@ For readers of the source: ``session`` is the class that users hold, with the en
 with a map of its modules. ``calls`` is one call from its first attempt to its verdict, ``transport`` is one attempt on
 the wire, and ``protocol`` is what may be sent and what an answer means. ``polling`` waits until an order is paid, and
 ``fulfilment`` is what follows. Their words are in ``errors``, ``codes``, ``models``, ``new_orders``, ``events`` and
-``journal``. Programs import ``sql``, ``redis``, ``asgi``, ``fastapi``, ``aiohttp``, ``testing`` and ``sandbox`` by
-name, and ``cli`` is the command line.
+``journal``. All use ``clock`` for times and waits, ``text`` for secrets and for what strangers write, ``log`` and
+``language``; ``qr`` draws codes. Programs import ``sql``, ``redis``, ``asgi``, ``fastapi``, ``aiohttp``, ``testing``
+and ``sandbox`` by name, and ``cli`` is the command line.
 """
 
 from __future__ import annotations
