@@ -280,7 +280,36 @@ def test_a_timetable_is_a_sorted_list(steps: list[tuple[str, int, float]]) -> No
     assert (timetable.next_time(), timetable._buckets, timetable._heap) == (math.inf, {}, [])
 
 
-@pytest.mark.parametrize("spread", [0.00001, 0.01, 60], ids=["at once", "in minutes", "in days"])
+spreads = pytest.mark.parametrize("spread", [0.00001, 0.01, 60], ids=["at once", "in minutes", "in days"])
+
+
+class Counted:
+    """An item that counts how often a dictionary was asked for one."""
+
+    looked_for = 0
+
+    def __hash__(self) -> int:
+        Counted.looked_for += 1
+        return id(self)
+
+
+@spreads
+def test_taking_an_item_out_costs_as_much_however_many_there_are(
+    spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the end of a hundred thousand polls takes no longer for each than that of ten."""
+    monkeypatch.setattr(Counted, "looked_for", 0)
+    timetable: Timetable[Counted] = Timetable()
+    timetable.first(0)
+    items = [Counted() for _ in range(1000)]
+    for place, item in enumerate(items):
+        timetable.add(item, 0.1 + spread * place)
+    for place, item in enumerate(items):
+        timetable.remove(item, 0.1 + spread * place)
+    assert Counted.looked_for < 10 * len(items)
+
+
+@spreads
 def test_what_is_taken_out_of_a_timetable_leaves_nothing(spread: float) -> None:
     """Ten thousand items that come and go, with a few that stay, use the memory of a few."""
     timetable: Timetable[int] = Timetable()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from omipay_async.errors import ConfigurationError, SessionClosed
+from omipay_async.errors import BackendError, ConfigurationError, SessionClosed
 from omipay_async.sql import Books, SweepReport, sweeping
 from tests.support.entries import DONE, entry, make_due, sold
 
@@ -76,6 +76,26 @@ async def test_run_goes_on_after_a_failure_of_the_database_and_ends_with_its_ses
         await make_due(books)
         with pytest.raises(SessionClosed):
             await running
+
+
+async def test_a_sweep_that_failed_is_logged_once(
+    omipay: AsyncOmipay, books: Books, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sweeps after it have nothing to do with it."""
+    began: list[str] = []
+
+    async def sweep(*_: object) -> SweepReport:
+        began.append("a sweep")
+        if len(began) == 1:
+            raise BackendError("the database is away")
+        if len(began) == 5:
+            raise SessionClosed
+        return SweepReport()
+
+    monkeypatch.setattr(books._sweeping, "sweep", sweep)
+    with pytest.raises(SessionClosed):
+        await books.run(omipay, lambda order: asyncio.sleep(0), every=0.001)
+    assert caplog.messages == ["the sweep could not be finished: the database is away"]
 
 
 async def test_a_worker_with_nothing_to_do_ends_with_its_session(
