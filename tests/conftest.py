@@ -5,7 +5,6 @@ Hypothesis asserts no times, and finds the same examples on each run of CI.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -27,17 +26,6 @@ if TYPE_CHECKING:
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
-
-
-def pytest_collection_finish() -> None:
-    """Let the garbage collector leave out what was imported and collected, which it would search many times."""
-    gc.collect()
-    gc.freeze()
-
-
-def pytest_sessionfinish() -> None:
-    """Let pytest look for garbage everywhere at the end."""
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -244,6 +244,7 @@ def run(seed: int) -> Result:
     with _all_from(seed):
         result = _lived(seed)
         gc.collect()  # the garbage of this world is collected here and not in the next one
+    gc.unfreeze()
     return result
 
 
