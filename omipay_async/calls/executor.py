@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from omipay_async.clock import wait
 from omipay_async.errors import APIError, GatewayError, InvalidReply, OmipayError
 from omipay_async.protocol.decoding import decode
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, believable_date_ms
@@ -25,6 +26,7 @@ from omipay_async.transport.pool import Priority
 
 from . import outcomes, retries
 from .call_state import CallState
+from .journaling import CLOSING_S
 from .observer import log_call
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class CallExecutor:
     random: Callable[[], float]
     journal: CallJournal | None
     _calls: set[CallState] = attrs.field(factory=set)
-    _all_ended: asyncio.Event | None = None
+    _all_ended: asyncio.Future[None] | None = None
 
     @property
     def clock(self) -> Clock:
@@ -136,8 +138,8 @@ class CallExecutor:
     def _leave(self, call: CallState) -> None:
         call.attempt = None  # it refers to the call: both would stay in memory until garbage is collected
         self._calls.discard(call)
-        if self._all_ended is not None and not self._calls:
-            self._all_ended.set()
+        if self._all_ended is not None and not self._calls and not self._all_ended.done():
+            self._all_ended.set_result(None)
 
     # -- attempts ---------------------------------------------------------------------------------------------------
 
@@ -301,9 +303,13 @@ class CallExecutor:
                 call.scope.end(CancelReason.CLOSED)
 
     async def wait_closed(self) -> None:
-        """Return once no call is under way. The deadlines of the calls limit how long this takes."""
+        """Return once no call is under way. The deadlines of the calls limit how long this takes.
+
+        A KeyboardInterrupt may have ended a call just before it was forgotten: it never leaves.
+        """
         if self._calls and self.life.is_here():
-            self._all_ended = self._all_ended or asyncio.Event()
-            await self._all_ended.wait()
+            self._all_ended = self._all_ended or asyncio.get_running_loop().create_future()
+            last = max(call.deadline for call in self._calls) + CLOSING_S
+            await wait(self.clock, (self._all_ended,), last - self.clock.monotonic())
         if self.journal is not None:
             await self.journal.drain()

@@ -88,7 +88,7 @@ class CallJournal:
     async def drain(self) -> None:
         """Return once the entries that are being closed are closed; each takes at most ``CLOSING_S``."""
         here = asyncio.get_running_loop()
-        while tasks := [task for task in self._closing if task.get_loop() is here]:
+        while tasks := [task for task in self._closing if not task.done() and task.get_loop() is here]:
             await asyncio.wait(tasks)
 
     def _late(self) -> JournalError:
