@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 ATTEMPT: Final = "omipay_attempt"
-"""The key of a request's :class:`Attempt` in its ``extensions``, on our own connections."""
+"""The key of a request's :class:`Attempt` in its ``extensions``."""
 
 _FRESH_S: Final = 1.0
 """A signature that is older than this is not sent. Connecting may take longer."""
@@ -80,6 +80,8 @@ class Attempt:
     """The parameters with their signature."""
     _fresh_until: Deadline | None = attrs.field(default=None, init=False)
     _has_ended: bool = attrs.field(default=False, init=False)
+    _is_passed_on: bool = attrs.field(default=False, init=False)
+    """Whether a transport below the one that the user gave has it, and has not proved that it did not send it."""
 
     @property
     def moves_money(self) -> bool:
@@ -132,6 +134,27 @@ class Attempt:
         if self.is_too_late:  # as late as possible: the process may be stopped at any moment
             raise TooLateError
         self.progress = Progress.SENT
+
+    def pass_on(self) -> None:
+        """Note that a transport below the one that the user gave is about to send it, a money call.
+
+        Raises:
+            SentAlreadyError: it was passed on before.
+            TooLateError: its time to be sent is over, or the attempt has ended.
+        """
+        if self._is_passed_on:
+            self.progress = Progress.SENT
+        self._ensure_sendable()
+        if self.is_too_late:
+            raise TooLateError
+        self._is_passed_on = True
+
+    def note_failure(self, *, is_unsent: bool) -> None:
+        """Note that the transport that it was passed on to has failed."""
+        if is_unsent:
+            self._is_passed_on = False
+        else:
+            self.progress = Progress.SENT
 
     def end(self) -> None:
         """Note that the attempt has ended. Whatever still works on it, although it was cancelled, must not send it.

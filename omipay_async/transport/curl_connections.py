@@ -1,18 +1,20 @@
-"""Transports of httpx-curl-cffi, whose connections serve one request each. No I/O.
+"""Transports of httpx-curl-cffi and httpx-pycurl, whose connections serve one request each. No I/O.
 
 curl uses a connection again whatever header the request had. If the server closes that one without a reply, curl sends
-the request again over a new one, a POST too: a charge was acted on twice (seen in curl_cffi 0.17). It does neither if
-it may not use a connection again.
+the request again over a new one, a POST too: a charge was acted on twice (seen in curl_cffi 0.17 and pycurl 7.49). It
+does neither if it may not use a connection again.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from typing import Any, Final
 
 from omipay_async.errors import ConfigurationError
 
 _FRESH_CONNECT: Final = 74
 _FORBID_REUSE: Final = 75
+_MAX_TOTAL_CONNECTIONS: Final = 13
 """curl's numbers of its options."""
 
 
@@ -24,6 +26,39 @@ def forbid_reuse(transport: object) -> None:
     """
     options = getattr(vars(transport).get("_session"), "curl_options", None)
     if not isinstance(options, dict):
-        message = "transport: this version of httpx-curl-cffi cannot be kept from sending a charge twice"
-        raise ConfigurationError(message)
+        raise _cannot_be_kept("httpx-curl-cffi")
     options.update({_FRESH_CONNECT: 1, _FORBID_REUSE: 1})
+
+
+def forbid_reuse_by_pycurl(transport: object) -> None:
+    """Let a transport of httpx-pycurl open a connection for each request, and close it after the reply.
+
+    It has no option for that: its curl sets both options of each request. Before the first request it has no curl yet,
+    and is given the one that it would make.
+
+    Raises:
+        ConfigurationError: its curl is not where it was.
+    """
+    try:
+        attributes = vars(transport)
+        curl = attributes["_curl"]
+        if curl is None:
+            curl = sys.modules["httpx_pycurl"].AsyncCurl()
+            curl.setopt(_MAX_TOTAL_CONNECTIONS, attributes["_max_connections"])
+            attributes["_curl"] = curl
+        perform = curl.perform
+    except (KeyError, AttributeError):
+        raise _cannot_be_kept("httpx-pycurl") from None
+    if "perform" in vars(curl):
+        return  # it was told before
+
+    def perform_alone(request: Any) -> Any:
+        request.setopt(_FRESH_CONNECT, 1)
+        request.setopt(_FORBID_REUSE, 1)
+        return perform(request)
+
+    curl.perform = perform_alone
+
+
+def _cannot_be_kept(package: str) -> ConfigurationError:
+    return ConfigurationError(f"transport: this version of {package} cannot be kept from sending a charge twice")

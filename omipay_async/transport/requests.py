@@ -88,7 +88,7 @@ class Requests:
         connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
         request = self._bare(attempt, url, closes=True)
         times = {"connect": connect, "read": left + _AFTERWARDS_S, "write": left + _AFTERWARDS_S, "pool": connect}
-        request.extensions = {"timeout": times, "trace": functools.partial(trace_given, attempt)}
+        request.extensions = {"timeout": times, "trace": functools.partial(trace_given, attempt), ATTEMPT: attempt}
         request.read()  # some transports want its content, which is empty
         return request
 

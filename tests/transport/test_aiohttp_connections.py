@@ -10,11 +10,12 @@ import httpx_aiohttp
 import pytest
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 
-from omipay_async import AsyncOmipay
+from omipay_async import AsyncOmipay, OutcomeUnknown
 from omipay_async.transport.aiohttp_connections import keep_no_connection
 
+from .behaviours import Acts, Behaviour, message
 from .client import Transport, open_session, query, scan
-from .server import M_NUMBER, SECRET_KEY
+from .server import M_NUMBER, SECRET_KEY, always, in_turn
 
 if TYPE_CHECKING:
     from .server import Gateway
@@ -127,6 +128,47 @@ async def test_aiohttp_keeps_no_connection_behind_another_transport(gateway: Gat
         await query(omipay, "OM-1")
         await scan(omipay, "A-1")
     assert (gateway.connections, gateway.acts["A-1"]) == (2, 1)
+
+
+class OfASession(httpx.AsyncBaseTransport):
+    """A transport of another package, or of the user's own: it sends everything with a session of aiohttp."""
+
+    def __init__(self) -> None:
+        self._session = client()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with self._session.request(request.method, str(request.url)) as response:
+            return httpx.Response(response.status, content=await response.read())
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+async def test_a_session_of_aiohttp_keeps_no_connection(gateway: Gateway, *, is_behind: bool) -> None:
+    """Whose transport it is."""
+    transport = Plain(OfASession()) if is_behind else OfASession()
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=gateway.base_url, transport=transport) as omipay:
+        await query(omipay, "OM-1")
+        await scan(omipay, "A-1")
+    assert (gateway.connections, gateway.acts["A-1"]) == (2, 1)
+
+
+async def test_a_session_of_aiohttp_sends_no_charge_to_where_a_redirect_leads(gateway: Gateway) -> None:
+    """The gateway has acted on it already. Whatever else uses the session follows redirects as before."""
+    redirect = message(b"", "307 Temporary Redirect", "Location: /elsewhere?timestamp=1&nonce_str=n&sign=s")
+    gateway.script = always(Behaviour("act and redirect", says=lambda _: redirect))
+    transport = OfASession()
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=gateway.base_url, transport=transport) as omipay:
+        for number in ("A-1", "A-2"):
+            with pytest.raises(OutcomeUnknown):
+                await scan(omipay, number)
+        assert (gateway.acts, len(gateway.requests)) == ({"A-1": 1, "A-2": 1}, 2)
+        gateway.script = in_turn(Behaviour("redirect", acts=Acts.NO, says=lambda _: redirect))
+        response = await transport.handle_async_request(
+            httpx.Request("POST", f"{gateway.base_url}/v2/QueryOrder?timestamp=1&nonce_str=n&sign=s")
+        )
+    assert (response.status_code, len(gateway.requests)) == (200, 4)
 
 
 async def test_a_pool_that_keeps_nothing_or_is_gone_is_left_alone() -> None:

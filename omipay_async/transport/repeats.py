@@ -1,0 +1,55 @@
+"""Keeps a transport that passes requests on to another from sending a money call twice. No I/O.
+
+A transport that repeats requests may have one below it that reports nothing of what it sends, such as a transport that
+is built on aiohttp or curl. The lowest that can be found is given a method of its own, which sends the request of a
+money call once. httpx's own transport needs none: httpcore reports what it sends (see ``httpcore_reports``).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .attempt import ATTEMPT, Attempt, Progress
+from .evidence import proves_unsent
+from .patches import TRANSPORT_METHOD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    import httpx
+
+    Send = Callable[[httpx.Request], Coroutine[Any, Any, httpx.Response]]
+
+
+def send_once(lowest: Any) -> None:
+    """Let a transport send no money call again that it may have sent already. It sends other requests as ever."""
+    attributes = getattr(lowest, "__dict__", None)
+    if attributes is None:
+        return
+    before = attributes.get(TRANSPORT_METHOD)
+    if getattr(before, "__module__", None) == __name__:
+        return  # it has the method already
+
+    async def handle_async_request(request: httpx.Request) -> httpx.Response:
+        # The method of the class is looked up now: a mock may have replaced it meanwhile.
+        send: Send = before or functools.partial(type(lowest).handle_async_request, lowest)
+        attempt = request.extensions.get(ATTEMPT)
+        if isinstance(attempt, Attempt) and attempt.moves_money:
+            return await _sent_once(send, request, attempt)
+        return await send(request)
+
+    attributes[TRANSPORT_METHOD] = handle_async_request
+
+
+async def _sent_once(send: Send, request: httpx.Request, attempt: Attempt) -> httpx.Response:
+    attempt.pass_on()
+    handled = sys.exception()
+    try:
+        response = await send(request)
+    except BaseException as error:
+        attempt.note_failure(is_unsent=proves_unsent(attempt, error, handled))
+        raise
+    attempt.progress = Progress.SENT
+    return response

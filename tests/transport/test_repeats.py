@@ -1,0 +1,161 @@
+"""A money call is sent once, although a transport repeats requests over one below it that reports nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import httpx_aiohttp
+import pytest
+
+from omipay_async import AsyncOmipay, NotSent, Outcome, OutcomeUnknown
+from omipay_async.testing import ManualClock
+from tests.support.fake_journal import PAID
+
+from .behaviours import ACT_CLOSE
+from .client import HASTY, query, scan
+from .server import M_NUMBER, SECRET_KEY, always, refusing_port, url_of
+
+if TYPE_CHECKING:
+    from .server import Gateway
+
+
+class Below(httpx.AsyncBaseTransport):
+    """The lowest transport: it fails first, and answers then."""
+
+    def __init__(self, *first: Exception | httpx.Response | float) -> None:
+        self.first = list(first)
+        self.paths: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.paths.append(request.url.path.rpartition("/")[2])
+        what = self.first.pop(0) if self.first else httpx.Response(200, json=PAID)
+        if isinstance(what, Exception):
+            raise what
+        if isinstance(what, httpx.Response):
+            return what
+        await asyncio.sleep(what)  # it is cancelled meanwhile
+        raise AssertionError
+
+
+class Repeating(httpx.AsyncBaseTransport):
+    """It repeats whatever failed, or was answered with a 5xx, or took long, and hides why."""
+
+    def __init__(self, below: httpx.AsyncBaseTransport) -> None:
+        self.below = below
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(3):
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(0.05):
+                    response = await self.below.handle_async_request(request)
+                if response.status_code < 500:
+                    return response
+        raise httpx.ConnectError("gave up") from None
+
+    async def aclose(self) -> None:
+        await self.below.aclose()
+
+
+class AskingFirst(Repeating):
+    """It asks for a token over the same transport before each request."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await self.below.handle_async_request(httpx.Request("POST", "https://login.example/token"))
+        return await self.below.handle_async_request(request)
+
+
+def session(transport: httpx.AsyncBaseTransport, **options: Any) -> AsyncOmipay:
+    """A session over it."""
+    return AsyncOmipay(M_NUMBER, SECRET_KEY, transport=transport, retry=HASTY, **options)
+
+
+@pytest.mark.parametrize("first", [httpx.ReadError("hung up"), httpx.Response(503), 9.0], ids=repr)
+@pytest.mark.parametrize("layers", [1, 2])
+async def test_a_charge_that_may_have_arrived_is_not_repeated(first: Any, layers: int) -> None:
+    """Nor does the error that the repeating transport makes of it say that it was never sent."""
+    below = Below(first)
+    transport: httpx.AsyncBaseTransport = below
+    for _ in range(layers):
+        transport = Repeating(transport)
+    async with session(transport) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+        assert below.paths == ["MakeScanOrder"]
+        await scan(omipay, "A-2")  # another charge goes over the same transport
+    assert below.paths == ["MakeScanOrder"] * 2
+
+
+async def test_a_charge_that_was_never_sent_is_repeated() -> None:
+    """A refused connection proves it."""
+    below = Below(httpx.ConnectError("refused"))
+    async with session(Repeating(below)) as omipay:
+        await scan(omipay, "A-1")
+    assert below.paths == ["MakeScanOrder"] * 2
+
+
+async def test_a_charge_that_was_kept_waiting_for_too_long_is_not_sent() -> None:
+    """As by a transport that limits how many requests are sent in a minute."""
+    clock, below = ManualClock(start=1_700_000_000), Below()
+
+    class Limiting(Repeating):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            clock.advance(16)
+            return await self.below.handle_async_request(request)
+
+    async with session(Limiting(below), clock=clock) as omipay:
+        with pytest.raises(NotSent, match="less than half of its time was left"):
+            await scan(omipay, "A-1")
+    assert below.paths == []
+
+
+async def test_reads_and_requests_of_others_are_repeated() -> None:
+    """They may be."""
+    below = Below(httpx.ReadError("hung up"))
+    async with session(Repeating(below)) as omipay:
+        with pytest.raises(Exception, match="QueryOrder"):  # it is answered with a charge
+            await query(omipay, "OM-1")
+        below.first = [httpx.ReadError("hung up")]
+        assert (await Repeating(below).handle_async_request(httpx.Request("POST", "https://else.example/"))).is_success
+    assert below.paths[:2] == ["QueryOrder"] * 2
+    assert below.paths[-2:] == [""] * 2
+
+
+async def test_a_token_may_be_asked_for_over_the_same_transport() -> None:
+    """That request is not the charge."""
+    below = Below()
+    async with session(AskingFirst(below)) as omipay:
+        await scan(omipay, "A-1")
+        await scan(omipay, "A-2")
+    assert below.paths == ["token", "MakeScanOrder"] * 2
+
+
+async def test_a_mock_of_the_class_is_used_although_it_came_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without the method that the transport was given."""
+    below = Below()
+
+    async def mock(*_: object) -> httpx.Response:
+        return httpx.Response(200, json=PAID)
+
+    async with session(Repeating(below)) as omipay:
+        await scan(omipay, "A-1")
+        monkeypatch.setattr(Below, "handle_async_request", mock)
+        await scan(omipay, "A-2")
+    assert below.paths == ["MakeScanOrder"]
+
+
+async def test_a_repeat_over_aiohttp_is_not_sent(gateway: Gateway) -> None:
+    """Over real sockets, where the gateway acts and hangs up; a node that refuses was never reached."""
+    gateway.script = always(ACT_CLOSE)
+    async with session(Repeating(httpx_aiohttp.AiohttpTransport()), base_url=gateway.base_url) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+    assert gateway.acts == {"A-1": 1}
+    with refusing_port() as socket:
+        base_url = url_of(socket.getsockname()[1])
+        async with session(Repeating(httpx_aiohttp.AiohttpTransport()), base_url=base_url) as omipay:
+            with pytest.raises(NotSent) as caught:
+                await scan(omipay, "A-2")
+    assert caught.value.outcome is Outcome.NOT_DONE
