@@ -176,9 +176,10 @@ async def test_an_answer_about_another_sale_fulfils_no_order_object(
     """As for polls, an order object says what was sold, and a number alone does not."""
     sale = Order("TR1", OrderStatus.READY, "T1-000232", "AUD", 450)
     gateway.on("TR1", PAID, PAID | {"out_order_no": sale.out_order_no})
-    with pytest.raises(InvalidReply, match="TR1: the answer is about another sale, its out_order_no is T1-000231"):
+    with pytest.raises(InvalidReply) as caught:
         await omipay.fulfil(sale, shop.handle)
-    assert shop.fulfilled == []
+    assert "TR1: the answer is about another sale, its out_order_no is T1-000231" in str(caught.value)
+    assert (caught.value.endpoint, shop.fulfilled) == ("QueryOrder", [])
     assert (await omipay.fulfil(sale, shop.handle)).is_paid
     assert shop.fulfilled == ["TR1"]
 

@@ -126,8 +126,9 @@ def test_a_success_needs_a_status_that_agrees(status: int) -> None:
 )
 def test_the_message_of_a_redirect_shows_no_secret(location: str | None, told: str) -> None:
     """It shows where a wrong address leads to, without the query, which may contain our signature."""
-    with pytest.raises(InvalidReply, match=f"HTTP 302 {told}, the reply cannot be used"):
-        read("QueryOrder", b"", 302, location=location)
+    for status in (300, 302, 399):
+        with pytest.raises(InvalidReply, match=f"HTTP {status} {told}, the reply cannot be used"):
+            read("QueryOrder", b"", status, location=location)
 
 
 @pytest.mark.parametrize("code", ["SIGN_ERROR", "NEW_ONE", "", None, 5])
