@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+import aiosqlite
 import pytest
 
 from omipay_async.sql import Books
@@ -227,3 +229,20 @@ def test_a_sweep_that_could_not_ask_says_so(cli: Cli, db: str) -> None:
     assert ended.document == {"fulfilled": 0, "waiting": 0, "failed": 0, "errors": 1, "unresolved": 0}
     assert ended.code == 4
     assert "could not be asked about: 1; the last one: order TR0: the gateway does not know it" in ended.complaint
+
+
+def test_what_sqlalchemy_logs_of_a_connection_is_not_printed(
+    cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even if Ctrl-C is pressed again while a connection is closed: it would be a traceback."""
+    with_books(db, one_lost_call)
+    close = aiosqlite.Connection.close
+
+    async def cut_off(connection: aiosqlite.Connection) -> None:
+        await close(connection)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(aiosqlite.Connection, "close", cut_off)
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in a process of its own: Python prints what nobody handles
+    ended = cli("books", "--db", db)
+    assert (ended.code, ended.err) == (0, "")
