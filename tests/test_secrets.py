@@ -154,6 +154,23 @@ async def test_a_tracer_that_reads_the_request_sees_no_signature(echo: Echo, mon
     assert all("sign=" in target for target in echo.targets)
 
 
+async def test_a_transport_that_logs_the_request_logs_no_signature(echo: Echo) -> None:
+    """As httpx-retries does: the ``repr`` of a request has no parameters, although its URL is signed."""
+    shown = []
+
+    async def logging_transport(request: httpx.Request) -> httpx.Response:
+        shown.extend([repr(request), f"{request}"])
+        assert request.url.params["sign"]
+        return httpx.Response(500)
+
+    async with session(httpx.MockTransport(logging_transport), "https://gateway.test/omipay/api") as omipay:
+        for call in CALLS.values():
+            with pytest.raises(OmipayError):
+                await call(omipay)
+    assert "https://gateway.test/omipay/api/v2/QueryOrder" in "".join(shown)
+    search(shown, {*SECRETS, *echo.live, "sign="})
+
+
 async def test_the_key_is_never_sent(echo: Echo) -> None:
     """Neither the current key nor a previous one, in any form. The current one signs."""
     async with session(None, echo.base_url) as omipay:

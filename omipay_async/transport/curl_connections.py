@@ -14,8 +14,10 @@ from omipay_async.errors import ConfigurationError
 
 _FRESH_CONNECT: Final = 74
 _FORBID_REUSE: Final = 75
+_HTTP_VERSION: Final = 84
 _MAX_TOTAL_CONNECTIONS: Final = 13
 """curl's numbers of its options."""
+_HTTP_1_1: Final = 2
 
 
 def forbid_reuse(transport: object) -> None:
@@ -34,7 +36,8 @@ def forbid_reuse_by_pycurl(transport: object) -> None:
     """Let a transport of httpx-pycurl open a connection for each request, and close it after the reply.
 
     It has no option for that: its curl sets both options of each request. Before the first request it has no curl yet,
-    and is given the one that it would make.
+    and is given the one that it would make. A request goes out as HTTP/1.1: if a server asks for that over HTTP/2, curl
+    sends the request once more, and an error of the second connection looks as if nothing was sent.
 
     Raises:
         ConfigurationError: its curl is not where it was.
@@ -55,6 +58,7 @@ def forbid_reuse_by_pycurl(transport: object) -> None:
     def perform_alone(request: Any) -> Any:
         request.setopt(_FRESH_CONNECT, 1)
         request.setopt(_FORBID_REUSE, 1)
+        request.setopt(_HTTP_VERSION, _HTTP_1_1)
         return perform(request)
 
     curl.perform = perform_alone

@@ -96,7 +96,10 @@ def never_sent(error: BaseException, handled: BaseException | None = None) -> bo
     cause = error.__cause__
     if cause is None and not error.__suppress_context__:
         cause = error.__context__ if error.__context__ is not handled else None
-    return cause is None or _before_connected(cause)
+    if cause is None:
+        # httpx-pycurl also raises it for a reply without a status line; the others raise it from an error of their own.
+        return not isinstance(error, httpx.UnsupportedProtocol)
+    return _before_connected(cause)
 
 
 def _was_dropped(error: BaseException | None, handled: BaseException | None) -> bool:

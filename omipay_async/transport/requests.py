@@ -1,7 +1,8 @@
 """Builds the request of an attempt, for each of the ways to the gateway. A transport sends it: no I/O of its own.
 
-The ``repr`` of a request shows its URL, which is signed for a transport that the user gave. So whoever sends it builds
-it in the same expression: no frame of a traceback may show it (see ``text``).
+The URL of a request is signed for a transport that the user gave. Its ``repr`` leaves the parameters out, but not that
+of the URL itself. So whoever sends it builds it in the same expression: no frame of a traceback may show it (see
+``text``).
 """
 
 from __future__ import annotations
@@ -86,16 +87,18 @@ class Requests:
         url = httpx.URL(f"{attempt.node.base_url}{attempt.endpoint.path}?{plain_text(attempt.signed_query)}")
         left = max(0.001, attempt.until - attempt.clock.monotonic())
         connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
-        request = self._bare(attempt, url, closes=True)
+        request = self._bare(attempt, url, closes=True, kind=_SignedRequest)
         times = {"connect": connect, "read": left + _AFTERWARDS_S, "write": left + _AFTERWARDS_S, "pool": connect}
         request.extensions = {"timeout": times, "trace": functools.partial(trace_given, attempt), ATTEMPT: attempt}
         request.read()  # some transports want its content, which is empty
         return request
 
-    def _bare(self, attempt: Attempt, url: httpx.URL, *, closes: bool) -> httpx.Request:
+    def _bare(
+        self, attempt: Attempt, url: httpx.URL, *, closes: bool, kind: type[httpx.Request] = httpx.Request
+    ) -> httpx.Request:
         # Given complete headers and a stream, httpx makes a request in a sixth of the time.
         headers = list(self._headers(attempt, closes=closes))
-        return httpx.Request(attempt.endpoint.method, url, headers=headers, stream=httpx.ByteStream(b""))
+        return kind(attempt.endpoint.method, url, headers=headers, stream=httpx.ByteStream(b""))
 
     def _headers(self, attempt: Attempt, *, closes: bool) -> RawHeaders:
         key = attempt.endpoint.method, attempt.node.base_url, closes
@@ -105,6 +108,13 @@ class Requests:
             more += [(b"Connection", b"close")] if closes else []
             raw = self._complete[key] = ((b"Host", address_of(attempt).netloc), *more, *self.headers.raw)
         return raw
+
+
+class _SignedRequest(httpx.Request):
+    """A request whose URL is signed. Transports write its ``repr`` into their logs, and it shows in their frames."""
+
+    def __repr__(self) -> str:
+        return f"<Request({self.method!r}, {str(self.url.copy_with(query=None))!r})>"
 
 
 class TargetOnce(dict[str, Any]):

@@ -109,14 +109,14 @@ class PyCurl(httpx.AsyncBaseTransport):
 async def test_pycurl_uses_no_connection_again(
     monkeypatch: pytest.MonkeyPatch, *, is_made: bool, is_behind: bool
 ) -> None:
-    """Whether its curl was made before, for another request, or not yet."""
+    """Whether its curl was made before, for another request, or not yet. It speaks HTTP/1.1 (option 84)."""
     monkeypatch.setitem(sys.modules, "httpx_pycurl", SimpleNamespace(AsyncCurl=AsyncCurl))
     pycurl = PyCurl(AsyncCurl() if is_made else None)
     async with AsyncOmipay(M_NUMBER, SECRET_KEY, transport=Before(pycurl) if is_behind else pycurl) as omipay:
         await scan(omipay, "A-1")
         await scan(omipay, "A-2")
     assert isinstance(pycurl.curl, AsyncCurl)
-    assert pycurl.curl.requests == [{74: 1, 75: 1}] * 2
+    assert pycurl.curl.requests == [{74: 1, 75: 1, 84: 2}] * 2
     assert pycurl.curl.options == ({} if is_made else {13: 7})
 
 

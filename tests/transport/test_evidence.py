@@ -134,7 +134,8 @@ UNREACHABLE = (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.
     ("error", "cause", "never"),
     [
         *((kind, None, True) for kind in (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)),
-        *((kind, None, True) for kind in (httpx.ProxyError, httpx.UnsupportedProtocol, httpx.InvalidURL)),
+        *((kind, None, True) for kind in (httpx.ProxyError, httpx.InvalidURL)),
+        (httpx.UnsupportedProtocol, None, False),  # httpx-pycurl raises it for a reply without a status line
         (httpx.ReadTimeout, None, False),
         (ZeroDivisionError, None, False),
         *(
