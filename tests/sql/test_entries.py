@@ -332,3 +332,11 @@ def test_books_belong_to_one_event_loop(sqlite_url: str) -> None:
     asyncio.run(first())
     with pytest.raises(ConfigurationError, match="event loop"):
         asyncio.run(books.create_tables())
+
+
+@pytest.mark.parametrize(("answer", "listed"), [("SETTLED", "SETTLED"), ("PAYING", "PAID"), ("FAILED", "PAID")])
+async def test_an_order_that_was_paid_stays_listed_as_paid(books: Books, answer: str, listed: str) -> None:
+    """It may be settled later. An answer that it is not paid was probably asked for before the payment."""
+    await books.confirmed(M, order())
+    await books.confirmed(M, order(status=answer))
+    assert await execute(books, "SELECT status FROM omipay_order") == [(listed,)]
