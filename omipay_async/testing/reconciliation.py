@@ -35,7 +35,8 @@ def assert_reconciled(
 
     Raises:
         AssertionError: they do not agree; it names the numbers.
-        InvalidRequest: one number was given where several may stand, in a list for example, or what is no number.
+        InvalidRequest: one number was given where several may stand, in a list for example, or something that is not a
+            number.
     """
     ledger = sandbox.ledger
     differences = {
