@@ -227,11 +227,11 @@ def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, An
     exact, by_lower_case = _DOCUMENTED_KEYS[model]
     if exact.issuperset(fields):
         return fields
-    names = {key: by_lower_case.get(key.casefold(), key) for key in fields if key not in exact}
     other = _OTHER_NAMES.get(model, {})
     names = {
         key: name
-        for key, name in names.items()
+        for key in fields
+        if key not in exact and (name := by_lower_case.get(key.casefold())) is not None
         if name == "return_code" or not (name in fields or other.get(name) in fields)
     }
     if not names:
