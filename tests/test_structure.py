@@ -52,10 +52,10 @@ THIRD_PARTY = {
     "h11": {"transport.connection", "transport.exchange"},
     "httpcore": {"transport.patches late"},
     "httpx": {
-        "transport.aiohttp_connections",
         "transport.client",
         "transport.connection",
         "transport.evidence",
+        "transport.given_transports",
         "transport.network",
         "transport.patches",
         "transport.proxies",

@@ -7,8 +7,9 @@ proves.
 - Over connections of our own: ``network`` opens them and sends. ``connection`` is one of them, ``exchange`` is a
   request and its reply, and ``tls_records`` watches what arrives below TLS.
 - Over transports that are not ours, those that users give and httpx's own: ``requests`` builds the request, and
-  ``sending`` sends it. ``httpcore_reports`` is how far httpcore says that it has got, and ``aiohttp_connections`` and
-  ``curl_connections`` keep these libraries from using a connection again, ``repeats`` transports from repeating money.
+  ``sending`` sends it. ``httpcore_reports`` is how far httpcore says that it has got. ``given_transports`` makes what
+  users give safe for money: ``aiohttp_connections`` and ``curl_connections`` keep these libraries from using a
+  connection again, and ``repeats`` keeps transports from repeating money calls.
 - For programs that have patched httpx or httpcore: ``patches`` notices it, and has a transport that they see.
   ``session_client`` is ``omipay.http``, and sends requests through a client that they see.
 

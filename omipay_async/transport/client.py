@@ -36,12 +36,13 @@ import httpx
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import Received
 
-from .aiohttp_connections import SecondTries, keep_no_connection
+from .aiohttp_connections import SecondTries
 from .attempt import Attempt, Progress, TooLateError
 from .cancellation import ScopeCancelled, caller_was_cancelled
 from .closing import Closing
 from .evidence import cut_short, failed
 from .failures import Failed, too_late
+from .given_transports import make_safe
 from .httpcore_reports import keep_replies_out_of_the_log
 from .network import Network
 from .patches import WatchedTransport, httpcore_is_patched, transport_is_patched
@@ -146,7 +147,7 @@ class HTTPClient:
         return await self._exchange_over_network(slot, attempt, functools.partial(self._send_directly, self._network))
 
     async def _exchange_over_given(self, route: Route, attempt: Attempt) -> Received | Failed:
-        keep_no_connection(route.transport)
+        make_safe(route.transport)
         under_way = self._over_given
         under_way.add(attempt)
         try:

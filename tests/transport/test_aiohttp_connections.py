@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 
 from omipay_async import AsyncOmipay, OutcomeUnknown
-from omipay_async.transport.aiohttp_connections import keep_no_connection
+from omipay_async.transport.given_transports import make_safe
 
 from .behaviours import Acts, Behaviour, message
 from .client import Transport, open_session, query, scan
@@ -173,14 +173,14 @@ async def test_a_session_of_aiohttp_sends_no_charge_to_where_a_redirect_leads(ga
 
 async def test_a_pool_that_keeps_nothing_or_is_gone_is_left_alone() -> None:
     """Like every other transport."""
-    keep_no_connection(httpx.MockTransport(lambda _: httpx.Response(200)))
+    make_safe(httpx.MockTransport(lambda _: httpx.Response(200)))
     transport = httpx_aiohttp.AiohttpTransport(
         client=lambda: aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
     )
-    keep_no_connection(transport)
-    keep_no_connection(transport)
+    make_safe(transport)
+    make_safe(transport)
     await transport.aclose()
-    keep_no_connection(transport)
+    make_safe(transport)
 
 
 @pytest.mark.parametrize("kind", [Transport.AIOHTTP, Transport.HTTPX])
