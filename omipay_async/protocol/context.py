@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.text import Secret, plain_text, plain_value, printable
+from omipay_async.text import Secret, plain_text, plain_value
 
-from .endpoints import LARGEST_INT, LONGEST_TEXT
+from .endpoints import LARGEST_INT
 from .redaction import excerpt
 
 if TYPE_CHECKING:
@@ -27,17 +27,12 @@ _DIGITS: Final = len(str(LARGEST_INT)) - 1
 
 def _numbers(values: Mapping[str, object]) -> dict[str, str]:
     # A number that `call()` was given as an int is sent, and repeated in the reply, as text. (An int that is too large
-    # is rejected later, and so is a text that is too long: of that one, reports show the beginning.)
+    # is rejected later.)
     return {
-        name: _noted(value) if isinstance(value, str) else str(value)
+        name: plain_text(value) if isinstance(value, str) else str(value)
         for name, value in values.items()
         if name in NUMBERS and (isinstance(value, str) or (type(value) is int and abs(value) <= LARGEST_INT))
     }
-
-
-def _noted(number: str) -> str:
-    number = plain_text(number)
-    return number if len(number) <= LONGEST_TEXT else printable(number)
 
 
 def _amount(value: object) -> int | None:

@@ -12,7 +12,7 @@ import re
 import ssl
 import stat
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -35,7 +35,7 @@ class _Environment(NamedTuple):
     key_log: str
 
 
-def checked_verify(verify: object) -> ssl.SSLContext | str | bool:
+def checked_verify(verify: Any) -> ssl.SSLContext | str | bool:
     """``verify`` if it is an SSL context, a bool or a path, which is returned as text.
 
     Raises:
@@ -45,7 +45,7 @@ def checked_verify(verify: object) -> ssl.SSLContext | str | bool:
     if isinstance(verify, ssl.SSLContext | bool):
         return verify
     try:
-        path = plain_value(os.fspath(verify) if isinstance(verify, os.PathLike) else verify)
+        path = plain_value(os.fspath(verify))
     except Exception:  # noqa: BLE001 - the path is an object of the user's, which may raise anything
         path = None
     if not isinstance(path, str) or not path:

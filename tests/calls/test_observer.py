@@ -13,6 +13,7 @@ import pytest
 from omipay_async import (
     ErrorCode,
     Event,
+    InvalidRequest,
     JournalOutcome,
     OmipayError,
     Outcome,
@@ -76,6 +77,16 @@ async def test_the_numbers_of_a_refund(clock: ManualClock, gateway: Gateway, eve
     async with gateway.session(on_event=events.append) as omipay:
         await make_refund(omipay)
     assert [(event.order_no, event.out_order_no, event.out_refund_no) for event in events] == [("TR1", None, "R-1")] * 2
+
+
+async def test_of_a_number_that_is_too_long_the_beginning_is_reported(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """The call is rejected. A metric's label or a record may not be as long as what a stranger typed."""
+    async with gateway.session(on_event=events.append) as omipay:
+        with pytest.raises(InvalidRequest, match="must not be longer"):
+            await omipay.query_order("7" * 1_000_000)
+    assert [(event.name, event.order_no) for event in events] == [("call", "7" * 200 + "...")]
 
 
 @pytest.mark.parametrize(

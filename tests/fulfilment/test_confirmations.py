@@ -334,9 +334,10 @@ async def test_only_so_many_confirmed_signatures_are_remembered(
     bodies = [notification(clock, f"TR{number}") for number in range(3)]
     for body in bodies:
         await omipay.confirm_notification(body)
+    for body in bodies[1:]:
+        with pytest.raises(ReplayedNotification):
+            await omipay.confirm_notification({**body, "order_no": "TR9"})
     assert (await omipay.confirm_notification({**bodies[0], "order_no": "TR9"})).is_paid
-    with pytest.raises(ReplayedNotification):
-        await omipay.confirm_notification({**bodies[2], "order_no": "TR9"})
 
 
 async def test_confirmations_hold_a_quarter_of_the_slots(clock: ManualClock, gateway: Gateway) -> None:

@@ -27,15 +27,25 @@ FIELDS = {
 }
 
 
+def plain(name: str) -> dict[str, Any]:
+    """A reply whose keys are those of the documents."""
+    return success(name, **({} if name in READS or name == "Refund" else FIELDS))
+
+
 @pytest.mark.parametrize("spelling", [str.upper, str.title, str.swapcase])
 @pytest.mark.parametrize("name", [*READS, *MONEY])
 def test_a_success_is_read_whatever_the_case_of_its_keys(name: str, spelling: Callable[[str], str]) -> None:
     """Of every endpoint, so that no money is lost sight of; ``raw`` has the keys of the documents."""
-    plain = success(name, **({} if name in READS or name == "Refund" else FIELDS))
-    expected = read(name, plain)
-    assert (
-        attrs.evolve(read(name, {spelling(key): value for key, value in plain.items()}), raw=expected.raw) == expected
-    )
+    expected = read(name, plain(name))
+    spelt = read(name, {spelling(key): value for key, value in plain(name).items()})
+    assert attrs.evolve(spelt, raw=expected.raw) == expected
+
+
+@pytest.mark.parametrize("name", [*READS, *MONEY])
+def test_a_reply_with_the_documents_own_keys_is_kept_as_it_is(name: str) -> None:
+    """A program that reads ``raw`` finds each field under its documented name."""
+    reply = plain(name)
+    assert read(name, reply).raw == reply
 
 
 def test_the_documents_own_spellings_stay_as_they_are() -> None:

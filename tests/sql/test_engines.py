@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import attrs
 import pytest
@@ -144,6 +145,18 @@ async def test_an_engine_with_another_driver_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="other is not supported"):
         Books(engine)
     await engine.dispose()
+
+
+async def test_closing_an_engine_that_does_not_end_closes_its_connections_without_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SQLAlchemy would wait for PostgreSQL without end, also when the connections are gone."""
+    monkeypatch.setattr(engines, "_CLOSING_S", 0)
+    monkeypatch.setattr(engines, "_LAST_TURNS_S", 0)
+    engine, driver = Mock(dispose=asyncio.Event().wait), Mock()
+    async with asyncio.timeout(10):
+        await engines.dispose(engine, [driver])
+    driver.terminate.assert_called_once_with()
 
 
 def begin_by_event(engine: Any) -> None:

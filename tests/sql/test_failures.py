@@ -15,7 +15,6 @@ from omipay_async.errors import BackendError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, engines, tasks
-from omipay_async.sql.failures import reason
 from tests.support.entries import DONE, M, entry, execute, held_connection, order
 
 if TYPE_CHECKING:
@@ -156,14 +155,6 @@ async def test_connections_that_the_server_closed_are_replaced(postgres: Books) 
     assert claims == [Claim.BUSY] * 5
 
 
-async def test_a_statement_that_a_pooler_has_lost_is_an_error_that_says_what_to_set(postgres: Books) -> None:
-    """PgBouncer may give another connection of the server, on which the statement was not prepared."""
-    await postgres.note(KEY, "text")
-    await execute(postgres, "DEALLOCATE ALL")
-    with pytest.raises(BackendError, match=r"does not exist \(behind PgBouncer .*prepared_statement_cache_size=0"):
-        await postgres.note(KEY, "text")
-
-
 # -- SQLite -----------------------------------------------------------------------------------------------------------
 
 
@@ -225,34 +216,6 @@ async def test_a_writer_that_does_not_end_is_an_error_in_time(
         await connection.commit()
     monkeypatch.setattr(tasks, "ANSWER_S", 5.0)
     assert await sqlite.claim(KEY, "me") is Claim.MINE
-
-
-def test_a_time_limit_of_the_database_is_named() -> None:
-    """A pool's or a driver's own may come first, and its error has no text."""
-    assert reason(TimeoutError()) == "TimeoutError: it did not answer in time"
-
-
-async def test_a_file_that_is_not_a_database_is_named(tmp_path: Any) -> None:
-    """The error contains SQLite's message."""
-    path = tmp_path / "omipay.db"
-    path.write_text("This is not a database. " * 500)
-    async with Books(f"sqlite:///{path}") as books:
-        with pytest.raises(JournalError, match="not a database"):
-            await books.create_tables()
-
-
-async def test_a_file_in_a_folder_that_does_not_exist_says_how_a_path_is_written(tmp_path: Any) -> None:
-    """``sqlite:///srv/shop.db``, without a fourth slash, is a file in a folder of the folder that one is in."""
-    async with Books(f"sqlite:///{tmp_path}/srv/shop.db") as books:
-        with pytest.raises(JournalError, match=r"unable to open .* four slashes: sqlite:////srv"):
-            await books.create_tables()
-
-
-async def test_a_database_without_the_tables_may_be_the_wrong_one(tmp_path: Any) -> None:
-    """A tool that is started in another folder, or without the environment of the shop, makes a new file."""
-    async with Books(f"sqlite:///{tmp_path}/new.db") as books:
-        with pytest.raises(JournalError, match=r"\(call create_tables\(\) once; or is this another database"):
-            await books.unresolved()
 
 
 async def test_a_cancellation_by_a_driver_is_an_error(sqlite: Books) -> None:

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from omipay_async import ConfigurationError, NotSent
-from omipay_async.transport.tls import ssl_context
+from omipay_async.transport.tls import checked_verify, ssl_context
 
 from .client import open_session, query, scan
 from .server import Gateway
@@ -95,6 +95,7 @@ def test_certificates_of_ones_own(tmp_path: Path) -> None:
         ssl_context(str(tmp_path))
     (tmp_path / "0a1b2c3d.0").write_bytes(b"")  # looked into when a server shows its certificate
     assert ssl_context(str(tmp_path)) is ssl_context(str(tmp_path))
+    assert ssl_context(checked_verify(tmp_path)) is ssl_context(str(tmp_path))
     nonsense = tmp_path / "ca.pem"
     nonsense.write_text("no certificate")
     with pytest.raises(ConfigurationError, match="verify"):
