@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.text import bare
+from omipay_async.text import INVISIBLE, bare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LARGEST_NUMBER: Final = 10**64
+_SAYS_NOTHING: Final = frozenset(INVISIBLE)
 
 
 class DamagedText(str):
@@ -20,7 +21,7 @@ class DamagedText(str):
 
 def is_absent(value: object) -> bool:
     """Whether a field says nothing. null and "" were seen; a database may fill the latter up with spaces."""
-    return value is None or (isinstance(value, str) and not bare(value))
+    return value is None or (isinstance(value, str) and _SAYS_NOTHING.issuperset(value))
 
 
 def issued_number(value: object) -> str | None:
