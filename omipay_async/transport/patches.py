@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TRANSPORT_METHOD: Final = "handle_async_request"
 """How the transports of httpx, and the pools and connections of httpcore, send a request."""
 _TRANSPORT: Final = httpx.AsyncHTTPTransport
+_LIBRARIES: Final = ("httpx", "httpcore")
 
 
 def transport_is_patched() -> bool:
@@ -48,12 +49,14 @@ def httpcore_is_patched() -> bool:
 
 
 def is_patched(kind: Any, *methods: str) -> bool:
-    """Whether one of the ``methods`` of ``kind`` was replaced by another program.
+    """Whether one of the ``methods`` of ``kind``, or its ``__init__``, was replaced by another program.
 
-    A method of its own is a function of the same module as ``__init__``. This holds even if this module is first
-    imported while a mock is active.
+    A method of its own is a function of the same module of the library as ``__init__``. This holds even if this module
+    is first imported while a mock is active, and where a mock has replaced ``__init__`` too.
     """
-    own = getattr(kind.__init__, "__globals__", None)  # a class may have been replaced by a function
+    own = getattr(kind.__init__, "__globals__", {})  # a class may have been replaced by a function
+    if own.get("__name__", "").partition(".")[0] not in _LIBRARIES:
+        return True
     for name in methods:
         method = getattr(kind, name, None)
         if type(method) is not FunctionType or method.__globals__ is not own:

@@ -144,6 +144,28 @@ def test_whatever_replaces_a_method_is_noticed(monkeypatch: pytest.MonkeyPatch, 
     assert not httpcore_is_patched()
 
 
+@pytest.mark.parametrize("kind", [httpx.AsyncHTTPTransport, httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection])
+async def test_a_mock_that_replaces_init_too_keeps_a_charge_off_the_gateway(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, kind: type[Any]
+) -> None:
+    """Such as one that makes no TLS context: both are functions of one module then, as they were before."""
+
+    async def answered(_: object, request: Any) -> Any:
+        response: type[Any] = sys.modules[kind.__module__].Response
+        return response(200, headers=[(b"Content-Type", b"application/json")], content=json.dumps(SALE).encode())
+
+    begin = kind.__init__
+
+    def begin_here(*args: Any, **options: Any) -> None:
+        begin(*args, **options)
+
+    monkeypatch.setattr(kind, "__init__", begin_here)
+    monkeypatch.setattr(kind, "handle_async_request", answered)
+    async with open_session(gateway) as omipay:
+        assert untyped(await scan(omipay, "A-1")).order_no == SALE["order_no"]
+    assert gateway.numbers == []
+
+
 @pytest.mark.parametrize("loaded", [None, ModuleType("httpcore")], ids=["not imported", "being imported by a thread"])
 async def test_a_session_that_nobody_watches_makes_no_objects_of_httpx(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, loaded: ModuleType | None
