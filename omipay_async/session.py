@@ -54,11 +54,15 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
 
     - ``InvalidRequest``: an argument is wrong; the message names it. Nothing was sent.
     - ``SessionClosed``: the session was closed before or during the call.
+    - ``ConfigurationError``: the time zone or the certificates cannot be read, or the session is in use in another
+      event loop. Nothing was sent.
     - ``APIError`` (``AuthenticationError``, ``ParameterError``, ...): the gateway answered FAIL.
     - Of a read without a usable answer, after the repeats that ``retry`` allows: ``TransportError``, ``InvalidReply``
       or ``GatewayError``.
     - Of a money call (``make_...``, ``refund``) without a usable answer: ``NotSent`` if it is certain that nothing was
       sent, ``OutcomeUnknown`` if nobody knows whether the gateway acted on it.
+
+    The methods that send no request raise the first three, too.
 
     Args:
         m_number: The merchant's number, a string with its leading zeros.
@@ -72,7 +76,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         notify_url: Where notifications of orders are sent, unless a call has another one.
         timezone: The zone of the gateway's times, a name or a ``tzinfo``; a name is looked up at first use.
         timeout: Seconds for a whole call: the wait for a slot, connecting, the reply, every repeat.
-        max_in_flight: How many requests are under way at most; the rest wait in order.
+        max_in_flight: How many requests are under way at most, from 1 to 100,000; the rest wait in order.
         retry: How reads are repeated, and money calls that were never sent.
         nonces: A callable that returns a fresh nonce of 10 to 32 letters and digits.
         clock: Where every wait and every timestamp comes from.

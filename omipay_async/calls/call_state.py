@@ -36,6 +36,8 @@ class CallState:
     """A money call is not sent with less than half its time left: its reply could come too late."""
     attempts: int = 0
     attempt_started: float = 0.0
+    attempt_waited_s: float = 0.0
+    """How long the latest attempt has waited for its slot."""
     signed_again: bool = False
     """Whether the one repeat after a SIGN_TIMEOUT was made."""
     signed_ms: int = 0
@@ -43,6 +45,7 @@ class CallState:
     retry_after: float | None = None
     """Seconds that the last reply asked to wait."""
     waited_s: float = 0.0
+    """How long all attempts together have waited for their slots."""
     node: Node | None = None
     scope: CancelScope | None = None
     """What the call waits in now; ``aclose()`` can end it."""

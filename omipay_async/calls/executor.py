@@ -181,6 +181,7 @@ class CallExecutor:
         call.node = node
         call.retry_after = None
         call.attempt_started = self.clock.monotonic()
+        call.attempt_waited_s = 0.0
         pool = self.client.pool
         slot = pool.acquire_nowait(call.priority) or await self._wait_for_slot(call)
         if isinstance(slot, Failed):
@@ -203,7 +204,8 @@ class CallExecutor:
         except ScopeCancelled as ended:
             why = ended.why
         finally:
-            call.waited_s += self.clock.monotonic() - began
+            call.attempt_waited_s = self.clock.monotonic() - began
+            call.waited_s += call.attempt_waited_s
         if why is CancelReason.CLOSED:
             return session_closed()
         why_not_sent = "no slot came free in time (max_in_flight requests are under way)"

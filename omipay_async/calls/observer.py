@@ -87,7 +87,7 @@ class CallObserver:
             safety=call.request.endpoint.safety,
             attempt=call.attempts,
             duration_s=self._clock.monotonic() - began,
-            waited_s=call.waited_s,
+            waited_s=call.attempt_waited_s if name == "attempt" else call.waited_s,
             node=call.node.name if call.node is not None else None,
             error=None if error is None else type(error).__name__,
             outcome=outcome,

@@ -141,7 +141,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "accepted, although the gateway gave no rate: {}": "有效，但网关没有给出汇率：{}",
         "HTTP {}: {}": "HTTP {}：{}",
         "HTTP {}: a redirect": "HTTP {}：重定向",
-        "the gateway does not follow redirects: set the final address": "网关不跟随重定向：请填写最终地址",
+        "the gateway may not follow redirects: set the final address": "网关可能不会跟随重定向：请填写最终地址",
         "HTTP 200 without SUCCESS: the gateway would deliver it again": "HTTP 200 但没有 SUCCESS：网关会再次发送通知",
         "answer as receive_notification does": "请按 receive_notification 的方式应答",
         "it answered SUCCESS to a payment that never happened: anybody who posts to this address can get goods": (

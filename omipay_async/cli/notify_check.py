@@ -75,7 +75,7 @@ def signed_body(m_number: str, secret_key: str, nonce: str, now_ms: int) -> byte
 def verdict(status: int, body: bytes) -> tuple[bool, str, str]:
     """Whether the answer is a good one, what it means, and what to do."""
     if 300 <= status < 400:
-        advice = sentence("the gateway does not follow redirects: set the final address")
+        advice = sentence("the gateway may not follow redirects: set the final address")
         return False, sentence("HTTP {}: a redirect", status), advice
     if status == 200:
         return _of_success(body)

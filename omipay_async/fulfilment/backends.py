@@ -149,7 +149,7 @@ class NoteKeeper(Protocol):
     JSON (its ``order_no`` and the gateway's reply). Notes and claims are kept apart: one key may have both.
 
     If neither the backend nor the journal has these two methods, ``wait_for_notification`` only finds what was
-    confirmed in its own process.
+    confirmed in its own session.
     """
 
     async def note(self, key: str, text: str) -> None:
@@ -223,7 +223,7 @@ class MemoryBackend:
     ``lease`` is in seconds. Recorded successes are forgotten after ``keep``, seconds or a ``timedelta``, so memory is
     bounded. The sessions of one process may share it, also if their event loops run in different threads: then a
     notification that one of them confirms ends the polls and waits of the others. Several processes need
-    ``omipay_async.redis.RedisBackend``.
+    ``omipay_async.redis.RedisBackend`` or ``omipay_async.sql.Books``.
     """
 
     def __init__(

@@ -51,9 +51,9 @@ class NotificationMethods:
 
         The signature is checked and QueryOrder is sent. The order must be paid, and its number, ``out_order_no``,
         currency and amount must agree with the body; a field that either side leaves out is not compared. This ends
-        the polls of the order and the waits for its ``out_order_no``, here and in other processes. The age of the
-        notification does not matter, because repeats may come late. Bodies for one order share a question to the
-        gateway; ``timeout``, in seconds, limits the wait for it (the session's ``timeout`` if it is None).
+        the polls of the order and the waits for its ``out_order_no``, with a shared backend in other processes too. The
+        age of the notification does not matter, because repeats may come late. Bodies for one order share a question to
+        the gateway; ``timeout``, in seconds, limits the wait for it (the session's ``timeout`` if it is None).
 
         Raises:
             MalformedNotification, InvalidSignature, ReflectedNotification: the body must not be believed.
@@ -113,7 +113,7 @@ class NotificationMethods:
     async def wait_for_notification(self, out_order_no: str, *, timeout: float | None = 60.0) -> Order:
         """Wait until the order with this ``out_order_no`` is confirmed as paid. For a till, after ``OutcomeUnknown``.
 
-        The order may be confirmed by a notification, ``fulfil`` or ``settle``, in this process or, with a shared
+        The order may be confirmed by a notification, ``fulfil`` or ``settle``, in this session or, with a shared
         backend or journal that is a ``NoteKeeper``, in any other. It may have been confirmed before this call, since
         that is remembered for ten minutes at least. What QueryOrder reports counts, never the body of a notification.
         This call sends nothing to the gateway: if the order has no ``notify_url``, no notification ends it. If the

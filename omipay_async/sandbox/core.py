@@ -123,7 +123,8 @@ class SandboxCore:
     async def advance_refund(self, refund_no: str, status: RefundStatus | str | None = None) -> RefundStatus:
         """Let a refund go on by one step, or step by step to ``status``. Returns the status that it has then.
 
-        Raises KeyError for an unknown refund, and :class:`IllegalMove` if there is no way to that status.
+        Raises KeyError for an unknown refund, ValueError for an unknown status, and :class:`IllegalMove` if there is no
+        way to that status.
         """
         refund = self.ledger.find_refund(refund_no)
         self.ledger.move_refund(refund, None if status is None else RefundStatus(status))

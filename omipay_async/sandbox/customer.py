@@ -32,7 +32,7 @@ class Customer:
     async def scans(self, code: str) -> str:
         """Scan the QR code of an order: its ``qrcode``, or its ``pay_url``.
 
-        The order becomes PAYING. Returns its ``order_no``.
+        An order that is READY becomes PAYING; any other stays as it is. Returns its ``order_no``.
         """
         number = parse_qs(urlsplit(code).query).get("paycode", [code])[0]
         order = self._ledger.find_order(number)

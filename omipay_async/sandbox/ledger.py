@@ -215,7 +215,7 @@ class Ledger:
         return sum(r.amount for r in self._refunds.values() if not r.status.is_failed and r.currency == currency)
 
     def left_to_refund(self, order_no: str) -> int:
-        """What of an order can still be refunded, in minor units."""
+        """What of a paid order can still be refunded, in minor units. Raises KeyError for an unknown order."""
         going = sum(refund.amount for refund in self.refunds_of(order_no) if not refund.status.is_failed)
         return self.orders[order_no].amount - going
 

@@ -37,7 +37,7 @@ class Sandbox(SandboxCore):
 
     ``merchant`` is what the merchant has registered, and ``gateway.terms`` are the rates and limits: change them when
     you like. ``ledger`` is the gateway's record of everything, ``faults`` lets calls fail, and ``customer`` pays or
-    declines.
+    declines. An argument that cannot work is a ValueError.
     """
 
     base_url = "http://sandbox.test/omipay/api"

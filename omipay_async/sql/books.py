@@ -149,8 +149,8 @@ class Books:
 
         Raises:
             InvalidRequest: there is no such entry or outcome; ``order_no`` cannot be an order's number, or is known to
-                belong to another sale (to another order, for a refund); or the gateway has already decided it, by its
-                reply or by QueryOrder's answer about the order.
+                belong to another sale (to another order, for a refund), or does not go with NOT_DONE; or the gateway
+                has already decided it, by its reply or by QueryOrder's answer about the order.
             JournalError: the database did not answer.
         """
         with validation.with_outcome(None):
@@ -228,6 +228,8 @@ class Books:
         ``lease`` need a pool with more connections than there are such handlers. On SQLite nobody else can write while
         it runs: keep it short, and make no money calls in it.
 
+        A handler that cannot be called with both arguments is an ``InvalidRequest`` at once.
+
         Raises (from the handler that is returned):
             BackendError: the database did not answer, or nobody knows whether the transaction was committed: the next
                 delivery finds out. Or a process that stands still inside of its handler, and so has lost its claim,
@@ -251,8 +253,8 @@ class Books:
 
         An order is due ten seconds after it was made, and then whenever its age has doubled, until it is paid and
         fulfilled, or failed. ``handler`` is as for ``fulfil``. With None, paid orders are only marked, and the next
-        sweep with a handler fulfils them. Processes that sweep at the same time share the work. ``limit`` is the
-        largest number of orders that are asked about.
+        sweep with a handler fulfils them. Processes that sweep at the same time share the work. ``limit``, from
+        1 to 1,000,000, is the largest number of orders that are asked about.
 
         If the question about an order fails, is answered about another sale (another ``out_order_no``, currency or
         amount than the books have), or the handler raises, that is logged and counted, and the order is asked about
@@ -291,7 +293,10 @@ class Books:
         await self._sweeping.run(omipay, handler, pause)
 
     async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
-        """List the orders that sweeps are still to ask about, the next due first. Raises ``JournalError``."""
+        """List the orders that sweeps are still to ask about, the next due first; ``limit`` of them at most.
+
+        Raises ``JournalError``. A wrong ``limit`` is an ``InvalidRequest``.
+        """
         return await self._due_orders.waiting(m_number, _checked_limit(limit))
 
 

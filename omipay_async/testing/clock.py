@@ -97,6 +97,7 @@ class ManualClock:
 
         Await the result to continue when the time is reached and every sleeper that was woken has run as far as it can.
         If you do not await it, the clock moves while the event loop runs; without a running loop it moves at once.
+        Raises ValueError for a negative number: ``shift`` puts the wall clock back.
         """
         if seconds < 0:
             message = "seconds: time only goes forward; shift() puts the wall clock back"

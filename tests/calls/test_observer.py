@@ -72,6 +72,22 @@ async def test_every_field_of_a_charge_that_was_refused(
     assert attempt == attrs.evolve(ended, name="attempt")
 
 
+async def test_the_wait_for_a_slot_is_told_of_the_attempt_that_waited(
+    clock: ManualClock, gateway: Gateway, events: list[Event]
+) -> None:
+    """A repeat that finds a slot free has not waited. The call has waited as long as its attempts together."""
+    gateway.on("TR0", gateway.after(3, order("PAID")))
+    gateway.on("TR1", fail("SYSTEM_ERROR"), order("PAID"))
+    async with gateway.session(max_in_flight=1, on_event=events.append, retry=AT_ONCE) as omipay:
+        before = await begin(clock, omipay.query_order("TR0"))
+        call = await begin(clock, omipay.query_order("TR1"))
+        await clock.advance(3)
+        await outcome(call)
+        await outcome(before)
+    told = [(event.name, event.duration_s, event.waited_s) for event in events if event.order_no == "TR1"]
+    assert told == [("attempt", 3, 3), ("attempt", 0, 0), ("call", 3, 3)]
+
+
 async def test_the_numbers_of_a_refund(clock: ManualClock, gateway: Gateway, events: list[Event]) -> None:
     """The number of its order, and the merchant's own number."""
     async with gateway.session(on_event=events.append) as omipay:

@@ -94,10 +94,7 @@ def failures() -> Iterator[str]:
     docs = attribute_docs(ErrorCode)
     yield from table(
         ("code", "class", "`.outcome` on a scan order", "meaning"),
-        (
-            (f"`{code.name}`", f"`{error_class(code)}`", scan_outcome(code), docs.get(code.name, ""))
-            for code in ErrorCode
-        ),
+        ((f"`{code.name}`", error_class(code), scan_outcome(code), docs.get(code.name, "")) for code in ErrorCode),
     )
 
 
@@ -105,10 +102,12 @@ def replies() -> Iterator[str]:
     """What each endpoint's reply is held against: the table that the code itself reads."""
     yield "## Replies that are not believed"
     yield ""
+    yield "A money call with such a reply ends in `OutcomeUnknown`, a read is repeated and then ends in `InvalidReply`."
     yield "A reply answers another call if one of the numbers in the third column is not the one that was sent, or if"
-    yield "it has the number in the fourth column and none of its own kind. The words in the last column contradict"
-    yield "SUCCESS. A FAIL of a money call is not believed beside `success: true`, nor beside a `result_code` that"
-    yield "means success, paid or paying."
+    yield "it has the number in the fourth column and none of its own kind. It contradicts itself if it has a key twice"
+    yield "with two values. SUCCESS is contradicted by `success: false`, by an `error_code` that a document lists"
+    yield "(except USERPAYING of a scan order), and by the words in the last column. FAIL is contradicted"
+    yield "by `success: true` and, of a money call, by a `result_code` that means success, paid or paying."
     yield ""
     yield from table(
         (
@@ -140,7 +139,8 @@ def error_class(code: ErrorCode) -> str:
     """The class of the error that a code becomes."""
     if code is ErrorCode.USERPAYING:
         return "(no error: `PAYING`)"
-    return errors.ERROR_CLASSES.get(code, errors.APIError).__name__
+    name = f"`{errors.ERROR_CLASSES.get(code, errors.APIError).__name__}`"
+    return f"{name} of a read, else `OutcomeUnknown`" if code is ErrorCode.SYSTEM_ERROR else name
 
 
 def scan_outcome(code: ErrorCode) -> str:
