@@ -133,18 +133,19 @@ class HTTPClient:
             route = Route(given, self._requests.for_given_transport, through_client)
             return await self._exchange_over_given(route, attempt)
         through_client = self._session_client.any_is_patched()
-        proxy = self._proxies.of(address_of(attempt))
+        address = address_of(attempt)
+        proxy = self._proxies.of(address)
         if proxy is not None or httpcore_is_patched():
             # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
             route = Route(self._httpx_transport(proxy), self._requests.for_httpcore, through_client)
             return await self._exchange_over_httpcore(route, attempt)
-        if self._network is None:
-            self._network = Network(ssl_context(self._verify))
+        network = self._network = self._network or Network(self._verify)
+        network.context_for(address)  # what is wrong with the certificates is told before anything is signed
         if through_client or transport_is_patched():
-            watched = WatchedTransport(self._network)
+            watched = WatchedTransport(network)
             route = Route(watched, self._requests.for_watched_transport, through_client)
             return await self._exchange_over_network(slot, attempt, functools.partial(self._sender.send, route))
-        return await self._exchange_over_network(slot, attempt, functools.partial(self._send_directly, self._network))
+        return await self._exchange_over_network(slot, attempt, functools.partial(self._send_directly, network))
 
     async def _exchange_over_given(self, route: Route, attempt: Attempt) -> Received | Failed:
         make_safe(route.transport)

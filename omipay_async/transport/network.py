@@ -18,6 +18,7 @@ import httpx
 
 from .connection import Connection
 from .requests import address_of
+from .tls import ssl_context
 
 if TYPE_CHECKING:
     import ssl
@@ -37,13 +38,30 @@ class Address:
 
 
 class Network:
-    """The connections of a session in one event loop, all with one TLS context."""
+    """The connections of a session in one event loop, all with one TLS context.
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self.context = context
+    Args:
+        verify: What the context is made of. That reads files, which only a node with https needs.
+    """
+
+    def __init__(self, verify: ssl.SSLContext | str | bool) -> None:
+        self._verify = verify
+        self._context: ssl.SSLContext | None = None
         self.connections: set[Connection] = set()
         """Those that are open."""
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def context_for(self, address: httpx.URL) -> ssl.SSLContext | None:
+        """The TLS context for the server of ``address``; None if it is plain HTTP.
+
+        Raises:
+            ConfigurationError: its certificates cannot be read.
+        """
+        if address.scheme != "https":
+            return None
+        if self._context is None:
+            self._context = ssl_context(self._verify)
+        return self._context
 
     async def exchange(self, attempt: Attempt, method: bytes, headers: RawHeaders) -> Reply:
         """Send a request over the attempt's connection, or a new one if it has none that is usable. Returns the reply.
@@ -86,14 +104,14 @@ class Network:
             httpx.ConnectError: there is no such name, nothing listens there, or the certificate is not trusted.
         """
         self._loop = loop = asyncio.get_running_loop()
-        tls = url.scheme == "https"
+        context = self.context_for(url)
         host = url.raw_host.decode("ascii")
         try:
-            sock = await open_socket(host, url.port or (443 if tls else 80))
-            connection = Connection(sock, base_url, self.connections.discard, tls=tls)
+            sock = await open_socket(host, url.port or (80 if context is None else 443))
+            connection = Connection(sock, base_url, self.connections.discard, tls=context is not None)
             await loop.create_connection(lambda: connection, sock=sock)
-            if tls:
-                await connection.start_tls(self.context, host)
+            if context is not None:
+                await connection.start_tls(context, host)
         except (OSError, ValueError) as error:  # a ValueError is raised for a wrong name
             message = f"{type(error).__name__}: {error}"
             raise httpx.ConnectError(message) from error

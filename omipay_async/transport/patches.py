@@ -14,6 +14,8 @@ a test suite that mocks the gateway would reach the real gateway. So what is sen
 
 from __future__ import annotations
 
+import functools
+import ssl
 import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
@@ -64,6 +66,11 @@ def is_patched(kind: Any, *methods: str) -> bool:
     return False
 
 
+@functools.cache
+def _trusts_nobody() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 class WatchedTransport(httpx.AsyncHTTPTransport):
     """A transport of httpx that sends the requests of a session over its own connections.
 
@@ -75,7 +82,7 @@ class WatchedTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, network: Network) -> None:
         try:
-            super().__init__(verify=network.context)
+            super().__init__(verify=_trusts_nobody())  # for the pool that is replaced
         except (ImportError, OSError) as error:  # such as too many open files
             message = f"httpcore, which sends the requests, cannot be loaded: {type(error).__name__}: {error}"
             raise ConfigurationError(message) from error

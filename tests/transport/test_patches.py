@@ -26,7 +26,6 @@ from omipay_async import NotSent, OutcomeUnknown
 from omipay_async.transport.network import Network
 from omipay_async.transport.patches import WatchedTransport, httpcore_is_patched, transport_is_patched
 from omipay_async.transport.session_client import SessionClient
-from omipay_async.transport.tls import ssl_context
 from tests.support.untyped import untyped
 
 from .behaviours import Behaviour, message
@@ -308,7 +307,7 @@ async def test_the_pool_of_httpx_is_where_we_replace_it() -> None:
     """``_pool`` is the one private name of httpx that we use: its transport makes it, calls it and closes it."""
     theirs = httpx.AsyncHTTPTransport(verify=False)
     assert isinstance(theirs._pool, httpcore.AsyncConnectionPool)
-    ours = WatchedTransport(Network(ssl_context(True)))
+    ours = WatchedTransport(Network(verify=True))
     assert set(vars(ours)) == set(vars(theirs)) == {"_pool"}
     asked: list[str] = []
 

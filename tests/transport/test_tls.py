@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from omipay_async import ConfigurationError, NotSent
+from omipay_async import ConfigurationError, NotSent, Outcome
 from omipay_async.transport.tls import checked_verify, ssl_context
 
 from .client import open_session, query, scan
-from .server import Gateway
+from .server import Gateway, refusing_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -100,3 +100,22 @@ def test_certificates_of_ones_own(tmp_path: Path) -> None:
     nonsense.write_text("no certificate")
     with pytest.raises(ConfigurationError, match="verify"):
         ssl_context(str(nonsense))
+
+
+async def test_certificates_are_not_looked_for_where_there_is_no_tls(tmp_path: Path) -> None:
+    """The gateway may be the sandbox on this machine, and what is not used need not be right."""
+    async with Gateway() as gateway, open_session(gateway, verify=tmp_path / "gone.pem") as omipay:
+        await scan(omipay, "A-1")
+        await query(omipay, "OM-1")
+    assert gateway.numbers == ["A-1", "OM-1"]
+
+
+async def test_certificates_are_looked_for_where_only_the_fallback_has_tls(tmp_path: Path) -> None:
+    """When it is asked: nothing is sent to it."""
+    options: dict[str, Any] = {"verify": tmp_path / "gone.pem", "fallback": "https://127.0.0.1:9/omipay/api"}
+    with refusing_port() as nobody:
+        where = f"http://127.0.0.1:{nobody.getsockname()[1]}/omipay/api"
+        async with open_session(where, **options) as omipay:
+            with pytest.raises(ConfigurationError, match=r"^verify: ") as refused:
+                await scan(omipay, "A-1")
+    assert refused.value.outcome is Outcome.NOT_DONE
