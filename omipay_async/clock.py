@@ -135,7 +135,7 @@ def held(clock: Clock) -> AbstractContextManager[object]:
     return holding
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Deadline:
     """An instant by two clocks, the monotonic one and the wall clock. It has passed when it has passed by one of them.
 
@@ -160,7 +160,7 @@ class Deadline:
         return self.seconds_left(clock) < 0
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class GatewayTime:
     """The gateway's clock as this process knows it: our own clock, corrected by the ``Date`` of SIGN_TIMEOUT replies.
 

@@ -17,7 +17,6 @@ import contextlib
 import copy
 import json
 import math
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self, SupportsIndex, TypeVar, cast
@@ -241,6 +240,8 @@ def portable(error: BaseException | None, own: type[BaseException]) -> BaseExcep
     That of another program may hold a lock, belong to a local class, or need arguments that it does not keep. One of
     our ``own`` does survive: to try it would be to try its cause twice, and the cause of that four times.
     """
+    import pickle  # it has called this, unless an error is copied
+
     if isinstance(error, own):
         return error
     with contextlib.suppress(Exception):

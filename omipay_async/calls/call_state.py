@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from omipay_async.transport.pool import Priority
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CallState:
     """One call under way. Times are by the clock's ``monotonic``, in seconds."""
 

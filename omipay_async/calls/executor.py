@@ -50,7 +50,7 @@ _CONNECT_S: Final = 5.0
 turn."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class CallExecutor:
     """Makes calls, many at once, until the session is closed."""
 

@@ -84,7 +84,7 @@ class RetryPolicy:
     try_timeout: float = attrs.field(default=10.0, converter=_try_timeout)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Situation:
     """What the decision after a failed attempt depends on."""
 

@@ -38,7 +38,7 @@ MOST_WAITING: Final = 1_000
 """How many bodies wait at most for a question to begin."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Body:
     order_no: str
     signature: str
@@ -47,7 +47,7 @@ class _Body:
     """Set once. Until then the body either waits or belongs to one question."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Queue:
     """The bodies with one signature that wait."""
 
@@ -66,7 +66,7 @@ class _Queue:
             del self.orders[body.order_no]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Question:
     """A question that is under way, the signature that it was begun for, and the bodies that wait for its answer."""
 

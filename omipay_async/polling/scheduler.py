@@ -33,7 +33,7 @@ _ROUNDS: Final = 4
 """There are many first questions when they fill more than this many rounds of the questions that may be under way."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Schedule:
     """When one poll asks. All times are in seconds, by one monotonic clock.
 

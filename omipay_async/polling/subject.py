@@ -54,7 +54,7 @@ S = TypeVar("S", bound="Order | Refund")
 """The state that answers a question."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Topic(Generic[S]):
     """One kind of subject, orders or refunds, and the subjects that are waited for now."""
 

@@ -42,7 +42,7 @@ def _amount(value: object) -> int | None:
     return value if type(value) is int else None
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class RequestContext:
     """What was sent: endpoint, numbers, amount and currency; and the secrets that no message may show."""
 

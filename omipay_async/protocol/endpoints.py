@@ -40,7 +40,7 @@ class Kind(enum.Enum):
     """Sent as 1, or left out."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Parameter:
     """One parameter of an endpoint, named as on the wire."""
 
@@ -53,7 +53,7 @@ class Parameter:
     """Whether the value stays out of logs, excerpts and reprs."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Endpoint(Generic[T]):
     """One endpoint of the gateway, and when its replies may be believed."""
 

@@ -17,7 +17,7 @@ LARGEST_REPLY: Final = 1024 * 1024
 """In bytes; real replies have a few hundred."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Received:
     """A reply as it was received, before it is decoded."""
 

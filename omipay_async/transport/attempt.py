@@ -26,7 +26,7 @@ _FRESH_S: Final = 1.0
 """A signature that is older than this is not sent. Connecting may take longer."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Node:
     """One address of the gateway."""
 
@@ -53,7 +53,7 @@ class Progress(enum.Enum):
     """Writing it has begun, so the gateway may have received it."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Attempt:
     """One request under way: what it sends, how long it may take, how far it has got."""
 

@@ -36,7 +36,7 @@ class Failure(enum.Enum):
     """The session was closed."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Failed:
     """A failed attempt, and the error to raise if it was the last one."""
 

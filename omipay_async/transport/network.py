@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NEXT_ADDRESS_S: Final = 0.25
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Address:
     """One address of a host, as the system's resolver returns it."""
 

@@ -45,7 +45,7 @@ class Priority(enum.IntEnum):
     POLL = enum.auto()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Slot:
     """The right to have one request under way, with the connection that was kept for the next read."""
 

@@ -29,7 +29,7 @@ _AFTERWARDS_S: Final = 60.0
 due before it looks into the socket: then the transport must not give up before the reply in there is read."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Route:
     """A transport of httpx's kind, and how the request of an attempt is built for it."""
 

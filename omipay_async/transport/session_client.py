@@ -45,7 +45,7 @@ _SIGNED: Final = "omipay_async_signed"
 """The extension of a request of the session's own client: the transport that sends the signed request in its place."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class SessionClient:
     """The client that users reach as ``omipay.http``, with its transport."""
 
