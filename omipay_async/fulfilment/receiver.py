@@ -32,7 +32,7 @@ from omipay_async.protocol.expectation import ensure_same_sale, number_of
 
 from .backends import one_spelling
 from .handlers import checked_handler
-from .runs import StillRunning, awaited, closed_before_running
+from .runs import StillRunning, WatchedHandler, closed_before_running
 from .waits import closed_while_waiting
 
 if TYPE_CHECKING:
@@ -183,9 +183,9 @@ class NotificationReceiver:
             logger.warning(text, error, extra=log_fields(order_no=order_no))
             return notifications.failure(503, error)
         wait_timeout = max(0.0, began + limit - self._clock.monotonic())
-        return await self._run_handler(order, _WatchedHandler(handler), wait_timeout)
+        return await self._run_handler(order, WatchedHandler(handler), wait_timeout)
 
-    async def _run_handler(self, order: Order, watched: _WatchedHandler, wait_timeout: float) -> NotificationReply:
+    async def _run_handler(self, order: Order, watched: WatchedHandler, wait_timeout: float) -> NotificationReply:
         try:
             with self._life.in_use(functools.partial(closed_before_running, order.order_no)):
                 ran = await self._guard.run(order, watched, wait_timeout=wait_timeout)
@@ -250,21 +250,6 @@ class NotificationReceiver:
         """Wait until no handler runs and until other processes were notified, ``timeout`` seconds at most for each."""
         await self._guard.drain(timeout)
         await self._announcements.drain(timeout)
-
-
-class _WatchedHandler:
-    """A handler, and what it raised: it may raise the same errors as the backend and the session."""
-
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
-        self.raised: BaseException | None = None
-
-    async def __call__(self, order: Order) -> None:
-        try:
-            await awaited(functools.partial(self._handler, order))
-        except BaseException as error:
-            self.raised = error
-            raise
 
 
 def _log_fields(order: Order) -> dict[str, str | None]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import inspect
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from omipay_async.clock import Clock
+    from omipay_async.models import Order
 
     from .leases import Lease
 
@@ -257,3 +259,21 @@ async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
         message = "handler must be async: it has run, and returned something that cannot be awaited; write async def"
         raise handler_error(message)
     return await result
+
+
+class WatchedHandler:
+    """A handler, whether it has begun, and what it raised: it may raise the same errors as what runs it."""
+
+    def __init__(self, handler: Callable[[Order], Awaitable[object]]) -> None:
+        self.has_begun = False
+        self.raised: BaseException | None = None
+        self._handler = handler
+
+    async def __call__(self, order: Order) -> None:
+        """Run it."""
+        self.has_begun = True
+        try:
+            await awaited(functools.partial(self._handler, order))
+        except BaseException as error:
+            self.raised = error
+            raise

@@ -295,7 +295,7 @@ class Books:
     async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
         """List the orders that sweeps are still to ask about, the next due first; ``limit`` of them at most.
 
-        Raises ``JournalError``. A wrong ``limit`` is an ``InvalidRequest``.
+        A wrong ``limit`` is an ``InvalidRequest``. Raises ``JournalError``.
         """
         return await self._due_orders.waiting(m_number, _checked_limit(limit))
 

@@ -9,19 +9,24 @@ which leaves out the orders that the first still works on.
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from omipay_async.errors import ConfigurationError, JournalError, LookupFailed, OmipayError, SessionClosed
+from omipay_async.errors import (
+    BackendError,
+    ConfigurationError,
+    JournalError,
+    LookupFailed,
+    OmipayError,
+    SessionClosed,
+)
+from omipay_async.fulfilment.runs import WatchedHandler
 from omipay_async.log import log_fields, logger
 from omipay_async.protocol.expectation import ensure_same_sale
 from omipay_async.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from omipay_async.fulfilment.guard import Handler
     from omipay_async.models import Order
     from omipay_async.session import AsyncOmipay
@@ -119,8 +124,6 @@ class _Sweep:
         self._left = limit
         self._held: dict[str, TakenOrder] = {}
         """The orders that were taken, and of which nothing is written down yet."""
-        self._handling: set[str] = set()
-        """The keys of the orders whose handler this sweep has begun."""
         self._next: list[TakenOrder] = []
         self._taking = asyncio.Lock()
         self._is_ending = False
@@ -174,45 +177,49 @@ class _Sweep:
 
     async def _ask(self, taken: TakenOrder) -> None:
         """Ask about one order, fulfil it if it is paid, and write down the result."""
-        is_unknown = False
+        watched = None if self._handler is None else WatchedHandler(self._handler)
         try:
-            order = await self._settled(taken)
-        except OmipayError as error:
+            order = await self._settled(taken, watched)
+        except Exception as error:  # the handler is the user's; whatever it raises, it runs again
             if isinstance(error, SessionClosed) and self._omipay.is_closed:
                 raise
-            is_unknown = self._is_unknown(taken, error)
+            is_unknown = self._is_unknown(taken, watched, error)
             extra = log_fields(order_no=taken.order_no)
-            logger.warning(_UNKNOWN if is_unknown else _AGAIN, printable(taken.order_no), error, extra=extra)
-        except Exception:  # noqa: BLE001 - the handler is the user's; whatever it raises, it runs again
-            text, extra = "order %s: the handler raised; a sweep runs it again", log_fields(order_no=taken.order_no)
-            logger.exception(text, printable(taken.order_no), extra=extra)
+            if _is_a_fault_of(watched, error):
+                text = "order %s: the handler raised; a sweep runs it again"
+                logger.exception(text, printable(taken.order_no), extra=extra)
+            else:
+                logger.warning(_UNKNOWN if is_unknown else _AGAIN, printable(taken.order_no), error, extra=extra)
         else:
             self.counts[_counted_as(order, self._handler)] += 1
             return
         self.counts["errors"] += 1
         await self._orders.postpone(self._omipay.m_number, taken, is_unknown=is_unknown)
 
-    def _is_unknown(self, taken: TakenOrder, error: OmipayError) -> bool:
+    def _is_unknown(self, taken: TakenOrder, watched: WatchedHandler | None, error: Exception) -> bool:
         """Whether the gateway has never known the order. (A handler may raise the same error, about something else.)"""
         if not isinstance(error, LookupFailed) or error.node != self._omipay.node:
             return False  # the second node may not have the order yet
-        return not taken.has_status and taken.key not in self._handling
+        return not taken.has_status and (watched is None or not watched.has_begun)
 
-    async def _settled(self, taken: TakenOrder) -> Order:
+    async def _settled(self, taken: TakenOrder, watched: WatchedHandler | None) -> Order:
         m_number = self._omipay.m_number
-        if self._handler is None:
+        if watched is None:
             order = await self._omipay.query_order(taken.order_no)
             ensure_same_sale(order, taken)
         else:
-            order = await self._omipay.fulfil(taken, functools.partial(self._handle, taken, self._handler))
+            order = await self._omipay.fulfil(taken, watched)
         await self._orders.record_answer(m_number, taken, order)
-        if order.is_paid and self._handler is not None:
+        if order.is_paid and watched is not None:
             await self._orders.record_success(m_number, taken)
         return order
 
-    def _handle(self, taken: TakenOrder, handler: Handler, order: Order) -> Awaitable[object]:
-        self._handling.add(taken.key)
-        return handler(order)
+
+def _is_a_fault_of(watched: WatchedHandler | None, error: Exception) -> bool:
+    """Whether the handler has failed. One that could not use its database, or its session any more, is not to blame."""
+    if not isinstance(error, OmipayError):
+        return True
+    return watched is not None and error is watched.raised and not isinstance(error, BackendError | SessionClosed)
 
 
 def _check_end(sweep: asyncio.Task[SweepReport]) -> None:

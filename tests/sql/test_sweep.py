@@ -159,14 +159,26 @@ async def test_an_order_that_cannot_be_asked_about_does_not_delay_others(
 
 
 @pytest.mark.parametrize(
-    "raised",
-    [InvalidRequest("no"), SessionClosed(), JournalError("no"), BackendError("no"), ConfigurationError("no")],
-    ids=lambda error: type(error).__name__,
+    ("raised", "level"),
+    [
+        (InvalidRequest("no"), "ERROR"),
+        (JournalError("no"), "ERROR"),
+        (ConfigurationError("no"), "ERROR"),
+        (SessionClosed(), "WARNING"),
+        (BackendError("no"), "WARNING"),
+    ],
+    ids=lambda value: type(value).__name__,
 )
 async def test_a_handler_that_raises_one_of_our_errors_does_not_end_the_sweep(
-    sandbox: Sandbox, omipay: AsyncOmipay, books: Books, raised: Exception
+    sandbox: Sandbox,
+    omipay: AsyncOmipay,
+    books: Books,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    raised: Exception,
+    level: str,
 ) -> None:
-    """The error is about that order only, such as a refund with a wrong amount or another session that was closed."""
+    """The error is about that order only, such as a refund with a wrong amount, which is logged with its traceback."""
 
     async def fail_for_the_first(order: Order) -> None:
         if order.out_order_no == "T0":
@@ -177,6 +189,8 @@ async def test_a_handler_that_raises_one_of_our_errors_does_not_end_the_sweep(
     report = await books.sweep(omipay, fail_for_the_first)
     assert (report.fulfilled, report.errors) == (1, 1)
     assert [waiting.out_order_no for waiting in await books.waiting()] == ["T0"]
+    record = caplog.records[-1]
+    assert (record.levelname, bool(record.exc_info)) == (level, level == "ERROR")
 
 
 async def test_a_sweep_asks_about_no_more_than_its_limit(omipay: AsyncOmipay, books: Books, handler: Any) -> None:
