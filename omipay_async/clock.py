@@ -173,7 +173,8 @@ class GatewayTime:
 
     def time_ms(self) -> int:
         """The time now by the gateway's clock, in milliseconds since the epoch."""
-        return self.clock.time_ms() + self.offset_ms
+        # The gateway takes whole milliseconds only (CN 2.3), and time.time() * 1000 has a fraction.
+        return math.floor(self.clock.time_ms()) + self.offset_ms
 
     def learn(self, gateway_ms: int) -> bool:
         """Correct the offset, since the gateway's clock shows ``gateway_ms`` now. Returns whether that changed it.
@@ -181,7 +182,7 @@ class GatewayTime:
         An offset that is less than the header's resolution becomes 0, so that a machine whose clock was corrected
         signs with its own time again.
         """
-        offset = gateway_ms - self.clock.time_ms()
+        offset = gateway_ms - math.floor(self.clock.time_ms())
         offset = 0 if abs(offset) <= _DATE_RESOLUTION_MS else offset
         changed = abs(offset - self.offset_ms) > _DATE_RESOLUTION_MS
         self.offset_ms = offset

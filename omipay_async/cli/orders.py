@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.errors import InvalidReply, InvalidRequest
 from omipay_async.language import sentence
 from omipay_async.protocol import endpoints, validation
+from omipay_async.text import bare
 
 from .formatting import fields, money, plain
 from .runner import Run, complain, hidden, is_interactive
@@ -74,8 +75,7 @@ def refund(run: Run, values: Mapping[str, Any], *, yes: bool) -> None:
 def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None:
     """Call MakeScanOrder, and wait while the customer types a password."""
     if values["qrcode"] == "-":
-        asked = is_interactive()
-        values["qrcode"] = hidden(sentence("Payment code")) if asked else sys.stdin.readline(_LONGEST_CODE).strip()
+        values["qrcode"] = hidden(sentence("Payment code")) if is_interactive() else _piped_code()
     validation.query(endpoints.MAKE_SCAN_ORDER, values)
     amount = money(values["amount"], values["currency"])
     question = sentence("Charge {} for {!r} as {}?", amount, values["order_name"], values["out_order_no"])
@@ -90,6 +90,14 @@ def scan(run: Run, values: dict[str, Any], *, yes: bool, timeout: float) -> None
         return await _until_paid(run, omipay, order, timeout)
 
     run.show(fields(run.ask(charge)))
+
+
+def _piped_code() -> str:
+    """The first line of standard input. PowerShell writes a byte order mark first, which is not a part of the code."""
+    buffer = getattr(sys.stdin, "buffer", None)
+    if buffer is None:
+        return bare(sys.stdin.readline(_LONGEST_CODE))
+    return bare(buffer.readline(_LONGEST_CODE).decode(errors="surrogateescape"))
 
 
 def qr(run: Run, values: Mapping[str, Any], *, png: Path | None, svg: Path | None, wait: bool, timeout: float) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from omipay_async.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from omipay_async.sandbox import Sandbox
     from omipay_async.sandbox.ledger import Ledger
 
@@ -54,8 +53,8 @@ def assert_reconciled(
 
 
 def _numbers(name: str, given: Iterable[object]) -> set[str]:
-    if isinstance(given, str):  # its letters would be taken for numbers
-        message = f"{name} must be several numbers, in a list for example, not a string"
+    if isinstance(given, str) or not isinstance(given, Iterable):  # a string's letters would be taken for numbers
+        message = f"{name} must be several numbers, in a list for example, not {type(given).__name__}"
         raise InvalidRequest(message, parameter=name)
     numbers = set()
     for number in given:

@@ -258,6 +258,13 @@ def test_a_payment_code_can_come_from_standard_input(cli: Cli) -> None:
     assert cli(*scan("-", "--yes"), stdin="").complaint == "omipay: qrcode must not be empty"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_powershell_may_pipe_a_payment_code(cli: Cli, encoding: str) -> None:
+    """It writes a byte order mark first, which is not a part of the code, whatever encoding Python reads."""
+    piped = b"\xef\xbb\xbf" + PaymentCode.NOT_ENOUGH.encode() + b"\r\n"
+    assert "NOT_ENOUGH" in cli(*scan("-", "--yes"), stdin=piped, encoding=encoding).complaint
+
+
 def test_a_payment_code_is_asked_for_without_being_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a hidden prompt, into which the scanner types. If the input ends, nothing is sent."""
     monkeypatch.setattr(getpass, "getpass", lambda prompt: f"{PaymentCode.NOT_ENOUGH} ")

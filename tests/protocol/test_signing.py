@@ -283,3 +283,12 @@ def test_the_gateways_clock_is_learnt_and_unlearnt() -> None:
     clock.shift(400)
     assert gateway.learn(1_000_401_000)
     assert gateway.time_ms() == clock.time_ms() == 1_000_400_000
+
+
+def test_the_gateways_time_has_no_fraction() -> None:
+    """A user's clock may return ``time.time() * 1000``; the gateway refuses a timestamp that is not a whole number."""
+    clock = mock.Mock(time_ms=lambda: 1_000_000.75)
+    gateway = GatewayTime(clock)
+    assert str(gateway.time_ms()) == "1000000"
+    assert gateway.learn(1_400_000)
+    assert str(gateway.time_ms()) == "1400000"

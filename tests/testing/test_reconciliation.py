@@ -84,10 +84,11 @@ async def test_the_fixture_s_session_is_notified(omipay: AsyncOmipay, omipay_san
 
 @pytest.mark.parametrize("name", ["paid", "unknown", "refunded", "unknown_refunds"])
 def test_one_number_is_not_taken_for_several(omipay_sandbox: Sandbox, name: str) -> None:
-    """Its letters are not compared with the ledger."""
-    numbers: dict[str, Any] = {"paid": [], name: "T1"}
-    with pytest.raises(InvalidRequest, match=f"^{name} must be several numbers"):
-        assert_reconciled(omipay_sandbox, **numbers)
+    """The letters of a string are not compared with the ledger, and an order is no list."""
+    for given in ("T1", object()):
+        numbers: dict[str, Any] = {"paid": [], name: given}
+        with pytest.raises(InvalidRequest, match=f"^{name} must be several numbers, .* not {type(given).__name__}$"):
+            assert_reconciled(omipay_sandbox, **numbers)
 
 
 @pytest.mark.parametrize("name", ["paid", "unknown", "refunded", "unknown_refunds"])
