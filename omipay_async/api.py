@@ -105,8 +105,9 @@ class EndpointMethods(abc.ABC):
     ) -> JSAPIOrder:
         """Make an order whose ``pay_url`` WeChat and Alipay can both open. CN 3.3, EN 2.3.
 
-        ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``; ``pos_no`` is the
-        number of a till. After payment the browser goes to ``redirect_url``; arriving there proves nothing.
+        ``order_name``, ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``;
+        ``pos_no`` is the number of a till. After payment the browser goes to ``redirect_url``; arriving there proves
+        nothing.
         ``direct_pay`` asks for direct payment (presumably without the gateway's own page: the documents say no more),
         ``show_pc_pay_url`` for ``pc_pay_url`` too. Next: redirect the browser to ``pay_url`` as it is, or show it as a
         QR code; then ``poll_until_paid(order)`` or wait for the notification.
@@ -144,10 +145,10 @@ class EndpointMethods(abc.ABC):
     ) -> ScanOrder:
         """Charge the payment code that the customer shows. CN 3.4, EN 2.4.
 
-        ``amount`` is in the currency's minor unit: 450 is A$4.50. ``qrcode`` is that code as the till's scanner read
-        it, ``pos_no`` the till's number, which must be registered with Omipay. Store ``out_order_no`` before the call,
-        and let it be a new one for each attempt. The order comes back PAID, or PAYING while the customer types a
-        password (USERPAYING): then ``poll_until_paid(order)``.
+        ``order_name`` is what is sold. ``amount`` is in the currency's minor unit: 450 is A$4.50. ``qrcode`` is that
+        code as the till's scanner read it, ``pos_no`` the till's number, which must be registered with Omipay. Store
+        ``out_order_no`` before the call, and let it be a new one for each attempt. The order comes back PAID, or PAYING
+        while the customer types a password (USERPAYING): then ``poll_until_paid(order)``.
 
         Raises:
             PaymentDeclined: NOT_ENOUGH, CARD_NOT_SUPPORT, QRCODE_EXPIRED, QRCODE_ERROR: ask for another code.
@@ -185,9 +186,10 @@ class EndpointMethods(abc.ABC):
     ) -> OnlineOrder:
         """Make an order for a web site, paid by Alipay or POLi: redirect the browser to ``pay_url``. CN 3.5.
 
-        ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``type`` is ``web``
-        for PC browsers, ``wap`` for mobile ones; ``platform`` ALIPAYONLINE (default) or POLI, whose amounts are at
-        least 2 minor units. ``return_url`` is where the browser goes after payment; arriving there proves nothing.
+        ``order_name``, ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``.
+        ``type`` is ``web`` for PC browsers, ``wap`` for mobile ones; ``platform`` ALIPAYONLINE (default) or POLI, whose
+        amounts are at least 2 minor units. ``return_url`` is where the browser goes after payment; arriving there
+        proves nothing.
         Next: ``poll_until_paid(order)`` or wait for the notification.
 
         Raises:
@@ -223,8 +225,8 @@ class EndpointMethods(abc.ABC):
 
         Hand it to the SDK of Alipay or WeChat, which opens the customer's app; POLi pays on a web page.
 
-        ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``platform`` is
-        ALIPAYONLINE, WECHATPAY (``app_id`` is required then) or POLI (at least 2 minor units). Next:
+        ``order_name``, ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``.
+        ``platform`` is ALIPAYONLINE, WECHATPAY (``app_id`` is required then) or POLI (at least 2 minor units). Next:
         ``poll_until_paid(order)`` or wait for the notification; what the app reports proves nothing.
 
         Raises:
@@ -258,10 +260,11 @@ class EndpointMethods(abc.ABC):
     ) -> AppletOrder:
         """Make an order that is paid inside a WeChat mini program. CN 3.7.
 
-        ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``. ``app_id`` is the
-        mini program's, ``customer_id`` the customer's openid there. The documents show this endpoint on the node CN
-        only (``region=Region.CN``). Next: hand ``order.request_payment`` to ``wx.requestPayment``, then
-        ``poll_until_paid(order)`` or wait for the notification; what the mini program reports proves nothing.
+        ``order_name``, ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``.
+        ``app_id`` is the mini program's, ``customer_id`` the customer's openid there; ``platform`` can only be
+        WECHATPAY. The documents show this endpoint on the node CN only (``region=Region.CN``). Next: hand
+        ``order.request_payment`` to ``wx.requestPayment``, then ``poll_until_paid(order)`` or wait for the
+        notification; what the mini program reports proves nothing.
 
         Raises:
             OutcomeUnknown: nobody can pay this order without its reply: make a new order under a new number.

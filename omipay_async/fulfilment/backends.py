@@ -221,9 +221,10 @@ class MemoryBackend:
     """The backend for one process. What was claimed or recorded is lost when the process ends.
 
     ``lease`` is in seconds. Recorded successes are forgotten after ``keep``, seconds or a ``timedelta``, so memory is
-    bounded. The sessions of one process may share it, also if their event loops run in different threads: then a
-    notification that one of them confirms ends the polls and waits of the others. Several processes need
-    ``omipay_async.redis.RedisBackend`` or ``omipay_async.sql.Books``.
+    bounded. ``clock`` is where its time comes from (None: the machine's). The sessions of one process may share a
+    backend, also if their event loops run in different threads: then a notification that one of them confirms ends the
+    polls and waits of the others. Several processes need ``omipay_async.redis.RedisBackend`` or
+    ``omipay_async.sql.Books``.
     """
 
     def __init__(

@@ -66,8 +66,9 @@ class PollMethods:
         """Wait until a refund has arrived, as ``poll_until_paid`` waits for an order. CN 3.11.
 
         ``refund`` is a refund number, a receipt or a refund. Returns the ``Refund`` that has arrived. ``timeout``, in
-        seconds, has no default, since refunds take days (None: no limit). An answer with another ``out_refund_no`` than
-        the receipt's is not accepted.
+        seconds, has no default, since refunds take days (None: no limit); ``first_wait``, ``interval`` and
+        ``on_status`` are as for ``poll_until_paid``. An answer with another ``out_refund_no`` than the receipt's is not
+        accepted.
 
         Raises:
             RefundFailed: the refund will not be paid out (``.refund``).

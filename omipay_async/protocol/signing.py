@@ -118,13 +118,15 @@ class TaggedNonces:
     """The default nonces: 16 random hex characters and 16 of a keyed tag of them (HMAC-SHA-256, cut off).
 
     Any process that has the key recognises such a nonce as this merchant's own, without storing it. So a notification
-    is rejected in which a customer sends back the signature of a pay page.
+    is rejected in which a customer sends back the signature of a pay page. ``secret_keys`` are this merchant's: the
+    first one makes the tags, and the tags of every one are recognised.
     """
 
     __slots__ = ("_tags",)
 
     def __init__(self, secret_keys: Iterable[str]) -> None:
-        self._tags = tuple(_tag_maker(key) for key in secret_keys)
+        keys = (secret_keys,) if isinstance(secret_keys, str) else secret_keys  # else each letter would be a key
+        self._tags = tuple(_tag_maker(key) for key in keys)
 
     def __call__(self) -> str:
         """Return a fresh nonce, tagged with the first key."""

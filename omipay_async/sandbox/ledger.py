@@ -189,7 +189,10 @@ class Ledger:
         raise KeyError(_not_found("refund", refund_no, made))
 
     def orders_of(self, out_order_no: str, m_number: str | None = None) -> list[Order]:
-        """The orders made under the merchant's number, oldest first: more than one where a call was repeated."""
+        """The orders with this ``out_order_no``, oldest first: more than one where a call was repeated.
+
+        ``m_number`` leaves out those of other merchants.
+        """
         self.apply_due()
         return [order for order in self._by_number.get(out_order_no, []) if m_number in {None, order.m_number}]
 

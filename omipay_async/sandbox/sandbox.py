@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Sandbox(SandboxCore):
     """A whole Omipay gateway in memory: an ASGI app with every endpoint of the documents.
 
+    - ``m_number``, ``secret_key``: the number and the key of its merchant.
     - ``clock``: where its time comes from, such as a ``ManualClock``; None: the machine's time.
     - ``seed``: an int or a str that makes its numbers, nonces and faults the same in each run; None: different ones.
     - ``app``: an ASGI app that gets the notifications; None: they go to each order's ``notify_url`` over HTTP.

@@ -143,9 +143,10 @@ class Books:
     ) -> None:
         """Write down what a person found out in Omipay's back office about a call that is unresolved.
 
-        ``outcome`` is ``DONE`` or ``NOT_DONE`` (or ``UNKNOWN``, to take a mistake back). With the gateway's
-        ``order_no`` of an order that was made, the next sweep asks about it and fulfils it if it is paid. A number that
-        was typed wrong is replaced by the next one, and taken back by an outcome that is not ``DONE``.
+        ``entry_or_id`` is an entry of ``unresolved()``, or its ``id``. ``outcome`` is ``DONE`` or ``NOT_DONE`` (or
+        ``UNKNOWN``, to take a mistake back). With the gateway's ``order_no`` of an order that was made, the next sweep
+        asks about it and fulfils it if it is paid. A number that was typed wrong is replaced by the next one, and taken
+        back by an outcome that is not ``DONE``.
 
         Raises:
             InvalidRequest: there is no such entry or outcome; ``order_no`` cannot be an order's number, or is known to
@@ -295,7 +296,8 @@ class Books:
     async def waiting(self, *, m_number: str | None = None, limit: int = 1000) -> list[WaitingOrder]:
         """List the orders that sweeps are still to ask about, the next due first; ``limit`` of them at most.
 
-        A wrong ``limit`` is an ``InvalidRequest``. Raises ``JournalError``.
+        ``m_number`` leaves out those of other merchants, and a wrong ``limit`` is an ``InvalidRequest``.
+        Raises ``JournalError``.
         """
         return await self._due_orders.waiting(m_number, _checked_limit(limit))
 

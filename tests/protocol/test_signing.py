@@ -163,6 +163,12 @@ def test_any_process_with_the_key_recognises_its_nonces() -> None:
     assert not TaggedNonces(["other"]).issued(nonce)
 
 
+def test_one_key_is_not_taken_for_its_letters() -> None:
+    """Anybody could make the tag of a letter."""
+    assert TaggedNonces(["key"]).issued(TaggedNonces("key")())
+    assert not TaggedNonces("key").issued(TaggedNonces(["k"])())
+
+
 @given(st.text())
 def test_a_strangers_nonce_is_never_taken_for_ours(nonce: str) -> None:
     """Whatever text it is: False, never an exception."""
