@@ -33,6 +33,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import functools
+import os
 import re
 import select
 import socket
@@ -86,6 +87,7 @@ class Connection(asyncio.BufferedProtocol):
         "_exchange",
         "_is_readable",
         "_loop_is_behind",
+        "_process",
         "_received",
         "_records",
         "_server_finished",
@@ -114,6 +116,7 @@ class Connection(asyncio.BufferedProtocol):
         self._records: TLSRecords | None = None
         self._socket = sock
         self._is_readable = _readiness(sock)
+        self._process = os.getpid()
         self._loop_is_behind = isinstance(self.loop, BaseProactorEventLoop)
         self._closed = closed
         self._tls = tls
@@ -133,7 +136,12 @@ class Connection(asyncio.BufferedProtocol):
         return self.state is ConnectionState.BUSY
 
     def is_usable(self) -> bool:
-        """Whether a request may be sent: the server has neither closed the connection nor sent anything."""
+        """Whether a request may be sent: the server has neither closed the connection nor sent anything.
+
+        A fork of the process has the connection too, and each of them could read the reply to the other.
+        """
+        if self._process != os.getpid():
+            return False
         return self._is_connected() and self._waiting_bytes() is None and not self._has_part_of_a_record()
 
     async def catch_up(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import struct
@@ -15,6 +16,7 @@ from omipay_async.transport.exchange import Exchange
 from omipay_async.transport.network import Network
 from tests.support.untyped import untyped
 
+from .client import open_session, query
 from .server import until
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from omipay_async.transport.connection import Connection
 
     from .conftest import Certified
+    from .server import Gateway
 
 HEADERS = ((b"Host", b"127.0.0.1"),)
 
@@ -55,6 +58,15 @@ async def test_a_reset_that_lies_in_the_socket_is_seen(network: Network, listene
     time.sleep(0.01)  # the kernel has it, and nobody's event loop ran
     assert not connection.is_usable()
     await network.aclose()
+
+
+async def test_a_fork_asks_over_no_connection_of_its_parent(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the two could read the reply to the other: an order that nobody has paid was PAID."""
+    async with open_session(gateway) as omipay:
+        for process in (1, 1, 2, 2):
+            monkeypatch.setattr(os, "getpid", lambda process=process: process)
+            await query(omipay, "OM-1")
+    assert gateway.connections == 2
 
 
 @pytest.mark.parametrize(
