@@ -65,20 +65,22 @@ class JournalEntry:
 class Journal(Protocol):
     """Where a session writes its money calls down. Implemented by ``omipay_async.sql.Books``.
 
-    A journal of your own needs these three methods: ``AsyncOmipay(..., journal=...)``. What they raise reaches your
-    program as a ``JournalError``, or as the cause of a ``NotSent``, as described below.
+    A journal of your own needs these three methods: ``AsyncOmipay(..., journal=...)``. ``opening`` may take as long as
+    the call may still be sent, which is half of its ``timeout``, and each of the others five seconds. One that takes
+    longer is cancelled, as if it had raised.
     """
 
     async def opening(self, entry: JournalEntry) -> None:
         """Write down that a money call is about to be sent. The session awaits this before it sends the first byte.
 
-        If this raises, the call is not sent: it ends with ``NotSent``.
+        If this raises, the call is not sent: it ends with ``NotSent``, caused by a ``JournalError``.
         """
         ...
 
     async def closing(self, entry: JournalEntry) -> None:
         """Write down how a money call ended: ``entry`` has the same ``id`` and an ``outcome``.
 
+        After an ``opening`` that was cut off it is called with NOT_DONE, whether or not that has written the entry.
         What this raises is logged as ERROR; the call's own result stands, and the entry stays open.
         """
         ...

@@ -102,7 +102,8 @@ class Backend(Protocol):
     :class:`BackendError` for every failure of the backend. Keys contain the ``m_number``, so merchants may share one.
 
     A claim holds for 30 seconds without being renewed. A backend whose claims hold for another time says so by an
-    attribute ``lease``, in seconds. A method that takes longer than a third of this time has failed.
+    attribute ``lease``, in seconds. A method that takes longer than a third of this time has failed, and a ``renew``
+    that takes longer than a sixth.
     """
 
     async def claim(self, key: str, owner: str) -> Claim:
