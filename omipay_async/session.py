@@ -214,7 +214,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     async def aclose(self) -> None:
         """Close the session; more than once is harmless.
 
-        Money calls that were sent, and running notification handlers, may finish (``timeout`` bounds both). Waiting
+        Money calls that were sent may finish, each within its own ``timeout``, and so may running notification
+        handlers; after the session's ``timeout`` this does not wait for them any longer, but cancels none. Waiting
         calls and reads end with ``SessionClosed``: nothing happened. Polls, and handlers that wait until another
         process gives an order up, end with a ``SessionClosed`` that carries the number to ask about later.
 
