@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import math
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
@@ -112,6 +113,18 @@ def retrieve(ended: asyncio.Future[Any]) -> None:
     """Retrieve the exception of a task that has ended: asyncio logs one that nobody has retrieved."""
     if not ended.cancelled():
         ended.exception()
+
+
+def never_ran(result: object) -> bool:
+    """Whether a function returned a coroutine that nobody has awaited, and so has not done its work. It is closed then.
+
+    ``async def handler(order): return save(order)`` is such a function if ``save`` is async, and so is a call of
+    ``asyncio.to_thread`` with an async function.
+    """
+    if not inspect.iscoroutine(result) or inspect.getcoroutinestate(result) != inspect.CORO_CREATED:
+        return False
+    result.close()
+    return True
 
 
 async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future[Any]]], seconds: float) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.clock import SystemClock, retrieve, wait
+from omipay_async.clock import SystemClock, never_ran, retrieve, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -141,11 +141,14 @@ class CallJournal:
 
 
 async def _run(
-    step: Callable[[JournalEntry], Awaitable[None]], entry: JournalEntry, after: asyncio.Task[None] | None = None
+    step: Callable[[JournalEntry], Awaitable[object]], entry: JournalEntry, after: asyncio.Task[None] | None = None
 ) -> None:
     if after is not None:
         await asyncio.wait((after,))  # an entry that is not opened yet could not be found
-    await step(entry)  # in a task of its own: a journal may fail before there is anything to await
+    # In a task of its own, because a journal may fail before there is anything to await.
+    if never_ran(await step(entry)):
+        message = "the journal returned a coroutine, which has not run: is an await missing?"
+        raise JournalError(message)
 
 
 def _loop_is_running() -> bool:

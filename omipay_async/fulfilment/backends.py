@@ -19,7 +19,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
-from omipay_async.clock import SystemClock, retrieve, wait
+from omipay_async.clock import SystemClock, never_ran, retrieve, wait
 from omipay_async.errors import BackendError, OmipayError
 from omipay_async.protocol import options
 
@@ -195,7 +195,7 @@ async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float,
         BackendError: it did not answer within ``seconds``, or raised something that is not an ``OmipayError``.
         OmipayError: what it raised.
     """
-    asking = asyncio.create_task(_answer(request))
+    asking = asyncio.create_task(_answer(request, who))
     asking.add_done_callback(retrieve)
     try:
         await wait(clock, (asking,), seconds)
@@ -214,8 +214,12 @@ async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float,
     raise BackendError(message) from error
 
 
-async def _answer(request: Callable[[], Awaitable[T]]) -> T:
-    return await request()  # called in the task, because a backend may fail before there is anything to await
+async def _answer(request: Callable[[], Awaitable[T]], who: str) -> T:
+    answer = await request()  # called in the task, because a backend may fail before there is anything to await
+    if never_ran(answer):
+        message = f"{who} returned a coroutine, which has not run: is an await missing?"
+        raise BackendError(message)
+    return answer
 
 
 class MemoryBackend:

@@ -29,7 +29,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Final
 
-from omipay_async.clock import retrieve, wait
+from omipay_async.clock import never_ran, retrieve, wait
 from omipay_async.errors import BackendError, Outcome, SessionClosed
 
 from .backends import Claim
@@ -251,14 +251,17 @@ async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
     """Call a handler and await it.
 
     Raises:
-        InvalidRequest: it is not async.
+        InvalidRequest: it is not async, or forgot to await what it calls. Its order must not count as fulfilled.
         Exception: what it raised.
     """
     result = handler()
     if not inspect.isawaitable(result):
         message = "handler must be async: it has run, and returned something that cannot be awaited; write async def"
         raise handler_error(message)
-    return await result
+    if never_ran(returned := await result):
+        message = "handler must await what it calls: it returned a coroutine, which has not run"
+        raise handler_error(message)
+    return returned
 
 
 class WatchedHandler:

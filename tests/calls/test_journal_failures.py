@@ -31,7 +31,7 @@ from tests.support.untyped import untyped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from omipay_async import Event
+    from omipay_async import Event, JournalEntry
 
 
 @pytest.fixture(autouse=True)
@@ -237,6 +237,33 @@ async def test_what_is_too_late_for_sending_is_not_written_down(gateway: Gateway
         assert isinstance(await outcome(money), NotSent)
         await outcome(first)
     assert journal.steps == []
+
+
+class Forgetful(FakeJournal):
+    """A journal that forgets to await what writes."""
+
+    async def opening(self, entry: JournalEntry) -> Any:
+        """Open no entry."""
+        return super().opening(entry) if "opening" in self.at else await super().opening(entry)
+
+    async def closing(self, entry: JournalEntry) -> Any:
+        """Close no entry."""
+        return super().closing(entry)
+
+
+async def test_a_journal_that_has_not_run_has_written_nothing_down(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``async def opening(self, entry): return self.write(entry)`` returns a coroutine, and nothing awaits it."""
+    journal = Forgetful()
+    async with gateway.session(journal=journal) as omipay:
+        assert (await scan(omipay)).is_paid
+        assert "stays open: it could not be closed as DONE: the journal returned a coroutine" in caplog.text
+        journal.at["opening"] = None
+        with pytest.raises(NotSent, match="the journal returned a coroutine, which has not run: is an await missing"):
+            await scan(omipay)
+    assert journal.names == ["opening"]
+    assert len(gateway.times("MakeScanOrder")) == 1
 
 
 # -- closing ----------------------------------------------------------------------------------------------------------

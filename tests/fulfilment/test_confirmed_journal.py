@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from omipay_async import JournalEntry, JournalError, MemoryBackend, Order, Outcome, PollTimeout, SessionClosed
-from tests.support.fulfilment_doubles import broken, giving_up, gone, hanging, not_async
+from tests.support.fulfilment_doubles import broken, forgetful, giving_up, gone, hanging, not_async
 from tests.support.scripted_gateway import Gateway, Shop, begin, check_answer, notification, order, outcome
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ class FaultyJournal:
     async def closing(self, entry: JournalEntry) -> None:
         """No money call is sent in these tests."""
 
-    async def confirmed(self, m_number: str, order: Order) -> None:
+    async def confirmed(self, m_number: str, order: Order) -> Any:
         """Write it down, or fail."""
         if self.fault is not None:
-            await self.fault()
+            return await self.fault()
         self.confirmations.append((m_number, order.order_no))
+        return None
 
 
 async def full() -> None:
@@ -73,7 +74,7 @@ async def test_each_confirmation_is_written_down_before_the_handler_runs(
     assert journal.confirmations == [("000034", "TR1")] * 3
 
 
-@pytest.mark.parametrize("fault", [full, broken, giving_up, not_async, gone])
+@pytest.mark.parametrize("fault", [full, broken, giving_up, not_async, forgetful, gone])
 async def test_a_confirmation_that_cannot_be_written_down_is_delivered_again(
     clock: ManualClock, gateway: Gateway, shop: Shop, fault: Callable[[], Any]
 ) -> None:

@@ -16,6 +16,7 @@ from tests.support.fulfilment_doubles import (
     Shop,
     begin,
     broken,
+    forgetful,
     giving_up,
     mine,
     not_async,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from omipay_async.testing import ManualClock
 
 
-@pytest.mark.parametrize("fault", [broken, giving_up, not_async])
+@pytest.mark.parametrize("fault", [broken, giving_up, not_async, forgetful])
 async def test_a_claim_that_ends_in_any_other_way_is_an_error(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop, monkeypatch: pytest.MonkeyPatch, fault: Any
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from omipay_async.errors import BackendError, InvalidRequest
 from omipay_async.fulfilment.handlers import checked_handler
 from omipay_async.models import Order
-from tests.support.fulfilment_doubles import ORDER, FaultyBackend, Shop
+from tests.support.fulfilment_doubles import ORDER, FaultyBackend, Shop, forgetful, hanging
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
@@ -56,6 +56,33 @@ async def test_a_handler_whose_result_cannot_be_awaited_has_failed(
         await guard.run(ORDER, handler, wait_timeout=10)
     assert caught.value.parameter == "handler"
     assert await elsewhere.run(ORDER, mock.AsyncMock(), wait_timeout=0) is True
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [lambda order: forgetful(), lambda order: asyncio.to_thread(hanging)],
+    ids=["await", "to_thread"],
+)
+async def test_a_handler_that_forgets_to_await_its_work_has_failed(
+    guard: OnceGuard, elsewhere: OnceGuard, handler: Any
+) -> None:
+    """Otherwise a paid order would be recorded as fulfilled, and nothing would have been done about it."""
+    with pytest.raises(InvalidRequest, match="it returned a coroutine, which has not run") as caught:
+        await guard.run(ORDER, handler, wait_timeout=10)
+    assert caught.value.parameter == "handler"
+    assert await elsewhere.run(ORDER, mock.AsyncMock(), wait_timeout=0) is True
+
+
+async def test_a_handler_may_return_what_runs_already(guard: OnceGuard) -> None:
+    """A task of its own, whose end the handler does not wait for."""
+
+    async def starting(order: Order) -> asyncio.Task[None]:
+        return asyncio.create_task(fulfils(order, done))
+
+    done: list[Order] = []
+    assert await guard.run(ORDER, starting, wait_timeout=10) is True
+    await asyncio.sleep(0)
+    assert done == [ORDER]
 
 
 async def fulfils(order: Order, done: list[Order]) -> None:

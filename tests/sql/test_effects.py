@@ -49,6 +49,18 @@ async def test_a_handler_that_raises_leaves_nothing_behind(books: Books) -> None
     assert await effects(books) == 1
 
 
+async def test_a_handler_that_forgets_to_await_its_statements_leaves_nothing_behind(books: Books) -> None:
+    """The order is not recorded as fulfilled, and the right handler still runs."""
+
+    async def forgets(order: Order, connection: AsyncConnection) -> object:
+        return ship(order, connection)
+
+    with pytest.raises(InvalidRequest, match="has not run"):
+        await run(books, books.transactional(forgets))
+    assert await run(books, books.transactional(ship)) is True
+    assert await effects(books) == 1
+
+
 async def test_the_databases_own_errors_reach_the_caller(books: Books) -> None:
     """If a unique key exists already, the handler has failed, and not the books."""
     await execute(books, "CREATE TABLE sale (number TEXT PRIMARY KEY)")

@@ -89,6 +89,11 @@ async def hanging() -> None:
     await asyncio.Event().wait()
 
 
+async def forgetful() -> Any:
+    """Forget to await what does the work."""
+    return hanging()
+
+
 async def no() -> bool:
     """Answer that another owner holds the lease."""
     return False
