@@ -148,7 +148,7 @@ class InvalidReply(OmipayError):
     """A read got a reply that cannot be used: an error page, half a body, a wrong field. It may be repeated.
 
     ``status`` is the HTTP status, ``excerpt`` the beginning of the body without secrets, ``raw`` the JSON object if the
-    body was one. ``order_no`` is set if the reply contains it and does not answer another call.
+    body was one. ``order_no`` is set only in the cause of an :class:`OutcomeUnknown`, if the reply names the order.
     """
 
     def __init__(

@@ -140,7 +140,9 @@ class SandboxCore:
         return self.notifier.signer.signed(self.merchant.m_number, fields)
 
     def notification(self, order_no: str, **changes: Any) -> bytes:
-        """The body of the notification for an order, with a new and valid signature; ``changes`` replace its fields.
+        """The body of the notification for an order, with a new and valid signature.
+
+        ``changes`` replace any of its fields but ``order_no``.
 
         Raises KeyError for an unknown order.
         """
