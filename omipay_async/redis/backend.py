@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
@@ -99,6 +100,7 @@ class RedisBackend:
         self._url = url_or_client if isinstance(url_or_client, str) else None
         self._client = client_from_url(self._url) if self._url is not None else checked_client(url_or_client)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process: int | None = None
         self._was_asked_for_policy = False
 
     def __repr__(self) -> str:
@@ -196,12 +198,20 @@ class RedisBackend:
                 )
 
     def _redis(self) -> Redis:
-        """The client. One from the URL is made again for another event loop: its connections belong to the old one."""
-        loop = asyncio.get_running_loop()
+        """The client. One from the URL is made again for another event loop, and in a fork of the process.
+
+        Its connections belong to the old one: of two processes, each could read the answers to the other.
+
+        Raises:
+            BackendError: the client is the user's, and was used before the fork.
+        """
+        loop, process = asyncio.get_running_loop(), os.getpid()
         if self._loop is None:
-            self._loop = loop
-        elif self._url is not None and self._loop is not loop:
-            self._client, self._loop = client_from_url(self._url), loop
+            self._loop, self._process = loop, process
+        elif self._url is not None and (self._loop is not loop or self._process != process):
+            self._client, self._loop, self._process = client_from_url(self._url), loop, process
+        elif self._process != process:
+            raise BackendError("this client of redis was used before a fork: make the client and the backend after it")
         return self._client
 
     @contextlib.asynccontextmanager
@@ -210,6 +220,8 @@ class RedisBackend:
         try:
             async with asyncio.timeout(ANSWER_S if seconds is None else seconds):
                 yield self._redis()
+        except BackendError:
+            raise
         except Exception as error:  # noqa: BLE001 - RedisCluster, and a loop that is closed, raise others than Redis'
             message = f"a request to redis failed: {self._reason(error)}"
             raise BackendError(message) from None

@@ -87,7 +87,7 @@ class Tasks:
             await asyncio.wait(self.under_way, timeout=ANSWER_S)
 
     def check_loop(self) -> None:
-        """Raise :class:`ConfigurationError` if this was used in another event loop before."""
+        """Raise :class:`ConfigurationError` if this was used in another event loop, or before a fork."""
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -95,6 +95,8 @@ class Tasks:
         elif self._loop is not loop:
             message = "these books were used in another event loop before: make Books for each event loop"
             raise ConfigurationError(message)
+        elif self.are_of_parent:
+            raise ConfigurationError("these books were used before a fork: make Books after it, in each process")
 
     @property
     def are_of_parent(self) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
+import redis.asyncio
 
 from omipay_async.errors import BackendError
+from omipay_async.fulfilment.backends import Claim
 from omipay_async.redis import RedisBackend
 from omipay_async.sandbox import Sandbox
 from tests.support.raw_http import Handler
@@ -95,3 +98,24 @@ async def test_without_redis_no_handler_runs_and_polls_go_on(sandbox: Sandbox) -
             await omipay.fulfil(order_no, handler)
         assert (await omipay.poll_until_paid(order_no, first_wait=0, interval=0.01)).is_paid
     assert handler.orders == []
+
+
+async def test_two_processes_use_no_connection_of_the_one_before_the_fork(
+    redis_backend: RedisBackend, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each could read the answer to the other: a claim that was refused was granted.
+
+    A client from a URL is made again. One that was given cannot be.
+    """
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        given = RedisBackend(client)
+        assert await given.claim("123456:TR1", "me") is Claim.MINE
+        assert await redis_backend.claim("123456:TR2", "me") is Claim.MINE
+        before = redis_backend._redis()
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert await redis_backend.claim("123456:TR2", "me") is Claim.MINE
+        assert redis_backend._redis() is not before
+        with pytest.raises(BackendError, match="was used before a fork"):
+            await given.claim("123456:TR1", "me")
+        await before.aclose()
+        await redis_backend.aclose()

@@ -342,6 +342,7 @@ def test_a_driver_that_nobody_uses_is_found_by_whoever_looks_for_imports() -> No
 
 FORKS = """
 import asyncio, os, sys
+from omipay_async import ConfigurationError
 from omipay_async.sql import Books
 
 async def close():
@@ -352,6 +353,10 @@ books = Books(sys.argv[1])
 with asyncio.Runner() as runner:
     runner.run(books.create_tables())
     if not os.fork():
+        try:
+            runner.run(books.unresolved())
+        except ConfigurationError as error:
+            print(error)
         asyncio.run(close())
         print("closed", flush=True)
         os._exit(0)
@@ -361,8 +366,12 @@ with asyncio.Runner() as runner:
 """
 
 
-def test_books_that_were_used_before_a_fork_can_be_closed_after_it(sqlite_url: str) -> None:
-    """In the other process too, which does not have the thread that its connection needs: a server could not stop."""
+def test_books_that_were_used_before_a_fork_can_only_be_closed_after_it(sqlite_url: str) -> None:
+    """In the other process, which does not have the thread that its connection needs: a server could not stop.
+
+    Nor may two processes use one connection, also where the event loop is the same in both.
+    """
     command = [sys.executable, "-W", "ignore", "-c", FORKS, sqlite_url]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert ended.stdout == "closed\n[]\n", ended.stderr
+    refused = "these books were used before a fork: make Books after it, in each process"
+    assert ended.stdout == f"{refused}\nclosed\n[]\n", ended.stderr
