@@ -24,7 +24,7 @@ from sqlalchemy.pool import StaticPool
 
 from omipay_async.clock import held
 
-from .dialect import Dialect, begin_immediately
+from .dialect import Dialect, begin_immediately, commit_on_sqlite, take_back_on_sqlite
 from .engines import BUSY_S, checked_engine, dispose, made_engine
 from .failures import DATABASE_ERRORS, NotConnectedError, is_server_full, repeated
 from .held import HeldConnections
@@ -57,6 +57,8 @@ class Database:
         self.held: Final = HeldConnections(self.tasks, self._connection)
         self._clock = clock
         self._engine = engine.execution_options(**self.dialect.options)
+        self._has_level = "isolation_level" in engine.get_execution_options()
+        """Whether the user's engine sets one at the beginning of each connection, after that of ``_engine``."""
         self._writing = asyncio.Lock()
         self._sharing = asyncio.Lock() if isinstance(engine.pool, StaticPool) else None
         self._drivers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -140,7 +142,7 @@ class Database:
             await self.begin(connection)
             self.tasks.check_wanted()
             result = await work(connection)
-            await connection.commit()
+            await self.commit(connection)
             return result
 
     # -- the one writer of SQLite ------------------------------------------------------------------------------------
@@ -158,6 +160,13 @@ class Database:
         """Begin a transaction that writes, if the database needs a statement for that."""
         if self.dialect.is_sqlite:
             await begin_immediately(connection)
+
+    async def commit(self, connection: AsyncConnection) -> None:
+        """Commit the transaction that ``begin`` began."""
+        if self.dialect.is_sqlite:
+            await commit_on_sqlite(connection)
+        else:
+            await connection.commit()
 
     @contextlib.contextmanager
     def inside_effect(self) -> Iterator[None]:
@@ -187,6 +196,11 @@ class Database:
                     await stack.enter_async_context(self._sharing)
             connection = await self._connect()
             stack.push_async_exit(connection)
+            if self.dialect.is_sqlite:
+                stack.push_async_callback(take_back_on_sqlite, connection)
+            elif self._has_level:
+                await connection.rollback()  # a hook of the user's may have begun a transaction at that level
+                await connection.execution_options(**self.dialect.options)
             self.tasks.check_wanted()
             yield connection
 

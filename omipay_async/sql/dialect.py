@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import DateTime, func, literal, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from omipay_async.clock import Clock
+
+
+_ALWAYS_IN_ONE: Final = "omipay_always_in_one"
+"""Where it is written down of a connection whether its driver begins the next transaction when one ends (PEP 249)."""
 
 
 class Dialect:
@@ -50,9 +57,36 @@ def or_update(insert: Any, values: Mapping[str, Any], *, where: Any = None) -> A
 
 async def begin_immediately(connection: AsyncConnection) -> None:
     """Begin a transaction of SQLite that is the one writer from its beginning."""
+    await connection.rollback()  # a hook of the user's may have begun one
+    driver = await _driver(connection)
+    connection.info[_ALWAYS_IN_ONE] = driver.in_transaction
     await connection.begin()
-    raw = await connection.get_raw_connection()
-    driver: Any = raw.driver_connection
     if driver.in_transaction:  # an event handler of the engine has begun one of another kind
-        await connection.exec_driver_sql("COMMIT")
+        await connection.exec_driver_sql("ROLLBACK")
     await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def commit_on_sqlite(connection: AsyncConnection) -> None:
+    """Commit what ``begin_immediately`` began. A driver that was told to autocommit does nothing if it is asked to."""
+    await connection.commit()
+    driver = await _driver(connection)
+    if driver.in_transaction and not connection.info[_ALWAYS_IN_ONE]:
+        await connection.exec_driver_sql("COMMIT")
+
+
+async def take_back_on_sqlite(connection: AsyncConnection) -> None:
+    """Roll back what was not committed, before the connection returns to its pool.
+
+    SQLAlchemy does not if it was told to skip that for a driver that autocommits, and such a driver may not either. The
+    next one to use the connection would commit what a handler wrote that has failed.
+    """
+    with contextlib.suppress(SQLAlchemyError, sqlite3.Error, ValueError):  # of one that is closed, or broken
+        driver = await _driver(connection)
+        if driver.in_transaction:
+            await driver.rollback()
+        if driver.in_transaction and not connection.info.get(_ALWAYS_IN_ONE, True):
+            await driver.execute("ROLLBACK")
+
+
+async def _driver(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection

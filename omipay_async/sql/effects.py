@@ -150,7 +150,7 @@ class Effects:
         async def record(connection: AsyncConnection) -> None:
             await _check_same_transaction(connection, order)
             await connection.execute(self._claims.recording(row))
-            await connection.commit()
+            await self._database.commit(connection)
 
         try:
             await self._database.held.run_on(connection, record)

@@ -1,0 +1,109 @@
+"""Transactions begin and end as the books say, whatever an engine of the user was told about them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from omipay_async.sql import Books
+from tests.support.entries import entry, execute
+from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
+
+
+class AutocommittingConnection(sqlite3.Connection):
+    """One of Python 3.12 with ``autocommit=True``: it leaves alone what a statement has begun."""
+
+    def commit(self) -> None:
+        """Do nothing."""
+
+    def rollback(self) -> None:
+        """Do nothing."""
+
+
+class EndlessConnection(sqlite3.Connection):
+    """One of Python 3.12 with ``autocommit=False``: where a transaction ends, the next one begins."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options | {"isolation_level": None})
+        self.execute("BEGIN")
+
+    def commit(self) -> None:
+        """Commit, and begin the next one."""
+        self.execute("COMMIT")
+        self.execute("BEGIN")
+
+    def rollback(self) -> None:
+        """Roll back, and begin the next one."""
+        self.execute("ROLLBACK")
+        self.execute("BEGIN")
+
+
+def always(url: str) -> AsyncEngine:
+    return create_async_engine(url, execution_options=AUTOCOMMIT)
+
+
+def copied(url: str) -> AsyncEngine:
+    return create_async_engine(url).execution_options(**AUTOCOMMIT)
+
+
+def skipping(url: str) -> AsyncEngine:
+    engine = create_async_engine(url, **AUTOCOMMIT)
+    engine.dialect.skip_autocommit_rollback = True  # an option since SQLAlchemy 2.0.43
+    return engine
+
+
+def hooked(url: str) -> AsyncEngine:
+    engine = create_async_engine(url, execution_options=AUTOCOMMIT)
+
+    @event.listens_for(engine.sync_engine, "engine_connect")
+    def prepare(connection: Any) -> None:
+        connection.exec_driver_sql("SELECT 1")  # begins a transaction
+
+    return engine
+
+
+async def check(books: Books, other: Books) -> None:
+    """What is written is committed, what fails is rolled back, and nobody else is locked out."""
+    await books.create_tables()
+    await create_outbox(books)
+    await books.opening(entry())
+    assert len(await other.unresolved(in_flight=True)) == 1
+    with pytest.raises(ValueError, match="TR1"):
+        await run(books, books.transactional(ship_and_fail))
+    await other.opening(entry("T2"))
+    assert await effects(other) == 0
+    assert await run(books, books.transactional(ship)) is True
+    assert await effects(other) == 1
+    assert len(await execute(other, "SELECT done_at FROM omipay_order WHERE done_at IS NOT NULL")) == 1
+
+
+@pytest.mark.parametrize("make", [always, copied, skipping, hooked])
+async def test_an_engine_that_autocommits_does_not_split_a_transaction(
+    url: str, make: Callable[[str], AsyncEngine]
+) -> None:
+    """What a handler wrote and the record that it succeeded are committed together, or rolled back together."""
+    engine = make(url.replace("://", "+aiosqlite://" if "sqlite" in url else "+asyncpg://"))
+    async with Books(engine) as books, Books(url) as other:
+        await check(books, other)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("factory", [AutocommittingConnection, EndlessConnection])
+async def test_the_autocommit_of_python_3_12_is_no_matter(sqlite_url: str, factory: type[sqlite3.Connection]) -> None:
+    """What the driver does not commit when it is asked to, the books commit."""
+    arguments = {"factory": factory, "isolation_level": None}
+    engine = create_async_engine(sqlite_url.replace("://", "+aiosqlite://"), connect_args=arguments)
+    async with Books(engine) as books, Books(sqlite_url) as other:
+        await check(books, other)
+    await engine.dispose()
