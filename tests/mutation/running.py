@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
@@ -65,19 +66,20 @@ class _Plugin:
     def __init__(self, module: str, report: Path, chosen: Chosen, lasted: dict[str, float]) -> None:
         self._module, self._chosen, self._lasted = module, chosen, lasted
         self._report, self._began = report.open("ab", buffering=0), 0.0
+        self._near: set[Path] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if not self._chosen.others_too:
             # Without the parameters, because their names may differ from run to run.
             functions = {name.partition("[")[0] for name in self._chosen.seconds}
             items[:] = [item for item in items if item.nodeid.partition("[")[0] in functions]
+        self._near = {path for path in {item.path for item in items} if is_near(self._module, path)}
         items.sort(key=self._order)
 
     def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, bool, float]:
         needs_a_server = ("postgres" in item.nodeid or "redis" in item.nodeid) and "://" not in item.nodeid
         seconds, lasted = self._chosen.seconds.get(item.nodeid), self._lasted.get(item.nodeid, 0.0)
-        is_far = self._module.strip("_")[:4] not in item.path.stem  # test_sweep and test_sweep_failures: of sweeping
-        return seconds is None, is_far, needs_a_server, lasted > _LONG_S, seconds or lasted
+        return seconds is None, item.path not in self._near, needs_a_server, lasted > _LONG_S, seconds or lasted
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self._report.write(f"\t{time.monotonic() - self._began:.3f}\n".encode())
@@ -90,6 +92,14 @@ class _Plugin:
             signal.alarm(_LIMIT)  # measuring takes its time
         else:
             signal.alarm(_HANG if seconds is None else min(_HANG, _SHORT_HANG + round(10 * seconds)))
+
+
+def is_near(module: str, tests: Path) -> bool:
+    """Whether a file of tests is about a module, by its name (test_sweep is, of sweeping) or by what it imports."""
+    if module.strip("_")[:4] in tests.stem:
+        return True
+    imported = re.compile(rf"^ *from omipay_async\b.*\b{re.escape(module)}\b", re.MULTILINE)
+    return imported.search(tests.read_text(encoding="utf-8")) is not None
 
 
 @attrs.define
@@ -206,7 +216,8 @@ def _tested(
     os.chdir(copy)
     os.environ |= {"PYTHONPATH": str(copy), "TMPDIR": str(copy / "tmp"), "PYTHONDONTWRITEBYTECODE": "1", "CI": "true"}
     tempfile.tempdir = None  # this process's parent has looked it up already
-    sys.dont_write_bytecode = mutant is not None
+    # What is compiled here stays for the next mutant, except the mutant itself, whose compiled form _write deletes.
+    sys.dont_write_bytecode = False
     sys.path[:] = [str(copy), *(place for place in sys.path if place not in {"", str(ROOT)})]
     for name in [name for name in sys.modules if name.partition(".")[0] in {"tests", "omipay_async"}]:
         del sys.modules[name]
