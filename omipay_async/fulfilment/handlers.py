@@ -41,7 +41,7 @@ def _returns_nothing(function: object) -> bool:
     if type(function) is not FunctionType or inspect.iscoroutinefunction(function) or hasattr(function, "__wrapped__"):
         return False
     try:
-        returns = signature(function, follow_wrapped=False).return_annotation
+        returns = signature(function).return_annotation
     except (TypeError, ValueError):
         return False
     return returns is None or (isinstance(returns, str) and returns == "None")
