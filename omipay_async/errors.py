@@ -32,8 +32,8 @@ OmipayError
 ``error.outcome`` is what is known about the money: ``Outcome.NOT_DONE`` only where the reply or the transport proves
 that this call moved none, ``Outcome.UNKNOWN`` where it may have, None where the error is not about money.
 
-No error contains an object of the HTTP library, a URL, the key, a signature or a live nonce. The text of each is one
-line of characters that can be seen. All can be pickled and copied.
+No error contains an object of the HTTP library, the URL of a request, the key, a signature or a live nonce. The text of
+each is one line of characters that can be seen. All can be pickled and copied.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The package's logger, and what a record says of a call, an order or a refund. No record contains a URL."""
+"""The package's logger, and what a record says of a call, an order or a refund. No record has the URL of a request."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         language: EN or CHS, of the gateway's messages and pages; without it they are Chinese.
         notify_url: Where notifications of orders are sent, unless a call has another one.
         timezone: The zone of the gateway's times, a name or a ``tzinfo``; a name is looked up at first use.
-        timeout: Seconds for a whole call: the wait for a slot, connecting, the reply, every repeat.
+        timeout: Seconds for a whole call: the wait for a slot, connecting (a third of it and 5 seconds at most), the
+            reply, every repeat. A money call is not sent with less than half of it left.
         max_in_flight: How many requests are under way at most, from 1 to 100,000; the rest wait in order.
         retry: How reads are repeated, and money calls that were never sent.
         nonces: A callable that returns a fresh nonce of 10 to 32 letters and digits.

@@ -71,8 +71,9 @@ class RetryPolicy:
     """How reads, and money calls that were never sent, are repeated. All times are in seconds.
 
     ``attempts`` counts the first try; with 1 nothing is repeated, except once after a SIGN_TIMEOUT, and once on the
-    ``fallback`` node. Before repeat ``n`` on one node the session waits a random time between 0 and
-    ``base_delay * 2**(n-1)``, at most ``max_delay`` ("full jitter"). ``try_timeout`` limits one try of a read.
+    ``fallback`` node. Before attempt ``n + 1`` the session waits a random time between 0 and ``base_delay * 2**(n-1)``,
+    at most ``max_delay`` ("full jitter"); the ``fallback`` node is asked at once. ``try_timeout`` limits one try of a
+    read.
 
     Raises:
         ConfigurationError: naming the field that is wrong.
