@@ -108,6 +108,7 @@ class RefundReceipt:
 
     refund_no: str
     currency: Currency | str | None = None
+    """The currency of the refund."""
     amount: int | None = None
     """In minor units of ``currency``, of this refund."""
     refund_time: datetime | None = None
@@ -128,6 +129,7 @@ class Refund:
     status: RefundStatus | str
     out_refund_no: str | None = None
     currency: Currency | str | None = None
+    """The currency of the refund."""
     amount: int | None = None
     """In minor units of ``currency``."""
     refund_time: datetime | None = None

@@ -101,10 +101,11 @@ class Faults:
     ) -> Rule:
         """Apply ``fault`` to calls of ``endpoint`` (None: of every endpoint), ``times`` times (None: until removed).
 
-        ``endpoint`` is the gateway's name, such as ``"MakeScanOrder"``. ``probability`` is from 0 to 1: below 1 the
-        fault applies to some of the calls only. ``seconds`` is for the faults whose description names seconds; None is
-        the fault's own default. The rule that is returned counts its ``hits``; ``remove`` takes it. If several rules
-        for one fault apply to a call, only the newest does, and the others are kept for later calls.
+        ``endpoint`` is the gateway's name, such as ``"MakeScanOrder"``; for a fault of notifications it is the one that
+        made the order, and each delivery counts. ``probability`` is from 0 to 1: below 1 the fault applies to some of
+        the calls only. ``seconds`` is for the faults whose description names seconds; None is the fault's own default.
+        The rule that is returned counts its ``hits``; ``remove`` takes it. If several rules for one fault apply to a
+        call, only the newest does, and the others are kept for later calls.
 
         Raises ValueError for an unknown fault or endpoint, and for numbers that are out of these limits.
         """
