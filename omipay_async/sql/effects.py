@@ -31,7 +31,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import event, func, select
+import attrs
+from sqlalchemy import event, func, select, true
 from sqlalchemy.exc import DBAPIError
 
 from omipay_async.errors import BackendError
@@ -52,7 +53,7 @@ from .failures import (
 from .tables import ORDER, is_order, order_key, split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -71,8 +72,19 @@ _LONGEST_PAUSE_S: Final = 1.0
 _LOCK_S: Final = BUSY_S
 """How long the next owner of an order waits for its lock, if the last one has lost the lease but not the lock."""
 _SAVEPOINT: Final = "omipay_effect"
+_SETTINGS: Final = ("search_path", "role")
+"""What a handler may set for its transaction (``SET LOCAL``), as shops do whose tenants have a schema or a role each.
+The record would be written into another table of the same name."""
 _COMMIT: Final = re.compile(r"(?:\s|;|--[^\n]*\n|/\*.*?\*/)*+(?:COMMIT|END)\b", re.IGNORECASE | re.DOTALL)
 """A statement that commits, after any comments. (``*+`` does not try again how many of them one pattern can span.)"""
+
+
+@attrs.frozen
+class _Lock:
+    """Whether a transaction has an order's lock, and on PostgreSQL the settings with which it began."""
+
+    is_held: bool
+    settings: Mapping[str, str] = attrs.field(factory=dict)
 
 
 class Effects:
@@ -110,24 +122,31 @@ class Effects:
         while True:
             # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
             begun = self._database.held.begun(lambda c: self._try_lock(c, row))
-            async with self._database.writer(), begun as (connection, is_locked):
-                if is_locked:
-                    return await self._run(connection, row, order, handler)
+            async with self._database.writer(), begun as (connection, lock):
+                if lock.is_held:
+                    return await self._run(connection, row, order, handler, lock)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise _locked_elsewhere(order)
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> bool:
+    async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> _Lock:
         await self._database.begin(connection)
         if self._database.dialect.is_sqlite:
-            return True
-        locking = select(func.pg_try_advisory_xact_lock(lock_number(row)))
-        return bool((await connection.execute(locking)).scalar())
+            return _Lock(is_held=True)
+        settings = (func.current_setting(name) for name in _SETTINGS)
+        locking = select(func.pg_try_advisory_xact_lock(lock_number(row)), *settings)
+        is_held, *values = (await connection.execute(locking)).one()
+        return _Lock(is_held=is_held, settings=dict(zip(_SETTINGS, values, strict=True)))
 
     async def _run(
-        self, connection: AsyncConnection, row: tuple[str, str], order: Order, handler: TransactionalHandler
+        self,
+        connection: AsyncConnection,
+        row: tuple[str, str],
+        order: Order,
+        handler: TransactionalHandler,
+        lock: _Lock,
     ) -> None:
         with translated(BackendError):
             if await self._database.held.run_on(connection, lambda c: _is_done(c, row)):
@@ -137,7 +156,7 @@ class Effects:
         try:
             with self._database.inside_effect(), _commits_refused(connection, order):
                 await awaited(lambda: handler(order, connection))
-            await self._record(connection, row, order)
+            await self._record(connection, row, order, lock)
         except STATEMENT_ERRORS as error:
             if is_lost(error):
                 message = f"order {order.order_no}: the connection was lost while its handler ran: {reason(error)}"
@@ -146,9 +165,12 @@ class Effects:
         finally:
             self._locked.discard(row)
 
-    async def _record(self, connection: AsyncConnection, row: tuple[str, str], order: Order) -> None:
+    async def _record(self, connection: AsyncConnection, row: tuple[str, str], order: Order, lock: _Lock) -> None:
         async def record(connection: AsyncConnection) -> None:
             await _check_same_transaction(connection, order)
+            if lock.settings:
+                restored = (func.set_config(name, value, true()) for name, value in lock.settings.items())
+                await connection.execute(select(*restored))
             await connection.execute(self._claims.recording(row))
             await self._database.commit(connection)
 
