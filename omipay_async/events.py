@@ -42,7 +42,7 @@ class Event:
     outcome: Outcome | None = None
     """The ``outcome`` of the error; None on success."""
     error_code: ErrorCode | str | None = None
-    """The gateway's code of the error."""
+    """The gateway's code of the error; USERPAYING of a scan order that is being paid, which is not an error."""
     order_no: str | None = attrs.field(default=None, converter=shown_number)
     """The gateway's number of the order, where it is known."""
     out_order_no: str | None = attrs.field(default=None, converter=shown_number)

@@ -120,6 +120,7 @@ OmipayDep = Annotated[AsyncOmipay, Depends(get_omipay)]
 def omipay_dep(name: str) -> Any:
     """``OmipayDep`` for the session that ``lifespan(factory, name)`` keeps: an ``Annotated`` for signatures.
 
+    A ``name`` that is not an identifier is a ConfigurationError.
     For a type checker write it out: ``PerthDep = Annotated[AsyncOmipay, omipay_dep("perth").__metadata__[0]]``.
     """
     return Annotated[AsyncOmipay, Depends(_getter(checked_name(name)))]

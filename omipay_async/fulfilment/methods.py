@@ -84,8 +84,8 @@ class NotificationMethods:
         other processes: run blocking code in ``asyncio.to_thread``.
 
         Raises:
-            InvalidRequest: the handler cannot be called, or ``timeout`` is wrong. (That a handler is not async shows
-                only when it is called: then each delivery is answered 500.)
+            InvalidRequest: the handler cannot be called, or ``timeout`` is wrong. (That a handler is not async may
+                show only when it is called: then each delivery is answered 500.)
         """
         sealed = SealedBody(body)
         del body
