@@ -337,7 +337,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             return pages.login_page(base_url, self._signed_query, redirect_uri)
 
     def parse_wechat_login(self, url_or_query: str) -> WeChatUser:
-        """Who logged in, from the URL that the browser returned to. EN 2.9.
+        """Who logged in, from the URL that the browser returned to, or its query string. EN 2.9.
 
         The fields came through the browser and are not signed, so they do not prove who the user is. They are judged
         like a reply: a key that stands in the URL twice with two values, or an ``openid`` beside an error, is not
