@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import logging
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -145,8 +146,11 @@ async def _run(
 ) -> None:
     if after is not None:
         await asyncio.wait((after,))  # an entry that is not opened yet could not be found
-    # In a task of its own, because a journal may fail before there is anything to await.
-    if never_ran(await step(entry)):
+    writing = step(entry)  # in a task of its own, because a journal may fail before there is anything to await
+    if not inspect.isawaitable(writing):
+        message = f"the journal returned {type(writing).__name__}, which cannot be awaited: its methods must be async"
+        raise JournalError(message)
+    if never_ran(await writing):
         message = "the journal returned a coroutine, which has not run: is an await missing?"
         raise JournalError(message)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import inspect
 import threading
 import unicodedata
 from collections import OrderedDict
@@ -215,7 +216,11 @@ async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float,
 
 
 async def _answer(request: Callable[[], Awaitable[T]], who: str) -> T:
-    answer = await request()  # called in the task, because a backend may fail before there is anything to await
+    asked = request()  # called in the task, because a backend may fail before there is anything to await
+    if not inspect.isawaitable(asked):
+        message = f"{who} returned {type(asked).__name__}, which cannot be awaited: its methods must be async"
+        raise BackendError(message)
+    answer = await asked
     if never_ran(answer):
         message = f"{who} returned a coroutine, which has not run: is an await missing?"
         raise BackendError(message)

@@ -266,6 +266,17 @@ async def test_a_journal_that_has_not_run_has_written_nothing_down(
     assert len(gateway.times("MakeScanOrder")) == 1
 
 
+async def test_a_journal_that_is_not_async_is_told_so(
+    gateway: Gateway, journal: FakeJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what is wrong with it, and not only that there was a TypeError."""
+    monkeypatch.setattr(journal, "opening", lambda entry: None)
+    async with gateway.session(journal=journal) as omipay:
+        with pytest.raises(NotSent, match="the journal returned NoneType, which cannot be awaited"):
+            await scan(omipay)
+    assert gateway.requests == []
+
+
 # -- closing ----------------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,15 @@ async def test_a_claim_that_ends_in_any_other_way_is_an_error(
     assert shop.started == 0
 
 
+async def test_a_backend_that_is_not_async_is_told_so(
+    guard: OnceGuard, backend: FaultyBackend, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what is wrong with it, and not only that there was a TypeError."""
+    monkeypatch.setattr(backend, "claim", lambda key, owner: not_async())
+    with pytest.raises(BackendError, match="the backend returned bool, which cannot be awaited"):
+        await guard.run(ORDER, shop, wait_timeout=10)
+
+
 async def test_what_a_backend_raised_is_the_cause_of_the_error(
     guard: OnceGuard, backend: FaultyBackend, shop: Shop
 ) -> None:
