@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from omipay_async.sandbox import Sandbox
-from omipay_async.sql import Books
+from omipay_async.sql import Books, tasks
 from tests.support.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from omipay_async import AsyncOmipay, Order
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a database is slow: only a test of the time limit, which sets one, shall meet it."""
+    monkeypatch.setattr(tasks, "ANSWER_S", 60.0)
 
 
 @pytest.fixture(scope="session")

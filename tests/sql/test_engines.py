@@ -204,7 +204,7 @@ async def test_a_pool_of_one_connection_is_enough(url: str) -> None:
         await books.create_tables()
         await create_outbox(books)
         woken = asyncio.Queue[str]()
-        async with books.listen(woken.put_nowait), asyncio.timeout(4):
+        async with books.listen(woken.put_nowait), asyncio.timeout(60):
             assert await run(books, books.transactional(ship)) is True
             await books.closing(entry(outcome=UNKNOWN))
             assert len(await books.unresolved()) == 1
@@ -212,7 +212,9 @@ async def test_a_pool_of_one_connection_is_enough(url: str) -> None:
             assert await woken.get() == KEY
         if "postgresql" in url:
             count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            assert await execute(books, count) == [(1,)]
+            async with asyncio.timeout(60):
+                while await execute(books, count) != [(1,)]:  # the server needs a moment to end the other one
+                    await asyncio.sleep(0.01)
     await engine.dispose()
 
 

@@ -49,13 +49,13 @@ def questions(books: Books) -> dict[str, tuple[Any, type[Exception]]]:
     }
 
 
-async def assert_all_fail(books: Books, within_s: float) -> None:
+async def assert_all_fail(books: Books) -> None:
     """Each method raises its own error in time. The errors pickle, and show no password."""
     for name, (ask, kind) in questions(books).items():
         began = time.monotonic()
         with pytest.raises(kind) as caught:
             await ask()
-        assert time.monotonic() - began < within_s, name
+        assert time.monotonic() - began < 3.5, name  # less than the shortest time limit
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
         assert "hunter2" not in str(caught.value)
 
@@ -64,7 +64,7 @@ async def test_a_database_that_is_down_is_an_error_at_once(postgres: Books, frag
     """Every method raises it. When the database is back, the next call succeeds."""
     assert await postgres.claim(KEY, "me") is Claim.MINE
     fragile.stop()
-    await assert_all_fail(postgres, 2)
+    await assert_all_fail(postgres)
     fragile.start()
     assert await postgres.claim(KEY, "you") is Claim.BUSY
 
@@ -99,9 +99,9 @@ async def test_a_connection_that_the_server_is_closing_is_replaced(books: Books)
 async def test_a_database_that_does_not_exist_is_an_error(tmp_path: Any) -> None:
     """The address is wrong, or the folder does not exist."""
     async with Books("postgresql://shop:hunter2@127.0.0.1:1/omipay") as books:
-        await assert_all_fail(books, 2)
+        await assert_all_fail(books)
     async with Books(f"sqlite:///{tmp_path}/nowhere/omipay.db") as books:
-        await assert_all_fail(books, 2)
+        await assert_all_fail(books)
 
 
 async def test_a_database_that_stalls_is_an_error_in_time(
@@ -114,9 +114,9 @@ async def test_a_database_that_stalls_is_an_error_in_time(
 
     monkeypatch.setattr(books_module, "_CREATION_S", 0.2)
     fragile.freeze()
-    await assert_all_fail(postgres, 1.5)
+    await assert_all_fail(postgres)
     fragile.thaw()
-    monkeypatch.setattr(tasks, "ANSWER_S", 5.0)
+    monkeypatch.setattr(tasks, "ANSWER_S", 60.0)
     assert await postgres.claim(KEY, "you") in {Claim.BUSY, Claim.DONE}
 
 
@@ -214,7 +214,7 @@ async def test_a_writer_that_does_not_end_is_an_error_in_time(
             with pytest.raises(kind, match=r"did not answer|locked"):
                 await ask()
         await connection.commit()
-    monkeypatch.setattr(tasks, "ANSWER_S", 5.0)
+    monkeypatch.setattr(tasks, "ANSWER_S", 60.0)
     assert await sqlite.claim(KEY, "me") is Claim.MINE
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def check_nothing_left(books: Books) -> None:
     """Every question has ended, and nothing is remembered of it."""
     database = books._database
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while database.tasks.under_way:
             await asyncio.sleep(0.01)
     assert database.tasks._abandoned == database.tasks._connecting == set()

@@ -192,20 +192,19 @@ async def test_an_address_that_is_silent_costs_a_quarter_of_a_second(
         async with open_session(gateway, **FIRST_TRY) as omipay:
             began = time.monotonic()
             await scan(omipay, "A-1")
-            assert 0.2 < time.monotonic() - began < 2
+            assert 0.2 < time.monotonic() - began < 5  # an attempt would have ten seconds
     await settled(gateway)
     await until(lambda: open_files() <= before, "every socket to be closed")
 
 
 async def test_an_address_that_refuses_costs_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one is tried at once. If all refuse, nothing was sent."""
+    monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 60)
     with refusing_port() as port:
         refused = ("127.0.0.1", port.getsockname()[1])
         resolves_to(monkeypatch, refused, ("127.0.0.1", gateway.port))
         async with open_session(gateway, **FIRST_TRY) as omipay:
-            began = time.monotonic()
             await scan(omipay, "A-1")
-            assert time.monotonic() - began < 0.24
             resolves_to(monkeypatch, refused, refused)
             with pytest.raises(NotSent, match="ConnectionRefusedError"):
                 await scan(omipay, "A-2")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import selectors
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ class Stopped(selectors.DefaultSelector):
     """What the event loop waits with. After SIGSTOP and SIGCONT it finds nothing at first: the wait's time is over."""
 
     was_stopped = False
+    stopped_s = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
         if self.was_stopped:
@@ -37,9 +37,12 @@ class Stopped(selectors.DefaultSelector):
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["TCP", "TLS"])
-def test_a_reply_that_arrived_while_the_process_was_stopped_is_read(certified: Certified, *, tls: bool) -> None:
+def test_a_reply_that_arrived_while_the_process_was_stopped_is_read(
+    certified: Certified, monkeypatch: pytest.MonkeyPatch, *, tls: bool
+) -> None:
     """The event loop calls what is due before it looks into the socket, of a charge or a question on any transport."""
-    selector = Stopped()
+    selector, monotonic = Stopped(), time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + selector.stopped_s)
     with (
         gateway_in_thread(certified.server if tls else None) as gateway,
         asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner,
@@ -55,12 +58,14 @@ async def _stopped_over_the_deadline(gateway: Gateway, selector: Stopped, verify
         gateway.loop.call_soon_threadsafe(gateway.gate.clear)
         asked = []
         for name, (call, transport) in calls.items():
-            omipay = await stack.enter_async_context(open_session(gateway, transport, timeout=0.5, verify=verify))
+            omipay = await stack.enter_async_context(open_session(gateway, transport, timeout=60, verify=verify))
             asked.append(asyncio.ensure_future(call(omipay, name)))
         await until(lambda: gateway.under_way == len(asked))
-        threading.Timer(0.02, lambda: gateway.loop.call_soon_threadsafe(gateway.gate.set)).start()
-        time.sleep(0.6)  # what is tested
-        selector.was_stopped = True
+        gateway.loop.call_soon_threadsafe(gateway.gate.set)
+        while gateway.under_way:
+            time.sleep(0.001)  # blocks on purpose, until the replies are in the sockets
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), gateway.loop).result()
+        selector.stopped_s, selector.was_stopped = 61, True
         answers = await asyncio.gather(*asked, return_exceptions=True)
     await settled(gateway)  # aiohttp and httpx do not wait for TLS to end
     return {name: answer for name, answer in zip(calls, answers, strict=True) if isinstance(answer, BaseException)}
