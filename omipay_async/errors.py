@@ -137,10 +137,10 @@ class TransportError(OmipayError):
 
 
 class NotSent(TransportError):
-    """The gateway certainly never received the request: no connection, no slot, or too little time left.
+    """The gateway certainly never received the request: no connection, no slot, no journal, or too little time left.
 
     A money call that ends with this error moved no money (``outcome`` is NOT_DONE) and may be made again under a new
-    number. For a read, ``outcome`` is None. ``omipay doctor`` shows what is wrong with the way to the gateway.
+    number. For a read, ``outcome`` is None. ``omipay doctor`` shows what is wrong on the way; see ``__cause__``, too.
     """
 
 
