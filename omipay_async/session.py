@@ -263,10 +263,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     ) -> dict[str, Any]:
         """Call an endpoint under ``/v2/`` that this library does not know, such as ``ConfirmCheckOut``.
 
-        The request is signed, the reply is checked for FAIL and returned unchanged. ``params`` are sent as given, with
-        the session's language. What the gateway may have acted on is repeated only with ``Safety.READ``. After a money
-        call every FAIL but PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows
-        what the codes of an undocumented endpoint mean.
+        The request is signed, the reply is checked for FAIL and returned unchanged. ``params`` are sent as given,
+        except those that are None, with the session's language unless they have one. What the gateway may have acted on
+        is repeated only with ``Safety.READ``. After a money call every FAIL but PARAMETER_INVALID and
+        ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows what the codes of an undocumented endpoint
+        mean.
 
         Raises:
             InvalidRequest: the name, a parameter or ``safety`` is wrong. A known endpoint that moves money cannot be
@@ -312,9 +313,9 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     def pay_page_url(self, order_or_url: QROrder | JSAPIOrder | str, *, redirect_url: str) -> str:
         """The signed URL of an order's pay page: send the customer's browser there **now**. CN 3.2, 3.3.
 
-        Of a ``QROrder`` it is ``pay_url``, of a ``JSAPIOrder`` ``pc_pay_url``. After payment the browser goes to
-        ``redirect_url``; arriving there proves nothing. Whoever sees the URL may use its signature for five minutes, so
-        make one for each visit and do not log it.
+        The page is the ``pay_url`` of a ``QROrder``, the ``pc_pay_url`` of a ``JSAPIOrder``, or one of these that you
+        have stored. After payment the browser goes to ``redirect_url``; arriving there proves nothing. Whoever sees the
+        URL may use its signature for five minutes, so make one for each visit and do not log it.
 
         Raises:
             InvalidRequest: for an order that does not have such a page, and for a page that is neither https nor on
