@@ -21,7 +21,7 @@ def sent_field() -> Any:
 
 
 def raw_field() -> Any:
-    """The field for the whole reply as received, but with each documented key in the case of the documents."""
+    """The field for the whole reply as received, but without spaces around keys; documented keys have their case."""
     return attrs.field(factory=dict, repr=False, eq=False, kw_only=True)
 
 

@@ -263,11 +263,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     ) -> dict[str, Any]:
         """Call an endpoint under ``/v2/`` that this library does not know, such as ``ConfirmCheckOut``.
 
-        The request is signed, the reply is checked for FAIL and returned unchanged. ``params`` are sent as given,
-        except those that are None, with the session's language unless they have one. What the gateway may have acted on
-        is repeated only with ``Safety.READ``. After a money call every FAIL but PARAMETER_INVALID and
-        ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows what the codes of an undocumented endpoint
-        mean.
+        The request is signed, the reply is checked for FAIL and returned as received, but without spaces around its
+        keys. ``params`` are sent as given, except those that are None, with the session's language unless they have
+        one. What the gateway may have acted on is repeated only with ``Safety.READ``. After a money call every FAIL but
+        PARAMETER_INVALID and ``AuthenticationError`` has ``outcome`` UNKNOWN, since nobody knows what the codes of an
+        undocumented endpoint mean.
 
         Raises:
             InvalidRequest: the name, a parameter or ``safety`` is wrong. A known endpoint that moves money cannot be

@@ -188,8 +188,8 @@ def results() -> Iterator[str]:
     """The models, with their fields."""
     yield "## Results"
     yield ""
-    yield "Each is a frozen attrs class. `.raw` holds the reply as received, but each documented key in the case of the"
-    yield "documents. Amounts are integers of the minor unit."
+    yield "Each is a frozen attrs class. `.raw` holds the reply as received, but without spaces around its keys, and"
+    yield "each documented key in the case of the documents. Amounts are integers of the minor unit."
     yield '`attrs.asdict(order, filter=attrs.filters.exclude("raw"))` makes a dictionary of one, and'
     yield "`json.dumps(..., default=str)` writes that."
     yield ""
