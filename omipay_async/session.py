@@ -62,7 +62,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     - Of a money call (``make_...``, ``refund``) without a usable answer: ``NotSent`` if it is certain that nothing was
       sent, ``OutcomeUnknown`` if nobody knows whether the gateway acted on it.
 
-    The methods that send no request raise the first three, too.
+    The methods that send no request raise the first three, too. A money call whose task is cancelled ends with
+    ``CancelledError``: its ``call`` event and the journal tell whether the money may have moved.
 
     Args:
         m_number: The merchant's number, a string with its leading zeros.

@@ -81,7 +81,8 @@ class NotificationMethods:
         The handler runs *at least* once for each paid order, never twice at the same time while its lease holds, and
         never after its success was recorded. Let it be one transaction that inserts ``order.order_no`` under a unique
         key that ignores case. A handler that blocks the event loop for longer than the backend's lease looks dead to
-        other processes: run blocking code in ``asyncio.to_thread``.
+        other processes: run blocking code in ``asyncio.to_thread``. If this is cancelled, so is the handler that it
+        began, and the next delivery runs it again.
 
         Raises:
             InvalidRequest: the handler cannot be called, or ``timeout`` is wrong. (That a handler is not async may
@@ -96,7 +97,8 @@ class NotificationMethods:
 
         Use it after a poll, and in a sweep over your own unpaid orders, because a notification is delivered three
         times only. Returns the order, paid or not: look at ``is_paid``. ``timeout`` limits the question to the gateway,
-        in seconds (the session's ``timeout`` if it is None). Run blocking code in ``asyncio.to_thread``.
+        in seconds (the session's ``timeout`` if it is None). Run blocking code in ``asyncio.to_thread``. If this is
+        cancelled, so is the handler that it began, and the next call runs it again.
 
         ``order_no`` is an order's number or, as for ``poll_until_paid``, an order object: then an answer about another
         sale, whose ``out_order_no``, currency or amount are not those of the object, is an ``InvalidReply``.
