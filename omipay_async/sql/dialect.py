@@ -61,8 +61,8 @@ async def begin_immediately(connection: AsyncConnection) -> None:
     driver = await _driver(connection)
     connection.info[_ALWAYS_IN_ONE] = driver.in_transaction
     await connection.begin()
-    if driver.in_transaction:  # an event handler of the engine has begun one of another kind
-        await connection.exec_driver_sql("ROLLBACK")
+    if driver.in_transaction:  # begun by an event handler of the engine, or on a connection that all share
+        await connection.exec_driver_sql("COMMIT")
     await connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

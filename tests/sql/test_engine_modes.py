@@ -107,3 +107,16 @@ async def test_the_autocommit_of_python_3_12_is_no_matter(sqlite_url: str, facto
     async with Books(engine) as books, Books(sqlite_url) as other:
         await check(books, other)
     await engine.dispose()
+
+
+async def test_what_others_write_on_a_connection_that_all_share_is_kept() -> None:
+    """A test of a shop has one for its database in memory, and charges in the middle of a transaction of its own."""
+    engine = create_async_engine("sqlite+aiosqlite://")
+    async with Books(engine) as books:
+        await books.create_tables()
+        await create_outbox(books)
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql("INSERT INTO outbox VALUES ('mine')")
+            await books.opening(entry())
+        assert await effects(books) == 1
+    await engine.dispose()
