@@ -220,9 +220,6 @@ class Poller:
         The reply may lie in the socket already, if something has blocked the event loop.
         """
         subject = waiter.subject
-        if subject.question is None:
-            waiter.end_with(End.TIME)
-            return
         if subject.expired is None:
             subject.expired = [waiter]
             self._expire_later(subject, subject.expired, LAST_TURNS)

@@ -145,18 +145,20 @@ async def test_signatures_take_turns(confirmations: Confirmations, questions: Qu
     assert {task.result().order_no for task in tasks} == {f"TR{n}" for n in range(7)}
 
 
+@pytest.mark.parametrize("most", [2, MOST_WAITING])
 async def test_when_too_many_bodies_wait_the_last_of_the_longest_queue_is_refused(
-    confirmations: Confirmations, questions: Questions, clock: ManualClock
+    confirmations: Confirmations, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """A stranger's additional body is refused at once; a genuine body takes the place of one of the stranger's."""
-    forged = [await post(confirmations, f"TR{number}") for number in range(MOST_WAITING + 1)]
-    assert confirmations._waiting_count == MOST_WAITING
+    monkeypatch.setattr(confirmations_module, "MOST_WAITING", most)
+    forged = [await post(confirmations, f"TR{number}") for number in range(most + 1)]
+    assert confirmations._waiting_count == most
     one_too_many = await post(confirmations, "TR9999")
     assert one_too_many.done()
     with pytest.raises(TransportError, match="too many"):
         await one_too_many
     genuine = await post(confirmations, "TR-G", "genuine")
-    assert confirmations._waiting_count == MOST_WAITING - 1  # the genuine one is asked about at once
+    assert confirmations._waiting_count == most - 1  # the genuine one is asked about at once
     with pytest.raises(TransportError, match="too many"):
         await forged[-1]
     await clock.advance(1)

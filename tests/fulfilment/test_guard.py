@@ -130,13 +130,13 @@ async def test_only_so_many_callers_wait_for_one_handler(
     first, *others = [await begin(guard, shop) for _ in range(3)]
     sweep = await begin(guard, shop, wait_timeout=None)
     with pytest.raises(StillRunning):
-        await asyncio.wait_for(await begin(guard, shop), 1)
+        await asyncio.wait_for(await begin(guard, shop), 10)
     others.pop().cancel()
     sweep.cancel()
     await clock.advance(0)
     others.append(await begin(guard, shop))
     with pytest.raises(StillRunning):
-        await asyncio.wait_for(await begin(guard, shop), 1)  # one place was free, and no more
+        await asyncio.wait_for(await begin(guard, shop), 10)  # one place was free, and no more
     shop.go.set()
     assert await asyncio.gather(first, *others) == [True, False, False]
 

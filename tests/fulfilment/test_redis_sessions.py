@@ -55,7 +55,7 @@ async def test_a_notification_there_ends_a_poll_here(sandbox: Sandbox, here: Asy
     poll = asyncio.create_task(here.poll_until_paid(order_no, first_wait=3600, timeout=None))
     await sandbox.customer.pays(order_no)
     handler = Handler()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not poll.done():  # repeated until the poll has begun to listen
             reply = await there.receive_notification(sandbox.notification(order_no), handler)
             assert reply.status == 200

@@ -177,7 +177,7 @@ def test_sessions_of_two_event_loops_share_a_backend(gateway: Gateway) -> None:
     polls = threading.Event()
 
     async def poll() -> str:
-        async with gateway.session(backend=backend, clock=None) as omipay, asyncio.timeout(20):
+        async with gateway.session(backend=backend, clock=None) as omipay, asyncio.timeout(60):
             polling = asyncio.create_task(omipay.poll_until_paid("TR1", first_wait=3600, timeout=None))
             while not backend._listeners:
                 await asyncio.sleep(0)

@@ -73,7 +73,7 @@ async def test_a_worker_goes_on_after_what_an_engine_of_the_user_raised(
             await sandbox.customer.pays(order_no)
         tokens.clear()
         working = asyncio.create_task(books.run(omipay, handler, every=0.01))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "NoTokenError" not in caplog.text:  # logging has no event to wait for
                 await asyncio.sleep(0.01)
             tokens.append("token")

@@ -154,7 +154,7 @@ async def test_closing_an_engine_that_does_not_end_closes_its_connections_withou
     monkeypatch.setattr(engines, "_CLOSING_S", 0)
     monkeypatch.setattr(engines, "_LAST_TURNS_S", 0)
     engine, driver = Mock(dispose=asyncio.Event().wait), Mock()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await engines.dispose(engine, [driver])
     driver.terminate.assert_called_once_with()
 
@@ -253,7 +253,7 @@ async def test_questions_do_not_pile_up_while_a_handler_hangs_on_a_connection_th
         for _ in range(3):
             with pytest.raises(JournalError, match=r"within|TimeoutError"):
                 await books.unresolved()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while books._database.tasks.under_way:
                 await asyncio.sleep(0.01)
     await engine.dispose()
@@ -348,7 +348,7 @@ from omipay_async import ConfigurationError
 from omipay_async.sql import Books
 
 async def close():
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await books.aclose()
 
 books = Books(sys.argv[1])

@@ -31,18 +31,18 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def received(woken: asyncio.Queue[str]) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await woken.get()
 
 
 async def logged(caplog: pytest.LogCaptureFixture) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not caplog.records:  # logging has no event to wait for
             await asyncio.sleep(0.01)
 
 
 async def wake_until_received(books: Books, woken: asyncio.Queue[str]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while woken.empty():
             with contextlib.suppress(BackendError):
                 await books.wake(KEY)
@@ -128,11 +128,12 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
     from omipay_async.sql import tasks
 
     monkeypatch.setattr(listening, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(tasks, "ANSWER_S", 0.3)
     woken = asyncio.Queue[str]()
     async with Books(fragile.database()) as books, books.listen(woken.put_nowait):
         await asyncio.sleep(0.3)
         assert not caplog.records
+        monkeypatch.setattr(tasks, "ANSWER_S", 0.3)
+        await asyncio.sleep(0.1)  # the next statement has this limit
         fragile.freeze()
         await logged(caplog)
         fragile.thaw()
@@ -168,7 +169,7 @@ async def test_listening_ends_also_if_the_connection_is_lost_at_the_same_moment(
     """The cancellation is not lost, and nobody waits for a task that listens again."""
     database = LostConnection()
     listener = listening.Listening(untyped(database))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async with listener.listen(print):
             await asyncio.sleep(0)
             database.lose(database)

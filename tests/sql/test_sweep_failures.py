@@ -37,7 +37,7 @@ class Slow:
 
     async def all_began(self, count: int) -> None:
         """Return when it was called for so many orders."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.began) < count:
                 await asyncio.sleep(0.01)
 

@@ -27,7 +27,7 @@ def gateway_in_thread(tls: ssl.SSLContext | None = None) -> Iterator[Gateway]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert ready.wait(5)
+        assert ready.wait(60)
         yield gateway
     finally:
         gateway.loop.call_soon_threadsafe(stop.set)
