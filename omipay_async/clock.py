@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import math
 import time
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 
 import attrs
@@ -115,16 +116,19 @@ def retrieve(ended: asyncio.Future[Any]) -> None:
         ended.exception()
 
 
-def never_ran(result: object) -> bool:
-    """Whether a function returned a coroutine that nobody has awaited, and so has not done its work. It is closed then.
+def left_undone(result: object) -> str | None:
+    """What an async function has returned that nobody has awaited, by its type; None if there is nothing of that kind.
 
-    ``async def handler(order): return save(order)`` is such a function if ``save`` is async, and so is a call of
-    ``asyncio.to_thread`` with an async function.
+    ``async def handler(order): return save(order)`` has not saved anything if ``save`` is async, and neither has
+    ``asyncio.to_thread`` with an async function. aiohttp's requests are coroutines of a class of their own. Anything
+    else that can be awaited, such as a task, may be running already.
     """
-    if not inspect.iscoroutine(result) or inspect.getcoroutinestate(result) != inspect.CORO_CREATED:
-        return False
-    result.close()
-    return True
+    if not inspect.iscoroutine(result):
+        return type(result).__name__ if isinstance(result, Coroutine) else None
+    if inspect.getcoroutinestate(result) != inspect.CORO_CREATED:
+        return None
+    result.close()  # or Python warns about it, too
+    return "a coroutine"
 
 
 async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future[Any]]], seconds: float) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.clock import SystemClock, never_ran, retrieve, wait
+from omipay_async.clock import SystemClock, left_undone, retrieve, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -150,8 +150,8 @@ async def _run(
     if not inspect.isawaitable(writing):
         message = f"the journal returned {type(writing).__name__}, which cannot be awaited: its methods must be async"
         raise JournalError(message)
-    if never_ran(await writing):
-        message = "the journal returned a coroutine, which has not run: is an await missing?"
+    if undone := left_undone(await writing):
+        message = f"the journal returned {undone}, which nobody has awaited: is an await missing?"
         raise JournalError(message)
 
 

@@ -20,7 +20,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
-from omipay_async.clock import SystemClock, never_ran, retrieve, wait
+from omipay_async.clock import SystemClock, left_undone, retrieve, wait
 from omipay_async.errors import BackendError, OmipayError
 from omipay_async.protocol import options
 
@@ -221,8 +221,8 @@ async def _answer(request: Callable[[], Awaitable[T]], who: str) -> T:
         message = f"{who} returned {type(asked).__name__}, which cannot be awaited: its methods must be async"
         raise BackendError(message)
     answer = await asked
-    if never_ran(answer):
-        message = f"{who} returned a coroutine, which has not run: is an await missing?"
+    if undone := left_undone(answer):
+        message = f"{who} returned {undone}, which nobody has awaited: is an await missing?"
         raise BackendError(message)
     return answer
 

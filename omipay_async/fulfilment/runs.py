@@ -29,7 +29,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Final
 
-from omipay_async.clock import never_ran, retrieve, wait
+from omipay_async.clock import left_undone, retrieve, wait
 from omipay_async.errors import BackendError, Outcome, SessionClosed
 
 from .backends import Claim
@@ -258,8 +258,8 @@ async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
     if not inspect.isawaitable(result):
         message = "handler must be async: it has run, and returned something that cannot be awaited; write async def"
         raise handler_error(message)
-    if never_ran(returned := await result):
-        message = "handler must await what it calls: it returned a coroutine, which has not run"
+    if undone := left_undone(returned := await result):
+        message = f"handler must await what it calls: it returned {undone}, which nobody has awaited"
         raise handler_error(message)
     return returned
 

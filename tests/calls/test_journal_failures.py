@@ -260,7 +260,7 @@ async def test_a_journal_that_has_not_run_has_written_nothing_down(
         assert (await scan(omipay)).is_paid
         assert "stays open: it could not be closed as DONE: the journal returned a coroutine" in caplog.text
         journal.at["opening"] = None
-        with pytest.raises(NotSent, match="the journal returned a coroutine, which has not run: is an await missing"):
+        with pytest.raises(NotSent, match="the journal returned a coroutine, which nobody has awaited"):
             await scan(omipay)
     assert journal.names == ["opening"]
     assert len(gateway.times("MakeScanOrder")) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -17,7 +18,7 @@ from tests.support.fulfilment_doubles import ORDER, FaultyBackend, Shop, forgetf
 from tests.support.untyped import untyped
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
 
     from omipay_async.fulfilment.guard import OnceGuard
 
@@ -58,31 +59,55 @@ async def test_a_handler_whose_result_cannot_be_awaited_has_failed(
     assert await elsewhere.run(ORDER, mock.AsyncMock(), wait_timeout=0) is True
 
 
+class Request(Coroutine[Any, Any, None]):
+    """A coroutine of a class of its own, as a request of aiohttp is."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        raise AssertionError
+
+    def send(self, value: object) -> None:
+        """It is not begun."""
+
+    def throw(self, *error: object) -> None:
+        """It is not begun."""
+
+    def close(self) -> None:
+        """It is not begun."""
+
+
 @pytest.mark.parametrize(
-    "handler",
-    [lambda order: forgetful(), lambda order: asyncio.to_thread(hanging)],
-    ids=["await", "to_thread"],
+    ("handler", "returned"),
+    [
+        (lambda order: forgetful(), "a coroutine"),
+        (lambda order: asyncio.to_thread(hanging), "a coroutine"),
+        (mock.AsyncMock(return_value=Request()), "Request"),
+    ],
+    ids=["await", "to_thread", "request"],
 )
 async def test_a_handler_that_forgets_to_await_its_work_has_failed(
-    guard: OnceGuard, elsewhere: OnceGuard, handler: Any
+    guard: OnceGuard, elsewhere: OnceGuard, handler: Any, returned: str
 ) -> None:
     """Otherwise a paid order would be recorded as fulfilled, and nothing would have been done about it."""
-    with pytest.raises(InvalidRequest, match="it returned a coroutine, which has not run") as caught:
+    with pytest.raises(InvalidRequest, match=f"it returned {returned}, which nobody has awaited") as caught:
         await guard.run(ORDER, handler, wait_timeout=10)
     assert caught.value.parameter == "handler"
     assert await elsewhere.run(ORDER, mock.AsyncMock(), wait_timeout=0) is True
 
 
-async def test_a_handler_may_return_what_runs_already(guard: OnceGuard) -> None:
-    """A task of its own, whose end the handler does not wait for."""
+async def test_a_handler_may_return_what_runs_already(guard: OnceGuard, elsewhere: OnceGuard) -> None:
+    """A task of its own, whose end it does not wait for; or that task's coroutine."""
+    tasks: list[asyncio.Task[None]] = []
 
-    async def starting(order: Order) -> asyncio.Task[None]:
-        return asyncio.create_task(fulfils(order, done))
+    async def starting(order: Order) -> object:
+        tasks.append(asyncio.create_task(hanging()))
+        await asyncio.sleep(0)
+        return tasks[-1] if order is ORDER else tasks[-1].get_coro()
 
-    done: list[Order] = []
     assert await guard.run(ORDER, starting, wait_timeout=10) is True
-    await asyncio.sleep(0)
-    assert done == [ORDER]
+    assert await elsewhere.run(OTHER, starting, wait_timeout=10) is True
+    for task in tasks:
+        assert not task.done()
+        task.cancel()
 
 
 async def fulfils(order: Order, done: list[Order]) -> None:

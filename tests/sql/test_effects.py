@@ -55,7 +55,7 @@ async def test_a_handler_that_forgets_to_await_its_statements_leaves_nothing_beh
     async def forgets(order: Order, connection: AsyncConnection) -> object:
         return ship(order, connection)
 
-    with pytest.raises(InvalidRequest, match="has not run"):
+    with pytest.raises(InvalidRequest, match="nobody has awaited"):
         await run(books, books.transactional(forgets))
     assert await run(books, books.transactional(ship)) is True
     assert await effects(books) == 1
