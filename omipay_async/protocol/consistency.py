@@ -16,6 +16,7 @@ return_code, where that is allowed)   ``success`` is false
 with FAIL                             ``success`` is true
                                       ``result_code`` means success, or that the order is paid or is being paid
                                       (only of money calls; not USERPAYING of a scan order: not a refusal)
+                                      ``result_code`` means that the refund was accepted (only of Refund)
 ====================================  ==============================================================================
 
 ``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that is in no
@@ -28,11 +29,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.codes import ORDER_PHASES, ErrorCode, Phase, Safety, error_code
+from omipay_async.codes import ORDER_PHASES, REFUND_PHASES, ErrorCode, Phase, Safety, error_code
 from omipay_async.text import bare
 
 from .context import NUMBERS
-from .endpoints import MAKE_SCAN_ORDER
+from .endpoints import MAKE_SCAN_ORDER, REFUND
 from .fields import is_absent, issued_number, word_of
 from .jsontext import JSONObject
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 _PAYING_WORDS: Final = frozenset({"PAYING", "USERPAYING"})
 # EN's example writes PAYED. Its CLOSED for SETTLED is left out: beside FAIL it fits an order that was closed unpaid.
 _PAID_WORDS: Final = frozenset({"payed", *(s.casefold() for s, phase in ORDER_PHASES.items() if phase is Phase.DONE)})
+_ACCEPTED_WORDS: Final = frozenset(s.casefold() for s, phase in REFUND_PHASES.items() if phase is not Phase.FAILED)
 _UNREFUSED_WORDS: Final = _PAYING_WORDS | {"SUCCESS"}
 
 
@@ -119,6 +121,8 @@ def _why_not_a_refusal(context: RequestContext, raw: Mapping[str, Any]) -> str |
         return "it has FAIL, but its result_code means that the order is paid"
     if moves_money and word.upper() in _UNREFUSED_WORDS and not is_paying(context, raw):
         return "it has FAIL, but its result_code means success, or that the customer is paying"
+    if context.endpoint is REFUND and word.casefold() in _ACCEPTED_WORDS:
+        return "it has FAIL, but its result_code means that the refund was accepted"
     return None
 
 

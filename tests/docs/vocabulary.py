@@ -107,7 +107,8 @@ def replies() -> Iterator[str]:
     yield "it has the number in the fourth column and none of its own kind. It contradicts itself if it has a key twice"
     yield "with two values. SUCCESS is contradicted by `success: false`, by an `error_code` that a document lists"
     yield "(but for USERPAYING of a scan order), and by the words in the last column. FAIL is contradicted"
-    yield "by `success: true` and, of a money call, by a `result_code` that means success, paid or paying."
+    yield "by `success: true` and, of a money call, by a `result_code` that means success, paid or paying; of a refund"
+    yield "also by one that means that it was accepted."
     yield ""
     yield from table(
         (

@@ -39,6 +39,7 @@ ECHOES: Final = {
 NAMED: Final = [(name, field) for name, fields in ECHOES.items() for field in fields]
 FAILED_WORDS: Final = ["FAIL", "FAILED", "CANCELLED"]
 REFUSED_REFUNDS: Final = ["MerchantRejected", "TimeoutClosed", "OrganizationFailed", "CustomerCancelled"]
+ACCEPTED_REFUNDS: Final = ["Applied", "MerchantConfirmed", "OrganizationConfirmed", "OrganizationPayback", "Closed"]
 CONTRADICTIONS: Final[dict[str, list[str]]] = {
     **dict.fromkeys(ORDERS, FAILED_WORDS),
     "MakeScanOrder": [*FAILED_WORDS, "READY"],
@@ -255,6 +256,15 @@ def test_a_refusal_with_a_word_for_paid_is_not_believed(name: str, word: str) ->
 def test_a_refusal_with_a_word_for_paying_or_success_is_not_believed(name: str, word: str, code: str) -> None:
     """The customer may be paying: the order is neither refused nor to be sent again."""
     assert "the customer is paying" in not_believed(name, fail(code, result_code=word))
+
+
+@pytest.mark.parametrize("code", ["AMOUNT_OVER_LIMIT", "SIGN_TIMEOUT", "BRAND_NEW"])
+@pytest.mark.parametrize("word", [*ACCEPTED_REFUNDS, "applied", "CLOSED"])
+def test_a_refused_refund_with_a_word_for_accepted_is_not_believed(word: str, code: str) -> None:
+    """So that nobody pays back twice. What means that it has failed agrees with FAIL, and orders have other words."""
+    assert "the refund was accepted" in not_believed("Refund", fail(code, result_code=word))
+    assert isinstance(decode("Refund", fail(code, result_code=REFUSED_REFUNDS[0])), APIError)
+    assert isinstance(decode("MakeQROrder", fail(code, result_code=word)), APIError)
 
 
 @pytest.mark.parametrize("word", ["PAYING", "USERPAYING", "SUCCESS"])
