@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from omipay_async import NotSent, Outcome, RetryPolicy
@@ -19,7 +21,7 @@ from .client import CANCELS, Transport, any_moment, cancel_task, named, open_ses
 from .server import Gateway, always, settled, until, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from omipay_async import AsyncOmipay, Event
 
@@ -69,13 +71,41 @@ async def test_cancelled_on_aiohttp(gateway: Gateway) -> None:
     assert not not_done & gateway.acts.keys()
 
 
-@pytest.mark.parametrize("cancel", CANCELS)
-async def test_money_cancelled_after_it_was_sent(gateway: Gateway, transport: Transport, cancel: Cancel) -> None:
+async def end_task(call: Coroutine[Any, Any, object], sent: asyncio.Future[None]) -> None:
+    """Cancel the task of the call when it was sent."""
+    task = asyncio.ensure_future(call)
+    await sent
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def end_scope(call: Coroutine[Any, Any, object], sent: asyncio.Future[None]) -> None:
+    """Cancel a scope of anyio around it."""
+    with anyio.CancelScope() as scope:
+        sent.add_done_callback(lambda _: scope.cancel())
+        await call
+    assert scope.cancelled_caught
+
+
+async def end_timeout(call: Coroutine[Any, Any, object], sent: asyncio.Future[None]) -> None:
+    """Let the time of an ``asyncio.timeout`` around it be over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(None) as limit:
+            sent.add_done_callback(lambda _: limit.reschedule(0))
+            await call
+    assert limit.expired()
+
+
+@pytest.mark.parametrize("end", [end_task, end_scope, end_timeout])
+async def test_money_cancelled_after_it_was_sent(
+    gateway: Gateway, transport: Transport, end: Callable[..., Any]
+) -> None:
     """A money call that is cancelled after it was sent has one ``call`` event, with UNKNOWN."""
     gateway.script = always(SILENCE)
     events: list[Event] = []
     async with open_session(gateway, transport, on_event=events.append) as omipay:
-        assert not await cancel(scan(omipay, "A-1"), 0.1)
+        await end(scan(omipay, "A-1"), asyncio.ensure_future(until(lambda: bool(gateway.acts))))
         gateway.script = always(HEALTHY)
         await scan(omipay, "A-2")
     (cancelled, _) = named(events, "call")
