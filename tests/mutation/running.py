@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _FORK = multiprocessing.get_context("fork")
 _COPIED: Final = ("omipay_async", "tests", "pyproject.toml", "README.md")
-_HANG: Final = 25  # seconds; no single test needs so long, even on a busy machine
-_SHORT_HANG: Final = 15  # for a test that took a moment without the fault
+_HANG: Final = 20  # seconds; no single test needs so long, even on a busy machine
+_SHORT_HANG: Final = 10  # for a test that took a moment without the fault
 _LONG_S: Final = 0.2  # a test that took so long comes after those that did not
 _LIMIT: Final = 400  # seconds for all tests of a mutant
 # What takes long to import, and is not ours.

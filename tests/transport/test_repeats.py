@@ -43,13 +43,14 @@ class Below(httpx.AsyncBaseTransport):
 class Repeating(httpx.AsyncBaseTransport):
     """It repeats whatever failed, or was answered with a 5xx, or took long, and hides why."""
 
-    def __init__(self, below: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, below: httpx.AsyncBaseTransport, patience_s: float = 0.05) -> None:
         self.below = below
+        self.patience_s = patience_s
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         for _ in range(3):
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(0.05):
+                async with asyncio.timeout(self.patience_s):
                     response = await self.below.handle_async_request(request)
                 if response.status_code < 500:
                     return response
@@ -149,13 +150,13 @@ async def test_a_mock_of_the_class_is_used_although_it_came_later(monkeypatch: p
 async def test_a_repeat_over_aiohttp_is_not_sent(gateway: Gateway) -> None:
     """Over real sockets, where the gateway acts and hangs up; a node that refuses was never reached."""
     gateway.script = always(ACT_CLOSE)
-    async with session(Repeating(httpx_aiohttp.AiohttpTransport()), base_url=gateway.base_url) as omipay:
+    async with session(Repeating(httpx_aiohttp.AiohttpTransport(), 60), base_url=gateway.base_url) as omipay:
         with pytest.raises(OutcomeUnknown):
             await scan(omipay, "A-1")
     assert gateway.acts == {"A-1": 1}
     with refusing_port() as socket:
         base_url = url_of(socket.getsockname()[1])
-        async with session(Repeating(httpx_aiohttp.AiohttpTransport()), base_url=base_url) as omipay:
+        async with session(Repeating(httpx_aiohttp.AiohttpTransport(), 60), base_url=base_url) as omipay:
             with pytest.raises(NotSent) as caught:
                 await scan(omipay, "A-2")
     assert caught.value.outcome is Outcome.NOT_DONE
