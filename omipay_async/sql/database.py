@@ -56,9 +56,7 @@ class Database:
         self.tasks: Final = Tasks(clock, cancels=not self.dialect.is_sqlite)
         self.held: Final = HeldConnections(self.tasks, self._connection)
         self._clock = clock
-        self._engine = engine.execution_options(**self.dialect.options)
-        self._has_level = "isolation_level" in engine.get_execution_options()
-        """Whether the user's engine sets one at the beginning of each connection, after that of ``_engine``."""
+        self._engine = engine
         self._writing = asyncio.Lock()
         self._sharing = asyncio.Lock() if isinstance(engine.pool, StaticPool) else None
         self._drivers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -198,9 +196,8 @@ class Database:
             stack.push_async_exit(connection)
             if self.dialect.is_sqlite:
                 stack.push_async_callback(take_back_on_sqlite, connection)
-            elif self._has_level:
-                await connection.rollback()  # a hook of the user's may have begun a transaction at that level
-                await connection.execution_options(**self.dialect.options)
+            await connection.rollback()  # a hook of the user's may have begun a transaction, at another level
+            await connection.execution_options(**self.dialect.options)  # after those of the user's engine
             self.tasks.check_wanted()
             yield connection
 

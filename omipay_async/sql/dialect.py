@@ -57,7 +57,6 @@ def or_update(insert: Any, values: Mapping[str, Any], *, where: Any = None) -> A
 
 async def begin_immediately(connection: AsyncConnection) -> None:
     """Begin a transaction of SQLite that is the one writer from its beginning."""
-    await connection.rollback()  # a hook of the user's may have begun one
     driver = await _driver(connection)
     connection.info[_ALWAYS_IN_ONE] = driver.in_transaction
     await connection.begin()

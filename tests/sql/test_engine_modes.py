@@ -73,6 +73,16 @@ def hooked(url: str) -> AsyncEngine:
     return engine
 
 
+def switched(url: str) -> AsyncEngine:
+    engine = create_async_engine(url)
+
+    @event.listens_for(engine.sync_engine, "engine_connect")
+    def prepare(connection: Any) -> None:
+        connection.execution_options(**AUTOCOMMIT)
+
+    return engine
+
+
 async def check(books: Books, other: Books) -> None:
     """What is written is committed, what fails is rolled back, and nobody else is locked out."""
     await books.create_tables()
@@ -88,7 +98,7 @@ async def check(books: Books, other: Books) -> None:
     assert len(await execute(other, "SELECT done_at FROM omipay_order WHERE done_at IS NOT NULL")) == 1
 
 
-@pytest.mark.parametrize("make", [always, copied, skipping, hooked])
+@pytest.mark.parametrize("make", [always, copied, skipping, hooked, switched])
 async def test_an_engine_that_autocommits_does_not_split_a_transaction(
     url: str, make: Callable[[str], AsyncEngine]
 ) -> None:
