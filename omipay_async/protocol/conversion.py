@@ -206,7 +206,7 @@ _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
     models.Order: ("out_order_no",),
     models.ScanOrder: ("out_order_no",),
     models.Notification: tuple(
-        field.name for field in attrs.fields(models.Notification) if field.name not in ("order_no", "timestamp", "raw")
+        field.name for field in attrs.fields(models.Notification) if field.name not in ("order_no", "timestamp")
     ),
 }
 # What says how a call ended, whatever its reply is converted to.

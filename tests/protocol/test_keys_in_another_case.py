@@ -72,7 +72,9 @@ def test_beside_a_fields_other_name_too(foreign: object) -> None:
     assert read("MakeAppletOrder", applet).package == applet["Package"]
 
 
-@pytest.mark.parametrize("second", [b'"Return_Code":"FAIL"', b'"ORDER_NO":"A","Order_No":"B"', b'"Success":"false"'])
+@pytest.mark.parametrize(
+    "second", [b'"Return_Code":"FAIL"', b'"Result_Code":"FAIL"', b'"ORDER_NO":"A","Order_No":"B"', b'"Success":"false"']
+)
 def test_what_contradicts_a_charge_may_be_in_another_case(second: bytes) -> None:
     """A second verdict, two numbers, a success that is denied: nobody knows."""
     number = b"" if b"ORDER_NO" in second else b',"order_no":"TR1"'

@@ -83,13 +83,23 @@ async def test_bodies_that_are_not_notifications(gateway: Gateway, omipay: Async
     assert gateway.requests == []
 
 
-@pytest.mark.parametrize("name", ["order_no", "out_order_no", "currency", "total_amount"])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("order_no", "order_no is not a string"),
+        ("out_order_no", "out_order_no is neither text nor a whole number"),
+        ("currency", "currency is not a string"),
+        ("total_amount", "amount is not a whole number"),
+    ],
+)
 async def test_what_is_compared_with_the_gateways_answer_must_be_readable(
-    clock: ManualClock, omipay: AsyncOmipay, name: str
+    clock: ManualClock, omipay: AsyncOmipay, name: str, why: str
 ) -> None:
-    """Otherwise a field that cannot be read would agree with everything."""
+    """Otherwise a field that cannot be read would agree with everything. The error says which one it is."""
     changes: dict[str, Any] = {name: {"of": "another kind"}}
     await refused(omipay, notification(clock) | changes, MalformedNotification, 400)
+    with pytest.raises(MalformedNotification, match=f"cannot be read: {why}$"):
+        omipay.parse_notification(notification(clock) | changes)
 
 
 async def test_duplicate_keys_are_rejected_even_with_a_valid_signature(clock: ManualClock, omipay: AsyncOmipay) -> None:

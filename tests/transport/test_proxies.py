@@ -104,6 +104,12 @@ def test_what_is_not_a_proxy_is_rejected_without_showing_it(wrong: str) -> None:
         Proxies(wrong, from_environment=True)
 
 
+def test_a_proxy_of_httpx_is_checked_too() -> None:
+    """httpx itself takes a port that nobody can connect to."""
+    with pytest.raises(ConfigurationError, match=r"^proxy is not the URL of a proxy$"):
+        Proxies(httpx.Proxy("http://a:0"), from_environment=True)
+
+
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("value", ["http://[proxy", "'http://proxy.test:3128'", "gopher://proxy.test", "http://xn--:1"])
 def test_a_wrong_proxy_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
