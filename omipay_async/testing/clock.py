@@ -159,7 +159,10 @@ class ManualClock:
             self._stepper = loop.call_soon(self._look, loop, 0)
 
     def _look(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
-        if self._others_can_run(loop, turns):
+        # Whoever gives the clock something to do starts this again. If it went on until the loop is idle, the clocks of
+        # programs that run in one loop, one after the other, would slow each other down.
+        is_needed = self._arrivals or self._now < self._target or self._next_due() is not None
+        if is_needed and self._others_can_run(loop, turns):
             self._stepper = loop.call_soon(self._look, loop, turns + 1)
             return
         self._stepper = None

@@ -7,6 +7,7 @@ import functools
 import time
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, strategies as st
@@ -282,6 +283,17 @@ async def test_two_clocks_on_one_loop_do_not_wait_for_each_other() -> None:
     await asyncio.gather(one.sleep(5), other.sleep(7))
     assert one.monotonic() == 5
     assert other.monotonic() == 7
+
+
+async def test_a_clock_on_which_nobody_waits_leaves_the_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A soak test may run many programs in one loop, each with its own clock: they do not slow each other down."""
+    looks = mock.Mock(side_effect=ManualClock._others_can_run)
+    monkeypatch.setattr(ManualClock, "_others_can_run", looks)
+    await ManualClock(auto=True).sleep(1)
+    before = looks.call_count
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert looks.call_count <= before + 1
 
 
 async def test_the_wall_clock_can_be_corrected_without_time_passing() -> None:
