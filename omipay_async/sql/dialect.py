@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from omipay_async.clock import Clock
@@ -85,6 +85,14 @@ async def take_back_on_sqlite(connection: AsyncConnection) -> None:
             await driver.rollback()
         if driver.in_transaction and not connection.info.get(_ALWAYS_IN_ONE, True):
             await driver.execute("ROLLBACK")
+
+
+def has_no_transaction(connection: Connection) -> bool:
+    """Whether the database has ended the transaction of an open connection, as its driver knows without asking it."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        return not driver.in_transaction
+    return not (driver.is_closed() or driver.is_in_transaction())
 
 
 async def _driver(connection: AsyncConnection) -> Any:

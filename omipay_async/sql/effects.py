@@ -39,6 +39,7 @@ from omipay_async.errors import BackendError
 from omipay_async.fulfilment.handlers import handler_error
 from omipay_async.fulfilment.runs import awaited, running_key
 
+from .dialect import has_no_transaction
 from .engines import BUSY_S
 from .failures import (
     DATABASE_ERRORS,
@@ -192,7 +193,11 @@ async def _is_done(connection: AsyncConnection, row: tuple[str, str]) -> bool:
 
 @contextlib.contextmanager
 def _commits_refused(connection: AsyncConnection, order: Order) -> Iterator[None]:
-    """While open, ``commit()`` rolls the transaction back instead, and it and the statement COMMIT raise an error."""
+    """While open, ``commit()`` rolls the transaction back instead, and it and the statement COMMIT raise an error.
+
+    So does any statement that follows when the transaction has ended: it would be committed by itself, without a
+    record, and again by the next run.
+    """
     sync_connection = connection.sync_connection
 
     def refuse(committing: Connection) -> None:
@@ -200,9 +205,11 @@ def _commits_refused(connection: AsyncConnection, order: Order) -> Iterator[None
         committing.dialect.do_rollback(committing.connection)
         raise _ended_by_handler(order)
 
-    def refuse_statement(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    def refuse_statement(executing: Connection, _cursor: object, statement: str, *_: object) -> None:
         if _COMMIT.match(statement):
             raise _ended_by_handler(order)
+        if has_no_transaction(executing):
+            raise _ended(order)
 
     event.listen(sync_connection, "commit", refuse)
     event.listen(sync_connection, "before_cursor_execute", refuse_statement)
@@ -222,16 +229,20 @@ async def _check_same_transaction(connection: AsyncConnection, order: Order) -> 
     except DBAPIError as error:
         if "savepoint" not in str(error.orig).lower():
             raise
-        message = (
-            f"order {order.order_no}: the transaction was ended while its handler ran, by one of its statements or by "
-            "the database; nothing is recorded"
-        )
-        raise BackendError(message) from None
+        raise _ended(order) from None
 
 
 def _ended_by_handler(order: Order) -> InvalidRequest:
     message = f"order {order.order_no}: its handler ended the transaction itself, nothing is recorded"
     return handler_error(message)
+
+
+def _ended(order: Order) -> BackendError:
+    message = (
+        f"order {order.order_no}: the transaction was ended while its handler ran, by one of its statements or by the "
+        "database; nothing is recorded"
+    )
+    return BackendError(message)
 
 
 def _locked_elsewhere(order: Order) -> BackendError:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from omipay_async.errors import BackendError
 from omipay_async.sql import Books
 from tests.support.entries import entry, execute
 from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
@@ -16,7 +17,9 @@ from tests.support.shop_effects import create_outbox, effects, run, ship, ship_a
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from omipay_async.models import Order
 
 AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
 
@@ -83,6 +86,12 @@ def switched(url: str) -> AsyncEngine:
     return engine
 
 
+async def ship_after_the_end(order: Order, connection: AsyncConnection) -> None:
+    """A handler whose transaction the database has ended, as SQLite does on a full disk."""
+    await connection.exec_driver_sql("ROLLBACK")
+    await ship(order, connection)
+
+
 async def check(books: Books, other: Books) -> None:
     """What is written is committed, what fails is rolled back, and nobody else is locked out."""
     await books.create_tables()
@@ -91,6 +100,8 @@ async def check(books: Books, other: Books) -> None:
     assert len(await other.unresolved(in_flight=True)) == 1
     with pytest.raises(ValueError, match="TR1"):
         await run(books, books.transactional(ship_and_fail))
+    with pytest.raises(BackendError, match="transaction was ended"):
+        await run(books, books.transactional(ship_after_the_end))
     await other.opening(entry("T2"))
     assert await effects(other) == 0
     assert await run(books, books.transactional(ship)) is True

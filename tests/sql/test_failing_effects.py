@@ -84,11 +84,17 @@ async def test_connections_that_were_lost_before_a_handler_runs_are_replaced(
     assert await execute(postgres, "SELECT order_no FROM outbox") == [("TR1",)]
 
 
-@pytest.mark.parametrize("statements", [["ROLLBACK"], ["ROLLBACK", "BEGIN"]], ids=str)
+AGAIN = "INSERT INTO outbox (order_no) VALUES ('again')"
+
+
+@pytest.mark.parametrize("statements", [["ROLLBACK"], ["ROLLBACK", "BEGIN"], ["ROLLBACK", AGAIN]], ids=str)
 async def test_nothing_is_recorded_if_a_statement_of_the_handler_ended_the_transaction(
     books: Books, statements: list[str]
 ) -> None:
-    """A recorded order is never fulfilled again, so the record is only committed with the handler's statements."""
+    """A recorded order is never fulfilled again, so the record is only committed with the handler's statements.
+
+    Nor is any statement executed that would be committed without the record, again with each delivery.
+    """
 
     async def wrong(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
@@ -98,6 +104,7 @@ async def test_nothing_is_recorded_if_a_statement_of_the_handler_ended_the_trans
     with pytest.raises(BackendError, match="transaction was ended"):
         await run(books, books.transactional(wrong))
     assert await execute(books, "SELECT key FROM omipay_order WHERE done_at IS NOT NULL") == []
+    assert await effects(books) == 0
 
 
 async def test_nothing_is_recorded_if_sqlite_rolled_the_transaction_back(sqlite_url: str) -> None:
