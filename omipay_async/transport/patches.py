@@ -59,7 +59,7 @@ def is_patched(kind: Any, *methods: str) -> bool:
     own = getattr(kind.__init__, "__globals__", {})  # a class may have been replaced by a function
     if own.get("__name__", "").partition(".")[0] not in _LIBRARIES:
         return True
-    for name in methods:
+    for name in ("__init__", *methods):
         method = getattr(kind, name, None)
         if type(method) is not FunctionType or method.__globals__ is not own:
             return True

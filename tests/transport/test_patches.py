@@ -130,13 +130,14 @@ class Wrapper:
         return getattr(self._wrapped, name)
 
 
+@pytest.mark.parametrize("method", ["handle_async_request", "__init__"])
 @pytest.mark.parametrize("kind", [httpx.AsyncHTTPTransport, httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection])
-def test_whatever_replaces_a_method_is_noticed(monkeypatch: pytest.MonkeyPatch, kind: type[Any]) -> None:
+def test_whatever_replaces_a_method_is_noticed(monkeypatch: pytest.MonkeyPatch, kind: type[Any], method: str) -> None:
     """A function of another module, any other callable, or a wrapper."""
     assert not transport_is_patched()
-    for instead in (lambda _: None, object(), Wrapper(kind.handle_async_request)):
+    for instead in (lambda _: None, object(), Wrapper(getattr(kind, method))):
         with monkeypatch.context() as patched:
-            patched.setattr(kind, "handle_async_request", instead)
+            patched.setattr(kind, method, instead)
             assert transport_is_patched() is (kind is httpx.AsyncHTTPTransport)
             assert httpcore_is_patched() is (kind is not httpx.AsyncHTTPTransport)
     assert not transport_is_patched()
