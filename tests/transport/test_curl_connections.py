@@ -58,7 +58,7 @@ async def test_a_curl_that_cannot_be_told_sends_nothing() -> None:
     """It could send a charge twice."""
     curl = Curl()
     async with AsyncOmipay(M_NUMBER, SECRET_KEY, transport=curl) as omipay:
-        with pytest.raises(ConfigurationError, match="httpx-curl-cffi") as caught:
+        with pytest.raises(ConfigurationError, match="this version of httpx-curl-cffi cannot") as caught:
             await scan(omipay, "A-1")
     assert (caught.value.outcome, curl.requests) == (Outcome.NOT_DONE, 0)
 
@@ -123,6 +123,6 @@ async def test_pycurl_uses_no_connection_again(
 async def test_a_pycurl_that_cannot_be_told_sends_nothing() -> None:
     """It could send a charge twice."""
     async with AsyncOmipay(M_NUMBER, SECRET_KEY, transport=PyCurl(object())) as omipay:
-        with pytest.raises(ConfigurationError, match="httpx-pycurl") as caught:
+        with pytest.raises(ConfigurationError, match="this version of httpx-pycurl cannot") as caught:
             await scan(omipay, "A-1")
     assert caught.value.outcome is Outcome.NOT_DONE
