@@ -31,7 +31,6 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-import attrs
 from sqlalchemy import event, func, select, true
 from sqlalchemy.exc import DBAPIError
 
@@ -80,14 +79,6 @@ _COMMIT: Final = re.compile(r"(?:\s|;|--[^\n]*\n|/\*.*?\*/)*+(?:COMMIT|END)\b", 
 """A statement that commits, after any comments. (``*+`` does not try again how many of them one pattern can span.)"""
 
 
-@attrs.frozen
-class _Lock:
-    """Whether a transaction has an order's lock, and on PostgreSQL the settings with which it began."""
-
-    is_held: bool
-    settings: Mapping[str, str] = attrs.field(factory=dict)
-
-
 class Effects:
     """Runs handlers in transactions that record their success."""
 
@@ -123,23 +114,24 @@ class Effects:
         while True:
             # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
             begun = self._database.held.begun(lambda c: self._try_lock(c, row))
-            async with self._database.writer(), begun as (connection, lock):
-                if lock.is_held:
-                    return await self._run(connection, row, order, handler, lock)
+            async with self._database.writer(), begun as (connection, settings):
+                if settings is not None:
+                    return await self._run(connection, row, order, handler, settings)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise _locked_elsewhere(order)
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> _Lock:
+    async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> Mapping[str, str] | None:
+        """Begin a transaction that has the order's lock; return its settings, or None if another has the lock."""
         await self._database.begin(connection)
         if self._database.dialect.is_sqlite:
-            return _Lock(is_held=True)
+            return {}
         settings = (func.current_setting(name) for name in _SETTINGS)
         locking = select(func.pg_try_advisory_xact_lock(lock_number(row)), *settings)
         is_held, *values = (await connection.execute(locking)).one()
-        return _Lock(is_held=is_held, settings=dict(zip(_SETTINGS, values, strict=True)))
+        return dict(zip(_SETTINGS, values, strict=True)) if is_held else None
 
     async def _run(
         self,
@@ -147,7 +139,7 @@ class Effects:
         row: tuple[str, str],
         order: Order,
         handler: TransactionalHandler,
-        lock: _Lock,
+        settings: Mapping[str, str],
     ) -> None:
         with translated(BackendError):
             if await self._database.held.run_on(connection, lambda c: _is_done(c, row)):
@@ -157,7 +149,7 @@ class Effects:
         try:
             with self._database.inside_effect(), _commits_refused(connection, order):
                 await awaited(lambda: handler(order, connection))
-            await self._record(connection, row, order, lock)
+            await self._record(connection, row, order, settings)
         except STATEMENT_ERRORS as error:
             if is_lost(error):
                 message = f"order {order.order_no}: the connection was lost while its handler ran: {reason(error)}"
@@ -166,11 +158,13 @@ class Effects:
         finally:
             self._locked.discard(row)
 
-    async def _record(self, connection: AsyncConnection, row: tuple[str, str], order: Order, lock: _Lock) -> None:
+    async def _record(
+        self, connection: AsyncConnection, row: tuple[str, str], order: Order, settings: Mapping[str, str]
+    ) -> None:
         async def record(connection: AsyncConnection) -> None:
             await _check_same_transaction(connection, order)
-            if lock.settings:
-                restored = (func.set_config(name, value, true()) for name, value in lock.settings.items())
+            if settings:
+                restored = (func.set_config(name, value, true()) for name, value in settings.items())
                 await connection.execute(select(*restored))
             await connection.execute(self._claims.recording(row))
             await self._database.commit(connection)
