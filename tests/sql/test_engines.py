@@ -159,6 +159,16 @@ async def test_closing_an_engine_that_does_not_end_closes_its_connections_withou
     driver.terminate.assert_called_once_with()
 
 
+def test_a_file_that_connecting_would_make_is_found_before(tmp_path: Path) -> None:
+    """A command that only looks must not leave an empty database behind because of a wrong path."""
+    missing = str(tmp_path / "shop.db")
+    assert engines.missing_file(f"sqlite:///{missing}") == missing
+    assert engines.missing_file(f"sqlite:///file:{missing}?uri=true") is None  # SQLite's own way to write it
+    assert engines.missing_file(f"postgresql://db/{missing}") is None
+    Path(missing).touch()
+    assert engines.missing_file(f"sqlite:///{missing}") is None
+
+
 def begin_by_event(engine: Any) -> None:
     """Begin transactions as SQLAlchemy's documentation tells users of SQLite to do."""
 

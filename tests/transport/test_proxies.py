@@ -43,6 +43,7 @@ def test_the_environment_may_except_a_host(monkeypatch: pytest.MonkeyPatch) -> N
     ("listed", "address"),
     [
         ("www.omipay.com.au:443", "https://www.omipay.com.au"),
+        ("www.omipay.com.au:80", "http://www.omipay.com.au"),
         ("omipay.com.au:8443", "https://www.omipay.com.au:8443"),
         ("shop.example *.omipay.com.au", "https://www.omipay.com.au"),
         ("shop.example, *", "https://www.omipay.com.au"),
@@ -62,7 +63,8 @@ def test_the_environment_may_except_a_host_in_every_usual_form(
     monkeypatch: pytest.MonkeyPatch, listed: str, address: str
 ) -> None:
     """The forms of curl, httpx, requests and Go."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.test:3128")
+    assert Proxies(None, from_environment=True).of(httpx.URL(address)) == "http://proxy.test:3128"
     monkeypatch.setenv("NO_PROXY", listed)
     assert Proxies(None, from_environment=True).of(httpx.URL(address)) is None
 
