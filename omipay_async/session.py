@@ -63,7 +63,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
       sent, ``OutcomeUnknown`` if nobody knows whether the gateway acted on it.
 
     The methods that send no request raise the first three, too. A money call whose task is cancelled ends with
-    ``CancelledError``: its ``call`` event and the journal tell whether the money may have moved.
+    ``CancelledError``: its ``call`` event, the log and the journal tell whether the money may have moved.
 
     Args:
         m_number: The merchant's number, a string with its leading zeros.

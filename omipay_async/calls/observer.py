@@ -67,11 +67,16 @@ class CallObserver:
 
     def call_ended(self, call: CallState, error: BaseException | None, result: Any = None) -> None:
         """Report that a call ended, whatever ended it. It is called exactly once for each call."""
+        outcome = None if error is None else call.outcome_of(error)
         if isinstance(error, OutcomeUnknown):
-            log_call(logging.ERROR, call.request, str(error), outcome=error.outcome)
+            log_call(logging.ERROR, call.request, str(error), outcome=outcome)
+        elif outcome is Outcome.UNKNOWN and not isinstance(error, Exception):
+            # Nobody gets an error that has the numbers: a framework may have cancelled what a browser no longer awaits.
+            what = f"ended by {type(error).__name__} after it was sent"
+            text = f"{what}: nobody knows whether it was acted on; do not repeat it"
+            log_call(logging.ERROR, call.request, text, outcome=outcome)
         if not self._events.enabled:
             return
-        outcome = None if error is None else call.outcome_of(error)
         event = self._event(call, "call", call.started, error, outcome)
         if call.moves_money and getattr(result, "status", None) is OrderStatus.PAYING:
             event = attrs.evolve(event, error_code=ErrorCode.USERPAYING)

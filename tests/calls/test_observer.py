@@ -207,6 +207,27 @@ async def test_an_unknown_outcome_is_logged_with_its_numbers_once(
     assert record.__dict__["omipay_outcome"] is Outcome.UNKNOWN
 
 
+async def test_a_charge_that_was_cancelled_after_it_was_sent_is_logged_with_its_numbers(
+    clock: ManualClock, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A web framework may have cancelled it, and then nobody gets an error. One that was not sent leaves no record."""
+    gateway.on("MakeScanOrder", Held({}))
+    gateway.on("QueryOrder", Held({}))
+    async with gateway.session(max_in_flight=1) as omipay:
+        for under_way in (scan(omipay), omipay.query_order("TR1")):
+            call = await begin(clock, under_way)
+            waiting = await begin(clock, make_refund(omipay))
+            for task in (waiting, call):
+                task.cancel()
+                await asyncio.wait([task])
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "MakeScanOrder: ended by CancelledError after it was sent: nobody knows whether it was acted on; do not repeat "
+        "it (out_order_no A-1)"
+    )
+    assert (record.levelname, record.__dict__["omipay_outcome"]) == ("ERROR", Outcome.UNKNOWN)
+
+
 async def test_a_call_that_ends_while_it_waits_is_reported_without_a_code(
     clock: ManualClock, gateway: Gateway, events: list[Event]
 ) -> None:
