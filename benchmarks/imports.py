@@ -128,6 +128,6 @@ def _block(statements: str, environment: Mapping[str, str]) -> Block:
     program = f"import time\nbegan = time.process_time()\n{statements}\nprint((time.process_time() - began) * 1000)"
 
     async def block() -> float:
-        return float(await printed_by("-S", "-c", program, **environment))  # -S: without what else is installed
+        return float(await printed_by("-PS", "-c", program, **environment))  # without what else is installed
 
     return block
