@@ -20,6 +20,11 @@ def test_a_time_limit_of_the_database_is_named() -> None:
     assert reason(TimeoutError()) == "TimeoutError: it did not answer in time"
 
 
+def test_an_error_without_a_text_is_named() -> None:
+    """By its type: asyncpg's and the system's may have nothing else."""
+    assert reason(ConnectionResetError()) == "ConnectionResetError"
+
+
 async def test_a_file_that_is_not_a_database_is_named(tmp_path: Any) -> None:
     """The error contains SQLite's message."""
     path = tmp_path / "omipay.db"
