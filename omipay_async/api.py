@@ -107,10 +107,9 @@ class EndpointMethods(abc.ABC):
 
         ``order_name``, ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``;
         ``pos_no`` is the number of a till. After payment the browser goes to ``redirect_url``; arriving there proves
-        nothing.
-        ``direct_pay`` asks for direct payment (presumably without the gateway's own page: the documents say no more),
-        ``show_pc_pay_url`` for ``pc_pay_url`` too. Next: redirect the browser to ``pay_url`` as it is, or show it as a
-        QR code; then ``poll_until_paid(order)`` or wait for the notification.
+        nothing. ``direct_pay`` asks for direct payment (presumably without the gateway's own page: the documents say no
+        more), ``show_pc_pay_url`` for ``pc_pay_url`` too. Next: redirect the browser to ``pay_url`` as it is, or show
+        it as a QR code; then ``poll_until_paid(order)`` or wait for the notification.
 
         Raises:
             OutcomeUnknown: nobody has this order's page, so nobody can pay it: make a new order under a new number.
@@ -189,8 +188,7 @@ class EndpointMethods(abc.ABC):
         ``order_name``, ``amount``, ``out_order_no``, ``o_number`` and ``notify_url`` are as for ``make_qr_order``.
         ``type`` is ``web`` for PC browsers, ``wap`` for mobile ones; ``platform`` ALIPAYONLINE (default) or POLI, whose
         amounts are at least 2 minor units. ``return_url`` is where the browser goes after payment; arriving there
-        proves nothing.
-        Next: ``poll_until_paid(order)`` or wait for the notification.
+        proves nothing. Next: ``poll_until_paid(order)`` or wait for the notification.
 
         Raises:
             OutcomeUnknown: nobody has this order's page, so nobody can pay it: make a new order under a new number.
