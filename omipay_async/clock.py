@@ -8,14 +8,16 @@ import inspect
 import math
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, runtime_checkable
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
     from contextlib import AbstractContextManager
 
+
+T = TypeVar("T")
 
 LAST_TURNS: Final = 200
 """How many turns of the event loop a question under way gets when the time of those who wait for its answer is over:
@@ -129,6 +131,23 @@ def left_undone(result: object) -> str | None:
         return None
     result.close()  # or Python warns about it, too
     return "a coroutine"
+
+
+async def answer_of(called: Awaitable[T], who: str, failed: Callable[[str], Exception]) -> T:
+    """The answer of a method of the user's, which was ``called``.
+
+    Raises:
+        Exception: what the method raised; or what ``failed`` makes of a text, if the method is not async, or has
+            forgotten to await what it calls.
+    """
+    if not inspect.isawaitable(called):
+        message = f"{who} returned {type(called).__name__}, which cannot be awaited: its methods must be async"
+        raise failed(message)
+    answer = await called
+    if undone := left_undone(answer):
+        message = f"{who} returned {undone}, which nobody has awaited: is an await missing?"
+        raise failed(message)
+    return answer
 
 
 async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future[Any]]], seconds: float) -> None:

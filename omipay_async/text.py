@@ -240,10 +240,10 @@ def portable(error: BaseException | None, own: type[BaseException]) -> BaseExcep
     That of another program may hold a lock, belong to a local class, or need arguments that it does not keep. One of
     our ``own`` does survive: to try it would be to try its cause twice, and the cause of that four times.
     """
-    import pickle  # it has called this, unless an error is copied
-
     if isinstance(error, own):
         return error
+    import pickle  # it has called this, unless an error is copied
+
     with contextlib.suppress(Exception):
         pickle.dumps(copy.deepcopy(error))
         return error

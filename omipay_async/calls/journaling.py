@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import logging
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.clock import SystemClock, left_undone, retrieve, wait
+from omipay_async.clock import SystemClock, answer_of, retrieve, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -146,13 +145,8 @@ async def _run(
 ) -> None:
     if after is not None:
         await asyncio.wait((after,))  # an entry that is not opened yet could not be found
-    writing = step(entry)  # in a task of its own, because a journal may fail before there is anything to await
-    if not inspect.isawaitable(writing):
-        message = f"the journal returned {type(writing).__name__}, which cannot be awaited: its methods must be async"
-        raise JournalError(message)
-    if undone := left_undone(await writing):
-        message = f"the journal returned {undone}, which nobody has awaited: is an await missing?"
-        raise JournalError(message)
+    # In a task of its own, because a journal may fail before there is anything to await.
+    await answer_of(step(entry), "the journal", JournalError)
 
 
 def _loop_is_running() -> bool:

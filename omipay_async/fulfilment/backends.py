@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import inspect
 import threading
 import unicodedata
 from collections import OrderedDict
@@ -20,7 +19,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
-from omipay_async.clock import SystemClock, left_undone, retrieve, wait
+from omipay_async.clock import SystemClock, answer_of, retrieve, wait
 from omipay_async.errors import BackendError, OmipayError
 from omipay_async.protocol import options
 
@@ -216,15 +215,8 @@ async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float,
 
 
 async def _answer(request: Callable[[], Awaitable[T]], who: str) -> T:
-    asked = request()  # called in the task, because a backend may fail before there is anything to await
-    if not inspect.isawaitable(asked):
-        message = f"{who} returned {type(asked).__name__}, which cannot be awaited: its methods must be async"
-        raise BackendError(message)
-    answer = await asked
-    if undone := left_undone(answer):
-        message = f"{who} returned {undone}, which nobody has awaited: is an await missing?"
-        raise BackendError(message)
-    return answer
+    # Called in the task, because a backend may fail before there is anything to await.
+    return await answer_of(request(), who, BackendError)
 
 
 class MemoryBackend:
