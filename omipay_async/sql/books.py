@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from sqlalchemy import func, select
 
 from omipay_async.clock import SystemClock
-from omipay_async.errors import InvalidRequest, JournalError
+from omipay_async.errors import JournalError
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim
 from omipay_async.fulfilment.handlers import checked_handler
 from omipay_async.protocol import options, validation
@@ -305,6 +305,6 @@ class Books:
 def _checked_limit(limit: object) -> int:
     number = plain_value(limit)
     if type(number) is not int or not 0 < number <= LARGEST_LIMIT:
-        message = f"limit must be a number of orders, from 1 to {LARGEST_LIMIT:,}"
-        raise InvalidRequest(message, parameter="limit").with_outcome(None)
+        with validation.with_outcome(None):
+            validation.reject("limit", f"must be a number of orders, from 1 to {LARGEST_LIMIT:,}")
     return number

@@ -14,6 +14,7 @@ from sqlalchemy import and_, delete, not_, null, select, update
 from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.protocol.notifications import ORDER_NO
+from omipay_async.protocol.validation import reject
 from omipay_async.text import plain_text, printable
 
 from .entries import CERTAIN, order_made
@@ -52,20 +53,16 @@ class Resolving:
         number = _checked_order_no(order_no, verdict)
         entry_id, m_number = _checked_id(entry_or_id)
 
-        async def work(connection: AsyncConnection) -> tuple[str, str]:
+        async def work(connection: AsyncConnection) -> None:
             named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
             # The rows are locked, or a notification that is confirmed meanwhile would be overwritten.
             rows = (await connection.execute(select(*_COLUMNS).where(*named).with_for_update())).all()
-            if problem := _problem(rows):
-                return "entry_or_id", problem
-            if number is not None and (problem := await _problem_of_number(connection, rows[0], number)):
-                return "order_no", problem
-            await self._write(connection, rows[0], verdict, number)
-            return "", ""
+            row = _checked_row(rows)
+            if number is not None:
+                await _check_number_of(connection, row, number)
+            await self._write(connection, row, verdict, number)
 
-        parameter, problem = await self._database.write(work, JournalError)
-        if problem:
-            raise InvalidRequest(problem, parameter=parameter)
+        await self._database.write(work, JournalError)
 
     async def _write(
         self, connection: AsyncConnection, row: Any, outcome: JournalOutcome, order_no: str | None
@@ -92,8 +89,7 @@ def _checked_outcome(outcome: object) -> JournalOutcome:
     try:
         return JournalOutcome(plain_text(outcome) if isinstance(outcome, str) else "")
     except ValueError:
-        message = f"outcome must be one of {', '.join(JournalOutcome)}"
-        raise InvalidRequest(message, parameter="outcome") from None
+        reject("outcome", f"must be one of {', '.join(JournalOutcome)}")
 
 
 def _checked_order_no(order_no: object, outcome: JournalOutcome) -> str | None:
@@ -101,43 +97,44 @@ def _checked_order_no(order_no: object, outcome: JournalOutcome) -> str | None:
         return None
     number = plain_text(order_no).strip() if isinstance(order_no, str) else ""
     if not ORDER_NO.fullmatch(number):
-        message = "order_no must be the gateway's number of the order: 1 to 64 of A-Z, a-z, 0-9, _ and -"
-        raise InvalidRequest(message, parameter="order_no")
+        reject("order_no", "must be the gateway's number of the order: 1 to 64 of A-Z, a-z, 0-9, _ and -")
     if outcome is JournalOutcome.NOT_DONE:
-        message = "order_no: an order that has a number was made, so the outcome is not NOT_DONE"
-        raise InvalidRequest(message, parameter="order_no")
+        raise _refused("order_no", "an order that has a number was made, so the outcome is not NOT_DONE")
     return number
 
 
 def _checked_id(entry_or_id: object) -> tuple[str, str | None]:
     if isinstance(entry_or_id, JournalEntry):
         return entry_or_id.id, entry_or_id.m_number
-    if isinstance(entry_or_id, str) and "\0" not in entry_or_id:
-        return plain_text(entry_or_id), None
-    message = "entry_or_id must be a JournalEntry or its id"
-    raise InvalidRequest(message, parameter="entry_or_id")
+    if not isinstance(entry_or_id, str) or "\0" in entry_or_id:
+        reject("entry_or_id", "must be a JournalEntry or its id")
+    return plain_text(entry_or_id), None
 
 
-def _problem(rows: Sequence[Any]) -> str:
-    """Why a person may not resolve what was found; empty if it may be done."""
+def _checked_row(rows: Sequence[Any]) -> Any:
+    """The one row that was found. Raises ``InvalidRequest`` if a person may not resolve it."""
     if not rows:
-        return "entry_or_id: no such entry in these books"
+        raise _refused("entry_or_id", "no such entry in these books")
     if len(rows) > 1:
-        return "entry_or_id: two merchants have an entry of this id: give the entry itself"
+        raise _refused("entry_or_id", "two merchants have an entry of this id: give the entry itself")
     if rows[0].closed_at is not None and rows[0].resolved_at is None:
-        return "entry_or_id: a reply of the gateway has already decided what became of this call"
-    return ""
+        raise _refused("entry_or_id", "a reply of the gateway has already decided what became of this call")
+    return rows[0]
 
 
-async def _problem_of_number(connection: AsyncConnection, row: Any, order_no: str) -> str:
-    """Why ``order_no`` is certainly not that of a call; empty if it may be."""
+async def _check_number_of(connection: AsyncConnection, row: Any, order_no: str) -> None:
+    """Raise ``InvalidRequest`` if ``order_no`` is certainly not that of a call."""
     if row.out_refund_no is not None:
-        is_same = row.order_no is None or order_key(row.order_no) == order_key(order_no)
-        return "" if is_same else f"order_no: this refund belongs to order {printable(row.order_no)}"
+        if row.order_no is not None and order_key(row.order_no) != order_key(order_no):
+            raise _refused("order_no", f"this refund belongs to order {printable(row.order_no)}")
+        return
     sale = await _sale_of(connection, row.m_number, order_no)
-    if sale is None or sale == row.out_order_no:
-        return ""
-    return f"order_no: order {order_no} belongs to another sale, {printable(sale)}"
+    if sale not in {None, row.out_order_no}:
+        raise _refused("order_no", f"order {order_no} belongs to another sale, {printable(sale)}")
+
+
+def _refused(parameter: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{parameter}: {why}", parameter=parameter)
 
 
 def _takes_back(row: Any, outcome: JournalOutcome, order_no: str | None) -> bool:
