@@ -27,7 +27,7 @@ class ErrorReply(Exception):
 
     def explained(self, language: str, *, detail_language: str | None = None) -> str:
         """The ``error_msg`` in ``language`` and the detail, which is in ``detail_language`` if that is given."""
-        text = message(self.code, language)
+        text = MESSAGES[self.code].in_language(language)
         if not self.detail:
             return text
         in_chinese = (detail_language or language) == Language.CHS
@@ -37,11 +37,6 @@ class ErrorReply(Exception):
 def invalid(detail: Sentence) -> ErrorReply:
     """The reply to a request of which a parameter is missing or wrong, as ``detail`` says."""
     return ErrorReply(ErrorCode.PARAMETER_INVALID, detail)
-
-
-def message(code: ErrorCode, language: str) -> str:
-    """``error_msg`` for a code."""
-    return MESSAGES[code].in_language(language)
 
 
 MESSAGES: Final[Mapping[ErrorCode, Description]] = MappingProxyType(

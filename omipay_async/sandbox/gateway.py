@@ -33,8 +33,8 @@ class Request:
 
     endpoint: Endpoint[Any]
     query: bytes
-    method: str = "POST"
-    base_url: str = ""
+    method: str
+    base_url: str
     """Where the caller found the gateway, up to and including ``/omipay/api``."""
 
 
@@ -42,9 +42,7 @@ class Request:
 class Gateway(GatewayState):
     """The gateway's rules: it checks a request, calls the endpoint's handler, and writes the call in the ledger."""
 
-    def answer(
-        self, request: Request, *, skew_ms: int = 0, broken: bool = False, faults: tuple[str, ...] = ()
-    ) -> dict[str, Any]:
+    def answer(self, request: Request, *, skew_ms: int, broken: bool, faults: tuple[str, ...]) -> dict[str, Any]:
         """Return the reply to a request, and write the call down.
 
         ``skew_ms`` is how far the gateway's clock is off for this call, ``broken`` lets it fail with SYSTEM_ERROR

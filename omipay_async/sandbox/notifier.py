@@ -61,13 +61,13 @@ class Notifier:
     ledger: Ledger
     faults: Faults
     signer: Signer
-    app: ASGIApp | None = None
+    app: ASGIApp | None
     """Receives the notifications instead of HTTP."""
-    delay: float = 0.0
-    interval: float = 5.0
-    same_signature: bool = False
+    delay: float
+    interval: float
+    same_signature: bool
     """Whether repeats have the nonce and timestamp of the first delivery. The documents do not say."""
-    oddities: bool = False
+    oddities: bool
     timeout: float = 10.0
     """How long an answer may take, in seconds of the machine's clock, as a receiver's work does."""
     _waiting: deque[_Notice] = attrs.field(factory=deque, init=False)
@@ -179,7 +179,7 @@ class Notifier:
         if late := active_faults.get(Fault.NOTIFICATION_REORDER):
             await self.clock.sleep(late.seconds)
         if Fault.NOTIFICATION_DROP in active_faults:
-            self._record(order, number, body, accepted=False, answer=sentence("lost on its way, by a fault"))
+            self._record(order, number, body, sentence("lost on its way, by a fault"))
             return False
         if Fault.NOTIFICATION_FORGE in active_faults:
             await self._post(client, order, number, self.body(order, {}, secret_key="a forger's key"))
@@ -201,19 +201,11 @@ class Notifier:
             if self.app is None:  # an app in memory goes on, as one on a server does when its client has gone
                 posting.cancel()
                 await asyncio.wait((posting,))
-        self._record(order, number, body, accepted=not refused, answer=refused or "SUCCESS", answer_body=said)
+        self._record(order, number, body, refused, said)
         return not refused
 
-    def _record(
-        self,
-        order: Order,
-        number: int,
-        body: Mapping[str, Any],
-        *,
-        accepted: bool,
-        answer: str,
-        answer_body: str = "",
-    ) -> None:
+    def _record(self, order: Order, number: int, body: Mapping[str, Any], refused: str, answer_body: str = "") -> None:
+        """Write a try down; ``refused`` says why it has failed, and is empty if it was accepted."""
         shown = {name: MASK if name in {"sign", "nonce_str"} else value for name, value in body.items()}
         self.ledger.delivered(
             Delivery(
@@ -221,8 +213,8 @@ class Notifier:
                 order_no=order.order_no,
                 url=order.notify_url,
                 number=number,
-                accepted=accepted,
-                answer=answer,
+                accepted=not refused,
+                answer=refused or "SUCCESS",
                 body=shown,
                 answer_body=answer_body,
             )

@@ -14,7 +14,7 @@ from omipay_async.sandbox import gateway, replies
 from omipay_async.sandbox.access import BodyTooLarge, check_declared
 from omipay_async.sandbox.asgi import DROP, SURPLUS, ConnectionDropped
 from omipay_async.sandbox.clock import http_date
-from omipay_async.sandbox.errors import message
+from omipay_async.sandbox.errors import MESSAGES
 from omipay_async.sandbox.faults import Fault
 from omipay_async.sandbox.validation import absolute, parse_query
 
@@ -118,7 +118,7 @@ def _json(
 
 
 def _fail(code: ErrorCode) -> dict[str, Any]:
-    return {"return_code": "FAIL", "error_code": code, "error_msg": message(code, Language.CHS)}
+    return {"return_code": "FAIL", "error_code": code, "error_msg": MESSAGES[code].in_language(Language.CHS)}
 
 
 def _surplus(date: str) -> bytes:

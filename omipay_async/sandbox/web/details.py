@@ -115,7 +115,7 @@ def _delivery(delivery: Delivery, view: View) -> str:
     translate = view.translate
     answer = html.toned(view.remark(delivery.answer), good=delivery.accepted, bad=not delivery.accepted)
     attempt = translate("Try {}").format(delivery.number) if delivery.number else translate("Sent by a button")
-    head = f"{html.moment(shown_time(delivery.at_ms))} · {attempt} · {answer}"
+    head = f"{html.moment(delivery.at_ms)} · {attempt} · {answer}"
     sent = f"<p class='soft'>{translate('What was sent')}</p>{_json(delivery.body)}"
     received = f"<pre tabindex='0'>{escape(delivery.answer_body)}</pre>" if delivery.answer_body else ""
     answered = f"<p class='soft'>{translate('What your program answered')}</p>{received}" if received else ""

@@ -15,6 +15,7 @@ import segno
 from starlette.responses import HTMLResponse
 
 from omipay_async.codes import Language
+from omipay_async.sandbox.clock import shown_time
 from omipay_async.sandbox.foreign import printable, visible
 
 from .translations import translator
@@ -80,9 +81,9 @@ def parts(label: str, links: Iterable[tuple[str, str]]) -> str:
     return f'<nav class="parts" aria-label="{escape(label)}">{each}</nav>'
 
 
-def moment(shown: str) -> str:
-    """A time, as text, that is not broken into two lines."""
-    return f"<time>{escape(shown)}</time>"
+def moment(time_ms: int) -> str:
+    """A time, which is not broken into two lines."""
+    return f"<time>{shown_time(time_ms)}</time>"
 
 
 def toned(word: str, *, good: bool, bad: bool) -> str:

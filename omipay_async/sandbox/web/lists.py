@@ -13,7 +13,6 @@ import attrs
 from omipay_async.codes import ErrorCode, Language, OrderStatus
 from omipay_async.language import translated
 from omipay_async.sandbox.chinese import REMARKS
-from omipay_async.sandbox.clock import shown_time
 from omipay_async.sandbox.lifecycle import ORDER_LIFE, REFUND_LIFE
 
 from . import html
@@ -96,7 +95,7 @@ def call_row(call: Call, view: View) -> tuple[str, ...]:
     """The cells of a call."""
     remarks = view.translate("; ").join([*map(view.remark, call.remarks), *call.faults])
     return (
-        html.moment(shown_time(call.at_ms)),
+        html.moment(call.at_ms),
         f'<a href="{view.link(call=call.number)}">{escape(call.endpoint)}</a>',
         order_link(call.order_no or call.fields.get("order_no", ""), view)
         or html.text(call.fields.get("out_order_no", "")),
@@ -118,7 +117,7 @@ def is_refused(call: Call) -> bool:
 def delivery_row(delivery: Delivery, view: View) -> tuple[str, ...]:
     """The cells of a delivery."""
     return (
-        html.moment(shown_time(delivery.at_ms)),
+        html.moment(delivery.at_ms),
         order_link(delivery.order_no, view),
         html.text(delivery.url),
         str(delivery.number or "–"),
