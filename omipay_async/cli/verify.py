@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -136,16 +135,16 @@ def _examined(omipay: AsyncOmipay, body: bytes, max_age: float, key: str) -> Exa
         found.error = error
     for name, kind, good in _CHECKS:
         ok = not isinstance(found.error, kind)
-        found.checks.append({"name": name, "ok": ok, "detail": good if ok else _why(found.error, body, key)})
+        detail = good if ok else _why(found.error, body, Merchant(omipay.m_number, key))
+        found.checks.append({"name": name, "ok": ok, "detail": detail})
         if not ok:
             break
     return found
 
 
-def _why(error: NotificationError | None, body: bytes, key: str) -> str:
+def _why(error: NotificationError | None, body: bytes, merchant: Merchant) -> str:
     if not isinstance(error, InvalidSignature):
         return plain(error)
     received = in_documented_case(json_object(body), Notification)
     texts = {name: str(received[name]).encode(errors="replace").decode() for name in ("timestamp", "nonce_str", "sign")}
-    merchant = Merchant(os.environ.get("OMIPAY_M_NUMBER", "").strip(), key)
     return explain({"m_number": merchant.m_number, **texts}, merchant, {})
