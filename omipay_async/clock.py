@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import math
 import time
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
-
-
-T = TypeVar("T")
 
 LAST_TURNS: Final = 200
 """How many turns of the event loop a question under way gets when the time of those who wait for its answer is over:
@@ -116,38 +111,6 @@ def retrieve(ended: asyncio.Future[Any]) -> None:
     """Retrieve the exception of a task that has ended: asyncio logs one that nobody has retrieved."""
     if not ended.cancelled():
         ended.exception()
-
-
-def left_undone(result: object) -> str | None:
-    """What an async function has returned that nobody has awaited, by its type; None if there is nothing of that kind.
-
-    ``async def handler(order): return save(order)`` has not saved anything if ``save`` is async, and neither has
-    ``asyncio.to_thread`` with an async function. aiohttp's requests are coroutines of a class of their own. Anything
-    else that can be awaited, such as a task, may be running already.
-    """
-    if not inspect.iscoroutine(result):
-        return type(result).__name__ if isinstance(result, Coroutine) else None
-    if inspect.getcoroutinestate(result) != inspect.CORO_CREATED:
-        return None
-    result.close()  # or Python warns about it, too
-    return "a coroutine"
-
-
-async def answer_of(called: Awaitable[T], who: str, failed: Callable[[str], Exception]) -> T:
-    """The answer of a method of the user's, which was ``called``.
-
-    Raises:
-        Exception: what the method raised; or what ``failed`` makes of a text, if the method is not async, or has
-            forgotten to await what it calls.
-    """
-    if not inspect.isawaitable(called):
-        message = f"{who} returned {type(called).__name__}, which cannot be awaited: its methods must be async"
-        raise failed(message)
-    answer = await called
-    if undone := left_undone(answer):
-        message = f"{who} returned {undone}, which nobody has awaited: is an await missing?"
-        raise failed(message)
-    return answer
 
 
 async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future[Any]]], seconds: float) -> None:

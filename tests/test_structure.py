@@ -27,7 +27,7 @@ ROWS = (
     "errors",
     "log",
     "clock events journal qr",
-    "new_orders",
+    "answers new_orders",
     "protocol",
     "transport",
     "calls",

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.clock import SystemClock, answer_of, retrieve, wait
+from omipay_async.answers import answer_of
+from omipay_async.clock import SystemClock, retrieve, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -28,8 +29,6 @@ from omipay_async.transport.failures import Failed, Failure, not_sent, session_c
 from .observer import field_of, log_call
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from omipay_async.clock import Clock
     from omipay_async.journal import Journal
 
@@ -51,7 +50,9 @@ class CallJournal:
     async def open(self, call: CallState) -> Failed | None:
         """Write down that a call is about to be sent. If a failure is returned, it must not be sent."""
         entry = self._entry_of(call)
-        opening = asyncio.create_task(_run(self._journal.opening, entry))
+        opening = asyncio.create_task(
+            answer_of(functools.partial(self._journal.opening, entry), "the journal", JournalError)
+        )
         opening.add_done_callback(retrieve)
         try:
             with CancelScope(self._clock, call.time_left(self._clock)) as call.scope:
@@ -111,7 +112,7 @@ class CallJournal:
         return task
 
     async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
-        closing = asyncio.create_task(_run(self._journal.closing, entry, after))
+        closing = asyncio.create_task(self._write_closing(entry, after))
         closing.add_done_callback(retrieve)
         try:
             await wait(self._clock, (closing,), CLOSING_S)
@@ -121,6 +122,11 @@ class CallJournal:
             text = f"the journal's entry {entry.id} stays open: it could not be closed as {entry.outcome}: {error}"
             outcome = None if entry.outcome is JournalOutcome.DONE else Outcome(str(entry.outcome))
             log_call(logging.ERROR, call.request, text, outcome=outcome, exc_info=error)
+
+    async def _write_closing(self, entry: JournalEntry, after: asyncio.Task[None] | None) -> None:
+        if after is not None:
+            await asyncio.wait((after,))  # an entry that is not opened yet could not be found
+        await answer_of(functools.partial(self._journal.closing, entry), "the journal", JournalError)
 
     def _entry_of(self, call: CallState) -> JournalEntry:
         request = call.request
@@ -138,15 +144,6 @@ class CallJournal:
             started_at=started,
             until=started + timedelta(seconds=call.timeout),
         )
-
-
-async def _run(
-    step: Callable[[JournalEntry], Awaitable[object]], entry: JournalEntry, after: asyncio.Task[None] | None = None
-) -> None:
-    if after is not None:
-        await asyncio.wait((after,))  # an entry that is not opened yet could not be found
-    # In a task of its own, because a journal may fail before there is anything to await.
-    await answer_of(step(entry), "the journal", JournalError)
 
 
 def _loop_is_running() -> bool:

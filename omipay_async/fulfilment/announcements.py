@@ -15,12 +15,13 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
+from omipay_async.answers import ask
 from omipay_async.clock import drain, retrieve
 from omipay_async.errors import JournalError, OmipayError
 from omipay_async.log import log_fields, logger
 from omipay_async.text import printable
 
-from .backends import ask, lease_of
+from .backends import lease_of
 from .notes import note_key
 
 if TYPE_CHECKING:

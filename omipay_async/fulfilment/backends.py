@@ -17,19 +17,16 @@ import unicodedata
 from collections import OrderedDict
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-from omipay_async.clock import SystemClock, answer_of, retrieve, wait
-from omipay_async.errors import BackendError, OmipayError
+from omipay_async.clock import SystemClock
 from omipay_async.protocol import options
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from omipay_async.clock import Clock
-
-T = TypeVar("T")
 
 DEFAULT_LEASE_S: Final = 30.0
 DEFAULT_KEEP: Final = timedelta(days=30)
@@ -186,37 +183,6 @@ def lease_of(backend: Backend) -> float:
     """How many seconds a claim holds; 30 seconds if the backend does not have this attribute."""
     lease: float | None = getattr(backend, "lease", None)
     return DEFAULT_LEASE_S if lease is None else lease
-
-
-async def ask(clock: Clock, request: Callable[[], Awaitable[T]], seconds: float, *, who: str = "the backend") -> T:
-    """Return what a backend answers to a request.
-
-    Raises:
-        BackendError: it did not answer within ``seconds``, or raised something that is not an ``OmipayError``.
-        OmipayError: what it raised.
-    """
-    asking = asyncio.create_task(_answer(request, who))
-    asking.add_done_callback(retrieve)
-    try:
-        await wait(clock, (asking,), seconds)
-    finally:
-        asking.cancel()
-    if not asking.done():
-        message = f"{who} did not answer in time"
-        raise BackendError(message)
-    if asking.cancelled():
-        message = f"{who} cancelled the request"
-        raise BackendError(message)
-    error = asking.exception()
-    if error is None or isinstance(error, OmipayError):
-        return asking.result()
-    message = f"{who} raised {type(error).__name__}"
-    raise BackendError(message) from error
-
-
-async def _answer(request: Callable[[], Awaitable[T]], who: str) -> T:
-    # Called in the task, because a backend may fail before there is anything to await.
-    return await answer_of(request(), who, BackendError)
 
 
 class MemoryBackend:

@@ -19,12 +19,13 @@ import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from omipay_async.answers import ask
 from omipay_async.clock import Deadline, wait
 from omipay_async.errors import BackendError
 from omipay_async.log import log_fields, logger
 from omipay_async.text import printable
 
-from .backends import Claim, ask, lease_of
+from .backends import Claim, lease_of
 
 if TYPE_CHECKING:
     import asyncio

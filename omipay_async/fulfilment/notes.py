@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
+from omipay_async.answers import ask
 from omipay_async.log import logger
 from omipay_async.models import Order
 from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.jsontext import json_object, json_text
 from omipay_async.text import bare
 
-from .backends import NoteKeeper, ask, lease_of
+from .backends import NoteKeeper, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -29,7 +29,8 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Final
 
-from omipay_async.clock import left_undone, retrieve, wait
+from omipay_async.answers import left_undone
+from omipay_async.clock import retrieve, wait
 from omipay_async.errors import BackendError, Outcome, SessionClosed
 
 from .backends import Claim

@@ -1,0 +1,77 @@
+"""Calls the methods of backends and journals, which users may write: what they answer, within a time limit. No I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, TypeVar
+
+from .clock import retrieve, wait
+from .errors import BackendError, OmipayError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .clock import Clock
+
+T = TypeVar("T")
+
+
+async def ask(clock: Clock, method: Callable[[], Awaitable[T]], seconds: float, *, who: str = "the backend") -> T:
+    """Call a method, and return its answer.
+
+    Raises:
+        BackendError: it did not answer within ``seconds``, or raised something that is not an ``OmipayError``.
+        OmipayError: what it raised.
+    """
+    asking = asyncio.create_task(answer_of(method, who, BackendError))
+    asking.add_done_callback(retrieve)
+    try:
+        await wait(clock, (asking,), seconds)
+    finally:
+        asking.cancel()
+    if not asking.done():
+        message = f"{who} did not answer in time"
+        raise BackendError(message)
+    if asking.cancelled():
+        message = f"{who} cancelled the request"
+        raise BackendError(message)
+    error = asking.exception()
+    if error is None or isinstance(error, OmipayError):
+        return asking.result()
+    message = f"{who} raised {type(error).__name__}"
+    raise BackendError(message) from error
+
+
+async def answer_of(method: Callable[[], Awaitable[T]], who: str, failed: Callable[[str], Exception]) -> T:
+    """Call a method, and return its answer. It is called in here, since it may fail before there is anything to await.
+
+    Raises:
+        Exception: what the method raised; or what ``failed`` makes of a text, if the method is not async, or has
+            forgotten to await what it calls.
+    """
+    called = method()
+    if not inspect.isawaitable(called):
+        message = f"{who} returned {type(called).__name__}, which cannot be awaited: its methods must be async"
+        raise failed(message)
+    answer = await called
+    if undone := left_undone(answer):
+        message = f"{who} returned {undone}, which nobody has awaited: is an await missing?"
+        raise failed(message)
+    return answer
+
+
+def left_undone(result: object) -> str | None:
+    """The type of a ``result`` that somebody has forgotten to await; None if it is anything else.
+
+    ``async def handler(order): return save(order)`` has not saved anything if ``save`` is async. The same is true of
+    ``asyncio.to_thread`` with an async function. The requests of aiohttp are coroutines of a class of their own.
+    Anything else that can be awaited, such as a task, may be running already.
+    """
+    if not inspect.iscoroutine(result):
+        return type(result).__name__ if isinstance(result, Coroutine) else None
+    if inspect.getcoroutinestate(result) != inspect.CORO_CREATED:
+        return None
+    result.close()  # or Python warns about it, too
+    return "a coroutine"
