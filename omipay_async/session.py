@@ -225,7 +225,6 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             ConfigurationError: something is under way in another event loop, or no loop of asyncio is running here.
                 Nothing was closed: close it there.
         """
-        self._life.prepare_to_close()
         self._life.close()
         self._executor.close()
         self._polling.close()

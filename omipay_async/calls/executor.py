@@ -309,7 +309,7 @@ class CallExecutor:
 
         A KeyboardInterrupt may have ended a call just before it was forgotten: it never leaves.
         """
-        if self._calls and self.life.is_here():
+        if self._calls:
             self._all_ended = self._all_ended or asyncio.get_running_loop().create_future()
             last = max(call.deadline for call in self._calls) + CLOSING_S
             await wait(self.clock, (self._all_ended,), last - self.clock.monotonic())

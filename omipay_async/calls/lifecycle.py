@@ -97,24 +97,16 @@ class Lifecycle:
         self.ensure_usable(closed)
         return self._usage
 
-    def is_here(self) -> bool:
-        """Whether the session is used in the event loop that is running now."""
-        return self._loop is asyncio.get_running_loop()
-
-    def prepare_to_close(self) -> None:
-        """Prepare for closing it in the event loop that is running, also if it was last used in another one.
+    def close(self) -> None:
+        """Let nothing new begin from now on, in the event loop that is running, also if it was last used in another.
 
         Raises:
-            ConfigurationError: something is under way in another event loop. Only there it can be ended, or waited for.
-                Or no event loop of asyncio is running.
+            ConfigurationError: something is under way in another event loop: it can be ended, or waited for, only
+                there. Or no event loop of asyncio is running. The session stays open.
         """
         here = _running_loop()
-        if self._loop is None or self._loop is here:
-            return
-        self._ensure_unused(self._loop)
-        with contextlib.suppress(ConfigurationError):  # that only keeps the session from being used here
-            self._leave_loop()
-
-    def close(self) -> None:
-        """Let nothing new begin from now on."""
+        if self._loop is not None and self._loop is not here:
+            self._ensure_unused(self._loop)
+            with contextlib.suppress(ConfigurationError):  # that only keeps the session from being used here
+                self._leave_loop()
         self.closed = True

@@ -39,7 +39,7 @@ def test_nothing_begins_in_a_session_that_is_closed(life: Lifecycle) -> None:
     """With or without an event loop."""
     asyncio.run(use(life))
     assert not life.closed
-    life.close()
+    asyncio.run(close(life))
     assert life.closed
     with pytest.raises(SessionClosed):
         life.ensure_open()
@@ -82,15 +82,17 @@ def test_a_session_in_use_cannot_be_closed_in_another_loop(life: Lifecycle) -> N
     with asyncio.Runner() as first, asyncio.Runner() as second:
         usage = first.run(enter(life))
         with pytest.raises(ConfigurationError, match="another event loop"):
-            second.run(prepare_to_close(life))
-        first.run(prepare_to_close(life))
+            second.run(close(life))
+        assert not life.closed
+        first.run(close(life))
         usage.__exit__(None, None, None)
-        second.run(prepare_to_close(life))
+        second.run(close(life))
+    assert life.closed
 
 
-async def prepare_to_close(life: Lifecycle) -> None:
-    """Ask whether it can be closed in the event loop that runs this."""
-    life.prepare_to_close()
+async def close(life: Lifecycle) -> None:
+    """Close it in the event loop that runs this."""
+    life.close()
 
 
 async def enter(life: Lifecycle) -> Usage:
@@ -112,19 +114,6 @@ def test_a_move_that_is_refused_changes_nothing() -> None:
         with pytest.raises(ConfigurationError, match="transport"):
             second.run(use(life))
         first.run(use(life))
-
-
-async def test_it_recognises_its_own_loop(life: Lifecycle) -> None:
-    """Code that waits for operations must wait in the loop in which they are under way."""
-    assert not life.is_here()
-    await use(life)
-    assert life.is_here()
-    assert not await asyncio.to_thread(lambda: asyncio.run(is_here(life)))
-
-
-async def is_here(life: Lifecycle) -> bool:
-    """Whether the session is used in this loop, called in another one."""
-    return life.is_here()
 
 
 async def never(_: object) -> None:

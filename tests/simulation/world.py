@@ -106,7 +106,7 @@ class World:
         """Keep the session of a killed process from warning that it was not closed."""
         shop = self.shops.get(process.name)
         if shop is not None and shop.process is process:
-            shop.omipay._life.close()
+            shop.omipay._life.closed = True
 
     # -- the course of the world ------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class World:
         """Close everything, whatever state it is in."""
         self.is_over = True
         for shop in self.shops.values():
-            shop.omipay._life.close()
+            shop.omipay._life.closed = True
         for _ in range(200):
             tasks = asyncio.all_tasks(self.loop)
             if not tasks:

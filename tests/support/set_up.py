@@ -19,5 +19,5 @@ ENVIRONMENT = {
 def made(**options: Any) -> AsyncOmipay:
     """A session that is made and never used."""
     omipay = AsyncOmipay(**({"m_number": "000034", "secret_key": KEY} | options))
-    omipay._life.close()  # never opened: nothing to close
+    omipay._life.closed = True  # never opened: nothing to close
     return omipay
