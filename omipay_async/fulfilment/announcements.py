@@ -128,12 +128,12 @@ class Announcements:
 
     async def drain(self, timeout: float) -> None:
         """Wait until other processes have been notified, ``timeout`` seconds at most."""
-        here = asyncio.get_running_loop()
+        await drain(self._clock, self._unfinished, timeout)
 
-        def unfinished() -> list[asyncio.Task[None]]:
-            return [task for task in self._background.values() if task.get_loop() is here and not task.done()]
-
-        await drain(self._clock, unfinished, timeout)
+    def _unfinished(self) -> list[asyncio.Task[None]]:
+        unfinished = [task for task in self._background.values() if not task.done()]
+        assert all(task.get_loop() is asyncio.get_running_loop() for task in unfinished)
+        return unfinished
 
 
 @contextlib.contextmanager

@@ -49,7 +49,6 @@ class Network:
         self._context: ssl.SSLContext | None = None
         self.connections: set[Connection] = set()
         """Those that are open."""
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def context_for(self, address: httpx.URL) -> ssl.SSLContext | None:
         """The TLS context for the server of ``address``; None if it is plain HTTP.
@@ -103,13 +102,12 @@ class Network:
         Raises:
             httpx.ConnectError: there is no such name, nothing listens there, or the certificate is not trusted.
         """
-        self._loop = loop = asyncio.get_running_loop()
         context = self.context_for(url)
         host = url.raw_host.decode("ascii")
         try:
             sock = await open_socket(host, url.port or (80 if context is None else 443))
             connection = Connection(sock, base_url, self.connections.discard, tls=context is not None)
-            await loop.create_connection(lambda: connection, sock=sock)
+            await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
             if context is not None:
                 await connection.start_tls(context, host)
         except (OSError, ValueError) as error:  # a ValueError is raised for a wrong name
@@ -120,9 +118,6 @@ class Network:
 
     async def aclose(self) -> None:
         """Close every connection over which no request is under way, and return when their sockets are closed."""
-        if self._loop is not asyncio.get_running_loop():
-            self.abandon()
-            return
         unused = [connection for connection in self.connections if not connection.is_busy]
         for connection in unused:
             connection.abort()

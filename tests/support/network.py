@@ -174,7 +174,6 @@ class Network(httpcore.AsyncNetworkBackend):
 
         class OwnNetwork(own.Network):
             async def connect(self, base_url: str, url: httpx.URL) -> Connection:
-                self._loop = asyncio.get_running_loop()
                 stream = await network.open_stream()
                 connection = Connection(cast("socket.socket", stream), base_url, self.connections.discard, tls=False)
                 stream.protocol = connection
