@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    T = TypeVar("T", bound=Hashable)
-else:
-    T = TypeVar("T")
+T = TypeVar("T", bound="Hashable")
 
 _WIDTH: Final = 0.125  # a power of two: then no time is rounded into another bucket than its own
 _FEW: Final = 64

@@ -217,10 +217,7 @@ _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+', re.DOTAL
 _BACKSLASHES: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 _LIKE_A_NUMBER: Final = re.compile(r"[+-]?(?:\.?[0-9]|nan|inf).*", re.IGNORECASE)
-_WORDS: Final = {
-    **{word: word for word in ("true", "false", "null")},
-    **dict.fromkeys(("none", "undefined"), "null"),
-}
+_WORDS: Final = {"true": "true", "false": "false", "null": "null", "none": "null", "undefined": "null"}
 """The words of JSON, in any case, and those of other languages for null."""
 
 
