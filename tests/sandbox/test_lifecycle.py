@@ -10,7 +10,6 @@ import pytest
 from omipay_async.codes import OrderStatus, RefundStatus
 from omipay_async.sandbox import ORDER_LIFE, PAYMENT_CODES, REFUND_LIFE, IllegalMove, PaymentCode, Sandbox
 from omipay_async.sandbox.lifecycle import path
-from omipay_async.testing import assert_reconciled
 
 if TYPE_CHECKING:
     from omipay_async.testing import ManualClock
@@ -71,12 +70,12 @@ def test_impossible_ways(start: str, goal: str | None) -> None:
 @pytest.mark.parametrize("code", PaymentCode)
 async def test_payment_codes(raw: RawClient, sandbox: Sandbox, code: PaymentCode) -> None:
     """Each payment code has the answer, and leaves the order, that its row in the table says."""
-    card = PAYMENT_CODES[code]
+    row = PAYMENT_CODES[code]
     reply = await raw.ask("MakeScanOrder", qrcode=code)
-    assert reply.get("error_code") == card.answer
-    assert [order.status for order in sandbox.ledger.orders.values()] == ([card.status] if card.status else [])
-    assert ("order_no" in reply) is (card.answer in {None, "USERPAYING"})
-    assert sandbox.ledger.calls[-1].acted is (card.status is not None)
+    assert reply.get("error_code") == row.answer
+    assert [order.status for order in sandbox.ledger.orders.values()] == ([row.status] if row.status else [])
+    assert ("order_no" in reply) is (row.answer in {None, "USERPAYING"})
+    assert sandbox.ledger.calls[-1].acted is (row.status is not None)
 
 
 @pytest.mark.parametrize(("code", "end"), [("PAID_AFTER_QUERIES", "PAID"), ("DECLINED_AFTER_QUERIES", "FAILED")])
@@ -230,43 +229,3 @@ async def test_the_merchants_own_number_in_place_of_the_gateways_is_named(raw: R
         await sandbox.advance_refund("R-1")
     with pytest.raises(KeyError, match="there is no refund RF0'"):
         await sandbox.advance_refund("RF0")
-
-
-# -- the books of both sides ----------------------------------------------------------------------------------------
-
-
-async def test_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
-    """Each paid order is in the list of paid or of unknown orders, and each other order is in neither."""
-    for number, code in (("known", PaymentCode.PAID), ("lost", PaymentCode.PAID), ("waits", PaymentCode.NEVER_PAYS)):
-        await raw.ask("MakeScanOrder", out_order_no=number, qrcode=code)
-    assert_reconciled(sandbox, paid=["known"], unknown=iter(["lost", "waits"]))
-    assert_reconciled(sandbox, paid=["known", "lost"])
-
-
-@pytest.mark.parametrize(
-    ("paid", "failure"),
-    [
-        (["S-1"], "paid at the gateway, but not recorded by your program: S-2"),
-        ([], "paid at the gateway, but not recorded by your program: S-1, S-2"),
-        (["S-1", "S-2", "S-3"], "recorded as paid by your program, but not paid at the gateway: S-3"),
-    ],
-)
-async def test_books_that_disagree(raw: RawClient, sandbox: Sandbox, paid: list[str], failure: str) -> None:
-    """A payment that only one side knows of fails the user's test, which names the orders."""
-    for number in ("S-1", "S-2"):
-        await raw.scanned(out_order_no=number)
-    await raw.ask("MakeQROrder", out_order_no="S-3")
-    with pytest.raises(AssertionError) as caught:
-        assert_reconciled(sandbox, paid=paid)
-    assert str(caught.value) == failure
-
-
-async def test_money_that_moved_twice_is_never_reconciled(raw: RawClient, sandbox: Sandbox) -> None:
-    """A sale charged twice and a refund paid twice are both named, also if the program knows of them."""
-    sandbox.gateway.repeat_finds_order = False
-    for _ in range(2):
-        number = await raw.scanned(out_order_no="S-1")
-        await raw.ask("Refund", order_no=number, out_refund_no="R-1")
-    with pytest.raises(AssertionError) as caught:
-        assert_reconciled(sandbox, paid=["S-1"], unknown=["S-1"])
-    assert str(caught.value) == "charged twice: S-1; refunded twice: R-1"
