@@ -24,6 +24,7 @@ from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.models import Order
 from omipay_async.redis import RedisBackend, backend as backend_module
 from tests.support.redis_server import RedisServer, free_port
+from tests.support.waiting import until, wake_until_received
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -281,20 +282,6 @@ async def test_a_redis_that_hangs_is_a_backend_error(fragile: RedisServer, monke
 # -- listening ------------------------------------------------------------------------------------------------------
 
 
-async def logged(caplog: pytest.LogCaptureFixture) -> None:
-    async with asyncio.timeout(60):
-        while not caplog.records:  # logging has no event
-            await asyncio.sleep(0.01)
-
-
-async def wake_until_heard(backend: RedisBackend, woken: asyncio.Queue[str]) -> None:
-    async with asyncio.timeout(60):
-        while woken.empty():
-            with contextlib.suppress(BackendError):
-                await backend.wake(KEY)
-            await asyncio.sleep(0.01)
-
-
 async def test_a_listener_goes_on_after_a_restart_and_logs_one_warning(
     fragile: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,15 +289,15 @@ async def test_a_listener_goes_on_after_a_restart_and_logs_one_warning(
     monkeypatch.setattr(backend_module, "_LONGEST_PAUSE_S", 0.05)
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with RedisBackend(fragile.url) as backend, backend.listen(woken.put_nowait):
-        await wake_until_heard(backend, woken)
+        await wake_until_received(backend, KEY, woken)
         fragile.kill()
-        await logged(caplog)
+        await until(lambda: caplog.records)
         await asyncio.sleep(0.2)
         assert len(caplog.records) == 1
         fragile.start()
         while not woken.empty():
             woken.get_nowait()
-        await wake_until_heard(backend, woken)
+        await wake_until_received(backend, KEY, woken)
     assert [(record.levelno, record.name) for record in caplog.records] == [(logging.WARNING, "omipay_async")]
 
 
@@ -359,9 +346,9 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
         await asyncio.sleep(0.5)
         assert not caplog.records
         fragile.freeze()
-        await logged(caplog)
+        await until(lambda: caplog.records)
         fragile.thaw()
-        await wake_until_heard(backend, woken)
+        await wake_until_received(backend, KEY, woken)
 
 
 async def test_a_callback_that_raises_does_not_end_the_listener(

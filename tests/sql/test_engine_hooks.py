@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 from omipay_async.errors import BackendError, JournalError
 from omipay_async.sql import Books
 from tests.support.entries import entry, sold
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,8 +75,7 @@ async def test_a_worker_goes_on_after_what_an_engine_of_the_user_raised(
         tokens.clear()
         working = asyncio.create_task(books.run(omipay, handler, every=0.01))
         async with asyncio.timeout(60):
-            while "NoTokenError" not in caplog.text:  # logging has no event to wait for
-                await asyncio.sleep(0.01)
+            await until(lambda: "NoTokenError" in caplog.text)
             tokens.append("token")
             await done.wait()
         working.cancel()

@@ -25,6 +25,7 @@ from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books, engines, tasks
 from tests.support.entries import DONE, UNKNOWN, entry, execute, held_connection
 from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
+from tests.support.waiting import until_idle
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -263,9 +264,7 @@ async def test_questions_do_not_pile_up_while_a_handler_hangs_on_a_connection_th
         for _ in range(3):
             with pytest.raises(JournalError, match=r"within|TimeoutError"):
                 await books.unresolved()
-        async with asyncio.timeout(60):
-            while books._database.tasks.under_way:
-                await asyncio.sleep(0.01)
+        await until_idle(books)
     await engine.dispose()
 
 

@@ -14,6 +14,7 @@ from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, tasks
 from tests.support.entries import M, held_connection, order
+from tests.support.waiting import until_idle
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from omipay_async.models import Order
 
 KEY = f"{M}:TR1"
+
+
+async def check_connections_returned(books: Books) -> None:
+    """Each connection is in its pool once nothing uses it any more."""
+    await until_idle(books)
+    pool: Any = books._database._engine.pool
+    assert pool.checkedout() == 0
+
+
+def check_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither SQLAlchemy nor asyncio has logged anything, such as an exception that nobody retrieved."""
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
 
 
 async def test_a_cancelled_caller_does_not_wait_for_the_database(sqlite: Books, sqlite_url: str) -> None:
@@ -54,13 +68,8 @@ async def test_no_connection_is_lost_at_whatever_moment_a_caller_is_cancelled(
         await asyncio.sleep(number / 4000)
         asking.cancel()
         await asyncio.wait([asking])
-    async with asyncio.timeout(60):
-        while books._database.tasks.under_way:
-            await asyncio.wait(books._database.tasks.under_way)
-    pool: Any = books._database._engine.pool
-    assert pool.checkedout() == 0
-    gc.collect()
-    assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
+    await check_connections_returned(books)
+    check_not_logged(caplog)
 
 
 async def test_a_connection_is_closed_only_after_the_statement_of_a_cancelled_caller(
@@ -80,11 +89,8 @@ async def test_a_connection_is_closed_only_after_the_statement_of_a_cancelled_ca
             await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait([asking])
-    async with asyncio.timeout(60):
-        while books._database.tasks.under_way:
-            await asyncio.wait(books._database.tasks.under_way)
-    gc.collect()
-    assert [record.getMessage() for record in caplog.records if record.name.startswith(("sqlalchemy", "asyncio"))] == []
+    await until_idle(books)
+    check_not_logged(caplog)
 
 
 async def test_a_connection_stays_open_while_a_statement_uses_it_whose_caller_has_left(sqlite: Books) -> None:
@@ -122,7 +128,7 @@ async def test_on_sqlite_nothing_is_written_after_the_caller_got_an_error(
                 await sqlite.claim(KEY, "me")
             await connection.commit()
         monkeypatch.setattr(tasks, "ANSWER_S", 60.0)
-        await asyncio.gather(*sqlite._database.tasks.under_way, return_exceptions=True)
+        await until_idle(sqlite)
         assert await other.claim(KEY, "you") is Claim.MINE
 
 
@@ -144,7 +150,4 @@ async def test_a_caller_that_is_cancelled_before_its_transaction_has_begun_leave
         assert sqlite._database.tasks.under_way
         await connection.commit()
     assert await guard.run(order(), sqlite.transactional(ship), wait_timeout=5) is True
-    while sqlite._database.tasks.under_way:
-        await asyncio.wait(sqlite._database.tasks.under_way)
-    pool: Any = sqlite._database._engine.pool
-    assert pool.checkedout() == 0
+    await check_connections_returned(sqlite)

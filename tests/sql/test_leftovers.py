@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.entries import DONE, M, entry, order, sold
 from tests.support.shop_effects import create_outbox, ship
+from tests.support.waiting import until_idle
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 
 async def check_nothing_left(books: Books) -> None:
     """Every question has ended, and nothing is remembered of it."""
+    await until_idle(books)
     database = books._database
-    async with asyncio.timeout(60):
-        while database.tasks.under_way:
-            await asyncio.sleep(0.01)
     assert database.tasks._abandoned == database.tasks._connecting == set()
     assert database.held._using == {}
     assert books._effects._locked == set()

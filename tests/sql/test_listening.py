@@ -15,6 +15,7 @@ from omipay_async.errors import BackendError
 from omipay_async.sql import Books, listening
 from tests.support.entries import execute
 from tests.support.untyped import untyped
+from tests.support.waiting import until, wake_until_received
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -33,20 +34,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 async def received(woken: asyncio.Queue[str]) -> str:
     async with asyncio.timeout(60):
         return await woken.get()
-
-
-async def logged(caplog: pytest.LogCaptureFixture) -> None:
-    async with asyncio.timeout(60):
-        while not caplog.records:  # logging has no event to wait for
-            await asyncio.sleep(0.01)
-
-
-async def wake_until_received(books: Books, woken: asyncio.Queue[str]) -> None:
-    async with asyncio.timeout(60):
-        while woken.empty():
-            with contextlib.suppress(BackendError):
-                await books.wake(KEY)
-            await asyncio.sleep(0.02)
 
 
 async def test_a_wake_up_reaches_every_listener_unchanged(books: Books, other: Books) -> None:
@@ -109,15 +96,15 @@ async def test_a_listener_goes_on_after_a_restart(fragile: PostgresServer, caplo
     """There is one warning, and then wake-ups are received again."""
     woken = asyncio.Queue[str]()
     async with Books(fragile.database()) as books, books.listen(woken.put_nowait):
-        await wake_until_received(books, woken)
+        await wake_until_received(books, KEY, woken)
         fragile.stop()
-        await logged(caplog)
+        await until(lambda: caplog.records)
         await asyncio.sleep(0.2)
         assert [(record.levelno, record.name) for record in caplog.records] == [(logging.WARNING, "omipay_async")]
         fragile.start()
         while not woken.empty():
             woken.get_nowait()
-        await wake_until_received(books, woken)
+        await wake_until_received(books, KEY, woken)
     assert len(caplog.records) == 1
 
 
@@ -135,10 +122,10 @@ async def test_a_listener_replaces_a_dead_connection_and_keeps_a_silent_one(
         monkeypatch.setattr(tasks, "ANSWER_S", 0.3)
         await asyncio.sleep(0.1)  # the next statement has this limit
         fragile.freeze()
-        await logged(caplog)
+        await until(lambda: caplog.records)
         fragile.thaw()
         monkeypatch.setattr(tasks, "ANSWER_S", 60.0)
-        await wake_until_received(books, woken)
+        await wake_until_received(books, KEY, woken)
 
 
 class LostConnection:
@@ -190,7 +177,7 @@ async def test_a_listener_goes_on_whatever_happened(
     monkeypatch.setattr(books._listening, name, fail_once)
     woken = asyncio.Queue[str]()
     async with books.listen(woken.put_nowait):
-        await wake_until_received(books, woken)
+        await wake_until_received(books, KEY, woken)
     assert [record.message for record in caplog.records] == [
         "wake-ups from other processes are missed: a request to the database failed: RuntimeError"
     ]

@@ -10,6 +10,7 @@ import pytest
 from omipay_async.errors import JournalError, SessionClosed
 from omipay_async.sql import Books, SweepReport, sweeping
 from tests.support.entries import execute, sold
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay, Order
@@ -37,9 +38,7 @@ class Slow:
 
     async def all_began(self, count: int) -> None:
         """Return when it was called for so many orders."""
-        async with asyncio.timeout(60):
-            while len(self.began) < count:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.began) >= count)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from omipay_async.errors import BackendError, ConfigurationError, SessionClosed
 from omipay_async.sql import Books, SweepReport, sweeping
 from tests.support.entries import DONE, entry, make_due, sold
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ async def test_run_sweeps_until_it_is_cancelled(
     running = asyncio.create_task(books.run(omipay, handler, every=0.02))
     (number,) = await sold(omipay, books)
     await sandbox.customer.pays(number)
-    await until(lambda: fulfilled, books)
+    await make_due_until(lambda: fulfilled, books)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -62,9 +63,7 @@ async def test_run_goes_on_after_a_failure_of_the_database_and_ends_with_its_ses
     """The failure is logged, and the next sweep tries again; a closed session ends it."""
     async with Books(sqlite_url) as books, sandbox.session(backend=books) as omipay:
         running = asyncio.create_task(books.run(omipay, handler, every=0.01))
-        async with asyncio.timeout(60):
-            while "create_tables" not in caplog.text:  # logging has no event to wait for
-                await asyncio.sleep(0.01)
+        await until(lambda: "create_tables" in caplog.text)
         assert {record.levelno for record in caplog.records} == {logging.WARNING}
         await books.create_tables()
         await sold(omipay, books)
@@ -142,7 +141,7 @@ def asked_about(sandbox: Sandbox, number: str) -> int:
     return sum(call.endpoint == "QueryOrder" and call.fields["order_no"] == number for call in sandbox.ledger.calls)
 
 
-async def until(condition: Callable[[], object], books: Books) -> None:
+async def make_due_until(condition: Callable[[], object], books: Books) -> None:
     """Let every order be due, again and again, until ``condition()`` holds."""
     async with asyncio.timeout(60):
         while not condition():
@@ -165,10 +164,12 @@ async def test_a_handler_that_hangs_does_not_delay_other_orders(
         (stuck,) = await paid(sandbox, omipay, books)
         hanging.hangs_for.add(stuck)
         running = asyncio.create_task(books.run(omipay, hanging, every=0.01))
-        await until(lambda: hanging.began, books)
+        await make_due_until(lambda: hanging.began, books)
         others = await paid(sandbox, omipay, books, 3)
-        await until(lambda: len(fulfilled) == 3, books)
-        await until(lambda: any(stuck in line and "does a handler hang" in line for line in caplog.messages), books)
+        await make_due_until(lambda: len(fulfilled) == 3, books)
+        await make_due_until(
+            lambda: any(stuck in line and "does a handler hang" in line for line in caplog.messages), books
+        )
         assert asked_about(sandbox, stuck) == 1
         assert sorted(fulfilled) == sorted(others)
         assert hanging.began.count(stuck) == 1
@@ -199,8 +200,8 @@ async def test_handlers_that_hang_one_after_another_do_not_end_the_work(
     made: list[str] = []
     while len(made) <= 10:
         made.extend(await paid(sandbox, omipay, books))
-        await until(lambda: len(began) == len(made), books)
-    await until(lambda: fulfilled == began[10:], books)
+        await make_due_until(lambda: len(began) == len(made), books)
+    await make_due_until(lambda: fulfilled == began[10:], books)
     running.cancel()
     await asyncio.wait((running,))
 
@@ -233,13 +234,13 @@ async def test_a_worker_whose_handlers_all_hang_does_not_grow(
     with monkeypatch.context() as patch:
         patch.setattr(sweeping, "_WORKERS", 1)
         running = asyncio.create_task(books.run(omipay, handle, every=0.01))
-        await until(lambda: warnings() > 0, books)
+        await make_due_until(lambda: warnings() > 0, books)
         (third,) = await paid(sandbox, omipay, books)
         before = warnings()
-        await until(lambda: warnings() > before + 1, books)
+        await make_due_until(lambda: warnings() > before + 1, books)
         assert fulfilled == []
         go.set()
-        await until(lambda: third in fulfilled, books)
+        await make_due_until(lambda: third in fulfilled, books)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -19,6 +19,8 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.waiting import until
+
 from .behaviours import HEALTHY, Acts, Behaviour, Ends, Gap, Reads, Swaps, message
 
 if TYPE_CHECKING:
@@ -369,12 +371,3 @@ async def settled(gateway: Gateway) -> None:
     """Return once every connection is closed, and the client could notice."""
     await until(lambda: gateway.open_connections == 0, "every connection to be closed")
     await asyncio.sleep(0.002)
-
-
-async def until(condition: Callable[[], bool], what: str = "the condition") -> None:
-    """Return once ``condition()`` holds: a test waits for what happens, not for time to pass."""
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError(f"waited in vain for {what}")

@@ -15,10 +15,11 @@ import pytest
 
 from omipay_async import NotSent, Outcome, RetryPolicy
 from omipay_async.testing import ManualClock
+from tests.support.waiting import until
 
 from .behaviours import ACCEPT_HANG, CLOSES_AFTER_REPLY, HEALTHY, SILENCE, Behaviour
 from .client import CANCELS, Transport, any_moment, cancel_task, named, open_session, query, scan
-from .server import Gateway, always, settled, until, url_of
+from .server import Gateway, always, settled, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

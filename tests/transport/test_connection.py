@@ -15,9 +15,9 @@ import pytest
 from omipay_async.transport.exchange import Exchange
 from omipay_async.transport.network import Network
 from tests.support.untyped import untyped
+from tests.support.waiting import until
 
 from .client import open_session, query
-from .server import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

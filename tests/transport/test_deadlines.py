@@ -10,11 +10,12 @@ import pytest
 
 from omipay_async import InvalidReply, NotSent, Outcome, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.testing import ManualClock
+from tests.support.waiting import until
 
 from . import behaviours
 from .behaviours import ACCEPT_CLOSE, ACT_CLOSE, SILENCE, Behaviour
 from .client import HASTY, ShiftedClock, Transport, named, open_session, passing, query, scan
-from .server import Gateway, always, black_hole, refusing_port, until, url_of
+from .server import Gateway, always, black_hole, refusing_port, url_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

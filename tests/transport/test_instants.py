@@ -14,10 +14,11 @@ import pytest
 from omipay_async import NotSent, Outcome
 from omipay_async.testing import ManualClock
 from omipay_async.transport.network import Network
+from tests.support.waiting import until
 
 from .behaviours import Behaviour, message
 from .client import Transport, open_session, query, refund, scan
-from .server import Gateway, always, settled, until
+from .server import Gateway, always, settled
 from .server_thread import gateway_in_thread
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ from omipay_async.protocol.context import RequestContext
 from omipay_async.testing import ManualClock
 from omipay_async.transport.attempt import Attempt
 from tests.support.untyped import untyped
+from tests.support.waiting import until
 
 from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE, SYSTEM_ERROR
 from .client import Transport, named, open_session, query, refund, scan
-from .server import Gateway, always, settled, until
+from .server import Gateway, always, settled
 from .server_thread import gateway_in_thread
 
 if TYPE_CHECKING:

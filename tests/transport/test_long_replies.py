@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async import OutcomeUnknown, RetryPolicy, ScanOrder
+from tests.support.waiting import until
 
 from .behaviours import message
 from .client import open_session, scan
-from .server import until, url_of
+from .server import url_of
 
 if TYPE_CHECKING:
     import ssl

@@ -17,11 +17,12 @@ from omipay_async.protocol.reply import LARGEST_REPLY
 from omipay_async.transport import network
 from omipay_async.transport.connection import Connection
 from omipay_async.transport.network import Address, Network, open_socket
+from tests.support.waiting import until
 
 from . import behaviours
 from .behaviours import ACT_CLOSE, HEALTHY, SILENCE, SURPLUS, Behaviour, Gap, message
 from .client import open_session, query, scan
-from .server import Gateway, always, black_hole, in_turn, refusing_port, settled, until, url_of
+from .server import Gateway, always, black_hole, in_turn, refusing_port, settled, url_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -27,10 +27,11 @@ from omipay_async.transport.network import Network
 from omipay_async.transport.patches import WatchedTransport, httpcore_is_patched, transport_is_patched
 from omipay_async.transport.session_client import SessionClient
 from tests.support.untyped import untyped
+from tests.support.waiting import until
 
 from .behaviours import Behaviour, message
 from .client import open_session, query, scan
-from .server import always, refusing_port, until, url_of
+from .server import always, refusing_port, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import until
+
 from .client import open_session, query, scan
-from .server import until
 
 if TYPE_CHECKING:
     from omipay_async import Event

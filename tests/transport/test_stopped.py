@@ -13,9 +13,10 @@ import pytest
 
 from omipay_async import AsyncOmipay, NotSent, Outcome
 from omipay_async.testing import ManualClock
+from tests.support.waiting import until
 
 from .client import Transport, open_session, query, scan
-from .server import M_NUMBER, SECRET_KEY, settled, until
+from .server import M_NUMBER, SECRET_KEY, settled
 from .server_thread import gateway_in_thread
 
 if TYPE_CHECKING:
