@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from omipay_async.errors import BackendError, JournalError
 from omipay_async.sql import Books
-from tests.support.entries import entry, sold
+from tests.support.entries import engine_url, entry, sold
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ class NoTokenError(Exception):
 async def unlocked(url: str) -> AsyncIterator[tuple[Books, list[str]]]:
     """Books on an engine that cannot connect while the list is empty. It keeps no connection."""
     tokens = ["token"]
-    engine = create_async_engine(
-        url.replace("://", "+aiosqlite://" if "sqlite" in url else "+asyncpg://"), poolclass=NullPool
-    )
+    engine = create_async_engine(engine_url(url), poolclass=NullPool)
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def fetch_token(*_: object) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from omipay_async.errors import BackendError
 from omipay_async.sql import Books
-from tests.support.entries import entry, execute
+from tests.support.entries import engine_url, entry, execute
 from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ async def test_an_engine_that_autocommits_does_not_split_a_transaction(
     url: str, make: Callable[[str], AsyncEngine]
 ) -> None:
     """What a handler wrote and the record that it succeeded are committed together, or rolled back together."""
-    engine = make(url.replace("://", "+aiosqlite://" if "sqlite" in url else "+asyncpg://"))
+    engine = make(engine_url(url))
     async with Books(engine) as books, Books(url) as other:
         await check(books, other)
     await engine.dispose()
@@ -124,7 +124,7 @@ async def test_an_engine_that_autocommits_does_not_split_a_transaction(
 async def test_the_autocommit_of_python_3_12_is_no_matter(sqlite_url: str, factory: type[sqlite3.Connection]) -> None:
     """What the driver does not commit when it is asked to, the books commit."""
     arguments = {"factory": factory, "isolation_level": None}
-    engine = create_async_engine(sqlite_url.replace("://", "+aiosqlite://"), connect_args=arguments)
+    engine = create_async_engine(engine_url(sqlite_url), connect_args=arguments)
     async with Books(engine) as books, Books(sqlite_url) as other:
         await check(books, other)
     await engine.dispose()

@@ -23,7 +23,7 @@ import omipay_async.sql
 from omipay_async.errors import BackendError, ConfigurationError, JournalError
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books, engines, tasks
-from tests.support.entries import DONE, UNKNOWN, entry, execute, held_connection
+from tests.support.entries import DONE, UNKNOWN, engine_url, entry, execute, held_connection
 from tests.support.shop_effects import create_outbox, effects, run, ship, ship_and_fail
 from tests.support.waiting import until_idle
 
@@ -184,7 +184,7 @@ def begin_by_event(engine: Any) -> None:
 @pytest.mark.parametrize("prepare", [lambda _: None, begin_by_event], ids=["plain", "own BEGIN"])
 async def test_an_engine_of_the_user_works_and_is_not_closed(url: str, options: dict[str, Any], prepare: Any) -> None:
     """That holds for each isolation level, and with events that begin transactions."""
-    engine = create_async_engine(url.replace("://", "+aiosqlite://" if "sqlite" in url else "+asyncpg://"), **options)
+    engine = create_async_engine(engine_url(url), **options)
     if "sqlite" in url:
         prepare(engine)
     async with Books(engine) as books:
@@ -208,9 +208,7 @@ async def test_an_engine_of_the_user_works_and_is_not_closed(url: str, options: 
 
 async def test_a_pool_of_one_connection_is_enough(url: str) -> None:
     """What listens does not keep the connection that everything else needs, and closes its own in the end."""
-    engine = create_async_engine(
-        url.replace("://", "+aiosqlite://" if "sqlite" in url else "+asyncpg://"), pool_size=1, max_overflow=0
-    )
+    engine = create_async_engine(engine_url(url), pool_size=1, max_overflow=0)
     async with Books(engine) as books:
         await books.create_tables()
         await create_outbox(books)

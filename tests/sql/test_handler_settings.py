@@ -12,7 +12,7 @@ from omipay_async.clock import SystemClock
 from omipay_async.fulfilment.backends import MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books
-from tests.support.entries import M, execute
+from tests.support.entries import M, engine_url, execute
 from tests.support.shop_effects import ORDER, create_outbox, effects
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("setting", ["LOCAL search_path TO tenant", "LOCAL ROLE pg_read_all_data"])
 async def test_a_handler_may_set_the_schema_and_the_role_of_its_transaction(postgres_url: str, setting: str) -> None:
     """Its success is recorded beside its order, and not in a table of the same name that a tenant has."""
-    engine = create_async_engine(postgres_url.replace("://", "+asyncpg://"), pool_size=1, max_overflow=0)
+    engine = create_async_engine(engine_url(postgres_url), pool_size=1, max_overflow=0)
     async with Books(engine) as books:
         await books.create_tables()
         await create_outbox(books)

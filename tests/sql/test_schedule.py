@@ -15,6 +15,7 @@ from omipay_async.fulfilment.backends import Claim
 from omipay_async.sql import Books
 from omipay_async.sql.database import Database
 from omipay_async.sql.due_orders import next_attempt, next_question
+from tests.support.entries import engine_url
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay, Order
@@ -43,8 +44,8 @@ def test_after_a_failure_an_order_is_asked_about_within_a_minute(age: float, due
 
 async def test_a_day_has_24_hours_whatever_the_time_zone_of_the_database_is(postgres_url: str) -> None:
     """PostgreSQL's own days have 23 or 25 when the clocks are changed, which is the case somewhere in these months."""
-    url = postgres_url.replace("postgresql:", "postgresql+asyncpg:")
-    engine = create_async_engine(url, connect_args={"server_settings": {"timezone": "Australia/Sydney"}})
+    settings = {"timezone": "Australia/Sydney"}
+    engine = create_async_engine(engine_url(postgres_url), connect_args={"server_settings": settings})
     database = Database(engine, SystemClock())
     for days in range(30, 361, 30):
         for plus in (timedelta(days=days), timedelta(days=-days, seconds=1)):

@@ -1,4 +1,4 @@
-"""Entries and orders for the books."""
+"""Entries and orders for the books, and what tests do with the database of the books."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ def order(order_no: str = "TR1", out_order_no: str | None = "T1", status: str = 
 
 
 DONE, NOT_DONE, UNKNOWN = JournalOutcome.DONE, JournalOutcome.NOT_DONE, JournalOutcome.UNKNOWN
+
+
+def engine_url(url: str) -> str:
+    """A database's URL for an engine of the test's own, which has to name the driver."""
+    return url.replace("://", "+aiosqlite://" if url.startswith("sqlite") else "+asyncpg://")
 
 
 async def execute(books: Books, statement: str, **values: Any) -> list[Any]:
