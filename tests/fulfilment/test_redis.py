@@ -24,12 +24,13 @@ from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.models import Order
 from omipay_async.redis import RedisBackend, backend as backend_module
 from tests.support.redis_server import RedisServer, free_port
+from tests.support.transitions import KEY, answer_to, brought_to
 from tests.support.waiting import until, wake_until_received
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-KEY = "123456:TR1"
+STORED = {ClaimState.FREE: None, ClaimState.HELD: b":me", ClaimState.OTHERS: b":other", ClaimState.DONE: b"done"}
 ORDER = Order(order_no="TR1", status="PAID", out_order_no=None, currency="AUD", amount=1)
 WORKER = str(Path(__file__).parent.parent / "support" / "redis_worker.py")
 
@@ -76,21 +77,11 @@ async def succeed(order: Order) -> None: ...
 
 @pytest.mark.parametrize(("state", "step"), TRANSITIONS)
 async def test_redis_follows_the_table(backend: RedisBackend, state: ClaimState, step: Step) -> None:
-    """The answer and the state after it are those of the table's row."""
-    if state is not ClaimState.FREE:
-        owner = "other" if state is ClaimState.OTHERS else "me"
-        assert await backend.claim(KEY, owner) is Claim.MINE
-    if state is ClaimState.DONE:
-        assert await backend.finish(KEY, "me")
+    """The answer is that of the table's row, and what is stored then is what processes with another version expect."""
+    await brought_to(backend, state)
     after, answer = TRANSITIONS[state, step]
-    assert await getattr(backend, step.lower())(KEY, "me") is answer
-    held = await backend._redis().get(f"omipay:{KEY}")
-    assert (
-        held
-        == {ClaimState.FREE: None, ClaimState.HELD: b":me", ClaimState.OTHERS: b":other", ClaimState.DONE: b"done"}[
-            after
-        ]
-    )
+    assert await answer_to(backend, step) is answer
+    assert await backend._redis().get(f"omipay:{KEY}") == STORED[after]
 
 
 async def test_leases_and_records_expire_by_themselves(server: RedisServer, backend: RedisBackend) -> None:

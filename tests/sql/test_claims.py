@@ -10,8 +10,8 @@ import pytest
 from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, NoteKeeper, Step
 from omipay_async.journal import Journal
 from omipay_async.sql import Books
-from tests.fulfilment.test_backends import KEY, answer_to, brought_to, seen
 from tests.support.entries import execute
+from tests.support.transitions import KEY, answer_to, brought_to, seen
 
 
 @pytest.mark.parametrize(("state", "step"), TRANSITIONS)
