@@ -31,7 +31,7 @@ class EndpointMethods(abc.ABC):
     """The requests that the gateway offers. ``AsyncOmipay`` documents what they have in common."""
 
     @abc.abstractmethod
-    async def _call(self, endpoint: Endpoint[T], timeout: float | None, values: Mapping[str, Any]) -> T:
+    async def _call(self, endpoint: Endpoint[T], values: Mapping[str, Any], timeout: float | None) -> T:
         """Send ``values`` to ``endpoint`` and return the reply's model. ``timeout`` None means the session's."""
 
     async def get_exchange_rate(
@@ -50,7 +50,7 @@ class EndpointMethods(abc.ABC):
             ParameterError: CURRENCY_ERROR, a misspelt currency or a pair without a rate.
         """
         values = {"currency": currency, "base_currency": base_currency, "platform": platform}
-        return await self._call(endpoints.GET_EXCHANGE_RATE, timeout, values)
+        return await self._call(endpoints.GET_EXCHANGE_RATE, values, timeout)
 
     async def make_qr_order(
         self,
@@ -86,7 +86,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        return await self._call(endpoints.MAKE_QR_ORDER, timeout, values)
+        return await self._call(endpoints.MAKE_QR_ORDER, values, timeout)
 
     async def make_jsapi_order(
         self,
@@ -128,7 +128,7 @@ class EndpointMethods(abc.ABC):
             "o_number": o_number,
             "pos_no": pos_no,
         }
-        return await self._call(endpoints.MAKE_JSAPI_ORDER, timeout, values)
+        return await self._call(endpoints.MAKE_JSAPI_ORDER, values, timeout)
 
     async def make_scan_order(
         self,
@@ -167,7 +167,7 @@ class EndpointMethods(abc.ABC):
             "pos_no": pos_no,
             "notify_url": notify_url,
         }
-        return await self._call(endpoints.MAKE_SCAN_ORDER, timeout, values)
+        return await self._call(endpoints.MAKE_SCAN_ORDER, values, timeout)
 
     async def make_online_order(
         self,
@@ -204,7 +204,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        return await self._call(endpoints.MAKE_ONLINE_ORDER, timeout, values)
+        return await self._call(endpoints.MAKE_ONLINE_ORDER, values, timeout)
 
     async def make_app_order(
         self,
@@ -240,7 +240,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        return await self._call(endpoints.MAKE_APP_ORDER, timeout, values)
+        return await self._call(endpoints.MAKE_APP_ORDER, values, timeout)
 
     async def make_applet_order(
         self,
@@ -279,7 +279,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        return await self._call(endpoints.MAKE_APPLET_ORDER, timeout, values)
+        return await self._call(endpoints.MAKE_APPLET_ORDER, values, timeout)
 
     async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order:
         """Ask for the gateway's record of an order: the only proof of whether and how much was paid. CN 3.8, EN 2.5.
@@ -289,7 +289,7 @@ class EndpointMethods(abc.ABC):
         Raises:
             LookupFailed: PERMISSION_ERROR, the order is another merchant's or unknown.
         """
-        return await self._call(endpoints.QUERY_ORDER, timeout, {"order_no": order_no})
+        return await self._call(endpoints.QUERY_ORDER, {"order_no": order_no}, timeout)
 
     async def refund(
         self, *, order_no: str, out_refund_no: str, amount: int, timeout: float | None = None
@@ -308,7 +308,7 @@ class EndpointMethods(abc.ABC):
                 answer is AMOUNT_OVER_LIMIT if the first was accepted). Look a partial one up in the back office.
         """
         values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
-        return await self._call(endpoints.REFUND, timeout, values)
+        return await self._call(endpoints.REFUND, values, timeout)
 
     async def query_refund(self, refund_no: str, *, timeout: float | None = None) -> Refund:
         """Ask for the gateway's record of a refund. CN 3.11, EN 2.8.
@@ -319,7 +319,7 @@ class EndpointMethods(abc.ABC):
         Raises:
             LookupFailed: REFUND_NO_ERROR, PERMISSION_ERROR.
         """
-        return await self._call(endpoints.QUERY_REFUND, timeout, {"refund_no": refund_no})
+        return await self._call(endpoints.QUERY_REFUND, {"refund_no": refund_no}, timeout)
 
     async def get_user_info(self, redirect_uri: str, *, timeout: float | None = None) -> WeChatUser:
         """Ask who logged in with WeChat, for a gateway that answers this call with JSON. EN 2.9.
@@ -328,4 +328,4 @@ class EndpointMethods(abc.ABC):
         ``wechat_login_url`` and ``parse_wechat_login``. ``redirect_uri`` must lie under the URL of the merchant's
         WESTORE. The document shows this endpoint on the node AU only.
         """
-        return await self._call(endpoints.GET_USER_INFO, timeout, {"redirect_uri": redirect_uri})
+        return await self._call(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri}, timeout)

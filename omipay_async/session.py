@@ -250,7 +250,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
-    async def _call(self, endpoint: Endpoint[T], timeout: float | None, values: Mapping[str, Any]) -> T:
+    async def _call(self, endpoint: Endpoint[T], values: Mapping[str, Any], timeout: float | None) -> T:
         return await self._gateway.call(endpoint, values, timeout=timeout)
 
     async def call(

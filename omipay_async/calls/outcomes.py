@@ -40,7 +40,6 @@ from omipay_async.errors import (
     SessionClosed,
 )
 from omipay_async.protocol.context import NUMBERS
-from omipay_async.protocol.fields import is_absent
 from omipay_async.protocol.redaction import excerpt
 from omipay_async.transport.failures import Failure
 
@@ -57,7 +56,6 @@ AMBIGUOUS: Final = frozenset({Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYST
 """The failures after which nobody knows whether a money call was acted on."""
 _BEFORE_SENDING: Final = (ConfigurationError, InvalidRequest, NotSent, SessionClosed)
 _DECIDED: Final = (PaymentFailed, RefundFailed)
-_TIMES: Final = ("order_time", "pay_time", "refund_time")
 
 
 def of_code(endpoint: Endpoint[Any], code: ErrorCode | str, *, general: bool) -> Outcome | None:
@@ -144,11 +142,6 @@ def unknown(request: RequestContext, error: Exception) -> OutcomeUnknown:
     )
     made.__cause__ = error
     return made
-
-
-def shows_an_order(raw: Mapping[str, Any]) -> bool:
-    """Whether a reply names an order or a refund, or the time of one: then the gateway did more than it refused."""
-    return any(not is_absent(raw.get(name)) for name in (*NUMBERS, *_TIMES))
 
 
 def with_numbers(message: str, numbers: Mapping[str, str]) -> str:

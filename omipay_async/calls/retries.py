@@ -20,19 +20,19 @@ read that was asked to wait (``Retry-After`` with 429 or 503) waits that long, o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from omipay_async.codes import ErrorCode, Safety
 from omipay_async.protocol import options
+from omipay_async.protocol.context import NUMBERS
+from omipay_async.protocol.fields import is_absent
 from omipay_async.protocol.http_date import believable_date_ms, retry_after_s
 from omipay_async.transport.failures import Failure
 
-from .outcomes import shows_an_order
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from omipay_async.errors import APIError
     from omipay_async.protocol.reply import Received
@@ -48,6 +48,7 @@ _ASKED_TO_WAIT: Final = (429, 503)
 _CLEARLY_OFF_MS: Final = 4 * 60 * 1000
 """The gateway rejects a timestamp that is five minutes off (PROTOCOL 1). A money call is not sent again after the
 rejection of one that is less than four minutes off."""
+_TIMES: Final = ("order_time", "pay_time", "refund_time")
 
 
 def _attempts(value: int) -> int:
@@ -138,11 +139,16 @@ def failure_of_refusal(safety: Safety, error: APIError, date_ms: int | None, sig
     if error.error_code != ErrorCode.SIGN_TIMEOUT:
         return Failure.REFUSED
     if safety is Safety.MONEY:
-        if shows_an_order(error.raw or {}):
+        if _shows_an_order(error.raw or {}):
             return Failure.BAD_REPLY
         if date_ms is None or abs(date_ms - signed_ms) < _CLEARLY_OFF_MS:
             return Failure.REFUSED
     return Failure.REFUSED if date_ms is None else Failure.SIGN_TIMEOUT
+
+
+def _shows_an_order(raw: Mapping[str, Any]) -> bool:
+    """Whether a reply names an order or a refund, or the time of one: then the gateway did more than refuse."""
+    return any(not is_absent(raw.get(name)) for name in (*NUMBERS, *_TIMES))
 
 
 def requested_wait_s(received: Received, gateway_ms: int) -> float | None:
