@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, runtime_checkable
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from contextlib import AbstractContextManager
 
+T = TypeVar("T")
+
+AT_A_TIME: Final = 200
+"""How many polls or waits are handled in one turn of the event loop."""
 LAST_TURNS: Final = 200
 """How many turns of the event loop a question under way gets when the time of those who wait for its answer is over:
 more than it takes to deliver a reply of ordinary length that has arrived already."""
@@ -118,6 +123,21 @@ async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future
     end = clock.monotonic() + seconds
     while (futures := unfinished()) and (left := end - clock.monotonic()) > 0:
         await wait(clock, futures, left)
+
+
+def in_turns(items: Iterable[T], handle: Callable[[T], object], then: Callable[[], object] | None = None) -> None:
+    """Call ``handle`` for ``AT_A_TIME`` items now, and for as many in each turn of the event loop; ``then`` at the end.
+
+    So other tasks get their turns in between.
+    """
+    waiting = iter(items)
+    some = list(itertools.islice(waiting, AT_A_TIME))
+    for item in some:
+        handle(item)
+    if some:
+        asyncio.get_running_loop().call_soon(in_turns, waiting, handle, then)
+    elif then is not None:
+        then()
 
 
 def last_try_s(timeout: float) -> float:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from omipay_async.clock import last_try_s, retrieve, wait
+from omipay_async.clock import in_turns, last_try_s, retrieve, wait
 from omipay_async.errors import OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.log import log_fields, logger
 from omipay_async.text import bare, printable
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
-_AT_A_TIME: Final = 200
-"""How many waits are ended in one turn of the event loop."""
 
 
 class Waits:
@@ -76,8 +73,7 @@ class Waits:
 
     def _wake(self, out_order_no: str) -> None:
         for waiter in self._waiters.get(out_order_no, ()):
-            if not waiter.done():
-                waiter.set_result(None)
+            _end(waiter)
 
     async def wait(self, out_order_no: str, timeout: float | None) -> Order:
         """Return the confirmed order with this ``out_order_no`` as soon as there is one.
@@ -157,20 +153,17 @@ class Waits:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the waits, because the session was closed: a few hundred in each turn of the event loop."""
-        self._end_some(iter([waiter for waiters in self._waiters.values() for waiter in waiters]))
-
-    def _end_some(self, waiters: Iterator[asyncio.Future[None]]) -> None:
-        some = list(itertools.islice(waiters, _AT_A_TIME))
-        for waiter in some:
-            if not waiter.done():
-                waiter.set_result(None)
-        if some:
-            asyncio.get_running_loop().call_soon(self._end_some, waiters)
+        """End the waits, because the session was closed: some now, the others in later turns of the event loop."""
+        in_turns([waiter for waiters in self._waiters.values() for waiter in waiters], _end)
 
     def leave_loop(self) -> None:
         """Forget the waits of an event loop that has ended."""
         self._waiters.clear()
+
+
+def _end(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def closed_while_waiting(out_order_no: str) -> SessionClosed:

@@ -14,11 +14,10 @@ import asyncio
 import contextlib
 import functools
 import inspect
-import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from omipay_async.clock import LAST_TURNS, call_later
+from omipay_async.clock import AT_A_TIME, LAST_TURNS, call_later, in_turns
 from omipay_async.errors import OmipayError
 from omipay_async.transport.cancellation import CancelScope, ScopeCancelled
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
     from .scheduler import Schedule
 
-_AT_A_TIME: Final = 200
-"""How many polls are handled in one turn of the event loop."""
 _SHORTEST_QUESTION_S: Final = 0.001
 
 
@@ -192,7 +189,7 @@ class Poller:
     def _look(self) -> None:
         self._timer, self._timer_due = None, math.inf
         now = self._clock.monotonic()
-        for _ in range(_AT_A_TIME):
+        for _ in range(AT_A_TIME):
             found = self._instants.first(now)
             if found is None:
                 break
@@ -229,9 +226,9 @@ class Poller:
     def _expire_later(self, subject: Subject[Any], expired: list[Waiter[Any]], turns: int) -> None:
         if subject.question is None or not turns:
             turns = 1  # the others end in the following turns
-            for waiter in expired[:_AT_A_TIME]:
+            for waiter in expired[:AT_A_TIME]:
                 waiter.end_with(End.TIME)
-            del expired[:_AT_A_TIME]
+            del expired[:AT_A_TIME]
         if expired:
             asyncio.get_running_loop().call_soon(self._expire_later, subject, expired, turns - 1)
         else:
@@ -284,21 +281,12 @@ class Poller:
     def close(self) -> None:
         """Begin to end every poll with ``SessionClosed``: some now, the others in later turns of the event loop."""
         self._drop_timer()
-        self._end_some(self._all_waiters())
+        in_turns(self._all_waiters(), lambda waiter: waiter.end_with(End.CLOSED), self._all_ended.set)
 
     def _all_waiters(self) -> Iterator[Waiter[Any]]:
         for topic in self._topics:
             for subject in list(topic.subjects.values()):
                 yield from list(subject.waiters)
-
-    def _end_some(self, waiters: Iterator[Waiter[Any]]) -> None:
-        some = list(itertools.islice(waiters, _AT_A_TIME))
-        for waiter in some:
-            waiter.end_with(End.CLOSED)
-        if some:
-            asyncio.get_running_loop().call_soon(self._end_some, waiters)
-        else:
-            self._all_ended.set()
 
     async def wait_closed(self) -> None:
         """Return once every poll was ended, after ``close()``."""
