@@ -46,7 +46,7 @@ from .given_transports import make_safe
 from .httpcore_reports import keep_replies_out_of_the_log
 from .network import Network
 from .patches import WatchedTransport, httpcore_is_patched, transport_is_patched
-from .pool import ConnectionPool, Slot
+from .pool import ConnectionPool
 from .requests import Requests, Route, address_of
 from .sending import Sender
 from .session_client import SessionClient, UnsignedTransport
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Coroutine
 
+    from .pool import Slot
     from .proxies import Proxies, Proxy
 
     Send = Callable[[Attempt], Coroutine[Any, Any, Received]]
@@ -93,14 +94,11 @@ class HTTPClient:
         self._is_closed = is_closed
         self._second_tries = SecondTries()
         self._requests = Requests(user_agent)
-        self.pool: ConnectionPool[Slot] = self._new_pool()
+        self.pool = ConnectionPool(size)
         self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
         self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._requests.headers)
         self._session_client = SessionClient(self.http, self._unsigned)
         self._sender = Sender(self._session_client, self._requests, self._closing, self._second_tries)
-
-    def _new_pool(self) -> ConnectionPool[Slot]:
-        return ConnectionPool([Slot() for _ in range(self._size)])
 
     def move_to_another_loop(self) -> None:
         """Forget every connection, since they belong to the event loop that was used before.
@@ -117,7 +115,7 @@ class HTTPClient:
             self._network = None
         self._closing.forget()
         self._over_given = set()
-        self.pool = self._new_pool()
+        self.pool = ConnectionPool(self._size)
         self._unsigned.forget()
 
     # -- three ways to the gateway -----------------------------------------------------------------------------------

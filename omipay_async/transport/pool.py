@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import enum
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
 
     from .connection import Connection
-
-T = TypeVar("T")
 
 _KEEPALIVE_S: Final = 30.0
 
@@ -76,12 +74,11 @@ class Slot:
         return connection
 
 
-class ConnectionPool(Generic[T]):
-    """Lends ``slots``, the most recently used one first, in the order of the module's table."""
+class ConnectionPool:
+    """Lends ``size`` slots, the most recently used one first, in the order of the module's table."""
 
-    def __init__(self, slots: list[T]) -> None:
-        size = len(slots)
-        self._free = slots
+    def __init__(self, size: int) -> None:
+        self._free = [Slot() for _ in range(size)]
         self.limits: dict[Priority, int] = {
             Priority.MONEY: size,
             Priority.READ: size,
@@ -90,19 +87,19 @@ class ConnectionPool(Generic[T]):
         }
         """How many slots each priority may hold."""
         self._lent = dict.fromkeys(Priority, 0)
-        self._waiting: dict[Priority, collections.OrderedDict[asyncio.Future[T], None]] = {
+        self._waiting: dict[Priority, collections.OrderedDict[asyncio.Future[Slot], None]] = {
             priority: collections.OrderedDict() for priority in Priority
         }
 
-    def acquire_nowait(self, priority: Priority) -> T | None:
+    def acquire_nowait(self, priority: Priority) -> Slot | None:
         """Borrow a slot if one is available at once; else None."""
         if not self._free or self._lent[priority] >= self.limits[priority]:
             return None
         return self._lend(priority)
 
-    async def acquire(self, priority: Priority) -> T:
+    async def acquire(self, priority: Priority) -> Slot:
         """Wait for a slot and borrow it. A caller that is cancelled leaves the line and keeps no slot."""
-        turn: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         line = self._waiting[priority]
         line[turn] = None
         try:
@@ -113,7 +110,7 @@ class ConnectionPool(Generic[T]):
                 self.release(turn.result(), priority)
             raise
 
-    def release(self, slot: T, priority: Priority) -> None:
+    def release(self, slot: Slot, priority: Priority) -> None:
         """Give a slot back; it goes to the next in line."""
         self._free.append(slot)
         self._lent[priority] -= 1
@@ -123,6 +120,6 @@ class ConnectionPool(Generic[T]):
                 if not turn.done():  # else its caller was cancelled, but has not run yet
                     turn.set_result(self._lend(following))
 
-    def _lend(self, priority: Priority) -> T:
+    def _lend(self, priority: Priority) -> Slot:
         self._lent[priority] += 1
         return self._free.pop()

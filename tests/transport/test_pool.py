@@ -8,12 +8,12 @@ import collections
 import pytest
 from hypothesis import given, strategies as st
 
-from omipay_async.transport.pool import ConnectionPool, Priority
+from omipay_async.transport.pool import ConnectionPool, Priority, Slot
 
 MONEY, READ, CONFIRMATION, POLL = Priority
 
 
-async def started(slots: ConnectionPool[int], *priorities: Priority) -> list[asyncio.Task[int]]:
+async def started(slots: ConnectionPool, *priorities: Priority) -> list[asyncio.Task[Slot]]:
     """Tasks that wait in this order."""
     tasks = []
     for priority in priorities:
@@ -22,40 +22,46 @@ async def started(slots: ConnectionPool[int], *priorities: Priority) -> list[asy
     return tasks
 
 
-async def done(tasks: list[asyncio.Task[int]]) -> list[int]:
+async def done(tasks: list[asyncio.Task[Slot]]) -> list[int]:
     """Which of them got their turn."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return [index for index, task in enumerate(tasks) if task.done()]
 
 
-def waiting_for(slots: ConnectionPool[int]) -> int:
+def borrowed(slots: ConnectionPool, priority: Priority) -> Slot:
+    """A slot that is available at once."""
+    slot = slots.acquire_nowait(priority)
+    assert slot is not None
+    return slot
+
+
+def waiting_for(slots: ConnectionPool) -> int:
     """How many requests wait for a slot."""
     return sum(map(len, slots._waiting.values()))
 
 
 def test_the_slot_used_last_is_lent_first() -> None:
     """Its connection was used most recently."""
-    slots = ConnectionPool([1, 2, 3])
-    first = slots.acquire_nowait(READ)
-    second = slots.acquire_nowait(READ)
-    assert (first, second, sum(slots._lent.values())) == (3, 2, 2)
-    slots.release(3, READ)
-    assert slots.acquire_nowait(READ) == 3
-    assert slots._free == [1]
+    slots = ConnectionPool(3)
+    first, second, third = (borrowed(slots, READ) for _ in range(3))
+    assert slots.acquire_nowait(READ) is None
+    for slot in (third, first, second):
+        slots.release(slot, READ)
+    assert [borrowed(slots, READ) for _ in range(3)] == [second, first, third]
 
 
 def test_without_a_free_slot_nothing_is_lent() -> None:
     """None means that the caller must wait."""
-    slots = ConnectionPool([1])
-    assert slots.acquire_nowait(MONEY) == 1
+    slots = ConnectionPool(1)
+    assert slots.acquire_nowait(MONEY) is not None
     assert slots.acquire_nowait(MONEY) is None
 
 
 @pytest.mark.parametrize(("size", "for_polls"), [(1, 1), (2, 1), (3, 1), (4, 2), (20, 18)])
 def test_polls_leave_two_slots_to_other_calls(size: int, for_polls: int) -> None:
     """However many polls hang, two calls can be sent. At least one poll may be."""
-    slots = ConnectionPool(list(range(size)))
+    slots = ConnectionPool(size)
     assert slots.limits[POLL] == for_polls
     lent = [slots.acquire_nowait(POLL) for _ in range(size)]
     assert sum(slot is not None for slot in lent) == for_polls
@@ -66,7 +72,7 @@ def test_polls_leave_two_slots_to_other_calls(size: int, for_polls: int) -> None
 @pytest.mark.parametrize(("size", "limit"), [(1, 1), (3, 1), (4, 1), (7, 1), (8, 2), (20, 5)])
 def test_confirmations_hold_a_quarter_of_the_slots(size: int, limit: int) -> None:
     """However many notifications strangers send, three quarters of the slots are for the merchant's own calls."""
-    slots = ConnectionPool(list(range(size)))
+    slots = ConnectionPool(size)
     lent = [slots.acquire_nowait(CONFIRMATION) for _ in range(size)]
     assert sum(slot is not None for slot in lent) == sum(slots._lent.values()) == limit
     assert sum(slots.acquire_nowait(READ) is not None for _ in range(size)) == size - limit
@@ -74,15 +80,15 @@ def test_confirmations_hold_a_quarter_of_the_slots(size: int, limit: int) -> Non
 
 async def test_money_goes_before_reads_then_confirmations_then_polls() -> None:
     """Equals go in the order of their arrival."""
-    slots = ConnectionPool([1])
-    slots.acquire_nowait(READ)
+    slots = ConnectionPool(1)
+    slot = borrowed(slots, READ)
     waiting = (POLL, CONFIRMATION, READ, POLL, MONEY, READ, MONEY)
     tasks = await started(slots, *waiting)
     assert waiting_for(slots) == 7
     turns: list[int] = []
     held = READ
     for _ in tasks:
-        slots.release(1, held)
+        slots.release(slot, held)
         (turn,) = set(await done(tasks)) - set(turns)
         turns.append(turn)
         held = waiting[turn]
@@ -92,11 +98,8 @@ async def test_money_goes_before_reads_then_confirmations_then_polls() -> None:
 
 async def test_a_waiting_poll_does_not_take_more_than_its_share() -> None:
     """A slot that becomes free stays free for other calls if polls have their share already."""
-    slots = ConnectionPool([1, 2, 3])
-    poll = slots.acquire_nowait(POLL)
-    assert poll is not None
-    money = slots.acquire_nowait(MONEY)
-    assert money is not None
+    slots = ConnectionPool(3)
+    poll, money = borrowed(slots, POLL), borrowed(slots, MONEY)
     tasks = await started(slots, POLL)
     slots.release(money, MONEY)
     assert await done(tasks) == []
@@ -107,20 +110,20 @@ async def test_a_waiting_poll_does_not_take_more_than_its_share() -> None:
 
 async def test_a_place_in_line_is_given_up_by_cancellation() -> None:
     """The next one in line moves up."""
-    slots = ConnectionPool([1])
-    slots.acquire_nowait(MONEY)
+    slots = ConnectionPool(1)
+    slot = borrowed(slots, MONEY)
     tasks = await started(slots, MONEY, MONEY)
     tasks[0].cancel()
     await asyncio.sleep(0)
-    slots.release(1, MONEY)
+    slots.release(slot, MONEY)
     await done(tasks)
     assert tasks[0].cancelled()
-    assert await tasks[1] == 1
+    assert await tasks[1] is slot
 
 
 async def test_many_who_leave_the_line_leave_nothing_behind() -> None:
     """Thousands of polls may be cancelled before a slot becomes free for one."""
-    slots = ConnectionPool([1])
+    slots = ConnectionPool(1)
     slots.acquire_nowait(POLL)
     tasks = await started(slots, *[POLL] * 1_000)
     for task in tasks:
@@ -131,15 +134,15 @@ async def test_many_who_leave_the_line_leave_nothing_behind() -> None:
 
 async def test_a_slot_lent_in_the_instant_of_a_cancellation_is_not_lost() -> None:
     """A caller that is cancelled just after it got the slot gives it back."""
-    slots = ConnectionPool([1])
-    slots.acquire_nowait(POLL)
+    slots = ConnectionPool(1)
+    slot = borrowed(slots, POLL)
     tasks = await started(slots, POLL, READ)
-    slots.release(1, POLL)  # lent to the read
+    slots.release(slot, POLL)  # lent to the read
     tasks[1].cancel()
     await done(tasks)
     assert tasks[1].cancelled()
-    assert await tasks[0] == 1
-    slots.release(1, POLL)
+    assert await tasks[0] is slot
+    slots.release(slot, POLL)
     assert sum(slots._lent.values()) == 0
 
 
@@ -151,9 +154,9 @@ def test_no_order_of_events_loses_or_doubles_a_slot(size: int, steps: list[tuple
     """Every slot is lent once at most, polls keep to their share, and in the end all slots are free."""
 
     async def play() -> None:
-        slots = ConnectionPool(list(range(size)))
-        waiting: list[tuple[asyncio.Task[int], Priority]] = []
-        held: list[tuple[int, Priority]] = []
+        slots = ConnectionPool(size)
+        waiting: list[tuple[asyncio.Task[Slot], Priority]] = []
+        held: list[tuple[Slot, Priority]] = []
 
         async def settle() -> None:
             for _ in range(3):
@@ -181,6 +184,6 @@ def test_no_order_of_events_loses_or_doubles_a_slot(size: int, steps: list[tuple
             slots.release(*held.pop(0))
             await settle()
         assert not waiting
-        assert sorted(slots._free) == list(range(size))
+        assert len(set(slots._free)) == len(slots._free) == size
 
     asyncio.run(play())
