@@ -82,9 +82,11 @@ _JSON: Final = json.JSONDecoder(  # made once: json.loads(parse_float=...) would
     object_pairs_hook=fields_of,
     strict=False,  # it accepts control characters
 )
-_GBK_NAMES: Final = r"(?:x-|cs)?gbk|(?:cs)?gb_?2312(?:-80)?|gb-?18030|(?:cp|ms|windows-)936|euc-cn"
-"""Its names, those of its part GB 2312 and of its successor, as IANA, Java and Windows have them."""
-_GBK: Final = re.compile(rf"charset\s{{0,9}}=\s{{0,9}}[\"']?(?:{_GBK_NAMES})\b", re.IGNORECASE)
+_CHARSET: Final = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([\w-]+)", re.IGNORECASE)
+_GB_2312_NAMES: Final = frozenset({"gb2312", "csgb2312", "gb231280", "csgb231280", "euccn"})
+_GBK_NAMES: Final = _GB_2312_NAMES | {"gbk", "xgbk", "csgbk", "cp936", "ms936", "windows936", "gb18030"}
+"""GBK, its part GB 2312 and its successor GB 18030, as IANA, Java and Windows name them. Hyphens and underscores are
+left out."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -125,7 +127,8 @@ def in_utf8(body: bytes, content_type: str | None) -> bytes:
 
 
 def _is_gbk(content_type: str | None) -> bool:
-    return content_type is not None and _GBK.search(content_type) is not None
+    charset = None if content_type is None else _CHARSET.search(content_type)
+    return charset is not None and charset[1].lower().replace("-", "").replace("_", "") in _GBK_NAMES
 
 
 def _decoded(body: bytes, content_type: str | None) -> str:

@@ -324,7 +324,8 @@ def test_lone_surrogates_become_replacement_characters(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "declared", ["GBK", "gb2312", "GB18030", '"gbk"', "GB_2312-80", "MS936", "windows-936", "EUC-CN"]
+    "declared",
+    ["GBK", "x-gbk", "csGBK", '"gbk"', "GB18030", "gb2312", "GB_2312-80", "MS936", "windows-936", "EUC-CN"],
 )
 def test_gbk_is_read_where_it_is_declared(declared: str) -> None:
     """And only if the bytes are not UTF-8, and are GBK."""
