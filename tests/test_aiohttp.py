@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -15,9 +15,6 @@ from omipay_async.errors import ConfigurationError
 from .support.raw_http import SUCCESS, Handler, Session, chunked, exchange
 from .support.web_servers import served_by_aiohttp
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 
 def shop(session: Any, handler: Any) -> web.Application:
     app = web.Application()
@@ -25,15 +22,10 @@ def shop(session: Any, handler: Any) -> web.Application:
     return app
 
 
-@pytest.fixture
-async def port(session: Session, handler: Handler) -> AsyncIterator[int]:
-    async with served_by_aiohttp(shop(session, handler)) as port:
-        yield port
-
-
-async def test_a_body_in_a_broken_encoding_is_rejected(port: int, session: Session) -> None:
+async def test_a_body_in_a_broken_encoding_is_rejected(session: Session, handler: Handler) -> None:
     """The server or the adapter answers 400, and the body never reaches the session."""
-    answered = await exchange(port, *chunked(b"{"), b"no length\r\n", headers="Transfer-Encoding: chunked\r\n")
+    async with served_by_aiohttp(shop(session, handler)) as port:
+        answered = await exchange(port, *chunked(b"{"), b"no length\r\n", headers="Transfer-Encoding: chunked\r\n")
     assert answered.status == 400
     assert session.bodies == []
 

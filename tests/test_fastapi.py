@@ -1,8 +1,7 @@
-"""The FastAPI adapter over a real socket, served by uvicorn."""
+"""The FastAPI adapter: where its session comes from, which paths it answers, and bodies that were read before."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,29 +19,10 @@ from omipay_async.asgi import session_app
 from omipay_async.errors import ConfigurationError
 from omipay_async.fastapi import OmipayDep, get_omipay, lifespan, notification_route, omipay_dep
 
-from .support.raw_http import SUCCESS, Handler, Session, answer
-from .support.web_servers import served_by_uvicorn
+from .support.raw_http import SUCCESS, Handler, Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-
-@pytest.fixture
-async def port(session: Any, handler: Handler) -> AsyncIterator[int]:
-    app = fastapi.FastAPI()
-    app.include_router(notification_route(session, handler))
-    async with served_by_uvicorn(app) as port:
-        yield port
-
-
-async def test_a_notification_is_posted(port: int, session: Session) -> None:
-    """GET is answered with 405, and the API's documentation does not contain the path."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /omipay/notify HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
-    assert (await answer(reader)).status == 405
-    writer.close()
-    await writer.wait_closed()
-    assert session.bodies == []
 
 
 # -- where the session comes from -----------------------------------------------------------------------------------
@@ -68,7 +48,6 @@ def test_the_session_may_come_from_a_dependency(dependency: Any, handler: Handle
     app.include_router(notification_route(dependency, handler, "/paid"))
     with TestClient(app) as client:
         assert client.post("/paid", content=b"{}").content == SUCCESS
-        assert "/paid" not in client.get("/openapi.json").text
     assert FOUND.bodies == [b"{}"]
 
 
@@ -313,6 +292,16 @@ def test_a_name_must_be_an_identifier(name: Any) -> None:
         lifespan(cast("Any", Session), name)
     with pytest.raises(ConfigurationError, match="name"):
         omipay_dep(name)
+
+
+def test_a_notification_is_posted(session: Any, handler: Handler) -> None:
+    """GET is answered with 405, and the API's documentation does not contain the path."""
+    app = fastapi.FastAPI()
+    app.include_router(notification_route(session, handler))
+    with TestClient(app) as client:
+        assert client.get("/omipay/notify").status_code == 405
+        assert "/omipay/notify" not in client.get("/openapi.json").text
+    assert session.bodies == []
 
 
 # -- bodies that somebody has read already ----------------------------------------------------------------------------
