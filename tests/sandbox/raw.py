@@ -46,8 +46,8 @@ class RawClient:
         self.secret_key = secret_key
         self._numbers = itertools.count(1)
 
-    def seal(self, *, key: str | None = None, shift_ms: int = 0) -> dict[str, str]:
-        """A signature quadruple."""
+    def signature(self, *, key: str | None = None, shift_ms: int = 0) -> dict[str, str]:
+        """The four parameters that sign a call."""
         timestamp = str(self.clock.time_ms() + shift_ms)
         nonce = f"nonce{next(self._numbers):09d}"
         sign = md5(self.m_number, timestamp, nonce, self.secret_key if key is None else key)
@@ -55,7 +55,7 @@ class RawClient:
 
     async def send(self, name: str, method: str = "POST", **fields: Any) -> httpx.Response:
         """The answer to a signed call; a field that is None is left out."""
-        merged = {**self.seal(), **fields}
+        merged = {**self.signature(), **fields}
         query = "&".join(f"{key}={quote(str(value))}" for key, value in merged.items() if value is not None)
         path = "/auth/GetUserInfo" if name == "GetUserInfo" else f"/v2/{name}"
         return await self.http.request(method, f"/omipay/api{path}?{query}")

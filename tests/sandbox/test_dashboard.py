@@ -346,7 +346,7 @@ async def test_search_and_pages_of_50(raw: RawClient) -> None:
 
 async def test_changes_are_pushed_and_end_cleanly(sandbox: Sandbox, raw: RawClient) -> None:
     """A served sandbox sends an event for each change, and stops at once with a page open; too many are refused."""
-    fields = {**raw.seal(), **WANTED["MakeQROrder"], "out_order_no": "S-1"}
+    fields = {**raw.signature(), **WANTED["MakeQROrder"], "out_order_no": "S-1"}
     async with httpx.AsyncClient() as http:
         async with sandbox.serve() as url:
             stream = await http.send(http.build_request("GET", f"{url}/events"), stream=True)

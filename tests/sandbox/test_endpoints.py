@@ -21,7 +21,7 @@ from .raw import WANTED, RawClient
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SEAL = (
+SIGNED = (
     "m_number=123456&timestamp=1482812036067&nonce_str=313644f42ecd4758b5e23b80e86efdc4"
     "&sign=8516A3B52F9C8897F52239B19CD8A499"
 )
@@ -37,25 +37,25 @@ SCANNED = "qrcode=123abc123&pos_no=posno_123"
 #: Both documents' request examples word for word (the misprinted signature apart), each with the code that answers it:
 #: some leave out what their own table requires, and some name an order that does not exist.
 EXAMPLES: list[tuple[str, str | None]] = [
-    (f"v2/GetExchangeRate? {SEAL}&currency=AUD&base_currency=CNY", None),
-    (f"v2/MakeQROrder? {SEAL}&{GOODS}&{NOTIFY}&{OUT}", "PARAMETER_INVALID"),
-    (f"v2/MakeJSAPIOrder? {SEAL}&{GOODS}&{REDIRECT}&amount=100&{NOTIFY}&{OUT}", None),
-    (f"v2/MakeScanOrder? {SEAL}&{GOODS}&&{NOTIFY}&{SCANNED}&{OUT}", None),
+    (f"v2/GetExchangeRate? {SIGNED}&currency=AUD&base_currency=CNY", None),
+    (f"v2/MakeQROrder? {SIGNED}&{GOODS}&{NOTIFY}&{OUT}", "PARAMETER_INVALID"),
+    (f"v2/MakeJSAPIOrder? {SIGNED}&{GOODS}&{REDIRECT}&amount=100&{NOTIFY}&{OUT}", None),
+    (f"v2/MakeScanOrder? {SIGNED}&{GOODS}&&{NOTIFY}&{SCANNED}&{OUT}", None),
     (
         (
-            f"v2/MakeOnlineOrder? {SEAL}&{GOODS}&{NOTIFY}&return_url=http://your_site.com/receive_return.html &{OUT}"
+            f"v2/MakeOnlineOrder? {SIGNED}&{GOODS}&{NOTIFY}&return_url=http://your_site.com/receive_return.html &{OUT}"
             "&type=wap&platform=POLI"
         ),
         None,
     ),
-    (f"v2/QueryOrder? {SEAL}&order_no={NUMBER}", "PERMISSION_ERROR"),
-    (f"v2/Refund? {SEAL}&order_no={NUMBER}&out_refund_no=xxxxxxx&amount=100", "ORDER_NO_ERROR"),
-    (f"v2/QueryRefund? {SEAL}&refund_no={NUMBER}", "REFUND_NO_ERROR"),
-    (f"v2/MakeScanOrder? {SEAL}&{ENGLISH}&&{NOTIFY}&{SCANNED}&{OUT}", "PARAMETER_INVALID"),
-    (f"v2/Refund? {SEAL}&order_no={NUMBER}&out_refund_no=xxxxxxx&amount=100&language=EN", "ORDER_NO_ERROR"),
-    (f"auth/GetUserInfo? {SEAL}&redirect_uri=http://yoursite.com/redirect.html", None),
+    (f"v2/QueryOrder? {SIGNED}&order_no={NUMBER}", "PERMISSION_ERROR"),
+    (f"v2/Refund? {SIGNED}&order_no={NUMBER}&out_refund_no=xxxxxxx&amount=100", "ORDER_NO_ERROR"),
+    (f"v2/QueryRefund? {SIGNED}&refund_no={NUMBER}", "REFUND_NO_ERROR"),
+    (f"v2/MakeScanOrder? {SIGNED}&{ENGLISH}&&{NOTIFY}&{SCANNED}&{OUT}", "PARAMETER_INVALID"),
+    (f"v2/Refund? {SIGNED}&order_no={NUMBER}&out_refund_no=xxxxxxx&amount=100&language=EN", "ORDER_NO_ERROR"),
+    (f"auth/GetUserInfo? {SIGNED}&redirect_uri=http://yoursite.com/redirect.html", None),
 ]
-OTHER_SEAL = "nonce_str=uXWTAw0g3q5HOHjdZW4opDbfp1a7dBOI&m_number=000034"
+OTHER_MERCHANT = "nonce_str=uXWTAw0g3q5HOHjdZW4opDbfp1a7dBOI&m_number=000034"
 
 
 async def ignoring(scope: Any, receive: Any, send: Any) -> None:
@@ -110,11 +110,11 @@ async def test_documents_examples(example: str, code: str | None, method: str) -
     "example",
     [
         (
-            f"v2/MakeAPPOrder?amount=1&order_name=aaaa&out_order_no=SEORD000012&{OTHER_SEAL}&platform=ALIPAYONLINE"
+            f"v2/MakeAPPOrder?amount=1&order_name=aaaa&out_order_no=SEORD000012&{OTHER_MERCHANT}&platform=ALIPAYONLINE"
             "&notify_url=baidu.com&timestamp=1513242617000&sign=1266C828F67A1C5BD0DC0203405D4480&currency=AUD"
         ),
         (
-            f"v2/MakeAppletOrder?amount=1&order_name=aaaa&out_order_no=SEORD000012&{OTHER_SEAL}&platform=WECHATPAY"
+            f"v2/MakeAppletOrder?amount=1&order_name=aaaa&out_order_no=SEORD000012&{OTHER_MERCHANT}&platform=WECHATPAY"
             "&notify_url=baidu.com&timestamp=1513242617000&sign=1266C828F67A1C5BD0DC0203405D4480&currency=AUD"
             "&app_id=wx20u82a9&customer_id=o98c8sq9xz0"
         ),
@@ -130,7 +130,7 @@ async def test_documents_examples_of_another_merchant(example: str) -> None:
         raw = RawClient(sandbox, clock, m_number="000034", secret_key="unknown")
         async with raw.http:
             name = example[3 : example.index("?")]
-            assert (await raw.send(name, **{**dict(parse_qsl(urlsplit(example).query)), **raw.seal()})).json()[
+            assert (await raw.send(name, **{**dict(parse_qsl(urlsplit(example).query)), **raw.signature()})).json()[
                 "order_no"
             ]
 
@@ -310,11 +310,11 @@ def mounted(prefix: str) -> Callable[[Any], Any]:
 async def test_mounted_anywhere(sandbox: Sandbox, raw: RawClient, wrap: Callable[[Any], Any], base: str) -> None:
     """Its base URL ends in ``/omipay/api`` wherever it is mounted, and the pages that it names exist there."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=wrap(sandbox))) as http:
-        fields = {**raw.seal(), **WANTED["MakeQROrder"], "out_order_no": "M-1"}
+        fields = {**raw.signature(), **WANTED["MakeQROrder"], "out_order_no": "M-1"}
         reply = (await http.post(f"{base}/v2/MakeQROrder", params=fields)).json()
         assert reply["pay_url"].startswith(f"{base}/pay/qrpay?")
-        seal = urlencode({**raw.seal(), "redirect_url": "https://shop.test/"})
-        assert (await http.get(f"{reply['pay_url']}&{seal}")).status_code == 200
+        signature = urlencode({**raw.signature(), "redirect_url": "https://shop.test/"})
+        assert (await http.get(f"{reply['pay_url']}&{signature}")).status_code == 200
         assert (await http.get(reply["qrcode"])).status_code == 200
         assert (await http.get(f"{base}/")).status_code == 200
 
@@ -323,14 +323,14 @@ async def test_root_path_of_a_transport(sandbox: Sandbox, raw: RawClient) -> Non
     """A ``root_path`` that the path does not repeat is a part of the address, too."""
     transport = httpx.ASGITransport(app=sandbox, root_path="/gateway")
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as http:
-        fields = {**raw.seal(), **WANTED["MakeQROrder"], "out_order_no": "M-1"}
+        fields = {**raw.signature(), **WANTED["MakeQROrder"], "out_order_no": "M-1"}
         reply = (await http.post("/omipay/api/v2/MakeQROrder", params=fields)).json()
         assert reply["pay_url"].startswith("http://shop.test/gateway/omipay/api/pay/")
 
 
 async def test_plus_is_a_space(sandbox: Sandbox, raw: RawClient, clock: ManualClock) -> None:
     """The sandbox reads ``+`` as a space, as servers do."""
-    query = "&".join(f"{name}={value}" for name, value in {**raw.seal(), **WANTED["MakeScanOrder"]}.items())
+    query = "&".join(f"{name}={value}" for name, value in {**raw.signature(), **WANTED["MakeScanOrder"]}.items())
     await fetch(sandbox, f"/omipay/api/v2/MakeScanOrder?{query}&out_order_no=a+b".replace("测试商品", "x"))
     assert sandbox.ledger.acted("a b") == 1
 

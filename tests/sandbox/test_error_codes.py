@@ -56,11 +56,11 @@ async def broken(sandbox: Sandbox, raw: RawClient, name: str) -> dict[str, Any]:
 
 
 async def late(sandbox: Sandbox, raw: RawClient, name: str) -> dict[str, Any]:
-    return await raw.ask(name, **{**await numbers(raw, name), **raw.seal(shift_ms=-300_000)})
+    return await raw.ask(name, **{**await numbers(raw, name), **raw.signature(shift_ms=-300_000)})
 
 
 async def wrong_key(sandbox: Sandbox, raw: RawClient, name: str) -> dict[str, Any]:
-    return await raw.ask(name, **{**await numbers(raw, name), **raw.seal(key="wrong")})
+    return await raw.ask(name, **{**await numbers(raw, name), **raw.signature(key="wrong")})
 
 
 async def of_another(sandbox: Sandbox, raw: RawClient, name: str) -> dict[str, Any]:

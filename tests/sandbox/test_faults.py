@@ -42,7 +42,7 @@ async def test_dropped_connection(raw: RawClient, sandbox: Sandbox, clock: Manua
     """Through the sandbox's own transport a dropped connection is httpx.ReadError, whichever side it was dropped on."""
     sandbox.faults.add(fault, times=1)
     async with httpx.AsyncClient(transport=sandbox.transport(), base_url=sandbox.base_url) as http:
-        fields = {**raw.seal(), **WANTED["GetExchangeRate"]}
+        fields = {**raw.signature(), **WANTED["GetExchangeRate"]}
         with pytest.raises(httpx.ReadError):
             await http.get("/v2/GetExchangeRate", params=fields)
         assert (await http.get("/v2/GetExchangeRate", params=fields)).json()["return_code"] == "SUCCESS"
@@ -223,7 +223,7 @@ async def test_surplus_reply(raw: RawClient, sandbox: Sandbox) -> None:
     """On a socket a second reply follows the first one, without a request; in memory it does not."""
     sandbox.faults.add(Fault.SURPLUS_REPLY, times=2)
     await raw.ask("GetExchangeRate")
-    fields = {**raw.seal(), **WANTED["GetExchangeRate"]}
+    fields = {**raw.signature(), **WANTED["GetExchangeRate"]}
     async with sandbox.serve() as url:
         host, port = url.split("/")[2].split(":")
         reader, writer = await asyncio.open_connection(host, int(port))

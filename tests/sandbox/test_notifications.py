@@ -33,13 +33,13 @@ class Shop:
 
     def __init__(self) -> None:
         self.answers: list[Response | Exception] = []
-        self.told: list[dict[str, Any]] = []
+        self.bodies: list[dict[str, Any]] = []
         self.paths: list[tuple[str, str, str]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
         self.paths.append((scope["method"], scope["path"], headers[b"content-type"].decode()))
-        self.told.append(json.loads((await receive())["body"]))
+        self.bodies.append(json.loads((await receive())["body"]))
         answer = self.answers.pop(0) if self.answers else json_answer('{"return_code": "SUCCESS"}')
         if isinstance(answer, Exception):
             raise answer
@@ -61,9 +61,9 @@ async def test_body(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
     """The body has every field of CN 3.9, and a signature over a fresh nonce and the time."""
     number = await raw.scanned(out_order_no="T-1", notify_url=NOTIFY)
     await sandbox.settle()
-    [told] = shop.told
-    assert told["sign"] == md5("123456", told["timestamp"], told["nonce_str"], TOY_SECRET_KEY)
-    assert {name: told[name] for name in told if name not in {"sign", "nonce_str"}} == {
+    [body] = shop.bodies
+    assert body["sign"] == md5("123456", body["timestamp"], body["nonce_str"], TOY_SECRET_KEY)
+    assert {name: body[name] for name in body if name not in {"sign", "nonce_str"}} == {
         "return_code": "SUCCESS",
         "timestamp": 1_482_796_530_000,
         "order_no": number,
@@ -93,7 +93,7 @@ async def test_only_paid_orders_with_a_notify_url(raw: RawClient, sandbox: Sandb
     number = (await raw.ask("MakeQROrder", notify_url=NOTIFY))["order_no"]
     await sandbox.customer.declines(number)
     await sandbox.settle()
-    assert shop.told == []
+    assert shop.bodies == []
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ async def test_three_tries_and_silence(raw: RawClient, sandbox: Sandbox, shop: S
     await passing(clock, 3600)
     await sandbox.settle()
     assert [delivery.at_ms - 1_482_796_530_000 for delivery in sandbox.ledger.deliveries] == [0, 5_000, 10_000]
-    assert len({told["nonce_str"] for told in shop.told}) == 3
+    assert len({body["nonce_str"] for body in shop.bodies}) == 3
 
 
 async def test_repeats_may_be_word_for_word(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
@@ -141,8 +141,8 @@ async def test_repeats_may_be_word_for_word(raw: RawClient, sandbox: Sandbox, sh
     shop.answers = [json_answer("{}"), json_answer("{}")]
     await raw.scanned(notify_url=NOTIFY)
     await passing(clock, 60)
-    assert len(shop.told) == 3
-    assert shop.told[0] == shop.told[1] == shop.told[2]
+    assert len(shop.bodies) == 3
+    assert shop.bodies[0] == shop.bodies[1] == shop.bodies[2]
 
 
 async def test_app_that_fails(
@@ -206,7 +206,7 @@ async def test_delay(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: Manual
     sandbox.notifier.delay = 2.0
     await raw.scanned(notify_url="shop.test/no-scheme")
     await passing(clock, 1.9)
-    assert shop.told == []
+    assert shop.bodies == []
     await passing(clock, 0.1)
     assert [path for _, path, _ in shop.paths] == ["/no-scheme"]
 
@@ -216,8 +216,8 @@ async def test_delayed_payment(raw: RawClient, sandbox: Sandbox, shop: Shop, clo
     number = await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS, notify_url=NOTIFY)
     await raw.scanned(qrcode=PaymentCode.PAID_AFTER_SECONDS)
     await passing(clock, 10)
-    assert [told["order_no"] for told in shop.told] == [number]
-    assert shop.told[0]["pay_time"] == "20161227105540"
+    assert [body["order_no"] for body in shop.bodies] == [number]
+    assert shop.bodies[0]["pay_time"] == "20161227105540"
 
 
 async def test_one_notification(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
@@ -226,7 +226,7 @@ async def test_one_notification(raw: RawClient, sandbox: Sandbox, shop: Shop, cl
     await sandbox.customer.pays(number)
     await passing(clock, 60)
     await sandbox.settle()
-    assert len(shop.told) == 1
+    assert len(shop.bodies) == 1
 
 
 def test_ledger_read_outside_the_loop(clock: ManualClock) -> None:
@@ -242,9 +242,9 @@ def test_ledger_read_outside_the_loop(clock: ManualClock) -> None:
     asyncio.run(order())
     clock.advance(10)
     assert sandbox.ledger.paid_total() == 100
-    assert shop.told == []
+    assert shop.bodies == []
     asyncio.run(sandbox.settle())
-    assert len(shop.told) == 1
+    assert len(shop.bodies) == 1
 
 
 def test_a_delivery_goes_on_in_the_next_event_loop(clock: ManualClock) -> None:
@@ -265,7 +265,7 @@ def test_a_delivery_goes_on_in_the_next_event_loop(clock: ManualClock) -> None:
         await until_tried(sandbox, 1)
 
     asyncio.run(pay())
-    assert shop.told == []
+    assert shop.bodies == []
     shop.answers = [json_answer("{}")]
     asyncio.run(first_try())
     clock.auto = True
@@ -283,7 +283,7 @@ async def test_closing_ends_deliveries(raw: RawClient, sandbox: Sandbox, shop: S
     await sandbox.aclose()
     sandbox.notifier.start()
     await passing(clock, 60)
-    assert len(shop.told) == 1
+    assert len(shop.bodies) == 1
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -303,7 +303,7 @@ async def test_over_http(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -
     await until_tried(sandbox, 3)
     said = sorted(delivery.answer.partition(":")[0] for delivery in sandbox.ledger.deliveries)
     assert said == ["ConnectError", "InvalidURL", "SUCCESS"]
-    assert len(shop.told) == 1
+    assert len(shop.bodies) == 1
 
 
 async def test_ports_that_do_not_exist(raw: RawClient, sandbox: Sandbox) -> None:
@@ -363,7 +363,7 @@ async def test_drop(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualC
     sandbox.faults.add(Fault.NOTIFICATION_DROP, times=3)
     await raw.scanned(notify_url=NOTIFY)
     await passing(clock, 60)
-    assert shop.told == []
+    assert shop.bodies == []
     assert [delivery.accepted for delivery in sandbox.ledger.deliveries] == [False] * 3
 
 
@@ -372,7 +372,7 @@ async def test_duplicate(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
     sandbox.faults.add(Fault.NOTIFICATION_DUPLICATE, endpoint="MakeScanOrder")
     await raw.scanned(notify_url=NOTIFY)
     await sandbox.settle()
-    assert shop.told == [shop.told[0]] * 2
+    assert shop.bodies == [shop.bodies[0]] * 2
 
 
 async def test_reorder(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
@@ -380,7 +380,7 @@ async def test_reorder(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: Manu
     sandbox.faults.add(Fault.NOTIFICATION_REORDER, times=1)
     first, second = [await raw.scanned(notify_url=NOTIFY) for _ in range(2)]
     await passing(clock, 60)
-    assert [told["order_no"] for told in shop.told] == [second, first]
+    assert [body["order_no"] for body in shop.bodies] == [second, first]
 
 
 async def test_forge_and_tamper(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
@@ -389,6 +389,8 @@ async def test_forge_and_tamper(raw: RawClient, sandbox: Sandbox, shop: Shop) ->
     sandbox.faults.add(Fault.NOTIFICATION_TAMPER, times=1)
     await raw.scanned(notify_url=NOTIFY)
     await sandbox.settle()
-    right = [told["sign"] == md5("123456", told["timestamp"], told["nonce_str"], TOY_SECRET_KEY) for told in shop.told]
+    right = [
+        body["sign"] == md5("123456", body["timestamp"], body["nonce_str"], TOY_SECRET_KEY) for body in shop.bodies
+    ]
     assert right == [False, True, True]
-    assert [told["total_amount"] for told in shop.told] == [100, 1000, 100]
+    assert [body["total_amount"] for body in shop.bodies] == [100, 1000, 100]

@@ -63,7 +63,9 @@ async def test_refunds(raw: RawClient, sandbox: Sandbox) -> None:
 @pytest.mark.usefixtures("odd")
 async def test_words_of_failure(raw: RawClient) -> None:
     """They are SIGN_TIMEOUOT, and USERPAYING as the return_code; other failures do not change."""
-    assert (await raw.ask("QueryOrder", order_no="x", **raw.seal(shift_ms=-300_000)))["error_code"] == "SIGN_TIMEOUOT"
+    assert (await raw.ask("QueryOrder", order_no="x", **raw.signature(shift_ms=-300_000)))[
+        "error_code"
+    ] == "SIGN_TIMEOUOT"
     reply = await raw.ask("MakeScanOrder", qrcode=PaymentCode.NEVER_PAYS)
     assert (reply["return_code"], bool(reply["order_no"])) == ("USERPAYING", True)
     assert (await raw.ask("QueryOrder", order_no="x"))["error_code"] == "PERMISSION_ERROR"

@@ -21,7 +21,7 @@ THANKS = "https://shop.test/thanks?a=1&b=2"
 
 def signed(raw: RawClient, url: str, **changes: Any) -> str:
     """A pay page's address as a merchant sends the browser there."""
-    fields = {**raw.seal(), "redirect_url": THANKS, **changes}
+    fields = {**raw.signature(), "redirect_url": THANKS, **changes}
     return f"{url}&{urlencode({name: value for name, value in fields.items() if value is not None})}"
 
 

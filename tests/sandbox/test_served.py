@@ -27,7 +27,7 @@ async def test_served_on_loopback(sandbox: Sandbox, raw: RawClient) -> None:
     async with sandbox.serve() as url, httpx.AsyncClient() as http:
         assert url.startswith("http://127.0.0.1:")
         assert url.endswith("/omipay/api")
-        fields = {**raw.seal(), **WANTED["MakeQROrder"], "out_order_no": "S-1"}
+        fields = {**raw.signature(), **WANTED["MakeQROrder"], "out_order_no": "S-1"}
         response = await http.post(f"{url}/v2/MakeQROrder", params=fields)
         assert response.json()["qrcode"].startswith(f"{url}/pay/wallet")
         assert response.headers.get_list("date") == ["Mon, 26 Dec 2016 23:55:30 GMT"]
@@ -50,7 +50,7 @@ def test_a_second_sandbox_cannot_listen_on_the_same_port(
 async def test_served_drops_connections(sandbox: Sandbox, raw: RawClient, fault: Fault, acted: int) -> None:
     """On a socket a dropped connection ends without a byte, and the next call works."""
     sandbox.faults.add(fault, times=1)
-    fields = {**raw.seal(), **WANTED["MakeScanOrder"], "out_order_no": "S-1"}
+    fields = {**raw.signature(), **WANTED["MakeScanOrder"], "out_order_no": "S-1"}
     async with sandbox.serve() as url, httpx.AsyncClient() as http:
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             await http.post(f"{url}/v2/MakeScanOrder", params=fields)

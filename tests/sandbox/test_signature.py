@@ -26,7 +26,7 @@ def test_vector() -> None:
 @pytest.mark.parametrize(("off_ms", "code"), [(299_999, None), (300_000, "SIGN_TIMEOUT"), (900_000, "SIGN_TIMEOUT")])
 async def test_window(raw: RawClient, side: int, off_ms: int, code: str | None) -> None:
     """Less than five minutes from the gateway's clock passes, in either direction; exactly five minutes does not."""
-    assert (await raw.ask("GetExchangeRate", **raw.seal(shift_ms=side * off_ms))).get("error_code") == code
+    assert (await raw.ask("GetExchangeRate", **raw.signature(shift_ms=side * off_ms))).get("error_code") == code
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,9 @@ async def test_leading_zeros(clock: ManualClock) -> None:
     raw = RawClient(sandbox, clock, m_number="000034")
     async with raw.http:
         assert (await raw.ask("GetExchangeRate"))["return_code"] == "SUCCESS"
-        seal = raw.seal()
-        sign = md5("34", seal["timestamp"], seal["nonce_str"], SECRET_KEY)
-        await raw.ask("GetExchangeRate", **{**seal, "sign": sign})
+        signature = raw.signature()
+        sign = md5("34", signature["timestamp"], signature["nonce_str"], SECRET_KEY)
+        await raw.ask("GetExchangeRate", **{**signature, "sign": sign})
         await raw.ask("GetExchangeRate", m_number="34")
         await raw.ask("GetExchangeRate", m_number="35")
     assert [call.remarks for call in sandbox.ledger.refused()] == [
@@ -121,8 +121,8 @@ async def test_leading_zeros(clock: ManualClock) -> None:
 
 async def test_explains_a_wrong_time(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
     """The ledger says how far a timestamp is off, and in which direction, or that it is in seconds."""
-    await raw.ask("GetExchangeRate", **raw.seal(shift_ms=300_500))
-    await raw.ask("GetExchangeRate", **raw.seal(shift_ms=-600_000))
+    await raw.ask("GetExchangeRate", **raw.signature(shift_ms=300_500))
+    await raw.ask("GetExchangeRate", **raw.signature(shift_ms=-600_000))
     await raw.ask("GetExchangeRate", timestamp=str(clock.time_ms() // 1000))
     assert [call.remarks[0] for call in sandbox.ledger.calls] == [
         "timestamp is 300.5 s ahead of the gateway's clock",
@@ -139,7 +139,7 @@ async def test_date_header(raw: RawClient, sandbox: Sandbox) -> None:
     response = await raw.send("GetExchangeRate")
     assert response.json()["error_code"] == "SIGN_TIMEOUT"
     assert response.headers["date"] == "Tue, 27 Dec 2016 00:55:30 GMT"
-    assert (await raw.ask("GetExchangeRate", **raw.seal(shift_ms=3_600_000)))["return_code"] == "SUCCESS"
+    assert (await raw.ask("GetExchangeRate", **raw.signature(shift_ms=3_600_000)))["return_code"] == "SUCCESS"
 
 
 async def test_secrets_are_not_shown(sandbox: Sandbox, raw: RawClient) -> None:

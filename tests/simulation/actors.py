@@ -290,13 +290,13 @@ async def _strangers(world: World) -> None:
         kind = chance.choice(["forged", "replayed", "reflected"])
         signature = {"nonce_str": "a" * 16, "timestamp": world.sandbox.clock.time_ms(), "sign": "0" * 32}
         if kind == "replayed" and world.captured:
-            signature = _quadruple(chance.choice(world.captured))
+            signature = _signature_of(chance.choice(world.captured))
         if kind == "reflected" and world.network.seen:
-            signature = _quadruple(chance.choice(world.network.seen[-5:]))
+            signature = _signature_of(chance.choice(world.network.seen[-5:]))
         await _delivered(world, json.dumps({**body, **signature}).encode(), kind)
 
 
-def _quadruple(source: Any) -> dict[str, Any]:
+def _signature_of(source: Any) -> dict[str, Any]:
     return {name: source[name] for name in ("nonce_str", "timestamp", "sign")}
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine a database is slow: only a test of the time limit, which sets one, shall meet it."""
+def _long_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a database is slow. A test of the time limit sets its own."""
     monkeypatch.setattr(tasks, "ANSWER_S", 60.0)
 
 

@@ -155,9 +155,9 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
         for currency in ("AUD", "CNY")
         if (paid := ledger.paid_total(currency)) or currency == "AUD"
     )
-    untold = sum(not order.notify_url for order in ledger.orders.values())
-    told = translate("{}: {}").format(translate("Orders without notify_url, so no notification is sent"), untold)
-    warning = f'<p class="FAIL" id="untold">{told}</p>'
+    not_notified = sum(not order.notify_url for order in ledger.orders.values())
+    cause = translate("Orders without notify_url, so no notification is sent")
+    warning = f'<p class="FAIL">{translate("{}: {}").format(cause, not_notified)}</p>'
     search = (
         f'<form role="search"><input type="hidden" name="lang" value="{view.tag}"><label>{translate("Search")} '
         f'<input type="search" name="q" value="{escape(view.search)}"></label> '
@@ -165,7 +165,7 @@ def _overview(sandbox: SandboxCore, view: lists.View) -> str:
     )
     hint = "" if ledger.calls else f'<p id="hint">{translate(_HINT)}</p>'
     live = (
-        f'<div id="live" aria-live="polite">{hint}<p class="soft">{totals}</p>{warning if untold else ""}'
+        f'<div id="live" aria-live="polite">{hint}<p class="soft">{totals}</p>{warning if not_notified else ""}'
         f"{lists.tables(ledger, view)}{_pending(sandbox, view)}</div>"
     )
     titles = [*(table.title for table in lists.TABLES), "Faults", "Payment codes"]

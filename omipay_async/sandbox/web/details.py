@@ -85,7 +85,7 @@ def _calls_of(ledger: Ledger, found: Order) -> Iterator[Call]:
 
 def _facts(found: Order, view: View) -> str:
     translate = view.translate
-    untold = f'<span class="FAIL">{translate("No notify_url: no notification is sent.")}</span>'
+    no_url = f'<span class="FAIL">{translate("No notify_url: no notification is sent.")}</span>'
     facts = {
         "Order": escape(found.order_no),
         "Shop order": html.text(found.out_order_no),
@@ -93,7 +93,7 @@ def _facts(found: Order, view: View) -> str:
         "Status": html.toned(found.status, good=found.is_paid, bad=found.status.is_failed),
         "Made": shown_time(found.created_ms),
         "Paid": "" if found.paid_ms is None else shown_time(found.paid_ms),
-        "Notify URL": html.text(found.notify_url, 2000) or untold,
+        "Notify URL": html.text(found.notify_url, 2000) or no_url,
         "Next": lists.order_row(found, view)[-1],
     }
     return (
