@@ -16,20 +16,18 @@ import pytest
 
 from .redis_server import free_port
 
-_INSTALLED = "/usr/lib/postgresql/*/bin"
-
 
 def binaries() -> Path | None:
     """The folder of the newest ``initdb`` and ``postgres``, None if there is none."""
-    found = [path.parent for path in sorted(Path("/").glob(f"{_INSTALLED[1:]}/initdb"), key=_version)]
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
     if on_path := shutil.which("initdb"):
-        found.insert(0, Path(on_path).resolve().parent)
-    complete = [folder for folder in found if (folder / "postgres").exists()]
-    return complete[-1] if complete else None
+        found.append(Path(on_path).resolve().parent)
+    return next((folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
 
 
-def _version(path: Path) -> int:
-    return int(path.parts[-3]) if path.parts[-3].isdigit() else 0
+def _version(folder: Path) -> int:
+    name = folder.parent.name
+    return int(name) if name.isdigit() else 0
 
 
 class PostgresServer:

@@ -41,19 +41,10 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it with an empty memory, and wait until it accepts connections."""
-        options = [
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--dir",
-            str(self._directory),
-            *self._options,
-        ]
+        settings = {"bind": "127.0.0.1", "port": self.port, "save": "", "appendonly": "no", "dir": self._directory}
+        flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         self._process = subprocess.Popen(
-            [self._binary, "--port", str(self.port), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [self._binary, *flags, *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
