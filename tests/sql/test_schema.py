@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import make_url
 
 from omipay_async.sql import metadata
+from tests.support.entries import execute
+
+if TYPE_CHECKING:
+    import pytest
+
+    from omipay_async.sql import Books
 
 _TIME: Final = "TIMESTAMP WITH TIME ZONE"
 _TABLES: Final = {
@@ -60,6 +66,18 @@ _KEYS: Final = {
     "ix_omipay_order_closed": ["closed_at", "m_number"],
     "ix_omipay_order_woken": ["woken", "m_number"],
 }
+_PARTIAL: Final = {
+    "ix_omipay_call_unresolved": "closed_at is null",
+    "ix_omipay_call_open": "closed_at is null",
+    "ix_omipay_call_closed": "closed_at is not null",
+    "ix_omipay_order_due": "due_at is not null",
+    "ix_omipay_order_closed": "closed_at is not null",
+    "ix_omipay_order_woken": "woken is not null",
+}
+_DEFINITIONS: Final = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+    "postgres": "SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE 'ix_omipay%'",
+}
 
 
 def test_the_columns_are_those_of_the_databases_of_users() -> None:
@@ -81,3 +99,16 @@ def test_the_keys_and_indexes_are_those_of_the_databases_of_users() -> None:
         table.primary_key.name: table.primary_key for table in tables
     }
     assert {name: [column.name for column in key.columns] for name, key in found.items()} == _KEYS
+
+
+async def test_each_index_has_its_condition(request: pytest.FixtureRequest, books: Books) -> None:
+    """So it holds only what is asked for: what is closed is kept for years. One finds every call by its number."""
+    kind = request.node.callspec.params["url"]
+    found = {
+        name: text.lower().replace("(", "").replace(")", "") for name, text in await execute(books, _DEFINITIONS[kind])
+    }
+    conditions = {name: text.partition(" where ")[2].strip() for name, text in found.items()}
+    assert {name: where.rpartition(".")[2] for name, where in conditions.items()} == {
+        **_PARTIAL,
+        "ix_omipay_call_out_order_no": "",
+    }
