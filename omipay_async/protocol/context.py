@@ -22,7 +22,7 @@ NUMBERS: Final = ("out_order_no", "out_refund_no", "order_no", "refund_no")
 _NOTED: Final = (*NUMBERS, "amount", "currency")
 
 _DIGITS: Final = len(str(LARGEST_INT)) - 1
-"""Of an amount that is given as text."""
+"""How many digits an amount may have that is given as text."""
 
 
 def _numbers(values: Mapping[str, object]) -> dict[str, str]:
@@ -36,7 +36,7 @@ def _numbers(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def _amount(value: object) -> int | None:
-    # As a reply's is read: `call()` sends what it is given, and all parameters are text on the wire.
+    # `call()` may be given an amount as text, since all parameters are text on the wire.
     if isinstance(value, str) and (digits := value.strip()).isascii() and digits.isdigit() and len(digits) <= _DIGITS:
         return int(digits)
     return value if type(value) is int else None
@@ -71,7 +71,7 @@ class RequestContext:
             secrets=[*keys, *(Secret(values[name]) for name in secret if isinstance(values.get(name), str))],
             general=general,
             amount=_amount(plain.get("amount")),
-            # As a reply's is read, too: a gateway may accept small letters.
+            # As in a reply: a gateway may accept small letters.
             currency=plain_text(currency).strip().upper() if isinstance(currency, str) else None,
         )
 

@@ -219,8 +219,8 @@ _DOCUMENTED_KEYS: Final[dict[type[Any], tuple[frozenset[str], Mapping[str, str]]
 def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, Any]:
     """``fields``, in which each key that the documents write in another case is written as there.
 
-    Only where the documented key itself is missing, and the field's other name: beside them, another one may mean
-    something else. A second ``return_code`` is another verdict in any case.
+    A key is renamed only if ``fields`` has neither the documented key nor the field's second name: beside one of these
+    it may mean something else. A ``return_code`` is always renamed, since a second one is a second verdict.
     """
     if model not in _DOCUMENTED_KEYS:
         _DOCUMENTED_KEYS[model] = _documented_keys(model)

@@ -100,7 +100,8 @@ class Endpoint(Generic[T]):
     def own_numbers(self) -> frozenset[str]:
         """The numbers that show that a reply is of the right kind.
 
-        ``refund_no`` is one where the reply must have it. (``order_no`` is none: a refund's reply may have it.)
+        ``refund_no`` counts where the reply must have it. ``order_no`` does not count, since the reply to a refund may
+        have it too.
         """
         return (_KINDS_OF_NUMBERS - self.foreign_numbers).union(self.echoes, self.essential & {"refund_no"})
 

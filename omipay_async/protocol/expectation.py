@@ -1,9 +1,9 @@
 """Whether an answer is about the sale that was asked about. Pure.
 
 QueryOrder documents ``out_order_no``, ``currency`` and ``amount`` as those of the order (CN 3.8), QueryRefund
-``out_refund_no`` as that of the refund (CN 3.11), and neither documents that the gateway's own number comes back. Who
-asks with these values in hand does not accept an answer with others. A value that is missing on either side is not
-compared; one that cannot be read is not the expected one.
+``out_refund_no`` as that of the refund (CN 3.11), and neither documents that the gateway's own number comes back. If
+these values are known, an answer with others is not accepted. A value that is missing on either side is not compared;
+one that cannot be read is not the expected one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ REFUND_FIELDS: Final[Mapping[str, type]] = {"out_refund_no": str}
 def number_of(subject: object, name: str) -> Any:
     """The gateway's number of ``subject``, which is a number itself, or an object that has one as ``name``.
 
-    A refund's receipt names its order, but is not an order: its amount is the refund's. It is returned as it is.
+    The receipt of a refund names an order, but its amount is that of the refund: it is returned as it is, and rejected
+    later.
     """
     if isinstance(subject, str) or (name == "order_no" and isinstance(subject, RefundReceipt)):
         return subject

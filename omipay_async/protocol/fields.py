@@ -14,7 +14,7 @@ _SAYS_NOTHING: Final = frozenset(INVISIBLE)
 
 
 class DamagedText(str):
-    """Text of which some bytes could not be decoded: U+FFFD stands for them. It may be shown, and is nothing else."""
+    """Text with U+FFFD for bytes that could not be decoded. It may be shown, but is never taken for a number."""
 
     __slots__ = ()
 
@@ -27,7 +27,7 @@ def is_absent(value: object) -> bool:
 def issued_number(value: object) -> str | None:
     """The gateway's number of an order or a refund; None if ``value`` is not one. It is text, and not blank.
 
-    It is sent back later, so what is around it is left out, as around keys.
+    Spaces around it are left out, since it is sent back later.
     """
     return bare(value) or None if isinstance(value, str) and not isinstance(value, DamagedText) else None
 
@@ -35,7 +35,7 @@ def issued_number(value: object) -> str | None:
 def own_number(value: object) -> str | None:
     """The merchant's number of an order or a refund; None if ``value`` is not one.
 
-    It was sent as text. A program that repeats digits as a JSON number means the same.
+    It was sent as text, but a program may repeat digits as a JSON number.
     """
     if type(value) is int and abs(value) < _LARGEST_NUMBER:
         return str(value)

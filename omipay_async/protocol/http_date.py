@@ -6,8 +6,8 @@ HTTP writes times in three forms (RFC 9110, 5.6.7), always in UTC::
     Sunday, 06-Nov-94 08:49:37 GMT
     Sun Nov  6 08:49:37 1994
 
-What has another form, such as a time of another zone, or two times, is not read: a ``Date`` may show that a money call
-was refused for its time, and is then sent again.
+Any other form, such as a time of another zone, or two times, is not read, since a ``Date`` decides whether a money call
+that was refused for its time may be sent again.
 """
 
 from __future__ import annotations

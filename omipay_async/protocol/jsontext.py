@@ -8,7 +8,7 @@ One value that cannot be read does not make the others unreadable: ``NaN`` and `
 finite, and text with bytes that are not UTF-8 is :class:`DamagedText`. UTF-16 and UTF-32, whose bytes cannot be
 mistaken, are read too.
 
-What is not quite JSON, as of programs that put it together by hand, is repaired where its meaning is clear. A
+Text that is not quite JSON, since a program has put it together by hand, is repaired where its meaning is clear. A
 backslash in a text for people (``C:\\temp``, ``can\\'t``), or one number of less importance (``nan``, ``04.71``,
 ``1.#INF``), must not make a refusal, or a payment, unreadable. What stands between the values is not touched, so a
 reply that was cut off stays unreadable.

@@ -44,7 +44,7 @@ def excerpt(body: bytes | str, secrets: Iterable[str] = (), *, limit: int = LONG
 
 
 def _without(text: str, secrets: Iterable[str], length: int) -> str:
-    """The first ``length`` characters of ``text``, and of a secret that begins there nothing."""
+    """The first ``length`` characters of ``text``, without any secret that begins in them."""
     # Not with a pattern: ``re`` keeps the last 512 of the whole program, and would keep the secrets with them.
     folded = _folded(text)
     found = sorted(span for secret in secrets for span in _occurrences(folded, _folded(secret)))

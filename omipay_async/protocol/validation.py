@@ -55,9 +55,10 @@ def reject(parameter: str, what: str) -> NoReturn:
 
 @contextlib.contextmanager
 def with_outcome(outcome: Outcome | None) -> Iterator[None]:
-    """Give what is rejected within this ``outcome``: not every method's arguments are those of a call that moves money.
+    """While open, an error of an argument has this ``outcome`` in the place of NOT_DONE.
 
-    What was asked for may be paid all the same, and a till charges again on NOT_DONE.
+    It is for methods that move no money themselves: an order may be paid all the same, and a till charges again on
+    NOT_DONE.
     """
     try:
         yield
