@@ -22,7 +22,7 @@ from .protocol.conversion import in_zone
 from .protocol.options import reject
 from .text import Secret, hidden_key, hidden_keys, hidden_proxy, plain_text
 from .transport.attempt import Node
-from .transport.proxies import Proxies, is_loopback as is_loopback_host
+from .transport.proxies import Proxies, is_loopback_host
 from .transport.requests import can_be_asked, to_url
 from .transport.tls import checked_verify
 

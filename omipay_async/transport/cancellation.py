@@ -76,7 +76,7 @@ class CancelScope:
         self._why: CancelReason | None = None
         self._timer: Timer | None = None
         self._later: asyncio.Handle | None = None
-        self._received: Callable[[], int] = int  # always 0
+        self._received: Callable[[], int] = int  # returns 0
         self._cancelled = False
         self._runs = False
 

@@ -6,8 +6,8 @@ reasons:
 - *What was sent.* ``send`` writes the whole request in one call. Before it, nothing can have reached the server; after
   it, everything may have.
 - *What arrived without a request.* A byte that arrives while no request is under way, even a single line break, is not
-  a reply to anything. It closes the connection, so that no later request can take it for its own reply. So do bytes
-  that follow a reply, bytes that arrive before the first request, and the beginning of a TLS record.
+  a reply to anything. It closes the connection, so that no later request can take it for its own reply. The same is
+  true of bytes that follow a reply, bytes that arrive before the first request, and the beginning of a TLS record.
 - *Whether the connection is still open.* ``is_usable`` also looks into the socket, which may contain bytes, or the
   end of the stream, that the event loop has not delivered yet; ``has_spoken`` does so before the first request. The
   request is then written without an await in between. On Windows bytes do not wait in the socket, but in the event
@@ -162,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def _waiting_bytes(self) -> bytes | None:
-        """The first byte in the socket that the event loop has not read; none at its end, None if nothing is there."""
+        """The first byte in the socket that the event loop has not read: ``b""`` at its end, None if there is none."""
         if not self._is_readable():
             return None
         try:

@@ -54,9 +54,9 @@ class Exchange:
     _head: bytearray | None = attrs.field(factory=bytearray, init=False)
     """What has arrived of the reply's head; None once that was read."""
     _is_repaired: bool = attrs.field(default=False, init=False)
-    """Whether the head was not HTTP as it came. Then the connection is not used again."""
+    """Whether h11 has rejected the head as it came. Then the connection is not used again."""
     _began_with_blank_lines: bool = attrs.field(default=False, init=False)
-    """Whether blank lines stood before the head. Then neither."""
+    """Whether blank lines stood before the head. Then the connection is not used again either."""
     _response: h11.Response = attrs.field(init=False)
     _body: list[bytes] = attrs.field(factory=list, init=False)
     _size: int = attrs.field(default=0, init=False)
@@ -154,9 +154,9 @@ class Exchange:
 
 
 def plain_head(received: bytes) -> bytes | None:
-    """What was ``received`` of a reply, of whose headers only those are left that are well formed and needed.
+    """``received`` without the headers that are malformed or not needed; None if the head is not complete.
 
-    Those that tell where the body ends are all left: if they are wrong, nobody knows. None if the head is not whole.
+    All headers that tell where the body ends stay: if one of them is malformed, nobody knows where that is.
     """
     end = _END.search(received)
     if end is None:
@@ -169,7 +169,7 @@ def plain_head(received: bytes) -> bytes | None:
 def _is_needed(line: bytes) -> bool:
     header = _LINE.fullmatch(line)
     if header is None:
-        # A malformed header of the framing is left, and rejected.
+        # A malformed header that would tell where the body ends stays, and h11 rejects it.
         return line.lstrip().lower().startswith(tuple(_FRAMING))
     name, value = header[1].lower(), header[2].strip().lower()
     says_nothing = name == b"transfer-encoding" and value in (b"", b"identity")

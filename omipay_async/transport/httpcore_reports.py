@@ -68,9 +68,9 @@ our_request: contextvars.ContextVar[bool] = contextvars.ContextVar("omipay_async
 
 @functools.lru_cache(maxsize=1)
 def keep_replies_out_of_the_log() -> None:
-    """Remove the server's words, which may repeat the signed URL, from what httpcore logs at DEBUG of our requests.
+    """Let httpcore leave out the server's words, which may repeat the signed URL, when it logs our requests at DEBUG.
 
-    And the password of a SOCKS proxy, which it logs when it asks the proxy for a connection.
+    The password of a SOCKS proxy, which it logs when it asks the proxy for a connection, is left out too.
     """
 
     def without_the_reply(record: logging.LogRecord) -> bool:

@@ -43,7 +43,7 @@ class Proxies:
         Raises:
             ConfigurationError: the environment's proxy for it cannot be used.
         """
-        if self.given is not None or not self._environment or is_loopback(address.host):
+        if self.given is not None or not self._environment or is_loopback_host(address.host):
             return self.given
         scheme = address.scheme if address.scheme in self._environment else "all"
         if scheme not in self._environment or _is_excepted(address):
@@ -53,7 +53,7 @@ class Proxies:
         return self._usable[scheme]
 
 
-def is_loopback(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
     """Whether a host's name or address is always this machine's own: 127.0.0.0/8, ::1, localhost and its subdomains."""
     name = host.strip("[]").rstrip(".").lower()
     address = _ip_address(name)

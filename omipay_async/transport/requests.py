@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from .exchange import RawHeaders
 
 _AFTERWARDS_S: Final = 60.0
-"""How much later than our own deadline a transport that the user gave may end. A process that was stopped calls what is
-due before it looks into the socket: then the transport must not give up before the reply in there is read."""
+"""How many seconds after our own deadline a transport that the user gave ends a request. A process that was stopped
+calls what is due before it looks into the socket, and the transport must not give up before it reads the reply there.
+"""
 
 
 @attrs.frozen(eq=False, repr=False)
