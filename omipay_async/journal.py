@@ -6,7 +6,7 @@ afterwards: while it is open, nobody knows what happened to that call.
     open (``outcome`` is None) --closing--> DONE | NOT_DONE | UNKNOWN
 
 An entry is opened once, after the wait for a slot and before anything is sent. It is closed when the call ends, however
-it ends. An entry that could not be closed stays open, since it is not written down what happened.
+it ends. An entry that could not be closed stays open, since what happened could not be written down.
 """
 
 from __future__ import annotations

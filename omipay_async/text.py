@@ -237,12 +237,13 @@ def hidden_proxy(proxy: T) -> T | ProxyURL:
 def portable(error: BaseException | None, own: type[BaseException]) -> BaseException | None:
     """``error``, or another with its name and text in its place, if it would not survive pickling and copying.
 
-    That of another program may hold a lock, belong to a local class, or need arguments that it does not keep. One of
-    our ``own`` does survive: to try it would be to try its cause twice, and the cause of that four times.
+    An error of another program may hold a lock, belong to a local class, or need arguments that it does not keep. Our
+    ``own`` errors survive. They are not tried, since trying one tries its cause twice, the cause of that four times,
+    and so on.
     """
     if isinstance(error, own):
         return error
-    import pickle  # it has called this, unless an error is copied
+    import pickle  # only here, since few programs pickle or copy an error
 
     with contextlib.suppress(Exception):
         pickle.dumps(copy.deepcopy(error))

@@ -136,7 +136,7 @@ class Announcements:
 
 @contextlib.contextmanager
 def _failure_logged(order: Order, what: str) -> Iterator[None]:
-    """Log ``what`` follows if the block fails, instead of raising its error."""
+    """Log an error of the block instead of raising it. ``what`` says what follows from it."""
     try:
         yield
     except (OmipayError, ValueError) as error:

@@ -78,7 +78,7 @@ class OnceGuard:
         checked_handler(handler)
         key = claim_key(self._m_number, order.order_no)
         if any(own.key == key and not own.task.done() for own in within()):
-            # Also by another session, which would wait for the claim of this one.
+            # If the handler asks through another session, that one would wait for the claim of this one.
             raise _asked_by_itself(order.order_no)
         deadline = None if wait_timeout is None else self._clock.monotonic() + wait_timeout
         if await self._another_run_succeeds(key, order.order_no, deadline):

@@ -22,7 +22,7 @@ T = TypeVar("T")
 def checked_handler(value: T, *takes: str) -> T:
     """``value`` if it can be called. Whether it is async shows when it is called, unless it says that it is not.
 
-    ``takes`` names its arguments where it is handed over long before the first payment: it must take them, too.
+    ``takes`` names the arguments that it must accept, if it is handed over long before the first payment.
     """
     if not callable(value):
         reject("handler", "must be an async function that takes the order")

@@ -1,8 +1,14 @@
 """Receives notifications and fulfils orders (CN 3.9).
 
-The steps are always these: the body is parsed and its signature is checked, the gateway is asked about the order, polls
-and waits are woken, the journal writes the confirmation down, the handler runs under the once-guard, and only then is
-the gateway answered SUCCESS.
+The steps of a notification:
+
+1. The body is parsed, and its signature is checked.
+2. The gateway is asked about the order.
+3. Polls and waits are woken, and the journal writes the confirmation down.
+4. The handler runs under the once-guard.
+5. The gateway is answered SUCCESS.
+
+``fulfil`` begins with the second step, ``settle`` with the third, and neither has the last.
 """
 
 from __future__ import annotations

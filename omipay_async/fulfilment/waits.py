@@ -2,7 +2,7 @@
 
 A confirmed order is found however early it was confirmed, since it is remembered: here, and as a note in the backend
 and in the journal if they keep notes. A wait looks at once, whenever it is woken, and after pauses, since it may have
-missed the wake-up of another process. The last look has its time, however late it is.
+missed the wake-up of another process. If the last look is late, the wait ends as much later.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Waits:
         while True:
             with self._waiter(number) as woken:
                 now = self._clock.monotonic()
-                if now >= until and not is_last:  # the last look has its time, also if something has blocked the loop
+                if now >= until and not is_last:  # the last look, late if something has blocked the loop
                     is_last, until = True, now + last_look_s
                 found = self._remembered_order(number) or await self._noted(number, until - now, woken)
                 if isinstance(found, OmipayError):

@@ -204,7 +204,7 @@ class Poller:
         if passed is Instant.DEADLINE:
             self._expire(waiter)
         elif subject.question is not None:
-            # It counts as this one, unless the event loop was blocked for so long that its answer may be old.
+            # The question under way will do, unless the event loop was blocked for so long that its answer may be old.
             subject.is_outdated = subject.is_outdated or was_blocked
         elif passed is Instant.FIRST:
             self._scheduler.ask_first(subject)

@@ -60,9 +60,9 @@ class Schedule:
         return cls(interval, timeout, min(now + first_wait, last), last, deadline)
 
     def with_last_question(self, now: float) -> Schedule:
-        """The schedule of a poll whose last question is asked ``now``: it has its time, however late it is asked.
+        """The schedule of a poll whose last question is asked ``now``: if it is late, the deadline moves by as much.
 
-        It is late if something has blocked the event loop, or the process was stopped.
+        The question is late if something has blocked the event loop, or if the process was stopped.
         """
         return attrs.evolve(self, last=now, deadline=self.deadline + (now - self.last))
 

@@ -144,7 +144,7 @@ class PollingService:
 
 
 def _schedule(now: float, given: object, first_wait: float, interval: float, timeout: float | None) -> Schedule:
-    """The schedule of a poll that begins ``now``. What is final already is asked about at once."""
+    """The schedule of a poll that begins ``now``. An order or refund that is final already is asked about at once."""
     first_wait = validation.seconds("first_wait", first_wait)
     return Schedule.begin(
         now,

@@ -5,11 +5,11 @@ each compares the answer with what it expects. What can happen to a waiter:
 
 ======================  ===========================================================================================
 its first instant       the subject is asked about before all repeats
-its last instant        the subject is asked about once more; if it comes late, the deadline comes as much later
+its last instant        the subject is asked about once more; if that is late, the deadline moves by as much
 its deadline            it ends with ``PollTimeout``, after an answer that has arrived already
 an answer, not final    becomes the latest state
 an answer, final        becomes the latest state, and settles the waiter: nothing changes that any more
-one of another sale     is not accepted: a temporary error of this waiter alone
+an answer, wrong sale   is not accepted: a temporary error of this waiter alone
 a temporary error       is stored as ``last_error``
 a lasting error         ends it with this error
 the session is closed   it ends with ``SessionClosed``
