@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, TypeVar
 
-from .clock import retrieve, wait
+from .clock import retrieve_exception, wait
 from .errors import BackendError, OmipayError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ async def ask(clock: Clock, method: Callable[[], Awaitable[T]], seconds: float, 
         OmipayError: what it raised.
     """
     asking = asyncio.create_task(answer_of(method, who, BackendError))
-    asking.add_done_callback(retrieve)
+    asking.add_done_callback(retrieve_exception)
     try:
         await wait(clock, (asking,), seconds)
     finally:

@@ -112,7 +112,7 @@ async def wait(clock: Clock, futures: Collection[asyncio.Future[Any]], seconds: 
         timer.cancel()
 
 
-def retrieve(ended: asyncio.Future[Any]) -> None:
+def retrieve_exception(ended: asyncio.Future[Any]) -> None:
     """Retrieve the exception of a task that has ended: asyncio logs one that nobody has retrieved."""
     if not ended.cancelled():
         ended.exception()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.answers import answer_of
-from omipay_async.clock import SystemClock, retrieve, wait
+from omipay_async.clock import SystemClock, retrieve_exception, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
@@ -53,7 +53,7 @@ class CallJournal:
         opening = asyncio.create_task(
             answer_of(functools.partial(self._journal.opening, entry), "the journal", JournalError)
         )
-        opening.add_done_callback(retrieve)
+        opening.add_done_callback(retrieve_exception)
         try:
             with CancelScope(self._clock, call.time_left(self._clock)) as call.scope:
                 await asyncio.wait((opening,))
@@ -113,7 +113,7 @@ class CallJournal:
 
     async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
         closing = asyncio.create_task(self._write_closing(entry, after))
-        closing.add_done_callback(retrieve)
+        closing.add_done_callback(retrieve_exception)
         try:
             await wait(self._clock, (closing,), CLOSING_S)
         finally:

@@ -16,7 +16,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from omipay_async.answers import ask
-from omipay_async.clock import drain, retrieve
+from omipay_async.clock import drain, retrieve_exception
 from omipay_async.errors import JournalError, OmipayError
 from omipay_async.log import log_fields, logger
 from omipay_async.text import printable
@@ -97,7 +97,7 @@ class Announcements:
     def _ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
         if self._background.get(key) is task:
             del self._background[key]
-        retrieve(task)  # its caller may have been cancelled
+        retrieve_exception(task)  # its caller may have been cancelled
 
     async def _wake_other_polls(self, order: Order) -> None:
         with _failure_logged(order, "other processes were not woken, their polls go on by interval"):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.clock import LAST_TURNS, retrieve, wait
+from omipay_async.clock import LAST_TURNS, retrieve_exception, wait
 from omipay_async.errors import OmipayError, TransportError
 from omipay_async.protocol.endpoints import QUERY_ORDER
 
@@ -175,7 +175,7 @@ class Confirmations:
             if not question.bodies:
                 question.task.cancel()  # nobody waits for its answer any more
         if body.answer.done():
-            retrieve(body.answer)  # its caller may have been cancelled
+            retrieve_exception(body.answer)  # its caller may have been cancelled
 
     # -- asking -------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from omipay_async.errors import BackendError
 from .backends import claim_key
 from .handlers import checked_handler
 from .leases import Lease, Unsettled
-from .runs import Run, StillRunning, closed_before_running, within
+from .runs import Run, StillRunning, closed_before_running, enclosing_runs
 
 if TYPE_CHECKING:
     import asyncio
@@ -77,7 +77,7 @@ class OnceGuard:
         """
         checked_handler(handler)
         key = claim_key(self._m_number, order.order_no)
-        if any(own.key == key and not own.task.done() for own in within()):
+        if any(own.key == key and not own.task.done() for own in enclosing_runs.get()):
             # If the handler asks through another session, that one would wait for the claim of this one.
             raise _asked_by_itself(order.order_no)
         deadline = None if wait_timeout is None else self._clock.monotonic() + wait_timeout
@@ -96,7 +96,7 @@ class OnceGuard:
     async def _another_run_succeeds(self, key: str, order_no: str, deadline: float | None) -> bool:
         """Wait while runs of the order are under way, one after the other. False: the caller may begin the next one."""
         while (run := self._under_way(key)) is not None:
-            if any(run.waits_for(own) for own in within()):
+            if any(run.waits_for(own) for own in enclosing_runs.get()):
                 raise _asked_by_itself(order_no)
             if deadline is not None and run.waiting >= _MOST_WAITING:
                 raise StillRunning(run.progress)
@@ -118,7 +118,7 @@ class OnceGuard:
         await drain(self._clock, self._unfinished, timeout)
 
     def _unfinished(self) -> list[asyncio.Task[bool]]:
-        others = [run.task for run in self._runs.values() if run not in within()]
+        others = [run.task for run in self._runs.values() if run not in enclosing_runs.get()]
         return [task for task in others if not (task.done() or task.get_loop().is_closed())]
 
     def _under_way(self, key: str) -> Run | None:

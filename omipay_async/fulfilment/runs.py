@@ -30,7 +30,7 @@ import inspect
 from typing import TYPE_CHECKING, Final
 
 from omipay_async.answers import left_undone
-from omipay_async.clock import retrieve, wait
+from omipay_async.clock import retrieve_exception, wait
 from omipay_async.errors import BackendError, Outcome, SessionClosed
 
 from .backends import Claim
@@ -98,11 +98,11 @@ class Run:
     def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
         """Begin. The task is created directly, because a loop's task factory may run a task before it is known here."""
         self.task = asyncio.Task(self._execute(handler, deadline), loop=asyncio.get_running_loop())
-        self.task.add_done_callback(retrieve)  # its caller may be gone by then
+        self.task.add_done_callback(retrieve_exception)  # its caller may be gone by then
 
     async def wait_until(self, deadline: float | None) -> None:
         """Wait for the run, as another caller than the one that began it, until ``deadline`` at most."""
-        runs = within()
+        runs = enclosing_runs.get()
         self.waiting += 1
         for own in runs:
             own.awaited_runs.append(self)
@@ -184,7 +184,7 @@ class Run:
         """Run the handler under the lease, and wait until it has ended. Raises the reason if it did not succeed."""
         if self._stopped.done():
             raise asyncio.CancelledError
-        _within.set((*(own for own in _within.get() if not own.task.done()), self))
+        enclosing_runs.set((*(own for own in enclosing_runs.get() if not own.task.done()), self))
         work = self._work = asyncio.create_task(self._call_handler(handler))
         self._stopped.add_done_callback(lambda _: work.cancel())
         try:
@@ -222,17 +222,13 @@ class Run:
         return BackendError(f"order {self._order_no}: the claim was lost while the handler ran; it may run again")
 
 
-_within: Final[contextvars.ContextVar[tuple[Run, ...]]] = contextvars.ContextVar("omipay_runs", default=())
-
-
-def within() -> tuple[Run, ...]:
-    """The runs of the handlers that the current code runs in, also in tasks that a handler started."""
-    return _within.get()
+enclosing_runs: Final[contextvars.ContextVar[tuple[Run, ...]]] = contextvars.ContextVar("omipay_runs", default=())
+"""The runs of the handlers that the current code runs in, also in tasks that a handler started."""
 
 
 def running_key() -> str | None:
     """The backend's key of the order whose handler the current code runs in; None outside of handlers."""
-    runs = within()
+    runs = enclosing_runs.get()
     return runs[-1].key if runs else None
 
 

@@ -13,7 +13,7 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from omipay_async.clock import in_turns, last_try_s, retrieve, wait
+from omipay_async.clock import in_turns, last_try_s, retrieve_exception, wait
 from omipay_async.errors import OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.log import log_fields, logger
 from omipay_async.text import bare, printable
@@ -132,7 +132,7 @@ class Waits:
         if left <= 0 or self._life.closed:
             return None
         finding = asyncio.create_task(self._find_note(out_order_no, left))
-        finding.add_done_callback(retrieve)
+        finding.add_done_callback(retrieve_exception)
         try:
             await wait(self._clock, (finding, woken))
         finally:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.util import await_only
 
-from omipay_async.clock import retrieve
+from omipay_async.clock import retrieve_exception
 from omipay_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ async def dispose(engine: AsyncEngine, drivers: Collection[Any]) -> None:
     ``drivers`` are asyncpg's objects for them. After two seconds they are closed without asking the server.
     """
     closing = asyncio.create_task(engine.dispose())
-    closing.add_done_callback(retrieve)
+    closing.add_done_callback(retrieve_exception)
     try:
         await asyncio.wait((closing,), timeout=_CLOSING_S)
     finally:

@@ -16,7 +16,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from omipay_async.clock import held, retrieve
+from omipay_async.clock import held, retrieve_exception
 from omipay_async.errors import ConfigurationError
 
 from .failures import translated
@@ -118,7 +118,7 @@ class Tasks:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.under_way.discard(task)
         self._abandoned.discard(task)
-        retrieve(task)  # its caller may have left
+        retrieve_exception(task)  # its caller may have left
 
     # -- inside of a task ---------------------------------------------------------------------------------------------
 
