@@ -4,5 +4,6 @@
 orders that notifications name, ``announcements`` tells everybody that an order is paid, and ``guard`` runs its handler
 once: it begins ``runs``, or waits for them. ``handlers`` checks beforehand what users give. ``backends`` keeps the
 claims of the guard, and ``leases`` is how a run holds one. ``waits`` are those for the order with an ``out_order_no``.
-Other processes learn that an order is paid by ``notes``, and at once by ``wakeups``.
+Other processes learn that an order is paid by ``notes``, and at once by ``wakeups``; ``pauses`` are those of backends
+that listen for these.
 """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim
+from omipay_async.fulfilment.pauses import Pauses
 from omipay_async.log import logger
 from omipay_async.protocol import options
 from omipay_async.text import plain_text
@@ -54,8 +54,8 @@ _RELEASED: Final = {"1": None}
 
 _POLICY_S: Final = 1.0
 """How long a claim may wait for the answer from which a warning follows."""
-_FIRST_PAUSE_S: Final = 0.05
-_LONGEST_PAUSE_S: Final = 5.0
+_WORKED_S: Final = 5.0
+"""A listener that fails after so many seconds has worked: the failure is logged, and the pause after it is short."""
 _PING_AFTER_S: Final = 10.0
 """After this much silence a listener sends a PING, to learn whether its connection is still alive."""
 
@@ -237,8 +237,7 @@ class RedisBackend:
     # -- listening --------------------------------------------------------------------------------------------------
 
     async def _keep_listening(self, on_wake: Callable[[str], object], attempted: asyncio.Event) -> None:
-        pause = _FIRST_PAUSE_S
-        warned = False
+        pauses = Pauses()
         while True:
             began = asyncio.get_running_loop().time()
             try:
@@ -246,15 +245,13 @@ class RedisBackend:
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it was, this listens again
                 if caller_was_cancelled():
                     raise asyncio.CancelledError from None
-                if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_S:  # it has worked for a while
-                    pause, warned = _FIRST_PAUSE_S, False
-                if not warned:
+                if asyncio.get_running_loop().time() - began > _WORKED_S:
+                    pauses.reset()
+                if pauses.first:
                     logger.warning("wake-ups from other processes are missed: %s", self._reason(error))
-                warned = True
             finally:
                 attempted.set()
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # so that not all processes connect at once
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            await asyncio.sleep(pauses.next())
 
     async def _listen_once(self, on_wake: Callable[[str], object], attempted: asyncio.Event) -> NoReturn:
         """Listen until the connection fails, or this is cancelled. Raises what it failed with."""

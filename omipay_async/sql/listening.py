@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select, text
 
 from omipay_async.errors import BackendError, OmipayError
+from omipay_async.fulfilment.pauses import Pauses
 from omipay_async.log import logger
 
 from .claims import WAKE_CHANNEL
@@ -31,8 +31,6 @@ POLL_S: Final = 1.0
 """How often the rows of SQLite are read."""
 HEARTBEAT_S: Final = 10.0
 """After this much silence a statement is sent to PostgreSQL, to learn whether the connection is still alive."""
-FIRST_PAUSE_S: Final = 0.05
-LONGEST_PAUSE_S: Final = 5.0
 
 
 class Listening:
@@ -75,7 +73,7 @@ class Listening:
 
     async def _run(self, attempted: asyncio.Event) -> None:
         listen = self._poll_sqlite if self._database.dialect.is_sqlite else self._listen_to_postgresql
-        pauses = _Pauses()
+        pauses = Pauses()
         while True:
             try:
                 with translated(BackendError):  # whatever it is, this listens again
@@ -89,7 +87,7 @@ class Listening:
 
     # -- PostgreSQL -------------------------------------------------------------------------------------------------
 
-    async def _listen_to_postgresql(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
+    async def _listen_to_postgresql(self, attempted: asyncio.Event, pauses: Pauses) -> None:
         """Listen until the connection is lost."""
         async with self._database.held.begun(_taken_from_pool, end=_terminated) as (connection, driver):
             lost = asyncio.Event()
@@ -118,7 +116,7 @@ class Listening:
 
     # -- SQLite -----------------------------------------------------------------------------------------------------
 
-    async def _poll_sqlite(self, attempted: asyncio.Event, pauses: _Pauses) -> None:
+    async def _poll_sqlite(self, attempted: asyncio.Event, pauses: Pauses) -> None:
         """Look for rows that were woken since the last look."""
         seen = await self._database.scalar(select(func.max(ORDER.c.woken)), BackendError) or 0
         while True:
@@ -129,23 +127,6 @@ class Listening:
             for row in await self._database.rows(woken, BackendError):
                 seen = row["woken"]
                 self._pass_on(row["wake_key"])
-
-
-class _Pauses:
-    """How long to wait before the next attempt: longer each time, until one has worked."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._pause = FIRST_PAUSE_S
-        self.first = True
-
-    def next(self) -> float:
-        pause = self._pause * random.uniform(0.5, 1.0)  # so that not all processes connect at once
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
-        self.first = False
-        return pause
 
 
 async def _taken_from_pool(connection: AsyncConnection) -> Any:

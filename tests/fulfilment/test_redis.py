@@ -18,6 +18,7 @@ import redis.asyncio
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
+from omipay_async.fulfilment import pauses
 from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, NoteKeeper, Step
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.fulfilment.runs import StillRunning
@@ -277,7 +278,7 @@ async def test_a_listener_goes_on_after_a_restart_and_logs_one_warning(
     fragile: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wake-ups are received again once Redis is there."""
-    monkeypatch.setattr(backend_module, "_LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(pauses, "LONGEST_PAUSE_S", 0.05)
     woken: asyncio.Queue[str] = asyncio.Queue()
     async with RedisBackend(fragile.url) as backend, backend.listen(woken.put_nowait):
         await wake_until_received(backend, KEY, woken)
@@ -313,7 +314,7 @@ async def test_a_listener_logs_one_warning_while_redis_cannot_be_reached(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not matter how often it tries."""
-    monkeypatch.setattr(backend_module, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE_S", 0.001)
     client: Any = Away()
     async with RedisBackend(client).listen(print), asyncio.timeout(60):
         await client.third.wait()

@@ -16,9 +16,10 @@ import redis.sentinel
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError, ConfigurationError
+from omipay_async.fulfilment import pauses
 from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.leases import Lease, Unsettled
-from omipay_async.redis import RedisBackend, backend as backend_module, failures
+from omipay_async.redis import RedisBackend, failures
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.untyped import untyped
 
@@ -167,7 +168,7 @@ async def test_a_listener_connects_again_whatever_failed(
     fail: Callable[[], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is logged once, without the error's text, which may contain a password; the pauses grow."""
-    monkeypatch.setattr(backend_module, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE_S", 0.01)
     client: Any = FailingClient(fail)
     async with asyncio.timeout(60), RedisBackend(client).listen(print):
         await client.fifth.wait()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from omipay_async.errors import BackendError
+from omipay_async.fulfilment import pauses
 from omipay_async.sql import Books, listening
 from tests.support.entries import execute
 from tests.support.untyped import untyped
@@ -28,7 +28,7 @@ KEY = "123456:TR1"
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "POLL_S", 0.02)
-    monkeypatch.setattr(listening, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(pauses, "LONGEST_PAUSE_S", 0.05)
 
 
 async def received(woken: asyncio.Queue[str]) -> str:
@@ -200,18 +200,3 @@ async def test_after_a_clock_was_put_back_sqlite_still_receives_wake_ups(sqlite_
         async with books.listen(woken.put_nowait):
             await books.wake(KEY)
             assert await received(woken) == KEY
-
-
-@pytest.mark.parametrize(("share", "expected"), [(0.0, [0.025, 0.05, 0.1, 0.1]), (1.0, [0.05, 0.1, 0.2, 0.2])])
-def test_pauses_grow_until_an_attempt_has_worked(
-    monkeypatch: pytest.MonkeyPatch, share: float, expected: list[float]
-) -> None:
-    """Each is random, up to twice the one before, so that processes do not connect together."""
-    monkeypatch.setattr(listening, "LONGEST_PAUSE_S", 0.2)
-    monkeypatch.setattr(random, "uniform", lambda low, high: low + share * (high - low))
-    pauses = listening._Pauses()
-    for _ in range(2):
-        assert pauses.first
-        assert [pauses.next() for _ in range(4)] == pytest.approx(expected)
-        assert not pauses.first
-        pauses.reset()
