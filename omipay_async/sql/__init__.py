@@ -12,8 +12,8 @@
   to ask about the orders that are not settled, ``sweeping`` asks, and ``listening`` receives wake-ups.
 - All of them use one ``database``, which runs transactions. ``held`` holds a connection for longer, ``tasks`` lets
   callers leave in time, and ``failures`` knows what the errors mean.
-- ``tables`` defines the two tables, ``engines`` makes and closes the engine of a URL, and ``dialect`` has the
-  statements that SQLite and PostgreSQL write differently.
+- ``tables`` defines the two tables, ``engines`` makes and closes the engine of a URL, and ``dialect`` is what SQLite
+  and PostgreSQL do differently.
 """
 
 from __future__ import annotations

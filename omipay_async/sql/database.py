@@ -24,7 +24,7 @@ from sqlalchemy.pool import StaticPool
 
 from omipay_async.clock import held
 
-from .dialect import Dialect, begin_immediately, commit_on_sqlite, take_back_on_sqlite
+from .dialect import Dialect
 from .engines import BUSY_S, checked_engine, dispose, made_engine
 from .failures import DATABASE_ERRORS, NotConnectedError, is_server_full, repeated
 from .held import HeldConnections
@@ -137,10 +137,10 @@ class Database:
                 await stack.enter_async_context(self.writer())
             self.tasks.check_wanted()  # or it would wait for SQLite's one writer, and the books could not be closed
             connection = await stack.enter_async_context(self._connection())
-            await self.begin(connection)
+            await self.dialect.begin(connection)
             self.tasks.check_wanted()
             result = await work(connection)
-            await self.commit(connection)
+            await self.dialect.commit(connection)
             return result
 
     # -- the one writer of SQLite ------------------------------------------------------------------------------------
@@ -153,18 +153,6 @@ class Database:
             return
         async with self._writing:
             yield
-
-    async def begin(self, connection: AsyncConnection) -> None:
-        """Begin a transaction that writes, if the database needs a statement for that."""
-        if self.dialect.is_sqlite:
-            await begin_immediately(connection)
-
-    async def commit(self, connection: AsyncConnection) -> None:
-        """Commit the transaction that ``begin`` began."""
-        if self.dialect.is_sqlite:
-            await commit_on_sqlite(connection)
-        else:
-            await connection.commit()
 
     @contextlib.contextmanager
     def inside_effect(self) -> Iterator[None]:
@@ -194,8 +182,7 @@ class Database:
                     await stack.enter_async_context(self._sharing)
             connection = await self._connect()
             stack.push_async_exit(connection)
-            if self.dialect.is_sqlite:
-                stack.push_async_callback(take_back_on_sqlite, connection)
+            stack.push_async_callback(self.dialect.take_back, connection)
             await connection.rollback()  # a hook of the user's may have begun a transaction, at another level
             await connection.execution_options(**self.dialect.options)  # after those of the user's engine
             self.tasks.check_wanted()

@@ -1,4 +1,4 @@
-"""The statements that SQLite and PostgreSQL write differently."""
+"""What SQLite and PostgreSQL do differently: expressions, and how a transaction begins and ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALWAYS_IN_ONE: Final = "omipay_always_in_one"
 
 
 class Dialect:
-    """One of the two databases, and the expressions that differ between them."""
+    """One of the two databases, and what differs between them."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._clock = clock
@@ -49,42 +49,45 @@ class Dialect:
         """An INSERT that can have an ON CONFLICT clause."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
+    async def begin(self, connection: AsyncConnection) -> None:
+        """Begin a transaction that writes. PostgreSQL needs no statement for that; SQLite's is the one writer then."""
+        if not self.is_sqlite:
+            return
+        driver = await _driver(connection)
+        connection.info[_ALWAYS_IN_ONE] = driver.in_transaction
+        await connection.begin()
+        if driver.in_transaction:  # begun by an event handler of the engine, or on a connection that all share
+            await connection.exec_driver_sql("COMMIT")
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    async def commit(self, connection: AsyncConnection) -> None:
+        """Commit what ``begin`` began. A driver that was told to autocommit does nothing if it is asked to."""
+        await connection.commit()
+        if not self.is_sqlite:
+            return
+        driver = await _driver(connection)
+        if driver.in_transaction and not connection.info[_ALWAYS_IN_ONE]:
+            await connection.exec_driver_sql("COMMIT")
+
+    async def take_back(self, connection: AsyncConnection) -> None:
+        """Roll back on SQLite what was not committed, before the connection returns to its pool.
+
+        SQLAlchemy does not if it was told to skip that for a driver that autocommits, and such a driver may not either.
+        The next one to use the connection would commit what a handler wrote that has failed.
+        """
+        if not self.is_sqlite:
+            return
+        with contextlib.suppress(SQLAlchemyError, sqlite3.Error, ValueError):  # of one that is closed, or broken
+            driver = await _driver(connection)
+            if driver.in_transaction:
+                await driver.rollback()
+            if driver.in_transaction and not connection.info.get(_ALWAYS_IN_ONE, True):
+                await driver.execute("ROLLBACK")
+
 
 def or_update(insert: Any, values: Mapping[str, Any], *, where: Any = None) -> Any:
     """``insert``, which sets ``values`` instead if the row exists already, and if ``where`` is true of it."""
     return insert.on_conflict_do_update(index_elements=list(insert.table.primary_key), set_=values, where=where)
-
-
-async def begin_immediately(connection: AsyncConnection) -> None:
-    """Begin a transaction of SQLite that is the one writer from its beginning."""
-    driver = await _driver(connection)
-    connection.info[_ALWAYS_IN_ONE] = driver.in_transaction
-    await connection.begin()
-    if driver.in_transaction:  # begun by an event handler of the engine, or on a connection that all share
-        await connection.exec_driver_sql("COMMIT")
-    await connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-async def commit_on_sqlite(connection: AsyncConnection) -> None:
-    """Commit what ``begin_immediately`` began. A driver that was told to autocommit does nothing if it is asked to."""
-    await connection.commit()
-    driver = await _driver(connection)
-    if driver.in_transaction and not connection.info[_ALWAYS_IN_ONE]:
-        await connection.exec_driver_sql("COMMIT")
-
-
-async def take_back_on_sqlite(connection: AsyncConnection) -> None:
-    """Roll back what was not committed, before the connection returns to its pool.
-
-    SQLAlchemy does not if it was told to skip that for a driver that autocommits, and such a driver may not either. The
-    next one to use the connection would commit what a handler wrote that has failed.
-    """
-    with contextlib.suppress(SQLAlchemyError, sqlite3.Error, ValueError):  # of one that is closed, or broken
-        driver = await _driver(connection)
-        if driver.in_transaction:
-            await driver.rollback()
-        if driver.in_transaction and not connection.info.get(_ALWAYS_IN_ONE, True):
-            await driver.execute("ROLLBACK")
 
 
 def has_no_transaction(connection: Connection) -> bool:

@@ -125,7 +125,7 @@ class Effects:
 
     async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> Mapping[str, str] | None:
         """Begin a transaction that has the order's lock; return its settings, or None if another has the lock."""
-        await self._database.begin(connection)
+        await self._database.dialect.begin(connection)
         if self._database.dialect.is_sqlite:
             return {}
         settings = (func.current_setting(name) for name in _SETTINGS)
@@ -167,7 +167,7 @@ class Effects:
                 restored = (func.set_config(name, value, true()) for name, value in settings.items())
                 await connection.execute(select(*restored))
             await connection.execute(self._claims.recording(row))
-            await self._database.commit(connection)
+            await self._database.dialect.commit(connection)
 
         try:
             await self._database.held.run_on(connection, record)

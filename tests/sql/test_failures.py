@@ -187,7 +187,7 @@ async def test_a_full_disk_is_an_error_until_there_is_room_again(sqlite: Books) 
 async def test_a_writer_of_another_process_is_waited_for(sqlite: Books, sqlite_url: str) -> None:
     """A short wait is not an error."""
     async with Books(sqlite_url) as other, held_connection(other) as connection:
-        await other._database.begin(connection)
+        await other._database.dialect.begin(connection)
         claiming = asyncio.create_task(sqlite.claim(KEY, "me"))
         await asyncio.sleep(0.3)
         assert not claiming.done()
@@ -204,7 +204,7 @@ async def test_a_writer_that_does_not_end_is_an_error_in_time(
     monkeypatch.setattr(tasks, "ANSWER_S", 0.2)
     monkeypatch.setattr(books_module, "_CREATION_S", 0.2)
     async with Books(sqlite_url) as other, held_connection(other) as connection:
-        await other._database.begin(connection)
+        await other._database.dialect.begin(connection)
         asked = questions(sqlite)
         readers = {"unresolved", "waiting", "noted"}
         for name, (ask, kind) in asked.items():

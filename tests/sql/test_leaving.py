@@ -40,7 +40,7 @@ def check_not_logged(caplog: pytest.LogCaptureFixture) -> None:
 async def test_a_cancelled_caller_does_not_wait_for_the_database(sqlite: Books, sqlite_url: str) -> None:
     """The connection returns to its pool in the background."""
     async with Books(sqlite_url) as other, held_connection(other) as connection:
-        await other._database.begin(connection)
+        await other._database.dialect.begin(connection)
         asking = asyncio.create_task(sqlite.claim(KEY, "me"))
         await asyncio.sleep(0.1)
         asking.cancel()
@@ -123,7 +123,7 @@ async def test_on_sqlite_nothing_is_written_after_the_caller_got_an_error(
     monkeypatch.setattr(tasks, "ANSWER_S", 0.1)
     async with Books(sqlite_url) as other:
         async with held_connection(other) as connection:
-            await other._database.begin(connection)
+            await other._database.dialect.begin(connection)
             with pytest.raises(BackendError):
                 await sqlite.claim(KEY, "me")
             await connection.commit()
@@ -141,7 +141,7 @@ async def test_a_caller_that_is_cancelled_before_its_transaction_has_begun_leave
 
     guard = OnceGuard(MemoryBackend(), SystemClock(), M)  # so that the handler's transaction is the first
     async with Books(sqlite_url) as other, held_connection(other) as connection:
-        await other._database.begin(connection)
+        await other._database.dialect.begin(connection)
         asking = asyncio.create_task(guard.run(order(), sqlite.transactional(ship), wait_timeout=5))
         await asyncio.sleep(0.2)
         asking.cancel()
