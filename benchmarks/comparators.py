@@ -172,13 +172,19 @@ async def openai(server: str) -> AsyncIterator[Ask]:
         yield lambda: client.models.retrieve("m")
 
 
+OURS: Final = "omipay_async"
+OURS_OVER_AIOHTTP: Final = "omipay_async over aiohttp"
+NAIVE: Final = "naive httpx"
+NAIVE_IN_TURN: Final = "naive httpx, semaphore"
+NAIVE_OVER_A_LIST: Final = "naive over a list of connections"
+NAIVE_OVER_AIOHTTP: Final = "naive over aiohttp's transport"
 SIDES: Final[Mapping[str, Callable[[str], AbstractAsyncContextManager[Ask]]]] = {
-    "omipay_async": functools.partial(ours, max_in_flight=CONNECTIONS),
-    "omipay_async over aiohttp": functools.partial(ours_over_aiohttp, max_in_flight=CONNECTIONS),
-    "naive httpx": naive_httpx,
-    "naive httpx, semaphore": naive_httpx_in_turn,
-    "naive over a list of connections": naive_over_connection_list,
-    "naive over aiohttp's transport": naive_over_aiohttp,
+    NAIVE: naive_httpx,
+    OURS: functools.partial(ours, max_in_flight=CONNECTIONS),
+    OURS_OVER_AIOHTTP: functools.partial(ours_over_aiohttp, max_in_flight=CONNECTIONS),
+    NAIVE_IN_TURN: naive_httpx_in_turn,
+    NAIVE_OVER_A_LIST: naive_over_connection_list,
+    NAIVE_OVER_AIOHTTP: naive_over_aiohttp,
     "raw aiohttp": raw_aiohttp,
     "openai-python": openai,
 }

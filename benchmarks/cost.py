@@ -18,7 +18,7 @@ from omipay_async.protocol.reply import Received
 from omipay_async.protocol.signing import Credentials, TaggedNonces, signature
 
 from . import comparators, server
-from .comparators import SIDES
+from .comparators import NAIVE, NAIVE_IN_TURN, OURS, OURS_OVER_AIOHTTP, SIDES
 from .measure import cpu_per_call, in_turn
 from .report import Row, Target
 
@@ -34,31 +34,29 @@ async def query_order(effort: Effort) -> list[Row]:
     with server.running() as url:
         async with contextlib.AsyncExitStack() as stack:
             blocks = {}
-            for side in (
-                "naive httpx",
-                *(side for side in SIDES if side not in ("naive httpx", "naive httpx, semaphore")),
-            ):
+            for side, opened in SIDES.items():
+                if side == NAIVE_IN_TURN:  # one call at a time never waits for its turn
+                    continue
                 try:
-                    ask = await stack.enter_async_context(SIDES[side](url))
+                    ask = await stack.enter_async_context(opened(url))
                 except ImportError:
                     missing.append(f"{side} is not installed and was left out.")
                     continue
                 await cpu_per_call(ask, 40)()
                 blocks[side] = cpu_per_call(ask, effort.of(150, 40))
             figures = await in_turn(blocks, effort.of(25, 3))
-    base = "naive httpx"
-    ratios = "; ".join(f"{side} {figures.ratio(side, base):.2f}" for side in blocks if side != base)
+    ratios = "; ".join(f"{side} {figures.ratio(side, NAIVE):.2f}" for side in blocks if side != NAIVE)
     return [
         Row(
             "CPU per query_order, own transport / naive httpx",
-            figures.ratio("omipay_async", base),
+            figures.ratio(OURS, NAIVE),
             target=Target(0.40),
             sides=figures.medians(),
             note=" ".join([f"Ratios: {ratios}.", *missing]),
         ),
         Row(
             "CPU per query_order, AiohttpTransport / naive httpx",
-            figures.ratio("omipay_async over aiohttp", base),
+            figures.ratio(OURS_OVER_AIOHTTP, NAIVE),
             target=Target(0.50),
         ),
     ]
@@ -68,7 +66,6 @@ async def query_order_tls(effort: Effort) -> list[Row]:
     """CPU per call with TLS, which production uses."""
     authority, context = trustme.CA(), ssl.create_default_context()
     authority.configure_trust(context)
-    own, base = "omipay_async", "naive httpx"
     key_and_chain = authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem
     with key_and_chain.tempfile() as certificate, server.running(certificate=Path(certificate)) as url:
         async with (
@@ -76,12 +73,12 @@ async def query_order_tls(effort: Effort) -> list[Row]:
             comparators.naive_httpx(url, verify=context) as theirs,
         ):
             blocks = {}
-            for side, ask in ((base, theirs), (own, ours)):
+            for side, ask in ((NAIVE, theirs), (OURS, ours)):
                 await cpu_per_call(ask, 40)()
                 blocks[side] = cpu_per_call(ask, effort.of(150, 40))
             figures = await in_turn(blocks, effort.of(25, 3))
     what = "CPU per query_order under TLS, own transport / naive httpx"
-    return [Row(what, figures.ratio(own, base), target=Target(0.40), sides=figures.medians())]
+    return [Row(what, figures.ratio(OURS, NAIVE), target=Target(0.40), sides=figures.medians())]
 
 
 async def steps(effort: Effort) -> list[Row]:

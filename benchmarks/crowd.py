@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from . import server
-from .comparators import SIDES
+from .comparators import NAIVE, NAIVE_IN_TURN, NAIVE_OVER_A_LIST, NAIVE_OVER_AIOHTTP, OURS, OURS_OVER_AIOHTTP, SIDES
 from .measure import Figures, in_turn, printed_by
 from .report import Row, Target
 
@@ -29,34 +29,30 @@ _WARM: Final = 200
 
 async def throughput(effort: Effort) -> list[Row]:
     """Answers per second with 20, 1,000 and 4,000 tasks. With 20, each task has a connection."""
-    own, aiohttp = "omipay_async", "omipay_async over aiohttp"
-    stock, queued = "naive httpx", "naive httpx, semaphore"
-    listed, over = "naive over a list of connections", "naive over aiohttp's transport"
-    few = await _measured(effort, 20, own, aiohttp, stock, listed, over)
-    many = await _measured(effort, 4_000, own, stock, queued, listed)
-    over_aiohttp = await _measured(effort, 1_000, aiohttp, stock, queued, over)
+    few = await _measured(effort, 20, OURS, OURS_OVER_AIOHTTP, NAIVE, NAIVE_OVER_A_LIST, NAIVE_OVER_AIOHTTP)
+    many = await _measured(effort, 4_000, OURS, NAIVE, NAIVE_IN_TURN, NAIVE_OVER_A_LIST)
+    over_aiohttp = await _measured(effort, 1_000, OURS_OVER_AIOHTTP, NAIVE, NAIVE_IN_TURN, NAIVE_OVER_AIOHTTP)
     return [
-        *_rows("20 tasks", few, own, 7),
-        *_rows("4,000 tasks over 100 connections", many, own, 8),
-        *_rows("20 tasks", few, aiohttp, 5),
-        *_rows("1,000 tasks over 100 connections", over_aiohttp, aiohttp, 10),
+        *_rows("20 tasks", few, OURS, 7),
+        *_rows("4,000 tasks over 100 connections", many, OURS, 8),
+        *_rows("20 tasks", few, OURS_OVER_AIOHTTP, 5),
+        *_rows("1,000 tasks over 100 connections", over_aiohttp, OURS_OVER_AIOHTTP, 10),
     ]
 
 
 def _rows(what: str, figures: Figures, side: str, target: float) -> list[Row]:
-    stock, queued = "naive httpx", "naive httpx, semaphore"
-    name = f"throughput, {what}, {'own transport' if side == 'omipay_async' else 'AiohttpTransport'}"
-    stuck = sum(rate <= 1 / _LIMIT_S for rate in figures.of[stock])
+    name = f"throughput, {what}, {'own transport' if side == OURS else 'AiohttpTransport'}"
+    stuck = sum(rate <= 1 / _LIMIT_S for rate in figures.of[NAIVE])
     note = (
-        f"In {stuck} of {len(figures.of[stock])} blocks naive httpx answered nothing within {_LIMIT_S:g} s and was "
+        f"In {stuck} of {len(figures.of[NAIVE])} blocks naive httpx answered nothing within {_LIMIT_S:g} s and was "
         "ended: counted as one answer, so the ratio is a lower bound."
     )
     sides = {each: rate for each, rate in figures.medians().items() if not each.startswith("omipay") or each == side}
     limit = Target(target, at_least=True)
-    rows = [Row(f"{name} / naive httpx", figures.ratio(side, stock), "x", limit, sides, "1/s", note if stuck else "")]
-    if queued in figures.of:
+    rows = [Row(f"{name} / naive httpx", figures.ratio(side, NAIVE), "x", limit, sides, "1/s", note if stuck else "")]
+    if NAIVE_IN_TURN in figures.of:
         help_ = "Somebody who met that puts a semaphore of 100 before it."
-        rows.append(Row(f"{name} / the same, semaphore", figures.ratio(side, queued), note=help_))
+        rows.append(Row(f"{name} / the same, semaphore", figures.ratio(side, NAIVE_IN_TURN), note=help_))
     return rows
 
 
