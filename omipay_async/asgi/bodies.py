@@ -86,9 +86,8 @@ async def answer(
 ) -> Answer:
     """Read the body of a notification, let ``session`` receive it, and return the answer.
 
-    ``declared`` is the Content-Length. ``content_type`` counts if the body is not UTF-8: GBK is read where it is
-    declared, as in replies. ``body_timeout``, in seconds, limits the reading: on some servers a stream that a
-    middleware has read never ends.
+    ``declared`` is the Content-Length. If the body is not UTF-8, ``content_type`` may declare it as GBK, as in replies.
+    ``body_timeout``, in seconds, limits the reading: on some servers a stream that a middleware has read never ends.
     """
     try:
         body = SealedBody(in_utf8(await read(chunks, declared, body_timeout), content_type))

@@ -26,7 +26,7 @@ def is_session(given: object) -> bool:
 
 
 def may_find_session(given: object) -> bool:
-    """Whether it can be called and is not what opens a session, a class or its ``from_env``: one for each request."""
+    """Whether it can be called, and does not open another session each time, as a class and its ``from_env`` do."""
     owner = getattr(given, "__self__", None)  # a class may have other methods, which find its session
     opens = isinstance(owner, type) and given == getattr(owner, "from_env", None)
     return callable(given) and not isinstance(given, type) and not opens

@@ -34,8 +34,8 @@ T = TypeVar("T")
 
 _ARGUMENTS: Final = {"entry_or_id": "ID", "outcome": "OUTCOME", "order_no": "--order-no"}
 """The names of the parameters of ``Books.resolve`` on the command line."""
-_UNSEEN: Final = logging.NullHandler()
-"""Where no handler is, Python prints what SQLAlchemy logs of a connection that a second Ctrl-C cut off: a traceback."""
+_SILENT: Final = logging.NullHandler()
+"""Without a handler, Python prints the traceback that SQLAlchemy logs when a second Ctrl-C cuts a connection off."""
 
 app: Final = typer.Typer(rich_markup_mode="rich")
 
@@ -116,7 +116,7 @@ def _opened(db: str | None) -> Books:
     from omipay_async.config import check_quotes
 
     check_quotes("--db or OMIPAY_BOOKS_URL", url)
-    logging.getLogger("sqlalchemy").addHandler(_UNSEEN)
+    logging.getLogger("sqlalchemy").addHandler(_SILENT)
     try:
         from omipay_async.sql import Books
         from omipay_async.sql.engines import missing_file

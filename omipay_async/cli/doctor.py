@@ -54,7 +54,7 @@ _KEY: Final = sentence("key")
 _TIMEOUT_S: Final = 10.0
 _LARGEST_OFFSET_S: Final = 60.0
 """The gateway rejects five minutes (CN 2.1). A clock that is one minute off is not set by NTP, and may get there."""
-_TROUBLE: Final = 429
+_OVERLOADED: Final = 429
 """From this HTTP status on the address may well be right: the gateway is overloaded, or out of order."""
 
 _KEY_ADVICE: Final[dict[str, str]] = {
@@ -222,7 +222,7 @@ async def key(omipay: AsyncOmipay) -> Finding:
         return Finding(_KEY, False, str(error), _KEY_ADVICE.get(error.error_code, ""), Exit.REFUSED)
     except (InvalidReply, TransportError, GatewayError) as error:
         advice = sentence("no usable answer: try again later")
-        if isinstance(error, InvalidReply) and (error.status or 0) < _TROUBLE:
+        if isinstance(error, InvalidReply) and (error.status or 0) < _OVERLOADED:
             advice = sentence("OMIPAY_BASE_URL must end in /omipay/api; if it does, try again later")
         return Finding(_KEY, False, str(error), advice, Exit.NO_ANSWER)
     except APIError as error:

@@ -29,7 +29,7 @@ _SECRETS = frozenset({"order_string", "openid", "paySign", "nonceStr"})
 
 @attrs.frozen
 class Request:
-    """One request to an endpoint, off the wire."""
+    """One request to an endpoint, as it was received."""
 
     endpoint: Endpoint[Any]
     query: bytes

@@ -88,7 +88,7 @@ def _scan_answer(order: Order, behaviour: CodeBehaviour) -> dict[str, Any]:
 
 
 def used_before(order: Order) -> Sentence:
-    """That a number is not unique, which CN asks for in each table of an order. ``order`` is the earlier one."""
+    """The remark that ``order`` has this ``out_order_no``, which CN asks to be unique in the table of each order."""
     return sentence("out_order_no was used before, by {}", order.order_no)
 
 

@@ -132,7 +132,7 @@ class Notifier:
             delivery.add_done_callback(functools.partial(self._put_back, notice))
 
     def _put_back(self, notice: _Notice, delivery: asyncio.Task[None]) -> None:
-        """Keep what was not delivered when its event loop ended, as after ``asyncio.run``: it is in the next one."""
+        """Keep what was not delivered when its event loop ended, as after ``asyncio.run``: the next one delivers it."""
         if delivery.cancelled():
             self._waiting.append(notice)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
 
 
-_ALWAYS_IN_ONE: Final = "omipay_always_in_one"
-"""Where it is written down of a connection whether its driver begins the next transaction when one ends (PEP 249)."""
+_DRIVER_BEGINS: Final = "omipay_driver_begins"
+"""The key in a connection's ``info``: whether its driver begins the next transaction when one ends (PEP 249)."""
 
 
 class Dialect:
@@ -54,7 +54,7 @@ class Dialect:
         if not self.is_sqlite:
             return
         driver = await _driver(connection)
-        connection.info[_ALWAYS_IN_ONE] = driver.in_transaction
+        connection.info[_DRIVER_BEGINS] = driver.in_transaction
         await connection.begin()
         if driver.in_transaction:  # begun by an event handler of the engine, or on a connection that all share
             await connection.exec_driver_sql("COMMIT")
@@ -66,7 +66,7 @@ class Dialect:
         if not self.is_sqlite:
             return
         driver = await _driver(connection)
-        if driver.in_transaction and not connection.info[_ALWAYS_IN_ONE]:
+        if driver.in_transaction and not connection.info[_DRIVER_BEGINS]:
             await connection.exec_driver_sql("COMMIT")
 
     async def take_back(self, connection: AsyncConnection) -> None:
@@ -81,7 +81,7 @@ class Dialect:
             driver = await _driver(connection)
             if driver.in_transaction:
                 await driver.rollback()
-            if driver.in_transaction and not connection.info.get(_ALWAYS_IN_ONE, True):
+            if driver.in_transaction and not connection.info.get(_DRIVER_BEGINS, True):
                 await driver.execute("ROLLBACK")
 
 

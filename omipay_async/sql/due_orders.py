@@ -122,8 +122,9 @@ class DueOrders:
         Otherwise nobody would ask about them until the clock shows that time again, for hours perhaps. The claim of a
         process that has died ends one lease from now; the process of any other renews it.
 
-        It counts only if it is seen here. When a machine without a battery for its clock starts, the clock is behind,
-        for years perhaps: orders that counted as made then would be far too old once it is set right.
+        Only a clock that is set back while this process runs is followed. When a machine without a battery for its
+        clock starts, the clock is behind, for years perhaps: orders that counted as made then would be far too old once
+        it is set right.
         """
         look = self._dialect.machine_time()
         if look < self._last_looks.get(m_number, look):

@@ -129,7 +129,7 @@ def _surplus(date: str) -> bytes:
 
 
 def _redirect(routed: RoutedRequest, asked: gateway.Request, reply: dict[str, Any]) -> Response | None:
-    """EN 2.9 reads both as a redirect of the customer's browser and as a JSON reply: who asks for HTML is a browser."""
+    """EN 2.9 may mean a redirect of the customer's browser or a JSON reply: a caller that accepts HTML is a browser."""
     is_browser = "text/html" in routed.request.headers.get("accept", "")
     if asked.endpoint.name != "GetUserInfo" or "openid" not in reply or not is_browser:
         return None

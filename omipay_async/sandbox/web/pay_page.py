@@ -1,7 +1,7 @@
 """What a customer's browser sees: the pay pages that ``pay_url``, ``pc_pay_url`` and ``qrcode`` lead to.
 
-The page of a QR order and ``pc_pay_url`` want to be signed, and to be told a ``redirect_url`` (CN 3.2, 3.3); the others
-take the browser back to where the order says.
+The addresses of a QR order's page and of ``pc_pay_url`` must be signed and have a ``redirect_url`` (CN 3.2, 3.3). The
+other pages lead the browser back to the address that their order has.
 """
 
 from __future__ import annotations
