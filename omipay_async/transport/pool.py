@@ -13,6 +13,8 @@ READ            second      all slots
 CONFIRMATION    third       a quarter (at least 1), since strangers can cause confirmations
 POLL            last        all but two (at least 1), since polls that hang must not block a till
 ==============  ==========  ===========================================================================
+
+Confirmations and polls together leave one of three or more slots, so that a till is not blocked if both hang.
 """
 
 from __future__ import annotations
@@ -86,6 +88,8 @@ class ConnectionPool:
             Priority.POLL: max(1, size - 2),
         }
         """How many slots each priority may hold."""
+        self._limit_together = max(2, size - 1)
+        """How many slots confirmations and polls may hold together."""
         self._lent = dict.fromkeys(Priority, 0)
         self._waiting: dict[Priority, collections.OrderedDict[asyncio.Future[Slot], None]] = {
             priority: collections.OrderedDict() for priority in Priority
@@ -93,9 +97,7 @@ class ConnectionPool:
 
     def acquire_nowait(self, priority: Priority) -> Slot | None:
         """Borrow a slot if one is available at once; else None."""
-        if not self._free or self._lent[priority] >= self.limits[priority]:
-            return None
-        return self._lend(priority)
+        return self._lend(priority) if self._may_lend(priority) else None
 
     async def acquire(self, priority: Priority) -> Slot:
         """Wait for a slot and borrow it. A caller that is cancelled leaves the line and keeps no slot."""
@@ -115,10 +117,17 @@ class ConnectionPool:
         self._free.append(slot)
         self._lent[priority] -= 1
         for following, line in self._waiting.items():
-            while line and self._free and self._lent[following] < self.limits[following]:
+            while line and self._may_lend(following):
                 turn, _ = line.popitem(last=False)
                 if not turn.done():  # else its caller was cancelled, but has not run yet
                     turn.set_result(self._lend(following))
+
+    def _may_lend(self, priority: Priority) -> bool:
+        lent = self._lent
+        if not self._free or lent[priority] >= self.limits[priority]:
+            return False
+        in_background = lent[Priority.CONFIRMATION] + lent[Priority.POLL]
+        return priority <= Priority.READ or in_background < self._limit_together
 
     def _lend(self, priority: Priority) -> Slot:
         self._lent[priority] += 1

@@ -78,6 +78,33 @@ def test_confirmations_hold_a_quarter_of_the_slots(size: int, limit: int) -> Non
     assert sum(slots.acquire_nowait(READ) is not None for _ in range(size)) == size - limit
 
 
+@pytest.mark.parametrize(("size", "left"), [(1, 0), (2, 0), (3, 1), (8, 1), (20, 1)])
+@pytest.mark.parametrize("first", [POLL, CONFIRMATION])
+def test_confirmations_and_polls_that_hang_leave_a_slot_for_a_till(size: int, left: int, first: Priority) -> None:
+    """Each kind still has one at least: a session with two slots lends both."""
+    slots = ConnectionPool(size)
+    for priority in (first, POLL, CONFIRMATION, POLL):
+        while slots.acquire_nowait(priority) is not None:
+            pass
+    assert size == 1 or min(slots._lent[CONFIRMATION], slots._lent[POLL]) >= 1
+    assert sum(slots.acquire_nowait(MONEY) is not None for _ in range(size)) == left
+
+
+async def test_a_waiting_confirmation_takes_the_slot_of_a_poll_and_not_the_last_one() -> None:
+    """The slot that is left stays free when a read ends, and polls give way one by one."""
+    slots = ConnectionPool(8)
+    polls = [borrowed(slots, POLL) for _ in range(6)]
+    borrowed(slots, CONFIRMATION)
+    read = borrowed(slots, READ)
+    tasks = await started(slots, POLL, CONFIRMATION)
+    slots.release(read, READ)
+    assert await done(tasks) == []
+    slots.release(polls[0], POLL)
+    assert await done(tasks) == [1]
+    slots.release(polls[1], POLL)
+    assert await done(tasks) == [0, 1]
+
+
 async def test_money_goes_before_reads_then_confirmations_then_polls() -> None:
     """Equals go in the order of their arrival."""
     slots = ConnectionPool(1)
