@@ -155,6 +155,12 @@ def opened(ports: Ports, language: Language = Language.EN, **options: Any) -> It
         ports.portal.wrap_async_context_manager(sandbox),
         ports.portal.wrap_async_context_manager(lifespan_of_shop),
     ):
-        omipay = program.app.state.omipay
-        told = (program.fulfilled, program.thanked)
-        yield BrowserEnv(ports.portal, sandbox, omipay, ports.gateway_url, ports.shop_url, *told)
+        yield BrowserEnv(
+            portal=ports.portal,
+            sandbox=sandbox,
+            omipay=program.app.state.omipay,
+            gateway=ports.gateway_url,
+            shop_url=ports.shop_url,
+            fulfilled=program.fulfilled,
+            thanked=program.thanked,
+        )

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 _TIME_LIMIT_S = 10.0
-_PHONE = {"width": 375, "height": 812, "deviceScaleFactor": 2, "mobile": True}
+PHONE, DESK = 375, 1200
+"""The pixels from left to right of two usual screens."""
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -39,8 +40,8 @@ _FLAGS = (
     "--window-size=1200,900",
 )
 
-# Pages look every two seconds for what is new: here twenty times as often, so that nobody waits.
-_HURRY = "const unhurried = setInterval; window.setInterval = (act, ms) => unhurried(act, ms / 20);"
+# Pages look for what is new every two seconds: here twenty times as often, to keep the tests short.
+_ASK_OFTEN = "const original = setInterval; window.setInterval = (act, ms) => original(act, ms / 20);"
 _MODULES = """
 const [picture, count] = arguments;
 return (async () => {
@@ -112,7 +113,7 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
         driver.set_page_load_timeout(_TIME_LIMIT_S)
-        self._devtools("Page.addScriptToEvaluateOnNewDocument", {"source": _HURRY})
+        self._devtools("Page.addScriptToEvaluateOnNewDocument", {"source": _ASK_OFTEN})
 
     # -- doing ------------------------------------------------------------------------------------------------------
 
@@ -147,13 +148,16 @@ class Browser:
 
     @contextlib.contextmanager
     def screen(self, width: int, *, dark: bool = False) -> Iterator[None]:
-        """A screen of this many pixels, on a system that asks pages for light or dark colours."""
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        """A screen of this many pixels from left to right, on a system that asks pages for light or dark colours."""
+        mobile = width < 500
+        size = {"width": width, "height": 900, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile}
+        colours = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._devtools("Emulation.setDeviceMetricsOverride", size)
+        self._devtools("Emulation.setEmulatedMedia", {"features": [colours]})
         try:
-            with self.in_the_dark() if dark else contextlib.nullcontext():
-                yield
+            yield
         finally:
+            self._devtools("Emulation.setEmulatedMedia", {"features": []})
             self._devtools("Emulation.clearDeviceMetricsOverride", {})
 
     def type(self, *keys: str) -> str:
@@ -163,30 +167,6 @@ class Browser:
             "const e = document.activeElement; return e.innerText?.trim() || e.getAttribute('name') || e.tagName;"
         )
         return found
-
-    @contextlib.contextmanager
-    def on_a_desk(self) -> Iterator[None]:
-        """The screen as it is."""
-        yield
-
-    @contextlib.contextmanager
-    def on_a_phone(self) -> Iterator[None]:
-        """A screen of 375 pixels."""
-        self._devtools("Emulation.setDeviceMetricsOverride", _PHONE)
-        try:
-            yield
-        finally:
-            self._devtools("Emulation.clearDeviceMetricsOverride", {})
-
-    @contextlib.contextmanager
-    def in_the_dark(self) -> Iterator[None]:
-        """A system that asks pages for dark colours."""
-        dark = {"name": "prefers-color-scheme", "value": "dark"}
-        self._devtools("Emulation.setEmulatedMedia", {"features": [dark]})
-        try:
-            yield
-        finally:
-            self._devtools("Emulation.setEmulatedMedia", {"features": []})
 
     @contextlib.contextmanager
     def without_scripts(self) -> Iterator[None]:
@@ -275,7 +255,7 @@ class Browser:
         return self.driver.execute_script(script, *values)
 
     def _of(self, css: str, expression: str) -> str:
-        # At one go: between two questions a page may put a new element in the place of the old one.
+        # One script finds and reads: between two of them a page may replace the element.
         script = f"const element = document.querySelector(arguments[0]); return element && {expression}"
         found: str | None = self.evaluate(script, css)
         if found is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -164,7 +163,6 @@ def test_notification_buttons(browser: Browser, env: BrowserEnv, kind: str, answ
     env.do(env.sandbox.settle)
     browser.open(f"{env.gateway}/?lang=en&order={order.order_no}")
     assert browser.evaluate("return document.querySelectorAll('#live details').length") == 1
-    env.do(asyncio.sleep, 0)
     browser.press(f'button[name=notify][value="{kind}"]')
     if kind == "delay":
         browser.reads("Send it again in 10 s")

@@ -9,6 +9,8 @@ import pytest
 
 from omipay_async import AsyncOmipay, AuthenticationError, Platform
 
+from .chromium import PHONE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -145,7 +147,7 @@ def test_fits_a_phone(browser: Browser, env: BrowserEnv, language: str) -> None:
     env.do(env.omipay.refund, order_no=order.order_no, out_refund_no="R-1", amount=1)
     qr_order(env, "T-1")
     env.do(env.sandbox.settle)
-    with browser.on_a_phone():
+    with browser.screen(PHONE):
         browser.open(f"{env.gateway}/?lang={language}")
         assert order.order_no in browser.text("#live")
         assert browser.wider_than_the_screen() == []

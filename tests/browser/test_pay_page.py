@@ -12,6 +12,8 @@ import segno
 from omipay_async import AsyncOmipay, Language, OnlineType, Platform
 from omipay_async.testing import ManualClock
 
+from .chromium import DESK, PHONE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,11 +37,11 @@ def test_from_the_shop_and_back(browser: Browser, env: BrowserEnv) -> None:
     assert [call.endpoint for call in env.sandbox.ledger.calls] == ["MakeQROrder", "QueryOrder"]
 
 
-@pytest.mark.parametrize("screen", ["on_a_desk", "on_a_phone", "in_the_dark"])
-def test_qr_code(browser: Browser, env: BrowserEnv, screen: str) -> None:
+@pytest.mark.parametrize(("width", "dark"), [(DESK, False), (PHONE, False), (DESK, True)])
+def test_qr_code(browser: Browser, env: BrowserEnv, width: int, dark: bool) -> None:
     """What a phone's camera sees on the screen, module by module, is the QR code of the order's ``qrcode``."""
     order = env.order("make_qr_order", platform=Platform.ALIPAY)
-    with getattr(browser, screen)():
+    with browser.screen(width, dark=dark):
         browser.open(env.omipay.pay_page_url(order, redirect_url=env.thanks))
         code = segno.make(order.qrcode, error="m", micro=False)
         assert browser.modules("#qr svg", len(code.matrix) + 8) == [list(row) for row in code.matrix_iter(border=4)]
@@ -50,7 +52,7 @@ def test_qr_code_of_a_long_address(browser: Browser, env: BrowserEnv) -> None:
     merchant = env.sandbox.merchant
     far_away = f"{env.gateway}/{'tunnel/' * 40}omipay/api"
     omipay = AsyncOmipay(merchant.m_number, merchant.secret_key, base_url=far_away)
-    with env.portal.wrap_async_context_manager(omipay), browser.on_a_phone():
+    with env.portal.wrap_async_context_manager(omipay), browser.screen(PHONE):
         order = env.order("make_qr_order", omipay=omipay, platform=Platform.ALIPAY)
         browser.open(omipay.pay_page_url(order, redirect_url=env.thanks))
         code = segno.make(order.qrcode, error="m", micro=False)
@@ -185,7 +187,7 @@ def test_in_chinese(browser: Browser, open_env: Callable[..., BrowserEnv]) -> No
 def test_fits_a_phone(browser: Browser, open_env: Callable[..., BrowserEnv], language: Language) -> None:
     """Nothing has to be scrolled sideways at 375 pixels, however long the name: paying, failing, refusing."""
     env = open_env(language=language)
-    with browser.on_a_phone():
+    with browser.screen(PHONE):
         browser.open(f"{env.buy}?name=Donaudampfschifffahrtsgesellschaftskapitaenskajuete+{'x' * 60}")
         assert browser.wider_than_the_screen() == []
         browser.open(browser.driver.current_url.replace("sign=", "sign=x"))
