@@ -11,6 +11,7 @@ from .text import printable
 
 if TYPE_CHECKING:
     from .errors import Outcome
+    from .models import Order
 
 
 class _Logger(logging.LoggerAdapter[logging.Logger]):
@@ -57,3 +58,8 @@ def log_fields(
         "omipay_out_refund_no": shown_number(out_refund_no),
         "omipay_outcome": outcome,
     }
+
+
+def order_fields(order: Order) -> dict[str, str | None]:
+    """The ``extra`` of a log record about an order that the gateway has confirmed."""
+    return log_fields(order_no=order.order_no, out_order_no=order.out_order_no)

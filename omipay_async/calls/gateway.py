@@ -1,4 +1,4 @@
-"""Turns the arguments of a method into a call: checks them, adds the session's defaults, collects the secrets. No I/O.
+"""Turns the arguments of a method into a call: checks them, adds the session's defaults, collects the secrets.
 
 Every component that asks the gateway something does it here: the endpoint methods, polls, confirmations.
 """
@@ -57,7 +57,7 @@ class Gateway:
         request = RequestContext.of(endpoint, values, self.executor.credentials.keys)
         try:
             query = validation.query(endpoint, values)
-            limit = self._limit(timeout)
+            limit = self.limit(timeout)
         except InvalidRequest as error:
             raise self.executor.report_rejected(request, error) from None
         query = self._with_language(endpoint, query)
@@ -83,7 +83,7 @@ class Gateway:
         try:
             called = validation.general_endpoint(endpoint, safety)
             query, has_language = validation.general_query(params)
-            limit = self._limit(timeout)
+            limit = self.limit(timeout)
         except InvalidRequest as error:
             raise self.executor.report_rejected(RequestContext(called, general=True), error) from None
         request = RequestContext.of(called, params, self.executor.credentials.keys, general=True)
@@ -92,13 +92,14 @@ class Gateway:
         reply: dict[str, Any] = await self.executor.call(request, query, _priority(called), limit)
         return reply
 
+    def limit(self, timeout: float | None) -> float:
+        """How many seconds a call may take: ``timeout`` once it is checked, or the session's if it is None."""
+        return self.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
+
     def _with_language(self, endpoint: Endpoint[T], query: Secret) -> Secret:
         if self.language is None or not endpoint.takes_language:
             return query
         return joined(query, "&" if query else "", "language=", self.language)
-
-    def _limit(self, timeout: float | None) -> float:
-        return self.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
 
 
 def _priority(endpoint: Endpoint[Any]) -> Priority:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.answers import ask
 from omipay_async.clock import drain, retrieve_exception
 from omipay_async.errors import JournalError, OmipayError
-from omipay_async.log import log_fields, logger
+from omipay_async.log import logger, order_fields
 from omipay_async.text import printable
 
 from .backends import lease_of
@@ -145,5 +145,5 @@ def _failure_logged(order: Order, what: str) -> Iterator[None]:
             printable(order.order_no),
             what,
             error,
-            extra=log_fields(order_no=order.order_no, out_order_no=order.out_order_no),
+            extra=order_fields(order),
         )

@@ -31,7 +31,7 @@ from omipay_async.errors import (
     UnconfirmedNotification,
 )
 from omipay_async.events import Event, Events
-from omipay_async.log import log_fields, logger
+from omipay_async.log import log_fields, logger, order_fields
 from omipay_async.protocol import notifications, validation
 from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.expectation import ensure_same_sale, number_of
@@ -115,7 +115,7 @@ class NotificationReceiver:
     async def confirm(self, body: SealedBody, timeout: float | None) -> Order:
         """Return the order that a body names, as the gateway reports it."""
         with validation.with_outcome(None):
-            limit = self._gateway.timeout if timeout is None else validation.seconds("timeout", timeout, above=True)
+            limit = self._gateway.limit(timeout)
         with self._life.in_use():
             return await self._confirm(self._parse(body), limit)
 
@@ -201,14 +201,14 @@ class NotificationReceiver:
                 order.order_no,
                 error,
                 exc_info=error is watched.raised,
-                extra=_log_fields(order),
+                extra=order_fields(order),
             )
             return notifications.failure(503, error, order)
         except StillRunning as running:
             return notifications.failure(503, BackendError(f"order {order.order_no}: {running}"), order)
         except Exception as error:  # noqa: BLE001 - the handler is the user's; whatever it raises means FAIL
             text = "order %s: the handler raised; the next delivery runs it again"
-            logger.exception(text, order.order_no, extra=_log_fields(order))
+            logger.exception(text, order.order_no, extra=order_fields(order))
             return notifications.failure(500, error, order)
         return notifications.success(order, ran=ran)
 
@@ -256,10 +256,6 @@ class NotificationReceiver:
         """Wait until no handler runs and until other processes were notified, ``timeout`` seconds at most for each."""
         await self._guard.drain(timeout)
         await self._announcements.drain(timeout)
-
-
-def _log_fields(order: Order) -> dict[str, str | None]:
-    return log_fields(order_no=order.order_no, out_order_no=order.out_order_no)
 
 
 def _fingerprint(notification: Notification) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from omipay_async.clock import in_turns, last_try_s, retrieve_exception, wait
 from omipay_async.errors import OmipayError, Outcome, PollTimeout, SessionClosed
-from omipay_async.log import log_fields, logger
+from omipay_async.log import logger, order_fields
 from omipay_async.text import bare, printable
 
 from .backends import NOTES_KEPT_S, forget_expired
@@ -61,7 +61,7 @@ class Waits:
                 logger.warning(
                     "order %s: the gateway's answer has no out_order_no, so wait_for_notification cannot find it",
                     printable(order.order_no),
-                    extra=log_fields(order_no=order.order_no),
+                    extra=order_fields(order),
                 )
             return
         number = bare(number)

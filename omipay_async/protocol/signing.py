@@ -84,18 +84,13 @@ class NonceProvider(Protocol):
 _NONCE: Final = re.compile(r"[a-zA-Z0-9]{10,32}")
 
 
-def checked_nonce(nonce: object) -> Secret:
-    """What a provider returned, if it is a nonce; else raise :class:`InvalidRequest`, which does not show it."""
-    nonce = hidden_key(nonce)
+def new_nonce(provider: NonceProvider) -> Secret:
+    """A nonce of ``provider``. Raises :class:`InvalidRequest` if it returns something else, or fails."""
+    nonce = hidden_key(_asked("nonces: the provider", provider))
     if not _NONCE.fullmatch(nonce):
         message = "nonces: the provider must return 10 to 32 characters of a-z, A-Z and 0-9"
         raise InvalidRequest(message, parameter="nonces")
     return nonce
-
-
-def new_nonce(provider: NonceProvider) -> Secret:
-    """A nonce of ``provider``. Raises :class:`InvalidRequest` if it is not one, or if the provider fails."""
-    return checked_nonce(_asked("nonces: the provider", provider))
 
 
 def was_issued(issued: Callable[[str], bool], nonce: str) -> bool:
