@@ -183,7 +183,7 @@ class HTTPClient:
         """Keep the connection over which a whole reply came, if another request may go over it."""
         connection = attempt.connection
         if connection is not None and connection.is_idle and not attempt.moves_money and not self._is_closed():
-            slot.keep_connection(connection, attempt.clock)
+            slot.keep_connection(connection, attempt.node.base_url, attempt.clock)
 
     async def _try(self, attempt: Attempt, send: Send) -> Received | Failed:
         """Sign the request and send it. Whatever goes wrong with sending it becomes a failure."""

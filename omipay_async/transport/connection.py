@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from omipay_async.clock import Deadline
-
     from .exchange import RawHeaders, Reply
 
 _PROTOCOLS: Final = ("http/1.1",)
@@ -79,7 +77,7 @@ class ConnectionState(enum.Enum):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection to the server of ``base_url``. ``closed`` is called once, when the socket is closed."""
+    """One connection. ``closed`` is called once, when the socket is closed."""
 
     __slots__ = (
         "_buffer",
@@ -94,23 +92,17 @@ class Connection(asyncio.BufferedProtocol):
         "_socket",
         "_tls",
         "_transport",
-        "base_url",
         "gone",
-        "kept_until",
         "loop",
         "state",
     )
     _transport: asyncio.Transport
 
-    def __init__(
-        self, sock: socket.socket, base_url: str, closed: Callable[[Connection], object], *, tls: bool
-    ) -> None:
-        self.base_url = base_url
+    def __init__(self, sock: socket.socket, closed: Callable[[Connection], object], *, tls: bool) -> None:
         self.loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self.loop.create_future()
         """Done when the socket is closed."""
         self.state = ConnectionState.FRESH
-        self.kept_until: Deadline | None = None
         self._buffer = memoryview(bytearray(_READ_AT_ONCE))
         self._received = 0
         self._records: TLSRecords | None = None

@@ -90,23 +90,23 @@ class Network:
     async def _new_connection(self, attempt: Attempt, address: httpx.URL) -> Connection:
         attempt.connection = None
         attempt.begin_connecting()
-        connection = attempt.connection = await self.connect(attempt.node.base_url, address)
+        connection = attempt.connection = await self.connect(address)
         attempt.sign()  # again, if connecting took long
         if await connection.has_spoken():
             raise httpx.ConnectError("the server sent something before the request")
         return connection
 
-    async def connect(self, base_url: str, url: httpx.URL) -> Connection:
-        """Open a new connection to the server of ``url``.
+    async def connect(self, address: httpx.URL) -> Connection:
+        """Open a new connection to the server of ``address``.
 
         Raises:
             httpx.ConnectError: there is no such name, nothing listens there, or the certificate is not trusted.
         """
-        context = self.context_for(url)
-        host = url.raw_host.decode("ascii")
+        context = self.context_for(address)
+        host = address.raw_host.decode("ascii")
         try:
-            sock = await open_socket(host, url.port or (80 if context is None else 443))
-            connection = Connection(sock, base_url, self.connections.discard, tls=context is not None)
+            sock = await open_socket(host, address.port or (80 if context is None else 443))
+            connection = Connection(sock, self.connections.discard, tls=context is not None)
             await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
             if context is not None:
                 await connection.start_tls(context, host)

@@ -50,6 +50,9 @@ class Slot:
     """The right to have one request under way, with the connection that was kept for the next read."""
 
     connection: Connection | None = None
+    _base_url: str = ""
+    """The node that the connection leads to."""
+    _kept_until: Deadline | None = None
 
     def close(self) -> None:
         """Close the connection that was kept, if there is one."""
@@ -57,10 +60,10 @@ class Slot:
             self.connection.abort()
             self.connection = None
 
-    def keep_connection(self, connection: Connection, clock: Clock) -> None:
-        """Keep ``connection`` for the next read, for half a minute at most."""
-        connection.kept_until = Deadline.after(clock, _KEEPALIVE_S)
-        self.connection = connection
+    def keep_connection(self, connection: Connection, base_url: str, clock: Clock) -> None:
+        """Keep ``connection``, which leads to ``base_url``, for the next read, for half a minute at most."""
+        self.connection, self._base_url = connection, base_url
+        self._kept_until = Deadline.after(clock, _KEEPALIVE_S)
 
     def take_connection(self, base_url: str, clock: Clock) -> Connection | None:
         """Take the connection that was kept, if it leads to ``base_url`` and is not too old.
@@ -68,9 +71,9 @@ class Slot:
         A machine that slept for long has lost its connections, although the monotonic clock may have stood still.
         """
         connection, self.connection = self.connection, None
-        if connection is None:
+        if connection is None or self._kept_until is None:
             return None
-        if connection.base_url != base_url or connection.kept_until is None or connection.kept_until.is_over(clock):
+        if self._base_url != base_url or self._kept_until.is_over(clock):
             connection.abort()
             return None
         return connection

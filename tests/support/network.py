@@ -173,9 +173,9 @@ class Network(httpcore.AsyncNetworkBackend):
                 self._pool._network_backend = network
 
         class OwnNetwork(own.Network):
-            async def connect(self, base_url: str, url: httpx.URL) -> Connection:
+            async def connect(self, address: httpx.URL) -> Connection:
                 stream = await network.open_stream()
-                connection = Connection(cast("socket.socket", stream), base_url, self.connections.discard, tls=False)
+                connection = Connection(cast("socket.socket", stream), self.connections.discard, tls=False)
                 stream.protocol = connection
                 connection.connection_made(stream)
                 self.connections.add(connection)

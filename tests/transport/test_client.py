@@ -20,7 +20,6 @@ from omipay_async import (
     RetryPolicy,
     TransportError,
 )
-from omipay_async.clock import Deadline
 from omipay_async.protocol.reply import LARGEST_REPLY
 from omipay_async.transport.pool import Slot
 from tests.support.scripted_gateway import (
@@ -234,11 +233,7 @@ async def test_what_cannot_be_closed_is_logged(clock: ManualClock, caplog: pytes
 class Kept:
     """A connection that was kept."""
 
-    base_url = "http://gateway.test"
     aborted = False
-
-    def __init__(self, kept_until: Deadline) -> None:
-        self.kept_until = kept_until
 
     def abort(self) -> None:
         """Close."""
@@ -259,8 +254,8 @@ async def test_a_kept_connection_is_taken_once_and_only_for_its_own_node(
     clock: ManualClock, base_url: str, waits: float, sleeps: float, *, taken: bool
 ) -> None:
     """Within half a minute, by the wall clock too. One that cannot be used is closed."""
-    kept = Kept(Deadline.after(clock, 30))
-    slot = Slot(untyped(kept))
+    kept, slot = Kept(), Slot()
+    slot.keep_connection(untyped(kept), "http://gateway.test", clock)
     await clock.advance(waits)
     clock.shift(sleeps)
     assert (untyped(slot).take_connection(base_url, clock) is kept) is taken
@@ -271,8 +266,8 @@ async def test_a_kept_connection_is_taken_once_and_only_for_its_own_node(
 
 def test_a_slot_closes_what_it_keeps(clock: ManualClock) -> None:
     """And keeps nothing after that."""
-    kept = Kept(Deadline.after(clock, 30))
-    slot = Slot(untyped(kept))
+    kept, slot = Kept(), Slot()
+    slot.keep_connection(untyped(kept), "http://gateway.test", clock)
     for _ in range(2):
         slot.close()
     assert (kept.aborted, slot.connection) == (True, None)

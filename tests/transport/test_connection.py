@@ -45,7 +45,7 @@ def network(certified: Certified) -> Network:
 async def connected(network: Network, listener: socket.socket) -> tuple[Connection, socket.socket]:
     """A new connection, and the server's end of it."""
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    connection = await network.connect(url, httpx.URL(url))
+    connection = await network.connect(httpx.URL(url))
     return connection, listener.accept()[0]
 
 
@@ -85,7 +85,7 @@ async def test_which_name_and_port_are_connected_to(
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with pytest.raises(httpx.ConnectError, match="gaierror"):
-        await network.connect(url, httpx.URL(url))
+        await network.connect(httpx.URL(url))
     assert asked == [("gateway.test", port)] * 2  # the first time as an address, which would need no resolver
 
 

@@ -358,7 +358,7 @@ async def test_tls_failures_are_never_sent(gateway: Gateway, certified: Certifie
 async def test_what_is_not_a_target_is_not_sent(gateway: Gateway, certified: Certified) -> None:
     """A line break in it would begin another request."""
     network = Network(certified.client)
-    connection = await network.connect(gateway.base_url, httpx.URL(gateway.base_url))
+    connection = await network.connect(httpx.URL(gateway.base_url))
     for target in (b"/a b", b"/a\r\nX: y", b"/\xc3\xa4", b""):
         with pytest.raises(httpx.LocalProtocolError, match="visible ASCII"):
             connection.send(b"GET", target, ((b"Host", b"127.0.0.1"),))
@@ -374,7 +374,7 @@ async def test_a_connection_that_ends_in_its_tls_handshake_is_not_used(
 ) -> None:
     """The event loop may return one that is closing already. Nothing is sent over it."""
     sock = await open_socket("127.0.0.1", gateway.port)
-    connection = Connection(sock, gateway.base_url, id, tls=True)
+    connection = Connection(sock, id, tls=True)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
 
     async def closing(*_: object, **__: object) -> asyncio.Transport:
@@ -391,7 +391,7 @@ async def test_tls_does_not_begin_on_a_connection_that_is_closed(gateway: Gatewa
     """uvloop reads the end of a connection before TLS begins, and would log an error then."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    connection = Connection(await open_socket("127.0.0.1", gateway.port), gateway.base_url, id, tls=True)
+    connection = Connection(await open_socket("127.0.0.1", gateway.port), id, tls=True)
     await asyncio.get_running_loop().create_connection(lambda: connection, sock=connection._socket)
     connection.abort()
     with pytest.raises(ConnectionResetError):

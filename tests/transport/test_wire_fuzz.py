@@ -75,7 +75,7 @@ class Peer:
     def __init__(self, sock: SilentSocket | socket.socket | None = None, *, tls: bool) -> None:
         self.closed = 0
         self.transport = Transport()
-        self.connection = Connection(untyped(sock or SilentSocket()), "https://gateway.example", self._lost, tls=tls)
+        self.connection = Connection(untyped(sock or SilentSocket()), self._lost, tls=tls)
         self.connection.connection_made(untyped(self.transport))
 
     def _lost(self, _: Connection) -> None:
