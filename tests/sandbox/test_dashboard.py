@@ -60,6 +60,16 @@ async def test_dashboard_shows_everything(raw: RawClient, sandbox: Sandbox) -> N
     assert raw.secret_key not in page.text
 
 
+async def test_orders_that_no_notification_can_be_sent_to_are_counted(raw: RawClient) -> None:
+    """A developer who waits for a notification reads why there is none."""
+    await raw.scanned(out_order_no="T-1", notify_url="http://shop.test/notify")
+    page = await raw.http.get("/?lang=en")
+    assert "Orders without notify_url" not in page.text
+    await raw.scanned(out_order_no="T-2")
+    page = await raw.http.get("/?lang=en")
+    assert "Orders without notify_url, so no notification is sent: 1" in page.text
+
+
 @pytest.mark.parametrize(
     ("query", "header", "lang"),
     [("", "", "en"), ("", "zh-CN,zh", "zh-CN"), ("?lang=zh", "en", "zh-CN"), ("?lang=en", "zh", "en")],

@@ -184,15 +184,21 @@ async def test_a_full_disk_is_an_error_until_there_is_room_again(sqlite: Books) 
     assert {"before", "after"} <= numbers
 
 
-async def test_a_writer_of_another_process_is_waited_for(sqlite: Books, sqlite_url: str) -> None:
-    """A short wait is not an error."""
+@pytest.mark.parametrize("is_long", [False, True])
+async def test_a_writer_of_another_process_is_waited_for(
+    sqlite: Books, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, is_long: bool
+) -> None:
+    """A short wait is not an error; for ``opening``, a wait that is as long as its call may take is not one either."""
+    if is_long:
+        monkeypatch.setattr(tasks, "ANSWER_S", 0.1)
     async with Books(sqlite_url) as other, held_connection(other) as connection:
         await other._database.dialect.begin(connection)
-        claiming = asyncio.create_task(sqlite.claim(KEY, "me"))
+        asked = sqlite.opening(entry(seconds=30)) if is_long else sqlite.claim(KEY, "me")
+        waiting = asyncio.create_task(asked)
         await asyncio.sleep(0.3)
-        assert not claiming.done()
+        assert not waiting.done()
         await connection.commit()
-        assert await claiming is Claim.MINE
+        assert await waiting is (None if is_long else Claim.MINE)
 
 
 async def test_a_writer_that_does_not_end_is_an_error_in_time(
