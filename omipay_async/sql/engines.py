@@ -140,11 +140,15 @@ def checked_engine(engine: object) -> AsyncEngine:
         raise ConfigurationError(message)
     driver = _DRIVERS.get(engine.dialect.name)
     if engine.dialect.driver != driver:
-        message = f"url_or_engine: {engine.dialect.name} with {engine.dialect.driver} is not supported: use "
-        raise ConfigurationError(message + "sqlite+aiosqlite or postgresql+asyncpg")
+        given = f"{engine.dialect.name} with {engine.dialect.driver}"
+        message = f"url_or_engine: {given} is not supported: use sqlite+aiosqlite or postgresql+asyncpg"
+        raise ConfigurationError(message)
     if driver == "asyncpg" and isinstance(engine.pool, StaticPool):
-        message = "url_or_engine: a StaticPool has one connection for all, and listening needs one for itself: use "
-        raise ConfigurationError(message + "another pool, such as NullPool")
+        message = (
+            "url_or_engine: a StaticPool has one connection for all, and listening needs one for itself: "
+            "use another pool, such as NullPool"
+        )
+        raise ConfigurationError(message)
     return engine
 
 
