@@ -1,7 +1,7 @@
 """How figures are measured: blocks of all sides take turns, and the median over the blocks counts.
 
-Two figures that were not taken side by side are not compared: a ratio is taken within each block, then the median of
-the ratios, so that what slows the machine down slows both sides of each.
+Only figures that were taken side by side are compared: what slows the machine down then slows both. So a ratio is
+taken within each block, and the median of these ratios counts.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ PAYMENT_CODES: Final[Mapping[str, CodeBehaviour]] = MappingProxyType(
             OrderStatus.PAYING,
             ErrorCode.USERPAYING,
         ),
-        # A declined code leaves a failed order, so its out_order_no cannot be used again: no document says that it can,
-        # and a till that uses a new one works with either kind of gateway.
+        # A declined code leaves a failed order, so its out_order_no cannot be used again. No document says that it can,
+        # and a till that takes a new number works with either kind of gateway.
         PaymentCode.NOT_ENOUGH: CodeBehaviour(
             Description("FAIL: the balance is too small.", "FAIL：余额不足。"), OrderStatus.FAILED, ErrorCode.NOT_ENOUGH
         ),

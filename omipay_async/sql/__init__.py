@@ -7,9 +7,10 @@
 
 ``books`` is the class that users hold. It has a part for each question:
 
-- ``claims`` answers the once-guard, ``entries`` records what became of money calls and ``resolving`` what a person
-  found out about them, ``effects`` runs a handler and records its success in one transaction, ``due_orders`` knows when
-  to ask about the orders that are not settled, ``sweeping`` asks, and ``listening`` receives wake-ups.
+- As a journal: ``entries`` records what became of money calls, and ``resolving`` what a person found out about them.
+- As a backend: ``claims`` answers the once-guard, and ``listening`` receives wake-ups.
+- For fulfilment: ``effects`` runs a handler and records its success in one transaction, ``due_orders`` knows when to
+  ask about the orders that are not settled, and ``sweeping`` asks.
 - All of them use one ``database``, which runs transactions. ``held`` holds a connection for longer, ``tasks`` lets
   callers leave in time, and ``failures`` knows what the errors mean.
 - ``tables`` defines the two tables, ``engines`` makes and closes the engine of a URL, and ``dialect`` is what SQLite

@@ -1,7 +1,7 @@
 """What the errors of a database mean: whether a transaction may be repeated, and what the caller is told.
 
-A transaction is run again if the database rolled it back, and after its connection was lost too, when nobody knows
-whether a commit took place: all statements of the books can be repeated. Callers get an error of this package, with
+A transaction is run again if the database rolled it back, or if its connection was lost. After a loss nobody knows
+whether it was committed, but all statements of the books can be repeated. Callers get an error of this package, with
 the reason on one line.
 """
 

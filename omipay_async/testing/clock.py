@@ -123,10 +123,13 @@ class ManualClock:
         return arrival
 
     # How it moves: `advance` only sets a target. The event loop calls `_look` again and again, until nothing else can
-    # run, and then it takes one step. It fires the timers of the next instant that is not after the target, or else
-    # sets the time to the target, or else tells those who await `advance` that it is reached; with `auto` it then makes
-    # the next timer's instant the target. So timers are fired for one instant at a time, and in between the tasks that
-    # were woken run until none of them can. `_ahead` is for those who do not await `advance`.
+    # run, and then it takes the first of these steps that it can:
+    #   - fire the timers of the next instant, if that is not after the target;
+    #   - set the time to the target;
+    #   - tell those who await `advance` that the target is reached;
+    #   - with `auto`, make the next timer's instant the target.
+    # So timers are fired for one instant at a time, and in between the tasks that were woken run until none of them
+    # can. `_ahead` is for those who do not await `advance`.
 
     def _begin(self, was_idle: bool) -> None:
         if not self._ahead:

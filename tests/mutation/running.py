@@ -32,7 +32,7 @@ _HANG: Final = 20  # seconds; no single test needs so long, even on a busy machi
 _SHORT_HANG: Final = 10  # for a test that took a moment without the fault
 _LONG_S: Final = 0.2  # a test that took so long comes after those that did not
 _LIMIT: Final = 400  # seconds for all tests of a mutant
-# What takes long to import, and is not ours.
+# Packages of others that take long to import. The processes that try mutants are forked after these imports.
 _IMPORTED_ONCE: Final = (
     *("aiohttp", "aiosqlite", "anyio", "asyncpg", "attrs", "cattrs", "h11", "httpcore", "httpx", "httpx_aiohttp"),
     *("hypothesis", "pytest_asyncio.plugin", "pytest_httpx", "redis.asyncio", "respx", "sqlalchemy.ext.asyncio"),

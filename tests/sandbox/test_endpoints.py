@@ -34,8 +34,8 @@ ENGLISH = "order_name=Test_Order&amount=100"
 OUT = "out_order_no=SEORD000001"
 SCANNED = "qrcode=123abc123&pos_no=posno_123"
 
-#: Both documents' request examples word for word (the misprinted signature apart), each with the code that answers it:
-#: some leave out what their own table requires, and some name an order that does not exist.
+#: Both documents' request examples word for word, apart from the misprinted signature, each with the code that answers
+#: it. Some examples leave out what their own table requires, and some name an order that does not exist.
 EXAMPLES: list[tuple[str, str | None]] = [
     (f"v2/GetExchangeRate? {SIGNED}&currency=AUD&base_currency=CNY", None),
     (f"v2/MakeQROrder? {SIGNED}&{GOODS}&{NOTIFY}&{OUT}", "PARAMETER_INVALID"),

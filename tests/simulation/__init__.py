@@ -1,13 +1,17 @@
 """A simulated world: whole shops in one program, with every kind of failure, all of it decided by a seed.
 
-A world has a gateway (the sandbox), a database (SQLite, with the real ``Books``) and three processes of one merchant:
-a till that scans payment codes, waits, fulfils and refunds; a shop that makes QR orders and receives notifications; and
-a worker that sweeps. There are also customers who pay or do not, and strangers who post forged, captured and reflected
-notifications. Requests and replies are lost, delayed, changed and swapped; statements stall and fail; clocks are wrong
-and jump, and the machine stands still; handlers raise; tasks are cancelled, sessions closed, and processes killed at
-any step and started again.
+A world has a gateway (the sandbox) and a database (SQLite, with the real ``Books``). Customers pay or do not, and
+strangers post forged, captured and reflected notifications. One merchant has three processes:
 
-All time is virtual (``loop``), and all randomness comes from one number, the seed: the same seed is the same world to
+- a till scans payment codes, waits, fulfils and refunds;
+- a shop makes QR orders and receives notifications;
+- a worker sweeps.
+
+Requests and replies are lost, delayed, changed and swapped. Statements stall and fail. Clocks are wrong and jump, and
+the machine stands still. Handlers raise, tasks are cancelled, sessions are closed, and processes are killed at any step
+and started again.
+
+All time is virtual (``loop``), and all randomness comes from one number, the seed. The same seed is the same world to
 the last step, on every machine with the same versions of Python and of the packages.
 
 **What must be true** (``invariants``, ``shop``):

@@ -1,7 +1,7 @@
 """A model of the once-guard: sessions in several processes that share a store, with faults at any await.
 
-A :class:`World` plays one interleaving: the deliveries of a :class:`Scenario`, with a plan that says what becomes of
-each request to the store, and what happens to the processes before which iteration of the event loop. It lists in
+A :class:`World` plays one interleaving of the deliveries of a :class:`Scenario`. A plan says what becomes of each
+request to the store, and what happens to the processes before which iteration of the event loop. The world lists in
 ``broken`` what must not happen in any interleaving:
 
 - the handler runs twice at the same time while its lease holds, or goes on after its lease has ended;

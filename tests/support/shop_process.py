@@ -1,7 +1,7 @@
 """A shop's process that shares a backend with others: ``python -m tests.support.shop_process BACKEND BASE_URL KEY``.
 
-It does what each line of its input asks for, a JSON list of a session's method and its arguments, all at once, and
-prints a JSON object for what was begun, for each handler that ran and for each result.
+Each line of its input asks for one call, as JSON: ``[[method of a session, arguments...], options]``. The calls run at
+the same time. It prints a JSON object for each call that was begun, for each handler that ran and for each result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The examples of the gateway's documents as data: each as CN v2.0.6 or EN prints it.
 
-Typographic quotes are made plain ones, and nothing else is mended: the stray space in ``"refund_no "``, SIGN_TIMEOUOT,
-PAYED, CLOSED, the missing fields, the space after ``?``, ``&&`` and ``amount`` twice all stand as they do there.
+Typographic quotes are made plain ones. Nothing else is mended: the stray space in ``"refund_no "``, SIGN_TIMEOUOT,
+PAYED, CLOSED, the missing fields, the space after ``?``, ``&&`` and ``amount`` twice are as they are printed.
 """
 
 from __future__ import annotations
