@@ -212,7 +212,7 @@ def nodes(region: object, base_url: object, fallback: object, *, plain_http: boo
 def _node(name: str, value: object, *, plain_http: bool) -> Node:
     address = (url(name, value) or "").rstrip("/")
     parts = urlsplit(address)
-    # Also an empty query or fragment: everything that is appended would become a part of it.
+    # An empty query or fragment, too, since everything that is appended would become a part of it.
     if "?" in address or "#" in address or parts.username is not None:
         reject(name, "must be an address up to and including /omipay/api: no query, no fragment, no user")
     if not can_be_asked(address):

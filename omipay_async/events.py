@@ -73,7 +73,7 @@ class Events:
         try:
             self._hook(event)
         except BaseException as error:
-            from asyncio import CancelledError  # it takes long to load, and who calls this has it already
+            from asyncio import CancelledError  # asyncio takes long to load; whoever calls this has loaded it
 
             # The hook is the user's: what it raises must not become the result of the call. It is not async, so it
             # cannot be cancelled itself; but it may ask a task or a future that was.

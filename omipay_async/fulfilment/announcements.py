@@ -21,7 +21,7 @@ from omipay_async.errors import JournalError, OmipayError
 from omipay_async.log import logger, order_fields
 from omipay_async.text import printable
 
-from .backends import lease_of
+from .backends import answer_limit_s
 from .notes import note_key
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Announcements:
             await self._wake_others(note_key(self._m_number, order.out_order_no))
 
     async def _wake_others(self, key: str) -> None:
-        await ask(self._clock, lambda: self._backend.wake(key), lease_of(self._backend) / 3)
+        await ask(self._clock, lambda: self._backend.wake(key), answer_limit_s(self._backend))
 
     async def _write_down(self, journal: Journal, order: Order) -> None:
         try:

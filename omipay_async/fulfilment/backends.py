@@ -185,6 +185,11 @@ def lease_of(backend: Backend) -> float:
     return DEFAULT_LEASE_S if lease is None else lease
 
 
+def answer_limit_s(backend: Backend) -> float:
+    """How many seconds a method of ``backend`` may take, except ``renew``: a third of a lease."""
+    return lease_of(backend) / 3
+
+
 class MemoryBackend:
     """The backend for one process. What was claimed or recorded is lost when the process ends.
 

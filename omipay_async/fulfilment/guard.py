@@ -59,9 +59,10 @@ class OnceGuard:
     async def run(self, order: Order, handler: Handler, *, wait_timeout: float | None) -> bool:
         """Run ``handler(order)`` unless it has succeeded before. True: it ran here, and its success was recorded.
 
-        False: it had succeeded before, here or elsewhere. ``wait_timeout``, in seconds, limits the wait for another run
-        of the same order, not the handler itself; None waits for ever. At most 1,000 callers with a limit wait. After a
-        run that failed the next caller may begin another.
+        False: it had succeeded before, here or elsewhere.
+
+        ``wait_timeout``, in seconds, limits the wait for another run of the same order, not the handler itself; None
+        waits for ever. At most 1,000 callers with a limit wait. After a run that failed the next caller begins another.
 
         Cancelling this call cancels its handler and waits until it has cleaned up; the order is released in the
         background. After a success that could not be recorded, the next run of this session records it instead of

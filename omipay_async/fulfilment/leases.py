@@ -25,7 +25,7 @@ from omipay_async.errors import BackendError
 from omipay_async.log import log_fields, logger
 from omipay_async.text import printable
 
-from .backends import Claim, lease_of
+from .backends import Claim, answer_limit_s, lease_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 _MOST_KEYS: Final = 10_000
 _MOST_OWNERS: Final = 8
-"""Of each order. Each costs the next run one request."""
+"""How many owners of each order are remembered. Each costs the next run one request."""
 
 
 class Unsettled:
@@ -222,7 +222,7 @@ class Lease:
     ) -> T:
         # Remembered before the request is made, so that it stays remembered however this call ends without an answer.
         is_new = self._unsettled.add_owner(self.key, owner)
-        limit = self._seconds / 3 if seconds is None else seconds
+        limit = answer_limit_s(self._backend) if seconds is None else seconds
         try:
             answer = meaning(await ask(self._clock, lambda: request(self.key, owner), limit))
         except BackendError as error:

@@ -15,7 +15,7 @@ from omipay_async.protocol.endpoints import QUERY_ORDER
 from omipay_async.protocol.jsontext import json_object, json_text
 from omipay_async.text import bare
 
-from .backends import NoteKeeper, lease_of
+from .backends import NoteKeeper, answer_limit_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,7 +100,7 @@ def notes_of(
     backend: Backend, journal: Journal | None, *, clock: Clock, m_number: str, converter: Callable[[], ModelConverter]
 ) -> list[Notes]:
     """The notes that a session's backend and journal keep, each if it is a ``NoteKeeper``."""
-    new = functools.partial(Notes, clock=clock, m_number=m_number, limit_s=lease_of(backend) / 3, converter=converter)
+    new = functools.partial(Notes, clock=clock, m_number=m_number, limit_s=answer_limit_s(backend), converter=converter)
     found = [new(backend, who="the backend")] if isinstance(backend, NoteKeeper) else []
     if isinstance(journal, NoteKeeper) and journal is not backend:
         found.append(new(journal, who="the journal"))

@@ -46,7 +46,7 @@ class WakeUps:
         self._subscribers: list[tuple[str, Callable[[str], object]]] = []
         self._task: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()
-        """That in which the session was made."""
+        """The one in which the session was made."""
 
     def subscribe(self, on_wake: Callable[[str], object], *, kind: str = "") -> None:
         """Call ``on_wake(rest)`` for each wake-up of a key ``"{m_number}:{kind}{rest}"``.
@@ -61,7 +61,7 @@ class WakeUps:
             return
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            # Not in the caller's context: this outlives what that belongs to, such as a web request.
+            # The caller's context may belong to a web request, which this outlives.
             self._task = self._context.copy().run(loop.create_task, self._keep_listening(self._listener))
 
     async def aclose(self) -> None:

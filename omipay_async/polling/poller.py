@@ -240,9 +240,9 @@ class Poller:
             subject.is_outdated = False
             limit = min(self._timeout, max(subject.deadline - now, _SHORTEST_QUESTION_S))
             ask = subject.topic.ask(subject.number, limit)
-            # Not in the context that runs here, which is that of whichever poll set the timer.
+            # The context of its first poll: the one that runs here is that of whichever poll set the timer.
             subject.question = subject.context.copy().run(loop.create_task, ask)
-            # Not at the end of the task itself: one that is cancelled before its first step runs no clean-up.
+            # As a callback, since a task that is cancelled before its first step runs no code, not even a ``finally``.
             ended = functools.partial(self._question_ended, subject)
             subject.question.add_done_callback(ended, context=subject.context)
         self._set_timer()

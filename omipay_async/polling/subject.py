@@ -94,7 +94,7 @@ class Subject(Scheduled, Generic[S]):
         self.topic = topic
         self.number = number
         self.context = contextvars.copy_context()
-        """That of the first waiter: hooks, logs and tracers that see a question find the web request that it is for."""
+        """The context of its first poll: in it, hooks and tracers find the web request that a question is for."""
         self.waiters: list[Waiter[S]] = []
         self.question: asyncio.Future[S] | None = None
         """The question that is under way."""

@@ -45,7 +45,7 @@ def excerpt(body: bytes | str, secrets: Iterable[str] = (), *, limit: int = LONG
 
 def _without(text: str, secrets: Iterable[str], length: int) -> str:
     """The first ``length`` characters of ``text``, without any secret that begins in them."""
-    # Not with a pattern: ``re`` keeps the last 512 of the whole program, and would keep the secrets with them.
+    # A pattern would stay in the cache of ``re``, and the secrets with it.
     folded = _folded(text)
     found = sorted(span for secret in secrets for span in _occurrences(folded, _folded(secret)))
     kept, end = [], 0
