@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .clock import retrieve_exception, wait
 from .errors import BackendError, OmipayError
@@ -31,17 +31,26 @@ async def ask(clock: Clock, method: Callable[[], Awaitable[T]], seconds: float, 
         await wait(clock, (asking,), seconds)
     finally:
         asking.cancel()
+    if (failure := failure_of(asking, who, BackendError)) is not None:
+        raise failure
+    return asking.result()
+
+
+def failure_of(asking: asyncio.Task[Any], who: str, failed: Callable[[str], OmipayError]) -> OmipayError | None:
+    """Why the time for an answer has ended without one; None if there is one.
+
+    It is an ``OmipayError`` that the method has raised, or what ``failed`` makes of a text.
+    """
     if not asking.done():
-        message = f"{who} did not answer in time"
-        raise BackendError(message)
+        return failed(f"{who} did not answer in time")
     if asking.cancelled():
-        message = f"{who} cancelled the request"
-        raise BackendError(message)
+        return failed(f"{who} cancelled the request")
     error = asking.exception()
     if error is None or isinstance(error, OmipayError):
-        return asking.result()
-    message = f"{who} raised {type(error).__name__}"
-    raise BackendError(message) from error
+        return error
+    failure = failed(f"{who} raised {type(error).__name__}")  # without its text, which may contain a password
+    failure.__cause__ = error
+    return failure
 
 
 async def answer_of(method: Callable[[], Awaitable[T]], who: str, failed: Callable[[str], Exception]) -> T:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.answers import answer_of
+from omipay_async.answers import answer_of, failure_of
 from omipay_async.clock import SystemClock, retrieve_exception, wait
-from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
+from omipay_async.errors import JournalError, NotSent, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.failures import Failed, Failure, not_sent, session_closed
@@ -155,17 +155,12 @@ def _loop_is_running() -> bool:
 
 
 def _error_of(task: asyncio.Task[None]) -> JournalError | None:
-    """What a step of the journal raised, as an error of ours."""
-    if not task.done():
-        return JournalError("the journal did not answer in time")
-    if task.cancelled():
-        return JournalError("the journal cancelled the request")
-    error = task.exception()
-    if error is None or isinstance(error, JournalError):
-        return error
-    told = f": {error}" if isinstance(error, OmipayError) else ""  # the text of others may contain a password
-    translated = JournalError(f"the journal raised {type(error).__name__}{told}")
-    translated.__cause__ = error
+    """Why the journal has not written an entry down; None if it has."""
+    failure = failure_of(task, "the journal", JournalError)
+    if failure is None or isinstance(failure, JournalError):
+        return failure
+    translated = JournalError(f"the journal raised {type(failure).__name__}: {failure}")
+    translated.__cause__ = failure
     return translated
 
 
