@@ -42,7 +42,7 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
         job = failing(wrong, json="--json" in arguments, move=move)
     except OSError as error:  # the help, or the version, could not be printed
         complain(f"{type(error).__name__}: {error}")
-        return 4
+        return int(exit_codes.Exit.NO_ANSWER)
     if isinstance(job, int):  # --help, --version
         return job
     return int(perform(job, open_session or _from_env))

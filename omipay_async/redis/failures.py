@@ -12,49 +12,44 @@ def reason(error: BaseException) -> str:
     """The error's name, and its meaning if that is known."""
     kind = type(error).__name__
     text = f"{kind} {error}"
-    meaning = next((meaning for words, meaning in _REFUSALS.items() if words in text), _system_reason(error))
+    meanings = (meaning for meaning, signs in _REFUSALS.items() if any(sign in text for sign in signs))
+    meaning = next(meanings, None) or _system_reason(error)
     return kind if meaning is None else f"{kind}: {meaning}"
 
 
 _REFUSALS: Final = {
-    "unknown command": "it does not have a command that is needed (EVAL)",
-    "unsupported command": "it does not have a command that is needed (EVAL)",
-    "NOAUTH": "it needs a user and a password",
-    "Authentication required": "it needs a user and a password",
-    "already authenticated": "it needs a user and a password",
-    "WRONGPASS": "the user or the password is wrong",
-    "invalid username-password": "the user or the password is wrong",
-    "invalid password": "the user or the password is wrong",
-    "no password is set": "a password is given, but it has none",
-    "without any password configured": "a password is given, but it has none",
-    "NOPERM": "this user may not run a command that is needed",
-    "NoPermissionError": "this user may not run a command that is needed",
-    "no permissions": "this user may not run a command that is needed",
-    "user executing the script": "this user may not run a command that is needed",
-    "ReadOnlyError": "it is a replica, which does not accept writes",
-    "read only": "it is a replica, which does not accept writes",
-    "MasterDownError": "it is a replica that has lost its primary",
-    "BusyLoadingError": "it has just started, and is still reading its data",
-    "FAILOVER": "another server is taking its place",
-    "previous master": "another server is taking its place",
-    "MasterNotFoundError": "Sentinel names no server that accepts writes",
-    "MovedError": "it is one node of a cluster: give a RedisCluster",
-    "AskError": "it is one node of a cluster: give a RedisCluster",
-    "SELECT is not allowed in cluster mode": "it is one node of a cluster: give a RedisCluster",
-    "ClusterDownError": "its cluster is down",
-    "TryAgainError": "its cluster is moving this key to another node",
-    "OOM": "its memory is full",
-    "maxmemory": "its memory is full",
-    "MISCONF": "it cannot save to its disk, and does not accept writes",
-    "WRONGTYPE": "another program keeps something else under this key, so use a prefix of your own",
-    "NOREPLICAS": "too few of its replicas are connected",
-    "DB index": "it does not have a database of this number",
-    "max number of clients": "it has too many clients already",
-    "protected mode": "it accepts only programs of its own machine (protected mode)",
-    "running a script": "it is busy with a script",
-    "UNKILLABLE": "it is busy with a script",
+    "it does not have a command that is needed (EVAL)": ("unknown command", "unsupported command"),
+    "it needs a user and a password": ("NOAUTH", "Authentication required", "already authenticated"),
+    "the user or the password is wrong": ("WRONGPASS", "invalid username-password", "invalid password"),
+    "a password is given, but it has none": ("no password is set", "without any password configured"),
+    "this user may not run a command that is needed": (
+        "NOPERM",
+        "NoPermissionError",
+        "no permissions",
+        "user executing the script",
+    ),
+    "it is a replica, which does not accept writes": ("ReadOnlyError", "read only"),
+    "it is a replica that has lost its primary": ("MasterDownError",),
+    "it has just started, and is still reading its data": ("BusyLoadingError",),
+    "another server is taking its place": ("FAILOVER", "previous master"),
+    "Sentinel names no server that accepts writes": ("MasterNotFoundError",),
+    "it is one node of a cluster: give a RedisCluster": (
+        "MovedError",
+        "AskError",
+        "SELECT is not allowed in cluster mode",
+    ),
+    "its cluster is down": ("ClusterDownError",),
+    "its cluster is moving this key to another node": ("TryAgainError",),
+    "its memory is full": ("OOM", "maxmemory"),
+    "it cannot save to its disk, and does not accept writes": ("MISCONF",),
+    "another program keeps something else under this key, so use a prefix of your own": ("WRONGTYPE",),
+    "too few of its replicas are connected": ("NOREPLICAS",),
+    "it does not have a database of this number": ("DB index",),
+    "it has too many clients already": ("max number of clients",),
+    "it accepts only programs of its own machine (protected mode)": ("protected mode",),
+    "it is busy with a script": ("running a script", "UNKILLABLE"),
 }
-"""Names of errors of redis, and words in a server's error messages, and their meaning."""
+"""What a refusal means, by the names of redis' errors and the words of servers' messages that say so."""
 
 
 def _system_reason(error: BaseException | None) -> str | None:
