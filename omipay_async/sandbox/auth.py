@@ -39,11 +39,11 @@ def sign(m_number: str, timestamp: object, nonce_str: str, secret_key: str) -> s
 
 
 def authenticate(
-    fields: Mapping[str, str], merchants: Mapping[str, Merchant], now_ms: int, *, window_ms: int | None = WINDOW_MS
+    fields: Mapping[str, str], merchants: Mapping[str, Merchant], now_ms: int, *, any_age: bool = False
 ) -> Merchant:
     """Return the merchant who signed. Raises :class:`ErrorReply` for the first check that fails.
 
-    If ``window_ms`` is None, the age of the signature does not matter (for a button on a page that was opened in time).
+    With ``any_age`` the age of the signature does not matter (for a button on a page that was opened in time).
     """
     for name in FIELDS:
         if not fields.get(name):
@@ -55,8 +55,8 @@ def authenticate(
     merchant = merchants.get(fields["m_number"])
     if merchant is None:
         raise ErrorReply(ErrorCode.MERCHANTNO_INVALID, _why_unknown(fields["m_number"], merchants))
-    if window_ms is not None:
-        _check_age(int(fields["timestamp"]), now_ms, window_ms)
+    if not any_age:
+        _check_age(int(fields["timestamp"]), now_ms)
     if not _has_signed(merchant, fields):
         raise ErrorReply(ErrorCode.SIGN_ERROR, explain(fields, merchant, merchants))
     if merchant.disabled:
@@ -116,11 +116,11 @@ def _slips(
     )
 
 
-def _check_age(timestamp_ms: int, now_ms: int, window_ms: int) -> None:
+def _check_age(timestamp_ms: int, now_ms: int) -> None:
     ahead_ms = timestamp_ms - now_ms
-    if abs(ahead_ms) < window_ms:
+    if abs(ahead_ms) < WINDOW_MS:
         return
-    if abs(timestamp_ms * 1000 - now_ms) < window_ms:
+    if abs(timestamp_ms * 1000 - now_ms) < WINDOW_MS:
         raise ErrorReply(ErrorCode.SIGN_TIMEOUT, sentence("timestamp is in seconds, not in milliseconds"))
     side = _AHEAD if ahead_ms > 0 else _BEHIND
     raise ErrorReply(ErrorCode.SIGN_TIMEOUT, side.filled(abs(ahead_ms) / 1000))

@@ -113,9 +113,9 @@ class Notifier:
     async def _send_test(self, order: Order, kind: str) -> None:
         if kind == "delay":
             await self.clock.sleep(_TEST_DELAY_S)
-        forged = "a forger's key" if kind == "forge" else None
+        body = self._forged(order) if kind == "forge" else self.body(order, {})
         async with self._client(order.notify_url) as client:
-            await self._post(client, order, 0, self.body(order, {}, secret_key=forged))
+            await self._post(client, order, 0, body)
 
     def _has_receiver(self, order: Order) -> bool:
         return bool(order.notify_url) and (self.app is not None or order.notify_url != APP_NOTIFY_URL)
@@ -174,6 +174,9 @@ class Notifier:
         odd = make_odd_notification(fields) if self.oddities else fields
         return self.signer.signed(order.m_number, {**odd, **changes}, secret_key=secret_key)
 
+    def _forged(self, order: Order) -> dict[str, Any]:
+        return self.body(order, {}, secret_key="a forger's key")
+
     async def _try(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
         active_faults = self.faults.of_delivery(order.endpoint)
         if late := active_faults.get(Fault.NOTIFICATION_REORDER):
@@ -182,7 +185,7 @@ class Notifier:
             self._record(order, number, body, sentence("lost on its way, by a fault"))
             return False
         if Fault.NOTIFICATION_FORGE in active_faults:
-            await self._post(client, order, number, self.body(order, {}, secret_key="a forger's key"))
+            await self._post(client, order, number, self._forged(order))
         if Fault.NOTIFICATION_TAMPER in active_faults:
             amount = "amount" if self.oddities else "total_amount"
             await self._post(client, order, number, self.body(order, {amount: order.amount * 10}))

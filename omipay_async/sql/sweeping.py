@@ -122,8 +122,8 @@ class _Sweep:
         self._omipay = omipay
         self._handler = handler
         self._left = limit
-        self._held: dict[str, TakenOrder] = {}
-        """The orders that were taken, and of which nothing is written down yet."""
+        self._held: list[str] = []
+        """The keys of the orders that were taken, and of which nothing is written down yet."""
         self._next: list[TakenOrder] = []
         self._taking = asyncio.Lock()
         self._is_ending = False
@@ -149,14 +149,14 @@ class _Sweep:
 
     async def _free(self) -> None:
         try:
-            await self._orders.free(self._omipay.m_number, list(self._held))
+            await self._orders.free(self._omipay.m_number, self._held)
         except JournalError as error:
             logger.warning("what this sweep had taken is due again in a minute: %s", error)
 
     async def _work(self) -> None:
         while (taken := await self._take()) is not None:
             await self._ask(taken)
-            del self._held[taken.key]
+            self._held.remove(taken.key)
             self._orders.done_with(self._omipay.m_number, [taken.key])
 
     async def _take(self) -> TakenOrder | None:
@@ -172,7 +172,7 @@ class _Sweep:
                     self._is_ending = True  # set here, or the next worker would wait for the books for as long
                     raise
                 self._left = self._left - len(self._next) if self._next else 0
-                self._held.update((taken.key, taken) for taken in self._next)
+                self._held += [taken.key for taken in self._next]
             return self._next.pop() if self._next else None
 
     async def _ask(self, taken: TakenOrder) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from omipay_async.codes import ErrorCode, Language, OrderStatus
 from omipay_async.language import language_of_environment, sentence
 from omipay_async.sandbox.access import read_body
-from omipay_async.sandbox.auth import WINDOW_MS, authenticate
+from omipay_async.sandbox.auth import authenticate
 from omipay_async.sandbox.errors import ErrorReply, invalid
 from omipay_async.sandbox.handlers import page_url
 from omipay_async.sandbox.validation import absolute, parse_query
@@ -94,9 +94,8 @@ def _target(
     if not signed:
         return absolute(order.return_to) if order.return_to else ""
     # A button may be pressed later than a page may be opened, and what it did has to be shown then.
-    window_ms = None if routed.request.method == "POST" or order.status.is_final else WINDOW_MS
-    merchants = sandbox.gateway.merchants
-    merchant = authenticate(fields, merchants, sandbox.clock.time_ms(), window_ms=window_ms)
+    any_age = routed.request.method == "POST" or order.status.is_final
+    merchant = authenticate(fields, sandbox.gateway.merchants, sandbox.clock.time_ms(), any_age=any_age)
     if merchant.m_number != order.m_number:
         raise ErrorReply(ErrorCode.PERMISSION_ERROR, sentence("the order is another merchant's"))
     if not fields.get("redirect_url", "").strip():
