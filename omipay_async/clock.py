@@ -126,7 +126,7 @@ async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future
 
 
 def in_turns(items: Iterable[T], handle: Callable[[T], object], then: Callable[[], object] | None = None) -> None:
-    """Call ``handle`` for ``AT_A_TIME`` items now, and for as many in each turn of the event loop; ``then`` at the end.
+    """Call ``handle`` for ``AT_A_TIME`` items now, and for as many in each turn of the event loop, at last ``then``.
 
     So other tasks get their turns in between.
     """
@@ -134,10 +134,10 @@ def in_turns(items: Iterable[T], handle: Callable[[T], object], then: Callable[[
     some = list(itertools.islice(waiting, AT_A_TIME))
     for item in some:
         handle(item)
-    if some:
+    if len(some) == AT_A_TIME:
         asyncio.get_running_loop().call_soon(in_turns, waiting, handle, then)
     elif then is not None:
-        then()
+        asyncio.get_running_loop().call_soon(then)
 
 
 def last_try_s(timeout: float) -> float:

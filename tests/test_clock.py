@@ -1,4 +1,4 @@
-"""Instants by both clocks."""
+"""Instants by both clocks, timers, and much work in turns of the event loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from omipay_async.clock import Deadline, call_later
+from omipay_async.clock import Deadline, call_later, in_turns
 from omipay_async.testing import ManualClock
 
 
@@ -86,3 +86,18 @@ async def test_a_clock_with_timers_uses_them() -> None:
     assert called == ["at once"]  # although the clock stands still
     await clock.advance(2)
     assert called == ["at once"]
+
+
+@pytest.mark.parametrize(
+    ("many", "turns"),
+    [(0, [0, 0]), (199, [199, 199]), (200, [200, 200, 200]), (450, [200, 400, 450, 450])],
+)
+async def test_many_items_are_handled_in_turns(many: int, turns: list[int]) -> None:
+    """A few hundred in each turn of the event loop, and the end is told after the last of them."""
+    handled, seen, ended = list[int](), list[int](), asyncio.Event()
+    in_turns(range(many), handled.append, ended.set)
+    while not ended.is_set():
+        seen.append(len(handled))
+        await asyncio.sleep(0)
+    assert [*seen, len(handled)] == turns
+    assert handled == list(range(many))

@@ -224,15 +224,11 @@ class Poller:
             subject.expired.append(waiter)
 
     def _expire_later(self, subject: Subject[Any], expired: list[Waiter[Any]], turns: int) -> None:
-        if subject.question is None or not turns:
-            turns = 1  # the others end in the following turns
-            for waiter in expired[:AT_A_TIME]:
-                waiter.end_with(End.TIME)
-            del expired[:AT_A_TIME]
-        if expired:
+        if subject.question is not None and turns:
             asyncio.get_running_loop().call_soon(self._expire_later, subject, expired, turns - 1)
         else:
             subject.expired = None
+            in_turns(expired, lambda waiter: waiter.end_with(End.TIME))
 
     def _ask(self, now: float) -> None:
         loop = asyncio.get_running_loop()
