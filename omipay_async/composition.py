@@ -159,9 +159,8 @@ def compose(options: Options) -> Components:
     events = Events(options.on_event)
 
     def leave_loop() -> None:
-        for component in (executor, polling, receiver):  # nothing is under way in them, or its event loop is closed
+        for component in (executor, polling, receiver, client):  # nothing is under way, or the event loop is closed
             component.leave_loop()
-        client.move_to_another_loop()
 
     life = Lifecycle(leave_loop)
     client = HTTPClient(

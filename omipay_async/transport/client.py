@@ -100,8 +100,8 @@ class HTTPClient:
         self._session_client = SessionClient(self.http, self._unsigned)
         self._sender = Sender(self._session_client, self._requests, self._closing, self._second_tries)
 
-    def move_to_another_loop(self) -> None:
-        """Forget every connection, since they belong to the event loop that was used before.
+    def leave_loop(self) -> None:
+        """Forget the connections of an event loop that has ended, or in which nothing is under way.
 
         Raises:
             ConfigurationError: the connections are those of a transport that the user gave.

@@ -139,7 +139,7 @@ async def open_socket(host: str, port: int) -> socket.socket:
     Raises:
         OSError: no address answers (of several failures the first one), or ``host`` has none.
     """
-    addresses = alternating(await _resolved(host, port))
+    addresses = _alternating(await _resolved(host, port))
     if len(addresses) == 1:
         return await _connected(addresses[0])
     return await _race(addresses)
@@ -154,7 +154,7 @@ async def _resolved(host: str, port: int) -> list[Address]:
     return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
-def alternating(addresses: list[Address]) -> list[Address]:
+def _alternating(addresses: list[Address]) -> list[Address]:
     """``addresses``, but of each family in turn, so that a family that cannot be reached costs only one delay."""
     families: dict[int, list[Address]] = {}
     for address in addresses:
