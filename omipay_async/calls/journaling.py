@@ -61,7 +61,7 @@ class CallJournal:
             self._take_back(opening, entry, call)
             if ended.why is CancelReason.CLOSED:
                 return session_closed()
-            return _not_written(call, self._late())
+            return _not_written(call, self._not_in_time())
         except BaseException:  # a cancellation; or the call's coroutine is closed, perhaps after its event loop
             if _loop_is_running():
                 self._take_back(opening, entry, call)
@@ -76,7 +76,7 @@ class CallJournal:
     async def close(self, call: CallState, error: BaseException | None, result: Any = None) -> None:
         """Write down how a call ended. If this is cancelled, it goes on in the background."""
         if call.entry is not None:
-            await asyncio.wait((self._start_closing(_closed(call.entry, call, error, result), call),))
+            await asyncio.wait((self._start_closing(_closed_entry(call.entry, call, error, result), call),))
 
     def close_in_background(self, call: CallState, error: BaseException) -> None:
         """Write down that a call was cancelled, without waiting for it.
@@ -84,7 +84,7 @@ class CallJournal:
         The entry of a call whose coroutine is closed after its event loop stays open: no task can be started then.
         """
         if call.entry is not None and _loop_is_running():
-            self._start_closing(_closed(call.entry, call, error, None), call)
+            self._start_closing(_closed_entry(call.entry, call, error, None), call)
 
     async def drain(self) -> None:
         """Return once the entries that are being closed are closed; each takes at most ``CLOSING_S``."""
@@ -92,7 +92,7 @@ class CallJournal:
         while tasks := [task for task in self._closing if not task.done() and task.get_loop() is here]:
             await asyncio.wait(tasks)
 
-    def _late(self) -> JournalError:
+    def _not_in_time(self) -> JournalError:
         message = "the journal did not answer in time"
         if not isinstance(self._clock, SystemClock):  # a test's clock may jump over the time that a database takes
             message += "; books need the session's clock: Books(url, clock=clock)"
@@ -171,7 +171,7 @@ def _not_written(call: CallState, error: JournalError) -> Failed:
     return failed
 
 
-def _closed(entry: JournalEntry, call: CallState, error: BaseException | None, result: Any) -> JournalEntry:
+def _closed_entry(entry: JournalEntry, call: CallState, error: BaseException | None, result: Any) -> JournalEntry:
     if error is not None:
         return attrs.evolve(
             entry,

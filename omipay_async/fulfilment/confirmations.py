@@ -180,10 +180,10 @@ class Confirmations:
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def _begin_questions(self) -> None:
-        while len(self._under_way) < self._at_once and (turn := self._next()) is not None:
+        while len(self._under_way) < self._at_once and (turn := self._next_turn()) is not None:
             self._begin(*turn)
 
-    def _next(self) -> tuple[str, str] | None:
+    def _next_turn(self) -> tuple[str, str] | None:
         """The signature whose turn it is, and the order to ask about."""
         busy = {question.signature for question in self._under_way.values()}
         for signature, queue in self._queues.items():

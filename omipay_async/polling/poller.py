@@ -94,14 +94,14 @@ class Poller:
                 if state is None:
                     raise waiter.failure(last)
                 if on_status is not None and (last is None or state.status != last.status):
-                    await self._report(on_status, state, waiter.schedule)
+                    await self._call_on_status(on_status, state, waiter.schedule)
                 last = state
                 if state.is_final:
                     return state
         finally:
             self._leave(waiter)
 
-    async def _report(self, on_status: Callable[[S], object], state: S, schedule: Schedule) -> None:
+    async def _call_on_status(self, on_status: Callable[[S], object], state: S, schedule: Schedule) -> None:
         result = on_status(state)
         if inspect.isawaitable(result):
             left = None if schedule.timeout is None else schedule.deadline - self._clock.monotonic()
@@ -170,7 +170,7 @@ class Poller:
     # -- what is due --------------------------------------------------------------------------------------------------
 
     def _set_timer(self) -> None:
-        """Set the timer to when something is due next. If it is too early, ``_look`` sets it again.
+        """Set the timer to when something is due next. If it is too early, ``_handle_due`` sets it again.
 
         The time is read here: a question that was just begun may have run already, and blocked the event loop.
         """
@@ -178,7 +178,7 @@ class Poller:
         due = min(self._instants.next_time(), self._scheduler.next_time(now))
         if due < self._timer_due:
             self._drop_timer()
-            self._timer = call_later(self._clock, due - now, self._look)
+            self._timer = call_later(self._clock, due - now, self._handle_due)
             self._timer_due = due
 
     def _drop_timer(self) -> None:
@@ -186,7 +186,7 @@ class Poller:
             self._timer.cancel()
             self._timer, self._timer_due = None, math.inf
 
-    def _look(self) -> None:
+    def _handle_due(self) -> None:
         self._timer, self._timer_due = None, math.inf
         now = self._clock.monotonic()
         for _ in range(AT_A_TIME):

@@ -180,7 +180,7 @@ def _without_surrogates(value: Any, text: type[str]) -> Any:
     return value
 
 
-def cleaned(value: Mapping[str, Any]) -> dict[str, Any]:
+def with_bare_keys(value: Mapping[str, Any]) -> dict[str, Any]:
     """``value`` without stray spaces around its keys, as :func:`json_object` reads it."""
     return fields_of([(plain_text(key), plain_value(field)) for key, field in value.items()])
 

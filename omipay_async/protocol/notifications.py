@@ -28,7 +28,7 @@ from omipay_async.text import Secret, plain_text, portable, printable
 
 from .conversion import in_documented_case
 from .expectation import disagrees
-from .jsontext import JSONObject, cleaned, json_object
+from .jsontext import JSONObject, json_object, with_bare_keys
 from .signing import was_issued
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _fields(body: object) -> dict[str, Any]:
     if isinstance(body, bytes | bytearray | memoryview):
         return _without_repetition(_json_fields(bytes(body)))
     if isinstance(body, Mapping) and all(isinstance(key, str) for key in body):
-        return _without_repetition(cleaned(body))
+        return _without_repetition(with_bare_keys(body))
     message = f"the body must be bytes, text or a mapping with text keys, not {type(body).__name__}"
     raise ValueError(message)
 

@@ -31,7 +31,7 @@ class Closing:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        task = loop.create_task(_closed(close))
+        task = loop.create_task(_close_quietly(close))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -46,7 +46,7 @@ class Closing:
         self._tasks = set()
 
 
-async def _closed(close: Callable[[], Awaitable[None]]) -> None:
+async def _close_quietly(close: Callable[[], Awaitable[None]]) -> None:
     """Wait until ``close`` has ended, or its time has. What it raises is logged, since nothing follows from it."""
     try:
         async with asyncio.timeout(_CLOSING_S):
