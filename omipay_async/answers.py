@@ -1,4 +1,4 @@
-"""Calls the methods of backends and journals, which users may write: what they answer, within a time limit. No I/O."""
+"""Asks backends and journals, which users may write: each answer is awaited, in time, or an error of this package."""
 
 from __future__ import annotations
 

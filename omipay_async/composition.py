@@ -16,12 +16,13 @@ from . import config
 from ._version import __version__
 from .calls.executor import CallExecutor
 from .calls.gateway import Gateway
+from .calls.gateway_time import GatewayTime
 from .calls.journaling import CallJournal
 from .calls.lifecycle import Lifecycle
 from .calls.nodes import Nodes
 from .calls.observer import CallObserver
 from .calls.retries import RetryPolicy
-from .clock import GatewayTime, SystemClock
+from .clock import SystemClock
 from .codes import Language
 from .errors import ConfigurationError
 from .events import Events

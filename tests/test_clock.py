@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
-from omipay_async.clock import Deadline, call_later, in_turns
+from omipay_async.clock import Clock, Deadline, SystemClock, call_later, in_turns
 from omipay_async.testing import ManualClock
 
 
@@ -101,3 +102,21 @@ async def test_many_items_are_handled_in_turns(many: int, turns: list[int]) -> N
         await asyncio.sleep(0)
     assert [*seen, len(handled)] == turns
     assert handled == list(range(many))
+
+
+def test_the_system_clock_is_the_machines() -> None:
+    """Milliseconds since the epoch, and a monotonic clock."""
+    clock = SystemClock()
+    assert isinstance(clock, Clock)
+    before, shown, after = time.time_ns() // 10**6, clock.time_ms(), time.time_ns() // 10**6
+    assert before <= shown <= after
+    assert clock.monotonic() <= clock.monotonic() <= time.monotonic()
+
+
+async def test_the_system_clock_sleeps_and_wakes() -> None:
+    """Both ways to wait return."""
+    clock = SystemClock()
+    await clock.sleep(0)
+    rung = asyncio.Event()
+    clock.call_later(0, rung.set)
+    await asyncio.wait_for(rung.wait(), 60)

@@ -32,13 +32,14 @@ from .observer import log_call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from omipay_async.clock import Clock, GatewayTime
+    from omipay_async.clock import Clock
     from omipay_async.protocol.context import RequestContext
     from omipay_async.protocol.conversion import ModelConverter
     from omipay_async.text import Secret
     from omipay_async.transport.client import HTTPClient
     from omipay_async.transport.pool import Slot
 
+    from .gateway_time import GatewayTime
     from .journaling import CallJournal
     from .lifecycle import Lifecycle
     from .nodes import Nodes

@@ -1,4 +1,4 @@
-"""Notes about confirmed orders: by them a wait for an ``out_order_no`` finds an order that another process confirmed.
+"""Notes about confirmed orders, in which a wait for an ``out_order_no`` finds what another process has confirmed.
 
 A note contains the order as QueryOrder reported it, so that whoever reads it need not ask the gateway.
 """

@@ -1,4 +1,4 @@
-"""The pauses after which a backend listens again that has failed to: longer each time, until an attempt has worked."""
+"""How long a backend whose listening has failed waits before it listens again: longer each time, until that works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions of aiohttp, whose connections serve one request each, and may serve it twice. No I/O.
+"""Lets each connection of an aiohttp session serve one request, and knows which reads may have been sent twice. No I/O.
 
 aiohttp uses a connection again unless the *server* closes it, whatever header the request had (seen in 3.14). A surplus
 reply to one call could then answer the next one, so its pool must not keep connections. ``_force_close`` is the one

@@ -1,4 +1,4 @@
-"""Transports of httpx-curl-cffi and httpx-pycurl, whose connections serve one request each. No I/O.
+"""Lets each connection of httpx-curl-cffi and httpx-pycurl serve one request. No I/O.
 
 curl uses a connection again whatever header the request had. If the server closes that one without a reply, curl sends
 the request again over a new one, a POST too: a charge was acted on twice (seen in curl_cffi 0.17 and pycurl 7.49). It

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import httpx
 import pytest
@@ -12,6 +13,8 @@ from omipay_async import (
     Outcome,
     OutcomeUnknown,
 )
+from omipay_async.calls.gateway_time import GatewayTime
+from omipay_async.testing import ManualClock
 from tests.support.scripted_gateway import (
     REFUNDED,
     Gateway,
@@ -24,7 +27,6 @@ from tests.support.scripted_gateway import (
 
 if TYPE_CHECKING:
     from omipay_async import Event
-    from omipay_async.testing import ManualClock
 
 
 def sign_timeout(date: str | None) -> httpx.Response:
@@ -132,3 +134,25 @@ async def test_money_is_sent_again_only_by_one_time_in_utc(
         ended = await outcome(call)
     assert isinstance(ended, AuthenticationError) is not repeated
     assert len(gateway.requests) == (2 if repeated else 1)
+
+
+def test_the_gateways_clock_is_learnt_and_unlearnt() -> None:
+    """A change of the offset is reported. A machine whose clock is corrected signs with its own time again."""
+    clock = ManualClock(1_000_000.0)
+    gateway = GatewayTime(clock)
+    assert gateway.time_ms() == 1_000_000_000
+    assert gateway.learn(1_000_400_000)
+    assert gateway.time_ms() == 1_000_400_000
+    assert not gateway.learn(1_000_401_000)
+    clock.shift(400)
+    assert gateway.learn(1_000_401_000)
+    assert gateway.time_ms() == clock.time_ms() == 1_000_400_000
+
+
+def test_the_gateways_time_has_no_fraction() -> None:
+    """A user's clock may return ``time.time() * 1000``; the gateway refuses a timestamp that is not a whole number."""
+    clock = mock.Mock(time_ms=lambda: 1_000_000.75)
+    gateway = GatewayTime(clock)
+    assert str(gateway.time_ms()) == "1000000"
+    assert gateway.learn(1_400_000)
+    assert str(gateway.time_ms()) == "1400000"

@@ -1,10 +1,8 @@
-"""Signature, nonces, credentials, and the gateway's time."""
+"""Signature, nonces and credentials."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from typing import Any
 from unittest import mock
 
@@ -12,7 +10,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from omipay_async import ConfigurationError, InvalidRequest
-from omipay_async.clock import Clock, GatewayTime, SystemClock, call_later
 from omipay_async.protocol.signing import (
     Credentials,
     NonceProvider,
@@ -21,7 +18,6 @@ from omipay_async.protocol.signing import (
     signature,
     was_issued,
 )
-from omipay_async.testing import ManualClock
 from omipay_async.text import Secret
 from tests.support.set_up import KEY, made
 from tests.support.vectors import M_NUMBER, NONCE, SECRET_KEY, SIGN, TIMESTAMP
@@ -222,78 +218,3 @@ def test_what_a_provider_raises_is_the_cause_of_an_error_of_ours(ask: Any, what:
     assert caught.value.__cause__ is failure
     with pytest.raises(ConfigurationError, match="no database"):
         ask(mock.Mock(side_effect=ConfigurationError("no database")))
-
-
-# -- time -------------------------------------------------------------------------------------------------------------
-
-
-def test_the_system_clock_is_the_machines() -> None:
-    """Milliseconds since the epoch, and a monotonic clock."""
-    clock = SystemClock()
-    assert isinstance(clock, Clock)
-    before, shown, after = time.time_ns() // 10**6, clock.time_ms(), time.time_ns() // 10**6
-    assert before <= shown <= after
-    assert clock.monotonic() <= clock.monotonic() <= time.monotonic()
-
-
-async def test_the_system_clock_sleeps_and_wakes() -> None:
-    """Both ways to wait return."""
-    clock = SystemClock()
-    await clock.sleep(0)
-    rung = asyncio.Event()
-    clock.call_later(0, rung.set)
-    await asyncio.wait_for(rung.wait(), 60)
-
-
-class SleepOnly:
-    """A clock with only the three methods that a clock must have."""
-
-    def __init__(self) -> None:
-        self.inner = ManualClock()
-
-    def time_ms(self) -> int:
-        """As told."""
-        return self.inner.time_ms()
-
-    def monotonic(self) -> float:
-        """As told."""
-        return self.inner.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """As told."""
-        await self.inner.sleep(seconds)
-
-
-async def test_a_clock_without_timers_of_its_own_works() -> None:
-    """A user's clock needs three methods. Deadlines work with it, and can be cancelled."""
-    clock = SleepOnly()
-    rung: list[str] = []
-    call_later(clock, 2, lambda: rung.append("kept"))
-    call_later(clock, 1, lambda: rung.append("called off")).cancel()
-    call_later(clock, -1, lambda: rung.append("at once"))
-    await clock.inner.advance(0)
-    assert rung == ["at once"]
-    await clock.inner.advance(5)
-    assert rung == ["at once", "kept"]
-
-
-def test_the_gateways_clock_is_learnt_and_unlearnt() -> None:
-    """A change of the offset is reported. A machine whose clock is corrected signs with its own time again."""
-    clock = ManualClock(1_000_000.0)
-    gateway = GatewayTime(clock)
-    assert gateway.time_ms() == 1_000_000_000
-    assert gateway.learn(1_000_400_000)
-    assert gateway.time_ms() == 1_000_400_000
-    assert not gateway.learn(1_000_401_000)
-    clock.shift(400)
-    assert gateway.learn(1_000_401_000)
-    assert gateway.time_ms() == clock.time_ms() == 1_000_400_000
-
-
-def test_the_gateways_time_has_no_fraction() -> None:
-    """A user's clock may return ``time.time() * 1000``; the gateway refuses a timestamp that is not a whole number."""
-    clock = mock.Mock(time_ms=lambda: 1_000_000.75)
-    gateway = GatewayTime(clock)
-    assert str(gateway.time_ms()) == "1000000"
-    assert gateway.learn(1_400_000)
-    assert str(gateway.time_ms()) == "1400000"
