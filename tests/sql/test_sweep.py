@@ -127,7 +127,10 @@ async def test_a_handler_that_raises_is_run_again_soon(
     assert (report.fulfilled, report.errors) == (1, 1)
     assert "out of stock" in caplog.text
     (waiting,) = await books.waiting()
-    assert caplog.records[-1].__dict__["omipay_order_no"] == waiting.order_no
+    record = caplog.records[-1]
+    assert (record.levelname, bool(record.exc_info)) == ("ERROR", True)
+    assert waiting.order_no in record.getMessage()
+    assert waiting.order_no == record.__dict__["omipay_order_no"]
     assert (waiting.due_at - waiting.made_at).total_seconds() < 61
     await make_due(books)
     assert (await books.sweep(omipay, fail_once)).fulfilled == 1
