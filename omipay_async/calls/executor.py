@@ -22,7 +22,7 @@ from omipay_async.text import joined
 from omipay_async.transport.attempt import Attempt, Node
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.failures import Failed, Failure, not_sent, session_closed, too_late
-from omipay_async.transport.pool import Priority
+from omipay_async.transport.pool import Loan, Priority
 
 from . import outcomes, retries
 from .call_state import CallState
@@ -185,10 +185,12 @@ class CallExecutor:
         call.attempt_waited_s = 0.0
         pool = self.client.pool
         slot = pool.acquire_nowait(call.priority) or await self._wait_for_slot(call)
+        if self.journal is not None and call.moves_money and call.entry is None and not isinstance(slot, Failed):
+            slot = await self._write_down(self.journal, call, slot)
         if isinstance(slot, Failed):
             return slot
         try:
-            received = await self._write_down(call) or await self._send(call, node, slot)
+            received = await self._send(call, node, slot)
             if isinstance(received, Received):
                 return self._read(call, received, slot)
             if received.failure is Failure.NEVER_SENT:
@@ -205,17 +207,24 @@ class CallExecutor:
         except ScopeCancelled as ended:
             why = ended.why
         finally:
-            call.attempt_waited_s = self.clock.monotonic() - began
-            call.waited_s += call.attempt_waited_s
+            waited_s = self.clock.monotonic() - began
+            call.attempt_waited_s += waited_s
+            call.waited_s += waited_s
         if why is CancelReason.CLOSED:
             return session_closed()
         why_not_sent = "no slot came free in time (max_in_flight requests are under way)"
         return not_sent(Failure.NO_TIME, call.request.endpoint.name, why_not_sent)
 
-    async def _write_down(self, call: CallState) -> Failed | None:
-        if self.journal is None or not call.moves_money or call.entry is not None:
-            return None
-        return self._reason_not_to_send(call) or await self.journal.open(call)
+    async def _write_down(self, journal: CallJournal, call: CallState, slot: Slot) -> Slot | Failed:
+        """Write a call down. Returns a slot to send it in: not the one it had, if the journal was slow."""
+        pool = self.client.pool
+        loan = Loan(pool, slot, call.priority)
+        try:
+            failed = self._reason_not_to_send(call) or await journal.open(call, when_slow=loan.end)
+            own_slot = failed or loan.take_out() or pool.acquire_nowait(call.priority)
+            return own_slot or await self._wait_for_slot(call)
+        finally:
+            loan.end()
 
     def _reason_not_to_send(self, call: CallState) -> Failed | None:
         """The failure of a request that must not be sent any more; None if it may be sent."""

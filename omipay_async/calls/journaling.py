@@ -2,10 +2,11 @@
 
     no slot yet -> opening() -> sent ... -> closing()        one entry for a call, whatever its repeats
 
-The call awaits ``opening``, within its own time limit; if that fails, nothing is sent. ``closing`` runs in a task of
-its own: a cancelled call does not wait for it, any other call waits at most ``CLOSING_S``. If nobody knows whether
-``opening`` took effect (it hung, it failed only after the call's time, or the call was cancelled meanwhile), the entry
-is closed as NOT_DONE in the background, since nothing was sent.
+The call awaits ``opening``, within its own time limit; if that fails, nothing is sent. If it is slow, other calls get
+the slot meanwhile: a database that is stalled must not stop reads and polls. ``closing`` runs in a task of its own: a
+cancelled call does not wait for it, any other call waits at most ``CLOSING_S``. If nobody knows whether ``opening``
+took effect (it hung, it failed only after the call's time, or the call was cancelled meanwhile), the entry is closed as
+NOT_DONE in the background, since nothing was sent.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from omipay_async.transport.failures import Failed, Failure, not_sent, session_c
 from .observer import field_of, log_call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from omipay_async.clock import Clock
     from omipay_async.journal import Journal
 
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 CLOSING_S: Final = 5.0
 """How long a journal may take to close an entry."""
+_SLOW_S: Final = 0.25
+"""How long a call that waits for the opening of its entry keeps its slot."""
 
 
 class CallJournal:
@@ -47,8 +52,11 @@ class CallJournal:
         self._m_number = m_number
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def open(self, call: CallState) -> Failed | None:
-        """Write down that a call is about to be sent. If a failure is returned, it must not be sent."""
+    async def open(self, call: CallState, when_slow: Callable[[], None]) -> Failed | None:
+        """Write down that a call is about to be sent. If a failure is returned, it must not be sent.
+
+        ``when_slow`` is called if the journal has not answered soon.
+        """
         entry = self._entry_of(call)
         opening = asyncio.create_task(
             answer_of(functools.partial(self._journal.opening, entry), "the journal", JournalError)
@@ -56,7 +64,10 @@ class CallJournal:
         opening.add_done_callback(retrieve_exception)
         try:
             with CancelScope(self._clock, call.time_left(self._clock)) as call.scope:
-                await asyncio.wait((opening,))
+                await wait(self._clock, (opening,), _SLOW_S)
+                if not opening.done():
+                    when_slow()
+                    await asyncio.wait((opening,))
         except ScopeCancelled as ended:
             self._take_back(opening, entry, call)
             if ended.why is CancelReason.CLOSED:

@@ -79,6 +79,25 @@ class Slot:
         return connection
 
 
+@attrs.define(eq=False)
+class Loan:
+    """A slot that a call gives back early, unless it takes it out first."""
+
+    _pool: ConnectionPool
+    _slot: Slot | None
+    _priority: Priority
+
+    def take_out(self) -> Slot | None:
+        """Return the slot, which the caller will give back; None if it was given back already."""
+        slot, self._slot = self._slot, None
+        return slot
+
+    def end(self) -> None:
+        """Give the slot back, if it is still here."""
+        if (slot := self.take_out()) is not None:
+            self._pool.release(slot, self._priority)
+
+
 class ConnectionPool:
     """Lends ``size`` slots, the most recently used one first, in the order of the module's table."""
 
