@@ -4,7 +4,8 @@ Anybody who reaches the dashboard can press its buttons, and a web page can make
 server. So the ``Host`` must be a loopback address (a name that an attacker's DNS points to this machine is not), and so
 must the ``Origin`` if a browser sends one. Of an image or a link it sends none, and the endpoints can be called by GET:
 there ``Sec-Fetch-Site`` says whether a page of another site is behind it. Such a page may open ours, and call nothing.
-The length of bodies is limited.
+
+Wherever the sandbox is served, only its own pages may send forms, and the length of bodies is limited.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.responses import PlainTextResponse
 
@@ -38,6 +40,10 @@ class BodyTooLarge(ValueError):
     """A body is longer than :data:`MAX_BODY_BYTES`."""
 
 
+class SentFromElsewhere(ValueError):
+    """A page of another site made the browser send a form."""
+
+
 def check_declared(request: Request) -> None:
     """Raise :class:`BodyTooLarge` if a request says that its body is longer than :data:`MAX_BODY_BYTES`."""
     declared = request.headers.get("content-length", "")
@@ -45,14 +51,28 @@ def check_declared(request: Request) -> None:
         raise BodyTooLarge
 
 
-async def read_body(request: Request) -> bytes:
-    """The request's body. Raises :class:`BodyTooLarge` as soon as more than :data:`MAX_BODY_BYTES` have come."""
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form that one of our own pages has sent; if one comes several times, its first value counts.
+
+    Raises :class:`SentFromElsewhere`, or :class:`BodyTooLarge` as soon as more than :data:`MAX_BODY_BYTES` have come.
+    """
+    if _is_sent_from_elsewhere(request):
+        raise SentFromElsewhere
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge
-    return bytes(body)
+    return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
+
+
+def _is_sent_from_elsewhere(request: Request) -> bool:
+    """Whether a page of another origin made the browser send this."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.url.netloc
 
 
 def local_only(app: ASGIApp) -> ASGIApp:

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from omipay_async.codes import ErrorCode, Language
 from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox import gateway, replies
-from omipay_async.sandbox.access import BodyTooLarge, check_declared
+from omipay_async.sandbox.access import BodyTooLarge, SentFromElsewhere, check_declared
 from omipay_async.sandbox.asgi import DROP, SURPLUS, ConnectionDropped
 from omipay_async.sandbox.clock import http_date
 from omipay_async.sandbox.errors import MESSAGES
@@ -70,6 +70,8 @@ async def _answer(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
         if endpoint is not None:
             return await _call(sandbox, endpoint, routed)
         page = await pay_page.respond(sandbox, routed) or await dashboard.respond(sandbox, routed)
+    except SentFromElsewhere:
+        return PlainTextResponse("this button was pressed from another site", 403)
     except BodyTooLarge:
         return PlainTextResponse("Content Too Large", 413, {"Connection": "close"})
     return page or PlainTextResponse("Not Found", 404)

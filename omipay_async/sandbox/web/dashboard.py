@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from html import escape
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from omipay_async.codes import Language
 from omipay_async.language import language_of_environment
 from omipay_async.protocol.endpoints import ENDPOINTS
-from omipay_async.sandbox.access import read_body
+from omipay_async.sandbox.access import read_form
 from omipay_async.sandbox.faults import FAULTS, Fault
 from omipay_async.sandbox.lifecycle import IllegalMove
 from omipay_async.sandbox.payment_codes import ANY_OTHER, PAYMENT_CODES, PaymentCode
@@ -95,12 +95,9 @@ def _page(sandbox: SandboxCore, routed: RoutedRequest, view: lists.View, body: s
 
 
 async def _handle_button(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
-    if html.is_from_elsewhere(routed.request):
-        return PlainTextResponse("this button was pressed from another site", 403)
-    body = (await read_body(routed.request)).decode(errors="replace")
+    form = await read_form(routed.request)
     try:
-        fields = parse_qs(body, max_num_fields=20)
-        await _act(sandbox, {name: values[0] for name, values in fields.items()})
+        await _act(sandbox, form)
     except IllegalMove:
         pass  # the button was pressed too late, which is not an error: the page is shown again
     except (KeyError, ValueError):
@@ -117,8 +114,10 @@ async def _act(sandbox: SandboxCore, form: Mapping[str, str]) -> None:
         await sandbox.advance_refund(form["refund_no"], form["to"])
     elif "fault" in form:
         sandbox.faults.add(Fault(form["fault"]), endpoint=form.get("endpoint"), times=1)
-    else:
+    elif not form:
         sandbox.faults.clear()
+    else:
+        raise KeyError(*form)
 
 
 # -- events ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import segno
 from starlette.responses import HTMLResponse
@@ -22,8 +21,6 @@ from .translations import translator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from starlette.requests import Request
 
     from .translations import Translate
 
@@ -138,12 +135,3 @@ def tag(language: str) -> str:
 def money(amount: int, currency: str) -> str:
     """An amount as people write it, which is not broken into two lines. All currencies of orders have two decimals."""
     return f'<span class="money">{amount // 100}.{amount % 100:02d} {escape(currency)}</span>'
-
-
-def is_from_elsewhere(request: Request) -> bool:
-    """Whether a page of another origin made the browser send this. Only our own buttons count."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in {"same-origin", "none"}
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.url.netloc

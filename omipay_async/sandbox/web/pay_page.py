@@ -9,13 +9,13 @@ from __future__ import annotations
 from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from omipay_async.codes import ErrorCode, Language, OrderStatus
 from omipay_async.language import language_of_environment, sentence
-from omipay_async.sandbox.access import read_body
+from omipay_async.sandbox.access import read_form
 from omipay_async.sandbox.auth import authenticate
 from omipay_async.sandbox.errors import ErrorReply, invalid
 from omipay_async.sandbox.handlers import page_url
@@ -105,10 +105,8 @@ def _target(
 
 async def _press(sandbox: SandboxCore, routed: RoutedRequest, order: Order) -> Response:
     """A button was pressed: do it, and let the browser open this page again, which leads on if the order is paid."""
-    if html.is_from_elsewhere(routed.request):
-        return PlainTextResponse("this button was pressed from another site", 403)
-    pressed = parse_qs((await read_body(routed.request)).decode(errors="replace")).get("do", [""])[0]
-    status = _BUTTONS.get(pressed)
+    form = await read_form(routed.request)
+    status = _BUTTONS.get(form.get("do", ""))
     if status is None:
         return PlainTextResponse("do is neither pay nor decline", 400)
     if not order.status.is_final:
