@@ -72,6 +72,13 @@ async def printed_by(*arguments: str, **environment: str) -> str:
     return printed.decode()
 
 
+async def latency_ms(ask: Callable[[], Awaitable[object]]) -> float:
+    """How long one call takes."""
+    began = time.perf_counter()
+    await ask()
+    return (time.perf_counter() - began) * 1000
+
+
 def cpu_per_call(ask: Callable[[], Awaitable[object]], calls: int) -> Block:
     """A block that makes ``calls`` one after the other: the microseconds of this process's CPU time for each."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import comparators, server
 from .comparators import ORDER_NO
-from .measure import cpu_per_call, in_turn, printed_by
+from .measure import cpu_per_call, in_turn, latency_ms, printed_by
 from .report import Row, Target
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def scans_beside_polls(effort: Effort) -> list[Row]:
         async with comparators.session(url) as omipay:
 
             async def median_ms() -> float:
-                return statistics.median([await _scan_ms(omipay) for _ in range(scans)])
+                return statistics.median([await latency_ms(lambda: comparators.scan(omipay)) for _ in range(scans)])
 
             async def beside_polls() -> float:
                 async with polling(omipay, 5_000):
@@ -73,12 +73,6 @@ async def scans_beside_polls(effort: Effort) -> list[Row]:
     what = f"latency of make_scan_order, 5,000 polls waiting / none, {_GATEWAY_MS} ms gateway"
     ratio = figures.ratio("5,000 polls", "no polls")
     return [Row(what, ratio, target=Target(3), sides=figures.medians(), sides_unit="ms")]
-
-
-async def _scan_ms(omipay: AsyncOmipay) -> float:
-    began = time.perf_counter()
-    await comparators.scan(omipay)
-    return (time.perf_counter() - began) * 1000
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
 import statistics
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import comparators, server
 from .comparators import ORDER_NO, signed
+from .measure import latency_ms
 from .report import Row, Target
 
 if TYPE_CHECKING:
@@ -78,13 +80,8 @@ async def _measured(effort: Effort, order_no: str) -> tuple[Latencies, Latencies
 
 async def _add_block(omipay: AsyncOmipay, latencies: Latencies, calls: int) -> None:
     for call, ask in _CALLS.items():
-        latencies[call].append(statistics.median([await _timed_ms(ask, omipay) for _ in range(calls)]))
-
-
-async def _timed_ms(ask: Ask, omipay: AsyncOmipay) -> float:
-    began = time.perf_counter()
-    await ask(omipay)
-    return (time.perf_counter() - began) * 1000
+        one = functools.partial(ask, omipay)
+        latencies[call].append(statistics.median([await latency_ms(one) for _ in range(calls)]))
 
 
 @contextlib.asynccontextmanager
@@ -102,25 +99,26 @@ async def _flood(omipay: AsyncOmipay, order_no: str) -> AsyncIterator[None]:
 async def _send_bodies(omipay: AsyncOmipay, order_no: str) -> None:
     captured = signed({})
     numbers = (order_no if order_no == ORDER_NO else f"{order_no}{number}" for number in itertools.count())
-    bodies: set[asyncio.Task[Any]] = set()
+    under_way: set[asyncio.Task[Any]] = set()
     began, sent = time.perf_counter(), 0
     try:
         while True:
             # As many as are due, also if the loop is late.
             for _ in range(int((time.perf_counter() - began) * _A_SECOND) - sent):
-                body = asyncio.create_task(omipay.receive_notification(_body(captured, next(numbers)), _handle))
-                bodies.add(body)
-                body.add_done_callback(bodies.discard)
+                forged = _body(captured, next(numbers), server.ORDER["amount"] + 1)
+                receiving = asyncio.create_task(omipay.receive_notification(forged, _handle))
+                under_way.add(receiving)
+                receiving.add_done_callback(under_way.discard)
                 sent += 1
             await asyncio.sleep(_TICK_S)
     finally:
-        for body in bodies:
-            body.cancel()
+        for receiving in under_way:
+            receiving.cancel()
 
 
-def _body(signature: dict[str, str], order_no: str) -> bytes:
+def _body(signature: dict[str, str], order_no: str, amount: int) -> bytes:
     proof = {name: signature[name] for name in ("nonce_str", "timestamp", "sign")}
-    amounts = {"currency": "AUD", "total_amount": server.ORDER["amount"] + 1}
+    amounts = {"currency": "AUD", "total_amount": amount}
     return json.dumps({"return_code": "SUCCESS", "order_no": order_no, **proof, **amounts}).encode()
 
 
@@ -141,8 +139,8 @@ async def _poll(omipay: AsyncOmipay) -> None:
 
 
 async def _genuine(omipay: AsyncOmipay) -> None:
-    body = json.loads(_body(signed({}), f"TR{next(_numbers)}")) | {"total_amount": server.ORDER["amount"]}
-    reply = await omipay.receive_notification(json.dumps(body).encode(), _handle)
+    body = _body(signed({}), f"TR{next(_numbers)}", server.ORDER["amount"])
+    reply = await omipay.receive_notification(body, _handle)
     assert reply.status == 200, reply.error
 
 
