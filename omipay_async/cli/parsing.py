@@ -35,7 +35,7 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
     try:
         job = localize_help(typer.main.get_command(app)).main(arguments, prog_name="omipay", standalone_mode=False)
     except _UsageError as error:
-        message = _said(error)
+        message = _message_of(error)
         path = error.ctx.command_path if error.ctx else "omipay"
         wrong = InvalidRequest(sentence("{} (see {} --help)", message, path))
         move = exit_codes.MOVES.get(path.rpartition(" ")[2])
@@ -48,7 +48,7 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
     return int(perform(job, open_session or _from_env))
 
 
-def _said(error: Any) -> str:
+def _message_of(error: Any) -> str:
     """The message of a usage error. What this package says in it is translated when it is printed, and not in JSON."""
     whole, own = error.format_message(), error.message
     if isinstance(own, Sentence) and whole.endswith(own):

@@ -112,13 +112,13 @@ class Cli:
             await self.clock.sleep(seconds)
             await self.sandbox.customer.pays(order_no)
 
-        def come(event: Event) -> None:
+        def begin_paying(event: Event) -> None:
             assert event.order_no is not None
             customers.add(asyncio.get_running_loop().create_task(pay(event.order_no)))
 
-        self.after("MakeQROrder", come)
+        self.after("MakeQROrder", begin_paying)
 
-    def moves(self, order_no: str | None, status: str) -> None:
+    def move_order(self, order_no: str | None, status: str) -> None:
         """Let the status of an order become ``status``."""
         self.sandbox.ledger.move_order(self.sandbox.ledger.orders[order_no or ""], OrderStatus(status))
 

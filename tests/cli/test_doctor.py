@@ -50,7 +50,7 @@ def served() -> Iterator[tuple[Sandbox, str]]:
 
 
 @pytest.fixture
-def doctored(cli: Cli, served: tuple[Sandbox, str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli_of_environment(cli: Cli, served: tuple[Sandbox, str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command line with the session of the environment, for the served sandbox."""
     cli.sandbox = served[0]
     monkeypatch.setenv("OMIPAY_BASE_URL", served[1])
@@ -58,9 +58,9 @@ def doctored(cli: Cli, served: tuple[Sandbox, str], monkeypatch: pytest.MonkeyPa
     return cli
 
 
-def test_each_step_of_a_good_set_up_is_ok(doctored: Cli) -> None:
+def test_each_step_of_a_good_set_up_is_ok(cli_of_environment: Cli) -> None:
     """Only one request is signed, for an exchange rate. A notify_url that is not set is reported, and is no failure."""
-    ended = doctored("doctor")
+    ended = cli_of_environment("doctor")
     assert (ended.code, ended.err) == (0, "")
     words = [line.split()[:2] for line in ended.out.splitlines()]
     assert words == [
@@ -72,35 +72,35 @@ def test_each_step_of_a_good_set_up_is_ok(doctored: Cli) -> None:
         ["key", "ok"],
     ]
     assert "notify_url     ?       not set" in ended.out
-    assert [call.endpoint for call in doctored.sandbox.ledger.calls] == ["GetExchangeRate"]
-    document = doctored("doctor", "--json").document
+    assert [call.endpoint for call in cli_of_environment.sandbox.ledger.calls] == ["GetExchangeRate"]
+    document = cli_of_environment("doctor", "--json").document
     assert document["ok"] is True
     assert [check["name"] for check in document["checks"]] == [name for name, _ in words]
 
 
 @pytest.mark.parametrize("url", ["http://localhost:9000/omipay/notify", "http://127.0.0.1/notify"])
 def test_a_notify_url_that_only_this_machine_reaches_is_bad_input(
-    doctored: Cli, monkeypatch: pytest.MonkeyPatch, url: str
+    cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     """The real gateway is elsewhere. A sandbox on this machine reaches it."""
     monkeypatch.setenv("OMIPAY_NOTIFY_URL", url)
-    assert doctored("doctor").code == 0
+    assert cli_of_environment("doctor").code == 0
     monkeypatch.setenv("OMIPAY_BASE_URL", "https://gateway.invalid/omipay/api")
-    ended = doctored("doctor")
+    ended = cli_of_environment("doctor")
     assert ended.code == 2
     assert f"notify_url     failed  {url} is this machine, which the gateway cannot reach; set OMIPAY" in ended.out
 
 
-def test_a_test_notification_needs_an_address(doctored: Cli) -> None:
+def test_a_test_notification_needs_an_address(cli_of_environment: Cli) -> None:
     """Without a notify_url it is bad input."""
-    ended = doctored("doctor", "--notify")
+    ended = cli_of_environment("doctor", "--notify")
     assert (ended.code, "no notify_url to post to" in ended.complaint) == (2, True)
 
 
-def test_nothing_answers_at_the_notify_url(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_answers_at_the_notify_url(cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program is not running."""
     monkeypatch.setenv("OMIPAY_NOTIFY_URL", "http://127.0.0.1:9/omipay/notify")
-    ended = doctored("doctor", "--notify")
+    ended = cli_of_environment("doctor", "--notify")
     assert (ended.code, "nobody answers" in ended.complaint) == (4, True)
 
 
@@ -136,89 +136,89 @@ def test_answers_to_the_test_notification_are_explained(status: int, body: bytes
 
 
 def test_the_test_notification_is_posted(
-    doctored: Cli, monkeypatch: pytest.MonkeyPatch, served: tuple[Sandbox, str]
+    cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch, served: tuple[Sandbox, str]
 ) -> None:
     """To the notify_url, and the answer is explained: the sandbox does not have this path."""
     monkeypatch.setenv("OMIPAY_NOTIFY_URL", served[1].replace("/api", "/notify"))
-    ended = doctored("doctor", "--notify")
+    ended = cli_of_environment("doctor", "--notify")
     assert (ended.code, "HTTP 404: not found" in ended.complaint) == (1, True)
 
 
-def test_a_wrong_key_is_named(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_is_named(cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1 with advice, which does not show the key."""
     monkeypatch.setenv("OMIPAY_SECRET_KEY", "not the key")
-    ended = doctored("doctor")
+    ended = cli_of_environment("doctor")
     assert ended.code == 1
     assert "OMIPAY_SECRET_KEY is not this merchant's key" in ended.out
     assert ended.complaint.startswith("omipay: key: GetExchangeRate: SIGN_ERROR")
     assert "not the key" not in ended.out + ended.err
 
 
-def test_a_wrong_merchant_number_is_named(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_merchant_number_is_named(cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing leading zeros are the usual mistake."""
     monkeypatch.setenv("OMIPAY_M_NUMBER", "00123456")
-    ended = doctored("doctor")
+    ended = cli_of_environment("doctor")
     assert ended.code == 1
     assert "check its leading zeros" in ended.out
 
 
-def test_a_key_that_is_accepted_without_a_rate_is_ok(doctored: Cli) -> None:
+def test_a_key_that_is_accepted_without_a_rate_is_ok(cli_of_environment: Cli) -> None:
     """The rate itself does not matter."""
-    doctored.sandbox.gateway.terms.rates = {}
-    ended = doctored("doctor")
+    cli_of_environment.sandbox.gateway.terms.rates = {}
+    ended = cli_of_environment("doctor")
     assert ended.code == 0
     assert "although the gateway gave no rate: CURRENCY_ERROR" in ended.out
 
 
 @pytest.mark.parametrize("fault", [Fault.SYSTEM_ERROR, Fault.BAD_GATEWAY])
-def test_an_error_of_the_gateway_is_exit_code_4(doctored: Cli, fault: Fault) -> None:
+def test_an_error_of_the_gateway_is_exit_code_4(cli_of_environment: Cli, fault: Fault) -> None:
     """The key and the address may be right."""
-    doctored.sandbox.faults.add(fault)
-    ended = doctored("doctor")
+    cli_of_environment.sandbox.faults.add(fault)
+    ended = cli_of_environment("doctor")
     assert ended.code == 4
     assert "no usable answer: try again later" in ended.out
 
 
-def test_a_reply_that_is_not_the_gateways_leads_to_the_address(doctored: Cli) -> None:
+def test_a_reply_that_is_not_the_gateways_leads_to_the_address(cli_of_environment: Cli) -> None:
     """Whoever leaves the address's path out gets a web page."""
-    doctored.sandbox.faults.add(Fault.GARBAGE)
-    ended = doctored("doctor")
+    cli_of_environment.sandbox.faults.add(Fault.GARBAGE)
+    ended = cli_of_environment("doctor")
     assert ended.code == 4
     assert "OMIPAY_BASE_URL must end in /omipay/api" in ended.out
 
 
-def test_a_configuration_that_does_not_work_ends_it(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_that_does_not_work_ends_it(cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 2, and nothing is sent."""
     monkeypatch.setenv("OMIPAY_BASE_URL", "http://gateway.example/omipay/api")
-    ended = doctored("doctor", "--json")
+    ended = cli_of_environment("doctor", "--json")
     assert ended.code == 2
     assert ended.document["ok"] is False
     assert [check["ok"] for check in ended.document["checks"]] == [False]
     assert "OMIPAY_BASE_URL" in ended.complaint
 
 
-def test_a_name_that_is_not_known_ends_it(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_not_known_ends_it(cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """No further step is tried."""
     monkeypatch.setenv("OMIPAY_BASE_URL", f"https://{'a' * 64}.invalid/omipay/api")
-    ended = doctored("doctor")
+    ended = cli_of_environment("doctor")
     assert ended.code == 4
     assert ended.out.splitlines()[-1].startswith("DNS            failed")
 
 
-def test_a_port_where_nobody_listens_ends_it(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_where_nobody_listens_ends_it(cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """No further step is tried."""
     monkeypatch.setenv("OMIPAY_BASE_URL", "http://127.0.0.1:9/omipay/api")
-    ended = doctored("doctor")
+    ended = cli_of_environment("doctor")
     assert ended.code == 4
     assert "nothing listens there" in ended.out.splitlines()[-1]
 
 
-def test_names_and_connections_are_left_to_a_proxy(doctored: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_and_connections_are_left_to_a_proxy(cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """These steps are not made, and the others fail if the proxy does not answer."""
     monkeypatch.setenv("OMIPAY_BASE_URL", "https://gateway.test/omipay/api")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
-    ended = doctored("doctor")
+    ended = cli_of_environment("doctor")
     assert ended.code == 4
     assert [line.split()[0] for line in ended.out.splitlines()] == [
         "configuration",

@@ -136,7 +136,7 @@ def test_qr_whose_wait_ends_in_an_error_is_unknown_too(cli: Cli) -> None:
 
 def test_qr_that_the_customer_declines_is_a_failure(cli: Cli) -> None:
     """Exit code 1: the order will not be paid."""
-    cli.after("MakeQROrder", lambda event: cli.moves(event.order_no, "FAILED"))
+    cli.after("MakeQROrder", lambda event: cli.move_order(event.order_no, "FAILED"))
     ended = cli(*QR)
     assert ended.code == 1
     assert "is FAILED and will not be paid" in ended.complaint
@@ -306,7 +306,7 @@ def test_query_can_wait(cli: Cli) -> None:
     (order_no,) = cli.sandbox.ledger.orders
     assert ended.code == 3
     assert cli("query", order_no, "--wait", "--timeout", "30").code == 3
-    cli.moves(order_no, "PAID")
+    cli.move_order(order_no, "PAID")
     now = cli.clock.monotonic()
     assert cli("query", order_no, "--wait", "--json").document["status"] == "PAID"
     assert cli.clock.monotonic() == now, "it asked at once"

@@ -175,7 +175,7 @@ def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> tuple
             scores[package, verdict.survived] += 1
             if not verdict.survived and verdict.last:
                 killers[package].add(verdict.last.partition("[")[0])
-            print("".join(_told(verdict.mutant, verdict, verbose=options.verbose)), end="", flush=True)
+            print("".join(_lines_of(verdict.mutant, verdict, verbose=options.verbose)), end="", flush=True)
             if time.monotonic() - began > 60 * options.minutes:
                 print(f"{options.minutes:g} minutes are over: the rest is left out.")
                 break
@@ -198,7 +198,7 @@ def _check_plain(verdict: Verdict) -> None:
         sys.exit(f"Without any fault, {verdict.killer} fails.")
 
 
-def _told(one: Mutant, verdict: Verdict, *, verbose: bool) -> Iterator[str]:
+def _lines_of(one: Mutant, verdict: Verdict, *, verbose: bool) -> Iterator[str]:
     if verdict.survived:
         yield f"SURVIVED {one.name}, line {one.line} ({verdict.seconds:.0f} s)\n    - {one.was}\n    + {one.now}\n"
     elif verbose:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 async def test_dashboard_shows_everything(raw: RawClient, sandbox: Sandbox) -> None:
     """Orders, refunds, calls with what was wrong, notifications, and the payment codes; the key nowhere."""
 
-    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+    async def unavailable(scope: Any, receive: Any, send: Any) -> None:
         await Response(status_code=503)(scope, receive, send)
 
-    sandbox.app = deaf
+    sandbox.app = unavailable
     number = await raw.scanned(out_order_no="T-1", notify_url="http://shop.test/notify")
     while not sandbox.ledger.deliveries:
         await sandbox.clock.sleep(0)
@@ -237,10 +237,10 @@ async def test_the_python_of_every_call_repeats_it(monkeypatch: pytest.MonkeyPat
 async def test_an_order_opens_to_its_life(raw: RawClient, sandbox: Sandbox) -> None:
     """Its calls, its notifications with bodies and answers, its refunds; its pay page while it can be paid."""
 
-    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+    async def unavailable(scope: Any, receive: Any, send: Any) -> None:
         await Response("no\u202e", status_code=503)(scope, receive, send)
 
-    sandbox.app = deaf
+    sandbox.app = unavailable
     waiting = await raw.ask("MakeQROrder", language="EN")
     page = (await raw.http.get(f"/?order={waiting['order_no']}&lang=en")).text
     for piece in ('id="payment-page"', 'id="qr"', "No notify_url", "AEDT"):
@@ -307,10 +307,10 @@ async def test_links_lead_to_each_part_of_the_overview(raw: RawClient) -> None:
 async def test_an_answer_without_end_is_cut_off(raw: RawClient, sandbox: Sandbox) -> None:
     """When a shop answers with megabytes, only the beginning is kept and shown."""
 
-    async def talkative(scope: Any, receive: Any, send: Any) -> None:
+    async def verbose(scope: Any, receive: Any, send: Any) -> None:
         await Response("x" * 2_000_000)(scope, receive, send)
 
-    sandbox.app = talkative
+    sandbox.app = verbose
     number = await raw.scanned(notify_url="http://shop.test/notify")
     while not sandbox.ledger.deliveries:
         await sandbox.clock.sleep(0)

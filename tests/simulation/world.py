@@ -113,31 +113,31 @@ class World:
     async def run(self) -> None:
         """Run with faults, then without, and then check everything."""
         outside = [spawn(None, work) for work in actors.outsiders(self)]
-        lives = [spawn(None, self._lives(name, work)) for name, work in actors.SCRIPTS.items()]
-        await asyncio.wait(lives, timeout=_LONGEST_S)
+        runs = [spawn(None, self._run_until_done(name, work)) for name, work in actors.SCRIPTS.items()]
+        await asyncio.wait(runs, timeout=_LONGEST_S)
         self.chaos.is_on = False
         self.sandbox.faults.clear()
-        await _end([*outside, *lives])
+        await _end([*outside, *runs])
         for shop in list(self.shops.values()):
             if shop.process.alive and not shop.closed:
                 await self._end_of(shop)
         await self.sandbox.settle()
         self.trace("world", "the disorder is over")
-        await self._heal()
+        await self._sweep_until_settled()
         await self.sandbox.aclose()
         await invariants.check_end(self)
 
-    async def _lives(self, name: str, work: actors.Script) -> None:
+    async def _run_until_done(self, name: str, work: actors.Script) -> None:
         """Run a process, and start it again after each crash and each close until its script is done."""
         script = iter(work(self))
         for _ in range(4):
             shop = self.start(name)
-            over = await self._life(shop, script)
+            over = await self._run_once(shop, script)
             if over or not self.chaos.is_on:
                 return
             await asyncio.sleep(self.chance.uniform(0, 6))
 
-    async def _life(self, shop: Shop, script: Iterator[actors.Act]) -> bool:
+    async def _run_once(self, shop: Shop, script: Iterator[actors.Act]) -> bool:
         """Run a process until it ends. Returns whether its script is done."""
         acting = spawn(shop.process, actors.perform(shop, script))
         closing = self.chance.uniform(1, 40) if self.chaos.happens(self.chaos.rates.closings) else None
@@ -169,7 +169,7 @@ class World:
             closing.result()
             await invariants.check_closed(self, shop)
 
-    async def _heal(self) -> None:
+    async def _sweep_until_settled(self) -> None:
         """Sweep without faults until everything was due."""
         shop = self.start("healer")
         for pause in _HEALING_S:

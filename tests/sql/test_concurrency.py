@@ -30,7 +30,7 @@ async def test_a_deadlock_is_repeated(postgres: Books) -> None:
     met = asyncio.Barrier(2)
     attempts = 0
 
-    def touching(*keys: str) -> Callable[[Any], Any]:
+    def updating(*keys: str) -> Callable[[Any], Any]:
         async def work(connection: Any) -> None:
             nonlocal attempts
             attempts += 1
@@ -43,7 +43,7 @@ async def test_a_deadlock_is_repeated(postgres: Books) -> None:
         return work
 
     write = postgres._database.write
-    await asyncio.gather(write(touching("a", "b"), BackendError), write(touching("b", "a"), BackendError))
+    await asyncio.gather(write(updating("a", "b"), BackendError), write(updating("b", "a"), BackendError))
     assert attempts >= 3  # on a busy machine they may deadlock again
 
 

@@ -310,7 +310,7 @@ async def test_a_handler_runs_again_after_a_deadlock(url: str, books: Books) -> 
     met = asyncio.Barrier(2)
     calls = 0
 
-    def locks(*items: str) -> Any:
+    def taking(*items: str) -> Any:
         async def handler(order: Order, connection: AsyncConnection) -> None:
             nonlocal calls
             calls += 1
@@ -325,8 +325,8 @@ async def test_a_handler_runs_again_after_a_deadlock(url: str, books: Books) -> 
 
     guard = OnceGuard(books, SystemClock(), M)
     await asyncio.gather(
-        guard.run(order("TR1"), locks("a", "b"), wait_timeout=20),
-        guard.run(order("TR2"), locks("b", "a"), wait_timeout=20),
+        guard.run(order("TR1"), taking("a", "b"), wait_timeout=20),
+        guard.run(order("TR2"), taking("b", "a"), wait_timeout=20),
     )
     assert calls >= 3  # on a busy machine they may deadlock again
     assert await execute(books, "SELECT pieces FROM stock") == [(7,), (7,)]

@@ -26,7 +26,7 @@ KEY = "123456:TR1"
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "POLL_S", 0.02)
     monkeypatch.setattr(pauses, "LONGEST_PAUSE_S", 0.05)
 

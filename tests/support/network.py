@@ -163,7 +163,7 @@ class Network(httpcore.AsyncNetworkBackend):
             raise
         return stream
 
-    def carries(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace_sockets(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let all connections go over this network."""
         network = self
 

@@ -86,7 +86,7 @@ class _System:
             self.perform()
         done, self._done = self._done, []
         for future, result in done:
-            _tell(future, result)
+            _set_result(future, result)
         return []
 
     def perform(self) -> None:
@@ -94,14 +94,14 @@ class _System:
         for future, (sock, _, operation) in tuple(self._waiting.items()):
             if future.done() or sock.fileno() < 0:
                 del self._waiting[future]
-            elif (result := _tried(operation)) is not None:
+            elif (result := _outcome_of(operation)) is not None:
                 del self._waiting[future]
                 self._done.append((future, result))
 
     def _start(self, sock: socket.socket, events: int, operation: Operation) -> asyncio.Future[Any]:
         future = self._loop.create_future()
-        if (result := _tried(operation)) is not None:
-            _tell(future, result)
+        if (result := _outcome_of(operation)) is not None:
+            _set_result(future, result)
         else:
             self._waiting[future] = (sock, events, operation)
         return future
@@ -134,10 +134,10 @@ class _System:
 
     def connect(self, sock: socket.socket, address: Any) -> asyncio.Future[Any]:
         sock.setblocking(True)  # to this machine: it takes no time
-        result = _tried(lambda: sock.connect(address))
+        result = _outcome_of(lambda: sock.connect(address))
         sock.setblocking(False)
         future = self._loop.create_future()
-        _tell(future, result or _nothing)
+        _set_result(future, result or _nothing)
         return future
 
     def _stop_serving(self, sock: socket.socket) -> None:
@@ -147,7 +147,7 @@ class _System:
 def _nothing() -> None: ...
 
 
-def _tried(operation: Operation) -> Operation | None:
+def _outcome_of(operation: Operation) -> Operation | None:
     """A function that returns what the operation did, or raises what it raised; None if it would block."""
     try:
         result = operation()
@@ -165,7 +165,7 @@ def _raising(error: OSError) -> Operation:
     return fail
 
 
-def _tell(future: asyncio.Future[Any], result: Operation) -> None:
+def _set_result(future: asyncio.Future[Any], result: Operation) -> None:
     if future.done():
         return
     try:

@@ -45,10 +45,10 @@ def _module(module: Any) -> Iterator[str]:
     )
     for name in names:
         if name == "__version__" or not name.startswith("_"):
-            yield from _thing(name, getattr(module, name))
+            yield from _described(name, getattr(module, name))
 
 
-def _thing(name: str, value: Any) -> Iterator[str]:
+def _described(name: str, value: Any) -> Iterator[str]:
     if isinstance(value, type):
         yield from _class(name, value)
     elif inspect.isfunction(value) and value.__module__.startswith(PACKAGE):
@@ -62,14 +62,14 @@ def _class(name: str, kind: type) -> Iterator[str]:
     yield f"class {name}({', '.join(above)})"
     if issubclass(kind, enum.Enum):
         yield from (f"    {member.name} = {member.value!r}" for member in kind)
-    elif "__init__" in _own(kind) and Protocol not in kind.__bases__:
+    elif "__init__" in _own_members(kind) and Protocol not in kind.__bases__:
         yield f"    __init__{_signature(kind.__init__)}"
     yield from _raised(inspect.cleandoc(kind.__doc__ or ""), "    ")
     if attrs.has(kind):
         types = annotations_of(kind)
         names = [field.name for field in attrs.fields(kind) if not field.name.startswith("_")]
         yield from (f"    {name}: {types[name]}" for name in names)
-    for member, found in sorted(_own(kind).items()):
+    for member, found in sorted(_own_members(kind).items()):
         if not _is_enum_member(kind, found) and (member in SPECIAL or not member.startswith("_")):
             yield from _member(member, found)
 
@@ -84,7 +84,7 @@ def _is_enum_member(kind: type, found: Any) -> bool:
     return issubclass(kind, enum.Enum) and isinstance(found, kind)
 
 
-def _own(kind: type) -> dict[str, Any]:
+def _own_members(kind: type) -> dict[str, Any]:
     """What the class and those that it stands on define, as far as they are this package's."""
     members: dict[str, Any] = {}
     for each in reversed(kind.__mro__):

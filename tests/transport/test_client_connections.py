@@ -35,7 +35,7 @@ REFUNDED = reply({"return_code": "SUCCESS", "refund_no": "RF1"})
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     network = Network()
-    network.carries(monkeypatch)
+    network.replace_sockets(monkeypatch)
     monkeypatch.setattr("omipay_async.transport.proxies.getproxies", dict)  # not the machine's own
     return network
 
