@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, runtime_c
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable
     from contextlib import AbstractContextManager
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ LAST_TURNS: Final = 200
 """How many turns of the event loop a question under way gets when the time of those who wait for its answer is over:
 more than it takes to deliver a reply of ordinary length that has arrived already."""
 _LAST_TRY_S: Final = 0.5
+_completing: Final[set[asyncio.Task[None]]] = set()
 
 
 @runtime_checkable
@@ -115,6 +116,16 @@ def retrieve_exception(ended: asyncio.Future[Any]) -> None:
     """Retrieve the exception of a task that has ended: asyncio logs one that nobody has retrieved."""
     if not ended.cancelled():
         ended.exception()
+
+
+async def completed(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for ``work``, which goes on if this is cancelled. A cancelled scope of anyio cancels each await in it."""
+    task = asyncio.create_task(work)
+    _completing.add(task)  # asyncio itself keeps no task alive
+    task.add_done_callback(_completing.discard)
+    task.add_done_callback(retrieve_exception)
+    await asyncio.wait((task,))
+    task.result()
 
 
 async def drain(clock: Clock, unfinished: Callable[[], Collection[asyncio.Future[Any]]], seconds: float) -> None:

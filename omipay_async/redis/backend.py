@@ -7,6 +7,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
+from omipay_async.clock import completed
 from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim
 from omipay_async.fulfilment.pauses import Pauses
@@ -113,10 +114,16 @@ class RedisBackend:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections of a client that was made from a URL. A later use connects again."""
+        """Close the connections of a client that was made from a URL. A later use connects again.
+
+        If this is cancelled, the connections are closed in the background.
+        """
         if self._url is not None:
-            with contextlib.suppress(*self._closing_errors):
-                await self._redis().aclose()
+            await completed(self._close(self._redis()))
+
+    async def _close(self, client: Redis) -> None:
+        with contextlib.suppress(*self._closing_errors):
+            await client.aclose()
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""

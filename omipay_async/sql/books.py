@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import func, select
 
-from omipay_async.clock import SystemClock
+from omipay_async.clock import SystemClock, completed
 from omipay_async.errors import JournalError
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim
 from omipay_async.fulfilment.handlers import checked_handler
@@ -91,11 +91,18 @@ class Books:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections of an engine that was made from a URL. A later use connects again."""
-        if self._database.leave_to_parent():
-            return
-        await self._listening.stop()
-        await self._database.aclose()
+        """Close the connections of an engine that was made from a URL. A later use connects again.
+
+        If this is cancelled, the connections are closed in the background.
+        """
+        if not self._database.leave_to_parent():
+            await completed(self._close())
+
+    async def _close(self) -> None:
+        try:
+            await self._listening.stop()
+        finally:
+            await self._database.aclose()
 
     async def create_tables(self) -> None:
         """Create the two tables and their indexes, unless they exist. Several processes may do so at the same time.

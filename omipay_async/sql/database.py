@@ -73,10 +73,12 @@ class Database:
 
     async def aclose(self) -> None:
         """Wait for the transactions under way, and close the connections of an engine that was made from a URL."""
-        await self.tasks.wait()
-        if self._owned:
-            with contextlib.suppress(*DATABASE_ERRORS):
-                await dispose(self._engine, self._drivers)
+        try:
+            await self.tasks.wait()
+        finally:  # also if the event loop ends meanwhile, and cancels this
+            if self._owned:
+                with contextlib.suppress(*DATABASE_ERRORS):
+                    await dispose(self._engine, self._drivers)
 
     def leave_to_parent(self) -> bool:
         """Forget the connections if they are those of a process of which this one is a fork; return whether they are.

@@ -162,7 +162,7 @@ async def dispose(engine: AsyncEngine, drivers: Collection[Any]) -> None:
     try:
         await asyncio.wait((closing,), timeout=_CLOSING_S)
     finally:
-        if not closing.done():
+        if not closing.done() or closing.cancelled():
             for driver in tuple(drivers):
                 driver.terminate()
             # SQLAlchemy 2.0 goes on waiting, although the connection is gone.

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import Mock
 
+import anyio
 import pytest
 import redis
 import redis.asyncio
@@ -19,6 +20,7 @@ from omipay_async.errors import ConfigurationError
 from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.redis import RedisBackend
 from tests.support.masked import Masked
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.redis_server import RedisServer
@@ -47,6 +49,18 @@ async def test_a_client_of_the_user_is_used_and_not_closed(
             assert await woken.get() == KEY
         assert client.connection_pool._available_connections
         assert await own.claim(KEY, "me") is Claim.DONE
+
+
+async def test_a_backend_whose_closing_is_cancelled_is_closed_in_the_background(server: RedisServer) -> None:
+    """As in a cancelled scope of anyio, where each await is cancelled."""
+    backend = RedisBackend(server.url, prefix="closing:")
+    await backend.claim(KEY, "me")
+    (connection,) = backend._redis().connection_pool._available_connections
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await backend.aclose()
+    assert scope.cancelled_caught
+    await until(lambda: not connection.is_connected, "the end of the connection")
 
 
 def test_a_backend_goes_on_in_another_loop(server: RedisServer) -> None:

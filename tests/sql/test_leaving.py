@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
+import anyio
 import pytest
 
 from omipay_async.clock import SystemClock
@@ -14,7 +16,7 @@ from omipay_async.fulfilment.backends import Claim, MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books, tasks
 from tests.support.entries import M, held_connection, order
-from tests.support.waiting import until_idle
+from tests.support.waiting import until, until_idle
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -151,3 +153,36 @@ async def test_a_caller_that_is_cancelled_before_its_transaction_has_begun_leave
         await connection.commit()
     assert await guard.run(order(), sqlite.transactional(ship), wait_timeout=5) is True
     await check_connections_returned(sqlite)
+
+
+async def test_books_whose_closing_is_cancelled_are_closed_in_the_background(
+    books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a cancelled scope of anyio, where each await is cancelled."""
+    pool: Any = books._database._engine.pool
+    async with books.listen(Mock()):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await books.aclose()
+        await until(lambda: books._database._engine.pool is not pool, "a pool for what comes after the closing")
+    assert scope.cancelled_caught
+    assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+    assert caplog.records == []
+
+
+def test_books_are_closed_when_their_event_loop_ends_meanwhile(sqlite_url: str) -> None:
+    """It cancels the closing, which waits for a transaction."""
+
+    async def main() -> tuple[Books, object]:
+        async with Books(sqlite_url) as other, held_connection(other) as connection:
+            await other._database.dialect.begin(connection)
+            books = Books(sqlite_url)
+            asking = asyncio.create_task(books.claim(KEY, "me"))
+            await asyncio.sleep(0.1)
+            closing = asyncio.create_task(books.aclose())
+            await asyncio.sleep(0)
+            assert not any(task.done() for task in (asking, closing))
+            return books, books._database._engine.pool
+
+    books, pool = asyncio.run(main())
+    assert books._database._engine.pool is not pool  # as once its connections are closed
