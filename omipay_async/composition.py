@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from . import config
-from ._version import __version__
 from .calls.executor import CallExecutor
 from .calls.gateway import Gateway
 from .calls.gateway_time import GatewayTime
@@ -166,7 +165,6 @@ def compose(options: Options) -> Components:
     life = Lifecycle(leave_loop)
     client = HTTPClient(
         size=options.max_in_flight,
-        user_agent=f"omipay-async/{__version__}",
         transport=options.transport,
         proxies=options.proxies,
         verify=options.verify,

@@ -47,7 +47,15 @@ from .httpcore_reports import keep_replies_out_of_the_log
 from .network import Network
 from .patches import WatchedTransport, httpcore_is_patched, transport_is_patched
 from .pool import ConnectionPool
-from .requests import Requests, Route, address_of
+from .requests import (
+    HEADERS,
+    Route,
+    address_of,
+    method_and_headers,
+    request_for_given_transport,
+    request_for_httpcore,
+    request_for_watched_transport,
+)
 from .sending import Sender
 from .session_client import SessionClient, UnsignedTransport
 from .tls import ssl_context
@@ -73,7 +81,6 @@ class HTTPClient:
         self,
         *,
         size: int,
-        user_agent: str,
         transport: httpx.AsyncBaseTransport | None,
         proxies: Proxies,
         verify: ssl.SSLContext | str | bool,
@@ -93,12 +100,11 @@ class HTTPClient:
         self._closing = Closing()
         self._is_closed = is_closed
         self._second_tries = SecondTries()
-        self._requests = Requests(user_agent)
         self.pool = ConnectionPool(size)
         self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
-        self.http = httpx.AsyncClient(transport=self._unsigned, headers=self._requests.headers)
+        self.http = httpx.AsyncClient(transport=self._unsigned, headers=HEADERS)
         self._session_client = SessionClient(self.http, self._unsigned)
-        self._sender = Sender(self._session_client, self._requests, self._closing, self._second_tries)
+        self._sender = Sender(self._session_client, self._closing, self._second_tries)
 
     def leave_loop(self) -> None:
         """Forget the connections of an event loop that has ended, or in which nothing is under way.
@@ -128,20 +134,20 @@ class HTTPClient:
         given = self._given
         if given is not None:
             through_client = not _is_in_memory(given) and self._session_client.any_is_patched()
-            route = Route(given, self._requests.for_given_transport, through_client)
+            route = Route(given, request_for_given_transport, through_client)
             return await self._exchange_over_given(route, attempt)
         through_client = self._session_client.any_is_patched()
         address = address_of(attempt)
         proxy = self._proxies.of(address)
         if proxy is not None or httpcore_is_patched():
             # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
-            route = Route(self._httpx_transport(proxy), self._requests.for_httpcore, through_client)
+            route = Route(self._httpx_transport(proxy), request_for_httpcore, through_client)
             return await self._exchange_over_httpcore(route, attempt)
         network = self._network = self._network or Network(self._verify)
         network.context_for(address)  # what is wrong with the certificates is told before anything is signed
         if through_client or transport_is_patched():
             watched = WatchedTransport(network)
-            route = Route(watched, self._requests.for_watched_transport, through_client)
+            route = Route(watched, request_for_watched_transport, through_client)
             return await self._exchange_over_network(slot, attempt, functools.partial(self._sender.send, route))
         return await self._exchange_over_network(slot, attempt, functools.partial(self._send_directly, network))
 
@@ -176,7 +182,7 @@ class HTTPClient:
         return got
 
     async def _send_directly(self, network: Network, attempt: Attempt) -> Received:
-        reply = await network.exchange(attempt, *self._requests.head(attempt))
+        reply = await network.exchange(attempt, *method_and_headers(attempt))
         return Received.of(reply.status, reply.headers, reply.body, attempt.node.name)
 
     def _keep(self, slot: Slot, attempt: Attempt) -> None:

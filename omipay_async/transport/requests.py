@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import httpx
 
+from omipay_async._version import __version__
 from omipay_async.text import plain_text
 
 from .attempt import ATTEMPT
@@ -44,71 +45,72 @@ class Route:
         return await self.transport.handle_async_request(self.request_of(attempt))
 
 
-class Requests:
-    """Builds the requests of a session."""
+HEADERS: Final = httpx.Headers(
+    {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",  # a small compressed body could become larger than LARGEST_REPLY
+        "Content-Type": "application/json",  # CN 2.1, although the body is empty
+        "User-Agent": f"omipay-async/{__version__}",
+    }
+)
+"""What every request has."""
 
-    def __init__(self, user_agent: str) -> None:
-        self.headers = httpx.Headers(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",  # a small compressed body could become larger than LARGEST_REPLY
-                "Content-Type": "application/json",  # CN 2.1, although the body is empty
-                "User-Agent": user_agent,
-            }
-        )
-        """What every request has."""
-        self._complete: dict[tuple[str, str, bool], RawHeaders] = {}
 
-    def head(self, attempt: Attempt) -> tuple[bytes, RawHeaders]:
-        """Method and headers, for our own connections."""
-        return attempt.endpoint.method.encode(), self._headers(attempt, closes=attempt.moves_money)
+def method_and_headers(attempt: Attempt) -> tuple[bytes, RawHeaders]:
+    """What our own connections need besides the target."""
+    method = attempt.endpoint.method
+    return method.encode(), _headers(method, attempt.node.base_url, closes=attempt.moves_money)
 
-    def unsigned(self, attempt: Attempt) -> httpx.Request:
-        """The request as others may see it: it is never sent."""
-        return self._bare(attempt, address_of(attempt), closes=attempt.moves_money)
 
-    def for_watched_transport(self, attempt: Attempt) -> httpx.Request:
-        """The request that programs see which have patched httpx, over our own connections: its URL is not signed."""
-        request = self.unsigned(attempt)
-        request.extensions = {
-            ATTEMPT: attempt,
-            "target": _target(attempt),
-            "trace": functools.partial(trace_httpx, attempt),
-        }
-        return request
+def unsigned_request(attempt: Attempt) -> httpx.Request:
+    """The request as others may see it: it is never sent."""
+    return _bare(attempt, address_of(attempt), closes=attempt.moves_money)
 
-    def for_httpcore(self, attempt: Attempt) -> httpx.Request:
-        """The request over httpx's own transport, through a proxy perhaps: its URL is not signed."""
-        request = self._bare(attempt, address_of(attempt), closes=True)
-        request.extensions = TargetOnce(target=_target(attempt), trace=functools.partial(trace_httpx, attempt))
-        return request
 
-    def for_given_transport(self, attempt: Attempt) -> httpx.Request:
-        """The request with its whole URL and with time limits, for a transport that the user gave."""
-        url = httpx.URL(f"{attempt.node.base_url}{attempt.endpoint.path}?{plain_text(attempt.signed_query)}")
-        left = max(0.001, attempt.until - attempt.clock.monotonic())
-        connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
-        request = self._bare(attempt, url, closes=True, kind=_SignedRequest)
-        times = {"connect": connect, "read": left + _AFTERWARDS_S, "write": left + _AFTERWARDS_S, "pool": connect}
-        request.extensions = {"timeout": times, "trace": functools.partial(trace_given, attempt), ATTEMPT: attempt}
-        request.read()  # some transports want its content, which is empty
-        return request
+def request_for_watched_transport(attempt: Attempt) -> httpx.Request:
+    """The request that programs see which have patched httpx, over our own connections: its URL is not signed."""
+    request = unsigned_request(attempt)
+    request.extensions = {
+        ATTEMPT: attempt,
+        "target": _target(attempt),
+        "trace": functools.partial(trace_httpx, attempt),
+    }
+    return request
 
-    def _bare(
-        self, attempt: Attempt, url: httpx.URL, *, closes: bool, kind: type[httpx.Request] = httpx.Request
-    ) -> httpx.Request:
-        # Given complete headers and a stream, httpx makes a request in a sixth of the time.
-        headers = list(self._headers(attempt, closes=closes))
-        return kind(attempt.endpoint.method, url, headers=headers, stream=httpx.ByteStream(b""))
 
-    def _headers(self, attempt: Attempt, *, closes: bool) -> RawHeaders:
-        key = attempt.endpoint.method, attempt.node.base_url, closes
-        raw = self._complete.get(key)
-        if raw is None:
-            more = [(b"Content-Length", b"0")] if attempt.endpoint.method == "POST" else []
-            more += [(b"Connection", b"close")] if closes else []
-            raw = self._complete[key] = ((b"Host", address_of(attempt).netloc), *more, *self.headers.raw)
-        return raw
+def request_for_httpcore(attempt: Attempt) -> httpx.Request:
+    """The request over httpx's own transport, through a proxy perhaps: its URL is not signed."""
+    request = _bare(attempt, address_of(attempt), closes=True)
+    request.extensions = TargetOnce(target=_target(attempt), trace=functools.partial(trace_httpx, attempt))
+    return request
+
+
+def request_for_given_transport(attempt: Attempt) -> httpx.Request:
+    """The request with its whole URL and with time limits, for a transport that the user gave."""
+    url = httpx.URL(f"{attempt.node.base_url}{attempt.endpoint.path}?{plain_text(attempt.signed_query)}")
+    left = max(0.001, attempt.until - attempt.clock.monotonic())
+    connect = min(attempt.connect_s, 0.9 * left)  # before our own deadline, whose end would prove nothing
+    request = _bare(attempt, url, closes=True, kind=_SignedRequest)
+    times = {"connect": connect, "read": left + _AFTERWARDS_S, "write": left + _AFTERWARDS_S, "pool": connect}
+    request.extensions = {"timeout": times, "trace": functools.partial(trace_given, attempt), ATTEMPT: attempt}
+    request.read()  # some transports want its content, which is empty
+    return request
+
+
+def _bare(
+    attempt: Attempt, url: httpx.URL, *, closes: bool, kind: type[httpx.Request] = httpx.Request
+) -> httpx.Request:
+    # Given complete headers and a stream, httpx makes a request in a sixth of the time.
+    method = attempt.endpoint.method
+    headers = list(_headers(method, attempt.node.base_url, closes=closes))
+    return kind(method, url, headers=headers, stream=httpx.ByteStream(b""))
+
+
+@functools.lru_cache(maxsize=64)
+def _headers(method: str, base_url: str, *, closes: bool) -> RawHeaders:
+    more = [(b"Content-Length", b"0")] if method == "POST" else []
+    more += [(b"Connection", b"close")] if closes else []
+    return ((b"Host", to_url(base_url).netloc), *more, *HEADERS.raw)
 
 
 class _SignedRequest(httpx.Request):

@@ -13,20 +13,20 @@ from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Progress
 from .httpcore_reports import our_request
+from .requests import unsigned_request
 
 if TYPE_CHECKING:
     from .aiohttp_connections import SecondTries
     from .closing import Closing
-    from .requests import Requests, Route
+    from .requests import Route
     from .session_client import SessionClient
 
 
 class Sender:
     """Sends the requests of a session that do not go over ``network`` alone."""
 
-    def __init__(self, client: SessionClient, requests: Requests, closing: Closing, second_tries: SecondTries) -> None:
+    def __init__(self, client: SessionClient, closing: Closing, second_tries: SecondTries) -> None:
         self._client = client
-        self._requests = requests
         self._closing = closing
         self._second_tries = second_tries
 
@@ -47,7 +47,7 @@ class Sender:
 
     async def _response(self, route: Route, attempt: Attempt) -> httpx.Response:
         if route.through_client:
-            return await self._client.send(self._requests.unsigned(attempt), route, attempt)
+            return await self._client.send(unsigned_request(attempt), route, attempt)
         if _calls_an_app(route.transport):
             attempt.begin_sending()  # an httpx.ConnectError may come from a request that the app itself makes
         return await route.send(attempt)
