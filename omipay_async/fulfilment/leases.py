@@ -150,7 +150,7 @@ class Lease:
         The lease counts from the request, not from its answer: the backend may have begun to count when the request
         reached it.
         """
-        due = self._expires.monotonic_s - self._seconds * 2 / 3
+        due = self._renewal_of(self._expires)
         while True:
             await wait(self._clock, (work,), due - self._clock.monotonic())
             following, left = self._from_now(), self._expires.seconds_left(self._clock)
@@ -161,12 +161,16 @@ class Lease:
                 return
             renewed = await self._renew(min(self._seconds / 6, left)) if left > 0 else False
             if renewed:
-                self._expires, due = following, following.monotonic_s - self._seconds * 2 / 3
+                self._expires, due = following, self._renewal_of(following)
             elif renewed is None and not self.may_have_ended():
                 due = min(self._clock.monotonic() + self._seconds / 12, self._expires.monotonic_s)
             else:
                 self.lost = True
                 return
+
+    def _renewal_of(self, expires: Deadline) -> float:
+        """When to renew a lease, by the monotonic clock: a third of it has passed then."""
+        return expires.monotonic_s - self._seconds * 2 / 3
 
     def _warn_of_standstill(self, seconds: float) -> None:
         logger.warning(

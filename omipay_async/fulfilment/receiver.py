@@ -123,7 +123,7 @@ class NotificationReceiver:
         signature = _fingerprint(notification)
         self._check_replay(signature, notification.order_no)
         order = await self._ask(notification.order_no, signature, limit)
-        self._check_replay(signature, notification.order_no)
+        self._check_replay(signature, notification.order_no)  # again: another body may have been confirmed meanwhile
         notifications.compare(notification, order)
         self._remember_signature(signature, order.order_no)
         await self._announcements.announce(order)
