@@ -153,10 +153,7 @@ def notification_route(
         answered = await answer(
             not_none(omipay), handler, _chunks(request), headers.get("content-length"), headers.get("content-type")
         )
-        response = Response(answered.reply.body, answered.reply.status, dict(answered.reply.headers))
-        if answered.close and request.scope["http_version"].startswith("1"):
-            response.headers["Connection"] = "close"  # otherwise the server would go on receiving the body
-        return response
+        return Response(answered.reply.body, answered.reply.status, answered.headers(request.scope["http_version"]))
 
     bare = path.rstrip("/")
     for each in (path, f"{bare}/" if path == bare else bare) if bare else (path,):

@@ -74,6 +74,13 @@ class Answer:
     reply: NotificationReply
     close: bool = False
 
+    def headers(self, http_version: str) -> dict[str, str]:
+        """The headers of the answer. From HTTP/2 on there is no ``Connection``."""
+        headers = dict(self.reply.headers)
+        if self.close and http_version.startswith("1"):
+            headers["Connection"] = "close"  # otherwise the server would go on receiving the body
+        return headers
+
 
 async def answer(
     session: AsyncOmipay,

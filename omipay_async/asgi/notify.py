@@ -73,9 +73,7 @@ class NotificationApp:
                 _header(scope, b"content-type"),
                 body_timeout=self._body_timeout,
             )
-            headers = dict(answered.reply.headers)
-            if answered.close and scope.get("http_version", "1.1").startswith("1"):
-                headers["Connection"] = "close"  # otherwise the server would go on receiving the body
+            headers = answered.headers(scope.get("http_version", "1.1"))
             await _respond(scope, send, answered.reply.status, answered.reply.body, headers)
 
 
