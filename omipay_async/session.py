@@ -324,7 +324,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         self._life.ensure_open()
         nodes = [node.base_url for node in self._executor.nodes.in_order()]
         with validation.with_outcome(None):  # the order may be paid all the same
-            return pages.signed_page(pages.pay_page(order_or_url, nodes), self._signed_query, redirect_url)
+            return pages.pay_page(order_or_url, nodes, self._signed_query, redirect_url)
 
     def wechat_login_url(self, redirect_uri: str) -> str:
         """The URL at which a customer logs in with WeChat's browser; it returns to ``redirect_uri``. EN 2.9.

@@ -32,19 +32,30 @@ if TYPE_CHECKING:
     from .conversion import ModelConverter
 
 
-def pay_page(order_or_url: QROrder | JSAPIOrder | str, nodes: Collection[str]) -> str:
-    """The URL of an order's page that needs a signature. It must be https, or on the host of one of the ``nodes``.
+def pay_page(
+    order_or_url: QROrder | JSAPIOrder | str,
+    nodes: Collection[str],
+    signed_query: Callable[[], str],
+    redirect_url: object,
+) -> str:
+    """The URL of an order's page that needs a signature, with the signature and ``redirect_url`` appended.
 
-    Anybody else who receives a signature in plain text could use it.
+    The page must be https, or on the host of one of the ``nodes``: anybody else who receives a signature in plain text
+    could use it.
 
     Raises:
-        InvalidRequest: the order does not have such a page, or the page must not get a signature.
+        InvalidRequest: the order does not have such a page, the page must not get a signature, or ``redirect_url`` is
+            not a URL.
     """
     page = validation.url("order_or_url", _page_of(order_or_url))
-    address = urlsplit(page)
-    if address.scheme != "https" and address.hostname not in {urlsplit(node).hostname for node in nodes}:
+    parts = urlsplit(page)
+    if parts.scheme != "https" and parts.hostname not in {urlsplit(node).hostname for node in nodes}:
         validation.reject("order_or_url", "must be https, or on the host of the session's node")
-    return page
+    target = percent_encoded(validation.url("redirect_url", redirect_url))
+    address, _, fragment = page.partition("#")
+    joint = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"
+    end = f"&redirect_url={target}{'#' if fragment else ''}{fragment}"
+    return plain_text(joined(address, joint, signed_query(), end))
 
 
 def _page_of(order_or_url: QROrder | JSAPIOrder | str) -> str:
@@ -61,15 +72,6 @@ def _page_of(order_or_url: QROrder | JSAPIOrder | str) -> str:
     if page is None:
         validation.reject("order_or_url", f"has no {missing} (order_no {printable(order_or_url.order_no)})")
     return page
-
-
-def signed_page(page: str, signed_query: Callable[[], str], redirect_url: object) -> str:
-    """``page`` with the signature and ``redirect_url`` appended, by ``?`` or ``&`` as the URL requires."""
-    target = percent_encoded(validation.url("redirect_url", redirect_url))
-    address, _, fragment = page.partition("#")
-    joint = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"
-    end = f"&redirect_url={target}{'#' if fragment else ''}{fragment}"
-    return plain_text(joined(address, joint, signed_query(), end))
 
 
 def login_page(base_url: str, signed_query: Callable[[], str], redirect_uri: object) -> str:
