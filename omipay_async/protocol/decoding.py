@@ -37,13 +37,13 @@ def decode(context: RequestContext, received: Received, converter: ModelConverte
     try:
         unchanged = _object(received)
         parsed = in_documented_case(unchanged, context.endpoint.reply)
-        result = _judged(context, received, parsed, converter)
+        result = _meaning_of(context, received, parsed, converter)
     except ValueError as error:
         return _invalid(context, received, str(error), parsed)
     return dict(unchanged) if isinstance(result, dict) else result
 
 
-def _judged(
+def _meaning_of(
     context: RequestContext, received: Received, parsed: dict[str, Any], converter: ModelConverter
 ) -> Any | APIError:
     """What a JSON object means: a model, a refusal, or itself. Raises ValueError where it cannot be used."""

@@ -87,7 +87,7 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/")
 def parse_wechat_login(url_or_query: object, converter: ModelConverter) -> WeChatUser:
     """Who logged in, from the URL that the gateway redirected the browser to (or its query string).
 
-    It is judged as a reply to GetUserInfo is, but an ``error_code`` without anything else is a refusal, too.
+    It is read as a reply to GetUserInfo is, but an ``error_code`` without anything else is a refusal, too.
 
     Raises:
         APIError: the fields report a failure.
@@ -105,13 +105,13 @@ def _login(url_or_query: object, converter: ModelConverter) -> WeChatUser | APIE
     if word_of(fields, "error_code") and not (word_of(fields, "return_code") or word_of(fields, "openid")):
         fields["return_code"] = "FAIL"
     try:
-        return _judged(fields, raw, converter)
+        return _meaning_of(fields, raw, converter)
     except ValueError as error:
         message = f"{GET_USER_INFO.name}: the redirect cannot be used: {error}"
         return InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
 
 
-def _judged(fields: dict[str, Any], raw: dict[str, Any], converter: ModelConverter) -> WeChatUser | APIError:
+def _meaning_of(fields: dict[str, Any], raw: dict[str, Any], converter: ModelConverter) -> WeChatUser | APIError:
     context = RequestContext(GET_USER_INFO)
     if (doubt := why_not_believed(context, fields)) is not None:
         raise ValueError(doubt)

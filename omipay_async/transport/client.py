@@ -144,7 +144,7 @@ class HTTPClient:
             route = Route(self._httpx_transport(proxy), request_for_httpcore, through_client)
             return await self._exchange_over_httpcore(route, attempt)
         network = self._network = self._network or Network(self._verify)
-        network.context_for(address)  # what is wrong with the certificates is told before anything is signed
+        network.context_for(address)  # raises what is wrong with the certificates, before anything is signed
         if through_client or transport_is_patched():
             watched = WatchedTransport(network)
             route = Route(watched, request_for_watched_transport, through_client)

@@ -1,8 +1,8 @@
 """Makes a transport that the user gave safe for money, before each request. No I/O.
 
-Most close a connection after its reply, since the request asks for that. What is built on aiohttp or curl must be told,
-and so must a transport below one that repeats requests. What a transport passes them to is found among its attributes,
-also where one that traces or caches stands in front.
+Most close a connection after its reply, since the request asks for that. A transport that is built on aiohttp or curl
+must be made to do so, and a transport below one that repeats requests must be kept from sending twice. The transports
+below are found among the attributes, also behind one that traces or caches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def make_safe(transport: httpx.AsyncBaseTransport) -> None:
     """Let what a transport is built on use no connection twice, and send no money call twice.
 
     Raises:
-        ConfigurationError: a library cannot be told so.
+        ConfigurationError: a library cannot be made to do so.
     """
     for one in _reached_from(transport):
         if aiohttp_connections.is_session(one):
