@@ -299,7 +299,7 @@ async def test_a_session_that_cannot_be_made_fails_the_start() -> None:
 
 
 def test_a_handler_in_place_of_a_route_s_app_is_refused(handler: Handler) -> None:
-    """Otherwise the first notification would find out."""
+    """The error does not wait for the first notification."""
     for wrong in (handler, None):
         with pytest.raises(ConfigurationError, match=r"^routes\['/n'\] must be .* such as notification_app\("):
             session_app(App(), untyped(Session), {"/n": untyped(wrong)})

@@ -73,7 +73,7 @@ def test_table_and_json_agree() -> None:
 
 
 async def test_canned_server_answers_each_request() -> None:
-    """Also if requests arrive in two pieces or two at once."""
+    """A request may arrive in two pieces, or two at once."""
     written: list[bytes] = []
 
     class HTTPClient:

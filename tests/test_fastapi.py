@@ -98,7 +98,7 @@ class Shown(pydantic.BaseModel):
 
 
 def test_an_endpoint_can_return_an_order_by_way_of_a_model_that_reads_attributes() -> None:
-    """As the guides say."""
+    """The guides do so."""
     app = fastapi.FastAPI()
     order = Order(order_no="TR1", status=OrderStatus.PAID, out_order_no=None, currency="AUD", amount=450)
 
@@ -361,6 +361,6 @@ def test_what_is_neither_session_nor_dependency_is_rejected_when_the_app_is_made
 def test_a_path_that_no_request_can_have_is_rejected_when_the_app_is_made(
     session: Any, handler: Handler, path: Any
 ) -> None:
-    """Otherwise each notification would be answered 404."""
+    """Each notification to it would be answered 404."""
     with pytest.raises(ConfigurationError, match="path must begin with a slash"):
         notification_route(session, handler, path)

@@ -116,7 +116,7 @@ def declared(body: bytes, content_type: str) -> str:
 
 @pytest.mark.parametrize("charset", ["GBK", '"gb18030"', "gb2312"])
 async def test_a_body_in_gbk_is_read_where_it_is_declared(port: int, session: Session, charset: str) -> None:
-    """As a reply is: the session gets it in UTF-8."""
+    """The session gets it in UTF-8, as it gets a reply."""
     body = GBK.encode("gb18030")
     await exchange(port, body, headers=declared(body, f"application/json; charset={charset}"))
     assert session.bodies == [GBK.encode()]
@@ -143,7 +143,7 @@ async def test_otherwise_a_declared_charset_changes_nothing(
 
 
 async def test_no_frame_of_an_adapter_shows_a_body(handler: Handler) -> None:
-    """Whoever captures the frames of an error of the session finds no signature in them."""
+    """A tool that records the frames of an error of the session finds no signature in them."""
 
     class Failing(Session):
         async def receive_notification(self, body: bytes, handler: Any) -> Any:

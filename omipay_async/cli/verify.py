@@ -121,7 +121,7 @@ def _body(source: str | None) -> bytes:
 
 
 def _standard_input() -> bytes:
-    """What is typed, or what is piped as it was received: this machine's encoding may be another than the body's."""
+    """What is typed; or what is piped, as bytes, since the body's encoding may not be this machine's."""
     buffer = None if is_interactive() else getattr(sys.stdin, "buffer", None)
     return sys.stdin.read(_MOST_READ).encode(errors="surrogateescape") if buffer is None else buffer.read(_MOST_READ)
 

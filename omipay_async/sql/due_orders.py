@@ -44,7 +44,7 @@ def next_question(age: timedelta) -> timedelta:
 
 
 def next_attempt(age: timedelta) -> timedelta:
-    """The same after a question without an answer or a handler that failed: within a minute, whatever the age is."""
+    """The age at which it is asked about again after no answer, or a failed handler: at most a minute later."""
     return age + min(max(FIRST_QUESTION, age), _LONGEST_PAUSE)
 
 

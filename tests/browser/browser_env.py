@@ -65,7 +65,7 @@ def shop(factory: Callable[[], AsyncOmipay]) -> Shop:
 
 @attrs.define
 class BrowserEnv:
-    """What runs beside the browser. ``gateway`` and ``shop_url`` are where, without a path."""
+    """What runs beside the browser. ``gateway`` and ``shop_url`` are the addresses, without a path."""
 
     portal: BlockingPortal
     sandbox: Sandbox
@@ -97,7 +97,7 @@ class BrowserEnv:
         return self.do(getattr(omipay or self.omipay, endpoint), **{**needed, **fields})
 
     def status(self, order_no: str) -> str:
-        """What the gateway believes of an order."""
+        """The status of an order at the gateway."""
         return self.sandbox.ledger.orders[order_no].status
 
     def only_order(self) -> str:

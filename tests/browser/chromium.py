@@ -108,7 +108,7 @@ def _program(*names: str) -> str:
 
 
 class Browser:
-    """What somebody before a screen does. Every look waits until there is something to see."""
+    """What a person at a screen does and sees. Each step waits until the page shows what it needs."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver

@@ -111,7 +111,7 @@ def test_by_keyboard(browser: Browser, env: BrowserEnv) -> None:
 
 
 def copied(browser: Browser, env: BrowserEnv, number: int) -> str:
-    """What the button on the page of a call puts onto the clipboard."""
+    """The text that the button on the page of a call puts onto the clipboard."""
     browser.open(f"{env.gateway}/?lang=en&call={number}")
     browser.press("#copy")
     browser.reads("Copied", "#copy")
@@ -121,7 +121,7 @@ def copied(browser: Browser, env: BrowserEnv, number: int) -> str:
 
 
 def test_the_copied_program_repeats_the_call(browser: Browser, env: BrowserEnv, tmp_path: Path) -> None:
-    """What is copied is a program that runs as it is, and sends the same call to this sandbox once more."""
+    """The copied text is a program that runs as it is, and sends the same call to this sandbox once more."""
     qr = env.order("make_qr_order", "T-1", platform=Platform.ALIPAY, notify_url=f"{env.shop_url}/omipay/notify")
     env.do(env.omipay.query_order, qr.order_no)
     with pytest.raises(OmipayError):

@@ -44,7 +44,7 @@ async def one_lost_call(books: Books) -> None:
 
 
 def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -> None:
-    """As lines for people. Escape sequences in a number are escaped."""
+    """They are lines for people. Escape sequences in a number are escaped."""
     with_books(db, one_lost_call)
     ended = cli("books", "--db", db)
     assert ended.code == 0
@@ -164,7 +164,7 @@ def test_a_url_that_cannot_be_used_is_named_as_on_the_command_line(cli: Cli) -> 
 
 
 def test_a_url_in_quotes_is_an_error_that_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of every other variable: a file for Docker's ``--env-file`` must not have them."""
+    """This is so for every variable: a file for Docker's ``--env-file`` must not have them."""
     monkeypatch.setenv("OMIPAY_BOOKS_URL", '"sqlite:///omipay.db"')
     ended = cli("books")
     assert (ended.code, "OMIPAY_BOOKS_URL: the value is in quotes" in ended.complaint) == (2, True)

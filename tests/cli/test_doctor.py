@@ -180,7 +180,7 @@ def test_an_error_of_the_gateway_is_exit_code_4(cli_of_environment: Cli, fault: 
 
 
 def test_a_reply_that_is_not_the_gateways_leads_to_the_address(cli_of_environment: Cli) -> None:
-    """Whoever leaves the address's path out gets a web page."""
+    """An address without its path answers with a web page."""
     cli_of_environment.sandbox.faults.add(Fault.GARBAGE)
     ended = cli_of_environment("doctor")
     assert ended.code == 4

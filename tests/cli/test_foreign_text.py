@@ -49,7 +49,7 @@ def answer(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, obj
 def test_nothing_that_the_gateway_says_reaches_the_terminal_as_it_is(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, answer: Callable[..., None], *, command: str, reply: str, language: str
 ) -> None:
-    """Neither a bell nor a title, a colour, a new line, nor what turns text round. Only the QR code has colours."""
+    """No bell, title, colour or new line does, and nothing that turns text round. Only the QR code has colours."""
     monkeypatch.setenv("OMIPAY_LANGUAGE", language)
     answer(REPLIES[reply])
     for options in ((), ("--json",)):

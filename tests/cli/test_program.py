@@ -53,7 +53,7 @@ def test_each_command_s_help_has_an_example_and_json(cli: Cli, command: str) -> 
 
 
 def test_the_version_is_printed(cli: Cli) -> None:
-    """That of the package."""
+    """It is the package's."""
     assert cli("--version").out.startswith("omipay-async ")
 
 
@@ -330,7 +330,7 @@ def test_the_json_of_a_failed_payment() -> None:
 
 
 def test_amounts_are_written_as_people_write_them() -> None:
-    """Also if the gateway leaves the currency out, or sends one that does not exist."""
+    """The gateway may leave the currency out, or send one that does not exist."""
     assert formatting.money(450, "AUD") == "AUD 4.50"
     assert formatting.money(450, "JPY") == "JPY 450"
     assert formatting.money(450, None) == "450 minor units"

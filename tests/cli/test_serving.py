@@ -53,7 +53,7 @@ def test_it_prints_an_environment_to_paste(cli: Cli, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("missing", ["OMIPAY_M_NUMBER", "OMIPAY_SECRET_KEY"])
 def test_credentials_that_are_asked_for_must_be_set(cli: Cli, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    """Otherwise the test key would be used, and every signature would be wrong."""
+    """The test key is not used in their place: every signature would be wrong."""
     monkeypatch.delenv(missing)
     ended = cli("sandbox", "--port", "0", "--use-env-credentials")
     assert ended.code == 2

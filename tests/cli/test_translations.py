@@ -157,7 +157,7 @@ def test_commands_in_chinese(cli: Cli, monkeypatch: pytest.MonkeyPatch, argument
 
 
 def test_verify_says_in_chinese_what_is_wrong_with_a_signature(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the sandbox's pages do. In JSON it is English."""
+    """The words are those of the sandbox's pages. In JSON they are English."""
     body = cli.sandbox.sign_notification(
         {"order_no": "TR1", "out_order_no": "T1", "currency": "AUD", "total_amount": 1}
     )

@@ -124,7 +124,7 @@ def test_a_nonce_that_is_not_valid_text_is_wrong(cli: Cli) -> None:
 
 
 def test_a_signature_under_keys_in_another_case_is_explained_too(cli: Cli) -> None:
-    """As it is checked."""
+    """The keys of a body are read whatever their case is."""
     body = json.dumps({"NONCE_STR": "a" * 10, "TimeStamp": 1, "SIGN": "A" * 32})
     assert "the key differs" in cli("verify", stdin=body).out
 
@@ -162,7 +162,7 @@ def test_a_gateway_that_cannot_be_asked_is_exit_code_4(cli: Cli) -> None:
 
 
 def test_the_body_may_be_in_a_file(cli: Cli, tmp_path: Path) -> None:
-    """As it was received. A file that cannot be read is bad input."""
+    """It is read as it was received. A file that cannot be read is bad input."""
     file = tmp_path / "body.json"
     assert cli("verify", str(file)).complaint == f"omipay: {file} cannot be read: No such file or directory"
     file.write_text(notification(cli))
@@ -180,7 +180,7 @@ def test_the_body_may_be_the_argument(cli: Cli) -> None:
 
 
 def test_a_dash_is_standard_input(cli: Cli) -> None:
-    """As for other programs."""
+    """Other programs take it so, too."""
     assert cli("verify", "-", stdin=notification(cli)).code == 0
 
 

@@ -149,7 +149,7 @@ async def test_dashboard_buttons_act(raw: RawClient, sandbox: Sandbox) -> None:
 
 
 async def test_dashboard_buttons_pressed_too_late(raw: RawClient, sandbox: Sandbox) -> None:
-    """What is not possible any more leads back to the page; what never was possible is refused."""
+    """A step that is not possible any more leads back to the page. A step that never was possible is refused."""
     number = await raw.scanned()
     assert (await raw.http.post("/", data={"order_no": number, "to": "PAID"})).status_code == 303
     for form in (
@@ -167,7 +167,7 @@ async def test_dashboard_buttons_pressed_too_late(raw: RawClient, sandbox: Sandb
 
 
 async def test_a_call_opens_to_its_parameters_and_its_reply(raw: RawClient, sandbox: Sandbox) -> None:
-    """With what was wrong, as Python, and no secret."""
+    """It also shows what was wrong, and the call as Python, without secrets."""
     good = await raw.ask("MakeScanOrder", out_order_no="T-1", qrcode="SECRET-CODE")
     await raw.ask("QueryOrder", order_no=good["order_no"], sign="x" * 32)
     scan, query = sandbox.ledger.calls

@@ -185,7 +185,7 @@ def test_arguments_of_a_sandbox_are_checked(name: str, value: Any) -> None:
 
 
 def test_a_further_merchant_is_checked(sandbox: Sandbox) -> None:
-    """As the first one is."""
+    """Its number and its key are checked like those of the first."""
     with pytest.raises(ValueError, match="secret_key must be"):
         sandbox.add_merchant("654321", "")
 

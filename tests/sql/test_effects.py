@@ -139,7 +139,7 @@ async def test_a_handler_that_blocks_its_process_over_its_lease_has_its_effect_o
 async def test_a_handler_that_ends_the_transaction_itself_has_no_effect(
     books: Books, ending: str, caught: bool
 ) -> None:
-    """Otherwise its statements would be committed without the record, and would be repeated. The error says so."""
+    """Its statements would be committed without the record, and repeated. The error says so."""
 
     async def wrong(order: Order, connection: AsyncConnection) -> None:
         await ship(order, connection)
@@ -254,7 +254,7 @@ async def test_a_plain_handler_runs_under_the_books_claim(books: Books, other: B
 
 
 async def test_a_transactional_handler_can_only_be_called_by_a_session(books: Books) -> None:
-    """Otherwise it does not know the merchant. A handler that cannot be called or awaited is refused, too."""
+    """It learns the merchant from the session. A handler that cannot be called or awaited is refused, too."""
     with pytest.raises(InvalidRequest, match="session"):
         await books.transactional(ship)(ORDER)
     with pytest.raises(InvalidRequest, match="handler"):

@@ -25,7 +25,7 @@ KEY = "123456:TR1"
 
 
 class NoTokenError(Exception):
-    """What a user's hook raises that fetches a password from elsewhere."""
+    """An error of a user's hook, which fetches a password from elsewhere."""
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
 
 
 class AutocommittingConnection(sqlite3.Connection):
-    """One of Python 3.12 with ``autocommit=True``: it leaves alone what a statement has begun."""
+    """A connection as Python 3.12 has it with ``autocommit=True``: it does not end what a statement has begun."""
 
     def commit(self) -> None:
         """Do nothing."""
@@ -35,7 +35,7 @@ class AutocommittingConnection(sqlite3.Connection):
 
 
 class EndlessConnection(sqlite3.Connection):
-    """One of Python 3.12 with ``autocommit=False``: where a transaction ends, the next one begins."""
+    """A connection as Python 3.12 has it with ``autocommit=False``: when a transaction ends, the next one begins."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options | {"isolation_level": None})
@@ -122,7 +122,7 @@ async def test_an_engine_that_autocommits_does_not_split_a_transaction(
 
 @pytest.mark.parametrize("factory", [AutocommittingConnection, EndlessConnection])
 async def test_the_autocommit_of_python_3_12_is_no_matter(sqlite_url: str, factory: type[sqlite3.Connection]) -> None:
-    """What the driver does not commit when it is asked to, the books commit."""
+    """The books commit what the driver does not commit when it is asked to."""
     arguments = {"factory": factory, "isolation_level": None}
     engine = create_async_engine(engine_url(sqlite_url), connect_args=arguments)
     async with Books(engine) as books, Books(sqlite_url) as other:

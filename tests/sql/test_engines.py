@@ -109,7 +109,7 @@ def test_a_wrong_lease_is_refused(lease: Any) -> None:
     ],
 )
 async def test_what_a_driver_cannot_use_is_an_error_of_the_books(url: str, why: str) -> None:
-    """Such as a port that there is not. The error says what is wrong."""
+    """The URL has a port that does not exist, for example. The error says what is wrong."""
     async with Books(url) as books:
         with pytest.raises(JournalError, match=why):
             await books.unresolved()
@@ -207,7 +207,7 @@ async def test_an_engine_of_the_user_works_and_is_not_closed(url: str, options: 
 
 
 async def test_a_pool_of_one_connection_is_enough(url: str) -> None:
-    """What listens does not keep the connection that everything else needs, and closes its own in the end."""
+    """The listener does not keep the connection that everything else needs, and closes its own in the end."""
     engine = create_async_engine(engine_url(url), pool_size=1, max_overflow=0)
     async with Books(engine) as books:
         await books.create_tables()
@@ -343,7 +343,7 @@ def test_without_the_extra_the_import_says_what_to_install(module: str) -> None:
 
 
 def test_a_driver_that_nobody_uses_is_found_by_whoever_looks_for_imports() -> None:
-    """Such as PyInstaller: SQLAlchemy loads its drivers by their names."""
+    """PyInstaller looks for imports, and SQLAlchemy loads its drivers by their names."""
     tree = ast.parse(Path(omipay_async.sql.__file__).read_text(encoding="utf-8"))
     imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert {"aiosqlite", "asyncpg", "greenlet"} <= imported

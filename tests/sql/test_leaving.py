@@ -158,7 +158,7 @@ async def test_a_caller_that_is_cancelled_before_its_transaction_has_begun_leave
 async def test_books_whose_closing_is_cancelled_are_closed_in_the_background(
     books: Books, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As in a cancelled scope of anyio, where each await is cancelled."""
+    """In a cancelled scope of anyio, each await is cancelled."""
     pool: Any = books._database._engine.pool
     async with books.listen(Mock()):
         with anyio.CancelScope() as scope:

@@ -59,7 +59,7 @@ async def test_a_new_report_counts_nothing() -> None:
 async def test_a_server_without_a_free_connection_is_waited_for(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a pool is that has none: ten charges at once over two connections. After four seconds it is an error."""
+    """As for a connection of a pool: ten charges share two connections. After four seconds it is an error."""
     async with Books(postgres_url) as owner, Books(postgres_url.replace("books@", "narrow@")) as books:
         await owner.create_tables()
         await execute(owner, "DROP ROLE IF EXISTS narrow")

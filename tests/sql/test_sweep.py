@@ -332,7 +332,7 @@ async def test_a_sweep_without_tables_is_a_clear_error(
 
 
 async def test_waiting_orders_can_be_listed_for_one_merchant(omipay: AsyncOmipay, books: Books) -> None:
-    """Those of other merchants are left out."""
+    """The orders of other merchants are left out."""
     await sold(omipay, books)
     await books.closing(entry("T5", m_number="999", outcome=DONE, order_no="TR5"))
     assert len(await books.waiting()) == 2

@@ -93,7 +93,7 @@ async def test_handlers_may_end_when_the_books_fail(
     *,
     hangs: bool,
 ) -> None:
-    """That of another order is not cancelled, unless it hangs; the error is raised in the end."""
+    """The handler of another order is not cancelled, unless it hangs. The error is raised in the end."""
     monkeypatch.setattr(sweeping, "_LONG_S", 0.2 if hangs else 60)
     fulfil = omipay.fulfil
 

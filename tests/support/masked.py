@@ -15,5 +15,5 @@ class Masked(str):
     __repr__ = __str__
 
     def __format__(self, _: str) -> str:
-        """As above."""
+        """The mask, whatever the format is."""
         return "****"

@@ -93,7 +93,7 @@ async def test_what_a_sleeper_does_next_happens_within_the_same_advance() -> Non
 
 
 async def test_a_task_that_was_made_before_an_advance_begins_at_the_time_before() -> None:
-    """Also if somebody else sleeps, and if the task reads the time some turns of the loop later only."""
+    """It does so too if somebody else sleeps, or if the task reads the time only some turns of the loop later."""
     clock, log = ManualClock(), list[float]()
     await sleepers(clock, [], 8)
 
@@ -138,7 +138,7 @@ async def test_advances_that_are_not_awaited_add_up() -> None:
 
 
 async def test_two_may_wait_for_the_same_time() -> None:
-    """Both return."""
+    """Both waits return."""
     clock, log = ManualClock(), list[tuple[str, float]]()
     await sleepers(clock, log, 1)
 
