@@ -4,8 +4,9 @@
 to the gateway, and turns whatever goes wrong into one of the ``failures``; ``evidence`` knows what an exception
 proves.
 
-- Over connections of our own: ``network`` opens them and sends. ``connection`` is one of them, ``exchange`` is a
-  request and its reply, and ``tls_records`` watches what arrives below TLS.
+- Over connections of our own: ``network`` opens them and sends, and ``names`` looks the gateway's name up.
+  ``connection`` is one of them, ``exchange`` is a request and its reply, and ``tls_records`` watches what arrives below
+  TLS.
 - Over transports that are not ours, those that users give and httpx's own: ``requests`` builds the request, and
   ``sending`` sends it. ``httpcore_reports`` is how far httpcore says that it has got. ``given_transports`` makes what
   users give safe for money: ``aiohttp_connections`` and ``curl_connections`` keep these libraries from using a

@@ -17,6 +17,7 @@ import attrs
 import httpx
 
 from .connection import Connection
+from .names import look_up
 from .requests import address_of
 from .tls import ssl_context
 
@@ -150,7 +151,7 @@ async def _resolved(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)  # an address needs no resolver
     except socket.gaierror:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await look_up(host, port)
     return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 

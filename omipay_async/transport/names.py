@@ -1,0 +1,40 @@
+"""Looks names up. While a name server is silent, the lookups of its names hold few threads, not all.
+
+A lookup cannot be cancelled: when nobody waits for it any more, its thread is busy until the system's resolver gives
+up, after half a minute perhaps. An event loop on a small machine has five threads for lookups. If those of one node's
+name held all of them, the name of the other node could not be looked up. So in an event loop three lookups of a name
+are under way at most. Whoever asks meanwhile waits for the latest of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import weakref
+from typing import Any, Final
+
+from omipay_async.clock import retrieve_exception
+
+_MOST_AT_ONCE: Final = 3
+
+Found = list[tuple[Any, ...]]
+_Lookups = dict[tuple[str, int], list[asyncio.Future[Found]]]
+
+# By event loop, because all sessions in it share its threads.
+_under_way: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lookups] = weakref.WeakKeyDictionary()
+
+
+async def look_up(host: str, port: int) -> Found:
+    """The addresses of ``host``, in the form of ``socket.getaddrinfo``.
+
+    Raises:
+        OSError: there is no such name, or it could not be looked up.
+    """
+    loop = asyncio.get_running_loop()
+    lookups = _under_way.setdefault(loop, {}).setdefault((host, port), [])
+    if len(lookups) < _MOST_AT_ONCE:
+        started: asyncio.Future[Found] = asyncio.ensure_future(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        started.add_done_callback(retrieve_exception)
+        started.add_done_callback(lookups.remove)
+        lookups.append(started)
+    return await asyncio.shield(lookups[-1])

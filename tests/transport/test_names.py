@@ -1,0 +1,98 @@
+"""Names that cannot be looked up: what hangs holds few of the event loop's threads, and what fails is never sent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from omipay_async.transport.names import look_up
+
+from .client import open_session, scan
+from .server import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .server import Gateway
+
+FEWEST_THREADS: Final = 5
+"""Those of an event loop on a machine with one processor."""
+LOCALHOST: Final = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))]
+
+
+class Resolver:
+    """A resolver whose name server for some names is silent."""
+
+    def __init__(self, *silent: str) -> None:
+        self.asked: list[str] = []
+        self.go_on = threading.Event()
+        self._silent = silent
+        self._look_up = socket.getaddrinfo
+
+    def __call__(self, host: str, port: int, *arguments: Any, **options: Any) -> Any:
+        """Look a name up, in a thread of the event loop; a silent server's name when the test ends."""
+        if options.get("flags", 0) & socket.AI_NUMERICHOST:
+            return self._look_up(host, port, *arguments, **options)
+        self.asked.append(host)
+        if host in self._silent:
+            self.go_on.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return self._look_up("127.0.0.1", port, *arguments, **options)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    """The resolver of this process."""
+    resolver = Resolver("silent.localhost")
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    yield resolver
+    resolver.go_on.set()
+
+
+async def test_a_node_whose_name_server_is_silent_does_not_stop_the_other_node(
+    gateway: Gateway, resolver: Resolver
+) -> None:
+    """However many charges wait for its name, and however often they have asked before."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(FEWEST_THREADS))
+    other = f"http://other.localhost:{gateway.port}{ROOT}"
+    async with open_session(f"http://silent.localhost:{gateway.port}{ROOT}", fallback=other) as omipay:
+        for turn in range(2):
+            charges = [scan(omipay, f"{turn}-{number}", timeout=1.5) for number in range(FEWEST_THREADS)]
+            await asyncio.gather(*charges)
+        resolver.go_on.set()
+    assert len(gateway.acts) == 2 * FEWEST_THREADS
+    assert resolver.asked.count("silent.localhost") == 3
+
+
+async def test_a_lookup_is_shared_by_those_who_ask_while_three_are_under_way(resolver: Resolver) -> None:
+    """All get what the latest of them found, also if others have given up; the next one who asks starts a new one."""
+    waiting = [asyncio.ensure_future(look_up("silent.localhost", 443)) for _ in range(6)]
+    await asyncio.sleep(0)
+    waiting.pop(2).cancel()
+    resolver.go_on.set()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(error) for error in found] == [socket.gaierror] * 5
+    assert len(resolver.asked) == 3
+    with pytest.raises(socket.gaierror):
+        await look_up("silent.localhost", 443)
+    assert len(resolver.asked) == 4
+
+
+async def test_lookups_of_other_names_and_ports_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The addresses contain the port."""
+    asked: list[tuple[str, int]] = []
+
+    async def resolve(host: str, port: int, **_: object) -> object:
+        asked.append((host, port))
+        await asyncio.sleep(0)
+        return LOCALHOST
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    names = [("a.test", 443), ("b.test", 443), ("a.test", 80)]
+    assert await asyncio.gather(*(look_up(*name) for name in names)) == [LOCALHOST] * 3
+    assert asked == names
