@@ -184,21 +184,15 @@ async def test_a_full_disk_is_an_error_until_there_is_room_again(sqlite: Books) 
     assert {"before", "after"} <= numbers
 
 
-@pytest.mark.parametrize("is_long", [False, True])
-async def test_a_writer_of_another_process_is_waited_for(
-    sqlite: Books, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, is_long: bool
-) -> None:
-    """A short wait is not an error; for ``opening``, a wait that is as long as its call may take is not one either."""
-    if is_long:
-        monkeypatch.setattr(tasks, "ANSWER_S", 0.1)
+async def test_a_writer_of_another_process_is_waited_for(sqlite: Books, sqlite_url: str) -> None:
+    """A short wait is not an error."""
     async with Books(sqlite_url) as other, held_connection(other) as connection:
         await other._database.dialect.begin(connection)
-        asked = sqlite.opening(entry(seconds=30)) if is_long else sqlite.claim(KEY, "me")
-        waiting = asyncio.create_task(asked)
+        claiming = asyncio.create_task(sqlite.claim(KEY, "me"))
         await asyncio.sleep(0.3)
-        assert not waiting.done()
+        assert not claiming.done()
         await connection.commit()
-        assert await waiting is (None if is_long else Claim.MINE)
+        assert await claiming is Claim.MINE
 
 
 async def test_a_writer_that_does_not_end_is_an_error_in_time(

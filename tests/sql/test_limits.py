@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async.errors import InvalidRequest, JournalError
-from omipay_async.sql import Books, SweepReport, database as database_module
-from tests.support.entries import DONE, UNKNOWN, M, entry, execute, order, sold
+from omipay_async.sql import Books, SweepReport, database as database_module, tasks
+from tests.support.entries import DONE, UNKNOWN, M, entry, execute, held_connection, order, sold
 
 if TYPE_CHECKING:
     from omipay_async import AsyncOmipay
@@ -54,6 +54,19 @@ async def test_any_other_limit_is_refused(omipay: AsyncOmipay, books: Books, lim
 async def test_a_new_report_counts_nothing() -> None:
     """A program that adds reports up may begin with one."""
     assert SweepReport() == SweepReport(fulfilled=0, waiting=0, failed=0, errors=0, unresolved=0)
+
+
+async def test_opening_may_wait_for_as_long_as_its_call_may_take(
+    sqlite: Books, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything else has five seconds, here a tenth of one: it is another process that writes meanwhile."""
+    monkeypatch.setattr(tasks, "ANSWER_S", 0.1)
+    async with Books(sqlite_url) as other, held_connection(other) as connection:
+        await other._database.dialect.begin(connection)
+        opening = asyncio.create_task(sqlite.opening(entry(seconds=30)))
+        await asyncio.sleep(0.3)
+        await connection.commit()
+        await opening
 
 
 async def test_a_server_without_a_free_connection_is_waited_for(
