@@ -71,6 +71,8 @@ class Attempt:
     send_by: Deadline | None = None
     """A money call is not sent after this moment. A read has none."""
     progress: Progress = Progress.NOT_SENT
+    is_through_proxy: bool = False
+    """Whether it goes through a proxy, which may be the reason of its failure."""
     connection: Connection | None = None
     """The connection of our own that the request goes over."""
     stream: Any = None

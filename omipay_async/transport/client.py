@@ -139,7 +139,8 @@ class HTTPClient:
         through_client = self._session_client.any_is_patched()
         address = address_of(attempt)
         proxy = self._proxies.of(address)
-        if proxy is not None or httpcore_is_patched():
+        attempt.is_through_proxy = proxy is not None
+        if attempt.is_through_proxy or httpcore_is_patched():
             # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
             route = Route(self._httpx_transport(proxy), request_for_httpcore, through_client)
             return await self._exchange_over_httpcore(route, attempt)

@@ -59,7 +59,7 @@ def failed(
     ``certain`` is False where ``error`` may belong to a second request that the transport made by itself.
     """
     text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
-    what = f"{type(error).__name__}{': ' if text else ''}{text}"
+    what = f"{type(error).__name__}{': ' if text else ''}{text}{_way(attempt)}"
     if attempt.progress is Progress.CONNECTING or (certain and proves_unsent(attempt, error, handled)):
         return not_sent(Failure.NEVER_SENT, attempt.endpoint.name, what)
     message = f"{attempt.endpoint.name}: no answer, {what}"
@@ -79,10 +79,14 @@ def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
     if why is CancelReason.CLOSED and not (attempt.moves_money and attempt.may_have_arrived):
         return session_closed()
     if attempt.may_have_arrived:
-        message = f"{attempt.endpoint.name}: no answer in time"
+        message = f"{attempt.endpoint.name}: no answer in time{_way(attempt)}"
         return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint.name))
-    message = f"{attempt.endpoint.name}: no connection in time"
+    message = f"{attempt.endpoint.name}: no connection in time{_way(attempt)}"
     return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint.name))
+
+
+def _way(attempt: Attempt) -> str:
+    return " (through a proxy)" if attempt.is_through_proxy else ""
 
 
 def never_sent(error: BaseException, handled: BaseException | None = None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -151,13 +152,30 @@ async def test_tunnel_refused(secure: Gateway, verify: ssl.SSLContext, proxy: Pr
 
 
 async def test_proxy_gone(secure: Gateway, verify: ssl.SSLContext) -> None:
-    """If the proxy does not exist, nothing was sent."""
+    """If the proxy does not exist, nothing was sent, and the error says that there is a proxy."""
     with refusing_port() as port:
         proxy = f"http://127.0.0.1:{port.getsockname()[1]}"
         async with open_session(secure, verify=verify, proxy=proxy) as omipay:
-            with pytest.raises(NotSent) as caught:
+            with pytest.raises(NotSent, match=r"not sent, .* \(through a proxy\)") as caught:
                 await scan(omipay, "A-1")
     assert caught.value.outcome is Outcome.NOT_DONE
+
+
+async def test_proxy_that_says_nothing(secure: Gateway, verify: ssl.SSLContext) -> None:
+    """The error says that there is a proxy, whose fault this may be."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with open_session(secure, verify=verify, proxy=proxy, timeout=0.1) as omipay:
+            with pytest.raises(NotSent, match=r"no connection in time \(through a proxy\)"):
+                await scan(omipay, "A-1")
+
+
+async def test_proxy_that_is_not_used(verify: ssl.SSLContext) -> None:
+    """No error speaks of a proxy then."""
+    with refusing_port() as port:
+        async with open_session(f"https://127.0.0.1:{port.getsockname()[1]}/omipay/api", verify=verify) as omipay:
+            with pytest.raises(NotSent, match=r"^MakeScanOrder: not sent, (?!.*proxy)"):
+                await scan(omipay, "A-1")
 
 
 async def test_proxy_that_refuses_in_plain_text(gateway: Gateway, proxy: Proxy) -> None:
