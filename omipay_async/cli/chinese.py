@@ -15,6 +15,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "{} {}": "{} {}",
         "{:>9}  {}": "{:>9}  {}",
         "{} (order {})": "{}（订单 {}）",
+        "{} (the last error: {})": "{}（最近一次错误：{}）",
         "{} (see {} --help)": "{}（请看 {} --help）",
         "{} is required": "需要{}",
         "{} minor units": "{}（最小货币单位）",

@@ -29,6 +29,7 @@ from .formatting import plain
 
 if TYPE_CHECKING:
     from omipay_async.events import Event
+    from omipay_async.models import Order, Refund
 
 
 class Exit(enum.IntEnum):
@@ -99,6 +100,8 @@ def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) ->
     elif move is not None and error.outcome is Outcome.UNKNOWN:
         next_step = move.order_exists.filled(order_no, order_no) if order_no else move.unknown
     message = message_of(error)
+    if isinstance(error, PollTimeout) and error.last_error is not None and _last_state(error) is None:
+        message = sentence("{} (the last error: {})", message, message_of(error.last_error))
     return sentence("{}; {}", message, next_step) if next_step else message
 
 
@@ -108,13 +111,17 @@ def message_of(error: OmipayError) -> str:
     return own if isinstance(own, Sentence) else plain(str(error) or type(error).__name__)
 
 
-def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
-    """The error as a JSON document."""
+def document_of(error: OmipayError, code: Exit, order_no: str | None = None) -> dict[str, Any]:
+    """The error as a JSON document. ``order_no`` is the order that this command has made."""
     names = ("error_code", "order_no", "out_order_no", "refund_no", "out_refund_no")
-    state = getattr(error, "order", None) or getattr(error, "refund", None)
+    state = _last_state(error)
     known = {name: value for name in names if (value := getattr(error, name, None) or getattr(state, name, None))}
     if state is not None:
         known["status"] = state.status
+    if order_no is not None:
+        known.setdefault("order_no", order_no)
+    if isinstance(error, PollTimeout) and error.last_error is not None:
+        known["last_error"] = plain(error.last_error)
     return {
         "error": type(error).__name__,
         "message": plain(error),
@@ -122,6 +129,10 @@ def document_of(error: OmipayError, code: Exit) -> dict[str, Any]:
         "exit_code": int(code),
         **known,
     }
+
+
+def _last_state(error: OmipayError) -> Order | Refund | None:
+    return getattr(error, "order", None) or getattr(error, "refund", None)
 
 
 def known_of(call: Event | None, *, has_begun: bool) -> Outcome:

@@ -191,7 +191,8 @@ def perform(job: Job, open_session: Callable[..., AsyncOmipay]) -> Exit:
         # A command that asks about an order must not say of a wrong argument that no money moved.
         error = raised.with_outcome(None) if job.move is None and isinstance(raised, InvalidRequest) else raised
         code = exit_codes.code_of(error, job.move)
-        return _fail(run, exit_codes.line_of(error, job.move, run.order_no), exit_codes.document_of(error, code))
+        document = exit_codes.document_of(error, code, run.order_no)
+        return _fail(run, exit_codes.line_of(error, job.move, run.order_no), document)
     except Exception as error:  # noqa: BLE001 - a full disk, a closed pipe, a defect: each becomes one line and a true exit code
         outcome = _known_of(job, run)
         code = Exit.UNKNOWN if outcome is Outcome.UNKNOWN else Exit.NO_ANSWER

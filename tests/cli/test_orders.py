@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from omipay_async import QROrder
+from omipay_async import OrderStatus, QROrder
 from omipay_async.sandbox import Fault, PaymentCode
 
 from .conftest import QR, scan
@@ -128,10 +128,11 @@ def test_qr_that_is_not_paid_in_time_is_unknown(cli: Cli) -> None:
 def test_qr_whose_wait_ends_in_an_error_is_unknown_too(cli: Cli) -> None:
     """The key was changed meanwhile, but the order still exists."""
     cli.after("MakeQROrder", lambda _: setattr(cli.sandbox.merchant, "secret_key", "another"))
-    ended = cli(*QR)
+    ended = cli(*QR, "--json")
     (order_no,) = cli.sandbox.ledger.orders
     assert ended.code == 3
     assert f"order {order_no} exists and may still be paid: omipay query {order_no} --wait" in ended.complaint
+    assert (ended.documents[1]["error"], ended.documents[1]["order_no"]) == ("AuthenticationError", order_no)
 
 
 def test_qr_that_the_customer_declines_is_a_failure(cli: Cli) -> None:
@@ -310,6 +311,22 @@ def test_query_can_wait(cli: Cli) -> None:
     now = cli.clock.monotonic()
     assert cli("query", order_no, "--wait", "--json").document["status"] == "PAID"
     assert cli.clock.monotonic() == now, "it asked at once"
+
+
+def test_a_wait_in_which_no_status_was_seen_tells_why(cli: Cli) -> None:
+    """The last error is in the line; in JSON it is there also if a status was seen before."""
+    order_no = cli.sold()
+    cli.sandbox.faults.add(Fault.SYSTEM_ERROR, endpoint="QueryOrder")
+    ended = cli("query", order_no, "--wait", "--timeout", "30", "--json")
+    told = ended.document["last_error"]
+    assert told.startswith("QueryOrder: SYSTEM_ERROR")
+    assert f"no status was seen; ask again later (the last error: {told}); omipay query" in ended.complaint
+    cli.sandbox.faults.clear()
+    cli.after("QueryOrder", lambda _: cli.sandbox.faults.add(Fault.SYSTEM_ERROR, endpoint="QueryOrder"))
+    cli.sandbox.ledger.orders[order_no].status = OrderStatus.PAYING
+    seen = cli("query", order_no, "--wait", "--timeout", "30", "--json")
+    assert "the last error" not in seen.complaint
+    assert (seen.document["status"], seen.document["last_error"]) == ("PAYING", told)
 
 
 def test_a_refund_asks_and_is_accepted(cli: Cli) -> None:
