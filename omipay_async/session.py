@@ -174,7 +174,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         raise ConfigurationError(message)
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed() else "open"
+        state = "closed" if self.is_closed else "open"
         if not hasattr(self, "_executor"):  # it could not be made
             return f"<{type(self).__name__} {state}>"
         return f"<{type(self).__name__} m_number={self.m_number!r} node={self.node} {state}>"
@@ -197,7 +197,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     @property
     def is_closed(self) -> bool:
         """Whether ``aclose`` was called."""
-        return self._life.closed
+        return not hasattr(self, "_life") or self._life.closed  # one that could not be made need not be closed
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -239,14 +239,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         try:
-            open_session = None if self._is_closed() else repr(self)
+            open_session = None if self.is_closed else repr(self)
         except (AttributeError, TypeError):
             return  # the program has ended, and Python has cleared the modules that this needs
         if open_session is not None:
             warn(f"unclosed {open_session}: use `async with` or `await aclose()`", ResourceWarning, 2, self)
-
-    def _is_closed(self) -> bool:
-        return not hasattr(self, "_life") or self._life.closed  # one that could not be made need not be closed
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
