@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, runtime_c
 
 import attrs
 
+from omipay_async.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
     from contextlib import AbstractContextManager
@@ -118,9 +120,22 @@ def retrieve_exception(ended: asyncio.Future[Any]) -> None:
         ended.exception()
 
 
-async def completed(work: Coroutine[Any, Any, None]) -> None:
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop that is running.
+
+    Raises:
+        ConfigurationError: none of asyncio's is.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        message = "omipay_async needs asyncio, and no event loop of asyncio is running here (trio's is not one)"
+        raise ConfigurationError(message) from None
+
+
+async def completed(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Wait for ``work``, which goes on if this is cancelled. A cancelled scope of anyio cancels each await in it."""
-    task = asyncio.create_task(work)
+    task = running_loop().create_task(work())
     _completing.add(task)  # asyncio itself keeps no task alive
     task.add_done_callback(_completing.discard)
     task.add_done_callback(retrieve_exception)

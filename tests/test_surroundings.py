@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 from zoneinfo import ZoneInfo
 
@@ -20,9 +20,14 @@ import trio
 import omipay_async
 from omipay_async import AsyncOmipay, RetryPolicy
 from omipay_async.errors import ConfigurationError, NotSent
+from omipay_async.redis import RedisBackend
+from omipay_async.sql import Books
 
 from .support.canned_gateway import CALLS, Gateway, open_session, success
 from .support.redis_server import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PACKAGE = Path(omipay_async.__file__).parent
 ALLOWED = {"md5", "sha224", "sha256", "sha384", "sha512"}
@@ -89,6 +94,23 @@ def test_under_trio_the_error_shows_that_asyncio_is_needed() -> None:
             trio.run(program)
     assert not omipay.is_closed
     asyncio.run(omipay.aclose())
+
+
+@pytest.mark.parametrize("make", [lambda: Books("sqlite:///shop.db"), lambda: RedisBackend("redis://localhost")])
+def test_under_trio_what_sessions_share_shows_that_asyncio_is_needed(make: Callable[[], Books | RedisBackend]) -> None:
+    """From a method, from ``aclose``, and from ``async with`` around either."""
+    shared = make()
+
+    async def enter() -> None:
+        async with shared:
+            await shared.claim("123456:TR1", "me")
+
+    async def claim() -> None:
+        await shared.claim("123456:TR1", "me")
+
+    for program in (enter, claim, shared.aclose):
+        with pytest.raises(ConfigurationError, match="asyncio"):
+            trio.run(program)
 
 
 async def test_nothing_is_read_from_disk_in_the_event_loop_if_zone_and_certificates_are_given(

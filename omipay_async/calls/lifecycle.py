@@ -7,23 +7,16 @@ if nothing is under way, and raises a clear error otherwise.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from omipay_async.clock import running_loop
 from omipay_async.errors import ConfigurationError, SessionClosed
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from types import TracebackType
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        message = "a session needs asyncio, and no event loop of asyncio is running here (trio's is not one)"
-        raise ConfigurationError(message) from None
 
 
 class Usage:
@@ -75,7 +68,7 @@ class Lifecycle:
         """
         if self.closed:
             raise closed()
-        loop = _running_loop()
+        loop = running_loop()
         if self._loop is not loop:
             self._enter_loop(loop)
 
@@ -104,7 +97,7 @@ class Lifecycle:
             ConfigurationError: something is under way in another event loop: it can be ended, or waited for, only
                 there. Or no event loop of asyncio is running. The session stays open.
         """
-        here = _running_loop()
+        here = running_loop()
         if self._loop is not None and self._loop is not here:
             self._ensure_unused(self._loop)
             with contextlib.suppress(ConfigurationError):  # that only keeps the session from being used here

@@ -7,7 +7,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
-from omipay_async.clock import completed
+from omipay_async.clock import completed, running_loop
 from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim
 from omipay_async.fulfilment.pauses import Pauses
@@ -119,11 +119,11 @@ class RedisBackend:
         If this is cancelled, the connections are closed in the background.
         """
         if self._url is not None:
-            await completed(self._close(self._redis()))
+            await completed(self._close)
 
-    async def _close(self, client: Redis) -> None:
+    async def _close(self) -> None:
         with contextlib.suppress(*self._closing_errors):
-            await client.aclose()
+            await self._redis().aclose()
 
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner``, for ``lease`` seconds, if nobody holds it and no success is recorded."""
@@ -211,8 +211,9 @@ class RedisBackend:
 
         Raises:
             BackendError: the client is the user's, and was used before the fork.
+            ConfigurationError: no event loop of asyncio is running.
         """
-        loop, process = asyncio.get_running_loop(), os.getpid()
+        loop, process = running_loop(), os.getpid()
         if self._loop is None:
             self._loop, self._process = loop, process
         elif self._url is not None and (self._loop is not loop or self._process != process):
@@ -224,11 +225,10 @@ class RedisBackend:
     @contextlib.asynccontextmanager
     async def _request(self, seconds: float | None = None) -> AsyncIterator[Redis]:
         """The client, for a request that has ``seconds``, by default five. What it raises is a ``BackendError``."""
+        client = self._redis()
         try:
             async with asyncio.timeout(ANSWER_S if seconds is None else seconds):
-                yield self._redis()
-        except BackendError:
-            raise
+                yield client
         except Exception as error:  # noqa: BLE001 - RedisCluster, and a loop that is closed, raise others than Redis'
             message = f"a request to redis failed: {self._reason(error)}"
             raise BackendError(message) from None

@@ -96,7 +96,7 @@ class Books:
         If this is cancelled, the connections are closed in the background.
         """
         if not self._database.leave_to_parent():
-            await completed(self._close())
+            await completed(self._close)
 
     async def _close(self) -> None:
         try:

@@ -16,7 +16,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from omipay_async.clock import held, retrieve_exception
+from omipay_async.clock import held, retrieve_exception, running_loop
 from omipay_async.errors import ConfigurationError
 
 from .failures import translated
@@ -88,7 +88,7 @@ class Tasks:
 
     def check_loop(self) -> None:
         """Raise :class:`ConfigurationError` if this was used in another event loop, or before a fork."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._loop is None:
             self._loop = loop
             self._process = os.getpid()
