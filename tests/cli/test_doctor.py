@@ -138,7 +138,7 @@ def test_answers_to_the_test_notification_are_explained(status: int, body: bytes
 def test_the_test_notification_is_posted(
     cli_of_environment: Cli, monkeypatch: pytest.MonkeyPatch, served: tuple[Sandbox, str]
 ) -> None:
-    """To the notify_url, and the answer is explained: the sandbox does not have this path."""
+    """It goes to the notify_url, and the answer is explained: the sandbox does not have this path."""
     monkeypatch.setenv("OMIPAY_NOTIFY_URL", served[1].replace("/api", "/notify"))
     ended = cli_of_environment("doctor", "--notify")
     assert (ended.code, "HTTP 404: not found" in ended.complaint) == (1, True)

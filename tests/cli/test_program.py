@@ -58,7 +58,7 @@ def test_the_version_is_printed(cli: Cli) -> None:
 
 
 def test_without_a_command_the_help_is_printed(cli: Cli) -> None:
-    """With exit code 2 for scripts."""
+    """The exit code is 2, for scripts."""
     ended = cli()
     assert ended.code == 2
     assert "Usage: omipay" in ended.out
@@ -181,7 +181,7 @@ def test_a_result_that_cannot_be_printed_is_one_line(
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_that_cannot_be_printed_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
-    """Not a traceback."""
+    """There is no traceback."""
     monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
     ended = cli(option)
     sys.stdout.flush()  # as Python does at its end

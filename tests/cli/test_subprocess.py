@@ -97,7 +97,7 @@ def test_a_day_at_the_till(omipay: Omipay, tmp_path: Path) -> None:
 def test_an_error_is_one_line_and_its_exit_code(
     omipay: Omipay, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    """In a shell."""
+    """A script in a shell sees both."""
     ended = omipay(*arguments, stdin="{}")
     (line,) = ended.stderr.splitlines()
     assert (ended.returncode, said in line) == (code, True), line

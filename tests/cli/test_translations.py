@@ -58,7 +58,7 @@ def test_every_sentence_has_a_translation_and_none_is_stale() -> None:
 
 
 def test_every_translation_has_the_same_values_in_it() -> None:
-    """With the same formats in the same order."""
+    """They have the same formats and the same order."""
     for english, chinese in CHINESE.items():
         wanted, found = (
             [each[1:] for each in Formatter().parse(text) if each[1] is not None] for text in (english, chinese)
@@ -85,7 +85,7 @@ def test_every_help_text_has_a_translation_and_none_is_stale() -> None:
 
 
 def test_the_lines_of_a_help_text_fit_in_80_columns() -> None:
-    """With a column at each side. Typer keeps the line breaks of a paragraph, and would break each line once more."""
+    """One column is free at each side. Typer keeps the line breaks of a paragraph, and breaks longer lines again."""
     for paragraph in help_paragraphs(typer.main.get_command(app)):
         lines = paragraph.splitlines()
         assert len(lines) == 1 or paragraph.startswith(" ") or max(map(len, lines)) <= 78, paragraph
@@ -104,7 +104,7 @@ def test_no_help_is_cut_off_in_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPa
 
 
 def test_help_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With OMIPAY_LANGUAGE=CHS. With EN, an unknown language or none it is English."""
+    """OMIPAY_LANGUAGE is CHS. With EN, an unknown language or none, the help is English."""
     for language, said in (
         ("CHS", "通过环境变量配置"),
         ("EN", "configured by"),

@@ -54,7 +54,7 @@ def test_a_pasted_body_has_the_encoding_of_the_terminal(cli: Cli) -> None:
 
 
 def test_a_confirmed_notification_shows_the_gateway_s_record(cli: Cli) -> None:
-    """Not the values of the body."""
+    """It does not show the values of the body."""
     ended = cli("verify", "--confirm", stdin=notification(cli))
     assert ended.code == 0
     assert "confirmed by the gateway" in ended.out
@@ -191,7 +191,7 @@ def test_no_more_is_read_than_a_notification_may_have(cli: Cli) -> None:
 
 
 def test_the_prompt_shows_how_to_end_the_paste(cli: Cli) -> None:
-    """At a terminal."""
+    """The input is a terminal."""
     ended = cli("verify", stdin=notification(cli), terminal=True)
     assert ended.err.startswith("Paste the body, then press Ctrl-D")
     assert io.StringIO(ended.out).readline().startswith("body")

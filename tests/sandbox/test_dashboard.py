@@ -186,7 +186,7 @@ async def test_a_call_opens_to_its_parameters_and_its_reply(raw: RawClient, sand
 
 
 async def test_a_page_that_does_not_exist_leads_back(raw: RawClient) -> None:
-    """To the overview, in the same language."""
+    """Its link leads to the overview, in the same language."""
     for url in ("/?call=99&lang=zh", "/?order=TR0&lang=zh"):
         missing = await raw.http.get(url)
         assert missing.status_code == 404

@@ -97,7 +97,7 @@ class Workers:
     _context: Any = attrs.field(factory=lambda: multiprocessing.get_context("forkserver"))
     _random: random.Random = attrs.field(factory=random.Random)
 
-    async def live_and_die(self, point: str, port: int) -> None:
+    async def run_until_killed(self, point: str, port: int) -> None:
         """Run one worker until it is killed at ``point``."""
         times = self._random.randint(1, 3)
         arguments = (self.base_url, self.database, port, point, times)
@@ -126,7 +126,7 @@ class Workers:
 
         async def slot(port: int) -> None:
             for point in waiting:
-                await self.live_and_die(point, port)
+                await self.run_until_killed(point, port)
 
         await asyncio.gather(*(slot(free_port()) for _ in range(WORKERS)))
 
@@ -165,7 +165,7 @@ async def run(database: str, kills: int) -> Verdict:
         await asyncio.sleep(2 * kill_worker.LEASE_S)  # until the leases and calls of the killed workers have ended
         await execute(books, "UPDATE omipay_call SET expires_at = started_at")
         before = await found(books, gateway)
-        sweeps = await look_after(database, base_url)
+        sweeps = await sweep_until_clean(database, base_url)
         swept = await found(books, gateway)
         await deliver(books, gateway, base_url)
         after = await found(books, gateway)
@@ -182,13 +182,13 @@ async def run(database: str, kills: int) -> Verdict:
             *before.wrong,
             *swept.wrong,
             *after.wrong,
-            *(f"{number}: paid, its number is known, no effect" for number in swept.forgotten),
-            *(f"{number}: paid and notified, no effect" for number in after.forgotten + after.unheard),
+            *(f"{number}: paid, its number is known, no effect" for number in swept.unfulfilled),
+            *(f"{number}: paid and notified, no effect" for number in after.unfulfilled + after.unknown),
         ],
     )
 
 
-async def look_after(database: str, base_url: str) -> list[SweepReport]:
+async def sweep_until_clean(database: str, base_url: str) -> list[SweepReport]:
     """Do what ``books.run`` does after a restart, without its pauses: sweep again while a sweep has errors.
 
     It uses the usual lease, because an answer that takes longer than a third of the lease is an error of the sweep.
@@ -226,9 +226,9 @@ class Found:
 
     figures: dict[str, int]
     wrong: list[str]
-    forgotten: list[str]
+    unfulfilled: list[str]
     """Paid orders whose number the books know, without effect, with what the books say of them."""
-    unheard: list[str]
+    unknown: list[str]
     """Paid orders whose number the books do not know, without effect."""
 
 

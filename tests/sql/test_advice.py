@@ -21,7 +21,7 @@ def test_a_time_limit_of_the_database_is_named() -> None:
 
 
 def test_an_error_without_a_text_is_named() -> None:
-    """By its type: asyncpg's and the system's may have nothing else."""
+    """Its type is its name: errors of asyncpg and of the system may have nothing else."""
     assert reason(ConnectionResetError()) == "ConnectionResetError"
 
 

@@ -29,4 +29,4 @@ async def test_a_worker_that_ends_by_itself_fails_the_kill_test() -> None:
     """The test ends workers only by SIGKILL, so any other end is a defect of the worker."""
     workers = Workers("", "", Gateway(), target=exit_by_itself)
     with pytest.raises(AssertionError, match="ended by itself, with 255"):
-        await workers.live_and_die("in the handler", 0)
+        await workers.run_until_killed("in the handler", 0)

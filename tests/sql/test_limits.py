@@ -26,7 +26,7 @@ async def test_the_largest_amount_resolves_its_call(books: Books, amount: int) -
 
 @pytest.mark.parametrize("limit", [1, 2, 1_000_000])
 async def test_a_limit_is_from_one_order_to_a_million(omipay: AsyncOmipay, books: Books, limit: int) -> None:
-    """For sweeps and for lists."""
+    """Sweeps and lists take the same limits."""
     await sold(omipay, books, 3)
     assert len(await books.waiting(limit=limit)) == min(limit, 3)
     assert await books.sweep(omipay, None, limit=limit) == SweepReport(waiting=min(limit, 3))
@@ -44,7 +44,7 @@ async def test_the_orders_that_are_due_next_are_listed_first(books: Books) -> No
 
 @pytest.mark.parametrize("limit", [0, -1, 1_000_001, "5", None, 2.0])
 async def test_any_other_limit_is_refused(omipay: AsyncOmipay, books: Books, limit: object) -> None:
-    """By name, before the database is asked."""
+    """The error names it, and comes before the database is asked."""
     for question in (books.waiting(limit=limit), books.sweep(omipay, None, limit=limit)):  # type: ignore[arg-type]  # on purpose
         with pytest.raises(InvalidRequest, match="limit") as caught:
             await question

@@ -64,7 +64,7 @@ async def test_what_was_woken_before_is_not_received(books: Books) -> None:
 
 
 async def test_listening_ends_with_the_last_listener(books: Books) -> None:
-    """Not before, and it leaves no task behind."""
+    """It does not end before that, and leaves no task behind."""
     woken = asyncio.Queue[str]()
     before = asyncio.all_tasks()
     async with books.listen(woken.put_nowait):

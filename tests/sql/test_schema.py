@@ -93,7 +93,7 @@ def test_the_columns_are_those_of_the_databases_of_users() -> None:
 
 
 def test_the_keys_and_indexes_are_those_of_the_databases_of_users() -> None:
-    """With their columns in this order. Under other names, a migration would drop them and create them again."""
+    """Their columns have this order, too. Under other names, a migration would drop them and create them again."""
     tables = metadata.tables.values()
     found = {index.name: index for table in tables for index in table.indexes} | {
         table.primary_key.name: table.primary_key for table in tables

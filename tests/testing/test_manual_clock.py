@@ -186,7 +186,7 @@ async def test_no_wait_at_all_lets_others_run() -> None:
 
 
 async def test_a_timer_can_be_cancelled_before_and_after() -> None:
-    """Like asyncio's timers."""
+    """The timers of asyncio can be, too."""
     clock, log = ManualClock(), list[str]()
     clock.call_later(1, lambda: log.append("called off")).cancel()
     kept = clock.call_later(1, lambda: log.append("kept"))
@@ -269,7 +269,7 @@ def test_a_clock_can_be_held_without_a_loop() -> None:
 
 
 async def test_auto_can_be_advanced_too() -> None:
-    """Past its sleepers, in order."""
+    """It wakes its sleepers in order."""
     clock, log = ManualClock(auto=True), list[tuple[str, float]]()
     await sleepers(clock, log, 2, 1)
     await clock.advance(5)
