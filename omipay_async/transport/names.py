@@ -13,15 +13,25 @@ import socket
 import weakref
 from typing import Any, Final
 
+import attrs
+
 from omipay_async.clock import retrieve_exception
 
 _MOST_AT_ONCE: Final = 3
 
 Found = list[tuple[Any, ...]]
-_Lookups = dict[tuple[str, int], list[asyncio.Future[Found]]]
+
+
+@attrs.define(eq=False)
+class _Lookup:
+    task: asyncio.Future[Found]
+    waiting: int = 0
+    """How many callers wait for it."""
+
 
 # By event loop, because all sessions in it share its threads.
-_under_way: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lookups] = weakref.WeakKeyDictionary()
+_under_way: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int], list[_Lookup]]]
+_under_way = weakref.WeakKeyDictionary()
 
 
 async def look_up(host: str, port: int) -> Found:
@@ -33,8 +43,23 @@ async def look_up(host: str, port: int) -> Found:
     loop = asyncio.get_running_loop()
     lookups = _under_way.setdefault(loop, {}).setdefault((host, port), [])
     if len(lookups) < _MOST_AT_ONCE:
-        started: asyncio.Future[Found] = asyncio.ensure_future(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        started.add_done_callback(retrieve_exception)
-        started.add_done_callback(lookups.remove)
+        started = _Lookup(asyncio.ensure_future(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        started.task.add_done_callback(retrieve_exception)
+        started.task.add_done_callback(lambda _: lookups.remove(started))
         lookups.append(started)
-    return await asyncio.shield(lookups[-1])
+    latest = lookups[-1]
+    latest.waiting += 1
+    try:
+        return await asyncio.shield(latest.task)
+    finally:
+        latest.waiting -= 1
+
+
+async def leave_unused() -> None:
+    """Leave the lookups for which nobody waits to their threads: a session that is closed leaves no task behind."""
+    by_name = _under_way.get(asyncio.get_running_loop(), {})
+    unused = [one.task for lookups in by_name.values() for one in lookups if not one.waiting]
+    for task in unused:
+        task.cancel()
+    if unused:
+        await asyncio.wait(unused)

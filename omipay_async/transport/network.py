@@ -17,7 +17,7 @@ import attrs
 import httpx
 
 from .connection import Connection
-from .names import look_up
+from .names import leave_unused, look_up
 from .requests import address_of
 from .tls import ssl_context
 
@@ -124,6 +124,7 @@ class Network:
             connection.abort()
         if unused:
             await asyncio.wait([connection.gone for connection in unused])
+        await leave_unused()
 
     def abandon(self) -> None:
         """Close every connection, from another event loop than theirs, which may be closed or run in another thread."""

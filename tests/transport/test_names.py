@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from omipay_async import NotSent
 from omipay_async.transport.names import look_up
 
 from .client import open_session, scan
@@ -81,6 +82,20 @@ async def test_a_lookup_is_shared_by_those_who_ask_while_three_are_under_way(res
     with pytest.raises(socket.gaierror):
         await look_up("silent.localhost", 443)
     assert len(resolver.asked) == 4
+
+
+async def test_a_closed_session_leaves_no_lookup_behind(resolver: Resolver) -> None:
+    """Its thread goes on, but no task waits for it. A lookup that another session waits for is not touched."""
+    before = asyncio.all_tasks()
+    other = asyncio.ensure_future(look_up("silent.localhost", 80))
+    async with open_session(f"http://silent.localhost:443{ROOT}", timeout=0.1) as omipay:
+        with pytest.raises(NotSent):
+            await omipay.query_order("TR1")
+        assert len(asyncio.all_tasks() - before) == 5  # it has tried three times
+    assert len(asyncio.all_tasks() - before) == 2  # the other one, and its lookup
+    resolver.go_on.set()
+    with pytest.raises(socket.gaierror):
+        await other
 
 
 async def test_lookups_of_other_names_and_ports_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
