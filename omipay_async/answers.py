@@ -1,4 +1,4 @@
-"""Asks backends and journals, which users may write: each answer is awaited, in time, or an error of this package."""
+"""Asks backends and journals, which users may write, within a time limit, and translates what they raise."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ async def ask(clock: Clock, method: Callable[[], Awaitable[T]], seconds: float, 
 
 
 def failure_of(asking: asyncio.Task[Any], who: str, failed: Callable[[str], OmipayError]) -> OmipayError | None:
-    """Why the time for an answer has ended without one; None if there is one.
+    """Why a method has not answered in its time; None if it has.
 
-    It is an ``OmipayError`` that the method has raised, or what ``failed`` makes of a text.
+    This is the ``OmipayError`` that it has raised, or what ``failed`` makes of a text.
     """
     if not asking.done():
         return failed(f"{who} did not answer in time")

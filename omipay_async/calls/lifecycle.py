@@ -91,11 +91,11 @@ class Lifecycle:
         return self._usage
 
     def close(self) -> None:
-        """Let nothing new begin from now on, in the event loop that is running, also if it was last used in another.
+        """Let nothing begin any more. The session may have been used in another event loop than the one that runs now.
 
         Raises:
-            ConfigurationError: something is under way in another event loop: it can be ended, or waited for, only
-                there. Or no event loop of asyncio is running. The session stays open.
+            ConfigurationError: something is under way in another event loop, and can be ended only there; or no event
+                loop of asyncio is running. The session stays open.
         """
         here = running_loop()
         if self._loop is not None and self._loop is not here:
