@@ -42,7 +42,7 @@ from .runs import StillRunning, WatchedHandler, closed_before_running
 from .waits import closed_while_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from omipay_async.calls.gateway import Gateway
     from omipay_async.calls.lifecycle import Lifecycle
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 _MOST_SIGNATURES: Final = 10_000
 """How many signatures of confirmed notifications are remembered. A stranger adds one only with a new signature."""
+_STATUSES: Final[Mapping[type[NotificationError], int]] = {MalformedNotification: 400, UnconfirmedNotification: 409}
+"""The HTTP statuses of refusals; of all others it is 403."""
 
 
 class NotificationReceiver:
@@ -182,8 +184,7 @@ class NotificationReceiver:
                 order = await self._confirm(notification, limit)
         except NotificationError as error:
             notifications.log_refusal(error, order_no)
-            status = 409 if isinstance(error, UnconfirmedNotification) else 403
-            return notifications.failure(400 if isinstance(error, MalformedNotification) else status, error)
+            return notifications.failure(_STATUSES.get(type(error), 403), error)
         except OmipayError as error:
             text = "a notification could not be confirmed, so the gateway is to deliver it again: %s"
             logger.warning(text, error, extra=log_fields(order_no=order_no))
