@@ -221,10 +221,12 @@ class CallExecutor:
         loan = Loan(pool, slot, call.priority)
         try:
             failed = self._reason_not_to_send(call) or await journal.open(call, when_slow=loan.end)
-            own_slot = failed or loan.take_out() or pool.acquire_nowait(call.priority)
-            return own_slot or await self._wait_for_slot(call)
+            if (own_slot := failed or loan.take_out()) is not None:
+                return own_slot
         finally:
             loan.end()
+        call.priority = Priority.WRITTEN_DOWN  # or it would stand in line behind calls that the journal does not know
+        return pool.acquire_nowait(call.priority) or await self._wait_for_slot(call)
 
     def _reason_not_to_send(self, call: CallState) -> Failed | None:
         """The failure of a request that must not be sent any more; None if it may be sent."""

@@ -8,9 +8,10 @@ How many slots each kind of request may hold, and which goes first when one beco
 ==============  ==========  ===========================================================================
 priority        goes        holds at most
 ==============  ==========  ===========================================================================
-MONEY           first       all slots
-READ            second      all slots
-CONFIRMATION    third       a quarter (at least 1), since strangers can cause confirmations
+WRITTEN_DOWN    first       all slots; a money call that lent its slot while a slow journal wrote it down
+MONEY           second      all slots
+READ            third       all slots
+CONFIRMATION    fourth      a quarter (at least 1), since strangers can cause confirmations
 POLL            last        all but two (at least 1), since polls that hang must not block a till
 ==============  ==========  ===========================================================================
 
@@ -39,6 +40,7 @@ _KEEPALIVE_S: Final = 30.0
 class Priority(enum.IntEnum):
     """Which kind of request goes first when a slot becomes free: the smallest one."""
 
+    WRITTEN_DOWN = enum.auto()
     MONEY = enum.auto()
     READ = enum.auto()
     CONFIRMATION = enum.auto()
@@ -104,6 +106,7 @@ class ConnectionPool:
     def __init__(self, size: int) -> None:
         self._free = [Slot() for _ in range(size)]
         self.limits: dict[Priority, int] = {
+            Priority.WRITTEN_DOWN: size,
             Priority.MONEY: size,
             Priority.READ: size,
             Priority.CONFIRMATION: max(1, size // 4),

@@ -80,6 +80,22 @@ async def test_a_charge_that_was_written_down_late_is_sent_when_a_slot_is_free(
     assert told == [("attempt", waited_s, None), ("call", waited_s, None)]
 
 
+async def test_charges_that_are_written_down_go_before_those_that_came_later(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal
+) -> None:
+    """If many charges together slow the database down, the first of them does not wait for a slot until the end."""
+    journal.at["opening"] = lambda: clock.sleep(0.3)
+    async with gateway.session(journal=journal, max_in_flight=1) as omipay:
+        charges = [await begin(clock, scan(omipay)) for _ in range(4)]
+        await clock.advance(0.5)
+        assert [charge.done() for charge in charges] == [True, False, False, False]
+        await clock.advance(0.25)
+        assert [charge.done() for charge in charges] == [True, True, False, False]
+        await clock.advance(1)
+        assert all(isinstance(made, ScanOrder) for made in await asyncio.gather(*charges))
+    assert gateway.most_under_way == 1
+
+
 async def test_a_charge_that_was_written_down_late_and_gets_no_slot_is_not_done(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal
 ) -> None:
