@@ -83,10 +83,11 @@ _JSON: Final = json.JSONDecoder(  # made once: json.loads(parse_float=...) would
     strict=False,  # it accepts control characters
 )
 _CHARSET: Final = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([\w-]+)", re.IGNORECASE)
-_GB_2312_NAMES: Final = frozenset({"gb2312", "csgb2312", "gb231280", "csgb231280", "euccn"})
-_GBK_NAMES: Final = _GB_2312_NAMES | {"gbk", "xgbk", "csgbk", "cp936", "ms936", "windows936", "gb18030"}
-"""GBK, its part GB 2312 and its successor GB 18030, as IANA, Java and Windows name them. Hyphens and underscores are
-left out."""
+_GB_2312_NAMES: Final = frozenset({"gb2312", "csgb2312", "gb231280", "csgb231280", "gb23121980", "euccn"})
+_GB_18030_NAMES: Final = frozenset({"gb18030", "gb180302000", "gb180302005", "gb180302022"})
+_GBK_NAMES: Final = {"gbk", "xgbk", "csgbk", "cp936", "ms936", "windows936"} | _GB_2312_NAMES | _GB_18030_NAMES
+"""GBK, its part GB 2312 and its successor GB 18030, as IANA, Java, Python and Windows name them. Hyphens and
+underscores are left out."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -127,8 +128,8 @@ def in_utf8(body: bytes, content_type: str | None) -> bytes:
 
 
 def _is_gbk(content_type: str | None) -> bool:
-    charset = None if content_type is None else _CHARSET.search(content_type)
-    return charset is not None and charset[1].lower().replace("-", "").replace("_", "") in _GBK_NAMES
+    declared = _CHARSET.findall(content_type or "")  # a proxy may have added its own in front
+    return any(name.lower().replace("-", "").replace("_", "") in _GBK_NAMES for name in declared)
 
 
 def _decoded(body: bytes, content_type: str | None) -> str:

@@ -325,7 +325,10 @@ def test_lone_surrogates_become_replacement_characters(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "declared",
-    ["GBK", "x-gbk", "csGBK", '"gbk"', "GB18030", "gb2312", "GB_2312-80", "MS936", "windows-936", "EUC-CN"],
+    [
+        *("GBK", "x-gbk", "csGBK", '"gbk"', "GB18030", "GB18030-2022", "gb2312", "GB_2312-80", "MS936", "windows-936"),
+        *("EUC-CN", "utf-8; charset=gbk"),
+    ],
 )
 def test_gbk_is_read_where_it_is_declared(declared: str) -> None:
     """And only if the bytes are not UTF-8, and are GBK."""
