@@ -218,15 +218,18 @@ class CallExecutor:
     async def _write_down(self, journal: CallJournal, call: CallState, slot: Slot) -> Slot | Failed:
         """Write a call down. Returns a slot to send it in: not the one it had, if the journal was slow."""
         pool = self.client.pool
-        loan = Loan(pool, slot, call.priority)
+        loan = Loan(pool, call.priority, slot)
         try:
-            failed = self._reason_not_to_send(call) or await journal.open(call, when_slow=loan.end)
-            if (own_slot := failed or loan.take_out()) is not None:
-                return own_slot
-        finally:
+            failed = self._reason_not_to_send(call) or await journal.open(call, when_slow=loan.begin)
+        except BaseException:
             loan.end()
+            raise
+        if failed is None and loan.slot is not None:
+            return loan.slot
         call.priority = Priority.WRITTEN_DOWN  # or it would stand in line behind calls that the journal does not know
-        return pool.acquire_nowait(call.priority) or await self._wait_for_slot(call)
+        own_slot = failed or pool.acquire_nowait(call.priority)
+        loan.end()
+        return own_slot or await self._wait_for_slot(call)
 
     def _reason_not_to_send(self, call: CallState) -> Failed | None:
         """The failure of a request that must not be sent any more; None if it may be sent."""

@@ -83,21 +83,26 @@ class Slot:
 
 @attrs.define(eq=False)
 class Loan:
-    """A slot that a call gives back early, unless it takes it out first."""
+    """The slot of a money call while a journal writes the call down. If that is slow, reads and polls get the slot.
+
+    The call still counts as one that holds a slot: so no more calls than slots wait for the journal. If they did, it
+    would have no time to write down how others have ended.
+    """
 
     _pool: ConnectionPool
-    _slot: Slot | None
     _priority: Priority
+    slot: Slot | None
+    """None once it is lent."""
 
-    def take_out(self) -> Slot | None:
-        """Return the slot, which the caller will give back; None if it was given back already."""
-        slot, self._slot = self._slot, None
-        return slot
+    def begin(self) -> None:
+        """Lend the slot to others."""
+        if self.slot is not None:
+            slot, self.slot = self.slot, None
+            self._pool.lend_on(slot)
 
     def end(self) -> None:
-        """Give the slot back, if it is still here."""
-        if (slot := self.take_out()) is not None:
-            self._pool.release(slot, self._priority)
+        """Count the call no more, and give back its slot if it is not lent."""
+        self._pool.release(self.slot, self._priority)
 
 
 class ConnectionPool:
@@ -137,10 +142,19 @@ class ConnectionPool:
                 self.release(turn.result(), priority)
             raise
 
-    def release(self, slot: Slot, priority: Priority) -> None:
-        """Give a slot back; it goes to the next in line."""
-        self._free.append(slot)
+    def release(self, slot: Slot | None, priority: Priority) -> None:
+        """Give a slot back, or only the right to one (None) that was lent on. It goes to the next in line."""
+        if slot is not None:
+            self._free.append(slot)
         self._lent[priority] -= 1
+        self._serve_lines()
+
+    def lend_on(self, slot: Slot) -> None:
+        """Lend a slot on to the next in line; whoever had it still counts as if it held it."""
+        self._free.append(slot)
+        self._serve_lines()
+
+    def _serve_lines(self) -> None:
         for following, line in self._waiting.items():
             while line and self._may_lend(following):
                 turn, _ = line.popitem(last=False)

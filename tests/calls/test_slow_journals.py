@@ -80,20 +80,42 @@ async def test_a_charge_that_was_written_down_late_is_sent_when_a_slot_is_free(
     assert told == [("attempt", waited_s, None), ("call", waited_s, None)]
 
 
-async def test_charges_that_are_written_down_go_before_those_that_came_later(
+async def test_a_charge_that_is_written_down_goes_before_those_that_came_later(
     clock: ManualClock, gateway: Gateway, journal: FakeJournal
 ) -> None:
     """If many charges together slow the database down, the first of them does not wait for a slot until the end."""
+    gateway.on("QueryOrder", gateway.after(1, order("PAID")))
     journal.at["opening"] = lambda: clock.sleep(0.3)
     async with gateway.session(journal=journal, max_in_flight=1) as omipay:
-        charges = [await begin(clock, scan(omipay)) for _ in range(4)]
-        await clock.advance(0.5)
-        assert [charge.done() for charge in charges] == [True, False, False, False]
-        await clock.advance(0.25)
-        assert [charge.done() for charge in charges] == [True, True, False, False]
+        charges = [await begin(clock, scan(omipay)) for _ in range(3)]
+        read = await begin(clock, omipay.query_order("TR1"))
+        await clock.advance(1.25)
+        assert [task.done() for task in (*charges, read)] == [True, False, False, True]
         await clock.advance(1)
         assert all(isinstance(made, ScanOrder) for made in await asyncio.gather(*charges))
     assert gateway.most_under_way == 1
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_no_more_charges_than_slots_wait_for_a_slow_database(
+    clock: ManualClock, gateway: Gateway, journal: FakeJournal, slots: int
+) -> None:
+    """It would have no time left for how other charges have ended."""
+    journal.at["opening"] = Stalled()
+    async with gateway.session(journal=journal, max_in_flight=slots) as omipay:
+        charges = [await begin(clock, scan(omipay)) for _ in range(5)]
+        await clock.advance(5)
+        assert journal.names == ["opening"] * slots
+        assert (await omipay.query_order("TR1")).is_paid
+        for charge in charges[:slots]:
+            charge.cancel()
+        await clock.advance(1)
+        assert journal.names.count("opening") == 2 * slots
+        for charge in charges:
+            charge.cancel()
+        await asyncio.wait(charges)
+        assert not any(omipay._client.pool._lent.values())
+    assert {request.endpoint for request in gateway.requests} == {"QueryOrder"}
 
 
 async def test_a_charge_that_was_written_down_late_and_gets_no_slot_is_not_done(
