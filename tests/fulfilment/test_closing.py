@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -109,3 +110,29 @@ async def test_an_order_whose_claim_is_under_way_when_the_session_closes_is_fulf
     guard.close()
     await clock.advance(1)
     assert await run is True
+
+
+class Deaf(MemoryBackend):
+    """A backend that takes no wake-up."""
+
+    async def wake(self, key: str) -> None:
+        """Wait for ever."""
+        await asyncio.get_running_loop().create_future()
+
+
+def test_a_session_that_is_closed_in_another_event_loop_does_not_wait_for_wake_ups(gateway: Gateway) -> None:
+    """Their backend belongs to the event loop in which they began."""
+    gateway.on("TR1", PAID)
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    omipay = gateway.session(backend=Deaf())
+    first.run_until_complete(omipay.fulfil("TR1", mock.AsyncMock()))
+    wake_ups = asyncio.all_tasks(first)
+    assert wake_ups
+    closing = second.create_task(omipay.aclose())
+    second.run_until_complete(asyncio.wait((closing,), timeout=5))
+    assert closing.done()
+    for task in wake_ups:
+        task.cancel()
+    first.run_until_complete(asyncio.wait(wake_ups))
+    first.close()
+    second.close()

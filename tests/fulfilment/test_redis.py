@@ -321,6 +321,18 @@ async def test_a_listener_logs_one_warning_while_redis_cannot_be_reached(
     assert len(caplog.records) == 1
 
 
+async def test_a_listener_that_has_worked_for_a_while_logs_the_next_failure(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And tries again soon."""
+    monkeypatch.setattr(backend_module, "_WORKED_S", -1.0)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE_S", 0.001)
+    client: Any = Away()
+    async with RedisBackend(client).listen(print), asyncio.timeout(60):
+        await client.third.wait()
+        await until(lambda: len(caplog.records) == 3)
+
+
 async def test_a_listener_can_be_entered_without_redis(caplog: pytest.LogCaptureFixture) -> None:
     """A poll does not fail because it cannot be woken."""
     async with RedisBackend(f"redis://127.0.0.1:{free_port()}") as backend, backend.listen(print):
