@@ -250,6 +250,17 @@ def test_a_kept_connection_is_closed_when_another_loop_takes_over(elsewhere: Gat
     assert elsewhere.connections == 2
 
 
+def test_a_kept_connection_is_closed_when_its_session_is_closed_in_another_loop(elsewhere: Gateway) -> None:
+    """The other loop cannot wait for its socket. It is closed as soon as its own event loop runs again."""
+    omipay, first = open_session(elsewhere), asyncio.new_event_loop()
+    first.run_until_complete(query(omipay, "OM-1"))
+    asyncio.run(omipay.aclose())
+    assert elsewhere.open_connections == 1
+    first.run_until_complete(asyncio.sleep(0))
+    first.close()
+    asyncio.run(until(lambda: elsewhere.open_connections == 0, "the connection to be closed"))
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore:Unclosed:ResourceWarning")
 def test_given_transport_in_another_loop(elsewhere: Gateway) -> None:
     """A transport that the user gave may be bound to its event loop: it works in another one, or raises an error."""
