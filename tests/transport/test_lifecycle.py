@@ -254,7 +254,7 @@ def test_a_kept_connection_is_closed_when_its_session_is_closed_in_another_loop(
     """The other loop cannot wait for its socket. It is closed as soon as its own event loop runs again."""
     omipay, first = open_session(elsewhere), asyncio.new_event_loop()
     first.run_until_complete(query(omipay, "OM-1"))
-    asyncio.run(omipay.aclose())
+    asyncio.run(asyncio.wait_for(omipay.aclose(), 3))
     assert elsewhere.open_connections == 1
     first.run_until_complete(asyncio.sleep(0))
     first.close()
