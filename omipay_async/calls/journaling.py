@@ -2,8 +2,8 @@
 
     no slot yet -> opening() -> sent ... -> closing()        one entry for a call, whatever its repeats
 
-The call awaits ``opening``, within its own time limit; if that fails, nothing is sent. If it is slow, other calls get
-the slot meanwhile: a database that is stalled must not stop reads and polls. ``closing`` runs in a task of its own: a
+The call awaits ``opening``, within its own time limit; if that fails, nothing is sent. If it is slow, reads and
+polls get the slot meanwhile, since a stalled database must not stop them. ``closing`` runs in a task of its own: a
 cancelled call does not wait for it, any other call waits at most ``CLOSING_S``. If nobody knows whether ``opening``
 took effect (it hung, it failed only after the call's time, or the call was cancelled meanwhile), the entry is closed as
 NOT_DONE in the background, since nothing was sent.

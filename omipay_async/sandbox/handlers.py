@@ -88,7 +88,7 @@ def _scan_answer(order: Order, behaviour: CodeBehaviour) -> dict[str, Any]:
 
 
 def used_before(order: Order) -> Sentence:
-    """The remark that ``order`` has this ``out_order_no``, which CN asks to be unique in the table of each order."""
+    """The remark that ``order`` has this ``out_order_no`` already. For each kind of order CN asks for a unique one."""
     return sentence("out_order_no was used before, by {}", order.order_no)
 
 
