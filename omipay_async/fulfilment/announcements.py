@@ -90,7 +90,7 @@ class Announcements:
         key = (what, order.order_no)
         task = self._background.get(key)
         if task is None or task.done():
-            task = self._background[key] = asyncio.Task(do(order), loop=asyncio.get_running_loop())
+            task = self._background[key] = asyncio.Task(do(order))
             task.add_done_callback(lambda task: self._ended(key, task))
         return task
 

@@ -201,7 +201,7 @@ class Confirmations:
             self._remove(body)
         limit = max(body.deadline for body in bodies) - self._clock.monotonic()
         # Created directly, because a loop's task factory may run a task before it is known here.
-        task = asyncio.Task(self._ask(order_no, max(limit, 0.001)), loop=asyncio.get_running_loop())
+        task = asyncio.Task(self._ask(order_no, max(limit, 0.001)))
         question = self._under_way[order_no] = _Question(signature, bodies, task)
         task.add_done_callback(lambda task: self._answered(order_no, question, task))
 

@@ -97,7 +97,7 @@ class Run:
 
     def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
         """Begin. The task is created directly, because a loop's task factory may run a task before it is known here."""
-        self.task = asyncio.Task(self._execute(handler, deadline), loop=asyncio.get_running_loop())
+        self.task = asyncio.Task(self._execute(handler, deadline))
         self.task.add_done_callback(retrieve_exception)  # its caller may be gone by then
 
     async def wait_until(self, deadline: float | None) -> None:

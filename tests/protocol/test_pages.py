@@ -152,7 +152,9 @@ USER = WeChatUser("o98c8sq9xz0", "小明 Ming", "https://img.example/1")
 
 
 @pytest.mark.parametrize(
-    "came", [f"https://shop.example/in?{FIELDS}", f"/in?{FIELDS}", f"?{FIELDS}", FIELDS, f"{FIELDS}#top"]
+    "came",
+    [f"https://shop.example/in{mark}{FIELDS}" for mark in ("?", "??")]
+    + [f"/in?{FIELDS}", f"?{FIELDS}", FIELDS, f"{FIELDS}#top"],
 )
 def test_who_logged_in_is_read_from_the_url_or_its_query(omipay: AsyncOmipay, came: str) -> None:
     """As web frameworks provide it."""

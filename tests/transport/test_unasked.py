@@ -342,6 +342,32 @@ async def test_what_is_not_a_record_is_never_whole(head: bytes) -> None:
     assert not records.are_whole
 
 
+async def test_what_the_event_loop_tells_about_the_socket_is_passed_on() -> None:
+    """TLS must learn of the end of the stream, of a lost connection, and when to stop writing."""
+    told: list[object] = []
+
+    class Listening(TLS):
+        def eof_received(self) -> bool:
+            told.append("end")
+            return True
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            told.append(exc)
+
+        def pause_writing(self) -> None:
+            told.append("pause")
+
+        def resume_writing(self) -> None:
+            told.append("resume")
+
+    records, lost = TLSRecords(Listening()), OSError()
+    records.pause_writing()
+    records.resume_writing()
+    assert records.eof_received() is True
+    records.connection_lost(lost)
+    assert told == ["pause", "resume", "end", lost]
+
+
 async def test_an_event_loop_without_buffers_is_not_watched() -> None:
     """Then there is nothing to stand between."""
 
