@@ -198,7 +198,7 @@ def nodes(region: object, base_url: object, fallback: object, *, plain_http: boo
     if fallback is None:
         return [first]
     if isinstance(fallback, str) and plain_text(fallback) in tuple(Region):
-        other = member("fallback", fallback, Region)
+        other = Region(plain_text(fallback))
         second = Node(other, other.base_url)
     else:
         second = _node("fallback", fallback, plain_http=plain_http)

@@ -172,14 +172,14 @@ async def test_a_class_may_find_the_session_that_it_keeps(session: Any, handler:
             return session
 
     assert await Client(notification_app(Shop.current, handler)).post(b"{}") == 200
-    with pytest.raises(ConfigurationError, match="omipay_or_getter"):
+    with pytest.raises(ConfigurationError, match="omipay_or_getter must be a session, or a function"):
         notification_app(untyped(Shop.from_env), handler)
 
 
 @pytest.mark.parametrize("wrong", [None, "session", AsyncOmipay, AsyncOmipay.from_env])
 def test_an_argument_that_is_neither_session_nor_getter_is_refused(wrong: Any, handler: Handler) -> None:
     """The error comes when the app is made, and not at the first notification."""
-    with pytest.raises(ConfigurationError, match="omipay_or_getter"):
+    with pytest.raises(ConfigurationError, match="omipay_or_getter must be a session, or a function"):
         notification_app(wrong, handler)
 
 
@@ -348,12 +348,13 @@ async def test_routes_are_answered_with_or_without_a_slash_and_before_the_app(se
             ("/omipay/notify", ""),
             ("/omipay/notify/", ""),
             ("/shop/omipay/notify", "/shop"),
+            ("/shop/omipay/notify", "/shop/"),
             ("/omipay/notify/", "/shop"),
         ]:
             assert await Client(whole).post(b"{}", path=path, root_path=root) == 200
         for path in ("/omipay", "/omipay/notify/more", "/omipay/notifyx", "/", "/shop/omipay/notify"):
             assert await Client(whole).post(b"{}", path=path, root_path="/shops") == 204
-    assert len(session.bodies) == 4
+    assert len(session.bodies) == 5
 
 
 async def test_a_getter_that_returns_nothing_is_named(handler: Handler) -> None:

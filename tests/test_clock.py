@@ -1,4 +1,4 @@
-"""Instants by both clocks, timers, and much work in turns of the event loop."""
+"""Instants by both clocks, timers, work that must be completed, and much work in turns of the event loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from omipay_async.clock import Clock, Deadline, SystemClock, call_later, in_turns
+from omipay_async import BackendError, clock as clock_module
+from omipay_async.clock import Clock, Deadline, SystemClock, call_later, completed, in_turns
 from omipay_async.testing import ManualClock
 
 
@@ -120,3 +121,25 @@ async def test_the_system_clock_sleeps_and_wakes() -> None:
     rung = asyncio.Event()
     clock.call_later(0, rung.set)
     await asyncio.wait_for(rung.wait(), 60)
+
+
+async def test_work_that_must_be_completed_goes_on_when_its_caller_is_cancelled() -> None:
+    """Nothing is kept of it afterwards; and its caller, if there is one, gets its error."""
+    steps, go_on = list[str](), asyncio.Event()
+
+    async def work() -> None:
+        steps.append("begun")
+        await go_on.wait()
+        steps.append("ended")
+        raise BackendError("it failed")
+
+    cancelled = asyncio.create_task(completed(work))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    go_on.set()
+    with pytest.raises(BackendError, match="it failed"):
+        await completed(work)
+    assert steps == ["begun", "ended"] * 2
+    assert not clock_module._completing

@@ -10,7 +10,7 @@ import io
 import math
 import struct
 import warnings
-from datetime import timedelta, timezone
+from datetime import timedelta, timezone, tzinfo
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 from zoneinfo import ZoneInfo
@@ -91,6 +91,14 @@ def test_the_signature_is_the_contracts() -> None:
 def test_a_merchant_number_that_is_a_number_is_named_by_its_type() -> None:
     """An int has lost its leading zeros."""
     assert refused(m_number=34) == "m_number must be a string that is not empty, not int"
+
+
+class NoOffset(tzinfo):
+    """A time zone that does not know the offset of any time."""
+
+    def utcoffset(self, _: object) -> None: ...
+
+    dst = tzname = utcoffset
 
 
 def issuing(issued: Any) -> Any:
@@ -220,6 +228,7 @@ def test_an_address_is_https_and_nothing_but_an_address(name: str, address: Any)
 def test_est_is_rejected() -> None:
     """The error contains the zone that was meant, since EST is a zone of America."""
     assert "Australia/Sydney" in refused(timezone="EST")
+    assert refused(timezone=NoOffset()) == "timezone must give every time a UTC offset"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "gateway.localhost"])

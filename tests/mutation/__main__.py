@@ -41,6 +41,7 @@ _TESTS: Final = {
         "tests/test_config.py",
         "tests/test_environment.py",
         "tests/test_aiohttp.py",
+        "tests/calls/test_slow_journals.py",
     ],
     "protocol": [
         "tests/protocol",
@@ -78,6 +79,38 @@ _TESTS: Final = {
         "tests/transport/test_client.py",
         "tests/transport/test_lifecycle.py",
         "tests/transport/test_slots.py",
+    ],
+    "asgi": [
+        "tests/test_asgi.py",
+        "tests/test_fastapi.py",
+        "tests/test_web_adapters.py",
+        "tests/test_aiohttp.py",
+        "tests/test_public_api.py",
+        "tests/test_structure.py",
+    ],
+    "answers": ["tests/fulfilment", "tests/calls"],
+    "clock": [
+        "tests/test_clock.py",
+        "tests/polling",
+        "tests/fulfilment",
+        "tests/calls",
+        "tests/testing",
+        "tests/sql/test_held_clock.py",
+    ],
+    "config": [
+        "tests/test_config.py",
+        "tests/test_environment.py",
+        "tests/test_session.py",
+        "tests/test_secrets_in_frames.py",
+        "tests/calls",
+    ],
+    "text": [
+        "tests/test_foreign_text.py",
+        "tests/test_secrets.py",
+        "tests/test_secrets_in_frames.py",
+        "tests/test_errors.py",
+        "tests/protocol",
+        "tests/transport/test_proxies.py",
     ],
 }
 _CORE: Final = ["calls", "transport", "protocol", "polling", "fulfilment", "sql"]
