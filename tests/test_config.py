@@ -276,6 +276,7 @@ def test_every_option_accepts_what_the_contract_allows() -> None:
     made(region="CN", language="CHS", fallback="AU")
     made(region=Region.CN, language=Language.EN, fallback="https://third.example/omipay/api")
     made(timezone=timezone(timedelta(hours=10)), timeout=5, max_in_flight=1, retry=RetryPolicy(attempts=1))
+    made(max_in_flight=100_000)
     made(clock=SystemClock(), backend=MemoryBackend(), nonces=lambda: "x" * 10, on_event=print)
     made(previous_secret_keys=["old", "older"], proxy="http://127.0.0.1:3128")
 
