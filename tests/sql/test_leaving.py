@@ -118,6 +118,21 @@ async def test_a_connection_stays_open_while_a_statement_uses_it_whose_caller_ha
     assert seen == [False]
 
 
+async def test_what_was_begun_is_ended_on_its_own_connection(sqlite: Books) -> None:
+    """With what its beginning returned, and while the connection is still open."""
+    ended: list[tuple[AsyncConnection, str, bool]] = []
+
+    async def first(_: AsyncConnection) -> str:
+        return "begun"
+
+    async def end(connection: AsyncConnection, result: str) -> None:
+        ended.append((connection, result, connection.closed))
+
+    async with sqlite._database.held.begun(first, end=end) as (connection, _):
+        assert ended == []
+    assert ended == [(connection, "begun", False)]
+
+
 async def test_on_sqlite_nothing_is_written_after_the_caller_got_an_error(
     sqlite: Books, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
