@@ -224,10 +224,13 @@ class CallExecutor:
         except BaseException:
             loan.end()
             raise
-        if failed is None and loan.slot is not None:
+        if failed is not None:
+            loan.end()
+            return failed
+        if loan.slot is not None:
             return loan.slot
         call.priority = Priority.WRITTEN_DOWN  # or it would stand in line behind calls that the journal does not know
-        own_slot = failed or pool.acquire_nowait(call.priority)
+        own_slot = pool.acquire_nowait(call.priority)
         loan.end()
         return own_slot or await self._wait_for_slot(call)
 

@@ -29,9 +29,11 @@ class _Lookup:
     """How many callers wait for it."""
 
 
+_Lookups = dict[tuple[str, int], list[_Lookup]]
+"""By host and port."""
+
 # By event loop, because all sessions in it share its threads.
-_under_way: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int], list[_Lookup]]]
-_under_way = weakref.WeakKeyDictionary()
+_under_way: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lookups] = weakref.WeakKeyDictionary()
 
 
 async def look_up(host: str, port: int) -> Found:
