@@ -45,7 +45,7 @@ ROW = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 # The exceptions: what is imported inside of a function, or for type checkers alone.
 LATE = {"testing": {"sandbox"}, "session": {"composition", "config"}}
 FOR_TYPES = {"testing": {"sandbox"}}
-SANDBOX_MAY_KNOW = {"codes", "errors", "language", "protocol.endpoints"}
+SANDBOX_MAY_KNOW = {"clock", "codes", "errors", "language", "protocol.endpoints"}
 
 # Which module needs which package that is not Python's own; "late": only inside of a function.
 THIRD_PARTY = {
@@ -206,7 +206,7 @@ def test_no_modules_import_each_other() -> None:
 
 @pytest.mark.parametrize("name", SANDBOX)
 def test_the_sandbox_is_written_without_the_client(name: str) -> None:
-    """It shares words and tables, but not checks, signing or decoding, where both could have the same mistake."""
+    """It shares the clock, words and tables, but not checks, signing or decoding, where both could have the same mistake."""
     known = {target for target in own(name, "now") if target.split(".")[0] != "sandbox"}
     assert known <= SANDBOX_MAY_KNOW
     late = {target for target in own(name, "late") if target.split(".")[0] != "sandbox"}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from omipay_async.language import sentence
 from omipay_async.sandbox.auth import sign
-from omipay_async.sandbox.clock import wire_time
+from omipay_async.sandbox.times import wire_time
 
 from .formatting import plain
 

@@ -13,7 +13,7 @@ from omipay_async.config import is_loopback
 from omipay_async.errors import ConfigurationError, InvalidRequest
 from omipay_async.language import sentence
 from omipay_async.sandbox import TOY_SECRET_KEY, PaymentCode, Sandbox
-from omipay_async.sandbox.clock import check_time_zone
+from omipay_async.sandbox.times import check_time_zone
 
 from .translations import localized
 

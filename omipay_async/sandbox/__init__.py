@@ -1,7 +1,7 @@
 """The gateway that Omipay does not offer: an ASGI app with every endpoint, for programs and their tests.
 
-It is written from the gateway's documents alone. It shares the codes and the table of endpoints with the client, but
-not validation, signing or decoding: if both had the same mistake, no test would find it.
+It is written from the gateway's documents alone. It shares the clock, the codes and the table of endpoints with the
+client, but not validation, signing or decoding: if both had the same mistake, no test would find it.
 
 - The gateway: ``gateway`` takes a query string and returns a reply. ``auth`` checks the signature, ``validation`` the
   parameters, and ``handlers`` has a function for each endpoint. These use the ``state``: the ``ledger`` of everything
@@ -12,8 +12,8 @@ not validation, signing or decoding: if both had the same mistake, no test would
 - For users: ``sandbox`` is the object that they hold, and ``core`` what it consists of. ``web`` is the ASGI ``app`` and
   its pages, and ``live`` keeps those up to date. ``server`` serves it on a socket, where ``access`` decides who may use
   it, and ``transport`` in memory; ``asgi`` has what these share.
-- ``clock`` is its time. ``arguments`` checks what programs give it, ``foreign`` makes text safe to show, and
-  ``chinese`` translates.
+- ``times`` writes times as the gateway does. ``arguments`` checks what programs give it, ``foreign`` makes text safe to
+  show, and ``chinese`` translates.
 """
 
 try:

@@ -21,8 +21,7 @@ from .asgi import API
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-
-    from .asgi import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_BODY_BYTES: Final = 64 * 1024
 """Forms are the only bodies that the sandbox reads."""

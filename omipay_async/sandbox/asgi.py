@@ -1,14 +1,8 @@
-"""Shared by the ASGI app, the server and the transport of the sandbox: types, a path, two extensions, an exception."""
+"""Shared by the ASGI app, the server and the transport of the sandbox: a path, two extensions, and an exception."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+from typing import Final
 
 API: Final = "/omipay/api"
 """Where the endpoints are, below the place where the sandbox is mounted."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from omipay_async.clock import SystemClock
 from omipay_async.codes import OrderStatus, RefundStatus
 
 from . import arguments
-from .clock import WallClock
 from .customer import Customer
 from .faults import Faults
 from .gateway import Gateway
@@ -23,8 +23,9 @@ from .swaps import ReplySwaps
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .asgi import ASGIApp
-    from .clock import Clock
+    from starlette.types import ASGIApp
+
+    from omipay_async.clock import Clock
 
 
 class SandboxCore:
@@ -45,7 +46,7 @@ class SandboxCore:
         repeat_finds_order: bool = True,
     ) -> None:
         self._own_clock = clock
-        self.clock: Clock = WallClock() if clock is None else clock
+        self.clock: Clock = SystemClock() if clock is None else clock
         self.merchant = _merchant(m_number, secret_key)
         self.ledger = Ledger(self.clock)
         self.gateway = Gateway(
@@ -61,7 +62,7 @@ class SandboxCore:
             self.clock,
             self.ledger,
             self.faults,
-            Signer(self.clock, self.gateway.nonce, lambda m_number: self.gateway.merchants[m_number].secret_key),
+            Signer(self.gateway),
             app=app,
             delay=arguments.number("notify_delay", notify_delay),
             interval=arguments.number("notify_interval", notify_interval),

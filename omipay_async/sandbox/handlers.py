@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.codes import Currency, ErrorCode, OrderStatus, Platform
 from omipay_async.language import Sentence, sentence
 
-from .clock import wire_time
 from .errors import ErrorReply, invalid
 from .foreign import printable
 from .ledger import Order, Refund
 from .payment_codes import ANY_OTHER, PAYMENT_CODES, CodeBehaviour
 from .rates import convert, is_below_a_cent, wire_rate
+from .times import wire_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

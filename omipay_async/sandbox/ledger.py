@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from decimal import Decimal
 
+    from omipay_async.clock import Clock
     from omipay_async.language import Sentence
 
-    from .clock import Clock
     from .payment_codes import DelayedOutcome
 
 

@@ -11,15 +11,15 @@ from omipay_async.codes import Currency
 from omipay_async.language import sentence
 
 from .auth import sign
-from .clock import wire_time
 from .foreign import printable
 from .rates import wire_rate
+from .times import wire_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from .clock import Clock
     from .ledger import Order
+    from .state import GatewayState
 
 
 def notification(order: Order) -> dict[str, Any]:
@@ -46,16 +46,13 @@ def notification(order: Order) -> dict[str, Any]:
 class Signer:
     """Signs notifications with each merchant's key, a fresh nonce and the time."""
 
-    clock: Clock
-    nonce: Callable[[], str]
-    secret_key: Callable[[str], str] = attrs.field(repr=False)
-    """A merchant's key."""
+    _state: GatewayState
 
     def signed(self, m_number: str, fields: Mapping[str, Any], *, secret_key: str | None = None) -> dict[str, Any]:
         """The fields with ``nonce_str``, ``timestamp`` and ``sign``, unless they are among them already."""
-        nonce = fields.get("nonce_str", self.nonce())
-        timestamp = fields.get("timestamp", self.clock.time_ms())
-        key = self.secret_key(m_number) if secret_key is None else secret_key
+        nonce = fields.get("nonce_str", self._state.nonce())
+        timestamp = fields.get("timestamp", self._state.clock.time_ms())
+        key = self._state.merchants[m_number].secret_key if secret_key is None else secret_key
         signature = {"nonce_str": nonce, "timestamp": timestamp, "sign": sign(m_number, timestamp, nonce, key)}
         return {**signature, **fields}
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 
     import httpx
+    from starlette.types import ASGIApp
 
-    from .asgi import ASGIApp
-    from .clock import Clock
+    from omipay_async.clock import Clock
 
 T = TypeVar("T")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from .clock import check_time_zone
 from .core import SandboxCore
 from .notifier import APP_NOTIFY_URL
+from .times import check_time_zone
 from .web import app
 
 if TYPE_CHECKING:
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import httpx
+    from starlette.types import Receive, Scope, Send
 
     from omipay_async import AsyncOmipay
     from omipay_async.config import SessionArguments
-
-    from .asgi import Receive, Scope, Send
 
 
 class Sandbox(SandboxCore):

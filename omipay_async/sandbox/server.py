@@ -18,7 +18,7 @@ from .asgi import API, DROP, SURPLUS, ConnectionDropped
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from .asgi import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 @contextlib.asynccontextmanager

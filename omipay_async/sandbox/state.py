@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .clock import wire_time
 from .rates import Terms
+from .times import wire_time
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Mapping
 
-    from .clock import Clock
+    from omipay_async.clock import Clock
+
     from .ledger import Ledger
     from .merchants import Merchant
 

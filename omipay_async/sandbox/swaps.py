@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from omipay_async.clock import wait
+
 if TYPE_CHECKING:
-    from .clock import Clock
+    from omipay_async.clock import Clock
 
     Reply = dict[str, Any]
 
@@ -29,12 +31,9 @@ class ReplySwaps:
             return other
         partner = asyncio.get_running_loop().create_future()
         self._waiting[endpoint] = (reply, partner)
-        timer = asyncio.ensure_future(self._clock.sleep(seconds))
-        futures: set[asyncio.Future[Any]] = {partner, timer}
         try:
-            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            await wait(self._clock, (partner,), seconds)
             return partner.result() if partner.done() else reply
         finally:
-            timer.cancel()
             if self._waiting.get(endpoint, (None, None))[1] is partner:
                 del self._waiting[endpoint]

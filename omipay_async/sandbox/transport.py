@@ -9,7 +9,7 @@ import httpx
 from .asgi import ConnectionDropped
 
 if TYPE_CHECKING:
-    from .asgi import ASGIApp
+    from starlette.types import ASGIApp
 
 
 class SandboxTransport(httpx.AsyncBaseTransport):

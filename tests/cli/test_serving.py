@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omipay_async.sandbox import TOY_SECRET_KEY, clock
+from omipay_async.sandbox import TOY_SECRET_KEY, times
 
 from .conftest import press_ctrl_c
 
@@ -115,9 +115,9 @@ def test_a_port_that_is_taken_is_bad_input(cli: Cli) -> None:
 
 def test_it_does_not_start_on_a_machine_without_time_zones(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """It could answer no order; it says what to install, and exits with 2."""
-    monkeypatch.setattr(clock, "TIME_ZONE", "Nowhere/Atlantis")
-    clock._zone.cache_clear()
+    monkeypatch.setattr(times, "TIME_ZONE", "Nowhere/Atlantis")
+    times._zone.cache_clear()
     ended = cli("sandbox", "--port", "0")
-    clock._zone.cache_clear()
+    times._zone.cache_clear()
     assert (ended.code, ended.out) == (2, "")
     assert "pip install tzdata" in ended.err

@@ -13,7 +13,7 @@ from omipay_async.sandbox import PaymentCode, Sandbox
 from omipay_async.sandbox.foreign import printable
 
 if TYPE_CHECKING:
-    from omipay_async.sandbox.asgi import Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from .raw import RawClient
 

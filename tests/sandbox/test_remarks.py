@@ -22,7 +22,7 @@ from .raw import RawClient
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from omipay_async.sandbox.asgi import Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
 
 def templates() -> Iterator[ast.expr]:

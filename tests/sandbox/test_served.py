@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from omipay_async.sandbox import Fault, Sandbox, clock
+from omipay_async.clock import SystemClock
+from omipay_async.sandbox import Fault, Sandbox, times
 from omipay_async.sandbox.asgi import ConnectionDropped
 from omipay_async.sandbox.server import listening, serve
 from tests.support.untyped import untyped
@@ -108,7 +109,7 @@ async def test_session_without_a_clock() -> None:
     async with sandbox.session(transport=sandbox.transport()) as omipay:
         await omipay.get_exchange_rate("AUD", "CNY")
     assert sandbox.ledger.calls[-1].error_code is None
-    assert isinstance(sandbox.clock, clock.WallClock)
+    assert isinstance(sandbox.clock, SystemClock)
 
 
 def test_importing_loads_no_client() -> None:
@@ -130,12 +131,12 @@ def test_machine_without_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
         raise zoneinfo.ZoneInfoNotFoundError(name)
 
     monkeypatch.setattr(zoneinfo, "ZoneInfo", none)
-    clock._zone.cache_clear()
+    times._zone.cache_clear()
     with pytest.raises(RuntimeError, match="pip install tzdata"):
-        clock.wire_time(0)
+        times.wire_time(0)
     with pytest.raises(RuntimeError, match="pip install tzdata"):
         Sandbox().serve()
-    clock._zone.cache_clear()
+    times._zone.cache_clear()
 
 
 async def test_server_that_cannot_start() -> None:

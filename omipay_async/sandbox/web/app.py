@@ -13,17 +13,18 @@ from omipay_async.protocol.endpoints import ENDPOINTS
 from omipay_async.sandbox import gateway, replies
 from omipay_async.sandbox.access import BodyTooLarge, SentFromElsewhere, check_declared
 from omipay_async.sandbox.asgi import DROP, SURPLUS, ConnectionDropped
-from omipay_async.sandbox.clock import http_date
 from omipay_async.sandbox.errors import MESSAGES
 from omipay_async.sandbox.faults import Fault
+from omipay_async.sandbox.times import http_date
 from omipay_async.sandbox.validation import absolute, parse_query
 
 from . import dashboard, pay_page
 from .routing import route
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
     from omipay_async.protocol.endpoints import Endpoint
-    from omipay_async.sandbox.asgi import Receive, Scope, Send
     from omipay_async.sandbox.core import SandboxCore
     from omipay_async.sandbox.faults import Rule
 

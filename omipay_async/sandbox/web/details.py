@@ -6,8 +6,8 @@ import json
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from omipay_async.sandbox.clock import shown_time
 from omipay_async.sandbox.handlers import page_url
+from omipay_async.sandbox.times import shown_time
 
 from . import html, lists
 from .snippets import as_python

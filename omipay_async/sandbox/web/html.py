@@ -14,8 +14,8 @@ import segno
 from starlette.responses import HTMLResponse
 
 from omipay_async.codes import Language
-from omipay_async.sandbox.clock import shown_time
 from omipay_async.sandbox.foreign import printable, visible
+from omipay_async.sandbox.times import shown_time
 
 from .translations import translator
 

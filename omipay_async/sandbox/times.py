@@ -1,54 +1,17 @@
-"""The sandbox's time: the clock that it needs, and how the gateway writes times.
-
-It shares no code with the client, which reads these times, so the two check each other.
-"""
+"""How the gateway writes times. The client reads them with its own code, so the two check each other. No I/O."""
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import time
 from datetime import datetime
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 TIME_ZONE: Final = "Australia/Sydney"
 """CN 2.2(3) says "Australian eastern time EST": read as Sydney's wall clock."""
-
-
-class Clock(Protocol):
-    """A source of time with a ``sleep`` that fits it."""
-
-    def time_ms(self) -> int:
-        """Milliseconds since the Unix epoch, UTC."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Return ``seconds`` later."""
-        ...
-
-
-class WallClock:
-    """The machine's own time."""
-
-    def time_ms(self) -> int:
-        """Milliseconds since the Unix epoch, UTC."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Return ``seconds`` later."""
-        await asyncio.sleep(seconds)
 
 
 def wire_time(time_ms: int | None) -> str:
