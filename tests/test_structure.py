@@ -206,7 +206,7 @@ def test_no_modules_import_each_other() -> None:
 
 @pytest.mark.parametrize("name", SANDBOX)
 def test_the_sandbox_is_written_without_the_client(name: str) -> None:
-    """It shares the clock, words and tables, but not checks, signing or decoding, where both could have the same mistake."""
+    """It shares words, tables and the clock, but not checks, signing or decoding: both could have the same mistake."""
     known = {target for target in own(name, "now") if target.split(".")[0] != "sandbox"}
     assert known <= SANDBOX_MAY_KNOW
     late = {target for target in own(name, "late") if target.split(".")[0] != "sandbox"}

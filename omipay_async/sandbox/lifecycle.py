@@ -61,12 +61,11 @@ def path(life: Mapping[Status, tuple[Status, ...]], start: Status, goal: Status 
     It takes the ordinary next status until the goal is one step away. Raises :class:`IllegalMove` if there is no way.
     """
     way: list[Status] = []
-    here = start
-    while life[here]:
-        step = life[here][0] if goal is None or goal not in life[here] else goal
-        way.append(step)
-        if goal in {None, step}:
+    status = start
+    while following := life[status]:
+        status = goal if goal in following else following[0]
+        way.append(status)
+        if goal in {None, status}:
             return tuple(way)
-        here = step
     message = f"{start} is final" if goal is None else f"there is no way from {start} to {goal}"
     raise IllegalMove(message)

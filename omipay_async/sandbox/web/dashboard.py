@@ -117,7 +117,7 @@ async def _act(sandbox: SandboxCore, form: Mapping[str, str]) -> None:
     elif not form:
         sandbox.faults.clear()
     else:
-        raise KeyError(*form)
+        raise ValueError("no button sends these fields")
 
 
 # -- events ---------------------------------------------------------------------------------------------------------

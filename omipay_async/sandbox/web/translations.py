@@ -15,15 +15,7 @@ if TYPE_CHECKING:
 
 def translator(language: str) -> Translate:
     """A function that translates an English sentence to ``language``."""
-    return _english if language == Language.EN else _chinese
-
-
-def _english(sentence: str) -> str:
-    return sentence
-
-
-def _chinese(sentence: str) -> str:
-    return CHINESE[sentence]
+    return str if language == Language.EN else CHINESE.__getitem__
 
 
 CHINESE: Final[Mapping[str, str]] = MappingProxyType(
