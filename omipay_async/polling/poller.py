@@ -118,7 +118,7 @@ class Poller:
         waiter = Waiter(subject, schedule, expected)
         subject.join(waiter)
         self._waiting += 1
-        self._update_timetable(waiter)
+        self._instants.put(waiter, waiter.next_time)
         self._set_timer()
         return waiter
 
@@ -129,8 +129,7 @@ class Poller:
             return  # it belongs to an event loop that has ended
         subject.leave(waiter)
         self._waiting -= 1
-        if waiter.listed_at is not None:
-            self._instants.remove(waiter, waiter.listed_at)
+        self._instants.remove(waiter)
         if not subject.waiters:
             self._scheduler.discard(subject)
             del subjects[subject.number]
@@ -138,17 +137,6 @@ class Poller:
                 subject.question.cancel()
         if not self._waiting:
             self._drop_timer()  # a timer must not outlive its event loop
-
-    def _update_timetable(self, waiter: Waiter[Any]) -> None:
-        """Enter a waiter in the timetable at its next instant."""
-        time = waiter.next_time
-        if waiter.listed_at == time:
-            return  # it is there already
-        if waiter.listed_at is not None:
-            self._instants.remove(waiter, waiter.listed_at)
-        waiter.listed_at = None if time == math.inf else time
-        if waiter.listed_at is not None:
-            self._instants.add(waiter, time)
 
     def wake(self, topic: Topic[S], number: str, state: S | None = None) -> None:
         """``number`` was reported as paid: deliver ``state`` if the gateway has confirmed it, else ask at once."""
@@ -158,7 +146,7 @@ class Poller:
         if state is not None:
             subject.receive(state)
             for waiter in subject.waiters:
-                self._update_timetable(waiter)
+                self._instants.put(waiter, waiter.next_time)
             if not subject.needs_question:
                 self._scheduler.discard(subject)
         elif subject.question is not None:
@@ -200,7 +188,7 @@ class Poller:
         subject = waiter.subject
         was_blocked = waiter.schedule.deadline <= now
         passed = waiter.pass_instant(now)
-        self._update_timetable(waiter)
+        self._instants.put(waiter, waiter.next_time)
         if passed is Instant.DEADLINE:
             self._expire(waiter)
         elif subject.question is not None:
@@ -266,7 +254,7 @@ class Poller:
     def _plan(self, subject: Subject[Any], now: float) -> None:
         for waiter in subject.waiters:
             waiter.question_ended(now)
-            self._update_timetable(waiter)
+            self._instants.put(waiter, waiter.next_time)
         if subject.is_outdated and subject.needs_question:
             self._scheduler.ask_first(subject)
         elif (interval := subject.interval) < math.inf:

@@ -70,11 +70,9 @@ class Schedule:
 class Scheduled:
     """What can be asked about. Its fields belong to the :class:`Scheduler`."""
 
-    __slots__ = ("due", "is_queued", "repeat_at")
+    __slots__ = ("due", "is_queued")
 
     def __init__(self) -> None:
-        self.repeat_at: float | None = None
-        """When to repeat the question, by the clock of the repeats; None if it is not to be repeated."""
         self.due: float
         """When its interval has really passed; set where it is repeated."""
         self.is_queued = False
@@ -93,6 +91,7 @@ class Scheduler(Generic[T]):
         self._first: collections.OrderedDict[T, None] = collections.OrderedDict()
         self._last: collections.OrderedDict[T, None] = collections.OrderedDict()
         self._repeats: Timetable[T] = Timetable()
+        """By the clock of the repeats."""
         self._lag = 0.0
         """How many seconds the clock of the repeats is behind the real one."""
         self._newest_next = False
@@ -113,9 +112,8 @@ class Scheduler(Generic[T]):
         """Let ``subject``, which was just answered, be asked about again after ``interval`` seconds."""
         clock = now - self._lag
         next_repeat = self._repeats.first(clock)
-        subject.repeat_at = (clock if next_repeat is None else next_repeat[0]) + interval
         subject.due = now + interval
-        self._repeats.add(subject, subject.repeat_at)
+        self._repeats.put(subject, (clock if next_repeat is None else next_repeat[0]) + interval)
 
     def discard(self, subject: T) -> None:
         """Remove ``subject``: no poll waits for it any more, or it is asked about now."""
@@ -123,9 +121,7 @@ class Scheduler(Generic[T]):
             subject.is_queued = False
             self._first.pop(subject, None)
             self._last.pop(subject, None)
-        if subject.repeat_at is not None:
-            self._repeats.remove(subject, subject.repeat_at)
-            subject.repeat_at = None
+        self._repeats.remove(subject)
 
     def take(self, now: float) -> T | None:
         """Take the subject to ask about now; None if nothing is due, or enough questions are under way."""

@@ -191,7 +191,6 @@ class Waiter(Generic[S]):
         "instant",
         "last_error",
         "latest",
-        "listed_at",
         "schedule",
         "subject",
     )
@@ -203,8 +202,6 @@ class Waiter(Generic[S]):
         self.index = 0
         """Its place in the list of the subject, which sets this."""
         self.instant = Instant.FIRST
-        self.listed_at: float | None = None
-        """At which time it is in the timetable of the poller, which sets this."""
         self.latest: S | None = None
         """A state that the poll has not taken yet."""
         self.end: BaseException | End | None = None
@@ -218,7 +215,7 @@ class Waiter(Generic[S]):
 
     @property
     def next_time(self) -> float:
-        """When its next instant comes."""
+        """When its next instant comes; infinity if none does."""
         schedule = self.schedule
         return (schedule.first, schedule.last, schedule.deadline, math.inf, math.inf)[self.instant]
 

@@ -246,8 +246,7 @@ def test_the_rules_hold_in_any_order_of_events(steps: list[tuple[str, int, float
 
 def size(timetable: Timetable[Any]) -> int:
     """How many places in memory a timetable uses."""
-    buckets = timetable._buckets.values()
-    return len(timetable._heap) + len(timetable._in_heap) + len(timetable._numbers) + sum(map(len, buckets))
+    return len(timetable._heap) + len(timetable._entries)
 
 
 @given(
@@ -261,23 +260,24 @@ def test_a_timetable_is_a_sorted_list(steps: list[tuple[str, int, float]]) -> No
     model: dict[int, float] = {}
     now = 0.0
     for step, item, seconds in steps:
-        if step == "add" and item not in model:
+        if step == "add":
             model[item] = now + seconds
-            timetable.add(item, model[item])
+            timetable.put(item, model[item])
         elif step == "remove" and item in model:
-            timetable.remove(item, model.pop(item))
+            del model[item]
+            timetable.remove(item)
         elif step == "look":
             now += seconds
             while (found := timetable.first(now)) is not None:
                 time, due = found
                 assert time == model[due] == min(model.values()) <= now
-                timetable.remove(due, time)
+                timetable.remove(due)
                 del model[due]
             assert timetable.next_time() > now
         assert all(timetable.next_time() <= time for time in model.values())
-    for item, time in model.items():
-        timetable.remove(item, time)
-    assert (timetable.next_time(), timetable._buckets, timetable._heap) == (math.inf, {}, [])
+    for item in model:
+        timetable.remove(item)
+    assert (timetable.next_time(), size(timetable)) == (math.inf, 0)
 
 
 spreads = pytest.mark.parametrize("spread", [0.00001, 0.01, 60], ids=["at once", "in minutes", "in days"])
@@ -303,9 +303,9 @@ def test_taking_an_item_out_costs_as_much_however_many_there_are(
     timetable.first(0)
     items = [Counted() for _ in range(1000)]
     for place, item in enumerate(items):
-        timetable.add(item, 0.1 + spread * place)
-    for place, item in enumerate(items):
-        timetable.remove(item, 0.1 + spread * place)
+        timetable.put(item, 0.1 + spread * place)
+    for item in items:
+        timetable.remove(item)
     assert Counted.looked_for < 10 * len(items)
 
 
@@ -315,14 +315,14 @@ def test_what_is_taken_out_of_a_timetable_leaves_nothing(spread: float) -> None:
     timetable: Timetable[int] = Timetable()
     timetable.first(0)
     for item in range(10):
-        timetable.add(-item - 1, 0.01 + item)
+        timetable.put(-item - 1, 0.01 + item)
     for item in range(10_000):
-        timetable.add(item, 0.1 + spread * item)
+        timetable.put(item, 0.1 + spread * item)
     for item in range(10_000):
-        timetable.remove(item, 0.1 + spread * item)
+        timetable.remove(item)
     assert size(timetable) < 300
     for item in range(10):
-        timetable.remove(-item - 1, 0.01 + item)
+        timetable.remove(-item - 1)
     assert size(timetable) < 100
     assert timetable.next_time() == math.inf
 
@@ -333,46 +333,59 @@ def test_what_is_left_when_most_is_removed_still_comes_in_order() -> None:
     timetable.first(10)
     times = {item: (item * 7919 % 1000) / 1000 for item in range(400)}
     for item, time in times.items():
-        timetable.add(item, time)
+        timetable.put(item, time)
     for item in range(0, 400, 4):
         for gone in range(item, item + 3):
-            timetable.remove(gone, times.pop(gone))
+            del times[gone]
+            timetable.remove(gone)
     found = []
     while (first := timetable.first(10)) is not None:
         found.append(first[1])
-        timetable.remove(first[1], first[0])
+        timetable.remove(first[1])
     assert found == sorted(times, key=times.__getitem__)
 
 
 def test_a_clock_may_begin_below_zero() -> None:
     """Its start is arbitrary, and no item is found too late."""
     timetable: Timetable[str] = Timetable()
-    timetable.add("sooner", -0.1)
-    timetable.add("later", 0.1)
+    timetable.put("sooner", -0.1)
+    timetable.put("later", 0.1)
     assert timetable.next_time() <= -0.1
     assert timetable.first(-0.1) == (-0.1, "sooner")
-    timetable.remove("sooner", -0.1)
-    timetable.remove("later", 0.1)
+    timetable.remove("sooner")
+    timetable.remove("later")
     assert timetable.next_time() == math.inf
 
 
 def test_an_item_that_is_added_after_a_later_one_comes_before_it() -> None:
     """Even if the time of both has nearly come."""
     timetable: Timetable[str] = Timetable()
-    timetable.add("later", 0.12)
+    timetable.put("later", 0.12)
     assert timetable.first(0.01) is None
-    timetable.add("sooner", 0.05)
+    timetable.put("sooner", 0.05)
     assert timetable.next_time() == 0.05
     assert timetable.first(0.05) == (0.05, "sooner")
 
 
-def test_of_several_items_at_one_time_the_first_added_comes_first() -> None:
-    """In the order in which they were added."""
+def test_an_item_that_is_put_at_another_time_leaves_its_first_one() -> None:
+    """At infinity it is in no timetable any more."""
     timetable: Timetable[str] = Timetable()
-    for item in "cab":
-        timetable.add(item, 7)
+    timetable.put("item", 3)
+    timetable.put("item", 5)
+    assert timetable.first(4) is None
+    assert timetable.first(5) == (5, "item")
+    timetable.put("item", math.inf)
+    assert timetable.next_time() == math.inf
+    assert size(timetable) == 0
+
+
+def test_of_several_items_at_one_time_the_first_added_comes_first() -> None:
+    """In the order in which they were added. One that is put again where it is keeps its place."""
+    timetable: Timetable[str] = Timetable()
+    for item in "cabc":
+        timetable.put(item, 7)
     found: Counter[str] = Counter()
     while (first := timetable.first(7)) is not None:
         found[first[1]] = len(found)
-        timetable.remove(first[1], 7)
+        timetable.remove(first[1])
     assert found == {"c": 0, "a": 1, "b": 2}
