@@ -48,25 +48,6 @@ class _Body:
 
 
 @attrs.define(eq=False, repr=False)
-class _Queue:
-    """The bodies with one signature that wait."""
-
-    bodies: dict[_Body, None] = attrs.field(factory=dict)
-    orders: dict[str, int] = attrs.field(factory=dict)
-    """How many of the bodies each order has."""
-
-    def add(self, body: _Body) -> None:
-        self.bodies[body] = None
-        self.orders[body.order_no] = self.orders.get(body.order_no, 0) + 1
-
-    def remove(self, body: _Body) -> None:
-        del self.bodies[body]
-        self.orders[body.order_no] -= 1
-        if not self.orders[body.order_no]:
-            del self.orders[body.order_no]
-
-
-@attrs.define(eq=False, repr=False)
 class _Question:
     """A question that is under way, the signature that it was begun for, and the bodies that wait for its answer."""
 
@@ -91,11 +72,12 @@ class Confirmations:
 
     def leave_loop(self) -> None:
         """Forget all bodies and questions: the event loop in which they were under way has ended."""
-        self._queues: OrderedDict[str, _Queue] = OrderedDict()
-        self._waiting: dict[str, dict[_Body, None]] = {}
-        """The bodies for each order."""
-        self._waiting_count = 0  # to count them anew for each body would take as long as all else
+        self._waiting: dict[_Body, None] = {}
+        """The bodies that no question is asked for yet."""
+        self._queues: OrderedDict[str, dict[_Body, None]] = OrderedDict()
+        """The same bodies by their signature. The signature whose turn is next comes first."""
         self._under_way: dict[str, _Question] = {}
+        """The questions, by the number of the order."""
 
     async def query(self, order_no: str, signature: str, timeout: float) -> Order:
         """Return what the gateway reports of an order, in answer to a question that begins after this call.
@@ -130,8 +112,7 @@ class Confirmations:
 
     def refuse_others(self, signature: str, order_no: str, error: Callable[[str], Exception]) -> None:
         """End the wait of the bodies that have this signature and name other orders, without asking about them."""
-        queue = self._queues.get(signature)
-        for body in () if queue is None else tuple(queue.bodies):
+        for body in tuple(self._queues.get(signature, ())):
             if one_spelling(body.order_no) != one_spelling(order_no):
                 self._remove(body)
                 body.answer.set_exception(error(body.order_no))
@@ -139,35 +120,30 @@ class Confirmations:
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def _join(self, body: _Body) -> None:
-        if self._waiting_count >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING:
             self._make_room_for(body)
-        self._queues.setdefault(body.signature, _Queue()).add(body)
-        self._waiting.setdefault(body.order_no, {})[body] = None
-        self._waiting_count += 1
+        self._waiting[body] = None
+        self._queues.setdefault(body.signature, {})[body] = None
 
     def _make_room_for(self, body: _Body) -> None:
-        longest = max(self._queues.values(), key=lambda queue: len(queue.bodies))
-        own = self._queues.get(body.signature)
+        longest = max(self._queues.values(), key=len)
+        own = self._queues.get(body.signature, ())
         problem = "too many notifications wait to be confirmed"
-        if len(longest.bodies) <= (0 if own is None else len(own.bodies)) + 1:
+        if len(longest) <= len(own) + 1:
             raise _error(body.order_no, problem)
-        last = next(reversed(longest.bodies))
+        last = next(reversed(longest))
         self._remove(last)
         last.answer.set_exception(_error(last.order_no, problem))
 
     def _remove(self, body: _Body) -> None:
+        del self._waiting[body]
         queue = self._queues[body.signature]
-        queue.remove(body)
-        if not queue.bodies:
+        del queue[body]
+        if not queue:
             del self._queues[body.signature]
-        bodies = self._waiting[body.order_no]
-        del bodies[body]
-        if not bodies:
-            del self._waiting[body.order_no]
-        self._waiting_count -= 1
 
     def _leave(self, body: _Body) -> None:
-        if body in self._waiting.get(body.order_no, {}):
+        if body in self._waiting:
             self._remove(body)
         question = self._under_way.get(body.order_no)
         if question is not None and body in question.bodies:
@@ -189,14 +165,14 @@ class Confirmations:
         for signature, queue in self._queues.items():
             if signature in busy:
                 continue
-            for order_no in queue.orders:
-                if order_no not in self._under_way:
+            for body in queue:
+                if body.order_no not in self._under_way:
                     self._queues.move_to_end(signature)
-                    return signature, order_no
+                    return signature, body.order_no
         return None
 
     def _begin(self, signature: str, order_no: str) -> None:
-        bodies = dict(self._waiting[order_no])
+        bodies = {body: None for body in self._waiting if body.order_no == order_no}
         for body in bodies:
             self._remove(body)
         limit = max(body.deadline for body in bodies) - self._clock.monotonic()

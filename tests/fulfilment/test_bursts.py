@@ -31,9 +31,9 @@ async def test_each_genuine_body_of_a_burst_takes_the_place_of_another_forged_on
     await clock.advance(0)
     genuine = [asyncio.create_task(confirmations.query(f"G{number}", f"nonce {number}", 60)) for number in range(3)]
     await asyncio.sleep(0)
-    assert confirmations._waiting_count == 5
+    assert len(confirmations._waiting) == 5
     await clock.advance(10)
     assert [(await task).order_no for task in genuine] == ["G0", "G1", "G2"]
     ends = await asyncio.gather(*forged, return_exceptions=True)
     assert [isinstance(end, TransportError) for end in ends] == [False] * 3 + [True] * 3
-    assert confirmations._waiting_count == 0
+    assert len(confirmations._waiting) == 0

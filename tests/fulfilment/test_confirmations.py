@@ -98,7 +98,6 @@ async def test_bodies_that_wait_share_a_question_that_is_newer_than_they_are(
     await clock.advance(1)
     assert all(task.done() for task in others)
     assert questions.orders == ["TR1", "TR1"]
-    assert confirmations._waiting_count == 0
     assert (confirmations._waiting, confirmations._queues, confirmations._under_way) == ({}, {}, {})
 
 
@@ -132,7 +131,7 @@ async def test_one_signature_has_one_question_under_way_and_does_not_delay_a_gen
         task.cancel()
     await asyncio.wait(forged)
     await clock.advance(1)
-    assert questions.under_way == confirmations._waiting_count == 0
+    assert questions.under_way == len(confirmations._waiting) == 0
 
 
 async def test_signatures_take_turns(confirmations: Confirmations, questions: Questions, clock: ManualClock) -> None:
@@ -152,13 +151,13 @@ async def test_when_too_many_bodies_wait_the_last_of_the_longest_queue_is_refuse
     """A stranger's additional body is refused at once; a genuine body takes the place of one of the stranger's."""
     monkeypatch.setattr(confirmations_module, "MOST_WAITING", most)
     forged = [await post(confirmations, f"TR{number}") for number in range(most + 1)]
-    assert confirmations._waiting_count == most
+    assert len(confirmations._waiting) == most
     one_too_many = await post(confirmations, "TR9999")
     assert one_too_many.done()
     with pytest.raises(TransportError, match="too many"):
         await one_too_many
     genuine = await post(confirmations, "TR-G", "genuine")
-    assert confirmations._waiting_count == most - 1  # the genuine one is asked about at once
+    assert len(confirmations._waiting) == most - 1  # the genuine one is asked about at once
     with pytest.raises(TransportError, match="too many"):
         await forged[-1]
     await clock.advance(1)
@@ -192,7 +191,7 @@ async def test_a_body_waits_no_longer_than_its_timeout(
             await task
         assert caught.value.endpoint == "QueryOrder"
     await clock.advance(0)
-    assert (questions.cancelled, questions.under_way, confirmations._waiting_count) == (2, 0, 0)
+    assert (questions.cancelled, questions.under_way, len(confirmations._waiting)) == (2, 0, 0)
     assert questions.limits == [0.5, 0.5]
 
 
