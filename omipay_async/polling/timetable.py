@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="Hashable")
 
-_Entry = list[Any]
-"""A time, a number by which entries with the same time are told apart, and an item: None if it was removed."""
 _ITEM: Final = 2
+"""The place of the item in an entry of the heap."""
 _FEW: Final = 64
 """Empty entries that are not worth the work of dropping them."""
 
@@ -29,8 +28,9 @@ class Timetable(Generic[T]):
     __slots__ = ("_entries", "_heap", "_numbers")
 
     def __init__(self) -> None:
-        self._heap: list[_Entry] = []
-        self._entries: dict[T, _Entry] = {}
+        self._heap: list[list[Any]] = []
+        """Entries: a time, a number that tells those of the same time apart, and an item, or None if it was removed."""
+        self._entries: dict[T, list[Any]] = {}
         """The entries that are not empty, by their items."""
         self._numbers = itertools.count()
 
