@@ -42,8 +42,6 @@ class CallState:
     """Whether the one repeat after a SIGN_TIMEOUT was made."""
     signed_ms: int = 0
     """The timestamp of the last signature."""
-    retry_after: float | None = None
-    """Seconds that the last reply asked to wait."""
     waited_s: float = 0.0
     """How long all attempts together have waited for their slots."""
     node: Node | None = None

@@ -174,13 +174,12 @@ class CallExecutor:
             time_left=call.time_left(self.clock),
             signed_again=call.signed_again,
             another_node=another_node,
-            retry_after=call.retry_after,
+            retry_after=failed.retry_after,
         )
 
     async def _attempt(self, call: CallState, node: Node) -> Any | Failed:
         call.attempts += 1
         call.node = node
-        call.retry_after = None
         call.attempt_started = self.clock.monotonic()
         call.attempt_waited_s = 0.0
         pool = self.client.pool
@@ -289,11 +288,11 @@ class CallExecutor:
         decoded = decode(call.request, received, self.converter())
         if not isinstance(decoded, APIError | InvalidReply):
             return decoded
-        call.retry_after = retries.requested_wait_s(received, self.gateway_time.time_ms())
+        retry_after = retries.requested_wait_s(received, self.gateway_time.time_ms())
         if isinstance(decoded, APIError):
-            return Failed(self._failure_of(call, decoded, received), decoded)
+            return Failed(self._failure_of(call, decoded, received), decoded, retry_after)
         slot.close()  # it may be another call's reply, and so may the next one on this connection
-        return Failed(Failure.BAD_REPLY, decoded)
+        return Failed(Failure.BAD_REPLY, decoded, retry_after)
 
     def _failure_of(self, call: CallState, error: APIError, received: Received) -> Failure:
         if isinstance(error, GatewayError):

@@ -42,6 +42,8 @@ class Failed:
 
     failure: Failure
     error: OmipayError
+    retry_after: float | None = None
+    """Seconds that the reply asked to wait."""
 
 
 def not_sent(failure: Failure, endpoint: str, why: str) -> Failed:
