@@ -1,4 +1,4 @@
-"""Lets each connection of an aiohttp session serve one request, and knows which reads may have been sent twice. No I/O.
+"""Lets each connection of an aiohttp session serve one request, and watches what such a session sends. No I/O.
 
 aiohttp uses a connection again unless the *server* closes it, whatever header the request had (seen in 3.14). A surplus
 reply to one call could then answer the next one, so its pool must not keep connections. ``_force_close`` is the one
@@ -7,23 +7,17 @@ private name of aiohttp that is used here; a test over a real socket fails if ai
 A session of aiohttp follows redirects unless it is told otherwise with each request: a gateway that acts and answers
 with one got a charge ten times (seen over httpx-aiohttptransport 0.2). A request of ours ends at the first of them.
 
-When a kept-alive connection is dropped, aiohttp repeats a read by itself. If the connection for its second try is
-refused, the first one may still have arrived: then that refusal does not prove that nothing was sent.
+When a connection is dropped, aiohttp repeats a read by itself. If the connection for its second try is refused, the
+first one may have arrived all the same. So a session reports which reads it has begun to send.
 """
 
 from __future__ import annotations
 
-import math
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-from .httpcore_reports import our_request
-
-if TYPE_CHECKING:
-    from .attempt import Attempt
-
-_LONGEST_KEEPALIVE_S: Final = 60.0
-"""No transport keeps a connection alive for longer than this without an answer."""
+from .attempt import Progress
+from .httpcore_reports import our_attempt
 
 
 def session_of(transport: Any) -> Any:
@@ -39,45 +33,33 @@ def is_session(held: object) -> bool:
     return kind is not None and isinstance(held, kind)
 
 
-def forbid_reuse(session: Any) -> None:
-    """Let a session close each connection after its reply."""
+def make_safe(session: Any) -> None:
+    """Let a session close each connection after its reply, and watch the requests of ours that it sends."""
     connector = session.connector
     if connector is not None and not connector.force_close:
         connector._force_close = True  # noqa: SLF001 - see above
-
-
-def forbid_redirects(session: Any) -> None:
-    """Let a session end our requests at the first redirect."""
     configs = session.trace_configs
     if all(_end_our_request not in one.on_request_redirect for one in configs):
         config = sys.modules["aiohttp"].TraceConfig()
+        config.on_request_headers_sent.append(_note_sent_read)
         config.on_request_redirect.append(_end_our_request)
         config.freeze()
         configs.append(config)
 
 
+# Others may use the session too, perhaps to prepare a request of ours.
+
+
+async def _note_sent_read(*_: object) -> None:
+    attempt = our_attempt.get()
+    if attempt is not None and not attempt.moves_money:
+        attempt.progress = Progress.SENT
+
+
 async def _end_our_request(*_: object) -> None:
-    if our_request.get():  # others may use the session too
+    if our_attempt.get() is not None:
         raise RedirectedError("the answer was a redirect, which is not followed")
 
 
 class RedirectedError(Exception):
     """A request must not be sent again to where a redirect leads: the gateway may have acted on it already."""
-
-
-class SecondTries:
-    """Which reads aiohttp may have sent twice: those to a node that has answered not long ago."""
-
-    def __init__(self) -> None:
-        self._answered: dict[str, float] = {}
-
-    def note_reply(self, attempt: Attempt) -> None:
-        """Note that a whole reply has arrived, after which aiohttp may keep the connection alive."""
-        self._answered[attempt.node.base_url] = attempt.clock.monotonic()
-
-    def may_have_raised(self, attempt: Attempt, error: Exception) -> bool:
-        """Whether ``error`` may come from a second try of aiohttp's."""
-        source = type(error.__cause__).__module__.partition(".")[0]
-        if source != "aiohttp" or attempt.endpoint.method != "GET":
-            return False
-        return attempt.clock.monotonic() - self._answered.get(attempt.node.base_url, -math.inf) < _LONGEST_KEEPALIVE_S

@@ -36,7 +36,6 @@ import httpx
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import Received
 
-from .aiohttp_connections import SecondTries
 from .attempt import Attempt, Progress, TooLateError
 from .cancellation import ScopeCancelled, caller_was_cancelled
 from .closing import Closing
@@ -99,12 +98,11 @@ class HTTPClient:
         self._network: Network | None = None
         self._closing = Closing()
         self._is_closed = is_closed
-        self._second_tries = SecondTries()
         self.pool = ConnectionPool(size)
         self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
         self.http = httpx.AsyncClient(transport=self._unsigned, headers=HEADERS)
         self._session_client = SessionClient(self.http, self._unsigned)
-        self._sender = Sender(self._session_client, self._closing, self._second_tries)
+        self._sender = Sender(self._session_client, self._closing)
 
     def leave_loop(self) -> None:
         """Forget the connections of an event loop that has ended, or in which nothing is under way.
@@ -213,8 +211,7 @@ class HTTPClient:
                 raise
             return failed(attempt, error)  # of a future that the transport or the resolver awaited
         except Exception as error:  # noqa: BLE001 - a transport that the user gives may raise anything; money may have moved
-            certain = not self._second_tries.may_have_raised(attempt, error)
-            return failed(attempt, error, handled=handled, certain=certain)
+            return failed(attempt, error, handled)
         finally:
             attempt.end()  # a program that has patched httpx may have shielded its request from the cancellation
 

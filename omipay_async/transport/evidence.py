@@ -1,9 +1,10 @@
 """What a failure proves: whether any byte of a request can have reached the gateway. No I/O.
 
 - On our own connections, and through a proxy, the attempt records when sending begins. Before that nothing was sent.
-- On a transport that the user gave, the attempt records it only if httpcore is below (see ``httpcore_reports``).
-  Otherwise the exception must show it. httpx's connect errors are believed, except where ``__cause__`` contradicts
-  them: the aiohttp transport also raises ``ConnectTimeout`` when the server hangs up after the request was sent.
+- On a transport that the user gave, the attempt records it only if httpcore is below (see ``httpcore_reports``), and
+  of reads if aiohttp is. Otherwise the exception must show it. httpx's connect errors are believed, except where
+  ``__cause__`` contradicts them: the aiohttp transport also raises ``ConnectTimeout`` when the server hangs up after
+  the request was sent.
 - In every other case the request may have reached the gateway.
 """
 
@@ -50,17 +51,14 @@ _CONNECTING: Final = {
 _UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 
 
-def failed(
-    attempt: Attempt, error: BaseException, *, handled: BaseException | None = None, certain: bool = True
-) -> Failed:
+def failed(attempt: Attempt, error: BaseException, handled: BaseException | None = None) -> Failed:
     """The failure of an attempt that ended with ``error``.
 
     ``handled`` is the exception that the caller was handling when the attempt began, if there was one.
-    ``certain`` is False where ``error`` may belong to a second request that the transport made by itself.
     """
     text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
     what = f"{type(error).__name__}{': ' if text else ''}{text}{_way(attempt)}"
-    if attempt.progress is Progress.CONNECTING or (certain and proves_unsent(attempt, error, handled)):
+    if attempt.progress is Progress.CONNECTING or proves_unsent(attempt, error, handled):
         return not_sent(Failure.NEVER_SENT, attempt.endpoint.name, what)
     message = f"{attempt.endpoint.name}: no answer, {what}"
     return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint.name))

@@ -62,8 +62,8 @@ def _note_stream(attempt: Attempt, event: str, info: Mapping[str, Any]) -> None:
 
 # -- its log ----------------------------------------------------------------------------------------------------------
 
-our_request: contextvars.ContextVar[bool] = contextvars.ContextVar("omipay_async_request", default=False)
-"""True while a request of a session is under way."""
+our_attempt: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar("omipay_async_attempt", default=None)
+"""What a session sends now, while a transport has it."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -74,7 +74,7 @@ def keep_replies_out_of_the_log() -> None:
     """
 
     def without_the_reply(record: logging.LogRecord) -> bool:
-        if our_request.get():
+        if our_attempt.get() is not None:
             event, _, details = str(record.msg).partition(" ")
             if event.endswith((".complete", ".failed", "setup_socks5_connection.started")) and details:
                 record.msg, record.args = event, ()

@@ -12,11 +12,10 @@ import httpx
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
 from .attempt import Attempt, Progress
-from .httpcore_reports import our_request
+from .httpcore_reports import our_attempt
 from .requests import unsigned_request
 
 if TYPE_CHECKING:
-    from .aiohttp_connections import SecondTries
     from .closing import Closing
     from .requests import Route
     from .session_client import SessionClient
@@ -25,24 +24,22 @@ if TYPE_CHECKING:
 class Sender:
     """Sends the requests of a session that do not go over ``network`` alone."""
 
-    def __init__(self, client: SessionClient, closing: Closing, second_tries: SecondTries) -> None:
+    def __init__(self, client: SessionClient, closing: Closing) -> None:
         self._client = client
         self._closing = closing
-        self._second_tries = second_tries
 
     async def send(self, route: Route, attempt: Attempt) -> Received:
         """Send the request over a route, and return the reply. It raises whatever the transport raises."""
-        before = our_request.get()  # True in a transport that makes a call of another session first
-        our_request.set(True)
+        before = our_attempt.get()  # another one, in a transport that makes a call of another session first
+        our_attempt.set(attempt)
         try:
             response = _checked(await self._response(route, attempt))
             attempt.progress = Progress.SENT  # whatever happens while the reply is read
             body = await self._body(response, attempt)
         finally:
-            our_request.set(before)  # a token could not be reset if the coroutine is closed in another context
+            our_attempt.set(before)  # a token could not be reset if the coroutine is closed in another context
             if attempt.stream is not None and attempt.progress is not Progress.SENT:
                 self._closing.begin(attempt.stream.aclose)
-        self._second_tries.note_reply(attempt)
         return Received.of(response.status_code, response.headers.raw, body, attempt.node.name)
 
     async def _response(self, route: Route, attempt: Attempt) -> httpx.Response:

@@ -10,10 +10,10 @@ import httpx_aiohttp
 import pytest
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 
-from omipay_async import AsyncOmipay, OutcomeUnknown
+from omipay_async import AsyncOmipay, NotSent, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.transport.given_transports import make_safe
 
-from .behaviours import Acts, Behaviour, message
+from .behaviours import Acts, Behaviour, Ends, message
 from .client import Transport, open_session, query, scan
 from .server import M_NUMBER, SECRET_KEY, always, in_turn
 
@@ -169,6 +169,27 @@ async def test_a_session_of_aiohttp_sends_no_charge_to_where_a_redirect_leads(ga
             httpx.Request("POST", f"{gateway.base_url}/v2/QueryOrder?timestamp=1&nonce_str=n&sign=s")
         )
     assert (response.status_code, len(gateway.requests)) == (200, 4)
+
+
+@pytest.mark.parametrize(("kind", "refusal"), [(httpx_aiohttp.AiohttpTransport, NotSent), (OfASession, TransportError)])
+async def test_a_refused_connection_may_be_that_of_the_second_try_of_aiohttp(
+    gateway: Gateway, kind: Any, refusal: type[TransportError]
+) -> None:
+    """It repeats a read when a connection is dropped: the gateway has received the first one all the same."""
+
+    def refuse_the_next(_: bytes) -> bytes:
+        gateway.refuse()
+        return b""
+
+    gateway.script = always(Behaviour("refuse the next", says=refuse_the_next, ends=Ends.CLOSED))
+    retry = RetryPolicy(attempts=1)
+    async with AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=gateway.base_url, transport=kind(), retry=retry) as omipay:
+        with pytest.raises(TransportError) as received:
+            await query(omipay, "OM-1")
+        with pytest.raises(TransportError) as refused:
+            await query(omipay, "OM-2")
+    assert gateway.numbers == ["OM-1"]
+    assert [type(received.value), type(refused.value)] == [TransportError, refusal]
 
 
 async def test_a_pool_that_keeps_nothing_or_is_gone_is_left_alone() -> None:

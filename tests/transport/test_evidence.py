@@ -211,24 +211,3 @@ async def test_a_reset_that_the_caller_was_handling_says_nothing(gateway: Gatewa
         except ConnectionResetError:
             with pytest.raises(NotSent):
                 await make_refund(omipay)
-
-
-@pytest.mark.parametrize("module", ["aiohttp.client", "aiohttp"])
-@pytest.mark.parametrize(("idle", "error"), [(None, NotSent), (59.999, TransportError), (60, NotSent)])
-async def test_a_refused_connection_of_aiohttp_may_be_its_second_try(
-    clock: ManualClock, gateway: Gateway, *, idle: float | None, error: type[OmipayError], module: str
-) -> None:
-    """It repeats a read when a kept-alive connection is dropped, so for a minute a refusal proves nothing."""
-    refused = httpx.ConnectError("refused")
-    refused.__cause__ = from_module(module, "ClientConnectorError")
-    async with gateway.session() as omipay:
-        if idle is not None:
-            await omipay.query_order("TR1")
-            await clock.advance(idle)
-        gateway.on("QueryOrder", refused)
-        gateway.on("Refund", refused)
-        with pytest.raises(OmipayError) as caught:
-            await omipay.query_order("TR1")
-        with pytest.raises(NotSent):
-            await make_refund(omipay)
-    assert type(caught.value) is error

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from omipay_async.testing import ManualClock
-from omipay_async.transport.httpcore_reports import keep_replies_out_of_the_log, our_request
+from omipay_async.transport.httpcore_reports import keep_replies_out_of_the_log, our_attempt
 from omipay_async.transport.requests import TargetOnce
 from tests.support.scripted_gateway import Gateway, order
 
@@ -34,12 +34,13 @@ def test_only_what_a_server_sent_is_removed_from_the_log(caplog: pytest.LogCaptu
     caplog.set_level(logging.DEBUG, "httpcore")
     said = "receive_response_headers.complete return_value=(b'HTTP/1.1', 302, b'/x?sign=8516A3')"
     log.debug(said)
-    token = our_request.set(True)
+    attempt: Any = object()
+    token = our_attempt.set(attempt)
     try:
         log.debug("send_request_headers.started request=<Request [b'GET']>")
         log.debug(said)
     finally:
-        our_request.reset(token)
+        our_attempt.reset(token)
     assert caplog.messages == [
         said,
         "send_request_headers.started request=<Request [b'GET']>",
