@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from omipay_async.clock import in_turns, last_try_s, retrieve_exception, wait
 from omipay_async.errors import OmipayError, Outcome, PollTimeout, SessionClosed
 from omipay_async.log import logger, order_fields
+from omipay_async.models import Order
 from omipay_async.text import bare, printable
 
 from .backends import NOTES_KEPT_S, forget_expired
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock
-    from omipay_async.models import Order
 
     from .notes import Notes
     from .wakeups import WakeUps
@@ -82,28 +82,36 @@ class Waits:
             PollTimeout: there was none within ``timeout`` seconds.
             SessionClosed: the session was closed meanwhile.
         """
-        last_look_s = 0.0 if timeout is None else last_try_s(timeout)
-        until = math.inf if timeout is None else self._clock.monotonic() + timeout - last_look_s
-        is_last = False
+        self._wake_ups.listen()
+        last_error: OmipayError | None = None
+        for seconds in _periods(timeout):
+            found = await self._look_for(out_order_no, seconds)
+            if isinstance(found, Order):
+                return found
+            last_error = found or last_error
+        raise _timeout(out_order_no, timeout, last_error)
+
+    async def _look_for(self, out_order_no: str, seconds: float) -> Order | OmipayError | None:
+        """Look for an order at once, and then again and again for ``seconds``.
+
+        Returns the order; or the last error of the backend or the journal; or None if they have answered each time.
+        """
+        number = bare(out_order_no)
+        until = self._clock.monotonic() + seconds
         pause = _FIRST_PAUSE_S
         last_error: OmipayError | None = None
-        self._wake_ups.listen()
-        number = bare(out_order_no)
         while True:
             with self._waiter(number) as woken:
-                now = self._clock.monotonic()
-                if now >= until and not is_last:  # the last look, late if something has blocked the loop
-                    is_last, until = True, now + last_look_s
-                found = self._remembered_order(number) or await self._noted(number, until - now, woken)
-                if isinstance(found, OmipayError):
-                    last_error = found
-                elif found is not None:
+                left = until - self._clock.monotonic()
+                found = self._remembered_order(number) or await self._noted(number, left, woken)
+                if isinstance(found, Order):
                     return found
+                last_error = found or last_error
                 if self._life.closed:
                     raise closed_while_waiting(out_order_no)
                 left = until - self._clock.monotonic()
-                if left <= 0 and is_last:
-                    raise _timeout(out_order_no, timeout, last_error)
+                if left <= 0:
+                    return last_error
                 await wait(self._clock, (woken,), min(pause, left))
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -159,6 +167,14 @@ class Waits:
     def leave_loop(self) -> None:
         """Forget the waits of an event loop that has ended."""
         self._waiters.clear()
+
+
+def _periods(timeout: float | None) -> tuple[float, ...]:
+    """How long to look, and then how long the last look may take, which begins late if the event loop was blocked."""
+    if timeout is None:
+        return (math.inf,)
+    last_look_s = last_try_s(timeout)
+    return timeout - last_look_s, last_look_s
 
 
 def _end(waiter: asyncio.Future[None]) -> None:
