@@ -52,7 +52,7 @@ class Gateway(GatewayState):
         fields: dict[str, str] = {}
         reply: dict[str, Any]
         error_reply = None
-        before, orders_before = self._effects(), len(self.ledger.orders)
+        orders, refunds = len(self.ledger.orders), len(self.ledger.refunds)
         try:
             fields = validation.parse_query(request.query)
             reply = self._act(request, fields, skew_ms=skew_ms, broken=broken)
@@ -60,13 +60,10 @@ class Gateway(GatewayState):
             error_reply = refused
             reply = _fail(refused, validation.language_of(endpoint, fields), fields.get("language"))
         # A declined payment leaves a failed order, which the reply does not name.
-        made = next(reversed(self.ledger.orders)) if len(self.ledger.orders) > orders_before else None
-        acted = self._effects() > before
+        made = next(reversed(self.ledger.orders)) if len(self.ledger.orders) > orders else None
+        acted = made is not None or len(self.ledger.refunds) > refunds
         self._log(request, fields, reply, error_reply, faults, acted=acted, order_no=reply.get("order_no", made))
         return reply
-
-    def _effects(self) -> int:
-        return len(self.ledger.orders) + len(self.ledger.refunds)
 
     def _act(self, request: Request, fields: dict[str, str], *, skew_ms: int, broken: bool) -> dict[str, Any]:
         endpoint = request.endpoint

@@ -114,36 +114,30 @@ class Effects:
         while True:
             # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
             begun = self._database.held.begun(lambda c: self._try_lock(c, row))
-            async with self._database.writer(), begun as (connection, settings):
-                if settings is not None:
-                    return await self._run(connection, row, order, handler, settings)
+            async with self._database.writer(), begun as (connection, is_locked):
+                if is_locked:
+                    return await self._run(connection, row, order, handler)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise _locked_elsewhere(order)
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> Mapping[str, str] | None:
-        """Begin a transaction that has the order's lock; return its settings, or None if another has the lock."""
+    async def _try_lock(self, connection: AsyncConnection, row: tuple[str, str]) -> bool:
+        """Begin a transaction, and take the order's lock for it. False: another transaction has the lock."""
         await self._database.dialect.begin(connection)
         if self._database.dialect.is_sqlite:
-            return {}
-        settings = (func.current_setting(name) for name in _SETTINGS)
-        locking = select(func.pg_try_advisory_xact_lock(lock_number(row)), *settings)
-        is_held, *values = (await connection.execute(locking)).one()
-        return dict(zip(_SETTINGS, values, strict=True)) if is_held else None
+            return True
+        locking = select(func.pg_try_advisory_xact_lock(lock_number(row)))
+        return bool((await connection.execute(locking)).scalar_one())
 
     async def _run(
-        self,
-        connection: AsyncConnection,
-        row: tuple[str, str],
-        order: Order,
-        handler: TransactionalHandler,
-        settings: Mapping[str, str],
+        self, connection: AsyncConnection, row: tuple[str, str], order: Order, handler: TransactionalHandler
     ) -> None:
         with translated(BackendError):
-            if await self._database.held.run_on(connection, lambda c: _is_done(c, row)):
-                return
+            settings = await self._database.held.run_on(connection, lambda c: self._settings_unless_done(c, row))
+        if settings is None:
+            return
         if self._database.dialect.is_sqlite:
             self._locked.add(row)
         try:
@@ -157,6 +151,22 @@ class Effects:
             raise
         finally:
             self._locked.discard(row)
+
+    async def _settings_unless_done(
+        self, connection: AsyncConnection, row: tuple[str, str]
+    ) -> Mapping[str, str] | None:
+        """The settings of this transaction; None if a success is recorded, and the handler must not run.
+
+        If it is to run, this sets the savepoint by which the transaction is recognised later.
+        """
+        names = () if self._database.dialect.is_sqlite else _SETTINGS
+        done_at = select(ORDER.c.done_at).where(is_order(*row)).scalar_subquery()
+        query = select(done_at, *(func.current_setting(name) for name in names))
+        recorded, *values = (await connection.execute(query)).one()
+        if recorded is not None:
+            return None
+        await connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
+        return dict(zip(names, values, strict=True))
 
     async def _record(
         self, connection: AsyncConnection, row: tuple[str, str], order: Order, settings: Mapping[str, str]
@@ -175,14 +185,6 @@ class Effects:
             if is_rolled_back(error):
                 raise
             raise translation(BackendError, error) from None
-
-
-async def _is_done(connection: AsyncConnection, row: tuple[str, str]) -> bool:
-    """Whether a success is recorded. If not, set the savepoint by which this transaction is recognised later."""
-    if (await connection.execute(select(ORDER.c.done_at).where(is_order(*row)))).scalar() is not None:
-        return True
-    await connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
-    return False
 
 
 @contextlib.contextmanager
