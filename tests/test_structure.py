@@ -45,7 +45,7 @@ ROW = {name: number for number, row in enumerate(ROWS) for name in row.split()}
 # The exceptions: what is imported inside of a function, or for type checkers alone.
 LATE = {"testing": {"sandbox"}, "session": {"composition", "config"}}
 FOR_TYPES = {"testing": {"sandbox"}}
-SANDBOX_MAY_KNOW = {"clock", "codes", "errors", "language", "protocol.endpoints"}
+SANDBOX_MAY_KNOW = {"clock", "codes", "errors", "language", "protocol.endpoints", "text"}
 
 # Which module needs which package that is not Python's own; "late": only inside of a function.
 THIRD_PARTY = {
