@@ -156,7 +156,7 @@ def notification_route(
         return Response(answered.reply.body, answered.reply.status, answered.headers(request.scope["http_version"]))
 
     bare = path.rstrip("/")
-    for each in (path, f"{bare}/" if path == bare else bare) if bare else (path,):
+    for each in dict.fromkeys((path, bare, f"{bare}/")) if bare else (path,):
         router.add_api_route(each, notify, methods=["POST"], include_in_schema=False)
     return router
 

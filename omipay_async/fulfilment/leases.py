@@ -153,7 +153,7 @@ class Lease:
         due = self._renewal_of(self._expires)
         while True:
             await wait(self._clock, (work,), due - self._clock.monotonic())
-            following, left = self._from_now(), self._expires.seconds_left(self._clock)
+            expires, left = self._from_now(), self._expires.seconds_left(self._clock)
             if left <= 0 and due < self._expires.monotonic_s:  # it was due before the lease ended
                 self._warn_of_standstill(self._seconds - left)
                 left = self._seconds  # perhaps nobody else has claimed the order since: the backend knows
@@ -161,7 +161,7 @@ class Lease:
                 return
             renewed = await self._renew(min(self._seconds / 6, left)) if left > 0 else False
             if renewed:
-                self._expires, due = following, self._renewal_of(following)
+                self._expires, due = expires, self._renewal_of(expires)
             elif renewed is None and not self.may_have_ended():
                 due = min(self._clock.monotonic() + self._seconds / 12, self._expires.monotonic_s)
             else:
