@@ -18,20 +18,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def ask(clock: Clock, method: Callable[[], Awaitable[T]], seconds: float, *, who: str = "the backend") -> T:
+async def ask(
+    clock: Clock,
+    method: Callable[[], Awaitable[T]],
+    seconds: float,
+    *,
+    who: str = "the backend",
+    failed: Callable[[str], OmipayError] = BackendError,
+) -> T:
     """Call a method, and return its answer.
 
     Raises:
-        BackendError: it did not answer within ``seconds``, or raised something that is not an ``OmipayError``.
-        OmipayError: what it raised.
+        OmipayError: what it raised; what ``failed`` makes of a text, if it raised something else, or did not answer
+            within ``seconds``.
     """
-    asking = asyncio.create_task(answer_of(method, who, BackendError))
+    asking = asyncio.create_task(answer_of(method, who, failed))
     asking.add_done_callback(retrieve_exception)
     try:
         await wait(clock, (asking,), seconds)
     finally:
         asking.cancel()
-    if (failure := failure_of(asking, who, BackendError)) is not None:
+    if (failure := failure_of(asking, who, failed)) is not None:
         raise failure
     return asking.result()
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from omipay_async.answers import answer_of, failure_of
+from omipay_async.answers import answer_of, ask, failure_of
 from omipay_async.clock import SystemClock, retrieve_exception, wait
-from omipay_async.errors import JournalError, NotSent, Outcome
+from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
 from omipay_async.journal import JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.failures import Failed, Failure, not_sent, session_closed
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from .call_state import CallState
 
+_WHO: Final = "the journal"
 CLOSING_S: Final = 5.0
 """How long a journal may take to close an entry."""
 _SLOW_S: Final = 0.25
@@ -58,9 +59,7 @@ class CallJournal:
         ``when_slow`` is called if the journal has not answered soon.
         """
         entry = self._entry_of(call)
-        opening = asyncio.create_task(
-            answer_of(functools.partial(self._journal.opening, entry), "the journal", JournalError)
-        )
+        opening = asyncio.create_task(answer_of(lambda: self._journal.opening(entry), _WHO, JournalError))
         opening.add_done_callback(retrieve_exception)
         try:
             with CancelScope(self._clock, call.time_left(self._clock)) as call.scope:
@@ -77,10 +76,10 @@ class CallJournal:
             if _loop_is_running():
                 self._take_back(opening, entry, call)
             raise
-        if (error := _error_of(opening)) is not None:
+        if (failure := failure_of(opening, _WHO, JournalError)) is not None:
             if call.time_left(self._clock) < 0:
                 self._take_back(opening, entry, call)
-            return _not_written(call, error)
+            return _not_written(call, _as_journal_error(failure))
         call.entry = entry
         return None
 
@@ -123,13 +122,11 @@ class CallJournal:
         return task
 
     async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
-        closing = asyncio.create_task(self._write_closing(entry, after))
-        closing.add_done_callback(retrieve_exception)
+        write = functools.partial(self._write_closing, entry, after)
         try:
-            await wait(self._clock, (closing,), CLOSING_S)
-        finally:
-            closing.cancel()
-        if (error := _error_of(closing)) is not None:
+            await ask(self._clock, write, CLOSING_S, who=_WHO, failed=JournalError)
+        except OmipayError as failure:
+            error = _as_journal_error(failure)
             text = f"the journal's entry {entry.id} stays open: it could not be closed as {entry.outcome}: {error}"
             outcome = None if entry.outcome is JournalOutcome.DONE else Outcome(str(entry.outcome))
             log_call(logging.ERROR, call.request, text, outcome=outcome, exc_info=error)
@@ -137,7 +134,7 @@ class CallJournal:
     async def _write_closing(self, entry: JournalEntry, after: asyncio.Task[None] | None) -> None:
         if after is not None:
             await asyncio.wait((after,))  # an entry that is not opened yet could not be found
-        await answer_of(functools.partial(self._journal.closing, entry), "the journal", JournalError)
+        await answer_of(lambda: self._journal.closing(entry), _WHO, JournalError)
 
     def _entry_of(self, call: CallState) -> JournalEntry:
         request = call.request
@@ -165,14 +162,13 @@ def _loop_is_running() -> bool:
     return True
 
 
-def _error_of(task: asyncio.Task[None]) -> JournalError | None:
-    """Why the journal has not written an entry down; None if it has."""
-    failure = failure_of(task, "the journal", JournalError)
-    if failure is None or isinstance(failure, JournalError):
+def _as_journal_error(failure: OmipayError) -> JournalError:
+    """``failure``, which ended a method of the journal, or a JournalError that is caused by it."""
+    if isinstance(failure, JournalError):
         return failure
-    translated = JournalError(f"the journal raised {type(failure).__name__}: {failure}")
-    translated.__cause__ = failure
-    return translated
+    error = JournalError(f"{_WHO} raised {type(failure).__name__}: {failure}")
+    error.__cause__ = failure
+    return error
 
 
 def _not_written(call: CallState, error: JournalError) -> Failed:
