@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
@@ -43,7 +43,6 @@ from .transport.client import HTTPClient
 from .transport.pool import Priority
 
 if TYPE_CHECKING:
-    import os
     import ssl
     from collections.abc import Callable
     from datetime import tzinfo
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     import httpx
 
     from .clock import Clock
-    from .codes import Region
     from .events import Event
     from .fulfilment.backends import Backend
     from .journal import Journal
@@ -86,53 +84,35 @@ class Options:
     """Whether the backend was given, so that other sessions may have it too."""
 
 
-def checked_options(
-    credentials: Credentials,
-    *,
-    region: Region | str,
-    base_url: str | None,
-    fallback: Region | str | None,
-    language: Language | str | None,
-    notify_url: str | None,
-    timezone: str | tzinfo,
-    timeout: float,
-    max_in_flight: int,
-    retry: RetryPolicy,
-    nonces: NonceProvider | None,
-    clock: Clock | None,
-    backend: Backend | None,
-    journal: Journal | None,
-    on_event: Callable[[Event], None] | None,
-    transport: httpx.AsyncBaseTransport | None,
-    proxy: str | httpx.URL | httpx.Proxy | None,
-    verify: ssl.SSLContext | str | os.PathLike[str] | bool,
-) -> Options:
-    """Check the arguments of a session.
+def checked_options(credentials: Credentials, **given: Unpack[config.SessionArguments]) -> Options:
+    """Check the arguments of a session, all of which must be given.
 
     Raises:
         ConfigurationError: naming the first one that is wrong.
     """
+    clock, nonces, journal, transport = given["clock"], given["nonces"], given["journal"], given["transport"]
+    language, backend = given["language"], given["backend"]
     clock = config.require_methods("clock", SystemClock() if clock is None else clock, "time_ms", "monotonic", "sleep")
     if journal is not None:
         config.require_methods("journal", journal, "opening", "closing", "confirmed")
-    nodes = config.nodes(region, base_url, fallback, plain_http=transport is not None)
+    nodes = config.nodes(given["region"], given["base_url"], given["fallback"], plain_http=transport is not None)
     used_backend = MemoryBackend(clock=clock) if backend is None else backend
     return Options(
         credentials=credentials,
         clock=clock,
         journal=journal,
         nodes=nodes,
-        verify=config.verification(verify, nodes),
-        timeout=seconds("timeout", timeout, above=True),
-        timezone=config.timezone(timezone),
-        on_event=config.function("on_event", on_event),
-        max_in_flight=config.count("max_in_flight", max_in_flight),
+        verify=config.verification(given["verify"], nodes),
+        timeout=seconds("timeout", given["timeout"], above=True),
+        timezone=config.timezone(given["timezone"]),
+        on_event=config.function("on_event", given["on_event"]),
+        max_in_flight=config.count("max_in_flight", given["max_in_flight"]),
         transport=transport,
-        proxies=config.proxies(proxy, nodes, from_environment=transport is None),
+        proxies=config.proxies(given["proxy"], nodes, from_environment=transport is None),
         nonces=TaggedNonces(credentials.keys) if nonces is None else config.nonce_provider(nonces),
-        retry=config.instance("retry", retry, RetryPolicy),
+        retry=config.instance("retry", given["retry"], RetryPolicy),
         language=None if language is None else config.member("language", language, Language),
-        notify_url=config.url("notify_url", notify_url),
+        notify_url=config.url("notify_url", given["notify_url"]),
         backend=config.require_lease(
             config.require_methods("backend", used_backend, "claim", "renew", "finish", "release", "wake")
         ),
