@@ -35,7 +35,7 @@ from omipay_async.text import bare
 from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER, REFUND
 from .fields import is_absent, issued_number, word_of
-from .jsontext import JSONObject
+from .jsontext import conflicting_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ _UNREFUSED_WORDS: Final = _PAYING_WORDS | {"SUCCESS"}
 
 def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     """Why the reply is not believed, as text for a message; None if it is believed."""
-    if isinstance(raw, JSONObject) and raw.conflicts:
+    if conflicting_keys(raw):
         return "it contains a key twice with two values"
     for name in context.endpoint.echoes:
         if _names_another(context, raw, name):
@@ -71,7 +71,7 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     if context.endpoint.safety is Safety.READ:
         return None
     names = (*context.endpoint.echoes, "order_no")
-    if isinstance(raw, JSONObject) and not set(names).isdisjoint(raw.conflicts):
+    if not set(names).isdisjoint(conflicting_keys(raw)):
         return None
     if any(_names_another(context, raw, name) for name in context.endpoint.echoes):
         return None

@@ -19,8 +19,9 @@ from omipay_async.codes import Currency, OrderStatus, Platform, RefundStatus, or
 from omipay_async.text import plain_text
 
 from .context import NUMBERS
+from .endpoints import ENDPOINTS
 from .fields import DamagedText, is_absent, issued_number, own_number
-from .jsontext import JSONObject, fields_of, json_text
+from .jsontext import JSONObject, conflicting_keys, fields_of, json_text, repeated_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -212,40 +213,6 @@ _MAY_BE_MISSING: Final[dict[type[Any], tuple[str, ...]]] = {
 # What says how a call ended, whatever its reply is converted to.
 _VERDICTS: Final = ("return_code", "result_code", "error_code", "error_msg", "success")
 _SIGNATURE: Final[dict[type[Any], tuple[str, ...]]] = {models.Notification: ("nonce_str", "sign")}
-_DOCUMENTED_KEYS: Final[dict[type[Any], tuple[frozenset[str], Mapping[str, str]]]] = {}
-"""What ``_documented_keys`` returns for each model, once it was needed."""
-
-
-def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, Any]:
-    """``fields``, in which each key that the documents write in another case is written as there.
-
-    A key is renamed only if ``fields`` has neither the documented key nor the field's second name: beside one of these
-    it may mean something else. A ``return_code`` is always renamed, since a second one is a second verdict.
-    """
-    if model not in _DOCUMENTED_KEYS:
-        _DOCUMENTED_KEYS[model] = _documented_keys(model)
-    exact, by_lower_case = _DOCUMENTED_KEYS[model]
-    if exact.issuperset(fields):
-        return fields
-    other = _OTHER_NAMES.get(model, {})
-    names = {
-        key: name
-        for key in fields
-        if key not in exact and (name := by_lower_case.get(key.casefold())) is not None
-        if name == "return_code" or not (name in fields or other.get(name) in fields)
-    }
-    if not names:
-        return fields
-    renamed = fields_of([(names.get(key, key), value) for key, value in fields.items()])
-    repeated, conflicts = (
-        (*(names.get(key, key) for key in before), *after)
-        for before, after in zip(_repetitions(fields), _repetitions(renamed), strict=True)
-    )
-    return JSONObject(renamed, repeated, conflicts)
-
-
-def _repetitions(fields: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return (fields.repeated, fields.conflicts) if isinstance(fields, JSONObject) else ((), ())
 
 
 def _documented_keys(model: type[Any]) -> tuple[frozenset[str], Mapping[str, str]]:
@@ -254,6 +221,37 @@ def _documented_keys(model: type[Any]) -> tuple[frozenset[str], Mapping[str, str
     own = [_OVERRIDES.get(model, {}).get(name, {}).get("rename", name) for name in fields]
     keys = (*_SECOND_NAMES.get(model, {}).values(), *_SIGNATURE.get(model, ()), *NUMBERS, *_VERDICTS, *own)
     return frozenset(keys), {key.casefold(): key for key in keys}
+
+
+_MODELS: Final[tuple[type[Any], ...]] = (dict, models.Notification, *(each.reply for each in ENDPOINTS.values()))
+_DOCUMENTED_KEYS: Final = {model: _documented_keys(model) for model in _MODELS}
+
+
+def in_documented_case(fields: dict[str, Any], model: type[Any]) -> dict[str, Any]:
+    """``fields``, in which each key that the documents write in another case is written as there.
+
+    A key is renamed only if ``fields`` has neither the documented key nor the field's second name: beside one of these
+    it may mean something else. A ``return_code`` is always renamed, since a second one is a second verdict.
+    """
+    exact, by_lower_case = _DOCUMENTED_KEYS[model]
+    if exact.issuperset(fields):
+        return fields
+    other = _OTHER_NAMES.get(model, {})
+    names: dict[str, str] = {}
+    for key in fields:
+        name = by_lower_case.get(key.casefold())
+        if name is None or key in exact:
+            continue
+        if name == "return_code" or not (name in fields or other.get(name) in fields):
+            names[key] = name
+    if not names:
+        return fields
+    renamed = fields_of([(names.get(key, key), value) for key, value in fields.items()])
+    return JSONObject(  # two keys may have become one, besides those that were repeated before
+        renamed,
+        repeated=(*(names.get(key, key) for key in repeated_keys(fields)), *repeated_keys(renamed)),
+        conflicts=(*(names.get(key, key) for key in conflicting_keys(fields)), *conflicting_keys(renamed)),
+    )
 
 
 class ModelConverter:

@@ -41,6 +41,16 @@ class JSONObject(dict[str, Any]):
         self.conflicts = conflicts
 
 
+def repeated_keys(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that an object had more than once."""
+    return fields.repeated if isinstance(fields, JSONObject) else ()
+
+
+def conflicting_keys(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that an object had more than once, with different values."""
+    return fields.conflicts if isinstance(fields, JSONObject) else ()
+
+
 def _integer(text: str) -> int | Decimal:
     try:
         return int(text)

@@ -28,7 +28,7 @@ from omipay_async.text import Secret, plain_text, portable, printable
 
 from .conversion import in_documented_case
 from .expectation import disagrees
-from .jsontext import JSONObject, json_object, with_bare_keys
+from .jsontext import json_object, repeated_keys, with_bare_keys
 from .signing import was_issued
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _json_fields(body: bytes) -> dict[str, Any]:
 def _without_repetition(fields: dict[str, Any]) -> dict[str, Any]:
     # Stricter than with replies: a sender may repeat a key so that two programs read different values.
     fields = in_documented_case(fields, Notification)
-    if isinstance(fields, JSONObject) and fields.repeated:
+    if repeated_keys(fields):
         raise ValueError("the body is not a notification: it contains a key twice")
     return dict(fields)
 
