@@ -157,7 +157,7 @@ def test_every_cache_has_a_bound() -> None:
             found = re.fullmatch(r"functools\.lru_cache\(maxsize=(\d+)\)", words)
             assert found, f"{file}: {function.name}"
             sizes[function.name] = int(found[1])
-    assert sizes == {"_shared": 8, "to_url": 64, "request_head": 64, "_headers": 64}
+    assert sizes == {"_shared": 8, "to_url": 64, "after_target": 64, "_headers": 64}
 
 
 def test_no_pattern_is_made_of_what_somebody_sends() -> None:

@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Final, cast
 import h11
 import httpx
 
-from .exchange import Exchange, request_head
+from .exchange import Exchange, after_target
 from .tls_records import LONGEST_RECORD, TLSRecords
 
 if TYPE_CHECKING:
@@ -181,11 +181,11 @@ class Connection(asyncio.BufferedProtocol):
             raise httpx.RemoteProtocolError("the server closed the connection at once")
         if _TARGET.fullmatch(target) is None:
             raise httpx.LocalProtocolError("the target of a request must be visible ASCII characters")
-        request, head = request_head(method, headers)
+        rest = after_target(method, headers)
         reply: asyncio.Future[Reply] = self.loop.create_future()
-        self._exchange = exchange = Exchange(request, reply)
+        self._exchange = exchange = Exchange(reply)
         self.state = ConnectionState.BUSY
-        self._transport.write(b"".join((method, b" ", target, head)))
+        self._transport.write(b"".join((method, b" ", target, rest)))
         exchange.begin()  # after the write, which must not be late: nothing of the reply is delivered before an await
         if self._server_finished:
             self.eof_received()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LONGEST_HEAD: Final = 100 * 1024
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r\n]*)")
+_ANY_REQUEST: Final = h11.Request(method=b"GET", target=b"/", headers=[(b"Host", b"gateway")])
+"""Where a reply ends does not depend on the request, except for methods that no endpoint has (HEAD, CONNECT)."""
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 
 
@@ -38,17 +40,16 @@ class Reply:
 
 
 @functools.lru_cache(maxsize=64)
-def request_head(method: bytes, headers: RawHeaders) -> tuple[h11.Request, bytes]:
-    """A request whose target is a placeholder, and what is written after its target: they serve for every target."""
+def after_target(method: bytes, headers: RawHeaders) -> bytes:
+    """What is written of a request after its target."""
     request = h11.Request(method=method, target=b"/", headers=list(headers))
-    return request, h11.Connection(h11.CLIENT).send(request)[len(method) + len(b" /") :]
+    return h11.Connection(h11.CLIENT).send(request)[len(method) + len(b" /") :]
 
 
 @attrs.define(eq=False, repr=False)
 class Exchange:
     """The request that is under way, and what has arrived of its reply."""
 
-    request: h11.Request
     reply: asyncio.Future[Reply]
     _reader: h11.Connection = attrs.field(init=False)
     _head: bytearray | None = attrs.field(factory=bytearray, init=False)
@@ -62,14 +63,17 @@ class Exchange:
     _size: int = attrs.field(default=0, init=False)
 
     def begin(self) -> None:
-        """Begin to read the reply to the request, which has been written already."""
+        """Begin to read the reply to the request, which has been written already.
+
+        To h11, which is not told of the request, the server replies before it was asked. That is allowed, and saves
+        time at each call. Only a head that h11 rejects, as it does any interim reply then, is read with a request.
+        """
         self._reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
-        self._reader.send(self.request)
 
     @property
     def has_reply(self) -> bool:
         """Whether the head of the reply has been read."""
-        return self._reader.their_state is not h11.SEND_RESPONSE
+        return self._head is None
 
     @property
     def another_may_follow(self) -> bool:
@@ -90,12 +94,12 @@ class Exchange:
                     return False
             self._head += arrived
         self._reader.receive_data(arrived)
-        try:
-            return self._read()
-        except h11.RemoteProtocolError:
-            if not self._repair():
-                raise
-            return self._read()
+        while True:
+            try:
+                return self._read()
+            except h11.RemoteProtocolError:
+                if not self._begin_again():
+                    raise
 
     def _without_blank_lines(self, arrived: bytes) -> bytes:
         """What stands after the blank lines before a head, where HTTP has none."""
@@ -128,15 +132,24 @@ class Exchange:
             if head:  # nothing would mean the end of the stream
                 self._reader.receive_data(head)
 
-    def _repair(self) -> bool:
-        """Begin again, once, with a head that can be read. Returns whether there is one."""
-        plain = None if self._head is None or self._is_repaired else plain_head(bytes(self._head))
+    def _begin_again(self) -> bool:
+        """Begin again with a head that h11 has rejected, in another way. Returns whether there is one."""
+        if self._head is None:
+            return False
+        if self._reader.our_state is h11.IDLE:  # an interim reply needs a request
+            self._begin_with_request(bytes(self._head))
+            return True
+        plain = None if self._is_repaired else plain_head(bytes(self._head))
         if plain is None:
             return False
         self._head, self._is_repaired = None, True
-        self.begin()
-        self._reader.receive_data(plain)
+        self._begin_with_request(plain)
         return True
+
+    def _begin_with_request(self, arrived: bytes) -> None:
+        self.begin()
+        self._reader.send(_ANY_REQUEST)
+        self._reader.receive_data(arrived)
 
     def finish(self) -> None:
         """Hand the reply, which is complete, to whoever waits for it."""
