@@ -15,6 +15,7 @@ a test suite that mocks the gateway would reach the real gateway. So what is sen
 from __future__ import annotations
 
 import functools
+import operator
 import ssl
 import sys
 from types import FunctionType
@@ -37,31 +38,53 @@ _TRANSPORT: Final = httpx.AsyncHTTPTransport
 _LIBRARIES: Final = ("httpx", "httpcore")
 
 
+class WatchedMethods:
+    """Methods of a class of httpx or httpcore that other programs replace, to see or to mock requests.
+
+    A method of its own is a function of the same module of the library as ``__init__``. This holds even if this module
+    is first imported while a mock is active, and where a mock has replaced ``__init__`` too. What was once found to be
+    its own is remembered, since each request asks.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._of = operator.attrgetter("__init__", *names)
+        self._own: tuple[Any, ...] = ()
+
+    def are_replaced(self, kind: Any) -> bool:
+        """Whether another program has replaced one of them, ``__init__``, or ``kind`` itself."""
+        try:
+            found = self._of(kind)
+        except AttributeError:
+            return True
+        if self._own and all(map(operator.is_, found, self._own)):
+            return False
+        own = getattr(found[0], "__globals__", {})
+        if own.get("__name__", "").partition(".")[0] not in _LIBRARIES:
+            return True
+        if any(type(method) is not FunctionType or method.__globals__ is not own for method in found):
+            return True
+        self._own = found
+        return False
+
+
+_TRANSPORT_METHODS: Final = WatchedMethods(TRANSPORT_METHOD)
+_HTTPCORE_METHODS: Final = {
+    name: WatchedMethods(TRANSPORT_METHOD) for name in ("AsyncConnectionPool", "AsyncHTTPConnection")
+}
+
+
 def transport_is_patched() -> bool:
     """Whether another program watches or mocks httpx's transports, as OpenTelemetry and pytest-httpx do."""
-    return is_patched(_TRANSPORT, TRANSPORT_METHOD)
+    return _TRANSPORT_METHODS.are_replaced(_TRANSPORT)
 
 
 def httpcore_is_patched() -> bool:
     """Whether another program has replaced a method of httpcore that sends requests, as respx and Elastic APM do."""
     httpcore = sys.modules.get("httpcore")  # if nobody has imported it, nobody has patched it
-    kinds = [getattr(httpcore, name, None) for name in ("AsyncConnectionPool", "AsyncHTTPConnection")]
-    # Another thread may be importing it at this moment: then it does not have them yet.
-    return any(kind is not None and is_patched(kind, TRANSPORT_METHOD) for kind in kinds)
-
-
-def is_patched(kind: Any, *methods: str) -> bool:
-    """Whether one of the ``methods`` of ``kind``, or its ``__init__``, was replaced by another program.
-
-    A method of its own is a function of the same module of the library as ``__init__``. This holds even if this module
-    is first imported while a mock is active, and where a mock has replaced ``__init__`` too.
-    """
-    own = getattr(kind.__init__, "__globals__", {})  # a class may have been replaced by a function
-    if own.get("__name__", "").partition(".")[0] not in _LIBRARIES:
-        return True
-    for name in ("__init__", *methods):
-        method = getattr(kind, name, None)
-        if type(method) is not FunctionType or method.__globals__ is not own:
+    for name, methods in _HTTPCORE_METHODS.items():
+        # Another thread may be importing it at this moment: then it does not have the class yet.
+        kind = getattr(httpcore, name, None)
+        if kind is not None and methods.are_replaced(kind):
             return True
     return False
 

@@ -21,7 +21,7 @@ import httpx
 
 from .attempt import Progress, SentAlreadyError
 from .evidence import proves_unsent
-from .patches import TRANSPORT_METHOD, is_patched
+from .patches import TRANSPORT_METHOD, WatchedMethods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,8 @@ _STEPS: Final = (
 _ENTRIES: Final = ("get", "post", "request")
 """The methods of a client that programs call, which make a request and send it."""
 _METHODS: Final = (*_STEPS, *_ENTRIES)
+_CLASS_METHODS: Final = WatchedMethods(*_METHODS)
+_CLASS_ENTRIES: Final = WatchedMethods(*_ENTRIES)
 _SIGNED: Final = "omipay_async_signed"
 """The extension of a request of the session's own client: the transport that sends the signed request in its place."""
 
@@ -54,7 +56,7 @@ class SessionClient:
 
     def any_is_patched(self) -> bool:
         """Whether another program watches or mocks this client, or every client."""
-        return self._is_patched() or is_patched(httpx.AsyncClient, *_METHODS)
+        return self._is_patched() or _CLASS_METHODS.are_replaced(httpx.AsyncClient)
 
     def _is_patched(self) -> bool:
         """Whether this client has another method or transport, or (by ``instrument_client``) its transport has."""
@@ -83,7 +85,7 @@ class SessionClient:
         # extensions.
         options: dict[str, Any] = {"extensions": {_SIGNED: signed}} if self._is_patched() else {}
         client = self.http if options else httpx.AsyncClient(transport=signed)
-        if is_patched(httpx.AsyncClient, *_ENTRIES) or not vars(client).keys().isdisjoint(_ENTRIES):
+        if _CLASS_ENTRIES.are_replaced(httpx.AsyncClient) or not vars(client).keys().isdisjoint(_ENTRIES):
             entry = client.get if unsigned.method == "GET" else client.post
             return await entry(unsigned.url, headers=unsigned.headers, **options)
         unsigned.extensions |= options.get("extensions", {})
