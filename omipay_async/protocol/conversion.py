@@ -54,6 +54,8 @@ def _text_to_show(value: Any, _: Any = None) -> str:
 
 
 def _text(value: Any, _: Any = None) -> str:
+    if type(value) is str:  # nearly always
+        return value
     if isinstance(value, DamagedText):
         raise _WrongKindError("is not UTF-8")
     return _text_to_show(value)
@@ -68,6 +70,8 @@ def _is_ordinary(number: Decimal) -> bool:
 
 def _whole(value: Any, _: Any = None) -> int:
     # Integers as strings were seen. A JSON number with a zero fraction (450.0) is an integer too.
+    if type(value) is int and 0 <= value < _LARGEST_WHOLE:  # nearly always
+        return value
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         return int(value)
     if isinstance(value, float):  # in a mapping that another reader of JSON has made
