@@ -242,18 +242,19 @@ class CallExecutor:
     async def _send(self, call: CallState, node: Node, slot: Slot) -> Received | Failed:
         if (reason := self._reason_not_to_send(call)) is not None:
             return reason
-        now = self.clock.monotonic()
+        clock = self.clock
+        now = clock.monotonic()
         until = call.deadline if call.moves_money else min(call.deadline, now + self.policy.try_timeout)
-        call.scope = CancelScope(self.clock, until - now)
+        call.scope = CancelScope(clock, until - now)
         call.attempt = Attempt(
             call.request.endpoint,
             node,
             new_signed_query=lambda: self._signed_query(call),
             secrets=call.request.secrets,
             scope=call.scope,
-            clock=self.clock,
+            clock=clock,
             until=until,
-            connect_s=min(_CONNECT_S, call.timeout / 3, call.time_left(self.clock), until - now),
+            connect_s=min(_CONNECT_S, call.timeout / 3, call.time_left(clock), until - now),
             send_by=call.send_by,
         )
         return await self.client.exchange(slot, call.attempt)

@@ -83,6 +83,8 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     """Which number shows that a reply about a refund was received for an order, or the other way round."""
     endpoint = context.endpoint
+    if endpoint.foreign_numbers.isdisjoint(raw):  # nearly always
+        return None
     named = [name for name in NUMBERS if not is_absent(raw.get(name))]
     foreign = next((name for name in named if name in endpoint.foreign_numbers), None)
     if foreign is None or any(name in endpoint.own_numbers for name in named):
