@@ -26,7 +26,7 @@ from .codes import Language
 from .errors import ConfigurationError
 from .events import Events
 from .fulfilment.announcements import Announcements
-from .fulfilment.backends import MemoryBackend
+from .fulfilment.backends import Listener, MemoryBackend
 from .fulfilment.confirmations import Confirmations
 from .fulfilment.guard import OnceGuard
 from .fulfilment.notes import notes_of
@@ -80,8 +80,8 @@ class Options:
     language: Language | None
     notify_url: str | None
     backend: Backend
-    is_backend_shared: bool
-    """Whether the backend was given, so that other sessions may have it too."""
+    listener: Listener | None
+    """The backend, if it was given, so that other sessions may have it too, and if it can listen to them."""
 
 
 def checked_options(credentials: Credentials, **given: Unpack[config.SessionArguments]) -> Options:
@@ -116,7 +116,7 @@ def checked_options(credentials: Credentials, **given: Unpack[config.SessionArgu
         backend=config.require_lease(
             config.require_methods("backend", used_backend, "claim", "renew", "finish", "release", "wake")
         ),
-        is_backend_shared=backend is not None,
+        listener=backend if backend is not None and isinstance(backend, Listener) else None,
     )
 
 
@@ -152,9 +152,7 @@ def compose(options: Options) -> Components:
     )
     executor = _executor(options, life, client, CallObserver(events, clock))
     gateway = Gateway(executor, language=options.language, notify_url=options.notify_url, timeout=options.timeout)
-    wake_ups = WakeUps(
-        options.backend, m_number=options.credentials.m_number, clock=clock, is_shared=options.is_backend_shared
-    )
+    wake_ups = WakeUps(options.listener, m_number=options.credentials.m_number, clock=clock)
     polling = PollingService(
         gateway=gateway,
         life=life,

@@ -16,14 +16,12 @@ from omipay_async.errors import BackendError
 from omipay_async.log import logger
 from omipay_async.transport.cancellation import caller_was_cancelled
 
-from .backends import Listener
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from omipay_async.clock import Clock
 
-    from .backends import Backend
+    from .backends import Listener
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
@@ -35,12 +33,11 @@ _ENDING_S: Final = 5.0
 class WakeUps:
     """The wake-ups of one merchant, from the first ``listen()`` until ``aclose()``.
 
-    If the backend is not a ``Listener``, or if no other session can have it (``is_shared``), no subscriber is ever
-    called.
+    Without a ``listener`` no subscriber is ever called.
     """
 
-    def __init__(self, backend: Backend, *, m_number: str, clock: Clock, is_shared: bool = True) -> None:
-        self._listener = backend if is_shared and isinstance(backend, Listener) else None
+    def __init__(self, listener: Listener | None, *, m_number: str, clock: Clock) -> None:
+        self._listener = listener
         self._prefix = f"{m_number}:"
         self._clock = clock
         self._subscribers: list[tuple[str, Callable[[str], object]]] = []

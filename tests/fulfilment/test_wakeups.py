@@ -12,6 +12,7 @@ from unittest import mock
 
 import pytest
 
+from omipay_async import AsyncOmipay
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.backends import MemoryBackend
 from omipay_async.fulfilment.wakeups import WakeUps
@@ -134,16 +135,13 @@ class Deaf:
     lease = 30.0
 
 
-@pytest.mark.parametrize(("backend", "is_shared"), [(MemoryBackend(), False), (Deaf(), True)])
-async def test_without_others_or_without_a_listener_there_are_no_wake_ups(
-    clock: ManualClock, backend: Backend, is_shared: bool
-) -> None:
+@pytest.mark.parametrize("backend", [None, Deaf()])
+async def test_without_others_or_without_a_listener_there_are_no_wake_ups(backend: Backend | None) -> None:
     """``listen`` starts nothing."""
     before = asyncio.all_tasks()
-    wake_ups = WakeUps(backend, m_number="000034", clock=clock, is_shared=is_shared)
-    wake_ups.listen()
-    assert asyncio.all_tasks() == before
-    await wake_ups.aclose()
+    async with AsyncOmipay("000034", "key", backend=backend) as omipay:
+        omipay._wake_ups.listen()
+        assert asyncio.all_tasks() == before
 
 
 @pytest.mark.parametrize(
