@@ -54,10 +54,8 @@ class Exchange:
     _reader: h11.Connection = attrs.field(init=False)
     _head: bytearray | None = attrs.field(factory=bytearray, init=False)
     """What has arrived of the reply's head; None once that was read."""
-    _is_repaired: bool = attrs.field(default=False, init=False)
-    """Whether h11 has rejected the head as it came. Then the connection is not used again."""
-    _began_with_blank_lines: bool = attrs.field(default=False, init=False)
-    """Whether blank lines stood before the head. Then the connection is not used again either."""
+    _is_odd: bool = attrs.field(default=False, init=False)
+    """Whether h11 would reject a head as it came. Then the connection is not used again."""
     _response: h11.Response = attrs.field(init=False)
     _body: list[bytes] = attrs.field(factory=list, init=False)
     _size: int = attrs.field(default=0, init=False)
@@ -78,8 +76,8 @@ class Exchange:
     @property
     def another_may_follow(self) -> bool:
         """Whether the reply, which is complete, leaves the connection open for another request."""
-        reader, odd = self._reader, self._is_repaired or self._began_with_blank_lines
-        return reader.their_state is h11.DONE and not reader.trailing_data[0] and not odd
+        reader = self._reader
+        return reader.their_state is h11.DONE and not reader.trailing_data[0] and not self._is_odd
 
     def receive(self, arrived: bytes) -> bool:
         """Take what has arrived of the reply; nothing at the end of the stream. Returns whether the reply is complete.
@@ -104,7 +102,7 @@ class Exchange:
     def _without_blank_lines(self, arrived: bytes) -> bytes:
         """What stands after the blank lines before a head, where HTTP has none."""
         head = arrived.lstrip(b"\r\n")
-        self._began_with_blank_lines = self._began_with_blank_lines or head != arrived
+        self._is_odd = self._is_odd or head != arrived
         return head
 
     def _read(self) -> bool:
@@ -139,10 +137,10 @@ class Exchange:
         if self._reader.our_state is h11.IDLE:  # an interim reply needs a request
             self._begin_with_request(bytes(self._head))
             return True
-        plain = None if self._is_repaired else plain_head(bytes(self._head))
+        plain = plain_head(bytes(self._head))
         if plain is None:
             return False
-        self._head, self._is_repaired = None, True
+        self._head, self._is_odd = None, True
         self._begin_with_request(plain)
         return True
 
