@@ -71,8 +71,7 @@ def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
         raise ConfigurationError(message)
     if verify is not False and environment.key_log and not _is_writable(environment.key_log):
         raise ConfigurationError("SSLKEYLOGFILE: the file cannot be written to")
-    source = "verify" if isinstance(verify, str) else "SSL_CERT_FILE" if environment.file else "the CA certificates"
-    path = verify if isinstance(verify, str) else environment.file if verify is True else ""
+    source, path = _source(verify, environment)
     if path and (why := _why_not_to_read(path)):
         raise ConfigurationError(f"{source}: {why}")
     try:
@@ -80,6 +79,15 @@ def _shared(verify: str | bool, environment: _Environment) -> ssl.SSLContext:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a path with a null character: ValueError
         kind = type(error).__name__
     raise ConfigurationError(f"{source}: no certificates can be read there ({kind})")
+
+
+def _source(verify: str | bool, environment: _Environment) -> tuple[str, str]:
+    """What names the certificates, for a message, and their path; it is empty if neither names one."""
+    if isinstance(verify, str):
+        return "verify", verify
+    if verify and environment.file:
+        return "SSL_CERT_FILE", environment.file
+    return "the CA certificates", ""
 
 
 def _why_not_to_read(path: str) -> str | None:
