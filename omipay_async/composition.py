@@ -148,7 +148,6 @@ def compose(options: Options) -> Components:
         transport=options.transport,
         proxies=options.proxies,
         verify=options.verify,
-        is_closed=lambda: life.closed,
     )
     executor = _executor(options, life, client, CallObserver(events, clock))
     gateway = Gateway(executor, language=options.language, notify_url=options.notify_url, timeout=options.timeout)

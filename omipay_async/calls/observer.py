@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from omipay_async.codes import ErrorCode, OrderStatus
 from omipay_async.errors import Outcome, OutcomeUnknown
 from omipay_async.events import Event
@@ -77,15 +75,20 @@ class CallObserver:
             log_call(logging.ERROR, call.request, text, outcome=outcome)
         if not self._events.enabled:
             return
-        event = self._event(call, "call", call.started, error, outcome)
-        if call.moves_money and getattr(result, "status", None) is OrderStatus.PAYING:
-            event = attrs.evolve(event, error_code=ErrorCode.USERPAYING)
-        self._events.emit(attrs.evolve(event, order_no=field_of(result, "order_no") or event.order_no))
+        self._events.emit(self._event(call, "call", call.started, error, outcome, result=result))
 
     def _event(
-        self, call: CallState, name: str, began: float, error: BaseException | None, outcome: Outcome | None
+        self,
+        call: CallState,
+        name: str,
+        began: float,
+        error: BaseException | None,
+        outcome: Outcome | None,
+        *,
+        result: Any = None,
     ) -> Event:
         numbers = call.request.numbers
+        is_paying = call.moves_money and getattr(result, "status", None) is OrderStatus.PAYING
         return Event(
             name,
             endpoint=call.request.endpoint.name,
@@ -96,8 +99,8 @@ class CallObserver:
             node=call.node.name if call.node is not None else None,
             error=None if error is None else type(error).__name__,
             outcome=outcome,
-            error_code=getattr(error, "error_code", None),
-            order_no=getattr(error, "order_no", None) or numbers.get("order_no"),
+            error_code=ErrorCode.USERPAYING if is_paying else getattr(error, "error_code", None),
+            order_no=field_of(result, "order_no") or getattr(error, "order_no", None) or numbers.get("order_no"),
             out_order_no=numbers.get("out_order_no"),
             out_refund_no=numbers.get("out_refund_no"),
         )

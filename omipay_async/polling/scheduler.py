@@ -150,9 +150,10 @@ class Scheduler(Generic[T]):
         return self._repeats.first(now - self._lag + _CATCH_UP_S + _TOLERANCE_S)
 
     def _first_question(self) -> T:
-        many = len(self._first) > _ROUNDS * self._at_once
-        newest, self._newest_next = self._newest_next and many, not self._newest_next and many
-        return next(reversed(self._first)) if newest else next(iter(self._first))
+        are_many = len(self._first) > _ROUNDS * self._at_once
+        take_newest = are_many and self._newest_next
+        self._newest_next = are_many and not take_newest
+        return next(reversed(self._first)) if take_newest else next(iter(self._first))
 
     def _last_question_or_repeat(self, now: float) -> T | None:
         following = self._next_repeat(now)

@@ -70,11 +70,7 @@ if TYPE_CHECKING:
 
 
 class HTTPClient:
-    """The slots with their connections, and the ``httpx.AsyncClient`` of the session.
-
-    Args:
-        is_closed: Returns whether the session was closed: then no connection is kept.
-    """
+    """The slots with their connections, and the ``httpx.AsyncClient`` of the session."""
 
     def __init__(
         self,
@@ -83,7 +79,6 @@ class HTTPClient:
         transport: httpx.AsyncBaseTransport | None,
         proxies: Proxies,
         verify: ssl.SSLContext | str | bool,
-        is_closed: Callable[[], bool],
     ) -> None:
         if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
             raise ConfigurationError("transport must be an httpx.AsyncBaseTransport")
@@ -93,11 +88,11 @@ class HTTPClient:
         self._over_given: set[Attempt] = set()
         """What is under way over the transport that the user gave. It is closed after the last of them, not before."""
         self._is_ending = False
+        """Whether ``aclose`` has begun: then no connection is kept."""
         self._verify = verify
         self._proxies = proxies
         self._network: Network | None = None
         self._closing = Closing()
-        self._is_closed = is_closed
         self.pool = ConnectionPool(size)
         self._unsigned = UnsignedTransport(transport, self._proxies.of, self._httpx_transport)
         self.http = httpx.AsyncClient(transport=self._unsigned, headers=HEADERS)
@@ -187,7 +182,7 @@ class HTTPClient:
     def _keep(self, slot: Slot, attempt: Attempt) -> None:
         """Keep the connection over which a whole reply came, if another request may go over it."""
         connection = attempt.connection
-        if connection is not None and connection.is_idle and not attempt.moves_money and not self._is_closed():
+        if connection is not None and connection.is_idle and not attempt.moves_money and not self._is_ending:
             slot.keep_connection(connection, attempt.node.base_url, attempt.clock)
 
     async def _try(self, attempt: Attempt, send: Send) -> Received | Failed:

@@ -189,12 +189,11 @@ async def _race(addresses: list[Address]) -> socket.socket:
                 tries.add(asyncio.create_task(_connected(waiting.pop())))
             delay = _NEXT_ADDRESS_S if waiting else None
             done, tries = await asyncio.wait(tries, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                if (failure := ended.exception()) is None:
-                    done.discard(ended)
-                    tries |= done
-                    return ended.result()
-                failures.append(failure)
+            connected = [ended for ended in done if ended.exception() is None]
+            if connected:
+                tries.update(connected[1:])  # those that have connected at the same moment are not used
+                return connected[0].result()
+            failures += filter(None, (ended.exception() for ended in done))
     finally:
         for unused in tries:
             unused.add_done_callback(_close_late)
