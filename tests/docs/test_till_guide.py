@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,6 +98,28 @@ async def test_a_sale_is_not_forgotten_if_the_till_is_killed_while_the_customer_
         await getattr(sandbox.customer, end)(order.order_no)
         await restarted.until(f"{order.out_order_no}: it {shown}")
         assert len([line for line in restarted.lines if "Look into" in line]) == 1
+
+
+@pytest.mark.parametrize(("end", "shown"), [("pays", "was PAID in the end"), ("declines", "was NOT PAID in the end")])
+async def test_the_cashier_gives_up_a_customer_who_types_a_password(
+    till: tuple[Program, Sandbox], end: str, shown: str
+) -> None:
+    """Ctrl-C ends the wait, and neither the till nor the order: what became of it is shown later."""
+    program, sandbox = till
+    await program.type(PaymentCode.NEVER_PAYS)
+    await program.until("Ctrl-C gives up waiting")
+    program.process.send_signal(signal.SIGINT)
+    await program.until(": NOBODY KNOWS YET. Do not scan again")
+    program.process.send_signal(signal.SIGINT)
+    await program.until("An empty line does.")
+    await program.type(PaymentCode.PAID)
+    await program.until("PAID. Give the goods")
+    (order,) = [order for order in sandbox.ledger.orders.values() if order.status == "PAYING"]
+    await getattr(sandbox.customer, end)(order.order_no)
+    await program.until(f"{order.out_order_no}: it {shown}")
+    program.close_input()
+    await program.end()
+    assert program.process.returncode == 0
 
 
 async def test_a_sale_whose_call_and_order_are_both_open_is_named_once(
