@@ -127,7 +127,8 @@ def as_lines(document: Mapping[str, Any]) -> list[str]:
 
 def _for_people(name: str, value: object, document: Mapping[str, Any]) -> str:
     if isinstance(value, int) and name.endswith("amount"):
-        return f"{value} ({localized(money(value, document.get(name.replace('amount', 'currency'))))})"
+        amount = plain(localized(money(value, document.get(name.replace("amount", "currency")))))
+        return f"{value} ({amount})"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return plain(format(value, "f") if isinstance(value, Decimal) else value)

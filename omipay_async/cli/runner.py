@@ -118,7 +118,7 @@ class Run:
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        console = Console()
+        console, waits_for = Console(), plain(waits_for)
         if self.json or not console.is_terminal:
             yield lambda status: self.say(f"{waits_for}: {plain(status)}")
             return

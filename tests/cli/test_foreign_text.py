@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .conftest import Cli
 
-HOSTILE = "\x07\x1b]0;title\x07\r\n\x85\xad\u180e\u200b\u202e\u2028\u2066\ufeff\U000e0041"
+HOSTILE = "\x07\x1b]0;title\x07\r\n\x85\xad\u180e\u200b\u202e\u2028\u2066\ufeff\U000e0041\nforged"
 COMMANDS = {
     "rate": ("rate", "AUD", "CNY"),
     "qr": (*QR, "--timeout", "6"),
@@ -29,6 +29,7 @@ REPLIES: dict[str, dict[str, object]] = {
     "statuses": {"order_no": "TR1", "refund_no": "RF1", "result_code": HOSTILE, "currency": HOSTILE, "amount": 1},
     "failure": {"return_code": "FAIL", "error_code": f"X{HOSTILE}", "error_msg": HOSTILE, "order_no": HOSTILE},
     "paying": {"return_code": "FAIL", "error_code": "USERPAYING", "error_msg": HOSTILE, "order_no": f"TR{HOSTILE}"},
+    "waiting": {"order_no": f"TR{HOSTILE}", "result_code": "READY", "currency": "AUD", "amount": 450},
 }
 
 
@@ -55,5 +56,16 @@ def test_nothing_that_the_gateway_says_reaches_the_terminal_as_it_is(
     for options in ((), ("--json",)):
         ended = cli(*COMMANDS[command], *options)
         shown = (ended.out + ended.err).replace("\x1b[38;5;231;48;5;16m", "").replace("\x1b[0m", "")
-        assert not set(shown) & (set(HOSTILE) - set("\n]0;title")), ascii(shown)
-        assert all(not line.startswith("]0;title") for line in shown.splitlines())
+        assert not set(shown) & (set(HOSTILE) - set("\n]0;titleforged")), ascii(shown)
+        assert all(not line.startswith("forged") for line in shown.splitlines())
+
+
+def test_nor_does_it_reach_the_progress_line_of_a_terminal(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, answer: Callable[..., None]
+) -> None:
+    """That line is redrawn several times, each time with the number of the order."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    answer(REPLIES["waiting"])
+    ended = cli(*COMMANDS["qr"])
+    assert "\x1b[" in ended.out  # it is drawn
+    assert "\x1b]0;title" not in ended.out
