@@ -10,7 +10,7 @@ LONGEST_PAUSE_S: Final = 5.0
 
 
 class Pauses:
-    """The pauses of one listener. ``first`` is true until the first of a row of failures, which alone is logged."""
+    """The pauses of one listener. ``first`` is true before the first one: only the first failure in a row is logged."""
 
     def __init__(self) -> None:
         self.reset()

@@ -66,7 +66,6 @@ if TYPE_CHECKING:
 
     TransactionalHandler = Callable[[Order, AsyncConnection], Awaitable[object]]
 
-_ATTEMPTS: Final = 5
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 _LOCK_S: Final = BUSY_S
@@ -101,7 +100,7 @@ class Effects:
             raise handler_error(message)
         m_number = split_key(key)[0]
         row = m_number, order_key(order.order_no)
-        await repeated(lambda: self._run_locked(row, order, handler), _ATTEMPTS, is_rolled_back)
+        await repeated(lambda: self._run_locked(row, order, handler), is_rolled_back)
 
     async def _run_locked(self, row: tuple[str, str], order: Order, handler: TransactionalHandler) -> None:
         """Run the handler under the order's lock.

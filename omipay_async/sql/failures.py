@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 DatabaseError = type[BackendError] | type[JournalError]
 
-_ATTEMPTS: Final = 4
+_ATTEMPTS: Final = 5
+"""How often a transaction is tried."""
 _LONGEST_REASON: Final = 200
 STATEMENT_ERRORS: Final = (DBAPIError, asyncpg.InternalClientError)
 """What a statement may raise. SQLAlchemy 2.0 does not translate the second one: asyncpg raises it, before it sends
@@ -54,11 +55,10 @@ class NotConnectedError(SQLAlchemyError):
 
 async def repeated(
     work: Callable[[], Awaitable[T]],
-    attempts: int = _ATTEMPTS,
     may_be_repeated: Callable[[Exception], bool] = lambda error: is_rolled_back(error) or is_lost(error),
 ) -> T:
     """Return what ``work`` returns. It is called again after failures that may be repeated."""
-    for attempt in range(1, attempts):
+    for attempt in range(1, _ATTEMPTS):
         try:
             return await work()
         except STATEMENT_ERRORS as error:
