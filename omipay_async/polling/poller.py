@@ -26,7 +26,7 @@ from .subject import End, Instant, S, Subject, Topic, Waiter, is_temporary
 from .timetable import Timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from omipay_async.calls.lifecycle import Lifecycle
     from omipay_async.clock import Clock, Timer
@@ -41,7 +41,6 @@ class Poller:
 
     def __init__(
         self,
-        topics: Sequence[Topic[Any]],
         *,
         life: Lifecycle,
         clock: Clock,
@@ -49,7 +48,6 @@ class Poller:
         timeout: float,
         primary_node: str,
     ) -> None:
-        self._topics = topics
         self._life = life
         self._clock = clock
         self._at_once = at_once
@@ -61,11 +59,10 @@ class Poller:
 
     def leave_loop(self) -> None:
         """Forget every poll: the event loop in which they waited has ended."""
-        for topic in self._topics:
-            topic.subjects.clear()
+        self._subjects: dict[tuple[str, str], Subject[Any]] = {}
+        """By kind and number."""
         self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._at_once)
         self._instants: Timetable[Waiter[Any]] = Timetable()
-        self._waiting = 0
         self._timer: Timer | None = None  # one that was set ended with its event loop
         self._timer_due = math.inf
 
@@ -112,35 +109,34 @@ class Poller:
     # -- who waits ----------------------------------------------------------------------------------------------------
 
     def _join(self, topic: Topic[S], number: str, schedule: Schedule, expected: Mapping[str, object]) -> Waiter[S]:
-        subject = topic.subjects.get(number)
+        subject = self._subjects.get((topic.kind, number))
         if subject is None:
-            subject = topic.subjects[number] = Subject(topic, number)
+            subject = self._subjects[topic.kind, number] = Subject(topic, number)
         waiter = Waiter(subject, schedule, expected)
-        subject.join(waiter)
-        self._waiting += 1
+        subject.waiters[waiter] = None
         self._instants.put(waiter, waiter.next_time)
         self._set_timer()
         return waiter
 
     def _leave(self, waiter: Waiter[Any]) -> None:
         subject = waiter.subject
-        subjects = subject.topic.subjects
-        if subjects.get(subject.number) is not subject:
+        key = (subject.topic.kind, subject.number)
+        if self._subjects.get(key) is not subject:
             return  # it belongs to an event loop that has ended
-        subject.leave(waiter)
-        self._waiting -= 1
+        del subject.waiters[waiter]
         self._instants.remove(waiter)
-        if not subject.waiters:
-            self._scheduler.discard(subject)
-            del subjects[subject.number]
-            if subject.question is not None:
-                subject.question.cancel()
-        if not self._waiting:
+        if subject.waiters:
+            return
+        del self._subjects[key]
+        self._scheduler.discard(subject)
+        if subject.question is not None:
+            subject.question.cancel()
+        if not self._subjects:
             self._drop_timer()  # a timer must not outlive its event loop
 
     def wake(self, topic: Topic[S], number: str, state: S | None = None) -> None:
         """``number`` was reported as paid: deliver ``state`` if the gateway has confirmed it, else ask at once."""
-        subject = topic.subjects.get(number)
+        subject = self._subjects.get((topic.kind, number))
         if subject is None:
             return
         if state is not None:
@@ -268,9 +264,8 @@ class Poller:
         in_turns(self._all_waiters(), lambda waiter: waiter.end_with(End.CLOSED), self._all_ended.set)
 
     def _all_waiters(self) -> Iterator[Waiter[Any]]:
-        for topic in self._topics:
-            for subject in list(topic.subjects.values()):
-                yield from list(subject.waiters)
+        for subject in list(self._subjects.values()):
+            yield from list(subject.waiters)
 
     async def wait_closed(self) -> None:
         """Return once every poll was ended, after ``close()``."""

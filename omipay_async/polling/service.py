@@ -57,7 +57,6 @@ class PollingService:
         self.orders: Topic[Order] = Topic("order", QUERY_ORDER, ORDER_FIELDS, ask_order, _payment_failed)
         self.refunds: Topic[Refund] = Topic("refund", QUERY_REFUND, REFUND_FIELDS, ask_refund, _refund_failed)
         self._poller = Poller(
-            (self.orders, self.refunds),
             life=life,
             clock=clock,
             at_once=at_once,
