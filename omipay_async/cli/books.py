@@ -141,27 +141,45 @@ def _ask(db: str | None, work: Callable[[Books], Awaitable[T]]) -> T:
 
 
 def _list(run: Run, db: str | None) -> None:
-    async def ask(books: Books) -> tuple[list[JournalEntry], list[WaitingOrder]]:
+    async def ask(books: Books) -> tuple[list[JournalEntry], list[JournalEntry], list[WaitingOrder]]:
         from omipay_async.sql.books import LARGEST_LIMIT
 
+        open_calls = await books.unresolved(in_flight=True)
         unresolved = await books.unresolved()
-        return unresolved, await books.waiting(limit=LARGEST_LIMIT)  # the number that is shown must be true
+        known = {(entry.m_number, entry.id) for entry in unresolved}
+        under_way = [entry for entry in open_calls if (entry.m_number, entry.id) not in known]
+        return unresolved, under_way, await books.waiting(limit=LARGEST_LIMIT)  # the number that is shown must be true
 
-    unresolved, waiting = _ask(db, ask)
-    document = {"unresolved": list(map(attrs.asdict, unresolved)), "waiting": list(map(attrs.asdict, waiting))}
-    lines: list[str] = [sentence("Calls whose result nobody knows: {}", len(unresolved))]
-    lines += [
-        *map(_line_of_call, unresolved),
-        sentence("Orders that are not paid or not fulfilled yet: {}", len(waiting)),
-    ]
+    unresolved, under_way, waiting = _ask(db, ask)
+    document = {
+        "unresolved": list(map(attrs.asdict, unresolved)),
+        "in_flight": list(map(attrs.asdict, under_way)),
+        "waiting": list(map(attrs.asdict, waiting)),
+    }
+    lines = [sentence("Calls whose result nobody knows: {}", len(unresolved)), *map(_line_of_call, unresolved)]
+    if under_way:  # whoever looks just after a crash must not believe that nothing is open
+        heading = sentence("Calls that are still under way, or that a crash has just cut off: {}", len(under_way))
+        lines += [heading, *map(_line_of_call_under_way, under_way)]
+    lines.append(sentence("Orders that are not paid or not fulfilled yet: {}", len(waiting)))
     lines += map(_line_of_order, waiting)
     run.show(document, *lines)
 
 
 def _line_of_call(entry: JournalEntry) -> str:
-    number = entry.out_refund_no or entry.out_order_no
+    return _columns(*_of_call(entry), entry.error)
+
+
+def _line_of_call_under_way(entry: JournalEntry) -> str:
+    until = entry.until.isoformat(sep=" ", timespec="seconds")
+    return _columns(*_of_call(entry), localized(sentence("look again after {}", until)))
+
+
+def _of_call(entry: JournalEntry) -> tuple[str | None, ...]:
+    number = entry.out_order_no
+    if entry.out_refund_no is not None:  # the back office finds a refund by its order
+        number = f"{entry.out_refund_no} ({entry.order_no})"
     started = entry.started_at.isoformat(sep=" ", timespec="seconds")
-    return _columns(entry.id, started, entry.m_number, entry.endpoint, number, _amount(entry), entry.error)
+    return entry.id, started, entry.m_number, entry.endpoint, number, _amount(entry)
 
 
 def _line_of_order(order: WaitingOrder) -> str:

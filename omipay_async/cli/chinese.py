@@ -75,6 +75,10 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         ),
         # Books
         "Calls whose result nobody knows: {}": "结果未知的调用：{} 笔",
+        "Calls that are still under way, or that a crash has just cut off: {}": (
+            "仍在进行、或刚因崩溃而中断的调用：{} 笔"
+        ),
+        "look again after {}": "请在 {} 之后再查看",
         "Orders that are not paid or not fulfilled yet: {}": "尚未支付或尚未处理的订单：{} 笔",
         "next query at {}": "下次查询 {}",
         "orders that could not be asked about: {}; the last one: {}": "未能查询的订单：{} 笔；最后一笔：{}",

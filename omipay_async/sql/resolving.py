@@ -114,7 +114,7 @@ def _checked_id(entry_or_id: object) -> tuple[str, str | None]:
 def _checked_row(rows: Sequence[Any]) -> Any:
     """The one row that was found. Raises ``InvalidRequest`` if a person may not resolve it."""
     if not rows:
-        raise _refused("entry_or_id", "no such entry in these books")
+        raise _refused("entry_or_id", "no such entry in these books: an id must be whole")
     if len(rows) > 1:
         raise _refused("entry_or_id", "two merchants have an entry of this id: give the entry itself")
     if rows[0].closed_at is not None and rows[0].resolved_at is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,25 @@ def test_it_lists_what_is_unresolved_and_what_is_waited_for(cli: Cli, db: str) -
     assert r"T\x1b[31m1" in call
     assert second.endswith("not paid or not fulfilled yet: 1")
     assert "TR2" in order
+
+
+def test_what_a_crash_has_just_cut_off_is_listed(cli: Cli, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the time of a call is over it may be under way: it is not unresolved yet, but not forgotten either."""
+
+    async def two_calls(books: Books) -> None:
+        await books.opening(entry("T1", id="late", age=60))
+        await books.opening(entry(None, id="now", endpoint="Refund", out_refund_no="R1", order_no="TR1"))
+
+    with_books(db, two_calls)
+    head, late, second, now, _ = cli("books", "--db", db).out.splitlines()
+    assert head.endswith("nobody knows: 1")
+    assert "late" in late
+    assert second.endswith("has just cut off: 1")
+    assert re.search(r"now .* Refund R1 \(TR1\) AUD 4.50 look again after 20\S+ \S+\+00:00$", now)
+    document = cli("books", "--db", db, "--json").document
+    assert [[call["id"] for call in document[name]] for name in ("unresolved", "in_flight")] == [["late"], ["now"]]
+    monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
+    assert "仍在进行、或刚因崩溃而中断的调用：1 笔" in cli("books", "--db", db).out
 
 
 def test_it_lists_every_order_that_is_waited_for(cli: Cli, db: str) -> None:
@@ -124,7 +144,7 @@ def test_a_person_resolves_a_call(cli: Cli, db: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("resolve", "nobody", "DONE"), "ID: no such entry in these books"),
+        (("resolve", "nobody", "DONE"), "ID: no such entry in these books: an id must be whole"),
         (("resolve", "lost", "PERHAPS"), "OUTCOME must be one of"),
         (("resolve", "lost", "DONE", "--order-no", ""), "--order-no must be"),
         (("resolve", "lost", "NOT_DONE", "--order-no", "TR1"), "--order-no: an order that has a number was made"),
