@@ -88,9 +88,7 @@ class OnceGuard:
         if self._closed:
             raise closed_before_running(order.order_no)
         lease = Lease(self._backend, self._clock, key, order.order_no, self._unsettled)
-        run = Run(lease, self._clock, order.order_no)
-        run.start(functools.partial(handler, order), deadline)
-        self._runs[key] = run
+        run = self._runs[key] = Run(lease, self._clock, functools.partial(handler, order), deadline)
         run.task.add_done_callback(lambda _: self._ended(key, run))
         return await run.result()
 

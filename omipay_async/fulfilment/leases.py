@@ -101,7 +101,7 @@ class Lease:
 
     def __init__(self, backend: Backend, clock: Clock, key: str, order_no: str, unsettled: Unsettled) -> None:
         self.key = key
-        self._order_no = order_no
+        self.order_no = order_no
         self.owner = secrets.token_hex(16)
         self.lost = False
         """Whether the lease may have ended while the handler ran."""
@@ -177,7 +177,7 @@ class Lease:
             "order %s: the event loop or the machine stood still, so that this order's claim was not renewed for "
             "%.1f s and may have ended (it holds for %g s); another process may run the handler too. "
             "Run blocking code in asyncio.to_thread",
-            printable(self._order_no),
+            printable(self.order_no),
             seconds,
             self._seconds,
             extra=self._log_fields(),
@@ -215,7 +215,7 @@ class Lease:
             logger.warning(text, error, extra=self._log_fields())
 
     def _log_fields(self) -> dict[str, str | None]:
-        return log_fields(order_no=self._order_no)
+        return log_fields(order_no=self.order_no)
 
     async def _ask(
         self,
@@ -230,7 +230,7 @@ class Lease:
         try:
             answer = meaning(await ask(self._clock, lambda: request(self.key, owner), limit))
         except BackendError as error:
-            message = f"order {printable(self._order_no)}: {error}"
+            message = f"order {printable(self.order_no)}: {error}"
             raise BackendError(message) from error.__cause__
         if is_new:
             self._unsettled.remove_owner(self.key, owner)

@@ -64,22 +64,31 @@ class StillRunning(Exception):
 
 
 class Run:
-    """One attempt to bring an order's handler to success. The docstring of this module describes its states."""
+    """One attempt to bring an order's handler to success, under way. The docstring of this module describes its states.
 
-    task: asyncio.Task[bool]
+    Args:
+        handler: Already has the order, and takes no argument.
+        deadline: Until when another process's claim is waited for; None: for ever.
+    """
 
-    def __init__(self, lease: Lease, clock: Clock, order_no: str) -> None:
+    def __init__(
+        self, lease: Lease, clock: Clock, handler: Callable[[], Awaitable[object]], deadline: float | None
+    ) -> None:
         self.succeeded = False
         self.waiting = 0
         """How many other callers wait until it ends."""
         self._lease = lease
         self._clock = clock
-        self._order_no = order_no
+        self._handler = handler
+        self._deadline = deadline
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work: asyncio.Task[object] | None = None
         self.awaited_runs: list[Run] = []
         """The other runs that its handler waits for."""
+        # Created directly, because a loop's task factory may run a task before it is known here.
+        self.task = asyncio.Task(self._execute())
+        self.task.add_done_callback(retrieve_exception)  # its caller may be gone by then
 
     @property
     def key(self) -> str:
@@ -94,11 +103,6 @@ class Run:
     def waits_for(self, other: Run) -> bool:
         """Whether this run cannot end before ``other`` does. (No run waits for itself, so the search ends.)"""
         return self is other or any(run.waits_for(other) for run in self.awaited_runs)
-
-    def start(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> None:
-        """Begin. The task is created directly, because a loop's task factory may run a task before it is known here."""
-        self.task = asyncio.Task(self._execute(handler, deadline))
-        self.task.add_done_callback(retrieve_exception)  # its caller may be gone by then
 
     async def wait_until(self, deadline: float | None) -> None:
         """Wait for the run, as another caller than the one that began it, until ``deadline`` at most."""
@@ -146,12 +150,12 @@ class Run:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait((grace,))
 
-    async def _execute(self, handler: Callable[[], Awaitable[object]], deadline: float | None) -> bool:
-        if await self._claim(deadline) is Claim.DONE:
+    async def _execute(self) -> bool:
+        if await self._claim() is Claim.DONE:
             self.succeeded = True
             return False
         try:
-            await self._run_handler(handler)
+            await self._run_handler()
         except GeneratorExit:  # the event loop has ended: nothing can be awaited any more
             raise
         except BaseException:
@@ -164,28 +168,28 @@ class Run:
         self.succeeded = True
         return True
 
-    async def _claim(self, deadline: float | None) -> Claim:
+    async def _claim(self) -> Claim:
         """Claim until this run has the order, it is done, or the session is closed."""
         pause = _FIRST_PAUSE_S
         while not self._stopped.done():
             claim = await self._lease.claim()
             if claim is not Claim.BUSY:
                 return claim
-            left = pause if deadline is None else deadline - self._clock.monotonic()
+            left = pause if self._deadline is None else self._deadline - self._clock.monotonic()
             if left <= 0:
                 raise StillRunning(_ELSEWHERE)
             await wait(self._clock, (self._stopped, self._closed), min(pause, left))
             if self._closed.done():
-                raise closed_before_running(self._order_no)
+                raise closed_before_running(self._lease.order_no)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         raise asyncio.CancelledError
 
-    async def _run_handler(self, handler: Callable[[], Awaitable[object]]) -> None:
+    async def _run_handler(self) -> None:
         """Run the handler under the lease, and wait until it has ended. Raises the reason if it did not succeed."""
         if self._stopped.done():
             raise asyncio.CancelledError
         enclosing_runs.set((*(own for own in enclosing_runs.get() if not own.task.done()), self))
-        work = self._work = asyncio.create_task(self._call_handler(handler))
+        work = self._work = asyncio.create_task(self._call_handler())
         self._stopped.add_done_callback(lambda _: work.cancel())
         try:
             await self._lease.keep(work)
@@ -197,12 +201,12 @@ class Run:
         await _cancel(work)
         self._raise_failure(work)
 
-    async def _call_handler(self, handler: Callable[[], Awaitable[object]]) -> object:
+    async def _call_handler(self) -> object:
         # The process may have been stopped since its claim was answered, and another one may have fulfilled the order.
         if self._lease.may_have_ended():
-            message = f"order {self._order_no}: its claim ended before the handler could begin"
+            message = f"order {self._lease.order_no}: its claim ended before the handler could begin"
             raise BackendError(message)
-        return await awaited(handler)
+        return await awaited(self._handler)
 
     def _raise_failure(self, work: asyncio.Task[object]) -> None:
         error = None if work.cancelled() else work.exception()
@@ -219,7 +223,7 @@ class Run:
         raise error
 
     def _lease_lost(self) -> BackendError:
-        return BackendError(f"order {self._order_no}: the claim was lost while the handler ran; it may run again")
+        return BackendError(f"order {self._lease.order_no}: the claim was lost while the handler ran; it may run again")
 
 
 enclosing_runs: Final[contextvars.ContextVar[tuple[Run, ...]]] = contextvars.ContextVar("omipay_runs", default=())
