@@ -59,8 +59,8 @@ class Poller:
 
     def leave_loop(self) -> None:
         """Forget every poll: the event loop in which they waited has ended."""
-        self._subjects: dict[tuple[str, str], Subject[Any]] = {}
-        """By kind and number."""
+        self._subjects: dict[str, dict[str, Subject[Any]]] = {"order": {}, "refund": {}}
+        """By their kind, and by their numbers."""
         self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._at_once)
         self._instants: Timetable[Waiter[Any]] = Timetable()
         self._timer: Timer | None = None  # one that was set ended with its event loop
@@ -109,34 +109,35 @@ class Poller:
     # -- who waits ----------------------------------------------------------------------------------------------------
 
     def _join(self, topic: Topic[S], number: str, schedule: Schedule, expected: Mapping[str, object]) -> Waiter[S]:
-        subject = self._subjects.get((topic.kind, number))
+        subjects = self._subjects[topic.kind]
+        subject = subjects.get(number)
         if subject is None:
-            subject = self._subjects[topic.kind, number] = Subject(topic, number)
+            subject = subjects[number] = Subject(topic, number)
         waiter = Waiter(subject, schedule, expected)
-        subject.waiters[waiter] = None
+        subject.join(waiter)
         self._instants.put(waiter, waiter.next_time)
         self._set_timer()
         return waiter
 
     def _leave(self, waiter: Waiter[Any]) -> None:
         subject = waiter.subject
-        key = (subject.topic.kind, subject.number)
-        if self._subjects.get(key) is not subject:
+        subjects = self._subjects[subject.topic.kind]
+        if subjects.get(subject.number) is not subject:
             return  # it belongs to an event loop that has ended
-        del subject.waiters[waiter]
+        subject.leave(waiter)
         self._instants.remove(waiter)
         if subject.waiters:
             return
-        del self._subjects[key]
+        del subjects[subject.number]
         self._scheduler.discard(subject)
         if subject.question is not None:
             subject.question.cancel()
-        if not self._subjects:
+        if not any(self._subjects.values()):
             self._drop_timer()  # a timer must not outlive its event loop
 
     def wake(self, topic: Topic[S], number: str, state: S | None = None) -> None:
         """``number`` was reported as paid: deliver ``state`` if the gateway has confirmed it, else ask at once."""
-        subject = self._subjects.get((topic.kind, number))
+        subject = self._subjects[topic.kind].get(number)
         if subject is None:
             return
         if state is not None:
@@ -264,8 +265,9 @@ class Poller:
         in_turns(self._all_waiters(), lambda waiter: waiter.end_with(End.CLOSED), self._all_ended.set)
 
     def _all_waiters(self) -> Iterator[Waiter[Any]]:
-        for subject in list(self._subjects.values()):
-            yield from list(subject.waiters)
+        for subjects in self._subjects.values():
+            for subject in list(subjects.values()):
+                yield from list(subject.waiters)
 
     async def wait_closed(self) -> None:
         """Return once every poll was ended, after ``close()``."""

@@ -94,8 +94,8 @@ class Subject(Scheduled, Generic[S]):
         self.number = number
         self.context = contextvars.copy_context()
         """The context of its first poll: in it, hooks and tracers find the web request that a question is for."""
-        self.waiters: dict[Waiter[S], None] = {}
-        """Without values: each is found and removed at once, however many there are."""
+        self.waiters: list[Waiter[S]] = []
+        """A dictionary, in which each could be found, would need more memory."""
         self.question: asyncio.Future[S] | None = None
         """The question that is under way."""
         self.is_outdated = False
@@ -104,6 +104,18 @@ class Subject(Scheduled, Generic[S]):
         """Whether a temporary error was logged, which is done once."""
         self.expired: list[Waiter[S]] | None = None
         """Waiters whose time is over, but which have not ended yet. (A list for each subject would need memory.)"""
+
+    def join(self, waiter: Waiter[S]) -> None:
+        """Add a waiter."""
+        waiter.index = len(self.waiters)
+        self.waiters.append(waiter)
+
+    def leave(self, waiter: Waiter[S]) -> None:
+        """Remove a waiter. The last in the list takes its place."""
+        last = self.waiters.pop()
+        if last is not waiter:
+            self.waiters[waiter.index] = last
+            last.index = waiter.index
 
     @property
     def deadline(self) -> float:
@@ -175,6 +187,7 @@ class Waiter(Generic[S]):
         "expected",
         "future",
         "has_rejected",
+        "index",
         "instant",
         "last_error",
         "latest",
@@ -186,6 +199,8 @@ class Waiter(Generic[S]):
         self.subject = subject
         self.schedule = schedule
         self.expected = expected
+        self.index = 0
+        """Its place in the list of the subject, which sets this."""
         self.instant = Instant.FIRST
         self.latest: S | None = None
         """A state that the poll has not taken yet."""

@@ -8,6 +8,7 @@ one that cannot be read is not the expected one.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from omipay_async.errors import InvalidReply
@@ -36,6 +37,7 @@ ORDER_FIELDS: Final[Mapping[str, type]] = {"out_order_no": str, "currency": str,
 """The fields that identify an order, and the type that a value must have to be compared."""
 REFUND_FIELDS: Final[Mapping[str, type]] = {"out_refund_no": str}
 """The same for refunds."""
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 def number_of(subject: object, name: str) -> Any:
@@ -49,10 +51,10 @@ def number_of(subject: object, name: str) -> Any:
     return getattr(subject, name, subject)
 
 
-def expectation(subject: object, fields: Mapping[str, type]) -> dict[str, object]:
+def expectation(subject: object, fields: Mapping[str, type]) -> Mapping[str, object]:
     """What an answer about ``subject`` should say: the values of an order object or a receipt; of a number, nothing."""
     if isinstance(subject, str):
-        return {}
+        return _NOTHING
     values = {name: plain_value(getattr(subject, name, None)) for name in fields}
     return {name: value for name, value in values.items() if isinstance(value, fields[name])}
 
