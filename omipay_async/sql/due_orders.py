@@ -21,7 +21,7 @@ from .entries import FIRST_QUESTION
 from .tables import ORDER, UNSTORED, WaitingOrder, aware, is_order, waiting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,6 +36,16 @@ _HOLD: Final = timedelta(seconds=60)
 """How long a row that was taken is not due; then another sweep takes it, because the process may have been killed."""
 _LONGEST_PAUSE: Final = timedelta(seconds=60)
 """How long an order waits that was asked about without an answer, or whose handler failed."""
+_COLUMNS: Final = (
+    ORDER.c.m_number,
+    ORDER.c.key,
+    ORDER.c.order_no,
+    ORDER.c.out_order_no,
+    ORDER.c.currency,
+    ORDER.c.amount,
+    ORDER.c.made_at,
+    ORDER.c.status,
+)
 
 
 def next_question(age: timedelta) -> timedelta:
@@ -55,6 +65,7 @@ class TakenOrder:
     An answer with another ``out_order_no``, ``currency`` or ``amount`` is about another sale.
     """
 
+    m_number: str
     key: str
     order_no: str
     out_order_no: str | None
@@ -71,8 +82,16 @@ class TakenOrder:
         Without a number of the merchant's, the amount may be that of a call about an order that was made elsewhere.
         """
         number = _as_it_was(row.out_order_no)
-        currency, amount = (None, None) if number is None else (_as_it_was(row.currency), row.amount)
-        return cls(row.key, row.order_no, number, currency, amount, aware(row.made_at), row.status is not None)
+        return cls(
+            m_number=row.m_number,
+            key=row.key,
+            order_no=row.order_no,
+            out_order_no=number,
+            currency=None if number is None else _as_it_was(row.currency),
+            amount=None if number is None else row.amount,
+            made_at=aware(row.made_at),
+            has_status=row.status is not None,
+        )
 
 
 class DueOrders:
@@ -83,8 +102,8 @@ class DueOrders:
         self._dialect = database.dialect
         self._entries = entries
         self._claims = claims
-        self._at_work: dict[tuple[str, str], TakenOrder] = {}
-        """The orders that this process works on, by merchant and key."""
+        self._at_work: dict[TakenOrder, None] = {}
+        """The orders that this process works on."""
         self._last_looks: dict[str, datetime] = {}
         """When orders of a merchant were last taken, by this machine's clock."""
 
@@ -97,23 +116,21 @@ class DueOrders:
         if not paid_too:
             due.append(ORDER.c.paid_at.is_(None))
         if self._at_work:
-            due.append(ORDER.c.key.not_in([key for merchant, key in self._at_work if merchant == m_number]))
+            due.append(ORDER.c.key.not_in([taken.key for taken in self._at_work if taken.m_number == m_number]))
         keys = select(ORDER.c.key).where(*due).order_by(ORDER.c.due_at).limit(count).with_for_update(skip_locked=True)
         found = keys.cte("due")  # evaluated once: a subquery may be run again and again, and its limit with it
-        sale = (ORDER.c.out_order_no, ORDER.c.currency, ORDER.c.amount)
         statement = (
             update(ORDER)
             .where(ORDER.c.m_number == m_number, ORDER.c.key.in_(select(found.c.key)))
             .values(due_at=self._dialect.now(_HOLD))
-            .returning(ORDER.c.key, ORDER.c.order_no, *sale, ORDER.c.made_at, ORDER.c.status)
+            .returning(*_COLUMNS)
         )
 
         async def work(connection: AsyncConnection) -> Sequence[Any]:
             return (await connection.execute(statement)).all()
 
-        rows = await self._database.write(work, JournalError)
-        taken = [TakenOrder.of(row) for row in rows]
-        self._at_work.update(((m_number, one.key), one) for one in taken)
+        taken = [TakenOrder.of(row) for row in await self._database.write(work, JournalError)]
+        self._at_work.update(dict.fromkeys(taken))
         return taken
 
     async def _follow_clock(self, m_number: str) -> None:
@@ -137,40 +154,41 @@ class DueOrders:
 
     def at_work(self, m_number: str) -> list[str]:
         """The numbers of a merchant's orders that this process works on."""
-        return [taken.order_no for (merchant, _), taken in self._at_work.items() if merchant == m_number]
+        return [taken.order_no for taken in self._at_work if taken.m_number == m_number]
 
-    def done_with(self, m_number: str, keys: Iterable[str]) -> None:
-        """Note that this process does not work on these orders any more."""
-        for key in keys:
-            self._at_work.pop((m_number, key), None)
+    def done_with(self, taken: TakenOrder) -> None:
+        """Note that this process does not work on an order any more."""
+        self._at_work.pop(taken, None)
 
-    async def free(self, m_number: str, keys: Sequence[str]) -> None:
-        """Make orders due at once that were taken and not asked about."""
-        await self._put_off(m_number, ORDER.c.key.in_(keys), self._dialect.now())
+    async def free(self, m_number: str, orders: Sequence[TakenOrder]) -> None:
+        """Give orders back that were taken and not asked about: they are due at once."""
+        for taken in orders:
+            self.done_with(taken)
+        await self._put_off(m_number, ORDER.c.key.in_([taken.key for taken in orders]), self._dialect.now())
 
-    async def record_answer(self, m_number: str, taken: TakenOrder, order: Order) -> None:
+    async def record_answer(self, taken: TakenOrder, order: Order) -> None:
         """Write down the gateway's answer. A paid order is due at once, for a sweep with a handler."""
         age = await self._age(taken)
         due_at = self._dialect.now() if order.is_paid else self._dialect.now(next_question(age) - age)
 
         async def work(connection: AsyncConnection) -> None:
-            await self._entries.observe(connection, m_number, order, due_at)
+            await self._entries.observe(connection, taken.m_number, order, due_at)
 
         await self._database.write(work, JournalError)
 
-    async def record_success(self, m_number: str, taken: TakenOrder) -> None:
+    async def record_success(self, taken: TakenOrder) -> None:
         """Record a success, for a session whose backend is not these books."""
-        this = and_(is_order(m_number, taken.key), ORDER.c.done_at.is_(None))
+        this = and_(is_order(taken.m_number, taken.key), ORDER.c.done_at.is_(None))
         await self._database.execute(update(ORDER).where(this).values(self._claims.success()), JournalError)
 
-    async def postpone(self, m_number: str, taken: TakenOrder, *, is_unknown: bool) -> None:
+    async def postpone(self, taken: TakenOrder, *, is_unknown: bool) -> None:
         """Make an order due again soon; one that the gateway does not know, as late as one that is not paid yet."""
         age = await self._age(taken)
         due_age = next_question(age) if is_unknown else next_attempt(age)
         # If another transaction holds the row, it is left out: it is due again within a minute.
-        found = select(ORDER.c.key).where(is_order(m_number, taken.key))
+        found = select(ORDER.c.key).where(is_order(taken.m_number, taken.key))
         unlocked = found.with_for_update(skip_locked=True).cte("unlocked")
-        await self._put_off(m_number, ORDER.c.key.in_(select(unlocked.c.key)), self._dialect.now(due_age - age))
+        await self._put_off(taken.m_number, ORDER.c.key.in_(select(unlocked.c.key)), self._dialect.now(due_age - age))
 
     async def _put_off(self, m_number: str, these: Any, due_at: Any) -> None:
         # Not as a condition: SQLite would look for it in the index of due_at, among all orders that wait.

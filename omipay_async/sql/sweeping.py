@@ -122,8 +122,8 @@ class _Sweep:
         self._omipay = omipay
         self._handler = handler
         self._left = limit
-        self._held: list[str] = []
-        """The keys of the orders that were taken, and of which nothing is written down yet."""
+        self._held: list[TakenOrder] = []
+        """The orders that were taken, and of which nothing is written down yet."""
         self._next: list[TakenOrder] = []
         self._taking = asyncio.Lock()
         self._is_ending = False
@@ -142,7 +142,6 @@ class _Sweep:
             await asyncio.wait(workers)
             errors = [error for worker in workers if not worker.cancelled() and (error := worker.exception())]
             if self._held:
-                self._orders.done_with(self._omipay.m_number, self._held)
                 await self._free()
         if errors:
             raise errors[0]
@@ -156,8 +155,8 @@ class _Sweep:
     async def _work(self) -> None:
         while (taken := await self._take()) is not None:
             await self._ask(taken)
-            self._held.remove(taken.key)
-            self._orders.done_with(self._omipay.m_number, [taken.key])
+            self._held.remove(taken)
+            self._orders.done_with(taken)
 
     async def _take(self) -> TakenOrder | None:
         async with self._taking:
@@ -172,7 +171,7 @@ class _Sweep:
                     self._is_ending = True  # set here, or the next worker would wait for the books for as long
                     raise
                 self._left = self._left - len(self._next) if self._next else 0
-                self._held += [taken.key for taken in self._next]
+                self._held += self._next
             return self._next.pop() if self._next else None
 
     async def _ask(self, taken: TakenOrder) -> None:
@@ -194,7 +193,7 @@ class _Sweep:
             self.counts[_counted_as(order, self._handler)] += 1
             return
         self.counts["errors"] += 1
-        await self._orders.postpone(self._omipay.m_number, taken, is_unknown=is_unknown)
+        await self._orders.postpone(taken, is_unknown=is_unknown)
 
     def _is_unknown(self, taken: TakenOrder, watched: WatchedHandler | None, error: Exception) -> bool:
         """Whether the gateway has never known the order. (A handler may raise the same error, about something else.)"""
@@ -203,15 +202,14 @@ class _Sweep:
         return not taken.has_status and (watched is None or not watched.has_begun)
 
     async def _settled(self, taken: TakenOrder, watched: WatchedHandler | None) -> Order:
-        m_number = self._omipay.m_number
         if watched is None:
             order = await self._omipay.query_order(taken.order_no)
             ensure_same_sale(order, taken)
         else:
             order = await self._omipay.fulfil(taken, watched)
-        await self._orders.record_answer(m_number, taken, order)
+        await self._orders.record_answer(taken, order)
         if order.is_paid and watched is not None:
-            await self._orders.record_success(m_number, taken)
+            await self._orders.record_success(taken)
         return order
 
 

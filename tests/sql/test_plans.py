@@ -128,8 +128,8 @@ async def test_what_is_written_of_one_order_looks_at_no_other(books: Books) -> N
     await fill(books, ORDERS)
     taken = (await books._due_orders.take(M, 1, paid_too=True))[0]
     once = {
-        "postpone": lambda: books._due_orders.postpone(M, taken, is_unknown=False),
-        "free": lambda: books._due_orders.free(M, [taken.key]),
+        "postpone": lambda: books._due_orders.postpone(taken, is_unknown=False),
+        "free": lambda: books._due_orders.free(M, [taken]),
         "release": lambda: books.release(KEY, "me"),
     }
     for name, ask in once.items():
