@@ -30,9 +30,10 @@ def run(folder: Path, *options: str) -> str:
 def test_every_program_is_a_suite_that_passes(tmp_path: Path) -> None:
     """Saved as printed and run in a process of its own."""
     saved = save_files(PAGE, tmp_path)
-    suites = {"test_till.py", "test_lost_reply.py", "test_books.py", "test_shop.py"}
+    suites = {"test_till.py", "test_lost_reply.py", "test_books.py", "test_shop.py", "test_fastapi_shop.py"}
     assert {path.name for path in saved} == {*suites, "pytest.ini"}
     assert len(blocks(PAGE)) == len(suites)
+    save_files(DOCS / "shop.md", tmp_path)  # the shop that the last of them tests
     assert f"{len(suites)} passed" in run(tmp_path, "-W", "error")
 
 
