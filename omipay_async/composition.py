@@ -158,7 +158,7 @@ def compose(options: Options) -> Components:
         events=events,
         clock=clock,
         wake_ups=wake_ups,
-        at_once=client.pool.limits[Priority.POLL],
+        max_concurrent=client.pool.limits[Priority.POLL],
         primary_node=executor.nodes.primary.name,
     )
     receiver = _receiver(options, executor, gateway, polling, wake_ups=wake_ups, events=events)
@@ -207,7 +207,7 @@ def _receiver(
         confirmations=Confirmations(
             gateway.question(QUERY_ORDER, "order_no", Priority.CONFIRMATION),
             clock,
-            at_once=executor.client.pool.limits[Priority.CONFIRMATION],
+            max_concurrent=executor.client.pool.limits[Priority.CONFIRMATION],
         ),
         announcements=Announcements(
             backend=backend,

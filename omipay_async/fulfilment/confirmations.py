@@ -61,13 +61,13 @@ class Confirmations:
 
     Args:
         ask: Asks about an order within so many seconds.
-        at_once: How many questions are under way at most.
+        max_concurrent: How many questions are under way at most.
     """
 
-    def __init__(self, ask: Ask, clock: Clock, *, at_once: int) -> None:
+    def __init__(self, ask: Ask, clock: Clock, *, max_concurrent: int) -> None:
         self._ask = ask
         self._clock = clock
-        self._at_once = at_once
+        self._max_concurrent = max_concurrent
         self.leave_loop()
 
     def leave_loop(self) -> None:
@@ -156,7 +156,7 @@ class Confirmations:
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def _begin_questions(self) -> None:
-        while len(self._under_way) < self._at_once and (turn := self._next_turn()) is not None:
+        while len(self._under_way) < self._max_concurrent and (turn := self._next_turn()) is not None:
             self._begin(*turn)
 
     def _next_turn(self) -> tuple[str, str] | None:

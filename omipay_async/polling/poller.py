@@ -44,13 +44,13 @@ class Poller:
         *,
         life: Lifecycle,
         clock: Clock,
-        at_once: int,
+        max_concurrent: int,
         timeout: float,
         primary_node: str,
     ) -> None:
         self._life = life
         self._clock = clock
-        self._at_once = at_once
+        self._max_concurrent = max_concurrent
         self._timeout = timeout
         self._primary_node = primary_node
         self._all_ended = asyncio.Event()
@@ -61,7 +61,7 @@ class Poller:
         """Forget every poll: the event loop in which they waited has ended."""
         self._subjects: dict[str, dict[str, Subject[Any]]] = {"order": {}, "refund": {}}
         """By their kind, and by their numbers."""
-        self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._at_once)
+        self._scheduler: Scheduler[Subject[Any]] = Scheduler(self._max_concurrent)
         self._instants: Timetable[Waiter[Any]] = Timetable()
         self._timer: Timer | None = None  # one that was set ended with its event loop
         self._timer_due = math.inf

@@ -83,10 +83,10 @@ T = TypeVar("T", bound=Scheduled)
 
 
 class Scheduler(Generic[T]):
-    """Chooses the next subject to ask about. At most ``at_once`` questions are under way."""
+    """Chooses the next subject to ask about. At most ``max_concurrent`` questions are under way."""
 
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
+    def __init__(self, max_concurrent: int) -> None:
+        self._max_concurrent = max_concurrent
         self.under_way = 0
         self._first: collections.OrderedDict[T, None] = collections.OrderedDict()
         self._last: collections.OrderedDict[T, None] = collections.OrderedDict()
@@ -125,7 +125,7 @@ class Scheduler(Generic[T]):
 
     def take(self, now: float) -> T | None:
         """Take the subject to ask about now; None if nothing is due, or enough questions are under way."""
-        if self.under_way >= self._at_once:
+        if self.under_way >= self._max_concurrent:
             return None
         subject = self._first_question() if self._first else self._last_question_or_repeat(now)
         if subject is not None:
@@ -139,7 +139,7 @@ class Scheduler(Generic[T]):
 
     def next_time(self, now: float) -> float:
         """When ``take`` will return another subject; infinity while enough questions are under way."""
-        if self.under_way >= self._at_once:
+        if self.under_way >= self._max_concurrent:
             return math.inf
         if self._first or self._last:
             return now
@@ -150,7 +150,7 @@ class Scheduler(Generic[T]):
         return self._repeats.first(now - self._lag + _CATCH_UP_S + _TOLERANCE_S)
 
     def _first_question(self) -> T:
-        are_many = len(self._first) > _ROUNDS * self._at_once
+        are_many = len(self._first) > _ROUNDS * self._max_concurrent
         take_newest = are_many and self._newest_next
         self._newest_next = are_many and not take_newest
         return next(reversed(self._first)) if take_newest else next(iter(self._first))

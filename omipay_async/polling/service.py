@@ -45,7 +45,7 @@ class PollingService:
         events: Events,
         clock: Clock,
         wake_ups: WakeUps,
-        at_once: int,
+        max_concurrent: int,
         primary_node: str,
     ) -> None:
         self._life = life
@@ -59,7 +59,7 @@ class PollingService:
         self._poller = Poller(
             life=life,
             clock=clock,
-            at_once=at_once,
+            max_concurrent=max_concurrent,
             timeout=gateway.timeout,
             primary_node=primary_node,
         )

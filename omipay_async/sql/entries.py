@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 FIRST_QUESTION: Final = timedelta(seconds=10)
 """The age at which a sweep asks about an order for the first time."""
-_PRUNED_AT_ONCE: Final = 1_000
+_PRUNE_BATCH: Final = 1_000
 CERTAIN: Final = (JournalOutcome.DONE, JournalOutcome.NOT_DONE)
 
 
@@ -229,13 +229,13 @@ class Entries:
         """Remove the rows of a table that were closed before that time, a part of them in each transaction."""
         closed_at = table.c.closed_at
         old = select(closed_at).where(closed_at <= before, *conditions).order_by(closed_at)
-        last = old.limit(1).offset(_PRUNED_AT_ONCE - 1).scalar_subquery()
+        last = old.limit(1).offset(_PRUNE_BATCH - 1).scalar_subquery()
         statement = delete(table).where(closed_at <= func.coalesce(last, before), *conditions)
         removed = 0
         while True:
             result = await self._database.write(lambda connection: connection.execute(statement), JournalError)
             removed += result.rowcount
-            if result.rowcount < _PRUNED_AT_ONCE:
+            if result.rowcount < _PRUNE_BATCH:
                 return removed
 
 

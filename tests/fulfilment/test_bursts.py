@@ -26,7 +26,7 @@ async def test_each_genuine_body_of_a_burst_takes_the_place_of_another_forged_on
         await clock.sleep(1)
         return Order(order_no=order_no, status="PAID", out_order_no=None, currency="AUD", amount=1)
 
-    confirmations = Confirmations(answer, clock, at_once=1)
+    confirmations = Confirmations(answer, clock, max_concurrent=1)
     forged = [asyncio.create_task(confirmations.query(f"F{number}", "stolen", 60)) for number in range(6)]
     await clock.advance(0)
     genuine = [asyncio.create_task(confirmations.query(f"G{number}", f"nonce {number}", 60)) for number in range(3)]

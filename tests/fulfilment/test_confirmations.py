@@ -69,7 +69,7 @@ def questions(clock: ManualClock) -> Questions:
 
 @pytest.fixture
 def confirmations(questions: Questions, clock: ManualClock) -> Confirmations:
-    return Confirmations(questions, clock, at_once=2)
+    return Confirmations(questions, clock, max_concurrent=2)
 
 
 async def post(

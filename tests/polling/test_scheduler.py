@@ -93,14 +93,14 @@ def test_of_very_many_new_orders_every_second_turn_is_the_newest_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at_once", "number", "turns"),
+    ("max_concurrent", "number", "turns"),
     [(1, 7, [0, 6, 1, 2, 3, 4, 5]), (2, 8, [0, 1, 2, 3, 4, 5, 6, 7]), (2, 9, [0, 1, 2, 3, 4, 5, 6, 7, 8])],
 )
 def test_new_orders_are_very_many_when_they_fill_more_than_four_rounds(
-    at_once: int, number: int, turns: list[int]
+    max_concurrent: int, number: int, turns: list[int]
 ) -> None:
     """A round is the number of questions that may be under way. Fewer orders go in the order in which they came."""
-    scheduler: Scheduler[Order] = Scheduler(at_once)
+    scheduler: Scheduler[Order] = Scheduler(max_concurrent)
     for name in range(number):
         scheduler.ask_first(Order(str(name)))
     assert take_all(scheduler) == [str(turn) for turn in turns]
@@ -135,9 +135,11 @@ def test_the_turns_come_again_as_soon_as_a_repeat_is_due() -> None:
 # -- more than can be asked -------------------------------------------------------------------------------------------
 
 
-def crowd(intervals: dict[str, float], *, at_once: int, latency: float, seconds: float) -> dict[str, list[float]]:
+def crowd(
+    intervals: dict[str, float], *, max_concurrent: int, latency: float, seconds: float
+) -> dict[str, list[float]]:
     """When each order was asked about within so many seconds, by a gateway with this latency."""
-    scheduler: Scheduler[Order] = Scheduler(at_once)
+    scheduler: Scheduler[Order] = Scheduler(max_concurrent)
     for name in intervals:
         scheduler.ask_first(Order(name))
     asked: dict[str, list[float]] = {name: [] for name in intervals}
@@ -147,7 +149,7 @@ def crowd(intervals: dict[str, float], *, at_once: int, latency: float, seconds:
         while (order := scheduler.take(now)) is not None:
             asked[order.name].append(now)
             answers.append((now + latency, order))
-        assert len(answers) <= at_once
+        assert len(answers) <= max_concurrent
         now = min(answers[0][0] if answers else math.inf, scheduler.next_time(now))
         while answers and answers[0][0] <= now:
             order = answers.pop(0)[1]
@@ -159,7 +161,7 @@ def crowd(intervals: dict[str, float], *, at_once: int, latency: float, seconds:
 def test_intervals_are_stretched_by_the_same_factor() -> None:
     """With twice as many questions as can be asked, intervals of 1, 4 and 16 seconds are stretched alike."""
     intervals = {f"{interval}s-{number}": float(interval) for interval in (1, 4, 16) for number in range(40)}
-    asked = crowd(intervals, at_once=2, latency=0.1, seconds=400)
+    asked = crowd(intervals, max_concurrent=2, latency=0.1, seconds=400)
     stretched = {name: (times[-1] - times[1]) / (len(times) - 2) / intervals[name] for name, times in asked.items()}
     assert min(stretched.values()) > 1.5
     assert max(stretched.values()) < 1.35 * min(stretched.values())
@@ -168,7 +170,7 @@ def test_intervals_are_stretched_by_the_same_factor() -> None:
 
 def test_intervals_are_kept_while_there_is_room() -> None:
     """To the millisecond, if the gateway is fast enough."""
-    asked = crowd({"a": 5, "b": 7, "c": 60}, at_once=2, latency=0.1, seconds=300)
+    asked = crowd({"a": 5, "b": 7, "c": 60}, max_concurrent=2, latency=0.1, seconds=300)
     gaps = {name: {round(b - a, 3) for a, b in pairwise(times[1:])} for name, times in asked.items()}
     assert gaps == {"a": {5.1}, "b": {7.1}, "c": {60.1}}
 
@@ -176,16 +178,16 @@ def test_intervals_are_kept_while_there_is_room() -> None:
 @settings(max_examples=25)
 @given(
     intervals=st.lists(st.floats(0.05, 50), min_size=1, max_size=30),
-    at_once=st.integers(1, 5),
+    max_concurrent=st.integers(1, 5),
     latency=st.floats(0.01, 2),
 )
-def test_no_order_is_left_out(intervals: list[float], at_once: int, latency: float) -> None:
+def test_no_order_is_left_out(intervals: list[float], max_concurrent: int, latency: float) -> None:
     """Each order is asked about again within the time that all stretched intervals take."""
     names = {str(number): interval for number, interval in enumerate(intervals)}
     longest = max(intervals) + latency
-    demand = sum(latency / at_once / interval for interval in intervals)
+    demand = sum(latency / max_concurrent / interval for interval in intervals)
     bound = 4 * (longest + len(intervals) * latency) * (1 + demand)
-    asked = crowd(names, at_once=at_once, latency=latency, seconds=min(2 * bound, 5_000 * latency))
+    asked = crowd(names, max_concurrent=max_concurrent, latency=latency, seconds=min(2 * bound, 5_000 * latency))
     end = max(times[-1] for times in asked.values())
     for times in asked.values():
         assert times
@@ -200,10 +202,10 @@ STEPS = st.lists(
 )
 
 
-@given(steps=STEPS, at_once=st.integers(1, 3))
-def test_the_rules_hold_in_any_order_of_events(steps: list[tuple[str, int, float]], at_once: int) -> None:
+@given(steps=STEPS, max_concurrent=st.integers(1, 3))
+def test_the_rules_hold_in_any_order_of_events(steps: list[tuple[str, int, float]], max_concurrent: int) -> None:
     """Never too many at once, no repeat before a first question, and nothing that was discarded."""
-    scheduler: Scheduler[Order] = Scheduler(at_once)
+    scheduler: Scheduler[Order] = Scheduler(max_concurrent)
     orders = [Order(str(number)) for number in range(10)]
     new: set[Order] = set()
     waiting: set[Order] = set()
@@ -234,9 +236,9 @@ def test_the_rules_hold_in_any_order_of_events(steps: list[tuple[str, int, float
             new.discard(taken)
             waiting.discard(taken)
             under_way.append(taken)
-        assert len(under_way) <= at_once
+        assert len(under_way) <= max_concurrent
         assert scheduler.under_way == len(under_way)
-        assert len(under_way) == at_once or not new
+        assert len(under_way) == max_concurrent or not new
     for order in orders:
         scheduler.discard(order)
     assert take_all(scheduler, now + 1000) == []
