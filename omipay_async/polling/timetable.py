@@ -19,7 +19,7 @@ T = TypeVar("T", bound="Hashable")
 _ITEM: Final = 2
 """The place of the item in an entry of the heap."""
 _FEW: Final = 64
-"""Empty entries that are not worth the work of dropping them."""
+"""How many empty entries are not worth the work of dropping all of them, and how many are dropped at each look."""
 
 
 class Timetable(Generic[T]):
@@ -51,18 +51,22 @@ class Timetable(Generic[T]):
             return
         entry[_ITEM] = None
         if len(self._heap) > 2 * len(self._entries) + _FEW:
-            self._heap = [entry for entry in self._heap if entry[_ITEM] is not None]
+            self._heap = list(self._entries.values())
             heapq.heapify(self._heap)
 
     def first(self, until: float) -> tuple[float, T] | None:
         """The earliest item and its time, if that is not after ``until``; of several at one time, the first added."""
-        if self.next_time() > until:
-            return None
-        time, _, item = self._heap[0]
-        return time, item
+        while self._heap and self._heap[0][0] <= until:
+            time, _, item = self._heap[0]
+            if item is not None:
+                return time, item
+            heapq.heappop(self._heap)
+        return None
 
     def next_time(self) -> float:
-        """The time of the earliest item; infinity if there is none."""
-        while self._heap and self._heap[0][_ITEM] is None:
+        """When to look again: no item is earlier. After many were removed, perhaps none is there then."""
+        for _ in range(_FEW):
+            if not self._heap or self._heap[0][_ITEM] is not None:
+                break
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else math.inf
