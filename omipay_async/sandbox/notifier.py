@@ -114,8 +114,7 @@ class Notifier:
         if kind == "delay":
             await self.clock.sleep(_TEST_DELAY_S)
         body = self._forged(order) if kind == "forge" else self.body(order, {})
-        async with self._client(order.notify_url) as client:
-            await self._post(client, order, 0, body)
+        await self._post(order, 0, body)
 
     def _has_receiver(self, order: Order) -> bool:
         return bool(order.notify_url) and (self.app is not None or order.notify_url != APP_NOTIFY_URL)
@@ -157,16 +156,15 @@ class Notifier:
         self.start()
 
     async def _deliver(self, notice: _Notice) -> None:
-        async with self._client(notice.order.notify_url) as client:
-            while notice.number <= TRIES and not await self._next_try(client, notice):
-                notice.number += 1
+        while notice.number <= TRIES and not await self._next_try(notice):
+            notice.number += 1
 
-    async def _next_try(self, client: httpx.AsyncClient, notice: _Notice) -> bool:
+    async def _next_try(self, notice: _Notice) -> bool:
         await self.clock.sleep(self.delay if notice.number == 1 else self.interval)
         body = self.body(notice.order, notice.signature)
         if self.same_signature:
             notice.signature = {"nonce_str": body["nonce_str"], "timestamp": body["timestamp"]}
-        return await self._try(client, notice.order, notice.number, body)
+        return await self._try(notice.order, notice.number, body)
 
     def body(self, order: Order, changes: Mapping[str, Any], *, secret_key: str | None = None) -> dict[str, Any]:
         """The signed fields of an order's notification, some of them changed."""
@@ -177,7 +175,7 @@ class Notifier:
     def _forged(self, order: Order) -> dict[str, Any]:
         return self.body(order, {}, secret_key="a forger's key")
 
-    async def _try(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
+    async def _try(self, order: Order, number: int, body: dict[str, Any]) -> bool:
         active_faults = self.faults.of_delivery(order.endpoint)
         if late := active_faults.get(Fault.NOTIFICATION_REORDER):
             await self.clock.sleep(late.seconds)
@@ -185,17 +183,17 @@ class Notifier:
             self._record(order, number, body, sentence("lost on its way, by a fault"))
             return False
         if Fault.NOTIFICATION_FORGE in active_faults:
-            await self._post(client, order, number, self._forged(order))
+            await self._post(order, number, self._forged(order))
         if Fault.NOTIFICATION_TAMPER in active_faults:
             amount = "amount" if self.oddities else "total_amount"
-            await self._post(client, order, number, self.body(order, {amount: order.amount * 10}))
-        accepted = await self._post(client, order, number, body)
+            await self._post(order, number, self.body(order, {amount: order.amount * 10}))
+        accepted = await self._post(order, number, body)
         if Fault.NOTIFICATION_DUPLICATE in active_faults:
-            await self._post(client, order, number, body)
+            await self._post(order, number, body)
         return accepted
 
-    async def _post(self, client: httpx.AsyncClient, order: Order, number: int, body: dict[str, Any]) -> bool:
-        posting = _spawn(_posted(client, order.notify_url, body), self._others)
+    async def _post(self, order: Order, number: int, body: dict[str, Any]) -> bool:
+        posting = _spawn(self._posted(order.notify_url, body), self._others)
         await asyncio.wait((posting,), timeout=self.timeout)
         if posting.done():
             refused, said = posting.result()
@@ -223,6 +221,19 @@ class Notifier:
             )
         )
 
+    async def _posted(self, url: str, body: dict[str, Any]) -> tuple[str, str]:
+        """Post a notification. Returns why its answer is not SUCCESS, or an empty string, and the answer's text."""
+        try:
+            async with (
+                self._client(url) as client,
+                client.stream("POST", absolute(url), content=encode(body), headers=_HEADERS) as reply,
+            ):
+                answer = await _beginning(reply)
+        except Exception as error:  # noqa: BLE001 - the URL and the app are the merchant's: whatever they cause, this try failed
+            return printable(f"{type(error).__name__}: {error}"), ""
+        refused = why_refused(reply.status_code, reply.headers.get("content-type", ""), answer)
+        return refused, printable(answer.decode(errors="replace"), 2000)
+
     def _client(self, url: str) -> httpx.AsyncClient:
         import httpx
 
@@ -232,17 +243,6 @@ class Notifier:
             return httpx.AsyncClient(transport=transport)
         # Developers' machines use self-signed certificates, and nothing here is secret. _post limits the time.
         return httpx.AsyncClient(verify=False, timeout=httpx.Timeout(None), trust_env=False)
-
-
-async def _posted(client: httpx.AsyncClient, url: str, body: dict[str, Any]) -> tuple[str, str]:
-    """Post a notification. Returns why its answer is not SUCCESS, or an empty string, and the answer's text."""
-    try:
-        async with client.stream("POST", absolute(url), content=encode(body), headers=_HEADERS) as reply:
-            answer = await _beginning(reply)
-    except Exception as error:  # noqa: BLE001 - the URL and the app are the merchant's: whatever they cause, this try failed
-        return printable(f"{type(error).__name__}: {error}"), ""
-    refused = why_refused(reply.status_code, reply.headers.get("content-type", ""), answer)
-    return refused, printable(answer.decode(errors="replace"), 2000)
 
 
 async def _beginning(response: httpx.Response) -> bytes:
