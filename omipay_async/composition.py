@@ -33,11 +33,11 @@ from .fulfilment.notes import notes_of
 from .fulfilment.receiver import NotificationReceiver
 from .fulfilment.waits import Waits
 from .fulfilment.wakeups import WakeUps
+from .options import seconds
 from .polling.service import PollingService
 from .protocol import notifications
 from .protocol.conversion import ModelConverter
 from .protocol.endpoints import QUERY_ORDER
-from .protocol.options import seconds
 from .protocol.signing import TaggedNonces
 from .transport.client import HTTPClient
 from .transport.pool import Priority

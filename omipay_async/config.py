@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from . import options
 from .codes import Region
 from .errors import ConfigurationError, InvalidRequest
-from .protocol import options, validation
+from .options import reject
+from .protocol import validation
 from .protocol.conversion import in_zone
-from .protocol.options import reject
 from .text import Secret, hidden_key, hidden_keys, hidden_proxy, plain_text
 from .transport.attempt import Node
 from .transport.proxies import Proxies, is_loopback_host

@@ -23,12 +23,12 @@ except ImportError as error:
     message = f'omipay_async.fastapi needs FastAPI: pip install "omipay-async[fastapi]" ({error})'
     raise ImportError(message) from error
 
+from . import options
 from .asgi.bodies import BodyCutOff, BodyTaken, answer
 from .asgi.common import checked_name, is_session, may_find_session, name_taken, not_none, resolve_session
 from .errors import ConfigurationError
 from .fulfilment.handlers import checked_handler
 from .models import Order
-from .protocol import options
 from .session import AsyncOmipay
 
 __all__ = ["OmipayDep", "get_omipay", "lifespan", "notification_route", "omipay_dep"]

@@ -27,7 +27,7 @@ ROWS = (
     "errors",
     "log",
     "clock events journal qr",
-    "answers new_orders",
+    "answers new_orders options",
     "protocol",
     "transport",
     "calls",

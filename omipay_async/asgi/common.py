@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omipay_async.errors import ConfigurationError
 from omipay_async.fulfilment.handlers import signature
-from omipay_async.protocol.options import reject
+from omipay_async.options import reject
 
 if TYPE_CHECKING:
     from omipay_async.session import AsyncOmipay

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omipay_async.fulfilment.handlers import call_error
 from omipay_async.log import logger
-from omipay_async.protocol.options import reject
+from omipay_async.options import reject
 
 from .common import checked_name, name_taken, resolve_session
 

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from omipay_async import options
 from omipay_async.codes import ErrorCode, Safety
-from omipay_async.protocol import options
 from omipay_async.protocol.context import NUMBERS
 from omipay_async.protocol.fields import is_absent
 from omipay_async.protocol.http_date import believable_date_ms, retry_after_s

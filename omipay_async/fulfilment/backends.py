@@ -19,8 +19,8 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
+from omipay_async import options
 from omipay_async.clock import SystemClock
-from omipay_async.protocol import options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

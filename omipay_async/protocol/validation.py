@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from omipay_async.codes import Platform, Safety
 from omipay_async.errors import InvalidRequest
+from omipay_async.options import checked_seconds
 from omipay_async.text import Secret, bare, joined, percent_encoded, plain_text, plain_value
 
 from .endpoints import (
@@ -28,7 +29,6 @@ from .endpoints import (
     Parameter,
 )
 from .money import CURRENCY_CODE
-from .options import checked_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

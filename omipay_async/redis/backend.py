@@ -7,12 +7,12 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
+from omipay_async import options
 from omipay_async.clock import completed, running_loop
 from omipay_async.errors import BackendError, ConfigurationError
 from omipay_async.fulfilment.backends import DEFAULT_KEEP, DEFAULT_LEASE_S, NOTES_KEPT_S, Claim
 from omipay_async.fulfilment.pauses import Pauses
 from omipay_async.log import logger
-from omipay_async.protocol import options
 from omipay_async.text import plain_text
 from omipay_async.transport.cancellation import caller_was_cancelled
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import func, select
 
+from omipay_async import options
 from omipay_async.clock import SystemClock, completed
 from omipay_async.errors import JournalError
 from omipay_async.fulfilment.backends import DEFAULT_LEASE_S, Claim
 from omipay_async.fulfilment.handlers import checked_handler
-from omipay_async.protocol import options, validation
+from omipay_async.protocol import validation
 from omipay_async.text import plain_value
 
 from .claims import Claims

@@ -104,6 +104,7 @@ _TESTS: Final = {
         "tests/test_secrets_in_frames.py",
         "tests/calls",
     ],
+    "options": ["tests/test_config.py", "tests/test_fastapi.py", "tests/calls", "tests/fulfilment", "tests/sql"],
     "text": [
         "tests/test_foreign_text.py",
         "tests/test_secrets.py",
