@@ -40,13 +40,16 @@ class Progress(enum.Enum):
     """How far a request has got.
 
     Noted by what sends it: ``network`` over our own connections, ``httpcore_reports`` over httpcore, which reports its
-    steps, and ``sending`` and ``session_client`` over any other transport, once it has answered.
+    steps, and ``sending`` over any other transport, once it has answered. ``repeats``, ``session_client`` and
+    ``aiohttp_connections`` note what they see in between.
     """
 
     NOT_SENT = enum.auto()
     """No transport has it yet."""
     HANDED_OVER = enum.auto()
     """A transport has it, and may have sent it without a report of that."""
+    PASSED_ON = enum.auto()
+    """A transport below the one that the user gave has it, a money call, and may have sent it."""
     CONNECTING = enum.auto()
     """A transport has reported that it connects: nothing was sent."""
     SENT = enum.auto()
@@ -82,8 +85,6 @@ class Attempt:
     """The parameters with their signature."""
     _fresh_until: Deadline | None = attrs.field(default=None, init=False)
     _has_ended: bool = attrs.field(default=False, init=False)
-    _is_passed_on: bool = attrs.field(default=False, init=False)
-    """Whether a transport below the one that the user gave has it, and has not proved that it did not send it."""
 
     @property
     def moves_money(self) -> bool:
@@ -93,7 +94,7 @@ class Attempt:
     @property
     def may_have_arrived(self) -> bool:
         """Whether the gateway may have received the request by now."""
-        return self.progress in (Progress.HANDED_OVER, Progress.SENT)
+        return self.progress not in (Progress.NOT_SENT, Progress.CONNECTING)
 
     @property
     def is_too_late(self) -> bool:
@@ -144,19 +145,16 @@ class Attempt:
             SentAlreadyError: it was passed on before.
             TooLateError: its time to be sent is over, or the attempt has ended.
         """
-        if self._is_passed_on:
+        if self.progress is Progress.PASSED_ON:
             self.progress = Progress.SENT
         self._ensure_sendable()
         if self.is_too_late:
             raise TooLateError
-        self._is_passed_on = True
+        self.progress = Progress.PASSED_ON
 
     def note_failure(self, *, is_unsent: bool) -> None:
         """Note that the transport that it was passed on to has failed."""
-        if is_unsent:
-            self._is_passed_on = False
-        else:
-            self.progress = Progress.SENT
+        self.progress = Progress.HANDED_OVER if is_unsent else Progress.SENT
 
     def end(self) -> None:
         """Note that the attempt has ended. Whatever still works on it, although it was cancelled, must not send it.

@@ -172,5 +172,5 @@ class _Signed(httpx.AsyncBaseTransport):
 
     def note_failure(self) -> None:
         """Note whether the request may have arrived: the client failed, perhaps by an error of what patched it."""
-        if self._may_have_arrived and self._attempt.progress is Progress.HANDED_OVER:
+        if self._may_have_arrived and self._attempt.may_have_arrived:
             self._attempt.progress = Progress.SENT
