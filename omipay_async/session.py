@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .config import SessionArguments
     from .events import Event
     from .fulfilment.backends import Backend
-    from .fulfilment.guard import Handler
+    from .fulfilment.handlers import Handler
     from .journal import Journal
     from .models import Order, WeChatUser
     from .new_orders import JSAPIOrder, QROrder

@@ -32,14 +32,12 @@ from .runs import Run, StillRunning, closed_before_running, enclosing_runs
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
 
     from omipay_async.clock import Clock
     from omipay_async.models import Order
 
     from .backends import Backend
-
-    Handler = Callable[[Order], Awaitable[object]]
+    from .handlers import Handler
 
 _MOST_WAITING: Final = 1_000
 """How many callers with a time limit may wait for one run: it costs a stranger nothing to repeat a delivery."""

@@ -14,7 +14,11 @@ if sys.version_info >= (3, 14):
     import annotationlib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from omipay_async.models import Order
+
+    Handler = Callable[[Order], Awaitable[object]]
 
 T = TypeVar("T")
 

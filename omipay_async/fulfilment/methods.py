@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from omipay_async.protocol.expectation import HasOrderNo
     from omipay_async.protocol.notifications import NotificationReply
 
-    from .guard import Handler
+    from .handlers import Handler
     from .receiver import NotificationReceiver
 
     Body = bytes | bytearray | str | Mapping[str, Any]

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
     from .announcements import Announcements
     from .confirmations import Confirmations
-    from .guard import Handler, OnceGuard
+    from .guard import OnceGuard
+    from .handlers import Handler
     from .waits import Waits
 
 _MOST_SIGNATURES: Final = 10_000

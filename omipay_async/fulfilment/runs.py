@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from omipay_async.clock import Clock
     from omipay_async.models import Order
 
+    from .handlers import Handler
     from .leases import Lease
 
 _FIRST_PAUSE_S: Final = 0.05
@@ -206,7 +207,7 @@ class Run:
         if self._lease.may_have_ended():
             message = f"order {self._lease.order_no}: its claim ended before the handler could begin"
             raise BackendError(message)
-        return await awaited(self._handler)
+        return await call_and_await(self._handler)
 
     def _raise_failure(self, work: asyncio.Task[object]) -> None:
         error = None if work.cancelled() else work.exception()
@@ -248,7 +249,7 @@ async def _cancel(work: asyncio.Task[object]) -> None:
     await asyncio.wait((work,))
 
 
-async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
+async def call_and_await(handler: Callable[[], Awaitable[object]]) -> object:
     """Call a handler and await it.
 
     Raises:
@@ -268,7 +269,7 @@ async def awaited(handler: Callable[[], Awaitable[object]]) -> object:
 class WatchedHandler:
     """A handler, whether it has begun, and what it raised: it may raise the same errors as what runs it."""
 
-    def __init__(self, handler: Callable[[Order], Awaitable[object]]) -> None:
+    def __init__(self, handler: Handler) -> None:
         self.has_begun = False
         self.raised: BaseException | None = None
         self._handler = handler
@@ -277,7 +278,7 @@ class WatchedHandler:
         """Run it."""
         self.has_begun = True
         try:
-            await awaited(functools.partial(self._handler, order))
+            await call_and_await(functools.partial(self._handler, order))
         except BaseException as error:
             self.raised = error
             raise

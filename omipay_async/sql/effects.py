@@ -36,7 +36,7 @@ from sqlalchemy.exc import DBAPIError
 
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment.handlers import handler_error
-from omipay_async.fulfilment.runs import awaited, running_key
+from omipay_async.fulfilment.runs import call_and_await, running_key
 
 from .dialect import has_no_transaction
 from .engines import BUSY_S
@@ -141,7 +141,7 @@ class Effects:
             self._locked.add(row)
         try:
             with self._database.inside_effect(), _commits_refused(connection, order):
-                await awaited(lambda: handler(order, connection))
+                await call_and_await(lambda: handler(order, connection))
             await self._record(connection, row, order, settings)
         except STATEMENT_ERRORS as error:
             if is_lost(error):

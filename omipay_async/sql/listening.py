@@ -98,10 +98,7 @@ class Listening:
             def ended(_: object) -> None:
                 lost.set()
 
-            async def add_listener(_: AsyncConnection) -> None:
-                await driver.add_listener(WAKE_CHANNEL, received)
-
-            await self._database.held.run_on(connection, add_listener)
+            await self._database.held.run_on(connection, lambda _: driver.add_listener(WAKE_CHANNEL, received))
             driver.add_termination_listener(ended)
             try:
                 attempted.set()

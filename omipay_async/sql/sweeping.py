@@ -27,7 +27,7 @@ from omipay_async.protocol.expectation import ensure_same_sale
 from omipay_async.text import printable
 
 if TYPE_CHECKING:
-    from omipay_async.fulfilment.guard import Handler
+    from omipay_async.fulfilment.handlers import Handler
     from omipay_async.models import Order
     from omipay_async.session import AsyncOmipay
 
