@@ -149,6 +149,9 @@ def _tag(random: str, tags: hmac.HMAC) -> str:
 def checked_credentials(m_number: object, secret_key: Secret, previous_secret_keys: tuple[Secret, ...]) -> Credentials:
     """The credentials, or a :class:`ConfigurationError` that names what is wrong."""
     number = _checked_credential("m_number", plain_value(m_number))
+    if ":" in number:  # a backend's keys have one after it: those of two merchants could be the same
+        message = "m_number must not contain a colon"
+        raise ConfigurationError(message)
     _checked_credential("secret_key", secret_key)
     for index, key in enumerate(previous_secret_keys):
         _checked_credential(f"previous_secret_keys[{index}]", key)

@@ -87,6 +87,7 @@ def test_no_text_is_too_strange_to_be_checked(timestamp: str, nonce: str, sign: 
         (34, "k", (), "m_number"),
         (None, "k", (), "m_number"),
         ("000034\n", "k", (), "m_number"),
+        ("1:2", "k", (), "m_number"),  # the keys of its order 3 would be those of order 2:3 of merchant 1
         ("000034", "", (), "secret_key"),
         ("000034", b"k", (), "secret_key"),
         ("000034", "hunter2\n", (), "secret_key"),
