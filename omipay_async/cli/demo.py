@@ -226,8 +226,9 @@ class Shop:
         """A program with books, from its start to its end."""
         async with (
             Books(f"sqlite:///{books_file}", clock=self.clock) as books,
-            self.sandbox.session(journal=books, backend=books) as self.omipay,
+            self.sandbox.session(journal=books, backend=books) as omipay,
         ):
+            self.omipay = omipay
             yield books
 
 

@@ -79,7 +79,8 @@ class TakenOrder:
     def of(cls, row: Any) -> TakenOrder:
         """What is known of the order: from the call that made it, or from what was accepted of QueryOrder before.
 
-        Without a number of the merchant's, the amount may be that of a call about an order that was made elsewhere.
+        Currency and amount are left out if the merchant's own number is not known: they may be those of a ``call``
+        about an order that was made elsewhere.
         """
         number = _as_it_was(row.out_order_no)
         return cls(

@@ -114,7 +114,7 @@ async def _act(sandbox: SandboxCore, form: Mapping[str, str]) -> None:
         await sandbox.advance_refund(form["refund_no"], form["to"])
     elif "fault" in form:
         sandbox.faults.add(Fault(form["fault"]), endpoint=form.get("endpoint"), times=1)
-    elif not form:
+    elif not form:  # the button that clears them sends no field
         sandbox.faults.clear()
     else:
         raise ValueError("no button sends these fields")
