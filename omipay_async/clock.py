@@ -134,7 +134,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 async def completed(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Wait for ``work``, which goes on if this is cancelled. A cancelled scope of anyio cancels each await in it."""
+    """Wait for ``work``, which goes on in a task of its own if this is cancelled."""
     task = running_loop().create_task(work())
     _completing.add(task)  # asyncio itself keeps no task alive
     task.add_done_callback(_completing.discard)

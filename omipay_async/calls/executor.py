@@ -325,7 +325,7 @@ class CallExecutor:
     async def wait_closed(self) -> None:
         """Return once no call is under way. The deadlines of the calls limit how long this takes.
 
-        A KeyboardInterrupt may have ended a call just before it was forgotten: it never leaves.
+        They count where a KeyboardInterrupt has ended a call in the moment before ``_leave`` forgets it.
         """
         if self._calls:
             self._all_ended = self._all_ended or asyncio.get_running_loop().create_future()

@@ -1,6 +1,6 @@
 """Writes money calls down in the user's journal: before they are sent, and when they have ended.
 
-    no slot yet -> opening() -> sent ... -> closing()        one entry for a call, whatever its repeats
+    wait for a slot -> opening() -> the request, perhaps repeated -> closing()
 
 The call awaits ``opening``, within its own time limit; if that fails, nothing is sent. If it is slow, reads and
 polls get the slot meanwhile, since a stalled database must not stop them. ``closing`` runs in a task of its own: a

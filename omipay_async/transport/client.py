@@ -16,12 +16,9 @@ There are three ways to the gateway:
 On the last two we cannot see what else arrives over a connection, so none is used twice: each request is sent with
 ``Connection: close``.
 
-``exchange`` chooses the way, and each way has a method that keeps or closes what the request went over. Where another
-program has patched a client of httpx, the request goes through a client first, unless the transport that the user gave
-answers by itself. Where httpx's transport is patched, what goes over our own connections goes through a transport.
-
-On every way, ``_try`` signs the request and turns whatever goes wrong into a failure, and ``sending`` sends what goes
-through objects of httpx.
+``exchange`` chooses the way, and each way has a method that keeps or closes what the request went over. (``patches``
+describes the detours for programs that have patched httpx or httpcore.) On every way, ``_try`` signs the request and
+turns whatever goes wrong into a failure, and ``sending`` sends what goes through objects of httpx.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A session needs neither library's objects to send a request, and makes none while nothing is patched. But without them,
 a test suite that mocks the gateway would reach the real gateway. So what is sent depends on what is patched:
 
-- a client: ``session_client`` sends the request through one.
+- a client: ``session_client`` sends the request through one, unless the user gave a transport that answers by itself.
 - the transport: OpenTelemetry's instrumentation and pytest-httpx replace
   ``httpx.AsyncHTTPTransport.handle_async_request``. Then ``WatchedTransport`` sends the request, over our own
   connections.

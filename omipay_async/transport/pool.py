@@ -85,8 +85,8 @@ class Slot:
 class Loan:
     """The slot of a money call while a journal writes the call down. If that is slow, reads and polls get the slot.
 
-    The call still counts as one that holds a slot: so no more calls than slots wait for the journal. If they did, it
-    would have no time to write down how others have ended.
+    The call goes on counting as one that holds a slot, so that at most as many calls as there are slots wait for the
+    journal. If more of them waited, it would have no time to write down how others have ended.
     """
 
     _pool: ConnectionPool

@@ -144,7 +144,7 @@ class _Signed(httpx.AsyncBaseTransport):
         self._attempt = attempt
         self._is_used = False
         self._may_have_arrived = False
-        """Whether a transport was given the request, and has not proved that it did not send it."""
+        """Whether a transport may have sent the request, as far as its own errors tell."""
         self.encoding: str | None = None
         """The reply's ``Content-Encoding``, without which the client gets it: it would fail if that is wrong."""
 
