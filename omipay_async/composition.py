@@ -196,13 +196,14 @@ def _receiver(
     notes = notes_of(backend, journal, clock=clock, m_number=m_number, converter=executor.converter)
     waits = Waits(notes=notes, clock=clock, life=executor.life, wake_ups=wake_ups)
 
-    def parse(body: SealedBody) -> Notification:
+    def parse(body: SealedBody, max_age: float | None) -> Notification:
         issued, converter = getattr(executor.nonces, "issued", None), executor.converter()
-        return notifications.parse(body, credentials=executor.credentials, issued=issued, converter=converter)
+        parsed = notifications.parse(body, credentials=executor.credentials, issued=issued, converter=converter)
+        notifications.check_age(parsed, executor.gateway_time.time_ms(), max_age)
+        return parsed
 
     return NotificationReceiver(
         parse=parse,
-        gateway_ms=executor.gateway_time.time_ms,
         gateway=gateway,
         confirmations=Confirmations(
             gateway.question(QUERY_ORDER, "order_no", Priority.CONFIRMATION),

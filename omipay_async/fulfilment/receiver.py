@@ -67,8 +67,7 @@ class NotificationReceiver:
     """Parses, confirms and receives the notifications of one session, and fulfils its orders.
 
     Args:
-        parse: Parses a body and checks its signature.
-        gateway_ms: The gateway's time, in milliseconds since the epoch.
+        parse: Parses a body, and checks its signature and how many seconds old it is at most (None: any age).
         confirmations: Asks the gateway about the orders that notifications name.
         announcements: Tells everybody about confirmed orders.
         primary_node: The name of the node that knows every order of this merchant.
@@ -77,8 +76,7 @@ class NotificationReceiver:
     def __init__(
         self,
         *,
-        parse: Callable[[SealedBody], Notification],
-        gateway_ms: Callable[[], int],
+        parse: Callable[[SealedBody, float | None], Notification],
         gateway: Gateway,
         confirmations: Confirmations,
         announcements: Announcements,
@@ -90,7 +88,6 @@ class NotificationReceiver:
         primary_node: str,
     ) -> None:
         self._parse = parse
-        self._gateway_ms = gateway_ms
         self._gateway = gateway
         self._confirmations = confirmations
         self._announcements = announcements
@@ -109,9 +106,7 @@ class NotificationReceiver:
             with validation.with_outcome(None):
                 max_age = validation.seconds("max_age", max_age)
         self._life.ensure_open()
-        notification = self._parse(body)
-        notifications.check_age(notification, self._gateway_ms(), max_age)
-        return notification
+        return self._parse(body, max_age)
 
     # -- confirming ---------------------------------------------------------------------------------------------------
 
@@ -120,7 +115,7 @@ class NotificationReceiver:
         with validation.with_outcome(None):
             limit = self._gateway.limit(timeout)
         with self._life.in_use():
-            return await self._confirm(self._parse(body), limit)
+            return await self._confirm(self._parse(body, None), limit)
 
     async def _confirm(self, notification: Notification, limit: float) -> Order:
         signature = _fingerprint(notification)
@@ -180,7 +175,7 @@ class NotificationReceiver:
         order_no = None  # of a body whose signature is valid
         try:
             with self._life.in_use():
-                notification = self._parse(body)
+                notification = self._parse(body, None)
                 order_no = notification.order_no
                 order = await self._confirm(notification, limit)
         except NotificationError as error:
