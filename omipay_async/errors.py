@@ -326,8 +326,8 @@ class RefundFailed(OmipayError):
 class PollTimeout(OmipayError):
     """Polling stopped before a final status. It is not a refusal: the customer may still pay.
 
-    Do not charge again for this sale. Call ``query_order`` (or ``query_refund``) later, or let ``Books.run`` ask.
-    ``order_no`` or ``refund_no`` is what to ask about later (``wait_for_notification`` sets ``out_order_no``),
+    Do not charge again for this sale. Call ``query_order`` later, or let ``Books.run`` ask (of a refund:
+    ``query_refund``). ``order_no`` or ``refund_no`` is what to ask about (``wait_for_notification``: ``out_order_no``),
     ``order`` or ``refund`` is the last state seen (None if there was none), ``last_error`` the last temporary error. It
     is not a ``TimeoutError``, since that is an ``OSError``, after which generic code may repeat a call.
     """

@@ -31,7 +31,7 @@ RUN: Final = {
     "bot.md": {"aiogram_bot.py", "ptb_bot.py", "purchases.py"},
     "notifications.md": {"by_hand.py", "handler.py", "with_redis.py"},
     "operations.md": {"logging_setup.py", "structlog_setup.py", "metrics.py", "traces.py", "key_change.py"},
-    "shop.md": {"shop.py", "fastapi_shop.py", "aiohttp_shop.py", "refund.py"},
+    "shop.md": {"shop.py", "fastapi_shop.py", "aiohttp_shop.py", "refund.py", "refunds.py"},
     "testing.md": {"test_till.py", "test_lost_reply.py", "test_books.py", "test_shop.py", "test_fastapi_shop.py"},
     "till.md": {"till.py", "notify.py"},
     "web.md": {

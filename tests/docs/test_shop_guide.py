@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from omipay_async import OrderStateError
 from omipay_async.sandbox import Fault, Sandbox
 from omipay_async.sql import Books
 from tests.support.entries import order, until_blocked
@@ -190,6 +191,38 @@ async def test_a_refund_ends_in_one_of_three_answers(tmp_path: Path) -> None:
         sandbox.faults.add(Fault.DROP_REPLY, endpoint="Refund")
         assert (await said(10)).startswith("NOBODY KNOWS.")
         assert [entry.amount for entry in await books.unresolved()] == [10]
+
+
+async def test_accepted_refunds_are_asked_about_until_they_have_ended(tmp_path: Path) -> None:
+    """One that fails days later is told to a person, once; a refused one is not asked about."""
+    save_files(DOCS / "shop.md", tmp_path)
+    async with Books(f"sqlite:///{tmp_path / 'shop.db'}") as books, served() as (sandbox, environment):
+        await books.create_tables()
+        async with sandbox.session(journal=books) as omipay:
+            made = await omipay.make_qr_order(
+                order_name="Flat white", amount=450, currency="AUD", out_order_no="S-9-1", platform="ALIPAY"
+            )
+            await sandbox.customer.pays(made)
+            for number, amount in (("R-1", 100), ("R-2", 200)):
+                await omipay.refund(order_no=made.order_no, out_refund_no=number, amount=amount)
+            with pytest.raises(OrderStateError):
+                await omipay.refund(order_no=made.order_no, out_refund_no="R-3", amount=300)
+
+        async def said() -> str:
+            async with running(tmp_path, "-W", "error", "refunds.py", **environment) as program:
+                return await program.end()
+
+        assert await said() == ""
+        first, second = sandbox.ledger.refunds
+        await sandbox.advance_refund(first, "OrganizationFailed")
+        sandbox.faults.add(Fault.SYSTEM_ERROR, endpoint="QueryRefund", times=3)
+        assert (await said()).startswith(f"{first}: ask again tomorrow: QueryRefund: ")
+        assert await said() == f"{first} of order {made.order_no}, 100: OrganizationFailed. It was NOT paid back.\n"
+        await sandbox.advance_refund(second, "Closed")
+        assert await said() == ""
+        asked = len(sandbox.ledger.calls)
+        assert await said() == ""
+        assert len(sandbox.ledger.calls) == asked, "both have ended"
 
 
 async def test_two_orders_of_one_sale_that_are_paid_at_the_same_moment_are_shipped_once(
