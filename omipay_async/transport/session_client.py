@@ -81,10 +81,11 @@ class SessionClient:
         return response
 
     async def _response(self, unsigned: httpx.Request, signed: _Signed) -> httpx.Response:
-        # The transport of this client learns from the request what it stands for. A mock of the class may not take
-        # extensions.
-        options: dict[str, Any] = {"extensions": {_SIGNED: signed}} if self._is_patched() else {}
-        client = self.http if options else httpx.AsyncClient(transport=signed)
+        options: dict[str, Any] = {}
+        if self._is_patched():
+            client, options["extensions"] = self.http, {_SIGNED: signed}  # by which its transport finds ``signed``
+        else:
+            client = httpx.AsyncClient(transport=signed)  # without extensions, which a mock of the class may not take
         if _CLASS_ENTRIES.are_replaced(httpx.AsyncClient) or not vars(client).keys().isdisjoint(_ENTRIES):
             entry = client.get if unsigned.method == "GET" else client.post
             return await entry(unsigned.url, headers=unsigned.headers, **options)
