@@ -19,7 +19,7 @@ with FAIL                             ``success`` is true
                                       ``result_code`` means that the refund was accepted (only of Refund)
 ====================================  ==============================================================================
 
-``echoes``, ``foreign_numbers`` and ``contradictions`` are columns of the table of endpoints. A word that is in no
+``echoes``, ``foreign_number`` and ``contradictions`` are columns of the table of endpoints. A word that is in no
 document contradicts nothing. Amount and currency in the reply to an order or a refund are not compared, since no
 document says which ones they would be. A refusal that contains no number, or only an ``order_no`` where none was sent,
 cannot be distinguished from this call's own.
@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any, Final
 from omipay_async.codes import ORDER_PHASES, REFUND_PHASES, ErrorCode, Phase, Safety, error_code
 from omipay_async.text import bare
 
-from .context import NUMBERS
 from .endpoints import MAKE_SCAN_ORDER, REFUND
 from .fields import is_absent, issued_number, word_of
 from .jsontext import conflicting_keys
@@ -82,14 +81,10 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
 
 def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     """Which number shows that a reply about a refund was received for an order, or the other way round."""
-    endpoint = context.endpoint
-    if endpoint.foreign_numbers.isdisjoint(raw):  # nearly always
+    foreign = context.endpoint.foreign_number
+    if foreign is None or is_absent(raw.get(foreign)):
         return None
-    named = [name for name in NUMBERS if not is_absent(raw.get(name))]
-    foreign = next((name for name in named if name in endpoint.foreign_numbers), None)
-    if foreign is None or any(name in endpoint.own_numbers for name in named):
-        return None
-    return foreign
+    return foreign if all(is_absent(raw.get(name)) for name in context.endpoint.own_numbers) else None
 
 
 def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -> bool:

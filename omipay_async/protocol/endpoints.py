@@ -70,9 +70,11 @@ class Endpoint(Generic[T]):
     """The fields of ``reply`` that contain what was sent, whatever the reply contains."""
     contradictions: frozenset[str] = frozenset()
     """The values of ``result_code``, in lower case, that contradict SUCCESS."""
-    foreign_numbers: frozenset[str] = attrs.field()
+    foreign_number: str | None = None
     """The merchant's number of the other kind: ``out_refund_no`` where the reply is about an order, ``out_order_no``
-    where it is about a refund. A reply that contains it, and no number of its own kind, answers another call."""
+    where it is about a refund. A reply that contains it, and none of ``own_numbers``, answers another call."""
+    own_numbers: tuple[str, ...] = ()
+    """The numbers that show that a reply is of the right kind."""
     error_codes: frozenset[ErrorCode] = frozenset()
     """The codes that it may answer with, in addition to COMMON_ERROR_CODES."""
     path: str = attrs.field()
@@ -87,32 +89,15 @@ class Endpoint(Generic[T]):
     minimum_amounts: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
     """The smallest amount of the platforms where it is more than 1."""
 
-    @foreign_numbers.default
-    def _numbers_not_in_the_reply(self) -> frozenset[str]:
-        fields = {field.name for field in attrs.fields(self.reply)} if attrs.has(self.reply) else set()
-        return _KINDS_OF_NUMBERS - fields if _KINDS_OF_NUMBERS & fields else frozenset()
-
     @path.default
     def _v2_path(self) -> str:
         return f"/v2/{self.name}"
-
-    @property
-    def own_numbers(self) -> frozenset[str]:
-        """The numbers that show that a reply is of the right kind.
-
-        ``refund_no`` counts where the reply must have it. ``order_no`` does not count, since the reply to a refund may
-        have it too.
-        """
-        return (_KINDS_OF_NUMBERS - self.foreign_numbers).union(self.echoes, self.essential & {"refund_no"})
 
     @property
     def method(self) -> str:
         """GET for reads; POST for money calls, which no proxy, pool or HTTP library repeats by itself."""
         return "GET" if self.safety is Safety.READ else "POST"
 
-
-# The merchant's own numbers. (The gateway's numbers of an order or a refund may be in any reply.)
-_KINDS_OF_NUMBERS: Final = frozenset({"out_order_no", "out_refund_no"})
 
 COMMON_ERROR_CODES: Final = frozenset(
     {
@@ -147,6 +132,8 @@ _ORDER_RULES: Final[dict[str, Any]] = {
     "essential": frozenset({"order_no"}),
     "echoes": ("out_order_no",),
     "as_sent": ("out_order_no", "currency", "amount"),
+    "foreign_number": "out_refund_no",
+    "own_numbers": ("out_order_no",),  # without order_no, which the reply to a refund may have too
     "contradictions": _FAILED_WORDS,
 }
 
@@ -264,6 +251,8 @@ QUERY_ORDER: Final = Endpoint(
     essential=frozenset({"order_no", "status", "currency", "amount"}),
     echoes=("order_no",),
     as_sent=("order_no",),
+    foreign_number="out_refund_no",
+    own_numbers=("order_no", "out_order_no"),
     error_codes=frozenset({ErrorCode.PERMISSION_ERROR}),
 )
 REFUND: Final = Endpoint(
@@ -274,6 +263,8 @@ REFUND: Final = Endpoint(
     essential=frozenset({"refund_no"}),
     echoes=("order_no", "out_refund_no"),
     as_sent=("order_no", "out_refund_no"),
+    foreign_number="out_order_no",
+    own_numbers=("order_no", "out_refund_no", "refund_no"),
     contradictions=_FAILED_WORDS
     | {status.casefold() for status, phase in REFUND_PHASES.items() if phase is Phase.FAILED},
     error_codes=frozenset(
@@ -295,6 +286,8 @@ QUERY_REFUND: Final = Endpoint(
     essential=frozenset({"refund_no", "status"}),
     echoes=("refund_no",),
     as_sent=("refund_no",),
+    foreign_number="out_order_no",
+    own_numbers=("out_refund_no", "refund_no"),
     error_codes=frozenset({ErrorCode.PERMISSION_ERROR, ErrorCode.REFUND_NO_ERROR}),
 )
 # EN 2.9. The address line's path, not the example's /v1/GetUserInfo; no language in either document.

@@ -212,7 +212,8 @@ def general_endpoint(name: object, safety: object) -> Endpoint[dict[str, Any]]:
         (),
         reply=dict,
         echoes=known.echoes,
-        foreign_numbers=known.foreign_numbers,
+        foreign_number=known.foreign_number,
+        own_numbers=known.own_numbers,
         contradictions=known.contradictions,
         needs_return_code=False,
     )

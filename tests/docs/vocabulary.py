@@ -123,7 +123,7 @@ def replies() -> Iterator[str]:
                 f"`{endpoint.name}`",
                 "yes" if endpoint.safety is Safety.MONEY else "",
                 code_list(endpoint.echoes),
-                code_list(sorted(endpoint.foreign_numbers)),
+                code_list(filter(None, [endpoint.foreign_number])),
                 code_list(sorted(endpoint.contradictions)),
             )
             for endpoint in ENDPOINTS.values()

@@ -47,8 +47,14 @@ AS_SENT = {
     "GetUserInfo": (),
 }
 FOREIGN = {
-    **dict.fromkeys([*ORDERS, "QueryOrder"], frozenset({"out_refund_no"})),
-    **dict.fromkeys(["Refund", "QueryRefund"], frozenset({"out_order_no"})),
+    **dict.fromkeys([*ORDERS, "QueryOrder"], "out_refund_no"),
+    **dict.fromkeys(["Refund", "QueryRefund"], "out_order_no"),
+}
+OWN = {
+    **dict.fromkeys(ORDERS, ("out_order_no",)),
+    "QueryOrder": ("order_no", "out_order_no"),
+    "Refund": ("order_no", "out_refund_no", "refund_no"),
+    "QueryRefund": ("out_refund_no", "refund_no"),
 }
 FAILED = frozenset({"fail", "failed", "cancelled"})
 REFUSED = {"merchantrejected", "timeoutclosed", "organizationfailed", "customercancelled"}
@@ -70,7 +76,7 @@ def test_what_may_be_believed_of_each_reply(endpoint: Endpoint[object]) -> None:
     """Which fields must be readable, which contain what was sent, and what contradicts a success."""
     name = endpoint.name
     assert (endpoint.essential, endpoint.as_sent) == (ESSENTIAL[name], AS_SENT[name])
-    assert endpoint.foreign_numbers == FOREIGN.get(name, set())
+    assert (endpoint.foreign_number, endpoint.own_numbers) == (FOREIGN.get(name), OWN.get(name, ()))
     assert endpoint.contradictions == CONTRADICTIONS.get(name, set())
     assert endpoint.takes_language is (name != "GetUserInfo")
     assert endpoint.needs_return_code is (name != "GetUserInfo")
@@ -103,7 +109,8 @@ def test_a_row_needs_only_what_differs_from_the_defaults() -> None:
         echoes=(),
         as_sent=(),
         contradictions=frozenset(),
-        foreign_numbers=frozenset(),
+        foreign_number=None,
+        own_numbers=(),
         error_codes=frozenset(),
         path="/v2/X",
         takes_language=True,
@@ -112,4 +119,3 @@ def test_a_row_needs_only_what_differs_from_the_defaults() -> None:
         unlisted_is_ambiguous=False,
         minimum_amounts=MappingProxyType({}),
     )
-    assert row.own_numbers == {"out_order_no", "out_refund_no"}

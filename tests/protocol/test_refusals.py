@@ -228,11 +228,11 @@ def test_a_general_call_follows_the_rules_of_a_known_endpoint() -> None:
     """However it is spelt. For an unknown endpoint only the merchant's own numbers count."""
     known, row = validation.general_endpoint("v3/refund", "MONEY"), ENDPOINTS["Refund"]
     assert (known.name, known.path, known.safety) == ("v3/refund", "/v2/v3/refund", Safety.MONEY)
-    assert (known.echoes, known.foreign_numbers) == (row.echoes, row.foreign_numbers)
-    assert known.contradictions == row.contradictions
+    assert (known.echoes, known.contradictions) == (row.echoes, row.contradictions)
+    assert (known.foreign_number, known.own_numbers) == (row.foreign_number, row.own_numbers)
     unknown = validation.general_endpoint("ConfirmCheckOut", "READ")
     assert unknown.echoes == ("out_order_no", "out_refund_no")
-    assert (unknown.foreign_numbers, unknown.contradictions, unknown.parameters) == (frozenset(), frozenset(), ())
+    assert (unknown.foreign_number, unknown.contradictions, unknown.parameters) == (None, frozenset(), ())
     assert not unknown.needs_return_code
 
 
