@@ -36,6 +36,7 @@ class ProactorLoop(proactor_events.BaseProactorEventLoop):
         self.system.perform()
 
     def _make_socket_transport(self, sock: socket.socket, *arguments: Any, **options: Any) -> _Transport:
+        options.pop("context", None)  # Python 3.15 passes it, and its own method takes none
         return _Transport(self, sock, *arguments, **options)
 
     def run_forever(self) -> None:

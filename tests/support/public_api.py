@@ -6,7 +6,7 @@ writes ``tests/public_api.txt``, with which a test compares the package. If you 
 default, a return type, a field, a member of an enum or the errors in a docstring, write the file again: the commit
 shows the difference, and the changelog should tell users.
 
-A line holds no address, and nothing that differs between Python 3.11 and 3.14 or between versions of dependencies.
+A line holds no address, and nothing that differs between Python 3.11 and 3.15 or between versions of dependencies.
 """
 
 from __future__ import annotations
