@@ -32,7 +32,9 @@ from .formatting import elapsed, in_words, money, plain
 from .runner import complain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.types import Receive, Scope, Send
 
     from omipay_async.models import Order, Refund, ScanOrder
     from omipay_async.new_orders import QROrder
@@ -89,9 +91,7 @@ class Shop:
         amount = money(order.amount, order.currency)
         self.report(sentence("handler: {} is paid, {}: goods are shipped", order.out_order_no, amount))
 
-    async def notify_url(
-        self, scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
-    ) -> None:
+    async def notify_url(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The merchant's web app, whose only page receives the gateway's notifications."""
         body = await Request(scope, receive).body()
         reply = await self.omipay.receive_notification(body, self.fulfil)

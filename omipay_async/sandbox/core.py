@@ -15,7 +15,7 @@ from .gateway import Gateway
 from .ledger import Ledger
 from .live import LiveStreams
 from .merchants import TOY_M_NUMBER, TOY_SECRET_KEY, Merchant
-from .notifications import Signer
+from .notifications import signed
 from .notifier import Notifier
 from .replies import encode
 from .swaps import ReplySwaps
@@ -59,10 +59,8 @@ class SandboxCore:
         self.faults = Faults(random.Random(seed))
         self.customer = Customer(self.ledger)
         self.notifier = Notifier(
-            self.clock,
-            self.ledger,
+            self.gateway,
             self.faults,
-            Signer(self.gateway),
             app=app,
             delay=arguments.number("notify_delay", notify_delay),
             interval=arguments.number("notify_interval", notify_interval),
@@ -138,7 +136,7 @@ class SandboxCore:
 
         A nonce, a timestamp or a signature that is among ``fields`` stays as it is.
         """
-        return self.notifier.signer.signed(self.merchant.m_number, fields)
+        return signed(self.gateway, self.merchant.m_number, fields)
 
     def notification(self, order_no: str, **changes: Any) -> bytes:
         """The body of the notification for an order, with a new and valid signature.

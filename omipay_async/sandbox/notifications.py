@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from omipay_async.codes import Currency
 from omipay_async.language import sentence
 
@@ -42,19 +40,18 @@ def notification(order: Order) -> dict[str, Any]:
     }
 
 
-@attrs.define
-class Signer:
-    """Signs notifications with each merchant's key, a fresh nonce and the time."""
+def signed(
+    gateway: GatewayState, m_number: str, fields: Mapping[str, Any], *, secret_key: str | None = None
+) -> dict[str, Any]:
+    """The fields with ``nonce_str``, ``timestamp`` and ``sign``, unless they are among them already.
 
-    _state: GatewayState
-
-    def signed(self, m_number: str, fields: Mapping[str, Any], *, secret_key: str | None = None) -> dict[str, Any]:
-        """The fields with ``nonce_str``, ``timestamp`` and ``sign``, unless they are among them already."""
-        nonce = fields.get("nonce_str", self._state.nonce())
-        timestamp = fields.get("timestamp", self._state.clock.time_ms())
-        key = self._state.merchants[m_number].secret_key if secret_key is None else secret_key
-        signature = {"nonce_str": nonce, "timestamp": timestamp, "sign": sign(m_number, timestamp, nonce, key)}
-        return {**signature, **fields}
+    The key is the merchant's unless ``secret_key`` is given.
+    """
+    nonce = fields.get("nonce_str", gateway.nonce())
+    timestamp = fields.get("timestamp", gateway.clock.time_ms())
+    key = gateway.merchants[m_number].secret_key if secret_key is None else secret_key
+    signature = {"nonce_str": nonce, "timestamp": timestamp, "sign": sign(m_number, timestamp, nonce, key)}
+    return {**signature, **fields}
 
 
 def why_refused(status: int, content_type: str, body: bytes) -> str:

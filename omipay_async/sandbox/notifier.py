@@ -17,18 +17,19 @@ from omipay_async.language import sentence
 
 from .faults import Fault, Faults
 from .foreign import MASK, printable
-from .ledger import Delivery, Ledger, Order
-from .notifications import Signer, notification, why_refused
+from .ledger import Delivery, Order
+from .notifications import notification, signed, why_refused
 from .replies import encode, make_odd_notification
 from .validation import absolute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+    from collections.abc import Coroutine, Mapping
 
     import httpx
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from omipay_async.clock import Clock
+    from .state import GatewayState
+
 
 T = TypeVar("T")
 
@@ -57,10 +58,8 @@ class _Notice:
 class Notifier:
     """Delivers notifications in the background."""
 
-    clock: Clock
-    ledger: Ledger
+    gateway: GatewayState
     faults: Faults
-    signer: Signer
     app: ASGIApp | None
     """Receives the notifications instead of HTTP."""
     delay: float
@@ -112,7 +111,7 @@ class Notifier:
 
     async def _send_test(self, order: Order, kind: str) -> None:
         if kind == "delay":
-            await self.clock.sleep(_TEST_DELAY_S)
+            await self.gateway.clock.sleep(_TEST_DELAY_S)
         body = self._forged(order) if kind == "forge" else self.body(order, {})
         await self._post(order, 0, body)
 
@@ -151,8 +150,8 @@ class Notifier:
 
     async def _watch(self, order: Order) -> None:
         seconds = order.delayed.seconds if order.delayed else None
-        await self.clock.sleep(seconds or 0.0)
-        self.ledger.apply_due()
+        await self.gateway.clock.sleep(seconds or 0.0)
+        self.gateway.ledger.apply_due()
         self.start()
 
     async def _deliver(self, notice: _Notice) -> None:
@@ -160,7 +159,7 @@ class Notifier:
             notice.number += 1
 
     async def _next_try(self, notice: _Notice) -> bool:
-        await self.clock.sleep(self.delay if notice.number == 1 else self.interval)
+        await self.gateway.clock.sleep(self.delay if notice.number == 1 else self.interval)
         body = self.body(notice.order, notice.signature)
         if self.same_signature:
             notice.signature = {"nonce_str": body["nonce_str"], "timestamp": body["timestamp"]}
@@ -170,7 +169,7 @@ class Notifier:
         """The signed fields of an order's notification, some of them changed."""
         fields = notification(order)
         odd = make_odd_notification(fields) if self.oddities else fields
-        return self.signer.signed(order.m_number, {**odd, **changes}, secret_key=secret_key)
+        return signed(self.gateway, order.m_number, {**odd, **changes}, secret_key=secret_key)
 
     def _forged(self, order: Order) -> dict[str, Any]:
         return self.body(order, {}, secret_key="a forger's key")
@@ -178,7 +177,7 @@ class Notifier:
     async def _try(self, order: Order, number: int, body: dict[str, Any]) -> bool:
         active_faults = self.faults.of_delivery(order.endpoint)
         if late := active_faults.get(Fault.NOTIFICATION_REORDER):
-            await self.clock.sleep(late.seconds)
+            await self.gateway.clock.sleep(late.seconds)
         if Fault.NOTIFICATION_DROP in active_faults:
             self._record(order, number, body, sentence("lost on its way, by a fault"))
             return False
@@ -208,9 +207,9 @@ class Notifier:
     def _record(self, order: Order, number: int, body: Mapping[str, Any], refused: str, answer_body: str = "") -> None:
         """Write a try down; ``refused`` says why it has failed, and is empty if it was accepted."""
         shown = {name: MASK if name in {"sign", "nonce_str"} else value for name, value in body.items()}
-        self.ledger.delivered(
+        self.gateway.ledger.delivered(
             Delivery(
-                at_ms=self.clock.time_ms(),
+                at_ms=self.gateway.clock.time_ms(),
                 order_no=order.order_no,
                 url=order.notify_url,
                 number=number,
@@ -256,7 +255,7 @@ async def _beginning(response: httpx.Response) -> bytes:
 
 
 def _logging_errors(app: ASGIApp, url: str) -> ASGIApp:
-    async def call(scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
         except Exception:

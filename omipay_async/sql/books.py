@@ -22,7 +22,7 @@ from .due_orders import DueOrders
 from .effects import Effects, lock_number
 from .entries import Entries
 from .listening import Listening
-from .resolving import Resolving
+from .resolving import resolve_call
 from .sweeping import Sweeping, SweepReport
 from .tables import metadata
 
@@ -76,7 +76,6 @@ class Books:
         self._database = Database(url_or_engine, SystemClock() if clock is None else clock)
         self._claims = Claims(self._database, self.lease)
         self._entries = Entries(self._database)
-        self._resolving = Resolving(self._database)
         self._effects = Effects(self._database, self._claims)
         self._due_orders = DueOrders(self._database, self._entries, self._claims)
         self._sweeping = Sweeping(self._due_orders, self._entries)
@@ -163,7 +162,7 @@ class Books:
             JournalError: the database did not answer.
         """
         with validation.with_outcome(None):
-            await self._resolving.resolve(entry_or_id, outcome, order_no)
+            await resolve_call(self._database, entry_or_id, outcome, order_no)
 
     async def prune(self, older_than: float | timedelta) -> int:
         """Forget calls and orders that were closed more than ``older_than`` ago: seconds, or a ``timedelta``.

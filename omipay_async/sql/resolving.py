@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from .database import Database
+    from .dialect import Dialect
 
 _COLUMNS: Final = (
     CALL.c.m_number,
@@ -38,51 +39,45 @@ _COLUMNS: Final = (
 )
 
 
-class Resolving:
-    """What a person writes into the rows of ``omipay_call``."""
+async def resolve_call(
+    database: Database, entry_or_id: JournalEntry | str, outcome: JournalOutcome | str, order_no: str | None
+) -> None:
+    """Write down what a person found out about a call."""
+    verdict = _checked_outcome(outcome)
+    number = _checked_order_no(order_no, verdict)
+    entry_id, m_number = _checked_id(entry_or_id)
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._dialect = database.dialect
+    async def work(connection: AsyncConnection) -> None:
+        named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
+        # The rows are locked, or a notification that is confirmed meanwhile would be overwritten.
+        rows = (await connection.execute(select(*_COLUMNS).where(*named).with_for_update())).all()
+        row = _checked_row(rows)
+        if number is not None:
+            await _check_number_of(connection, row, number)
+        await _write(connection, database.dialect, row, verdict, number)
 
-    async def resolve(
-        self, entry_or_id: JournalEntry | str, outcome: JournalOutcome | str, order_no: str | None
-    ) -> None:
-        """Write down what a person found out about a call."""
-        verdict = _checked_outcome(outcome)
-        number = _checked_order_no(order_no, verdict)
-        entry_id, m_number = _checked_id(entry_or_id)
+    await database.write(work, JournalError)
 
-        async def work(connection: AsyncConnection) -> None:
-            named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
-            # The rows are locked, or a notification that is confirmed meanwhile would be overwritten.
-            rows = (await connection.execute(select(*_COLUMNS).where(*named).with_for_update())).all()
-            row = _checked_row(rows)
-            if number is not None:
-                await _check_number_of(connection, row, number)
-            await self._write(connection, row, verdict, number)
 
-        await self._database.write(work, JournalError)
-
-    async def _write(
-        self, connection: AsyncConnection, row: Any, outcome: JournalOutcome, order_no: str | None
-    ) -> None:
-        now = self._dialect.now()
-        values = {
-            "outcome": str(outcome),
-            "closed_at": now if outcome in CERTAIN else null(),
-            "resolved_at": now,
-            **({} if order_no is None else {"order_no": order_no}),
-        }
-        if _takes_back(row, outcome, order_no) and await _forget_mistake(connection, row):
-            values["order_no"] = order_no
-        this = and_(CALL.c.id == row.id, CALL.c.m_number == row.m_number)
-        await connection.execute(update(CALL).where(this).values(values))
-        if order_no is not None and row.out_refund_no is None:
-            await connection.execute(order_made(self._dialect, row.m_number, order_no, {}))
-            this_order = is_order(row.m_number, order_key(order_no))
-            due_at_once = update(ORDER).where(this_order, ORDER.c.closed_at.is_(None)).values(due_at=now)
-            await connection.execute(due_at_once)  # the person has seen it, so nobody waits ten seconds
+async def _write(
+    connection: AsyncConnection, dialect: Dialect, row: Any, outcome: JournalOutcome, order_no: str | None
+) -> None:
+    now = dialect.now()
+    values = {
+        "outcome": str(outcome),
+        "closed_at": now if outcome in CERTAIN else null(),
+        "resolved_at": now,
+        **({} if order_no is None else {"order_no": order_no}),
+    }
+    if _takes_back(row, outcome, order_no) and await _forget_mistake(connection, row):
+        values["order_no"] = order_no
+    this = and_(CALL.c.id == row.id, CALL.c.m_number == row.m_number)
+    await connection.execute(update(CALL).where(this).values(values))
+    if order_no is not None and row.out_refund_no is None:
+        await connection.execute(order_made(dialect, row.m_number, order_no, {}))
+        this_order = is_order(row.m_number, order_key(order_no))
+        due_at_once = update(ORDER).where(this_order, ORDER.c.closed_at.is_(None)).values(due_at=now)
+        await connection.execute(due_at_once)  # the person has seen it, so nobody waits ten seconds
 
 
 def _checked_outcome(outcome: object) -> JournalOutcome:
