@@ -122,7 +122,11 @@ class CallJournal:
         return task
 
     async def _close(self, entry: JournalEntry, call: CallState, after: asyncio.Task[None] | None) -> None:
-        write = functools.partial(self._write_closing, entry, after)
+        async def write() -> None:
+            if after is not None:
+                await asyncio.wait((after,))  # an entry that is not opened yet could not be found
+            await answer_of(lambda: self._journal.closing(entry), _WHO, JournalError)
+
         try:
             await ask(self._clock, write, CLOSING_S, who=_WHO, failed=JournalError)
         except OmipayError as failure:
@@ -130,11 +134,6 @@ class CallJournal:
             text = f"the journal's entry {entry.id} stays open: it could not be closed as {entry.outcome}: {error}"
             outcome = None if entry.outcome is JournalOutcome.DONE else Outcome(str(entry.outcome))
             log_call(logging.ERROR, call.request, text, outcome=outcome, exc_info=error)
-
-    async def _write_closing(self, entry: JournalEntry, after: asyncio.Task[None] | None) -> None:
-        if after is not None:
-            await asyncio.wait((after,))  # an entry that is not opened yet could not be found
-        await answer_of(lambda: self._journal.closing(entry), _WHO, JournalError)
 
     def _entry_of(self, call: CallState) -> JournalEntry:
         request = call.request

@@ -219,10 +219,16 @@ _VERDICTS: Final = ("return_code", "result_code", "error_code", "error_msg", "su
 _SIGNATURE: Final[dict[type[Any], tuple[str, ...]]] = {models.Notification: ("nonce_str", "sign")}
 
 
+def _key_of(model: type[Any], name: str) -> str:
+    """The key on the wire of the field ``name``."""
+    key: str = _OVERRIDES.get(model, {}).get(name, {}).get("rename", name)
+    return key
+
+
 def _documented_keys(model: type[Any]) -> tuple[frozenset[str], Mapping[str, str]]:
     """The keys of what is converted to ``model``, as the documents write them, and these by their lower case."""
     fields = [field.name for field in attrs.fields(model) if field.name != "raw"] if attrs.has(model) else []
-    own = [_OVERRIDES.get(model, {}).get(name, {}).get("rename", name) for name in fields]
+    own = [_key_of(model, name) for name in fields]
     keys = (*_SECOND_NAMES.get(model, {}).values(), *_SIGNATURE.get(model, ()), *NUMBERS, *_VERDICTS, *own)
     return frozenset(keys), {key.casefold(): key for key in keys}
 
@@ -296,8 +302,8 @@ class ModelConverter:
         fatal = [f"{name} {what}" for name, what in failures.items() if name in essential]
         if fatal:
             raise ValueError("; ".join(fatal))
-        on_the_wire = {_OVERRIDES.get(model, {}).get(name, {}).get("rename", name) for name in failures}
-        readable = {name: value for name, value in fields.items() if name not in on_the_wire}
+        unreadable = {_key_of(model, name) for name in failures}
+        readable = {key: value for key, value in fields.items() if key not in unreadable}
         return converter.structure({**dict.fromkeys(_MAY_BE_MISSING.get(model, ())), **readable}, model)
 
 
