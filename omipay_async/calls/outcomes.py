@@ -80,11 +80,6 @@ def of_call(request: RequestContext, error: OmipayError) -> Outcome | None:
     return Outcome.NOT_DONE if isinstance(error, _BEFORE_SENDING) else Outcome.UNKNOWN
 
 
-def of_failed(request: RequestContext, failed: Failed) -> Outcome | None:
-    """The outcome of a failed attempt, if the call ends with it."""
-    return Outcome.UNKNOWN if _nobody_knows(request, failed) else of_call(request, failed.error)
-
-
 def of_end(endpoint: Endpoint[Any], error: BaseException, *, may_have_arrived: bool) -> Outcome | None:
     """The outcome of what ended a call: an error that was made for its caller, a cancellation, any other exception."""
     if isinstance(error, OmipayError):
@@ -111,12 +106,9 @@ def restated(error: E, outcome: Outcome | None, *, message: str | None = None) -
 
 def verdict(request: RequestContext, failed: Failed) -> OmipayError:
     """The error that a call ends with after a failed attempt."""
-    error = failed.error
-    return unknown(request, error) if _nobody_knows(request, failed) else for_caller(request, error)
-
-
-def _nobody_knows(request: RequestContext, failed: Failed) -> bool:
-    return request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS
+    if request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS:
+        return unknown(request, failed.error)
+    return for_caller(request, failed.error)
 
 
 def for_caller(request: RequestContext, error: E) -> E:
