@@ -94,6 +94,7 @@ class CallExecutor:
             del result  # the traceback of an error refers to this frame: both would stay in memory, as in ``_leave``
 
     async def _result(self, call: CallState) -> Any | OmipayError:
+        """The reply's model, or the error to raise. A cancellation, and what is not ours, is raised here already."""
         try:
             with self.life.in_use():
                 self._calls.add(call)
@@ -145,6 +146,7 @@ class CallExecutor:
     # -- attempts ---------------------------------------------------------------------------------------------------
 
     async def _until_answered(self, call: CallState) -> Any | OmipayError:
+        """Make attempts until one is answered, or must not be repeated."""
         self.converter()  # before anything is sent: this raises if the time zone is not known to the machine
         nodes = self.nodes.in_order()
         while True:
@@ -178,6 +180,7 @@ class CallExecutor:
         )
 
     async def _attempt(self, call: CallState, node: Node) -> Any | Failed:
+        """Wait for a slot, write a money call down before its first attempt, send the request, and read the reply."""
         call.attempts += 1
         call.node = node
         call.attempt_started = self.clock.monotonic()
@@ -275,6 +278,7 @@ class CallExecutor:
         return query, time_ms, (nonce, sign)
 
     async def _pause(self, call: CallState, delay: float) -> Failed | None:
+        """Wait until the next attempt. Returns a failure if the session is closed meanwhile."""
         try:
             with CancelScope(self.clock) as call.scope:
                 # Without a delay too, other tasks get their turn: an attempt may fail without awaiting anything.
@@ -286,6 +290,7 @@ class CallExecutor:
     # -- the reply --------------------------------------------------------------------------------------------------
 
     def _read(self, call: CallState, received: Received, slot: Slot) -> Any | Failed:
+        """The model of a reply, or the failure that it means."""
         decoded = decode(call.request, received, self.converter())
         if not isinstance(decoded, APIError | InvalidReply):
             return decoded
