@@ -14,7 +14,7 @@ import errno
 import re
 import socket
 import ssl
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -24,6 +24,9 @@ from omipay_async.protocol.redaction import excerpt
 from .attempt import Attempt, Progress
 from .cancellation import CancelReason
 from .failures import Failed, Failure, not_sent, session_closed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _NEVER_SENT: Final = (
@@ -56,12 +59,24 @@ def failed(attempt: Attempt, error: BaseException, handled: BaseException | None
 
     ``handled`` is the exception that the caller was handling when the attempt began, if there was one.
     """
-    text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
-    what = f"{type(error).__name__}{': ' if text else ''}{text}{_way(attempt)}"
+    what = f"{_told(attempt, error)}{_reason(attempt, error, handled)}{_way(attempt)}"
     if attempt.progress is Progress.CONNECTING or proves_unsent(attempt, error, handled):
         return not_sent(Failure.NEVER_SENT, attempt.endpoint.name, what)
     message = f"{attempt.endpoint.name}: no answer, {what}"
     return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint.name))
+
+
+def _told(attempt: Attempt, error: BaseException) -> str:
+    text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
+    return f"{type(error).__name__}{': ' if text else ''}{text}"
+
+
+def _reason(attempt: Attempt, error: BaseException, handled: BaseException | None) -> str:
+    """What the operating system said, if ``error`` does not: of several addresses it may tell only that all failed."""
+    causes = (cause for cause in _with_causes(error, handled) if isinstance(cause, OSError) and cause.errno is not None)
+    reason = next(causes, error)
+    is_told = str(reason) in str(error) or isinstance(reason, ssl.SSLError)  # an open TLS handshake waits to read
+    return "" if is_told else f" ({_told(attempt, reason)})"
 
 
 def proves_unsent(attempt: Attempt, error: BaseException, handled: BaseException | None) -> bool:
@@ -104,14 +119,20 @@ def never_sent(error: BaseException, handled: BaseException | None = None) -> bo
     return _before_connected(cause)
 
 
-def _was_dropped(error: BaseException | None, handled: BaseException | None) -> bool:
+def _was_dropped(error: BaseException, handled: BaseException | None) -> bool:
     """Whether a server accepted a connection and reset it, as the causes of ``error`` tell."""
+    reset = (ConnectionResetError, ConnectionAbortedError)  # their errno is EINVAL on Windows
+    return any(isinstance(cause, reset) for cause in _with_causes(error, handled))
+
+
+def _with_causes(error: BaseException | None, handled: BaseException | None) -> Iterator[BaseException]:
+    """``error`` and everything that caused it, but not the exception that the caller was handling."""
     if error is None or error is handled:
-        return False
-    if isinstance(error, ConnectionResetError | ConnectionAbortedError):  # their errno is EINVAL on Windows
-        return True
+        return
+    yield error
     causes = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__ or error.__context__,)
-    return any(_was_dropped(cause, handled) for cause in causes)
+    for cause in causes:
+        yield from _with_causes(cause, handled)
 
 
 def _before_connected(cause: BaseException) -> bool:

@@ -77,6 +77,24 @@ async def test_the_error_of_a_refused_connection_does_not_show_the_address(gatew
     assert caught.value.endpoint == "QueryOrder"
 
 
+async def test_the_reason_of_the_operating_system_is_told(gateway: Gateway) -> None:
+    """A library may say only that every address failed. What it says itself is not said twice."""
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens at http://gateway.test/?sign=1")
+    for text, said in (
+        ("no way", "no way (ConnectionRefusedError: [Errno 111] nobody listens at [URL])"),
+        (str(refused), ""),
+    ):
+        failed = httpx.ConnectError(text)
+        failed.__cause__ = from_module("httpcore", "ConnectError")
+        failed.__cause__.__cause__ = ExceptionGroup("all", [OSError("no number"), refused])
+        gateway.on("QueryOrder", failed)
+        async with gateway.session() as omipay:
+            with pytest.raises(NotSent) as caught:
+                await omipay.query_order("TR1")
+        assert str(caught.value).startswith(f"QueryOrder: not sent, ConnectError: {said}")
+        assert str(caught.value).count("nobody listens") == 1
+
+
 @pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError])
 async def test_a_transport_that_cannot_be_closed(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
