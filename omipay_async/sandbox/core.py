@@ -45,7 +45,6 @@ class SandboxCore:
         oddities: bool = False,
         repeat_finds_order: bool = True,
     ) -> None:
-        self._own_clock = clock
         self.clock: Clock = SystemClock() if clock is None else clock
         self.merchant = _merchant(m_number, secret_key)
         self.ledger = Ledger(self.clock)

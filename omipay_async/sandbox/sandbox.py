@@ -92,9 +92,8 @@ class Sandbox(SandboxCore):
             "secret_key": self.merchant.secret_key,
             "base_url": self.base_url,
             "transport": self.transport(),
+            "clock": self.clock,
         }
         if self.app is not None:
             wired["notify_url"] = APP_NOTIFY_URL
-        if self._own_clock is not None:
-            wired["clock"] = self._own_clock
         return AsyncOmipay(**{**wired, **options})
