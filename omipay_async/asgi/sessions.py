@@ -15,6 +15,7 @@ from .common import checked_name, name_taken, resolve_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from contextlib import AbstractAsyncContextManager
 
     from omipay_async.session import AsyncOmipay
 
@@ -60,7 +61,7 @@ class SessionApp:
         self._routes = _checked_routes(routes)
         self._session: Any = None
         self._opening = asyncio.Lock()
-        self._life: AsyncIterator[None] | None = None
+        self._life: AbstractAsyncContextManager[None] | None = None
         """On a server without lifespan: what keeps the session open until the event loop ends."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,36 +77,30 @@ class SessionApp:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         startup = await receive()
-        try:
-            opened = await self._open(scope.setdefault("state", {}))
-        except Exception as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            raise
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._open_session(scope.setdefault("state", {})))
+            except Exception as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
             last = await _run_lifespan(self._app, scope, startup, receive, send)
-        finally:
-            self._session = None
-            await opened.aclose()
         if last is not None:
             await send(last)
-
-    async def _open(self, state: MutableMapping[str, Any]) -> contextlib.AsyncExitStack:
-        if state.get(self._name) is not None:
-            raise name_taken(f'scope["state"]["{self._name}"]', "session_app(..., name=...)")
-        opened = contextlib.AsyncExitStack()
-        self._session = state[self._name] = await opened.enter_async_context(await resolve_session(self._factory))
-        return opened
 
     async def _open_without_lifespan(self) -> None:
         async with self._opening:
             if self._session is None:
                 # asyncio.run closes the async generators when it ends the event loop. Not every server does (Daphne).
-                self._life = self._life_of_session()
-                await anext(self._life)
+                self._life = self._open_session({})
+                await self._life.__aenter__()
 
-    async def _life_of_session(self) -> AsyncIterator[None]:
+    @contextlib.asynccontextmanager
+    async def _open_session(self, state: MutableMapping[str, Any]) -> AsyncIterator[None]:
+        """Keep a session open, and remember it here and in ``state``."""
+        if state.get(self._name) is not None:
+            raise name_taken(f'scope["state"]["{self._name}"]', "session_app(..., name=...)")
         async with await resolve_session(self._factory) as session:
-            self._session = session
+            self._session = state[self._name] = session
             try:
                 yield
             finally:
