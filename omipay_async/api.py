@@ -1,17 +1,15 @@
-"""The endpoints as coroutine methods (CN 3, EN 2), over one abstract call. No I/O."""
+"""The endpoints as methods of the session (CN 3, EN 2), with the documentation for users. ``gateway`` does the work."""
 
 from __future__ import annotations
 
-import abc
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from .codes import Platform
 from .protocol import endpoints
 from .text import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from .calls.gateway import Gateway
     from .codes import Currency, OnlineType
     from .models import (
         ExchangeRate,
@@ -22,17 +20,15 @@ if TYPE_CHECKING:
         WeChatUser,
     )
     from .new_orders import AppletOrder, AppOrder, JSAPIOrder, OnlineOrder, QROrder
-    from .protocol.endpoints import Endpoint
-
-T = TypeVar("T")
 
 
-class EndpointMethods(abc.ABC):
-    """The requests that the gateway offers. ``AsyncOmipay`` documents what they have in common."""
+class EndpointMethods:
+    """The requests that the gateway offers. They need a ``Gateway``.
 
-    @abc.abstractmethod
-    async def _call(self, endpoint: Endpoint[T], values: Mapping[str, Any], timeout: float | None) -> T:
-        """Send ``values`` to ``endpoint`` and return the reply's model. ``timeout`` None means the session's."""
+    ``AsyncOmipay`` documents what they have in common.
+    """
+
+    _gateway: Gateway
 
     async def get_exchange_rate(
         self,
@@ -50,7 +46,7 @@ class EndpointMethods(abc.ABC):
             ParameterError: CURRENCY_ERROR, a misspelt currency or a pair without a rate.
         """
         values = {"currency": currency, "base_currency": base_currency, "platform": platform}
-        return await self._call(endpoints.GET_EXCHANGE_RATE, values, timeout)
+        return await self._gateway.call(endpoints.GET_EXCHANGE_RATE, values, timeout=timeout)
 
     async def make_qr_order(
         self,
@@ -86,7 +82,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        return await self._call(endpoints.MAKE_QR_ORDER, values, timeout)
+        return await self._gateway.call(endpoints.MAKE_QR_ORDER, values, timeout=timeout)
 
     async def make_jsapi_order(
         self,
@@ -128,7 +124,7 @@ class EndpointMethods(abc.ABC):
             "o_number": o_number,
             "pos_no": pos_no,
         }
-        return await self._call(endpoints.MAKE_JSAPI_ORDER, values, timeout)
+        return await self._gateway.call(endpoints.MAKE_JSAPI_ORDER, values, timeout=timeout)
 
     async def make_scan_order(
         self,
@@ -167,7 +163,7 @@ class EndpointMethods(abc.ABC):
             "pos_no": pos_no,
             "notify_url": notify_url,
         }
-        return await self._call(endpoints.MAKE_SCAN_ORDER, values, timeout)
+        return await self._gateway.call(endpoints.MAKE_SCAN_ORDER, values, timeout=timeout)
 
     async def make_online_order(
         self,
@@ -204,7 +200,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        return await self._call(endpoints.MAKE_ONLINE_ORDER, values, timeout)
+        return await self._gateway.call(endpoints.MAKE_ONLINE_ORDER, values, timeout=timeout)
 
     async def make_app_order(
         self,
@@ -240,7 +236,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        return await self._call(endpoints.MAKE_APP_ORDER, values, timeout)
+        return await self._gateway.call(endpoints.MAKE_APP_ORDER, values, timeout=timeout)
 
     async def make_applet_order(
         self,
@@ -279,7 +275,7 @@ class EndpointMethods(abc.ABC):
             "notify_url": notify_url,
             "o_number": o_number,
         }
-        return await self._call(endpoints.MAKE_APPLET_ORDER, values, timeout)
+        return await self._gateway.call(endpoints.MAKE_APPLET_ORDER, values, timeout=timeout)
 
     async def query_order(self, order_no: str, *, timeout: float | None = None) -> Order:
         """Ask for the gateway's record of an order: the only proof of whether and how much was paid. CN 3.8, EN 2.5.
@@ -289,7 +285,7 @@ class EndpointMethods(abc.ABC):
         Raises:
             LookupFailed: PERMISSION_ERROR, the order is another merchant's or unknown.
         """
-        return await self._call(endpoints.QUERY_ORDER, {"order_no": order_no}, timeout)
+        return await self._gateway.call(endpoints.QUERY_ORDER, {"order_no": order_no}, timeout=timeout)
 
     async def refund(
         self, *, order_no: str, out_refund_no: str, amount: int, timeout: float | None = None
@@ -308,7 +304,7 @@ class EndpointMethods(abc.ABC):
                 answer is AMOUNT_OVER_LIMIT if the first was accepted). Look a partial one up in the back office.
         """
         values = {"order_no": order_no, "out_refund_no": out_refund_no, "amount": amount}
-        return await self._call(endpoints.REFUND, values, timeout)
+        return await self._gateway.call(endpoints.REFUND, values, timeout=timeout)
 
     async def query_refund(self, refund_no: str, *, timeout: float | None = None) -> Refund:
         """Ask for the gateway's record of a refund. CN 3.11, EN 2.8.
@@ -319,7 +315,7 @@ class EndpointMethods(abc.ABC):
         Raises:
             LookupFailed: REFUND_NO_ERROR, PERMISSION_ERROR.
         """
-        return await self._call(endpoints.QUERY_REFUND, {"refund_no": refund_no}, timeout)
+        return await self._gateway.call(endpoints.QUERY_REFUND, {"refund_no": refund_no}, timeout=timeout)
 
     async def get_user_info(self, redirect_uri: str, *, timeout: float | None = None) -> WeChatUser:
         """Ask who logged in with WeChat, for a gateway that answers this call with JSON. EN 2.9.
@@ -328,4 +324,4 @@ class EndpointMethods(abc.ABC):
         ``wechat_login_url`` and ``parse_wechat_login``. ``redirect_uri`` must lie under the URL of the merchant's
         WESTORE. The document shows this endpoint on the node AU only.
         """
-        return await self._call(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri}, timeout)
+        return await self._gateway.call(endpoints.GET_USER_INFO, {"redirect_uri": redirect_uri}, timeout=timeout)

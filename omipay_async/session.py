@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 from .api import EndpointMethods
 from .calls.retries import RetryPolicy
@@ -34,11 +34,8 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .models import Order, WeChatUser
     from .new_orders import JSAPIOrder, QROrder
-    from .protocol.endpoints import Endpoint
     from .protocol.expectation import HasOrderNo
     from .protocol.signing import NonceProvider
-
-T = TypeVar("T")
 
 
 class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
@@ -246,9 +243,6 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             warn(f"unclosed {open_session}: use `async with` or `await aclose()`", ResourceWarning, 2, self)
 
     # -- calls ------------------------------------------------------------------------------------------------------
-
-    async def _call(self, endpoint: Endpoint[T], values: Mapping[str, Any], timeout: float | None) -> T:
-        return await self._gateway.call(endpoint, values, timeout=timeout)
 
     async def call(
         self,
