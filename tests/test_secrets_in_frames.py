@@ -198,7 +198,7 @@ async def test_no_frame_shows_what_was_sent_when_a_call_is_cancelled(
             with pytest.raises(TimeoutError) as late:
                 await cancelled_once_sent(echo, call(omipay))
             frames += shown_by(late.value, everywhere=True)
-    assert any(frame.startswith("_send ") for frame in frames)
+    assert any(frame.startswith("_attempt ") for frame in frames)
     search(frames, {KEY, CODE, OPENID, *echo.live})
 
 

@@ -192,7 +192,8 @@ class CallExecutor:
         if isinstance(slot, Failed):
             return slot
         try:
-            received = await self._send(call, node, slot)
+            failed = self._reason_not_to_send(call)
+            received = failed or await self.client.exchange(slot, self._new_attempt(call, node))
             if isinstance(received, Received):
                 return self._read(call, received, slot)
             if received.failure is Failure.NEVER_SENT:
@@ -242,14 +243,12 @@ class CallExecutor:
             return too_late(call.request.endpoint.name)
         return session_closed() if self.life.closed else None
 
-    async def _send(self, call: CallState, node: Node, slot: Slot) -> Received | Failed:
-        if (reason := self._reason_not_to_send(call)) is not None:
-            return reason
+    def _new_attempt(self, call: CallState, node: Node) -> Attempt:
         clock = self.clock
         now = clock.monotonic()
         until = call.deadline if call.moves_money else min(call.deadline, now + self.policy.try_timeout)
         call.scope = CancelScope(clock, until - now)
-        call.attempt = Attempt(
+        attempt = call.attempt = Attempt(
             call.request.endpoint,
             node,
             new_signed_query=lambda: self._signed_query(call),
@@ -260,7 +259,7 @@ class CallExecutor:
             connect_s=min(_CONNECT_S, call.timeout / 3, call.time_left(clock), until - now),
             send_by=call.send_by,
         )
-        return await self.client.exchange(slot, call.attempt)
+        return attempt
 
     def _signed_query(self, call: CallState) -> Secret:
         query, call.signed_ms, secrets = self.sign()
