@@ -7,15 +7,15 @@ turns fields into models.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from omipay_async.codes import OrderStatus, error_code
-from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply
+from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply, LookupFailed
 
 from .consistency import is_paying, order_no_of, why_not_believed
 from .conversion import in_documented_case
-from .endpoints import MAKE_SCAN_ORDER
+from .endpoints import MAKE_SCAN_ORDER, QUERY_ORDER, QUERY_REFUND, REFUND
 from .fields import is_absent, issued_number, own_number, word_of
 from .jsontext import json_object
 from .reply import LARGEST_REPLY, unpacked
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .context import RequestContext
     from .conversion import ModelConverter
     from .reply import Received
+
+_ISSUED: Final = {QUERY_ORDER.name: "order_no", REFUND.name: "order_no", QUERY_REFUND.name: "refund_no"}
+"""The number in a request by which the gateway looks something up. It has issued that number itself."""
 
 
 def decode(context: RequestContext, received: Received, converter: ModelConverter) -> Any | APIError | InvalidReply:
@@ -102,7 +105,10 @@ def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = Non
     message = f"{context.endpoint.name}: {code or 'FAIL without an error_code'}"
     if isinstance(error_msg, str) and error_msg:
         message += f" ({context.excerpt(error_msg)})"
-    return ERROR_CLASSES.get(code, APIError)(
+    kind = ERROR_CLASSES.get(code, APIError)
+    if kind is LookupFailed and (number := _ISSUED.get(context.endpoint.name)) is not None:
+        message += f"; {number} must be the number that Omipay gave it, not your own"
+    return kind(
         message,
         endpoint=context.endpoint.name,
         error_code=code,
