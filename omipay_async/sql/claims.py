@@ -36,13 +36,11 @@ class Claims:
     async def claim(self, key: str, owner: str) -> Claim:
         """Take ``key`` for ``owner`` if nobody holds it and no success is recorded."""
         values = {"owner": owner, "lease_until": self._dialect.now(self.lease)}
-        taken, done = await self._set_if_free(key, owner, values)
-        return Claim.MINE if taken else Claim.DONE if done else Claim.BUSY
+        return await self._set_if_free(key, owner, values)
 
     async def finish(self, key: str, owner: str) -> bool:
         """Record a success, unless another owner holds the lease."""
-        taken, done = await self._set_if_free(key, owner, self.success())
-        return taken or done
+        return await self._set_if_free(key, owner, self.success()) is not Claim.BUSY
 
     def recording(self, row: tuple[str, str]) -> Any:
         """The statement that records a success, whoever holds the row."""
@@ -53,17 +51,17 @@ class Claims:
         now = self._dialect.now()
         return {"done_at": now, "closed_at": now, "due_at": null(), "owner": null(), "lease_until": null()}
 
-    async def _set_if_free(self, key: str, owner: str, values: dict[str, Any]) -> tuple[bool, bool]:
-        """Set the row if it is free or ``owner``'s. Returns whether it was set, and if not, whether it is DONE."""
+    async def _set_if_free(self, key: str, owner: str, values: dict[str, Any]) -> Claim:
+        """Set the row if it is free or ``owner``'s. MINE: it was set. If not, its state is DONE or BUSY."""
         row = split_key(key)
         free = or_(ORDER.c.owner.is_(None), ORDER.c.owner == owner, ORDER.c.lease_until <= self._dialect.now())
         statement = self._upsert(row, values, where=and_(ORDER.c.done_at.is_(None), free)).returning(ORDER.c.key)
         query = select(ORDER.c.done_at).where(is_order(*row))
 
-        async def work(connection: AsyncConnection) -> tuple[bool, bool]:
+        async def work(connection: AsyncConnection) -> Claim:
             if (await connection.execute(statement)).first() is not None:
-                return True, False
-            return False, (await connection.execute(query)).scalar() is not None
+                return Claim.MINE
+            return Claim.BUSY if (await connection.execute(query)).scalar() is None else Claim.DONE
 
         return await self._database.write(work, BackendError)
 
