@@ -21,6 +21,9 @@ from .ledger import Call
 from .state import GatewayState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from omipay_async.language import Sentence
     from omipay_async.protocol.endpoints import Endpoint
 
 
@@ -51,19 +54,26 @@ class Gateway(GatewayState):
         endpoint = request.endpoint
         fields: dict[str, str] = {}
         reply: dict[str, Any]
-        error_reply = None
+        remarks: list[Sentence] = []
         orders, refunds = len(self.ledger.orders), len(self.ledger.refunds)
         try:
             fields = validation.parse_query(request.query)
             reply = self._act(request, fields, skew_ms=skew_ms, broken=broken)
         except ErrorReply as refused:
-            error_reply = refused
             reply = _fail(refused, validation.language_of(endpoint, fields), fields.get("language"))
+            remarks += [refused.detail] if refused.detail else []
         # A declined payment leaves a failed order, which the reply does not name.
         made = next(reversed(self.ledger.orders)) if len(self.ledger.orders) > orders else None
         acted = made is not None or len(self.ledger.refunds) > refunds
-        self._log(request, fields, reply, error_reply, faults, acted=acted, order_no=reply.get("order_no", made))
+        remarks += [] if made is None else self._same_number(made)
+        self._log(request, fields, faults, reply, remarks, acted=acted, order_no=reply.get("order_no", made))
         return reply
+
+    def _same_number(self, made: str) -> list[Sentence]:
+        """The remark that an order was made under an ``out_order_no`` that another one has, if it was."""
+        order = self.ledger.orders[made]
+        *earlier, _ = self.ledger.orders_of(order.out_order_no, order.m_number)
+        return [used_before(earlier[-1])] if earlier else []
 
     def _act(self, request: Request, fields: dict[str, str], *, skew_ms: int, broken: bool) -> dict[str, Any]:
         endpoint = request.endpoint
@@ -79,26 +89,21 @@ class Gateway(GatewayState):
         self,
         request: Request,
         fields: dict[str, str],
-        reply: dict[str, Any],
-        error_reply: ErrorReply | None,
         faults: tuple[str, ...],
+        reply: Mapping[str, Any],
+        remarks: Iterable[Sentence],
         *,
         acted: bool,
         order_no: str | None = None,
     ) -> None:
-        remarks = [error_reply.detail] if error_reply and error_reply.detail else []
-        same_number = self.ledger.orders_of(fields.get("out_order_no", ""), fields.get("m_number")) if acted else []
-        if len(same_number) > 1:  # the last one is the order that this call has made
-            remarks.append(used_before(same_number[-2]))
-        remarks += validation.unknown_parameters(request.endpoint, fields)
         self.ledger.log(
             Call(
                 at_ms=self.clock.time_ms(),
                 endpoint=request.endpoint.name,
                 method=request.method,
                 fields=validation.loggable(request.endpoint, fields),
-                error_code=error_reply.code if error_reply else None,
-                remarks=tuple(remarks),
+                error_code=reply.get("error_code"),
+                remarks=(*remarks, *validation.unknown_parameters(request.endpoint, fields)),
                 acted=acted,
                 faults=faults,
                 order_no=order_no,
@@ -114,7 +119,7 @@ class Gateway(GatewayState):
             fields = validation.parse_query(request.query)
         except ErrorReply:
             fields = {}
-        self._log(request, fields, {}, None, faults, acted=False)
+        self._log(request, fields, faults, reply={}, remarks=(), acted=False)
 
 
 def _fail(error_reply: ErrorReply, language: str, asked: str | None) -> dict[str, Any]:

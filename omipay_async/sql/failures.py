@@ -110,13 +110,14 @@ def reason(error: BaseException) -> str:
     text = "".join(c if c.isprintable() else " " for c in str(origin).partition("\n")[0])[:_LONGEST_REASON]
     if isinstance(origin, TimeoutError) and not text:
         text = "it did not answer in time"
-    advice = ""
-    if "no such table" in text or isinstance(origin, asyncpg.UndefinedTableError):
-        advice = " (call create_tables() once; or is this another database than your program's?)"
-    elif "unable to open database file" in text:
-        advice = (
-            " (its folder must exist and be writable; a path from the root has four slashes: sqlite:////srv/shop.db)"
-        )
-    elif isinstance(origin, _FOREIGN_STATEMENTS):
-        advice = " (behind PgBouncer add ?prepared_statement_cache_size=0 to the URL: see the guide to the books)"
-    return f"{type(origin).__name__}: {text}{advice}" if text else type(origin).__name__
+    return f"{type(origin).__name__}: {text}{_advice(origin, text)}" if text else type(origin).__name__
+
+
+def _advice(error: BaseException, text: str) -> str:
+    if "no such table" in text or isinstance(error, asyncpg.UndefinedTableError):
+        return " (call create_tables() once; or is this another database than your program's?)"
+    if "unable to open database file" in text:
+        return " (its folder must exist and be writable; a path from the root has four slashes: sqlite:////srv/shop.db)"
+    if isinstance(error, _FOREIGN_STATEMENTS):
+        return " (behind PgBouncer add ?prepared_statement_cache_size=0 to the URL: see the guide to the books)"
+    return ""
