@@ -16,8 +16,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from .attempt import Progress
-from .httpcore_reports import our_attempt
+from .attempt import Progress, our_attempt
 
 
 def session_of(transport: Any) -> Any:
@@ -33,7 +32,7 @@ def is_session(held: object) -> bool:
     return kind is not None and isinstance(held, kind)
 
 
-def make_safe(session: Any) -> None:
+def make_session_safe(session: Any) -> None:
     """Let a session close each connection after its reply, and watch the requests of ours that it sends."""
     connector = session.connector
     if connector is not None and not connector.force_close:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -168,6 +169,10 @@ class Attempt:
             raise SentAlreadyError("a transport tried to send it once more")
         if self._has_ended:
             raise TooLateError
+
+
+our_attempt: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar("omipay_async_attempt", default=None)
+"""The attempt that a transport of httpx's kind is sending in this context."""
 
 
 class SentAlreadyError(Exception):

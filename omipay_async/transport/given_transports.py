@@ -29,11 +29,11 @@ def make_safe(transport: httpx.AsyncBaseTransport) -> None:
     """
     for one in _reached_from(transport):
         if aiohttp_connections.is_session(one):
-            aiohttp_connections.make_safe(one)
+            aiohttp_connections.make_session_safe(one)
             continue
         packages = {kind.__module__.partition(".")[0] for kind in type(one).__mro__}
         if "httpx_aiohttp" in packages:
-            aiohttp_connections.make_safe(aiohttp_connections.session_of(one))
+            aiohttp_connections.make_session_safe(aiohttp_connections.session_of(one))
         elif "httpx_curl_cffi" in packages:
             curl_connections.forbid_reuse(one)
         elif "httpx_pycurl" in packages:

@@ -2,7 +2,7 @@
 
 From the events an attempt learns that it is being sent. So where httpcore is below a transport, a money call is not
 sent a second time or after its time, and no later failure can pass for "never sent". A transport that is built on
-another library reports nothing. The log must show no secret.
+another library reports nothing here. The log must show no secret.
 
 httpcore is not imported here; for each of its details that this module relies on, a test fails when it changes.
 """
@@ -10,15 +10,14 @@ httpcore is not imported here; for each of its details that this module relies o
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
+from .attempt import Attempt, our_attempt
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
-
-    from .attempt import Attempt
 
 
 async def trace_httpx(attempt: Attempt, event: str, info: Mapping[str, Any]) -> None:
@@ -61,9 +60,6 @@ def _note_stream(attempt: Attempt, event: str, info: Mapping[str, Any]) -> None:
 
 
 # -- its log ----------------------------------------------------------------------------------------------------------
-
-our_attempt: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar("omipay_async_attempt", default=None)
-"""What a session sends now, while a transport has it."""
 
 
 @functools.lru_cache(maxsize=1)

@@ -11,8 +11,7 @@ import httpx
 
 from omipay_async.protocol.reply import LARGEST_REPLY, Received
 
-from .attempt import Attempt, Progress
-from .httpcore_reports import our_attempt
+from .attempt import Attempt, Progress, our_attempt
 from .requests import unsigned_request
 
 if TYPE_CHECKING:

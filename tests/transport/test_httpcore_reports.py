@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from omipay_async.testing import ManualClock
-from omipay_async.transport.httpcore_reports import keep_replies_out_of_the_log, our_attempt
+from omipay_async.transport.attempt import our_attempt
+from omipay_async.transport.httpcore_reports import keep_replies_out_of_the_log
 from omipay_async.transport.requests import TargetOnce
 from tests.support.scripted_gateway import Gateway, order
 
