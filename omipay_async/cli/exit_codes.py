@@ -93,16 +93,20 @@ def code_of(error: OmipayError, move: MoneyMove | None) -> Exit:
 
 def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> str:
     """One line with the error and what to do next. ``order_no`` is the order that this command has made."""
-    next_step: str = ""
-    if isinstance(error, PollTimeout):
-        query = "query" if error.order_no else "refund-status"
-        next_step = f"omipay {query} {error.order_no or error.refund_no} --wait"
-    elif move is not None and error.outcome is Outcome.UNKNOWN:
-        next_step = move.order_exists.filled(order_no, order_no) if order_no else move.unknown
     message = message_of(error)
     if isinstance(error, PollTimeout) and error.last_error is not None and _last_state(error) is None:
         message = sentence("{} (the last error: {})", message, message_of(error.last_error))
+    next_step = _next_step(error, move, order_no)
     return sentence("{}; {}", message, next_step) if next_step else message
+
+
+def _next_step(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> str:
+    if isinstance(error, PollTimeout):
+        query = "query" if error.order_no else "refund-status"
+        return f"omipay {query} {error.order_no or error.refund_no} --wait"
+    if move is not None and error.outcome is Outcome.UNKNOWN:
+        return move.order_exists.filled(order_no, order_no) if order_no else move.unknown
+    return ""
 
 
 def message_of(error: OmipayError) -> str:

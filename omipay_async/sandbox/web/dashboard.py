@@ -53,11 +53,11 @@ def _show(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
     asked = routed.request.query_params
     page = asked.get("page", "")
     number = int(page) if page.isascii() and page.isdecimal() and len(page) < 7 else 0
-    view = lists.View(_language(routed), asked.get("q", "")[:100], number)
+    view = lists.View(routed.base_url, _language(routed), asked.get("q", "")[:100], number)
     if "call" in asked:
-        content = details.call(sandbox, asked["call"], routed.base_url, view)
+        content = details.call(sandbox.ledger, asked["call"], view)
     elif "order" in asked:
-        content = details.order(sandbox, asked["order"], routed.base_url, view)
+        content = details.order(sandbox.ledger, asked["order"], view)
     else:
         return _page(sandbox, routed, view, _overview(sandbox, view))
     back = f'<p><a href="{view.link()}">← {view.translate("Overview")}</a></p>'

@@ -15,15 +15,14 @@ from .snippets import as_python
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from omipay_async.sandbox.core import SandboxCore
     from omipay_async.sandbox.ledger import Call, Delivery, Ledger, Order
 
     from .lists import View
 
 
-def call(sandbox: SandboxCore, number: str, base_url: str, view: View) -> str | None:
+def call(ledger: Ledger, number: str, view: View) -> str | None:
     """The page of a call; None if there is none of this number."""
-    found = next((each for each in sandbox.ledger.calls if str(each.number) == number), None)
+    found = next((each for each in ledger.calls if str(each.number) == number), None)
     if found is None:
         return None
     translate = view.translate
@@ -34,16 +33,17 @@ def call(sandbox: SandboxCore, number: str, base_url: str, view: View) -> str | 
     return (
         f"<h1>{escape(found.endpoint)}</h1><p>{shown_time(found.at_ms)} · {escape(found.method)} · "
         f"{answer} {order}</p>"
-        f"{wrong}{_snippet(found, base_url, view)}{html.section(translate('Parameters'), _json(found.fields))}"
+        f"{wrong}{_snippet(found, view)}{html.section(translate('Parameters'), _json(found.fields))}"
         f"{html.section(translate('Reply'), _json(found.reply))}"
     )
 
 
-def _snippet(found: Call, base_url: str, view: View) -> str:
+def _snippet(found: Call, view: View) -> str:
     title = view.translate("As Python")
+    program = escape(as_python(found, view.base_url))
     return html.section(
         title,
-        f'<pre id="python" tabindex="0" role="region" aria-label="{title}">{escape(as_python(found, base_url))}</pre>'
+        f'<pre id="python" tabindex="0" role="region" aria-label="{title}">{program}</pre>'
         f'<button type="button" id="copy" data-done="{view.translate("Copied")}">{view.translate("Copy")}</button>',
     )
 
@@ -53,13 +53,12 @@ def _json(fields: Mapping[str, Any]) -> str:
     return f"<pre tabindex='0'>{escape(text)}</pre>"
 
 
-def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str | None:
+def order(ledger: Ledger, order_no: str, view: View) -> str | None:
     """The page of an order; None if there is none of this number."""
-    found = sandbox.ledger.orders.get(order_no)
+    found = ledger.orders.get(order_no)
     if found is None:
         return None
     translate = view.translate
-    ledger = sandbox.ledger
     refunds = [lists.refund_row(refund, view) for refund in ledger.refunds_of(order_no)]
     calls = [lists.call_row(each, view) for each in _calls_of(ledger, found)]
     deliveries = "".join(_delivery(each, view) for each in ledger.deliveries if each.order_no == order_no)
@@ -67,7 +66,7 @@ def order(sandbox: SandboxCore, order_no: str, base_url: str, view: View) -> str
     none = f"<p><small>{empty}</small></p>"
     return (
         f"<section class='life'><div><h1>{html.text(found.order_name)}</h1>{_facts(found, view)}</div>"
-        f"{_way_to_pay(found, base_url, view)}</section>"
+        f"{_way_to_pay(found, view)}</section>"
         + html.section(translate("Notifications"), f"{deliveries or none}{_test_buttons(found, view)}")
         + html.section(translate("Refunds"), html.table(map(translate, lists.REFUNDS.heads), refunds, empty))
         + html.section(translate("Calls"), html.table(map(translate, lists.CALLS.heads), calls, empty))
@@ -103,10 +102,10 @@ def _facts(found: Order, view: View) -> str:
     )
 
 
-def _way_to_pay(found: Order, base_url: str, view: View) -> str:
+def _way_to_pay(found: Order, view: View) -> str:
     if found.status.is_final:
         return ""
-    url = page_url(base_url, "wallet", found)
+    url = page_url(view.base_url, "wallet", found)
     link = f'<a id="payment-page" href="{escape(url)}">{view.translate("Pay page")}</a>'
     return f"<div>{html.qr(url)}<p>{link}</p></div>"
 

@@ -42,8 +42,9 @@ _ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 @attrs.frozen
 class View:
-    """Which part of the dashboard a visitor looks at, and in which language."""
+    """Which part of the dashboard a visitor looks at, in which language, and where the visitor's gateway is."""
 
+    base_url: str
     language: Language
     search: str = ""
     page: int = 0
