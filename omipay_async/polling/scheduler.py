@@ -68,15 +68,11 @@ class Schedule:
 
 
 class Scheduled:
-    """What can be asked about. Its fields belong to the :class:`Scheduler`."""
+    """What can be asked about."""
 
-    __slots__ = ("due", "is_queued")
-
-    def __init__(self) -> None:
-        self.due: float
-        """When its interval has really passed; set where it is repeated."""
-        self.is_queued = False
-        """Whether it waits for its turn among the first or the last questions."""
+    __slots__ = ("due",)
+    due: float
+    """When its interval has really passed. The :class:`Scheduler` sets it where the question is repeated."""
 
 
 T = TypeVar("T", bound=Scheduled)
@@ -99,13 +95,11 @@ class Scheduler(Generic[T]):
 
     def ask_first(self, subject: T) -> None:
         """Let ``subject`` be asked about before all repeats."""
-        subject.is_queued = True
         self._first[subject] = None
 
     def ask_last(self, subject: T) -> None:
         """Let ``subject`` be asked about for the last time, before the time of a poll is over."""
-        if not subject.is_queued:
-            subject.is_queued = True
+        if subject not in self._first:
             self._last[subject] = None
 
     def repeat(self, subject: T, interval: float, now: float) -> None:
@@ -117,10 +111,8 @@ class Scheduler(Generic[T]):
 
     def discard(self, subject: T) -> None:
         """Remove ``subject``: no poll waits for it any more, or it is asked about now."""
-        if subject.is_queued:
-            subject.is_queued = False
-            self._first.pop(subject, None)
-            self._last.pop(subject, None)
+        self._first.pop(subject, None)
+        self._last.pop(subject, None)
         self._repeats.remove(subject)
 
     def take(self, now: float) -> T | None:

@@ -89,7 +89,6 @@ class Subject(Scheduled, Generic[S]):
     __slots__ = ("context", "expired", "has_failed", "is_outdated", "number", "question", "topic", "waiters")
 
     def __init__(self, topic: Topic[S], number: str) -> None:
-        super().__init__()
         self.topic = topic
         self.number = number
         self.context = contextvars.copy_context()
