@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from omipay_async.clock import wait
-from omipay_async.errors import APIError, GatewayError, InvalidReply, OmipayError
+from omipay_async.errors import APIError, InvalidReply, OmipayError
 from omipay_async.protocol.decoding import decode
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, believable_date_ms
 from omipay_async.protocol.reply import Received
@@ -294,19 +294,14 @@ class CallExecutor:
         if not isinstance(decoded, APIError | InvalidReply):
             return decoded
         retry_after = retries.requested_wait_s(received, self.gateway_time.time_ms())
-        if isinstance(decoded, APIError):
-            return Failed(self._failure_of(call, decoded, received), decoded, retry_after)
-        slot.close()  # it may be another call's reply, and so may the next one on this connection
-        return Failed(Failure.BAD_REPLY, decoded, retry_after)
-
-    def _failure_of(self, call: CallState, error: APIError, received: Received) -> Failure:
-        if isinstance(error, GatewayError):
-            return Failure.SYSTEM_ERROR
+        if isinstance(decoded, InvalidReply):
+            slot.close()  # it may be another call's reply, and so may the next one on this connection
+            return Failed(Failure.BAD_REPLY, decoded, retry_after)
         date_ms = believable_date_ms(received.date, self.clock.time_ms())
-        failure = retries.failure_of_refusal(call.request.endpoint.safety, error, date_ms, call.signed_ms)
+        failure = retries.failure_of_refusal(call.request.endpoint.safety, decoded, date_ms, call.signed_ms)
         if failure is Failure.SIGN_TIMEOUT and date_ms is not None:
             self._learn(date_ms, received.node)
-        return failure
+        return Failed(failure, decoded, retry_after)
 
     def _learn(self, date_ms: int, node: str | None) -> None:
         """Learn the gateway's clock from the ``Date`` of its reply."""

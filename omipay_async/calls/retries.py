@@ -130,12 +130,14 @@ def _wanted(policy: RetryPolicy, now: Situation, random: Callable[[], float]) ->
 
 
 def failure_of_refusal(safety: Safety, error: APIError, date_ms: int | None, signed_ms: int) -> Failure:
-    """The row of the module's table for a FAIL other than SYSTEM_ERROR.
+    """The row of the module's table for a FAIL.
 
     A SIGN_TIMEOUT may be signed again only if the reply's ``Date`` shows the time (``date_ms``, milliseconds since the
     epoch; None if it does not). A money call is sent again only where the reply proves the rejection: the timestamp
     that was sent (``signed_ms``) was four minutes off or more by that ``Date``, and the reply shows no order or refund.
     """
+    if error.error_code == ErrorCode.SYSTEM_ERROR:
+        return Failure.SYSTEM_ERROR
     if error.error_code != ErrorCode.SIGN_TIMEOUT:
         return Failure.REFUSED
     if safety is Safety.MONEY:
