@@ -111,35 +111,43 @@ async def _run_lifespan(
     app: ASGIApp, scope: Scope, startup: MutableMapping[str, Any], receive: Receive, send: Send
 ) -> MutableMapping[str, Any] | None:
     """Run the app's lifespan, or one for an app without it. Returns the last message, if it is still to be sent."""
-    waiting = [startup]
-    last: MutableMapping[str, Any] | None = {"type": "lifespan.shutdown.complete"}
-    sent: list[str] = []
-
-    async def hand_on() -> MutableMapping[str, Any]:
-        return waiting.pop() if waiting else await receive()
-
-    async def listen(message: MutableMapping[str, Any]) -> None:
-        nonlocal last
-        if not message["type"].startswith("lifespan."):
-            raise ValueError("the app answered a lifespan with a message of HTTP")
-        sent.append(message["type"])
-        if message["type"].startswith("lifespan.shutdown."):
-            last = message  # it is sent after the session was closed
-        else:
-            await send(message)
-            if message["type"] == "lifespan.startup.failed":  # the last message of this lifespan
-                last = None
-
+    lifespan = _AppLifespan(startup, receive, send)
     try:
-        await app(scope, hand_on, listen)
+        await app(scope, lifespan.receive, lifespan.send)
     except Exception as error:
-        if sent:
+        if lifespan.is_supported:
             raise
         logger.info("the app does not support lifespan (%s): the session is kept without it", type(error).__name__)
-    if not sent:
+    if not lifespan.is_supported:
         await send({"type": "lifespan.startup.complete"})
         await receive()
-    return last
+    return lifespan.last
+
+
+class _AppLifespan:
+    """The lifespan that the wrapped app sees. Its last message is kept, and sent after the session was closed."""
+
+    def __init__(self, startup: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        self._startup: MutableMapping[str, Any] | None = startup
+        self._receive = receive
+        self._send = send
+        self.last: MutableMapping[str, Any] | None = {"type": "lifespan.shutdown.complete"}
+        self.is_supported = False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        startup, self._startup = self._startup, None
+        return await self._receive() if startup is None else startup
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if not message["type"].startswith("lifespan."):
+            raise ValueError("the app answered a lifespan with a message of HTTP")
+        self.is_supported = True
+        if message["type"].startswith("lifespan.shutdown."):
+            self.last = message
+            return
+        await self._send(message)
+        if message["type"] == "lifespan.startup.failed":  # the server expects no more
+            self.last = None
 
 
 def _checked_routes(routes: object) -> dict[str, ASGIApp]:
