@@ -15,6 +15,7 @@ from omipay_async.language import sentence
 from . import validation
 from .auth import authenticate, is_signed
 from .errors import ErrorReply
+from .faults import Fault
 from .foreign import MASK
 from .handlers import HANDLERS, used_before
 from .ledger import Call
@@ -32,25 +33,25 @@ _SECRETS = frozenset({"order_string", "openid", "paySign", "nonceStr"})
 
 @attrs.frozen
 class Request:
-    """One request to an endpoint, as it was received."""
+    """One request to an endpoint, as it was received, and what goes wrong with it."""
 
     endpoint: Endpoint[Any]
     query: bytes
     method: str
     base_url: str
     """Where the caller found the gateway, up to and including ``/omipay/api``."""
+    faults: tuple[Fault, ...]
+    """Those that apply to it. The gateway writes them down, and fails with SYSTEM_ERROR if that is one of them."""
+    skew_ms: int
+    """How far the gateway's clock is off for it."""
 
 
 @attrs.define
 class Gateway(GatewayState):
     """The gateway's rules: it checks a request, calls the endpoint's handler, and writes the call in the ledger."""
 
-    def answer(self, request: Request, *, skew_ms: int, broken: bool, faults: tuple[str, ...]) -> dict[str, Any]:
-        """Return the reply to a request, and write the call down.
-
-        ``skew_ms`` is how far the gateway's clock is off for this call, ``broken`` lets it fail with SYSTEM_ERROR
-        before it acts, and ``faults`` are the names to write down.
-        """
+    def answer(self, request: Request) -> dict[str, Any]:
+        """Return the reply to a request, and write the call down."""
         endpoint = request.endpoint
         fields: dict[str, str] = {}
         reply: dict[str, Any]
@@ -58,7 +59,7 @@ class Gateway(GatewayState):
         orders, refunds = len(self.ledger.orders), len(self.ledger.refunds)
         try:
             fields = validation.parse_query(request.query)
-            reply = self._act(request, fields, skew_ms=skew_ms, broken=broken)
+            reply = self._act(request, fields)
         except ErrorReply as refused:
             reply = _fail(refused, validation.language_of(endpoint, fields), fields.get("language"))
             remarks += [refused.detail] if refused.detail else []
@@ -66,7 +67,7 @@ class Gateway(GatewayState):
         made = next(reversed(self.ledger.orders)) if len(self.ledger.orders) > orders else None
         acted = made is not None or len(self.ledger.refunds) > refunds
         remarks += [] if made is None else self._same_number(made)
-        self._log(request, fields, faults, reply, remarks, acted=acted, order_no=reply.get("order_no", made))
+        self._log(request, fields, reply, remarks, acted=acted, order_no=reply.get("order_no", made))
         return reply
 
     def _same_number(self, made: str) -> list[Sentence]:
@@ -75,11 +76,11 @@ class Gateway(GatewayState):
         *earlier, _ = self.ledger.orders_of(order.out_order_no, order.m_number)
         return [used_before(earlier[-1])] if earlier else []
 
-    def _act(self, request: Request, fields: dict[str, str], *, skew_ms: int, broken: bool) -> dict[str, Any]:
+    def _act(self, request: Request, fields: dict[str, str]) -> dict[str, Any]:
         endpoint = request.endpoint
-        merchant = authenticate(fields, self.merchants, self.clock.time_ms() + skew_ms)
+        merchant = authenticate(fields, self.merchants, self.clock.time_ms() + request.skew_ms)
         validation.check(endpoint, fields)
-        if broken:
+        if Fault.SYSTEM_ERROR in request.faults:
             raise ErrorReply(ErrorCode.SYSTEM_ERROR, sentence("asked for by a fault; nothing was done"))
         known = validation.known(endpoint, fields)
         success = HANDLERS[endpoint.name](self, validation.ValidRequest(endpoint, merchant, known, request.base_url))
@@ -89,7 +90,6 @@ class Gateway(GatewayState):
         self,
         request: Request,
         fields: dict[str, str],
-        faults: tuple[str, ...],
         reply: Mapping[str, Any],
         remarks: Iterable[Sentence],
         *,
@@ -105,7 +105,7 @@ class Gateway(GatewayState):
                 error_code=reply.get("error_code"),
                 remarks=(*remarks, *validation.unknown_parameters(request.endpoint, fields)),
                 acted=acted,
-                faults=faults,
+                faults=request.faults,
                 order_no=order_no,
                 refund_no=reply.get("refund_no"),
                 reply={name: MASK if name in _SECRETS else value for name, value in reply.items()},
@@ -113,13 +113,13 @@ class Gateway(GatewayState):
             )
         )
 
-    def log_unseen(self, request: Request, faults: tuple[str, ...]) -> None:
+    def log_unseen(self, request: Request) -> None:
         """Write down a request that a fault stopped before it reached the gateway."""
         try:
             fields = validation.parse_query(request.query)
         except ErrorReply:
             fields = {}
-        self._log(request, fields, faults, reply={}, remarks=(), acted=False)
+        self._log(request, fields, reply={}, remarks=(), acted=False)
 
 
 def _fail(error_reply: ErrorReply, language: str, asked: str | None) -> dict[str, Any]:

@@ -79,22 +79,27 @@ async def _answer(sandbox: SandboxCore, routed: RoutedRequest) -> Response:
 
 
 async def _call(sandbox: SandboxCore, endpoint: Endpoint[Any], routed: RoutedRequest) -> Response:
-    asked = gateway.Request(endpoint, routed.request.scope["query_string"], routed.request.method, routed.base_url)
     active_faults = sandbox.faults.of_call(endpoint.name)
-    names = tuple(active_faults)
+    asked = gateway.Request(
+        endpoint,
+        query=routed.request.scope["query_string"],
+        method=routed.request.method,
+        base_url=routed.base_url,
+        faults=tuple(active_faults),
+        skew_ms=round(active_faults[Fault.SKEWED_CLOCK].seconds * 1000) if Fault.SKEWED_CLOCK in active_faults else 0,
+    )
     await _wait(sandbox, active_faults.get(Fault.DELAY))
     if Fault.DROP_REQUEST in active_faults or Fault.BAD_GATEWAY in active_faults:
-        sandbox.gateway.log_unseen(asked, names)
+        sandbox.gateway.log_unseen(asked)
         return _broken(active_faults)
-    skew_ms = round(active_faults[Fault.SKEWED_CLOCK].seconds * 1000) if Fault.SKEWED_CLOCK in active_faults else 0
-    reply = sandbox.gateway.answer(asked, skew_ms=skew_ms, broken=Fault.SYSTEM_ERROR in active_faults, faults=names)
+    reply = sandbox.gateway.answer(asked)
     await _wait(sandbox, active_faults.get(Fault.DELAY_REPLY))
     if Fault.SYSTEM_ERROR_ACTED in active_faults:
         reply = _fail(ErrorCode.SYSTEM_ERROR)
     if swapped := active_faults.get(Fault.SWAPPED_REPLIES):
         reply = await sandbox.swaps.swap(endpoint.name, reply, swapped.seconds)
     response = _redirect(routed, asked, reply) or _json(sandbox, endpoint, reply, active_faults)
-    response.headers["Date"] = http_date(sandbox.clock.time_ms() + skew_ms)
+    response.headers["Date"] = http_date(sandbox.clock.time_ms() + asked.skew_ms)
     if Fault.SURPLUS_REPLY in active_faults and (
         add_surplus := routed.request.scope.get("extensions", {}).get(SURPLUS)
     ):
