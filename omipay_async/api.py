@@ -294,8 +294,9 @@ class EndpointMethods:
 
         ``order_no`` is Omipay's number. ``amount`` is in the minor unit of the order's currency: 450 is A$4.50. At the
         order's rate it must come to at least A$0.01. ``out_refund_no`` is your own number of the refund, a new one for
-        each. Success means accepted: the refund may still fail. Next: ``poll_until_refunded(receipt, timeout=...)`` or,
-        days later, ``query_refund(receipt.refund_no)``.
+        each; no document says that the gateway refuses one that was used before, so see yourself that nobody clicks
+        twice. Success means accepted: the refund may still fail. Next: ``poll_until_refunded(receipt, timeout=...)``
+        or, days later, ``query_refund(receipt.refund_no)``.
 
         Raises:
             OrderStateError: ORDER_NOT_PAID, AMOUNT_OVER_LIMIT (more than is left of the order).

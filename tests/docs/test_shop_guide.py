@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import runpy
 import sqlite3
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from omipay_async import OrderStateError
-from omipay_async.sandbox import Fault, Sandbox
+from omipay_async.sandbox import Fault, PaymentCode, Sandbox
 from omipay_async.sql import Books
 from tests.support.entries import order, until_blocked
 from tests.support.markdown import DOCS, save_files
@@ -191,6 +192,29 @@ async def test_a_refund_ends_in_one_of_three_answers(tmp_path: Path) -> None:
         sandbox.faults.add(Fault.DROP_REPLY, endpoint="Refund")
         assert (await said(10)).startswith("NOBODY KNOWS.")
         assert [entry.amount for entry in await books.unresolved()] == [10]
+
+
+async def test_a_second_click_on_a_refund_button_refunds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form brings the same number again. Its next refund has another one."""
+    save_files(DOCS / "shop.md", tmp_path)
+    monkeypatch.setenv("SHOP_DB", f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+    monkeypatch.syspath_prepend(tmp_path)
+    program = SimpleNamespace(**runpy.run_path(str(tmp_path / "refund.py")))
+    try:
+        async with program.books, Sandbox() as sandbox, sandbox.session(journal=program.books) as omipay:
+            await program.create_tables()
+            made = await omipay.make_scan_order(
+                order_name="Tea", amount=450, currency="AUD", out_order_no="S-9-1", qrcode=PaymentCode.PAID, pos_no="1"
+            )
+            clicks = [program.give_back(omipay, number, made.order_no, 100) for number in ("R-1", "R-1", "R-2")]
+            said = await asyncio.gather(*clicks)
+            assert [words.split()[0] for words in sorted(said)] == ["ACCEPTED", "ACCEPTED", "ASKED"]
+            assert sandbox.ledger.refunded_total() == 200
+    finally:
+        await program.engine.dispose()
+        del sys.modules["shop"]
 
 
 async def test_accepted_refunds_are_asked_about_until_they_have_ended(tmp_path: Path) -> None:
