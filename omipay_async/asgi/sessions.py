@@ -83,7 +83,7 @@ class SessionApp:
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
-            last = await _run_lifespan(self._app, scope, startup, receive, send)
+            last = await _AppLifespan(startup, receive, send).run(self._app, scope)
         if last is not None:
             await send(last)
 
@@ -107,47 +107,43 @@ class SessionApp:
                 self._session, self._opening = None, asyncio.Lock()  # another event loop may use this later
 
 
-async def _run_lifespan(
-    app: ASGIApp, scope: Scope, startup: MutableMapping[str, Any], receive: Receive, send: Send
-) -> MutableMapping[str, Any] | None:
-    """Run the app's lifespan, or one for an app without it. Returns the last message, if it is still to be sent."""
-    lifespan = _AppLifespan(startup, receive, send)
-    try:
-        await app(scope, lifespan.receive, lifespan.send)
-    except Exception as error:
-        if lifespan.is_supported:
-            raise
-        logger.info("the app does not support lifespan (%s): the session is kept without it", type(error).__name__)
-    if not lifespan.is_supported:
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-    return lifespan.last
-
-
 class _AppLifespan:
-    """The lifespan that the wrapped app sees. Its last message is kept, and sent after the session was closed."""
+    """The lifespan of the wrapped app. Its last message is kept, and sent after the session was closed."""
 
     def __init__(self, startup: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         self._startup: MutableMapping[str, Any] | None = startup
-        self._receive = receive
-        self._send = send
-        self.last: MutableMapping[str, Any] | None = {"type": "lifespan.shutdown.complete"}
-        self.is_supported = False
+        self._server_receive = receive
+        self._server_send = send
+        self._is_supported = False
+        self._last: MutableMapping[str, Any] | None = {"type": "lifespan.shutdown.complete"}
 
-    async def receive(self) -> MutableMapping[str, Any]:
+    async def run(self, app: ASGIApp, scope: Scope) -> MutableMapping[str, Any] | None:
+        """Run it, also if the app does not support it. Returns the last message, if it is still to be sent."""
+        try:
+            await app(scope, self._receive, self._send)
+        except Exception as error:
+            if self._is_supported:
+                raise
+            logger.info("the app does not support lifespan (%s): the session is kept without it", type(error).__name__)
+        if not self._is_supported:
+            await self._server_send({"type": "lifespan.startup.complete"})
+            await self._server_receive()
+        return self._last
+
+    async def _receive(self) -> MutableMapping[str, Any]:
         startup, self._startup = self._startup, None
-        return await self._receive() if startup is None else startup
+        return await self._server_receive() if startup is None else startup
 
-    async def send(self, message: MutableMapping[str, Any]) -> None:
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
         if not message["type"].startswith("lifespan."):
             raise ValueError("the app answered a lifespan with a message of HTTP")
-        self.is_supported = True
+        self._is_supported = True
         if message["type"].startswith("lifespan.shutdown."):
-            self.last = message
+            self._last = message
             return
-        await self._send(message)
+        await self._server_send(message)
         if message["type"] == "lifespan.startup.failed":  # the server expects no more
-            self.last = None
+            self._last = None
 
 
 def _checked_routes(routes: object) -> dict[str, ASGIApp]:
