@@ -81,10 +81,7 @@ def notification_handler(
 
     async def notify(request: web.Request) -> web.Response:
         session = await resolve_session(find, request)
-        headers = request.headers
-        answered = await answer(
-            session, handler, _chunks(request), headers.get("Content-Length"), headers.get("Content-Type")
-        )
+        answered = await answer(session, handler, _chunks(request), request.headers)
         reply = answered.reply
         response = web.Response(status=reply.status, body=reply.body, headers=reply.headers)
         if answered.close:

@@ -150,10 +150,7 @@ def notification_route(
     router = APIRouter()
 
     async def notify(request: Request, omipay: Annotated[Any, Depends(dependency)]) -> Response:
-        headers = request.headers
-        answered = await answer(
-            not_none(omipay), handler, _chunks(request), headers.get("content-length"), headers.get("content-type")
-        )
+        answered = await answer(not_none(omipay), handler, _chunks(request), request.headers)
         return Response(answered.reply.body, answered.reply.status, answered.headers(request.scope["http_version"]))
 
     bare = path.rstrip("/")

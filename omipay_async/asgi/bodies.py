@@ -13,7 +13,7 @@ from omipay_async.protocol.jsontext import in_utf8
 from omipay_async.protocol.notifications import LARGEST_BODY, SealedBody, failure, log_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from omipay_async.models import Order
     from omipay_async.protocol.notifications import NotificationReply
@@ -86,16 +86,17 @@ async def answer(
     session: AsyncOmipay,
     handler: Callable[[Order], Awaitable[object]],
     chunks: AsyncIterator[bytes],
-    declared: str | None,
-    content_type: str | None,
+    headers: Mapping[str, str],
     *,
     body_timeout: float = BODY_TIMEOUT_S,
 ) -> Answer:
     """Read the body of a notification, let ``session`` receive it, and return the answer.
 
-    ``declared`` is the Content-Length. If the body is not UTF-8, ``content_type`` may declare it as GBK, as in replies.
-    ``body_timeout``, in seconds, limits the reading: on some servers a stream that a middleware has read never ends.
+    ``headers`` are those of the request, with their names in lower case or in any case. If the body is not UTF-8, its
+    Content-Type may declare it as GBK, as in replies. ``body_timeout``, in seconds, limits the reading: on some servers
+    a stream that a middleware has read never ends.
     """
+    declared, content_type = headers.get("content-length"), headers.get("content-type")
     try:
         body = SealedBody(in_utf8(await read(chunks, declared, body_timeout), content_type))
     except BodyTooLarge:

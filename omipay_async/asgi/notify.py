@@ -66,12 +66,7 @@ class NotificationApp:
         else:
             session = await resolve_session(self._getter, scope)
             answered = await answer(
-                session,
-                self._handler,
-                _chunks(receive),
-                _header(scope, b"content-length"),
-                _header(scope, b"content-type"),
-                body_timeout=self._body_timeout,
+                session, self._handler, _chunks(receive), _headers(scope), body_timeout=self._body_timeout
             )
             headers = answered.headers(scope.get("http_version", "1.1"))
             await _respond(scope, send, answered.reply.status, answered.reply.body, headers)
@@ -83,9 +78,11 @@ async def _empty_lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"lifespan.{phase}.complete"})
 
 
-def _header(scope: Scope, wanted: bytes) -> str | None:
-    value: bytes | None = next((value for name, value in scope["headers"] if name.lower() == wanted), None)
-    return None if value is None else value.decode("latin-1")
+def _headers(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.lower().decode("latin-1"), value.decode("latin-1"))
+    return headers
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
