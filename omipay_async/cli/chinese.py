@@ -121,6 +121,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "a firewall blocks it, or nothing listens there": "可能被防火墙阻止，或该端口没有程序监听",
         "no connection to {}, port {}: {}": "无法连接 {}，端口 {}：{}",
+        "no answer within {:g} s": "{:g} 秒内没有应答",
         "not needed: the address is on this machine": "不需要：地址在本机",
         "{}, certificate valid until {}": "{}，证书有效期至 {}",
         "not known: the gateway did not answer": "未知：网关没有返回结果",

@@ -30,6 +30,7 @@ from omipay_async.errors import (
 )
 from omipay_async.language import sentence
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, parse_http_date
+from omipay_async.transport.evidence import system_error
 from omipay_async.transport.proxies import Proxies
 from omipay_async.transport.requests import to_url
 from omipay_async.transport.tls import ssl_context
@@ -147,9 +148,16 @@ async def notification(url: str, m_number: str, key: str, clock: Clock) -> Findi
             answer = await http.post(url, content=body, headers={"Content-Type": "application/json"})
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         advice = sentence("start your program, and check the address and the firewall; the gateway must reach it too")
-        return Finding(_NOTIFICATION, False, sentence("nobody answers: {}", plain(error)), advice, Exit.NO_ANSWER)
+        return Finding(_NOTIFICATION, False, sentence("nobody answers: {}", _reason(error)), advice, Exit.NO_ANSWER)
     ok, meaning, next_step = notify_check.verdict(answer.status_code, answer.content)
     return Finding(_NOTIFICATION, ok, meaning, next_step, Exit.DONE if ok else Exit.REFUSED)
+
+
+def _reason(error: BaseException) -> str:
+    """What an error says, or the operating system. The error of a time limit says nothing."""
+    if isinstance(error, TimeoutError | httpx.TimeoutException) and not str(error):
+        return sentence("no answer within {:g} s", _TIMEOUT_S)
+    return plain(system_error(error))
 
 
 async def dns(address: SplitResult) -> Finding:
@@ -183,7 +191,7 @@ async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
         return Finding("TLS", False, getattr(error, "verify_message", "") or str(error.reason), advice, Exit.NO_ANSWER)
     except OSError as error:  # TimeoutError is one
         advice = sentence("a firewall blocks it, or nothing listens there")
-        detail = sentence("no connection to {}, port {}: {}", host, port, error)
+        detail = sentence("no connection to {}, port {}: {}", host, port, _reason(error))
         return Finding("TLS", False, detail, advice, Exit.NO_ANSWER)
     tls_object = writer.get_extra_info("ssl_object")
     writer.close()

@@ -73,10 +73,15 @@ def _told(attempt: Attempt, error: BaseException) -> str:
 
 def _reason(attempt: Attempt, error: BaseException, handled: BaseException | None) -> str:
     """What the operating system said, if ``error`` does not: of several addresses it may tell only that all failed."""
-    causes = (cause for cause in _with_causes(error, handled) if isinstance(cause, OSError) and cause.errno is not None)
-    reason = next(causes, error)
+    reason = system_error(error, handled)
     is_told = str(reason) in str(error) or isinstance(reason, ssl.SSLError)  # an open TLS handshake waits to read
     return "" if is_told else f" ({_told(attempt, reason)})"
+
+
+def system_error(error: BaseException, handled: BaseException | None = None) -> BaseException:
+    """The error of the operating system that caused ``error``, or ``error`` itself if there is none."""
+    causes = _with_causes(error, handled)
+    return next((cause for cause in causes if isinstance(cause, OSError) and cause.errno is not None), error)
 
 
 def proves_unsent(attempt: Attempt, error: BaseException, handled: BaseException | None) -> bool:

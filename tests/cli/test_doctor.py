@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import threading
 import time
@@ -101,7 +102,7 @@ def test_nothing_answers_at_the_notify_url(cli_of_environment: Cli, monkeypatch:
     """The program is not running."""
     monkeypatch.setenv("OMIPAY_NOTIFY_URL", "http://127.0.0.1:9/omipay/notify")
     ended = cli_of_environment("doctor", "--notify")
-    assert (ended.code, "nobody answers" in ended.complaint) == (4, True)
+    assert (ended.code, "nobody answers: [Errno 111] Connect call failed" in ended.complaint) == (4, True)
 
 
 async def test_the_test_notification_is_rejected_by_a_correct_program(omipay: AsyncOmipay) -> None:
@@ -275,6 +276,27 @@ async def test_a_certificate_is_checked(trusted: bool) -> None:
     else:
         assert "unable to get local issuer certificate" in finding.detail
         assert finding.exit_code is Exit.NO_ANSWER
+
+
+async def test_a_server_that_does_not_answer_is_told_from_one_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error of a time limit says nothing itself."""
+
+    closed = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        closed.set()
+
+    monkeypatch.setattr(doctor, "_TIMEOUT_S", 0.05)
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        finding = await doctor.tls(urlsplit(f"https://127.0.0.1:{port}"), ssl.create_default_context())
+        await closed.wait()
+    assert finding.detail == f"no connection to 127.0.0.1, port {port}: no answer within 0.05 s"
 
 
 @pytest.mark.parametrize(
