@@ -75,9 +75,9 @@ if TYPE_CHECKING:
         Backend as Backend,
         Claim as Claim,
         Listener as Listener,
-        MemoryBackend as MemoryBackend,
         NoteKeeper as NoteKeeper,
     )
+    from .fulfilment.memory import MemoryBackend as MemoryBackend
     from .journal import Journal as Journal, JournalEntry as JournalEntry, JournalOutcome as JournalOutcome
     from .models import (
         ExchangeRate as ExchangeRate,
@@ -123,7 +123,8 @@ _NAMES = {
         "SessionClosed StaleNotification TransportError UnconfirmedNotification"
     ),
     "events": "Event",
-    "fulfilment.backends": "Backend Claim Listener MemoryBackend NoteKeeper",
+    "fulfilment.backends": "Backend Claim Listener NoteKeeper",
+    "fulfilment.memory": "MemoryBackend",
     "journal": "Journal JournalEntry JournalOutcome",
     "models": "ExchangeRate Notification Order Refund RefundReceipt ScanOrder WeChatUser",
     "new_orders": "AppletOrder AppOrder JSAPIOrder OnlineOrder QROrder",

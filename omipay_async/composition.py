@@ -26,9 +26,10 @@ from .codes import Language
 from .errors import ConfigurationError
 from .events import Events
 from .fulfilment.announcements import Announcements
-from .fulfilment.backends import Listener, MemoryBackend
+from .fulfilment.backends import Listener
 from .fulfilment.confirmations import Confirmations
 from .fulfilment.guard import OnceGuard
+from .fulfilment.memory import MemoryBackend
 from .fulfilment.notes import notes_of
 from .fulfilment.receiver import NotificationReceiver
 from .fulfilment.waits import Waits

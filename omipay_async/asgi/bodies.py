@@ -92,7 +92,7 @@ async def answer(
 ) -> Answer:
     """Read the body of a notification, let ``session`` receive it, and return the answer.
 
-    ``headers`` are those of the request, with their names in lower case or in any case. If the body is not UTF-8, its
+    ``headers`` are those of the request, and have names in lower case, or take any case. If the body is not UTF-8, its
     Content-Type may declare it as GBK, as in replies. ``body_timeout``, in seconds, limits the reading: on some servers
     a stream that a middleware has read never ends.
     """

@@ -19,7 +19,8 @@ from omipay_async.log import logger, order_fields
 from omipay_async.models import Order
 from omipay_async.text import bare, printable
 
-from .backends import NOTES_KEPT_S, forget_expired
+from .backends import NOTES_KEPT_S
+from .memory import forget_expired
 from .notes import KIND
 
 if TYPE_CHECKING:

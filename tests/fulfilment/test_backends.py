@@ -7,16 +7,8 @@ from datetime import timedelta
 import pytest
 
 from omipay_async.errors import ConfigurationError
-from omipay_async.fulfilment.backends import (
-    TRANSITIONS,
-    Backend,
-    Claim,
-    ClaimState,
-    Listener,
-    MemoryBackend,
-    NoteKeeper,
-    Step,
-)
+from omipay_async.fulfilment.backends import TRANSITIONS, Backend, Claim, ClaimState, Listener, NoteKeeper, Step
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.testing import ManualClock
 from tests.support.transitions import KEY, answer_to, brought_to, seen
 from tests.support.untyped import untyped

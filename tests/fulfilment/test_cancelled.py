@@ -13,8 +13,9 @@ import pytest
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.backends import Claim, MemoryBackend
+from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.fulfilment.runs import StillRunning
 from omipay_async.testing import ManualClock
 from tests.support.fulfilment_doubles import KEY, ORDER, FaultyBackend, Shop, Stubborn, begin, busy, gone, hanging, no

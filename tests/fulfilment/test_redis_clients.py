@@ -17,7 +17,8 @@ import redis
 import redis.asyncio
 
 from omipay_async.errors import ConfigurationError
-from omipay_async.fulfilment.backends import Claim, MemoryBackend
+from omipay_async.fulfilment.backends import Claim
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.redis import RedisBackend
 from tests.support.masked import Masked
 from tests.support.waiting import until

@@ -11,9 +11,10 @@ import pytest
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
 from omipay_async.fulfilment import leases
-from omipay_async.fulfilment.backends import Claim, MemoryBackend
+from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.fulfilment.leases import Unsettled
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.fulfilment.runs import StillRunning, running_key
 from omipay_async.models import Order
 from tests.support.fulfilment_doubles import KEY, ORDER, Shop, begin

@@ -14,7 +14,7 @@ import pytest
 
 from omipay_async import AsyncOmipay
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.backends import MemoryBackend
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.fulfilment.wakeups import WakeUps
 from omipay_async.testing import ManualClock
 from tests.support.shared_backend import Channel, SharedBackend

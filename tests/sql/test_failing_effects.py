@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.backends import MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.sql import Books
 from omipay_async.testing import ManualClock
 from tests.support.entries import M, execute, order

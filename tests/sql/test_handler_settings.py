@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from omipay_async.clock import SystemClock
-from omipay_async.fulfilment.backends import MemoryBackend
 from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.sql import Books
 from tests.support.entries import M, engine_url, execute
 from tests.support.shop_effects import ORDER, create_outbox, effects

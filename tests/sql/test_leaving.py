@@ -12,8 +12,9 @@ import pytest
 
 from omipay_async.clock import SystemClock
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.backends import Claim, MemoryBackend
+from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.sql import Books, tasks
 from tests.support.entries import M, held_connection, order
 from tests.support.waiting import until, until_idle

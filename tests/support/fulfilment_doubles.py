@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from omipay_async.codes import OrderStatus
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.backends import Claim, MemoryBackend
+from omipay_async.fulfilment.backends import Claim
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.models import Order
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import attrs
 
 from omipay_async.errors import BackendError
-from omipay_async.fulfilment.backends import Claim, MemoryBackend
+from omipay_async.fulfilment.backends import Claim
 from omipay_async.fulfilment.guard import OnceGuard
+from omipay_async.fulfilment.memory import MemoryBackend
 from omipay_async.fulfilment.runs import StillRunning
 
 from .fulfilment_doubles import KEY, ORDER

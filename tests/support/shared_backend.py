@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from omipay_async.fulfilment.backends import MemoryBackend
+from omipay_async.fulfilment.memory import MemoryBackend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
