@@ -122,6 +122,22 @@ async def test_the_cashier_gives_up_a_customer_who_types_a_password(
     assert program.process.returncode == 0
 
 
+async def test_what_is_scanned_during_a_sale_is_not_charged(till: tuple[Program, Sandbox]) -> None:
+    """An impatient cashier scans again, for a customer who may pay yet. It is not charged when the wait ends either."""
+    program, sandbox = till
+    await program.type(PaymentCode.NEVER_PAYS)
+    await program.until("gives up waiting")
+    await program.type(PaymentCode.PAID)
+    await program.until("NOT CHARGED: the sale before it")
+    program.process.send_signal(signal.SIGINT)
+    await program.until("NOBODY KNOWS YET")
+    await program.type(PaymentCode.PAID)  # the next customer
+    await program.until("PAID. Give the goods")
+    program.close_input()
+    await program.end()
+    assert [call.endpoint for call in sandbox.ledger.calls].count("MakeScanOrder") == 2
+
+
 async def test_a_sale_whose_call_and_order_are_both_open_is_named_once(
     gateway: tuple[Sandbox, dict[str, str]], tmp_path: Path
 ) -> None:
