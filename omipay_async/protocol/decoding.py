@@ -43,7 +43,7 @@ def decode(context: RequestContext, received: Received, converter: ModelConverte
         result = _meaning_of(context, received, parsed, converter)
     except ValueError as error:
         return _invalid(context, received, str(error), parsed)
-    return dict(unchanged) if isinstance(result, dict) else result
+    return dict(unchanged) if isinstance(result, dict) else result  # a general call returns the keys as they came
 
 
 def _meaning_of(
