@@ -44,6 +44,17 @@ async def test_a_notification_during_a_question_ends_it_too(
     assert hanging.cancelled == 1
 
 
+async def test_nothing_is_asked_after_a_confirmation(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
+    """However long the callback takes that the poll is in."""
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    poll = await begin(clock, omipay.poll_until_paid("TR1", on_status=lambda _: clock.sleep(22)))
+    await clock.advance(6)
+    await omipay.confirm_notification(notification(clock))
+    await clock.advance(60)
+    assert (await outcome(poll)).is_paid
+    assert gateway.times("TR1") == [5, 6]
+
+
 async def test_fulfilling_an_order_ends_its_polls(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay) -> None:
     """If the order is paid; an order that is not paid ends no poll."""
 
