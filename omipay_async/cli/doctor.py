@@ -115,7 +115,7 @@ async def _examine(omipay: AsyncOmipay, found: Callable[[Finding], bool], notify
     url = os.environ.get("OMIPAY_NOTIFY_URL", "").strip()
     found(notify_url(url, base_url))
     if notify_key is not None:
-        found(await notification(url, omipay.m_number, notify_key, SystemClock()))
+        found(await notification(omipay.http, url, omipay.m_number, notify_key, SystemClock()))
     address = urlsplit(base_url)
     if Proxies(None, from_environment=True).of(to_url(base_url)) is not None:  # the proxy looks up the name
         found(Finding("DNS, TLS", None, sentence("not checked: the environment sets a proxy for this address")))
@@ -137,15 +137,17 @@ def notify_url(url: str, base_url: str) -> Finding:
     return Finding("notify_url", True, sentence("{}; --notify checks that your program answers there", url))
 
 
-async def notification(url: str, m_number: str, key: str, clock: Clock) -> Finding:
-    """Post a signed test notification, and explain the answer."""
+async def notification(http: httpx.AsyncClient, url: str, m_number: str, key: str, clock: Clock) -> Finding:
+    """Post a signed test notification, and explain the answer.
+
+    ``http`` is the session's client: a proxy of the environment must not see a signature that is for this machine.
+    """
     if not url:
         advice = sentence("set OMIPAY_NOTIFY_URL: --notify posts to it")
         return Finding(_NOTIFICATION, False, sentence("there is no notify_url to post to"), advice, Exit.BAD_INPUT)
     body = notify_check.signed_body(m_number, key, secrets.token_hex(16), clock.time_ms())
     try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT_S) as http:
-            answer = await http.post(url, content=body, headers={"Content-Type": "application/json"})
+        answer = await http.post(url, content=body, headers={"Content-Type": "application/json"}, timeout=_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         advice = sentence("start your program, and check the address and the firewall; the gateway must reach it too")
         return Finding(_NOTIFICATION, False, sentence("nobody answers: {}", _reason(error)), advice, Exit.NO_ANSWER)

@@ -105,6 +105,16 @@ def test_nothing_answers_at_the_notify_url(cli_of_environment: Cli, monkeypatch:
     assert (ended.code, "nobody answers: [Errno 111] Connect call failed" in ended.complaint) == (4, True)
 
 
+def test_no_proxy_sees_a_test_notification_for_this_machine(
+    cli_of_environment: Cli, served: tuple[Sandbox, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its signature is worth as much as any other. What answers here is the sandbox, and no proxy listens."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("OMIPAY_NOTIFY_URL", served[1].replace("/omipay/api", "/nothing-here"))
+    ended = cli_of_environment("doctor", "--notify")
+    assert "notification: HTTP 404" in ended.complaint
+
+
 async def test_the_test_notification_is_rejected_by_a_correct_program(omipay: AsyncOmipay) -> None:
     """It has a valid signature, and an order that the gateway does not have: 409 is the right answer."""
 
