@@ -35,6 +35,7 @@ from .fulfilment.receiver import NotificationReceiver
 from .fulfilment.waits import Waits
 from .fulfilment.wakeups import WakeUps
 from .options import seconds
+from .polling.poller import Poller
 from .polling.service import PollingService
 from .protocol import notifications
 from .protocol.conversion import ModelConverter
@@ -130,6 +131,7 @@ class Components:
     executor: CallExecutor
     gateway: Gateway
     wake_ups: WakeUps
+    poller: Poller
     polling: PollingService
     receiver: NotificationReceiver
 
@@ -140,7 +142,7 @@ def compose(options: Options) -> Components:
     events = Events(options.on_event)
 
     def leave_loop() -> None:
-        for component in (executor, polling, receiver, client):  # nothing is under way, or the event loop is closed
+        for component in (executor, poller, receiver, client):  # nothing is under way, or the event loop is closed
             component.leave_loop()
 
     life = Lifecycle(leave_loop)
@@ -153,17 +155,16 @@ def compose(options: Options) -> Components:
     executor = _executor(options, life, client, CallObserver(events, clock))
     gateway = Gateway(executor, language=options.language, notify_url=options.notify_url, timeout=options.timeout)
     wake_ups = WakeUps(options.listener, m_number=options.credentials.m_number, clock=clock)
-    polling = PollingService(
-        gateway=gateway,
+    poller = Poller(
         life=life,
-        events=events,
         clock=clock,
-        wake_ups=wake_ups,
         max_concurrent=client.pool.limits[Priority.POLL],
+        timeout=options.timeout,
         primary_node=executor.nodes.primary.name,
     )
+    polling = PollingService(poller=poller, gateway=gateway, life=life, events=events, clock=clock, wake_ups=wake_ups)
     receiver = _receiver(options, executor, gateway, polling, wake_ups=wake_ups, events=events)
-    return Components(life, client, executor, gateway, wake_ups, polling, receiver)
+    return Components(life, client, executor, gateway, wake_ups, poller, polling, receiver)
 
 
 def _executor(options: Options, life: Lifecycle, client: HTTPClient, observer: CallObserver) -> CallExecutor:

@@ -146,6 +146,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         self._executor = components.executor
         self._gateway = components.gateway
         self._wake_ups = components.wake_ups
+        self._poller = components.poller
         self._polling = components.polling
         self._receiver = components.receiver
         self._life = components.life
@@ -224,11 +225,11 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         """
         self._life.close()
         self._executor.close()
-        self._polling.close()
+        self._poller.close()
         self._receiver.close()
         try:
             await self._wake_ups.aclose()
-            await self._polling.aclose()
+            await self._poller.wait_closed()
             await self._receiver.drain(self._gateway.timeout)
             await self._executor.wait_closed()
         finally:

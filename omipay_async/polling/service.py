@@ -19,7 +19,6 @@ from omipay_async.protocol.expectation import ORDER_FIELDS, REFUND_FIELDS, expec
 from omipay_async.text import plain_text
 from omipay_async.transport.pool import Priority
 
-from .poller import Poller
 from .scheduler import Schedule
 from .subject import S, Topic
 
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from omipay_async.fulfilment.wakeups import WakeUps
     from omipay_async.models import Order, Refund
 
+    from .poller import Poller
+
 
 class PollingService:
     """The polls of one session."""
@@ -40,14 +41,14 @@ class PollingService:
     def __init__(
         self,
         *,
+        poller: Poller,
         gateway: Gateway,
         life: Lifecycle,
         events: Events,
         clock: Clock,
         wake_ups: WakeUps,
-        max_concurrent: int,
-        primary_node: str,
     ) -> None:
+        self._poller = poller
         self._life = life
         self._events = events
         self._clock = clock
@@ -56,13 +57,6 @@ class PollingService:
         ask_refund = gateway.question(QUERY_REFUND, "refund_no", Priority.POLL)
         self.orders: Topic[Order] = Topic("order", QUERY_ORDER, ORDER_FIELDS, ask_order, _payment_failed)
         self.refunds: Topic[Refund] = Topic("refund", QUERY_REFUND, REFUND_FIELDS, ask_refund, _refund_failed)
-        self._poller = Poller(
-            life=life,
-            clock=clock,
-            max_concurrent=max_concurrent,
-            timeout=gateway.timeout,
-            primary_node=primary_node,
-        )
         wake_ups.subscribe(lambda order_no: self._poller.wake(self.orders, order_no))
 
     async def poll(
@@ -128,18 +122,6 @@ class PollingService:
     def wake(self, order: Order) -> None:
         """End the polls of ``order``, which the gateway has confirmed as paid."""
         self._poller.wake(self.orders, order.order_no, order)
-
-    def leave_loop(self) -> None:
-        """Forget every poll: the event loop in which they waited has ended."""
-        self._poller.leave_loop()
-
-    def close(self) -> None:
-        """Begin to end every poll, since the session is closed."""
-        self._poller.close()
-
-    async def aclose(self) -> None:
-        """Return once every poll was ended, after ``close()``."""
-        await self._poller.wait_closed()
 
 
 def _schedule(now: float, given: object, first_wait: float, interval: float, timeout: float | None) -> Schedule:

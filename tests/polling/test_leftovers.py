@@ -48,7 +48,7 @@ async def test_cancelled_polls_leave_nothing(
     await asyncio.wait([staying])
     del staying  # a task keeps the frames that its cancellation went through
     assert left_over() == 0
-    assert omipay._polling._poller._timer is None
+    assert omipay._poller._timer is None
     assert clock._next_due() is None
 
 
