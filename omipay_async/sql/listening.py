@@ -74,10 +74,15 @@ class Listening:
     async def _run(self, attempted: asyncio.Event) -> None:
         listen = self._poll_sqlite if self._database.dialect.is_sqlite else self._listen_to_postgresql
         pauses = Pauses()
+
+        def works() -> None:
+            attempted.set()
+            pauses.reset()
+
         while True:
             try:
                 with translated(BackendError):  # whatever it is, this listens again
-                    await listen(attempted, pauses)
+                    await listen(works)
             except OmipayError as error:
                 if pauses.first:
                     logger.warning("wake-ups from other processes are missed: %s", error)
@@ -87,8 +92,8 @@ class Listening:
 
     # -- PostgreSQL -------------------------------------------------------------------------------------------------
 
-    async def _listen_to_postgresql(self, attempted: asyncio.Event, pauses: Pauses) -> None:
-        """Listen until the connection is lost."""
+    async def _listen_to_postgresql(self, works: Callable[[], None]) -> None:
+        """Listen until the connection is lost, and call ``works`` when it listens."""
         async with self._database.held.begun(_taken_from_pool, end=_terminated) as (connection, driver):
             lost = asyncio.Event()
 
@@ -101,8 +106,7 @@ class Listening:
             await self._database.held.run_on(connection, lambda _: driver.add_listener(WAKE_CHANNEL, received))
             driver.add_termination_listener(ended)
             try:
-                attempted.set()
-                pauses.reset()
+                works()
                 while True:  # until the heartbeat of a lost connection fails
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(HEARTBEAT_S):
@@ -113,12 +117,11 @@ class Listening:
 
     # -- SQLite -----------------------------------------------------------------------------------------------------
 
-    async def _poll_sqlite(self, attempted: asyncio.Event, pauses: Pauses) -> None:
-        """Look for rows that were woken since the last look."""
+    async def _poll_sqlite(self, works: Callable[[], None]) -> None:
+        """Look for rows that were woken since the last look, and call ``works`` after each."""
         seen = await self._database.scalar(select(func.max(ORDER.c.woken)), BackendError) or 0
         while True:
-            attempted.set()
-            pauses.reset()
+            works()
             await asyncio.sleep(POLL_S)
             woken = select(ORDER.c.wake_key, ORDER.c.woken).where(ORDER.c.woken > seen).order_by(ORDER.c.woken)
             for row in await self._database.rows(woken, BackendError):
