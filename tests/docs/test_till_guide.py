@@ -107,7 +107,7 @@ async def test_the_cashier_gives_up_a_customer_who_types_a_password(
     """Ctrl-C ends the wait, and neither the till nor the order: what became of it is shown later."""
     program, sandbox = till
     await program.type(PaymentCode.NEVER_PAYS)
-    await program.until("Ctrl-C gives up waiting")
+    await program.until("Ctrl-C stops waiting")
     program.process.send_signal(signal.SIGINT)
     await program.until(": NOBODY KNOWS YET. Do not scan again")
     program.process.send_signal(signal.SIGINT)
@@ -126,7 +126,7 @@ async def test_what_is_scanned_during_a_sale_is_not_charged(till: tuple[Program,
     """An impatient cashier scans again, for a customer who may pay yet. It is not charged when the wait ends either."""
     program, sandbox = till
     await program.type(PaymentCode.NEVER_PAYS)
-    await program.until("gives up waiting")
+    await program.until("stops waiting")
     await program.type(PaymentCode.PAID)
     await program.until("NOT CHARGED: the sale before it")
     program.process.send_signal(signal.SIGINT)
