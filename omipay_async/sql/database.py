@@ -32,6 +32,7 @@ from .tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -57,7 +58,10 @@ class Database:
         self.held: Final = HeldConnections(self.tasks, self._connection)
         self._clock = clock
         self._engine = engine
-        self._writing = asyncio.Lock()
+        self.writer: Final[AbstractAsyncContextManager[None]] = (
+            asyncio.Lock() if self.dialect.is_sqlite else contextlib.nullcontext()
+        )
+        """While open, no other task of this process writes, if the database has only one writer."""
         self._sharing = asyncio.Lock() if isinstance(engine.pool, StaticPool) else None
         self._drivers: weakref.WeakSet[Any] = weakref.WeakSet()
         """asyncpg's objects for the connections of an engine of our own."""
@@ -136,7 +140,7 @@ class Database:
     async def _once_written(self, work: Callable[[AsyncConnection], Awaitable[T]], limit: float | None) -> T:
         async with contextlib.AsyncExitStack() as stack:
             async with self.tasks.timeout(limit):
-                await stack.enter_async_context(self.writer())
+                await stack.enter_async_context(self.writer)
             self.tasks.check_wanted()  # or it would wait for SQLite's one writer, and the books could not be closed
             connection = await stack.enter_async_context(self._connection())
             await self.dialect.begin(connection)
@@ -146,15 +150,6 @@ class Database:
             return result
 
     # -- the one writer of SQLite ------------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def writer(self) -> AsyncIterator[None]:
-        """While open, no other task of this process writes, if the database has only one writer."""
-        if not self.dialect.is_sqlite:
-            yield
-            return
-        async with self._writing:
-            yield
 
     @contextlib.contextmanager
     def inside_effect(self) -> Iterator[None]:

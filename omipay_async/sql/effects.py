@@ -113,7 +113,7 @@ class Effects:
         while True:
             # Each attempt is a new transaction, because that sees what others committed, at every level of isolation.
             begun = self._database.held.begun(lambda c: self._try_lock(c, row))
-            async with self._database.writer(), begun as (connection, is_locked):
+            async with self._database.writer, begun as (connection, is_locked):
                 if is_locked:
                     return await self._run(connection, row, order, handler)
             left = deadline - time.monotonic()
