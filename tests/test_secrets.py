@@ -22,7 +22,7 @@ from omipay_async import (
     OmipayError,
 )
 from omipay_async.protocol.signing import signature
-from omipay_async.text import Secret
+from omipay_async.text import ProxyURL, Secret, plain_text
 from omipay_async.transport import httpcore_reports
 
 from .support.canaries import (
@@ -221,6 +221,13 @@ def test_a_secret_cannot_be_printed() -> None:
     assert KEY[:12] not in "".join(shown)
     assert all("[secret]" in text for text in shown)
     assert secret == KEY
+
+
+def test_a_part_of_a_secret_or_of_a_proxys_url_is_a_secret() -> None:
+    """Of a long local variable, rich and structlog show the beginning."""
+    for text in (Secret(KEY), ProxyURL(f"http://user:{KEY}@proxy.test")):
+        assert repr(text[2:]) == "[secret]"
+        assert plain_text(text[2:]) == plain_text(text)[2:]
 
 
 async def test_the_url_of_a_page_is_only_returned(echo: Echo, log: pytest.LogCaptureFixture) -> None:

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 def send_once(lowest: Any) -> None:
     """Let a transport send no money call again that it may have sent already. It sends other requests as ever."""
-    attributes = getattr(lowest, "__dict__", None)
-    if attributes is None:
-        return
+    attributes = vars(lowest)
     before = attributes.get(TRANSPORT_METHOD)
     if getattr(before, "__module__", None) == __name__:
         return  # it has the method already

@@ -69,6 +69,16 @@ async def test_the_time_limit_may_be_changed(clock: ManualClock) -> None:
     assert isinstance(task.exception(), ScopeCancelled)
 
 
+async def test_a_time_limit_that_is_over_may_still_be_changed(clock: ManualClock) -> None:
+    """Before the block is cancelled, it gets some turns of the event loop."""
+    with CancelScope(clock, 5) as scope:
+        clock.advance(5)
+        await asyncio.sleep(0)  # the clock's timer is called
+        scope.expire_in(5)
+        for _ in range(600):
+            await asyncio.sleep(0)
+
+
 async def test_without_a_time_limit_only_the_sessions_end_cancels_it(clock: ManualClock) -> None:
     """The first reason counts."""
     scopes: list[CancelScope] = []

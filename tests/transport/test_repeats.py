@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import httpcore
 import httpx
 import httpx_aiohttp
 import pytest
 
-from omipay_async import AsyncOmipay, NotSent, Outcome, OutcomeUnknown
+from omipay_async import AsyncOmipay, NotSent, Outcome, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.testing import ManualClock
 from tests.support.fake_journal import PAID
 
-from .behaviours import ACT_CLOSE
+from .behaviours import ACT_CLOSE, Behaviour, Ends
 from .client import HASTY, query, scan
 from .server import M_NUMBER, SECRET_KEY, always, refusing_port, url_of
 
@@ -31,6 +32,7 @@ class Below(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.paths.append(request.url.path.rpartition("/")[2])
+        await asyncio.sleep(0)
         what = self.first.pop(0) if self.first else httpx.Response(200, json=PAID)
         if isinstance(what, Exception):
             raise what
@@ -60,6 +62,15 @@ class Repeating(httpx.AsyncBaseTransport):
         await self.below.aclose()
 
 
+class Hedging(Repeating):
+    """It sends a second request while the first one is not answered yet."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        tries = [self.below.handle_async_request(request) for _ in range(2)]
+        ended = await asyncio.gather(*tries, return_exceptions=True)
+        return next(reply for reply in ended if isinstance(reply, httpx.Response))
+
+
 class AskingFirst(Repeating):
     """It asks for a token over the same transport before each request."""
 
@@ -68,9 +79,9 @@ class AskingFirst(Repeating):
         return await self.below.handle_async_request(request)
 
 
-def session(transport: httpx.AsyncBaseTransport, **options: Any) -> AsyncOmipay:
+def session(transport: httpx.AsyncBaseTransport | None, **options: Any) -> AsyncOmipay:
     """A session over it."""
-    return AsyncOmipay(M_NUMBER, SECRET_KEY, transport=transport, retry=HASTY, **options)
+    return AsyncOmipay(M_NUMBER, SECRET_KEY, transport=transport, **{"retry": HASTY, **options})
 
 
 @pytest.mark.parametrize("first", [httpx.ReadError("hung up"), httpx.Response(503), 9.0], ids=repr)
@@ -87,6 +98,14 @@ async def test_a_charge_that_may_have_arrived_is_not_repeated(first: Any, layers
         assert below.paths == ["MakeScanOrder"]
         await scan(omipay, "A-2")  # another charge goes over the same transport
     assert below.paths == ["MakeScanOrder"] * 2
+
+
+async def test_a_charge_that_has_no_answer_yet_is_not_sent_a_second_time() -> None:
+    """A transport may do so with what takes long."""
+    below = Below()
+    async with session(Hedging(below)) as omipay:
+        await scan(omipay, "A-1")
+    assert below.paths == ["MakeScanOrder"]
 
 
 async def test_a_charge_that_was_never_sent_is_repeated() -> None:
@@ -160,3 +179,32 @@ async def test_a_repeat_over_aiohttp_is_not_sent(gateway: Gateway) -> None:
             with pytest.raises(NotSent) as caught:
                 await scan(omipay, "A-2")
     assert caught.value.outcome is Outcome.NOT_DONE
+
+
+@pytest.mark.parametrize("is_patched", [False, True])
+async def test_a_read_that_was_received_before_a_refused_repeat_may_have_been_answered(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, *, is_patched: bool
+) -> None:
+    """The last try proves nothing about the first. A program that has patched httpcore may repeat reads as well."""
+
+    def refuse_the_next(_: bytes) -> bytes:
+        gateway.refuse()
+        return b""
+
+    async def repeat(pool: httpcore.AsyncConnectionPool, request: httpcore.Request) -> httpcore.Response:
+        with contextlib.suppress(httpcore.RemoteProtocolError):
+            return await send(pool, request)
+        return await send(pool, request)
+
+    send = httpcore.AsyncConnectionPool.handle_async_request
+    if is_patched:
+        monkeypatch.setattr(httpcore.AsyncConnectionPool, "handle_async_request", repeat)
+    gateway.script = always(Behaviour("refuse the next", says=refuse_the_next, ends=Ends.CLOSED))
+    transport = None if is_patched else Repeating(httpx.AsyncHTTPTransport(), 60)
+    async with session(transport, base_url=gateway.base_url, retry=RetryPolicy(attempts=1)) as omipay:
+        with pytest.raises(TransportError) as received:
+            await query(omipay, "OM-1")
+        with pytest.raises(NotSent):
+            await query(omipay, "OM-2")
+    assert type(received.value) is TransportError
+    assert gateway.numbers == ["OM-1"]
