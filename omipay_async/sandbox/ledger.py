@@ -124,16 +124,6 @@ class Delivery:
     """The beginning of what the merchant's program answered."""
 
 
-@attrs.frozen
-class _Due:
-    """What a customer will do at a certain time."""
-
-    order: Order
-    then: OrderStatus
-    at_s: float
-    at_ms: int
-
-
 @attrs.define
 class Ledger:
     """The gateway's record of everything. Tests read it; only the gateway writes it. Amounts are in minor units.
@@ -160,7 +150,8 @@ class Ledger:
     _calls_logged: int = attrs.field(default=0, init=False, repr=False)
     _strangers: int = attrs.field(default=0, init=False, repr=False)
     _moves: int = attrs.field(default=0, init=False, repr=False)
-    _delayed: dict[str, _Due] = attrs.field(factory=dict, init=False, repr=False)
+    _delayed: dict[str, tuple[Order, OrderStatus, float]] = attrs.field(factory=dict, init=False, repr=False)
+    """The orders whose customers will act, each with its status after that, and how many seconds after it was made."""
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -251,10 +242,7 @@ class Ledger:
         self.on_added(order)
         delayed = order.delayed
         if delayed is not None and delayed.seconds is not None:
-            due = _Due(
-                order, delayed.then, order.created_s + delayed.seconds, order.created_ms + round(delayed.seconds * 1000)
-            )
-            self._delayed[order.order_no] = due
+            self._delayed[order.order_no] = (order, delayed.then, delayed.seconds)
             self.on_delayed(order)
         if order.is_paid:
             self._pay(order, order.created_ms)
@@ -300,8 +288,9 @@ class Ledger:
     def apply_due(self) -> None:
         """Apply the outcomes that are due: some customers pay or decline after some seconds."""
         now_s = self.clock.monotonic()
-        for due in [due for due in self._delayed.values() if due.at_s <= now_s]:
-            self.move_order(due.order, due.then, due.at_ms)
+        for order, then, seconds in tuple(self._delayed.values()):
+            if order.created_s + seconds <= now_s:
+                self.move_order(order, then, order.created_ms + round(seconds * 1000))
 
     def log(self, call: Call) -> None:
         """Write down a call. Of the calls of strangers only the newest are kept."""
