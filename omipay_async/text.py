@@ -1,5 +1,4 @@
-"""Plain values of what users give, text from elsewhere that is safe to show, secrets, and exceptions that can be
-pickled. No I/O.
+"""Plain values of what users give, text from elsewhere that is safe to show, and secrets. No I/O.
 
 Text from the gateway, a proxy or a stranger is escaped here before it is put in a message, a log record, an event, a
 terminal or a page. Characters that control a terminal or a log reader, that change the order of what a person reads, or
@@ -13,8 +12,6 @@ it, they would have the first error as their context, and with it the frames in 
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import json
 import math
 import re
@@ -229,23 +226,3 @@ def hidden_proxy(proxy: T) -> T | ProxyURL:
     if isinstance(proxy, str):
         return ProxyURL(plain_text(proxy))
     return _only_the_type_of(proxy) if isinstance(proxy, Iterable) else proxy
-
-
-# -- exceptions --------------------------------------------------------------------------------------------------------
-
-
-def portable(error: BaseException | None, own: type[BaseException]) -> BaseException | None:
-    """``error``, or another with its name and text in its place, if it would not survive pickling and copying.
-
-    An error of another program may hold a lock, belong to a local class, or need arguments that it does not keep. Our
-    ``own`` errors survive. They are not tried, since trying one tries its cause twice, the cause of that four times,
-    and so on.
-    """
-    if isinstance(error, own):
-        return error
-    import pickle  # only here, since few programs pickle or copy an error
-
-    with contextlib.suppress(Exception):
-        pickle.dumps(copy.deepcopy(error))
-        return error
-    return RuntimeError(f"{type(error).__name__}: {error}")

@@ -15,8 +15,9 @@ import pytest
 import omipay_async
 from omipay_async import errors
 from omipay_async.codes import ErrorCode, OrderStatus, RefundStatus
-from omipay_async.errors import ERROR_CLASSES, APIError, OmipayError, Outcome
+from omipay_async.errors import APIError, OmipayError, Outcome
 from omipay_async.models import Order, Refund
+from omipay_async.protocol.decoding import ERROR_CLASSES
 
 ROOT = Path(__file__).parents[1]
 ORDER = Order(order_no="TR1", status=OrderStatus.FAILED, out_order_no="A-1", currency="AUD", amount=100, raw={"x": 1})
@@ -199,7 +200,7 @@ def test_a_long_chain_of_our_own_errors_is_tried_once(monkeypatch: pytest.Monkey
         outer = errors.TransportError(str(number))
         outer.__cause__, error = error, outer
     tried: list[object] = []
-    monkeypatch.setattr("omipay_async.text.copy.deepcopy", tried.append)
+    monkeypatch.setattr("omipay_async.errors.copy.deepcopy", tried.append)
     twin = pickle.loads(pickle.dumps(error))
     assert [type(cause) for cause in tried] == [ConnectionResetError]
     for number in reversed(range(8)):

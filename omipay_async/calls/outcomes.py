@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from omipay_async.codes import ErrorCode, Safety
 from omipay_async.errors import (
-    ERROR_CLASSES,
     APIError,
     AuthenticationError,
     ConfigurationError,
@@ -40,6 +39,7 @@ from omipay_async.errors import (
     SessionClosed,
 )
 from omipay_async.protocol.context import NUMBERS
+from omipay_async.protocol.decoding import ERROR_CLASSES
 from omipay_async.protocol.redaction import excerpt
 from omipay_async.transport.failures import Failure
 

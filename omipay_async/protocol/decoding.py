@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from omipay_async.codes import OrderStatus, error_code
-from omipay_async.errors import ERROR_CLASSES, APIError, InvalidReply, LookupFailed
+from omipay_async.errors import (
+    APIError,
+    AuthenticationError,
+    GatewayError,
+    InvalidReply,
+    LookupFailed,
+    MerchantSetupError,
+    OrderStateError,
+    ParameterError,
+    PaymentDeclined,
+)
 
 from .consistency import is_paying, order_no_of, why_not_believed
 from .conversion import in_documented_case
@@ -95,6 +105,22 @@ def _object(received: Received) -> dict[str, Any]:
         if plain is received.body:
             raise
     return json_object(plain, received.content_type)
+
+
+ERROR_CLASSES: Final[dict[str, type[APIError]]] = {
+    code: kind
+    for kind, codes in {
+        AuthenticationError: ("SIGN_ERROR", "SIGN_TIMEOUT", "MERCHANTNO_INVALID", "MERCHANTNO_DISABLE"),
+        ParameterError: ("PARAMETER_INVALID", "BRANCH_INVALID", "CURRENCY_ERROR", "AMOUNT_INVALID"),
+        MerchantSetupError: ("WEBSTORE_NOT_EXISTS", "WECHAT_STORE_NOT_EXISTS", "POS_NOT_REGISTERED"),
+        PaymentDeclined: ("NOT_ENOUGH", "CARD_NOT_SUPPORT", "QRCODE_EXPIRED", "QRCODE_ERROR"),
+        OrderStateError: ("ORDER_PAID", "ORDER_CLOSED", "ORDER_NOT_PAID", "AMOUNT_OVER_LIMIT"),
+        LookupFailed: ("PERMISSION_ERROR", "ORDER_NO_ERROR", "REFUND_NO_ERROR"),
+        GatewayError: ("SYSTEM_ERROR",),
+    }.items()
+    for code in codes
+}
+"""The class that is raised for each documented ``error_code``."""
 
 
 def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = None) -> APIError:

@@ -17,14 +17,14 @@ from omipay_async.errors import (
     InvalidSignature,
     MalformedNotification,
     NotificationError,
-    OmipayError,
     ReflectedNotification,
     StaleNotification,
     UnconfirmedNotification,
+    portable,
 )
 from omipay_async.log import log_fields, logger
 from omipay_async.models import Notification, Order
-from omipay_async.text import Secret, plain_text, portable, printable
+from omipay_async.text import Secret, plain_text, printable
 
 from .conversion import in_documented_case
 from .expectation import disagrees
@@ -211,7 +211,7 @@ class NotificationReply:
 
     def __reduce__(self) -> tuple[type[NotificationReply], tuple[Any, ...]]:
         # A handler may raise anything.
-        error = portable(self.error, OmipayError)
+        error = portable(self.error)
         return NotificationReply, (self.status, self.body, self.headers, self.order, self.ran, error)
 
 

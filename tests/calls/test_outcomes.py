@@ -28,8 +28,8 @@ from omipay_async import (
 )
 from omipay_async.calls import outcomes
 from omipay_async.codes import error_code
-from omipay_async.errors import ERROR_CLASSES
 from omipay_async.protocol.context import RequestContext
+from omipay_async.protocol.decoding import ERROR_CLASSES
 from omipay_async.protocol.endpoints import ENDPOINTS, Endpoint
 from omipay_async.transport.failures import Failed, Failure
 from tests.support.canned_gateway import CALLS, MONEY, READS, Gateway, fail, open_session, read

@@ -10,7 +10,7 @@ import pytest
 
 import omipay_async
 from omipay_async import APIError, AsyncOmipay
-from omipay_async.errors import ERROR_CLASSES
+from omipay_async.protocol.decoding import ERROR_CLASSES
 
 from . import reference
 

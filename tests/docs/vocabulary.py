@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import omipay_async
 from omipay_async import ErrorCode, OmipayError, OrderStatus, Outcome, RefundStatus, Safety, errors
+from omipay_async.protocol import decoding
 from omipay_async.protocol.endpoints import ENDPOINTS
 
 from .docstrings import attribute_docs, first_paragraph, markdown, table
@@ -140,7 +141,7 @@ def error_class(code: ErrorCode) -> str:
     """The class of the error that a code becomes."""
     if code is ErrorCode.USERPAYING:
         return "(no error: `PAYING`)"
-    name = f"`{errors.ERROR_CLASSES.get(code, errors.APIError).__name__}`"
+    name = f"`{decoding.ERROR_CLASSES.get(code, errors.APIError).__name__}`"
     return f"{name} of a read, else `OutcomeUnknown`" if code is ErrorCode.SYSTEM_ERROR else name
 
 
