@@ -54,7 +54,7 @@ _ELSEWHERE: Final = (
     "or that process died less than one lease ago"
 )
 _RUNNING: Final = "the handler is still running for an earlier delivery"
-_ON_THE_WAY: Final = "an earlier delivery of this order waits for its claim, or for the record of its success"
+_WAITING: Final = "an earlier delivery of this order waits for its claim, or for the record of its success"
 
 
 class StillRunning(Exception):
@@ -99,7 +99,7 @@ class Run:
     @property
     def progress(self) -> str:
         """How far it has come, for those who cannot wait any longer."""
-        return _ON_THE_WAY if self._work is None or self._work.done() else _RUNNING
+        return _WAITING if self._work is None or self._work.done() else _RUNNING
 
     def waits_for(self, other: Run) -> bool:
         """Whether this run cannot end before ``other`` does. (No run waits for itself, so the search ends.)"""

@@ -163,16 +163,18 @@ class _Sweep:
             if self._is_ending:
                 return None
             if not self._next and self._left > 0:
-                count = min(_WORKERS, self._left)
-                paid_too = self._handler is not None
-                try:
-                    self._next = await self._orders.take(self._omipay.m_number, count, paid_too=paid_too)
-                except JournalError:
-                    self._is_ending = True  # set here, or the next worker would wait for the books for as long
-                    raise
-                self._left = self._left - len(self._next) if self._next else 0
-                self._held += self._next
+                await self._take_more()
             return self._next.pop() if self._next else None
+
+    async def _take_more(self) -> None:
+        count, paid_too = min(_WORKERS, self._left), self._handler is not None
+        try:
+            self._next = await self._orders.take(self._omipay.m_number, count, paid_too=paid_too)
+        except JournalError:
+            self._is_ending = True  # set here, or the next worker would wait for the books for as long
+            raise
+        self._held += self._next
+        self._left = self._left - len(self._next) if self._next else 0  # nothing more is due
 
     async def _ask(self, taken: TakenOrder) -> None:
         """Ask about one order, fulfil it if it is paid, and write down the result."""
