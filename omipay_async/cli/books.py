@@ -166,7 +166,8 @@ def _list(run: Run, db: str | None) -> None:
 
 
 def _line_of_call(entry: JournalEntry) -> str:
-    return _columns(*_of_call(entry), entry.error)
+    cut_off = localized(sentence("its program died or could not write")) if entry.outcome is None else None
+    return _columns(*_of_call(entry), entry.error or cut_off)
 
 
 def _line_of_call_under_way(entry: JournalEntry) -> str:

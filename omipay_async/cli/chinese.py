@@ -78,6 +78,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "Calls that are still under way, or that a crash has just cut off: {}": (
             "仍在进行、或刚因崩溃而中断的调用：{} 笔"
         ),
+        "its program died or could not write": "程序已中断，或无法写入",
         "look again after {}": "请在 {} 之后再查看",
         "Orders that are not paid or not fulfilled yet: {}": "尚未支付或尚未处理的订单：{} 笔",
         "next query at {}": "下次查询 {}",

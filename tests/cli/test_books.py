@@ -68,13 +68,15 @@ def test_what_a_crash_has_just_cut_off_is_listed(cli: Cli, db: str, monkeypatch:
     with_books(db, two_calls)
     head, late, second, now, _ = cli("books", "--db", db).out.splitlines()
     assert head.endswith("nobody knows: 1")
-    assert "late" in late
+    assert late.endswith("AUD 4.50 its program died or could not write")
     assert second.endswith("has just cut off: 1")
     assert re.search(r"now .* Refund R1 \(TR1\) AUD 4.50 look again after 20\S+ \S+\+00:00$", now)
     document = cli("books", "--db", db, "--json").document
     assert [[call["id"] for call in document[name]] for name in ("unresolved", "in_flight")] == [["late"], ["now"]]
     monkeypatch.setenv("OMIPAY_LANGUAGE", "CHS")
-    assert "仍在进行、或刚因崩溃而中断的调用：1 笔" in cli("books", "--db", db).out
+    chinese = cli("books", "--db", db).out
+    assert "程序已中断，或无法写入" in chinese
+    assert "仍在进行、或刚因崩溃而中断的调用：1 笔" in chinese
 
 
 def test_it_lists_every_order_that_is_waited_for(cli: Cli, db: str) -> None:
