@@ -15,6 +15,8 @@ _QUIET_ZONE: Final = 4
 """How many light modules ISO 18004 requires around the code."""
 _LIGHT_ON_BLACK: Final = "\x1b[38;5;231;48;5;16m"
 _RESET: Final = "\x1b[0m"
+_LARGEST_SCALE: Final = 100
+"""The scale may come from a web request, and an image of a million pixels on each side fills the memory."""
 
 
 class Drawable:
@@ -28,15 +30,18 @@ class Drawable:
         """The QR code as an SVG document, ``scale`` units for each of its squares: for a file or within HTML.
 
         Raises:
-            InvalidRequest: the order has neither a ``qrcode`` nor a ``pay_url``, or its text is too long for a QR code.
+            InvalidRequest: the order has neither a ``qrcode`` nor a ``pay_url``, or its text is too long for a QR code;
+                or ``scale`` is not an int from 1 to 100.
             ConfigurationError: the extra ``qr`` is not installed.
         """
+        _check_scale(scale)
         out = io.BytesIO()
         _code_of(self).save(out, kind="svg", scale=scale, border=_QUIET_ZONE, light="#fff", xmldecl=False, nl=False)
         return out.getvalue().decode()
 
     def qr_png(self, *, scale: int = 8) -> bytes:
         """The QR code as a PNG file, ``scale`` pixels for each of its squares. Raises what ``qr_svg`` raises."""
+        _check_scale(scale)
         out = io.BytesIO()
         _code_of(self).save(out, kind="png", scale=scale, border=_QUIET_ZONE)
         return out.getvalue()
@@ -49,6 +54,12 @@ class Drawable:
         out = io.StringIO()
         _code_of(self).terminal(out, border=_QUIET_ZONE, compact=True)
         return "\n".join(f"{_LIGHT_ON_BLACK}{line}{_RESET}" for line in out.getvalue().splitlines())
+
+
+def _check_scale(scale: object) -> None:
+    if isinstance(scale, bool) or not isinstance(scale, int) or not 1 <= scale <= _LARGEST_SCALE:
+        message = f"scale must be an int from 1 to {_LARGEST_SCALE}"
+        raise InvalidRequest(message, parameter="scale").with_outcome(None)
 
 
 def _code_of(order: Drawable) -> segno.QRCode:

@@ -6,12 +6,12 @@ import io
 import re
 import sys
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import segno
 
-from omipay_async import ConfigurationError, InvalidRequest, JSAPIOrder, OnlineOrder, QROrder
+from omipay_async import ConfigurationError, InvalidRequest, JSAPIOrder, OmipayError, OnlineOrder, QROrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +97,16 @@ def test_the_size_of_a_png() -> None:
     """``scale`` is in pixels a module."""
     small, large = (QROrder("TR1", CODE).qr_png(scale=scale) for scale in (2, 8))
     assert int.from_bytes(large[16:20]) == 4 * int.from_bytes(small[16:20])
+
+
+@pytest.mark.parametrize("scale", [0, -1, 101, 10**9, 1.5, "8", None, True])
+@pytest.mark.parametrize("draw", ["qr_svg", "qr_png"])
+def test_a_scale_that_cannot_be_drawn_is_refused(draw: str, scale: Any) -> None:
+    """It may come from a web page's visitor: no picture fills the memory."""
+    with pytest.raises(OmipayError, match="scale must be an int from 1 to 100") as caught:
+        getattr(QROrder("TR1", CODE), draw)(scale=scale)
+    assert (type(caught.value), caught.value.outcome) == (InvalidRequest, None)
+    assert getattr(QROrder("TR1", CODE), draw)(scale=100)
 
 
 def test_a_terminal_s_theme_does_not_matter() -> None:
