@@ -130,14 +130,18 @@ def _was_dropped(error: BaseException, handled: BaseException | None) -> bool:
     return any(isinstance(cause, reset) for cause in _with_causes(error, handled))
 
 
-def _with_causes(error: BaseException | None, handled: BaseException | None) -> Iterator[BaseException]:
-    """``error`` and everything that caused it, but not the exception that the caller was handling."""
-    if error is None or error is handled:
-        return
-    yield error
-    causes = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__ or error.__context__,)
-    for cause in causes:
-        yield from _with_causes(cause, handled)
+def _with_causes(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
+    """``error`` and everything that caused it, each once, but not the exception that the caller was handling."""
+    waiting: list[BaseException | None] = [error]
+    seen = {id(handled)}
+    for cause in waiting:
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        waiting += (
+            cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause.__cause__ or cause.__context__,)
+        )
 
 
 def _before_connected(cause: BaseException) -> bool:

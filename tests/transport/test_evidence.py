@@ -95,6 +95,16 @@ async def test_the_reason_of_the_operating_system_is_told(gateway: Gateway) -> N
         assert str(caught.value).count("nobody listens") == 1
 
 
+async def test_errors_may_cause_each_other(gateway: Gateway) -> None:
+    """A transport that keeps errors, and raises them again, may chain them in a ring."""
+    first, last = httpx.ReadError("first"), httpx.ReadError("last")
+    first.__cause__, last.__cause__ = last, first
+    gateway.on("QueryOrder", first)
+    async with gateway.session() as omipay:
+        with pytest.raises(TransportError, match="ReadError: first"):
+            await omipay.query_order("TR1")
+
+
 @pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError])
 async def test_a_transport_that_cannot_be_closed(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
