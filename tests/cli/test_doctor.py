@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from typing import TYPE_CHECKING
+from unittest import mock
 from urllib.parse import urlsplit
 
 import httpx
@@ -307,6 +308,13 @@ async def test_a_server_that_does_not_answer_is_told_from_one_that_is_not_there(
         finding = await doctor.tls(urlsplit(f"https://127.0.0.1:{port}"), ssl.create_default_context())
         await closed.wait()
     assert finding.detail == f"no connection to 127.0.0.1, port {port}: no answer within 0.05 s"
+
+
+async def test_what_the_system_says_of_a_time_limit_of_its_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall that drops everything, on a system whose limit is shorter."""
+    monkeypatch.setattr(asyncio, "open_connection", mock.AsyncMock(side_effect=TimeoutError(110, "timed out there")))
+    finding = await doctor.tls(urlsplit("http://127.0.0.1:9"), ssl.create_default_context())
+    assert finding.detail == "no connection to 127.0.0.1, port 9: [Errno 110] timed out there"
 
 
 @pytest.mark.parametrize(

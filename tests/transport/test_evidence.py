@@ -95,6 +95,17 @@ async def test_the_reason_of_the_operating_system_is_told(gateway: Gateway) -> N
         assert str(caught.value).count("nobody listens") == 1
 
 
+async def test_a_tls_handshake_that_waits_is_no_reason(gateway: Gateway) -> None:
+    """When its time is over, TLS says that it wants to read, which tells nobody anything."""
+    late = httpx.ConnectTimeout("too late")
+    late.__context__ = ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "The operation did not complete (read)")
+    gateway.on("QueryOrder", late)
+    async with gateway.session() as omipay:
+        with pytest.raises(TransportError) as caught:
+            await omipay.query_order("TR1")
+    assert str(caught.value) == "QueryOrder: not sent, ConnectTimeout: too late (order_no TR1)"
+
+
 async def test_errors_may_cause_each_other(gateway: Gateway) -> None:
     """A transport that keeps errors, and raises them again, may chain them in a ring."""
     first, last = httpx.ReadError("first"), httpx.ReadError("last")
