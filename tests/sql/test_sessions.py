@@ -150,7 +150,10 @@ async def test_without_its_books_a_session_moves_no_money_and_runs_no_handler(
 async def test_books_that_are_lost_before_the_closing_leave_the_entry_open(
     sandbox: Sandbox, fragile: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The call's own result stands, an ERROR is logged, and the entry stays open, which is true."""
+    """The call's own result stands, an ERROR is logged, and the entry stays open, which is true.
+
+    It has no error, by which a person tells it from a call whose reply was lost: the customer may have paid.
+    """
 
     class Losing(Books):
         async def opening(self, entry: Any) -> None:
@@ -162,4 +165,4 @@ async def test_books_that_are_lost_before_the_closing_leave_the_entry_open(
         assert (await scan(omipay)).is_paid
         assert "stays open" in caplog.text
         fragile.start()
-        assert [entry.outcome for entry in await books.unresolved(in_flight=True)] == [None]
+        assert [(entry.outcome, entry.error) for entry in await books.unresolved(in_flight=True)] == [(None, None)]
