@@ -156,6 +156,17 @@ async def test_a_token_may_be_asked_for_over_the_same_transport() -> None:
     assert below.paths == ["token", "MakeScanOrder"] * 2
 
 
+async def test_a_mock_of_the_transport_itself_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And asked once."""
+    below, mocked = Below(), Below(httpx.ReadError("hung up"))
+    monkeypatch.setattr(below, "handle_async_request", mocked.handle_async_request)
+    async with session(Repeating(below)) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
+        await scan(omipay, "A-2")
+    assert (below.paths, mocked.paths) == ([], ["MakeScanOrder"] * 2)
+
+
 async def test_a_mock_of_the_class_is_used_although_it_came_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """As without the method that the transport was given."""
     below = Below()
