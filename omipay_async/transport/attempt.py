@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ATTEMPT: Final = "omipay_attempt"
 """The key of a request's :class:`Attempt` in its ``extensions``."""
 
+_ONCE_MORE: Final = "a transport tried to send it once more"
 _FRESH_S: Final = 1.0
 """A signature that is older than this is not sent. Connecting may take longer."""
 
@@ -125,13 +126,15 @@ class Attempt:
         self.progress = Progress.CONNECTING
         self.scope.expire_in(self.connect_s)
 
-    def begin_sending(self) -> None:
-        """Note that the request is about to be written.
+    def begin_sending(self, *, is_passed_on: bool = False) -> None:
+        """Note that the request is about to be written, by the transport that it was passed on to or by another one.
 
         Raises:
-            SentAlreadyError: it is a money call that was sent before.
+            SentAlreadyError: it is a money call that was sent before, or that another transport may be sending.
             TooLateError: it is a money call, and its time to be sent is over; or the attempt has ended.
         """
+        if self.progress is Progress.PASSED_ON and not is_passed_on:
+            raise SentAlreadyError(_ONCE_MORE)
         self._ensure_sendable()
         if self.progress is Progress.CONNECTING:
             self.scope.expire_in(self.until - self.clock.monotonic())
@@ -166,7 +169,7 @@ class Attempt:
 
     def _ensure_sendable(self) -> None:
         if self.moves_money and self.progress is Progress.SENT:
-            raise SentAlreadyError("a transport tried to send it once more")
+            raise SentAlreadyError(_ONCE_MORE)
         if self._has_ended:
             raise TooLateError
 

@@ -32,10 +32,15 @@ async def trace_httpx(attempt: Attempt, event: str, info: Mapping[str, Any]) -> 
     _note_stream(attempt, event, info)
 
 
-def trace_given(attempt: Attempt, event: str, info: Mapping[str, Any]) -> Coroutine[Any, Any, None] | None:
-    """Follow the trace events of a transport that the user gave: of either half of httpcore, and in any thread."""
+def trace_given(
+    attempt: Attempt, event: str, info: Mapping[str, Any], *, is_passed_on: bool = False
+) -> Coroutine[Any, Any, None] | None:
+    """Follow the trace events of a transport that the user gave: of either half of httpcore, and in any thread.
+
+    ``is_passed_on``: the request was passed on to the transport that reports them (see ``repeats``).
+    """
     if _sends_our_request(event, info):
-        attempt.begin_sending()
+        attempt.begin_sending(is_passed_on=is_passed_on)
     try:
         asyncio.get_running_loop()
     except RuntimeError:

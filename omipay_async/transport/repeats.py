@@ -2,17 +2,20 @@
 
 A transport that repeats requests may have one below it that reports nothing of what it sends, such as a transport that
 is built on aiohttp or curl. The lowest that can be found is given a method of its own, which sends the request of a
-money call once. httpx's own transport needs none: httpcore reports what it sends (see ``httpcore_reports``).
+money call once. httpx's own transport needs none: httpcore reports what it sends (see ``httpcore_reports``). That one
+is refused, too, while such a transport may be sending the request: some send each over several transports at once.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
 from .attempt import ATTEMPT, Attempt, Progress
 from .evidence import proves_unsent
+from .httpcore_reports import trace_given
 from .patches import TRANSPORT_METHOD
 
 if TYPE_CHECKING:
@@ -45,9 +48,17 @@ async def _sent_once(send: Send, request: httpx.Request, attempt: Attempt) -> ht
     attempt.pass_on()
     handled = sys.exception()
     try:
-        response = await send(request)
+        response = await send(_passed_on(request, attempt))
     except BaseException as error:
         attempt.note_failure(is_unsent=proves_unsent(attempt, error, handled))
         raise
     attempt.progress = Progress.SENT
     return response
+
+
+def _passed_on(request: httpx.Request, attempt: Attempt) -> httpx.Request:
+    """A copy, by which a transport that is built on httpcore reports that it was passed the request."""
+    copied = copy.copy(request)  # without these two, which httpx leaves out
+    copied.stream = request.stream
+    copied.extensions = {**request.extensions, "trace": functools.partial(trace_given, attempt, is_passed_on=True)}
+    return copied

@@ -71,6 +71,32 @@ class Hedging(Repeating):
         return next(reply for reply in ended if isinstance(reply, httpx.Response))
 
 
+class HedgingOverSeveral(httpx.AsyncBaseTransport):
+    """It sends the request over several transports at once."""
+
+    def __init__(self, *below: httpx.AsyncBaseTransport) -> None:
+        self.below = below
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        tries = [one.handle_async_request(request) for one in self.below]
+        ended = await asyncio.gather(*tries, return_exceptions=True)
+        return next(reply for reply in ended if isinstance(reply, httpx.Response))
+
+    async def aclose(self) -> None:
+        for one in self.below:
+            await one.aclose()
+
+
+class OverHTTPCore(httpx.AsyncBaseTransport):
+    """A transport of the user's own over httpcore, which reports what it sends."""
+
+    def __init__(self) -> None:
+        self.sends = httpx.AsyncHTTPTransport().handle_async_request
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.sends(request)
+
+
 class AskingFirst(Repeating):
     """It asks for a token over the same transport before each request."""
 
@@ -106,6 +132,25 @@ async def test_a_charge_that_has_no_answer_yet_is_not_sent_a_second_time() -> No
     async with session(Hedging(below)) as omipay:
         await scan(omipay, "A-1")
     assert below.paths == ["MakeScanOrder"]
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (httpx.AsyncHTTPTransport, httpx_aiohttp.AiohttpTransport),
+        (OverHTTPCore, httpx.AsyncHTTPTransport),
+        (OverHTTPCore,),
+    ],
+)
+async def test_a_charge_is_not_sent_over_another_transport_at_the_same_time(
+    gateway: Gateway, kinds: tuple[type[httpx.AsyncBaseTransport], ...]
+) -> None:
+    """Whichever of them report what they send."""
+    gateway.gate.clear()
+    asyncio.get_running_loop().call_later(0.05, gateway.gate.set)
+    async with session(HedgingOverSeveral(*(kind() for kind in kinds)), base_url=gateway.base_url) as omipay:
+        await scan(omipay, "A-1")
+    assert gateway.acts == {"A-1": 1}
 
 
 async def test_a_charge_that_was_never_sent_is_repeated() -> None:
