@@ -66,11 +66,11 @@ LONGEST_EXCERPT: Final = 200
 # of direction; line and paragraph separators, embeddings and overrides; isolates and other invisible controls; the byte
 # order mark; interlinear marks; lone surrogates, which cannot be written at all; controls of shorthand and of music;
 # tags. The joiners that emoji are made with (U+200C, U+200D) stay.
-CONTROLS: Final = re.compile(
+CONTROLS: Final = (  # re compiles it at its first use
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
-"""Every character that is invisible, or that has an effect beyond being seen."""
+"""A pattern: every character that is invisible, or that has an effect beyond being seen."""
 _FIRST_AND_LAST: Final = (
     ("\x00", " "),
     ("\x7f", "\xa0"),
@@ -98,7 +98,7 @@ def escape_controls(text: str) -> str:
 
     JSON text stays equivalent JSON, so this may be applied to the result of ``json.dumps(..., ensure_ascii=False)``.
     """
-    return CONTROLS.sub(_escape, text) if CONTROLS.search(text) else text
+    return re.sub(CONTROLS, _escape, text) if re.search(CONTROLS, text) else text
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ Text from elsewhere is made harmless for a terminal, since an ``error_msg`` may 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -43,7 +44,7 @@ def plain(text: object, limit: int = 500) -> str:
 
 def escaped(text: str) -> str:
     """``text`` with each character that does more than being seen written as Python writes it: ``\\x1b``."""
-    return CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return re.sub(CONTROLS, lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def money(amount: int | None, currency: str | None) -> str:

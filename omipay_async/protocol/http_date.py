@@ -21,11 +21,10 @@ HALF_A_SECOND_MS: Final = 500
 """To be added to a ``Date``, which is cut to whole seconds: half a second is missing on average."""
 _YEAR_2000_MS: Final = 946_684_800_000
 _FURTHEST_MS: Final = 30 * 86_400_000
-_FORMS: Final = re.compile(
-    r"""[a-z]{3},\ [0-9]{1,2}\ [a-z]{3}\ [0-9]{4}\ [0-9:]{8}\ (?:GMT|UTC)
+_FORMS: Final = (  # re compiles it at its first use
+    r"""(?xia)[a-z]{3},\ [0-9]{1,2}\ [a-z]{3}\ [0-9]{4}\ [0-9:]{8}\ (?:GMT|UTC)
     |[a-z]{6,9},\ [0-9]{2}-[a-z]{3}-[0-9]{2}\ [0-9:]{8}\ (?:GMT|UTC)
-    |[a-z]{3}\ [a-z]{3}\ [\ 0-9][0-9]\ [0-9:]{8}\ [0-9]{4}""",
-    re.VERBOSE | re.IGNORECASE | re.ASCII,
+    |[a-z]{3}\ [a-z]{3}\ [\ 0-9][0-9]\ [0-9:]{8}\ [0-9]{4}"""
 )
 _LEAP_SECOND: Final = 60
 """HTTP has it, Python has not."""
@@ -35,7 +34,7 @@ _SECONDS: Final = re.compile(r"[0-9]+(?:\s*,\s*[0-9]+)*")
 
 def parse_http_date(text: str | None) -> int | None:
     """Milliseconds since the Unix epoch, or None if ``text`` is not a time in one of the three forms."""
-    if text is None or _FORMS.fullmatch(text.strip()) is None:
+    if text is None or re.fullmatch(_FORMS, text.strip()) is None:
         return None
     parts = email.utils.parsedate_tz(text)
     if parts is None:

@@ -226,11 +226,12 @@ def _json_text(value: Any) -> str:
 
 LONGEST_REPAIRED: Final = 16 * 1024
 """In characters. Longer texts are not repaired: strangers may send them. Real ones have a few hundred."""
-_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+', re.DOTALL)
+# re compiles these patterns at their first use: few replies ever need them.
+_TOKENS: Final = r'(?s)"(?:[^"\\]|\\.)*+"?|[^\s{}\[\]:,"]+|\s+'
 """A string, or whatever stands outside of strings, but not the punctuation of JSON."""
-_BACKSLASHES: Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
-_LIKE_A_NUMBER: Final = re.compile(r"[+-]?(?:\.?[0-9]|nan|inf).*", re.IGNORECASE)
+_BACKSLASHES: Final = r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\'
+_NUMBER: Final = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
+_LIKE_A_NUMBER: Final = r"(?i)[+-]?(?:\.?[0-9]|nan|inf).*"
 _WORDS: Final = {"true": "true", "false": "false", "null": "null", "none": "null", "undefined": "null"}
 """The words of JSON, in any case, and those of other languages for null."""
 
@@ -240,19 +241,19 @@ def repaired(text: str) -> str:
 
     Control characters and byte order marks between the values become spaces, and words such as ``True`` those of JSON.
     """
-    return _TOKENS.sub(_token, text) if len(text) <= LONGEST_REPAIRED else text
+    return re.sub(_TOKENS, _token, text) if len(text) <= LONGEST_REPAIRED else text
 
 
 def _token(match: re.Match[str]) -> str:
     token = match[0]
     if token.startswith('"'):
-        return _BACKSLASHES.sub(_backslash, token) if "\\" in token else token
+        return re.sub(_BACKSLASHES, _backslash, token) if "\\" in token else token
     word = bare(token)
     if not word or word.isspace():
         return " "
-    if _NUMBER.fullmatch(word):
+    if re.fullmatch(_NUMBER, word):
         return word
-    return "NaN" if _LIKE_A_NUMBER.fullmatch(word) else _WORDS.get(word.casefold(), word)
+    return "NaN" if re.fullmatch(_LIKE_A_NUMBER, word) else _WORDS.get(word.casefold(), word)
 
 
 def _backslash(match: re.Match[str]) -> str:

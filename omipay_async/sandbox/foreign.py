@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import Final
 
 from omipay_async.text import CONTROLS
-
-if TYPE_CHECKING:
-    import re
 
 MASK: Final = "***"
 """Shown instead of a secret."""
@@ -15,7 +13,7 @@ MASK: Final = "***"
 
 def visible(text: str) -> str:
     """``text`` with every control and invisible character escaped, except ends of lines."""
-    return "\n".join(CONTROLS.sub(_escape, line) for line in text.split("\n"))
+    return "\n".join(re.sub(CONTROLS, _escape, line) for line in text.split("\n"))
 
 
 def _escape(match: re.Match[str]) -> str:

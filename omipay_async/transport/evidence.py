@@ -28,7 +28,7 @@ from .failures import Failed, Failure, not_sent, session_closed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_URL: Final = r"(?i)[a-z][a-z0-9+.-]*://\S+"  # re compiles it at its first use
 _NEVER_SENT: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -67,7 +67,7 @@ def failed(attempt: Attempt, error: BaseException, handled: BaseException | None
 
 
 def _told(attempt: Attempt, error: BaseException) -> str:
-    text = _URL.sub("[URL]", excerpt(str(error), attempt.secrets))
+    text = re.sub(_URL, "[URL]", excerpt(str(error), attempt.secrets))
     return f"{type(error).__name__}{': ' if text else ''}{text}"
 
 
