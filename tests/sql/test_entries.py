@@ -140,6 +140,16 @@ async def test_an_order_that_is_confirmed_before_its_reply_resolves_the_call_und
     assert [row[:2] for row in await outcomes(books)] == [("UNKNOWN", None), ("DONE", "TR2")]
 
 
+async def test_an_order_resolves_the_call_that_is_unknown_before_one_that_a_person_calls_not_done(books: Books) -> None:
+    """Both have the same number, and a person has looked the first one up."""
+    await books.closing(entry(outcome=UNKNOWN))
+    (first,) = await books.unresolved()
+    await books.resolve(first, NOT_DONE)
+    await books.closing(entry(outcome=UNKNOWN))
+    await books.confirmed(M, order("TR1"))
+    assert [row[0] for row in await outcomes(books)] == ["NOT_DONE", "DONE"]
+
+
 async def test_the_sale_of_an_order_is_known_before_the_gateway_is_asked(books: Books) -> None:
     """So that a sweep refuses an answer about another one."""
     await books.closing(entry("T1", outcome=DONE, order_no="TR1"))
