@@ -235,13 +235,14 @@ async def test_a_compressed_reply_that_cannot_be_unpacked(encoding: str, body: b
             await CALLS["Refund"](omipay)
 
 
-def test_a_small_reply_does_not_unpack_to_much_memory() -> None:
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_small_reply_does_not_unpack_to_much_memory(encoding: str, pack: Callable[[bytes], bytes]) -> None:
     """32 MiB of spaces are a reply of 32 KB: what is beyond 1 MiB is never unpacked."""
-    bomb = PACK(b" " * 32 * LARGEST_REPLY)
+    bomb = pack(b" " * 32 * LARGEST_REPLY)
     tracemalloc.start()
     try:
         with pytest.raises(InvalidReply, match="longer than"):
-            read("QueryOrder", bomb, encoding="gzip")
+            read("QueryOrder", bomb, encoding=encoding)
         assert tracemalloc.get_traced_memory()[1] < 4 * LARGEST_REPLY
     finally:
         tracemalloc.stop()
