@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ATTEMPT: Final = "omipay_attempt"
 """The key of a request's :class:`Attempt` in its ``extensions``."""
 
-_ONCE_MORE: Final = "a transport tried to send it once more"
 _FRESH_S: Final = 1.0
 """A signature that is older than this is not sent. Connecting may take longer."""
 
@@ -133,9 +132,7 @@ class Attempt:
             SentAlreadyError: it is a money call that was sent before, or that another transport may be sending.
             TooLateError: it is a money call, and its time to be sent is over; or the attempt has ended.
         """
-        if self.progress is Progress.PASSED_ON and not is_passed_on:
-            raise SentAlreadyError(_ONCE_MORE)
-        self._ensure_sendable()
+        self._ensure_sendable(is_passed_on=is_passed_on)
         if self.progress is Progress.CONNECTING:
             self.scope.expire_in(self.until - self.clock.monotonic())
         if self.is_too_late:  # as late as possible: the process may be stopped at any moment
@@ -167,9 +164,10 @@ class Attempt:
         """
         self._has_ended = True
 
-    def _ensure_sendable(self) -> None:
-        if self.moves_money and self.progress is Progress.SENT:
-            raise SentAlreadyError(_ONCE_MORE)
+    def _ensure_sendable(self, *, is_passed_on: bool = False) -> None:
+        is_sent = self.progress is Progress.SENT or (self.progress is Progress.PASSED_ON and not is_passed_on)
+        if self.moves_money and is_sent:
+            raise SentAlreadyError("a transport tried to send it once more")
         if self._has_ended:
             raise TooLateError
 
