@@ -13,9 +13,9 @@ from omipay_async.protocol.jsontext import in_utf8
 from omipay_async.protocol.notifications import LARGEST_BODY, SealedBody, failure, log_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-    from omipay_async.models import Order
+    from omipay_async.fulfilment.handlers import Handler
     from omipay_async.protocol.notifications import NotificationReply
     from omipay_async.session import AsyncOmipay
 
@@ -84,7 +84,7 @@ class Answer:
 
 async def answer(
     session: AsyncOmipay,
-    handler: Callable[[Order], Awaitable[object]],
+    handler: Handler,
     chunks: AsyncIterator[bytes],
     headers: Mapping[str, str],
     *,
