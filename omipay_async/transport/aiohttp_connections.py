@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from .attempt import Progress, our_attempt
+from .attempt import our_attempt
 
 
 def session_of(transport: Any) -> Any:
@@ -52,7 +52,7 @@ def make_session_safe(session: Any) -> None:
 async def _note_sent_read(*_: object) -> None:
     attempt = our_attempt.get()
     if attempt is not None and not attempt.moves_money:
-        attempt.progress = Progress.SENT
+        attempt.note_sent()
 
 
 async def _end_our_request(*_: object) -> None:

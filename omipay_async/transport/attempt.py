@@ -38,19 +38,19 @@ class Node:
 
 
 class Progress(enum.Enum):
-    """How far a request has got.
+    """How far a request has got. Only the methods of its :class:`Attempt` set this; what sends it calls them.
 
-    Noted by what sends it: ``network`` over our own connections, ``httpcore_reports`` over httpcore, which reports its
-    steps, and ``sending`` over any other transport, once it has answered. ``repeats``, ``session_client`` and
-    ``aiohttp_connections`` note what they see in between.
+    Over our own connections that is ``network``; over httpcore, which reports its steps, ``httpcore_reports``; and over
+    any other transport ``sending``, once it has answered. ``repeats``, ``session_client`` and ``aiohttp_connections``
+    note what they see in between.
     """
 
     NOT_SENT = enum.auto()
-    """No transport has it yet."""
+    """No transport of httpx's kind has it yet."""
     HANDED_OVER = enum.auto()
-    """A transport has it, and may have sent it without a report of that."""
+    """A transport of httpx's kind has it, and may have sent it without a report of that."""
     PASSED_ON = enum.auto()
-    """A transport below the one that the user gave has it, a money call, and may have sent it."""
+    """A transport below the one that the user gave has this money call, and may have sent it."""
     CONNECTING = enum.auto()
     """A transport has reported that it connects: nothing was sent."""
     SENT = enum.auto()
@@ -112,6 +112,10 @@ class Attempt:
         """The target of the request: ``path`` and the signed parameters."""
         return b"%b?%b" % (path, self.signed_query.encode("ascii"))
 
+    def hand_over(self) -> None:
+        """Note that a transport of httpx's kind gets it, which may send it without a report of that."""
+        self.progress = Progress.HANDED_OVER
+
     def begin_connecting(self) -> None:
         """Note that connecting begins, which has a time limit of its own. Nothing of the request is sent meanwhile.
 
@@ -153,9 +157,9 @@ class Attempt:
             raise TooLateError
         self.progress = Progress.PASSED_ON
 
-    def note_failure(self, *, is_unsent: bool) -> None:
-        """Note that the transport that it was passed on to has failed."""
-        self.progress = Progress.HANDED_OVER if is_unsent else Progress.SENT
+    def note_sent(self) -> None:
+        """Note that it was sent: a reply has come, or a failure does not prove that it was not."""
+        self.progress = Progress.SENT
 
     def end(self) -> None:
         """Note that the attempt has ended. Whatever still works on it, although it was cancelled, must not send it.

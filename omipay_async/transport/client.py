@@ -33,7 +33,7 @@ import httpx
 from omipay_async.errors import ConfigurationError
 from omipay_async.protocol.reply import Received
 
-from .attempt import Attempt, Progress, TooLateError
+from .attempt import Attempt, TooLateError
 from .cancellation import ScopeCancelled, caller_was_cancelled
 from .closing import Closing
 from .evidence import cut_short, failed
@@ -121,11 +121,8 @@ class HTTPClient:
 
         It raises only what comes before anything is sent, from the set-up or the nonce provider, and cancellations.
         """
-        given = self._given
-        if given is not None:
-            through_client = not _is_in_memory(given) and self._session_client.any_is_patched()
-            route = Route(given, request_for_given_transport, through_client)
-            return await self._exchange_over_given(route, attempt)
+        if self._given is not None:
+            return await self._exchange_over_given(self._given, attempt)
         through_client = self._session_client.any_is_patched()
         address = address_of(attempt)
         proxy = self._proxies.of(address)
@@ -136,14 +133,16 @@ class HTTPClient:
             return await self._exchange_over_httpcore(route, attempt)
         network = self._network = self._network or Network(self._verify)
         network.context_for(address)  # raises what is wrong with the certificates, before anything is signed
+        send = functools.partial(self._send_directly, network)
         if through_client or transport_is_patched():
-            watched = WatchedTransport(network)
-            route = Route(watched, request_for_watched_transport, through_client)
-            return await self._exchange_over_network(slot, attempt, functools.partial(self._sender.send, route))
-        return await self._exchange_over_network(slot, attempt, functools.partial(self._send_directly, network))
+            route = Route(WatchedTransport(network), request_for_watched_transport, through_client)
+            send = functools.partial(self._sender.send, route)
+        return await self._exchange_over_network(slot, attempt, send)
 
-    async def _exchange_over_given(self, route: Route, attempt: Attempt) -> Received | Failed:
-        make_safe(route.transport)
+    async def _exchange_over_given(self, given: httpx.AsyncBaseTransport, attempt: Attempt) -> Received | Failed:
+        through_client = not _is_in_memory(given) and self._session_client.any_is_patched()
+        route = Route(given, request_for_given_transport, through_client)
+        make_safe(given)
         under_way = self._over_given
         under_way.add(attempt)
         try:
@@ -190,7 +189,6 @@ class HTTPClient:
         handled = sys.exception()
         try:
             with attempt.scope:
-                attempt.progress = Progress.HANDED_OVER
                 return await send(attempt)
         except ScopeCancelled as ended:
             return cut_short(attempt, ended.why)

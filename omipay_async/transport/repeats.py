@@ -13,7 +13,7 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .attempt import ATTEMPT, Attempt, Progress
+from .attempt import ATTEMPT, Attempt
 from .evidence import proves_unsent
 from .httpcore_reports import trace_given
 from .patches import TRANSPORT_METHOD
@@ -50,9 +50,12 @@ async def _sent_once(send: Send, request: httpx.Request, attempt: Attempt) -> ht
     try:
         response = await send(_passed_on(request, attempt))
     except BaseException as error:
-        attempt.note_failure(is_unsent=proves_unsent(attempt, error, handled))
+        if proves_unsent(attempt, error, handled):
+            attempt.hand_over()  # it may be passed on once more
+        else:
+            attempt.note_sent()
         raise
-    attempt.progress = Progress.SENT
+    attempt.note_sent()
     return response
 
 

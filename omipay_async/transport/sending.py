@@ -29,11 +29,12 @@ class Sender:
 
     async def send(self, route: Route, attempt: Attempt) -> Received:
         """Send the request over a route, and return the reply. It raises whatever the transport raises."""
+        attempt.hand_over()
         before = our_attempt.get()  # another one, in a transport that makes a call of another session first
         our_attempt.set(attempt)
         try:
             response = _checked(await self._response(route, attempt))
-            attempt.progress = Progress.SENT  # whatever happens while the reply is read
+            attempt.note_sent()  # whatever happens while the reply is read
             body = await self._body(response, attempt)
         finally:
             our_attempt.set(before)  # a token could not be reset if the coroutine is closed in another context

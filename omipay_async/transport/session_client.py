@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import httpx
 
-from .attempt import Progress, SentAlreadyError
+from .attempt import SentAlreadyError
 from .evidence import proves_unsent
 from .patches import TRANSPORT_METHOD, WatchedMethods
 
@@ -155,7 +155,7 @@ class _Signed(httpx.AsyncBaseTransport):
             raise SentAlreadyError("what has patched the client tried to send it once more")
         self._is_used = True
         response = await self._response()
-        self._attempt.progress = Progress.SENT  # whatever is raised on the way back
+        self._attempt.note_sent()  # whatever is raised on the way back
         response.extensions = {}  # the server's words, which the client would log
         response.headers.pop("Location", None)  # the client would read it, and fail if it cannot be read
         self.encoding = response.headers.pop("Content-Encoding", None)
@@ -174,4 +174,4 @@ class _Signed(httpx.AsyncBaseTransport):
     def note_failure(self) -> None:
         """Note whether the request may have arrived: the client failed, perhaps by an error of what patched it."""
         if self._may_have_arrived and self._attempt.may_have_arrived:
-            self._attempt.progress = Progress.SENT
+            self._attempt.note_sent()
