@@ -183,10 +183,9 @@ class Connection(asyncio.BufferedProtocol):
             raise httpx.LocalProtocolError("the target of a request must be visible ASCII characters")
         rest = after_target(method, headers)
         reply: asyncio.Future[Reply] = self.loop.create_future()
-        self._exchange = exchange = Exchange(reply)
         self.state = ConnectionState.BUSY
         self._transport.write(b"".join((method, b" ", target, rest)))
-        exchange.begin()  # after the write, which must not be late: nothing of the reply is delivered before an await
+        self._exchange = Exchange(reply)  # after the write, which must not be late: no reply comes before an await
         if self._server_finished:
             self.eof_received()
         return reply

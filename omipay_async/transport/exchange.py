@@ -46,12 +46,21 @@ def after_target(method: bytes, headers: RawHeaders) -> bytes:
     return h11.Connection(h11.CLIENT).send(request)[len(method) + len(b" /") :]
 
 
+def _new_reader() -> h11.Connection:
+    """A reader for the reply to a request that has been written already.
+
+    h11 is not told of that request, which saves time at each call: to h11, the server replies before it was asked. That
+    is allowed, except for an interim reply.
+    """
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+
+
 @attrs.define(eq=False, repr=False)
 class Exchange:
     """The request that is under way, and what has arrived of its reply."""
 
     reply: asyncio.Future[Reply]
-    _reader: h11.Connection = attrs.field(init=False)
+    _reader: h11.Connection = attrs.field(factory=_new_reader, init=False)
     _head: bytearray | None = attrs.field(factory=bytearray, init=False)
     """What has arrived of the reply's head; None once that was read."""
     _is_odd: bool = attrs.field(default=False, init=False)
@@ -59,14 +68,6 @@ class Exchange:
     _response: h11.Response = attrs.field(init=False)
     _body: list[bytes] = attrs.field(factory=list, init=False)
     _size: int = attrs.field(default=0, init=False)
-
-    def begin(self) -> None:
-        """Begin to read the reply to the request, which has been written already.
-
-        To h11, which is not told of the request, the server replies before it was asked. That is allowed, and saves
-        time at each call. Only a head that h11 rejects, as it does any interim reply then, is read with a request.
-        """
-        self._reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
 
     @property
     def has_reply(self) -> bool:
@@ -126,28 +127,27 @@ class Exchange:
         head = self._without_blank_lines(arrived)
         self._head = bytearray(head)
         if head != arrived:
-            self.begin()
+            self._reader = _new_reader()
             if head:  # nothing would mean the end of the stream
                 self._reader.receive_data(head)
 
     def _begin_again(self) -> bool:
-        """Begin again with a head that h11 has rejected, in another way. Returns whether there is one."""
+        """Begin again with a head that h11 has rejected. Returns False if no way to read it is left.
+
+        First h11 is told of a request, for an interim reply; then the head is read without what nobody needs.
+        """
         if self._head is None:
             return False
-        if self._reader.our_state is h11.IDLE:  # an interim reply needs a request
-            self._begin_with_request(bytes(self._head))
-            return True
-        plain = plain_head(bytes(self._head))
-        if plain is None:
-            return False
-        self._head, self._is_odd = None, True
-        self._begin_with_request(plain)
-        return True
-
-    def _begin_with_request(self, arrived: bytes) -> None:
-        self.begin()
+        head = bytes(self._head)
+        if self._reader.our_state is not h11.IDLE:  # it was told of a request already
+            plain = plain_head(head)
+            if plain is None:
+                return False
+            head, self._head, self._is_odd = plain, None, True
+        self._reader = _new_reader()
         self._reader.send(_ANY_REQUEST)
-        self._reader.receive_data(arrived)
+        self._reader.receive_data(head)
+        return True
 
     def finish(self) -> None:
         """Hand the reply, which is complete, to whoever waits for it."""

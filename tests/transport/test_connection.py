@@ -20,9 +20,11 @@ from tests.support.waiting import until
 from .client import open_session, query
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
     from omipay_async.transport.connection import Connection
+    from omipay_async.transport.exchange import Reply
 
     from .conftest import Certified
     from .server import Gateway
@@ -130,14 +132,14 @@ async def test_a_request_is_written_before_its_reader_is_made(
 ) -> None:
     """So as little as possible lies between the last look at the clock and the write: a charge must not leave late."""
     connection, peer = await connected(network, listener)
-    begin, arrived = Exchange.begin, list[bytes]()
+    make, arrived = Exchange.__init__, list[bytes]()
 
-    def after_the_write(exchange: Exchange) -> None:
+    def after_the_write(exchange: Exchange, reply: asyncio.Future[Reply]) -> None:
         peer.settimeout(5)
         arrived.append(peer.recv(100))
-        begin(exchange)
+        make(exchange, reply)
 
-    monkeypatch.setattr(Exchange, "begin", after_the_write)
+    monkeypatch.setattr(Exchange, "__init__", after_the_write)
     with peer:
         connection.send(b"GET", b"/asked", HEADERS).cancel()
         assert arrived == [b"GET /asked HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
