@@ -50,33 +50,38 @@ def decode(context: RequestContext, received: Received, converter: ModelConverte
     try:
         unchanged = _object(received)
         parsed = in_documented_case(unchanged, context.endpoint.reply)
-        result = _meaning_of(context, received, parsed, converter)
+        result = meaning_of(context, parsed, converter, status=received.status, node=received.node)
     except ValueError as error:
         return _invalid(context, received, str(error), parsed)
     return dict(unchanged) if isinstance(result, dict) else result  # a general call returns the keys as they came
 
 
-def _meaning_of(
-    context: RequestContext, received: Received, parsed: dict[str, Any], converter: ModelConverter
+def meaning_of(
+    context: RequestContext,
+    parsed: dict[str, Any],
+    converter: ModelConverter,
+    *,
+    status: int = 200,
+    node: str | None = None,
 ) -> Any | APIError:
-    """What a JSON object means: a model, a refusal, or itself. Raises ValueError where it cannot be used."""
+    """What the fields of a reply mean: a model, a refusal, or themselves. Raises ValueError if they cannot be used."""
     doubt = why_not_believed(context, parsed)
     if doubt is not None:
         raise ValueError(doubt)
-    if received.status >= 500:
+    if status >= 500:
         # Whatever the body contains: a server that has failed is not believed about money.
-        raise _wrong_status(received)
+        raise _wrong_status(status)
     raw = dict(parsed)
     if is_paying(context, raw):  # the order_time of a scan order is when it was paid
         return _model(context, raw, {"status": OrderStatus.PAYING, "order_time": None}, converter)
     verdict = word_of(raw, "return_code")
     if verdict == "FAIL":
-        return refusal(context, raw, received.node)
+        return _refusal(context, raw, node)
     may_be_absent = not context.endpoint.needs_return_code and is_absent(raw.get("return_code"))
     if verdict != "SUCCESS" and not may_be_absent:
         raise ValueError("return_code is neither SUCCESS nor FAIL")
-    if not 200 <= received.status < 300:
-        raise _wrong_status(received)
+    if not 200 <= status < 300:
+        raise _wrong_status(status)
     if context.general:
         return raw
     known = {"status": OrderStatus.PAID} if context.endpoint is MAKE_SCAN_ORDER else {}
@@ -89,8 +94,8 @@ def _model(context: RequestContext, raw: dict[str, Any], known: dict[str, Any], 
     return converter.structure(endpoint.reply, raw, endpoint.essential, known)
 
 
-def _wrong_status(received: Received) -> ValueError:
-    return ValueError(f"it came with HTTP status {received.status}")
+def _wrong_status(status: int) -> ValueError:
+    return ValueError(f"it came with HTTP status {status}")
 
 
 def _object(received: Received) -> dict[str, Any]:
@@ -123,7 +128,7 @@ ERROR_CLASSES: Final[dict[str, type[APIError]]] = {
 """The class that is raised for each documented ``error_code``."""
 
 
-def refusal(context: RequestContext, raw: dict[str, Any], node: str | None = None) -> APIError:
+def _refusal(context: RequestContext, raw: dict[str, Any], node: str | None) -> APIError:
     """The error of a FAIL."""
     word = word_of(raw, "error_code") or own_number(raw.get("error_code")) or ""
     code = error_code(context.excerpt(word))  # events and logs show it

@@ -10,24 +10,21 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from omipay_async.errors import InvalidReply, OmipayError
+from omipay_async.errors import APIError, InvalidReply, OmipayError
 from omipay_async.models import WeChatUser
 from omipay_async.new_orders import JSAPIOrder, QROrder
 from omipay_async.text import Secret, joined, percent_encoded, plain_text, printable
 
 from . import validation
-from .consistency import why_not_believed
 from .context import RequestContext
 from .conversion import in_documented_case
-from .decoding import refusal
+from .decoding import meaning_of
 from .endpoints import GET_USER_INFO
 from .fields import word_of
 from .jsontext import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-
-    from omipay_async.errors import APIError
 
     from .conversion import ModelConverter
 
@@ -105,22 +102,13 @@ def _login(url_or_query: object, converter: ModelConverter) -> WeChatUser | APIE
     if word_of(fields, "error_code") and not (word_of(fields, "return_code") or word_of(fields, "openid")):
         fields["return_code"] = "FAIL"
     try:
-        return _meaning_of(fields, raw, converter)
+        login: WeChatUser | APIError = meaning_of(RequestContext(GET_USER_INFO), fields, converter)
     except ValueError as error:
         message = f"{GET_USER_INFO.name}: the redirect cannot be used: {error}"
         return InvalidReply(message, endpoint=GET_USER_INFO.name, raw=raw)
-
-
-def _meaning_of(fields: dict[str, Any], raw: dict[str, Any], converter: ModelConverter) -> WeChatUser | APIError:
-    context = RequestContext(GET_USER_INFO)
-    if (doubt := why_not_believed(context, fields)) is not None:
-        raise ValueError(doubt)
-    verdict = word_of(fields, "return_code")
-    if verdict == "FAIL":
-        return refusal(context, raw)
-    if verdict not in {"", "SUCCESS"}:
-        raise ValueError("return_code is neither SUCCESS nor FAIL")
-    return converter.structure(WeChatUser, raw, GET_USER_INFO.essential)
+    if isinstance(login, APIError):
+        login.raw = raw  # without the verdict that was added
+    return login
 
 
 def _query_fields(url_or_query: object) -> dict[str, Any]:
