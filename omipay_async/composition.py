@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import attrs
 
@@ -34,7 +34,7 @@ from .fulfilment.notes import notes_of
 from .fulfilment.receiver import NotificationReceiver
 from .fulfilment.waits import Waits
 from .fulfilment.wakeups import WakeUps
-from .options import seconds
+from .options import count, seconds
 from .polling.poller import Poller
 from .polling.service import PollingService
 from .protocol import notifications
@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from .protocol.signing import Credentials, NonceProvider
     from .transport.attempt import Node
     from .transport.proxies import Proxies
+
+_MOST_IN_FLIGHT: Final = 100_000
+"""More connections than any process has."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -108,7 +111,7 @@ def checked_options(credentials: Credentials, **given: Unpack[config.SessionArgu
         timeout=seconds("timeout", given["timeout"], above=True),
         timezone=config.timezone(given["timezone"]),
         on_event=config.function("on_event", given["on_event"]),
-        max_in_flight=config.count("max_in_flight", given["max_in_flight"]),
+        max_in_flight=count("max_in_flight", given["max_in_flight"], most=_MOST_IN_FLIGHT),
         transport=transport,
         proxies=config.proxies(given["proxy"], nodes, from_environment=transport is None),
         nonces=TaggedNonces(credentials.keys) if nonces is None else config.nonce_provider(nonces),

@@ -49,8 +49,6 @@ VARIABLES: Final = {
     for name in ("m_number", "secret_key", "region", "base_url", "language", "notify_url")
 }
 """The environment variable of each argument."""
-_LARGEST_COUNT: Final = 100_000
-"""More connections than any process has."""
 _ANY_TIME: Final = datetime(2026, 7, 1, tzinfo=UTC).replace(tzinfo=None)
 _QUOTES: Final = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u300c\u300d", "\u00ab\u00bb", "\u201e\u201c")
 """A pair of quotation marks: straight, typographic, Chinese, French, German."""
@@ -141,14 +139,6 @@ def member(name: str, value: object, kind: type[E]) -> E:
     if not isinstance(value, str) or plain_text(value) not in tuple(kind):
         reject(name, f"must be one of {', '.join(kind)}")
     return kind(plain_text(value))
-
-
-def count(name: str, value: object) -> int:
-    """``value`` if it is an int from 1 to a limit that no process reaches."""
-    number = options.count(name, value)
-    if number > _LARGEST_COUNT:
-        reject(name, f"must be at most {_LARGEST_COUNT}")
-    return number
 
 
 def url(name: str, value: object) -> str | None:

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import attrs
 
 if TYPE_CHECKING:
     from .models import Order
+
+JOURNAL_S: Final = 5.0
+"""How many seconds each method of a journal but ``opening`` may take."""
 
 
 class JournalOutcome(enum.StrEnum):

@@ -6,6 +6,7 @@ What is wrong is a :class:`ConfigurationError` that names the option. (``validat
 from __future__ import annotations
 
 import functools
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -25,11 +26,13 @@ def reject(option: str, what: str) -> NoReturn:
     raise ConfigurationError(message)
 
 
-def count(option: str, value: object) -> int:
-    """``value`` if it is an int of at least 1."""
+def count(option: str, value: object, *, most: float = math.inf) -> int:
+    """``value`` if it is an int from 1 to ``most``."""
     number = plain_value(value)
     if type(number) is not int or number < 1:
         reject(option, "must be an int of at least 1")
+    if number > most:
+        reject(option, f"must be at most {most}")
     return number
 
 

@@ -14,6 +14,7 @@ import attrs
 
 from omipay_async.clock import wait
 from omipay_async.errors import APIError, InvalidReply, OmipayError
+from omipay_async.journal import JOURNAL_S
 from omipay_async.protocol.decoding import decode
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, believable_date_ms
 from omipay_async.protocol.reply import Received
@@ -26,7 +27,6 @@ from omipay_async.transport.pool import Loan, Priority
 
 from . import outcomes, retries
 from .call_state import CallState
-from .journaling import CLOSING_S
 from .observer import log_call
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ class CallExecutor:
         """
         if self._calls:
             self._all_ended = self._all_ended or asyncio.get_running_loop().create_future()
-            last = max(call.deadline for call in self._calls) + CLOSING_S
+            last = max(call.deadline for call in self._calls) + JOURNAL_S
             await wait(self.clock, (self._all_ended,), last - self.clock.monotonic())
         if self.journal is not None:
             await self.journal.drain()

@@ -4,7 +4,7 @@
 
 The call awaits ``opening``, within its own time limit; if that fails, nothing is sent. If it is slow, reads and
 polls get the slot meanwhile, since a stalled database must not stop them. ``closing`` runs in a task of its own: a
-cancelled call does not wait for it, any other call waits at most ``CLOSING_S``. If nobody knows whether ``opening``
+cancelled call does not wait for it, any other call waits at most ``JOURNAL_S``. If nobody knows whether ``opening``
 took effect (it hung, it failed only after the call's time, or the call was cancelled meanwhile), the entry is closed as
 NOT_DONE in the background, since nothing was sent.
 """
@@ -23,7 +23,7 @@ import attrs
 from omipay_async.answers import answer_of, ask, failure_of
 from omipay_async.clock import SystemClock, retrieve_exception, wait
 from omipay_async.errors import JournalError, NotSent, OmipayError, Outcome
-from omipay_async.journal import JournalEntry, JournalOutcome
+from omipay_async.journal import JOURNAL_S, JournalEntry, JournalOutcome
 from omipay_async.transport.cancellation import CancelReason, CancelScope, ScopeCancelled
 from omipay_async.transport.failures import Failed, Failure, not_sent, session_closed
 
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from .call_state import CallState
 
 _WHO: Final = "the journal"
-CLOSING_S: Final = 5.0
-"""How long a journal may take to close an entry."""
 _SLOW_S: Final = 0.25
 """How long a call that waits for the opening of its entry keeps its slot."""
 
@@ -97,7 +95,7 @@ class CallJournal:
             self._start_closing(_closed_entry(call.entry, call, error, None), call)
 
     async def drain(self) -> None:
-        """Return once the entries that are being closed are closed; each takes at most ``CLOSING_S``."""
+        """Return once the entries that are being closed are closed; each takes at most ``JOURNAL_S``."""
         here = asyncio.get_running_loop()
         while tasks := [task for task in self._closing if not task.done() and task.get_loop() is here]:
             await asyncio.wait(tasks)
@@ -128,7 +126,7 @@ class CallJournal:
             await answer_of(lambda: self._journal.closing(entry), _WHO, JournalError)
 
         try:
-            await ask(self._clock, write, CLOSING_S, who=_WHO, failed=JournalError)
+            await ask(self._clock, write, JOURNAL_S, who=_WHO, failed=JournalError)
         except OmipayError as failure:
             error = _as_journal_error(failure)
             text = f"the journal's entry {entry.id} stays open: it could not be closed as {entry.outcome}: {error}"

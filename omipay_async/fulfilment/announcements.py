@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from omipay_async.answers import ask
 from omipay_async.clock import drain, retrieve_exception
 from omipay_async.errors import JournalError, OmipayError
+from omipay_async.journal import JOURNAL_S
 from omipay_async.log import logger, order_fields
 from omipay_async.text import printable
 
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from .backends import Backend
     from .notes import Notes
     from .waits import Waits
-
-_JOURNAL_S: Final = 5.0
-"""How long the journal may take to write a confirmation down."""
 
 
 class Announcements:
@@ -115,7 +113,7 @@ class Announcements:
 
     async def _write_down(self, journal: Journal, order: Order) -> None:
         try:
-            await ask(self._clock, lambda: journal.confirmed(self._m_number, order), _JOURNAL_S, who="the journal")
+            await ask(self._clock, lambda: journal.confirmed(self._m_number, order), JOURNAL_S, who="the journal")
         except OmipayError as error:
             message = f"order {order.order_no}: its confirmation could not be written down: {error}"
             raise JournalError(message) from error.__cause__
