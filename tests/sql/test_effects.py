@@ -14,6 +14,7 @@ from omipay_async.clock import SystemClock
 from omipay_async.errors import InvalidRequest, JournalError
 from omipay_async.fulfilment.guard import OnceGuard
 from omipay_async.sql import Books
+from omipay_async.sql.effects import lock_number
 from omipay_async.testing import ManualClock
 from tests.support.entries import M, entry, execute, order
 from tests.support.shop_effects import ORDER, create_outbox, effects, run, ship, ship_and_fail
@@ -365,3 +366,8 @@ async def test_a_handler_runs_again_after_a_commit_that_was_rolled_back(url: str
     assert await run(books, books.transactional(ship)) is True
     assert await execute(books, "SELECT last_value FROM commits") == [(2,)]
     assert await effects(books) == 1
+
+
+def test_every_version_locks_an_order_by_the_same_number() -> None:
+    """While a new version is rolled out, its processes and those of the old one must not run a handler at once."""
+    assert lock_number((M, "SHOP-1")) == 4449544355031876049

@@ -375,12 +375,12 @@ with asyncio.Runner() as runner:
 """
 
 
-def test_books_that_were_used_before_a_fork_can_only_be_closed_after_it(sqlite_url: str) -> None:
+def test_books_that_were_used_before_a_fork_can_only_be_closed_after_it(url: str) -> None:
     """In the other process, which does not have the thread that its connection needs: a server could not stop.
 
     Nor may two processes use one connection, also where the event loop is the same in both.
     """
-    command = [sys.executable, "-W", "ignore", "-c", FORKS, sqlite_url]
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, url]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     refused = "these books were used before a fork: make Books after it, in each process"
     assert ended.stdout == f"{refused}\nclosed\n[]\n", ended.stderr
