@@ -62,7 +62,7 @@ Under TLS the buffer has room for all that has arrived, and for a record of whic
 does not fit is lost if the server closes.
 """
 _MOST_READS: Final = 10
-"""How often the event loop may read what a new TLS session sends for itself, such as its tickets."""
+"""How often the event loop may read before the first request, since a new TLS session sends things such as tickets."""
 _TURNS_BEHIND: Final = 2
 """Asyncio's event loop of Windows learns in one turn what has arrived and was written, and acts on it in the next."""
 
@@ -147,10 +147,10 @@ class Connection(asyncio.BufferedProtocol):
     async def has_spoken(self) -> bool:
         """Whether the server has sent anything before the first request: that could be taken for the reply to it."""
         await self.catch_up()
-        for _ in range(_MOST_READS if self._tls else 1):
+        for _ in range(_MOST_READS):
             if not (self._waiting_bytes() or self._has_part_of_a_record()):
                 return self._received > 0
-            await asyncio.sleep(0)  # the event loop has something to read, which may belong to the TLS session
+            await asyncio.sleep(0)  # the event loop has something to read; under TLS it may belong to the session
         return True
 
     def _waiting_bytes(self) -> bytes | None:

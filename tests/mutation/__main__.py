@@ -198,7 +198,9 @@ def _run(todo: list[Mutant], folder: Path, options: argparse.Namespace) -> tuple
     began, scores = time.monotonic(), Counter[tuple[str, bool]]()
     killers = {package: set[str]() for package in packages}
     plain = [(None, _tests(package)) for package in packages if options.measure]
-    faulty = [(one, _tests(_package(one))) for one in todo]
+    # The faults whose tests take longest come first, so that no process is left with one of them at the end.
+    longest_first = sorted(todo, key=lambda one: _package(one) != "sql")
+    faulty = [(one, _tests(_package(one))) for one in longest_first]
     found = verdicts([*plain, *faulty], folder / "faults", options.jobs, measure=options.measure)
     with contextlib.closing(found):
         for verdict in found:

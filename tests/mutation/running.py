@@ -63,23 +63,21 @@ class Verdict:
 class _Plugin:
     """Runs the likeliest and cheapest tests first, and ends the process in which a test hangs."""
 
-    def __init__(self, module: str, report: Path, chosen: Chosen, lasted: dict[str, float]) -> None:
-        self._module, self._chosen, self._lasted = module, chosen, lasted
+    def __init__(self, report: Path, chosen: Chosen, lasted: dict[str, float], *, is_measuring: bool) -> None:
+        self._chosen, self._lasted, self._is_measuring = chosen, lasted, is_measuring
         self._report, self._began = report.open("ab", buffering=0), 0.0
-        self._near: set[Path] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if not self._chosen.others_too:
             # Without the parameters, because their names may differ from run to run.
             functions = {name.partition("[")[0] for name in self._chosen.seconds}
             items[:] = [item for item in items if item.nodeid.partition("[")[0] in functions]
-        self._near = {path for path in {item.path for item in items} if is_near(self._module, path)}
         items.sort(key=self._order)
 
-    def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, bool, float]:
+    def _order(self, item: pytest.Item) -> tuple[bool, bool, bool, float]:
         needs_a_server = ("postgres" in item.nodeid or "redis" in item.nodeid) and "://" not in item.nodeid
         seconds, lasted = self._chosen.seconds.get(item.nodeid), self._lasted.get(item.nodeid, 0.0)
-        return seconds is None, item.path not in self._near, needs_a_server, lasted > _LONG_S, seconds or lasted
+        return seconds is None, needs_a_server, lasted > _LONG_S, seconds or lasted
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self._report.write(f"\t{time.monotonic() - self._began:.3f}\n".encode())
@@ -88,13 +86,21 @@ class _Plugin:
         self._began = time.monotonic()
         self._report.write(nodeid.encode())
         seconds = self._chosen.seconds.get(nodeid, self._lasted.get(nodeid))
-        if not self._module:
-            signal.alarm(_LIMIT)  # measuring takes its time
+        if self._is_measuring:
+            signal.alarm(_LIMIT)  # it takes its time
         else:
             signal.alarm(_HANG if seconds is None else min(_HANG, _SHORT_HANG + round(10 * seconds)))
 
 
-def is_near(module: str, tests: Path) -> bool:
+def _near_and_far(module: str, tests: list[str]) -> tuple[list[str], list[str]]:
+    """The files of ``tests``, which may be folders: those that are about a module, and the others."""
+    places = [Path(place) for place in tests]
+    files = [file for place in places for file in (sorted(place.rglob("test_*.py")) if place.is_dir() else [place])]
+    near = [str(file) for file in files if _is_near(module, file)]
+    return near, [str(file) for file in files if str(file) not in near]
+
+
+def _is_near(module: str, tests: Path) -> bool:
     """Whether a file of tests is about a module, by its name (test_sweep is, of sweeping) or by what it imports."""
     if module.strip("_")[:4] in tests.stem:
         return True
@@ -225,8 +231,15 @@ def _tested(
     os.dup2(output, 1)
     os.dup2(output, 2)
     options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    plugins: list[object] = [_Plugin("" if mutant is None else Path(mutant.path).stem, copy / "last", tried, lasted)]
+    left_out = [test for test in tests if test.startswith("-")]
+    places = [test for test in tests if not test.startswith("-")]
+    plugins: list[object] = [_Plugin(copy / "last", tried, lasted, is_measuring=mutant is None)]
     if mutant is None and measured is not None:
         plugins.append(Meter(copy / "omipay_async", measured))
-    code = pytest.main([*options, *tests], plugins=plugins)
-    os._exit(code)
+    # Most faults are found by the tests that are about their module, and collecting the others takes seconds.
+    stages = (places,) if mutant is None else _near_and_far(Path(mutant.path).stem, places)
+    for stage in filter(None, stages):
+        code = pytest.main([*options, *left_out, *stage], plugins=plugins)
+        if code not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            os._exit(code)
+    os._exit(0)
