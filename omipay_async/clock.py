@@ -22,8 +22,8 @@ T = TypeVar("T")
 AT_A_TIME: Final = 200
 """How many polls or waits are handled in one turn of the event loop."""
 LAST_TURNS: Final = 200
-"""How many turns of the event loop a question under way gets when the time of those who wait for its answer is over:
-more than it takes to deliver a reply of ordinary length that has arrived already."""
+"""For how many more turns of the event loop a question goes on when the time of those who wait for it is over. A reply
+of ordinary length that has arrived already is delivered in fewer."""
 _LAST_TRY_S: Final = 0.5
 _completing: Final[set[asyncio.Task[None]]] = set()
 
@@ -166,7 +166,7 @@ def in_turns(items: Iterable[T], handle: Callable[[T], object], then: Callable[[
 
 
 def last_try_s(timeout: float) -> float:
-    """How many seconds before its end a wait of ``timeout`` seconds tries for the last time; at most a twentieth."""
+    """How many seconds before its end a wait tries for the last time: at most a twentieth of its ``timeout``."""
     return min(_LAST_TRY_S, timeout / 20)
 
 

@@ -135,10 +135,10 @@ def notification_route(
 
     The first argument is a session, or a FastAPI dependency that returns one: ``get_omipay``, ``OmipayDep``,
     ``omipay_dep("sydney")``, or your own, in ``Depends`` or not (pyright accepts ``get_omipay``, but not
-    ``OmipayDep``). ``AsyncOmipay.receive_notification`` describes what
-    the handler may rely on. The raw bytes are passed on; a body that its Content-Type declares as GBK is passed on in
-    UTF-8. A body over 64 KiB is answered with 413 and FAIL before it is read to its end. The path works with and
-    without a slash at its end, since the gateway may not follow the redirect that FastAPI would answer with.
+    ``OmipayDep``). ``AsyncOmipay.receive_notification`` describes what the handler may rely on. The raw bytes are
+    passed on; a body that its Content-Type declares as GBK is passed on in UTF-8. A body over 64 KiB is answered with
+    413 and FAIL before it is read to its end. The path works with and without a slash at its end, since the gateway may
+    not follow the redirect that FastAPI would answer with.
 
     Raises:
         InvalidRequest: ``handler`` cannot be called with the order alone.

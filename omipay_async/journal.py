@@ -83,7 +83,7 @@ class Journal(Protocol):
     async def closing(self, entry: JournalEntry) -> None:
         """Write down how a money call ended: ``entry`` has the same ``id`` and an ``outcome``.
 
-        After an ``opening`` that was cut off it is called with NOT_DONE, whether or not that has written the entry.
+        After an ``opening`` that was cut off it is called with NOT_DONE, whether or not the entry has been written.
         What this raises is logged as ERROR; the call's own result stands, and the entry stays open.
         """
         ...

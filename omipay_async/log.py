@@ -18,11 +18,11 @@ class _Logger(logging.LoggerAdapter[logging.Logger]):
     """The package's logger. What a filter or a handler of the user raises is printed, and goes no further.
 
     Logging itself prints what a handler's formatter raises. But a filter that asks for the current web request, where
-    there is none, would raise in the place of an ``OutcomeUnknown``, or end a task that works in the background.
+    there is none, would raise instead of an ``OutcomeUnknown``, or end a task that works in the background.
     """
 
     def log(self, level: int, msg: object, *args: object, **more: Any) -> None:
-        """Log ``msg``, as each of the other methods does."""
+        """Log ``msg``. Each of the other methods calls this one."""
         try:
             self.logger.log(level, msg, *args, stacklevel=2, **more)
         except BaseException as error:

@@ -217,7 +217,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         Money calls that were sent may finish, each within its own ``timeout``, and so may running notification
         handlers; after the session's ``timeout`` this does not wait for them any longer, but cancels none. Waiting
         calls and reads end with ``SessionClosed``: nothing happened. Polls, and handlers that wait until another
-        process gives an order up, end with a ``SessionClosed`` that carries the number to ask about later.
+        process releases an order, end with a ``SessionClosed`` that carries the number to ask about later.
 
         Raises:
             ConfigurationError: something is under way in another event loop, or no loop of asyncio is running here.

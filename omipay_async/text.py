@@ -199,9 +199,9 @@ def hidden_values(values: T) -> T | dict[Any, Any]:
 
 
 def _only_the_type_of(value: T) -> T:
-    """An object with the name of its type in the place of ``value``: it is rejected, and the message names no more.
+    """An object of a type with the same name as that of ``value``: it is rejected, and the message shows only the name.
 
-    None stays.
+    None stays None.
     """
     return value if value is None else cast("T", type(type(value).__name__, (), {})())
 

@@ -322,9 +322,9 @@ class CallExecutor:
                 call.scope.end(CancelReason.CLOSED)
 
     async def wait_closed(self) -> None:
-        """Return once no call is under way. The deadlines of the calls limit how long this takes.
+        """Return once no call is under way, or once the time of all calls is over.
 
-        They count where a KeyboardInterrupt has ended a call in the moment before ``_leave`` forgets it.
+        A KeyboardInterrupt may have ended a call in the moment before ``_leave`` forgets it.
         """
         if self._calls:
             self._all_ended = self._all_ended or asyncio.get_running_loop().create_future()

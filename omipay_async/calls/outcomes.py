@@ -10,7 +10,7 @@ any other exception, once it was sent               UNKNOWN: ``OutcomeUnknown``,
 a FAIL with one of the endpoint's ambiguous_codes   UNKNOWN: ORDER_PAID, ORDER_CLOSED (scan), USERPAYING (refund)
 a FAIL with a code that no document lists           UNKNOWN for scan orders and refunds, else NOT_DONE
 any FAIL of an endpoint that is not documented      UNKNOWN, except PARAMETER_INVALID and authentication
-SIGN_TIMEOUT that names a number                    UNKNOWN: ``OutcomeUnknown``, it contradicts itself
+SIGN_TIMEOUT that shows an order or a refund        UNKNOWN: ``OutcomeUnknown``, it contradicts itself
 any other FAIL                                      NOT_DONE: refused
 a cancellation                                      UNKNOWN once it may have been received, else NOT_DONE
 ==================================================  =============================================================

@@ -238,7 +238,7 @@ def demo(run: Run) -> Exit:
 
 
 async def _set_up(sandbox: Sandbox) -> None:
-    # CN 3.9 promises that nothing is delivered after SUCCESS. A shop bears it all the same: the answer may get lost.
+    # CN 3.9 promises that nothing is delivered after SUCCESS. But answers get lost, so a shop must accept repeats.
     sandbox.faults.add(Fault.NOTIFICATION_DUPLICATE, times=1)
 
 

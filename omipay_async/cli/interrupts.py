@@ -17,7 +17,7 @@ def run_until_interrupted(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run ``work`` in an event loop of its own, and cancel it at each Ctrl-C.
 
     Asyncio cancels it only at the first one. At the next it raises KeyboardInterrupt in whatever runs at that moment:
-    then the end of a money call may not be reported, or the event loop loses what it was to call, and waits for ever.
+    then the end of a money call may not be reported, or the event loop forgets what it was to call, and waits for ever.
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()

@@ -99,7 +99,7 @@ class Backend(Protocol):
         ...
 
     async def renew(self, key: str, owner: str) -> bool:
-        """Let the lease begin anew. False: ``owner`` does not hold it any more."""
+        """Let the lease start again. False: ``owner`` does not hold it any more."""
         ...
 
     async def finish(self, key: str, owner: str) -> bool:

@@ -54,7 +54,7 @@ def _returns_nothing(function: object) -> bool:
 def call_error(function: Callable[..., object], arguments: Sequence[str]) -> str | None:
     """Why ``function`` cannot be called with so many arguments; None if it can, or does not say what it takes."""
     if type(function) is not function.__class__:
-        return None  # it poses as what it wraps (wrapt), and may add arguments to those that it takes
+        return None  # it pretends to be what it wraps (wrapt), and may add arguments to those that it takes
     try:  # books.transactional wraps a handler into one that takes less: it is the wrapper that will be called
         takes = signature(function, follow_wrapped=False)
     except (TypeError, ValueError):  # it is not written in Python, for example

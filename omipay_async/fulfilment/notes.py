@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .backends import Backend
 
 KIND: Final = "out_order_no:"
-"""What the keys of notes and of their wake-ups have after the merchant's number; those of polls do not."""
+"""Stands after the merchant's number in the keys of notes and of their wake-ups, but not in those of polls."""
 
 
 def note_key(m_number: str, out_order_no: str) -> str:

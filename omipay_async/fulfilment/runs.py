@@ -60,7 +60,8 @@ _WAITING: Final = "an earlier delivery of this order waits for its claim, or for
 class StillRunning(Exception):
     """Another run of this order did not end within the caller's ``wait_timeout``. Its text tells why. Internal.
 
-    That a handler is running is only known of this session's own. Of a run in another process only the claim is known.
+    Whether a handler is running is known only for this session's own runs. Of those in other processes only the claim
+    is known.
     """
 
 

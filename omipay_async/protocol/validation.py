@@ -55,7 +55,7 @@ def reject(parameter: str, what: str) -> NoReturn:
 
 @contextlib.contextmanager
 def with_outcome(outcome: Outcome | None) -> Iterator[None]:
-    """While open, an error of an argument has this ``outcome`` in the place of NOT_DONE.
+    """While open, an error of an argument has this ``outcome`` instead of NOT_DONE.
 
     It is for methods that move no money themselves: an order may be paid all the same, and a till charges again on
     NOT_DONE.

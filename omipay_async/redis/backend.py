@@ -194,7 +194,7 @@ class RedisBackend:
     async def _warn_of_eviction(self) -> None:
         """Log it if this Redis forgets keys when its memory is full. Not every server and user answers this."""
         with contextlib.suppress(BackendError):
-            # The claim, which was granted already, has failed if it takes a third of its lease.
+            # The claim was granted already, but counts as failed if its answer takes a third of its lease.
             async with self._request(min(_POLICY_S, self.lease / 6)) as redis:
                 memory = await redis.info("memory")
                 evicts = memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction"

@@ -122,7 +122,7 @@ PAYMENT_CODES: Final[Mapping[str, CodeBehaviour]] = MappingProxyType(
             OrderStatus.FAILED,
             ErrorCode.QRCODE_ERROR,
         ),
-        # These two speak of an order that exists already; the sandbox makes none.
+        # These two are about an order that exists already; the sandbox makes none.
         PaymentCode.ORDER_PAID: CodeBehaviour(
             Description(
                 "FAIL. The gateway says that an order with this out_order_no has been paid already.",

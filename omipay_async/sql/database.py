@@ -165,7 +165,7 @@ class Database:
             _within_effect.reset(token)
 
     def _is_inside_effect(self) -> bool:
-        """Whether a handler calls this that has not ended. A task that it has started has its context for ever."""
+        """Whether a handler that has not ended calls this. Tasks that it has started keep its context."""
         return _within_effect.get() in self._effects
 
     # -- connections ------------------------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ class _Sweep:
 
 
 def _is_a_fault_of(watched: WatchedHandler | None, error: Exception) -> bool:
-    """Whether the handler has failed. One that could not use its database, or its session any more, is not to blame."""
+    """Whether the handler itself failed, and not its database, or its session because that was closed."""
     if not isinstance(error, OmipayError):
         return True
     return watched is not None and error is watched.raised and not isinstance(error, BackendError | SessionClosed)

@@ -80,8 +80,8 @@ class Attempt:
     connection: Connection | None = None
     """The connection of our own that the request goes over."""
     stream: Any = None
-    """On httpcore's path, the network stream of a connection that was opened for this attempt. If it is cancelled in a
-    TLS handshake, httpcore leaves the connection to Python's garbage collection."""
+    """Over httpcore, the network stream of a connection that was opened for this attempt. If that is cancelled in a TLS
+    handshake, httpcore itself leaves the connection to Python's garbage collection."""
     signed_query: str = attrs.field(default="", init=False, repr=False)
     """The parameters with their signature."""
     _fresh_until: Deadline | None = attrs.field(default=None, init=False)

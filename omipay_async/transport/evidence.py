@@ -1,10 +1,10 @@
 """What a failure proves: whether any byte of a request can have reached the gateway. No I/O.
 
 - On our own connections, and through a proxy, the attempt records when sending begins. Before that nothing was sent.
-- On a transport that the user gave, the attempt records it only if httpcore is below (see ``httpcore_reports``), and
-  of reads if aiohttp is. Otherwise the exception must show it. httpx's connect errors are believed, except where
-  ``__cause__`` contradicts them: the aiohttp transport also raises ``ConnectTimeout`` when the server hangs up after
-  the request was sent.
+- On a transport that the user gave, the attempt records it only if that is built on httpcore (see
+  ``httpcore_reports``), and for reads also if it is built on aiohttp. Otherwise the exception must show it. httpx's
+  connect errors are believed, except where ``__cause__`` contradicts them: the aiohttp transport also raises
+  ``ConnectTimeout`` when the server hangs up after the request was sent.
 - In every other case the request may have reached the gateway.
 """
 

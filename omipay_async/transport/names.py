@@ -58,7 +58,7 @@ async def look_up(host: str, port: int) -> Found:
 
 
 async def leave_unused() -> None:
-    """Leave the lookups for which nobody waits to their threads: a session that is closed leaves no task behind."""
+    """Cancel the tasks of lookups for which nobody waits: a closed session leaves none behind. Their threads go on."""
     by_name = _under_way.get(asyncio.get_running_loop(), {})
     unused = [one.task for lookups in by_name.values() for one in lookups if not one.waiting]
     for task in unused:

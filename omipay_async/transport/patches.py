@@ -41,9 +41,9 @@ _LIBRARIES: Final = ("httpx", "httpcore")
 class WatchedMethods:
     """Methods of a class of httpx or httpcore that other programs replace, to see or to mock requests.
 
-    A method of its own is a function of the same module of the library as ``__init__``. This holds even if this module
-    is first imported while a mock is active, and where a mock has replaced ``__init__`` too. What was once found to be
-    its own is remembered, since each request asks.
+    A method is the library's own if it is a function of the same module of the library as ``__init__``. So a mock is
+    noticed even if it was active before this module was imported, and if it has replaced ``__init__`` too. Methods that
+    were found to be the library's own are remembered, since each request asks.
     """
 
     def __init__(self, *names: str) -> None:

@@ -2,8 +2,9 @@
 
 A transport that repeats requests may have one below it that reports nothing of what it sends, such as a transport that
 is built on aiohttp or curl. The lowest that can be found is given a method of its own, which sends the request of a
-money call once. httpx's own transport needs none: httpcore reports what it sends (see ``httpcore_reports``). That one
-is refused, too, while such a transport may be sending the request: some send each over several transports at once.
+money call once. httpx's own transport needs no such method, since httpcore reports what it sends (see
+``httpcore_reports``). While another transport may be sending a request, it must not send it either: some transports
+send each request over several others at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def send_once(lowest: Any) -> None:
-    """Let a transport send no money call again that it may have sent already. It sends other requests as ever."""
+    """Let a transport send no money call again that it may have sent already. It sends other requests as before."""
     attributes = vars(lowest)
     before = attributes.get(TRANSPORT_METHOD)
     if getattr(before, "__module__", None) == __name__:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from .exchange import RawHeaders
 
 _AFTERWARDS_S: Final = 60.0
-"""How many seconds after our own deadline a transport that the user gave ends a request. A process that was stopped
-calls what is due before it looks into the socket, and the transport must not give up before it reads the reply there.
+"""How many seconds more than we a transport that the user gave waits for a reply. When a process that was stopped goes
+on, its event loop calls the timers that are due before it reads what lies in the socket: the transport must not give up
+in between.
 """
 
 

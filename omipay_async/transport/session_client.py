@@ -5,8 +5,8 @@ Sentry, Elastic APM, New Relic and Datadog patch the methods of ``httpx.AsyncCli
 own. If only a method of ``omipay.http`` was replaced, or its transport, it goes through that client. Either client gets
 a request without a signature; what it gives to its transport is the signed one.
 
-(Elastic APM, which has patched httpcore too, would otherwise write down the signed URL that it sees there: it does so
-unless it has seen the request of a client.)
+(Elastic APM patches httpcore too, and writes down the signed URL that it sees there, unless it has seen the request of
+a client before.)
 
 ``_transport``, and the methods whose names begin like that, are private names of httpx: a test fails if it renames one.
 """
@@ -37,7 +37,7 @@ _STEPS: Final = (
     "_send_single_request",
     "_transport_for_url",
 )
-"""What a client does to send a request, one method within the other."""
+"""The methods by which a client sends a request. Each calls the next one."""
 _ENTRIES: Final = ("get", "post", "request")
 """The methods of a client that programs call, which make a request and send it."""
 _METHODS: Final = (*_STEPS, *_ENTRIES)
@@ -147,7 +147,7 @@ class _Signed(httpx.AsyncBaseTransport):
         self._may_have_arrived = False
         """Whether a transport may have sent the request, as far as its own errors tell."""
         self.encoding: str | None = None
-        """The reply's ``Content-Encoding``, without which the client gets it: it would fail if that is wrong."""
+        """The reply's ``Content-Encoding``. The client, which would fail if it is wrong, gets the reply without it."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         del request  # it was to be seen, not to be sent
