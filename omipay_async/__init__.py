@@ -9,13 +9,13 @@ Names are imported at their first use, so that importing the package is quick, a
 
 For readers of the source: ``session`` is the class that users hold, with the endpoints as methods of ``api``.
 ``config`` checks its options, and ``composition`` makes its components, which are in the folders; each folder begins
-with a map of its modules. ``calls`` is one call from its first attempt to its verdict, ``transport`` is one attempt on
-the wire, and ``protocol`` is what may be sent and what an answer means. ``polling`` waits until an order is paid, and
-``fulfilment`` is what follows. They share the words of ``errors``, ``codes``, ``models``, ``new_orders``, ``events``
-and ``journal``. All use ``clock`` for times and waits, ``answers`` to ask backends and journals, ``options`` to check
-what anything is set up with, ``text`` for secrets and for what strangers write, ``log`` and ``language``; ``qr`` draws
-codes. Programs import ``sql``, ``redis``, ``asgi``, ``fastapi``, ``aiohttp``, ``testing`` and ``sandbox`` by name, and
-``cli`` is the command line.
+with a map of its modules. ``calls`` is one call from its first attempt to its verdict (its map shows the whole way of
+one), ``transport`` is one attempt on the wire, and ``protocol`` is what may be sent and what an answer means.
+``polling`` waits until an order is paid, and ``fulfilment`` is what follows. They share the words of ``errors``,
+``codes``, ``models``, ``new_orders``, ``events`` and ``journal``. All use ``clock`` for times and waits, ``answers`` to
+ask backends and journals, ``options`` to check what anything is set up with, ``text`` for secrets and for what
+strangers write, ``log`` and ``language``; ``qr`` draws codes. Programs import ``sql``, ``redis``, ``asgi``,
+``fastapi``, ``aiohttp``, ``testing`` and ``sandbox`` by name, and ``cli`` is the command line.
 """
 
 from __future__ import annotations
