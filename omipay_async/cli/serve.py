@@ -13,6 +13,7 @@ from omipay_async.config import is_loopback
 from omipay_async.errors import ConfigurationError, InvalidRequest
 from omipay_async.language import sentence
 from omipay_async.sandbox import TOY_SECRET_KEY, PaymentCode, Sandbox
+from omipay_async.sandbox.asgi import API
 from omipay_async.sandbox.times import check_time_zone
 
 from .translations import localized
@@ -103,7 +104,7 @@ def _warnings_shown() -> Iterator[None]:
 
 def _announce(run: Run, base_url: str, m_number: str, key: str | None, *, allow_remote: bool) -> None:
     """Print how to use the sandbox. ``key`` is the test merchant's; None: the environment's, which is not shown."""
-    dashboard = base_url.removesuffix("/omipay/api") + "/"
+    dashboard = base_url.removesuffix(API) + "/"
     document = {"base_url": base_url, "dashboard": dashboard, "m_number": m_number, "secret_key": key}
     shown_key = f"export OMIPAY_SECRET_KEY={key}"
     if key is None:

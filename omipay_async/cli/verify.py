@@ -129,7 +129,7 @@ def _standard_input() -> bytes:
 def _examined(omipay: AsyncOmipay, body: bytes, max_age: float, key: str) -> Examination:
     found = Examination()
     try:
-        found.notification = omipay.parse_notification(body, max_age=None)
+        found.notification = omipay.parse_notification(body, max_age=None)  # what is too old is shown all the same
         found.notification = omipay.parse_notification(body, max_age=max_age)
     except NotificationError as error:
         found.error = error

@@ -1,6 +1,7 @@
 """The endpoints as data (PROTOCOL 2): name, path, safety, parameters, reply and error codes.
 
-The client checks what it sends by this table, and the sandbox what it receives. A new endpoint is a new row.
+The client checks what it sends by this table, and the sandbox what it receives. A new endpoint is a new row here, a
+method in ``api`` with the model of its reply, and a handler in the sandbox.
 """
 
 from __future__ import annotations

@@ -31,7 +31,10 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connecti
 
 @attrs.frozen
 class Reply:
-    """One reply as it arrived. A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere after them."""
+    """One reply as it arrived, with every header; ``Received`` keeps those that are read.
+
+    A body of more than ``LARGEST_REPLY`` bytes is cut off somewhere after them.
+    """
 
     status: int
     headers: list[tuple[bytes, bytes]] = attrs.field(repr=False)
