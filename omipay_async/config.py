@@ -55,7 +55,7 @@ _QUOTES: Final = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u300c\u300
 
 
 class SessionArguments(TypedDict, total=False):
-    """The arguments of ``AsyncOmipay``, each of which may be left out, as a type for functions that pass them on."""
+    """The arguments of ``AsyncOmipay``, as a type for functions that pass them on. Each may be left out."""
 
     m_number: str
     secret_key: str
@@ -226,7 +226,7 @@ def verification(verify: object, nodes: Iterable[Node]) -> ssl.SSLContext | str 
 
 
 def proxies(given: object, nodes: Iterable[Node], *, from_environment: bool) -> Proxies:
-    """The proxies of a session, of which those that its nodes would be reached through are checked."""
+    """The proxies of a session. Those through which its nodes would be reached are checked."""
     found = Proxies(given, from_environment=from_environment)
     for node in nodes:
         found.of(to_url(node.base_url))

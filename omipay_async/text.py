@@ -5,8 +5,8 @@ terminal or a page. Characters that control a terminal or a log reader, that cha
 that are invisible are written as JSON escapes (``\\u001b``), so that JSON text is still the same JSON afterwards.
 
 Error trackers show the local variables of every frame of a traceback. So a key, a payment code or a signature is a
-:class:`Secret` from the first line that has it, and what cannot be one, such as a received body or a request whose URL
-is signed, is not kept in a local variable. And some errors are raised only after the ``except`` block has ended: within
+:class:`Secret` from the first line that has it. What cannot be one, such as a received body or a request whose URL is
+signed, is not kept in a local variable. And some errors are raised only after the ``except`` block has ended: within
 it, they would have the first error as their context, and with it the frames in which the text can be seen.
 """
 

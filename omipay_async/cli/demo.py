@@ -151,7 +151,7 @@ class Shop:
             status = await self.sandbox.advance_refund(refund_no)
 
     async def sell_by_qr_code(self) -> str:
-        """Let a customer pay a QR order, of which the notification comes twice."""
+        """Let a customer pay a QR order whose notification comes twice."""
         order = await self.omipay.make_qr_order(
             order_name="Two coffees and a cake",
             amount=_QR_AMOUNT,

@@ -53,7 +53,7 @@ class MoneyMove:
     """A command that moves money, and the advice to print when its result is not known."""
 
     unknown: Sentence
-    """The advice after a call of which nobody knows whether it was acted on."""
+    """The advice after a call if nobody knows whether it was acted on."""
     order_exists: Sentence
     """The advice after a call that was acted on, if the wait for the payment was cut off. ``{}``: its number."""
 

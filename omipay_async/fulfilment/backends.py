@@ -132,10 +132,10 @@ class Listener(Protocol):
 class NoteKeeper(Protocol):
     """The methods that a backend or a journal may have as well, to remember which orders were confirmed as paid.
 
-    A session writes one note for each order that was confirmed and that bears an ``out_order_no``, and then calls
-    ``wake(key)`` with the note's key, so that ``wait_for_notification`` in another process finds the note without
-    asking the gateway. The key is ``"{m_number}:out_order_no:{out_order_no}"``, the text is the confirmed order as
-    JSON (its ``order_no`` and the gateway's reply). Notes and claims are kept apart: one key may have both.
+    A session writes one note for each confirmed order that has an ``out_order_no``, and then calls ``wake(key)`` with
+    the note's key. So ``wait_for_notification`` in another process finds the note without asking the gateway. The key
+    is ``"{m_number}:out_order_no:{out_order_no}"``, the text is the confirmed order as JSON (its ``order_no`` and the
+    gateway's reply). Notes and claims are kept apart: one key may have both.
 
     If neither the backend nor the journal has these two methods, ``wait_for_notification`` only finds what was
     confirmed in its own session.

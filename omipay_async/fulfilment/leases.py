@@ -43,7 +43,7 @@ _MOST_OWNERS: Final = 8
 
 
 class Unsettled:
-    """The requests to a backend of which one session does not know the result. Bounded: the oldest are forgotten."""
+    """The requests to a backend whose results one session does not know. Bounded: the oldest are forgotten."""
 
     def __init__(self) -> None:
         self._owners: OrderedDict[str, dict[str, None]] = OrderedDict()

@@ -8,7 +8,7 @@ Each run has one task, which moves it through these states:
        |                  '--handler failed--> RELEASING |--------> ended
        '--BUSY and no time left or closed, BackendError--'--------> ended
 
-**A run is interrupted** only by the future ``stopped``, which is set once: by the caller that began the run, when that
+**A run is interrupted** only by the future ``_stopped``, which is set once: by the caller that began the run, when that
 caller is cancelled; or by the run's task, when the lease (which ``leases`` renews) may have ended, since the handler
 may run elsewhere then. A run that is stopped while it claims does not run its handler, and releases what it claimed.
 One that is stopped while its handler runs cancels the handler and waits until it has ended; until then it keeps the
@@ -107,7 +107,7 @@ class Run:
         return self is other or any(run.waits_for(other) for run in self.awaited_runs)
 
     async def wait_until(self, deadline: float | None) -> None:
-        """Wait for the run, as another caller than the one that began it, until ``deadline`` at most."""
+        """Wait for the run, as a caller that did not begin it, until ``deadline`` at most."""
         runs = enclosing_runs.get()
         self.waiting += 1
         for own in runs:

@@ -35,7 +35,7 @@ class ErrorReply(Exception):
 
 
 def invalid(detail: Sentence) -> ErrorReply:
-    """The reply to a request of which a parameter is missing or wrong, as ``detail`` says."""
+    """The reply to a request in which a parameter is missing or wrong, as ``detail`` says."""
     return ErrorReply(ErrorCode.PARAMETER_INVALID, detail)
 
 

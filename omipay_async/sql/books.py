@@ -135,7 +135,7 @@ class Books:
         await self._entries.confirmed(m_number, order)
 
     async def unresolved(self, *, in_flight: bool = False, m_number: str | None = None) -> list[JournalEntry]:
-        """List the money calls of which nobody knows what became of them, oldest first; those of dead processes too.
+        """List the money calls whose results nobody knows, oldest first; also those of processes that have died.
 
         The list is for people to read and not for programs to act on: most of these calls never reached the gateway.
         ``in_flight`` adds the calls that are under way now; ``m_number`` leaves out those of other merchants.
@@ -264,12 +264,12 @@ class Books:
         sweep with a handler fulfils them. Processes that sweep at the same time share the work. ``limit``, from
         1 to 1,000,000, is the largest number of orders that are asked about.
 
-        If the question about an order fails, is answered about another sale (another ``out_order_no``, currency or
-        amount than the books have), or the handler raises, that is logged and counted, and the order is asked about
-        again within a minute; one that the gateway has never known, when its age has doubled. Cancelling a sweep
+        It is logged and counted if the question about an order fails, if the answer is about another sale (another
+        ``out_order_no``, currency or amount than the books have), or if the handler raises. The order is then asked
+        about again within a minute, or when its age has doubled if the gateway has never known it. Cancelling a sweep
         cancels its handlers, and the orders that it had not asked about are due at once; those that the database was
-        just handing to it are due within a minute. Closing the session ends it too, but the handlers that run may end,
-        within a minute.
+        just handing to it are due within a minute. Closing the session ends it too, but handlers that run have a minute
+        to end.
 
         Raises:
             InvalidRequest: for a handler that cannot be called with the order alone, or a wrong ``limit``.

@@ -85,7 +85,7 @@ class Database:
                     await dispose(self._engine, self._drivers)
 
     def leave_to_parent(self) -> bool:
-        """Forget the connections if they are those of a process of which this one is a fork; return whether they are.
+        """Forget the connections if this process is a fork and they are its parent's; return whether they are.
 
         Closing them would wait for SQLite's threads, which this process does not have, or end those of the other one.
         """

@@ -63,7 +63,7 @@ class SweepReport:
     """The gateway did not answer, or the handler raised: they are asked about again within a minute. Or the gateway has
     never known the order: it is asked about again when its age has doubled."""
     unresolved: int = 0
-    """Money calls of this merchant of which nobody knows what became of them: ``books.unresolved()`` lists them."""
+    """Money calls of this merchant whose results nobody knows: ``books.unresolved()`` lists them."""
 
 
 class Sweeping:
@@ -123,7 +123,7 @@ class _Sweep:
         self._handler = handler
         self._left = limit
         self._held: list[TakenOrder] = []
-        """The orders that were taken, and of which nothing is written down yet."""
+        """The orders that were taken, and about which nothing is written down yet."""
         self._next: list[TakenOrder] = []
         self._taking = asyncio.Lock()
         self._is_ending = False

@@ -100,7 +100,7 @@ class Tasks:
 
     @property
     def are_of_parent(self) -> bool:
-        """Whether they ran in another process, of which this one is a fork."""
+        """Whether they ran in the parent of this process, which is a fork."""
         return self._process not in {None, os.getpid()}
 
     async def _with_clock_held(self, work: Callable[[], Awaitable[T]]) -> T:

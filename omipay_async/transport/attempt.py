@@ -144,7 +144,7 @@ class Attempt:
         self.progress = Progress.SENT
 
     def pass_on(self) -> None:
-        """Note that a transport below the one that the user gave is about to send it, a money call.
+        """Note that a transport below the one that the user gave is about to send this money call.
 
         Raises:
             SentAlreadyError: it was passed on before.

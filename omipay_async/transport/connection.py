@@ -58,8 +58,8 @@ _TARGET: Final = re.compile(rb"[!-~]+")
 _READ_AT_ONCE: Final = 32 * 1024
 """Bytes. Without a buffer of the protocol's, asyncio makes a new one of 256 KiB for every read.
 
-Under TLS the buffer has room for all that has arrived, and for a record of which the first part arrived before: what
-does not fit is lost if the server closes.
+Under TLS the buffer has room for all that has arrived, and for a record whose first part arrived before: what does not
+fit is lost if the server closes.
 """
 _MOST_READS: Final = 10
 """How often the event loop may read before the first request, since a new TLS session sends things such as tickets."""

@@ -47,7 +47,7 @@ class Failed:
 
 
 def not_sent(failure: Failure, endpoint: str, why: str) -> Failed:
-    """The failure of a request of which certainly nothing reached the gateway."""
+    """The failure of a request that certainly did not reach the gateway, not even in part."""
     return Failed(failure, NotSent(f"{endpoint}: not sent, {why}", endpoint=endpoint))
 
 
