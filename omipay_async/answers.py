@@ -98,5 +98,5 @@ def left_undone(result: object) -> str | None:
         return type(result).__name__ if isinstance(result, Coroutine) else None
     if inspect.getcoroutinestate(result) != inspect.CORO_CREATED:
         return None
-    result.close()  # or Python warns about it, too
+    result.close()  # otherwise Python warns about it, too
     return "a coroutine"

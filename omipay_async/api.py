@@ -153,7 +153,7 @@ class EndpointMethods:
             OutcomeUnknown: never scan again for this sale. ``wait_for_notification(out_order_no)``, or Omipay's
                 merchant portal, shows whether it was paid.
         """
-        qrcode = hidden(qrcode)  # in this frame too
+        qrcode = hidden(qrcode)  # a traceback could show this frame
         values = {
             "order_name": order_name,
             "amount": amount,
@@ -263,7 +263,7 @@ class EndpointMethods:
         Raises:
             OutcomeUnknown: nobody can pay this order without its reply: make a new order under a new number.
         """
-        customer_id = hidden(customer_id)  # in this frame too
+        customer_id = hidden(customer_id)  # a traceback could show this frame
         values = {
             "order_name": order_name,
             "amount": amount,

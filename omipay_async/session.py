@@ -117,7 +117,8 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
         proxy: str | httpx.URL | httpx.Proxy | None = None,
         verify: ssl.SSLContext | str | os.PathLike[str] | bool = True,
     ) -> None:
-        secret_key, previous_secret_keys = hidden_key(secret_key), hidden_keys(previous_secret_keys)  # in this frame
+        # A traceback could show this frame.
+        secret_key, previous_secret_keys = hidden_key(secret_key), hidden_keys(previous_secret_keys)
         proxy = hidden_proxy(proxy)
         from .composition import checked_options, compose  # they load what only sessions need
 
@@ -266,7 +267,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
                 called as ``Safety.READ``.
             OutcomeUnknown: do not repeat it: a person looks it up in the back office.
         """
-        params = hidden_values(params)  # in this frame too: some may be payment codes
+        params = hidden_values(params)  # a traceback could show this frame, and some may be payment codes
         return await self._gateway.call_general(endpoint, params, safety, timeout=timeout)
 
     async def settle(
@@ -340,7 +341,7 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
             APIError: the fields report a failure.
             InvalidReply: they do not name a user, or contradict each other.
         """
-        url_or_query = hidden(url_or_query)  # in this frame too: it contains an openid
+        url_or_query = hidden(url_or_query)  # a traceback could show this frame, and it contains an openid
         self._life.ensure_open()
         with validation.with_outcome(None):
             return pages.parse_wechat_login(url_or_query, self._executor.converter())

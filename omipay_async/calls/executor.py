@@ -101,8 +101,8 @@ class CallExecutor:
                 return await self._until_answered(call)
         except BaseException as error:
             if isinstance(error, Exception) and call.moves_money and call.may_have_arrived:
-                return outcomes.unknown(call.request, error)  # a clock's, or a MemoryError
-            if isinstance(error, OmipayError):  # of the set-up or of a nonce
+                return outcomes.unknown(call.request, error)  # a clock may raise any, and Python a MemoryError
+            if isinstance(error, OmipayError):  # from the set-up, or from the provider of nonces
                 return outcomes.for_caller(call.request, error)
             self._report_interruption(call, error)
             raise
@@ -232,7 +232,7 @@ class CallExecutor:
             return failed
         if loan.slot is not None:
             return loan.slot
-        call.priority = Priority.WRITTEN_DOWN  # or it would stand in line behind calls that the journal does not know
+        call.priority = Priority.WRITTEN_DOWN  # otherwise it would wait behind calls that the journal does not know
         own_slot = pool.acquire_nowait(call.priority)
         loan.end()
         return own_slot or await self._wait_for_slot(call)

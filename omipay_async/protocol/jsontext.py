@@ -162,8 +162,8 @@ def _decoded_wide(body: bytes) -> str | None:
         text = body.decode(encoding, "surrogatepass")
     except UnicodeDecodeError:
         return None
-    inner = bare(text)
-    return text if inner.startswith("{") and inner.endswith("}") else None  # else UTF-8 with a zero at its beginning
+    inner = bare(text)  # it is an object; otherwise it is UTF-8 that begins with a zero
+    return text if inner.startswith("{") and inner.endswith("}") else None
 
 
 def _decoded_otherwise(body: bytes, content_type: str | None) -> str:

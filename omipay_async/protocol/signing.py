@@ -119,7 +119,7 @@ class TaggedNonces:
     __slots__ = ("_tags",)
 
     def __init__(self, secret_keys: Iterable[str]) -> None:
-        keys = (secret_keys,) if isinstance(secret_keys, str) else secret_keys  # else each letter would be a key
+        keys = (secret_keys,) if isinstance(secret_keys, str) else secret_keys  # otherwise each letter would be a key
         self._tags = tuple(_tag_maker(key) for key in keys)
 
     def __call__(self) -> str:
@@ -149,7 +149,7 @@ def _tag(random: str, tags: hmac.HMAC) -> str:
 def checked_credentials(m_number: object, secret_key: Secret, previous_secret_keys: tuple[Secret, ...]) -> Credentials:
     """The credentials, or a :class:`ConfigurationError` that names what is wrong."""
     number = _checked_credential("m_number", plain_value(m_number))
-    if ":" in number:  # a backend's keys have one after it: those of two merchants could be the same
+    if ":" in number:  # in a backend's keys one follows it: two merchants could have the same key
         message = "m_number must not contain a colon"
         raise ConfigurationError(message)
     _checked_credential("secret_key", secret_key)

@@ -141,7 +141,7 @@ class Database:
         async with contextlib.AsyncExitStack() as stack:
             async with self.tasks.timeout(limit):
                 await stack.enter_async_context(self.writer)
-            self.tasks.check_wanted()  # or it would wait for SQLite's one writer, and the books could not be closed
+            self.tasks.check_wanted()  # otherwise it would wait for the writer, and the books could not be closed
             connection = await stack.enter_async_context(self._connection())
             await self.dialect.begin(connection)
             self.tasks.check_wanted()

@@ -113,7 +113,7 @@ class DueOrders:
         await self._follow_clock(m_number)
         now = self._dialect.now()
         due = [ORDER.c.m_number == m_number, ORDER.c.due_at <= now, ORDER.c.order_no.is_not(None)]
-        due.append(or_(ORDER.c.owner.is_(None), ORDER.c.lease_until <= now))  # or its handler is running
+        due.append(or_(ORDER.c.owner.is_(None), ORDER.c.lease_until <= now))  # otherwise its handler is running
         if not paid_too:
             due.append(ORDER.c.paid_at.is_(None))
         if self._at_work:

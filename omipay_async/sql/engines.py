@@ -44,7 +44,7 @@ def made_engine(url: str) -> AsyncEngine:
         ConfigurationError: for any other URL. It is not shown, since it may contain a password.
     """
     try:
-        parsed = make_url(url.strip())  # a file with the line ends of Windows leaves one at the end of its values
+        parsed = make_url(url.strip())  # in a file of variables, Windows' line ends leave one after each value
     except (ArgumentError, ValueError):  # a port that is not a number: ValueError
         message = "url_or_engine: not a database URL, such as sqlite:///omipay.db or postgresql://user@host/name"
         raise ConfigurationError(message) from None

@@ -64,7 +64,7 @@ async def repeated(
         except STATEMENT_ERRORS as error:
             if not may_be_repeated(error):
                 raise
-        await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # so that two do not meet again
+        await asyncio.sleep(random.uniform(0, 0.02) * attempt)  # so that two that have met do not meet again
     return await work()
 
 

@@ -49,7 +49,7 @@ async def resolve_call(
 
     async def work(connection: AsyncConnection) -> None:
         named = [CALL.c.id == entry_id, *([] if m_number is None else [CALL.c.m_number == m_number])]
-        # The rows are locked, or a notification that is confirmed meanwhile would be overwritten.
+        # The rows are locked. Otherwise a notification that is confirmed meanwhile would be overwritten.
         rows = (await connection.execute(select(*_COLUMNS).where(*named).with_for_update())).all()
         row = _checked_row(rows)
         if number is not None:

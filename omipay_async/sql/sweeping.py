@@ -171,7 +171,7 @@ class _Sweep:
         try:
             self._next = await self._orders.take(self._omipay.m_number, count, paid_too=paid_too)
         except JournalError:
-            self._is_ending = True  # set here, or the next worker would wait for the books for as long
+            self._is_ending = True  # set here: otherwise the next worker would wait for the books for as long
             raise
         self._held += self._next
         self._left = self._left - len(self._next) if self._next else 0  # nothing more is due

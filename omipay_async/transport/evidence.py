@@ -74,7 +74,7 @@ def _told(attempt: Attempt, error: BaseException) -> str:
 def _reason(attempt: Attempt, error: BaseException, handled: BaseException | None) -> str:
     """What the operating system said, if ``error`` does not: of several addresses it may tell only that all failed."""
     reason = system_error(error, handled)
-    is_told = str(reason) in str(error) or isinstance(reason, ssl.SSLError)  # an open TLS handshake waits to read
+    is_told = str(reason) in str(error) or isinstance(reason, ssl.SSLError)  # that TLS wants to read on is not a reason
     return "" if is_told else f" ({_told(attempt, reason)})"
 
 
