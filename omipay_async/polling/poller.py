@@ -135,18 +135,23 @@ class Poller:
         if not any(self._subjects.values()):
             self._drop_timer()  # a timer must not outlive its event loop
 
-    def wake(self, topic: Topic[S], number: str, state: S | None = None) -> None:
-        """``number`` was reported as paid: deliver ``state`` if the gateway has confirmed it, else ask at once."""
+    def deliver(self, topic: Topic[S], number: str, state: S) -> None:
+        """Deliver a ``state`` that the gateway has confirmed in answer to another question than that of a poll."""
         subject = self._subjects[topic.kind].get(number)
         if subject is None:
             return
-        if state is not None:
-            subject.receive(state)
-            for waiter in subject.waiters:
-                self._instants.put(waiter, waiter.next_time)
-            if not subject.needs_question:
-                self._scheduler.discard(subject)
-        elif subject.question is not None:
+        subject.receive(state)
+        for waiter in subject.waiters:
+            self._instants.put(waiter, waiter.next_time)
+        if not subject.needs_question:
+            self._scheduler.discard(subject)
+
+    def wake(self, topic: Topic[S], number: str) -> None:
+        """Ask about ``number`` at once, since another process has reported it as paid."""
+        subject = self._subjects[topic.kind].get(number)
+        if subject is None:
+            return
+        if subject.question is not None:
             subject.is_outdated = True  # the gateway may have answered the question under way before the payment
         elif subject.needs_question:
             self._scheduler.ask_first(subject)
@@ -232,14 +237,14 @@ class Poller:
         subject.question = None
         self._scheduler.question_ended()
         if not question.cancelled():
-            self._deliver(subject, question)
+            self._deliver_answer(subject, question)
         if not self._life.closed:
             now = self._clock.monotonic()
             if subject.waiters:
                 self._plan(subject, now)
             self._ask(now)
 
-    def _deliver(self, subject: Subject[S], question: asyncio.Future[S]) -> None:
+    def _deliver_answer(self, subject: Subject[S], question: asyncio.Future[S]) -> None:
         error = question.exception()
         if error is None:
             subject.receive(question.result())

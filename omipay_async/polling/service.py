@@ -121,7 +121,7 @@ class PollingService:
 
     def wake(self, order: Order) -> None:
         """End the polls of ``order``, which the gateway has confirmed as paid."""
-        self._poller.wake(self.orders, order.order_no, order)
+        self._poller.deliver(self.orders, order.order_no, order)
 
 
 def _schedule(now: float, given: object, first_wait: float, interval: float, timeout: float | None) -> Schedule:
