@@ -140,9 +140,9 @@ def _last_state(error: OmipayError) -> Order | Refund | None:
 
 
 def known_of(call: Event | None, *, has_begun: bool) -> Outcome:
-    """What is known about the money if a command ended early. The arguments are those of ``interruption``.
+    """What is known about the money if a command ended early. The arguments are as for ``interruption``.
 
-    After a call that succeeded nobody knows, either: the order may be paid later.
+    It is UNKNOWN also after a call that succeeded: the order may be paid later.
     """
     was_refused = call is not None and call.error is not None and call.outcome is Outcome.NOT_DONE
     return Outcome.NOT_DONE if was_refused or not has_begun else Outcome.UNKNOWN
