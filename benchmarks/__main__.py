@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PARTS: Final[Mapping[str, Callable[[Effort], Awaitable[list[Row]]]]] = {
     "cost": cost.query_order,
     "cost-tls": cost.query_order_tls,
+    "cost-far-away": cost.query_order_far_away,
     "throughput": crowd.throughput,
     "reads": session.concurrent_reads,
     "latency": session.scans_beside_polls,
