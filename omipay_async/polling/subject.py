@@ -86,7 +86,7 @@ def is_temporary(error: BaseException, primary_node: str) -> bool:
 class Subject(Scheduled, Generic[S]):
     """One order or refund that is waited for."""
 
-    __slots__ = ("context", "expired", "has_failed", "is_outdated", "number", "question", "topic", "waiters")
+    __slots__ = ("context", "expired", "has_logged_error", "is_outdated", "number", "question", "topic", "waiters")
 
     def __init__(self, topic: Topic[S], number: str) -> None:
         self.topic = topic
@@ -99,7 +99,7 @@ class Subject(Scheduled, Generic[S]):
         """The question that is under way."""
         self.is_outdated = False
         """Whether the question that is under way may be answered from before a payment, so that another must follow."""
-        self.has_failed = False
+        self.has_logged_error = False
         """Whether a temporary error was logged, which is done once."""
         self.expired: list[Waiter[S]] | None = None
         """Waiters whose time is over, but which have not ended yet. (A list for each subject would need memory.)"""
@@ -138,8 +138,8 @@ class Subject(Scheduled, Generic[S]):
 
     def note_error(self, error: OmipayError) -> None:
         """Store a temporary error: the next question may be answered."""
-        if not self.has_failed and any(waiter.instant is not Instant.EXPIRED for waiter in self.waiters):
-            self.has_failed = True
+        if not self.has_logged_error and any(waiter.instant is not Instant.EXPIRED for waiter in self.waiters):
+            self.has_logged_error = True
             text = "%s %s: polling goes on after an error: %s"
             logger.warning(text, self.topic.kind, printable(self.number), error, extra=self.log_fields())
         for waiter in self.waiters:
@@ -185,7 +185,7 @@ class Waiter(Generic[S]):
         "end",
         "expected",
         "future",
-        "has_rejected",
+        "has_logged_rejection",
         "index",
         "instant",
         "last_error",
@@ -205,7 +205,7 @@ class Waiter(Generic[S]):
         """A state that the poll has not taken yet."""
         self.end: BaseException | End | None = None
         self.last_error: OmipayError | None = None
-        self.has_rejected = False
+        self.has_logged_rejection = False
         """Whether an answer was about another sale, which is logged once."""
         self.future: asyncio.Future[None] | None = None
         """What the poll awaits."""
@@ -267,8 +267,8 @@ class Waiter(Generic[S]):
     def _reject(self, state: S, wrong: str) -> None:
         topic = self.subject.topic
         what = f"{topic.endpoint.name}: {topic.kind} {self.subject.number}: {wrong}"
-        if not self.has_rejected:
-            self.has_rejected = True
+        if not self.has_logged_rejection:
+            self.has_logged_rejection = True
             logger.warning("%s; it is not accepted, polling goes on", what, extra=self.subject.log_fields())
         self.last_error = InvalidReply(what, endpoint=topic.endpoint.name, raw=state.raw)
 
