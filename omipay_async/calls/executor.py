@@ -156,7 +156,7 @@ class CallExecutor:
                 return result
             repeat = retries.decide(self.policy, self._situation(call, result, len(nodes) > 1), self.random)
             if repeat is None:
-                return outcomes.verdict(call.request, result)
+                return outcomes.final_error(call.request, result)
             call.attempt = None  # of a money call, only what was certainly not acted on is repeated
             call.signed_again = call.signed_again or result.failure is Failure.SIGN_TIMEOUT
             if repeat.on_another_node:
@@ -166,7 +166,7 @@ class CallExecutor:
                 nodes = self.nodes.in_order()
                 self.observer.repeating(call, result.failure, repeat.delay)
             if closed := await self._pause(call, repeat.delay):
-                return outcomes.verdict(call.request, closed)
+                return outcomes.final_error(call.request, closed)
 
     def _situation(self, call: CallState, failed: Failed, another_node: bool) -> retries.Situation:
         return retries.Situation(

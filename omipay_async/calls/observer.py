@@ -14,7 +14,7 @@ from omipay_async.errors import Outcome, OutcomeUnknown
 from omipay_async.events import Event
 from omipay_async.log import log_fields, logger
 
-from .outcomes import verdict, with_numbers
+from .outcomes import final_error, with_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class CallObserver:
         if not self._events.enabled and not logger.isEnabledFor(logging.DEBUG):
             return
         error = None if failed is None else failed.error
-        outcome = None if failed is None else verdict(call.request, failed).outcome
+        outcome = None if failed is None else final_error(call.request, failed).outcome
         event = self._event(call, "attempt", call.attempt_started, error, outcome)
         text = f"attempt {event.attempt} on {event.node} took {event.duration_s:.3f} s: {event.error or 'answered'}"
         log_call(logging.DEBUG, call.request, text, outcome=outcome)

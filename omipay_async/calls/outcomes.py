@@ -104,7 +104,7 @@ def restated(error: E, outcome: Outcome | None, *, message: str | None = None) -
     return made.with_traceback(error.__traceback__)
 
 
-def verdict(request: RequestContext, failed: Failed) -> OmipayError:
+def final_error(request: RequestContext, failed: Failed) -> OmipayError:
     """The error that a call ends with after a failed attempt."""
     if request.endpoint.safety is Safety.MONEY and failed.failure in AMBIGUOUS:
         return unknown(request, failed.error)

@@ -135,7 +135,7 @@ def test_error_event_and_entry_of_one_call_agree(endpoint: Endpoint[Any], genera
         failed = Failed(Failure.SYSTEM_ERROR if code == "SYSTEM_ERROR" else Failure.REFUSED, error)
         expected = outcomes.of_code(endpoint, code, general=general)
         assert outcomes.of_call(request, error) is expected, code
-        assert outcomes.verdict(request, failed).outcome is expected, code
+        assert outcomes.final_error(request, failed).outcome is expected, code
 
 
 @pytest.mark.parametrize("failure", Failure)
@@ -145,7 +145,7 @@ def test_a_money_call_whose_outcome_is_not_known_raises_outcome_unknown(failure:
     endpoint = ENDPOINTS["Refund" if safety is Safety.MONEY else "QueryOrder"]
     request = RequestContext(endpoint, {"order_no": "TR1"})
     error = TransportError("cut")
-    ended = outcomes.verdict(request, Failed(failure, error))
+    ended = outcomes.final_error(request, Failed(failure, error))
     unknown = safety is Safety.MONEY and failure in {Failure.NO_ANSWER, Failure.BAD_REPLY, Failure.SYSTEM_ERROR}
     assert isinstance(ended, OutcomeUnknown) is unknown
     assert ended.__cause__ is (error if unknown else None)
@@ -205,7 +205,7 @@ NUMBERS = {"refund_no": "RF1", "order_no": "TR1", "out_refund_no": "R-1", "out_o
 def test_an_unknown_outcome_identifies_its_call() -> None:
     """By every number that was sent, as fields and in the text, and with its cause."""
     request = RequestContext(ENDPOINTS["Refund"], NUMBERS)
-    unknown = outcomes.verdict(request, Failed(Failure.NO_ANSWER, TransportError("cut off")))
+    unknown = outcomes.final_error(request, Failed(Failure.NO_ANSWER, TransportError("cut off")))
     assert isinstance(unknown, OutcomeUnknown)
     assert str(unknown) == (
         "Refund: nobody knows whether it was acted on; do not repeat it (cut off) "
@@ -223,7 +223,7 @@ def test_an_unknown_outcome_has_the_order_that_was_sent_or_else_the_replys(
     said = {"return_code": "FAIL", "error_code": "SYSTEM_ERROR"}
     error = GatewayError("no", error_code=ErrorCode.SYSTEM_ERROR, order_no="TR9", raw=said)
     request = RequestContext(ENDPOINTS["Refund"], numbers)
-    unknown = outcomes.verdict(request, Failed(Failure.SYSTEM_ERROR, error))
+    unknown = outcomes.final_error(request, Failed(Failure.SYSTEM_ERROR, error))
     assert isinstance(unknown, OutcomeUnknown)
     assert (unknown.order_no, unknown.raw) == (expected, said)
 
