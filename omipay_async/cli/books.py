@@ -50,11 +50,11 @@ Json = Annotated[bool, typer.Option("--json", help="For machines: JSON, money as
 def books(context: typer.Context, db: Db = None, json: Json = False) -> Job | None:
     """List the money calls whose result nobody knows, and the orders that are not paid or not fulfilled yet.
 
-    Most unresolved calls never reached the gateway; look them up in Omipay's back
-    office. A confirmed notification resolves its call by itself.
+    Such a call may have moved money or not: look it up in Omipay's back office. A
+    confirmed notification resolves its call by itself.
 
       omipay books --db sqlite:///omipay.db
-      omipay books resolve b1bed6c9db0bda29865c5f8d7ba68534 DONE --order-no TR1812060010011263009795
+      omipay books resolve ID DONE --order-no TR1812060010011263009795
       omipay books sweep
     """
     if context.invoked_subcommand is not None:

@@ -71,15 +71,15 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "根路径是控制台页面，可以支付、拒绝和结算订单。\n"
             "它的商户只供测试，密钥在别处无效。只应答本机的请求。"
         ),
-        "The port to listen on; 0 takes any free one.": "监听的端口；0 表示任一空闲端口。",
+        "The port to listen on; 0 takes any free one.": "监听的端口；\n\n0 表示任一空闲端口。",
         "The address to listen on.": "监听的地址。",
-        "The time between a payment and its notification.": "支付与通知之间的时间。",
+        "The time between a payment and its notification.": "支付之后多久发送通知。",
         "With the same seed, numbers and random faults are the same in each run.": (
             "种子相同，\n\n编号和随机故障就相同。"
         ),
         "Let other machines in. The dashboard has no login.": "允许其他机器访问。\n\n控制台页面不需要登录。",
         "Use the merchant of OMIPAY_M_NUMBER and OMIPAY_SECRET_KEY instead of the test merchant.": (
-            "使用 OMIPAY_M_NUMBER 和 OMIPAY_SECRET_KEY 的商户，而不是测试商户。"
+            "使用 OMIPAY_M_NUMBER 和\n\nOMIPAY_SECRET_KEY 的商户，\n\n而不是测试商户。"
         ),
         "Show today's exchange rate, for reference.": "显示今天的汇率，仅供参考。",
         "Three capital letters: AUD.": "三个大写字母：AUD。",
@@ -110,7 +110,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
             "退出码为 3 时，无法确定客户是否已被扣款：请勿对本笔交易再次扫码。\n使用 --json 时，最后一行说明结果。"
         ),
         "The customer's payment code. With - it is asked for, or read from standard input.": (
-            "客户的付款码。填 - 时会询问，或从标准输入读取。"
+            "客户的付款码；填 - 时会询问，\n\n或从标准输入读取。"
         ),
         "The number of the till.": "POS 机编号。",
         "Do not ask for confirmation. Required where standard input is not a terminal.": (
@@ -127,7 +127,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "The gateway's number of the order.": "订单编号（由网关生成）。",
         "Wait until the status is final.": "等到出现最终状态为止。",
-        "Refund a paid order, or a part of it, in the order's currency.": "以订单的货币全额或部分退款。",
+        "Refund a paid order, or a part of it, in the order's currency.": "对已支付的订单全额或部分退款，使用订单的货币。",
         'Exit code 0 means that the gateway accepted the refund. "omipay refund-status" shows when the money '
         "has arrived.": "退出码 0 表示网关已受理。款项是否到账请用 omipay refund-status 查询。",
         "On exit code 3 nobody knows whether it was accepted: ask Omipay's back office.": (
@@ -171,9 +171,9 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "List the money calls whose result nobody knows, and the orders that are not paid or not fulfilled yet.": (
             "列出结果未知的资金调用，以及尚未支付或处理的订单。"
         ),
-        "Most unresolved calls never reached the gateway; look them up in Omipay's back office. A confirmed "
-        "notification resolves its call by itself.": (
-            "大多数结果未知的调用没有到达网关，可在 Omipay 商户后台查明。\n通知得到核实后，相应的调用会自动得出结果。"
+        "Such a call may have moved money or not: look it up in Omipay's back office. A confirmed notification "
+        "resolves its call by itself.": (
+            "这样的调用可能已造成资金变动，也可能没有：请在 Omipay 商户后台查明。\n通知得到核实后，相应的调用自动得出结果。"
         ),
         "sqlite:///omipay.db or postgresql://...; default: OMIPAY_BOOKS_URL.": (
             "sqlite:///omipay.db 或 postgresql://...；默认为 OMIPAY_BOOKS_URL。"
@@ -189,7 +189,7 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         "DONE, NOT_DONE or UNKNOWN.": "DONE、NOT_DONE 或 UNKNOWN。",
         "The gateway's number of the order that was made.": "已创建订单的订单编号。",
         "Ask the gateway about every order that is due, and mark what is paid.": (
-            "向网关查询所有到期的订单，并标记已支付的订单。"
+            "向网关查询所有到了查询时间的订单，并标记已支付的订单。"
         ),
         "It does not run your handler: the next sweep of your own program fulfils what is found paid here.": (
             "不运行您的处理函数：在此查到已支付的订单，由您的程序在下一次查单时处理。"

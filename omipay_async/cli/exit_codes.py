@@ -101,11 +101,11 @@ def line_of(error: OmipayError, move: MoneyMove | None, order_no: str | None) ->
 
 
 def _next_step(error: OmipayError, move: MoneyMove | None, order_no: str | None) -> str:
+    if move is not None and error.outcome is Outcome.UNKNOWN:
+        return move.order_exists.filled(order_no, order_no) if order_no else move.unknown
     if isinstance(error, PollTimeout):
         query = "query" if error.order_no else "refund-status"
         return f"omipay {query} {error.order_no or error.refund_no} --wait"
-    if move is not None and error.outcome is Outcome.UNKNOWN:
-        return move.order_exists.filled(order_no, order_no) if order_no else move.unknown
     return ""
 
 

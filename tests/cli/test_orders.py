@@ -306,6 +306,7 @@ def test_query_can_wait(cli: Cli) -> None:
     ended = cli(*scan(PaymentCode.NEVER_PAYS, "--yes", "--timeout", "1"))
     (order_no,) = cli.sandbox.ledger.orders
     assert ended.code == 3
+    assert f"do not scan again for this sale, order {order_no} may be paid: omipay query" in ended.complaint
     assert cli("query", order_no, "--wait", "--timeout", "30").code == 3
     cli.move_order(order_no, "PAID")
     now = cli.clock.monotonic()
