@@ -12,7 +12,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "{}: {}": "{}：{}",
         "{}; {}": "{}；{}",
-        "{} {}": "{} {}",
+        "{} {}": "{}{}",
         "{:>9}  {}": "{:>9}  {}",
         "{} (order {})": "{}（订单 {}）",
         "{} (the last error: {})": "{}（最近一次错误：{}）",
@@ -37,10 +37,18 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "{} cannot be read: {}": "无法读取 {}：{}",
         "{} cannot be written: nothing was sent": "无法写入 {}：没有发送任何请求",
         "{} was not written: {}": "{} 未能写入：{}",
+        "Invalid value for {}:": "{} 的值有误：",
+        "Missing argument {}.": "缺少参数 {}",
+        "No such command {}.": "没有命令 {}",
+        "No such command {}. Did you mean {}?": "没有命令 {}（相近的命令：{}）",
+        "No such option: {} (Possible options: {})": "没有选项 {}（相近的选项：{}）",
+        "No such option: {}": "没有选项 {}",
+        "Option {} requires an argument.": "选项 {} 后面需要一个值",
+        "Got unexpected extra argument(s) ({})": "多余的参数：{}",
         "Payment code": "付款码",
         "Secret key of merchant {}": "商户 {} 的 API 密钥",
-        "Refund {} minor units of order {}?": "退款 {}（最小货币单位），订单 {}，确认吗？",
-        "Charge {} for {!r} as {}?": "收款 {}，商品 {!r}，外部订单编号 {}，确认吗？",
+        "Refund {} minor units of order {}?": "确认退款 {}（最小货币单位，订单 {}）吗？",
+        "Charge {} for {!r} as {}?": "确认收款 {}（商品 {!r}，外部订单编号 {}）吗？",
         "this moves money: --yes is required where standard input is not a terminal": (
             "此操作涉及资金：标准输入不是终端时必须加 --yes"
         ),
@@ -64,7 +72,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
             "请勿对本笔交易再次扫码，订单 {} 可能已支付：omipay query {} --wait"
         ),
         "look it up in Omipay's back office; a person may repeat a full refund after some minutes, never a partial "
-        "one": ("请在 Omipay 商户后台查明；全额退款可在几分钟后由人工再退一次，部分退款绝不可以"),
+        "one": ("请在 Omipay 商户后台查明；全额退款可在几分钟后由人工再次申请，部分退款绝不可再次申请"),
         "the refund of order {} was accepted": "订单 {} 的退款已受理",
         "interrupted": "已中断",
         "interrupted: {}": "已中断：{}",
@@ -181,7 +189,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "body": "正文",
         "signature": "签名",
         "nonce": "随机字符串",
-        "age": "时间",
+        "age": "时效",
         "a JSON object with what a notification must have": "JSON 对象，包含通知必有的字段",
         "made with this merchant's key": "使用该商户的密钥生成",
         "not one that this merchant issued": "不是该商户自己生成的",
@@ -200,7 +208,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
             "# OMIPAY_SECRET_KEY 沿用当前环境变量的值"
         ),
         "OMIPAY_NOTIFY_URL is the address at which your program receives notifications: put its own port and path "
-        "there.": "OMIPAY_NOTIFY_URL 是您的程序接收支付通知的地址：请改成它自己的端口和路径。",
+        "there.": "OMIPAY_NOTIFY_URL 是您的程序接收支付通知的地址：请改成您的程序的端口和路径。",
         "Orders without a notify_url can be paid too, but no notification is sent.": (
             "没有 notify_url 的订单照样可以支付，但不会通知任何人。"
         ),

@@ -127,7 +127,9 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "The gateway's number of the order.": "订单编号（由网关生成）。",
         "Wait until the status is final.": "等到出现最终状态为止。",
-        "Refund a paid order, or a part of it, in the order's currency.": "对已支付的订单全额或部分退款，使用订单的货币。",
+        "Refund a paid order, or a part of it, in the order's currency.": (
+            "以订单的货币，对已支付的订单全额或部分退款。"
+        ),
         'Exit code 0 means that the gateway accepted the refund. "omipay refund-status" shows when the money '
         "has arrived.": "退出码 0 表示网关已受理。款项是否到账请用 omipay refund-status 查询。",
         "On exit code 3 nobody knows whether it was accepted: ask Omipay's back office.": (
@@ -173,7 +175,8 @@ CHINESE_HELP: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "Such a call may have moved money or not: look it up in Omipay's back office. A confirmed notification "
         "resolves its call by itself.": (
-            "这样的调用可能已造成资金变动，也可能没有：请在 Omipay 商户后台查明。\n通知得到核实后，相应的调用自动得出结果。"
+            "这样的调用可能已造成资金变动，也可能没有：请在 Omipay 商户后台查明。\n"
+            "通知得到核实后，相应的调用自动得出结果。"
         ),
         "sqlite:///omipay.db or postgresql://...; default: OMIPAY_BOOKS_URL.": (
             "sqlite:///omipay.db 或 postgresql://...；默认为 OMIPAY_BOOKS_URL。"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,21 @@ if TYPE_CHECKING:
 
 # The class of every usage error, whose name differs between versions of Typer.
 _UsageError: Final[Any] = typer.BadParameter.__bases__[0]
+
+_USAGE_ERRORS: Final = tuple(
+    (known, re.compile(re.escape(known.template).replace(r"\{\}", "(.+)")))
+    for known in (
+        sentence("Invalid value for {}:"),
+        sentence("Missing argument {}."),
+        sentence("No such command {}."),
+        sentence("No such command {}. Did you mean {}?"),
+        sentence("No such option: {} (Possible options: {})"),
+        sentence("No such option: {}"),
+        sentence("Option {} requires an argument."),
+        sentence("Got unexpected extra argument(s) ({})"),
+    )
+)
+"""What Typer says of the usual mistakes, and a pattern for each. Its other messages are printed in English."""
 
 
 def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -> int:
@@ -49,11 +65,20 @@ def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -
 
 
 def _message_of(error: Any) -> str:
-    """The message of a usage error. What this package says in it is translated when it is printed, and not in JSON."""
+    """The message of a usage error. It is translated when it is printed, and not in JSON."""
     whole, own = error.format_message(), error.message
     if isinstance(own, Sentence) and whole.endswith(own):
-        return sentence("{} {}", " ".join(whole.removesuffix(own).split()), own)
-    return " ".join(whole.split())
+        return sentence("{} {}", _sentence_of(whole.removesuffix(own)), own)
+    return _sentence_of(whole)
+
+
+def _sentence_of(words: str) -> str:
+    """What Typer says as one of the ``Sentence``s above; as it is if it is none of them."""
+    line = " ".join(words.split())
+    for known, pattern in _USAGE_ERRORS:
+        if found := pattern.fullmatch(line):
+            return known.filled(*found.groups())
+    return line
 
 
 def _from_env(**options: Any) -> AsyncOmipay:
