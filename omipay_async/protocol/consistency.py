@@ -52,11 +52,8 @@ def why_not_believed(context: RequestContext, raw: Mapping[str, Any]) -> str | N
     """Why the reply is not believed, as text for a message; None if it is believed."""
     if conflicting_keys(raw):
         return "it contains a key twice with two values"
-    for name in context.endpoint.echoes:
-        if _names_another(context, raw, name):
-            return f"{name} is not the one that was sent"
-    if (foreign := _foreign_number(context, raw)) is not None:
-        return f"{foreign} is not a number of this kind of call"
+    if (why := _why_not_ours(context, raw)) is not None:
+        return why
     if word_of(raw, "return_code") == "FAIL":
         return _why_not_a_refusal(context, raw)
     return _why_not_a_success(context, raw)
@@ -69,27 +66,24 @@ def order_no_of(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
     """
     if context.endpoint.safety is Safety.READ:
         return None
-    names = (*context.endpoint.echoes, "order_no")
-    if not set(names).isdisjoint(conflicting_keys(raw)):
-        return None
-    if any(_names_another(context, raw, name) for name in context.endpoint.echoes):
-        return None
-    if _foreign_number(context, raw) is not None:
+    numbers = {*context.endpoint.echoes, "order_no"}
+    if not numbers.isdisjoint(conflicting_keys(raw)) or _why_not_ours(context, raw) is not None:
         return None
     return issued_number(raw.get("order_no"))
 
 
-def _foreign_number(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
-    """Which number shows that a reply about a refund was received for an order, or the other way round."""
-    foreign = context.endpoint.foreign_number
+def _why_not_ours(context: RequestContext, raw: Mapping[str, Any]) -> str | None:
+    """How the numbers of a reply show that it answers another call, as text for a message; None if they do not."""
+    endpoint = context.endpoint
+    for name in endpoint.echoes:
+        received, sent = raw.get(name), context.numbers.get(name)
+        if sent is not None and not is_absent(received) and bare(_scalar_text(received)) != bare(sent):
+            return f"{name} is not the one that was sent"
+    foreign = endpoint.foreign_number
     if foreign is None or is_absent(raw.get(foreign)):
         return None
-    return foreign if all(is_absent(raw.get(name)) for name in context.endpoint.own_numbers) else None
-
-
-def _names_another(context: RequestContext, raw: Mapping[str, Any], name: str) -> bool:
-    received, sent = raw.get(name), context.numbers.get(name)
-    return sent is not None and not is_absent(received) and bare(_scalar_text(received)) != bare(sent)
+    is_ours = any(not is_absent(raw.get(name)) for name in endpoint.own_numbers)
+    return None if is_ours else f"{foreign} is not a number of this kind of call"
 
 
 def _scalar_text(value: object) -> str:
