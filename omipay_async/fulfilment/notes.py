@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from .backends import Backend
 
-KIND: Final = "out_order_no:"
+NOTE_KIND: Final = "out_order_no:"
 """Stands after the merchant's number in the keys of notes and of their wake-ups, but not in those of polls."""
 
 
 def note_key(m_number: str, out_order_no: str) -> str:
     """The key of a note, and of the wake-up that announces it."""
-    return f"{m_number}:{KIND}{bare(out_order_no)}"
+    return f"{m_number}:{NOTE_KIND}{bare(out_order_no)}"
 
 
 class Notes:

@@ -21,7 +21,7 @@ from omipay_async.text import bare, printable
 
 from .backends import NOTES_KEPT_S
 from .memory import forget_expired
-from .notes import KIND
+from .notes import NOTE_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ class Waits:
         self._remembered: OrderedDict[str, tuple[float, Order]] = OrderedDict()
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
         self._warned = False
-        wake_ups.subscribe(self._wake, kind=KIND)
+        wake_ups.subscribe(self._wake, kind=NOTE_KIND)
 
     def remember(self, order: Order) -> None:
         """Remember a confirmed order for a quarter of an hour, and end the waits for its ``out_order_no``."""
