@@ -31,7 +31,6 @@ OmipayError
 
 ``error.outcome`` is what is known about the money: ``Outcome.NOT_DONE`` only where the reply or the transport proves
 that this call moved none, ``Outcome.UNKNOWN`` where it may have, None where the error is not about money.
-
 No error contains an object of the HTTP library, the URL of a request, the key, a signature or a live nonce. The text of
 each is one line of characters that can be seen. All can be pickled and copied.
 """
@@ -41,7 +40,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import enum
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from .text import escape_controls
 
@@ -52,6 +51,8 @@ if TYPE_CHECKING:
     from .models import Order, Refund
 
 E = TypeVar("E", bound="OmipayError")
+_ADDED: Final = {"InvalidReply": {"order_no": None}, "PollTimeout": {"out_order_no": None}}
+"""The fields that an error does not have if version 0.1 pickled it."""
 
 
 class Outcome(enum.StrEnum):
@@ -90,8 +91,7 @@ class OmipayError(Exception):
 
 def _revive(kind: type[E], args: tuple[Any, ...], fields: Mapping[str, Any], cause: BaseException | None) -> E:
     error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(fields)
+    error.__dict__.update(_ADDED.get(kind.__name__, {}), **fields)
     error.__cause__ = cause
     return error
 

@@ -5,13 +5,42 @@ A field that a reply leaves out is None. ``repr`` shows neither ``.raw`` nor sec
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from .codes import ORDER_PHASES, REFUND_PHASES, Currency, OrderStatus, Phase, Platform, RefundStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T", bound=type)
+
+_NEW_ORDERS = ("AppOrder", "AppletOrder", "JSAPIOrder", "OnlineOrder", "QROrder")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Find the models of new orders, which version 0.1 had here: so says what it pickled."""
+        if name in _NEW_ORDERS:
+            return getattr(sys.modules[__package__], name)
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+
+
+def reads_old_pickles(model: T) -> T:
+    """For a model that has got more fields since version 0.1: they are None where a pickle does not have them."""
+    kind: Any = model
+    restore = kind.__setstate__
+
+    def restore_all(self: object, state: Mapping[str, Any]) -> None:
+        restore(self, {**dict.fromkeys(kind.__slots__), **state})
+
+    kind.__setstate__ = restore_all
+    return model
 
 
 def sent_field() -> Any:
@@ -56,6 +85,7 @@ class _OrderVerdict:
         return self.is_paid or self.is_failed
 
 
+@reads_old_pickles
 @attrs.frozen
 class ScanOrder(_OrderVerdict):
     """A scan order (CN 3.4, EN 2.4): PAID, or PAYING while the customer types a password; then ``poll_until_paid``."""
@@ -99,6 +129,7 @@ class Order(_OrderVerdict):
     raw: dict[str, Any] = raw_field()
 
 
+@reads_old_pickles
 @attrs.frozen
 class RefundReceipt:
     """A refund was accepted (CN 3.10, EN 2.7). It may still fail: ``query_refund`` and ``poll_until_refunded`` show it.

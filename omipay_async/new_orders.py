@@ -10,10 +10,11 @@ from typing import Any
 import attrs
 
 from .codes import Currency
-from .models import raw_field, sent_field
+from .models import raw_field, reads_old_pickles, sent_field
 from .qr import Drawable
 
 
+@reads_old_pickles
 @attrs.frozen
 class QROrder(Drawable):
     """A QR order (CN 3.2, EN 2.2). Show a QR code of ``qrcode``, or send the browser to ``pay_page_url(order)``.
@@ -34,6 +35,7 @@ class QROrder(Drawable):
     raw: dict[str, Any] = raw_field()
 
 
+@reads_old_pickles
 @attrs.frozen
 class JSAPIOrder(Drawable):
     """A JSAPI order (CN 3.3, EN 2.3). Redirect the browser to ``pay_url`` as it is, or show it as a QR code."""
@@ -50,6 +52,7 @@ class JSAPIOrder(Drawable):
     raw: dict[str, Any] = raw_field()
 
 
+@reads_old_pickles
 @attrs.frozen
 class OnlineOrder(Drawable):
     """An online order (CN 3.5). Redirect the customer's browser to ``pay_url`` as it is."""
@@ -64,6 +67,7 @@ class OnlineOrder(Drawable):
     raw: dict[str, Any] = raw_field()
 
 
+@reads_old_pickles
 @attrs.frozen
 class AppOrder:
     """An in-app order (CN 3.6). ``order_string`` goes to the platform's own SDK: a string, or JSON as text."""
@@ -78,6 +82,7 @@ class AppOrder:
     raw: dict[str, Any] = raw_field()
 
 
+@reads_old_pickles
 @attrs.frozen
 class AppletOrder:
     """A mini-program order (CN 3.7)."""
