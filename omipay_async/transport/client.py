@@ -41,7 +41,7 @@ from .failures import Failed, too_late
 from .given_transports import make_safe
 from .httpcore_reports import keep_replies_out_of_the_log
 from .network import Network
-from .patches import WatchedTransport, httpcore_is_patched, transport_is_patched
+from .patches import WatchedTransport, httpcore_is_patched, transport_is_patched, transport_is_replaced
 from .pool import ConnectionPool
 from .requests import (
     HEADERS,
@@ -127,7 +127,7 @@ class HTTPClient:
         address = address_of(attempt)
         proxy = self._proxies.of(address)
         attempt.is_through_proxy = proxy is not None
-        if attempt.is_through_proxy or httpcore_is_patched():
+        if attempt.is_through_proxy or httpcore_is_patched() or transport_is_replaced():
             # An exception or a cancellation may leave httpcore's pool in any state: each request has a pool of its own.
             route = Route(self._httpx_transport(proxy), request_for_httpcore, through_client)
             return await self._exchange_over_httpcore(route, attempt)

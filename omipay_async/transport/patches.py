@@ -7,7 +7,7 @@ a test suite that mocks the gateway would reach the real gateway. So what is sen
 - the transport: OpenTelemetry's instrumentation and pytest-httpx replace
   ``httpx.AsyncHTTPTransport.handle_async_request``. Then ``WatchedTransport`` sends the request, over our own
   connections.
-- httpcore: ``client`` uses httpx's own transport then.
+- httpcore, or the name ``httpx.AsyncHTTPTransport``: ``client`` uses the class of this name then.
 
 ``_pool`` is a private name of httpx; a test fails if httpx renames it.
 """
@@ -76,6 +76,11 @@ _HTTPCORE_METHODS: Final = {
 def transport_is_patched() -> bool:
     """Whether another program watches or mocks httpx's transports, as OpenTelemetry and pytest-httpx do."""
     return _TRANSPORT_METHODS.are_replaced(_TRANSPORT)
+
+
+def transport_is_replaced() -> bool:
+    """Whether another program has put a mock in the place of the class ``httpx.AsyncHTTPTransport``."""
+    return httpx.AsyncHTTPTransport is not _TRANSPORT
 
 
 def httpcore_is_patched() -> bool:

@@ -10,7 +10,6 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 import httpcore
-import httpx
 
 from omipay_async.transport import client, network as own
 from omipay_async.transport.connection import Connection
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Mapping
 
+    import httpx
     import pytest
 
     from omipay_async.transport.tls_records import TLSRecords
@@ -166,11 +166,12 @@ class Network(httpcore.AsyncNetworkBackend):
     def replace_sockets(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let all connections go over this network."""
         network = self
+        httpx_transport: Callable[..., Any] = client.HTTPClient._httpx_transport
 
-        class Transport(httpx.AsyncHTTPTransport):
-            def __init__(self, **options: Any) -> None:
-                super().__init__(**options)
-                self._pool._network_backend = network
+        def over_this_network(*of_client: Any) -> Any:
+            transport = httpx_transport(*of_client)
+            transport._pool._network_backend = network
+            return transport
 
         class OwnNetwork(own.Network):
             async def connect(self, address: httpx.URL) -> Connection:
@@ -181,5 +182,5 @@ class Network(httpcore.AsyncNetworkBackend):
                 self.connections.add(connection)
                 return connection
 
-        monkeypatch.setattr(httpx, "AsyncHTTPTransport", Transport)
+        monkeypatch.setattr(client.HTTPClient, "_httpx_transport", over_this_network)
         monkeypatch.setattr(client, "Network", OwnNetwork)

@@ -167,6 +167,19 @@ async def test_a_mock_that_replaces_init_too_keeps_a_charge_off_the_gateway(
     assert gateway.numbers == []
 
 
+async def test_a_mock_in_the_place_of_httpx_transport_keeps_a_charge_off_the_gateway(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It replaces the name only, as a test did under version 0.1, which used the class of this name."""
+    async with open_session(gateway) as omipay:
+        mock = httpx.MockTransport(lambda _: httpx.Response(200, json=SALE))
+        with monkeypatch.context() as patched:
+            patched.setattr(httpx, "AsyncHTTPTransport", lambda **_: mock)
+            assert untyped(await scan(omipay, "A-1")).order_no == SALE["order_no"]
+        await scan(omipay, "A-2")
+    assert gateway.numbers == ["A-2"]
+
+
 @pytest.mark.parametrize("loaded", [None, ModuleType("httpcore")], ids=["not imported", "being imported by a thread"])
 async def test_a_session_that_nobody_watches_makes_no_objects_of_httpx(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, loaded: ModuleType | None
