@@ -54,10 +54,10 @@ class AsyncOmipay(EndpointMethods, PollMethods, NotificationMethods):
     - ``ConfigurationError``: the time zone or the certificates cannot be read, or the session is in use in another
       event loop. Nothing was sent.
     - ``APIError`` (``AuthenticationError``, ``ParameterError``, ...): the gateway answered FAIL.
-    - Of a read without a usable answer, after the repeats that ``retry`` allows: ``TransportError``, ``InvalidReply``
-      or ``GatewayError``.
-    - Of a money call (``make_...``, ``refund``) without a usable answer: ``NotSent`` if it is certain that nothing was
-      sent, ``OutcomeUnknown`` if nobody knows whether the gateway acted on it.
+    - ``TransportError``, ``InvalidReply`` or ``GatewayError``: a read got no usable answer, also after the repeats that
+      ``retry`` allows.
+    - ``NotSent``: it is certain that a money call (``make_...``, ``refund``) was not sent.
+    - ``OutcomeUnknown``: nobody knows whether the gateway acted on a money call.
 
     The methods that send no request raise the first three, too. A money call whose task is cancelled ends with
     ``CancelledError``: its ``call`` event, the log and the journal tell whether the money may have moved.
