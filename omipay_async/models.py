@@ -96,7 +96,7 @@ class ScanOrder(_OrderVerdict):
     order_time: datetime | None = None
     """When it was **paid**; None while it is not."""
     currency: Currency | str | None = sent_field()
-    """What was asked for, as are ``out_order_no`` and ``amount``."""
+    """As the call sent it, like ``out_order_no`` and ``amount``."""
     amount: int | None = sent_field()
     """In minor units of ``currency``."""
     raw: dict[str, Any] = raw_field()
@@ -144,7 +144,7 @@ class RefundReceipt:
     """In minor units of ``currency``, of this refund."""
     refund_time: datetime | None = None
     order_no: str | None = sent_field()
-    """What was asked for, as is ``out_refund_no``."""
+    """As the call sent it, like ``out_refund_no``."""
     out_refund_no: str | None = sent_field()
     raw: dict[str, Any] = raw_field()
 

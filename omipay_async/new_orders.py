@@ -28,7 +28,7 @@ class QROrder(Drawable):
     pay_url: str | None = None
     """The gateway's page with that QR code; it needs ``AsyncOmipay.pay_page_url``."""
     out_order_no: str | None = sent_field()
-    """What was asked for, as are ``currency`` and ``amount``."""
+    """As the call sent it, like ``currency`` and ``amount``."""
     currency: Currency | str | None = sent_field()
     amount: int | None = sent_field()
     """In minor units of ``currency``."""
@@ -45,7 +45,7 @@ class JSAPIOrder(Drawable):
     pc_pay_url: str | None = None
     """The page for PC browsers, with ``show_pc_pay_url=True``; it needs ``AsyncOmipay.pay_page_url``."""
     out_order_no: str | None = sent_field()
-    """What was asked for, as are ``currency`` and ``amount``."""
+    """As the call sent it, like ``currency`` and ``amount``."""
     currency: Currency | str | None = sent_field()
     amount: int | None = sent_field()
     """In minor units of ``currency``."""
@@ -60,7 +60,7 @@ class OnlineOrder(Drawable):
     order_no: str
     pay_url: str | None = None
     out_order_no: str | None = sent_field()
-    """What was asked for, as are ``currency`` and ``amount``."""
+    """As the call sent it, like ``currency`` and ``amount``."""
     currency: Currency | str | None = sent_field()
     amount: int | None = sent_field()
     """In minor units of ``currency``."""
@@ -75,7 +75,7 @@ class AppOrder:
     order_no: str
     order_string: str | None = attrs.field(default=None, repr=False)
     out_order_no: str | None = sent_field()
-    """What was asked for, as are ``currency`` and ``amount``."""
+    """As the call sent it, like ``currency`` and ``amount``."""
     currency: Currency | str | None = sent_field()
     amount: int | None = sent_field()
     """In minor units of ``currency``."""
@@ -94,7 +94,7 @@ class AppletOrder:
     sign_type: str | None = None
     pay_sign: str | None = attrs.field(default=None, repr=False)
     out_order_no: str | None = sent_field()
-    """What was asked for, as are ``currency`` and ``amount``."""
+    """As the call sent it, like ``currency`` and ``amount``."""
     currency: Currency | str | None = sent_field()
     amount: int | None = sent_field()
     """In minor units of ``currency``."""
