@@ -84,7 +84,7 @@ TRANSITIONS: Final[Mapping[tuple[ClaimState, Step], tuple[ClaimState, Claim | bo
 
 @runtime_checkable
 class Backend(Protocol):
-    """Where claims on orders are kept. All that must not run a handler for the same order at the same time share it.
+    """Where claims on orders are kept. Sessions that must not run a handler for one order at the same time share it.
 
     Each method is atomic, answers as ``TRANSITIONS`` says, may be called again when its answer was lost, and raises
     :class:`BackendError` for every failure of the backend. Keys contain the ``m_number``, so merchants may share one.
@@ -117,7 +117,7 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Listener(Protocol):
-    """The method that a backend has as well if several sessions or processes share it."""
+    """The method that a backend also has if several sessions or processes share it."""
 
     def listen(self, on_wake: Callable[[str], object]) -> AbstractAsyncContextManager[None]:
         """While open, ``on_wake(key)`` is called in this loop for each ``wake(key)`` of any process, this one included.
@@ -130,7 +130,7 @@ class Listener(Protocol):
 
 @runtime_checkable
 class NoteKeeper(Protocol):
-    """The methods that a backend or a journal may have as well, to remember which orders were confirmed as paid.
+    """The methods that a backend or a journal may also have, to remember which orders were confirmed as paid.
 
     A session writes one note for each confirmed order that has an ``out_order_no``, and then calls ``wake(key)`` with
     the note's key. So ``wait_for_notification`` in another process finds the note without asking the gateway. The key

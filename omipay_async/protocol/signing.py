@@ -109,10 +109,10 @@ def _asked(what: str, ask: Callable[..., T], *nonces: str) -> T:
 
 
 class TaggedNonces:
-    """The default nonces: 16 random hex characters and 16 of a keyed tag of them (HMAC-SHA-256, cut off).
+    """The default nonces: 16 random hex characters, and then 16 of a keyed tag of these (HMAC-SHA-256, cut off).
 
     Any process that has the key recognises such a nonce as this merchant's own, without storing it. So a notification
-    is rejected in which a customer sends back the signature of a pay page. ``secret_keys`` are this merchant's: the
+    in which a customer sends back the signature of a pay page is rejected. ``secret_keys`` are this merchant's: the
     first one makes the tags, and the tags of every one are recognised.
     """
 

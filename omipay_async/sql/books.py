@@ -231,10 +231,10 @@ class Books:
         this database, even after kill -9 at any moment, with lost leases, handlers that block, and two processes at the
         same time. What the handler does elsewhere (mail, HTTP) is not part of that: write an outbox row instead.
 
-        It runs again from its beginning if PostgreSQL rolled the transaction back because of another one. There it uses
-        a connection of the engine's pool, and its claim is renewed over another: handlers that may take longer than
-        ``lease`` need a pool with more connections than there are such handlers. On SQLite nobody else can write while
-        it runs: keep it short, and make no money calls in it.
+        On PostgreSQL it runs again from its beginning if its transaction was rolled back because of another one. It
+        uses a connection of the engine's pool, and its claim is renewed over another: handlers that may take longer
+        than ``lease`` need a pool with more connections than there are such handlers. On SQLite nobody else can write
+        while it runs: keep it short, and make no money calls in it.
 
         A handler that cannot be called with both arguments is an ``InvalidRequest`` at once.
 
