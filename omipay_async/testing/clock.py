@@ -42,7 +42,8 @@ class ManualClock:
         self._arrivals: list[asyncio.Future[None]] = []
 
     def __repr__(self) -> str:
-        return f"<ManualClock at {self._now:g} s, {len(self._timers)} waiting>"
+        waiting = sum(not timer.cancelled for _, _, timer in self._timers)
+        return f"<ManualClock at {self._now:g} s, {waiting} waiting>"
 
     def time_ms(self) -> int:
         """Milliseconds since the epoch."""
