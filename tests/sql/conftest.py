@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import create_mock_engine
 
 from omipay_async.sandbox import Sandbox
-from omipay_async.sql import Books, tasks
+from omipay_async.sql import Books, metadata, tasks
 from tests.support.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
@@ -60,10 +64,30 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@functools.cache
+def statements(dialect: str) -> str:
+    """What ``create_tables`` does with an empty database, as a script: it takes a tenth of the time."""
+    found: list[str] = []
+    engine = create_mock_engine(f"{dialect}://", lambda made, *_, **__: found.append(str(made.compile(engine))))
+    metadata.create_all(engine, checkfirst=False)
+    return ";".join(found)
+
+
 @pytest.fixture
-async def books(url: str) -> AsyncIterator[Books]:
+def tables(request: pytest.FixtureRequest, url: str) -> None:
+    """The tables of the books in the empty database."""
+    if url.startswith("postgresql"):
+        server: PostgresServer = request.getfixturevalue("server")
+        server.run(statements("postgresql+asyncpg"))
+        return
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.executescript(statements("sqlite"))
+
+
+@pytest.fixture
+async def books(url: str, tables: None) -> AsyncIterator[Books]:
     async with Books(url) as books:
-        await books.create_tables()
         yield books
 
 
