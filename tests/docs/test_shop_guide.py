@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncpg
 import httpx
 import pytest
+import pytest_asyncio
 from sqlalchemy import text
 
 from omipay_async import OrderStateError
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from omipay_async.sandbox.ledger import Order
+
 FRAMEWORKS = {
     "FastAPI": ("-m", "uvicorn", "fastapi_shop:app", "--port", "PORT"),
     "aiohttp": ("aiohttp_shop.py",),
 }
+sold = pytest.mark.asyncio(loop_scope="module")  # the shop serves several tests
 
 
 class Shop(NamedTuple):
@@ -42,11 +46,18 @@ class Shop(NamedTuple):
     sandbox: Sandbox
     folder: Path
     program: Program
+    before: tuple[int, int] = (0, 0)
+    """How many orders and messages there were before the test."""
+
+    def orders(self) -> list[Order]:
+        """The orders that the gateway has."""
+        return list(self.sandbox.ledger.orders.values())[self.before[0] :]
 
     def outbox(self) -> list[str]:
         """What is to be done."""
         with contextlib.closing(sqlite3.connect(self.folder / "shop.db")) as db:
-            return [message for (message,) in db.execute("SELECT message FROM outbox ORDER BY rowid")]
+            messages = [message for (message,) in db.execute("SELECT message FROM outbox ORDER BY rowid")]
+        return messages[self.before[1] :]
 
 
 @contextlib.asynccontextmanager
@@ -66,81 +77,98 @@ async def selling(folder: Path, framework: str, **settings: str) -> AsyncIterato
         yield Shop(client, sandbox, folder, program)
 
 
-@pytest.fixture(params=list(FRAMEWORKS))
-async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
-    async with selling(tmp_path, request.param) as shop:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(FRAMEWORKS))
+async def one_shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+    """One process for all tests, since it needs longer to start than they do."""
+    async with selling(tmp_path_factory.mktemp("shop"), request.param) as shop:
         yield shop
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(one_shop: Shop) -> AsyncIterator[Shop]:
+    """The running shop, as if it had sold nothing yet."""
+    yield one_shop._replace(before=(len(one_shop.orders()), len(one_shop.outbox())))
+    one_shop.sandbox.faults.clear()
+    one_shop.sandbox.merchant.web_store = True
+
+
+@sold
 async def test_a_sale_is_paid_and_shipped_once(shop: Shop) -> None:
     """A click leads to the pay page; a second click to the same order; the notification ships, once."""
     first = await shop.client.post("/sales/S-1")
     second = await shop.client.post("/sales/S-1")
     assert [first.status_code, second.status_code] == [303, 303]
     assert "sign=" in first.headers["location"]
-    (order,) = shop.sandbox.ledger.orders.values()
+    (order,) = shop.orders()
     assert (await shop.client.get("/sales/S-1")).json() == {"status": "open"}
     await shop.sandbox.customer.pays(order.order_no)
     await eventually(shop.outbox)
-    await eventually(lambda: [delivery.accepted for delivery in shop.sandbox.ledger.deliveries] == [True])
+    deliveries = shop.sandbox.ledger.deliveries
+    await eventually(lambda: [each.accepted for each in deliveries if each.order_no == order.order_no] == [True])
     assert shop.outbox() == ["ship S-1"]
     assert (await shop.client.get("/sales/S-1")).json() == {"status": "paid"}
     third = await shop.client.post("/sales/S-1")
     assert (third.status_code, third.headers["location"]) == (303, "/sales/S-1")
 
 
+@sold
 async def test_a_customer_whose_payment_failed_may_pay_again(shop: Shop) -> None:
     """Not on the page of the order that failed, but of a new one, under a new number."""
     first = await shop.client.post("/sales/S-5")
-    (failed,) = shop.sandbox.ledger.orders.values()
+    (failed,) = shop.orders()
     await shop.sandbox.customer.declines(failed.order_no)
     second = await shop.client.post("/sales/S-5")
     assert (first.status_code, second.status_code) == (303, 303)
-    _, made = shop.sandbox.ledger.orders.values()
+    _, made = shop.orders()
     assert made.out_order_no == "S-5-2"
     await shop.sandbox.customer.pays(made.order_no)
     await eventually(shop.outbox)
     assert shop.outbox() == ["ship S-5"]
 
 
+@sold
 async def test_a_customer_who_has_paid_is_not_led_to_the_pay_page(shop: Shop) -> None:
     """Although the notification has not come yet."""
     shop.sandbox.faults.add(Fault.NOTIFICATION_DROP)
     await shop.client.post("/sales/S-6")
-    (order,) = shop.sandbox.ledger.orders.values()
+    (order,) = shop.orders()
     await shop.sandbox.customer.pays(order.order_no)
     again = await shop.client.post("/sales/S-6")
     assert (again.status_code, again.headers["location"]) == (303, "/sales/S-6")
 
 
+@sold
 async def test_a_lost_reply_is_followed_by_a_new_order_under_a_new_number(shop: Shop) -> None:
     """Nobody has the lost order's page: the customer is asked to try again, and pays the second one."""
     shop.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeQROrder", times=1)
     assert (await shop.client.post("/sales/S-2")).status_code == 503
     assert (await shop.client.post("/sales/S-2")).status_code == 303
-    lost, made = shop.sandbox.ledger.orders.values()
+    lost, made = shop.orders()
     assert [lost.out_order_no, made.out_order_no] == ["S-2-1", "S-2-2"]
     await shop.sandbox.customer.pays(made.order_no)
     await eventually(shop.outbox)
     assert shop.outbox() == ["ship S-2"]
 
 
+@sold
 async def test_a_sale_is_found_although_its_order_no_was_never_stored(shop: Shop) -> None:
     """The notification of an order whose reply was lost ships the sale: it is looked up by ``out_order_no``."""
     shop.sandbox.faults.add(Fault.DROP_REPLY, endpoint="MakeQROrder", times=1)
     assert (await shop.client.post("/sales/S-4")).status_code == 503
-    (order,) = shop.sandbox.ledger.orders.values()
+    (order,) = shop.orders()
     await shop.sandbox.customer.pays(order.order_no)
     await eventually(shop.outbox)
     assert shop.outbox() == ["ship S-4"]
     assert (await shop.client.get("/sales/S-4")).json() == {"status": "paid"}
 
 
+@sold
 async def test_what_does_not_exist_is_not_found(shop: Shop) -> None:
     """A sale that nobody made."""
     assert (await shop.client.get("/sales/nothing")).status_code == 404
 
 
+@sold
 async def test_a_refused_order_is_told_as_such(shop: Shop) -> None:
     """The gateway refuses the order: no money moved, and the customer reads a sentence."""
     shop.sandbox.merchant.web_store = False
@@ -157,7 +185,7 @@ async def test_the_shop_sells_over_postgresql(tmp_path: Path) -> None:
         async with selling(tmp_path, "FastAPI", SHOP_DB=url.replace(":", "+asyncpg:", 1)) as shop:
             clicks = await asyncio.gather(*(shop.client.post("/sales/S-7") for _ in range(5)))
             assert [click.status_code for click in clicks] == [303] * 5
-            for order in tuple(shop.sandbox.ledger.orders.values())[:2]:
+            for order in shop.orders()[:2]:
                 await shop.sandbox.customer.pays(order.order_no)
             await eventually(lambda: [each.accepted for each in shop.sandbox.ledger.deliveries] == [True] * 2)
             assert (await shop.client.get("/sales/S-7")).json() == {"status": "paid"}

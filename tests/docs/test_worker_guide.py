@@ -184,7 +184,7 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
     assert len(effects(database)) == PAID
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
+@pytest.mark.parametrize("name", [name for name, engine in ENGINES.items() if engine.module != "omipay_async"])
 async def test_the_log_names_an_order_whose_handler_fails(name: str, tmp_path: Path) -> None:
     """The table of the handler is missing, and nobody has enqueued a job: the sweep runs the handler, and says so."""
     engine = engine_of(name)
@@ -208,7 +208,7 @@ async def test_the_log_names_an_order_whose_handler_fails(name: str, tmp_path: P
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_own_process_ends_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
-    """On SIGTERM and on Ctrl-C: with exit code 0, and without a traceback."""
+    """On SIGTERM and on Ctrl-C, with exit code 0 and without a traceback, although its handler fails each time."""
     save_workers(tmp_path)
     books_url = f"sqlite:///{tmp_path / 'books.db'}"
     async with (
@@ -220,7 +220,7 @@ async def test_the_own_process_ends_in_good_order(number: signal.Signals, tmp_pa
             order_no = await make_order(shop)
             await sandbox.customer.pays(order_no)
             async with time_passes(tmp_path / "books.db"):
-                await program.until(order_no)  # it logs that the table of the handler is missing: it is at work
+                await program.until(f"order {order_no}: the handler raised")  # its table is missing
             program.process.send_signal(number)
             said = await program.end()
     assert program.process.returncode == 0
