@@ -67,12 +67,15 @@ def disagrees(state: Order | Refund, name: str, expected: object) -> bool:
     if expected is None:
         return False
     actual = getattr(state, name)
-    return is_unreadable(state.raw.get(name)) if actual is None else bool(_bare(actual) != _bare(expected))
+    if actual is None:
+        return is_unreadable(state.raw.get(name))
+    return _comparable(name, actual) != _comparable(name, expected)
 
 
-def _bare(value: object) -> object:
-    # Databases fill text up with spaces.
-    return bare(value) if isinstance(value, str) else value
+def _comparable(name: str, value: object) -> object:
+    # Databases fill text up with spaces, and some shops write currencies in small letters.
+    text = bare(value) if isinstance(value, str) else value
+    return text.upper() if name == "currency" and isinstance(text, str) else text
 
 
 def contradiction(state: Order | Refund, expected: Mapping[str, object]) -> str | None:
