@@ -7,11 +7,16 @@ value, or raises a ValueError that names the argument.
 from __future__ import annotations
 
 import math
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 
 def number(name: str, value: object, *, most: float = math.inf) -> float:
     """``value`` if it is a finite number from 0 to ``most``."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= most:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= min(most, sys.float_info.max):
         return value
     limit = "" if most == math.inf else f" and at most {most:g}"
     raise ValueError(f"{name} must be a number of at least 0{limit}")
@@ -29,3 +34,10 @@ def text(name: str, value: object) -> str:
     if isinstance(value, str) and value:
         return str.__str__(value)  # a masked secret, or a member of an enum, prints as something else
     raise ValueError(f"{name} must be a string that is not empty")
+
+
+def app(value: ASGIApp | None) -> ASGIApp | None:
+    """``value`` if it can be called, as an ASGI app is, or if it is None."""
+    if value is None or callable(value):
+        return value
+    raise ValueError("app must be an ASGI app")

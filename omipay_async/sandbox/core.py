@@ -60,7 +60,7 @@ class SandboxCore:
         self.notifier = Notifier(
             self.gateway,
             self.faults,
-            app=app,
+            app=arguments.app(app),
             delay=arguments.number("notify_delay", notify_delay),
             interval=arguments.number("notify_interval", notify_interval),
             same_signature=notify_same_signature,
@@ -93,7 +93,7 @@ class SandboxCore:
 
     @app.setter
     def app(self, app: ASGIApp | None) -> None:
-        self.notifier.app = app
+        self.notifier.app = arguments.app(app)
 
     def add_merchant(self, m_number: str, secret_key: str) -> Merchant:
         """Add a merchant. Merchants do not see the orders of each other."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from . import arguments
 from .core import SandboxCore
 from .notifier import APP_NOTIFY_URL
 from .times import check_time_zone
@@ -61,8 +62,8 @@ class Sandbox(SandboxCore):
     ) -> AbstractAsyncContextManager[str]:
         """Serve it on a socket: ``async with sandbox.serve() as base_url``. Port 0 is any free one.
 
-        It needs the extra ``sandbox``. Raises OSError if the port is in use, and RuntimeError on a machine without a
-        time zone database.
+        It needs the extra ``sandbox``. Raises OSError if the port is in use, ValueError for an empty ``host``, and
+        RuntimeError on a machine without a time zone database.
 
         Requests whose ``Host`` or ``Origin`` is not a loopback address are answered 403 unless ``allow_remote`` is
         True, because the dashboard has no password.
@@ -70,6 +71,7 @@ class Sandbox(SandboxCore):
         from .server import serve
 
         check_time_zone()
+        host = arguments.text("host", host)
         return serve(self, host, port, allow_remote=allow_remote, before_shutdown=self.live.close)
 
     def transport(self) -> httpx.AsyncBaseTransport:

@@ -154,7 +154,7 @@ def test_unknown_faults_and_endpoints() -> None:
     [
         *[("times", value) for value in (-1, "2", 1.0, True)],
         *[("probability", value) for value in (-0.1, 1.1, "1", math.nan)],
-        *[("seconds", value) for value in (-1, "5", math.inf)],
+        *[("seconds", value) for value in (-1, "5", math.inf, 10**400)],
     ],
 )
 def test_numbers_with_which_a_fault_could_not_apply(name: str, value: Any) -> None:
@@ -175,13 +175,24 @@ def test_numbers_with_which_a_fault_could_not_apply(name: str, value: Any) -> No
         ("secret_key", ""),
         ("secret_key", None),
         ("notify_delay", -1),
+        ("notify_delay", 10**400),
         ("notify_interval", "5"),
+        ("app", "shop:app"),
     ],
 )
 def test_arguments_of_a_sandbox_are_checked(name: str, value: Any) -> None:
     """The error names the argument, and does not show it."""
     with pytest.raises(ValueError, match=f"{name} must be"):
         Sandbox(**{name: value})
+
+
+def test_what_is_given_to_a_sandbox_later_is_checked_too(sandbox: Sandbox) -> None:
+    """Its app, and the host on which it is served: the empty one would stand for all, and make a URL without a host."""
+    with pytest.raises(ValueError, match="app must be"):
+        sandbox.app = untyped("shop:app")
+    assert sandbox.app is None
+    with pytest.raises(ValueError, match="host must be"):
+        sandbox.serve("")
 
 
 def test_a_further_merchant_is_checked(sandbox: Sandbox) -> None:
