@@ -212,7 +212,8 @@ async def clock(http: httpx.AsyncClient, base_url: str, clock: Clock) -> Finding
         reply = await http.head(base_url, timeout=_TIMEOUT_S)
     except httpx.HTTPError:
         return Finding(_CLOCK, None, sentence("not known: the gateway did not answer"))
-    date_ms = parse_http_date(reply.headers.get("date"))
+    dates = dict.fromkeys(reply.headers.get_list("date"))  # two equal ones are one, as in the reply to a call
+    date_ms = parse_http_date(", ".join(dates))
     if date_ms is None:
         return Finding(_CLOCK, None, sentence("not known: the reply has no Date header"))
     offset_s = (date_ms + HALF_A_SECOND_MS - (began + clock.time_ms()) / 2) / 1000

@@ -346,3 +346,14 @@ async def test_the_clock_is_compared_with_the_gateway_s(
     time.tzset()
     assert finding.ok is ok
     assert said in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("second", "ok"), [("Tue, 14 Nov 2023 22:13:20 GMT", True), ("Tue, 14 Nov 2023 22:13:21 GMT", None)]
+)
+async def test_a_date_that_comes_twice_counts_if_both_are_equal(second: str, ok: bool | None) -> None:
+    """A server behind another one, each of which adds its own. Calls read such headers in the same way."""
+    headers = [("Date", "Tue, 14 Nov 2023 22:13:20 GMT"), ("Date", second)]
+    answer = httpx.MockTransport(lambda _: httpx.Response(405, headers=headers))
+    async with httpx.AsyncClient(transport=answer) as http:
+        assert (await doctor.clock(http, "https://gateway.example/omipay/api", ManualClock())).ok is ok
