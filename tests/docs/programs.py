@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import signal
 import sqlite3
@@ -120,14 +119,9 @@ def hurry(program: Path, *changes: tuple[str, str]) -> None:
     program.write_text(text, encoding="utf-8")
 
 
-def is_missing(module: str) -> bool:
-    """Whether a package that the guides use is not installed. CI has a step in which none may miss."""
-    return importlib.util.find_spec(module) is None and not os.environ.get("GUIDES_REQUIRED")
-
-
-def needs(module: str) -> pytest.MarkDecorator:
-    """Skip, with a sentence, where a package that the guides use is not installed."""
-    return pytest.mark.skipif(is_missing(module), reason=f"{module} is not installed: pip install -e '.[dev-guides]'")
+def needs(package: str) -> pytest.MarkDecorator:
+    """Skip, with a sentence, where a package that the extra ``dev`` does not bring is not installed."""
+    return pytest.mark.needs(package)
 
 
 async def eventually(look: Callable[[], Any], timeout: float = TIME_LIMIT_S) -> Any:

@@ -19,15 +19,22 @@ from tests.support.markdown import DOCS, blocks, save_files
 from tests.support.raw_http import Handler, Session
 from tests.support.untyped import untyped
 
+from .programs import needs
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
     Post = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
 
 PAGE = DOCS / "web.md"
 ASGI = {"fastapi": "fastapi_app", "starlette": "starlette_app", "litestar": "litestar_app", "quart": "quart_app"}
-MISSING = 'is not installed: pip install -e ".[dev-web]"'
+OF_DEV_WEB = ("litestar", "quart")
+
+
+def each(frameworks: Iterable[str]) -> list[Any]:
+    """The frameworks as parameters of a test. Some of them may not be here."""
+    return [pytest.param(name, marks=needs(name)) if name in OF_DEV_WEB else name for name in frameworks]
 
 
 @pytest.fixture
@@ -50,12 +57,6 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield importlib.import_module("shop")
     for name in names:
         sys.modules.pop(name, None)
-
-
-def load(framework: str, name: str) -> Any:
-    """One of the page's modules, if its framework is here."""
-    pytest.importorskip(framework, reason=f"{framework} {MISSING}")
-    return importlib.import_module(name)
 
 
 async def sell(post: Post, sandbox: Sandbox, shop: Any, notify: tuple[str, ...]) -> None:
@@ -93,10 +94,10 @@ def headers(body: bytes) -> list[tuple[bytes, bytes]]:
 BOTH = ("/omipay/notify", "/omipay/notify/")
 
 
-@pytest.mark.parametrize("framework", ASGI)
+@pytest.mark.parametrize("framework", each(ASGI))
 async def test_the_program_sells(framework: str, sandbox: Sandbox, shop: Any) -> None:
     """The session is there from the start to the end, and the notify_url answers with and without a slash."""
-    app = load(framework, ASGI[framework]).app
+    app = importlib.import_module(ASGI[framework]).app
     async with sandbox, Server(app, {}):
         await sell(posting(app), sandbox, shop, BOTH)
 
@@ -104,7 +105,7 @@ async def test_the_program_sells(framework: str, sandbox: Sandbox, shop: Any) ->
 @pytest.fixture
 def django_views(shop: Any) -> Iterator[Any]:
     """Django, set up for the page's views: once in a process."""
-    django = pytest.importorskip("django", reason=f"django {MISSING}")
+    django: Any = importlib.import_module("django")
     from django.conf import settings
     from django.urls import clear_url_caches, path
 
@@ -124,9 +125,10 @@ def django_views(shop: Any) -> Iterator[Any]:
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
 
+@needs("django")
 async def test_the_program_sells_in_django(sandbox: Sandbox, shop: Any, django_views: Any) -> None:
     """With CSRF protection on; by the route before Django, and by a view."""
-    app = load("django", "django_asgi").application
+    app = importlib.import_module("django_asgi").application
     async with sandbox, Server(app, {}) as server:
         await sell(posting(app), sandbox, shop, (*BOTH, "/view/notify"))
         assert server.said == ["lifespan.startup.complete"]
@@ -134,7 +136,7 @@ async def test_the_program_sells_in_django(sandbox: Sandbox, shop: Any, django_v
 
 async def test_the_program_sells_in_aiohttp(sandbox: Sandbox, shop: Any) -> None:
     """Over a socket."""
-    app = load("aiohttp", "aiohttp_app").app
+    app = importlib.import_module("aiohttp_app").app
     async with sandbox, test_utils.TestClient(test_utils.TestServer(app)) as client:
 
         async def post(path: str, body: bytes) -> tuple[int, bytes]:
@@ -166,9 +168,9 @@ async def test_starlette_takes_it_as_a_route(shop: Any) -> None:
     assert (await post("/mounted", b"{}"))[0] == 307
 
 
+@needs("litestar")
 async def test_litestar_takes_it_as_a_route() -> None:
     """As the page says."""
-    pytest.importorskip("litestar", reason=f"litestar {MISSING}")
     from litestar import Litestar, asgi
 
     session: Any = Session()
@@ -181,7 +183,7 @@ async def test_litestar_takes_it_as_a_route() -> None:
     assert (session.bodies, session.closed) == ([b"{}"] * 2, 1)
 
 
-@pytest.mark.parametrize("framework", ["starlette", "litestar", "quart"])
+@pytest.mark.parametrize("framework", each(["starlette", "litestar", "quart"]))
 async def test_a_middleware_that_keeps_the_body_does_no_harm(framework: str) -> None:
     """A request class of the framework reads the body before a view of the user's own passes it on."""
     session: Any = Session()
@@ -206,7 +208,6 @@ async def starlette_with_a_reader(session: Any) -> Any:
 
 
 async def litestar_with_a_reader(session: Any) -> Any:
-    pytest.importorskip("litestar", reason=f"litestar {MISSING}")
     from litestar import Litestar, Request, post
 
     def reader(app: Any) -> Any:
@@ -225,7 +226,7 @@ async def litestar_with_a_reader(session: Any) -> Any:
 
 
 async def quart_with_a_reader(session: Any) -> Any:
-    quart = pytest.importorskip("quart", reason=f"quart {MISSING}")
+    quart: Any = importlib.import_module("quart")
     app = quart.Quart("shop")
 
     async def read() -> None:
@@ -247,9 +248,10 @@ WITH_READERS: Any = {
 }
 
 
+@needs("quart")
 async def test_quart_keeps_the_session_beside_its_own_state() -> None:
     """With a before_serving hook of the user's, which runs while the session is open."""
-    quart = pytest.importorskip("quart", reason=f"quart {MISSING}")
+    quart: Any = importlib.import_module("quart")
     session: Any = Session()
     app = quart.Quart("shop")
     app.asgi_app = session_app(app.asgi_app, lambda: session)

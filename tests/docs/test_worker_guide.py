@@ -21,7 +21,7 @@ from omipay_async.testing import ManualClock
 from tests.support.markdown import DOCS, save_files
 from tests.support.redis_server import RedisServer
 
-from .programs import Program, eventually, hurry, is_missing, running, served, time_passes
+from .programs import Program, eventually, hurry, needs, running, served, time_passes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,8 +35,8 @@ PAID: Final = 75
 class Engine:
     """How the guide starts a worker, and how a program hands it an order."""
 
-    module: str
-    """What must be installed."""
+    package: str | None
+    """What must be installed besides ours."""
     worker: tuple[str, ...]
     beside: tuple[str, ...] = ()
     """A process that starts periodic jobs."""
@@ -48,7 +48,7 @@ class Engine:
 
 
 ENGINES: Final = {
-    "own process": Engine("omipay_async", ("own_process.py",)),
+    "own process": Engine(None, ("own_process.py",)),
     "taskiq": Engine(
         "taskiq",
         (
@@ -130,18 +130,16 @@ def save_workers(folder: Path) -> None:
     hurry(folder / "celery_enqueue.py", ("countdown=5", "countdown=1"))
 
 
-def engine_of(name: str) -> Engine:
-    """One of them, if it is installed."""
-    engine = ENGINES[name]
-    if engine.python == sys.executable and is_missing(engine.module):
-        pytest.skip(f"{engine.module} is not installed: pip install -e '.[dev-guides]'")
-    return engine
+OTHERS: Final = [
+    pytest.param(name, marks=needs(engine.package)) for name, engine in ENGINES.items() if engine.package is not None
+]
+"""The frameworks for workers."""
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
+@pytest.mark.parametrize("name", ["own process", *OTHERS])
 async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) -> None:
     """One worker is killed with SIGKILL, one stopped with SIGTERM, in the middle; two others go on."""
-    engine = engine_of(name)
+    engine = ENGINES[name]
     save_workers(tmp_path)
     database = tmp_path / "books.db"
     with contextlib.closing(sqlite3.connect(database)) as db:
@@ -184,10 +182,10 @@ async def test_each_paid_order_has_its_effect_once(name: str, tmp_path: Path) ->
     assert len(effects(database)) == PAID
 
 
-@pytest.mark.parametrize("name", [name for name, engine in ENGINES.items() if engine.module != "omipay_async"])
+@pytest.mark.parametrize("name", OTHERS)
 async def test_the_log_names_an_order_whose_handler_fails(name: str, tmp_path: Path) -> None:
     """The table of the handler is missing, and nobody has enqueued a job: the sweep runs the handler, and says so."""
-    engine = engine_of(name)
+    engine = ENGINES[name]
     save_workers(tmp_path)
     database = tmp_path / "books.db"
     with RedisServer(tmp_path) as redis:
@@ -227,7 +225,7 @@ async def test_the_own_process_ends_in_good_order(number: signal.Signals, tmp_pa
     assert "KeyboardInterrupt" not in said
 
 
-@pytest.mark.skipif(is_missing("celery"), reason="celery is not installed: pip install -e '.[dev-guides]'")
+@needs("celery")
 async def test_a_customer_of_celery_who_does_not_pay_is_not_an_error(tmp_path: Path) -> None:
     """The last retry leaves the order to the sweep, as the page says; the log of a shop is not full of tracebacks."""
     save_workers(tmp_path)
@@ -247,7 +245,7 @@ async def test_a_customer_of_celery_who_does_not_pay_is_not_an_error(tmp_path: P
             await program.until("SUCCESS READY")
 
 
-@pytest.mark.skipif(is_missing("celery"), reason="celery is not installed: pip install -e '.[dev-guides]'")
+@needs("celery")
 async def test_a_process_of_celery_that_was_started_before_its_database_fulfils_later(tmp_path: Path) -> None:
     """Its first task fails, and the next one finds the database there."""
     save_workers(tmp_path)
