@@ -7,12 +7,15 @@ Every error of a poll has ``outcome`` UNKNOWN, whatever the failed call had, sin
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from omipay_async.calls import outcomes
 from omipay_async.codes import Safety
 from omipay_async.errors import OmipayError, PaymentFailed, RefundFailed
 from omipay_async.events import Event
+from omipay_async.fulfilment.backends import NOTES_KEPT_S
+from omipay_async.fulfilment.memory import forget_expired
 from omipay_async.protocol import validation
 from omipay_async.protocol.endpoints import QUERY_ORDER, QUERY_REFUND
 from omipay_async.protocol.expectation import ORDER_FIELDS, REFUND_FIELDS, expectation, number_of
@@ -57,7 +60,9 @@ class PollingService:
         ask_refund = gateway.question(QUERY_REFUND, "refund_no", Priority.POLL)
         self.orders: Topic[Order] = Topic("order", QUERY_ORDER, ORDER_FIELDS, ask_order, _payment_failed)
         self.refunds: Topic[Refund] = Topic("refund", QUERY_REFUND, REFUND_FIELDS, ask_refund, _refund_failed)
-        wake_ups.subscribe(lambda order_no: self._poller.wake(self.orders, order_no))
+        self._confirmed: OrderedDict[str, tuple[float]] = OrderedDict()
+        """Until when it is remembered of an order that somebody has confirmed it: polls that begin then ask at once."""
+        wake_ups.subscribe(self._wake)
 
     async def poll(
         self,
@@ -79,8 +84,9 @@ class PollingService:
         number = number_of(given, f"{topic.kind}_no")
         error: BaseException | None = None
         try:
-            schedule = _schedule(began, given, first_wait, interval, timeout)
             number = validation.text(topic.kind, number)
+            at_once = getattr(given, "is_final", False) or (topic.kind == "order" and self._is_confirmed(number))
+            schedule = _schedule(began, first_wait, interval, timeout, at_once=at_once)
             if on_status is not None and not callable(on_status):
                 validation.reject("on_status", "must be a function")
             with self._life.in_use(functools.partial(topic.closed, number)):
@@ -121,15 +127,30 @@ class PollingService:
 
     def wake(self, order: Order) -> None:
         """End the polls of ``order``, which the gateway has confirmed as paid."""
+        self._remember(order.order_no)
         self._poller.deliver(self.orders, order.order_no, order)
 
+    def _wake(self, order_no: str) -> None:
+        self._remember(order_no)
+        self._poller.wake(self.orders, order_no)
 
-def _schedule(now: float, given: object, first_wait: float, interval: float, timeout: float | None) -> Schedule:
-    """The schedule of a poll that begins ``now``. An order or refund that is final already is asked about at once."""
+    def _remember(self, order_no: str) -> None:
+        now = self._clock.monotonic()
+        forget_expired(self._confirmed, now)
+        self._confirmed[order_no] = (now + NOTES_KEPT_S,)
+        self._confirmed.move_to_end(order_no)
+
+    def _is_confirmed(self, order_no: str) -> bool:
+        forget_expired(self._confirmed, self._clock.monotonic())
+        return order_no in self._confirmed
+
+
+def _schedule(now: float, first_wait: float, interval: float, timeout: float | None, *, at_once: bool) -> Schedule:
+    """The schedule of a poll that begins ``now``."""
     first_wait = validation.seconds("first_wait", first_wait)
     return Schedule.begin(
         now,
-        first_wait=0.0 if getattr(given, "is_final", False) else first_wait,
+        first_wait=0.0 if at_once else first_wait,
         interval=validation.seconds("interval", interval, above=True),
         timeout=None if timeout is None else validation.seconds("timeout", timeout, above=True),
     )

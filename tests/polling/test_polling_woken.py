@@ -32,6 +32,26 @@ async def test_a_confirmed_notification_ends_the_wait(
     assert isinstance(await outcome(other), PollTimeout)
 
 
+async def test_a_poll_of_an_order_that_was_confirmed_just_now_asks_at_once(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
+) -> None:
+    """Nothing would wake it any more. A quarter of an hour later it waits, as do polls of other orders."""
+    gateway.on("TR1", order("PAID"))
+    gateway.on("TR2", order("PAID"))
+    await omipay.confirm_notification(notification(clock))
+    await clock.advance(2)
+    assert (await outcome(await begin(clock, omipay.poll_until_paid("TR1")))).is_paid
+    other = await begin(clock, omipay.poll_until_paid("TR2"))
+    assert gateway.times("TR1") == [0, 2]
+    await clock.advance(900)
+    late = await begin(clock, omipay.poll_until_paid("TR1"))
+    await clock.advance(5)
+    assert (await outcome(late)).is_paid
+    assert gateway.times("TR1") == [0, 2, 907]
+    assert gateway.times("TR2") == [7]
+    other.cancel()
+
+
 async def test_a_notification_during_a_question_ends_it_too(
     clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay
 ) -> None:
@@ -103,6 +123,24 @@ async def test_a_notification_in_another_process_ends_the_wait(
         assert gateway.times("TR2") == []
         assert len(channel.subscriptions) == 1
         other.cancel()
+
+
+async def test_a_poll_that_begins_after_a_notification_in_another_process_asks_at_once(
+    clock: ManualClock, gateway: Gateway, channel: Channel
+) -> None:
+    """As between two requests of a browser that waits for its order: the session listens since its first poll."""
+    gateway.on("TR1", order("PAYING"), order("PAID"))
+    async with (
+        gateway.session(backend=SharedBackend(channel, clock)) as here,
+        gateway.session(backend=SharedBackend(channel, clock)) as there,
+    ):
+        poll = await begin(clock, here.poll_until_paid("TR1", first_wait=0))
+        poll.cancel()
+        await clock.advance(1)
+        await there.confirm_notification(notification(clock))
+        await clock.advance(1)
+        assert (await outcome(await begin(clock, here.poll_until_paid("TR1")))).is_paid
+        assert gateway.times("TR1") == [0, 1, 2]
 
 
 async def test_a_wake_during_a_question_asks_once_more(
