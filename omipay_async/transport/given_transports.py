@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from . import aiohttp_connections, curl_connections
+from .patches import TRANSPORT
 from .repeats import send_once
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def make_safe(transport: httpx.AsyncBaseTransport) -> None:
 
 def _is_lowest(one: object) -> bool:
     """Whether a transport passes requests on to no other, and reports nothing of what it sends."""
-    if isinstance(one, httpx.AsyncClient | httpx.AsyncHTTPTransport):
+    if isinstance(one, httpx.AsyncClient | TRANSPORT):
         return False
     return all(aiohttp_connections.is_session(held) for held in _held_by(one))
 

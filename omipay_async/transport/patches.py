@@ -29,12 +29,24 @@ from .attempt import ATTEMPT
 
 if TYPE_CHECKING:
     import httpcore
+    from httpx import AsyncHTTPTransport as _Transport
 
     from .network import Network
+else:
+    # Not by its name in httpx, which a mock may have already.
+    _Transport = next(
+        (
+            kind
+            for kind in httpx.AsyncBaseTransport.__subclasses__()
+            if (kind.__module__, kind.__name__) == ("httpx", "AsyncHTTPTransport")
+        ),
+        httpx.AsyncHTTPTransport,
+    )
 
 TRANSPORT_METHOD: Final = "handle_async_request"
 """How the transports of httpx, and the pools and connections of httpcore, send a request."""
-_TRANSPORT: Final = httpx.AsyncHTTPTransport
+TRANSPORT: Final = _Transport
+"""httpx's own class, also while a mock is in its place."""
 _LIBRARIES: Final = ("httpx", "httpcore")
 
 
@@ -75,12 +87,12 @@ _HTTPCORE_METHODS: Final = {
 
 def transport_is_patched() -> bool:
     """Whether another program watches or mocks httpx's transports, as OpenTelemetry and pytest-httpx do."""
-    return _TRANSPORT_METHODS.are_replaced(_TRANSPORT)
+    return _TRANSPORT_METHODS.are_replaced(TRANSPORT)
 
 
 def transport_is_replaced() -> bool:
     """Whether another program has put a mock in the place of the class ``httpx.AsyncHTTPTransport``."""
-    return httpx.AsyncHTTPTransport is not _TRANSPORT
+    return httpx.AsyncHTTPTransport is not TRANSPORT
 
 
 def httpcore_is_patched() -> bool:
@@ -99,7 +111,7 @@ def _trusts_nobody() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-class WatchedTransport(httpx.AsyncHTTPTransport):
+class WatchedTransport(_Transport):
     """A transport of httpx that sends the requests of a session over its own connections.
 
     Raises:

@@ -108,14 +108,22 @@ async def test_what_respx_lets_through_is_sent(gateway: Gateway) -> None:
     assert gateway.connections == 2
 
 
-def test_a_library_that_is_first_imported_while_respx_is_active_steps_aside_too() -> None:
-    """What it finds in httpcore's place is not taken for httpcore's own."""
+@pytest.mark.parametrize(
+    ("mock", "asked"),
+    [
+        ("respx.mock", "httpcore_is_patched"),
+        ("patch('httpx.AsyncHTTPTransport', lambda **_: None)", "transport_is_replaced"),
+    ],
+)
+def test_a_library_that_is_first_imported_while_a_mock_is_active_steps_aside_too(mock: str, asked: str) -> None:
+    """What it finds in the place of a class of httpcore or httpx is not taken for their own."""
     code = (
         "import respx\n"
-        "with respx.mock:\n"
-        "    from omipay_async.transport.patches import httpcore_is_patched\n"
-        "    print(httpcore_is_patched())\n"
-        "print(httpcore_is_patched())\n"
+        "from unittest.mock import patch\n"
+        f"with {mock}:\n"
+        f"    from omipay_async.transport.patches import {asked}\n"
+        f"    print({asked}())\n"
+        f"print({asked}())\n"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["True", "False"]

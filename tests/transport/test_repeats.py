@@ -241,6 +241,15 @@ async def test_a_repeat_over_aiohttp_is_not_sent(gateway: Gateway) -> None:
     assert caught.value.outcome is Outcome.NOT_DONE
 
 
+async def test_a_mock_in_the_place_of_httpx_transport_does_not_disturb_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session with a transport over another one ignores it, even if it is a function."""
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", lambda **_: None)
+    below = Below()
+    async with session(Repeating(below)) as omipay:
+        await scan(omipay, "A-1")
+    assert below.paths == ["MakeScanOrder"]
+
+
 @pytest.mark.parametrize("is_patched", [False, True])
 async def test_a_read_that_was_received_before_a_refused_repeat_may_have_been_answered(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, *, is_patched: bool
