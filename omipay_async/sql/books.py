@@ -137,7 +137,7 @@ class Books:
     async def unresolved(self, *, in_flight: bool = False, m_number: str | None = None) -> list[JournalEntry]:
         """List the money calls whose results nobody knows, oldest first; also those of processes that have died.
 
-        The list is for people to read and not for programs to act on: most of these calls never reached the gateway.
+        The list is for people to read and not for programs to act on: each call may have moved money or not.
         ``in_flight`` adds the calls that are under way now; ``m_number`` leaves out those of other merchants.
 
         Raises:
