@@ -31,6 +31,7 @@ the caller aborts the connection. Closing is abrupt, as in httpx: it does not wa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import functools
 import os
@@ -63,6 +64,7 @@ fit is lost if the server closes.
 """
 _MOST_READS: Final = 10
 """How often the event loop may read before the first request, since a new TLS session sends things such as tickets."""
+_ACKNOWLEDGED_S: Final = 3.0
 _TURNS_BEHIND: Final = 2
 """Asyncio's event loop of Windows learns in one turn what has arrived and was written, and acts on it in the next."""
 
@@ -143,6 +145,17 @@ class Connection(asyncio.BufferedProtocol):
         """
         for _ in range(_TURNS_BEHIND if self._loop_is_behind else 0):
             await asyncio.sleep(0)
+
+    def give_up_unless_acknowledged(self, seconds: float) -> None:
+        """Let the next request fail if the server acknowledges none of it for ``seconds``, or for three seconds.
+
+        A path that is gone, as after a change of networks, looks like an open connection. A server that takes long to
+        reply acknowledges at once all the same. Linux knows of both; elsewhere this does nothing.
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            with contextlib.suppress(OSError):  # some systems that pass for Linux do not have it
+                self._socket.setsockopt(socket.IPPROTO_TCP, option, round(min(seconds, _ACKNOWLEDGED_S) * 1000) or 1)
 
     async def has_spoken(self) -> bool:
         """Whether the server has sent anything before the first request: that could be taken for the reply to it."""

@@ -4,6 +4,9 @@
 (seen in CPython 3.11.7), and with ``ssl`` if it is cancelled at its beginning. So the addresses are tried here, those
 of both families alternately, each a quarter of a second after the previous one or when that has failed. The first
 address that connects is used (RFC 8305). ``start_tls`` then begins TLS on the open connection.
+
+If TLS fails there, the next connection tries that address last. On some paths only small packets arrive, and a balancer
+may accept connections for a server that is down: the address connects, and nothing can be sent to it.
 """
 
 from __future__ import annotations
@@ -23,14 +26,17 @@ from .tls import ssl_context
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterable
 
     from .attempt import Attempt
     from .exchange import RawHeaders, Reply
 
 _NEXT_ADDRESS_S: Final = 0.25
+_MOST_FAILED: Final = 100
+"""How many addresses are remembered, since a name may have others each day."""
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(repr=False)
 class Address:
     """One address of a host, as the system's resolver returns it."""
 
@@ -50,6 +56,8 @@ class Network:
         self._context: ssl.SSLContext | None = None
         self.connections: set[Connection] = set()
         """Those that are open."""
+        self._failed: dict[Address, None] = {}
+        """The addresses at which TLS has failed, in the order of their last failures."""
 
     def context_for(self, address: httpx.URL) -> ssl.SSLContext | None:
         """The TLS context for the server of ``address``; None if it is plain HTTP.
@@ -79,6 +87,8 @@ class Network:
                 connection = None
         if connection is None:
             connection = await self._new_connection(attempt, address)
+        else:
+            connection.give_up_unless_acknowledged(attempt.connect_s)
         # No await from here to the write: what was found out about the connection is still true.
         attempt.scope.watch(connection.count_received)
         try:
@@ -106,16 +116,27 @@ class Network:
         context = self.context_for(address)
         host = address.raw_host.decode("ascii")
         try:
-            sock = await open_socket(host, address.port or (80 if context is None else 443))
+            sock, used = await open_socket(host, address.port or (80 if context is None else 443), self._failed)
             connection = Connection(sock, self.connections.discard, tls=context is not None)
             await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
             if context is not None:
-                await connection.start_tls(context, host)
+                await self._start_tls(connection, context, host, used)
         except (OSError, ValueError) as error:  # a ValueError is raised for a wrong name
             message = f"{type(error).__name__}: {error}"
             raise httpx.ConnectError(message) from error
         self.connections.add(connection)
         return connection
+
+    async def _start_tls(self, connection: Connection, context: ssl.SSLContext, host: str, used: Address) -> None:
+        try:
+            await connection.start_tls(context, host)
+        except BaseException:  # a handshake that hangs is cancelled
+            self._failed.pop(used, None)
+            self._failed[used] = None
+            if len(self._failed) > _MOST_FAILED:
+                del self._failed[next(iter(self._failed))]
+            raise
+        self._failed.pop(used, None)
 
     async def aclose(self) -> None:
         """Close every connection over which no request is under way, and return when their sockets are closed."""
@@ -135,15 +156,19 @@ class Network:
                 connection.abort()
 
 
-async def open_socket(host: str, port: int) -> socket.socket:
-    """Connect a socket to the first address of ``host`` that answers.
+async def open_socket(host: str, port: int, failed: Iterable[Address] = ()) -> tuple[socket.socket, Address]:
+    """Connect a socket to the first address of ``host`` that answers, and return both.
+
+    Those that ``failed`` before are tried after the others, and the one that failed last comes last.
 
     Raises:
         OSError: no address answers (of several failures the first one), or ``host`` has none.
     """
     addresses = _alternating(await _resolved(host, port))
+    rank = {address: place for place, address in enumerate(failed, 1)}
+    addresses.sort(key=lambda address: rank.get(address, 0))
     if len(addresses) == 1:
-        return await _connected(addresses[0])
+        return await _connected(addresses[0]), addresses[0]
     return await _race(addresses)
 
 
@@ -179,20 +204,24 @@ async def _connected(address: Address) -> socket.socket:
     return sock
 
 
-async def _race(addresses: list[Address]) -> socket.socket:
+async def _race(addresses: list[Address]) -> tuple[socket.socket, Address]:
     failures: list[BaseException] = []
+    tried: dict[asyncio.Task[socket.socket], Address] = {}
     tries: set[asyncio.Task[socket.socket]] = set()
     waiting = list(reversed(addresses))
     try:
         while waiting or tries:
             if waiting:
-                tries.add(asyncio.create_task(_connected(waiting.pop())))
+                address = waiting.pop()
+                latest = asyncio.create_task(_connected(address))
+                tried[latest] = address
+                tries.add(latest)
             delay = _NEXT_ADDRESS_S if waiting else None
             done, tries = await asyncio.wait(tries, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
             connected = [ended for ended in done if ended.exception() is None]
             if connected:
                 tries.update(connected[1:])  # those that have connected at the same moment are not used
-                return connected[0].result()
+                return connected[0].result(), tried[connected[0]]
             failures += filter(None, (ended.exception() for ended in done))
     finally:
         for unused in tries:

@@ -68,6 +68,9 @@ class SilentSocket:
         """For the operating system."""
         return self._reader
 
+    def setsockopt(self, *_: int) -> None:
+        """For the operating system."""
+
 
 class ProtocolStream(SilentSocket, Stream, asyncio.Transport):
     """A connection of the session's own: asyncio's transport, and the socket below it."""

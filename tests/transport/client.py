@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,12 +14,16 @@ import httpx
 import httpx_aiohttp
 
 from omipay_async import AsyncOmipay, RetryPolicy
+from omipay_async.transport import network
+from omipay_async.transport.network import Address
 
 from .server import M_NUMBER, SECRET_KEY, Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from random import Random
+
+    import pytest
 
     from omipay_async import Event
     from omipay_async.testing import ManualClock
@@ -50,6 +55,15 @@ def open_session(where: Gateway | str, transport: Transport = Transport.OWN, **o
     elif transport is Transport.HTTPX:
         options["transport"] = httpx.AsyncHTTPTransport(verify=options.pop("verify", True))
     return AsyncOmipay(M_NUMBER, SECRET_KEY, base_url=base_url, **options)
+
+
+def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Let every name have these addresses."""
+
+    async def resolved(host: str, port: int) -> list[Address]:
+        return [Address(socket.AF_INET, address) for address in addresses]
+
+    monkeypatch.setattr(network, "_resolved", resolved)
 
 
 async def scan(omipay: AsyncOmipay, number: str, timeout: float | None = None) -> object:

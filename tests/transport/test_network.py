@@ -21,7 +21,7 @@ from tests.support.waiting import until
 
 from . import behaviours
 from .behaviours import ACT_CLOSE, HEALTHY, SILENCE, SURPLUS, Behaviour, Gap, message
-from .client import open_session, query, scan
+from .client import open_session, query, resolves_to, scan
 from .server import Gateway, always, black_hole, in_turn, refusing_port, settled, url_of
 
 if TYPE_CHECKING:
@@ -174,15 +174,6 @@ def open_files() -> int:
     return len([*Path("/proc/self/fd").iterdir()])
 
 
-def resolves_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
-    """Let every name have these addresses."""
-
-    async def resolved(host: str, port: int) -> list[Address]:
-        return [Address(socket.AF_INET, address) for address in addresses]
-
-    monkeypatch.setattr(network, "_resolved", resolved)
-
-
 async def test_an_address_that_is_silent_costs_a_quarter_of_a_second(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +222,7 @@ async def test_the_last_address_is_waited_for_when_the_others_failed(monkeypatch
         await asyncio.sleep(0.01)
         assert not opening.done()
         event.set()
-    with await opening as opened:
+    with (await opening)[0] as opened:
         assert opened is last
 
 
@@ -251,7 +242,7 @@ async def test_of_two_addresses_that_connect_at_once_one_is_closed(monkeypatch: 
     while len(asyncio.all_tasks()) < 4:
         await asyncio.sleep(0)
     go.set()
-    with await opening as opened:
+    with (await opening)[0] as opened:
         await until(lambda: sum(sock.fileno() < 0 for sock in sockets) == 1, "the other socket to be closed")
         assert opened.fileno() > 0
 
@@ -276,7 +267,7 @@ async def test_an_address_that_fails_as_another_connects_is_not_reported(monkeyp
         while len(asyncio.all_tasks()) < 4:
             await asyncio.sleep(0)
         go.set()
-        assert await opening is sock
+        assert (await opening)[0] is sock
         await until(lambda: len(asyncio.all_tasks()) == 1, "every task to end")
         await asyncio.sleep(0)
     sock.close()
@@ -373,7 +364,7 @@ async def test_a_connection_that_ends_in_its_tls_handshake_is_not_used(
     gateway: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop may return one that is closing already. Nothing is sent over it."""
-    sock = await open_socket("127.0.0.1", gateway.port)
+    sock, _ = await open_socket("127.0.0.1", gateway.port)
     connection = Connection(sock, id, tls=True)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
 
@@ -391,7 +382,7 @@ async def test_tls_does_not_begin_on_a_connection_that_is_closed(gateway: Gatewa
     """uvloop reads the end of a connection before TLS begins, and would log an error then."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    connection = Connection(await open_socket("127.0.0.1", gateway.port), id, tls=True)
+    connection = Connection((await open_socket("127.0.0.1", gateway.port))[0], id, tls=True)
     await asyncio.get_running_loop().create_connection(lambda: connection, sock=connection._socket)
     connection.abort()
     with pytest.raises(ConnectionResetError):
