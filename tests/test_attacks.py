@@ -59,7 +59,9 @@ async def omipay(gateway: Gateway) -> AsyncIterator[AsyncOmipay]:
     ],
     ids=str,
 )
-async def test_forged(clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, changes: dict[str, Any]) -> None:
+async def test_a_forged_notification_is_rejected(
+    clock: ManualClock, gateway: Gateway, omipay: AsyncOmipay, changes: dict[str, Any]
+) -> None:
     """No key, another's key, another merchant's signature, any characters: rejected, and nothing is asked."""
     body = notification(clock, **changes)
     with pytest.raises(InvalidSignature):
@@ -112,7 +114,9 @@ async def test_a_previous_key_is_still_accepted(clock: ManualClock, gateway: Gat
     ],
     ids=str,
 )
-async def test_altered(clock: ManualClock, omipay: AsyncOmipay, lie: dict[str, Any]) -> None:
+async def test_an_altered_notification_is_not_confirmed(
+    clock: ManualClock, omipay: AsyncOmipay, lie: dict[str, Any]
+) -> None:
     """A valid signature with another order or amount: the gateway does not confirm it."""
     body = notification(clock, **lie)
     assert omipay.parse_notification(body).order_no == lie.get("order_no", "TR1")
@@ -142,7 +146,9 @@ async def test_nothing_of_the_body_reaches_the_handler(
 
 
 @pytest.mark.parametrize("age_s", [301, 86_400, -301, -86_400 * 3650])
-async def test_stale(clock: ManualClock, omipay: AsyncOmipay, age_s: int) -> None:
+async def test_a_stale_notification_is_rejected_by_parsing_alone(
+    clock: ManualClock, omipay: AsyncOmipay, age_s: int
+) -> None:
     """``parse_notification`` rejects an old body or one from the future. A real repeat may be confirmed late."""
     body = notification(clock, timestamp=clock.time_ms() - age_s * 1000)
     with pytest.raises(StaleNotification):
@@ -150,7 +156,7 @@ async def test_stale(clock: ManualClock, omipay: AsyncOmipay, age_s: int) -> Non
     assert (await omipay.confirm_notification(body)).is_paid
 
 
-async def test_replayed(clock: ManualClock, omipay: AsyncOmipay) -> None:
+async def test_a_replayed_notification_runs_nothing_again(clock: ManualClock, omipay: AsyncOmipay) -> None:
     """A notification that is posted again runs nothing again, and cannot be used for another order."""
     runs: list[str] = []
 

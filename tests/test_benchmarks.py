@@ -52,7 +52,7 @@ def test_ratio_is_taken_within_each_block() -> None:
         (None, 1.0, ""),
     ],
 )
-def test_verdict(target: Target | None, measured: float, verdict: str) -> None:
+def test_a_target_that_is_just_reached_is_reached(target: Target | None, measured: float, verdict: str) -> None:
     """A target that is just reached is reached. A row without a target has no verdict."""
     assert Row("what", measured, target=target).verdict == verdict
 

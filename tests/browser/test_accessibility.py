@@ -67,7 +67,7 @@ def test_every_page_can_be_read(browser: Browser, pages: dict[str, str], width: 
             assert browser.evaluate("return document.documentElement.lang").startswith(language)
 
 
-def test_without_scripts(browser: Browser, pages: dict[str, str]) -> None:
+def test_an_order_can_be_paid_without_scripts(browser: Browser, pages: dict[str, str]) -> None:
     """An order can be paid by its button, and no button is shown that does nothing."""
     with browser.without_scripts():
         browser.open(pages["refused call"])
@@ -86,7 +86,7 @@ def tab_to(browser: Browser, words: str) -> None:
     pytest.fail(f"the keyboard does not reach {words!r}")
 
 
-def test_by_keyboard(browser: Browser, env: BrowserEnv) -> None:
+def test_the_dashboard_works_by_keyboard(browser: Browser, env: BrowserEnv) -> None:
     """Tab goes from top to bottom; Enter opens an order and a call, presses buttons, and changes the language."""
     order_no = qr_order(env, "T-1")
     browser.open(f"{env.gateway}/?lang=en")

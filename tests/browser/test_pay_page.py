@@ -38,7 +38,7 @@ def test_from_the_shop_and_back(browser: Browser, env: BrowserEnv) -> None:
 
 
 @pytest.mark.parametrize(("width", "dark"), [(DESK, False), (PHONE, False), (DESK, True)])
-def test_qr_code(browser: Browser, env: BrowserEnv, width: int, dark: bool) -> None:
+def test_the_code_on_the_screen_is_that_of_the_order(browser: Browser, env: BrowserEnv, width: int, dark: bool) -> None:
     """What a phone's camera sees on the screen, module by module, is the QR code of the order's ``qrcode``."""
     order = env.order("make_qr_order", platform=Platform.ALIPAY)
     with browser.screen(width, dark=dark):
@@ -59,7 +59,7 @@ def test_qr_code_of_a_long_address(browser: Browser, env: BrowserEnv) -> None:
         assert browser.modules("#qr svg", len(code.matrix) + 8) == [list(row) for row in code.matrix_iter(border=4)]
 
 
-def test_decline(browser: Browser, env: BrowserEnv) -> None:
+def test_a_customer_who_declines_has_not_paid(browser: Browser, env: BrowserEnv) -> None:
     """A customer who declines stays on the page and reads that it was not paid; the shop is not notified."""
     browser.open(env.buy)
     browser.press("#decline")
@@ -92,7 +92,9 @@ def test_stale_signature(browser: Browser, open_env: Callable[..., BrowserEnv]) 
 
 
 @pytest.mark.parametrize(("button", "status"), [("#pay", "PAID"), ("#decline", "FAILED")])
-def test_slow_customer(browser: Browser, open_env: Callable[..., BrowserEnv], button: str, status: str) -> None:
+def test_a_page_opened_in_time_takes_money_later(
+    browser: Browser, open_env: Callable[..., BrowserEnv], button: str, status: str
+) -> None:
     """A page that was opened in time goes on working after its signature is stale: who pays is still led back."""
     clock = ManualClock(time.time())
     env = open_env(clock=clock)

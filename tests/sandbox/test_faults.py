@@ -86,7 +86,9 @@ async def test_system_error_after_the_act(raw: RawClient, sandbox: Sandbox) -> N
 
 
 @pytest.mark.parametrize(("fault", "paid"), [(Fault.DELAY, 0), (Fault.DELAY_REPLY, 100)])
-async def test_delays(raw: RawClient, sandbox: Sandbox, clock: ManualClock, fault: Fault, paid: int) -> None:
+async def test_a_slow_gateway_is_slow_before_or_after_it_acts(
+    raw: RawClient, sandbox: Sandbox, clock: ManualClock, fault: Fault, paid: int
+) -> None:
     """A slow gateway is slow before it acts, or after."""
     sandbox.faults.add(fault)
     task = asyncio.create_task(raw.ask("MakeScanOrder"))
@@ -101,7 +103,7 @@ def hits(faults: Faults, calls: int = 100) -> int:
     return sum(bool(faults.of_call("QueryOrder")) for _ in range(calls))
 
 
-def test_how_often() -> None:
+def test_a_fault_applies_so_often_and_to_its_endpoint_only() -> None:
     """A fault applies to so many calls, and only of the endpoint that is named; its rule counts them."""
     faults = Faults(random.Random(1))
     rule = faults.add("EMPTY", endpoint="QueryOrder", times=3)
@@ -201,7 +203,7 @@ def test_a_further_merchant_is_checked(sandbox: Sandbox) -> None:
         sandbox.add_merchant("654321", "")
 
 
-async def test_contradiction(raw: RawClient, sandbox: Sandbox) -> None:
+async def test_success_may_contradict_return_code(raw: RawClient, sandbox: Sandbox) -> None:
     """``success`` is the opposite of ``return_code``, in a success and in a failure."""
     sandbox.faults.add(Fault.CONTRADICTION)
     good = await raw.ask("MakeScanOrder")

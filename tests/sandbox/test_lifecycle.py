@@ -50,7 +50,7 @@ def test_final_statuses_of_the_documents() -> None:
         ("MerchantConfirmed", "OrganizationFailed", ("OrganizationFailed",)),
     ],
 )
-def test_ways(start: str, goal: str | None, way: tuple[str, ...]) -> None:
+def test_a_refund_goes_on_by_a_step_or_to_a_named_one(start: str, goal: str | None, way: tuple[str, ...]) -> None:
     """A refund goes on by one ordinary step, or through all steps to the one that is named."""
     assert path(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None) == way
 
@@ -58,7 +58,7 @@ def test_ways(start: str, goal: str | None, way: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("start", "goal"), [("Closed", None), ("Closed", "Applied"), ("OrganizationPayback", "Applied")]
 )
-def test_impossible_ways(start: str, goal: str | None) -> None:
+def test_a_status_neither_goes_back_nor_leaves_a_final_one(start: str, goal: str | None) -> None:
     """A final status does not change, and no status goes back."""
     with pytest.raises(IllegalMove, match=r"final|no way"):
         path(REFUND_LIFE, RefundStatus(start), RefundStatus(goal) if goal else None)
@@ -68,7 +68,7 @@ def test_impossible_ways(start: str, goal: str | None) -> None:
 
 
 @pytest.mark.parametrize("code", PaymentCode)
-async def test_payment_codes(raw: RawClient, sandbox: Sandbox, code: PaymentCode) -> None:
+async def test_each_payment_code_does_what_the_table_says(raw: RawClient, sandbox: Sandbox, code: PaymentCode) -> None:
     """Each payment code has the answer, and leaves the order, that its row in the table says."""
     row = PAYMENT_CODES[code]
     reply = await raw.ask("MakeScanOrder", qrcode=code)

@@ -57,7 +57,7 @@ def shop(sandbox: Sandbox) -> Shop:
     return shop
 
 
-async def test_body(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
+async def test_every_field_is_there_and_signed_freshly(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
     """The body has every field of CN 3.9, and a signature over a fresh nonce and the time."""
     number = await raw.scanned(out_order_no="T-1", notify_url=NOTIFY)
     await sandbox.settle()
@@ -201,7 +201,7 @@ async def test_the_type_of_an_answer_without_regard_to_case(raw: RawClient, sand
     assert [delivery.answer for delivery in sandbox.ledger.deliveries] == ["SUCCESS"]
 
 
-async def test_delay(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+async def test_the_first_try_is_delayed(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
     """The first try goes out ``notify_delay`` seconds after payment."""
     sandbox.notifier.delay = 2.0
     await raw.scanned(notify_url="shop.test/no-scheme")
@@ -292,7 +292,7 @@ async def until_tried(sandbox: Sandbox, deliveries: int) -> None:
     await until(lambda: len(sandbox.ledger.deliveries) >= deliveries)
 
 
-async def test_over_http(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
+async def test_without_an_app_it_goes_over_http(raw: RawClient, sandbox: Sandbox, clock: ManualClock) -> None:
     """Without an app the notification goes over HTTP; a server that cannot be reached is written down."""
     shop = Shop()
     async with serve(shop, "127.0.0.1", 0) as url:
@@ -358,7 +358,7 @@ async def test_notification_of_an_order(raw: RawClient, sandbox: Sandbox) -> Non
 # -- faults of notifications ----------------------------------------------------------------------------------------
 
 
-async def test_drop(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+async def test_a_lost_one_is_one_of_three(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
     """A notification that is lost counts as one of the three."""
     sandbox.faults.add(Fault.NOTIFICATION_DROP, times=3)
     await raw.scanned(notify_url=NOTIFY)
@@ -367,7 +367,7 @@ async def test_drop(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualC
     assert [delivery.accepted for delivery in sandbox.ledger.deliveries] == [False] * 3
 
 
-async def test_duplicate(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
+async def test_it_may_come_twice(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
     """A notification may come twice, word for word, although the first was answered SUCCESS."""
     sandbox.faults.add(Fault.NOTIFICATION_DUPLICATE, endpoint="MakeScanOrder")
     await raw.scanned(notify_url=NOTIFY)
@@ -375,7 +375,7 @@ async def test_duplicate(raw: RawClient, sandbox: Sandbox, shop: Shop) -> None:
     assert shop.bodies == [shop.bodies[0]] * 2
 
 
-async def test_reorder(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
+async def test_it_may_come_after_a_later_one(raw: RawClient, sandbox: Sandbox, shop: Shop, clock: ManualClock) -> None:
     """A notification may come after that of a later order."""
     sandbox.faults.add(Fault.NOTIFICATION_REORDER, times=1)
     first, second = [await raw.scanned(notify_url=NOTIFY) for _ in range(2)]

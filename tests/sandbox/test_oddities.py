@@ -20,7 +20,7 @@ def odd(sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.mark.usefixtures("odd")
-async def test_orders(raw: RawClient, sandbox: Sandbox) -> None:
+async def test_orders_have_odd_types_names_and_fields(raw: RawClient, sandbox: Sandbox) -> None:
     """Integers as strings, the names and words of EN, missing fields, and keys that are in no document."""
     number = await raw.scanned()
     reply = await raw.ask("QueryOrder", order_no=number)
@@ -51,7 +51,7 @@ async def test_order_in_dollars(raw: RawClient) -> None:
 
 
 @pytest.mark.usefixtures("odd")
-async def test_refunds(raw: RawClient, sandbox: Sandbox) -> None:
+async def test_refunds_have_odd_keys_and_statuses(raw: RawClient, sandbox: Sandbox) -> None:
     """A key with a space behind it, and CLOSED for Closed."""
     refund = (await raw.ask("Refund", order_no=await raw.scanned()))["refund_no "]
     assert (await raw.ask("QueryRefund", refund_no=refund))["success_time"] is None
@@ -72,7 +72,7 @@ async def test_words_of_failure(raw: RawClient) -> None:
 
 
 @pytest.mark.usefixtures("odd")
-async def test_other_endpoints(raw: RawClient) -> None:
+async def test_other_endpoints_have_odd_fields(raw: RawClient) -> None:
     """They have ``package`` for ``Package`` and null for absent values, and a login has additional fields."""
     assert (await raw.ask("MakeAppletOrder"))["package"].startswith("prepay_id=")
     response = await raw.send("GetExchangeRate", currency="AUD", base_currency="CNY")
@@ -81,7 +81,7 @@ async def test_other_endpoints(raw: RawClient) -> None:
 
 
 @pytest.mark.usefixtures("odd")
-async def test_notifications(raw: RawClient, sandbox: Sandbox) -> None:
+async def test_notifications_have_the_english_form(raw: RawClient, sandbox: Sandbox) -> None:
     """EN's form of a notification: amount, pay_currency and cny_amount, no return_code."""
     body = json.loads(sandbox.notification(await raw.scanned()))
     assert (body["amount"], body["pay_currency"], body["cny_amount"]) == ("100", "CNY", "502")

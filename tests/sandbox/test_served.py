@@ -80,7 +80,7 @@ async def test_unknown_servers_break_off(sandbox: Sandbox) -> None:
     assert len(sent) == 1
 
 
-async def test_lifespan(sandbox: Sandbox) -> None:
+async def test_a_server_may_start_and_stop_the_app(sandbox: Sandbox) -> None:
     """A server that starts and stops its app is answered."""
     messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
     sent: list[Any] = []
@@ -95,7 +95,7 @@ async def test_lifespan(sandbox: Sandbox) -> None:
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-async def test_session(sandbox: Sandbox, clock: ManualClock) -> None:
+async def test_a_session_is_wired_to_the_sandbox_in_memory(sandbox: Sandbox, clock: ManualClock) -> None:
     """``session()`` is a session of the client, wired in memory, on the sandbox's clock; options are its own."""
     async with sandbox.session(language="EN") as omipay:
         assert str((await omipay.get_exchange_rate("AUD", "CNY")).rate) == "5.01540000"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from omipay_async.testing import ManualClock
 
 
-def test_vector() -> None:
+def test_the_vector_of_the_documents_is_signed_as_they_say() -> None:
     """The vector of both documents."""
     key = "0af61531c6c04ac4ac910d0cd59e6238"
     assert sign("123456", 1482812036067, "313644f42ecd4758b5e23b80e86efdc4", key) == "8516A3B52F9C8897F52239B19CD8A499"
@@ -24,7 +24,9 @@ def test_vector() -> None:
 
 @pytest.mark.parametrize("side", [-1, 1])
 @pytest.mark.parametrize(("off_ms", "code"), [(299_999, None), (300_000, "SIGN_TIMEOUT"), (900_000, "SIGN_TIMEOUT")])
-async def test_window(raw: RawClient, side: int, off_ms: int, code: str | None) -> None:
+async def test_a_signature_is_good_for_less_than_five_minutes(
+    raw: RawClient, side: int, off_ms: int, code: str | None
+) -> None:
     """Less than five minutes from the gateway's clock passes, in either direction; exactly five minutes does not."""
     assert (await raw.ask("GetExchangeRate", **raw.signature(shift_ms=side * off_ms))).get("error_code") == code
 
@@ -101,7 +103,7 @@ async def test_explains_a_wrong_signature(
     assert "nonce_str" not in call.fields
 
 
-async def test_leading_zeros(clock: ManualClock) -> None:
+async def test_leading_zeros_belong_to_a_merchants_number(clock: ManualClock) -> None:
     """Without its leading zeros a merchant's number is another one, and the ledger says so."""
     sandbox = Sandbox("000034", SECRET_KEY, clock=clock)
     raw = RawClient(sandbox, clock, m_number="000034")
@@ -131,7 +133,7 @@ async def test_explains_a_wrong_time(raw: RawClient, sandbox: Sandbox, clock: Ma
     ]
 
 
-async def test_date_header(raw: RawClient, sandbox: Sandbox) -> None:
+async def test_replies_tell_the_gateways_time(raw: RawClient, sandbox: Sandbox) -> None:
     """Replies carry the gateway's own time, so that a client with a wrong clock can learn it."""
     response = await raw.send("GetExchangeRate")
     assert response.headers["date"] == "Mon, 26 Dec 2016 23:55:30 GMT"

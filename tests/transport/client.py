@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from omipay_async import Event
     from omipay_async.testing import ManualClock
 
     Call = Callable[..., Coroutine[Any, Any, object]]
@@ -102,11 +101,6 @@ async def query(omipay: AsyncOmipay, number: str, timeout: float | None = None) 
 
 
 MONEY: Final[tuple[Call, ...]] = (scan, qr, refund)
-
-
-def named(events: list[Event], name: str) -> list[Event]:
-    """The events of one name."""
-    return [event for event in events if event.name == name]
 
 
 def any_moment(random: Random) -> float:

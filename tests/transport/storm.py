@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 import trustme
 
 from omipay_async import OmipayError, Outcome, Safety
+from tests.support.scripted_gateway import named
 
 from . import behaviours
 from .behaviours import HEALTHY, Behaviour, either_way
-from .client import MONEY, Transport, named, open_session
+from .client import MONEY, Transport, open_session
 from .server import Gateway
 
 if TYPE_CHECKING:

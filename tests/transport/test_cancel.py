@@ -15,10 +15,11 @@ import pytest
 
 from omipay_async import NotSent, Outcome, RetryPolicy
 from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import named
 from tests.support.waiting import until
 
 from .behaviours import ACCEPT_HANG, CLOSES_AFTER_REPLY, HEALTHY, SILENCE, Behaviour
-from .client import CANCELS, Transport, any_moment, cancel_task, named, open_session, query, scan
+from .client import CANCELS, Transport, any_moment, cancel_task, open_session, query, scan
 from .server import Gateway, always, settled, url_of
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ async def test_a_handshake_that_is_cancelled_leaves_no_connection_to_the_garbage
         gc.enable()
 
 
-async def test_read_cancelled(gateway: Gateway, transport: Transport) -> None:
+async def test_a_cancelled_read_has_one_event(gateway: Gateway, transport: Transport) -> None:
     """A read that is cancelled has one ``call`` event, without an outcome."""
     gateway.script = always(SILENCE)
     events: list[Event] = []

@@ -175,7 +175,7 @@ async def test_a_block_that_ends_before_its_cancellation_arrives_is_left_alone(c
     assert task.cancelling() == 0
 
 
-async def test_scopes_nest(clock: ManualClock) -> None:
+async def test_the_end_of_an_inner_scope_does_not_end_the_outer_one(clock: ManualClock) -> None:
     """The end of the inner scope does not end the outer one."""
     with CancelScope(clock, 50) as outer:
         with pytest.raises(ScopeCancelled):

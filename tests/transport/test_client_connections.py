@@ -18,7 +18,7 @@ from omipay_async import (
     TransportError,
     __version__,
 )
-from omipay_async.testing import ManualClock
+from tests.support.clocks import LeapingClock
 from tests.support.network import TUNNEL, Network, reply
 from tests.support.scripted_gateway import M_NUMBER, ONCE, SECRET_KEY, begin, order, outcome
 from tests.support.untyped import untyped
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from pytest_httpx import HTTPXMock
+
+    from omipay_async.testing import ManualClock
 
 PAID = reply(order("PAID"))
 REFUNDED = reply({"return_code": "SUCCESS", "refund_no": "RF1"})
@@ -51,22 +53,10 @@ def refund(omipay: AsyncOmipay) -> Coroutine[Any, Any, Any]:
     return omipay.refund(order_no="TR1", out_refund_no="R-1", amount=1)
 
 
-class HeldUpClock(ManualClock):
-    """The clock of a process that was blocked for so long, whose timers are not called yet."""
-
-    held_up_s = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.held_up_s
-
-    def hold_up(self) -> None:
-        self.held_up_s = 16
-
-
 async def test_money_is_not_sent_after_half_its_time_was_spent_connecting(network: Network) -> None:
     """A process that was blocked while it connected sends nothing late: the error is NOT_DONE."""
-    clock = HeldUpClock()
-    network.connecting = clock.hold_up
+    clock = LeapingClock()
+    network.connecting = clock.leap
     async with session(clock, timeout=30) as omipay:
         with pytest.raises(NotSent, match="less than half of its time was left") as caught:
             await refund(omipay)

@@ -23,7 +23,9 @@ CALLS = pytest.mark.parametrize("call", [query, scan])
 
 @CALLS
 @pytest.mark.parametrize("ahead_s", [HOUR, -HOUR], ids=["fast", "slow"])
-async def test_learnt_once(gateway: Gateway, transport: Transport, call: Call, ahead_s: float) -> None:
+async def test_a_wrong_clock_costs_one_request(
+    gateway: Gateway, transport: Transport, call: Call, ahead_s: float
+) -> None:
     """A machine with a wrong clock needs one additional request. Later calls are signed with the time learnt."""
     async with open_session(gateway, transport, clock=ShiftedClock(ahead_s)) as omipay:
         for number in ("A-1", "A-2", "A-3"):
@@ -58,7 +60,7 @@ async def test_a_hundred_at_once(gateway: Gateway, transport: Transport) -> None
     assert sorted(gateway.acts.values()) == [1] * 100
 
 
-async def test_corrected_clock(gateway: Gateway, transport: Transport) -> None:
+async def test_a_corrected_clock_is_used_again(gateway: Gateway, transport: Transport) -> None:
     """After the machine's clock is corrected, the session signs with it again."""
     clock = ShiftedClock(HOUR)
     async with open_session(gateway, transport, clock=clock) as omipay:

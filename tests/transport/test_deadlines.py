@@ -10,11 +10,12 @@ import pytest
 
 from omipay_async import InvalidReply, NotSent, Outcome, OutcomeUnknown, RetryPolicy, TransportError
 from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import named
 from tests.support.waiting import until
 
 from . import behaviours
 from .behaviours import ACCEPT_CLOSE, ACT_CLOSE, SILENCE, Behaviour
-from .client import HASTY, ShiftedClock, Transport, named, open_session, passing, query, scan
+from .client import HASTY, ShiftedClock, Transport, open_session, passing, query, scan
 from .server import Gateway, always, black_hole, refusing_port, url_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def clock() -> ManualClock:
 
 
 @CALLS
-async def test_black_hole(transport: Transport, call: Call) -> None:
+async def test_a_host_that_answers_no_connection_was_never_sent_to(transport: Transport, call: Call) -> None:
     """A host that answers no attempt to connect: never sent, and connecting takes only a part of the time."""
     attempts = 0
     for timeout in (0.5, 2, 8):  # on a busy machine half a second is too short for anything
@@ -158,7 +159,9 @@ _SALE: dict[str, Any] = {
 
 
 @CALLS
-async def test_second_node(second: Gateway, transport: Transport, call: Call) -> None:
+async def test_what_the_first_node_refuses_is_sent_to_the_second(
+    second: Gateway, transport: Transport, call: Call
+) -> None:
     """What the first node refused is sent to the second, and the events contain the nodes."""
     events: list[Event] = []
     with refusing_port() as port:

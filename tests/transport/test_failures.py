@@ -20,6 +20,7 @@ from omipay_async import (
     TransportError,
 )
 from omipay_async.testing import ManualClock
+from tests.support.scripted_gateway import named
 
 from . import behaviours
 from .behaviours import (
@@ -33,7 +34,7 @@ from .behaviours import (
     Behaviour,
     either_way,
 )
-from .client import MONEY, Transport, named, open_session, passing, query, scan
+from .client import MONEY, Transport, open_session, passing, query, scan
 from .server import Gateway, always, in_turn, refusing_port, settled, url_of
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def assert_unknown(error: OmipayError, number: str) -> None:
 
 
 @pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
-async def test_refused(transport: Transport, call: Call, money: bool) -> None:
+async def test_a_refused_connection_is_tried_again_and_was_never_sent(
+    transport: Transport, call: Call, money: bool
+) -> None:
     """A port where nothing listens is tried again, also by a money call, and then nothing was sent."""
     events: list[Event] = []
     with refusing_port() as port:
@@ -97,7 +100,7 @@ async def test_no_such_host(transport: Transport, call: Call, money: bool) -> No
 
 @pytest.mark.parametrize("behaviour", TLS_FAILURES, ids=str)
 @pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
-async def test_no_tls(
+async def test_a_failed_handshake_was_never_sent(
     gateway: Gateway,
     transport: Transport,
     call: Call,
@@ -112,7 +115,7 @@ async def test_no_tls(
 
 
 @pytest.mark.parametrize(("call", "money"), [(query, False), (scan, True)], ids=["read", "money"])
-async def test_certificate(transport: Transport, call: Call, money: bool) -> None:
+async def test_nothing_is_sent_to_a_gateway_that_is_not_trusted(transport: Transport, call: Call, money: bool) -> None:
     """Nothing is sent to a gateway whose certificate is not trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
@@ -121,7 +124,7 @@ async def test_certificate(transport: Transport, call: Call, money: bool) -> Non
         assert not gateway.requests
 
 
-async def test_trusted_certificate(transport: Transport) -> None:
+async def test_a_certificate_of_a_given_authority_is_trusted(transport: Transport) -> None:
     """A certificate of an authority that ``verify`` names is trusted, so the errors above are the certificate's."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -136,7 +139,9 @@ async def test_trusted_certificate(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("behaviour", DROPPED, ids=str)
-async def test_money_dropped(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+async def test_a_money_call_whose_connection_ends_early_is_unknown(
+    gateway: Gateway, transport: Transport, behaviour: Behaviour
+) -> None:
     """A money call whose connection ends before the whole reply is sent once, and is unknown."""
     gateway.script = always(behaviour)
     events: list[Event] = []
@@ -149,7 +154,9 @@ async def test_money_dropped(gateway: Gateway, transport: Transport, behaviour: 
 
 
 @pytest.mark.parametrize("behaviour", [*behaviours.BEFORE_READING, *behaviours.CUT], ids=str)
-async def test_read_dropped(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+async def test_a_read_whose_connection_ends_early_is_repeated(
+    gateway: Gateway, transport: Transport, behaviour: Behaviour
+) -> None:
     """A read whose connection ends before the whole reply is repeated, and does not end as "never sent"."""
     gateway.script = always(behaviour)
     events: list[Event] = []
@@ -218,7 +225,7 @@ async def test_every_money_call(gateway: Gateway, transport: Transport, call: Ca
     assert gateway.acts == {"A-1": 1}
 
 
-async def test_one_attempt(gateway: Gateway, transport: Transport) -> None:
+async def test_one_attempt_means_no_repeats(gateway: Gateway, transport: Transport) -> None:
     """With ``attempts=1`` nothing is repeated, neither a read nor a refused connection."""
     gateway.script = always(HTML_502)
     events: list[Event] = []
@@ -236,7 +243,9 @@ async def test_one_attempt(gateway: Gateway, transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [*either_way([behaviours.SILENCE, behaviours.DRIP]), ACCEPT_HANG], ids=str)
-async def test_money_unanswered(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+async def test_a_money_call_that_is_not_answered_is_unknown(
+    gateway: Gateway, transport: Transport, behaviour: Behaviour
+) -> None:
     """A money call that is not answered in time is sent once, and is unknown."""
     gateway.script = always(behaviour)
     clock = ManualClock(start=gateway.time_ms())
@@ -247,7 +256,9 @@ async def test_money_unanswered(gateway: Gateway, transport: Transport, behaviou
 
 
 @pytest.mark.parametrize("behaviour", [behaviours.SILENCE, behaviours.DRIP, ACCEPT_HANG], ids=str)
-async def test_read_unanswered(gateway: Gateway, transport: Transport, behaviour: Behaviour) -> None:
+async def test_a_read_that_is_not_answered_is_repeated(
+    gateway: Gateway, transport: Transport, behaviour: Behaviour
+) -> None:
     """A read that is not answered is repeated while there is time, and does not end as "never sent"."""
     gateway.script = always(behaviour)
     clock = ManualClock(start=gateway.time_ms())
@@ -257,7 +268,7 @@ async def test_read_unanswered(gateway: Gateway, transport: Transport, behaviour
     assert 1 < gateway.connections <= ATTEMPTS
 
 
-async def test_handshake_unanswered(gateway: Gateway, transport: Transport) -> None:
+async def test_a_handshake_that_never_ends_was_never_sent(gateway: Gateway, transport: Transport) -> None:
     """A handshake that never ends comes before any byte of the request: nothing was sent."""
     gateway.script = always(ACCEPT_HANG)
     async with open_session(url_of(gateway.port, "https"), transport, timeout=0.6) as omipay:
@@ -282,7 +293,7 @@ async def test_odd_but_good(gateway: Gateway, transport: Transport, behaviour: B
 
 
 @pytest.mark.parametrize("behaviour", [ACT_CLOSE, HTML_502, SYSTEM_ERROR], ids=str)
-async def test_read_repeated(gateway: Gateway, behaviour: Behaviour) -> None:
+async def test_a_repeated_read_has_a_nonce_of_its_own(gateway: Gateway, behaviour: Behaviour) -> None:
     """A read that failed once is repeated with a nonce of its own, and answered."""
     gateway.script = in_turn(behaviour)
     async with open_session(gateway) as omipay:
@@ -303,7 +314,9 @@ async def test_kept_connection_dropped(gateway: Gateway, transport: Transport, b
 
 
 @pytest.mark.parametrize("gap_s", [0.0, 0.002])
-async def test_surplus_reply(gateway: Gateway, transport: Transport, gap_s: float) -> None:
+async def test_a_surplus_reply_is_not_taken_for_the_next_one(
+    gateway: Gateway, transport: Transport, gap_s: float
+) -> None:
     """A surplus reply on a kept connection is not taken for the reply to the next call."""
     gateway.script = always(behaviours.REPLIES_TWICE)
     async with open_session(gateway, transport) as omipay:

@@ -14,6 +14,7 @@ import pytest
 from omipay_async import NotSent, Outcome
 from omipay_async.testing import ManualClock
 from omipay_async.transport.network import Network
+from tests.support.clocks import LeapingClock
 from tests.support.waiting import until
 
 from .behaviours import Behaviour, message
@@ -34,21 +35,12 @@ pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 EVERY = pytest.mark.parametrize("transport", list(Transport), ids=str)
 
 
-class HeldUpClock(ManualClock):
-    """The clock of a process that can be blocked, whose timers are not called yet."""
-
-    held_up_s = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.held_up_s
-
-
-def held_up(clock: HeldUpClock) -> None:
+def held_up(clock: LeapingClock) -> None:
     """SIGSTOP, or a nonce provider that blocks: both clocks went on."""
-    clock.held_up_s += 16
+    clock.leap()
 
 
-def asleep(clock: HeldUpClock) -> None:
+def asleep(clock: LeapingClock) -> None:
     """A machine that slept for an hour: the monotonic clock stood still."""
     clock.shift(3600)
 
@@ -60,10 +52,10 @@ LATE = pytest.mark.parametrize("late", [held_up, asleep])
 @LATE
 @pytest.mark.parametrize("call", [scan, refund])
 async def test_no_money_is_sent_late_after_signing(
-    gateway: Gateway, transport: Transport, late: Callable[[HeldUpClock], None], call: Call
+    gateway: Gateway, transport: Transport, late: Callable[[LeapingClock], None], call: Call
 ) -> None:
     """The nonce is the last step: if it comes late, nothing is sent."""
-    clock = HeldUpClock(start=gateway.time_ms())
+    clock = LeapingClock(start=gateway.time_ms())
 
     def slow() -> str:
         late(clock)
@@ -78,10 +70,10 @@ async def test_no_money_is_sent_late_after_signing(
 
 @LATE
 async def test_no_money_is_sent_late_after_connecting(
-    wired: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, late: Callable[[HeldUpClock], None]
+    wired: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, late: Callable[[LeapingClock], None]
 ) -> None:
     """On the session's own connections the clocks are read immediately before the write."""
-    clock = HeldUpClock(start=wired.time_ms())
+    clock = LeapingClock(start=wired.time_ms())
     connect: Any = asyncio.get_running_loop().create_connection
 
     async def slow(*args: Any, **options: Any) -> Any:
@@ -109,7 +101,7 @@ async def test_a_signature_that_became_old_while_connecting_is_made_again(
     wired: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, took_s: float, slept: bool
 ) -> None:
     """A request is signed when it leaves: a look-up or a handshake may take seconds, or the machine may sleep."""
-    clock, again = HeldUpClock(start=wired.time_ms()), took_s > 1
+    clock, again = LeapingClock(start=wired.time_ms()), took_s > 1
     nonces: list[str] = []
 
     def next_nonce() -> str:
@@ -123,7 +115,7 @@ async def test_a_signature_that_became_old_while_connecting_is_made_again(
         if slept:
             clock.shift(took_s)
         else:
-            clock.held_up_s += took_s
+            clock.leap(took_s)
         return connection
 
     monkeypatch.setattr(Network, "connect", slow)

@@ -17,11 +17,12 @@ from omipay_async.calls.call_state import CallState
 from omipay_async.protocol.context import RequestContext
 from omipay_async.testing import ManualClock
 from omipay_async.transport.attempt import Attempt
+from tests.support.scripted_gateway import named
 from tests.support.untyped import untyped
 from tests.support.waiting import until
 
 from .behaviours import CLOSES_AFTER_REPLY, HEALTHY, SILENCE, SYSTEM_ERROR
-from .client import Transport, named, open_session, query, refund, scan
+from .client import Transport, open_session, query, refund, scan
 from .server import Gateway, always, settled
 from .server_thread import gateway_in_thread
 
@@ -100,7 +101,7 @@ async def test_close_waits_no_longer_than_the_deadline(gateway: Gateway, transpo
     assert error.outcome is Outcome.UNKNOWN
 
 
-async def test_closing_cancelled(gateway: Gateway, transport: Transport) -> None:
+async def test_closing_may_be_cancelled_and_goes_on(gateway: Gateway, transport: Transport) -> None:
     """``aclose`` may be cancelled: what was sent goes on, nothing stays open then, and a second ``aclose`` waits."""
     gateway.gate.clear()
     omipay = open_session(gateway, transport)
@@ -170,7 +171,7 @@ async def test_closed_twice_at_once(gateway: Gateway, transport: Transport) -> N
     assert not late
 
 
-async def test_closed(gateway: Gateway, transport: Transport) -> None:
+async def test_a_closed_session_says_so_and_may_be_closed_again(gateway: Gateway, transport: Transport) -> None:
     """A closed session may be closed again, and every other method raises SessionClosed."""
     omipay = open_session(gateway, transport)
     await scan(omipay, "A-1")
@@ -195,7 +196,7 @@ async def test_close_while_repeating(gateway: Gateway, transport: Transport) -> 
 
 
 @pytest.mark.parametrize("used", [False, True])
-async def test_forgotten(gateway: Gateway, used: bool) -> None:
+async def test_a_session_that_nobody_closes_is_warned_about(gateway: Gateway, used: bool) -> None:
     """A session that is not closed causes a ResourceWarning."""
     gateway.script = always(CLOSES_AFTER_REPLY)
     omipay = open_session(gateway)

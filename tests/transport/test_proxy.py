@@ -67,7 +67,7 @@ def public(gateway: Gateway) -> str:
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-async def test_https_proxy(
+async def test_a_proxy_for_https_sees_no_query(
     secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """The environment's proxy opens a tunnel, and sees neither the query nor the signature."""
@@ -92,7 +92,9 @@ async def test_a_broken_proxy_for_other_addresses_does_not_matter(
     assert secure.acts == {"A-1": 1}
 
 
-async def test_http_proxy(gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_for_http_passes_plain_requests_on(
+    gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """HTTP_PROXY is used for requests in plain text, which are only the user's own."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     async with open_session(gateway) as omipay:
@@ -121,7 +123,7 @@ async def test_loopback_never_goes_through_the_environments_proxy(
         assert (proxy.connections, node.acts) == (0, {"A-1": 1})
 
 
-async def test_proxy_given(
+async def test_a_given_proxy_counts_before_the_environment(
     secure: Gateway, verify: ssl.SSLContext, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``proxy`` counts before the environment and NO_PROXY, also for loopback addresses."""
@@ -132,7 +134,9 @@ async def test_proxy_given(
     assert proxy.requests == [f"CONNECT 127.0.0.1:{secure.port} HTTP/1.1"]
 
 
-async def test_transport_given(gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_given_transport_counts_before_the_environments_proxy(
+    gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The environment's proxy is not used before a transport that the user gave."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     async with open_session(gateway, Transport.AIOHTTP) as omipay:
@@ -140,7 +144,9 @@ async def test_transport_given(gateway: Gateway, proxy: Proxy, monkeypatch: pyte
     assert (proxy.requests, gateway.acts) == ([], {"A-1": 1})
 
 
-async def test_tunnel_refused(secure: Gateway, verify: ssl.SSLContext, proxy: Proxy) -> None:
+async def test_nothing_was_sent_if_the_proxy_refuses_the_tunnel(
+    secure: Gateway, verify: ssl.SSLContext, proxy: Proxy
+) -> None:
     """If the proxy refuses the tunnel, nothing was sent."""
     proxy.refuses = True
     async with open_session(secure, verify=verify, proxy=proxy.url) as omipay:
@@ -151,7 +157,7 @@ async def test_tunnel_refused(secure: Gateway, verify: ssl.SSLContext, proxy: Pr
     assert not any("sign" in head for head in proxy.heads)
 
 
-async def test_proxy_gone(secure: Gateway, verify: ssl.SSLContext) -> None:
+async def test_nothing_was_sent_if_the_proxy_does_not_exist(secure: Gateway, verify: ssl.SSLContext) -> None:
     """If the proxy does not exist, nothing was sent, and the error says that there is a proxy."""
     with refusing_port() as port:
         proxy = f"http://127.0.0.1:{port.getsockname()[1]}"

@@ -25,7 +25,7 @@ async def test_burst(gateway: Gateway, transport: Transport) -> None:
     assert len(gateway.requests) == 1_000
 
 
-async def test_cancelled_waiter(gateway: Gateway, transport: Transport) -> None:
+async def test_the_slot_of_a_cancelled_call_goes_to_the_next_in_line(gateway: Gateway, transport: Transport) -> None:
     """If a waiting call is cancelled, the next in line gets the slot."""
     gateway.gate.clear()
     async with open_session(gateway, transport, max_in_flight=1) as omipay:

@@ -38,7 +38,9 @@ CALLS = 300
         (Transport.HTTPX, True, 50),
     ],
 )
-async def test_storm(certified: Certified, transport: Transport, tls: bool, at_once: int) -> None:
+async def test_a_storm_leaves_no_false_belief(
+    certified: Certified, transport: Transport, tls: bool, at_once: int
+) -> None:
     """Whatever happens on the wire, nothing is acted on twice, and every caller's belief agrees with the gateway."""
     storm = Storm(seed=20_181_025 + at_once)
     async with Gateway(tls=certified.server if tls else None) as gateway:
@@ -106,7 +108,7 @@ async def test_storm_finds_a_broken_rule(
     pytest.fail("no storm found it")
 
 
-def test_complaints() -> None:
+def test_each_kind_of_false_belief_is_reported() -> None:
     """Each kind of false belief is reported, and true ones are not."""
     beliefs = {"done": [DONE], "not": ["NOT_DONE"], "acted": ["UNKNOWN"], "idle": ["UNKNOWN"]}
     assert complaints(beliefs, {"done": 1, "acted": 1}) == []
