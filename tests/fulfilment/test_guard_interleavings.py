@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.support.guard_model import World
 
 SEEDS: Final = 3 * int(os.environ.get("OMIPAY_FUZZ", "1000"))
-"""Of the faults that were put into the guard on purpose, the first twenty found each one that any of them found."""
+"""Of the mistakes that were put into the guard on purpose, the first 300 found each one that ten thousand found."""
 A_CHUNK: Final = 500
 CHUNKS: Final = [range(first, first + A_CHUNK) for first in range(0, SEEDS, A_CHUNK)]
 EVERYTHING: Final = {"ran True", "ran False", "BackendError", "StillRunning", "ZeroDivisionError"}
