@@ -39,6 +39,8 @@ _USAGE_ERRORS: Final = tuple(
     )
 )
 """What Typer says of the usual mistakes, and a pattern for each. Its other messages are printed in English."""
+_A_TUPLE: Final = re.compile(r"\('(\(.+\))',\)")
+"""How Typer 0.26.0 prints its suggestions."""
 
 
 def run(arguments: list[str], open_session: Callable[..., AsyncOmipay] | None) -> int:
@@ -74,7 +76,7 @@ def _message_of(error: Any) -> str:
 
 def _sentence_of(words: str) -> str:
     """What Typer says as one of the ``Sentence``s above; as it is if it is none of them."""
-    line = " ".join(words.split())
+    line = _A_TUPLE.sub(r"\1", " ".join(words.split()))
     for known, pattern in _USAGE_ERRORS:
         if found := pattern.fullmatch(line):
             return known.filled(*found.groups())

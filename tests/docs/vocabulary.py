@@ -107,7 +107,7 @@ def replies() -> Iterator[str]:
     yield "A reply answers another call if one of the numbers in the third column is not the one that was sent, or if"
     yield "it has the number in the fourth column and none of its own kind. It contradicts itself if it has a key twice"
     yield "with two values. SUCCESS is contradicted by `success: false`, by an `error_code` that a document lists"
-    yield "(except USERPAYING of a scan order), and by the words in the last column. FAIL is contradicted by"
+    yield "(other than USERPAYING of a scan order), and by the words in the last column. FAIL is contradicted by"
     yield "`success: true`. FAIL of a money call is also contradicted by a `result_code` that means success, paid or"
     yield "paying, and FAIL of a refund by one that means that the refund was accepted."
     yield ""
