@@ -129,6 +129,10 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
             "对方证书或本机 CA 证书已过期、连接被拦截，或时钟有误"
         ),
         "a firewall blocks it, or nothing listens there": "可能被防火墙阻止，或该端口没有程序监听",
+        "large packets are lost on the way, or something in between answers in the server's place": (
+            "途中可能丢失较大的数据包，或有中间设备代替服务器应答"
+        ),
+        "{}, port {}, accepts connections, but no TLS: {}": "{}，端口 {}，接受连接，但 TLS 无法建立：{}",
         "no connection to {}, port {}: {}": "无法连接 {}，端口 {}：{}",
         "no answer within {:g} s": "{:g} 秒内没有应答",
         "not needed: the address is on this machine": "不需要：地址在本机",

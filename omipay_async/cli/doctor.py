@@ -30,7 +30,8 @@ from omipay_async.errors import (
 )
 from omipay_async.language import sentence
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, parse_http_date
-from omipay_async.transport.evidence import system_error
+from omipay_async.transport.evidence import meaning, system_error
+from omipay_async.transport.network import open_socket
 from omipay_async.transport.proxies import Proxies
 from omipay_async.transport.requests import to_url
 from omipay_async.transport.tls import ssl_context
@@ -159,7 +160,8 @@ def _reason(error: BaseException) -> str:
     """What an error says, or the operating system. The error of a time limit says nothing."""
     if isinstance(error, TimeoutError | httpx.TimeoutException) and not str(error):
         return sentence("no answer within {:g} s", _TIMEOUT_S)
-    return plain(system_error(error))
+    cause = system_error(error)
+    return f"{plain(cause)}{meaning(cause)}"
 
 
 async def dns(address: SplitResult) -> Finding:
@@ -185,22 +187,30 @@ async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
     port = address.port or (443 if secure else 80)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(host, port, ssl=context if secure else None)
+            sock, used = await open_socket(host, port)
+    except OSError as error:  # TimeoutError is one
+        advice = sentence("a firewall blocks it, or nothing listens there")
+        detail = sentence("no connection to {}, port {}: {}", host, port, _reason(error))
+        return Finding("TLS", False, detail, advice, Exit.NO_ANSWER)
+    if not secure:
+        sock.close()
+        return Finding("TLS", True, sentence("not needed: the address is on this machine"))
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=host)
     except ssl.SSLError as error:
         advice = sentence(
             "the certificate there or those here are out of date, the connection is intercepted, or the clock is wrong"
         )
         return Finding("TLS", False, getattr(error, "verify_message", "") or str(error.reason), advice, Exit.NO_ANSWER)
-    except OSError as error:  # TimeoutError is one
-        advice = sentence("a firewall blocks it, or nothing listens there")
-        detail = sentence("no connection to {}, port {}: {}", host, port, _reason(error))
+    except OSError as error:
+        advice = sentence("large packets are lost on the way, or something in between answers in the server's place")
+        detail = sentence("{}, port {}, accepts connections, but no TLS: {}", used.sockaddr[0], port, _reason(error))
         return Finding("TLS", False, detail, advice, Exit.NO_ANSWER)
     tls_object = writer.get_extra_info("ssl_object")
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
-    if tls_object is None:
-        return Finding("TLS", True, sentence("not needed: the address is on this machine"))
     until = tls_object.getpeercert()["notAfter"]
     return Finding("TLS", True, sentence("{}, certificate valid until {}", tls_object.version(), until))
 

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import ssl
@@ -75,13 +76,20 @@ def _reason(attempt: Attempt, error: BaseException, handled: BaseException | Non
     """What the operating system said, if ``error`` does not: of several addresses it may tell only that all failed."""
     reason = system_error(error, handled)
     is_told = str(reason) in str(error) or isinstance(reason, ssl.SSLError)  # that TLS wants to read on is not a reason
-    return "" if is_told else f" ({_told(attempt, reason)})"
+    return f"{'' if is_told else f' ({_told(attempt, reason)})'}{meaning(reason)}"
 
 
 def system_error(error: BaseException, handled: BaseException | None = None) -> BaseException:
     """The error of the operating system that caused ``error``, or ``error`` itself if there is none."""
     causes = _with_causes(error, handled)
     return next((cause for cause in causes if isinstance(cause, OSError) and cause.errno is not None), error)
+
+
+def meaning(error: BaseException) -> str:
+    """What the number of a system's error means, where asyncio tells the address in place of it; else nothing."""
+    if isinstance(error, OSError) and error.errno is not None and "Connect call failed" in str(error):
+        return f": {os.strerror(error.errno)}"
+    return ""
 
 
 def proves_unsent(attempt: Attempt, error: BaseException, handled: BaseException | None) -> bool:

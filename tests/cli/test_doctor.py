@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 import time
@@ -20,6 +21,8 @@ from omipay_async.cli import doctor, notify_check
 from omipay_async.cli.exit_codes import Exit
 from omipay_async.sandbox import TOY_SECRET_KEY, Fault, Sandbox
 from omipay_async.testing import ManualClock
+from tests.transport.client import resolves_to
+from tests.transport.server import black_hole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +107,7 @@ def test_nothing_answers_at_the_notify_url(cli_of_environment: Cli, monkeypatch:
     monkeypatch.setenv("OMIPAY_NOTIFY_URL", "http://127.0.0.1:9/omipay/notify")
     ended = cli_of_environment("doctor", "--notify")
     assert (ended.code, "nobody answers: [Errno 111] Connect call failed" in ended.complaint) == (4, True)
+    assert "9): Connection refused" in ended.complaint
 
 
 def test_no_proxy_sees_a_test_notification_for_this_machine(
@@ -307,12 +311,21 @@ async def test_a_server_that_does_not_answer_is_told_from_one_that_is_not_there(
         port = server.sockets[0].getsockname()[1]
         finding = await doctor.tls(urlsplit(f"https://127.0.0.1:{port}"), ssl.create_default_context())
         await closed.wait()
-    assert finding.detail == f"no connection to 127.0.0.1, port {port}: no answer within 0.05 s"
+    assert finding.detail == f"127.0.0.1, port {port}, accepts connections, but no TLS: no answer within 0.05 s"
+    assert "large packets are lost on the way" in finding.advice
+
+
+async def test_an_address_that_is_silent_is_passed_over_as_in_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may have an address, such as one of IPv6, that this machine cannot reach, beside one that it can."""
+    with black_hole() as silent, socket.create_server(("127.0.0.1", 0)) as listener:
+        resolves_to(monkeypatch, ("127.0.0.1", silent), listener.getsockname())
+        finding = await doctor.tls(urlsplit("http://gateway.test"), ssl.create_default_context())
+    assert finding.ok is True
 
 
 async def test_what_the_system_says_of_a_time_limit_of_its_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A firewall that drops everything, on a system whose limit is shorter."""
-    monkeypatch.setattr(asyncio, "open_connection", mock.AsyncMock(side_effect=TimeoutError(110, "timed out there")))
+    monkeypatch.setattr(doctor, "open_socket", mock.AsyncMock(side_effect=TimeoutError(110, "timed out there")))
     finding = await doctor.tls(urlsplit("http://127.0.0.1:9"), ssl.create_default_context())
     assert finding.detail == "no connection to 127.0.0.1, port 9: [Errno 110] timed out there"
 

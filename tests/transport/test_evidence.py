@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -95,6 +96,20 @@ async def test_the_reason_of_the_operating_system_is_told(gateway: Gateway) -> N
                 await omipay.query_order("TR1")
         assert str(caught.value).startswith(f"QueryOrder: not sent, ConnectError: {said}")
         assert str(caught.value).count("nobody listens") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "meaning"),
+    [(errno.EHOSTUNREACH, "No route to host"), (errno.ECONNREFUSED, "Connection refused")],
+)
+async def test_the_number_of_a_system_error_is_explained(gateway: Gateway, number: int, meaning: str) -> None:
+    """Where asyncio tells the address in place of what went wrong."""
+    failed = httpx.ConnectError("All connection attempts failed")
+    failed.__cause__ = OSError(number, "Connect call failed ('192.0.2.1', 443)")
+    gateway.on("QueryOrder", failed)
+    async with gateway.session() as omipay:
+        with pytest.raises(NotSent, match=re.escape(f"('192.0.2.1', 443)): {meaning} (order_no TR1)")):
+            await omipay.query_order("TR1")
 
 
 async def test_a_tls_handshake_that_waits_is_no_reason(gateway: Gateway) -> None:
