@@ -48,7 +48,8 @@ class WakeUps:
     def subscribe(self, on_wake: Callable[[str], object], *, kind: str = "") -> None:
         """Call ``on_wake(rest)`` for each wake-up of a key ``"{m_number}:{kind}{rest}"``.
 
-        What it raises is logged, and the other subscribers are called all the same.
+        If the key begins with the longer ``kind`` of another subscriber, only that one is called. What it raises is
+        logged, and the other subscribers are called all the same.
         """
         self._subscribers.append((self._prefix + kind, on_wake))
 
@@ -99,8 +100,10 @@ class WakeUps:
         return "the backend ended the subscription"
 
     def _dispatch(self, key: str) -> None:
+        fitting = [prefix for prefix, _ in self._subscribers if key.startswith(prefix)]
+        longest = max(fitting, key=len, default=None)
         for prefix, on_wake in self._subscribers:
-            if key.startswith(prefix):
+            if prefix == longest:
                 try:
                     on_wake(key.removeprefix(prefix))
                 except Exception:  # noqa: BLE001 - whatever it raises, the other subscribers are to be called
