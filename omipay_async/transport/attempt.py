@@ -151,7 +151,7 @@ class Attempt:
             TooLateError: its time to be sent is over, or the attempt has ended.
         """
         if self.progress is Progress.PASSED_ON:
-            self.progress = Progress.SENT  # whatever becomes of the first one: both may have it
+            self.progress = Progress.SENT  # the first may have sent it, whatever comes of the refusal of this one
         self._ensure_sendable()
         if self.is_too_late:
             raise TooLateError

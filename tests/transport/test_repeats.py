@@ -71,6 +71,18 @@ class Hedging(Repeating):
         return next(reply for reply in ended if isinstance(reply, httpx.Response))
 
 
+class Impatient(Repeating):
+    """It sends a second request at once, and gives up if this one fails, whatever becomes of the first."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        first = asyncio.ensure_future(self.below.handle_async_request(request))
+        await asyncio.sleep(0)
+        with contextlib.suppress(Exception):
+            return await self.below.handle_async_request(request)
+        asyncio.get_running_loop().call_soon(first.cancel)
+        raise httpx.ConnectError("gave up") from None
+
+
 class HedgingOverSeveral(httpx.AsyncBaseTransport):
     """It sends the request over several transports at once."""
 
@@ -131,6 +143,15 @@ async def test_a_charge_that_has_no_answer_yet_is_not_sent_a_second_time() -> No
     below = Below()
     async with session(Hedging(below)) as omipay:
         await scan(omipay, "A-1")
+    assert below.paths == ["MakeScanOrder"]
+
+
+async def test_a_charge_is_not_told_to_be_unsent_while_it_is_being_sent() -> None:
+    """The error that the transport makes of the refusal of the second request says so, but the first is under way."""
+    below = Below()
+    async with session(Impatient(below), retry=RetryPolicy(attempts=1)) as omipay:
+        with pytest.raises(OutcomeUnknown):
+            await scan(omipay, "A-1")
     assert below.paths == ["MakeScanOrder"]
 
 
