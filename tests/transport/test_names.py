@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from omipay_async import NotSent
+from omipay_async.transport import names
 from omipay_async.transport.names import look_up
 
 from .client import open_session, scan
@@ -71,7 +72,7 @@ async def test_a_node_whose_name_server_is_silent_does_not_stop_the_other_node(
 
 
 async def test_a_lookup_is_shared_by_those_who_ask_while_three_are_under_way(resolver: Resolver) -> None:
-    """All get what the latest of them found, also if others have given up; the next one who asks starts a new one."""
+    """All get its result, also if others have given up; the next one who asks starts a new one."""
     waiting = [asyncio.ensure_future(look_up("silent.localhost", 443)) for _ in range(6)]
     await asyncio.sleep(0)
     waiting.pop(2).cancel()
@@ -82,6 +83,67 @@ async def test_a_lookup_is_shared_by_those_who_ask_while_three_are_under_way(res
     with pytest.raises(socket.gaierror):
         await look_up("silent.localhost", 443)
     assert len(resolver.asked) == 4
+
+
+class SlowServer:
+    """A name server whose answers come when the test says so, each for itself."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers: list[asyncio.Future[Any]] = []
+        self._loop = asyncio.get_running_loop()
+        monkeypatch.setattr(self._loop, "getaddrinfo", self._resolve)
+
+    def _resolve(self, *_: object, **__: object) -> asyncio.Future[Any]:
+        self.answers.append(self._loop.create_future())
+        return self.answers[-1]
+
+
+async def test_the_repeat_gets_what_a_slow_lookup_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took longer than connecting may, as where the first name server is down, and so would the next one."""
+    monkeypatch.setattr(names, "_SLOW_S", -1)
+    server = SlowServer(monkeypatch)
+    asked = asyncio.ensure_future(look_up("slow.test", 443))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.wait([asked])
+    server.answers[0].set_result(LOCALHOST)
+    await asyncio.sleep(0)
+    assert await asyncio.gather(*(look_up("slow.test", 443) for _ in range(2))) == [LOCALHOST] * 2
+    assert len(server.answers) == 1
+
+
+@pytest.mark.parametrize(("slow_s", "kept_s"), [(1, 10), (-1, 0)], ids=["quick", "long ago"])
+async def test_what_a_lookup_found_is_not_kept(monkeypatch: pytest.MonkeyPatch, slow_s: float, kept_s: float) -> None:
+    """If it was quick, or some time ago: a name may have another address now."""
+    monkeypatch.setattr(names, "_SLOW_S", slow_s)
+    monkeypatch.setattr(names, "_KEPT_S", kept_s)
+    server = SlowServer(monkeypatch)
+    for asked in range(2):
+        found = asyncio.ensure_future(look_up("slow.test", 443))
+        await asyncio.sleep(0)
+        assert len(server.answers) == asked + 1
+        server.answers[asked].set_result(LOCALHOST)
+        assert await found == LOCALHOST
+
+
+async def test_the_first_lookup_that_finds_something_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure of an earlier one does not, and that of the latest ends the wait."""
+    server = SlowServer(monkeypatch)
+    waiting = []
+    for _ in range(3):
+        waiting.append(asyncio.ensure_future(look_up("slow.test", 443)))
+        await asyncio.sleep(0)
+    server.answers[0].set_exception(socket.gaierror(socket.EAI_AGAIN, "no answer"))
+    server.answers[1].set_result(LOCALHOST)
+    with pytest.raises(socket.gaierror):
+        await waiting[0]
+    assert await asyncio.gather(*waiting[1:]) == [LOCALHOST] * 2
+    late = asyncio.ensure_future(look_up("slow.test", 443))
+    await asyncio.sleep(0)
+    server.answers[3].set_exception(socket.gaierror(socket.EAI_NONAME, "no such name"))
+    with pytest.raises(socket.gaierror, match="no such name"):
+        await late
+    server.answers[2].cancel()
 
 
 async def test_a_closed_session_leaves_no_lookup_behind(resolver: Resolver) -> None:
@@ -108,6 +170,6 @@ async def test_lookups_of_other_names_and_ports_are_not_shared(monkeypatch: pyte
         return LOCALHOST
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    names = [("a.test", 443), ("b.test", 443), ("a.test", 80)]
-    assert await asyncio.gather(*(look_up(*name) for name in names)) == [LOCALHOST] * 3
-    assert asked == names
+    wanted = [("a.test", 443), ("b.test", 443), ("a.test", 80)]
+    assert await asyncio.gather(*(look_up(*name) for name in wanted)) == [LOCALHOST] * 3
+    assert asked == wanted
