@@ -128,13 +128,15 @@ async def test_a_customer_whose_payment_failed_may_pay_again(shop: Shop) -> None
 
 @sold
 async def test_a_customer_who_has_paid_is_not_led_to_the_pay_page(shop: Shop) -> None:
-    """Although the notification has not come yet."""
+    """Although the notification has not come yet. It comes late, so that no later test finds this sale shipped."""
     shop.sandbox.faults.add(Fault.NOTIFICATION_DROP)
     await shop.client.post("/sales/S-6")
     (order,) = shop.orders()
     await shop.sandbox.customer.pays(order.order_no)
     again = await shop.client.post("/sales/S-6")
     assert (again.status_code, again.headers["location"]) == (303, "/sales/S-6")
+    late = await shop.client.post("/omipay/notify", content=shop.sandbox.notification(order.order_no))
+    assert (late.status_code, shop.outbox()) == (200, ["ship S-6"])
 
 
 @sold
