@@ -157,11 +157,11 @@ async def notification(http: httpx.AsyncClient, url: str, m_number: str, key: st
 
 
 def _reason(error: BaseException) -> str:
-    """What an error says, or the operating system. The error of a time limit says nothing."""
+    """What an error says, or the operating system; if both say nothing, the name of the error."""
     if isinstance(error, TimeoutError | httpx.TimeoutException) and not str(error):
         return sentence("no answer within {:g} s", _TIMEOUT_S)
     cause = system_error(error)
-    return f"{plain(cause)}{meaning(cause)}"
+    return f"{plain(cause) or type(cause).__name__}{meaning(cause)}"
 
 
 async def dns(address: SplitResult) -> Finding:

@@ -315,6 +315,19 @@ async def test_a_server_that_does_not_answer_is_told_from_one_that_is_not_there(
     assert "large packets are lost on the way" in finding.advice
 
 
+async def test_a_server_that_hangs_up_during_the_tls_handshake_is_told() -> None:
+    """Its error has no text, but a name."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        finding = await doctor.tls(urlsplit(f"https://127.0.0.1:{port}"), ssl.create_default_context())
+    assert finding.detail == f"127.0.0.1, port {port}, accepts connections, but no TLS: ConnectionResetError"
+
+
 async def test_an_address_that_is_silent_is_passed_over_as_in_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name may have an address, such as one of IPv6, that this machine cannot reach, beside one that it can."""
     with black_hole() as silent, socket.create_server(("127.0.0.1", 0)) as listener:
