@@ -9,8 +9,8 @@ There are three ways to the gateway:
 
 - Directly, over connections of our own (``network``). Reads keep theirs; **money travels alone**: each money call
   goes out on a connection over which nothing was sent before, and which is closed after its reply.
-- Through a proxy, over httpx's own transport; and without a proxy while another program has patched httpcore, such as
-  respx: a test suite that mocks the gateway must never reach the real one.
+- Through a proxy, over httpx's own transport; and without a proxy while another program has patched httpcore, as respx
+  does, or has replaced that transport: a test suite that mocks the gateway must never reach the real one.
 - Over a transport that the user gave.
 
 On the last two we cannot see what else arrives over a connection, so none is used twice: each request is sent with

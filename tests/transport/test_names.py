@@ -126,6 +126,21 @@ async def test_what_a_lookup_found_is_not_kept(monkeypatch: pytest.MonkeyPatch, 
         assert await found == LOCALHOST
 
 
+async def test_a_name_whose_slow_lookup_failed_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that was down may be up now. The event loop has nothing to complain of."""
+    monkeypatch.setattr(names, "_SLOW_S", -1)
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    server = SlowServer(monkeypatch)
+    for asked in range(2):
+        found = asyncio.ensure_future(look_up("slow.test", 443))
+        await asyncio.sleep(0)
+        server.answers[asked].set_exception(socket.gaierror(socket.EAI_AGAIN, "no answer"))
+        with pytest.raises(socket.gaierror):
+            await found
+    assert complaints == []
+
+
 async def test_the_first_lookup_that_finds_something_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The failure of an earlier one does not, and that of the latest ends the wait."""
     server = SlowServer(monkeypatch)
