@@ -279,6 +279,8 @@ class Connection(asyncio.BufferedProtocol):
             self._end_of_stream()  # of TLS that ends without a close_notify, uvloop reports nothing else
         self.state = ConnectionState.CLOSED
         reason = getattr(exc, "reason", None)  # of TLS, such as that the server demands a certificate
+        if type(exc) is OSError:  # the name of its class says nothing
+            reason = exc.strerror
         why = "" if exc is None else f" ({': '.join(filter(None, (type(exc).__name__, reason)))})"
         self._fail(httpx.ReadError(f"the connection was lost{why}"))
         self.gone.set_result(None)

@@ -93,6 +93,28 @@ async def test_the_error_of_a_reply_that_does_not_come(
         assert network.streams[0].closed
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(113, "No route to host"), "(OSError: No route to host)"),
+        (ConnectionResetError(104, "Connection reset by peer"), "(ConnectionResetError)"),
+    ],
+)
+async def test_the_error_of_a_path_that_was_lost_says_why(
+    clock: ManualClock, network: Network, error: OSError, said: str
+) -> None:
+    """Also where the class of the system's error has no name of its own."""
+    network.replies = [b""]
+    async with session(clock, timeout=30) as omipay:
+        call = await begin(clock, refund(omipay))
+        stream = untyped(network.streams[0])
+        stream.closed = True
+        stream.protocol.connection_lost(error)
+        lost = await outcome(call)
+    assert isinstance(lost, OutcomeUnknown)
+    assert f"ReadError: the connection was lost {said}" in str(lost)
+
+
 async def test_a_program_that_wraps_httpcore_gets_every_request(
     clock: ManualClock, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
