@@ -31,6 +31,7 @@ OmipayError
 
 ``error.outcome`` is what is known about the money: ``Outcome.NOT_DONE`` only where the reply or the transport proves
 that this call moved none, ``Outcome.UNKNOWN`` where it may have, None where the error is not about money.
+
 No error contains an object of the HTTP library, the URL of a request, the key, a signature or a live nonce. The text of
 each is one line of characters that can be seen. All can be pickled and copied.
 """
@@ -252,8 +253,7 @@ class APIError(OmipayError):
 class AuthenticationError(APIError):
     """The gateway does not accept the merchant number, the key or the time. See ``outcome``.
 
-    SIGN_ERROR, SIGN_TIMEOUT, MERCHANTNO_INVALID or MERCHANTNO_DISABLE (CN 2.4, 3.1). ``omipay doctor`` shows which of
-    them is wrong.
+    SIGN_ERROR, SIGN_TIMEOUT, MERCHANTNO_INVALID or MERCHANTNO_DISABLE (CN 2.4, 3.1). ``omipay doctor`` shows which one.
     """
 
 
