@@ -156,7 +156,7 @@ class HTTPClient:
         try:
             return await self._try(attempt, functools.partial(self._sender.send, route))
         finally:
-            self._closing.begin(route.transport.aclose)
+            self._closing.begin(route.aclose)
 
     async def _exchange_over_network(self, slot: Slot, attempt: Attempt, send: Send) -> Received | Failed:
         if not attempt.moves_money:

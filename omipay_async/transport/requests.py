@@ -45,6 +45,10 @@ class Route:
         """Build the request, which is signed already, and send it."""
         return await self.transport.handle_async_request(self.request_of(attempt))
 
+    async def aclose(self) -> None:
+        """Close the transport. It fails only here if the transport, such as a mock, has no such method."""
+        await self.transport.aclose()
+
 
 HEADERS: Final = httpx.Headers(
     {

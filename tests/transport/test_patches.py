@@ -10,8 +10,9 @@ import asyncio
 import json
 import subprocess
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock
 
 import httpcore
 import httpx
@@ -175,12 +176,21 @@ async def test_a_mock_that_replaces_init_too_keeps_a_charge_off_the_gateway(
     assert gateway.numbers == []
 
 
+def answer(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json=SALE)
+
+
+@pytest.mark.parametrize(
+    "mock", [httpx.MockTransport(answer), SimpleNamespace(handle_async_request=AsyncMock(side_effect=answer))]
+)
 async def test_a_mock_in_the_place_of_httpx_transport_keeps_a_charge_off_the_gateway(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, mock: object
 ) -> None:
-    """It replaces the name only, as a test did under version 0.1, which used the class of this name."""
+    """It replaces the name only, as a test did under version 0.1, which used the class of this name.
+
+    Nothing follows from it if the mock cannot be closed.
+    """
     async with open_session(gateway) as omipay:
-        mock = httpx.MockTransport(lambda _: httpx.Response(200, json=SALE))
         with monkeypatch.context() as patched:
             patched.setattr(httpx, "AsyncHTTPTransport", lambda **_: mock)
             assert untyped(await scan(omipay, "A-1")).order_no == SALE["order_no"]
