@@ -219,7 +219,7 @@ def _receiver(
             backend=backend,
             clock=clock,
             m_number=m_number,
-            wake_polls=polling.wake,
+            deliver_to_polls=polling.deliver,
             waits=waits,
             notes=notes,
             journal=journal,

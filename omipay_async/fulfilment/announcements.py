@@ -41,7 +41,7 @@ class Announcements:
     """The announcements of one session.
 
     Args:
-        wake_polls: Ends the polls of an order in this process.
+        deliver_to_polls: Ends the polls of an order in this process.
         notes: Those of the backend and of the journal, where the waits of other processes find an order.
     """
 
@@ -51,7 +51,7 @@ class Announcements:
         backend: Backend,
         clock: Clock,
         m_number: str,
-        wake_polls: Callable[[Order], None],
+        deliver_to_polls: Callable[[Order], None],
         waits: Waits,
         notes: list[Notes],
         journal: Journal | None,
@@ -59,7 +59,7 @@ class Announcements:
         self._backend = backend
         self._clock = clock
         self._m_number = m_number
-        self._wake_polls = wake_polls
+        self._deliver_to_polls = deliver_to_polls
         self._waits = waits
         self._notes = notes
         self._journal = journal
@@ -72,7 +72,7 @@ class Announcements:
         Raises:
             JournalError: the journal did not write it down.
         """
-        self._wake_polls(order)
+        self._deliver_to_polls(order)
         self._waits.remember(order)
         self._in_background("polls", order, self._wake_other_polls)
         for notes in self._notes:

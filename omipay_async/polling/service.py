@@ -125,7 +125,7 @@ class PollingService:
             )
         )
 
-    def wake(self, order: Order) -> None:
+    def deliver(self, order: Order) -> None:
         """End the polls of ``order``, which the gateway has confirmed as paid."""
         self._remember(order.order_no)
         self._poller.deliver(self.orders, order.order_no, order)
