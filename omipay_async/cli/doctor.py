@@ -31,7 +31,7 @@ from omipay_async.errors import (
 from omipay_async.language import sentence
 from omipay_async.protocol.http_date import HALF_A_SECOND_MS, parse_http_date
 from omipay_async.transport.evidence import meaning, system_error
-from omipay_async.transport.network import open_socket
+from omipay_async.transport.network import addresses_of, open_socket
 from omipay_async.transport.proxies import Proxies
 from omipay_async.transport.requests import to_url
 from omipay_async.transport.tls import ssl_context
@@ -187,7 +187,7 @@ async def tls(address: SplitResult, context: ssl.SSLContext) -> Finding:
     port = address.port or (443 if secure else 80)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            sock, used = await open_socket(host, port)
+            sock, used = await open_socket(await addresses_of(host, port))
     except OSError as error:  # TimeoutError is one
         advice = sentence("a firewall blocks it, or nothing listens there")
         detail = sentence("no connection to {}, port {}: {}", host, port, _reason(error))

@@ -57,6 +57,14 @@ class Progress(enum.Enum):
     """Writing it has begun, so the gateway may have received it."""
 
 
+class Step(enum.StrEnum):
+    """What connecting is about to do: for the error, in words, if its time is over."""
+
+    NAME = "the gateway's name was not looked up"
+    ADDRESS = "nothing answers at the gateway's address"
+    TLS = "the gateway's address accepts connections, but no TLS"
+
+
 @attrs.define(eq=False, repr=False)
 class Attempt:
     """One request under way: what it sends, how long it may take, how far it has got."""
@@ -75,6 +83,8 @@ class Attempt:
     send_by: Deadline | None = None
     """A money call is not sent after this moment. A read has none."""
     progress: Progress = Progress.NOT_SENT
+    step: Step | None = None
+    """What a connection of our own has come to."""
     is_through_proxy: bool = False
     """Whether it goes through a proxy, which may be the reason of its failure."""
     connection: Connection | None = None

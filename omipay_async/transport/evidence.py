@@ -107,7 +107,8 @@ def cut_short(attempt: Attempt, why: CancelReason) -> Failed:
     if attempt.may_have_arrived:
         message = f"{attempt.endpoint.name}: no answer in time{_way(attempt)}"
         return Failed(Failure.NO_ANSWER, TransportError(message, endpoint=attempt.endpoint.name))
-    message = f"{attempt.endpoint.name}: no connection in time{_way(attempt)}"
+    step = "" if attempt.step is None else f", {attempt.step}"
+    message = f"{attempt.endpoint.name}: no connection in time{step}{_way(attempt)}"
     return Failed(Failure.NEVER_SENT, NotSent(message, endpoint=attempt.endpoint.name))
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import httpx
 
+from .attempt import Step
 from .connection import Connection
 from .names import leave_unused, look_up
 from .requests import address_of
@@ -101,14 +102,14 @@ class Network:
     async def _new_connection(self, attempt: Attempt, address: httpx.URL) -> Connection:
         attempt.connection = None
         attempt.begin_connecting()
-        connection = attempt.connection = await self.connect(address)
+        connection = attempt.connection = await self.connect(address, attempt)
         attempt.sign()  # again, if connecting took long
         if await connection.has_spoken():
             raise httpx.ConnectError("the server sent something before the request")
         return connection
 
-    async def connect(self, address: httpx.URL) -> Connection:
-        """Open a new connection to the server of ``address``.
+    async def connect(self, address: httpx.URL, attempt: Attempt | None = None) -> Connection:
+        """Open a new connection to the server of ``address``, and note each step in ``attempt``.
 
         Raises:
             httpx.ConnectError: there is no such name, nothing listens there, or the certificate is not trusted.
@@ -116,10 +117,14 @@ class Network:
         context = self.context_for(address)
         host = address.raw_host.decode("ascii")
         try:
-            sock, used = await open_socket(host, address.port or (80 if context is None else 443), self._failed)
+            _note(attempt, Step.NAME)
+            addresses = await addresses_of(host, address.port or (80 if context is None else 443), self._failed)
+            _note(attempt, Step.ADDRESS)
+            sock, used = await open_socket(addresses)
             connection = Connection(sock, self.connections.discard, tls=context is not None)
             await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
             if context is not None:
+                _note(attempt, Step.TLS)
                 await self._start_tls(connection, context, host, used)
         except (OSError, ValueError) as error:  # a ValueError is raised for a wrong name
             message = f"{type(error).__name__}: {error}"
@@ -156,17 +161,30 @@ class Network:
                 connection.abort()
 
 
-async def open_socket(host: str, port: int, failed: Iterable[Address] = ()) -> tuple[socket.socket, Address]:
-    """Connect a socket to the first address of ``host`` that answers, and return both.
+def _note(attempt: Attempt | None, step: Step) -> None:
+    if attempt is not None:
+        attempt.step = step
 
-    Those that ``failed`` before are tried after the others, and the one that failed last comes last.
+
+async def addresses_of(host: str, port: int, failed: Iterable[Address] = ()) -> list[Address]:
+    """The addresses of ``host`` in the order to try them.
+
+    Those that ``failed`` before come after the others, and the one that failed last comes last.
 
     Raises:
-        OSError: no address answers (of several failures the first one), or ``host`` has none.
+        OSError: ``host`` has none, or its name could not be looked up.
     """
     addresses = _alternating(await _resolved(host, port))
     rank = {address: place for place, address in enumerate(failed, 1)}
-    addresses.sort(key=lambda address: rank.get(address, 0))
+    return sorted(addresses, key=lambda address: rank.get(address, 0))
+
+
+async def open_socket(addresses: list[Address]) -> tuple[socket.socket, Address]:
+    """Connect a socket to the first of these addresses that answers, and return both.
+
+    Raises:
+        OSError: no address answers: of several failures the first one.
+    """
     if len(addresses) == 1:
         return await _connected(addresses[0]), addresses[0]
     return await _race(addresses)

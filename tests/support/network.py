@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import httpx
     import pytest
 
+    from omipay_async.transport.attempt import Attempt
     from omipay_async.transport.tls_records import TLSRecords
 
 
@@ -177,7 +178,7 @@ class Network(httpcore.AsyncNetworkBackend):
             return transport
 
         class OwnNetwork(own.Network):
-            async def connect(self, address: httpx.URL) -> Connection:
+            async def connect(self, address: httpx.URL, attempt: Attempt | None = None) -> Connection:
                 stream = await network.open_stream()
                 connection = Connection(cast("socket.socket", stream), self.connections.discard, tls=False)
                 stream.protocol = connection

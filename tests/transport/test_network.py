@@ -16,7 +16,7 @@ from omipay_async import InvalidReply, NotSent, OutcomeUnknown, RetryPolicy, Tra
 from omipay_async.protocol.reply import LARGEST_REPLY
 from omipay_async.transport import network
 from omipay_async.transport.connection import Connection
-from omipay_async.transport.network import Address, Network, open_socket
+from omipay_async.transport.network import Address, Network, addresses_of, open_socket
 from tests.support.waiting import until
 
 from . import behaviours
@@ -217,7 +217,7 @@ async def test_the_last_address_is_waited_for_when_the_others_failed(monkeypatch
     monkeypatch.setattr(network, "_connected", connected)
     monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 0)
     resolves_to(monkeypatch, ("127.0.0.1", 1), ("127.0.0.1", 2))
-    opening = asyncio.ensure_future(open_socket("gateway.test", 443))
+    opening = asyncio.ensure_future(open_socket(await addresses_of("gateway.test", 443)))
     for event in (failed, go):
         await asyncio.sleep(0.01)
         assert not opening.done()
@@ -238,7 +238,7 @@ async def test_of_two_addresses_that_connect_at_once_one_is_closed(monkeypatch: 
     monkeypatch.setattr(network, "_connected", connected)
     monkeypatch.setattr(network, "_NEXT_ADDRESS_S", 0)
     resolves_to(monkeypatch, ("127.0.0.1", 1), ("127.0.0.1", 2))
-    opening = asyncio.ensure_future(open_socket("gateway.test", 443))
+    opening = asyncio.ensure_future(open_socket(await addresses_of("gateway.test", 443)))
     while len(asyncio.all_tasks()) < 4:
         await asyncio.sleep(0)
     go.set()
@@ -263,7 +263,7 @@ async def test_an_address_that_fails_as_another_connects_is_not_reported(monkeyp
     for addresses in ([1, 2], [2, 1]):
         resolves_to(monkeypatch, *(("127.0.0.1", port) for port in addresses))
         go.clear()
-        opening = asyncio.ensure_future(open_socket("gateway.test", 443))
+        opening = asyncio.ensure_future(open_socket(await addresses_of("gateway.test", 443)))
         while len(asyncio.all_tasks()) < 4:
             await asyncio.sleep(0)
         go.set()
@@ -364,7 +364,7 @@ async def test_a_connection_that_ends_in_its_tls_handshake_is_not_used(
     gateway: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop may return one that is closing already. Nothing is sent over it."""
-    sock, _ = await open_socket("127.0.0.1", gateway.port)
+    sock, _ = await open_socket(await addresses_of("127.0.0.1", gateway.port))
     connection = Connection(sock, id, tls=True)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
 
@@ -382,7 +382,7 @@ async def test_tls_does_not_begin_on_a_connection_that_is_closed(gateway: Gatewa
     """uvloop reads the end of a connection before TLS begins, and would log an error then."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    connection = Connection((await open_socket("127.0.0.1", gateway.port))[0], id, tls=True)
+    connection = Connection((await open_socket(await addresses_of("127.0.0.1", gateway.port)))[0], id, tls=True)
     await asyncio.get_running_loop().create_connection(lambda: connection, sock=connection._socket)
     connection.abort()
     with pytest.raises(ConnectionResetError):

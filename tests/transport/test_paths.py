@@ -11,13 +11,15 @@ import pytest
 
 from omipay_async import NotSent, RetryPolicy
 from omipay_async.transport import network
-from tests.support.waiting import until
+from omipay_async.transport.connection import Connection
 
 from .behaviours import ACCEPT_CLOSE, ACCEPT_HANG
 from .client import open_session, query, resolves_to, scan
 from .server import Gateway, always
 
 if TYPE_CHECKING:
+    import ssl
+
     from .conftest import Certified
 
 ONCE = RetryPolicy(attempts=1)
@@ -78,11 +80,17 @@ async def test_an_address_at_which_tls_hangs_is_tried_last(
     secure: Gateway, gateway: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where large packets are lost: whatever ends the handshake, the next call goes to the other address."""
-    gateway.script = always(ACCEPT_HANG)
+    gateway.script, begun, own = always(ACCEPT_HANG), asyncio.Event(), Connection.start_tls
+
+    async def start_tls(connection: Connection, context: ssl.SSLContext, host: str) -> None:
+        begun.set()
+        await own(connection, context, host)
+
+    monkeypatch.setattr(Connection, "start_tls", start_tls)
     resolves_to(monkeypatch, ("127.0.0.1", gateway.port), ("127.0.0.1", secure.port))
     async with open_session(secure, verify=certified.client, retry=ONCE) as omipay:
         hanging = asyncio.ensure_future(scan(omipay, "A-1"))
-        await until(lambda: gateway.connections == 1, "the handshake to begin")
+        await begun.wait()
         hanging.cancel()
         await asyncio.wait([hanging])
         await scan(omipay, "A-2")
@@ -108,3 +116,31 @@ async def test_addresses_at_which_tls_fails_are_tried_in_turn(
             after = [gateway.connections for gateway in gateways]
             tried += [place for place in range(4) if after[place] > before[place]]
     assert tried == [0, 1, 0, 2, 1]
+
+
+# -- what the error says ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hangs", "said"),
+    [
+        ("_resolved", "the gateway's name was not looked up"),
+        ("_connected", "nothing answers at the gateway's address"),
+        ("", "the gateway's address accepts connections, but no TLS"),
+    ],
+)
+async def test_the_step_that_took_too_long_is_told(
+    gateway: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, hangs: str, said: str
+) -> None:
+    """For whoever has to find out what is wrong with the network."""
+    gateway.script = always(ACCEPT_HANG)
+
+    async def hang(*_: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    if hangs:
+        monkeypatch.setattr(network, hangs, hang)
+    url = f"https://127.0.0.1:{gateway.port}/omipay/api"
+    async with open_session(url, verify=certified.client, retry=ONCE, timeout=0.3) as omipay:
+        with pytest.raises(NotSent, match=f"^QueryOrder: no connection in time, {said} \\("):
+            await query(omipay, "OM-1")
