@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from omipay_async import NotSent, RetryPolicy
+from omipay_async.testing import ManualClock
 from omipay_async.transport import network
 from omipay_async.transport.connection import Connection
 
@@ -97,6 +98,27 @@ async def test_an_address_at_which_tls_hangs_is_tried_last(
     assert (secure.numbers, gateway.connections) == (["A-2"], 1)
 
 
+async def test_an_address_that_works_again_is_not_last_any_more(
+    secure: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was out of order for a moment."""
+    own = Connection.start_tls
+
+    async def start_tls(connection: Connection, context: ssl.SSLContext, host: str) -> None:
+        monkeypatch.setattr(Connection, "start_tls", own)
+        connection.abort()
+        raise ConnectionResetError
+
+    monkeypatch.setattr(Connection, "start_tls", start_tls)
+    async with open_session(secure, verify=certified.client, retry=ONCE) as omipay:
+        with pytest.raises(NotSent):
+            await scan(omipay, "A-1")
+        assert omipay._client._network is not None
+        assert len(omipay._client._network._failed) == 1
+        await scan(omipay, "A-2")
+        assert len(omipay._client._network._failed) == 0
+
+
 async def test_addresses_at_which_tls_fails_are_tried_in_turn(
     certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,21 +148,27 @@ async def test_addresses_at_which_tls_fails_are_tried_in_turn(
     [
         ("_resolved", "the gateway's name was not looked up"),
         ("_connected", "nothing answers at the gateway's address"),
-        ("", "the gateway's address accepts connections, but no TLS"),
+        ("Connection.start_tls", "the gateway's address accepts connections, but no TLS"),
     ],
 )
 async def test_the_step_that_took_too_long_is_told(
-    gateway: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, hangs: str, said: str
+    secure: Gateway, certified: Certified, monkeypatch: pytest.MonkeyPatch, hangs: str, said: str
 ) -> None:
     """For whoever has to find out what is wrong with the network."""
-    gateway.script = always(ACCEPT_HANG)
+    hanging, clock = asyncio.Event(), ManualClock()
 
-    async def hang(*_: object) -> None:
-        await asyncio.get_running_loop().create_future()
+    async def hang(*hung: object) -> None:
+        hanging.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            if isinstance(hung[0], Connection):
+                hung[0].abort()
 
-    if hangs:
-        monkeypatch.setattr(network, hangs, hang)
-    url = f"https://127.0.0.1:{gateway.port}/omipay/api"
-    async with open_session(url, verify=certified.client, retry=ONCE, timeout=0.3) as omipay:
+    monkeypatch.setattr(f"omipay_async.transport.network.{hangs}", hang)
+    async with open_session(secure, verify=certified.client, retry=ONCE, clock=clock) as omipay:
+        asked = asyncio.ensure_future(query(omipay, "OM-1"))
+        await hanging.wait()
+        await clock.advance(5)
         with pytest.raises(NotSent, match=f"^QueryOrder: no connection in time, {said} \\("):
-            await query(omipay, "OM-1")
+            await asked
