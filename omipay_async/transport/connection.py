@@ -82,6 +82,7 @@ class Connection(asyncio.BufferedProtocol):
     """One connection. ``closed`` is called once, when the socket is closed."""
 
     __slots__ = (
+        "_acknowledged_ms",
         "_buffer",
         "_closed",
         "_exchange",
@@ -116,6 +117,8 @@ class Connection(asyncio.BufferedProtocol):
         self._tls = tls
         self._server_finished = False
         self._exchange: Exchange | None = None
+        self._acknowledged_ms = 0
+        """Within how long the system wants each request to be acknowledged. 0: within minutes."""
 
     # -- for its user -----------------------------------------------------------------------------------------------
 
@@ -152,10 +155,12 @@ class Connection(asyncio.BufferedProtocol):
         A path that is gone, as after a change of networks, looks like an open connection. A server that takes long to
         reply acknowledges at once all the same. Linux knows of both; elsewhere this does nothing.
         """
-        option = getattr(socket, "TCP_USER_TIMEOUT", None)
-        if option is not None:
-            with contextlib.suppress(OSError):  # some systems that pass for Linux do not have it
-                self._socket.setsockopt(socket.IPPROTO_TCP, option, round(min(seconds, _ACKNOWLEDGED_S) * 1000) or 1)
+        milliseconds = round(min(seconds, _ACKNOWLEDGED_S) * 1000) or 1
+        if milliseconds == self._acknowledged_ms or not hasattr(socket, "TCP_USER_TIMEOUT"):
+            return
+        with contextlib.suppress(OSError):  # some systems that pass for Linux do not have it
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        self._acknowledged_ms = milliseconds
 
     async def has_spoken(self) -> bool:
         """Whether the server has sent anything before the first request: that could be taken for the reply to it."""
